@@ -1,0 +1,36 @@
+# On a fresh machine each of these does all the set-up it needs, in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-slow lint check bench findings clean
+demo: .venv/ready        ## train on built-in scenes, score, and write runs/demo/report.html
+	$(BIN)/whence demo --overwrite
+
+test: .venv/ready        ## the test suite
+	$(BIN)/pytest
+
+test-slow: .venv/ready   ## the tests that take minutes
+	$(BIN)/pytest -m slow
+
+lint: .venv/ready        ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+check: lint test
+
+bench: .venv/ready       ## ratios against the plain ways, measured in one run
+	$(BIN)/python -m benchmarks
+
+findings: .venv/ready    ## the figures of docs/findings.md (about an hour on two cores)
+	$(BIN)/python examples/findings.py
+
+# torch goes first and by itself, so that a machine's own choice of build is kept by what comes after.
+.venv/ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

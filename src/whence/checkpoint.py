@@ -1,0 +1,97 @@
+"""Our checkpoints: one safetensors file holds weights and, in its header, all that is needed to use them.
+
+The header carries the method and its options, the front end, the read-out, the recipe, the fitted threshold and the
+library's version, so loading takes no flags and cannot pair weights with the wrong front end.
+"""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from whence import __version__
+from whence.errors import CheckpointError
+from whence.frontend import AudioSpec, ImageSpec, InputSpec
+from whence.methods import create
+from whence.methods.base import Method
+from whence.models.encoders import load_exactly
+from whence.readout import ReadOut
+
+
+def save_method(method: Method, path: str | Path, **extras: Any) -> None:
+    """Writes weights and header; the file appears whole or not at all.
+
+    Args:
+        extras: plain values for the header: `recipe`, `threshold`, `step`...
+    """
+    path = Path(path)
+    header = {
+        "whence": __version__,
+        "method": method.name,
+        "config": method.config,
+        "front_end": asdict(method.front_end),
+        "readout": asdict(method.readout),
+        **extras,
+    }
+    weights = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
+    part = path.with_name(f".{path.name}.part")
+    save_file(weights, part, metadata={"whence": json.dumps(header)})
+    os.replace(part, path)
+
+
+def read_header(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint says of itself, without reading its weights.
+
+    Raises:
+        CheckpointError: missing, cut short, not a safetensors file, or not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint; expected a .safetensors file that `whence train` wrote")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: cannot be read as safetensors ({error}); expected a checkpoint that `whence train` wrote. If it was "
+            "cut short, copy it again; a file released by a paper goes through `whence.import_checkpoint`"
+        ) from error
+    if "whence" not in metadata:
+        raise CheckpointError(
+            f"{path}: is a safetensors file, but its header does not say what method it holds; expected a checkpoint of "
+            "`whence train`. Released weights go through `whence.import_checkpoint`"
+        )
+    header: dict[str, Any] = json.loads(metadata["whence"])
+    return header
+
+
+def load_method(path: str | Path) -> tuple[Method, dict[str, Any]]:
+    """The method of a checkpoint, in evaluation mode, and its header.
+
+    Raises:
+        CheckpointError: as `read_header`, or the weights do not fit the method that the header names.
+    """
+    header = read_header(path)
+    spec = header["front_end"]
+    front_end = InputSpec(ImageSpec(**_tuples(spec["image"])), AudioSpec(**_tuples(spec["audio"])))
+    config = {key: _without_weights(value) for key, value in header["config"].items()}
+    method = create(header["method"], front_end=front_end, **config)
+    method.readout = ReadOut(**header["readout"])
+    with safe_open(path, "pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    load_exactly(method, weights, what=str(path))
+    return method.eval(), header
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no tuples; specs are hashable values and need them."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+def _without_weights(value: Any) -> Any:
+    """Encoder options without the file they once started from: the checkpoint holds every weight."""
+    return {k: v for k, v in value.items() if k != "weights"} if isinstance(value, dict) else value

@@ -1,0 +1,106 @@
+"""`whence locate CHECKPOINT IMAGE SOUND`: where in a picture sounds come from."""
+
+import json as to_json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from whence.inference.soundmap import Rule, SoundMap
+
+
+def locate(
+    checkpoint: str,
+    image: str,
+    sounds: list[str] | str,
+    output: Path = Path("out.png"),
+    mask: Path | None = None,
+    boxes: bool = False,
+    rule: float | str = 0.5,
+    json: bool = False,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> None:
+    """Show where in a picture a sound comes from.
+
+    Args:
+        checkpoint: a .safetensors file that `whence train` wrote.
+        image: the picture.
+        sounds: a sound file, or several as `[a.wav,b.wav]`: the picture is encoded once.
+        output: `.png`, `.jpg` or `.webp`: the map over the picture (with several sounds, side by side); `.npz`: raw
+            scores; `.json`: peak, boxes, confidence and notes.
+        mask: also write the mask, white on black (`.png`), for one sound.
+        boxes: draw boxes around the regions found.
+        rule: what counts as found: a number in [0, 1] between the map's lowest and highest score, `half`,
+            `share:0.1` or `score:0.3`.
+        json: print the summary as JSON instead of words.
+        device: `auto`, `cpu`, `cuda`...
+        overwrite: replace files that are there.
+    """
+    from whence.errors import OutputError
+    from whence.inference.localizer import Localizer
+    from whence.inference.soundmap import WRITABLE, parse_rule
+    from whence.output import check_output
+
+    names = [sounds] if isinstance(sounds, str) else sounds
+    check_output(output, overwrite, WRITABLE)
+    parse_rule(rule)
+    if mask is not None:
+        check_output(mask, overwrite, (".png",))
+        if len(names) != 1:
+            raise OutputError(f"{mask}: a mask is of one sound, and there are {len(names)}. Locate them one by one.")
+    localizer = Localizer.load(checkpoint, device=device)
+    code = localizer.encode_image(image)
+    results = {name: localizer.hear(code, name) for name in names}
+    summaries = [{"image": image, "sound": name, **result.to_dict(rule)} for name, result in results.items()]
+    _write(output, results, summaries, rule if boxes else None)
+    if mask is not None:
+        _write_mask(mask, results[names[0]], rule)
+    print(to_json.dumps(summaries, indent=2) if json else "\n".join(map(_in_words, summaries)))
+    if not json:
+        print(f"written: {output}" + (f", {mask}" if mask else ""))
+
+
+def _write(path: Path, results: dict[str, "SoundMap"], summaries: list[dict[str, Any]], boxes: "Rule | None") -> None:
+    from whence.inference import render
+    from whence.inference.soundmap import PICTURES, SUMMARY
+    from whence.output import whole_file
+
+    first, *others = results.values()
+    if path.suffix.lower() in PICTURES:
+        overlays = [result.overlay(boxes=boxes) for result in results.values()]
+        assert first.picture is not None
+        captions = ["", *(Path(name).name for name in results)]
+        drawn = render.strip([first.picture, *overlays], captions) if others else overlays[0]
+        with whole_file(path) as draft:
+            drawn.save(draft, quality=92)
+    elif path.suffix.lower() in SUMMARY:
+        with whole_file(path) as draft:
+            draft.write_text(to_json.dumps(summaries, indent=2) + "\n", encoding="utf-8")
+    else:
+        import numpy as np
+
+        with whole_file(path) as draft:
+            scores = np.stack([result.scores.numpy() for result in results.values()])
+            np.savez_compressed(draft, scores=scores, sounds=list(results), size=first.size, region=first.region)
+
+
+def _write_mask(path: Path, result: "SoundMap", rule: "Rule") -> None:
+    from PIL import Image
+
+    from whence.output import whole_file
+
+    with whole_file(path) as draft:
+        Image.fromarray(result.mask(rule).numpy()).save(draft)
+
+
+def _in_words(summary: dict[str, Any]) -> str:
+    x, y = summary["peak_at"]
+    present = {True: "present", False: "not in the picture", None: "presence unknown (no threshold fitted)"}
+    boxes = ", ".join("({}, {})-({}, {})".format(*box) for box in summary["boxes"]) or "none"
+    lines = [
+        f"{summary['sound']}: peak {summary['peak']:.3f} at ({x}, {y}), confidence {summary['confidence']:.3f}, "
+        f"{present[summary['present']]}",
+        f"  boxes: {boxes}",
+        *(f"  note: {note}" for note in summary["notes"]),
+    ]
+    return "\n".join(lines)

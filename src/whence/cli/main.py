@@ -1,0 +1,82 @@
+"""`whence COMMAND ...`: thin. Each command is a function whose signature makes its options."""
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from whence import __version__
+from whence.errors import WhenceError
+
+USERS_MISTAKE = 2
+
+
+def commands() -> dict[str, Callable[..., Any]]:
+    """Name -> function; imported here so that `import whence` and `whence --version` stay quick."""
+    from whence.cli.data import check, pack
+    from whence.cli.demo import demo
+    from whence.cli.evaluate import evaluate
+    from whence.cli.locate import locate
+    from whence.cli.mine import mine
+    from whence.cli.names import datasets, methods, protocols
+
+    return {
+        "demo": demo,
+        "train": _train_help,
+        "evaluate": evaluate,
+        "locate": locate,
+        "mine": mine,
+        "data": {"check": check, "scenes": pack},  # type: ignore[dict-item]
+        "methods": methods,
+        "datasets": datasets,
+        "protocols": protocols,
+    }
+
+
+def _train_help(recipe: str, output: str | None = None, resume: bool = False, overwrite: bool = False) -> None:
+    """Train by a recipe; any key of it can be given here, as in `--train.lr 0.001`.
+
+    Args:
+        recipe: a YAML file, such as recipes/alignment/scenes.yaml.
+        output: folder of the run; by default runs/METHOD-RECIPE.
+        resume: go on with the run that is there.
+        overwrite: replace the run that is there.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; a user's mistake is told in one message, with exit code 2."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(arguments)
+    except WhenceError as error:
+        print(f"whence: {error}", file=sys.stderr)
+        return USERS_MISTAKE
+    except KeyboardInterrupt:
+        print("whence: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output (a pager, `head`) went away
+        sys.stderr.close()
+        return 0
+
+
+def _run(arguments: list[str]) -> int:
+    from jsonargparse import auto_cli
+
+    warnings.filterwarnings("default", category=UserWarning, module="whence")
+    if arguments == ["--version"]:
+        print(f"whence {__version__}")
+        return 0
+    if arguments[:1] == ["train"] and not {"-h", "--help"} & set(arguments):
+        from whence.cli.train import train
+
+        train(arguments[1:])
+        return 0
+    auto_cli(commands(), args=arguments, as_positional=True, prog="whence", description=_DESCRIPTION)
+    return 0
+
+
+_DESCRIPTION = "Find where in a picture a sound comes from: train, score and use visual sound source localisation."
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,28 @@
+"""`whence methods`, `whence datasets`, `whence protocols`: what there is, a line each."""
+
+
+def methods() -> None:
+    """List the methods there are."""
+    from whence.methods import methods as names
+
+    _print(names())
+
+
+def datasets() -> None:
+    """List the data sets there are."""
+    from whence.data.datasets import datasets as names
+
+    _print(names())
+
+
+def protocols() -> None:
+    """List the rules of scoring there are."""
+    from whence.evaluation.protocols import protocols as names
+
+    _print(names())
+
+
+def _print(lines: dict[str, str]) -> None:
+    width = max(map(len, lines), default=0)
+    for name, line in lines.items():
+        print(f"{name:<{width}}  {line}")

@@ -1,0 +1,24 @@
+"""`whence train RECIPE --output FOLDER --key.sub value`."""
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def train(arguments: Sequence[str]) -> None:
+    """Reads the recipe with its overrides, trains, and says where the result is and what to do with it."""
+    parser = ArgumentParser(prog="whence train", add_help=False, allow_abbrev=False)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--quiet", action="store_true")
+    known, overrides = parser.parse_known_args(arguments)
+
+    from whence.recipe import read_recipe
+    from whence.training.run import train as run
+
+    recipe = read_recipe(known.recipe, overrides)
+    output = known.output or Path("runs") / f"{recipe.method['name']}-{known.recipe.stem}"
+    best = run(recipe, output, known.resume, known.overwrite, progress=not known.quiet)
+    print(f"trained: {best}\nscore it:  whence evaluate {best} --help\nuse it:    whence locate {best} PICTURE SOUND -o out.png")

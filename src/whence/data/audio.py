@@ -1,0 +1,192 @@
+"""Sounds: read from any file that has one, resampled, cut. What leaves here is mono float32 in [-1, 1]."""
+
+import math
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from whence.data.files import refuse_unreadable
+from whence.errors import InputError
+from whence.frontend import AudioSpec
+from whence.types import Sound
+
+Channels = Literal["mean", "left"]
+SoundLike = str | os.PathLike[str] | Sound | tuple[NDArray | Tensor, int]
+
+_EXPECTED = "a sound file (wav, flac, ogg, mp3, m4a...) or a video with sound"
+_REMEDY = "Play it to see whether it is whole, and save it again as WAV or FLAC"
+_LOUDEST = 8.0  # beyond this, floats are no waveform in [-1, 1] that overshoots but integers in disguise
+
+
+def read_sound(path: str | os.PathLike[str], rate: int | None = None, channels: Channels = "mean") -> Sound:
+    """The whole sound of a file; of a video, its first sound track.
+
+    Args:
+        path: wav, flac, ogg or mp3 (libsndfile), else anything FFmpeg knows.
+        rate: samples a second to resample to; None keeps the file's own.
+        channels: `mean` of all channels, or the `left` (first) alone, as SSLalignment has it.
+
+    Raises:
+        InputError: missing, empty, not a sound, cut short, a video without sound, no samples, NaN or infinite
+            samples. Silence is no error: see `Sound.is_silent`.
+    """
+    path = Path(path)
+    refuse_unreadable(path, _EXPECTED)
+    try:
+        file = soundfile.SoundFile(path)
+    except (soundfile.SoundFileError, RuntimeError):  # a format libsndfile does not know
+        waveform, own_rate = _read_with_ffmpeg(path)
+    else:
+        with file:
+            waveform, own_rate = _read_whole(file, path), file.samplerate
+    return resample(_sound(waveform, own_rate, channels, str(path)), rate)
+
+
+def as_sound(sound: SoundLike | object) -> Sound:
+    """A Sound from a path, a Sound, or a pair (waveform, rate).
+
+    Waveforms are arrays or tensors of shape (t,), (channels, t) or (t, channels): the shorter axis is the channels,
+    which are averaged. Floats lie in [-1, 1]; integers are scaled by the range of their type.
+    """
+    if isinstance(sound, Sound):
+        return sound
+    if isinstance(sound, str | os.PathLike):
+        return read_sound(sound)
+    if not (isinstance(sound, tuple | list) and len(sound) == 2):
+        raise InputError(
+            f"found a sound given as {type(sound).__name__}, expected a path, a Sound or a pair (waveform, rate). "
+            "An array alone does not say its rate: pass (array, 16000)."
+        )
+    waveform, rate = sound
+    array = waveform.detach().cpu().numpy() if isinstance(waveform, Tensor) else np.asarray(waveform)
+    if array.ndim not in (1, 2) or array.dtype.kind not in "iuf":
+        raise InputError(
+            f"found a waveform of shape {array.shape} and type {array.dtype}, expected numbers of shape (t,), "
+            "(channels, t) or (t, channels). Pass one sound at a time."
+        )
+    if int(rate) != rate or rate < 1:
+        raise InputError(
+            f"found a rate of {rate}, expected whole samples a second such as 16000. Pass (waveform, rate)."
+        )
+    if array.dtype.kind in "iu":
+        limits = np.iinfo(array.dtype)
+        middle = (limits.max + limits.min + 1) / 2  # 0, or 128 for unsigned 8 bit
+        array = (array - middle) / (limits.max - middle + 1)
+    if array.ndim == 1:
+        array = array[:, None]
+    elif array.shape[0] < array.shape[1]:
+        array = array.T
+    return _sound(array.astype(np.float32), int(rate), "mean", "the waveform")
+
+
+def resample(sound: Sound, rate: int | None) -> Sound:
+    """The sound at `rate` samples a second (soxr, high quality); itself where it has that already or rate is None."""
+    if rate is None or rate == sound.rate:
+        return sound
+    waveform = torch.from_numpy(soxr.resample(sound.waveform.numpy(), sound.rate, rate, quality="HQ"))
+    if not len(waveform):  # a handful of samples at a high rate
+        waveform = sound.waveform[:1]
+    return Sound(waveform.clamp(-1, 1), rate)  # filters overshoot
+
+
+def available_seconds(sound: Sound, seconds: float) -> float:
+    """How late a window of `seconds` may start: draw `start` of `cut` from 0 to this.
+
+    A sound too short for the window is tiled, so its window may start anywhere in it.
+    """
+    spare = sound.seconds - seconds
+    return spare if spare >= 0 else sound.seconds
+
+
+def cut(sound: Sound, seconds: float, start: float | None = None) -> Float[Tensor, " t"]:
+    """`seconds` of the sound, (t,), from `start` (in seconds); repeated end to end where it is too short.
+
+    `start` None takes the middle of a long sound and the beginning of a short one. A long sound is never wrapped: a
+    start later than `available_seconds` means the last window there is.
+    """
+    length, wanted = len(sound.waveform), max(1, round(seconds * sound.rate))
+    if length >= wanted:
+        last = length - wanted
+        first = last // 2 if start is None else min(max(round(start * sound.rate), 0), last)
+        return sound.waveform[first : first + wanted]
+    first = 0 if start is None else round(start * sound.rate) % length
+    return sound.waveform.repeat(math.ceil((first + wanted) / length))[first : first + wanted]
+
+
+def window(sound: Sound, spec: AudioSpec) -> Float[Tensor, " t"]:
+    """The samples of the sound that the network of `spec` hears at test time, at `spec.rate` (None: the sound's)."""
+    whole = resample(sound, spec.rate)
+    clip = Sound(cut(whole, spec.clip_seconds, 0.0), whole.rate) if spec.clip_seconds else whole
+    part = cut(clip, spec.seconds, None if spec.window == "centre" else 0.0)
+    if spec.window == "rolled":
+        return part.roll(len(part) // 2 - len(clip.waveform) // 2)
+    return part
+
+
+def _sound(waveform: NDArray[np.float32], rate: int, channels: Channels, name: str) -> Sound:
+    """A Sound from (t, channels) samples, once they are seen to be a sound."""
+    if 0 in waveform.shape:
+        raise InputError(f"{name}: found a sound of no samples (zero length), expected at least one. {_REMEDY}.")
+    mono = waveform[:, 0] if channels == "left" or waveform.shape[1] == 1 else waveform.mean(axis=1)
+    peak = max(mono.max(), -mono.min())
+    if not np.isfinite(peak):
+        bad = int((~np.isfinite(mono)).sum())
+        raise InputError(
+            f"{name}: found NaN or infinite values in {bad} of {len(mono)} samples, expected numbers in [-1, 1]. "
+            "Export the sound again, or replace them: numpy.nan_to_num."
+        )
+    if peak > _LOUDEST:
+        raise InputError(
+            f"{name}: found samples as large as {peak:.6g}, expected values in [-1, 1]. "
+            "Divide by the full scale (32768 for 16-bit sound)."
+        )
+    if peak > 1:
+        mono = mono.clip(-1, 1)
+    return Sound(torch.from_numpy(np.ascontiguousarray(mono)), rate)
+
+
+def _read_whole(file: soundfile.SoundFile, path: Path) -> NDArray[np.float32]:
+    try:
+        waveform: NDArray[np.float32] = file.read(dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        raise InputError(
+            f"{path}: found a broken or truncated sound ({error}), expected a whole one. {_REMEDY}."
+        ) from error
+    if len(waveform) < 0.9 * file.frames:  # mp3 headers estimate, but not by a tenth
+        raise InputError(
+            f"{path}: found {len(waveform) / file.samplerate:.2f} s of sound (cut short), expected the "
+            f"{file.frames / file.samplerate:.2f} s its header promises. Fetch or write it again."
+        )
+    return waveform
+
+
+def _read_with_ffmpeg(path: Path) -> tuple[NDArray[np.float32], int]:
+    """The first sound track as (t, channels) float32 in [-1, 1], and its rate."""
+    import av  # 0.1 s to import, and most sounds do without it
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+                raise InputError(
+                    f"{path}: found a file without sound (it holds: {kinds}), expected {_EXPECTED}. "
+                    "Give the sound as a file of its own."
+                )
+            stream = container.streams.audio[0]
+            planar = av.AudioResampler(format="fltp")
+            frames = [part for frame in container.decode(stream) for part in planar.resample(frame)]
+            chunks = [frame.to_ndarray() for frame in [*frames, *planar.resample(None)]]
+            rate = int(stream.rate)
+    except (av.FFmpegError, ValueError, EOFError) as error:
+        raise InputError(
+            f"{path}: found a file that no reader of sounds knows ({error}), expected {_EXPECTED}. {_REMEDY}."
+        ) from error
+    return (np.concatenate(chunks, axis=1).T if chunks else np.empty((0, 1), np.float32)), rate

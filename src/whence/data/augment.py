@@ -1,0 +1,134 @@
+"""Augmentations of whole batches, on whichever device the batch is; the numbers that drive them are given, not drawn.
+
+Every function takes one row of uniform numbers for each picture, so what a picture looks like depends on nothing but
+that row (see `whence.randomness`).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+DRAWS = 12  # uniform numbers that `augment` uses for each picture
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """A recipe of augmentation; the defaults are SimCLR's (Chen et al., ICML 2020) but for the crop.
+
+    Attributes:
+        scale: share of the picture's area that a crop keeps, least and most. SimCLR keeps 0.08 at least, for pictures
+            that show one thing; here the source must stay in view.
+        ratio: aspect of the crop, least and most.
+        flip: probability of a mirror image.
+        colour: strength of brightness, contrast, saturation (0.8 x) and hue (0.2 x) jitter; 0: none.
+        colour_p, grey_p, blur_p: probabilities of jitter, of grey, of Gaussian blur.
+        blur: least and most sigma, in shares of the picture's side.
+    """
+
+    scale: tuple[float, float] = (0.3, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = 0.5
+    colour: float = 0.5
+    colour_p: float = 0.8
+    grey_p: float = 0.2
+    blur_p: float = 0.5
+    blur: tuple[float, float] = (0.0005, 0.01)
+
+
+STRONG = Augmentation()
+WEAK = Augmentation(scale=(0.8, 1.0), ratio=(1.0, 1.0), colour=0.0, grey_p=0.0, blur_p=0.0)
+"""A crop and a flip: what the field's loaders do to every training picture (246 pixels, crop of 224, mirror)."""
+
+
+def augment(
+    pictures: UInt8[Tensor, "n 3 s s"], size: int, how: Augmentation | None, draws: Float[Tensor, "n d"]
+) -> Float[Tensor, "n 3 h w"]:
+    """Pictures of `size` x `size` in [0, 1], each augmented by its row of `draws`; `how` None only resizes."""
+    if how is None:
+        return resize(pictures, size)
+    x = crop(pictures, size, how, draws[:, :4])
+    if how.colour:
+        jittered = colour_jitter(x, how.colour, draws[:, 4:8])
+        x = torch.where((draws[:, 8] < how.colour_p)[:, None, None, None], jittered, x)
+    if how.grey_p:
+        x = torch.where((draws[:, 9] < how.grey_p)[:, None, None, None], grey(x), x)
+    if how.blur_p:
+        sigma = size * (how.blur[0] + (how.blur[1] - how.blur[0]) * draws[:, 10])
+        sigma = torch.where(draws[:, 11] < how.blur_p, sigma, 0.0)
+        x = gaussian_blur(x, sigma)
+    return x
+
+
+def resize(pictures: UInt8[Tensor, "n 3 s s"], size: int) -> Float[Tensor, "n 3 h w"]:
+    """The whole picture, in [0, 1]."""
+    x = pictures.float() / 255
+    if x.shape[-1] != size:
+        x = F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
+    return x
+
+
+def crop(
+    pictures: UInt8[Tensor, "n 3 s s"], size: int, how: Augmentation, draws: Float[Tensor, "n 4"]
+) -> Float[Tensor, "n 3 h w"]:
+    """A rectangle of each picture, brought to `size` and sometimes mirrored, in one resampling."""
+    low, high = how.scale
+    area = low + (high - low) * draws[:, 0]
+    aspect = torch.exp(math.log(how.ratio[0]) + (math.log(how.ratio[1]) - math.log(how.ratio[0])) * draws[:, 1])
+    wide, tall = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
+    # One number places both axes: its leading bits the column, the rest the row.
+    place = draws[:, 2] * 4096
+    across, down = place.floor() / 4095, place.frac()
+    theta = pictures.new_zeros((len(pictures), 2, 3), dtype=torch.float32)
+    theta[:, 0, 0] = torch.where(draws[:, 3] < how.flip, -wide, wide)
+    theta[:, 1, 1] = tall
+    theta[:, 0, 2] = (1 - wide) * (2 * across.clamp(max=1) - 1)
+    theta[:, 1, 2] = (1 - tall) * (2 * down - 1)
+    grid = F.affine_grid(theta, [len(pictures), 3, size, size], align_corners=False)
+    return F.grid_sample(pictures.float() / 255, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def grey(x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
+    """Luma in all three channels."""
+    return torch.einsum("nchw,c->nhw", x, x.new_tensor(_LUMA))[:, None].expand_as(x)
+
+
+def colour_jitter(
+    x: Float[Tensor, "n 3 h w"], strength: float, draws: Float[Tensor, "n 4"]
+) -> Float[Tensor, "n 3 h w"]:
+    """Brightness, contrast and saturation within 0.8 x strength of 1, hue turned within 0.2 x strength of a circle.
+
+    The hue turns in the YIQ plane, one 3 x 3 matrix for each picture, so the whole is two small products.
+    """
+    gains = (1 + 0.8 * strength * (2 * draws[:, :3] - 1)).clamp(min=0)
+    brightness, contrast, saturation = (g[:, None, None, None] for g in gains.T)
+    x = x * brightness
+    mean = torch.einsum("nchw,c->nhw", x, x.new_tensor(_LUMA)).mean(dim=(-2, -1))[:, None, None, None]
+    x = mean + (x - mean) * contrast
+    plain = grey(x)
+    x = plain + (x - plain) * saturation
+    angle = 2 * math.pi * 0.2 * strength * (2 * draws[:, 3] - 1)
+    to_yiq = x.new_tensor([_LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
+    turn = torch.zeros(len(x), 3, 3, device=x.device)
+    turn[:, 0, 0] = 1
+    turn[:, 1, 1] = turn[:, 2, 2] = torch.cos(angle)
+    turn[:, 1, 2], turn[:, 2, 1] = -torch.sin(angle), torch.sin(angle)
+    matrix = torch.linalg.inv(to_yiq) @ turn @ to_yiq
+    return torch.einsum("ndc,nchw->ndhw", matrix, x).clamp(0, 1)
+
+
+def gaussian_blur(x: Float[Tensor, "n 3 h w"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n 3 h w"]:
+    """Each picture blurred by its own sigma in pixels; 0 leaves it as it is. Separable, nine taps."""
+    taps = torch.arange(-4, 5, device=x.device)
+    kernel = torch.exp(-0.5 * (taps / sigma.clamp(min=1e-3)[:, None]) ** 2)
+    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(3, dim=0)[:, None]
+    n, _, height, width = x.shape
+    flat = F.pad(x.reshape(1, 3 * n, height, width), (4, 4, 4, 4), mode="reflect")
+    flat = F.conv2d(flat, kernel[:, :, None, :], groups=3 * n)
+    return F.conv2d(flat, kernel[..., None], groups=3 * n).reshape(n, 3, height, width)

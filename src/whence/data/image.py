@@ -1,0 +1,169 @@
+"""Pictures: read, resized, normalised, and back. Pillow decodes; what leaves here is RGB."""
+
+import os
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from whence.data.files import refuse_unreadable
+from whence.errors import InputError
+from whence.frontend import ImageSpec
+
+MAX_PIXELS = 80_000_000
+ImageLike = str | os.PathLike[str] | Image.Image | NDArray | Tensor
+
+_ORIENTATION = 0x0112  # the EXIF tag that says how the camera was held
+_REMEDY = "Open it in an image viewer to see whether it is whole, and save it again as JPEG or PNG"
+
+
+def read_image(path: str | os.PathLike[str], at_least: int | None = None) -> Image.Image:
+    """The picture in a file: RGB, upright (EXIF orientation applied), transparency laid on white.
+
+    Args:
+        path: any format Pillow reads; of an animation the first frame.
+        at_least: pixels the shorter side must keep. A JPEG is then decoded at a half, a quarter or an eighth of its
+            size where that is enough, several times faster and a little softer than a full decode.
+
+    Raises:
+        InputError: missing, empty, cut short, not an image, or of more than 80 megapixels (told from the header,
+            before anything is decoded).
+    """
+    path = Path(path)
+    refuse_unreadable(path, "an image file such as JPEG or PNG")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's about bombs and odd metadata: what matters of it is raised below
+        try:
+            with Image.open(path) as image:
+                _refuse_bomb(image, path)
+                if at_least is not None:
+                    image.draft(None, (at_least, at_least))
+                return _upright_rgb(image)
+        except InputError:
+            raise
+        except Image.DecompressionBombError as error:
+            pixels = int(re.findall(r"\d+", str(error))[0])  # Pillow itself gave up, and says the size in words
+            raise InputError(_bomb(path, f"{pixels / 1e6:.0f} megapixels")) from error
+        except Exception as error:  # decoders of broken files raise anything, from OSError to KeyError
+            raise InputError(f"{path}: found {_words(error)}, expected a whole image. {_REMEDY}.") from error
+
+
+def as_image(image: ImageLike | object) -> Image.Image:
+    """An upright RGB picture from a path, a PIL image, an (h, w, 3) array or a (3, h, w) tensor.
+
+    Arrays and tensors hold uint8, or floats in [0, 1].
+    """
+    if isinstance(image, str | os.PathLike):
+        return read_image(image)
+    if isinstance(image, Image.Image):
+        _refuse_bomb(image, "the image")
+        return _upright_rgb(image)
+    if isinstance(image, Tensor):
+        array, layout = image.detach().cpu().numpy(), "(3, h, w)"
+        shape = array.shape
+        array = array.transpose(1, 2, 0) if array.ndim == 3 else array
+    else:
+        array, layout = np.asarray(image), "(h, w, 3)"
+        shape = array.shape
+    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise InputError(
+            f"found an image of shape {shape}, expected {layout} for a {type(image).__name__}: "
+            "arrays have channels last, tensors first. Transpose it, or pass a path or a PIL image."
+        )
+    if array.dtype == np.uint8:
+        return Image.fromarray(np.ascontiguousarray(array))
+    if array.dtype.kind != "f" or not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
+        raise InputError(
+            f"found image values of {array.dtype} from {array.min()} to {array.max()}, expected uint8 or floats in "
+            "[0, 1]. Divide by the largest value there can be, or undo the normalisation (`denormalise`)."
+        )
+    return Image.fromarray((array * 255).round().astype(np.uint8))
+
+
+def squash(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
+    """An RGB picture made size x size by PIL's bicubic filter; the aspect ratio is not kept."""
+    return _to_tensor(image.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def prepare_images(images: list[Image.Image], spec: ImageSpec) -> Float[Tensor, "b 3 size size"]:
+    """RGB pictures of any sizes, as the network of `spec` takes them: resized and normalised, float32."""
+    if spec.resize == "squash":
+        return normalise(torch.stack([squash(image, spec.size) for image in images]), spec)
+    if spec.resize == "crop":
+        return normalise(torch.stack([_crop(image, spec.size) for image in images]), spec)
+    antialias = spec.resize == "squash-tensor-antialias"
+    resized = [
+        F.interpolate(_to_tensor(image)[None] / 255, (spec.size, spec.size), mode="bicubic", antialias=antialias)
+        for image in images
+    ]
+    return normalise(torch.cat(resized), spec)  # bicubic overshoots [0, 1]; not clamped, as in the releases
+
+
+def normalise(
+    images: UInt8[Tensor, "*b 3 h w"] | Float[Tensor, "*b 3 h w"], spec: ImageSpec
+) -> Float[Tensor, "*b 3 h w"]:
+    """Pictures in uint8, or floats in [0, 1], less the mean and over the standard deviation of each channel."""
+    scaled = images.float() / 255 if images.dtype == torch.uint8 else images
+    mean, std = (scaled.new_tensor(values)[:, None, None] for values in (spec.mean, spec.std))
+    return (scaled - mean) / std
+
+
+def denormalise(images: Float[Tensor, "*b 3 h w"], spec: ImageSpec) -> Float[Tensor, "*b 3 h w"]:
+    """What `normalise` was given, as floats, cut to [0, 1] for showing."""
+    mean, std = (images.new_tensor(values)[:, None, None] for values in (spec.mean, spec.std))
+    return (images * std + mean).clamp(0, 1)
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode == "RGB":
+        image.load()  # what is lazily opened must not need its file any more
+        return image
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    if image.mode == "I" or image.mode.startswith("I;16"):  # Pillow would cut 16-bit grey at 255
+        grey = np.asarray(image).astype(np.int64).clip(0, 65535) >> 8
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        return as_image(np.asarray(image)[..., None].repeat(3, axis=-1))
+    return image.convert("RGB")
+
+
+def _to_tensor(image: Image.Image) -> UInt8[Tensor, "3 h w"]:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def _crop(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
+    """Shorter side to `size` (the longer one rounded down), then the middle, as torchvision's Resize and CenterCrop."""
+    width, height = image.size
+    short = min(width, height)
+    width, height = int(size * width / short), int(size * height / short)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    resized = image.resize((width, height), Image.Resampling.BICUBIC)
+    return _to_tensor(resized.crop((left, top, left + size, top + size)))
+
+
+def _refuse_bomb(image: Image.Image, path: Path | str) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise InputError(_bomb(path, f"{width} x {height} pixels ({width * height / 1e6:.0f} megapixels)"))
+
+
+def _bomb(path: Path | str, found: str) -> str:
+    return f"{path}: found {found}, expected at most {MAX_PIXELS // 1_000_000} megapixels. Make it smaller first."
+
+
+def _words(error: Exception) -> str:
+    """What the decoder says, without the path that PIL repeats."""
+    if isinstance(error, UnidentifiedImageError):
+        return "a file of no known image format"
+    return f"a broken or truncated image ({error or type(error).__name__})"

@@ -1,0 +1,114 @@
+"""Scores as pure functions of tensors: no models, paths or data sets. Fractions throughout.
+
+Papers call several things cIoU. Here `iou` is one sample's value, `mean_iou` the mean, and a success rate the share of
+samples (or groups) that reach 0.5.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+AUCGrid = Literal["float", "integer"]
+SUCCESS = 0.5
+STEPS = 20  # of the AUC's thresholds, 0, 0.05, ... 1
+
+
+def iou(
+    pred: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"], truth: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"]
+) -> Float[Tensor, " b"]:
+    """sum(pred * truth) / (sum(truth) + sum(pred where truth == 0)), float64 per sample; nan if both are empty.
+
+    With truths between 0 and 1 a pixel counts as spill only where the truth is exactly 0, as all released codes do.
+    """
+    pred, soft = pred.double().flatten(1), truth.double().flatten(1)
+    hit = (pred * soft).sum(dim=1)
+    spill = (pred * (soft == 0)).sum(dim=1)
+    return hit / (soft.sum(dim=1) + spill)
+
+
+def success_rate(values: Float[Tensor, " n"], at: float = SUCCESS) -> Float[Tensor, ""]:
+    """Share of the values that are `at` least; nan is a failure."""
+    return (values >= at).double().mean()
+
+
+def auc_terms(values: Float[Tensor, " n"], grid: AUCGrid = "integer") -> Float[Tensor, " n"]:
+    """What each value adds to the AUC: the area under [value >= threshold] over thresholds 0, 0.05, ... 1.
+
+    Args:
+        grid: `float` takes the products 0.05 * k as they come out in floating point, so that exactly 0.15 misses the
+            threshold 0.15000000000000002, as the released codes do; `integer` compares with k / 20 and forgives 1e-9.
+    """
+    steps = torch.arange(STEPS + 1, dtype=torch.float64, device=values.device)
+    thresholds = steps * 0.05 if grid == "float" else steps / STEPS
+    forgiven = 0.0 if grid == "float" else 1e-9
+    reached = (values.double()[:, None] >= thresholds - forgiven).double()
+    return torch.trapezoid(reached, thresholds, dim=1)
+
+
+def auc(values: Float[Tensor, " n"], grid: AUCGrid = "integer") -> Float[Tensor, ""]:
+    """Area under the success rate over thresholds 0, 0.05, ... 1; 0.025 where every value is 0."""
+    return auc_terms(values, grid).mean()
+
+
+def mean_iou(values: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    """The mean; nan where any value is nan."""
+    return values.mean()
+
+
+def worst_of_groups(values: Float[Tensor, " n"], groups: Int[Tensor, " n"]) -> Float[Tensor, " g"]:
+    """The smallest value of each group, groups in ascending order; nan where any of its values is nan."""
+    names, which = groups.unique(return_inverse=True)
+    worst = values.new_full((len(names),), torch.inf)
+    return worst.scatter_reduce(0, which, values, "amin")
+
+
+def group_sizes(groups: Int[Tensor, " n"]) -> Int[Tensor, " g"]:
+    """How many samples each group has, in the order of `worst_of_groups`."""
+    return groups.unique(return_counts=True)[1]
+
+
+def group_success(worst: Float[Tensor, " g"], at: float = SUCCESS) -> Float[Tensor, " g"]:
+    """1 where the worst of a group is `at` least, else 0; nan stays nan, as in the released group scores."""
+    return torch.where(worst.isnan(), worst, (worst >= at).to(worst.dtype))
+
+
+def group_auc_terms(worst: Float[Tensor, " g"], grid: AUCGrid = "integer") -> Float[Tensor, " g"]:
+    """`auc_terms` of the worst of each group; nan stays nan."""
+    return torch.where(worst.isnan(), worst, auc_terms(worst, grid))
+
+
+def confidence(maps: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
+    """Mean of the highest quarter of each map's pixels: how sure the map is that there is a source at all."""
+    flat = maps.flatten(1)
+    return flat.topk(max(1, flat.shape[1] // 4), dim=1, sorted=False).values.double().mean(dim=1)
+
+
+def retrieval_ranks(
+    similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n m"] | None = None
+) -> Int[Tensor, " n"]:
+    """Rank from 0 of each query's best relevant item: how many items are strictly more similar to it.
+
+    Args:
+        relevant: which items answer which query; None: item i alone answers query i.
+    """
+    if relevant is None:
+        best = similarity.diagonal()
+    else:
+        best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1)
+    return (similarity > best[:, None]).sum(dim=1)
+
+
+def recall_at(
+    similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n m"] | None = None, k: int = 1
+) -> Float[Tensor, ""]:
+    """Share of the queries with a relevant item among the k most similar."""
+    return (retrieval_ranks(similarity, relevant) < k).double().mean()
+
+
+def chance_recall(relevant: Int[Tensor, " n"], items: int, k: int) -> Float[Tensor, " n"]:
+    """How likely a random order of `items` puts one of each query's relevant ones among the first k."""
+    drawn = torch.arange(min(k, items), dtype=torch.float64)
+    missed = (items - relevant[:, None].double() - drawn).clamp(min=0) / (items - drawn)
+    return 1 - missed.prod(dim=1)

@@ -1,0 +1,119 @@
+"""Which samples a report shows, and their pictures: maps over photographs with the truth outlined, as data URIs."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from whence.evaluation.report import Report, SampleRow
+from whence.inference import render
+from whence.randomness import generator
+from whence.readout import ReadOut, min_max
+from whence.types import AudioVisualDataset, Truth
+
+SIDE = 360  # pixels of the longer side: sharp at the size a page shows, and light
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One picture of the page: data URI, its size, what it shows in words, and the lines under it."""
+
+    uri: str
+    width: int
+    height: int
+    alt: str
+    caption: str
+    details: list[str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Figures that belong together, under a heading."""
+
+    title: str
+    note: str
+    figures: list[Figure]
+
+
+def galleries(report: Report, data: AudioVisualDataset, seed: int = 0, n: int = 8) -> list[Row]:
+    """The best, `n` random and the worst samples, by adaptive IoU; equals are drawn by chance, which `seed` decides."""
+    shown = [sample for sample in report.samples if sample.present and sample.id in report.maps]
+    if not shown:
+        return []
+    n = min(n, max(1, len(shown) // 3))
+    draw = generator("report", seed)
+    order = [shown[i] for i in draw.permutation(len(shown))]
+    ranked = sorted(order, key=lambda sample: -sample.iou_adaptive)
+    index = {data.id(i): i for i in range(len(data))}
+
+    def figures(samples: Sequence[SampleRow]) -> list[Figure]:
+        return [_mapped(report, data, index[one.id], one) for one in samples if one.id in index]
+
+    return [
+        Row("Best", "the highest adaptive IoU", figures(ranked[:n])),
+        Row("Drawn by chance", f"seed {seed}: what to expect", figures(order[:n])),
+        Row("Worst", "the lowest adaptive IoU", figures(ranked[-n:][::-1])),
+    ]
+
+
+def strips(report: Report, data: AudioVisualDataset, seed: int = 0, n: int = 6, sounds: int = 4) -> list[Row]:
+    """Pictures that were asked with several sounds, drawn by chance: the picture, then its map for each sound."""
+    groups: dict[str, list[SampleRow]] = {}
+    for sample in report.samples:
+        if sample.present and sample.id in report.maps:
+            groups.setdefault(sample.group, []).append(sample)
+    several = [members for members in groups.values() if len(members) > 1]
+    index = {data.id(i): i for i in range(len(data))}
+    rows = []
+    for at in generator("strips", seed).permutation(len(several))[:n]:
+        members = [member for member in several[at][:sounds] if member.id in index]
+        if members:
+            picture = _small(data.read_image(index[members[0].id]))
+            plain = _figure(picture, f"picture {members[0].group} as it is", "picture", [members[0].group])
+            figures = [_mapped(report, data, index[member.id], member, heard=True) for member in members]
+            rows.append(Row(members[0].group, "", [plain, *figures]))
+    return rows
+
+
+def _mapped(report: Report, data: AudioVisualDataset, index: int, sample: SampleRow, heard: bool = False) -> Figure:
+    picture = draw(data.read_image(index), torch.as_tensor(report.maps[sample.id]).float(), data.truth(index))
+    alt = (
+        f"map of {sample.id} for the sound of {sample.category} over the picture, true place outlined; "
+        f"adaptive IoU {100 * sample.iou_adaptive:.0f} %"
+    )
+    caption = f"♪ {sample.category}" if heard else sample.category
+    details = [f"IoU {_percent(sample.iou)}", f"adaptive\N{NO-BREAK SPACE}{_percent(sample.iou_adaptive)}"]
+    return _figure(picture, alt, caption, details)
+
+
+def draw(picture: Image.Image, scores: Float[Tensor, "h w"], truth: Truth) -> Image.Image:
+    """A map, from its lowest to its highest score, over the (shrunk) picture, with the true regions outlined."""
+    picture = _small(picture)
+    width, height = picture.size
+    if bool(scores.max() > scores.min()):
+        whole = min_max(ReadOut().upsample(scores[None], height, width))[0]
+        picture = render.overlay(picture, whole.numpy())
+    return render.outline(picture, (truth.map(height, width) > 0).numpy(), width=2)
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    scale = min(1.0, SIDE / max(picture.size))
+    width, height = (max(1, round(scale * side)) for side in picture.size)
+    return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _figure(picture: Image.Image, alt: str, caption: str, details: list[str]) -> Figure:
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=78, method=4)
+    uri = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return Figure(uri, picture.width, picture.height, alt, caption, details)
+
+
+def _percent(value: float) -> str:
+    return "–" if np.isnan(value) else f"{100 * value:.0f}\N{NO-BREAK SPACE}%"

@@ -1,0 +1,235 @@
+"""The report as one page: numbers beside those of rows that hear nothing, and pictures; nothing is fetched.
+
+The page is a template (templates/report.html.j2, escaped throughout), charts (svg.py) and pictures (gallery.py); this
+file decides what it says.
+"""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from math import isnan
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+
+from whence.evaluation import svg
+from whence.evaluation.curves import curve_charts
+from whence.evaluation.gallery import galleries, strips
+from whence.evaluation.report import Interval, Report
+from whence.evaluation.words import FAMILIES, HEADLINES, Word, printed, word
+from whence.output import whole_file
+from whence.types import AudioVisualDataset
+
+
+@dataclass(frozen=True)
+class Card:
+    """One headline number with its interval, the rows to hold it against, and what follows from them."""
+
+    word: Word
+    value: str
+    interval: str
+    verdict: str
+    good: bool
+    chart: Markup
+
+
+class Cell(NamedTuple):
+    """One number of the table: the class of its row, the value and its interval."""
+
+    kind: str
+    value: str
+    interval: str
+
+
+def write_html(
+    report: Report,
+    path: str | Path,
+    data: AudioVisualDataset | None = None,
+    curves: str | Path | None = None,
+    title: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Write `report` as one self-contained page at `path`; the file appears whole or not at all.
+
+    Args:
+        data: the data set scored, for its pictures; None: numbers and charts alone.
+        curves: the metrics.csv of the training run, for its loss curves.
+        title: heading of the page; the model's name on the data set by default.
+        seed: decides which samples are drawn by chance.
+    """
+    text = page(report, data, curves, title, seed)
+    with whole_file(Path(path)) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def page(
+    report: Report,
+    data: AudioVisualDataset | None = None,
+    curves: str | Path | None = None,
+    title: str | None = None,
+    seed: int = 0,
+) -> str:
+    """The page as text; arguments as `write_html` has them."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # imported where used: few uses of whence need it
+
+    environment = Environment(
+        loader=PackageLoader("whence.evaluation", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    model = next((row.name for row in report.rows if row.kind == "model"), "no model")
+    return environment.get_template("report.html.j2").render(
+        title=title or f"{model} on {report.dataset}",
+        report=report,
+        cards=cards(report),
+        strips=strips(report, data, seed) if data else [],
+        galleries=galleries(report, data, seed) if data else [],
+        charts=charts(report),
+        curves=curve_charts(curves) if curves else [],
+        rows=report.rows,
+        families=table(report),
+        protocol=flat(report.protocol),
+        notes=notes(report),
+        versions=versions(),
+        date=datetime.now(timezone.utc).strftime("%d %B %Y, %H:%M UTC").lstrip("0"),
+    )
+
+
+def cards(report: Report, most: int = 4) -> list[Card]:
+    """The headline numbers of the first model, at most `most`, in the order that says most about listening."""
+    model = next((row for row in report.rows if row.kind == "model"), None)
+    if model is None:
+        return []
+    return [_card(report, key) for key in HEADLINES if key in model.metrics][:most]
+
+
+def _card(report: Report, key: str) -> Card:
+    rows = [row for row in report.rows if key in row.metrics and not isnan(row.metrics[key].value)]
+    model = next(row for row in report.rows if row.kind == "model").metrics[key]
+    whiskers = [
+        svg.Whisker(row.name, CLASSES[row.kind], (m := row.metrics[key]).value, *_ends(m.value, m.low, m.high))
+        for row in rows
+    ]
+    blind = max((row for row in rows if row.kind == "sound-blind"), key=lambda r: r.metrics[key].value, default=None)
+    verdict, good = "No row that hears nothing was scored.", False
+    if blind is not None:
+        other = blind.metrics[key]
+        gap = 100 * (model.value - other.value)
+        good = model.low > other.high
+        side = "above" if gap >= 0 else "below"
+        verdict = f"{abs(gap):.1f} points {side} {blind.name}, the best row that hears nothing"
+        apart = good or model.high < other.low
+        verdict += "." if apart else "; their intervals overlap."
+    return Card(
+        word(key),
+        printed(key, model.value),
+        f"{printed(key, model.low)} to {printed(key, model.high)}",
+        verdict,
+        good,
+        svg.whiskers(whiskers, word(key).name),
+    )
+
+
+CLASSES = {"model": "model", "sound-blind": "blind", "ceiling": "ceiling", "published": "published"}
+
+
+def _ends(value: float, low: float, high: float) -> tuple[float, float]:
+    """The ends of an interval; the value itself where it has none (a number out of a paper)."""
+    return (value, value) if isnan(low) or isnan(high) else (low, high)
+
+
+def charts(report: Report) -> list[tuple[str, str, Markup]]:
+    """(heading, what to look for, chart) of the peaks and of IoU against object size, where the samples have them."""
+    found = []
+    peaks, sizes = _columns(report, "peak_own", "peak_foreign"), _columns(report, "truth_area", "iou_adaptive")
+    if len(peaks):
+        own, foreign = peaks.T
+        groups = {"own sound": ("own", own), "foreign sound": ("foreign", foreign)}
+        note = (
+            "Peak similarity of each picture with its own sound and with one of another category: the further apart, "
+            f"the more the model listens. The own sound peaks higher in {100 * (own > foreign).mean():.0f} % of the "
+            "samples; dashed lines are medians."
+        )
+        chart = svg.histogram(groups, "Peak similarity, own sound against a foreign one", "peak similarity")
+        found.append(("Does it hear the difference?", note, chart))
+    if len(sizes):
+        note = "Adaptive IoU of each sample against the size of its object; on the line, medians of equal groups."
+        labels = ("IoU against object size", "object size, % of the picture", "adaptive IoU, %")
+        found.append(("Does size matter?", note, svg.scatter(*sizes.T, *labels, at=0.5)))
+    return found
+
+
+def _columns(report: Report, a: str, b: str) -> svg.Values:
+    """(n, 2): two columns of the samples that have a source in the picture and both values."""
+    pairs = np.array([(getattr(s, a), getattr(s, b)) for s in report.samples if s.present], np.float64).reshape(-1, 2)
+    return pairs[np.isfinite(pairs).all(axis=1)]
+
+
+def table(report: Report) -> list[tuple[str, list[tuple[Word, list[Cell]]]]]:
+    """Families of metrics, each metric with a cell for each row. No winner is marked: intervals say more."""
+    families: dict[str, list[tuple[Word, list[Cell]]]] = {family: [] for family in FAMILIES}
+    for key in dict.fromkeys(key for row in report.rows for key in row.metrics):
+        cells = [_cell(key, row.metrics.get(key), CLASSES[row.kind]) for row in report.rows]
+        families[word(key).family].append((word(key), cells))
+    return [(family, metrics) for family, metrics in families.items() if metrics]
+
+
+def _cell(key: str, found: Interval | None, kind: str) -> Cell:
+    if found is None:
+        return Cell(kind, "–", "")
+    known = not (isnan(found.low) or isnan(found.high))
+    return Cell(
+        kind, printed(key, found.value), f"{printed(key, found.low)} – {printed(key, found.high)}" if known else ""
+    )
+
+
+def notes(report: Report) -> list[str]:
+    """What a reader should know before quoting a number."""
+    absent = sum(not sample.present for sample in report.samples)
+    groups = len({sample.group for sample in report.samples})
+    told = [f"{report.n:,} samples show {groups:,} different pictures."]
+    if absent:
+        told.append(f"{absent:,} samples have no source in the picture; they are in no chart of IoU and in no gallery.")
+    told.append("Rows that hear nothing and the ceiling are scored by the same code under the same protocol.")
+    told.append(
+        "Maps are drawn from their own lowest to their own highest score, so colours compare within a map only."
+    )
+    return told
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested plain values as (dotted name, text) pairs."""
+    pairs = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            pairs += flat(value, f"{prefix}{key}.")
+        else:
+            pairs.append((f"{prefix}{key}", _text(value)))
+    return pairs
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(one) for one in value) or "–"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def versions() -> list[tuple[str, str]]:
+    """What computed the numbers: name and version."""
+    found = [("python", platform.python_version())]
+    for name in ("whence", "torch", "numpy", "pillow", "soxr"):
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:  # run from a source tree
+            continue
+    return [*found, ("system", f"{platform.system()} {platform.machine()}")]

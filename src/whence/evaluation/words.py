@@ -1,0 +1,71 @@
+"""What each number of a report is called and means, in words for a reader who has not read the papers."""
+
+from typing import NamedTuple
+
+
+class Word(NamedTuple):
+    """A metric in words: its family, the name tables print, and one line of meaning."""
+
+    family: str
+    name: str
+    meaning: str
+
+
+_ADAPTIVE = "as many pixels kept as the object has"
+_HALF = "the higher half of the map kept"
+
+WORDS = {
+    "ciou": Word("Where", "cIoU", f"samples with IoU of at least one half, {_HALF}"),
+    "auc": Word("Where", "AUC", f"the same over all IoU thresholds, {_HALF}"),
+    "ciou_adaptive": Word("Where", "cIoU, adaptive", f"samples with IoU of at least one half, {_ADAPTIVE}"),
+    "auc_adaptive": Word("Where", "AUC, adaptive", f"the same over all IoU thresholds, {_ADAPTIVE}"),
+    "mean_iou": Word("Where", "mean IoU", f"average overlap with the truth, {_HALF}"),
+    "mean_iou_adaptive": Word("Where", "mean IoU, adaptive", f"average overlap with the truth, {_ADAPTIVE}"),
+    "iiou": Word("Listening", "IIoU", f"pictures right for all of their sounds, {_HALF}"),
+    "iauc": Word("Listening", "IAUC", f"the same over all IoU thresholds, {_HALF}"),
+    "iiou_adaptive": Word("Listening", "IIoU, adaptive", f"pictures right for all of their sounds, {_ADAPTIVE}"),
+    "iauc_adaptive": Word("Listening", "IAUC, adaptive", f"the same over all IoU thresholds, {_ADAPTIVE}"),
+    "ap": Word("Presence", "AP", "average precision of finding a source only where there is one"),
+    "max_f1": Word("Presence", "max F1", "best balance of precision and recall over all thresholds"),
+    "loc_acc": Word("Presence", "LocAcc", "samples with a visible source and IoU of at least one half"),
+    "miou": Word("Segments", "mIoU", f"overlap with the object's mask, {_HALF}"),
+    "fscore": Word("Segments", "F-score", f"precision-weighted overlap with the mask, {_HALF}"),
+    "miou_adaptive": Word("Segments", "mIoU, adaptive", f"overlap with the object's mask, {_ADAPTIVE}"),
+    "fscore_adaptive": Word("Segments", "F-score, adaptive", f"precision-weighted overlap, {_ADAPTIVE}"),
+    "alignment": Word("Embedding", "alignment", "mean cosine of a picture and its sound (no percentage)"),
+    "magnitude": Word("Embedding", "magnitude", "mean distance of a picture and its sound (no percentage)"),
+    "f_loc": Word("Negatives", "F-LOC", "balance of finding sources and staying quiet on negatives"),
+    "f_auc": Word("Negatives", "F-AUC", "the same over all thresholds"),
+}
+
+FAMILIES = ("Where", "Listening", "Presence", "Segments", "Retrieval", "Negatives", "Embedding", "Other")
+
+PLAIN = {"alignment", "magnitude"}  # printed as they are; all else is a fraction, printed in percent
+
+HEADLINES = ("ciou_adaptive", "iiou_adaptive", "ciou", "iiou", "auc_adaptive", "iauc_adaptive", "ap", "recall_a2i@1")
+
+
+def word(key: str) -> Word:
+    """The words for a key of a report; keys with a number or a kind of negative in them are put together."""
+    if key in WORDS:
+        return WORDS[key]
+    head, _, tail = key.replace("@", "_").rpartition("_")
+    if head in ("recall_a2i", "recall_i2a"):
+        asked, wanted = ("sound", "picture") if head == "recall_a2i" else ("picture", "sound")
+        name = f"recall {asked} → {wanted} @{tail}"
+        nearest = f"the nearest {wanted}" if tail == "1" else f"one of the {tail} nearest {wanted}s"
+        return Word("Retrieval", name, f"{nearest} belongs to the {asked}")
+    if key.startswith("pia_"):
+        return Word(
+            "Negatives", f"pIA, {tail}", f"share of the picture claimed when asked with {tail} (lower is better)"
+        )
+    if key.startswith("aucn_"):
+        return Word("Negatives", f"AUC-N, {tail}", f"how often little of the picture is claimed with {tail}")
+    return Word("Other", key, "")
+
+
+def printed(key: str, value: float) -> str:
+    """A value as tables print it: percent with one decimal, or three decimals where it is no fraction."""
+    if value != value:
+        return "–"
+    return f"{value:.3f}" if key in PLAIN else f"{100 * value:.1f}"

@@ -1,0 +1,106 @@
+"""Front ends: what a method is fed, as values. `whence.data` turns pictures and sounds into it.
+
+Every released method was trained and scored with a front end of its own (docs/protocols.md has the table); a
+checkpoint carries the one it was made for, so that nobody has to remember it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """How a picture becomes (3, size, size).
+
+    Attributes:
+        size: side of the square the network sees, in pixels.
+        resize: `squash` (aspect ratio not kept, PIL bicubic), `squash-tensor` (bicubic on the float tensor without
+            antialiasing), `squash-tensor-antialias`, or `crop` (shorter side to `size` with PIL bicubic, centre crop).
+    """
+
+    size: int = 224
+    resize: Literal["squash", "squash-tensor", "squash-tensor-antialias", "crop"] = "squash"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+
+@dataclass(frozen=True)
+class AudioSpec:
+    """How a waveform becomes (1, f, t).
+
+    Attributes:
+        rate: samples a second the spectrogram is made at; None keeps the file's own (as several releases do).
+        seconds: length of the window the network sees.
+        clip_seconds: the file is first cut or tiled to this many seconds (None: taken whole), then the window is cut.
+        window: which part of that: `centre`, `first`, or `rolled` (the first, turned round so that the middle of the
+            file lies in its middle).
+        n_fft, hop: segment length and step in samples.
+        function: `tukey` with constant detrend and one-sided power density (scipy.signal.spectrogram's defaults), or
+            `hann` power centred with reflection (librosa's and torchaudio's defaults).
+        normalised: `hann` power divided by the window's energy (torchaudio's `normalized=True`).
+        n_mels: 0 for linear frequency, else the number of mel bands: HTK's scale, triangles of height 1 from 0 Hz to
+            half the rate (torchaudio's defaults, which the releases that use mel bands rely on).
+        scaling: `log/12` = log(x + 1e-7) / 12, or `db` = 10 log10(max(x, 1e-10)).
+        frames: keep this many frames around the middle (0: all).
+    """
+
+    rate: int | None = 16000
+    seconds: float = 3.0
+    clip_seconds: float | None = None
+    window: Literal["centre", "first", "rolled"] = "centre"
+    n_fft: int = 512
+    hop: int = 159
+    function: Literal["tukey", "hann"] = "tukey"
+    normalised: bool = False
+    n_mels: int = 0
+    scaling: Literal["log/12", "db"] = "log/12"
+    frames: int = 0
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """Both front ends of a method."""
+
+    image: ImageSpec = field(default_factory=ImageSpec)
+    audio: AudioSpec = field(default_factory=AudioSpec)
+
+
+# The releases take each file's own rate and their tensor sizes are those of 16 kHz, so every preset resamples to that.
+# Left unsaid by a preset: ImageNet's mean and std, 224 pixels, segments of 512, log(x + 1e-7) / 12.
+_SQUASH_TENSOR = ImageSpec(resize="squash-tensor")  # SSLalignment resizes the tensor; antialiasing is not pinned there
+_ALIGNMENT_AUDIO = AudioSpec(clip_seconds=10.0, seconds=3.0, hop=159)  # 3.5 s to 6.5 s of ten tiled seconds: 257 x 299
+_EZVSL_AUDIO = AudioSpec(seconds=3.0, hop=238)  # the middle 3 s of the file, tiled if short: 257 x 200
+_ROLLED_AUDIO = AudioSpec(seconds=10.0, hop=238, window="rolled", frames=200)
+_SSLTIE_AUDIO = AudioSpec(  # 257 x 670 mel bands in dB
+    seconds=10.0, window="first", hop=239, function="hann", normalised=True, n_mels=257, scaling="db"
+)
+
+PRESETS: dict[str, InputSpec] = {
+    # SSLalignment, datasets_lvs.py, "for the tables"; LVS is fed the same there.
+    "alignment": InputSpec(_SQUASH_TENSOR, _ALIGNMENT_AUDIO),
+    "lvs@sslalignment": InputSpec(_SQUASH_TENSOR, _ALIGNMENT_AUDIO),
+    # The same on AVSBench S4 and MS3, whose clips last 5 s: 1 s to 4 s.
+    "alignment@avsbench": InputSpec(_SQUASH_TENSOR, AudioSpec(clip_seconds=5.0, seconds=3.0, hop=159)),
+    # LVS, own repository: shorter side and centre crop; the first 10 s, tiled: 257 x 671.
+    "lvs": InputSpec(ImageSpec(resize="crop"), AudioSpec(seconds=10.0, window="first", hop=238)),
+    # EZ-VSL, SLAVC (its 5 s argument is ignored) and FNAC, own repositories.
+    "ezvsl": InputSpec(ImageSpec(), _EZVSL_AUDIO),
+    "slavc": InputSpec(ImageSpec(), _EZVSL_AUDIO),
+    "fnac": InputSpec(ImageSpec(), _EZVSL_AUDIO),
+    # The first two as SSLalignment feeds them: ten seconds rolled, the 200 frames in the middle of 671.
+    "ezvsl@sslalignment": InputSpec(_SQUASH_TENSOR, _ROLLED_AUDIO),
+    "slavc@sslalignment": InputSpec(_SQUASH_TENSOR, _ROLLED_AUDIO),
+    # SSL-TIE, own repository, and as SSLalignment feeds it.
+    "ssltie": InputSpec(ImageSpec(resize="crop"), _SSLTIE_AUDIO),
+    "ssltie@sslalignment": InputSpec(_SQUASH_TENSOR, _SSLTIE_AUDIO),
+    # JSA, test path: the middle 5 s, centred Hann power: 257 x 501.
+    "joint_slots": InputSpec(ImageSpec(), AudioSpec(seconds=5.0, hop=160, function="hann")),
+}
+"""What each released method was scored with, by its name; `name@repository` where another one feeds it differently.
+
+Stereo is not part of a preset, because files are read before: SSLalignment keeps the left channel, the EZ-VSL family
+takes the mean (`whence.data.audio.read_sound`, `channels`).
+"""

@@ -1,0 +1,49 @@
+"""Weights released by papers become a `Method`: one file for each published code base, its names to ours."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from whence.errors import CheckpointError, did_you_mean
+from whence.importers import sslalignment
+from whence.methods.base import Method
+from whence.models.encoders import read_state
+
+IMPORTERS: dict[str, Callable[[Mapping[str, Tensor], str], Method]] = {"alignment": sslalignment.alignment}
+
+
+def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Method:
+    """A method from released weights, in evaluation mode, with the front end and read-out they were made for.
+
+    Args:
+        source: the downloaded file (opened with `weights_only=True`, so no code in it runs) or its state dict. A dict
+            that nests the weights under `model_state_dict`, `state_dict` or `model` is unwrapped, and a `module.` prefix
+            of every name is dropped.
+        method: whose weights they are.
+
+    Raises:
+        CheckpointError: the file is missing or unreadable, an encoder's weights are missing or of another shape, or
+            there are names that no part of the method knows.
+    """
+    if method not in IMPORTERS:
+        raise CheckpointError(f"no importer for the released weights of {method!r}{did_you_mean(method, IMPORTERS)}")
+    what = "the state dict" if isinstance(source, Mapping) else str(source)
+    state = dict(source) if isinstance(source, Mapping) else read_state(Path(source))
+    return IMPORTERS[method](_plain(state, what), what).eval()
+
+
+def _plain(state: dict[str, Any], what: str) -> dict[str, Tensor]:
+    """The weights themselves, without wrapping and without `module.`."""
+    for nested in ("model_state_dict", "state_dict", "model"):
+        if isinstance(state.get(nested), Mapping):
+            state = dict(state[nested])
+            break
+    strange = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    if strange or not state:
+        found = f"{strange[0]!r} is a {type(state[strange[0]]).__name__}" if strange else "it is empty"
+        raise CheckpointError(f"{what}: expected a dict of tensors, or one under `model_state_dict`; found that {found}")
+    if all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    return state

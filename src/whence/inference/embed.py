@@ -1,0 +1,79 @@
+"""Embeddings of a whole data set: what neighbours are mined from and what retrieval compares."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from whence.data.neighbours import Neighbours, fingerprint, nearest
+from whence.errors import DataError
+from whence.types import AudioVisualDataset
+
+
+class Embedder(Protocol):
+    """What a Localizer offers, and any encoder from elsewhere: one vector of each picture and of each sound."""
+
+    name: str
+
+    def embed_images(self, images: list[Any]) -> Float[Tensor, "b d"]: ...
+    def embed_sounds(self, sounds: list[Any]) -> Float[Tensor, "b e"]: ...
+
+
+def embed(
+    embedder: Embedder, data: AudioVisualDataset, batch_size: int = 64, progress: bool = False
+) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n e"]]:
+    """The vectors of every picture and of every sound of `data`, in its order; each is read once."""
+
+    def all_of(read: Callable[[int], Any], encode: Callable[[list[Any]], Tensor], what: str) -> Tensor:
+        starts = tqdm(range(0, len(data), batch_size), desc=what, disable=not progress)
+        return torch.cat([encode([read(i) for i in range(s, min(s + batch_size, len(data)))]).cpu() for s in starts])
+
+    return (
+        all_of(data.read_image, embedder.embed_images, "pictures"),
+        all_of(data.read_sound, embedder.embed_sounds, "sounds"),
+    )
+
+
+def mine(embedder: Embedder, data: AudioVisualDataset, k: int, batch_size: int = 64, progress: bool = False) -> Neighbours:
+    """The k nearest neighbours of every sample, in each modality by itself.
+
+    Samples that show the same picture or come from one recording (`group`) are no neighbours of each other.
+    """
+    pictures, sounds = embed(embedder, data, batch_size, progress)
+    return table_of(pictures, sounds, data, k, embedder.name)
+
+
+def table_of(
+    pictures: Float[Tensor, "n d"], sounds: Float[Tensor, "n e"], data: AudioVisualDataset, k: int, encoder: str
+) -> Neighbours:
+    """A table of neighbours from embeddings that are there already."""
+    if len(pictures) != len(data) or len(sounds) != len(data):
+        raise DataError(
+            f"there are {len(pictures)} picture and {len(sounds)} sound embeddings for a data set of {len(data)} samples; "
+            "expected one row of each for every sample, in the order of the data set"
+        )
+    groups = [data.group(i) for i in range(len(data))]
+    return Neighbours(nearest(pictures, k, groups), nearest(sounds, k, groups), identity(data), encoder)
+
+
+def identity(data: AudioVisualDataset) -> str:
+    """What a table of neighbours knows its data set by."""
+    return fingerprint([data.id(i) for i in range(len(data))])
+
+
+def read_embeddings(path: str | Path) -> Float[Tensor, "n d"]:
+    """Vectors that somebody else made: an .npy of (n, d) numbers."""
+    try:
+        array: Any = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as .npy ({error}); expected an array (samples, channels)") from error
+    if array.ndim != 2 or array.dtype.kind != "f":
+        raise DataError(f"{path}: holds {array.dtype} of shape {array.shape}, expected floats (samples, channels)")
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32))
+
+

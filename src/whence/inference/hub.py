@@ -1,0 +1,59 @@
+"""Public encoders as a source of neighbours: CLIP for pictures, CLAP for sound (extra `hub`).
+
+The alignment paper's self-supervised variant uses CLIP's image encoder and Wav2CLIP; CLAP stands in for the latter, which
+has no maintained release.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from whence.data.audio import resample
+from whence.errors import RecipeError
+from whence.types import Sound
+
+
+class HubEmbedder:
+    """One unit-norm vector of each picture (CLIP) and of each sound (CLAP), from models of the Hugging Face hub.
+
+    Args:
+        clip, clap: names on the hub or folders.
+
+    Raises:
+        RecipeError: transformers is not installed, or a model can be found neither on this machine nor on the hub.
+    """
+
+    def __init__(
+        self, clip: str = "openai/clip-vit-base-patch32", clap: str = "laion/clap-htsat-unfused", device: str = "cpu"
+    ) -> None:
+        try:
+            from transformers import ClapModel, ClapProcessor, CLIPImageProcessor, CLIPVisionModelWithProjection
+        except ImportError as error:
+            raise RecipeError("encoder `hub` needs transformers; install it with `pip install whence[hub]`") from error
+        try:
+            self.clip = CLIPVisionModelWithProjection.from_pretrained(clip).to(device).eval()
+            self.clip_input = CLIPImageProcessor.from_pretrained(clip)
+            self.clap = ClapModel.from_pretrained(clap).to(device).eval()
+            self.clap_input = ClapProcessor.from_pretrained(clap)
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise RecipeError(f"{clip} or {clap} cannot be loaded ({reason}); give a name on the hub or a folder") from error
+        self.device, self.name = device, f"{clip}, {clap}"
+
+    @torch.inference_mode()
+    def embed_images(self, images: list[Image.Image]) -> Float[Tensor, "b d"]:
+        pixels = self.clip_input(images, return_tensors="pt").to(self.device)
+        return F.normalize(self.clip(**pixels).image_embeds, dim=1).cpu()
+
+    @torch.inference_mode()
+    def embed_sounds(self, sounds: list[Sound]) -> Float[Tensor, "b d"]:
+        rate: int = self.clap_input.feature_extractor.sampling_rate
+        waveforms = [resample(sound, rate).waveform.numpy() for sound in sounds]
+        inputs: Any = self.clap_input(audio=waveforms, sampling_rate=rate, return_tensors="pt").to(self.device)
+        features = self.clap.get_audio_features(**inputs)
+        vectors = features if isinstance(features, Tensor) else features.pooler_output
+        return F.normalize(vectors, dim=1).cpu()

@@ -1,0 +1,180 @@
+"""A method made easy to ask: pictures and sounds of any kind in, a SoundMap out. Encode once, ask with many sounds."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from whence.checkpoint import load_method
+from whence.data.audio import as_sound
+from whence.data.image import as_image, prepare_images
+from whence.data.spectrogram import prepare_sounds
+from whence.frontend import ImageSpec
+from whence.inference.soundmap import SoundMap
+from whence.methods.base import Method
+from whence.types import Sound
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageCode:
+    """A picture as the method sees it, encoded: (1, ...) features, and the picture for the overlay."""
+
+    features: Tensor
+    picture: Image.Image
+
+
+class Localizer:
+    """Asks a method where sounds come from, for one picture or for many. Callable: `localizer(image, sound)`.
+
+    The method is moved to `device` and otherwise left as it is: whether it is in training mode and the state of the
+    random generators are the same before and after each question.
+
+    Args:
+        method: with trained weights.
+        threshold: peak from which a source counts as present; None: maps do not say.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`..., or `auto` for the best there is.
+        precision: `bfloat16` is faster where the machine has it; maps are float32 either way.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        threshold: float | None = None,
+        device: str = "cpu",
+        precision: Precision = "float32",
+    ) -> None:
+        self.device = best_device() if device == "auto" else torch.device(device)
+        self.method = method.to(self.device)
+        self.threshold = threshold
+        self.precision = precision
+        self.name = method.name
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "cpu", precision: Precision = "float32") -> "Localizer":
+        """The localizer of a checkpoint, with the threshold fitted for it, if any."""
+        method, header = load_method(path)
+        return cls(method, header.get("threshold"), device, precision)
+
+    # One picture, one sound.
+
+    def locate(self, image: Any, audio: Any) -> SoundMap:
+        """Where in `image` the sound comes from.
+
+        Args:
+            image: path, PIL image, array or tensor.
+            audio: path, Sound, or (waveform, rate).
+        """
+        return self.hear(self.encode_image(image), audio)
+
+    __call__ = locate
+
+    def encode_image(self, image: Any) -> ImageCode:
+        """Encode a picture once, to `hear` many sounds with it."""
+        picture = as_image(image)
+        with self._asking():
+            return ImageCode(self._see([picture]), picture)
+
+    def hear(self, code: ImageCode, audio: Any) -> SoundMap:
+        """Where in an encoded picture the sound comes from."""
+        sound = as_sound(audio)
+        scores = self.maps(code.features, self.encode_sounds([sound]))[0]
+        picture, spec = code.picture, self.method.front_end
+        return SoundMap(
+            scores,
+            size=(picture.height, picture.width),
+            readout=self.method.readout,
+            region=region_seen(picture.size, spec.image),
+            picture=picture,
+            threshold=self.threshold,
+            silent=sound.is_silent,
+            notes=tuple(_notes(sound, spec.audio.seconds)),
+        )
+
+    # Many at once: what evaluation calls. Rows of the results are rows of the arguments.
+
+    def encode_images(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """Features of each picture, (b, ...) on the localizer's device."""
+        with self._asking():
+            return self._see(pictures)
+
+    def encode_sounds(self, sounds: Sequence[Sound]) -> Float[Tensor, "b c"]:
+        """One vector of each sound, on the localizer's device."""
+        with self._asking():
+            return self.method.encode_sounds(self._spectrograms(sounds))
+
+    def maps(self, image_codes: Tensor, sound_codes: Float[Tensor, "b c"]) -> Float[Tensor, "b h w"]:
+        """Raw maps of picture i with sound i: float32, on the CPU."""
+        with self._asking():
+            return self.method.compare(image_codes, sound_codes).float().cpu()
+
+    def saliency(self, image_codes: Tensor) -> Float[Tensor, "b h w"]:
+        """Maps made from the same features without any sound: float32, on the CPU."""
+        with self._asking():
+            return self.method.saliency(image_codes).float().cpu()
+
+    def embed_images(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "b d"]:
+        """Unit-norm vectors for retrieval, to be compared with `embed_sounds`: float32, on the CPU."""
+        with self._asking():
+            return self.method.image_embedding(self._pixels(pictures)).float().cpu()
+
+    def embed_sounds(self, sounds: Sequence[Sound]) -> Float[Tensor, "b d"]:
+        """Unit-norm vectors for retrieval: float32, on the CPU."""
+        with self._asking():
+            return self.method.sound_embedding(self._spectrograms(sounds)).float().cpu()
+
+    def _see(self, pictures: Sequence[Image.Image]) -> Tensor:
+        return self.method.encode_images(self._pixels(pictures))
+
+    def _pixels(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "b 3 s s"]:
+        return prepare_images(list(pictures), self.method.front_end.image).to(self.device)
+
+    def _spectrograms(self, sounds: Sequence[Sound]) -> Float[Tensor, "b 1 f t"]:
+        return prepare_sounds(list(sounds), self.method.front_end.audio).to(self.device)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Evaluation mode without gradients; afterwards each module is back in the mode it was in."""
+        modes = [(module, module.training) for module in self.method.modules()]
+        self.method.eval()
+        bf16 = self.precision == "bfloat16"
+        try:
+            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+                yield
+        finally:
+            for module, training in modes:
+                module.training = training
+
+
+def best_device() -> torch.device:
+    """CUDA, else Apple's MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def region_seen(size: tuple[int, int], spec: ImageSpec) -> tuple[float, float, float, float]:
+    """The part of a picture of `size` (width, height) that reaches the network: x0, y0, x1, y1 as fractions."""
+    if spec.resize != "crop":
+        return (0.0, 0.0, 1.0, 1.0)
+    resized = [int(spec.size * side / min(size)) for side in size]  # as `prepare_images` does it, in its pixels
+    near = [round((side - spec.size) / 2) for side in resized]
+    x0, y0, x1, y1 = (*near, *(at + spec.size for at in near))
+    return (x0 / resized[0], y0 / resized[1], x1 / resized[0], y1 / resized[1])
+
+
+def _notes(sound: Sound, window: float) -> Iterator[str]:
+    if sound.is_silent:
+        yield "The sound is silent: the map shows what the model makes of the picture alone."
+    if sound.seconds < window:
+        yield f"The sound lasts {sound.seconds:.2g} s and was repeated to fill the {window:g} s the model hears."
+
+
+load = Localizer.load  # `whence.load(path)`

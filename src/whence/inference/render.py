@@ -1,0 +1,144 @@
+"""Pictures of maps: heat, overlays, outlines and sheets. NumPy and Pillow only; nothing here knows of a model.
+
+Maps are (h, w) with values in [0, 1]; pictures are PIL images, and none that is passed in is changed.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, UInt8
+from numpy import ndarray as Array
+from PIL import Image, ImageDraw, ImageFont
+
+Colour = tuple[int, int, int]
+
+WHITE: Colour = (255, 255, 255)
+DARK: Colour = (18, 18, 24)
+TRUTH: Colour = (0, 230, 170)  # a green that the heat colours never come near
+
+# Nine anchors, equal steps of Oklab lightness from 0.25 to 0.9, hue turning from indigo over red to yellow, each as
+# vivid as sRGB allows: equal steps of a map look equally far apart, in grey print too.
+_ANCHORS = ("26035c", "51066c", "7f0b6e", "ad1263", "dd1844", "f15617", "f58c1c", "fab626", "fadf2b")
+
+
+def _table() -> UInt8[Array, "256 3"]:
+    anchors = np.array([tuple(bytes.fromhex(anchor)) for anchor in _ANCHORS], np.float64)
+    at = np.linspace(0, len(anchors) - 1, 256)
+    channels = [np.interp(at, np.arange(len(anchors)), channel) for channel in anchors.T]
+    return np.asarray(np.stack(channels, axis=-1).round(), np.uint8)
+
+
+HEAT = _table()
+
+
+def heat(values: Float[Array, "h w"]) -> UInt8[Array, "h w 3"]:
+    """A map in [0, 1] as RGB, dark indigo for 0 to bright yellow for 1; values outside are clipped."""
+    colours: UInt8[Array, "h w 3"] = HEAT[(np.clip(values, 0, 1) * 255).round().astype(np.uint8)]
+    return colours
+
+
+def overlay(picture: Image.Image, values: Float[Array, "h w"], opacity: float = 0.6, clear: float = 0.3) -> Image.Image:
+    """The heat of a map over a picture of the same size; the lower the value, the more of the picture shows.
+
+    Args:
+        picture: w x h pixels.
+        values: (h, w) in [0, 1].
+        opacity: how much of the picture the highest values cover, in [0, 1].
+        clear: values up to this leave the picture exactly as it is.
+    """
+    assert picture.size == values.shape[::-1], "a map is laid over a picture of its own size"
+    rise = np.clip((values - clear) / (0.8 - clear), 0, 1)
+    cover = opacity * rise * rise * (3 - 2 * rise)  # eased at both ends: no visible rim where the heat sets in
+    alpha = Image.fromarray((255 * cover).round().astype(np.uint8))
+    return Image.composite(Image.fromarray(heat(values)), picture.convert("RGB"), alpha)
+
+
+def outline(
+    picture: Image.Image, mask: Bool[Array, "h w"], colour: Colour = TRUTH, width: int | None = None
+) -> Image.Image:
+    """The picture with a line around each region of `mask` (of any size: it is brought to the picture's).
+
+    The line runs inside the region, with a thin dark rim on both sides so that it shows on any background.
+    `width` is in pixels; by default about 0.7 % of the shorter side.
+    """
+    line = width or max(1, round(min(picture.size) / 140))
+    rim = max(1, line // 2)
+    region = np.asarray(Image.fromarray(mask).resize(picture.size, Image.Resampling.NEAREST))
+    pixels = np.array(picture.convert("RGB"))
+    inner = _shrunk(region, line)
+    edge = region & ~inner
+    halo = (inner & ~_shrunk(inner, rim)) | (~region & ~_shrunk(~region, rim, rest=True))
+    pixels[halo] = (pixels[halo] * 0.35).astype(np.uint8)
+    pixels[edge] = colour
+    return Image.fromarray(pixels)
+
+
+def _shrunk(mask: Bool[Array, "h w"], by: int, rest: bool = False) -> Bool[Array, "h w"]:
+    """`mask` without its outermost `by` pixels; `rest` says whether the world beyond the picture belongs to it."""
+    away = torch.from_numpy(~mask)[None, None].float()
+    away = F.pad(away, (by,) * 4, value=0.0 if rest else 1.0)
+    grown = F.max_pool2d(F.max_pool2d(away, (2 * by + 1, 1), stride=1), (1, 2 * by + 1), stride=1)
+    return np.asarray(grown[0, 0] < 0.5)
+
+
+def draw_boxes(picture: Image.Image, boxes: Sequence[tuple[int, int, int, int]], colour: Colour = WHITE) -> Image.Image:
+    """The picture with rectangles (x0, y0, x1, y1), the far edge exclusive."""
+    drawn = picture.convert("RGB")
+    draw = ImageDraw.Draw(drawn)
+    line = max(1, round(min(picture.size) / 150))
+    for x0, y0, x1, y1 in boxes:
+        far = (max(x0, x1 - 1), max(y0, y1 - 1))
+        draw.rectangle((x0 - 1, y0 - 1, far[0] + 1, far[1] + 1), outline=DARK, width=line + 2)  # shows on white too
+        draw.rectangle((x0, y0, *far), outline=colour, width=line)
+    return drawn
+
+
+def strip(pictures: Sequence[Image.Image], captions: Sequence[str] = (), height: int = 320) -> Image.Image:
+    """Pictures side by side at one height, a caption under each."""
+    return contact_sheet([pictures], [captions] if captions else (), height)
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[Image.Image]], captions: Sequence[Sequence[str]] = (), height: int = 240
+) -> Image.Image:
+    """Rows of pictures, each `height` pixels high, on white; `captions` has one text per picture, or is empty.
+
+    Captions too long for their picture end in an ellipsis.
+    """
+    assert rows, "a sheet needs at least one row"
+    assert all(rows), "a sheet needs at least one picture in each row"
+    assert not captions or [len(row) for row in rows] == [len(row) for row in captions], "one caption per picture"
+    gap = max(4, height // 24)
+    size = max(11, height // 17)
+    font = ImageFont.load_default(size)
+    line = round(1.7 * size) if captions else 0
+    scaled = [[_to_height(picture, height) for picture in row] for row in rows]
+    wide = max(sum(picture.width + gap for picture in row) for row in scaled) + gap
+    sheet = Image.new("RGB", (wide, len(rows) * (height + line + gap) + gap), WHITE)
+    draw = ImageDraw.Draw(sheet)
+    for r, row in enumerate(scaled):
+        x, y = gap, gap + r * (height + line + gap)
+        for c, picture in enumerate(row):
+            sheet.paste(picture, (x, y))
+            draw.rectangle((x, y, x + picture.width - 1, y + height - 1), outline=(208, 208, 214))  # a hairline
+            if captions:
+                middle = (x + picture.width / 2, y + height + line / 2)
+                draw.text(middle, _shortened(captions[r][c], font, picture.width), DARK, font, anchor="mm")
+            x += picture.width + gap
+    return sheet
+
+
+def _to_height(picture: Image.Image, height: int) -> Image.Image:
+    width = max(1, round(picture.width * height / picture.height))
+    return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    text = " ".join(text.split())
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text.rstrip() + "…"

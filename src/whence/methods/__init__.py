@@ -1,0 +1,45 @@
+"""Methods by name: `create("alignment")` builds one, `methods()` lists them."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from whence.errors import RecipeError, did_you_mean
+from whence.frontend import InputSpec
+from whence.methods.alignment import Alignment
+from whence.methods.base import METHODS, Method, register
+
+__all__ = ["METHODS", "Alignment", "Method", "create", "methods", "register"]
+
+
+def create(
+    name: str,
+    image: Mapping[str, Any] | None = None,
+    audio: Mapping[str, Any] | None = None,
+    front_end: InputSpec | None = None,
+    **options: Any,
+) -> Method:
+    """A method with fresh weights (or those that `image`/`audio` name for their encoders).
+
+    Args:
+        name: one of `methods()`.
+        image, audio: encoder options, `{"encoder": "resnet18", "weights": "imagenet"}`.
+        front_end: what pictures and sounds are turned into first; None: the method's own.
+        options: the method's own (`tau`, `reducer`...).
+
+    Raises:
+        RecipeError: an unknown name or option, with the nearest known one.
+    """
+    method = METHODS[name]
+    known = set(inspect.signature(method).parameters)
+    for option in options:
+        if option not in known:
+            raise RecipeError(f"method {name!r} has no option {option!r}{did_you_mean(option, known)}")
+    built = method(image=image, audio=audio, front_end=front_end, **options)
+    built.config = {"image": dict(image or {}), "audio": dict(audio or {}), **options}
+    return built
+
+
+def methods() -> dict[str, str]:
+    """Name and one line of each method there is."""
+    return {name: (inspect.getdoc(method) or "").partition("\n")[0] for name, method in METHODS.items()}

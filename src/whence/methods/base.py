@@ -1,0 +1,112 @@
+"""What every method is: two encoders, a comparison, losses; and the registry of their names."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from whence.frontend import InputSpec
+from whence.losses.contrastive import full_precision, unit
+from whence.models.encoders import build_encoder
+from whence.models.heads import max_pool, mean_pool
+from whence.readout import ReadOut
+from whence.registry import Registry
+from whence.types import Batch
+
+
+class Method(nn.Module):
+    """A picture encoder, a sound encoder, and what makes a map of the two.
+
+    This is the skeleton: unit-norm features of each place of the picture, one unit-norm vector of the sound, and their
+    cosine as the map. A method says what alone differs: its losses, and any of the pieces below that it overrides.
+
+    Args:
+        image: options of the picture encoder: `encoder` (a name), `weights`, and its measures.
+        audio: the same for the sound encoder.
+        front_end: what pictures and sounds are turned into first.
+
+    Attributes:
+        front_end, readout: belong to the weights and travel in the checkpoint.
+        config: everything `whence.create` needs to build this method again, as plain values.
+    """
+
+    name: ClassVar[str]
+    config: dict[str, Any]
+    readout = ReadOut()
+
+    def __init__(
+        self,
+        image: Mapping[str, Any] | None = None,
+        audio: Mapping[str, Any] | None = None,
+        front_end: InputSpec | None = None,
+    ) -> None:
+        super().__init__()
+        self.front_end = front_end or InputSpec()
+        self.image_encoder = build_encoder(image or {}, in_channels=3)
+        self.audio_encoder = build_encoder(audio or {}, in_channels=1)
+
+    # What a localizer calls: encode once, compare often.
+
+    def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
+        """Unit-norm features of each place."""
+        return unit(self.image_encoder(images), dim=1)
+
+    def encode_sounds(self, sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
+        """One unit-norm vector of each sound."""
+        return unit(max_pool(self.audio_encoder(sounds)))
+
+    def compare(
+        self, image_codes: Float[Tensor, "b c h w"], sound_codes: Float[Tensor, "b c"]
+    ) -> Float[Tensor, "b h w"]:
+        """The map of each picture with its own sound: signed, raw, at the encoder's resolution."""
+        return place_cosine(image_codes, sound_codes)
+
+    def saliency(self, image_codes: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
+        """A map that never heard a sound, from the same features: what of the picture stands out from its mean."""
+        return 1 - torch.einsum("bchw,bc->bhw", image_codes, unit(mean_pool(image_codes)))
+
+    # What people call.
+
+    def maps(self, images: Float[Tensor, "b 3 H W"], sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b h w"]:
+        """Raw maps, picture i with sound i."""
+        return self.compare(self.encode_images(images), self.encode_sounds(sounds))
+
+    def all_maps(self, images: Float[Tensor, "b 3 H W"], sounds: Float[Tensor, "m 1 f t"]) -> Float[Tensor, "b m h w"]:
+        """Raw maps of every picture with every sound; each is encoded once."""
+        pictures, heard = self.encode_images(images), self.encode_sounds(sounds)
+        return torch.stack([self.compare(pictures, one.expand(len(pictures), -1)) for one in heard], dim=1)
+
+    def image_embedding(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
+        """One unit-norm vector of each picture, to be compared with `sound_embedding`'s."""
+        return unit(mean_pool(self.encode_images(images)))
+
+    def sound_embedding(self, sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
+        """One unit-norm vector of each sound."""
+        return self.encode_sounds(sounds)
+
+    # What the trainer calls.
+
+    def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+        """Named scalars, already weighted; the trainer sums and logs them."""
+        raise NotImplementedError(f"{type(self).__name__} has no losses")
+
+
+@full_precision
+def place_cosine(grids: Float[Tensor, "b c h w"], vectors: Float[Tensor, "b c"]) -> Float[Tensor, "b h w"]:
+    """Cosine of each place of grid i with vector i, both of unit norm."""
+    return torch.einsum("bchw,bc->bhw", grids, vectors)
+
+
+METHODS: Registry[type[Method]] = Registry("method")
+
+
+def register(name: str) -> Any:
+    """Class decorator: makes a `Method` known to `whence.create` under `name`."""
+
+    def add(method: type[Method]) -> type[Method]:
+        method.name = name
+        return METHODS.register(name)(method)
+
+    return add

@@ -1,0 +1,116 @@
+"""Encoders by name: each answers with a grid of features (b, c, h, w) and says in `channels` how many there are."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from whence.errors import CheckpointError, RecipeError
+from whence.models.resnet import ResNet
+from whence.registry import Registry
+
+
+class Encoder(Protocol):
+    channels: int
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+
+ENCODERS: Registry[Any] = Registry("encoder")
+
+
+@ENCODERS.register("resnet18")
+def resnet18(in_channels: int, last_stride: int = 1, width: int = 64) -> ResNet:
+    """ResNet-18; `last_stride` 1 as the alignment method and LVS have it, 2 as EZ-VSL and its descendants."""
+    return ResNet(in_channels, (2, 2, 2, 2), (1, 2, 2, last_stride), width)
+
+
+@ENCODERS.register("resnet")
+def resnet(in_channels: int, **options: Any) -> ResNet:
+    """A ResNet of your own measures: `blocks`, `strides`, `width`."""
+    return ResNet(in_channels, **options)
+
+
+def build_encoder(options: Mapping[str, Any], in_channels: int) -> nn.Module:
+    """An encoder from `{"encoder": name, "weights": None | "imagenet" | path, ...measures}`."""
+    rest = dict(options)
+    name, weights = rest.pop("encoder", "resnet18"), rest.pop("weights", None)
+    try:
+        encoder: nn.Module = ENCODERS[name](in_channels, **rest)
+    except TypeError as error:
+        raise RecipeError(f"encoder {name!r} cannot be built from {rest}: {error}") from error
+    if weights:
+        load_public_weights(encoder, weights)
+    return encoder
+
+
+# The public ResNet-18 classifier; the digits in its name are the start of its SHA-256, which the download checks.
+RESNET18_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+
+
+def load_public_weights(encoder: nn.Module, weights: str) -> None:
+    """Fills `encoder` from the public ResNet-18 file (`imagenet`: fetched, hash checked) or a file of the same names.
+
+    The classifier (`fc.*`) is left out. A first layer of three channels is summed to one for spectrograms.
+
+    Raises:
+        CheckpointError: the file is missing, is no state dict, or does not fit.
+    """
+    if weights == "imagenet":
+        try:
+            state = torch.hub.load_state_dict_from_url(RESNET18_URL, check_hash=True, weights_only=True)
+        except (OSError, RuntimeError) as error:
+            raise CheckpointError(
+                f"the public ResNet-18 weights could not be fetched from {RESNET18_URL} ({error}); fetch the file "
+                "yourself and give its path in place of `imagenet`"
+            ) from error
+    else:
+        state = read_state(Path(weights))
+    state = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    first = encoder.get_parameter("conv1.weight")
+    if "conv1.weight" in state and first.shape[1] == 1 and state["conv1.weight"].shape[1] == 3:
+        state["conv1.weight"] = state["conv1.weight"].sum(1, keepdim=True)
+    load_exactly(encoder, state, what=f"weights {weights!r}")
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What a foreign file of weights holds, opened without running any code that it may carry."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; give the path of a file of weights")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"{path}: cannot be opened as weights ({type(error).__name__}: {str(error).splitlines()[0][:200]}); expected "
+            "a .safetensors file or a torch file that holds tensors alone. If the file was cut short, fetch it again"
+        ) from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: holds a {type(state).__name__}, expected a dict of tensors")
+    return state
+
+
+def load_exactly(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+    """Loads `state` where every name and shape fits; else says how many do not and names the first."""
+    own = module.state_dict()
+    counters = {name for name in own if name.endswith("num_batches_tracked")}
+    missing = sorted(set(own) - set(state) - counters)
+    unknown = sorted(set(state) - set(own))
+    reshaped = [name for name in own if name in state and own[name].shape != state[name].shape]
+    if missing or unknown or reshaped:
+        parts = [
+            f"{len(names)} {label} (first: {names[0]})"
+            for names, label in ((missing, "missing"), (unknown, "unknown"), (reshaped, "of another shape"))
+            if names
+        ]
+        detail = ""
+        if reshaped:
+            name = reshaped[0]
+            detail = f"; {name} is {list(state[name].shape)}, expected {list(own[name].shape)}"
+        raise CheckpointError(f"{what} does not fit: of its weights {', '.join(parts)}{detail}")
+    module.load_state_dict({**{name: own[name] for name in counters}, **state})

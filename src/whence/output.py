@@ -1,0 +1,51 @@
+"""Results on disk: refused where something is in the way, whole or not there at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from whence.errors import OutputError
+
+
+def check_output(path: Path, overwrite: bool = False, suffixes: tuple[str, ...] = ()) -> None:
+    """Raise OutputError where `path` cannot be written; to be called before the work that makes its content.
+
+    Args:
+        path: a file, or a folder to be made.
+        overwrite: whether what lies there may be replaced.
+        suffixes: the kinds of file that can be written, as (".png", ".npz"); empty: any.
+    """
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise OutputError(
+            f"{path}: cannot write {path.suffix or 'a file without a suffix'}; use {', '.join(suffixes)}."
+        )
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"{path}: the folder {path.parent} does not exist. Make it, or write elsewhere.")
+    if suffixes and path.is_dir():
+        raise OutputError(f"{path} is a folder; give the name of a file in it.")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists already. Pass --overwrite to replace it, or give another name.")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, renamed to it at the end: a reader sees the old file or the new, never a part."""
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.absolute().parent) as folder:
+        draft = Path(folder) / path.name
+        yield draft
+        os.replace(draft, path)
+
+
+@contextmanager
+def whole_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """The same for a folder of results; one that is there is replaced only after the new one is complete."""
+    check_output(path, overwrite)
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.absolute().parent) as folder:
+        draft = Path(folder) / "new"
+        draft.mkdir()
+        yield draft
+        if path.exists():
+            os.replace(path, Path(folder) / "old")
+        os.replace(draft, path)

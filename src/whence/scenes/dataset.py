@@ -1,0 +1,185 @@
+"""Scenes as a data set: training pairs with silent distractors, and the single, interactive and extended tests."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from PIL import Image
+
+from whence.errors import RecipeError, did_you_mean
+from whence.randomness import generator
+from whence.scenes.compose import Scene, compose
+from whence.scenes.source import ObjectSource
+from whence.types import Sound, Truth
+
+Kind = Literal["train", "single", "interactive", "extended"]
+SoundKind = Literal["sound", "silence", "noise", "offscreen"]
+SOUND_KINDS: tuple[SoundKind, ...] = get_args(SoundKind)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one picture shows, decided before anything is drawn."""
+
+    categories: tuple[str, ...]
+    sizes: tuple[float, ...]
+    offscreen: str | None  # a category that is not in the picture, where there is one
+
+
+@dataclass(frozen=True, eq=False)
+class Scenes:
+    """Composed scenes with the interface of every data set (`whence.types.AudioVisualDataset`).
+
+    Attributes:
+        source: where objects, sounds and backgrounds come from.
+        kind: `train` one object sounds among silent ones of other categories; `single` one object alone;
+            `interactive` each picture shows `objects` categories and is asked with the sound of each, as IS3 does, the
+            items of one picture being a group; `extended` a quarter each of sounds of an object, silence, noise, and
+            sounds of a category not in the picture, as the item's index modulo four has it.
+        length: pictures; `len()` counts items, which are `objects` times as many in the interactive test.
+        seed: scenes of different seeds (or kinds, or epochs) have nothing in common.
+        size: side of a picture in pixels.
+        seconds, rate: of each sound.
+        distractors: least and most silent objects, in `train` and `extended`.
+        object_size: least and most of an object's longer side, as a share of the picture's.
+        objects: in a picture of the interactive test.
+        fresh: in `train`, whether `at(epoch)` has new scenes for each epoch or the same for all.
+        epoch: which epoch's scenes these are.
+
+    What an item looks and sounds like depends on (seed, kind, epoch, index) alone.
+    """
+
+    source: ObjectSource
+    kind: Kind = "train"
+    length: int = 1000
+    seed: int = 0
+    size: int = 128
+    seconds: float = 2.0
+    rate: int = 16000
+    distractors: tuple[int, int] = (0, 2)
+    object_size: tuple[float, float] = (0.22, 0.5)
+    objects: int = 2
+    fresh: bool = True
+    epoch: int = 0
+    # The scene composed last: an item's picture and truth, and a group's items, are asked for one after the other.
+    _last: list[tuple[int, Scene]] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise RecipeError(f"unknown kind of scenes {self.kind!r}{did_you_mean(self.kind, get_args(Kind))}")
+        least, most = self.distractors
+        small, large = self.object_size
+        if self.length < 1 or self.size < 16 or self.seconds <= 0 or self.rate < 1 or self.objects < 1:
+            raise RecipeError(
+                "scenes need length, rate and objects of at least 1, a size of at least 16 pixels and seconds above 0; "
+                f"found {self.length}, {self.rate}, {self.objects}, {self.size} and {self.seconds}."
+            )
+        if not 0 <= least <= most:
+            raise RecipeError(f"distractors are (least, most) with 0 <= least <= most; found {self.distractors}.")
+        if not 0 < small <= large <= 1:
+            raise RecipeError(f"object_size is (least, most) within 0 to 1; found {self.object_size}.")
+        need = {"single": 1, "interactive": self.objects, "train": 1 + most, "extended": 2 + most}[self.kind]
+        if need > len(self.source.categories):
+            raise RecipeError(
+                f"{self.kind} scenes like these need {need} categories; the source has {len(self.source.categories)}. "
+                "Ask for fewer distractors or objects, or give a source with more categories."
+            )
+
+    @property
+    def name(self) -> str:
+        return self.source.name if self.kind == "train" else f"{self.source.name}-{self.kind}"
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        return self.source.categories
+
+    def __len__(self) -> int:
+        return self.length * self._items_per_scene
+
+    def id(self, index: int) -> str:
+        scene, item = self._locate(index)
+        return f"{self.group(index)}-{item}" if self.kind == "interactive" else self._scene_id(scene)
+
+    def read_image(self, index: int) -> Image.Image:
+        """The picture, RGB, `size` x `size`. The sound is not drawn."""
+        return self._scene(self._locate(index)[0]).picture.copy()
+
+    def read_sound(self, index: int) -> Sound:
+        """The sound, `seconds` long at `rate`. The picture is not drawn."""
+        scene, item = self._locate(index)
+        rng = self._generator(scene, f"sound {item}")
+        kind, samples = self.kind_of(index), round(self.seconds * self.rate)
+        if kind == "silence":
+            return Sound(torch.zeros(samples), self.rate)
+        if kind == "noise":
+            noise = torch.from_numpy(rng.standard_normal(samples, dtype="float32"))
+            return Sound(noise * (rng.uniform(0.25, 0.9) / noise.abs().max()), self.rate)
+        return self.source.draw_sound(self.category(index), rng, self.seconds, self.rate)
+
+    def truth(self, index: int) -> Truth:
+        """The mask and box of the object that sounds; empty where none in the picture does."""
+        scene, item = self._locate(index)
+        if self.kind_of(index) != "sound":
+            nothing = torch.zeros(self.size, self.size, dtype=torch.bool)
+            return Truth(self.size, self.size, mask=nothing, rule="mask")
+        placed = self._scene(scene).objects[item]
+        return Truth(self.size, self.size, (placed.box,), placed.mask, "mask")
+
+    def group(self, index: int) -> str:
+        return self._scene_id(self._locate(index)[0])
+
+    def category(self, index: int) -> str:
+        """Of what is heard: a category, `silence` or `noise`."""
+        scene, item = self._locate(index)
+        kind, plan = self.kind_of(index), self.plan(scene)
+        if kind == "offscreen":
+            assert plan.offscreen is not None
+            return plan.offscreen
+        return plan.categories[item] if kind == "sound" else kind
+
+    def kind_of(self, index: int) -> SoundKind:
+        """What is heard: the `sound` of an object in the picture, `silence`, `noise` or an `offscreen` sound."""
+        return SOUND_KINDS[self._locate(index)[0] % 4] if self.kind == "extended" else "sound"
+
+    def at(self, epoch: int) -> "Scenes":
+        return replace(self, epoch=epoch) if self.kind == "train" and self.fresh and epoch != self.epoch else self
+
+    def plan(self, scene: int) -> Plan:
+        """What picture number `scene` shows; its first object is the one that sounds (all of them, in turn, in the
+        interactive test)."""
+        rng = self._generator(scene, "plan")
+        if self.kind == "interactive":
+            count = self.objects
+        elif self.kind == "single":
+            count = 1
+        else:
+            count = 1 + int(rng.integers(self.distractors[0], self.distractors[1], endpoint=True))
+        drawn = [self.categories[i] for i in rng.permutation(len(self.categories))]
+        sizes = rng.uniform(*self.object_size, count).tolist()
+        return Plan(tuple(drawn[:count]), tuple(sizes), drawn[count] if count < len(drawn) else None)
+
+    @property
+    def _items_per_scene(self) -> int:
+        return self.objects if self.kind == "interactive" else 1
+
+    def _locate(self, index: int) -> tuple[int, int]:
+        """(picture, which of its objects) of an item; negative indices count from the end."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"item {index} of {len(self)}")
+        return divmod(index % len(self), self._items_per_scene)
+
+    def _scene_id(self, scene: int) -> str:
+        return f"{self.name}-{self.seed}-{self.epoch}-{scene:06d}"
+
+    def _generator(self, scene: int, part: str) -> np.random.Generator:
+        return generator(self.seed, "scenes", self.kind, self.epoch, scene, part)
+
+    def _scene(self, scene: int) -> Scene:
+        for which, composed in self._last[:]:
+            if which == scene:
+                return composed
+        plan = self.plan(scene)
+        composed = compose(self.source, plan.categories, plan.sizes, self._generator(scene, "picture"), self.size)
+        self._last[:] = [(scene, composed)]
+        return composed

@@ -1,0 +1,119 @@
+"""What happens between two legs of a run: mine neighbours, look at held-out data, write checkpoints."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+
+from whence.checkpoint import save_method
+from whence.data.neighbours import Neighbours
+from whence.inference.embed import identity, mine
+from whence.inference.localizer import Localizer
+from whence.recipe import Recipe
+from whence.training.feed import Clips, Ticket, stack
+from whence.types import AudioVisualDataset
+
+
+class Miner(L.Callback):
+    """The table of neighbours in force: given by the recipe, or mined with the model itself at given shares of the run.
+
+    A mined table is kept in the run's folder under the step it was mined at, so a resumed run finds the one in force.
+    """
+
+    def __init__(self, data: AudioVisualDataset, recipe: Recipe, folder: Path, steps: int) -> None:
+        self.data, self.near, self.folder = data, recipe.neighbours, folder
+        self.due = sorted(round(share * steps) for share in self.near.mine_at)
+        self.table: Neighbours | None = None
+        if self.near.table:
+            self.table = Neighbours.load(Path(self.near.table), identity(data))
+
+    def current(self) -> Neighbours | None:
+        return self.table
+
+    def bring(self, method: Any, step: int) -> None:
+        """Puts in force the newest table that is due at `step`, mining it where the folder does not have it."""
+        due = [s for s in self.due if s <= step]
+        if not due:
+            return
+        folder = self.folder / f"neighbours-{due[-1]:08d}"
+        if not (folder / "meta.json").exists():
+            mine(Localizer(method, device=str(next(method.parameters()).device)), self.data, self.near.depth).save(folder)
+        self.table = Neighbours.load(folder, identity(self.data))
+
+
+class Selector(L.Callback):
+    """Looks at held-out data every few legs and remembers the best; never sees a test set."""
+
+    def __init__(self, data: AudioVisualDataset, recipe: Recipe) -> None:
+        self.data, self.recipe = data, recipe
+        self.metric = recipe.select.metric
+        self.sign = -1.0 if self.metric == "loss" else 1.0
+        self.best = -math.inf
+        self.improved = False
+
+    def on_train_epoch_end(self, trainer: L.Trainer, task: Any) -> None:
+        self.improved = False
+        if (trainer.current_epoch + 1) % self.recipe.select.every and trainer.global_step < task.steps:
+            return
+        was_training = task.method.training
+        task.method.eval()
+        with torch.no_grad():
+            scores = {"loss": self.loss(task)} if self.metric == "loss" else self.report(task)
+        task.method.train(was_training)
+        task.log_dict({f"probe/{key}": value for key, value in scores.items()})
+        task.log(self.metric, scores[self.metric], prog_bar=True, logger=False)
+        score = self.sign * scores[self.metric]
+        self.improved = score > self.best
+        self.best = max(self.best, score)
+
+    def report(self, task: Any) -> dict[str, float]:
+        from whence.evaluation.evaluate import evaluate
+
+        report = evaluate(Localizer(task.method, device=str(task.device)), self.data, bootstraps=0)
+        return {key: interval.value for key, interval in report.model.metrics.items()}
+
+    def loss(self, task: Any) -> float:
+        """The training loss of the held-out clips, in batches of the training's size, always in the same order."""
+        clips = Clips(self.data, task.method.front_end, self.recipe.views, self.recipe.train.seed)
+        batch = min(self.recipe.train.batch_size, len(self.data))
+        total = 0.0
+        starts = range(0, len(self.data) - batch + 1, batch)
+        for start in starts:
+            tickets = [Ticket(0, i, i, i) for i in range(start, start + batch)]
+            raw = stack([(*clips[t], t) for t in tickets]).to(task.device)
+            with task.trainer.precision_plugin.forward_context():
+                total += float(sum(task.terms(raw, exclude=False).values()))
+        return total / len(starts)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]
+
+
+class Keeper(L.Callback):
+    """Writes `last.safetensors`, `best.safetensors` and, last of all, `resume.ckpt`; each whole or not at all.
+
+    A run killed at any moment goes on from `resume.ckpt`, and what lies beside it is written again by the leg that
+    is run again.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, selector: Selector | None) -> None:
+        self.folder, self.recipe, self.selector = folder, recipe, selector
+
+    def on_train_epoch_end(self, trainer: L.Trainer, task: Any) -> None:
+        extras: dict[str, Any] = {"recipe": self.recipe.as_dict(), "step": trainer.global_step}
+        if self.selector is not None and math.isfinite(self.selector.best):
+            extras["selected"] = {"metric": self.selector.metric, "best": self.selector.sign * self.selector.best}
+        if trainer.is_global_zero:
+            save_method(task.method, self.folder / "last.safetensors", **extras)
+            if self.selector is None or self.selector.improved:
+                save_method(task.method, self.folder / "best.safetensors", **extras)
+        part = self.folder / ".resume.part"
+        trainer.save_checkpoint(part)
+        if trainer.is_global_zero:
+            os.replace(part, self.folder / "resume.ckpt")

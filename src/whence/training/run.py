@@ -1,0 +1,130 @@
+"""A training run from a recipe: `train(read_recipe(path), "runs/mine")`."""
+
+import shutil
+from pathlib import Path
+
+import torch
+import yaml
+
+from whence.data.datasets import open_dataset
+from whence.errors import OutputError
+from whence.methods import create
+from whence.recipe import Data, Recipe
+from whence.training.feed import Clips, Exclusion, Stream, loader
+from whence.types import AudioVisualDataset
+
+
+def train(recipe: Recipe, output: str | Path, resume: bool = False, overwrite: bool = False, progress: bool = True) -> Path:
+    """Trains by a recipe.
+
+    Args:
+        output: folder for `best.safetensors`, `last.safetensors`, `resume.ckpt`, `recipe.yaml` and `logs/`.
+        resume: go on with the run that is there, to the same numbers it would have reached undisturbed.
+        overwrite: throw away what is there.
+
+    Returns:
+        The path of `best.safetensors`.
+
+    Raises:
+        OutputError: the folder holds a run and neither `resume` nor `overwrite` is given, or another recipe's run.
+    """
+    folder = claim(Path(output), recipe, resume, overwrite)
+    # After the cheap checks: importing the trainer takes seconds.
+    import lightning as L
+    from lightning.pytorch.callbacks import RichProgressBar
+    from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+    from whence.training.callbacks import Keeper, Miner, Selector
+    from whence.training.task import Task, best_precision, quiet_lightning
+
+    quiet_lightning()
+    torch.manual_seed(recipe.train.seed)
+    options = {k: v for k, v in recipe.method.items() if k != "name"}
+    method = create(
+        recipe.method["name"], image=recipe.image, audio=recipe.audio, front_end=recipe.front_end.build(), **options
+    )
+    data = open_data(recipe.data, recipe)
+    held_out = None if recipe.select.data is None else open_data(recipe.select.data, recipe)
+
+    legs, leg = plan(len(data), recipe)
+    steps = legs * leg
+    miner = Miner(data, recipe, folder, steps)
+    selector = None if held_out is None else Selector(held_out, recipe)
+    task = Task(method, recipe, Exclusion(data, recipe, miner.current), steps)
+    attempt = len(list((folder / "logs").glob("attempt-*")))
+    trainer = L.Trainer(
+        accelerator="auto",
+        max_epochs=legs,
+        precision=best_precision(recipe.train.precision, accelerator()),
+        gradient_clip_val=recipe.train.clip or None,
+        callbacks=[c for c in (miner, selector, Keeper(folder, recipe, selector)) if c]
+        + ([RichProgressBar()] if progress else []),
+        logger=[
+            CSVLogger(folder, name="logs", version=f"attempt-{attempt}"),
+            TensorBoardLogger(folder, name="logs", version="tensorboard"),
+        ],
+        log_every_n_steps=leg,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+        use_distributed_sampler=False,
+    )
+
+    def position() -> int:
+        """The step that the next batch is for; by then the table of neighbours for it must be there."""
+        miner.bring(task.method, trainer.global_step)
+        return trainer.global_step
+
+    stream = Stream(len(data), recipe, leg, position, miner.current)
+    clips = Clips(data, method.front_end, recipe.views, recipe.train.seed)
+    checkpoint = folder / "resume.ckpt"
+    trainer.fit(
+        task.to(memory_format=torch.channels_last),
+        train_dataloaders=loader(clips, stream, recipe.train.workers),
+        ckpt_path=str(checkpoint) if resume and checkpoint.exists() else None,
+        weights_only=False,
+    )
+    return folder / "best.safetensors"
+
+
+def open_data(data: Data, recipe: Recipe) -> AudioVisualDataset:
+    """The data set of a recipe; a held-out one lies under the training set's root unless it names its own."""
+    return open_dataset(data.name, data.root or recipe.data.root, **data.options)
+
+
+def plan(size: int, recipe: Recipe) -> tuple[int, int]:
+    """(legs, steps in each): the epochs asked for, rounded up to whole legs."""
+    per_epoch = max(1, size // recipe.train.batch_size)
+    leg = recipe.train.leg or per_epoch
+    return max(1, -(-round(recipe.train.epochs * per_epoch) // leg)), leg
+
+
+def accelerator() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def claim(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> Path:
+    """Makes the run's folder and writes the recipe into it, or says why it may not be used."""
+    written = folder / "recipe.yaml"
+    text = yaml.safe_dump(_plain(recipe.as_dict()), sort_keys=False)
+    if folder.exists() and any(folder.iterdir()):
+        if resume and written.exists():
+            if yaml.safe_load(written.read_text()) != yaml.safe_load(text):
+                raise OutputError(f"{folder}: holds a run of another recipe (see {written}); resume with that, or train elsewhere")
+        elif overwrite:
+            shutil.rmtree(folder)
+        else:
+            raise OutputError(
+                f"{folder}: already exists. Go on with the run in it by --resume, replace it by --overwrite, or name "
+                "another folder with --output"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    written.write_text(text)
+    return folder
+
+
+def _plain(value: object) -> object:
+    """Tuples as lists, which is what YAML has."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value

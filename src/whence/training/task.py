@@ -1,0 +1,86 @@
+"""The LightningModule: sums and logs the terms that a method returns. The loop itself is Lightning's."""
+
+import math
+import warnings
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from whence.methods.base import Method
+from whence.recipe import Recipe, Train
+from whence.training.feed import Exclusion, RawBatch, prepare
+
+
+class Task(L.LightningModule):
+    """One method trained by one recipe for `steps` optimizer steps."""
+
+    def __init__(self, method: Method, recipe: Recipe, exclusion: Exclusion, steps: int) -> None:
+        super().__init__()
+        self.method, self.recipe, self.exclusion, self.steps = method, recipe, exclusion, steps
+
+    def training_step(self, raw: RawBatch, _: int) -> Tensor:
+        # Dropout and the like are a function of (seed, step), so that a resumed run draws what an undisturbed one draws.
+        torch.manual_seed(self.recipe.train.seed * 1_000_003 + self.global_step)
+        terms = self.terms(raw)
+        loss = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(loss):
+            detail = ", ".join(f"{name} {float(value):.4g}" for name, value in terms.items())
+            raise FloatingPointError(f"the loss is not finite at step {self.global_step} ({detail}); lower train.lr")
+        logged = {"loss": loss, **terms}
+        self.log_dict({f"train/{k}": v.detach() for k, v in logged.items()}, batch_size=len(raw.index), on_step=False, on_epoch=True)
+        self.log_dict({k: v.detach() for k, v in terms.items()}, batch_size=len(raw.index), prog_bar=True, logger=False)
+        return loss
+
+    def terms(self, raw: RawBatch, exclude: bool = True) -> dict[str, Tensor]:
+        """The method's losses on a raw batch; `exclude` False takes every other sound for a negative."""
+        mask = self.exclusion(raw.index.cpu().numpy()) if exclude else None
+        mask = None if mask is None else mask.to(raw.pictures.device)
+        batch = prepare(raw, self.method.front_end, self.recipe.views, self.recipe.train.seed, mask)
+        return self.method.losses(batch)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        train = self.recipe.train
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[train.optimizer]
+        optimizer = kind(self.method.parameters(), lr=train.lr, weight_decay=train.weight_decay)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, self.steps, train))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def rate(step: int, steps: int, train: Train) -> float:
+    """Share of the learning rate at a step: a linear warm-up, then constant or half a cosine down to 0."""
+    warm = min(1.0, (step + 1) / train.warmup) if train.warmup else 1.0
+    if train.schedule == "constant":
+        return warm
+    return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+
+
+def best_precision(asked: str, device: torch.device) -> str:
+    """Lightning's name for the precision asked for; `auto` is bf16 where the machine multiplies in it natively."""
+    if asked == "auto":
+        if device.type == "cuda":
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            native = device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        asked = "bf16" if native else "fp32"
+    return {"bf16": "bf16-mixed", "fp32": "32-true"}[asked]
+
+
+def quiet_lightning() -> None:
+    """Silences advice of Lightning's that does not apply to how whence drives it."""
+    import logging
+
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for text in (
+        ".*does not have many workers.*",
+        ".*number of training batches.*smaller than the logging interval.*",
+        ".*Checkpoint directory.*exists and is not empty.*",
+        ".*resuming from a checkpoint that ended before.*",
+        ".*isinstance\\(treespec, LeafSpec\\).*",
+        ".*Trying to infer the `batch_size`.*",
+        ".*GPU available but not used.*",
+        ".*Experiment logs directory.*exists.*",
+    ):
+        warnings.filterwarnings("ignore", message=text)

@@ -1,0 +1,122 @@
+"""What flows between the stages: small frozen values that know nothing of models, paths or metrics.
+
+One alphabet everywhere: b batch, n m items, c channels, h w place, f t spectrogram, s slots, k neighbours, v u views.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from PIL import Image
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A mono waveform: (t,) float32 in [-1, 1], at `rate` samples a second."""
+
+    waveform: Float[Tensor, " t"]
+    rate: int
+
+    @property
+    def seconds(self) -> float:
+        return len(self.waveform) / self.rate
+
+    @property
+    def is_silent(self) -> bool:
+        """True where no sample is louder than one step of 16-bit sound."""
+        return not bool((self.waveform.abs() > 1 / 32768).any())
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels of the stored picture: x0 <= x < x1, y0 <= y < y1; `annotator` says whose it is."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    annotator: int = 0
+
+
+TruthRule = Literal["union", "consensus", "mask"]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Where the source of a sound is in a picture of `height` x `width` pixels.
+
+    Attributes:
+        boxes: rectangles around the sources; none at all where the source is not in the picture.
+        mask: (height, width) bool, or None where only boxes are known.
+        rule: how `map` makes one map of it: `union` of the boxes, `consensus` (boxes summed, halved, cut at 1, as
+            Flickr-SoundNet has it), or `mask`.
+    """
+
+    height: int
+    width: int
+    boxes: tuple[Box, ...] = ()
+    mask: Bool[Tensor, "h w"] | None = None
+    rule: TruthRule = "union"
+
+    @property
+    def present(self) -> bool:
+        """False where no source of the sound is in the picture (silence, noise, off-screen sound)."""
+        return bool(self.boxes) or (self.mask is not None and bool(self.mask.any()))
+
+    def map(self, height: int, width: int) -> Float[Tensor, "h w"]:
+        """The truth squashed to height x width, values in [0, 1]; all zero where no source is in the picture.
+
+        Box edges are truncated to whole pixels and the far edge is exclusive, as every released evaluator does;
+        masks are resized to the nearest pixel.
+        """
+        if self.rule == "mask":
+            if self.mask is None:
+                return torch.zeros(height, width)
+            return F.interpolate(self.mask[None, None].float(), (height, width), mode="nearest")[0, 0]
+        layers = torch.zeros(max(1, len(self.boxes)), height, width)
+        for layer, box in zip(layers, self.boxes, strict=False):
+            x0, x1 = (int(width * min(max(x, 0.0), self.width) / self.width) for x in (box.x0, box.x1))
+            y0, y1 = (int(height * min(max(y, 0.0), self.height) / self.height) for y in (box.y0, box.y1))
+            layer[y0:y1, x0:x1] = 1.0
+        return layers.amax(0) if self.rule == "union" else (layers.sum(0) / 2).clamp(max=1.0)
+
+
+@runtime_checkable
+class AudioVisualDataset(Protocol):
+    """Random access to each modality by itself, so that a neighbour's picture is drawn without decoding its sound.
+
+    `group(i)` names the picture an item shows: items that ask one picture with several sounds share it (interactive
+    scores take the worst of a group). `at(epoch)` is the data set as that epoch sees it: sets that pair or compose
+    anew return another value of the same length, all others return themselves.
+    """
+
+    name: str
+
+    def __len__(self) -> int: ...
+    def id(self, index: int) -> str: ...
+    def read_image(self, index: int) -> Image.Image: ...
+    def read_sound(self, index: int) -> Sound: ...
+    def truth(self, index: int) -> Truth: ...
+    def group(self, index: int) -> str: ...
+    def category(self, index: int) -> str: ...
+    def at(self, epoch: int) -> "AudioVisualDataset": ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a method learns from: views are axes, so each modality is encoded in one call.
+
+    Attributes:
+        images: (v, b, 3, h, w) normalised pictures; views in the order plain, augmented, neighbour (those in use).
+        sounds: (u, b, 1, f, t) scaled spectrograms, views likewise.
+        index: (b,) position of each sample in its data set.
+        exclude: (b, b) bool, True where sound j must not count as a negative of image i; None excludes nothing.
+    """
+
+    images: Float[Tensor, "v b 3 h w"]
+    sounds: Float[Tensor, "u b 1 f t"]
+    index: Int[Tensor, " b"]
+    exclude: Bool[Tensor, "b b"] | None = None

@@ -1,0 +1,38 @@
+"""Where the data that does not travel with the repository is: skipped by name where it is absent."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+torch.set_num_threads(2)
+
+
+def golden_root() -> Path:
+    """$WHENCE_GOLDEN, else ../shared/golden, else the trimmed copies beside the tests."""
+    named = os.environ.get("WHENCE_GOLDEN")
+    shared = ROOT.parent / "shared" / "golden"
+    return Path(named) if named else shared if shared.is_dir() else ROOT / "tests" / "golden"
+
+
+def realset_root() -> Path:
+    """$WHENCE_REALSET, else ../shared/realset."""
+    return Path(os.environ.get("WHENCE_REALSET") or ROOT.parent / "shared" / "realset")
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    root = golden_root()
+    if not root.is_dir():
+        pytest.skip(f"golden cases are absent: no folder {root} (set WHENCE_GOLDEN)")
+    return root
+
+
+@pytest.fixture(scope="session")
+def realset() -> Path:
+    root = realset_root()
+    if not (root / "annotations.json").is_file():
+        pytest.skip(f"the real set is absent: no {root / 'annotations.json'} (set WHENCE_REALSET)")
+    return root

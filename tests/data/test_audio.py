@@ -1,0 +1,204 @@
+"""Any file with a sound gives the same mono waveform; what is no sound is named; windows are cut where they should."""
+
+import av
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from whence.data.audio import as_sound, available_seconds, cut, read_sound, resample, window
+from whence.errors import InputError
+from whence.frontend import PRESETS, AudioSpec
+from whence.types import Sound
+
+RATE = 16000
+
+
+def tone(seconds: float = 1.0, rate: int = RATE, pitch: float = 440.0) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * pitch * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def pitch_of(sound: Sound) -> float:
+    spectrum = np.abs(np.fft.rfft(sound.waveform.numpy()))
+    return float(spectrum.argmax() * sound.rate / len(sound.waveform))
+
+
+def ramp(samples: int, rate: int = 10) -> Sound:
+    """Its samples say where they come from."""
+    return Sound(torch.arange(samples, dtype=torch.float32) / 1000, rate)
+
+
+def write_video(path, sound: bool, picture: bool = True) -> None:
+    with av.open(str(path), "w") as container:
+        if picture:
+            video = container.add_stream("mpeg4", rate=10)
+            video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        if sound:
+            audio = container.add_stream("aac", rate=RATE, layout="mono")
+        for _ in range(10 if picture else 0):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+            container.mux(video.encode(frame))
+        if picture:
+            container.mux(video.encode(None))
+        if sound:
+            frame = av.AudioFrame.from_ndarray(tone()[None], format="fltp", layout="mono")
+            frame.sample_rate = RATE
+            container.mux(audio.encode(frame))
+            container.mux(audio.encode(None))
+
+
+@pytest.mark.parametrize(("suffix", "tolerance"), [("wav", 1e-4), ("flac", 1e-4), ("ogg", 0.05), ("mp3", 0.05)])
+def test_every_format_gives_the_same_waveform(tmp_path, suffix, tolerance):
+    soundfile.write(tmp_path / f"a.{suffix}", tone(), RATE)
+    sound = read_sound(tmp_path / f"a.{suffix}")
+    assert sound.rate == RATE
+    assert sound.waveform.dtype == torch.float32
+    assert np.abs(sound.waveform.numpy() - tone()).max() < tolerance
+
+
+def test_wav_is_read_as_the_releases_read_it(tmp_path):
+    steps = np.array([0, 1, -32768, 32767], np.int16)
+    soundfile.write(tmp_path / "a.wav", steps, RATE)
+    assert np.array_equal(read_sound(tmp_path / "a.wav").waveform.numpy(), steps / np.float32(32768))
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "sound.m4a"])
+def test_the_sound_of_a_video(tmp_path, name):
+    write_video(tmp_path / name, sound=True, picture=name.startswith("clip"))
+    sound = read_sound(tmp_path / name)
+    assert sound.rate == RATE
+    assert sound.seconds == pytest.approx(1.0, abs=0.15)  # AAC pads
+    assert pitch_of(sound) == pytest.approx(440, abs=3)
+    assert sound.waveform.abs().max().item() == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+def test_any_rate_is_resampled(tmp_path, rate):
+    soundfile.write(tmp_path / "a.flac", tone(1.0, rate), rate)
+    sound = read_sound(tmp_path / "a.flac", rate=RATE)
+    assert sound.rate == RATE
+    assert len(sound.waveform) == RATE
+    assert np.abs(sound.waveform.numpy() - tone())[200:-200].max() < 1e-3
+
+
+def test_eight_channels_become_their_mean_or_the_first(tmp_path):
+    channels = np.stack([tone() * gain for gain in np.linspace(0.1, 0.8, 8)], axis=1)
+    soundfile.write(tmp_path / "a.wav", channels, RATE, subtype="FLOAT")
+    assert np.allclose(read_sound(tmp_path / "a.wav").waveform, tone() * 0.45, atol=1e-6)
+    assert np.allclose(read_sound(tmp_path / "a.wav", channels="left").waveform, tone() * 0.1, atol=1e-6)
+
+
+def test_silence_is_read_and_flagged(tmp_path):
+    soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
+    assert read_sound(tmp_path / "silent.wav").is_silent
+    soundfile.write(tmp_path / "loud.wav", tone(), RATE)
+    assert not read_sound(tmp_path / "loud.wav").is_silent
+
+
+def test_floats_that_overshoot_are_cut_and_integers_in_disguise_refused(tmp_path):
+    soundfile.write(tmp_path / "hot.wav", tone() * 3, RATE, subtype="FLOAT")
+    assert read_sound(tmp_path / "hot.wav").waveform.abs().max() == 1
+    with pytest.raises(InputError, match=r"samples as large as 16384, expected values in \[-1, 1\]\. Divide"):
+        as_sound((tone() * 32768, RATE))
+
+
+def test_what_is_no_sound_is_named_with_a_remedy(tmp_path):
+    soundfile.write(tmp_path / "none.wav", np.zeros(0), RATE)
+    soundfile.write(tmp_path / "nan.wav", np.array([0, np.nan, np.inf]), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "cut.flac", tone(5) + np.random.RandomState(0).randn(80000) * 0.1, RATE)
+    whole = (tmp_path / "cut.flac").read_bytes()
+    (tmp_path / "cut.flac").write_bytes(whole[: len(whole) // 2])
+    soundfile.write(tmp_path / "cut.mp3", tone(5), RATE)
+    whole = (tmp_path / "cut.mp3").read_bytes()
+    (tmp_path / "cut.mp3").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "text.wav").write_text("not a sound")
+    write_video(tmp_path / "mute.mp4", sound=False)
+    expected = "a sound file (wav, flac, ogg, mp3, m4a...) or a video with sound"
+    for name, said in [
+        ("none.wav", "found a sound of no samples (zero length), expected at least one. Play it"),
+        ("nan.wav", "found NaN or infinite values in 2 of 3 samples, expected numbers in [-1, 1]. Export"),
+        ("cut.flac", "found a broken or truncated sound ("),
+        ("cut.mp3", "found 2."),
+        ("empty.wav", f"found an empty file (0 bytes), expected {expected}. Fetch"),
+        ("text.wav", "found a file that no reader of sounds knows ("),
+        ("mute.mp4", f"found a file without sound (it holds: video), expected {expected}. Give the sound"),
+        ("missing.wav", f"found no such file, expected {expected}. Check the path."),
+    ]:
+        with pytest.raises(InputError) as error:
+            read_sound(tmp_path / name)
+        assert str(error.value).startswith(f"{tmp_path / name}: {said}"), error.value
+
+
+def test_a_sound_comes_as_path_pair_or_sound(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(), RATE, subtype="FLOAT")
+    stereo = np.stack([tone(), tone()])
+    whole = np.round(tone() * 32768).astype(np.int16)
+    given = [tmp_path / "a.wav", (tone(), RATE), (torch.from_numpy(tone()), RATE), (stereo, RATE), (stereo.T, RATE),
+             (whole, RATE), (whole.astype(np.int32) << 16, RATE), Sound(torch.from_numpy(tone()), RATE)]  # fmt: skip
+    for sound in given:
+        assert np.abs(as_sound(sound).waveform.numpy() - tone()).max() < 1e-4
+    eight_bit = np.array([0, 128, 255], np.uint8)
+    assert as_sound((eight_bit, RATE)).waveform.tolist() == [-1, 0, 127 / 128]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (np.zeros(9), "given as ndarray, expected a path, a Sound or a pair (waveform, rate)"),
+        ((np.zeros((2, 3, 4)), RATE), "shape (2, 3, 4)"),
+        ((np.zeros(9, bool), RATE), "type bool"),
+        ((np.zeros(9), 0), "a rate of 0, expected whole samples a second"),
+        ((np.zeros(9), 0.5), "a rate of 0.5"),
+        ((np.zeros(0), RATE), "the waveform: found a sound of no samples"),
+        ((np.full(9, np.nan), RATE), "the waveform: found NaN or infinite values in 9 of 9"),
+    ],
+)
+def test_what_cannot_be_a_sound_is_refused(given, said):
+    with pytest.raises(InputError) as error:
+        as_sound(given)
+    assert said in str(error.value)
+
+
+def test_resampling_keeps_at_least_one_sample():
+    assert len(resample(Sound(torch.ones(1), 96000), 8000).waveform) == 1
+
+
+def test_cut_takes_the_middle_the_start_or_the_last_window():
+    sound = ramp(100)
+    assert (cut(sound, 3.0) * 1000).round().tolist() == list(range(35, 65))
+    assert (cut(sound, 3.0, 1.0) * 1000).round().tolist() == list(range(10, 40))
+    assert (cut(sound, 3.0, 99.0) * 1000).round().tolist() == list(range(70, 100))
+    assert available_seconds(sound, 3.0) == pytest.approx(7.0)
+    assert torch.equal(cut(sound, 3.0, available_seconds(sound, 3.0)), cut(sound, 3.0, 99.0))
+
+
+def test_a_tenth_of_a_second_is_tiled_from_any_start():
+    short = ramp(4)
+    assert (cut(short, 1.0) * 1000).round().tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
+    assert (cut(short, 1.0, 0.3) * 1000).round().tolist() == [3, 0, 1, 2, 3, 0, 1, 2, 3, 0]
+    assert available_seconds(short, 1.0) == short.seconds
+    tenth = Sound(torch.from_numpy(tone(0.1)), RATE)
+    for preset in PRESETS.values():
+        assert len(window(tenth, preset.audio)) == round(preset.audio.seconds * RATE)
+
+
+@pytest.mark.parametrize(("seconds", "first"), [(10, 35), (30, 35), (5, 35)])
+def test_the_alignment_window_lies_from_3_5_to_6_5_of_ten_tiled_seconds(seconds, first):
+    spec = AudioSpec(rate=None, seconds=3.0, clip_seconds=10.0)
+    expected = [x % (10 * seconds) for x in range(first, first + 30)]
+    assert (window(ramp(10 * seconds), spec) * 1000).round().tolist() == expected
+
+
+@pytest.mark.parametrize("seconds", [4, 10, 12])
+def test_the_rolled_window_has_the_middle_of_the_file_in_its_middle(seconds):
+    spec = AudioSpec(rate=None, seconds=10.0, window="rolled")
+    rolled = (window(ramp(10 * seconds), spec) * 1000).round()
+    assert rolled[50] == 5 * seconds
+    assert len(rolled) == 100
+
+
+def test_a_window_is_resampled_unless_the_file_keeps_its_rate():
+    sound = Sound(torch.from_numpy(tone(5, 8000)), 8000)
+    assert len(window(sound, AudioSpec(seconds=3.0))) == 48000
+    assert len(window(sound, AudioSpec(rate=None, seconds=3.0))) == 24000

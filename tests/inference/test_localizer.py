@@ -1,0 +1,172 @@
+"""A Localizer: one answer however it is asked, a method left as it was, and clear words for bad input."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from whence.cli.locate import locate
+from whence.errors import InputError, OutputError
+from whence.frontend import AudioSpec, ImageSpec, InputSpec
+from whence.inference import localizer as module
+from whence.inference.localizer import Localizer, best_device, region_seen
+from whence.methods.base import Method
+from whence.types import Sound
+
+
+class Toy(Method):
+    """Two convolutions with dropout: enough to see whether evaluation mode is kept."""
+
+    def __init__(self, resize: str = "squash") -> None:
+        nn.Module.__init__(self)
+        self.front_end = InputSpec(ImageSpec(64, resize), AudioSpec(16000, 0.5, n_fft=256, hop=128))
+        self.image_encoder = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.Dropout(0.5))
+        self.audio_encoder = nn.Sequential(nn.Conv2d(1, 8, 16, 8), nn.Dropout(0.5))
+
+
+@pytest.fixture
+def method() -> Toy:
+    torch.manual_seed(0)
+    return Toy()
+
+
+@pytest.fixture
+def photo() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 120, 3), dtype=np.uint8))
+
+
+@pytest.fixture
+def tones() -> list[Sound]:
+    t = torch.arange(16000) / 16000
+    return [Sound(0.5 * torch.sin(2 * torch.pi * f * t), 16000) for f in (220.0, 880.0, 3000.0)]
+
+
+def test_asking_at_once_and_encoding_first_agree(method, photo, tones):
+    localizer = Localizer(method)
+    code = localizer.encode_image(photo)
+    for sound in tones:
+        at_once, later = localizer(photo, sound), localizer.hear(code, sound)
+        assert torch.equal(at_once.scores, later.scores)
+        assert at_once.size == (90, 120)
+        assert at_once.scores.shape == (8, 8)
+    assert not torch.equal(localizer.hear(code, tones[0]).scores, localizer.hear(code, tones[2]).scores)
+
+
+def test_many_at_once_are_what_each_is_alone(method, photo, tones):
+    localizer = Localizer(method)
+    pictures = [photo, photo.rotate(90, expand=True), photo.crop((0, 0, 40, 60))]
+    maps = localizer.maps(localizer.encode_images(pictures), localizer.encode_sounds(tones))
+    alone = torch.stack([localizer(picture, sound).scores for picture, sound in zip(pictures, tones, strict=True)])
+    torch.testing.assert_close(maps, alone, atol=1e-6, rtol=0)
+    assert localizer.saliency(localizer.encode_images(pictures)).shape == (3, 8, 8)
+    for embedded in (localizer.embed_images(pictures), localizer.embed_sounds(tones)):
+        torch.testing.assert_close(embedded.norm(dim=-1), torch.ones(3))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_method_and_chance_are_left_as_they_were(method, photo, tones, training):
+    method.train(training)
+    method.image_encoder[0].eval()
+    before, state = [part.training for part in method.modules()], torch.get_rng_state()
+    localizer = Localizer(method)
+    first, second = localizer(photo, tones[0]), localizer(photo, tones[0])
+    assert torch.equal(first.scores, second.scores)  # dropout is off while asking
+    assert [part.training for part in method.modules()] == before
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not first.scores.requires_grad
+
+
+def test_half_precision_answers_in_float32(method, photo, tones):
+    exact, quick = (Localizer(method, precision=p)(photo, tones[0]).scores for p in ("float32", "bfloat16"))
+    assert quick.dtype == torch.float32
+    torch.testing.assert_close(quick, exact, atol=0.05, rtol=0)
+
+
+def test_silence_is_answered_and_flagged(method, photo):
+    result = Localizer(method, threshold=-2.0)(photo, Sound(torch.zeros(16000), 16000))
+    assert result.silent
+    assert result.present is False
+    assert "silent" in result.notes[0]
+    json.dumps(result.to_dict())
+
+
+def test_a_short_sound_is_answered_and_noted(method, photo):
+    result = Localizer(method)(photo, (0.1 * np.ones(1600, np.float32), 16000))
+    assert result.notes == ("The sound lasts 0.1 s and was repeated to fill the 0.5 s the model hears.",)
+
+
+@pytest.mark.parametrize(("size", "seen"), [((120, 90), (0.125, 0, 0.875, 1)), ((50, 100), (0, 0.25, 1, 0.75))])
+def test_a_centre_crop_is_placed_where_it_was_taken(size, seen):
+    assert region_seen(size, ImageSpec(90, "crop")) == pytest.approx(seen, abs=0.01)
+    assert region_seen(size, ImageSpec(90, "squash")) == (0, 0, 1, 1)
+
+
+def test_the_crop_reaches_the_result(photo, tones):
+    whole = Localizer(Toy("crop"))(photo, tones[0]).upsample()
+    assert whole.shape == (90, 120)
+    assert (whole[:, :14] == whole.min()).all()
+    assert (whole[:, 106:] == whole.min()).all()
+
+
+def test_the_best_device_is_one_that_there_is():
+    torch.zeros(1, device=best_device())
+
+
+@pytest.fixture
+def files(tmp_path, photo, tones, method, monkeypatch) -> Path:
+    """A folder with a picture and sounds, and a checkpoint that loads as the toy method."""
+    photo.save(tmp_path / "photo.png")
+    for name, sound in zip("abc", tones, strict=True):
+        soundfile.write(tmp_path / f"{name}.wav", sound.waveform.numpy(), sound.rate)
+    monkeypatch.setattr(module, "load_method", lambda path: (method, {"threshold": 0.1}))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_locate_writes_and_tells(files, capsys):
+    locate("toy", "photo.png", "a.wav", Path("one.png"), mask=Path("mask.png"), boxes=True, device="cpu")
+    assert "a.wav: peak" in capsys.readouterr().out
+    locate("toy", "photo.png", ["a.wav", "b.wav"], Path("two.png"), device="cpu")
+    locate("toy", "photo.png", ["a.wav", "b.wav"], Path("two.npz"), device="cpu")
+    capsys.readouterr()
+    locate("toy", "photo.png", "c.wav", Path("three.json"), json=True, device="cpu", rule="share:0.1")
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads(Path("three.json").read_text())
+    assert printed[0]["sound"] == "c.wav"
+    assert set(printed[0]) >= {"size", "peak", "confidence", "present", "boxes", "notes"}
+    with Image.open("one.png") as one, Image.open("mask.png") as mask, Image.open("two.png") as two:
+        assert one.size == mask.size == (120, 90)
+        assert mask.mode == "1"
+        assert two.width > 3 * 320
+    with np.load("two.npz") as stored:
+        assert stored["scores"].shape == (2, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"image": "no.png"}, InputError, "no.png: found no such file"),
+        ({"sounds": "no.wav"}, InputError, "no.wav: found no such file"),
+        ({"output": Path("photo.png")}, OutputError, "photo.png exists already. Pass --overwrite"),
+        ({"output": Path("no/out.png")}, OutputError, "the folder no does not exist"),
+        ({"output": Path("out.tiff")}, OutputError, "cannot write .tiff; use .png"),
+        ({"mask": Path("mask.jpg")}, OutputError, "cannot write .jpg; use .png"),
+        ({"mask": Path("m.png"), "sounds": ["a.wav", "b.wav"]}, OutputError, "there are 2"),
+        ({"rule": "most"}, InputError, "rule 'most' is not known"),
+    ],
+)
+def test_locate_refuses_and_leaves_nothing_behind(files, change, error, message):
+    before = sorted(files.iterdir())
+    with pytest.raises(error, match=message):
+        locate(**{"checkpoint": "toy", "image": "photo.png", "sounds": "a.wav", "device": "cpu", **change})
+    assert sorted(files.iterdir()) == before
+
+
+def test_a_picture_may_be_a_tensor(method, tones):
+    picture: Tensor = torch.rand(3, 30, 40)
+    assert Localizer(method).locate(picture, tones[0]).size == (30, 40)

@@ -1,0 +1,114 @@
+"""The contrastive family against formulas written out, its gradients, and what a reader would doubt."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from whence.losses.contrastive import between_views, info_nce, place_similarity, unit, vector_similarity
+
+
+def features(v: int = 3, u: int = 3, b: int = 4, c: int = 5, h: int = 3, w: int = 2, dtype: torch.dtype = torch.float64):
+    torch.manual_seed(0)
+    return unit(torch.randn(v, b, c, h, w, dtype=dtype), dim=2), unit(torch.randn(u, b, c, dtype=dtype))
+
+
+def test_nine_pairs_are_the_paper_written_out() -> None:
+    grids, vectors = features()
+    similarity = place_similarity(grids, vectors)
+    expected = torch.zeros((), dtype=torch.float64)
+    for v in range(3):
+        for u in range(3):
+            for i in range(4):
+                scores = torch.stack([
+                    torch.stack([grids[v, i, :, y, x] @ vectors[u, j] for y in range(3) for x in range(2)]).mean()
+                    for j in range(4)
+                ])
+                expected -= torch.log(torch.exp(scores[i] / 0.07) / torch.exp(scores / 0.07).sum()) / 4
+    assert similarity.shape == (3, 3, 4, 4)
+    assert info_nce(similarity, 0.07).item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_pooling_first_changes_nothing() -> None:
+    """The mean over places of cosines is the cosine with the mean: the shortcut that saves h x w of the work."""
+    grids, vectors = features(h=7, w=5)
+    unpooled = torch.einsum("vichw,ujc->vuijhw", grids, vectors).mean(dim=(-2, -1))
+    torch.testing.assert_close(place_similarity(grids, vectors), unpooled, rtol=0, atol=1e-14)
+
+
+def test_softmax_lies_between_mean_and_max_and_reaches_both() -> None:
+    grids, vectors = features()
+    mean, most = (place_similarity(grids, vectors, r) for r in ("mean", "max"))
+    torch.testing.assert_close(place_similarity(grids, vectors, "softmax", sharpness=0.0), mean)
+    torch.testing.assert_close(place_similarity(grids, vectors, "softmax", sharpness=1e4), most)
+    between = place_similarity(grids, vectors, "softmax", sharpness=5.0)
+    assert ((mean <= between + 1e-12) & (between <= most + 1e-12)).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(b=st.integers(2, 9), symmetric=st.booleans())
+def test_alike_pairs_cost_log_b(b: int, symmetric: bool) -> None:
+    alike = torch.full((1, 1, b, b), 0.3)
+    assert info_nce(alike, symmetric=symmetric).item() == pytest.approx((1 + symmetric) * math.log(b), rel=1e-5)
+
+
+def test_told_apart_costs_nothing() -> None:
+    assert info_nce(torch.eye(5)[None, None], tau=0.01).item() < 1e-6
+
+
+def test_excluded_sounds_are_no_negatives() -> None:
+    """Leaving sound 1 out for picture 0 gives the loss of the batch in which it is as unlike as can be."""
+    similarity = torch.rand(2, 2, 4, 4, dtype=torch.float64)
+    exclude = torch.zeros(4, 4, dtype=torch.bool)
+    exclude[0, 1] = True
+    far = similarity.clone()
+    far[:, :, 0, 1] = -1e3
+    assert info_nce(similarity, exclude=exclude).item() == pytest.approx(info_nce(far).item(), rel=1e-12)
+
+
+def test_the_pair_itself_is_never_excluded() -> None:
+    similarity = torch.rand(1, 1, 3, 3)
+    everything = torch.ones(3, 3, dtype=torch.bool)
+    assert info_nce(similarity, exclude=everything).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_symmetric_adds_the_other_direction() -> None:
+    similarity = torch.rand(1, 1, 4, 4, dtype=torch.float64)
+    both = info_nce(similarity) + info_nce(similarity.transpose(-1, -2))
+    assert info_nce(similarity, symmetric=True).item() == pytest.approx(both.item(), rel=1e-12)
+
+
+def test_between_views_counts_ordered_pairs_and_one_view_costs_nothing() -> None:
+    _, vectors = features(u=3)
+    pairs = [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
+    expected = sum(info_nce((vectors[a] @ vectors[b].T)[None]) for a, b in pairs)
+    assert between_views(vectors).item() == pytest.approx(float(expected), rel=1e-12)
+    assert between_views(vectors[:1]).item() == 0.0
+
+
+@pytest.mark.parametrize("reducer", ["mean", "max", "softmax"])
+def test_gradients_of_place_similarity(reducer: str) -> None:
+    torch.manual_seed(1)
+    grids = torch.randn(2, 3, 4, 2, 2, dtype=torch.float64, requires_grad=True)
+    vectors = torch.randn(1, 3, 4, dtype=torch.float64, requires_grad=True)
+    exclude = torch.tensor([[0, 1, 0], [0, 0, 0], [0, 0, 0]], dtype=torch.bool)
+
+    def loss(g: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+        return info_nce(place_similarity(unit(g, dim=2), unit(a), reducer), 0.07, exclude, symmetric=True)  # type: ignore[arg-type]
+
+    assert torch.autograd.gradcheck(loss, (grids, vectors))
+
+
+def test_gradients_between_views() -> None:
+    vectors = torch.randn(3, 3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: between_views(unit(x)), (vectors,))
+
+
+def test_autocast_does_not_blur_similarities() -> None:
+    grids, vectors = features(dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = place_similarity(grids, vectors), vector_similarity(grids[..., 0, 0], vectors)
+    assert all(x.dtype == torch.float32 for x in cast)
+    torch.testing.assert_close(cast[0], place_similarity(grids, vectors))

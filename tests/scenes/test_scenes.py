@@ -1,0 +1,235 @@
+"""Composed scenes: exact masks, no overlap, and chance that depends on the item alone."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from whence.errors import DataError, RecipeError
+from whence.randomness import generator
+from whence.scenes import ProceduralSource, Scenes, compose, open_scenes
+from whence.scenes.timbres import TIMBRES
+from whence.types import AudioVisualDataset
+
+SOURCE = ProceduralSource()
+
+
+def pixels(picture):
+    return np.asarray(picture)
+
+
+def same(one, two, index):
+    return np.array_equal(pixels(one.read_image(index)), pixels(two.read_image(index))) and torch.equal(
+        one.read_sound(index).waveform, two.read_sound(index).waveform
+    )
+
+
+def test_scenes_are_a_data_set():
+    assert isinstance(Scenes(SOURCE), AudioVisualDataset)
+
+
+@pytest.mark.parametrize("kind", ["train", "single", "interactive", "extended"])
+def test_an_item_depends_on_neither_order_nor_history(kind):
+    forwards, backwards = (Scenes(SOURCE, kind, length=8, seed=3, size=64) for _ in range(2))
+    for index in reversed(range(len(backwards))):
+        backwards.read_sound(index)
+        backwards.truth(index)
+    assert all(same(forwards, backwards, index) for index in range(len(forwards)))
+
+
+def test_an_item_is_the_same_in_another_process():
+    program = """
+import zlib
+from whence.scenes import open_scenes
+scenes = open_scenes("scenes", length=9, seed=5, size=64).at(2)
+print(zlib.crc32(scenes.read_image(7).tobytes()), zlib.crc32(scenes.read_sound(7).waveform.numpy().tobytes()))
+"""
+    told = [subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True) for _ in "ab"]
+    assert told[0].stdout == told[1].stdout != ""
+
+
+def test_masks_are_exact_and_disjoint():
+    for index in range(30):
+        scene = compose(SOURCE, SOURCE.categories[:3], (0.3, 0.4, 0.5), generator(1, index), 96)
+        empty = compose(SOURCE, (), (), generator(1, index), 96)  # the background is drawn first, from the same state
+        masks = torch.stack([placed.mask for placed in scene.objects])
+        assert int(masks.sum(0).max()) == 1
+        outside = ~masks.any(0).numpy()
+        assert np.array_equal(pixels(scene.picture)[outside], pixels(empty.picture)[outside])
+        for placed in scene.objects:
+            rows, columns = np.nonzero(placed.mask.numpy())
+            box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+            assert box == (placed.box.x0, placed.box.y0, placed.box.x1, placed.box.y1)
+            changed = (pixels(scene.picture) != pixels(empty.picture)).any(-1)[placed.mask.numpy()]
+            assert changed.mean() > 0.95
+
+
+def test_objects_that_find_no_room_shrink_together():
+    scene = compose(SOURCE, SOURCE.categories[:6], (0.9,) * 6, generator(1), 128)
+    assert int(torch.stack([placed.mask for placed in scene.objects]).sum(0).max()) == 1
+    with pytest.raises(DataError, match="12 objects do not fit into 16 x 16 pixels; ask for fewer"):
+        compose(SOURCE, SOURCE.categories, (0.9,) * 12, generator(1), 16)
+
+
+def test_sounding_objects_are_no_larger_and_no_more_central_than_silent_ones():
+    scenes = Scenes(SOURCE, "train", length=400, distractors=(2, 2), size=64)
+    numbers = np.array(
+        [
+            [(p.mask.sum().item(), abs(p.box.x0 + p.box.x1 - 64) + abs(p.box.y0 + p.box.y1 - 64)) for p in s.objects]
+            for s in (scenes._scene(index) for index in range(400))
+        ]
+    )
+    sounding, silent = numbers[:, 0].mean(0), numbers[:, 1:].mean((0, 1))
+    assert sounding == pytest.approx(silent, rel=0.1)
+
+
+class Counting(ProceduralSource):
+    """Notes what is drawn."""
+
+    def __init__(self):
+        super().__init__()
+        self.drawn = set()
+
+    def draw_object(self, *arguments):
+        self.drawn.add("picture")
+        return super().draw_object(*arguments)
+
+    def draw_sound(self, *arguments):
+        self.drawn.add("sound")
+        return super().draw_sound(*arguments)
+
+
+@pytest.mark.parametrize(("read", "part"), [("read_image", "picture"), ("truth", "picture"), ("read_sound", "sound")])
+def test_a_modality_is_drawn_alone(read, part):
+    source = Counting()
+    getattr(Scenes(source), read)(3)
+    assert source.drawn == {part}
+
+
+def test_epochs_seeds_and_kinds_have_nothing_in_common():
+    sets = [Scenes(SOURCE, length=20, size=32), Scenes(SOURCE, length=20, size=32).at(1)]
+    sets += [Scenes(SOURCE, length=20, size=32, seed=1), Scenes(SOURCE, "single", length=20, size=32)]
+    pictures = {scenes.read_image(index).tobytes() for scenes in sets for index in range(20)}
+    sounds = {scenes.read_sound(index).waveform.numpy().tobytes() for scenes in sets for index in range(20)}
+    ids = {scenes.id(index) for scenes in sets for index in range(20)}
+    assert len(pictures) == len(sounds) == len(ids) == 80
+
+
+def test_scenes_that_are_not_fresh_stay():
+    still, test = Scenes(SOURCE, fresh=False), Scenes(SOURCE, "interactive")
+    assert still.at(4) is still
+    assert test.at(4) is test
+    assert Scenes(SOURCE).at(4).at(0).id(0) == Scenes(SOURCE).id(0)
+
+
+def test_the_number_of_distractors_keeps_its_bounds():
+    scenes = Scenes(SOURCE, length=200, distractors=(1, 3))
+    counts = [len(scenes.plan(index).categories) - 1 for index in range(200)]
+    assert set(counts) == {1, 2, 3}
+    assert all(len(set(scenes.plan(index).categories)) == count + 1 for index, count in enumerate(counts))
+    assert len({scenes.group(index) for index in range(200)}) == 200
+
+
+@pytest.mark.parametrize("objects", [2, 3])
+def test_an_interactive_picture_is_asked_with_each_of_its_sounds(objects):
+    scenes = Scenes(SOURCE, "interactive", length=5, objects=objects, size=64)
+    assert len(scenes) == 5 * objects
+    assert len({scenes.id(index) for index in range(len(scenes))}) == len(scenes)
+    for first in range(0, len(scenes), objects):
+        items = range(first, first + objects)
+        assert len({scenes.group(index) for index in items}) == 1
+        assert len({scenes.category(index) for index in items}) == objects
+        assert len({scenes.read_image(index).tobytes() for index in items}) == 1
+        assert int(torch.stack([scenes.truth(index).mask for index in items]).sum(0).max()) == 1
+        assert all(scenes.truth(index).present for index in items)
+
+
+def test_extended_scenes_are_a_quarter_of_each_kind():
+    scenes = Scenes(SOURCE, "extended", length=40, size=64)
+    for index in range(40):
+        kind = scenes.kind_of(index)
+        assert kind == ("sound", "silence", "noise", "offscreen")[index % 4]
+        assert scenes.truth(index).present == (kind == "sound")
+        assert float(scenes.truth(index).map(8, 8).max()) == (kind == "sound")
+        assert scenes.read_sound(index).is_silent == (kind == "silence")
+        in_picture = scenes.plan(index).categories
+        assert (scenes.category(index) in in_picture) == (kind == "sound")
+
+
+def test_sizes_of_pictures_and_sounds():
+    scenes = Scenes(SOURCE, size=80, seconds=3.3, rate=22050)
+    assert scenes.read_image(0).size == (80, 80)
+    sound = scenes.read_sound(-1)
+    assert (len(sound.waveform), sound.rate) == (round(3.3 * 22050), 22050)
+    assert 0.2 < float(sound.waveform.abs().max()) <= 0.9
+    with pytest.raises(IndexError, match="item 1000 of 1000"):
+        scenes.read_image(1000)
+
+
+def test_scenes_travel_to_worker_processes():
+    scenes = Scenes(SOURCE, length=4, size=32)
+    assert same(scenes, pickle.loads(pickle.dumps(scenes)), 2)
+
+
+def test_a_picture_may_be_drawn_upon():
+    scenes = Scenes(SOURCE)
+    scenes.read_image(0).paste((0, 0, 0), (0, 0, 128, 128))
+    assert pixels(scenes.read_image(0)).any()
+
+
+def test_twelve_timbres_are_told_apart_by_their_mean_spectrum():
+    """Nearest centroid on the mean log spectrum, loudness removed, of sounds not used for the centroids."""
+
+    def spectrum(category, number):
+        wave = SOURCE.draw_sound(category, generator(9, number), 2.0, 16000).waveform.numpy()
+        power = np.abs(np.fft.rfft(wave.reshape(-1, 500) * np.hanning(500))) ** 2
+        mean = np.log(power + 1e-7).mean(0)
+        return mean - mean.mean()
+
+    spectra = np.stack([[spectrum(category, number) for number in range(24)] for category in SOURCE.categories])
+    centroids, unseen = spectra[:, :12].mean(1), spectra[:, 12:]
+    distances = ((unseen[:, :, None] - centroids) ** 2).sum(-1)
+    assert len(TIMBRES) == len(SOURCE.categories) == 12
+    assert (distances.argmin(-1) == np.arange(12)[:, None]).mean() > 0.9
+
+
+@pytest.mark.parametrize("category", SOURCE.categories)
+@pytest.mark.parametrize("size", [8, 31, 64])
+def test_an_object_fills_its_patch(category, size):
+    for number in range(5):
+        patch = SOURCE.draw_object(category, generator(number), size)
+        assert 0.6 * size <= max(patch.shape[:2]) <= size
+        assert set(np.unique(patch[..., 3])) <= {0, 255}
+        assert all(edge.any() for edge in (patch[0, :, 3], patch[-1, :, 3], patch[:, 0, 3], patch[:, -1, 3]))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"distractors": (2, 1)}, "0 <= least <= most"),
+        ({"distractors": (0, 12)}, "need 13 categories; the source has 12"),
+        ({"kind": "extended", "distractors": (0, 11)}, "need 13 categories"),
+        ({"kind": "interactive", "objects": 13}, "Ask for fewer"),
+        ({"object_size": (0.0, 0.5)}, "within 0 to 1"),
+        ({"length": 0}, "at least 1"),
+    ],
+)
+def test_what_cannot_be_composed_is_refused(wrong, told):
+    with pytest.raises(RecipeError, match=told):
+        Scenes(SOURCE, **wrong)
+
+
+def test_scenes_by_name():
+    assert open_scenes("scenes-interactive", length=3).name == "scenes-interactive"
+    assert len(open_scenes("scenes", categories=4).categories) == 4
+    with pytest.raises(RecipeError, match="Did you mean 'scenes-single'"):
+        open_scenes("scene-single")
+    with pytest.raises(RecipeError, match="Did you mean 'length'"):
+        open_scenes("scenes", lenght=4)
+    with pytest.raises(RecipeError, match="1 to 12 categories; 13"):
+        open_scenes("scenes", categories=13)
+    with pytest.raises(DataError, match="Pass its folder"):
+        open_scenes("cutouts")

@@ -1,0 +1,66 @@
+"""A run that is killed in the middle of a leg resumes to the numbers it would have reached undisturbed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from conftest import ROOT
+
+DEBUG = ROOT / "recipes" / "alignment" / "debug.yaml"
+OVERRIDES = ["--train.epochs", "9", "--train.leg", "12", "--neighbours.mine_at", "[0.3]", "--neighbours.k", "5"]
+OVERRIDES += ["--views.semantic", "true", "--data.options", '{"length": 256, "size": 64, "seconds": 1.0, "fresh": false}']
+
+
+def start(output: Path, *more: str, workers: int = 1) -> subprocess.Popen:
+    command = [sys.executable, "-m", "whence", "train", str(DEBUG), "--output", str(output), "--quiet", *OVERRIDES]
+    command += ["--train.workers", str(workers), *more]
+    return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def kill_mid_leg(run: subprocess.Popen, log: Path, after: str) -> None:
+    """SIGKILL once the file `after` was there and the next leg has begun."""
+    deadline = time.monotonic() + 120
+    while not (log / after).exists():
+        assert run.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.15)
+    assert run.poll() is None, "the run ended before it could be killed"
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+
+
+def test_killed_twice_and_resumed_with_other_workers_is_the_undisturbed_run(tmp_path: Path) -> None:
+    whole = start(tmp_path / "whole")
+    assert whole.wait() == 0
+    broken = tmp_path / "broken"
+    run = start(broken)
+    kill_mid_leg(run, broken, "resume.ckpt")
+    run = start(broken, "--resume")
+    kill_mid_leg(run, broken, "neighbours-00000022")
+    assert not list(broken.glob("best.safetensors.*"))
+    assert start(broken, "--resume", workers=0).wait() == 0
+    ours, theirs = (load_file(tmp_path / name / "last.safetensors") for name in ("broken", "whole"))
+    assert ours.keys() == theirs.keys()
+    different = [name for name in ours if not bool((ours[name] == theirs[name]).all())]
+    assert not different
+    assert whole.returncode == 0
+
+
+@pytest.mark.parametrize("flag", [[], ["--resume", "--train.lr", "0.1"]])
+def test_a_run_is_not_overwritten_unasked(tmp_path: Path, flag: list[str], capsys: pytest.CaptureFixture) -> None:
+    from whence.cli.main import main
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "recipe.yaml").write_text("method: {name: other}\n")
+    assert main(["train", str(DEBUG), "--output", str(folder), *flag]) == 2
+    said = capsys.readouterr().err
+    assert "another recipe" in said if flag else "--overwrite" in said
+    assert (folder / "recipe.yaml").read_text() == "method: {name: other}\n"

@@ -27,7 +27,7 @@ _HOMES = {
     "train": "whence.training.run",
     "WhenceError": "whence.errors",
 }
-__all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604 (strings all)
+__all__ = [*sorted(_HOMES), "__version__"]
 
 if TYPE_CHECKING:
     from whence.data.datasets import datasets as datasets

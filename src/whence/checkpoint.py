@@ -5,13 +5,12 @@ library's version, so loading takes no flags and cannot pair weights with the wr
 """
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from whence import __version__
 from whence.errors import CheckpointError
@@ -19,6 +18,7 @@ from whence.frontend import AudioSpec, ImageSpec, InputSpec
 from whence.methods import create
 from whence.methods.base import Method
 from whence.models.encoders import load_exactly
+from whence.output import whole_file
 from whence.readout import ReadOut
 
 
@@ -38,9 +38,8 @@ def save_method(method: Method, path: str | Path, **extras: Any) -> None:
         **extras,
     }
     weights = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
-    part = path.with_name(f".{path.name}.part")
-    save_file(weights, part, metadata={"whence": json.dumps(header)})
-    os.replace(part, path)
+    with whole_file(path) as draft:
+        draft.write_bytes(save(weights, metadata={"whence": json.dumps(header)}))
 
 
 def read_header(path: str | Path) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from whence.data.augment import STRONG, WEAK, Augmentation
+from whence.data.neighbours import Sampling
 from whence.errors import RecipeError, did_you_mean
 from whence.frontend import PRESETS, InputSpec
-from whence.data.neighbours import Sampling
 
 
 @dataclass(frozen=True)
@@ -184,17 +184,27 @@ class Recipe:
         return asdict(self)
 
 
+def find_recipe(name: str | Path) -> Path:
+    """The file of a recipe: a path, or the name of one that comes with the library, such as `alignment/scenes`."""
+    if Path(name).is_file():
+        return Path(name)
+    package = Path(__file__).parent
+    homes = (package / "recipes", package.parent.parent / "recipes")  # installed; in a checkout
+    known = {p.relative_to(home).with_suffix("").as_posix(): p for home in homes for p in home.glob("*/*.yaml")}
+    if str(name) not in known:
+        raise RecipeError(f"{name}: no such recipe, neither a file nor one of the library's{did_you_mean(str(name), known)}")
+    return known[str(name)]
+
+
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of a file with command-line overrides (`--train.lr 0.001`).
+    """The recipe of a file (or of a name, see `find_recipe`) with command-line overrides (`--train.lr 0.001`).
 
     Raises:
         RecipeError: no such file, no YAML, an unknown key (with the nearest known one), a value of the wrong type.
     """
     from jsonargparse import ArgumentError, ArgumentParser
 
-    if not Path(path).is_file():
-        here = sorted(str(p) for p in Path(path).parent.glob("*.yaml"))
-        raise RecipeError(f"{path}: no such recipe{did_you_mean(str(path), here) if here else ''}")
+    path = find_recipe(path)
     parser = ArgumentParser(exit_on_error=False, prog="whence train")
     parser.add_class_arguments(Recipe, None)
     parser.add_argument("--recipe", action="config")

@@ -13,7 +13,7 @@ USERS_MISTAKE = 2
 
 def commands() -> dict[str, Callable[..., Any]]:
     """Name -> function; imported here so that `import whence` and `whence --version` stay quick."""
-    from whence.cli.data import check, pack
+    from whence.cli.data import check, scenes
     from whence.cli.demo import demo
     from whence.cli.evaluate import evaluate
     from whence.cli.locate import locate
@@ -26,7 +26,7 @@ def commands() -> dict[str, Callable[..., Any]]:
         "evaluate": evaluate,
         "locate": locate,
         "mine": mine,
-        "data": {"check": check, "scenes": pack},  # type: ignore[dict-item]
+        "data": {"_help": _DATA, "check": check, "scenes": scenes},  # type: ignore[dict-item]
         "methods": methods,
         "datasets": datasets,
         "protocols": protocols,
@@ -61,8 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from jsonargparse import auto_cli
-
     warnings.filterwarnings("default", category=UserWarning, module="whence")
     if arguments == ["--version"]:
         print(f"whence {__version__}")
@@ -72,10 +70,15 @@ def _run(arguments: list[str]) -> int:
 
         train(arguments[1:])
         return 0
-    auto_cli(commands(), args=arguments, as_positional=True, prog="whence", description=_DESCRIPTION)
+    from jsonargparse import auto_cli
+
+    from whence.cli.parser import Parser
+
+    auto_cli(commands(), args=arguments, parser_class=Parser, prog="whence", description=_DESCRIPTION)
     return 0
 
 
+_DATA = "Check a catalogue, or write composed scenes as one."
 _DESCRIPTION = "Find where in a picture a sound comes from: train, score and use visual sound source localisation."
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ def train(arguments: Sequence[str]) -> None:
     """Reads the recipe with its overrides, trains, and says where the result is and what to do with it."""
     parser = ArgumentParser(prog="whence train", add_help=False, allow_abbrev=False)
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--overwrite", action="store_true")
     parser.add_argument("--quiet", action="store_true")

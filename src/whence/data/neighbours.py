@@ -6,9 +6,8 @@ A table is what DESIGN calls for: (n, k) int32 positions, nearest first, the sam
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whence.errors import DataError
+from whence.output import whole_folder
 from whence.randomness import uniform
 
 Sampling = Literal["random", "fixed", "anchor"]
@@ -103,16 +103,14 @@ class Neighbours:
         return hits | hits.T
 
     def save(self, folder: Path) -> None:
-        """Writes images.npy, sounds.npy and meta.json; each whole or not at all, the meta last."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("images", "sounds"):
-            part = folder / f".{name}.part.npy"
-            np.save(part, np.ascontiguousarray(getattr(self, name), np.int32))
-            os.replace(part, folder / f"{name}.npy")
-        meta = {k: v for k, v in asdict(self).items() if isinstance(v, str)}
-        meta_part = folder / ".meta.part"
-        meta_part.write_text(json.dumps({**meta, "n": len(self.images), "k": int(self.images.shape[1])}))
-        os.replace(meta_part, folder / "meta.json")
+        """Writes images.npy, sounds.npy and meta.json; the folder appears whole, in place of one that was there."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with whole_folder(folder, overwrite=True) as draft:
+            for name in ("images", "sounds"):
+                np.save(draft / f"{name}.npy", np.ascontiguousarray(getattr(self, name), np.int32))
+            n, k = self.images.shape
+            meta = {"data": self.data, "encoder": self.encoder, "n": n, "k": k}
+            (draft / "meta.json").write_text(json.dumps(meta))
 
     @classmethod
     def load(cls, folder: Path, data: str | None = None) -> "Neighbours":

@@ -5,7 +5,6 @@ threshold; each dialect is a `Cut`. Here a threshold is the value of the pixel a
 that tie with it are all kept or all dropped; only `share` keeps exactly as many as asked for.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,7 +71,7 @@ def selected(
     The truths matter for a cut by their area, and give nothing else away.
     """
     if not isinstance(cut.places, str):
-        assert cut.ties in ("drop", "keep") and math.isfinite(cut.places)
+        assert cut.ties in ("drop", "keep"), "no rank, so nothing to share"
         return (maps >= cut.places if cut.ties == "keep" else maps > cut.places).float()
     wanted = places(truths, cut)
     ordered = _sorted(maps.flatten(1))

@@ -1,6 +1,8 @@
 """Loss curves from the metrics.csv that Lightning's CSVLogger writes."""
 
 import csv
+from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -14,37 +16,40 @@ STAGES = {"train": "own", "val": "foreign", "valid": "foreign", "validation": "f
 POINTS = 240  # a curve on a page has no room for more
 
 
-def read_curves(path: str | Path) -> dict[str, tuple[Values, Values]]:
+def read_curves(paths: Sequence[str | Path]) -> dict[str, tuple[Values, Values]]:
     """Column -> (steps, values), each column where it has values; those that never move are left out.
+
+    Args:
+        paths: one metrics.csv, or those of a run and its resumptions in order: a step logged again replaces the first.
 
     Raises:
         DataError: no such file, or no `step` column in it.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(
-            f"{path}: no such file; expected the metrics.csv of a training run (runs/NAME/.../metrics.csv)."
-        )
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if rows and "step" not in rows[0]:
-        raise DataError(
-            f"{path}: has columns {', '.join(rows[0])}; expected `step` among them, as Lightning writes it."
-        )
+    found: dict[str, dict[float, float]] = {}
+    for path in map(Path, paths):
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; expected the metrics.csv in the folder of a training run.")
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if "step" not in row:
+                    raise DataError(
+                        f"{path}: found columns {', '.join(row)}; expected the `step` that Lightning writes."
+                    )
+                for column in set(row) - {"step", "epoch"}:
+                    if row[column] and isfinite(float(row[column])):
+                        found.setdefault(column, {})[float(row["step"])] = float(row[column])
     curves = {}
-    for column in rows[0] if rows else ():
-        pairs = np.array([(float(row["step"]), float(row[column])) for row in rows if row[column] and row["step"]])
-        if column not in ("step", "epoch") and len(pairs) > 1:
-            pairs = pairs[np.isfinite(pairs).all(axis=1)]
-            if len(pairs) > 1 and np.ptp(pairs[:, 1]) > 0:
-                curves[column] = _thinned(pairs[:, 0], pairs[:, 1])
+    for column, points in sorted(found.items()):
+        steps, values = np.array(sorted(points.items())).T
+        if len(steps) > 1 and np.ptp(values) > 0:
+            curves[column] = _thinned(steps, values)
     return curves
 
 
-def curve_charts(path: str | Path) -> list[tuple[str, Markup]]:
+def curve_charts(paths: Sequence[str | Path]) -> list[tuple[str, Markup]]:
     """(name, chart) for each logged term, training and validation of one term in one chart."""
     terms: dict[str, dict[str, tuple[str, Values, Values]]] = {}
-    curves = read_curves(path)
+    curves = read_curves(paths)
     for column, (steps, values) in curves.items():
         if column.endswith("_epoch") and f"{column.removesuffix('_epoch')}_step" in curves:
             continue  # the same term twice: its steps show more

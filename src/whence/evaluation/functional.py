@@ -85,18 +85,13 @@ def confidence(maps: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
     return flat.topk(max(1, flat.shape[1] // 4), dim=1, sorted=False).values.double().mean(dim=1)
 
 
-def retrieval_ranks(
-    similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n m"] | None = None
-) -> Int[Tensor, " n"]:
+def retrieval_ranks(similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n m"] | None = None) -> Int[Tensor, " n"]:
     """Rank from 0 of each query's best relevant item: how many items are strictly more similar to it.
 
     Args:
         relevant: which items answer which query; None: item i alone answers query i.
     """
-    if relevant is None:
-        best = similarity.diagonal()
-    else:
-        best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1)
+    best = similarity.diagonal() if relevant is None else similarity.masked_fill(~relevant, -torch.inf).amax(dim=1)
     return (similarity > best[:, None]).sum(dim=1)
 
 

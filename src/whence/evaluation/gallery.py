@@ -12,9 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from whence.evaluation.report import Report, SampleRow
+from whence.frontend import ImageSpec
 from whence.inference import render
+from whence.inference.localizer import region_seen
+from whence.inference.soundmap import SoundMap
 from whence.randomness import generator
-from whence.readout import ReadOut, min_max
+from whence.readout import ReadOut
 from whence.types import AudioVisualDataset, Truth
 
 SIDE = 360  # pixels of the longer side: sharp at the size a page shows, and light
@@ -42,23 +45,23 @@ class Row:
 
 
 def galleries(report: Report, data: AudioVisualDataset, seed: int = 0, n: int = 8) -> list[Row]:
-    """The best, `n` random and the worst samples, by adaptive IoU; equals are drawn by chance, which `seed` decides."""
-    shown = [sample for sample in report.samples if sample.present and sample.id in report.maps]
+    """The best, `n` random and the worst samples by (adaptive) IoU; `seed` decides chance, also among equals."""
+    shown = [sample for sample in report.samples if _can_be_shown(sample, report)]
     if not shown:
         return []
     n = min(n, max(1, len(shown) // 3))
     draw = generator("report", seed)
     order = [shown[i] for i in draw.permutation(len(shown))]
-    ranked = sorted(order, key=lambda sample: -sample.iou_adaptive)
+    ranked = sorted(order, key=lambda sample: -_score(sample))
     index = {data.id(i): i for i in range(len(data))}
 
     def figures(samples: Sequence[SampleRow]) -> list[Figure]:
         return [_mapped(report, data, index[one.id], one) for one in samples if one.id in index]
 
     return [
-        Row("Best", "the highest adaptive IoU", figures(ranked[:n])),
+        Row("Best", "the highest IoU", figures(ranked[:n])),
         Row("Drawn by chance", f"seed {seed}: what to expect", figures(order[:n])),
-        Row("Worst", "the lowest adaptive IoU", figures(ranked[-n:][::-1])),
+        Row("Worst", "the lowest IoU", figures(ranked[-n:][::-1])),
     ]
 
 
@@ -66,7 +69,7 @@ def strips(report: Report, data: AudioVisualDataset, seed: int = 0, n: int = 6, 
     """Pictures that were asked with several sounds, drawn by chance: the picture, then its map for each sound."""
     groups: dict[str, list[SampleRow]] = {}
     for sample in report.samples:
-        if sample.present and sample.id in report.maps:
+        if _can_be_shown(sample, report):
             groups.setdefault(sample.group, []).append(sample)
     several = [members for members in groups.values() if len(members) > 1]
     index = {data.id(i): i for i in range(len(data))}
@@ -81,25 +84,38 @@ def strips(report: Report, data: AudioVisualDataset, seed: int = 0, n: int = 6, 
     return rows
 
 
+def _can_be_shown(sample: SampleRow, report: Report) -> bool:
+    return sample.present and not np.isnan(_score(sample)) and sample.id in report.maps
+
+
+def _score(sample: SampleRow) -> float:
+    """What samples are ranked by: adaptive IoU, or plain IoU under a protocol that has none."""
+    return sample.iou if np.isnan(sample.iou_adaptive) else sample.iou_adaptive
+
+
 def _mapped(report: Report, data: AudioVisualDataset, index: int, sample: SampleRow, heard: bool = False) -> Figure:
-    picture = draw(data.read_image(index), torch.as_tensor(report.maps[sample.id]).float(), data.truth(index))
+    picture = draw(data.read_image(index), torch.as_tensor(report.maps[sample.id]).float(), data.truth(index), report)
     alt = (
         f"map of {sample.id} for the sound of {sample.category} over the picture, true place outlined; "
-        f"adaptive IoU {100 * sample.iou_adaptive:.0f} %"
+        f"adaptive IoU {_percent(sample.iou_adaptive)}"
     )
     caption = f"♪ {sample.category}" if heard else sample.category
     details = [f"IoU {_percent(sample.iou)}", f"adaptive\N{NO-BREAK SPACE}{_percent(sample.iou_adaptive)}"]
     return _figure(picture, alt, caption, details)
 
 
-def draw(picture: Image.Image, scores: Float[Tensor, "h w"], truth: Truth) -> Image.Image:
-    """A map, from its lowest to its highest score, over the (shrunk) picture, with the true regions outlined."""
+def draw(picture: Image.Image, scores: Float[Tensor, "h w"], truth: Truth, report: Report) -> Image.Image:
+    """A map, from its lowest to its highest score, over the (shrunk) picture, with the true regions outlined.
+
+    It lies where the report's front end saw the picture, brought to its size as the report's protocol has it.
+    """
+    spec = (report.front_end or {}).get("image", {})  # may be a stranger's: only these two matter here
+    region = region_seen(picture.size, ImageSpec(**{key: spec[key] for key in ("size", "resize") if key in spec}))
     picture = _small(picture)
     width, height = picture.size
-    if bool(scores.max() > scores.min()):
-        whole = min_max(ReadOut().upsample(scores[None], height, width))[0]
-        picture = render.overlay(picture, whole.numpy())
-    return render.outline(picture, (truth.map(height, width) > 0).numpy(), width=2)
+    readout = ReadOut(**report.protocol.get("readout", {}))
+    shown = SoundMap(scores, (height, width), readout, region, picture).overlay()
+    return render.outline(shown, (truth.map(height, width) > 0).numpy(), width=2)
 
 
 def _small(picture: Image.Image) -> Image.Image:

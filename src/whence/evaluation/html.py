@@ -5,7 +5,7 @@ file decides what it says.
 """
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -19,10 +19,12 @@ from markupsafe import Markup
 from whence.evaluation import svg
 from whence.evaluation.curves import curve_charts
 from whence.evaluation.gallery import galleries, strips
-from whence.evaluation.report import Interval, Report
+from whence.evaluation.report import Interval, Report, Row
 from whence.evaluation.words import FAMILIES, HEADLINES, Word, printed, word
 from whence.output import whole_file
 from whence.types import AudioVisualDataset
+
+CLASSES = {"model": "model", "sound-blind": "blind", "ceiling": "ceiling", "published": "published"}  # kind: CSS class
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def write_html(
     report: Report,
     path: str | Path,
     data: AudioVisualDataset | None = None,
-    curves: str | Path | None = None,
+    curves: Sequence[str | Path] = (),
     title: str | None = None,
     seed: int = 0,
 ) -> None:
@@ -57,7 +59,7 @@ def write_html(
 
     Args:
         data: the data set scored, for its pictures; None: numbers and charts alone.
-        curves: the metrics.csv of the training run, for its loss curves.
+        curves: each metrics.csv of the training run, for its loss curves.
         title: heading of the page; the model's name on the data set by default.
         seed: decides which samples are drawn by chance.
     """
@@ -69,7 +71,7 @@ def write_html(
 def page(
     report: Report,
     data: AudioVisualDataset | None = None,
-    curves: str | Path | None = None,
+    curves: Sequence[str | Path] = (),
     title: str | None = None,
     seed: int = 0,
 ) -> str:
@@ -83,15 +85,14 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    model = next((row.name for row in report.rows if row.kind == "model"), "no model")
     return environment.get_template("report.html.j2").render(
-        title=title or f"{model} on {report.dataset}",
+        title=title or f"{report.model.name} on {report.dataset}",
         report=report,
         cards=cards(report),
         strips=strips(report, data, seed) if data else [],
         galleries=galleries(report, data, seed) if data else [],
         charts=charts(report),
-        curves=curve_charts(curves) if curves else [],
+        curves=curve_charts(curves),
         rows=report.rows,
         families=table(report),
         protocol=flat(report.protocol),
@@ -102,52 +103,43 @@ def page(
 
 
 def cards(report: Report, most: int = 4) -> list[Card]:
-    """The headline numbers of the first model, at most `most`, in the order that says most about listening."""
-    model = next((row for row in report.rows if row.kind == "model"), None)
-    if model is None:
-        return []
-    return [_card(report, key) for key in HEADLINES if key in model.metrics][:most]
+    """At most `most` headline numbers of the model, those first that say most about listening."""
+    scores = report.model.metrics
+    return [_card(report, key) for key in HEADLINES if key in scores and not isnan(scores[key].value)][:most]
 
 
 def _card(report: Report, key: str) -> Card:
     rows = [row for row in report.rows if key in row.metrics and not isnan(row.metrics[key].value)]
-    model = next(row for row in report.rows if row.kind == "model").metrics[key]
-    whiskers = [
-        svg.Whisker(row.name, CLASSES[row.kind], (m := row.metrics[key]).value, *_ends(m.value, m.low, m.high))
-        for row in rows
-    ]
+    found = report.model.metrics[key]
     blind = max((row for row in rows if row.kind == "sound-blind"), key=lambda r: r.metrics[key].value, default=None)
-    verdict, good = "No row that hears nothing was scored.", False
-    if blind is not None:
-        other = blind.metrics[key]
-        gap = 100 * (model.value - other.value)
-        good = model.low > other.high
-        side = "above" if gap >= 0 else "below"
-        verdict = f"{abs(gap):.1f} points {side} {blind.name}, the best row that hears nothing"
-        apart = good or model.high < other.low
-        verdict += "." if apart else "; their intervals overlap."
-    return Card(
-        word(key),
-        printed(key, model.value),
-        f"{printed(key, model.low)} to {printed(key, model.high)}",
-        verdict,
-        good,
-        svg.whiskers(whiskers, word(key).name),
-    )
+    chart = svg.whiskers([_whisker(row, row.metrics[key]) for row in rows], word(key).name)
+    verdict, good = _verdict(found, blind.name, blind.metrics[key]) if blind else ("", False)
+    return Card(word(key), printed(key, found.value), _range(key, found), verdict, good, chart)
 
 
-CLASSES = {"model": "model", "sound-blind": "blind", "ceiling": "ceiling", "published": "published"}
+def _verdict(found: Interval, name: str, blind: Interval) -> tuple[str, bool]:
+    """How the model stands to the best row that hears nothing, and whether it is above it beyond chance."""
+    gap = 100 * (found.value - blind.value)
+    side = "above" if gap >= 0 else "below"
+    said = f"{abs(gap):.1f} points {side} {name}, the best row that hears nothing"
+    apart = found.low > blind.high or found.high < blind.low
+    return f"{said}." if apart else f"{said}; their intervals overlap.", found.low > blind.high
 
 
-def _ends(value: float, low: float, high: float) -> tuple[float, float]:
-    """The ends of an interval; the value itself where it has none (a number out of a paper)."""
-    return (value, value) if isnan(low) or isnan(high) else (low, high)
+def _whisker(row: Row, found: Interval) -> svg.Whisker:
+    """A row of a chart; its interval is the value itself where it has none (a number out of a paper)."""
+    unknown = isnan(found.low) or isnan(found.high)
+    low, high = (found.value, found.value) if unknown else (found.low, found.high)
+    return svg.Whisker(row.name, CLASSES[row.kind], found.value, low, high)
 
 
 def charts(report: Report) -> list[tuple[str, str, Markup]]:
     """(heading, what to look for, chart) of the peaks and of IoU against object size, where the samples have them."""
     found = []
     peaks, sizes = _columns(report, "peak_own", "peak_foreign"), _columns(report, "truth_area", "iou_adaptive")
+    score = "Adaptive IoU"
+    if not len(sizes):  # a protocol without adaptive scores
+        score, sizes = "IoU", _columns(report, "truth_area", "iou")
     if len(peaks):
         own, foreign = peaks.T
         groups = {"own sound": ("own", own), "foreign sound": ("foreign", foreign)}
@@ -159,9 +151,9 @@ def charts(report: Report) -> list[tuple[str, str, Markup]]:
         chart = svg.histogram(groups, "Peak similarity, own sound against a foreign one", "peak similarity")
         found.append(("Does it hear the difference?", note, chart))
     if len(sizes):
-        note = "Adaptive IoU of each sample against the size of its object; on the line, medians of equal groups."
-        labels = ("IoU against object size", "object size, % of the picture", "adaptive IoU, %")
-        found.append(("Does size matter?", note, svg.scatter(*sizes.T, *labels, at=0.5)))
+        note = f"{score} of each sample against the size of its object; on the line, medians of equal groups."
+        labels = ("IoU against object size", "object size, % of the picture", f"{score}, %")
+        found.append(("Does size matter?", note, svg.scatter(sizes[:, 0], sizes[:, 1], *labels)))
     return found
 
 
@@ -181,19 +173,18 @@ def table(report: Report) -> list[tuple[str, list[tuple[Word, list[Cell]]]]]:
 
 
 def _cell(key: str, found: Interval | None, kind: str) -> Cell:
-    if found is None:
-        return Cell(kind, "–", "")
-    known = not (isnan(found.low) or isnan(found.high))
-    return Cell(
-        kind, printed(key, found.value), f"{printed(key, found.low)} – {printed(key, found.high)}" if known else ""
-    )
+    return Cell(kind, printed(key, found.value), _range(key, found)) if found else Cell(kind, "–", "")
+
+
+def _range(key: str, found: Interval) -> str:
+    return "" if isnan(found.low) or isnan(found.high) else f"{printed(key, found.low)} – {printed(key, found.high)}"
 
 
 def notes(report: Report) -> list[str]:
     """What a reader should know before quoting a number."""
     absent = sum(not sample.present for sample in report.samples)
     groups = len({sample.group for sample in report.samples})
-    told = [f"{report.n:,} samples show {groups:,} different pictures."]
+    told = [*report.notes, f"{report.n:,} samples show {groups:,} different pictures."]
     if absent:
         told.append(f"{absent:,} samples have no source in the picture; they are in no chart of IoU and in no gallery.")
     told.append("Rows that hear nothing and the ceiling are scored by the same code under the same protocol.")

@@ -8,6 +8,7 @@ The result is exact: where the bracket fails or holds too many equals, that map 
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -21,7 +22,7 @@ from whence.evaluation.functional import iou
 
 CHUNK = 8  # maps at a time: 1.6 MB of 224 x 224 pixels
 SAMPLE = 1024  # pixels of a map that say where its thresholds are
-CROWD = 16  # a bracket with more than 1 / CROWD of the pixels is left to the plain rule
+CROWD = 8  # a bracket with more than 1 / CROWD of the pixels is left to the plain rule
 Numbers: TypeAlias = NDArray[np.float64]
 
 
@@ -58,7 +59,7 @@ def overlaps(
 
     workers = max(1, min(torch.get_num_threads(), len(maps) // (4 * CHUNK)))
     edges = np.linspace(0, len(maps), workers + 1).astype(int).tolist()
-    parts = [slice(start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [slice(start, stop) for start, stop in pairwise(edges)]
     if workers == 1:
         work(parts[0])
     else:
@@ -98,7 +99,8 @@ def _narrowed(
     _above(x, guesses[0], room, out=above[0])
     first = _count(above[0])
     low = first >= need  # the first guess is below the threshold
-    step = (np.abs(first - need) * (2 * m / n)).astype(np.int64) + 3
+    off = np.abs(first - need) * (m / n)  # in pixels of the sample; how far it may err grows with its root
+    step = (1.2 * off + 2 * np.sqrt(off)).astype(np.int64) + 3
     guesses[1] = sample[rows, np.clip(at + np.where(low, step, -step), 0, m + 1)]
     _above(x, guesses[1], room, out=above[1])
     second = _count(above[1])
@@ -120,7 +122,8 @@ def _narrowed(
     # Who is kept, after min-max: which may round neighbours together, so those just outside are checked.
     lows, highs = (np.tile(side, r)[:, None] for side in _range(x, scaling))
     p, t = _scaled(values, lows, highs, scaling), _scaled(threshold, lows, highs, scaling)
-    kept = np.concatenate([_kept(*few) for few in zip(*(np.split(a, r) for a in (p, t)), wanted - sure, cuts)])
+    each = zip(np.split(p, r), np.split(t, r), wanted - sure, cuts, strict=True)
+    kept = np.concatenate([_kept(*few) for few in each])
     hits = hits + (kept * holds).sum(axis=1).reshape(r, c)
     total = sure + kept.sum(axis=1).reshape(r, c)
     if scaling != "none":
@@ -153,7 +156,9 @@ def _sample(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.sort(np.concatenate([-ends, few, ends], axis=1), axis=1)
 
 
-def _above(x: NDArray[np.float32], guesses: NDArray[np.float32], room: NDArray[np.bool_], out: NDArray[np.uint8]) -> None:
+def _above(
+    x: NDArray[np.float32], guesses: NDArray[np.float32], room: NDArray[np.bool_], out: NDArray[np.uint8]
+) -> None:
     for guess, bits in zip(guesses, out, strict=True):
         bits[:] = np.packbits(np.greater(x, guess[:, None], out=room), axis=1)
 
@@ -197,5 +202,5 @@ def _scaled(
     """`binarise.scaled` of single values, to the last bit; constant maps never come here with a good bracket."""
     if scaling == "none":
         return x
-    span = np.where(high > low, high - low, np.float32(1))
+    span: NDArray[np.float32] = np.where(high > low, high - low, np.float32(1))
     return (x - low) / span if scaling == "forward" else 1 - (high - x) / span

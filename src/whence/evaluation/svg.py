@@ -42,15 +42,11 @@ class Frame:
 
     def px(self, x: Values | float) -> Values:
         low, high = self.x
-        return self.left + (np.asarray(x, np.float64) - low) / (high - low) * (self.width - self.left - self.right)
+        return np.asarray(self.left + (np.asarray(x) - low) / (high - low) * (self.width - self.left - self.right))
 
     def py(self, y: Values | float) -> Values:
-        low, high = self.y
-        return (
-            self.height
-            - self.bottom
-            - (np.asarray(y, np.float64) - low) / (high - low) * (self.height - self.top - self.bottom)
-        )
+        (low, high), base = self.y, self.height - self.bottom
+        return np.asarray(base - (np.asarray(y) - low) / (high - low) * (base - self.top))
 
     def path(self, x: Values, y: Values) -> str:
         """Connected line segments."""
@@ -98,7 +94,7 @@ def histogram(groups: Mapping[str, tuple[str, Values]], title: str, xlabel: str,
     return _svg(frame, [*body, _legend(frame, {label: kind for label, (kind, _) in groups.items()})], title, medians)
 
 
-def scatter(x: Values, y: Values, title: str, xlabel: str, ylabel: str, at: float | None = None) -> Markup:
+def scatter(x: Values, y: Values, title: str, xlabel: str, ylabel: str, at: float = 0.5) -> Markup:
     """Points of x (a share, drawn by its square root, so that small objects have room) and y in [0, 1].
 
     With them the median of y in twelve groups of equal count, and a line at height `at`.
@@ -108,8 +104,7 @@ def scatter(x: Values, y: Values, title: str, xlabel: str, ylabel: str, at: floa
     frame = Frame((0.0, far), (0.0, 1.0))
     marks = [mark for mark in (0, 0.01, 0.04, 0.1, 0.2, 0.4, 0.6, 0.8, 1) if mark**0.5 <= far + 1e-9]
     body = [_axes(frame, xlabel, ylabel, xticks=[(mark**0.5, f"{100 * mark:g}") for mark in marks], percent_y=True)]
-    if at is not None:
-        body.append(f'<path class="rule" d="M{frame.left} {float(frame.py(at)):.1f}H{frame.width - frame.right}"/>')
+    body.append(f'<path class="rule" d="M{frame.left} {float(frame.py(at)):.1f}H{frame.width - frame.right}"/>')
     body.append(f'<path class="dots own" d="{frame.dots(root, y)}"/>')
     groups = np.array_split(np.argsort(root, kind="stable"), max(1, min(12, len(root) // 8)))
     middles = np.array([(np.median(root[group]), np.median(y[group])) for group in groups])
@@ -126,7 +121,9 @@ def lines(series: Mapping[str, tuple[str, Values, Values]], title: str, xlabel: 
     xs, ys = (np.concatenate([one[i] for one in series.values()]) for i in (1, 2))
     low, high = float(ys.min()), float(ys.max())
     room = 0.06 * (high - low) or 0.5
-    frame = Frame((float(xs.min()), max(float(xs.max()), float(xs.min()) + 1)), (low - room, high + room), width=340, height=200)
+    frame = Frame(
+        (float(xs.min()), max(float(xs.max()), float(xs.min()) + 1)), (low - room, high + room), width=340, height=200
+    )
     body = [_axes(frame, xlabel, "")]
     body += [f'<path class="line {kind}" d="{frame.path(x, y)}"/>' for kind, x, y in series.values()]
     body += [_dot(float(frame.px(x[-1])), float(frame.py(y[-1])), kind) for kind, x, y in series.values()]
@@ -185,7 +182,7 @@ def _grid_x(frame: Frame, marks: Values, printed: Callable[[float], str]) -> str
 def _legend(frame: Frame, labels: Mapping[str, str]) -> str:
     """Keys on the line of the vertical axis's name, from the right."""
     parts, x = [], frame.width - frame.right
-    for label, kind in reversed(labels.items()):
+    for label, kind in reversed([*labels.items()]):
         parts.append(f'<text x="{x}" y="13" text-anchor="end">{escape(label)}</text>')
         x -= round(8.1 * len(label)) + 26  # text is measured by eye: no font is known here
         parts.append(f'<path class="line {kind}" d="M{x} 9h18"/>')

@@ -16,7 +16,7 @@ from whence.data.audio import as_sound
 from whence.data.image import as_image, prepare_images
 from whence.data.spectrogram import prepare_sounds
 from whence.frontend import ImageSpec
-from whence.inference.soundmap import SoundMap
+from whence.inference.soundmap import WHOLE, SoundMap
 from whence.methods.base import Method
 from whence.types import Sound
 
@@ -163,7 +163,7 @@ def best_device() -> torch.device:
 def region_seen(size: tuple[int, int], spec: ImageSpec) -> tuple[float, float, float, float]:
     """The part of a picture of `size` (width, height) that reaches the network: x0, y0, x1, y1 as fractions."""
     if spec.resize != "crop":
-        return (0.0, 0.0, 1.0, 1.0)
+        return WHOLE
     resized = [int(spec.size * side / min(size)) for side in size]  # as `prepare_images` does it, in its pixels
     near = [round((side - spec.size) / 2) for side in resized]
     x0, y0, x1, y1 = (*near, *(at + spec.size for at in near))

@@ -21,6 +21,8 @@ from whence.readout import ReadOut, min_max
 PICTURES, SCORES, SUMMARY = (".png", ".jpg", ".jpeg", ".webp"), (".npz",), (".json",)
 WRITABLE = PICTURES + SCORES + SUMMARY
 
+WHOLE = (0.0, 0.0, 1.0, 1.0)  # the region of a map that covers all of its picture
+
 Rule = str | float
 RULES = "a number in [0, 1], 'half', 'share:<number>' or 'score:<number>'"
 
@@ -44,7 +46,7 @@ class SoundMap:
     scores: Float[Tensor, "h w"]
     size: tuple[int, int]
     readout: ReadOut = field(default_factory=ReadOut)
-    region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    region: tuple[float, float, float, float] = WHOLE
     picture: Image.Image | None = None
     threshold: float | None = None
     silent: bool = False

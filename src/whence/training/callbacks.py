@@ -1,7 +1,6 @@
 """What happens between two legs of a run: mine neighbours, look at held-out data, write checkpoints."""
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from whence.checkpoint import save_method
 from whence.data.neighbours import Neighbours
 from whence.inference.embed import identity, mine
 from whence.inference.localizer import Localizer
+from whence.output import whole_file
 from whence.recipe import Recipe
 from whence.training.feed import Clips, Ticket, stack
 from whence.types import AudioVisualDataset
@@ -113,7 +113,5 @@ class Keeper(L.Callback):
             save_method(task.method, self.folder / "last.safetensors", **extras)
             if self.selector is None or self.selector.improved:
                 save_method(task.method, self.folder / "best.safetensors", **extras)
-        part = self.folder / ".resume.part"
-        trainer.save_checkpoint(part)
-        if trainer.is_global_zero:
-            os.replace(part, self.folder / "resume.ckpt")
+        with whole_file(self.folder / "resume.ckpt") as draft:
+            trainer.save_checkpoint(draft)

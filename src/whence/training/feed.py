@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader, Dataset
 from whence.data.audio import cut, resample
 from whence.data.augment import DRAWS, augment
 from whence.data.image import normalise, squash
+from whence.data.neighbours import Neighbours
 from whence.data.spectrogram import spectrogram
 from whence.errors import DataError
 from whence.frontend import InputSpec
-from whence.data.neighbours import Neighbours
 from whence.randomness import uniform
 from whence.recipe import Recipe, Views
 from whence.types import AudioVisualDataset, Batch

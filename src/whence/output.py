@@ -1,5 +1,6 @@
 """Results on disk: refused where something is in the way, whole or not there at all."""
 
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,12 @@ def check_output(path: Path, overwrite: bool = False, suffixes: tuple[str, ...] 
         raise OutputError(f"{path} is a folder; give the name of a file in it.")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists already. Pass --overwrite to replace it, or give another name.")
+
+
+def unused(path: Path) -> Path:
+    """`path`, or where that exists the first of path-2, path-3... that does not."""
+    numbered = (path.with_name(f"{path.name}-{n}") for n in itertools.count(2))
+    return path if not path.exists() else next(other for other in numbered if not other.exists())
 
 
 @contextmanager

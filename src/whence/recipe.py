@@ -1,13 +1,17 @@
-"""Recipes: a YAML file that says how to run a training and what to expect. Unknown keys are refused.
+"""Recipes: a YAML file that says how to run a training and what to expect.
 
     recipe = read_recipe("recipes/alignment/scenes.yaml", ["--train.lr", "0.001"])
+
+Unknown keys are refused.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+import yaml
 
 from whence.data.augment import STRONG, WEAK, Augmentation
 from whence.data.neighbours import Sampling
@@ -32,13 +36,12 @@ class FrontEnd:
 
     def build(self) -> InputSpec:
         if self.preset not in PRESETS:
-            raise RecipeError(f"front_end.preset: unknown front end {self.preset!r}{did_you_mean(self.preset, PRESETS)}")
+            hint = did_you_mean(self.preset, PRESETS)
+            raise RecipeError(f"front_end.preset: unknown front end {self.preset!r}{hint}")
         spec = PRESETS[self.preset]
         image = replace(spec.image, size=self.size) if self.size else spec.image
-        sound = {k: v for k, v in (("seconds", self.seconds), ("hop", self.hop)) if v}
-        if self.seconds:
-            sound["clip_seconds"] = None
-        return InputSpec(image, replace(spec.audio, **sound))
+        sound = spec.audio if self.seconds is None else replace(spec.audio, seconds=self.seconds, clip_seconds=None)
+        return InputSpec(image, sound if self.hop is None else replace(sound, hop=self.hop))
 
 
 @dataclass(frozen=True)
@@ -93,19 +96,20 @@ class Neighbourhood:
             outside supervision. Before the first of them the neighbour's view is the clip's own.
         k: how many of the nearest are drawn from; sampling: at `random`, always the nearest (`fixed`), or the clip
             itself (`anchor`).
-        exclude: neighbours among the first this many, in either modality, are no negatives; 0: all are.
+        alike: clips among each other's first this many, in either modality, count as alike: likely false negatives; 0:
+            none do.
     """
 
     table: str | None = None
     mine_at: tuple[float, ...] = ()
     k: int = 1000
     sampling: Sampling = "random"
-    exclude: int = 0
+    alike: int = 0
 
     @property
     def depth(self) -> int:
         """How many neighbours a table must hold."""
-        return max(self.k, self.exclude, 1)
+        return max(self.k, self.alike, 1)
 
 
 @dataclass(frozen=True)
@@ -117,12 +121,12 @@ class Train:
         leg: steps between checkpoints, probes and log lines; 0: one epoch. A killed run loses at most one leg.
         optimizer: `adam` or `adamw`; schedule: `constant` or `cosine` (to 0), after `warmup` steps.
         precision: `auto` is bf16 where the machine has it; `bf16`, `fp32`.
-        exclude: which sounds are no negatives besides those of neighbours: `none`, or those of the same `category`
-            (uses labels: say so where you print a number).
+        alike: which clips count as alike besides neighbours: `none`, or those of the same `category` (uses labels, as a
+            catalogue's pairing does already; say so where you print a number).
         workers: processes that read data; 0: none. seed: of everything.
     """
 
-    epochs: float = 50
+    epochs: float = 50.0
     batch_size: int = 128
     leg: int = 0
     optimizer: Literal["adam", "adamw"] = "adam"
@@ -132,7 +136,7 @@ class Train:
     warmup: int = 0
     clip: float = 0.0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    exclude: Literal["none", "category"] = "none"
+    alike: Literal["none", "category"] = "none"
     workers: int = 2
     seed: int = 0
 
@@ -192,7 +196,8 @@ def find_recipe(name: str | Path) -> Path:
     homes = (package / "recipes", package.parent.parent / "recipes")  # installed; in a checkout
     known = {p.relative_to(home).with_suffix("").as_posix(): p for home in homes for p in home.glob("*/*.yaml")}
     if str(name) not in known:
-        raise RecipeError(f"{name}: no such recipe, neither a file nor one of the library's{did_you_mean(str(name), known)}")
+        hint = did_you_mean(str(name), known)
+        raise RecipeError(f"{name}: no such recipe, neither a file nor one of the library's{hint}")
     return known[str(name)]
 
 
@@ -205,34 +210,69 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     from jsonargparse import ArgumentError, ArgumentParser
 
     path = find_recipe(path)
-    parser = ArgumentParser(exit_on_error=False, prog="whence train")
-    parser.add_class_arguments(Recipe, None)
-    parser.add_argument("--recipe", action="config")
     try:
-        values = parser.parse_args(["--recipe", str(path), *overrides])
-        built = parser.instantiate(values)
-        recipe = Recipe(**{one.name: built[one.name] for one in fields(Recipe)})
-    except (ArgumentError, TypeError, ValueError) as error:
-        raise RecipeError(f"{path}: {_explain(str(error))}") from error
-    return recipe
+        given = [*_keys(_read(path)), *(one[2:].partition("=")[0] for one in overrides if one.startswith("--"))]
+        for key in given:
+            _refuse_unknown(key)
+        parser = ArgumentParser(exit_on_error=False, prog="whence train")
+        parser.add_class_arguments(Recipe, None)
+        parser.add_argument("--recipe", action="config")
+        built = parser.instantiate(parser.parse_args(["--recipe", str(path), *overrides]))
+        return Recipe(**{one.name: built[one.name] for one in fields(Recipe)})
+    except (ArgumentError, TypeError, ValueError, RecipeError) as error:
+        raise RecipeError(f"{path}: {_plain(str(error))}") from error
 
 
 def known_keys(kind: Any = Recipe, prefix: str = "") -> list[str]:
     """Every dotted key of a recipe."""
     keys = []
-    for one in fields(kind):
-        keys.append(prefix + one.name)
-        nested = one.type if is_dataclass(one.type) else Data if one.name == "data" else None
-        if nested is not None and not prefix.startswith("select.data"):
-            keys += known_keys(nested, f"{prefix}{one.name}.")
+    for name, nested in _nested(kind).items():
+        keys += [prefix + name, *(known_keys(nested, f"{prefix}{name}.") if nested else ())]
     return keys
 
 
-def _explain(message: str) -> str:
-    """The parser's message, with the nearest known key where one is unknown."""
-    found = re.search(r"Key '([^']+)' is not expected|Unrecognized arguments: --([\w.]+)|Option '([\w.]+)' is not accepted", message)
-    if not found:
-        return message
-    key = next(group for group in found.groups() if group)
-    near = [name for name in known_keys() if name.count(".") == key.count(".")] or known_keys()
-    return f"unknown key {key!r}{did_you_mean(key, near)}"
+def _nested(kind: Any) -> dict[str, Any]:
+    """Field -> the dataclass it holds; None where it holds plain values, or options that a recipe does not know."""
+    types = {one.name: get_args(one.type) or (one.type,) for one in fields(kind)}
+    return {name: next(filter(is_dataclass, among), None) for name, among in types.items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"found no valid YAML ({error}), expected `key: value` lines") from error
+    if not isinstance(values, dict):
+        raise RecipeError(f"found {'nothing' if values is None else repr(values)}, expected `key: value` lines")
+    return values
+
+
+def _keys(values: Any, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of nested dictionaries."""
+    for key, value in values.items() if isinstance(values, dict) else ():
+        if not isinstance(key, str):
+            raise RecipeError(
+                f"found the key {prefix}{key}, expected a word; YAML reads on, off, yes and no as booleans"
+            )
+        yield prefix + key
+        yield from _keys(value, f"{prefix}{key}.")
+
+
+def _refuse_unknown(key: str) -> None:
+    """Raise RecipeError for a dotted key that no dataclass has, with the nearest one or the place where it belongs."""
+    kind: Any = Recipe
+    for part in key.split("."):
+        known = _nested(kind)
+        if part not in known:
+            elsewhere = [name for name in known_keys() if name.endswith(f".{part}")]
+            hint = f". Did you mean {elsewhere[0]!r}?" if elsewhere else did_you_mean(part, known)
+            raise RecipeError(f"unknown key {key!r}{hint}")
+        kind = known[part]
+        if kind is None:
+            return
+
+
+def _plain(message: str) -> str:
+    """The parser's message without its own vocabulary."""
+    message = re.sub(r"Parser key \"([^\"]+)\":", r"\1:", " ".join(message.split()))
+    return re.sub(r"<class '(\w+)'>", r"\1", message).replace("a typing.Literal", "one of ")

@@ -113,10 +113,11 @@ class Batch:
         images: (v, b, 3, h, w) normalised pictures; views in the order plain, augmented, neighbour (those in use).
         sounds: (u, b, 1, f, t) scaled spectrograms, views likewise.
         index: (b,) position of each sample in its data set.
-        exclude: (b, b) bool, True where sound j must not count as a negative of image i; None excludes nothing.
+        alike: (b, b) bool, True where sound j would do for image i as well as its own, as far as is known: a likely false
+            negative; None where nothing is known.
     """
 
     images: Float[Tensor, "v b 3 h w"]
     sounds: Float[Tensor, "u b 1 f t"]
     index: Int[Tensor, " b"]
-    exclude: Bool[Tensor, "b b"] | None = None
+    alike: Bool[Tensor, "b b"] | None = None

@@ -1,8 +1,8 @@
 """The plain loop over samples, as the released evaluators go about it: what the batched functions must agree with.
 
-Facts, not their code: per map a min-max, a full sort of the flattened map for each threshold, masks as float64 arrays of
-zeros, sums over whole arrays (for the first IoU twice, since intersection and union are returned as well), and at the
-end 21 thresholds over the list.
+Facts, not their code: per map a min-max, a full sort of the flattened map for each threshold, masks as float64 arrays,
+sums over whole arrays (for the first IoU twice, since intersection and union are returned as well), and at the end 21
+thresholds over the list.
 """
 
 import numpy as np

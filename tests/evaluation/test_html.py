@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from whence.errors import DataError
-from whence.evaluation import svg
+from whence.evaluation import gallery, svg
 from whence.evaluation.curves import read_curves
 from whence.evaluation.gallery import galleries, strips
 from whence.evaluation.html import cards, flat, page, write_html
@@ -42,8 +42,9 @@ class Plates:
         return Sound(torch.zeros(8), 8)
 
     def truth(self, index: int) -> Truth:
-        width = 80 + index // 2 * 40
-        return Truth(100, width, (Box(0, 20, width / 2, 80) if index % 2 else Box(width / 2, 20, width, 80),))
+        half = 40.0 + index // 2 * 20
+        left = 0.0 if index % 2 else half
+        return Truth(100, round(2 * half), (Box(left, 20.0, left + half, 80.0),))
 
     def group(self, index: int) -> str:
         return f"plate{index // 2}"
@@ -53,6 +54,11 @@ class Plates:
 
     def at(self, epoch: int) -> "Plates":
         return self
+
+
+@pytest.fixture(autouse=True)
+def _small_pictures(monkeypatch):
+    monkeypatch.setattr(gallery, "SIDE", 60)
 
 
 @pytest.fixture
@@ -208,7 +214,7 @@ def test_protocol_values_are_flattened_into_words():
     assert flat(nested) == [("cut.places", "half"), ("cut.grid", "0.5, 1"), ("tau", "–"), ("all", "yes")]
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (-0.37, 0.81), (3e-5, 1e-4), (0, 4500)])
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-0.37, 0.81), (3e-5, 1e-4), (0.0, 4500.0)])
 def test_ticks_are_round_and_inside(low, high):
     found = svg.ticks(low, high)
     assert 3 <= len(found) <= 11
@@ -221,7 +227,7 @@ def test_ticks_are_round_and_inside(low, high):
 
 def test_whiskers_place_values_on_their_axis():
     chart = svg.whiskers([svg.Whisker("a <b>", "model", 0.5, 0.25, 1.7)], "t")
-    frame = svg.Frame((0, 1), (0, 1), 340, left=128, right=42)
+    frame = svg.Frame((0.0, 1.0), (0.0, 1.0), 340, left=128, right=52)
     assert f'cx="{float(frame.px(0.5)):.1f}"' in chart
     assert f"H{float(frame.px(1.0)):.1f}" in chart  # an interval past the axis ends at it
     assert "a &lt;b&gt;" in chart

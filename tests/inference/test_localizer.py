@@ -22,6 +22,8 @@ from whence.types import Sound
 class Toy(Method):
     """Two convolutions with dropout: enough to see whether evaluation mode is kept."""
 
+    name = "toy"
+
     def __init__(self, resize: str = "squash") -> None:
         nn.Module.__init__(self)
         self.front_end = InputSpec(ImageSpec(64, resize), AudioSpec(16000, 0.5, n_fft=256, hop=128))

@@ -33,9 +33,9 @@ def test_nothing_and_everything(fill, expected):
 
 
 def test_a_photograph_takes_no_time():
-    y, x = np.mgrid[:3000, :4000]
+    y, x = np.ogrid[:1500, :2000]
     mask = (np.sin(x / 90) + np.sin(y / 70)) > 0.9
     start = time.perf_counter()
     found = boxes_of(mask)
-    assert len(found) > 20
     assert time.perf_counter() - start < 3
+    assert sorted(found) == sorted(trusted(mask))

@@ -58,20 +58,20 @@ def test_told_apart_costs_nothing() -> None:
     assert info_nce(torch.eye(5)[None, None], tau=0.01).item() < 1e-6
 
 
-def test_excluded_sounds_are_no_negatives() -> None:
+def test_alike_sounds_are_no_negatives() -> None:
     """Leaving sound 1 out for picture 0 gives the loss of the batch in which it is as unlike as can be."""
     similarity = torch.rand(2, 2, 4, 4, dtype=torch.float64)
-    exclude = torch.zeros(4, 4, dtype=torch.bool)
-    exclude[0, 1] = True
+    alike = torch.zeros(4, 4, dtype=torch.bool)
+    alike[0, 1] = True
     far = similarity.clone()
     far[:, :, 0, 1] = -1e3
-    assert info_nce(similarity, exclude=exclude).item() == pytest.approx(info_nce(far).item(), rel=1e-12)
+    assert info_nce(similarity, alike=alike).item() == pytest.approx(info_nce(far).item(), rel=1e-12)
 
 
 def test_the_pair_itself_is_never_excluded() -> None:
     similarity = torch.rand(1, 1, 3, 3)
     everything = torch.ones(3, 3, dtype=torch.bool)
-    assert info_nce(similarity, exclude=everything).item() == pytest.approx(0.0, abs=1e-6)
+    assert info_nce(similarity, alike=everything).item() == pytest.approx(0.0, abs=1e-6)
 
 
 def test_symmetric_adds_the_other_direction() -> None:
@@ -88,15 +88,26 @@ def test_between_views_counts_ordered_pairs_and_one_view_costs_nothing() -> None
     assert between_views(vectors[:1]).item() == 0.0
 
 
+def test_attracted_sounds_are_what_random_pairing_gives_on_average() -> None:
+    similarity = torch.rand(1, 1, 4, 4, dtype=torch.float64)
+    alike = torch.zeros(4, 4, dtype=torch.bool)
+    alike[0, 1] = alike[1, 0] = True
+    swapped = similarity[..., [1, 0, 2, 3]]
+    average = (info_nce(similarity, alike=alike) + info_nce(swapped, alike=alike)) / 2
+    # Pictures 2 and 3 are paired alike in both; 0 and 1 are dealt either sound.
+    assert info_nce(similarity, alike=alike, attract=True).item() == pytest.approx(average.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("attract", [False, True])
 @pytest.mark.parametrize("reducer", ["mean", "max", "softmax"])
-def test_gradients_of_place_similarity(reducer: str) -> None:
+def test_gradients_of_place_similarity(reducer: str, attract: bool) -> None:
     torch.manual_seed(1)
     grids = torch.randn(2, 3, 4, 2, 2, dtype=torch.float64, requires_grad=True)
     vectors = torch.randn(1, 3, 4, dtype=torch.float64, requires_grad=True)
-    exclude = torch.tensor([[0, 1, 0], [0, 0, 0], [0, 0, 0]], dtype=torch.bool)
+    alike = torch.tensor([[0, 1, 0], [0, 0, 0], [0, 0, 0]], dtype=torch.bool)
 
     def loss(g: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
-        return info_nce(place_similarity(unit(g, dim=2), unit(a), reducer), 0.07, exclude, symmetric=True)  # type: ignore[arg-type]
+        return info_nce(place_similarity(unit(g, dim=2), unit(a), reducer), 0.07, alike, attract, symmetric=True)  # type: ignore[arg-type]
 
     assert torch.autograd.gradcheck(loss, (grids, vectors))
 

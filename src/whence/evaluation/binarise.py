@@ -6,7 +6,7 @@ that tie with it are all kept or all dropped; only `share` keeps exactly as many
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from whence.readout import min_max
 
 Ties = Literal["drop", "keep", "fill", "share"]
 Scaling = Literal["none", "forward", "mirrored"]
+Masks: TypeAlias = Bool[Tensor, "b h w"]
+Truths: TypeAlias = Bool[Tensor, "b h w"] | Float[Tensor, "b h w"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def scaled(maps: Float[Tensor, "b h w"], scaling: Scaling) -> Float[Tensor, "b h
     return min_max(maps) if scaling == "forward" else 1 - min_max(-maps)
 
 
-def places(truths: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"], cut: Cut) -> Float[Tensor, " b"]:
+def places(truths: Truths, cut: Cut) -> Float[Tensor, " b"]:
     """How many pixels a cut by rank should keep, float64; half a pixel is possible where their number is odd."""
     assert isinstance(cut.places, str), "a fixed threshold keeps no fixed number of pixels"
     pixels = truths[0].numel()
@@ -63,29 +65,44 @@ def ranks(wanted: Float[Tensor, " b"], pixels: int) -> Int[Tensor, " b"]:
     return pixels - wanted.ceil().long()
 
 
-def selected(
-    maps: Float[Tensor, "b h w"], truths: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"], cut: Cut
-) -> Float[Tensor, "b h w"]:
-    """How much each pixel of (already scaled) maps counts as predicted: 0 or 1, and fractions where ties share.
+def divided(maps: Float[Tensor, "b h w"], truths: Truths, cut: Cut) -> tuple[Masks, Masks, Float[Tensor, " b"]]:
+    """What is kept of (already scaled) maps: pixels that count, pixels that tie, and for how much each of those counts.
 
     The truths matter for a cut by their area, and give nothing else away.
     """
+    none, nothing = torch.zeros_like(maps, dtype=torch.bool), torch.zeros(len(maps), dtype=torch.float64)
     if not isinstance(cut.places, str):
         assert cut.ties in ("drop", "keep"), "no rank, so nothing to share"
-        return (maps >= cut.places if cut.ties == "keep" else maps > cut.places).float()
+        return (maps >= cut.places if cut.ties == "keep" else maps > cut.places), none, nothing
     wanted = places(truths, cut)
     ordered = _sorted(maps.flatten(1))
     threshold = ordered.gather(1, ranks(wanted, ordered.shape[1])[:, None])[:, :, None]
     above = maps > threshold
-    if cut.ties == "drop":
-        return above.float()
     if cut.ties == "keep":
-        return (maps >= threshold).float()
+        return maps >= threshold, none, nothing
     if cut.ties == "fill":
-        return (above | (maps >= 1)).float()
+        return above | (maps >= 1), none, nothing
+    if cut.ties == "drop":
+        return above, none, nothing
     tied = maps == threshold
-    left = wanted - above.sum(dim=(1, 2))
-    return above.double() + tied * (left / tied.sum(dim=(1, 2)))[:, None, None]
+    return above, tied, (wanted - above.sum(dim=(1, 2))) / tied.sum(dim=(1, 2))
+
+
+def selected(maps: Float[Tensor, "b h w"], truths: Truths, cut: Cut) -> Float[Tensor, "b h w"]:
+    """How much each pixel of (already scaled) maps counts as predicted: 0 or 1, and fractions where ties share."""
+    sure, tied, share = divided(maps, truths, cut)
+    return sure.double() + tied * share[:, None, None]
+
+
+def cut_iou(maps: Float[Tensor, "b h w"], truths: Truths, cut: Cut) -> Float[Tensor, " b"]:
+    """`functional.iou` of `selected`, but summed so that it does not depend on the batch even in the last bit."""
+    sure, tied, share = divided(maps, truths, cut)
+    soft, outside, where = truths.float(), truths == 0, (1, 2)
+    hit, spill = (
+        (sure * values).sum(where, dtype=torch.float64) + share * (tied * values).sum(where, dtype=torch.float64)
+        for values in (soft, outside)
+    )
+    return hit / (soft.sum(where, dtype=torch.float64) + spill)
 
 
 def _sorted(rows: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:

@@ -16,6 +16,12 @@ STAGES = {"train": "own", "val": "foreign", "valid": "foreign", "validation": "f
 POINTS = 240  # a curve on a page has no room for more
 
 
+def find_curves(checkpoint: str | Path) -> list[Path]:
+    """Each metrics.csv of the run a checkpoint lies in, oldest first: logs/attempt-N/metrics.csv; none, if so."""
+    found = Path(checkpoint).parent.glob("logs/attempt-*/metrics.csv")
+    return sorted(found, key=lambda path: path.stat().st_mtime)
+
+
 def read_curves(paths: Sequence[str | Path]) -> dict[str, tuple[Values, Values]]:
     """Column -> (steps, values), each column where it has values; those that never move are left out.
 

@@ -20,7 +20,7 @@ from whence.randomness import generator
 from whence.readout import ReadOut
 from whence.types import AudioVisualDataset, Truth
 
-SIDE = 360  # pixels of the longer side: sharp at the size a page shows, and light
+SIDE = 360  # pixels of the longer side, of small pictures too: lines are as fine everywhere
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def strips(report: Report, data: AudioVisualDataset, seed: int = 0, n: int = 6, 
     for at in generator("strips", seed).permutation(len(several))[:n]:
         members = [member for member in several[at][:sounds] if member.id in index]
         if members:
-            picture = _small(data.read_image(index[members[0].id]))
+            picture = _sized(data.read_image(index[members[0].id]))
             plain = _figure(picture, f"picture {members[0].group} as it is", "picture", [members[0].group])
             figures = [_mapped(report, data, index[member.id], member, heard=True) for member in members]
             rows.append(Row(members[0].group, "", [plain, *figures]))
@@ -105,21 +105,21 @@ def _mapped(report: Report, data: AudioVisualDataset, index: int, sample: Sample
 
 
 def draw(picture: Image.Image, scores: Float[Tensor, "h w"], truth: Truth, report: Report) -> Image.Image:
-    """A map, from its lowest to its highest score, over the (shrunk) picture, with the true regions outlined.
+    """A map, from its lowest to its highest score, over the picture, with the true regions outlined.
 
     It lies where the report's front end saw the picture, brought to its size as the report's protocol has it.
     """
     spec = (report.front_end or {}).get("image", {})  # may be a stranger's: only these two matter here
     region = region_seen(picture.size, ImageSpec(**{key: spec[key] for key in ("size", "resize") if key in spec}))
-    picture = _small(picture)
+    picture = _sized(picture)
     width, height = picture.size
     readout = ReadOut(**report.protocol.get("readout", {}))
     shown = SoundMap(scores, (height, width), readout, region, picture).overlay()
-    return render.outline(shown, (truth.map(height, width) > 0).numpy(), width=2)
+    return render.outline(shown, (truth.map(height, width) > 0).numpy(), width=3)
 
 
-def _small(picture: Image.Image) -> Image.Image:
-    scale = min(1.0, SIDE / max(picture.size))
+def _sized(picture: Image.Image) -> Image.Image:
+    scale = SIDE / max(picture.size)
     width, height = (max(1, round(scale * side)) for side in picture.size)
     return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
 

@@ -95,7 +95,7 @@ def page(
         curves=curve_charts(curves),
         rows=report.rows,
         families=table(report),
-        protocol=flat(report.protocol),
+        protocol=[*flat(report.protocol), *flat(report.front_end or {}, "front_end.")],
         notes=notes(report),
         versions=versions(),
         date=datetime.now(timezone.utc).strftime("%d %B %Y, %H:%M UTC").lstrip("0"),
@@ -103,9 +103,15 @@ def page(
 
 
 def cards(report: Report, most: int = 4) -> list[Card]:
-    """At most `most` headline numbers of the model, those first that say most about listening."""
-    scores = report.model.metrics
-    return [_card(report, key) for key in HEADLINES if key in scores and not isnan(scores[key].value)][:most]
+    """At most `most` headline numbers of the model, those first that say most about listening.
+
+    Where even the ceiling is 0 (small objects, when half of the picture must be kept) a number says nothing of a model.
+    """
+    scores = {key: found for key, found in report.model.metrics.items() if not isnan(found.value)}
+    idle = {
+        key for row in report.rows if row.kind == "ceiling" for key, found in row.metrics.items() if not found.value
+    }
+    return [_card(report, key) for key in HEADLINES if key in scores.keys() - idle][:most]
 
 
 def _card(report: Report, key: str) -> Card:
@@ -120,8 +126,8 @@ def _card(report: Report, key: str) -> Card:
 def _verdict(found: Interval, name: str, blind: Interval) -> tuple[str, bool]:
     """How the model stands to the best row that hears nothing, and whether it is above it beyond chance."""
     gap = 100 * (found.value - blind.value)
-    side = "above" if gap >= 0 else "below"
-    said = f"{abs(gap):.1f} points {side} {name}, the best row that hears nothing"
+    stands = f"{abs(gap):.1f} points {'above' if gap > 0 else 'below'}" if abs(gap) >= 0.05 else "Level with"
+    said = f"{stands} {name}, the best row that hears nothing"
     apart = found.low > blind.high or found.high < blind.low
     return f"{said}." if apart else f"{said}; their intervals overlap.", found.low > blind.high
 
@@ -137,7 +143,7 @@ def charts(report: Report) -> list[tuple[str, str, Markup]]:
     """(heading, what to look for, chart) of the peaks and of IoU against object size, where the samples have them."""
     found = []
     peaks, sizes = _columns(report, "peak_own", "peak_foreign"), _columns(report, "truth_area", "iou_adaptive")
-    score = "Adaptive IoU"
+    score = "adaptive IoU"
     if not len(sizes):  # a protocol without adaptive scores
         score, sizes = "IoU", _columns(report, "truth_area", "iou")
     if len(peaks):
@@ -151,7 +157,7 @@ def charts(report: Report) -> list[tuple[str, str, Markup]]:
         chart = svg.histogram(groups, "Peak similarity, own sound against a foreign one", "peak similarity")
         found.append(("Does it hear the difference?", note, chart))
     if len(sizes):
-        note = f"{score} of each sample against the size of its object; on the line, medians of equal groups."
+        note = f"Each sample's {score} against the size of its object; on the line, medians of equal groups."
         labels = ("IoU against object size", "object size, % of the picture", f"{score}, %")
         found.append(("Does size matter?", note, svg.scatter(sizes[:, 0], sizes[:, 1], *labels)))
     return found
@@ -182,11 +188,8 @@ def _range(key: str, found: Interval) -> str:
 
 def notes(report: Report) -> list[str]:
     """What a reader should know before quoting a number."""
-    absent = sum(not sample.present for sample in report.samples)
     groups = len({sample.group for sample in report.samples})
     told = [*report.notes, f"{report.n:,} samples show {groups:,} different pictures."]
-    if absent:
-        told.append(f"{absent:,} samples have no source in the picture; they are in no chart of IoU and in no gallery.")
     told.append("Rows that hear nothing and the ceiling are scored by the same code under the same protocol.")
     told.append(
         "Maps are drawn from their own lowest to their own highest score, so colours compare within a map only."

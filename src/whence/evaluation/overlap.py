@@ -17,8 +17,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whence.evaluation.binarise import Cut, Scaling, scaled, selected
-from whence.evaluation.functional import iou
+from whence.evaluation.binarise import Cut, Scaling, cut_iou, scaled
 
 CHUNK = 8  # maps at a time: 1.6 MB of 224 x 224 pixels
 SAMPLE = 1024  # pixels of a map that say where its thresholds are
@@ -74,7 +73,7 @@ def overlaps(
 
 def _plain(maps: Tensor, truths: Tensor, cuts: Sequence[Cut], scaling: Scaling) -> Tensor:
     values = scaled(maps.float(), scaling)
-    return torch.stack([iou(selected(values, truths, cut), truths) for cut in cuts]).cpu()
+    return torch.stack([cut_iou(values, truths, cut) for cut in cuts]).cpu()
 
 
 def _narrowed(
@@ -122,10 +121,10 @@ def _narrowed(
     # Who is kept, after min-max: which may round neighbours together, so those just outside are checked.
     lows, highs = (np.tile(side, r)[:, None] for side in _range(x, scaling))
     p, t = _scaled(values, lows, highs, scaling), _scaled(threshold, lows, highs, scaling)
-    each = zip(np.split(p, r), np.split(t, r), wanted - sure, cuts, strict=True)
-    kept = np.concatenate([_kept(*few) for few in each])
-    hits = hits + (kept * holds).sum(axis=1).reshape(r, c)
-    total = sure + kept.sum(axis=1).reshape(r, c)
+    sides = (np.split(side, r) for side in (p, t, holds))
+    each = (_kept(*few) for few in zip(*sides, wanted - sure, cuts, strict=True))
+    kept, kept_hits = (np.stack(column) for column in zip(*each, strict=True))
+    total, hits = sure + kept, hits + kept_hits
     if scaling != "none":
         apart = _scaled(beyond.reshape(-1, 1), lows, highs, scaling) > t
         apart &= _scaled(below.reshape(-1, 1), lows, highs, scaling) < t
@@ -136,17 +135,20 @@ def _narrowed(
 
 
 def _kept(
-    p: NDArray[np.float32], t: NDArray[np.float32], left: Numbers, cut: Cut
-) -> NDArray[np.bool_] | NDArray[np.float32]:
-    """How much each pixel inside the bracket counts; `left` places are not yet taken by those above it."""
-    if cut.ties == "keep":
-        return p >= t
-    above = p > t
-    if cut.ties != "share":
-        return above
-    tied = p == t
-    share = (left - above.sum(axis=1)) / np.maximum(tied.sum(axis=1), 1)
-    return above + tied * share[:, None]
+    p: NDArray[np.float32], t: NDArray[np.float32], holds: NDArray[np.bool_], left: Numbers, cut: Cut
+) -> tuple[Numbers, Numbers]:
+    """How many pixels inside the bracket count, and hit; `left` places are not yet taken by those above it."""
+    sure = p >= t if cut.ties == "keep" else p > t
+    kept, hits = _per_row(sure), _per_row(sure & holds)
+    if cut.ties == "share":
+        tied = p == t
+        share = (left - kept) / np.maximum(_per_row(tied), 1)
+        kept, hits = left, hits + share * _per_row(tied & holds)
+    return kept, hits
+
+
+def _per_row(mask: NDArray[np.bool_]) -> Numbers:
+    return np.count_nonzero(mask, axis=1).astype(np.float64)
 
 
 def _sample(x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -59,7 +59,7 @@ class Frame:
 
 def whiskers(rows: Sequence[Whisker], title: str, high: float = 1.0) -> Markup:
     """Dots with intervals in rows under one axis from 0 to `high` (fractions, printed in percent)."""
-    label, value, pitch = 128, 42, 22
+    label, value, pitch = 128, 52, 22
     frame = Frame((0.0, high), (0.0, 1.0), 340, pitch * len(rows) + 24, left=label, right=value, top=2, bottom=22)
     body = [_grid_x(frame, np.linspace(0, high, 3), lambda at: f"{100 * at:g}")]
     for i, row in enumerate(rows):

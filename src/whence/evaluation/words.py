@@ -25,6 +25,7 @@ WORDS = {
     "iauc": Word("Listening", "IAUC", f"the same over all IoU thresholds, {_HALF}"),
     "iiou_adaptive": Word("Listening", "IIoU, adaptive", f"pictures right for all of their sounds, {_ADAPTIVE}"),
     "iauc_adaptive": Word("Listening", "IAUC, adaptive", f"the same over all IoU thresholds, {_ADAPTIVE}"),
+    "presence_auroc": Word("Presence", "AUROC", "a map of a present source is surer than one of an absent one"),
     "ap": Word("Presence", "AP", "average precision of finding a source only where there is one"),
     "max_f1": Word("Presence", "max F1", "best balance of precision and recall over all thresholds"),
     "loc_acc": Word("Presence", "LocAcc", "samples with a visible source and IoU of at least one half"),
@@ -42,7 +43,7 @@ FAMILIES = ("Where", "Listening", "Presence", "Segments", "Retrieval", "Negative
 
 PLAIN = {"alignment", "magnitude"}  # printed as they are; all else is a fraction, printed in percent
 
-HEADLINES = ("ciou_adaptive", "iiou_adaptive", "ciou", "iiou", "auc_adaptive", "iauc_adaptive", "ap", "recall_a2i@1")
+HEADLINES = ("ciou_adaptive", "iiou_adaptive", "ciou", "iiou", "presence_auroc", "recall_a2i@1", "auc_adaptive", "auc")
 
 
 def word(key: str) -> Word:
@@ -54,7 +55,8 @@ def word(key: str) -> Word:
         asked, wanted = ("sound", "picture") if head == "recall_a2i" else ("picture", "sound")
         name = f"recall {asked} → {wanted} @{tail}"
         nearest = f"the nearest {wanted}" if tail == "1" else f"one of the {tail} nearest {wanted}s"
-        return Word("Retrieval", name, f"{nearest} belongs to the {asked}")
+        fits = "shows what is heard" if wanted == "picture" else "is of something in the picture"
+        return Word("Retrieval", name, f"{nearest} {fits}")
     if key.startswith("pia_"):
         return Word(
             "Negatives", f"pIA, {tail}", f"share of the picture claimed when asked with {tail} (lower is better)"

@@ -11,7 +11,7 @@ def boxes_of(mask: Bool[Array, "h w"]) -> list[BoxXYXY]:
     """The rectangle (x0, y0, x1, y1) around each connected region of `mask`, from top to bottom.
 
     Pixels; the far edge is exclusive. Pixels that touch at a corner are connected. A mask of 12 megapixels takes
-    tens of milliseconds: the cost is in the number of runs (stretches of a row), not of pixels.
+    about 50 ms, little of it in finding what is connected, which goes by runs of pixels.
     """
     rows, starts, ends = runs_of(mask)
     region = _join(len(rows), *_touching(rows, starts, ends))

@@ -67,38 +67,49 @@ def vector_similarity(pictures: Float[Tensor, "v b c"], sounds: Float[Tensor, "u
 def info_nce(
     similarity: Float[Tensor, "*views b b"],
     tau: float = 0.07,
-    exclude: Bool[Tensor, "b b"] | None = None,
+    alike: Bool[Tensor, "b b"] | None = None,
+    attract: bool = False,
     symmetric: bool = False,
 ) -> Float[Tensor, ""]:
-    """Cross entropy of each picture finding its own sound, mean over clips, *summed* over the pairs of views.
+    """Each picture finds its own sound among those of the batch: mean over clips, *summed* over the pairs of views.
+
+    -log( exp(s_ii / tau) / (exp(s_ii / tau) + sum over negatives j of exp(s_ij / tau)) )
 
     Args:
         similarity: entry [..., i, j] compares picture i with sound j.
         tau: temperature.
-        exclude: True where sound j is no negative of picture i (the diagonal never is).
+        alike: True where sound j would do for picture i as well as its own, as far as is known: no negative of it.
+        attract: those are positives too. The loss of picture i is then the mean over its positives, each against the
+            same negatives: what random pairing within a category gives on average, without the chance of the draw.
         symmetric: adds the same with pictures and sounds exchanged.
 
     Returns:
         Per pair of views: near 0 when every clip is told apart, log b when all look alike (2 log b if symmetric).
     """
-    logits = similarity / tau
-    if exclude is not None:
-        own = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
-        logits = logits.masked_fill(exclude & ~own, float("-inf"))
-    loss = -logits.log_softmax(dim=-1).diagonal(dim1=-2, dim2=-1).mean(dim=-1).sum()
     if symmetric:
-        loss = loss - logits.log_softmax(dim=-2).diagonal(dim1=-2, dim2=-1).mean(dim=-1).sum()
-    return loss
+        mirrored = None if alike is None else alike.T
+        turned = info_nce(similarity.transpose(-1, -2), tau, mirrored, attract)
+        return info_nce(similarity, tau, alike, attract) + turned
+    logits = similarity / tau
+    own = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
+    known = own if alike is None else own | alike
+    against = logits.masked_fill(known, -1e4).logsumexp(dim=-1, keepdim=True)  # finite, so a row without negatives is 0
+    positives = (known if attract else own).to(logits.dtype)
+    share = positives / positives.sum(dim=-1, keepdim=True)
+    return (F.softplus(against - logits) * share).sum(dim=-1).mean(dim=-1).sum()
 
 
 def between_views(
-    vectors: Float[Tensor, "v b c"], tau: float = 0.07, exclude: Bool[Tensor, "b b"] | None = None
+    vectors: Float[Tensor, "v b c"],
+    tau: float = 0.07,
+    alike: Bool[Tensor, "b b"] | None = None,
+    attract: bool = False,
 ) -> Float[Tensor, ""]:
     """InfoNCE inside one modality: each ordered pair of different views of the same clips, summed; 0 for one view."""
     views = len(vectors)
     similarity = vector_similarity(vectors, vectors)
     other = [similarity[a, b] for a in range(views) for b in range(views) if a != b]
-    return info_nce(torch.stack(other), tau, exclude) if other else vectors.new_zeros(())
+    return info_nce(torch.stack(other), tau, alike, attract) if other else vectors.new_zeros(())
 
 
 def unit(features: Float[Tensor, "..."], dim: int = -1) -> Float[Tensor, "..."]:

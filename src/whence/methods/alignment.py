@@ -15,7 +15,7 @@ nearest of each modality by itself; Adam, 1e-4, 50 epochs. Eq. 4 prints the norm
 **Ours**, because the paper leaves it open and training code was never released: batch size, schedule and weight decay (in
 the recipes); two-layer projections as wide as the features; avg v taken over raw features; the clip itself is never its
 own neighbour; mean over the batch. Switches for what the paper does not have: the reducer of s_L over places, which
-decides whether maps localise at all (docs/findings.md), and an exclusion mask for likely false negatives.
+decides whether maps localise at all (docs/findings.md), and what becomes of likely false negatives.
 
 **Released weights** (kaistmm/SSLalignment, `ours_*.pth.tar`) hold the two encoders only, so an imported method has no
 projections and its embeddings are pooled features; `whence.import_checkpoint(..., method="alignment")`.
@@ -49,6 +49,7 @@ class Alignment(Method):
         projection_depth: layers of p_v and p_a.
         intra_modal: weight of the extra term inside each modality (40.45 against 39.94 cIoU in the paper); 0: none.
         symmetric: also from sounds to pictures.
+        attract: sounds known to be alike (`Batch.alike`) are positives too; else they are merely no negatives.
     """
 
     def __init__(
@@ -65,11 +66,12 @@ class Alignment(Method):
         projection_depth: int = 2,
         intra_modal: float = 0.0,
         symmetric: bool = False,
+        attract: bool = False,
     ) -> None:
         super().__init__(image, audio, front_end or PRESETS["alignment"])
         self.tau, self.reducer, self.sharpness = tau, reducer, sharpness
         self.localisation, self.alignment, self.intra_modal = localisation, alignment, intra_modal
-        self.symmetric = symmetric
+        self.symmetric, self.attract = symmetric, attract
         self.p_v: nn.Module | None = None
         self.p_a: nn.Module | None = None
         if projection_width != 0:
@@ -88,6 +90,10 @@ class Alignment(Method):
             return super().sound_embedding(sounds)
         return unit(self.p_a(max_pool(self.audio_encoder(sounds))))
 
+    def contrast(self, similarity: Float[Tensor, "v u b b"], batch: Batch) -> Float[Tensor, ""]:
+        """InfoNCE over every pair of views (Eq. 5)."""
+        return info_nce(similarity, self.tau, batch.alike, self.attract, self.symmetric)
+
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """`localisation` (s_L), `alignment` (s_A) and `intra_modal`, each summed over its pairs of views."""
         views, sound_views = batch.images.shape[0], batch.sounds.shape[0]
@@ -101,7 +107,7 @@ class Alignment(Method):
                 self.reducer,
                 self.sharpness,
             )
-            terms["localisation"] = self.localisation * info_nce(similarity, self.tau, batch.exclude, self.symmetric)
+            terms["localisation"] = self.localisation * self.contrast(similarity, batch)
         if not (self.alignment or self.intra_modal):
             return terms
         pooled = mean_pool(grids)
@@ -109,8 +115,8 @@ class Alignment(Method):
         sounds = unit(self.p_a(vectors) if self.p_a else vectors).unflatten(0, (sound_views, -1))
         if self.alignment:
             similarity = vector_similarity(pictures, sounds)
-            terms["alignment"] = self.alignment * info_nce(similarity, self.tau, batch.exclude, self.symmetric)
+            terms["alignment"] = self.alignment * self.contrast(similarity, batch)
         if self.intra_modal:
-            inside = sum(between_views(one, self.tau, batch.exclude) for one in (pictures, sounds))
+            inside = sum(between_views(one, self.tau, batch.alike, self.attract) for one in (pictures, sounds))
             terms["intra_modal"] = self.intra_modal * inside
         return terms

@@ -13,6 +13,8 @@ from whence.registry import Registry
 
 
 class Encoder(Protocol):
+    """Pictures or spectrograms (b, i, H, W) in, a grid of `channels` features (b, c, h, w) out."""
+
     channels: int
 
     def __call__(self, x: Tensor) -> Tensor: ...

@@ -40,19 +40,23 @@ def star(r: Grid, turns: Grid, points: int, depth: float) -> Bool[np.ndarray, "s
 
 
 def plane(r: Grid, turns: Grid) -> tuple[Grid, Grid]:
+    """The same places as x and y."""
     return r * wave(turns), r * wave(turns - 0.25)
 
 
 def cross(r: Grid, turns: Grid) -> Bool[np.ndarray, "s s"]:
+    """Four arms at right angles."""
     x, y = (np.abs(a) for a in plane(r, turns))
     return (np.minimum(x, y) < 0.3) & (np.maximum(x, y) < 0.92)
 
 
 def crescent(r: Grid, turns: Grid) -> Bool[np.ndarray, "s s"]:
-    return (r < 1) & (r * r - 0.9 * r * wave(turns) + 0.2025 > 0.49)  # a disc less a disc of 0.7 around (0.45, 0)
+    """A disc less a disc of radius 0.7 around (0.45, 0)."""
+    return (r < 1) & (r * r - 0.9 * r * wave(turns) + 0.2025 > 0.49)
 
 
 def pill(r: Grid, turns: Grid) -> Bool[np.ndarray, "s s"]:
+    """A bar with round ends."""
     x, y = plane(r, turns)
     return np.maximum(np.abs(x) - 0.65, 0) ** 2 + y * y < 0.35**2
 

@@ -19,6 +19,7 @@ TABLE = 16384  # samples in one period of a wave table; read without interpolati
 
 
 def timbre(make: Timbre) -> Timbre:
+    """Decorator: makes a timbre known by the name of its function."""
     TIMBRES[make.__name__] = make
     return make
 

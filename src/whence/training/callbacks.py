@@ -85,7 +85,7 @@ class Selector(L.Callback):
             tickets = [Ticket(0, i, i, i) for i in range(start, start + batch)]
             raw = stack([(*clips[t], t) for t in tickets]).to(task.device)
             with task.trainer.precision_plugin.forward_context():
-                total += float(sum(task.terms(raw, exclude=False).values()))
+                total += float(sum(task.terms(raw, known=False).values()))
         return total / len(starts)
 
     def state_dict(self) -> dict[str, Any]:

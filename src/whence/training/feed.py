@@ -147,18 +147,18 @@ class Stream:
         return np.argsort(uniform((self.recipe.train.seed, epoch, "order"), list(range(self.size)))[:, 0], kind="stable")
 
 
-class Exclusion:
-    """Which sounds of a batch are no negatives of which pictures: likely false ones, as the recipe says."""
+class Alike:
+    """Which sounds of a batch would do for which pictures as well as their own: likely false negatives, by the recipe."""
 
     def __init__(self, data: AudioVisualDataset, recipe: Recipe, neighbours: Callable[[], Neighbours | None]) -> None:
-        self.among, self.neighbours = recipe.neighbours.exclude, neighbours
+        self.among, self.neighbours = recipe.neighbours.alike, neighbours
         self.categories: NDArray[np.int64] | None = None
-        if recipe.train.exclude == "category":
+        if recipe.train.alike == "category":
             names = [data.category(i) for i in range(len(data))]
             self.categories = np.unique(np.asarray(names), return_inverse=True)[1]
 
     def __call__(self, index: NDArray[np.int64]) -> Bool[Tensor, "b b"] | None:
-        """(b, b), True where sound j is left out of what picture i is told from; None leaves out nothing."""
+        """(b, b), see `whence.types.Batch.alike`; None where nothing is known."""
         masks = []
         if self.categories is not None:
             own = self.categories[index]
@@ -195,13 +195,14 @@ class Ticketed(Dataset):
 
 
 def stack(items: list[tuple[Tensor, Tensor, Ticket]]) -> RawBatch:
+    """Clips of one epoch as a batch; views come first."""
     pictures, waveforms, tickets = zip(*items, strict=True)
     index = torch.tensor([t.index for t in tickets])
     return RawBatch(torch.stack(pictures, 1), torch.stack(waveforms, 1), index, tickets[0].epoch)
 
 
 def prepare(
-    raw: RawBatch, front_end: InputSpec, views: Views, seed: int, exclude: Bool[Tensor, "b b"] | None = None
+    raw: RawBatch, front_end: InputSpec, views: Views, seed: int, alike: Bool[Tensor, "b b"] | None = None
 ) -> Batch:
     """Augments and normalises the pictures, and makes the spectrograms, all at once on the device of `raw`."""
     size, device = front_end.image.size, raw.pictures.device
@@ -214,4 +215,4 @@ def prepare(
         grids.append(augment(pictures, size, how, draws))
     images = normalise(torch.stack(grids), front_end.image)
     flat = spectrogram(raw.waveforms.flatten(0, 1), front_end.audio, front_end.audio.rate or 16000)
-    return Batch(images, flat.unflatten(0, raw.waveforms.shape[:2]), raw.index, exclude)
+    return Batch(images, flat.unflatten(0, raw.waveforms.shape[:2]), raw.index, alike)

@@ -1,6 +1,7 @@
 """A training run from a recipe: `train(read_recipe(path), "runs/mine")`."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from whence.data.datasets import open_dataset
 from whence.errors import OutputError
 from whence.methods import create
 from whence.recipe import Data, Recipe
-from whence.training.feed import Clips, Exclusion, Stream, loader
+from whence.training.feed import Clips, Alike, Stream, loader
 from whence.types import AudioVisualDataset
 
 
@@ -43,14 +44,14 @@ def train(recipe: Recipe, output: str | Path, resume: bool = False, overwrite: b
     method = create(
         recipe.method["name"], image=recipe.image, audio=recipe.audio, front_end=recipe.front_end.build(), **options
     )
-    data = open_data(recipe.data, recipe)
-    held_out = None if recipe.select.data is None else open_data(recipe.select.data, recipe)
+    data = open_data(recipe.data)
+    held_out = None if recipe.select.data is None else open_data(held_out_of(recipe.select.data, recipe.data))
 
     legs, leg = plan(len(data), recipe)
     steps = legs * leg
     miner = Miner(data, recipe, folder, steps)
     selector = None if held_out is None else Selector(held_out, recipe)
-    task = Task(method, recipe, Exclusion(data, recipe, miner.current), steps)
+    task = Task(method, recipe, Alike(data, recipe, miner.current), steps)
     attempt = len(list((folder / "logs").glob("attempt-*")))
     trainer = L.Trainer(
         accelerator="auto",
@@ -87,9 +88,15 @@ def train(recipe: Recipe, output: str | Path, resume: bool = False, overwrite: b
     return folder / "best.safetensors"
 
 
-def open_data(data: Data, recipe: Recipe) -> AudioVisualDataset:
-    """The data set of a recipe; a held-out one lies under the training set's root unless it names its own."""
-    return open_dataset(data.name, data.root or recipe.data.root, **data.options)
+def open_data(data: Data) -> AudioVisualDataset:
+    """The data set that a recipe names."""
+    return open_dataset(data.name, data.root, **data.options)
+
+
+def held_out_of(data: Data, training: Data) -> Data:
+    """A held-out set lies where the training set does and, of the same kind, has its options but for its own."""
+    shared = training.options if data.name == training.name else {}
+    return replace(data, root=data.root or training.root, options={**shared, **data.options})
 
 
 def plan(size: int, recipe: Recipe) -> tuple[int, int]:
@@ -100,6 +107,7 @@ def plan(size: int, recipe: Recipe) -> tuple[int, int]:
 
 
 def accelerator() -> torch.device:
+    """What Lightning's `auto` trains on, as far as precision is concerned."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from whence.methods.base import Method
 from whence.recipe import Recipe, Train
-from whence.training.feed import Exclusion, RawBatch, prepare
+from whence.training.feed import Alike, RawBatch, prepare
 
 
 class Task(L.LightningModule):
     """One method trained by one recipe for `steps` optimizer steps."""
 
-    def __init__(self, method: Method, recipe: Recipe, exclusion: Exclusion, steps: int) -> None:
+    def __init__(self, method: Method, recipe: Recipe, alike: Alike, steps: int) -> None:
         super().__init__()
-        self.method, self.recipe, self.exclusion, self.steps = method, recipe, exclusion, steps
+        self.method, self.recipe, self.alike, self.steps = method, recipe, alike, steps
 
     def training_step(self, raw: RawBatch, _: int) -> Tensor:
         # Dropout and the like are a function of (seed, step), so that a resumed run draws what an undisturbed one draws.
@@ -33,9 +33,9 @@ class Task(L.LightningModule):
         self.log_dict({k: v.detach() for k, v in terms.items()}, batch_size=len(raw.index), prog_bar=True, logger=False)
         return loss
 
-    def terms(self, raw: RawBatch, exclude: bool = True) -> dict[str, Tensor]:
-        """The method's losses on a raw batch; `exclude` False takes every other sound for a negative."""
-        mask = self.exclusion(raw.index.cpu().numpy()) if exclude else None
+    def terms(self, raw: RawBatch, known: bool = True) -> dict[str, Tensor]:
+        """The method's losses on a raw batch; `known` False takes every other sound for a negative."""
+        mask = self.alike(raw.index.cpu().numpy()) if known else None
         mask = None if mask is None else mask.to(raw.pictures.device)
         batch = prepare(raw, self.method.front_end, self.recipe.views, self.recipe.train.seed, mask)
         return self.method.losses(batch)

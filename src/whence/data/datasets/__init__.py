@@ -1,20 +1,24 @@
 """Data sets by name. Each adapter reads its authors' files unmodified and offers `whence.types.AudioVisualDataset`."""
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from whence.errors import DataError, RecipeError, did_you_mean
 from whence.types import AudioVisualDataset
 
-CATALOGUE = "a folder of pictures and recordings with annotations.json, paired by category"
+FOLDERS = {
+    "catalogue": "a folder of pictures and recordings with annotations.json, paired by category",
+    "pairs": "a folder with frames/ID.jpg and audio/ID.wav and a list of ids (EZ-VSL's layout), to train on",
+}
 
 
 def datasets() -> dict[str, str]:
     """Name and one line of each data set there is."""
     from whence.scenes import SCENES
 
-    return {"catalogue": CATALOGUE, **SCENES}
+    return {**FOLDERS, **SCENES}
 
 
 def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> AudioVisualDataset:
@@ -28,18 +32,29 @@ def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> A
     Raises:
         RecipeError: an unknown name or option. DataError: the folder is missing or its files are wrong.
     """
-    if name != "catalogue":
-        from whence.scenes import SCENES, open_scenes
-
-        if name in SCENES:
-            return open_scenes(name, root, **options)
+    if name not in datasets():
         raise RecipeError(f"unknown data set {name!r}{did_you_mean(name, datasets())}")
-    from whence.data.datasets.catalogue import Catalogue
+    if name not in FOLDERS:
+        from whence.scenes import open_scenes
 
+        return open_scenes(name, root, **options)
+    adapter = _adapter(name)
     if root is None:
-        raise DataError("the data set `catalogue` needs a folder with annotations.json; give it as `root`")
-    known = set(inspect.signature(Catalogue).parameters) - {"root"}
+        raise DataError(f"the data set {name!r} needs a folder; give it as `root`. It is {FOLDERS[name]}")
+    known = set(inspect.signature(adapter).parameters) - {"root"}
     for option in options:
         if option not in known:
-            raise RecipeError(f"the data set `catalogue` has no option {option!r}{did_you_mean(option, known)}")
-    return Catalogue(root, **options)
+            raise RecipeError(f"the data set {name!r} has no option {option!r}{did_you_mean(option, known)}")
+    opened: AudioVisualDataset = adapter(root, **options)
+    return opened
+
+
+def _adapter(name: str) -> Callable[..., AudioVisualDataset]:
+    """Imported where used: the catalogue's rules and the scenes' shapes cost nobody who does not need them."""
+    if name == "pairs":
+        from whence.data.datasets.pairs import Pairs
+
+        return Pairs
+    from whence.data.datasets.catalogue import Catalogue
+
+    return Catalogue

@@ -1,0 +1,206 @@
+"""Tables of neighbours are exact, kept whole, bound to their data set, and drawn from as the recipe says."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from whence.data.neighbours import Neighbours, fingerprint, nearest
+from whence.errors import DataError
+
+
+def vectors(n: int = 40, d: int = 6, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
+
+
+def brute(x: torch.Tensor, k: int, groups: list[str] | None = None) -> np.ndarray:
+    """Cosine of every pair, one at a time, in double precision."""
+    rows = []
+    for i, one in enumerate(x.double()):
+        fit = []
+        for j, other in enumerate(x.double()):
+            same = i == j or (groups is not None and groups[i] == groups[j])
+            fit.append(-np.inf if same else float(one @ other / (one.norm() * other.norm())))
+        rows.append(np.argsort(-np.array(fit), kind="stable")[:k])
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("k", [1, 5, 39])
+def test_nearest_is_exact(k: int) -> None:
+    table = nearest(vectors(), k)
+    assert table.dtype == np.int32
+    np.testing.assert_array_equal(table, brute(vectors(), k))
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 40, 1000])
+def test_nearest_does_not_depend_on_the_chunk(chunk: int) -> None:
+    np.testing.assert_array_equal(nearest(vectors(), 10, chunk=chunk), nearest(vectors(), 10))
+
+
+def test_lengths_do_not_matter() -> None:
+    x = vectors()
+    np.testing.assert_array_equal(nearest(x * torch.rand(40, 1).add(0.1) * 100, 10), nearest(x, 10))
+
+
+def test_a_sample_and_its_group_are_left_out() -> None:
+    groups = [f"video {i // 4}" for i in range(40)]
+    table = nearest(vectors(), 12, groups)
+    np.testing.assert_array_equal(table, brute(vectors(), 12, groups))
+    assert not (table // 4 == np.arange(40)[:, None] // 4).any()
+
+
+def test_copies_of_a_sample_are_its_neighbours_but_it_is_not() -> None:
+    table = nearest(torch.ones(5, 3), 4)
+    assert all(set(row) == set(range(5)) - {i} for i, row in enumerate(table.tolist()))
+
+
+@pytest.mark.parametrize("k", [0, 40, 41])
+def test_more_neighbours_than_there_are_is_refused(k: int) -> None:
+    with pytest.raises(DataError, match=f"^{k} neighbours were asked of a set of 40; expected 1 to 39"):
+        nearest(vectors(), k)
+
+
+def test_more_neighbours_than_lie_outside_the_group_is_refused() -> None:
+    with pytest.raises(DataError, match="fewer than 30 neighbours outside its own group; lower `k`"):
+        nearest(vectors(), 30, ["one"] * 20 + ["two"] * 20)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_vectors_that_are_not_finite_are_named(bad: float) -> None:
+    x = vectors()
+    x[[7, 9], 2] = bad
+    with pytest.raises(DataError, match=r"2 of 40 embeddings are not finite \(first: row 7\)"):
+        nearest(x, 3)
+
+
+def table(n: int = 30, k: int = 8, data: str = "this") -> Neighbours:
+    return Neighbours(nearest(vectors(n), k), nearest(vectors(n, seed=1), k), data, "some encoder")
+
+
+def test_saved_and_loaded_it_is_the_same_and_memory_mapped(tmp_path) -> None:
+    table().save(tmp_path / "t")
+    back = Neighbours.load(tmp_path / "t", "this")
+    np.testing.assert_array_equal(back.images, table().images)
+    np.testing.assert_array_equal(back.sounds, table().sounds)
+    assert isinstance(back.images, np.memmap)
+    assert (back.data, back.encoder) == ("this", "some encoder")
+    assert sorted(path.name for path in (tmp_path / "t").iterdir()) == ["images.npy", "meta.json", "sounds.npy"]
+
+
+def test_a_table_of_another_data_set_is_refused_by_name(tmp_path) -> None:
+    table(data=fingerprint(["a", "b"])).save(tmp_path)
+    with pytest.raises(DataError) as refused:
+        Neighbours.load(tmp_path, fingerprint(["b", "a"]))
+    said = str(refused.value)
+    assert said.startswith(f"{tmp_path}: this table of neighbours was made for another data set")
+    assert fingerprint(["a", "b"]) in said
+    assert f"expected {fingerprint(['b', 'a'])}" in said
+    assert "whence mine" in said
+
+
+def test_fingerprints_know_order_and_boundaries() -> None:
+    prints = {fingerprint(ids) for ids in (["a", "b"], ["b", "a"], ["ab"], ["a"], ["a", "b", ""])}
+    assert len(prints) == 5
+
+
+def test_no_table_is_told(tmp_path) -> None:
+    with pytest.raises(DataError, match=r"no table of neighbours can be read .*make one with `whence mine`"):
+        Neighbours.load(tmp_path)
+
+
+@pytest.fixture
+def killed_in_the_middle(monkeypatch):
+    """A save that ends when the first of the two tables is written."""
+    written, save = [], np.save
+
+    def once(path, array) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        save(path, array)
+
+    monkeypatch.setattr(np, "save", once)
+
+
+@pytest.mark.usefixtures("killed_in_the_middle")
+def test_a_save_that_was_killed_leaves_no_table(tmp_path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        table().save(tmp_path / "t")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(DataError):
+        Neighbours.load(tmp_path / "t", "this")
+
+
+def test_a_save_that_was_killed_leaves_the_table_that_was_there(tmp_path, request) -> None:
+    table(k=8).save(tmp_path / "t")
+    request.getfixturevalue("killed_in_the_middle")
+    with pytest.raises(KeyboardInterrupt):
+        table(k=5).save(tmp_path / "t")
+    assert Neighbours.load(tmp_path / "t", "this").images.shape == (30, 8)
+
+
+def test_a_cut_table_is_told(tmp_path) -> None:
+    table().save(tmp_path)
+    whole = (tmp_path / "sounds.npy").read_bytes()
+    (tmp_path / "sounds.npy").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="no table of neighbours can be read"):
+        Neighbours.load(tmp_path)
+
+
+def test_a_meta_that_says_otherwise_is_told(tmp_path) -> None:
+    table().save(tmp_path)
+    meta = json.loads((tmp_path / "meta.json").read_text())
+    (tmp_path / "meta.json").write_text(json.dumps({**meta, "k": 3}))
+    with pytest.raises(DataError, match=r"tables are \(30, 8\) and \(30, 8\), meta.json says \(30, 3\); mine again"):
+        Neighbours.load(tmp_path)
+
+
+INDEX = np.arange(30)
+
+
+def test_random_draws_are_among_the_first_k_and_even() -> None:
+    t = table()
+    counts = np.zeros(4)
+    for epoch in range(300):
+        drawn = t.draw("images", (0, epoch), INDEX, 4, "random")
+        place = (t.images[:, :4] == drawn[:, None]).argmax(axis=1)
+        assert (t.images[INDEX, place] == drawn).all()
+        counts += np.bincount(place, minlength=4)
+    np.testing.assert_allclose(counts / counts.sum(), 0.25, atol=0.02)
+
+
+def test_draws_depend_on_key_and_sample_alone() -> None:
+    t = table()
+    whole = t.draw("sounds", (3, 1), INDEX, 8, "random")
+    some = np.array([17, 4, 22])
+    np.testing.assert_array_equal(t.draw("sounds", (3, 1), some, 8, "random"), whole[some])
+    assert (t.draw("sounds", (3, 2), INDEX, 8, "random") != whole).any()
+    same = Neighbours(t.sounds, t.sounds, "this")
+    assert (same.draw("images", (3, 1), INDEX, 8, "random") != whole).any(), "modalities draw by themselves"
+
+
+def test_fixed_is_the_nearest_and_anchor_the_sample_itself() -> None:
+    t = table()
+    np.testing.assert_array_equal(t.draw("images", (0,), INDEX, 5, "fixed"), t.images[:, 0])
+    np.testing.assert_array_equal(t.draw("sounds", (0,), INDEX, 5, "anchor"), INDEX)
+
+
+@pytest.mark.parametrize("how", ["random", "fixed"])
+def test_more_than_the_table_holds_is_refused(how: str) -> None:
+    with pytest.raises(DataError, match="the table holds 8 neighbours of each sample, 9 were asked for; lower `k`"):
+        table().draw("images", (0,), INDEX, 9, how)
+
+
+def test_alike_is_symmetric_and_knows_both_modalities() -> None:
+    t, index, k = table(), np.array([3, 29, 11, 0, 8, 21]), 3
+    expected = np.zeros((6, 6), bool)
+    for a, i in enumerate(index):
+        for b, j in enumerate(index):
+            for near in (t.images, t.sounds):
+                expected[a, b] |= j in near[i, :k] or i in near[j, :k]
+    mask = t.alike(index, k)
+    np.testing.assert_array_equal(mask, expected)
+    np.testing.assert_array_equal(mask, mask.T)
+    assert not mask.diagonal().any()
+    assert mask.any()

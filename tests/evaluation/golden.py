@@ -1,0 +1,55 @@
+"""Reads golden/metrics: maps, truths and what the released evaluators make of them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whence.readout import ReadOut
+from whence.types import Box, Truth
+
+READOUTS = {"kron": ReadOut("nearest"), "cv2": ReadOut("bilinear"), "torch": ReadOut("bilinear-aligned")}
+
+
+def folders(golden: Path) -> list[Path]:
+    """Every folder of this form below the golden root."""
+    return sorted(path.parent for path in golden.rglob("expected.json") if (path.parent / "cases.npz").is_file())
+
+
+def expected(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Set:
+    """Cases whose raw maps have one size, (n, h, w), and truths (n, 224, 224) by kind; `flickr` is soft."""
+
+    cases: list[dict[str, Any]]
+    maps: Tensor
+    truths: dict[str, Tensor]
+
+
+def sets(folder: Path) -> list[Set]:
+    """The coarse cases, then the fine ones: their order in the file."""
+    with np.load(folder / "cases.npz") as arrays:
+        maps = {"maps14": arrays["maps14"], "maps224": arrays["maps224_u16"].astype(np.float32) / 65535}
+        masks = np.unpackbits(arrays["masks_packed"], axis=1).reshape(-1, 224, 224).astype(bool)
+    found = []
+    for source, arrays in maps.items():
+        chosen = [(case, mask) for case, mask in zip(expected(folder)["cases"], masks, strict=True)]
+        chosen = [(case, mask) for case, mask in chosen if case["source"] == source]
+        if not chosen:
+            continue
+        few = [case for case, _ in chosen]
+        boxes = [tuple(Box(*map(float, box), annotator=at) for at, box in enumerate(case["boxes"])) for case in few]
+        truths = {
+            "vggss": torch.stack([Truth(224, 224, some).map(224, 224) for some in boxes]).bool(),
+            "flickr": torch.stack([Truth(224, 224, some, rule="consensus").map(224, 224) for some in boxes]),
+            "mask": torch.from_numpy(np.stack([mask for _, mask in chosen])),
+        }
+        found.append(Set(few, torch.from_numpy(arrays[[case["index"] for case in few]]), truths))
+    return found

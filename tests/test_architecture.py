@@ -1,0 +1,176 @@
+"""The shape of the library: imports go one way, what is heavy comes late, what must not be there is not."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import whence
+from conftest import ROOT
+
+SOURCE = ROOT / "src" / "whence"
+FILES = sorted(SOURCE.rglob("*.py"))
+
+# A package or module imports from its own and from earlier rows alone; the members of one row know nothing of each other.
+LAYERS = (
+    {"errors", "types", "randomness", "frontend", "readout"},
+    {"registry", "output"},
+    {"data", "models", "losses"},
+    {"scenes", "methods", "recipe"},
+    {"importers", "checkpoint"},
+    {"inference"},
+    {"evaluation"},
+    {"training"},
+    {"demo"},
+    {"cli"},
+)
+RANK = {part: rank for rank, row in enumerate(LAYERS) for part in row}
+BLIND = {"losses": {"types"}, "methods": {"data"}, "evaluation": {"methods", "models", "losses", "checkpoint"}}
+BACKWARDS = {("whence.data.datasets", "scenes"): "data sets are opened by name, and scenes are data sets; lazy"}
+
+FORBIDDEN = {"torchvision", "torchaudio", "timm", "open_clip", "open-clip-torch", "litdata"}
+HEAVY = {"lightning", "pytorch_lightning", "matplotlib", "av", "gradio", "transformers", "torchmetrics", "jsonargparse"}
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Every module that a file imports anywhere in it, functions and TYPE_CHECKING blocks included."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part_of(module: str) -> str:
+    """`data` of `whence.data.audio.cut`; empty for the package itself, which imports nothing of its own when loaded."""
+    name = module.split(".")[1] if module.count(".") else ""
+    return name if name in RANK else ""
+
+
+def imports_between_parts() -> set[tuple[str, str]]:
+    """(module that imports, part that it imports) wherever the two lie in different parts."""
+    found = set()
+    for file in FILES:
+        name = module_name(file)
+        for module in imported(file):
+            if module.startswith("whence.") and part_of(module) not in ("", part_of(name)):
+                found.add((name, part_of(module)))
+    return found
+
+
+def test_every_part_has_its_layer() -> None:
+    parts = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert parts - {"__init__", "__main__"} == set(RANK)
+
+
+def test_imports_go_one_way() -> None:
+    backwards = {
+        (name, part) for name, part in imports_between_parts() if part_of(name) and RANK[part] >= RANK[part_of(name)]
+    }
+    assert backwards == set(BACKWARDS), "an import against the arrows of LAYERS (or an exception no longer needed)"
+
+
+@pytest.mark.parametrize("part", BLIND)
+def test_a_part_does_not_know_what_it_must_not(part: str) -> None:
+    """A loss sees tensors alone, a method no data set, a score no network."""
+    known = {other for name, other in imports_between_parts() if part_of(name) == part}
+    assert not known & BLIND[part]
+
+
+def test_nothing_imports_what_breaks_other_peoples_torch() -> None:
+    found = {(file.name, module) for file in FILES for module in imported(file) if module.split(".")[0] in FORBIDDEN}
+    assert not found
+
+
+def test_nothing_that_is_installed_for_whence_needs_torchvision_or_torchaudio() -> None:
+    """Every requirement of every requirement, with all extras of ours, as far as it is installed here."""
+    extras = whence_extras()
+    seen: set[tuple[str, str]] = set()
+    queue = [("whence", extra) for extra in ("", *extras)]
+    while queue:
+        name, extra = queue.pop()
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        try:
+            needs = [Requirement(text) for text in requires(name) or ()]
+        except PackageNotFoundError:
+            continue
+        for need in needs:
+            if need.marker is None or need.marker.evaluate({"extra": extra}):
+                canonical = re.sub(r"[-_.]+", "-", need.name).lower()
+                queue += [(canonical, wanted) for wanted in ("", *need.extras)]
+    names = {name for name, _ in seen}
+    assert {"torch", "lightning", "numpy"} <= names
+    assert not names & {re.sub(r"[-_.]+", "-", name) for name in FORBIDDEN}
+
+
+def whence_extras() -> set[str]:
+    return set(re.findall(r"extra == ['\"](\w+)['\"]", "\n".join(requires("whence") or ())))
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after `code`."""
+    code += "; import json, sys; print(json.dumps(list(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return {module.split(".")[0] for module in json.loads(said)}
+
+
+def test_importing_whence_imports_next_to_nothing() -> None:
+    assert not ({"torch", "numpy"} | HEAVY) & loaded_by("import whence")
+
+
+def test_locating_imports_no_trainer_and_no_plots() -> None:
+    assert not HEAVY & loaded_by("import whence; whence.load, whence.create, whence.import_checkpoint")
+
+
+def public(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+    """Public functions and classes of a module."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield node
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_name)
+def test_every_public_name_and_every_file_says_what_it_is(file: Path) -> None:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    mute = [node.name for node in public(tree) if not ast.get_docstring(node)]
+    assert not mute, f"without a docstring: {mute}"
+    assert not tree.body or ast.get_docstring(tree), "the file has no docstring"
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_name)
+def test_files_are_small(file: Path) -> None:
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 350
+
+
+def test_the_public_names_are_there() -> None:
+    for name in whence.__all__:
+        assert getattr(whence, name) is not None
+    assert dir(whence) == sorted(whence.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        whence.lode  # noqa: B018
+
+
+def test_the_readme_shows_names_that_exist() -> None:
+    """Every Python example of the README parses and calls what whence has."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert examples, "the README has no example in Python"
+    for example in examples:
+        for node in ast.walk(ast.parse(example)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "whence":
+                assert hasattr(whence, node.attr), f"whence.{node.attr}"

@@ -1,15 +1,16 @@
 """IoU and adaptive IoU of 5,000 maps of 224 x 224: the batched functions against the plain loop over samples.
 
 The loop is tests/evaluation/reference.py, what released evaluators do: a min-max and two full sorts for each map, masks
-as float64 arrays. Both run in one process on the same maps, the loop on a part of them: its time per map is constant.
+as float64 arrays. Both run in one process on the same maps; the loop on a part of them, its time per map being constant.
 """
 
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
+
+from benchmarks import Row, seconds
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "evaluation"))
 import reference
@@ -17,18 +18,18 @@ import reference
 from whence.evaluation.functional import auc, success_rate
 from whence.evaluation.protocols import PROTOCOLS, Protocol
 
-MAPS, LOOPED, SIDE = 5000, 250, 224
+SIDE = 224
 
 
-def inputs() -> tuple[torch.Tensor, torch.Tensor]:
+def inputs(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Maps of 14 x 14 brought to full size, as models give them, and boxes."""
     torch.manual_seed(0)
-    maps = torch.empty(MAPS, SIDE, SIDE)
+    maps = torch.empty(count, SIDE, SIDE)
     for part in maps.split(250):
         coarse = torch.randn(len(part), 1, 14, 14)
         part.copy_(torch.nn.functional.interpolate(coarse, (SIDE, SIDE), mode="bilinear")[:, 0])
-    truths = torch.zeros(MAPS, SIDE, SIDE, dtype=torch.bool)
-    for truth, (x, y, w, h) in zip(truths, torch.randint(20, 140, (MAPS, 4)).tolist(), strict=True):
+    truths = torch.zeros(count, SIDE, SIDE, dtype=torch.bool)
+    for truth, (x, y, w, h) in zip(truths, torch.randint(20, 140, (count, 4)).tolist(), strict=True):
         truth[y : y + h, x : x + w] = True
     return maps, truths
 
@@ -43,38 +44,19 @@ def scores(maps: torch.Tensor, truths: torch.Tensor, protocol: Protocol) -> dict
     }
 
 
-def run() -> dict[str, float]:
-    """Milliseconds per 1,000 maps of each, and their ratio, under the default and under a published protocol."""
-    maps, truths = inputs()
-    some, theirs = maps[:LOOPED].numpy(), truths[:LOOPED].numpy().astype(np.float64)
-    loop = min(_seconds(lambda: reference.score(some, theirs, mirrored=True)) for _ in range(3)) / LOOPED
-    found = {"loop_ms_per_1000": 1e6 * loop}
-    for name in ("corrected", "alignment"):
-        batched = min(_seconds(lambda p=PROTOCOLS[name]: scores(maps, truths, p)) for _ in range(3)) / MAPS
-        found |= {f"{name}_ms_per_1000": 1e6 * batched, f"{name}_ratio": loop / batched}
-    wanted, got = (
-        reference.score(some, theirs, mirrored=True),
-        scores(maps[:LOOPED], truths[:LOOPED], PROTOCOLS["alignment"]),
-    )
+def run(quick: bool = False) -> list[Row]:
+    """Milliseconds per 1,000 maps, under the default and under a published protocol."""
+    count, looped = (100, 20) if quick else (5000, 250)
+    maps, truths = inputs(count)
+    some, theirs = maps[:looped].numpy(), truths[:looped].numpy().astype(np.float64)
+    wanted = reference.score(some, theirs, mirrored=True)
+    got = scores(maps[:looped], truths[:looped], PROTOCOLS["alignment"])
     assert all(abs(got[key] - wanted[key]) < 1e-12 for key in got), "the two do not agree"
-    return found
 
-
-def _seconds(work: object) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def main() -> None:
-    found = run()
-    print(f"IoU metrics of {MAPS} maps, {SIDE} x {SIDE}, {torch.get_num_threads()} threads")
-    print(f"  loop over samples     {found['loop_ms_per_1000']:8.1f} ms per 1,000 maps")
+    loop = 1e6 * seconds(lambda: reference.score(some, theirs, mirrored=True)) / looped
+    rows = []
     for name in ("corrected", "alignment"):
-        print(
-            f"  batched, {name:<12} {found[f'{name}_ms_per_1000']:8.1f}    {found[f'{name}_ratio']:.1f} times as fast"
-        )
-
-
-if __name__ == "__main__":
-    main()
+        batched = 1e6 * seconds(lambda rules=PROTOCOLS[name]: scores(maps, truths, rules)) / count
+        note = f"per 1,000 of {count} maps; the loop measured on {looped} of them"
+        rows.append(Row(f"IoU metrics, protocol {name}", loop, batched, "ms", target=30.0, note=note))
+    return rows

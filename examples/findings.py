@@ -1,6 +1,6 @@
 """What makes the printed form of s_L localise or not: trains small variants alike and draws docs/findings/*.
 
-    make findings            # about half an hour on two cores; a variant that is already there is not trained again
+make findings            # about half an hour on two cores; a variant that is already there is not trained again
 """
 
 import json
@@ -74,7 +74,9 @@ def shown(localizer: Localizer, test: AudioVisualDataset, index: int) -> Image.I
 def draw(results: dict[str, dict], sheets: dict[str, list[Image.Image]], blind: dict[str, float]) -> None:
     """The bars, the maps and the table."""
     DOCS.mkdir(parents=True, exist_ok=True)
-    (DOCS / "results.json").write_text(json.dumps({"steps": STEPS, "results": results, "blind": blind}, indent=1) + "\n")
+    (DOCS / "results.json").write_text(
+        json.dumps({"steps": STEPS, "results": results, "blind": blind}, indent=1) + "\n"
+    )
     names = list(results)
     figure, axis = plt.subplots(figsize=(9, 4.6), layout="constrained")
     for offset, (key, colour) in enumerate((("ciou_adaptive", "#2b6cb0"), ("iiou_adaptive", "#dd6b20"))):
@@ -94,7 +96,10 @@ def draw(results: dict[str, dict], sheets: dict[str, list[Image.Image]], blind: 
     contact_sheet(list(sheets.values()), captions, height=128).save(DOCS / "maps.jpg", quality=88)
     head = "| variant | ciou_adaptive | iiou_adaptive |\n| --- | --- | --- |\n"
     cell = "{value:.1%} ({low:.1%} to {high:.1%})"
-    lines = [f"| {n} | {cell.format(**r['ciou_adaptive'])} | {cell.format(**r['iiou_adaptive'])} |" for n, r in results.items()]
+    lines = [
+        f"| {n} | {cell.format(**r['ciou_adaptive'])} | {cell.format(**r['iiou_adaptive'])} |"
+        for n, r in results.items()
+    ]
     (DOCS / "table.md").write_text(head + "\n".join(lines) + "\n")
 
 

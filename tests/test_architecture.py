@@ -18,7 +18,7 @@ from conftest import ROOT
 SOURCE = ROOT / "src" / "whence"
 FILES = sorted(SOURCE.rglob("*.py"))
 
-# A package or module imports from its own and from earlier rows alone; the members of one row know nothing of each other.
+# A part imports from itself and from earlier rows alone; the members of one row know nothing of each other.
 LAYERS = (
     {"errors", "types", "randomness", "frontend", "readout"},
     {"registry", "output"},

@@ -146,11 +146,17 @@ def test_nothing_is_selected_on_a_test_split(write: Write) -> None:
 
 def test_overrides_reach_every_depth(write: Write) -> None:
     path = write(PLAIN + "data: {name: scenes, options: {length: 5, size: 64}}")
-    recipe = read_recipe(
-        path,
-        ["--train.lr", "0.5", "--method.tau=0.2", "--data.options.length", "7", "--neighbours.mine_at", "[0.1, 0.4]"]
-        + ["--views.augmentation.scale", "[0.5, 1.0]", "--select.data.name", "scenes-single", "--image.width", "8"],
-    )
+    flags = [
+        "--train.lr",
+        "0.5",
+        "--method.tau=0.2",
+        "--data.options.length",
+        "7",
+        "--neighbours.mine_at",
+        "[0.1, 0.4]",
+    ]
+    flags += ["--views.augmentation.scale", "[0.5, 1.0]", "--select.data.name", "scenes-single", "--image.width", "8"]
+    recipe = read_recipe(path, flags)
     assert recipe.train.lr == 0.5
     assert recipe.method == {"name": "alignment", "tau": 0.2}
     assert recipe.data.options == {"length": 7, "size": 64}

@@ -56,13 +56,13 @@ def read_header(path: str | Path) -> dict[str, Any]:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path}: cannot be read as safetensors ({error}); expected a checkpoint that `whence train` wrote. If it was "
-            "cut short, copy it again; a file released by a paper goes through `whence.import_checkpoint`"
+            f"{path}: cannot be read as safetensors ({error}); expected a checkpoint that `whence train` wrote. If it "
+            "was cut short, copy it again; a file released by a paper goes through `whence.import_checkpoint`"
         ) from error
     if "whence" not in metadata:
         raise CheckpointError(
-            f"{path}: is a safetensors file, but its header does not say what method it holds; expected a checkpoint of "
-            "`whence train`. Released weights go through `whence.import_checkpoint`"
+            f"{path}: is a safetensors file, but its header does not say what method it holds; expected a checkpoint "
+            "of `whence train`. Released weights go through `whence.import_checkpoint`"
         )
     header: dict[str, Any] = json.loads(metadata["whence"])
     return header

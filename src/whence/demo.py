@@ -9,7 +9,9 @@ from whence.errors import OutputError
 UNSEEN = 2002  # the test's seed; training has 0 and the probe 1001
 
 
-def demo(output: Path, overwrite: bool = False, overrides: tuple[str, ...] = (), say: Callable[[str], None] = lambda _: None) -> Path:
+def demo(
+    output: Path, overwrite: bool = False, overrides: tuple[str, ...] = (), say: Callable[[str], None] = lambda _: None
+) -> Path:
     """Trains on procedural scenes, scores on scenes of an unseen seed, and writes a page with pictures.
 
     Args:
@@ -22,6 +24,7 @@ def demo(output: Path, overwrite: bool = False, overrides: tuple[str, ...] = (),
         The page, `report.html`.
     """
     from whence.data.datasets import open_dataset
+    from whence.evaluation.curves import find_curves
     from whence.evaluation.evaluate import evaluate
     from whence.evaluation.html import write_html
     from whence.inference.localizer import Localizer
@@ -37,14 +40,13 @@ def demo(output: Path, overwrite: bool = False, overrides: tuple[str, ...] = (),
 
     say("scoring on scenes of an unseen seed")
     spec = localizer.method.front_end
-    options = {"size": spec.image.size, "seconds": spec.audio.seconds, "seed": UNSEEN}
-    data = open_dataset("scenes-interactive", length=250, **options)
+    size, seconds = spec.image.size, spec.audio.seconds
+    data = open_dataset("scenes-interactive", length=250, size=size, seconds=seconds, seed=UNSEEN)
     report = evaluate(localizer, data)
     report.save(output / "report", overwrite=True)
     for name in ("report.json", "samples.csv"):
         shutil.copyfile(output / "report" / name, output / name)
-    curves = sorted((output / "logs").glob("attempt-*/metrics.csv"))[-1]
-    write_html(report, output / "report.html", data, curves=curves, title="whence demo")
+    write_html(report, output / "report.html", data, curves=find_curves(best), title="whence demo")
     say(report.table())
 
     for index in range(2):

@@ -36,4 +36,6 @@ def uniform(key: tuple[int | str, ...], samples: NDArray[np.int64] | list[int], 
 
 def generator(*key: int | str) -> np.random.Generator:
     """A NumPy generator for one use, seeded by `key` alone; for draws too irregular for `uniform`."""
-    return np.random.Generator(np.random.Philox(key=np.random.SeedSequence([int(_as_key(k)) for k in key]).generate_state(2, np.uint64)))
+    return np.random.Generator(
+        np.random.Philox(key=np.random.SeedSequence([int(_as_key(k)) for k in key]).generate_state(2, np.uint64))
+    )

@@ -61,16 +61,17 @@ class Views:
         multi_view: the augmented view (SimCLR for pictures, a random shift in time for sounds).
         semantic: the neighbour's view; needs `neighbours`.
         modalities: which modality gets the extra views.
-        plain: what the first view is: the picture `whole`, or `weak`ly augmented (crop of 0.8 and mirror).
+        plain: what the first view is: the picture `whole`, `weak`ly augmented (crop of 0.8 and mirror), or `strong`ly,
+            by `augmentation`.
         plain_sound: its window: the `centre` of the clip or anywhere (`random`).
         shift: most seconds by which the augmented sound's window is moved from the middle; None: anywhere.
-        augmentation: of the augmented picture.
+        augmentation: strong; of the augmented picture.
     """
 
     multi_view: bool = True
     semantic: bool = True
     modalities: Literal["both", "image", "sound"] = "both"
-    plain: Literal["whole", "weak"] = "weak"
+    plain: Literal["whole", "weak", "strong"] = "weak"
     plain_sound: Literal["centre", "random"] = "centre"
     shift: float | None = None
     augmentation: Augmentation = STRONG
@@ -83,7 +84,7 @@ class Views:
 
     @property
     def plain_augmentation(self) -> Augmentation | None:
-        return WEAK if self.plain == "weak" else None
+        return {"whole": None, "weak": WEAK, "strong": self.augmentation}[self.plain]
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,8 @@ class AudioVisualDataset(Protocol):
     anew return another value of the same length, all others return themselves.
     """
 
-    name: str
-
+    @property
+    def name(self) -> str: ...
     def __len__(self) -> int: ...
     def id(self, index: int) -> str: ...
     def read_image(self, index: int) -> Image.Image: ...
@@ -113,8 +113,8 @@ class Batch:
         images: (v, b, 3, h, w) normalised pictures; views in the order plain, augmented, neighbour (those in use).
         sounds: (u, b, 1, f, t) scaled spectrograms, views likewise.
         index: (b,) position of each sample in its data set.
-        alike: (b, b) bool, True where sound j would do for image i as well as its own, as far as is known: a likely false
-            negative; None where nothing is known.
+        alike: (b, b) bool, True where sound j would do for image i as well as its own, as far as is known: a likely
+            false negative; None where nothing is known.
     """
 
     images: Float[Tensor, "v b 3 h w"]

@@ -31,7 +31,8 @@ def pictures(n: int = 3, side: int = 24) -> torch.Tensor:
 def ramps(side: int = 64) -> torch.Tensor:
     """Red says where across a place lies, green where down, in 255ths of the side."""
     steps = ((torch.arange(side) + 0.5) / side * 255).to(torch.uint8)
-    return torch.stack([steps.expand(side, side), steps[:, None].expand(side, side), torch.zeros(side, side).byte()])[None]
+    across, down = steps.expand(side, side), steps[:, None].expand(side, side)
+    return torch.stack([across, down, torch.zeros_like(across)])[None]
 
 
 def draws(n: int = 3, seed: int = 0) -> torch.Tensor:
@@ -74,7 +75,7 @@ def test_crops_stay_inside_and_have_the_area_and_the_aspect_asked_for(low: float
     row = torch.tensor([numbers], dtype=torch.float32)
     out = crop(ramps(), 32, how, row)[0]  # where each place came from, as a share of the side
     across, down = out[0], out[1]
-    assert 0 <= float(out[:2].min()) and float(out[:2].max()) <= 1
+    assert bool(((out >= 0) & (out <= 1)).all())
     aspect = math.exp(-math.log(ratio) + 2 * math.log(ratio) * numbers[1])
     wide, tall = min(1.0, math.sqrt(low * aspect)), min(1.0, math.sqrt(low / aspect))
     # Between the centres of the first and the last column lie 31/32 of the crop; the edge of the picture repeats.
@@ -147,7 +148,7 @@ def test_a_picture_depends_on_its_own_numbers_alone(how: Augmentation) -> None:
     alone = torch.cat([augment(x[i : i + 1], 16, how, numbers[i : i + 1]) for i in range(8)])
     torch.testing.assert_close(together, alone, atol=1e-6, rtol=0)
     assert together.shape == (8, 3, 16, 16)
-    assert 0 <= float(together.min()) and float(together.max()) <= 1 + 1e-6
+    assert bool(((together >= 0) & (together <= 1 + 1e-6)).all())
 
 
 def test_the_strong_recipe_uses_its_chances() -> None:

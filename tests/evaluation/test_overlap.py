@@ -64,6 +64,7 @@ def test_the_released_loop_to_the_last_bit(kind: str, mirrored: bool) -> None:
 
 def test_soft_truths_and_threads_change_nothing() -> None:
     maps, truths = drawn("smooth", n=100)
+    torch.set_num_threads(2)
     cuts = PROTOCOLS["corrected"].cut, Cut("truth", "share")
     whole = overlaps(maps, truths, cuts)
     torch.testing.assert_close(overlaps(maps, truths.float(), cuts), whole, rtol=0, atol=0, equal_nan=True)

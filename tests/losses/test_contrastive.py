@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from whence.losses.contrastive import between_views, info_nce, place_similarity, unit, vector_similarity
 
 
-def features(v: int = 3, u: int = 3, b: int = 4, c: int = 5, h: int = 3, w: int = 2, dtype: torch.dtype = torch.float64):
+def features(
+    v: int = 3, u: int = 3, b: int = 4, c: int = 5, h: int = 3, w: int = 2, dtype: torch.dtype = torch.float64
+):
     torch.manual_seed(0)
     return unit(torch.randn(v, b, c, h, w, dtype=dtype), dim=2), unit(torch.randn(u, b, c, dtype=dtype))
 
@@ -22,10 +24,12 @@ def test_nine_pairs_are_the_paper_written_out() -> None:
     for v in range(3):
         for u in range(3):
             for i in range(4):
-                scores = torch.stack([
-                    torch.stack([grids[v, i, :, y, x] @ vectors[u, j] for y in range(3) for x in range(2)]).mean()
-                    for j in range(4)
-                ])
+                scores = torch.stack(
+                    [
+                        torch.stack([grids[v, i, :, y, x] @ vectors[u, j] for y in range(3) for x in range(2)]).mean()
+                        for j in range(4)
+                    ]
+                )
                 expected -= torch.log(torch.exp(scores[i] / 0.07) / torch.exp(scores / 0.07).sum()) / 4
     assert similarity.shape == (3, 3, 4, 4)
     assert info_nce(similarity, 0.07).item() == pytest.approx(expected.item(), rel=1e-12)

@@ -14,7 +14,12 @@ from conftest import ROOT
 
 DEBUG = ROOT / "recipes" / "alignment" / "debug.yaml"
 OVERRIDES = ["--train.epochs", "9", "--train.leg", "12", "--neighbours.mine_at", "[0.3]", "--neighbours.k", "5"]
-OVERRIDES += ["--views.semantic", "true", "--data.options", '{"length": 256, "size": 64, "seconds": 1.0, "fresh": false}']
+OVERRIDES += [
+    "--views.semantic",
+    "true",
+    "--data.options",
+    '{"length": 256, "size": 64, "seconds": 1.0, "fresh": false}',
+]
 
 
 def start(output: Path, *more: str, workers: int = 1) -> subprocess.Popen:

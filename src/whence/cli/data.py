@@ -33,7 +33,9 @@ def check(root: Path, read_files: bool = False, json: bool = False) -> None:
         print("\n".join([*_table(annotations), *_list(problems)]))
     if found["error"]:
         number = "1 error" if found["error"] == 1 else f"{found['error']} errors"
-        raise DataError(f"{root}: found {number}, expected none in a catalogue that is used. Mend them and check again.")
+        raise DataError(
+            f"{root}: found {number}, expected none in a catalogue that is used. Mend them and check again."
+        )
 
 
 def scenes(
@@ -62,20 +64,21 @@ def scenes(
         options: the others, as in a recipe: `{"objects": 3}`.
         overwrite: replace a folder that is there.
     """
+    from whence.data.annotations import ANNOTATIONS
     from whence.output import check_output
     from whence.scenes import open_scenes, write_catalogue
 
-    check_output(output, overwrite)
-    composed = open_scenes(
-        name, root, split, length=length, seed=seed, size=size, seconds=seconds, **(options or {})
-    )
+    check_output(output, overwrite and (output / ANNOTATIONS).is_file())  # nothing but a catalogue is replaced
+    composed = open_scenes(name, root, split, length=length, seed=seed, size=size, seconds=seconds, **(options or {}))
     write_catalogue(composed, output, overwrite)
     print(f"{output}: {len(composed)} items of {name}, {len(composed.categories)} categories, seed {seed}")
 
 
 def _counts(annotations: "Annotations") -> dict[str, Counter[str]]:
     """Category -> how many `pictures train`, `recordings test`... it has; entries with errors are not counted."""
-    counts: dict[str, Counter[str]] = {category: Counter() for category in sorted({e.category for e in annotations.entries})}
+    counts: dict[str, Counter[str]] = {
+        category: Counter() for category in sorted({e.category for e in annotations.entries})
+    }
     for kind, entries in (("pictures", annotations.pictures), ("recordings", annotations.recordings)):
         for entry in entries:
             counts[entry.category][f"{kind} {entry.split}"] += 1

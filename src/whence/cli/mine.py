@@ -36,13 +36,16 @@ def mine(
     from whence.inference.embed import mine as mine_neighbours
     from whence.inference.embed import read_embeddings, table_of
 
-    if (output / "meta.json").exists() and not overwrite:
-        raise OutputError(f"{output}: holds a table already; name another folder, or replace it by --overwrite")
+    is_table = (output / "meta.json").is_file()
+    if output.exists() and not (is_table and overwrite):
+        remedy = ", or replace the table in it by --overwrite" if is_table else ""
+        raise OutputError(f"{output}: exists already; name another folder{remedy}")
     dataset = open_dataset(data, root, **(options or {}))
     if encoder == "npy":
         if images is None or sounds is None:
             raise RecipeError("encoder `npy` needs --images and --sounds, an .npy each of (samples, channels)")
-        table = table_of(read_embeddings(images), read_embeddings(sounds), dataset, k, f"npy {images.name} {sounds.name}")
+        vectors = read_embeddings(images), read_embeddings(sounds)
+        table = table_of(*vectors, dataset, k, f"npy {images.name} {sounds.name}")
     else:
         embedder: Any
         if encoder.partition(":")[0] == "hub":

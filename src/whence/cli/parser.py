@@ -6,7 +6,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser
 
 
 class Parser(ArgumentParser):
-    """Flags are given by name alone (`--overwrite`), `-o` is `--output`, and commands have no `--config` of their own."""
+    """Flags are given by name alone (`--overwrite`), `-o` is `--output`, and commands have no `--config`."""
 
     def add_argument(self, *names: str, **options: Any) -> Any:
         if options.get("action") is ActionConfigFile:

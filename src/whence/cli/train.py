@@ -21,4 +21,6 @@ def train(arguments: Sequence[str]) -> None:
     recipe = read_recipe(known.recipe, overrides)
     output = known.output or Path("runs") / f"{recipe.method['name']}-{known.recipe.stem}"
     best = run(recipe, output, known.resume, known.overwrite, progress=not known.quiet)
-    print(f"trained: {best}\nscore it:  whence evaluate {best} --help\nuse it:    whence locate {best} PICTURE SOUND -o out.png")
+    print(f"trained:   {best}")
+    print(f"score it:  whence evaluate {best}")
+    print(f"use it:    whence locate {best} PICTURE SOUND -o out.png")

@@ -1,7 +1,7 @@
 """Tables of semantically similar samples: build them from any embeddings, save them, draw from them.
 
-A table is what DESIGN calls for: (n, k) int32 positions, nearest first, the sample itself left out, in a memory-mapped
-.npy; beside it a .json names the data set, the encoder and their hashes, so that a table is never used with another set.
+A table is (n, k) int32 positions, nearest first, the sample itself left out, in a memory-mapped .npy; beside it a .json
+names the data set, its hash and the encoder, so that a table is never used with another set.
 """
 
 import hashlib
@@ -29,6 +29,12 @@ def fingerprint(ids: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
 
 
+def refuse_too_many(k: int, n: int) -> None:
+    """Raise DataError where a set of n samples has no k neighbours for each; to be called before embedding them."""
+    if not 1 <= k <= n - 1:
+        raise DataError(f"{k} neighbours were asked of a set of {n}; expected 1 to {n - 1}. Lower `k`")
+
+
 def nearest(
     embeddings: Float[Tensor, "n d"], k: int, groups: Sequence[str] | None = None, chunk: int = 1024
 ) -> Int32[np.ndarray, "n k"]:
@@ -43,8 +49,7 @@ def nearest(
         DataError: fewer than k other rows, or a vector that is not finite.
     """
     n = len(embeddings)
-    if not 1 <= k <= n - 1:
-        raise DataError(f"{k} neighbours were asked of a set of {n}; expected 1 to {n - 1}. Lower `k`")
+    refuse_too_many(k, n)
     bad = (~torch.isfinite(embeddings).all(dim=1)).nonzero().flatten()
     if len(bad):
         raise DataError(f"{len(bad)} of {n} embeddings are not finite (first: row {int(bad[0])}); mend the encoder")
@@ -81,7 +86,7 @@ class Neighbours:
         k: int,
         how: Sampling,
     ) -> NDArray[np.int64]:
-        """For each sample one of its first k neighbours: at random, always the nearest (`fixed`), or itself (`anchor`)."""
+        """For each sample one of its first k neighbours: at `random`, the nearest (`fixed`), or itself (`anchor`)."""
         table = self.images if modality == "images" else self.sounds
         if how == "anchor":
             return np.asarray(index, np.int64)
@@ -137,7 +142,7 @@ class Neighbours:
             )
         if data is not None and meta["data"] != data:
             raise DataError(
-                f"{folder}: this table of neighbours was made for another data set ({meta['data']}, {meta['n']} samples); "
-                f"expected {data}. Mine neighbours of the set that is trained on with `whence mine`"
+                f"{folder}: this table of neighbours was made for another data set ({meta['data']}, {meta['n']} "
+                f"samples); expected {data}. Mine neighbours of the set that is trained on with `whence mine`"
             )
         return cls(images, sounds, meta["data"], meta["encoder"])

@@ -8,6 +8,7 @@ The result is exact: where the bracket fails or holds too many equals, that map 
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -19,8 +20,9 @@ from torch import Tensor
 
 from whence.evaluation.binarise import Cut, Scaling, cut_iou, scaled
 
-CHUNK = 8  # maps at a time: 1.6 MB of 224 x 224 pixels
-SAMPLE = 1024  # pixels of a map that say where its thresholds are
+CHUNK = 16  # maps at a time: 3.2 MB of 224 x 224 pixels
+STRIDE = 31  # every so many pixels say where the thresholds are; a prime, so that they are not all in a few columns
+SMALL = 4096  # maps of fewer pixels go the plain way
 CROWD = 8  # a bracket with more than 1 / CROWD of the pixels is left to the plain rule
 Numbers: TypeAlias = NDArray[np.float64]
 
@@ -42,7 +44,7 @@ def overlaps(
         return torch.zeros(len(cuts), len(maps), dtype=torch.float64)
     binary = truths.dtype == torch.bool or bool(((truths == 0) | (truths == 1)).all())
     by_rank = all(isinstance(cut.places, str) for cut in cuts)
-    large = maps[0].numel() >= 4 * SAMPLE
+    large = maps[0].numel() >= SMALL
     if not (binary and by_rank and large and maps.device.type == "cpu"):
         chunks = zip(maps.split(CHUNK), truths.split(CHUNK), strict=True)
         return torch.cat([_plain(few, theirs, cuts, scaling) for few, theirs in chunks], dim=1)
@@ -51,7 +53,7 @@ def overlaps(
     found, fine = np.empty((2, len(cuts), len(maps)))
 
     def work(part: slice) -> None:
-        room = np.empty((CHUNK, values.shape[1]), bool)
+        room = _Room.of(CHUNK, values.shape[1], len(cuts))
         for start in range(part.start, part.stop, CHUNK):
             few = slice(start, min(start + CHUNK, part.stop))
             found[:, few], fine[:, few] = _narrowed(values[few], masks[few], cuts, scaling, room)
@@ -76,32 +78,45 @@ def _plain(maps: Tensor, truths: Tensor, cuts: Sequence[Cut], scaling: Scaling) 
     return torch.stack([cut_iou(values, truths, cut) for cut in cuts]).cpu()
 
 
+@dataclass(frozen=True)
+class _Room:
+    """Memory that is used again for each chunk: a mask, and the bits of masks in rows of whole 64-bit words."""
+
+    mask: NDArray[np.bool_]
+    above: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, c: int, n: int, r: int) -> "_Room":
+        width = -(-n // 64) * 8
+        return cls(np.empty((c, n), bool), np.zeros((2, r, c, width), np.uint8), np.zeros((c, width), np.uint8))
+
+
 def _narrowed(
-    x: NDArray[np.float32], truth: NDArray[np.bool_], cuts: Sequence[Cut], scaling: Scaling, room: NDArray[np.bool_]
+    x: NDArray[np.float32], truth: NDArray[np.bool_], cuts: Sequence[Cut], scaling: Scaling, room: "_Room"
 ) -> tuple[Numbers, NDArray[np.bool_]]:
     """IoU (r, c) of the maps x (c, n) under r cuts, and whether each could be had this way."""
     (c, n), r = x.shape, len(cuts)
-    room = room[:c]
+    mask, above, truth_bits = room.mask[:c], room.above[:, :, :c], room.truth[:c]
     rows = np.arange(c)
-    truth_bits = np.packbits(truth, axis=1)
+    _pack(truth, truth_bits)
     area = _count(truth_bits)
     wanted = np.array([np.full(c, n / 2) if cut.places == "half" else np.where(area, area, n // 2) for cut in cuts])
     need = np.ceil(wanted).astype(np.int64)  # the threshold is the need-th highest value
 
     # A first guess out of a sample, and a second on the other side of the threshold.
     sample = _sample(x)
-    m = sample.shape[1] - 2
+    m = sample.shape[1] - 1
     at = 1 + np.clip((n - need) * m // n, 0, m - 1)
-    above = np.empty((2, r, c, truth_bits.shape[1]), np.uint8)
     guesses = np.empty((2, r, c), np.float32)
     guesses[0] = sample[rows, at]
-    _above(x, guesses[0], room, out=above[0])
+    _above(x, guesses[0], mask, out=above[0])
     first = _count(above[0])
     low = first >= need  # the first guess is below the threshold
     off = np.abs(first - need) * (m / n)  # in pixels of the sample; how far it may err grows with its root
     step = (1.2 * off + 2 * np.sqrt(off)).astype(np.int64) + 3
-    guesses[1] = sample[rows, np.clip(at + np.where(low, step, -step), 0, m + 1)]
-    _above(x, guesses[1], room, out=above[1])
+    guesses[1] = sample[rows, np.clip(at + np.where(low, step, -step), 0, m)]
+    _above(x, guesses[1], mask, out=above[1])
     second = _count(above[1])
     fine = np.where(low, second < need, second >= need)
     below, beyond = np.minimum(*guesses), np.maximum(*guesses)
@@ -110,10 +125,10 @@ def _narrowed(
 
     # The pixels inside the bracket, one row for each cut and map.
     inside = above[0] ^ above[1]
-    fine &= np.abs(first - second) <= n // CROWD
-    inside[~fine] = 0
-    cell, place = _set_bits(inside.reshape(r * c, -1))
-    values, holds = _ragged(cell, x[cell % c, place], truth[cell % c, place], r * c)
+    crowd = np.abs(first - second)
+    fine &= crowd <= n // CROWD
+    inside[~fine], crowd[~fine] = 0, 0
+    values, holds = _gathered(inside.reshape(r * c, -1), crowd.ravel(), x, truth)
     last = values.shape[1] - 1
     which = np.clip(last + 1 - (need - sure).reshape(-1, 1), 0, last)
     threshold = np.take_along_axis(np.sort(values, axis=1), which, axis=1)
@@ -152,44 +167,58 @@ def _per_row(mask: NDArray[np.bool_]) -> Numbers:
 
 
 def _sample(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Some pixels of each row, sorted, with -inf before and inf after them."""
-    few = x[:, :: max(1, x.shape[1] // SAMPLE)]
-    ends = np.full((len(x), 1), np.inf, np.float32)
-    return np.sort(np.concatenate([-ends, few, ends], axis=1), axis=1)
+    """Values between some pixels of each row, ascending from -inf to inf; between, so that no pixel is at a bracket."""
+    few = x[:, ::STRIDE]
+    sample = np.empty((len(x), few.shape[1] + 2), np.float32)
+    sample[:, 0], sample[:, 1:-1], sample[:, -1] = -np.inf, few, np.inf
+    sample.sort(axis=1)
+    sample *= 0.5
+    return sample[:, :-1] + sample[:, 1:]
 
 
 def _above(
-    x: NDArray[np.float32], guesses: NDArray[np.float32], room: NDArray[np.bool_], out: NDArray[np.uint8]
+    x: NDArray[np.float32], guesses: NDArray[np.float32], mask: NDArray[np.bool_], out: NDArray[np.uint8]
 ) -> None:
     for guess, bits in zip(guesses, out, strict=True):
-        bits[:] = np.packbits(np.greater(x, guess[:, None], out=room), axis=1)
+        _pack(np.greater(x, guess[:, None], out=mask), bits)
+
+
+def _pack(mask: NDArray[np.bool_], bits: NDArray[np.uint8]) -> None:
+    """Rows of a mask as bits, in rows of whole 64-bit words."""
+    bits[:, : -(-mask.shape[1] // 8)] = np.packbits(mask, axis=1)
 
 
 def _count(bits: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Set bits along the last axis."""
-    wide = bits.view(np.uint64) if bits.shape[-1] % 8 == 0 else bits
-    return np.bitwise_count(wide).sum(axis=-1, dtype=np.int32).astype(np.int64)
+    return np.bitwise_count(bits.view(np.uint64)).sum(axis=-1, dtype=np.int32).astype(np.int64)
 
 
-def _set_bits(bits: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(row, position) of each set bit, in order."""
-    where = np.flatnonzero(bits != 0)  # of bools: NumPy finds those much faster than bytes
-    each = np.flatnonzero(np.unpackbits(bits.reshape(-1)[where]).view(bool))
-    row, byte = np.divmod(where[each >> 3], bits.shape[1])
-    return row, byte * 8 + (each & 7)
+def _set_bits(bits: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Where bits are set, counted over all rows. Few are: words, then bytes, then bits are looked for."""
+    words = bits.reshape(-1).view(np.uint64)
+    word = np.flatnonzero(words != 0)  # of bools: NumPy finds those many times faster than numbers
+    within = words[word].view(np.uint8)
+    byte = np.flatnonzero(within != 0)
+    bit = np.flatnonzero(np.unpackbits(within[byte]).view(bool))
+    return ((word[byte >> 3] << 6) + ((byte & 7) << 3))[bit >> 3] + (bit & 7)
 
 
-def _ragged(
-    row: NDArray[np.int64], values: NDArray[np.float32], holds: NDArray[np.bool_], rows: int
+def _gathered(
+    bits: NDArray[np.uint8], counts: NDArray[np.int64], x: NDArray[np.float32], truth: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Values sorted by row as a rectangle (rows, longest), -inf where a row is shorter; `holds` likewise."""
-    lengths = np.bincount(row, minlength=rows)
-    column = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    padded = np.full((rows, max(1, int(lengths.max(initial=0)))), -np.inf, np.float32)
-    padded[row, column] = values
-    held = np.zeros(padded.shape, bool)
-    held[row, column] = holds
-    return padded, held
+    """The pixels whose bits are set, row by row: (rows of bits, most), -inf where a row has fewer; truths likewise.
+
+    Row i of `bits`, of which `counts[i]` are set, is about map i % len(x).
+    """
+    rows, most = np.arange(len(bits)), max(1, int(counts.max()))
+    skipped = (rows % len(x)) * x.shape[1] - rows * bits.shape[1] * 8
+    source = _set_bits(bits) + np.repeat(skipped, counts)
+    target = np.arange(len(source)) + np.repeat(rows * most - (np.cumsum(counts) - counts), counts)
+    values = np.full(len(bits) * most, -np.inf, np.float32)
+    values[target] = x.reshape(-1)[source]
+    holds = np.zeros(len(values), bool)
+    holds[target] = truth.reshape(-1)[source]
+    return values.reshape(-1, most), holds.reshape(-1, most)
 
 
 def _range(x: NDArray[np.float32], scaling: Scaling) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

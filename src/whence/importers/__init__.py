@@ -19,8 +19,8 @@ def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Me
 
     Args:
         source: the downloaded file (opened with `weights_only=True`, so no code in it runs) or its state dict. A dict
-            that nests the weights under `model_state_dict`, `state_dict` or `model` is unwrapped, and a `module.` prefix
-            of every name is dropped.
+            that nests the weights under `model_state_dict`, `state_dict` or `model` is unwrapped, and a `module.`
+            prefix of every name is dropped.
         method: whose weights they are.
 
     Raises:
@@ -43,7 +43,9 @@ def _plain(state: dict[str, Any], what: str) -> dict[str, Tensor]:
     strange = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if strange or not state:
         found = f"{strange[0]!r} is a {type(state[strange[0]]).__name__}" if strange else "it is empty"
-        raise CheckpointError(f"{what}: expected a dict of tensors, or one under `model_state_dict`; found that {found}")
+        raise CheckpointError(
+            f"{what}: expected a dict of tensors, or one under `model_state_dict`; found that {found}"
+        )
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
     return state

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,11 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from whence.data.neighbours import Neighbours, fingerprint, nearest
+from whence.data.neighbours import Neighbours, fingerprint, nearest, refuse_too_many
 from whence.errors import DataError
 from whence.types import AudioVisualDataset
 
 
+@runtime_checkable
 class Embedder(Protocol):
     """What a Localizer offers, and any encoder from elsewhere: one vector of each picture and of each sound."""
 
@@ -39,11 +40,14 @@ def embed(
     )
 
 
-def mine(embedder: Embedder, data: AudioVisualDataset, k: int, batch_size: int = 64, progress: bool = False) -> Neighbours:
+def mine(
+    embedder: Embedder, data: AudioVisualDataset, k: int, batch_size: int = 64, progress: bool = False
+) -> Neighbours:
     """The k nearest neighbours of every sample, in each modality by itself.
 
     Samples that show the same picture or come from one recording (`group`) are no neighbours of each other.
     """
+    refuse_too_many(k, len(data))
     pictures, sounds = embed(embedder, data, batch_size, progress)
     return table_of(pictures, sounds, data, k, embedder.name)
 
@@ -54,8 +58,8 @@ def table_of(
     """A table of neighbours from embeddings that are there already."""
     if len(pictures) != len(data) or len(sounds) != len(data):
         raise DataError(
-            f"there are {len(pictures)} picture and {len(sounds)} sound embeddings for a data set of {len(data)} samples; "
-            "expected one row of each for every sample, in the order of the data set"
+            f"there are {len(pictures)} picture and {len(sounds)} sound embeddings for a data set of {len(data)} "
+            "samples; expected one row of each for every sample, in the order of the data set"
         )
     groups = [data.group(i) for i in range(len(data))]
     return Neighbours(nearest(pictures, k, groups), nearest(sounds, k, groups), identity(data), encoder)
@@ -75,5 +79,3 @@ def read_embeddings(path: str | Path) -> Float[Tensor, "n d"]:
     if array.ndim != 2 or array.dtype.kind != "f":
         raise DataError(f"{path}: holds {array.dtype} of shape {array.shape}, expected floats (samples, channels)")
     return torch.from_numpy(np.ascontiguousarray(array, np.float32))
-
-

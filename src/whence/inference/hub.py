@@ -1,7 +1,7 @@
 """Public encoders as a source of neighbours: CLIP for pictures, CLAP for sound (extra `hub`).
 
-The alignment paper's self-supervised variant uses CLIP's image encoder and Wav2CLIP; CLAP stands in for the latter, which
-has no maintained release.
+The alignment paper's self-supervised variant uses CLIP's image encoder and Wav2CLIP; CLAP stands in for the latter,
+which has no maintained release.
 """
 
 from typing import Any
@@ -41,7 +41,9 @@ class HubEmbedder:
             self.clap_input = ClapProcessor.from_pretrained(clap)
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise RecipeError(f"{clip} or {clap} cannot be loaded ({reason}); give a name on the hub or a folder") from error
+            raise RecipeError(
+                f"{clip} or {clap} cannot be loaded ({reason}); name one on the hub or a folder"
+            ) from error
         self.device, self.name = device, f"{clip}, {clap}"
 
     @torch.inference_mode()

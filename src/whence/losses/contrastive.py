@@ -1,7 +1,7 @@
 """The contrastive family: similarities of pictures and sounds over all pairs of views, and InfoNCE over them.
 
-Views are axes: v picture views, u sound views, b clips. A similarity tensor is (v, u, b, b): entry [v, u, i, j] compares
-view v of picture i with view u of sound j.
+Views are axes: v picture views, u sound views, b clips. A similarity tensor is (v, u, b, b): entry [v, u, i, j]
+compares view v of picture i with view u of sound j.
 """
 
 from collections.abc import Callable

@@ -8,13 +8,14 @@ which makes them agree in meaning), over several views of each clip: as it is, a
 neighbour. Three views of either modality make nine pairs.
 
 **The paper's** (section numbers of TPAMI 2025 v2): s_L(v, a), the mean over places of cos(v_xy, a); s_A(v, a) =
-cos(p_v(avg v), p_a(a)); for each of the nine pairs and both similarities an InfoNCE with tau 0.07 from picture to sounds
-(Eq. 5), summed, not averaged; SimCLR augmentation; a random shift in time; neighbours drawn at random from the k = 1000
-nearest of each modality by itself; Adam, 1e-4, 50 epochs. Eq. 4 prints the norm as ||p_a a||; it is read as ||p_a(a)||.
+cos(p_v(avg v), p_a(a)); for each of the nine pairs and both similarities an InfoNCE with tau 0.07 from picture to
+sounds (Eq. 5), summed, not averaged; SimCLR augmentation; a random shift in time; neighbours drawn at random from the
+k = 1000 nearest of each modality by itself; Adam, 1e-4, 50 epochs. Eq. 4 prints the norm as ||p_a a||; it is read as
+||p_a(a)||.
 
-**Ours**, because the paper leaves it open and training code was never released: batch size, schedule and weight decay (in
-the recipes); two-layer projections as wide as the features; avg v taken over raw features; the clip itself is never its
-own neighbour; mean over the batch. Switches for what the paper does not have: the reducer of s_L over places, which
+**Ours**, because the paper leaves it open and training code was never released: batch size, schedule and weight decay
+(in the recipes); two-layer projections as wide as the features; avg v taken over raw features; the clip itself is never
+its own neighbour; mean over the batch. Switches for what the paper does not have: the reducer of s_L over places, which
 decides whether maps localise at all (docs/findings.md), and what becomes of likely false negatives.
 
 **Released weights** (kaistmm/SSLalignment, `ours_*.pth.tar`) hold the two encoders only, so an imported method has no
@@ -24,12 +25,14 @@ projections and its embeddings are pooled features; `whence.import_checkpoint(..
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from whence.frontend import PRESETS, InputSpec
 from whence.losses.contrastive import Reducer, between_views, info_nce, place_similarity, unit, vector_similarity
 from whence.methods.base import Method, register
+from whence.models.encoders import channels_of
 from whence.models.heads import max_pool, mean_pool, projection
 from whence.types import Batch
 
@@ -75,10 +78,10 @@ class Alignment(Method):
         self.p_v: nn.Module | None = None
         self.p_a: nn.Module | None = None
         if projection_width != 0:
-            channels = self.image_encoder.channels
-            width = projection_width or channels
-            self.p_v = projection(channels, width, projection_depth)
-            self.p_a = projection(channels, width, projection_depth)
+            seen, heard = channels_of(self.image_encoder), channels_of(self.audio_encoder)
+            width = projection_width or seen
+            self.p_v = projection(seen, width, projection_depth)
+            self.p_a = projection(heard, width, projection_depth)
 
     def image_embedding(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         if self.p_v is None:
@@ -117,6 +120,6 @@ class Alignment(Method):
             similarity = vector_similarity(pictures, sounds)
             terms["alignment"] = self.alignment * self.contrast(similarity, batch)
         if self.intra_modal:
-            inside = sum(between_views(one, self.tau, batch.alike, self.attract) for one in (pictures, sounds))
-            terms["intra_modal"] = self.intra_modal * inside
+            inside = [between_views(one, self.tau, batch.alike, self.attract) for one in (pictures, sounds)]
+            terms["intra_modal"] = self.intra_modal * torch.stack(inside).sum()
         return terms

@@ -1,5 +1,6 @@
 """Encoders by name: each answers with a grid of features (b, c, h, w) and says in `channels` how many there are."""
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -7,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from whence.errors import CheckpointError, RecipeError
+from whence.errors import CheckpointError, RecipeError, did_you_mean
 from whence.models.resnet import ResNet
 from whence.registry import Registry
 
@@ -29,16 +30,17 @@ def resnet18(in_channels: int, last_stride: int = 1, width: int = 64) -> ResNet:
     return ResNet(in_channels, (2, 2, 2, 2), (1, 2, 2, last_stride), width)
 
 
-@ENCODERS.register("resnet")
-def resnet(in_channels: int, **options: Any) -> ResNet:
-    """A ResNet of your own measures: `blocks`, `strides`, `width`."""
-    return ResNet(in_channels, **options)
+ENCODERS.register("resnet")(ResNet)  # of your own measures: `blocks`, `strides`, `width`
 
 
 def build_encoder(options: Mapping[str, Any], in_channels: int) -> nn.Module:
     """An encoder from `{"encoder": name, "weights": None | "imagenet" | path, ...measures}`."""
     rest = dict(options)
     name, weights = rest.pop("encoder", "resnet18"), rest.pop("weights", None)
+    known = set(inspect.signature(ENCODERS[name]).parameters) - {"in_channels"}
+    for option in rest:
+        if option not in known:
+            raise RecipeError(f"encoder {name!r} has no option {option!r}{did_you_mean(option, known)}")
     try:
         encoder: nn.Module = ENCODERS[name](in_channels, **rest)
     except TypeError as error:
@@ -46,6 +48,13 @@ def build_encoder(options: Mapping[str, Any], in_channels: int) -> nn.Module:
     if weights:
         load_public_weights(encoder, weights)
     return encoder
+
+
+def channels_of(encoder: nn.Module) -> int:
+    """How wide an encoder's features are."""
+    channels = encoder.channels
+    assert isinstance(channels, int)
+    return channels
 
 
 # The public ResNet-18 classifier; the digits in its name are the start of its SHA-256, which the download checks.
@@ -89,8 +98,8 @@ def read_state(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise CheckpointError(
-            f"{path}: cannot be opened as weights ({type(error).__name__}: {str(error).splitlines()[0][:200]}); expected "
-            "a .safetensors file or a torch file that holds tensors alone. If the file was cut short, fetch it again"
+            f"{path}: cannot be opened as weights ({type(error).__name__}: {str(error).splitlines()[0][:200]}); "
+            "expected a .safetensors file or a torch file that holds tensors alone. If it was cut short, fetch it again"
         ) from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds a {type(state).__name__}, expected a dict of tensors")

@@ -9,6 +9,7 @@ import torch
 
 from whence.checkpoint import save_method
 from whence.data.neighbours import Neighbours
+from whence.errors import DataError, RecipeError
 from whence.inference.embed import identity, mine
 from whence.inference.localizer import Localizer
 from whence.output import whole_file
@@ -27,8 +28,19 @@ class Miner(L.Callback):
         self.data, self.near, self.folder = data, recipe.neighbours, folder
         self.due = sorted(round(share * steps) for share in self.near.mine_at)
         self.table: Neighbours | None = None
+        if (self.near.table or self.due) and data.at(1).id(0) != data.id(0):
+            raise RecipeError(
+                f"neighbours need a data set that stays the same, and {data.name} is composed anew in each epoch; give "
+                "its option `fresh: false`, or do without neighbours"
+            )
         if self.near.table:
             self.table = Neighbours.load(Path(self.near.table), identity(data))
+        most = len(data) - 1 if self.table is None else self.table.images.shape[1]
+        if (self.due or self.table is not None) and self.near.depth > most:
+            raise DataError(
+                f"the recipe asks for {self.near.depth} neighbours (neighbours.k, .alike), and each sample has {most}; "
+                "lower it, or mine a deeper table"
+            )
 
     def current(self) -> Neighbours | None:
         return self.table
@@ -40,7 +52,8 @@ class Miner(L.Callback):
             return
         folder = self.folder / f"neighbours-{due[-1]:08d}"
         if not (folder / "meta.json").exists():
-            mine(Localizer(method, device=str(next(method.parameters()).device)), self.data, self.near.depth).save(folder)
+            localizer = Localizer(method, device=str(next(method.parameters()).device))
+            mine(localizer, self.data, self.near.depth).save(folder)
         self.table = Neighbours.load(folder, identity(self.data))
 
 

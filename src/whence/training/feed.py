@@ -144,25 +144,24 @@ class Stream:
     @lru_cache(maxsize=2)  # noqa: B019 (lives as long as the run)
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """The epoch's order: samples sorted by a random number of their own."""
-        return np.argsort(uniform((self.recipe.train.seed, epoch, "order"), list(range(self.size)))[:, 0], kind="stable")
+        chances = uniform((self.recipe.train.seed, epoch, "order"), list(range(self.size)))[:, 0]
+        return np.argsort(chances, kind="stable")
 
 
 class Alike:
-    """Which sounds of a batch would do for which pictures as well as their own: likely false negatives, by the recipe."""
+    """Which sounds of a batch would do for which pictures as well as their own, as the recipe tells it."""
 
     def __init__(self, data: AudioVisualDataset, recipe: Recipe, neighbours: Callable[[], Neighbours | None]) -> None:
-        self.among, self.neighbours = recipe.neighbours.alike, neighbours
-        self.categories: NDArray[np.int64] | None = None
-        if recipe.train.alike == "category":
-            names = [data.category(i) for i in range(len(data))]
-            self.categories = np.unique(np.asarray(names), return_inverse=True)[1]
+        self.data, self.among, self.neighbours = data, recipe.neighbours.alike, neighbours
+        self.by_category = recipe.train.alike == "category"
 
-    def __call__(self, index: NDArray[np.int64]) -> Bool[Tensor, "b b"] | None:
+    def __call__(self, index: NDArray[np.int64], epoch: int) -> Bool[Tensor, "b b"] | None:
         """(b, b), see `whence.types.Batch.alike`; None where nothing is known."""
         masks = []
-        if self.categories is not None:
-            own = self.categories[index]
-            masks.append(own[:, None] == own[None])
+        if self.by_category:
+            data = self.data.at(epoch)  # composed anew in each epoch, a sample has another category there
+            names = np.array([data.category(int(i)) for i in index])
+            masks.append(names[:, None] == names[None])
         table = self.neighbours()
         if table is not None and self.among:
             masks.append(table.alike(index, self.among))
@@ -204,15 +203,19 @@ def stack(items: list[tuple[Tensor, Tensor, Ticket]]) -> RawBatch:
 def prepare(
     raw: RawBatch, front_end: InputSpec, views: Views, seed: int, alike: Bool[Tensor, "b b"] | None = None
 ) -> Batch:
-    """Augments and normalises the pictures, and makes the spectrograms, all at once on the device of `raw`."""
+    """Augments and normalises the pictures, and makes the spectrograms, all at once on the device of `raw`.
+
+    In single precision whatever the training's: eight bits of mantissa would be seen in a picture.
+    """
     size, device = front_end.image.size, raw.pictures.device
     samples = raw.index.cpu().numpy()
     grids = []
-    for view in views.names("image"):
-        how = views.augmentation if view == "augmented" else views.plain_augmentation
-        pictures = raw.pictures[-1 if view == "neighbour" else 0]
-        draws = torch.from_numpy(uniform((seed, raw.epoch, "augment", view), samples, DRAWS)).to(device)
-        grids.append(augment(pictures, size, how, draws))
-    images = normalise(torch.stack(grids), front_end.image)
-    flat = spectrogram(raw.waveforms.flatten(0, 1), front_end.audio, front_end.audio.rate or 16000)
+    with torch.autocast(device.type, enabled=False):
+        for view in views.names("image"):
+            how = views.augmentation if view == "augmented" else views.plain_augmentation
+            pictures = raw.pictures[-1 if view == "neighbour" else 0]
+            draws = torch.from_numpy(uniform((seed, raw.epoch, "augment", view), samples, DRAWS)).to(device)
+            grids.append(augment(pictures, size, how, draws))
+        images = normalise(torch.stack(grids), front_end.image)
+        flat = spectrogram(raw.waveforms.flatten(0, 1), front_end.audio, front_end.audio.rate or 16000)
     return Batch(images, flat.unflatten(0, raw.waveforms.shape[:2]), raw.index, alike)

@@ -8,14 +8,17 @@ import torch
 import yaml
 
 from whence.data.datasets import open_dataset
-from whence.errors import OutputError
+from whence.errors import OutputError, WhenceError
 from whence.methods import create
+from whence.output import whole_file
 from whence.recipe import Data, Recipe
-from whence.training.feed import Clips, Alike, Stream, loader
+from whence.training.feed import Alike, Clips, Stream, loader
 from whence.types import AudioVisualDataset
 
 
-def train(recipe: Recipe, output: str | Path, resume: bool = False, overwrite: bool = False, progress: bool = True) -> Path:
+def train(
+    recipe: Recipe, output: str | Path, resume: bool = False, overwrite: bool = False, progress: bool = True
+) -> Path:
     """Trains by a recipe.
 
     Args:
@@ -28,8 +31,10 @@ def train(recipe: Recipe, output: str | Path, resume: bool = False, overwrite: b
 
     Raises:
         OutputError: the folder holds a run and neither `resume` nor `overwrite` is given, or another recipe's run.
+        RecipeError, DataError, CheckpointError: the recipe cannot be carried out; nothing was written then.
     """
-    folder = claim(Path(output), recipe, resume, overwrite)
+    folder = Path(output)
+    refuse_taken(folder, recipe, resume, overwrite)
     # After the cheap checks: importing the trainer takes seconds.
     import lightning as L
     from lightning.pytorch.callbacks import RichProgressBar
@@ -51,7 +56,16 @@ def train(recipe: Recipe, output: str | Path, resume: bool = False, overwrite: b
     steps = legs * leg
     miner = Miner(data, recipe, folder, steps)
     selector = None if held_out is None else Selector(held_out, recipe)
+
+    def position() -> int:
+        """The step that the next batch is for; by then the table of neighbours for it must be there."""
+        miner.bring(task.method, trainer.global_step)
+        return trainer.global_step
+
+    stream = Stream(len(data), recipe, leg, position, miner.current)
+    clips = Clips(data, method.front_end, recipe.views, recipe.train.seed)
     task = Task(method, recipe, Alike(data, recipe, miner.current), steps)
+    claim(folder, recipe, resume)
     attempt = len(list((folder / "logs").glob("attempt-*")))
     trainer = L.Trainer(
         accelerator="auto",
@@ -70,21 +84,16 @@ def train(recipe: Recipe, output: str | Path, resume: bool = False, overwrite: b
         enable_progress_bar=progress,
         use_distributed_sampler=False,
     )
-
-    def position() -> int:
-        """The step that the next batch is for; by then the table of neighbours for it must be there."""
-        miner.bring(task.method, trainer.global_step)
-        return trainer.global_step
-
-    stream = Stream(len(data), recipe, leg, position, miner.current)
-    clips = Clips(data, method.front_end, recipe.views, recipe.train.seed)
     checkpoint = folder / "resume.ckpt"
-    trainer.fit(
-        task.to(memory_format=torch.channels_last),
-        train_dataloaders=loader(clips, stream, recipe.train.workers),
-        ckpt_path=str(checkpoint) if resume and checkpoint.exists() else None,
-        weights_only=False,
-    )
+    try:
+        trainer.fit(
+            task.to(memory_format=torch.channels_last),
+            train_dataloaders=loader(clips, stream, recipe.train.workers),
+            ckpt_path=str(checkpoint) if resume and checkpoint.exists() else None,
+            weights_only=False,
+        )
+    except WhenceError as error:  # a worker's message comes with its traceback in front
+        raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from error
     return folder / "best.safetensors"
 
 
@@ -111,24 +120,33 @@ def accelerator() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def claim(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> Path:
-    """Makes the run's folder and writes the recipe into it, or says why it may not be used."""
+def refuse_taken(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> None:
+    """Raise OutputError where a run may not go into `folder`."""
     written = folder / "recipe.yaml"
-    text = yaml.safe_dump(_plain(recipe.as_dict()), sort_keys=False)
-    if folder.exists() and any(folder.iterdir()):
-        if resume and written.exists():
-            if yaml.safe_load(written.read_text()) != yaml.safe_load(text):
-                raise OutputError(f"{folder}: holds a run of another recipe (see {written}); resume with that, or train elsewhere")
-        elif overwrite:
-            shutil.rmtree(folder)
-        else:
-            raise OutputError(
-                f"{folder}: already exists. Go on with the run in it by --resume, replace it by --overwrite, or name "
-                "another folder with --output"
-            )
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: is a file; name a folder with --output")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not written.exists():
+        raise OutputError(f"{folder}: holds something that is not a run (there is no recipe.yaml); train elsewhere")
+    if resume and yaml.safe_load(written.read_text(encoding="utf-8")) != _plain(recipe.as_dict()):
+        raise OutputError(
+            f"{folder}: holds a run of another recipe (see {written}); resume with that, or train elsewhere"
+        )
+    if not (resume or overwrite):
+        raise OutputError(
+            f"{folder}: already exists. Go on with the run in it by --resume, replace it by --overwrite, or name "
+            "another folder with --output"
+        )
+
+
+def claim(folder: Path, recipe: Recipe, resume: bool) -> None:
+    """Makes the run's folder, empty unless a run is resumed, and writes the recipe into it."""
+    if folder.exists() and not resume:
+        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    written.write_text(text)
-    return folder
+    with whole_file(folder / "recipe.yaml") as draft:
+        draft.write_text(yaml.safe_dump(_plain(recipe.as_dict()), sort_keys=False), encoding="utf-8")
 
 
 def _plain(value: object) -> object:

@@ -8,6 +8,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from whence.errors import RecipeError
 from whence.methods.base import Method
 from whence.recipe import Recipe, Train
 from whence.training.feed import Alike, RawBatch, prepare
@@ -21,23 +22,27 @@ class Task(L.LightningModule):
         self.method, self.recipe, self.alike, self.steps = method, recipe, alike, steps
 
     def training_step(self, raw: RawBatch, _: int) -> Tensor:
-        # Dropout and the like are a function of (seed, step), so that a resumed run draws what an undisturbed one draws.
+        # Dropout and the like are a function of (seed, step): a resumed run draws what an undisturbed one draws.
         torch.manual_seed(self.recipe.train.seed * 1_000_003 + self.global_step)
         terms = self.terms(raw)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
             detail = ", ".join(f"{name} {float(value):.4g}" for name, value in terms.items())
-            raise FloatingPointError(f"the loss is not finite at step {self.global_step} ({detail}); lower train.lr")
+            raise RecipeError(f"the loss is not finite at step {self.global_step} ({detail}); lower train.lr")
         logged = {"loss": loss, **terms}
-        self.log_dict({f"train/{k}": v.detach() for k, v in logged.items()}, batch_size=len(raw.index), on_step=False, on_epoch=True)
-        self.log_dict({k: v.detach() for k, v in terms.items()}, batch_size=len(raw.index), prog_bar=True, logger=False)
+        size = len(raw.index)
+        kept = {f"train/{name}": value.detach() for name, value in logged.items()}
+        self.log_dict(kept, batch_size=size, on_step=False, on_epoch=True)
+        shown = {name: value.detach() for name, value in terms.items()}
+        self.log_dict(shown, batch_size=size, prog_bar=True, logger=False)
         return loss
 
     def terms(self, raw: RawBatch, known: bool = True) -> dict[str, Tensor]:
         """The method's losses on a raw batch; `known` False takes every other sound for a negative."""
-        mask = self.alike(raw.index.cpu().numpy()) if known else None
+        mask = self.alike(raw.index.cpu().numpy(), raw.epoch) if known else None
         mask = None if mask is None else mask.to(raw.pictures.device)
-        batch = prepare(raw, self.method.front_end, self.recipe.views, self.recipe.train.seed, mask)
+        with torch.autocast(raw.pictures.device.type, enabled=False):  # colours and spectra are not for bf16
+            batch = prepare(raw, self.method.front_end, self.recipe.views, self.recipe.train.seed, mask)
         return self.method.losses(batch)
 
     def configure_optimizers(self) -> dict[str, Any]:

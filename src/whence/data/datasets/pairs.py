@@ -1,7 +1,7 @@
 """Pictures and sounds that belong together by name: `frames/ID.jpg` and `audio/ID.wav`, and a list of ids.
 
-The layout that EZ-VSL, SLAVC, FNAC and LVS train from; the lists are theirs (`vggss_144k.txt`, `flickr_144k.txt`...), read
-as they are. There is no truth: a set to train on.
+The layout that EZ-VSL, SLAVC, FNAC and LVS train from; the lists are theirs (`vggss_144k.txt`, `flickr_144k.txt`...),
+read as they are. There is no truth: a set to train on.
 """
 
 import os
@@ -65,7 +65,9 @@ class Pairs:
             held_out = np.array([uniform(("validation", id), [0])[0, 0] < validation for id in self.ids])
             self.ids = [id for id, out in zip(self.ids, held_out, strict=True) if out == (split == "val")]
         if not self.ids:
-            raise DataError(f"{self.root}: no clip is left of {len(wanted)} in the list; expected frames/ID.jpg and audio/ID.wav")
+            raise DataError(
+                f"{self.root}: no clip is left of {len(wanted)} in the list; expected frames/ID.jpg and audio/ID.wav"
+            )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -102,7 +104,8 @@ def read_list(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: the list of ids cannot be read ({error}); expected a text file, one id a line") from error
+        message = f"{path}: the list of ids cannot be read ({error}); expected a text file, one id a line"
+        raise DataError(message) from error
     return list(dict.fromkeys(line.partition(",")[0].strip() for line in lines if line.strip()))
 
 

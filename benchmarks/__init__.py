@@ -1,0 +1,44 @@
+"""What ours takes against the plain way, measured side by side in one run: `python -m benchmarks`."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison.
+
+    Attributes:
+        what: was compared.
+        plain, ours: what each took.
+        unit: of both: `s`, `ms` or `MB`.
+        target: least ratio of plain to ours that is wanted; None: told for information.
+        note: how it was measured, where that is not plain.
+    """
+
+    what: str
+    plain: float
+    ours: float
+    unit: str = "s"
+    target: float | None = None
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """How many times less ours takes."""
+        return self.plain / self.ours
+
+    @property
+    def missed(self) -> bool:
+        return self.target is not None and self.ratio < self.target
+
+
+def seconds(work: Callable[[], object], times: int = 3) -> float:
+    """The quickest of `times` runs after one that warms up."""
+    taken = []
+    for _ in range(times + 1):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return min(taken[1:])

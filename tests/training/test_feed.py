@@ -1,0 +1,295 @@
+"""What is fed is a function of (seed, epoch, sample, view): of no worker, batch or resume."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from whence.data.image import denormalise
+from whence.data.neighbours import Neighbours, nearest
+from whence.errors import DataError
+from whence.frontend import AudioSpec, ImageSpec, InputSpec
+from whence.recipe import Neighbourhood, Recipe, Train, Views
+from whence.training.feed import Alike, Clips, Stream, Ticket, loader, prepare, stack
+from whence.types import Sound, Truth
+
+SIZE, RATE = 32, 1000
+FRONT_END = InputSpec(ImageSpec(size=SIZE), AudioSpec(rate=RATE, seconds=1.0, n_fft=64, hop=32))
+PLAIN = Views(multi_view=False, semantic=False, plain="whole")
+
+
+class Numbered:
+    """Picture i is grey level i + 1; sound i counts its own samples, so that a window tells where it was cut."""
+
+    name = "numbered"
+
+    def __init__(self, length: int = 24, seconds: float = 3.0, epoch: int = 0) -> None:
+        self.length, self.seconds, self.epoch = length, seconds, epoch
+        self.read: Counter[tuple[str, int]] = Counter()
+
+    def __len__(self) -> int:
+        return self.length
+
+    def id(self, index: int) -> str:
+        return f"sample {index}"
+
+    def read_image(self, index: int) -> Image.Image:
+        self.read["image", index] += 1
+        return Image.new("RGB", (40, 40), (index + 1, index + 1, 100 + self.epoch))
+
+    def read_sound(self, index: int) -> Sound:
+        self.read["sound", index] += 1
+        samples = round(self.seconds * RATE)
+        return Sound((index + torch.arange(samples) / samples) / 100, RATE)
+
+    def truth(self, index: int) -> Truth:
+        return Truth(40, 40)
+
+    group = id
+
+    def category(self, index: int) -> str:
+        return "even" if index % 2 == 0 else "odd"
+
+    def at(self, epoch: int) -> "Numbered":
+        return Numbered(self.length, self.seconds, epoch)
+
+
+def start_of(waveform: torch.Tensor, data: Numbered) -> tuple[int, float]:
+    """(whose sound it is, seconds from its beginning), read off the first sample."""
+    number, share = divmod(float(waveform[0]) * 100 + 1e-5, 1)
+    return int(number), share * data.seconds
+
+
+def recipe(views: Views = PLAIN, near: Neighbourhood | None = None, **train: object) -> Recipe:
+    settings = {"batch_size": 5, "seed": 7, **train}
+    return Recipe(views=views, neighbours=near or Neighbourhood(sampling="anchor"), train=Train(**settings))
+
+
+def stream(leg: int = 4, start: int = 0, table: Neighbours | None = None, size: int = 24, **changes: object) -> Stream:
+    return Stream(size, recipe(**changes), leg, lambda: start, lambda: table)
+
+
+def table(n: int = 24, k: int = 6) -> Neighbours:
+    chance = torch.Generator().manual_seed(0)
+    images, sounds = (nearest(torch.randn(n, 4, generator=chance), k) for _ in range(2))
+    return Neighbours(images, sounds, "numbered")
+
+
+# The order of samples.
+
+
+def test_an_epoch_shows_each_sample_once_and_drops_the_last_incomplete_batch() -> None:
+    s = stream()
+    for epoch in range(3):
+        tickets = [ticket for step in range(4) for ticket in s.batch(4 * epoch + step)]
+        indices = [ticket.index for ticket in tickets]
+        assert len(set(indices)) == len(indices) == 20
+        assert {ticket.epoch for ticket in tickets} == {epoch}
+    left_out = [set(range(24)) - {t.index for step in range(4) for t in s.batch(4 * e + step)} for e in range(3)]
+    assert left_out[0] != left_out[1], "each epoch leaves out others"
+
+
+def test_the_stream_is_a_function_of_the_step() -> None:
+    forwards = [stream(table=table()).batch(step) for step in range(12)]
+    one = stream(table=table())
+    assert [one.batch(step) for step in reversed(range(12))] == forwards[::-1]
+    assert stream(seed=8).batch(0) != stream().batch(0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(leg=st.integers(1, 9), start=st.integers(0, 40))
+def test_a_resumed_run_goes_on_with_the_tickets_it_would_have_had(leg: int, start: int) -> None:
+    undisturbed = [stream().batch(step) for step in range(start // leg * leg, (start // leg + 1) * leg)]
+    assert list(stream(leg=leg, start=start)) == undisturbed[start % leg :]
+    assert len(stream(leg=leg)) == leg
+
+
+def test_a_batch_larger_than_the_data_set_is_refused() -> None:
+    with pytest.raises(DataError, match=r"the training set has 24 clips and a batch 25; lower `train\.batch_size`"):
+        stream(batch_size=25)
+
+
+def test_neighbours_stand_in_by_the_rule_of_the_recipe() -> None:
+    t = table()
+    for sampling, near in (("fixed", 1), ("random", 3)):
+        tickets = stream(table=t, near=Neighbourhood(table="x", k=3, sampling=sampling)).batch(0)
+        for ticket in tickets:
+            assert ticket.near_image in t.images[ticket.index, :near]
+            assert ticket.near_sound in t.sounds[ticket.index, :near]
+    for tickets in (stream().batch(0), stream(table=t, near=Neighbourhood(sampling="anchor")).batch(0)):
+        assert all(ticket.index == ticket.near_image == ticket.near_sound for ticket in tickets)
+
+
+# What a ticket fetches.
+
+TICKET = Ticket(epoch=0, index=3, near_image=5, near_sound=9)
+
+
+@pytest.mark.parametrize("modalities", ["both", "image", "sound"])
+@pytest.mark.parametrize("multi_view", [True, False])
+@pytest.mark.parametrize("semantic", [True, False])
+def test_views_come_in_order_and_files_are_read_once(modalities: str, multi_view: bool, semantic: bool) -> None:
+    views = Views(multi_view=multi_view, semantic=semantic, modalities=modalities)
+    data = Numbered()
+    fetched = Clips(data, FRONT_END, views, seed=0)
+    read = fetched._at(0).read  # the data set of epoch 0 counts what is read
+    pictures, waveforms = fetched[TICKET]
+    raw = stack([(pictures, waveforms, TICKET)] * 2)
+    batch = prepare(raw, FRONT_END, views, seed=0)
+
+    grey = (denormalise(batch.images, FRONT_END.image)[:, 0, 0] * 255).round().int()
+    expected = {"plain": 4, "augmented": None, "neighbour": 6}
+    for level, name in zip(grey, views.names("image"), strict=True):
+        assert expected[name] is None or bool((level == expected[name]).all())
+    owners = [start_of(waveform, data)[0] for waveform in waveforms]
+    assert owners == [9 if name == "neighbour" else 3 for name in views.names("sound")]
+
+    both = {("image", 3): 1, ("sound", 3): 1}
+    if "neighbour" in views.names("image"):
+        both["image", 5] = 1
+    if "neighbour" in views.names("sound"):
+        both["sound", 9] = 1
+    assert dict(read) == both
+
+
+def test_shapes_of_a_batch() -> None:
+    views = Views(modalities="sound")
+    clips = Clips(Numbered(), FRONT_END, views, seed=0)
+    tickets = [replace(TICKET, index=i) for i in (2, 8, 1, 0)]
+    raw = stack([(*clips[ticket], ticket) for ticket in tickets])
+    assert raw.pictures.shape == (1, 4, 3, 36, 36)
+    assert raw.waveforms.shape == (3, 4, RATE)
+    alike = torch.eye(4, dtype=torch.bool)
+    batch = prepare(raw, FRONT_END, views, seed=0, alike=alike)
+    assert batch.images.shape == (1, 4, 3, SIZE, SIZE)
+    assert batch.sounds.shape == (3, 4, 1, 33, (RATE - 64) // 32 + 1)
+    assert batch.index.tolist() == [2, 8, 1, 0]
+    assert batch.alike is alike
+
+
+def windows(views: Views, seconds: float = 3.0, epoch: int = 0) -> list[tuple[int, list[float]]]:
+    """For each of 200 samples the second at which each view of its sound begins."""
+    data = Numbered(99, seconds)
+    clips = Clips(data, FRONT_END, views, seed=0)
+    tickets = [Ticket(epoch, i, i, (i + 1) % 99) for i in range(99)]
+    return [(t.index, [start_of(waveform, data)[1] for waveform in clips[t][1]]) for t in tickets]
+
+
+def test_a_shifted_sound_stays_within_its_shift_and_its_clip() -> None:
+    shift = np.array([starts for _, starts in windows(replace(PLAIN, multi_view=True, shift=0.4))])
+    np.testing.assert_allclose(shift[:, 0], 1.0, atol=0.01)  # the plain view is the middle second of three
+    assert np.abs(shift[:, 1] - 1).max() < 0.41
+    assert shift[:, 1].max() - shift[:, 1].min() > 0.7
+    free = np.array([starts for _, starts in windows(replace(PLAIN, multi_view=True))])
+    assert free[:, 1].min() >= -0.01
+    assert free[:, 1].max() <= 2.01
+    assert free[:, 1].max() - free[:, 1].min() > 1.7
+
+
+def test_a_plain_sound_may_be_cut_anywhere() -> None:
+    starts = np.array([starts for _, starts in windows(replace(PLAIN, plain_sound="random"))])
+    assert starts.min() >= -0.01
+    assert starts.max() <= 2.01
+    assert starts.max() - starts.min() > 1.7
+
+
+@pytest.mark.parametrize("seconds", [0.1, 1.0])
+def test_a_short_sound_is_tiled(seconds: float) -> None:
+    data = Numbered(4, seconds)
+    _, waveforms = Clips(data, FRONT_END, Views(semantic=True), seed=0)[Ticket(0, 1, 2, 3)]
+    assert waveforms.shape == (3, RATE)
+    period = round(seconds * RATE)
+    torch.testing.assert_close(waveforms[:, period:], waveforms[:, :-period] if period < RATE else waveforms[:, :0])
+
+
+def test_every_epoch_looks_and_sounds_different_and_asks_the_data_set_anew() -> None:
+    data, views = Numbered(), Views(semantic=False, plain_sound="random")
+    clips = Clips(data, FRONT_END, views, seed=0)
+    first, second = (stack([(*clips[replace(TICKET, epoch=e)], replace(TICKET, epoch=e))]) for e in (0, 1))
+    assert second.pictures[0, 0, 2].unique().tolist() == [101], "scenes compose anew, catalogues pair anew"
+    assert first.pictures[0, 0, 2].unique().tolist() == [100]
+    assert not torch.equal(first.waveforms, second.waveforms)
+
+
+def test_a_clip_looks_the_same_in_whatever_batch_it_falls() -> None:
+    views = Views(semantic=False)
+    clips = Clips(Numbered(), FRONT_END, views, seed=0)
+    items = [(*clips[t], t) for t in (Ticket(2, i, i, i) for i in (4, 11, 6))]
+    together = prepare(stack(items), FRONT_END, views, seed=0)
+    alone = prepare(stack(items[1:2]), FRONT_END, views, seed=0)
+    torch.testing.assert_close(together.images[:, 1:2], alone.images)
+    torch.testing.assert_close(together.sounds[:, 1:2], alone.sounds)
+
+
+def test_pictures_and_sounds_are_made_in_single_precision_whatever_the_training_is_in() -> None:
+    views = Views(semantic=False)
+    raw = stack([(*Clips(Numbered(), FRONT_END, views, seed=0)[TICKET], TICKET)] * 3)
+    plain = prepare(raw, FRONT_END, views, seed=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = prepare(raw, FRONT_END, views, seed=0)
+    torch.testing.assert_close(inside.images, plain.images, rtol=0, atol=0)
+    torch.testing.assert_close(inside.sounds, plain.sounds, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_clips_do_not_depend_on_the_number_of_workers(workers: int) -> None:
+    views = Views(semantic=False, plain_sound="random")
+    clips = Clips(Numbered(), FRONT_END, views, seed=3)
+    here, there = (list(loader(clips, stream(leg=3), count)) for count in (0, workers))
+    assert len(here) == len(there) == 3
+    for ours, theirs in zip(here, there, strict=True):
+        torch.testing.assert_close(ours.pictures, theirs.pictures, rtol=0, atol=0)
+        torch.testing.assert_close(ours.waveforms, theirs.waveforms, rtol=0, atol=0)
+        assert torch.equal(ours.index, theirs.index)
+        assert ours.epoch == theirs.epoch
+
+
+# Which clips are alike.
+
+
+def alike(table: Neighbours | None, near: Neighbourhood | None = None, **train: object) -> Alike:
+    return Alike(Numbered(), recipe(near=near, **train), lambda: table)
+
+
+def test_nothing_is_alike_unless_asked_for() -> None:
+    assert alike(table())(np.arange(5), 0) is None
+    assert alike(None, Neighbourhood(sampling="anchor", alike=3))(np.arange(5), 0) is None
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_clips_of_one_category_are_alike_where_the_recipe_says_so(epoch: int) -> None:
+    mask = alike(None, alike="category")(np.array([0, 3, 8, 5]), epoch)
+    assert mask is not None
+    assert mask.tolist() == [[i % 2 == j % 2 for j in (0, 3, 8, 5)] for i in (0, 3, 8, 5)]
+
+
+def test_scenes_composed_anew_have_the_categories_of_their_epoch() -> None:
+    """Asked of the epoch the batch is of, never of the first."""
+
+    class Anew(Numbered):
+        def category(self, index: int) -> str:
+            return str(index % (2 + self.epoch))
+
+        def at(self, epoch: int) -> "Anew":
+            return Anew(epoch=epoch)
+
+    known = Alike(Anew(), recipe(alike="category"), lambda: None)
+    for epoch in (0, 1):
+        mask = known(np.arange(6), epoch)
+        assert mask is not None
+        assert mask[0].tolist() == [i % (2 + epoch) == 0 for i in range(6)]
+
+
+def test_neighbours_are_alike_and_add_to_the_category() -> None:
+    t, index = table(), np.array([0, 3, 8, 5, 21])
+    near = alike(t, Neighbourhood(sampling="anchor", alike=4))(index, 0)
+    both = alike(t, Neighbourhood(sampling="anchor", alike=4), alike="category")(index, 0)
+    same = alike(t, alike="category")(index, 0)
+    assert near is not None and both is not None and same is not None  # noqa: PT018
+    assert torch.equal(near, torch.from_numpy(t.alike(index, 4)))
+    assert torch.equal(both, near | same)

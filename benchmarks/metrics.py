@@ -1,7 +1,7 @@
 """IoU and adaptive IoU of 5,000 maps of 224 x 224: the batched functions against the plain loop over samples.
 
 The loop is tests/evaluation/reference.py, what released evaluators do: a min-max and two full sorts for each map, masks
-as float64 arrays. Both run in one process on the same maps; the loop on a part of them, its time per map being constant.
+as float64 arrays. Both run in one process on the same maps; the loop on a part of them, at a constant time per map.
 """
 
 import sys

@@ -20,7 +20,7 @@ from whence.recipe import read_recipe
 from whence.training.run import train
 from whence.types import AudioVisualDataset
 
-STEPS = 800
+STEPS = 500
 FOLDER = Path("runs/findings")
 DOCS = Path("docs/findings")
 

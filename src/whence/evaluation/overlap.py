@@ -88,8 +88,8 @@ class _Room:
 
     @classmethod
     def of(cls, c: int, n: int, r: int) -> "_Room":
-        width = -(-n // 64) * 8
-        return cls(np.empty((c, n), bool), np.zeros((2, r, c, width), np.uint8), np.zeros((c, width), np.uint8))
+        bits = np.zeros((2 * r + 1, c, _width(n)), np.uint8)
+        return cls(np.empty((c, n), bool), bits[1:].reshape(2, r, c, -1), bits[0])
 
 
 def _narrowed(
@@ -163,7 +163,14 @@ def _kept(
 
 
 def _per_row(mask: NDArray[np.bool_]) -> Numbers:
-    return np.count_nonzero(mask, axis=1).astype(np.float64)
+    bits = np.zeros((len(mask), _width(mask.shape[1])), np.uint8)
+    _pack(mask, bits)
+    return _count(bits).astype(np.float64)
+
+
+def _width(pixels: int) -> int:
+    """Bytes that hold so many bits in whole 64-bit words."""
+    return -(-pixels // 64) * 8
 
 
 def _sample(x: NDArray[np.float32]) -> NDArray[np.float32]:

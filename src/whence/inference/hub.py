@@ -13,8 +13,13 @@ from PIL import Image
 from torch import Tensor
 
 from whence.data.audio import resample
+from whence.data.image import prepare_images
 from whence.errors import RecipeError
+from whence.frontend import ImageSpec
 from whence.types import Sound
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class HubEmbedder:
@@ -31,12 +36,11 @@ class HubEmbedder:
         self, clip: str = "openai/clip-vit-base-patch32", clap: str = "laion/clap-htsat-unfused", device: str = "cpu"
     ) -> None:
         try:
-            from transformers import ClapModel, ClapProcessor, CLIPImageProcessor, CLIPVisionModelWithProjection
+            from transformers import ClapModel, ClapProcessor, CLIPVisionModelWithProjection
         except ImportError as error:
             raise RecipeError("encoder `hub` needs transformers; install it with `pip install whence[hub]`") from error
         try:
             self.clip = CLIPVisionModelWithProjection.from_pretrained(clip).to(device).eval()
-            self.clip_input = CLIPImageProcessor.from_pretrained(clip)
             self.clap = ClapModel.from_pretrained(clap).to(device).eval()
             self.clap_input = ClapProcessor.from_pretrained(clap)
         except (OSError, ValueError) as error:
@@ -44,12 +48,13 @@ class HubEmbedder:
             raise RecipeError(
                 f"{clip} or {clap} cannot be loaded ({reason}); name one on the hub or a folder"
             ) from error
+        self.clip_input = ImageSpec(self.clip.config.image_size, "crop", CLIP_MEAN, CLIP_STD)
         self.device, self.name = device, f"{clip}, {clap}"
 
     @torch.inference_mode()
     def embed_images(self, images: list[Image.Image]) -> Float[Tensor, "b d"]:
-        pixels = self.clip_input(images, return_tensors="pt").to(self.device)
-        return F.normalize(self.clip(**pixels).image_embeds, dim=1).cpu()
+        pixels = prepare_images(images, self.clip_input).to(self.device)
+        return F.normalize(self.clip(pixel_values=pixels).image_embeds, dim=1).cpu()
 
     @torch.inference_mode()
     def embed_sounds(self, sounds: list[Sound]) -> Float[Tensor, "b d"]:

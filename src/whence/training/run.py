@@ -69,6 +69,7 @@ def train(
     attempt = len(list((folder / "logs").glob("attempt-*")))
     trainer = L.Trainer(
         accelerator="auto",
+        devices=1,  # several processes need negatives gathered across them; one learns right
         max_epochs=legs,
         precision=best_precision(recipe.train.precision, accelerator()),
         gradient_clip_val=recipe.train.clip or None,

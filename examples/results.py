@@ -1,0 +1,64 @@
+"""Writes the README's tables from docs/results/*.json, which are report.json files as `whence evaluate` wrote them.
+
+    python examples/results.py [FOLDER NAME TITLE]     # first takes in the report.json of a report folder
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS, README = ROOT / "docs" / "results", ROOT / "README.md"
+BEGIN, END = "<!-- results: written by examples/results.py -->", "<!-- end of results -->"
+KEYS = ("ciou_adaptive", "iiou_adaptive", "ciou", "iiou", "mean_iou", "recall_a2i@1", "recall_i2a@1")
+
+
+def table(report: dict[str, Any]) -> list[str]:
+    """One report: a row for the model, for each answer that needs none, and for the ceiling; percent with intervals."""
+    keys = [key for key in KEYS if any(key in row["metrics"] for row in report["rows"])]
+    lines = [f"| | {' | '.join(keys)} |", f"| --- |{' ---: |' * len(keys)}"]
+    for row in report["rows"]:
+        name = f"**{row['name']}**" if row["kind"] == "model" else f"{row['name']} ({row['kind']})"
+        lines.append(f"| {name} | {' | '.join(cell(row['metrics'].get(key)) for key in keys)} |")
+    return lines
+
+
+def cell(interval: dict[str, float | None] | None) -> str:
+    """`23.4 (20.1, 26.6)`, or a dash where the row has no such score."""
+    if interval is None or interval["value"] is None:
+        return "–"
+    ends = [interval["low"], interval["high"]]
+    known = [f"{100 * end:.1f}" for end in ends if end is not None]
+    return f"{100 * interval['value']:.1f}" + (f" ({', '.join(known)})" if len(known) == 2 and known[0] != known[1] else "")
+
+
+def rendered(results: Path = RESULTS) -> str:
+    """All reports, in the order of their names: `1-demo.json` has the title of its `title` key."""
+    parts = []
+    for path in sorted(results.glob("*.json")):
+        report = json.loads(path.read_text(encoding="utf-8"))
+        head = f"**{report['title']}** ({report['n']} items, protocol `{report['protocol']['name']}`)"
+        parts += [head, "", *table(report), ""]
+    return "\n".join(parts)
+
+
+def take_in(folder: Path, name: str, title: str) -> None:
+    """Keeps a report folder's report.json as docs/results/NAME.json."""
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps({"title": title, **report}, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        folder, name, title = sys.argv[1:]
+        take_in(Path(folder), name, title)
+    text = README.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    README.write_text(f"{before}{BEGIN}\n{rendered()}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,14 +3,23 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from whence.errors import OutputError
+from whence.types import AudioVisualDataset
+
+if TYPE_CHECKING:
+    from whence.inference.localizer import Localizer
 
 UNSEEN = 2002  # the test's seed; training has 0 and the probe 1001
 
 
 def demo(
-    output: Path, overwrite: bool = False, overrides: tuple[str, ...] = (), say: Callable[[str], None] = lambda _: None
+    output: Path,
+    overwrite: bool = False,
+    overrides: tuple[str, ...] = (),
+    pictures: int = 250,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Trains on procedural scenes, scores on scenes of an unseen seed, and writes a page with pictures.
 
@@ -18,6 +27,7 @@ def demo(
         output: folder for `best.safetensors`, `report.html`, `report.json` and pictures.
         overwrite: replace what is there.
         overrides: of the recipe, as on the command line.
+        pictures: in the test, each asked with two sounds.
         say: told of each stage.
 
     Returns:
@@ -41,7 +51,7 @@ def demo(
     say("scoring on scenes of an unseen seed")
     spec = localizer.method.front_end
     size, seconds = spec.image.size, spec.audio.seconds
-    data = open_dataset("scenes-interactive", length=250, size=size, seconds=seconds, seed=UNSEEN)
+    data = open_dataset("scenes-interactive", length=pictures, size=size, seconds=seconds, seed=UNSEEN)
     report = evaluate(localizer, data)
     report.save(output / "report", overwrite=True)
     for name in ("report.json", "samples.csv"):
@@ -49,7 +59,30 @@ def demo(
     write_html(report, output / "report.html", data, curves=find_curves(best), title="whence demo")
     say(report.table())
 
-    for index in range(2):
-        example = localizer.locate(data.read_image(index), data.read_sound(index))
-        example.save(output / f"example-{index}.png")
+    leave_examples(localizer, data, output)
     return output / "report.html"
+
+
+def leave_examples(localizer: "Localizer", data: AudioVisualDataset, output: Path, pictures: int = 3) -> None:
+    """A picture and its sounds as files to ask the model with, and a strip of the maps of the first few pictures."""
+    import soundfile
+
+    from whence.inference.render import contact_sheet, outline
+    from whence.output import whole_file
+
+    rows, captions = [], []
+    for first in range(0, 2 * pictures, 2):
+        picture = data.read_image(first)
+        code, row, names = localizer.encode_image(picture), [picture], ["the picture"]
+        for index in (first, first + 1):
+            truth = data.truth(index).map(picture.height, picture.width).numpy() > 0
+            row.append(outline(localizer.hear(code, data.read_sound(index)).overlay(), truth))
+            names.append(f"asked with {data.category(index)}")
+        rows.append(row)
+        captions.append(names)
+    with whole_file(output / "strip.jpg") as draft:
+        contact_sheet(rows, captions, height=200).save(draft, quality=90)
+    data.read_image(0).save(output / "example.png")
+    for index, name in enumerate(("example.wav", "other.wav")):
+        sound = data.read_sound(index)
+        soundfile.write(output / name, sound.waveform.numpy(), sound.rate)

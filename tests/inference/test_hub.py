@@ -27,7 +27,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 def test_a_missing_model_is_told(tmp_path: Path) -> None:
     from whence.inference.hub import HubEmbedder
 
-    with pytest.raises(RecipeError, match="cannot be loaded .*name one on the hub or a folder"):
+    with pytest.raises(RecipeError, match=r"cannot be loaded .*name one on the hub or a folder"):
         HubEmbedder(str(tmp_path / "none"), str(tmp_path / "none"))
 
 
@@ -50,7 +50,7 @@ def test_pictures_become_unit_vectors(folders: tuple[str, str], monkeypatch: pyt
             return self
 
     class Processor:
-        class feature_extractor:  # noqa: N801
+        class feature_extractor:
             sampling_rate = 48000
 
         def __call__(self, audio: list[np.ndarray], sampling_rate: int, return_tensors: str) -> Inputs:
@@ -67,3 +67,27 @@ def test_pictures_become_unit_vectors(folders: tuple[str, str], monkeypatch: pyt
     torch.testing.assert_close(sounds.norm(dim=1), torch.ones(2))
     torch.testing.assert_close(pictures[0], pictures[2])
     assert (pictures[0] - pictures[1]).abs().max() > 1e-4
+
+
+def test_a_checkpoint_comes_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    from whence.errors import CheckpointError
+    from whence.inference.hub import fetch_checkpoint
+
+    asked = []
+
+    def download(repository: str, file: str) -> str:
+        asked.append((repository, file))
+        if repository == "me/none":
+            raise OSError("404\nand more")
+        return str(tmp_path / file)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    assert fetch_checkpoint("me/model").name == "model.safetensors"
+    assert fetch_checkpoint("me/model/a/b.safetensors").name == "b.safetensors"
+    assert asked == [("me/model", "model.safetensors"), ("me/model", "a/b.safetensors")]
+    with pytest.raises(CheckpointError, match=r"hub:me/none cannot be fetched \(404\)"):
+        fetch_checkpoint("me/none")
+    with pytest.raises(CheckpointError, match="expected hub:OWNER/NAME"):
+        fetch_checkpoint("model")

@@ -98,36 +98,19 @@ def _narrowed(
     """IoU (r, c) of the maps x (c, n) under r cuts, and whether each could be had this way."""
     (c, n), r = x.shape, len(cuts)
     mask, above, truth_bits = room.mask[:c], room.above[:, :, :c], room.truth[:c]
-    rows = np.arange(c)
     _pack(truth, truth_bits)
     area = _count(truth_bits)
     wanted = np.array([np.full(c, n / 2) if cut.places == "half" else np.where(area, area, n // 2) for cut in cuts])
     need = np.ceil(wanted).astype(np.int64)  # the threshold is the need-th highest value
 
-    # A first guess out of a sample, and a second on the other side of the threshold.
-    sample = _sample(x)
-    m = sample.shape[1] - 1
-    at = 1 + np.clip((n - need) * m // n, 0, m - 1)
-    guesses = np.empty((2, r, c), np.float32)
-    guesses[0] = sample[rows, at]
-    _above(x, guesses[0], mask, out=above[0])
-    first = _count(above[0])
-    low = first >= need  # the first guess is below the threshold
-    off = np.abs(first - need) * (m / n)  # in pixels of the sample; how far it may err grows with its root
-    step = (1.2 * off + 2 * np.sqrt(off)).astype(np.int64) + 3
-    guesses[1] = sample[rows, np.clip(at + np.where(low, step, -step), 0, m)]
-    _above(x, guesses[1], mask, out=above[1])
-    second = _count(above[1])
-    fine = np.where(low, second < need, second >= need)
-    below, beyond = np.minimum(*guesses), np.maximum(*guesses)
-    sure = np.minimum(first, second)  # pixels above the bracket: kept whatever the threshold in it
+    guesses, counts = _bracketed(x, need, mask, above)
+    below, beyond = guesses.min(axis=0), guesses.max(axis=0)
+    sure, crowd = counts.min(axis=0), np.abs(counts[0] - counts[1])  # above the bracket, and inside it
+    fine = (sure < need) & (need <= sure + crowd) & (crowd <= n // CROWD)
+    crowd[~fine] = 0
     hits = _count(above[0] & above[1] & truth_bits)
-
-    # The pixels inside the bracket, one row for each cut and map.
     inside = above[0] ^ above[1]
-    crowd = np.abs(first - second)
-    fine &= crowd <= n // CROWD
-    inside[~fine], crowd[~fine] = 0, 0
+    inside[~fine] = 0
     values, holds = _gathered(inside.reshape(r * c, -1), crowd.ravel(), x, truth)
     last = values.shape[1] - 1
     which = np.clip(last + 1 - (need - sure).reshape(-1, 1), 0, last)
@@ -147,6 +130,28 @@ def _narrowed(
     fine &= np.array([cut.ties != "fill" for cut in cuts])[:, None] | (t.reshape(r, c) < 1)
     with np.errstate(invalid="ignore"):  # 0 / 0 is nan: neither has a pixel
         return hits / (area + total - hits), fine
+
+
+def _bracketed(
+    x: NDArray[np.float32], need: NDArray[np.int64], mask: NDArray[np.bool_], above: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Two values (2, r, c) around the need-th highest of each map, most likely, and how many pixels are above each.
+
+    `above` is filled with the bits of those pixels.
+    """
+    sample, rows, n = _sample(x), np.arange(len(x)), x.shape[1]
+    m = sample.shape[1] - 1
+    guesses, counts = np.empty((2, *need.shape), np.float32), np.empty((2, *need.shape), np.int64)
+    at = 1 + np.clip((n - need) * m // n, 0, m - 1)
+    for guess in (0, 1):
+        guesses[guess] = sample[rows, at]
+        for values, bits in zip(guesses[guess], above[guess], strict=True):
+            _pack(np.greater(x, values[:, None], out=mask), bits)
+        counts[guess] = _count(above[guess])
+        off = (counts[guess] - need) * (m / n)  # in pixels of the sample; how far it may err grows with its root
+        step = (1.2 * np.abs(off) + 2 * np.sqrt(np.abs(off))).astype(np.int64) + 3
+        at = np.clip(at + np.where(off >= 0, step, -step), 0, m)  # to the other side of the threshold
+    return guesses, counts
 
 
 def _kept(
@@ -181,13 +186,6 @@ def _sample(x: NDArray[np.float32]) -> NDArray[np.float32]:
     sample.sort(axis=1)
     sample *= 0.5
     return sample[:, :-1] + sample[:, 1:]
-
-
-def _above(
-    x: NDArray[np.float32], guesses: NDArray[np.float32], mask: NDArray[np.bool_], out: NDArray[np.uint8]
-) -> None:
-    for guess, bits in zip(guesses, out, strict=True):
-        _pack(np.greater(x, guess[:, None], out=mask), bits)
 
 
 def _pack(mask: NDArray[np.bool_], bits: NDArray[np.uint8]) -> None:

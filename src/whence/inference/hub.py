@@ -1,9 +1,10 @@
-"""Public encoders as a source of neighbours: CLIP for pictures, CLAP for sound (extra `hub`).
+"""What comes from the Hugging Face hub (extra `hub`): checkpoints, and public encoders as a source of neighbours.
 
-The alignment paper's self-supervised variant uses CLIP's image encoder and Wav2CLIP; CLAP stands in for the latter,
-which has no maintained release.
+CLIP embeds pictures and CLAP sounds. The alignment paper's self-supervised variant uses CLIP's image encoder and
+Wav2CLIP; CLAP stands in for the latter, which has no maintained release.
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from whence.data.audio import resample
 from whence.data.image import prepare_images
-from whence.errors import RecipeError
+from whence.errors import CheckpointError, RecipeError
 from whence.frontend import ImageSpec
 from whence.types import Sound
 
@@ -64,3 +65,24 @@ class HubEmbedder:
         features = self.clap.get_audio_features(**inputs)
         vectors = features if isinstance(features, Tensor) else features.pooler_output
         return F.normalize(vectors, dim=1).cpu()
+
+
+def fetch_checkpoint(name: str) -> Path:
+    """The file of `OWNER/NAME` (its model.safetensors) or `OWNER/NAME/FILE` on the hub, fetched once and kept.
+
+    Raises:
+        CheckpointError: the extra is not installed, the name is not of that form, or there is no such file.
+    """
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise CheckpointError(f"hub:{name} needs huggingface_hub; install it with `pip install whence[hub]`") from error
+    owner, _, rest = name.partition("/")
+    repository, _, file = rest.partition("/")
+    if not (owner and repository):
+        raise CheckpointError(f"hub:{name}: found no owner and name; expected hub:OWNER/NAME or hub:OWNER/NAME/FILE")
+    try:
+        return Path(hf_hub_download(f"{owner}/{repository}", file or "model.safetensors"))
+    except Exception as error:  # the hub's client raises a dozen kinds, of three libraries
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"hub:{name} cannot be fetched ({reason}); check the name and the network") from error

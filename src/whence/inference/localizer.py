@@ -59,7 +59,16 @@ class Localizer:
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu", precision: Precision = "float32") -> "Localizer":
-        """The localizer of a checkpoint, with the threshold fitted for it, if any."""
+        """The localizer of a checkpoint, with the threshold fitted for it, if any.
+
+        Args:
+            path: a .safetensors file that `whence train` wrote, or one on the Hugging Face hub: `hub:OWNER/NAME` (its
+                model.safetensors) or `hub:OWNER/NAME/FILE` (extra `hub`).
+        """
+        if str(path).startswith("hub:"):
+            from whence.inference.hub import fetch_checkpoint
+
+            path = fetch_checkpoint(str(path).removeprefix("hub:"))
         method, header = load_method(path)
         return cls(method, header.get("threshold"), device, precision)
 
@@ -177,4 +186,4 @@ def _notes(sound: Sound, window: float) -> Iterator[str]:
         yield f"The sound lasts {sound.seconds:.2g} s and was repeated to fill the {window:g} s the model hears."
 
 
-load = Localizer.load  # `whence.load(path)`
+load = Localizer.load  # `whence.load`

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -130,7 +131,8 @@ def refuse_taken(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) ->
         return
     if not written.exists():
         raise OutputError(f"{folder}: holds something that is not a run (there is no recipe.yaml); train elsewhere")
-    if resume and yaml.safe_load(written.read_text(encoding="utf-8")) != _plain(recipe.as_dict()):
+    ours, theirs = _plain(recipe.as_dict()), yaml.safe_load(written.read_text(encoding="utf-8"))
+    if resume and _without_workers(ours) != _without_workers(theirs):
         raise OutputError(
             f"{folder}: holds a run of another recipe (see {written}); resume with that, or train elsewhere"
         )
@@ -148,6 +150,11 @@ def claim(folder: Path, recipe: Recipe, resume: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / "recipe.yaml") as draft:
         draft.write_text(yaml.safe_dump(_plain(recipe.as_dict()), sort_keys=False), encoding="utf-8")
+
+
+def _without_workers(recipe: Any) -> Any:
+    """A recipe as YAML has it, less the one key that moves no number."""
+    return {**recipe, "train": {**recipe.get("train", {}), "workers": 0}}
 
 
 def _plain(value: object) -> object:

@@ -185,7 +185,7 @@ def test_a_folder_of_somebodys_is_never_replaced(whence, checkpoint, catalogue, 
     arguments = {
         "mine": ("mine", checkpoint, "catalogue", folder, "--root", catalogue, "--k", 2, "--overwrite"),
         "scenes": ("data", "scenes", "scenes-single", folder, "--length", 1, "--overwrite"),
-        "evaluate": ("evaluate", checkpoint, "--output", folder),
+        "evaluate": ("evaluate", checkpoint, "scenes-interactive", "--output", folder),
     }
     refused(whence(*arguments[command]), f"{folder}", "exists already")
 
@@ -218,7 +218,7 @@ def test_wrong_annotations_are_refused_and_explained(whence, checkpoint, catalog
     change, words = SPOILED[case]
     spoil(catalogue, change)
     refused(train(whence, catalogue), "annotations.json", "images[2]", words)
-    evaluated = whence("evaluate", checkpoint, "--data", "catalogue", "--root", catalogue, "--device", "cpu")
+    evaluated = whence("evaluate", checkpoint, "catalogue", "--root", catalogue, "--device", "cpu")
     refused(evaluated, "images[2]", words)
 
     checked = whence("data", "check", catalogue)
@@ -342,12 +342,12 @@ def test_a_picture_that_breaks_in_the_middle_of_a_run_is_named(whence, catalogue
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--data", "scnes-single"), "unknown data set 'scnes-single'. Did you mean 'scenes-single'?"),
-        (("--protocol", "corected"), "unknown protocol 'corected'. Did you mean 'corrected'?"),
-        (("--data", "catalogue"), "needs a folder; give it as `root`"),
-        (("--options", '{"lenght": 3}'), "unknown option of scenes 'lenght'. Did you mean 'length'?"),
+        (("scnes-single",), "unknown data set 'scnes-single'. Did you mean 'scenes-single'?"),
+        (("scenes-single", "--protocol", "corected"), "unknown protocol 'corected'. Did you mean 'corrected'?"),
+        (("catalogue",), "needs a folder; give it as `root`"),
+        (("scenes-single", "--options", '{"lenght": 3}'), "unknown option of scenes 'lenght'. Did you mean 'length'?"),
     ],
     ids=["data", "protocol", "root", "options"],
 )
 def test_an_evaluation_that_cannot_be_done(whence, checkpoint, flags, words) -> None:
-    refused(whence("evaluate", checkpoint, "--device", "cpu", *flags), words)
+    refused(whence("evaluate", checkpoint, *flags, "--device", "cpu"), words)

@@ -6,7 +6,7 @@ from typing import Any
 
 def evaluate(
     checkpoint: str,
-    data: str = "scenes-interactive",
+    data: str,
     root: Path | None = None,
     protocol: str = "corrected",
     output: Path | None = None,

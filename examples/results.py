@@ -1,6 +1,6 @@
 """Writes the README's tables from docs/results/*.json, which are report.json files as `whence evaluate` wrote them.
 
-    python examples/results.py [FOLDER NAME TITLE]     # first takes in the report.json of a report folder
+python examples/results.py [FOLDER NAME TITLE]     # first takes in the report.json of a report folder
 """
 
 import json
@@ -30,7 +30,9 @@ def cell(interval: dict[str, float | None] | None) -> str:
         return "–"
     ends = [interval["low"], interval["high"]]
     known = [f"{100 * end:.1f}" for end in ends if end is not None]
-    return f"{100 * interval['value']:.1f}" + (f" ({', '.join(known)})" if len(known) == 2 and known[0] != known[1] else "")
+    return f"{100 * interval['value']:.1f}" + (
+        f" ({', '.join(known)})" if len(known) == 2 and known[0] != known[1] else ""
+    )
 
 
 def rendered(results: Path = RESULTS) -> str:

@@ -46,9 +46,17 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """The same for a folder of results; one that is there is replaced only after the new one is complete."""
+def whole_folder(path: Path, overwrite: bool = False, holds: str = "") -> Iterator[Path]:
+    """The same for a folder of results; one that is there is replaced only after the new one is complete.
+
+    Args:
+        holds: a file that every folder of this kind has: one without it is somebody else's and is never replaced.
+    """
     check_output(path, overwrite)
+    if holds and path.is_dir() and any(path.iterdir()) and not (path / holds).exists():
+        raise OutputError(
+            f"{path}: holds something else (there is no {holds} in it), so it is not replaced. Write elsewhere."
+        )
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.absolute().parent) as folder:
         draft = Path(folder) / "new"
         draft.mkdir()

@@ -77,10 +77,10 @@ class Truth:
                 return torch.zeros(height, width)
             return F.interpolate(self.mask[None, None].float(), (height, width), mode="nearest")[0, 0]
         layers = torch.zeros(max(1, len(self.boxes)), height, width)
-        for layer, box in zip(layers, self.boxes, strict=False):
+        for layer, box in enumerate(self.boxes):
             x0, x1 = (int(width * min(max(x, 0.0), self.width) / self.width) for x in (box.x0, box.x1))
             y0, y1 = (int(height * min(max(y, 0.0), self.height) / self.height) for y in (box.y0, box.y1))
-            layer[y0:y1, x0:x1] = 1.0
+            layers[layer, y0:y1, x0:x1] = 1.0
         return layers.amax(0) if self.rule == "union" else (layers.sum(0) / 2).clamp(max=1.0)
 
 

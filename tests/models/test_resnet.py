@@ -47,5 +47,5 @@ def test_measures_that_do_not_fit_are_told() -> None:
         build_encoder({"encoder": "resnet", "blocks": [1, 1, 1], "strides": [1, 2]}, 3)
     with pytest.raises(RecipeError, match="Did you mean 'resnet18'"):
         build_encoder({"encoder": "resnet19"}, 3)
-    with pytest.raises(RecipeError, match="cannot be built"):
-        build_encoder({"encoder": "resnet", "wide": 3}, 3)
+    with pytest.raises(RecipeError, match=r"encoder 'resnet' has no option 'wdth'\. Did you mean 'width'"):
+        build_encoder({"encoder": "resnet", "wdth": 3}, 3)

@@ -58,7 +58,7 @@ def evaluate(
         bootstraps=bootstraps,
         progress=True,
     )
-    with whole_folder(folder, overwrite) as draft:
+    with whole_folder(folder, overwrite, holds="report.json") as draft:
         report.save(draft, overwrite=True)
         write_html(report, draft / "report.html", dataset, logs, title, seed)
     print(report.table())

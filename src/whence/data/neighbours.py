@@ -110,7 +110,7 @@ class Neighbours:
     def save(self, folder: Path) -> None:
         """Writes images.npy, sounds.npy and meta.json; the folder appears whole, in place of one that was there."""
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with whole_folder(folder, overwrite=True) as draft:
+        with whole_folder(folder, overwrite=True, holds="meta.json") as draft:
             for name in ("images", "sounds"):
                 np.save(draft / f"{name}.npy", np.ascontiguousarray(getattr(self, name), np.int32))
             n, k = self.images.shape

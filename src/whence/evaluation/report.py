@@ -141,7 +141,7 @@ class Report:
         Raises:
             OutputError: the folder exists and `overwrite` is not set, or cannot be made.
         """
-        with whole_folder(Path(folder), overwrite) as draft:
+        with whole_folder(Path(folder), overwrite, holds="report.json") as draft:
             (draft / "report.json").write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
             (draft / "notes.txt").write_text("".join(f"{note}\n" for note in self.notes), encoding="utf-8")
             with open(draft / "samples.csv", "w", newline="", encoding="utf-8") as file:

@@ -7,8 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float
+from rich.progress import track
 from torch import Tensor
-from tqdm import tqdm
 
 from whence.data.neighbours import Neighbours, fingerprint, nearest, refuse_too_many
 from whence.errors import DataError
@@ -31,7 +31,7 @@ def embed(
     """The vectors of every picture and of every sound of `data`, in its order; each is read once."""
 
     def all_of(read: Callable[[int], Any], encode: Callable[[list[Any]], Tensor], what: str) -> Tensor:
-        starts = tqdm(range(0, len(data), batch_size), desc=what, disable=not progress)
+        starts = track(range(0, len(data), batch_size), what, disable=not progress)
         return torch.cat([encode([read(i) for i in range(s, min(s + batch_size, len(data)))]).cpu() for s in starts])
 
     return (

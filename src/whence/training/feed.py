@@ -68,7 +68,7 @@ class Clips(Dataset):
     def __len__(self) -> int:
         return len(self.data)
 
-    @lru_cache(maxsize=2)  # noqa: B019 (one per worker process, as long-lived as the worker)
+    @lru_cache(maxsize=3)  # noqa: B019 (one per worker process, as long-lived as the worker)
     def _at(self, epoch: int) -> AudioVisualDataset:
         return self.data.at(epoch)
 
@@ -89,7 +89,8 @@ class Clips(Dataset):
         windows = []
         for view in views.names("sound"):
             if view == "neighbour":
-                near = resample(data.read_sound(ticket.near_sound), rate)
+                # A table of neighbours speaks of epoch 0's recordings, where a set is paired anew in each epoch.
+                near = resample(self._at(0).read_sound(ticket.near_sound), rate)
                 windows.append(cut(near, seconds, float(place[2]) * max(0.0, near.seconds - seconds)))
             elif view == "augmented":
                 reach = room / 2 if views.shift is None else min(views.shift, room / 2)

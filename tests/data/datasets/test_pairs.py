@@ -47,7 +47,8 @@ def test_missing_files_are_named_and_skipped_only_if_asked(root: Path) -> None:
     (root / "train.txt").write_text("clip_04\nclip_05\nnowhere\n")
     with pytest.raises(DataError, match=r"of 3 clips 2 lack .*clip_05, nowhere.*missing: skip"):
         Pairs(root, root / "train.txt")
-    skipping = Pairs(root, root / "train.txt", missing="skip")
+    with pytest.warns(UserWarning, match=r"2 of 3 clips skipped \(clip_05, nowhere"):
+        skipping = Pairs(root, root / "train.txt", missing="skip")
     assert (skipping.ids, skipping.skipped) == (["clip_04"], ["clip_05", "nowhere"])
 
 

@@ -5,6 +5,7 @@ read as they are. There is no truth: a set to train on.
 """
 
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -61,6 +62,9 @@ class Pairs:
                 f"{self.root}: of {len(wanted)} clips {len(self.skipped)} lack frames/ID.jpg or audio/ID.wav (first: "
                 f"{', '.join(self.skipped[:3])}). Fetch them, or go without by `missing: skip`"
             )
+        if self.skipped:
+            named = ", ".join(self.skipped[:3])
+            warnings.warn(f"{self.root}: {len(self.skipped)} of {len(wanted)} clips skipped ({named}...)", stacklevel=2)
         if validation:
             held_out = np.array([uniform(("validation", id), [0])[0, 0] < validation for id in self.ids])
             self.ids = [id for id, out in zip(self.ids, held_out, strict=True) if out == (split == "val")]

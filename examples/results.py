@@ -16,12 +16,17 @@ KEYS = ("ciou_adaptive", "iiou_adaptive", "ciou", "iiou", "mean_iou", "recall_a2
 
 def table(report: dict[str, Any]) -> list[str]:
     """One report: a row for the model, for each answer that needs none, and for the ceiling; percent with intervals."""
-    keys = [key for key in KEYS if any(key in row["metrics"] for row in report["rows"])]
+    keys = [key for key in KEYS if any(reached(row["metrics"].get(key)) for row in report["rows"])]
     lines = [f"| | {' | '.join(keys)} |", f"| --- |{' ---: |' * len(keys)}"]
     for row in report["rows"]:
-        name = f"**{row['name']}**" if row["kind"] == "model" else f"{row['name']} ({row['kind']})"
+        name = f"**{row['name']}**" if row["kind"] == "model" else row["name"]
         lines.append(f"| {name} | {' | '.join(cell(row['metrics'].get(key)) for key in keys)} |")
     return lines
+
+
+def reached(interval: dict[str, float | None] | None) -> bool:
+    """Whether a score is above 0: one that even the ceiling does not reach tells nothing and is left out."""
+    return interval is not None and bool(interval["value"])
 
 
 def cell(interval: dict[str, float | None] | None) -> str:

@@ -33,7 +33,7 @@ def checkpoint(tmp_path) -> Path:
 
 
 def score(checkpoint: Path, **more) -> None:
-    evaluate(str(checkpoint), options=SCENES, device="cpu", bootstraps=20, **more)
+    evaluate(str(checkpoint), "scenes-interactive", options=SCENES, device="cpu", bootstraps=20, **more)
 
 
 def test_a_report_holds_numbers_samples_maps_and_a_page(checkpoint, capsys):
@@ -59,6 +59,9 @@ def test_a_folder_that_is_there_is_refused_or_replaced_whole(checkpoint, tmp_pat
     with pytest.raises(OutputError, match="mine exists already"):
         score(checkpoint, output=folder)
     assert [path.name for path in folder.iterdir()] == ["letter.txt"]
+    with pytest.raises(OutputError, match="holds something else"):
+        score(checkpoint, output=folder, overwrite=True)
+    (folder / "report.json").write_text("{}")
     score(checkpoint, output=folder, overwrite=True)
     assert not (folder / "letter.txt").exists()
     assert (folder / "report.html").exists()

@@ -27,19 +27,19 @@ DOCS = Path("docs/findings")
 # Three measures of the picture encoder on 128 pixels, all with 16 x 16 cells: what one cell sees.
 VIEWS = {
     "51 px": ["--image.blocks", "[1,1]", "--image.strides", "[1,2]", "--image.width", "32"],
-    "83 px": [],
+    "83 px": ["--image.blocks", "[1,1,1]", "--image.strides", "[1,2,1]", "--image.width", "16"],
     "147 px": ["--image.blocks", "[1,2,2]", "--image.strides", "[1,2,1]"],
 }
 MEAN = ["--method.reducer", "mean"]
 COLD = ["--method.tau", "0.01"]
 VARIANTS: dict[str, list[str]] = {
     "mean, tau 0.07 (as printed), sees 147 px": [*MEAN, *VIEWS["147 px"]],
-    "mean, tau 0.07, sees 83 px": MEAN,
+    "mean, tau 0.07, sees 83 px": [*MEAN, *VIEWS["83 px"]],
     "mean, tau 0.07, sees 51 px": [*MEAN, *VIEWS["51 px"]],
-    "mean, tau 0.01, sees 83 px": [*MEAN, *COLD],
+    "mean, tau 0.01, sees 83 px": [*MEAN, *COLD, *VIEWS["83 px"]],
     "mean, tau 0.01, sees 51 px": [*MEAN, *COLD, *VIEWS["51 px"]],
-    "max, tau 0.07, sees 83 px": ["--method.reducer", "max"],
-    "softmax 5, tau 0.07, sees 83 px": [],
+    "max, tau 0.07, sees 83 px": ["--method.reducer", "max", *VIEWS["83 px"]],
+    "softmax 5, tau 0.07, sees 83 px": VIEWS["83 px"],
     "softmax 5, tau 0.07, sees 147 px": VIEWS["147 px"],
 }
 
@@ -58,7 +58,11 @@ def main() -> None:
         results[name] = {k: vars(v) for k, v in report.model.metrics.items() if k in ("ciou_adaptive", "iiou_adaptive")}
         print(name, {k: round(v["value"], 3) for k, v in results[name].items()}, flush=True)
         sheets[name] = [shown(localizer, test, index) for index in (0, 1, 6, 7)]
-    blind = {row.name: row.metrics["ciou_adaptive"].value for row in report.rows if row.kind != "model"}
+    blind = {
+        row.name: row.metrics["ciou_adaptive"].value
+        for row in report.rows
+        if row.kind != "model" and "ciou_adaptive" in row.metrics
+    }
     draw(results, sheets, blind)
 
 
@@ -89,7 +93,9 @@ def draw(results: dict[str, dict], sheets: dict[str, list[Image.Image]], blind: 
     axis.legend(frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(DOCS / "bars.png", dpi=110)
-    captions = [[name, *[""] * (len(row) - 1)] for name, row in sheets.items()]
+    captions = [
+        [name.split(" (")[0].split(",")[0], *name.split(", ")[1:], "", ""][: len(row)] for name, row in sheets.items()
+    ]
     contact_sheet(list(sheets.values()), captions, height=128).save(DOCS / "maps.jpg", quality=88)
     head = "| variant | ciou_adaptive | iiou_adaptive |\n| --- | --- | --- |\n"
     cell = "{value:.1%} ({low:.1%} to {high:.1%})"

@@ -44,7 +44,7 @@ def demo(
     if output.exists() and not overwrite:
         raise OutputError(f"{output}: already exists; replace it by --overwrite, or name another folder with --output")
     recipe = read_recipe("alignment/scenes", overrides)
-    say("composing scenes and training the alignment method on them (about four minutes on two cores)")
+    say("composing scenes and training the alignment method on them (two minutes or so on two cores)")
     best = train(recipe, output, overwrite=overwrite)
     localizer = Localizer.load(best)
 

@@ -1,6 +1,6 @@
 """Front ends: what a method is fed, as values. `whence.data` turns pictures and sounds into it.
 
-Every released method was trained and scored with a front end of its own (docs/protocols.md has the table); a
+Every released method was trained and scored with a front end of its own; a
 checkpoint carries the one it was made for, so that nobody has to remember it.
 """
 

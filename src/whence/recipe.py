@@ -26,11 +26,14 @@ class FrontEnd:
     Attributes:
         preset: name of a front end (`whence.frontend.PRESETS`).
         size: side of the square picture in pixels.
+        resize: how pictures are brought to that size (`whence.frontend.ImageSpec`). Training squashes with PIL, which
+            antialiases; `squash` does so afterwards too, and the presets' own ways belong to released weights.
         seconds: of sound. hop: of the spectrogram, in samples.
     """
 
     preset: str = "alignment"
     size: int | None = None
+    resize: Literal["squash", "squash-tensor", "squash-tensor-antialias", "crop"] = "squash"
     seconds: float | None = None
     hop: int | None = None
 
@@ -39,7 +42,7 @@ class FrontEnd:
             hint = did_you_mean(self.preset, PRESETS)
             raise RecipeError(f"front_end.preset: unknown front end {self.preset!r}{hint}")
         spec = PRESETS[self.preset]
-        image = replace(spec.image, size=self.size) if self.size else spec.image
+        image = replace(spec.image, size=self.size or spec.image.size, resize=self.resize)
         sound = spec.audio if self.seconds is None else replace(spec.audio, seconds=self.seconds, clip_seconds=None)
         return InputSpec(image, sound if self.hop is None else replace(sound, hop=self.hop))
 
@@ -140,6 +143,14 @@ class Train:
     alike: Literal["none", "category"] = "none"
     workers: int = 2
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("batch_size", 2), ("workers", 0), ("leg", 0), ("weight_decay", 0), ("warmup", 0)):
+            if getattr(self, name) < least:
+                raise RecipeError(f"train.{name}: found {getattr(self, name)}, expected {least} or more")
+        for name in ("epochs", "lr"):
+            if not getattr(self, name) > 0:
+                raise RecipeError(f"train.{name}: found {getattr(self, name)}, expected more than 0")
 
 
 @dataclass(frozen=True)

@@ -22,5 +22,5 @@ def train(arguments: Sequence[str]) -> None:
     output = known.output or Path("runs") / f"{recipe.method['name']}-{known.recipe.stem}"
     best = run(recipe, output, known.resume, known.overwrite, progress=not known.quiet)
     print(f"trained:   {best}")
-    print(f"score it:  whence evaluate {best}")
+    print(f"score it:  whence evaluate {best} DATA    (see `whence datasets`)")
     print(f"use it:    whence locate {best} PICTURE SOUND -o out.png")

@@ -1,7 +1,7 @@
 """Protocols: named, frozen values that hold everything able to move a localisation score.
 
 `corrected` is the default. The others reproduce a released evaluator to the last bit, its quirks included
-(docs/protocols.md lists them). A report prints its protocol.
+(docs/decisions.md lists them). A report prints its protocol.
 """
 
 from dataclasses import asdict, dataclass
@@ -79,7 +79,7 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "corrected",
             "exactly half, or exactly as many pixels as the object; ties share their places",
-            "this library; docs/protocols.md",
+            "this library; docs/decisions.md",
             cut=Cut("half", "share"),
             adaptive=Cut("truth", "share"),
             scaling="none",  # by rank: min-max could only round neighbours together

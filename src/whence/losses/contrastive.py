@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from whence.errors import RecipeError
+
 Reducer = Literal["mean", "max", "softmax"]
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,7 +57,9 @@ def place_similarity(
     maps = torch.einsum("vicp,ujc->vuijp", grids.flatten(-2), vectors)
     if reducer == "max":
         return maps.amax(dim=-1)
-    return (torch.softmax(sharpness * maps, dim=-1) * maps).sum(dim=-1)
+    if reducer == "softmax":
+        return (torch.softmax(sharpness * maps, dim=-1) * maps).sum(dim=-1)
+    raise RecipeError(f"method.reducer: found {reducer!r}, expected mean, max or softmax")
 
 
 @full_precision

@@ -9,7 +9,7 @@ import torch
 
 from whence.checkpoint import save_method
 from whence.data.neighbours import Neighbours
-from whence.errors import DataError, RecipeError
+from whence.errors import DataError, RecipeError, did_you_mean
 from whence.inference.embed import identity, mine
 from whence.inference.localizer import Localizer
 from whence.output import whole_file
@@ -76,6 +76,8 @@ class Selector(L.Callback):
         with torch.no_grad():
             scores = {"loss": self.loss(task)} if self.metric == "loss" else self.report(task)
         task.method.train(was_training)
+        if self.metric not in scores:
+            raise RecipeError(f"select.metric: no score {self.metric!r} of this set{did_you_mean(self.metric, scores)}")
         task.log_dict({f"probe/{key}": value for key, value in scores.items()})
         task.log(self.metric, scores[self.metric], prog_bar=True, logger=False)
         score = self.sign * scores[self.metric]

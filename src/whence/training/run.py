@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from whence.data.datasets import open_dataset
-from whence.errors import OutputError, WhenceError
+from whence.errors import OutputError, RecipeError, WhenceError
 from whence.methods import create
 from whence.output import whole_file
 from whence.recipe import Data, Recipe
@@ -56,6 +56,7 @@ def train(
     legs, leg = plan(len(data), recipe)
     steps = legs * leg
     miner = Miner(data, recipe, folder, steps)
+    refuse_test(held_out)
     selector = None if held_out is None else Selector(held_out, recipe)
 
     def position() -> int:
@@ -110,6 +111,13 @@ def held_out_of(data: Data, training: Data) -> Data:
     return replace(data, root=data.root or training.root, options={**shared, **data.options})
 
 
+def refuse_test(held_out: AudioVisualDataset | None) -> None:
+    """Nothing is selected on a test split, however it came to be chosen (cut-outs take it unless told otherwise)."""
+    source = getattr(getattr(held_out, "source", None), "catalogue", held_out)
+    if getattr(source, "split", None) == "test":
+        raise RecipeError("select.data: this is a test split, and nothing is selected on one; give it `split: val`")
+
+
 def plan(size: int, recipe: Recipe) -> tuple[int, int]:
     """(legs, steps in each): the epochs asked for, rounded up to whole legs."""
     per_epoch = max(1, size // recipe.train.batch_size)
@@ -144,9 +152,12 @@ def refuse_taken(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) ->
 
 
 def claim(folder: Path, recipe: Recipe, resume: bool) -> None:
-    """Makes the run's folder, empty unless a run is resumed, and writes the recipe into it."""
-    if folder.exists() and not resume:
-        shutil.rmtree(folder)
+    """Makes the run's folder, rid of an older run unless that is resumed, and writes the recipe into it."""
+    if folder.exists() and not resume:  # only what runs write: whatever else lies there is somebody's
+        for name in ("best.safetensors", "last.safetensors", "resume.ckpt", "recipe.yaml"):
+            (folder / name).unlink(missing_ok=True)
+        for old in (folder / "logs", *folder.glob("neighbours-*")):
+            shutil.rmtree(old, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / "recipe.yaml") as draft:
         draft.write_text(yaml.safe_dump(_plain(recipe.as_dict()), sort_keys=False), encoding="utf-8")

@@ -14,7 +14,6 @@ from benchmarks import Row, seconds
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "evaluation"))
 import reference
-
 from whence.evaluation.functional import auc, success_rate
 from whence.evaluation.protocols import PROTOCOLS, Protocol
 

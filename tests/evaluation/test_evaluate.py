@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fake import Batched, Squares, deaf, listener
 from PIL import Image
 
+from fake import Batched, Squares, deaf, listener
 from whence.errors import InputError, OutputError, RecipeError
 from whence.evaluation.asking import foreign_sounds
 from whence.evaluation.evaluate import evaluate

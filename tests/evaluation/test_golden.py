@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden import READOUTS, expected, folders, sets
 
+from golden import READOUTS, expected, folders, sets
 from whence.evaluation import functional as F
 from whence.evaluation.metrics import LocalisationScores
 from whence.evaluation.protocols import PROTOCOLS, Protocol

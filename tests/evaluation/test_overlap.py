@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import reference
 from whence.evaluation import baselines
 from whence.evaluation import functional as F
 from whence.evaluation.binarise import Cut, Scaling, places, scaled, selected

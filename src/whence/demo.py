@@ -11,7 +11,8 @@ from whence.types import AudioVisualDataset
 if TYPE_CHECKING:
     from whence.inference.localizer import Localizer
 
-UNSEEN = 2002  # the test's seed; training has 0 and the probe 1001
+# The test's seed. Training has 0, the probe 1001, and the recipe was chosen on 2002 (docs/findings.md).
+UNSEEN = 3003
 
 
 def demo(

@@ -32,7 +32,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels of the stored picture: x0 <= x < x1, y0 <= y < y1; `annotator` says whose it is."""
+    """A rectangle, x0 <= x < x1 and y0 <= y < y1, in the units of its `Truth`; `annotator` says whose it is."""
 
     x0: float
     y0: float
@@ -46,13 +46,15 @@ TruthRule = Literal["union", "consensus", "mask"]
 
 @dataclass(frozen=True)
 class Truth:
-    """Where the source of a sound is in a picture of `height` x `width` pixels.
+    """Where the source of a sound is in a picture of `height` x `width` units: pixels, or 1 x 1 for fractions.
 
     Attributes:
-        boxes: rectangles around the sources; none at all where the source is not in the picture.
+        boxes: rectangles around the sources, in those units.
         mask: (height, width) bool, or None where only boxes are known.
         rule: how `map` makes one map of it: `union` of the boxes, `consensus` (boxes summed, halved, cut at 1, as
             Flickr-SoundNet has it), or `mask`.
+        present: False where the data set says that no source of the sound is in the picture (silence, noise, off-screen
+            sound). A truth that is present and yet has no pixel is one whose annotation is empty.
     """
 
     height: int
@@ -60,14 +62,10 @@ class Truth:
     boxes: tuple[Box, ...] = ()
     mask: Bool[Tensor, "h w"] | None = None
     rule: TruthRule = "union"
-
-    @property
-    def present(self) -> bool:
-        """False where no source of the sound is in the picture (silence, noise, off-screen sound)."""
-        return bool(self.boxes) or (self.mask is not None and bool(self.mask.any()))
+    present: bool = True
 
     def map(self, height: int, width: int) -> Float[Tensor, "h w"]:
-        """The truth squashed to height x width, values in [0, 1]; all zero where no source is in the picture.
+        """The truth squashed to height x width, values in [0, 1]; all zero where none is known.
 
         Box edges are truncated to whole pixels and the far edge is exclusive, as every released evaluator does;
         masks are resized to the nearest pixel.

@@ -54,7 +54,7 @@ class Squares:
         mask = torch.zeros(SIDE, SIDE, dtype=torch.bool)
         if self.category(index) != ABSENT:
             mask[self._place(index, index % self._each)] = True
-        return Truth(SIDE, SIDE, mask=mask, rule="mask")
+        return Truth(SIDE, SIDE, mask=mask, rule="mask", present=bool(mask.any()))
 
     def at(self, epoch: int) -> "Squares":
         return self

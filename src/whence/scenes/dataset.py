@@ -122,7 +122,7 @@ class Scenes:
         scene, item = self._locate(index)
         if self.kind_of(index) != "sound":
             nothing = torch.zeros(self.size, self.size, dtype=torch.bool)
-            return Truth(self.size, self.size, mask=nothing, rule="mask")
+            return Truth(self.size, self.size, mask=nothing, rule="mask", present=False)
         placed = self._scene(scene).objects[item]
         return Truth(self.size, self.size, (placed.box,), placed.mask, "mask")
 

@@ -122,7 +122,8 @@ class Catalogue:
         picture = self.pictures[index]
         mask = self.read_mask(picture)
         rule: Literal["union", "mask"] = "union" if mask is None else "mask"
-        return Truth(picture.height, picture.width, picture.boxes, mask, rule)
+        present = bool(picture.boxes) if mask is None else bool(mask.any())
+        return Truth(picture.height, picture.width, picture.boxes, mask, rule, present)
 
     def at(self, epoch: int) -> "Catalogue":
         if not self._deals_anew or epoch == self.epoch:

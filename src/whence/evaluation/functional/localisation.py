@@ -1,4 +1,4 @@
-"""Scores as pure functions of tensors: no models, paths or data sets. Fractions throughout.
+"""Where the source is: IoU and what is made of it over samples and over groups of them.
 
 Papers call several things cIoU. Here `iou` is one sample's value, `mean_iou` the mean, and a success rate the share of
 samples (or groups) that reach 0.5.
@@ -77,33 +77,3 @@ def group_success(worst: Float[Tensor, " g"], at: float = SUCCESS) -> Float[Tens
 def group_auc_terms(worst: Float[Tensor, " g"], grid: AUCGrid = "integer") -> Float[Tensor, " g"]:
     """`auc_terms` of the worst of each group; nan stays nan."""
     return torch.where(worst.isnan(), worst, auc_terms(worst, grid))
-
-
-def confidence(maps: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
-    """Mean of the highest quarter of each map's pixels: how sure the map is that there is a source at all."""
-    flat = maps.flatten(1)
-    return flat.topk(max(1, flat.shape[1] // 4), dim=1, sorted=False).values.double().mean(dim=1)
-
-
-def retrieval_ranks(similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n m"] | None = None) -> Int[Tensor, " n"]:
-    """Rank from 0 of each query's best relevant item: how many items are strictly more similar to it.
-
-    Args:
-        relevant: which items answer which query; None: item i alone answers query i.
-    """
-    best = similarity.diagonal() if relevant is None else similarity.masked_fill(~relevant, -torch.inf).amax(dim=1)
-    return (similarity > best[:, None]).sum(dim=1)
-
-
-def recall_at(
-    similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n m"] | None = None, k: int = 1
-) -> Float[Tensor, ""]:
-    """Share of the queries with a relevant item among the k most similar."""
-    return (retrieval_ranks(similarity, relevant) < k).double().mean()
-
-
-def chance_recall(relevant: Int[Tensor, " n"], items: int, k: int) -> Float[Tensor, " n"]:
-    """How likely a random order of `items` puts one of each query's relevant ones among the first k."""
-    drawn = torch.arange(min(k, items), dtype=torch.float64)
-    missed = (items - relevant[:, None].double() - drawn).clamp(min=0) / (items - drawn)
-    return 1 - missed.prod(dim=1)

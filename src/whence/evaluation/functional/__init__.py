@@ -1,0 +1,122 @@
+"""Scores as pure functions of tensors: no models, paths or data sets. Fractions throughout, float64 results.
+
+`localisation` (where), `detection` (whether at all), `segmentation` (how exactly), `pixels` and `sources` (pixel AP, of
+several sources in a picture), `retrieval` and `embeddings` (without maps), `negatives` (sounds that show nothing).
+Where a released code and sound practice differ, a function offers both and says how.
+"""
+
+from whence.evaluation.functional.detection import (
+    SIZES,
+    DetectionStats,
+    average_precision,
+    confidence,
+    detection_stats,
+    f1_at,
+    f1_curve,
+    loc_acc,
+    max_f1,
+    precision_recall,
+    size_bucket,
+)
+from whence.evaluation.functional.embeddings import (
+    Magnitude,
+    alignment,
+    centroid_distance,
+    magnitude,
+    modality_gap,
+    separability,
+)
+from whence.evaluation.functional.localisation import (
+    STEPS,
+    SUCCESS,
+    AUCGrid,
+    auc,
+    auc_terms,
+    group_auc_terms,
+    group_sizes,
+    group_success,
+    iou,
+    mean_iou,
+    success_rate,
+    worst_of_groups,
+)
+from whence.evaluation.functional.negatives import (
+    auc_n,
+    auc_n_terms,
+    f_auc,
+    f_loc,
+    false_positive_rate,
+    harmonic_mean,
+    iou_above,
+    map_overlap,
+    pia,
+    universal_threshold,
+)
+from whence.evaluation.functional.pixels import pixel_ap
+from whence.evaluation.functional.retrieval import chance_recall, embedding_ranks, recall_at, retrieval_ranks
+from whence.evaluation.functional.segmentation import Counts, f_curve, f_score, mask_iou, max_f, pixel_counts
+from whence.evaluation.functional.sources import (
+    MatchedSources,
+    SourceAP,
+    matched_sources,
+    padded,
+    source_ap,
+)
+
+__all__ = [
+    "SIZES",
+    "STEPS",
+    "SUCCESS",
+    "AUCGrid",
+    "Counts",
+    "DetectionStats",
+    "Magnitude",
+    "MatchedSources",
+    "SourceAP",
+    "alignment",
+    "auc",
+    "auc_n",
+    "auc_n_terms",
+    "auc_terms",
+    "average_precision",
+    "centroid_distance",
+    "chance_recall",
+    "confidence",
+    "detection_stats",
+    "embedding_ranks",
+    "f1_at",
+    "f1_curve",
+    "f_auc",
+    "f_curve",
+    "f_loc",
+    "f_score",
+    "false_positive_rate",
+    "group_auc_terms",
+    "group_sizes",
+    "group_success",
+    "harmonic_mean",
+    "iou",
+    "iou_above",
+    "loc_acc",
+    "magnitude",
+    "map_overlap",
+    "mask_iou",
+    "matched_sources",
+    "max_f",
+    "max_f1",
+    "mean_iou",
+    "modality_gap",
+    "padded",
+    "pia",
+    "pixel_ap",
+    "pixel_counts",
+    "precision_recall",
+    "recall_at",
+    "retrieval_ranks",
+    "separability",
+    "size_bucket",
+    "source_ap",
+    "success_rate",
+    "universal_threshold",
+    "worst_of_groups",
+]

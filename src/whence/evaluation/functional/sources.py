@@ -1,0 +1,142 @@
+"""Pixel AP of pictures that show several sources: CAP and PIAP.
+
+Two readings. `matched_sources` is how they are published (VisualAIKHU/NoPrior_MultiSSL, train.py), for models that give
+a set of maps without saying whose: maps are cut at their median, each takes the truth it fits best among those that are
+left, and a cut map's AP has two steps at most. `source_ap` is for models that are asked with each source's sound: the
+maps' own values are ranked, each against its own truth.
+
+CAP is a source's AP; PIAP a picture's, over the pixels of all of its sources at once. Pictures with fewer sources than
+others are padded, and a mask says what is there.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from whence.evaluation.functional.pixels import ascending, pixel_ap
+from whence.readout import min_max
+
+
+class SourceAP(NamedTuple):
+    """`cap` (g, k) of each source, `counted` (g, k) says which enter the mean; `piap` (g,) of each picture."""
+
+    cap: Tensor
+    counted: Tensor
+    piap: Tensor
+
+
+class MatchedSources(NamedTuple):
+    """`iou` and `cap` (g, m + k) of each map with the truth it took, then zeros for sources that no map is left for.
+
+    `counted` (g, m + k) says which enter the means. `piap` (g,) is nan for a picture without maps, which the released
+    code passes over altogether.
+    """
+
+    iou: Tensor
+    cap: Tensor
+    counted: Tensor
+    piap: Tensor
+
+
+def padded(groups: Sequence[Tensor]) -> tuple[Tensor, Bool[Tensor, "g k"]]:
+    """Groups of different sizes (k_i, ...) as one batch (g, k, ...), padded with zeros, and what of it is there."""
+    sizes = torch.tensor([len(group) for group in groups])
+    return pad_sequence(list(groups), batch_first=True), torch.arange(int(sizes.max())) < sizes[:, None]
+
+
+def source_ap(
+    maps: Float[Tensor, "g k h w"],
+    truths: Bool[Tensor, "g k h w"],
+    asked: Bool[Tensor, "g k"] | None = None,
+    answered: Bool[Tensor, "g k"] | None = None,
+) -> SourceAP:
+    """Pixel AP of raw maps, map i of a picture with truth i.
+
+    Args:
+        asked: which sources there are; None: all. One whose truth has not a pixel does not count.
+        answered: which of them have a map; None: all. Without one, CAP is 0 and all pixels rank last.
+
+    Returns:
+        `piap` is nan for a picture without a source that counts.
+    """
+    counted = truths.flatten(2).any(dim=2)
+    counted = counted if asked is None else counted & asked
+    if answered is not None:
+        maps = maps.masked_fill(~answered[:, :, None, None], -torch.inf)
+    cap = pixel_ap(maps.flatten(0, 1), truths.flatten(0, 1)).view(counted.shape)
+    cap = torch.where(counted if answered is None else counted & answered, cap, 0)
+    piap = pixel_ap(maps, truths, counted[:, :, None, None].expand_as(truths))
+    return SourceAP(cap, counted, torch.where(counted.any(dim=1), piap, torch.nan))
+
+
+def matched_sources(
+    maps: Float[Tensor, "g m h w"] | Float[Tensor, "g m k h w"],
+    truths: Bool[Tensor, "g k h w"],
+    asked: Bool[Tensor, "g k"] | None = None,
+    answered: Bool[Tensor, "g m"] | None = None,
+) -> MatchedSources:
+    """IoU, CAP and PIAP as published, quirks included.
+
+    A truth that was taken is emptied and stays in the race with an IoU of 0, so a map that meets no truth at all takes
+    the first one, emptied or not. Maps beyond the number of truths score 0.
+
+    Args:
+        maps: in the order in which the model found them. With a `k` axis, map j has a part for each truth: pictures
+            were put side by side, and each part is scaled and cut by itself.
+        asked: which truths there are; None: all.
+        answered: which maps there are; None: all.
+    """
+    maps = maps if maps.ndim == 5 else maps[:, :, None]
+    asked = torch.ones_like(truths[:, :, 0, 0]) if asked is None else asked
+    answered = maps.new_ones(maps.shape[:2], dtype=torch.bool) if answered is None else answered
+    pred = _upper_half(maps)
+    area = truths.sum(dim=(-2, -1)).double()
+    hit = (pred & truths[:, None]).sum(dim=(-2, -1)).double()
+    kept = pred.sum(dim=(-2, -1)).double().expand_as(hit)
+    pixels = truths[0, 0].numel() if len(truths) else 1
+
+    none = kept.new_zeros(len(maps), 0)
+    iou, cap, free = [none], [none], asked
+    for j in range(maps.shape[1]):  # in the order of the maps, all pictures at once
+        left = torch.where(free, area, 0), torch.where(free, hit[:, j], 0)
+        overlap = left[1] / (left[0] + kept[:, j] - left[1])
+        place = overlap.masked_fill(~asked, -1).argmax(dim=1, keepdim=True)  # nan goes first, as it does in NumPy
+        iou.append(overlap.gather(1, place))
+        cap.append(_cut_ap(left[1], kept[:, j], left[0], pixels).gather(1, place))
+        free = torch.where(answered[:, j : j + 1], free.scatter(1, place, False), free)
+    few = (asked.sum(dim=1) - answered.sum(dim=1)).clamp(min=0)
+    missing = (torch.arange(truths.shape[1], device=maps.device) < few[:, None]) & answered.any(dim=1, keepdim=True)
+    zeros = torch.zeros_like(area)
+    counted = torch.cat([answered, missing], dim=1)
+    piap = _picture_ap(maps, truths, asked, answered)
+    return MatchedSources(torch.cat([*iou, zeros], dim=1), torch.cat([*cap, zeros], dim=1), counted, piap)
+
+
+def _picture_ap(maps: Tensor, truths: Tensor, asked: Tensor, answered: Tensor) -> Float[Tensor, " g"]:
+    """PIAP of the sum of a picture's maps, cut at its median in each part."""
+    pred = _upper_half(torch.where(answered[:, :, None, None, None], maps, 0).sum(dim=1))
+    there = asked.double()
+    hit = ((pred & truths).sum(dim=(-2, -1)) * there).sum(dim=1)
+    kept = (pred.sum(dim=(-2, -1)) * there).sum(dim=1)
+    area = (truths.sum(dim=(-2, -1)) * there).sum(dim=1)
+    pixels = there.sum(dim=1) * truths.shape[-2] * truths.shape[-1]
+    return torch.where(answered.any(dim=1), _cut_ap(hit, kept, area, pixels), torch.nan)
+
+
+def _cut_ap(hit: Tensor, kept: Tensor, area: Tensor, pixels: Tensor | int) -> Tensor:
+    """`pixel_ap` of a map that is 1 on `kept` pixels and 0 elsewhere: one step to the hits, one to the rest."""
+    recall = hit / area.clamp(min=1)
+    found = recall * hit / kept.clamp(min=1) + (1 - recall) * area / pixels
+    return torch.where(area > 0, found, 0)
+
+
+def _upper_half(maps: Float[Tensor, "*b h w"]) -> Bool[Tensor, "*b h w"]:
+    """Pixels above a map's median after min-max, and those that are 1 (its maximum, unless the map is constant)."""
+    values = min_max(maps.flatten(0, -3))
+    rows = values.flatten(1)
+    middle = ascending(rows)[:, rows.shape[1] // 2]
+    return ((values > middle[:, None, None]) | (values >= 1)).view(maps.shape)

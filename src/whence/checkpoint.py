@@ -4,6 +4,7 @@ The header carries the method and its options, the front end, the read-out, the 
 library's version, so loading takes no flags and cannot pair weights with the wrong front end.
 """
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -40,6 +41,25 @@ def save_method(method: Method, path: str | Path, **extras: Any) -> None:
     weights = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
     with whole_file(path) as draft:
         draft.write_bytes(save(weights, metadata={"whence": json.dumps(header)}))
+
+
+def amend(path: str | Path, **extras: Any) -> None:
+    """Writes plain values into the header of a checkpoint; its weights stay as they are, to the last bit."""
+    path = Path(path)
+    header = read_header(path)
+    with safe_open(path, "pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    with whole_file(path) as draft:
+        draft.write_bytes(save(weights, metadata={"whence": json.dumps(header | extras)}))
+
+
+def identity(path: str | Path) -> dict[str, Any]:
+    """What a report knows a checkpoint by: its name, the hash of its file, and what its threshold was fitted on."""
+    path = Path(path)
+    if not path.is_file():  # on the hub, where its name says which
+        return {"checkpoint": str(path)}
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"checkpoint": path.name, "sha256": digest, "calibration": read_header(path).get("calibration")}
 
 
 def read_header(path: str | Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sound:
-    """A mono waveform: (t,) float32 in [-1, 1], at `rate` samples a second."""
+    """A mono waveform: (t,) float32, from files in [-1, 1], at `rate` samples a second."""
 
     waveform: Float[Tensor, " t"]
     rate: int
@@ -64,11 +64,15 @@ class Truth:
     rule: TruthRule = "union"
     present: bool = True
 
-    def map(self, height: int, width: int) -> Float[Tensor, "h w"]:
+    def map(self, height: int, width: int, by_annotator: bool = False) -> Float[Tensor, "h w"]:
         """The truth squashed to height x width, values in [0, 1]; all zero where none is known.
 
         Box edges are truncated to whole pixels and the far edge is exclusive, as every released evaluator does;
         masks are resized to the nearest pixel.
+
+        Args:
+            by_annotator: in a consensus, overlapping boxes of one annotator have one voice, and where there is only one
+                annotator that voice is enough. As published, each box has half a voice, whoever drew it.
         """
         if self.rule == "mask":
             if self.mask is None:
@@ -79,7 +83,14 @@ class Truth:
             x0, x1 = (int(width * min(max(x, 0.0), self.width) / self.width) for x in (box.x0, box.x1))
             y0, y1 = (int(height * min(max(y, 0.0), self.height) / self.height) for y in (box.y0, box.y1))
             layers[layer, y0:y1, x0:x1] = 1.0
-        return layers.amax(0) if self.rule == "union" else (layers.sum(0) / 2).clamp(max=1.0)
+        if self.rule == "union":
+            return layers.amax(0)
+        needed = 2
+        if by_annotator and self.boxes:
+            voices = torch.tensor([box.annotator for box in self.boxes])
+            layers = torch.stack([layers[voices == voice].amax(0) for voice in voices.unique()])
+            needed = min(2, len(layers))
+        return (layers.sum(0) / needed).clamp(max=1.0)
 
 
 @runtime_checkable

@@ -72,9 +72,9 @@ class Squares:
 
 
 def heard(sound: Sound) -> Tensor:
-    """The colour a sound names, (3,) in [0, 1]; black where it is silent."""
+    """The colour a sound names, (3,) in [0, 1]; black where it is silent or noise."""
     at = round(float(sound.waveform[0]) * 10) - 1
-    return torch.tensor(COLOURS[NAMES[at]] if at >= 0 else (0, 0, 0)) / 255
+    return torch.tensor(COLOURS[NAMES[at]] if 0 <= at < len(NAMES) and sound.rate == 8000 else (0, 0, 0)) / 255
 
 
 def seen(picture: Image.Image) -> Tensor:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fake import Batched, Squares, deaf, listener
 from whence.errors import InputError, OutputError, RecipeError
-from whence.evaluation.asking import foreign_sounds
+from whence.evaluation.asking import NOISES, foreign_sounds
 from whence.evaluation.evaluate import evaluate
 from whence.evaluation.metrics import LocalisationScores
 from whence.evaluation.protocols import PROTOCOLS
@@ -49,7 +49,7 @@ def test_batches_and_single_questions_give_the_same_report(report: Report) -> No
     one, seven = (evaluate(Batched(), DATA, protocol=SHARP, batch_size=b, bootstraps=200) for b in (1, 7))
     assert one == seven == report
     single = evaluate(listener, DATA, protocol=SHARP, bootstraps=200)
-    assert single.samples == report.samples
+    assert str(single.samples) == str(report.samples)  # nan is not equal to itself
     assert [single[key] for key in ("ciou", "iauc", "mean_iou")] == [
         report[key] for key in ("ciou", "iauc", "mean_iou")
     ]
@@ -58,15 +58,15 @@ def test_batches_and_single_questions_give_the_same_report(report: Report) -> No
 def test_each_picture_and_each_sound_is_encoded_once() -> None:
     localizer = Batched()
     evaluate(localizer, DATA, batch_size=4, bootstraps=0)
-    assert (localizer.pictures, localizer.sounds) == (DATA.pictures, len(DATA))
+    assert (localizer.pictures, localizer.sounds) == (DATA.pictures, len(DATA) + 1 + NOISES)
 
 
 def test_samples_tell_own_sound_from_foreign(report: Report) -> None:
     assert [sample.id for sample in report.samples] == [DATA.id(i) for i in range(len(DATA))]
     for sample in report.samples:
         assert sample.peak_own == 1
-        assert sample.peak_foreign == 0
-        assert 0 < sample.truth_area < 0.25
+        assert sample.peak_offscreen == 0
+        assert 0 < sample.area < 0.25
         assert report.maps[sample.id].shape == (32, 32)
 
 
@@ -78,7 +78,7 @@ def test_items_without_a_source_are_told_apart_but_not_localised() -> None:
     assert report["ciou_adaptive"] == 1
     absent = [sample for sample in report.samples if not sample.present]
     assert len(absent) == data.pictures
-    assert all(np.isnan(sample.iou) and sample.truth_area == 0 for sample in absent)
+    assert all(np.isnan(sample.iou) and sample.area == 0 for sample in absent)
     assert any("no source" in note for note in report.notes)
 
 
@@ -135,7 +135,7 @@ def test_a_report_is_saved_whole_and_read_back_the_same(report: Report, tmp_path
 
 def test_the_json_has_the_agreed_keys(report: Report) -> None:
     content = report.to_json()
-    assert list(content) == ["dataset", "protocol", "n", "whence", "rows"]
+    assert list(content)[:5] == ["dataset", "protocol", "n", "whence", "rows"]
     assert list(content["rows"][0]) == ["name", "kind", "metrics"]
     assert list(content["rows"][0]["metrics"]["ciou"]) == ["value", "low", "high"]
     table = report.table()
@@ -154,7 +154,7 @@ def test_mistakes_are_told() -> None:
     def broken(picture: Image.Image, sound: Sound) -> torch.Tensor:
         return torch.full((4, 4), torch.nan)
 
-    with pytest.raises(InputError, match="picture/0-0 holds values that are not finite"):
+    with pytest.raises(InputError, match="item picture/0-0 holds 16 values that are not finite"):
         evaluate(broken, DATA)
     with pytest.raises(InputError, match="cannot evaluate a int"):
         evaluate(3, DATA)

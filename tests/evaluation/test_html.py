@@ -3,7 +3,6 @@
 import itertools
 import re
 from html.parser import HTMLParser
-from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +69,20 @@ def data() -> Plates:
 def report(data) -> Report:
     ids = range(len(data))
     samples = tuple(
-        SampleRow(data.id(i), data.group(i), data.category(i), i / 20, i / 16, 0.3, i / 16, 0.4 - i / 40, 0.3, True)
+        SampleRow(
+            data.id(i),
+            data.group(i),
+            data.category(i),
+            iou=i / 20,
+            iou_adaptive=i / 16,
+            confidence=0.3,
+            area=0.3,
+            peak_own=i / 16,
+            peak_offscreen=0.4 - i / 40,
+        )
         for i in ids
     )
-    absent = SampleRow("silent_0", "silent", "silence", nan, nan, 0.1, 0.2, 0.1, 0.0, False)
+    absent = SampleRow("silent_0", "silent", "silence", present=False, confidence=0.1, area=0.0, peak_own=0.2)
     metrics = {"ciou_adaptive": Interval(0.6, 0.5, 0.7), "iiou_adaptive": Interval(0.2, 0.1, 0.3)}
     rows = (
         Row(NAUGHTY, "model", {**metrics, "recall_a2i@1": Interval(0.125, 0.1, 0.15), "alignment": Interval(0.412)}),
@@ -235,4 +244,4 @@ def test_whiskers_place_values_on_their_axis():
 
 def test_the_templates_are_part_of_the_package():
     folder = Path(svg.__file__).parent / "templates"
-    assert {"report.html.j2", "report.css"} <= {file.name for file in folder.iterdir()}
+    assert {"report.html.j2", "page.css", "base.html.j2"} <= {file.name for file in folder.iterdir()}

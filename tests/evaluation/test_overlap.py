@@ -45,7 +45,7 @@ KINDS = ["smooth", "noise", "repeated", "few levels", "constant", "rounds togeth
 def test_fast_and_plain_agree(kind: str, scaling: Scaling) -> None:
     maps, truths = drawn(kind)
     plain = torch.stack([F.iou(selected(scaled(maps, scaling), truths, cut), truths) for cut in CUTS])
-    fast = overlaps(maps, truths, CUTS, scaling)
+    fast = overlaps(maps, truths, CUTS, scaling).iou
     torch.testing.assert_close(fast, plain, rtol=1e-12, atol=1e-12, equal_nan=True)
 
 
@@ -56,7 +56,7 @@ def test_the_released_loop_to_the_last_bit(kind: str, mirrored: bool) -> None:
     with np.errstate(invalid="ignore"):
         wanted = reference.score(maps.numpy(), truths.numpy().astype(np.float64), mirrored)
     cuts = [Cut("half", "drop"), Cut("truth", "drop")]
-    got = overlaps(maps, truths, cuts, "mirrored" if mirrored else "forward").numpy()
+    got = overlaps(maps, truths, cuts, "mirrored" if mirrored else "forward").iou.numpy()
     assert np.array_equal(got, [wanted["iou"], wanted["iou_adaptive"]], equal_nan=True)
     assert F.auc(torch.from_numpy(got[0]), "float").item() == pytest.approx(wanted["auc"], abs=1e-14)
     assert F.success_rate(torch.from_numpy(got[1])).item() == wanted["ciou_adaptive"]
@@ -66,9 +66,9 @@ def test_soft_truths_and_threads_change_nothing() -> None:
     maps, truths = drawn("smooth", n=100)
     torch.set_num_threads(2)
     cuts = PROTOCOLS["corrected"].cut, Cut("truth", "share")
-    whole = overlaps(maps, truths, cuts)
-    torch.testing.assert_close(overlaps(maps, truths.float(), cuts), whole, rtol=0, atol=0, equal_nan=True)
-    parts = torch.cat([overlaps(m, t, cuts) for m, t in zip(maps.split(7), truths.split(7), strict=True)], dim=1)
+    whole = overlaps(maps, truths, cuts).iou
+    torch.testing.assert_close(overlaps(maps, truths.float(), cuts).iou, whole, rtol=0, atol=0, equal_nan=True)
+    parts = torch.cat([overlaps(m, t, cuts).iou for m, t in zip(maps.split(7), truths.split(7), strict=True)], dim=1)
     torch.testing.assert_close(parts, whole, rtol=0, atol=0, equal_nan=True)
 
 
@@ -102,8 +102,8 @@ def test_a_constant_map_gets_what_random_maps_get_and_no_more() -> None:
     _, truths = drawn("constant", n=8)
     truths = truths[2:]
     cuts = [Cut("half", "share"), Cut("truth", "share")]
-    constant = overlaps(torch.zeros(len(truths), SIDE, SIDE), truths, cuts)
-    chance = torch.stack([overlaps(torch.rand(len(truths), SIDE, SIDE), truths, cuts) for _ in range(40)]).mean(0)
+    constant = overlaps(torch.zeros(len(truths), SIDE, SIDE), truths, cuts).iou
+    chance = torch.stack([overlaps(torch.rand(len(truths), SIDE, SIDE), truths, cuts).iou for _ in range(40)]).mean(0)
     torch.testing.assert_close(constant, chance, rtol=0.03, atol=0.003)
 
 
@@ -112,8 +112,8 @@ def test_a_constant_map_gets_what_random_maps_get_and_no_more() -> None:
 def test_iou_lies_between_nothing_and_the_ceiling(seed: int, kind: str, side: int) -> None:
     maps, truths = drawn(kind, n=6, side=side, seed=seed)
     cuts = [Cut("half", "share"), Cut("truth", "share")]
-    found = overlaps(maps, truths, cuts)
-    ceiling = overlaps(baselines.oracle(truths), truths, cuts)
+    found = overlaps(maps, truths, cuts).iou
+    ceiling = overlaps(baselines.oracle(truths), truths, cuts).iou
     assert not bool(found.isnan().any())
     assert bool((found >= 0).all())
     assert bool((found <= ceiling + 1e-12).all())
@@ -126,14 +126,16 @@ def test_order_does_not_matter(seed: int, kind: str) -> None:
     maps, truths = drawn(kind, seed=seed)
     order = torch.randperm(len(maps), generator=torch.Generator().manual_seed(seed))
     cuts = [Cut("half", "share"), Cut("truth", "drop")]
-    found = overlaps(maps, truths, cuts, "forward")
-    torch.testing.assert_close(overlaps(maps[order], truths[order], cuts, "forward"), found[:, order], equal_nan=True)
+    found = overlaps(maps, truths, cuts, "forward").iou
+    torch.testing.assert_close(
+        overlaps(maps[order], truths[order], cuts, "forward").iou, found[:, order], equal_nan=True
+    )
 
 
 def test_the_centred_box_is_one_whatever_is_kept() -> None:
     centre, truths = baselines.centred_box(40, 60)[None], torch.zeros(1, 40, 60, dtype=torch.bool)
     assert len(centre.unique()) == 2400
     truths[0, 10:30, 15:45] = True
-    assert overlaps(centre, truths, [Cut("truth", "share")]).item() == 1
+    assert overlaps(centre, truths, [Cut("truth", "share")]).iou.item() == 1
     assert (centre > 0).sum() == 1200
     assert baselines.whole_image_iou(truths).item() == 0.25

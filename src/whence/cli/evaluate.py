@@ -1,7 +1,11 @@
-"""`whence evaluate CHECKPOINT`: scores, beside those of rows that hear nothing, and a page to look at."""
+"""`whence evaluate CHECKPOINT` and `whence score FOLDER`: scores beside rows that hear nothing, and a page."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from whence.evaluation.report import Report
+    from whence.types import AudioVisualDataset
 
 
 def evaluate(
@@ -11,6 +15,7 @@ def evaluate(
     protocol: str = "corrected",
     output: Path | None = None,
     options: dict[str, Any] | None = None,
+    threshold: float | None = None,
     curves: list[Path] | None = None,
     title: str | None = None,
     device: str = "auto",
@@ -25,9 +30,11 @@ def evaluate(
         checkpoint: a .safetensors file that `whence train` wrote.
         data: name of the data set (`whence datasets`).
         root: folder of the data set; procedural scenes need none.
-        protocol: rules of scoring (`whence protocols`).
+        protocol: rules of scoring (`whence protocols`); several with commas between, or `all`: the same maps are scored
+            under each, the first being the report's own.
         output: folder for the report; by default a new one beside the checkpoint.
         options: of the data set, as in a recipe: `{"length": 500}`; a catalogue's `split` is `test` by default.
+        threshold: from which peak on a source counts as present; by default the one `whence calibrate` stored.
         curves: metrics.csv files of the training run; by default those beside the checkpoint.
         title: heading of the page.
         device: `auto`, `cpu`, `cuda`...
@@ -36,30 +43,108 @@ def evaluate(
         bootstraps: draws behind the 95 % intervals; 0 leaves them out.
         overwrite: replace a report that is there.
     """
-    from whence.data.datasets import open_dataset
+    from whence.checkpoint import identity
+    from whence.data.datasets import open_dataset, scoring_options
     from whence.evaluation.curves import find_curves, read_curves
-    from whence.evaluation.evaluate import evaluate as score
-    from whence.evaluation.html import write_html
+    from whence.evaluation.evaluate import evaluate as score_localizer
+    from whence.evaluation.protocols import choose
     from whence.inference.localizer import Localizer
-    from whence.output import check_output, unused, whole_folder
+    from whence.output import check_output, unused
 
     folder = output or unused(Path(checkpoint).with_name(f"report-{data}"))
+    rules = choose(protocol)
     localizer = Localizer.load(checkpoint, device=device)
     check_output(folder, overwrite)
     logs = find_curves(checkpoint) if curves is None else curves
     read_curves(logs)  # a wrong file is told before the work, not after it
-    dataset = open_dataset(data, root, **({"split": "test"} if data == "catalogue" else {}) | (options or {}))
-    report = score(
+    chosen = scoring_options(data, localizer.method.front_end) | (options or {})
+    dataset = open_dataset(data, root, **chosen)
+    report = score_localizer(
         localizer,
         dataset,
-        protocol=protocol,
+        protocol=rules,
+        threshold=threshold,
         batch_size=batch_size,
         seed=seed,
         bootstraps=bootstraps,
         progress=True,
+        source={**identity(checkpoint), "data": data, "options": chosen},
     )
-    with whole_folder(folder, overwrite, holds="report.json") as draft:
-        report.save(draft, overwrite=True)
-        write_html(report, draft / "report.html", dataset, logs, title, seed)
+    _write(report, folder, overwrite, dataset, logs, title, seed)
+
+
+def score(
+    folder: Path,
+    data: str,
+    root: Path | None = None,
+    protocol: str = "corrected",
+    output: Path | None = None,
+    options: dict[str, Any] | None = None,
+    threshold: float | None = None,
+    allow_missing: bool = False,
+    title: str | None = None,
+    seed: int = 0,
+    bootstraps: int = 1000,
+    overwrite: bool = False,
+) -> None:
+    """Score maps that any model has written: a folder with maps.npz (id -> map) and meta.json. Reads truths alone.
+
+    Args:
+        folder: of the predictions; optional folders silence, noise, offscreen and saliency in it tell whether the
+            model listens.
+        data: name of the data set (`whence datasets`).
+        root: folder of the data set; its annotation files are enough.
+        protocol: rules of scoring (`whence protocols`); several with commas between, or `all`.
+        output: folder for the report; by default a new one beside the predictions.
+        options: of the data set, as in a recipe: `{"list": "4655"}`.
+        threshold: from which peak on a source counts as present; by default what meta.json says.
+        allow_missing: items without a map count as failures, and the report says so; otherwise they are refused.
+        title: heading of the page.
+        seed: of the bootstrap.
+        bootstraps: draws behind the 95 % intervals; 0 leaves them out.
+        overwrite: replace a report that is there.
+    """
+    from whence.data.datasets import open_dataset, scoring_options
+    from whence.evaluation.evaluate import score as score_predictions
+    from whence.evaluation.protocols import choose
+    from whence.output import check_output, unused
+
+    target = output or unused(folder.absolute().with_name(f"{folder.absolute().name}-{data}"))
+    rules = choose(protocol)
+    check_output(target, overwrite)
+    chosen = scoring_options(data, truths_only=True) | (options or {})
+    dataset = open_dataset(data, root, **chosen)
+    report = score_predictions(
+        folder,
+        dataset,
+        protocol=rules,
+        threshold=threshold,
+        allow_missing=allow_missing,
+        seed=seed,
+        bootstraps=bootstraps,
+        progress=True,
+        source={"predictions": folder.absolute().name, "data": data, "options": chosen},
+    )
+    _write(report, target, overwrite, None, [], title, seed, maps=False)
+
+
+def _write(
+    report: "Report",
+    folder: Path,
+    overwrite: bool,
+    data: "AudioVisualDataset | None",
+    curves: list[Path],
+    title: str | None,
+    seed: int,
+    maps: bool = True,
+) -> None:
+    """The report's files in one folder that appears whole, and what a person reads."""
+    from whence.evaluation.html import write_html
+    from whence.evaluation.report import REPORT
+    from whence.output import whole_folder
+
+    with whole_folder(folder, overwrite, holds=REPORT) as draft:
+        report.save(draft, overwrite=True, maps=maps)
+        write_html(report, draft / "report.html", data, curves, title, seed)
     print(report.table())
     print(f"written: {folder / 'report.html'}")

@@ -13,9 +13,11 @@ USERS_MISTAKE = 2
 
 def commands() -> dict[str, Callable[..., Any]]:
     """Name -> function; imported here so that `import whence` and `whence --version` stay quick."""
+    from whence.cli.calibrate import calibrate
+    from whence.cli.compare import compare
     from whence.cli.data import check, scenes
     from whence.cli.demo import demo
-    from whence.cli.evaluate import evaluate
+    from whence.cli.evaluate import evaluate, score
     from whence.cli.locate import locate
     from whence.cli.mine import mine
     from whence.cli.names import datasets, methods, protocols
@@ -24,6 +26,9 @@ def commands() -> dict[str, Callable[..., Any]]:
         "demo": demo,
         "train": _train_help,
         "evaluate": evaluate,
+        "score": score,
+        "calibrate": calibrate,
+        "compare": compare,
         "locate": locate,
         "mine": mine,
         "data": {"_help": _DATA, "check": check, "scenes": scenes},  # type: ignore[dict-item]

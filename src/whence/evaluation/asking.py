@@ -1,8 +1,9 @@
 """Asks a localizer about every item of a data set: pictures and sounds in, raw maps out, whatever the localizer is."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from functools import cached_property
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,10 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from whence.errors import InputError
-from whence.randomness import uniform
+from whence.randomness import generator, uniform
 from whence.types import AudioVisualDataset, Sound
 
+T = TypeVar("T")
 Localizer = Callable[[Image.Image, Sound], Any]
+
+SILENCE, NOISE, OFFSCREEN = "silence", "noise", "offscreen"
+NEGATIVES = (SILENCE, NOISE, OFFSCREEN)  # what each picture is asked with besides its own sound
+NOISES = 8  # recordings of noise, shared by the items
 
 
 @runtime_checkable
@@ -38,6 +44,7 @@ class Items:
         group: (n,) number of the picture each item shows.
         first: for each picture, one item that shows it.
         foreign: for each item, another whose sound has nothing to do with its picture; -1 where there is none.
+        noise: which of the noises it is asked with.
     """
 
     ids: list[str]
@@ -47,15 +54,31 @@ class Items:
     group: Int[Tensor, " n"]
     first: list[int]
     foreign: list[int]
+    noise: list[int]
+
+    @cached_property
+    def of_pictures(self) -> list[list[int]]:
+        """The items that show each picture."""
+        members: list[list[int]] = [[] for _ in self.first]
+        for i, group in enumerate(self.group.tolist()):
+            members[group].append(i)
+        return members
 
 
 @dataclass
 class Answers:
-    """The answers about some items, and what came along. Maps are raw, float32, each (h, w)."""
+    """The answers about some items. Maps are raw, float32, each (h, w).
+
+    Attributes:
+        items: their numbers.
+        maps: with the own sound of each; none at all where these items were not answered.
+        negatives: by kind of negative sound, the maps of the items that were asked with one.
+        saliency: maps that heard nothing, where the localizer has them.
+    """
 
     items: list[int]
     maps: list[Float[Tensor, "h w"]]
-    foreign: dict[int, float] = field(default_factory=dict)
+    negatives: dict[str, dict[int, Float[Tensor, "h w"]]] = field(default_factory=dict)
     saliency: list[Float[Tensor, "h w"]] | None = None
 
 
@@ -69,15 +92,20 @@ class Embedded:
 
 
 def describe(data: AudioVisualDataset, present: list[bool], seed: int) -> Items:
-    """The items of `data`; `seed` decides which foreign sound each is asked with."""
+    """The items of `data`; `seed` decides which foreign sound and which noise each is asked with.
+
+    Where nobody said what sounds (category ""), every other picture's sound is taken for foreign.
+    """
     n = len(data)
     groups = [data.group(i) for i in range(n)]
     categories = [data.category(i) for i in range(n)]
+    kinds = [category or f"of {group}" for category, group in zip(categories, groups, strict=True)]
     number = {name: at for at, name in enumerate(dict.fromkeys(groups))}
     group = torch.tensor([number[name] for name in groups], dtype=torch.int64)
     first = np.unique(group.numpy(), return_index=True)[1].tolist()
     ids = [data.id(i) for i in range(n)]
-    return Items(ids, groups, categories, present, group, first, foreign_sounds(group, categories, present, seed))
+    noise = (uniform((seed, "noise"), np.arange(n))[:, 0] * NOISES).astype(np.int64).tolist()
+    return Items(ids, groups, categories, present, group, first, foreign_sounds(group, kinds, present, seed), noise)
 
 
 def foreign_sounds(group: Int[Tensor, " n"], categories: list[str], present: list[bool], seed: int = 0) -> list[int]:
@@ -99,40 +127,69 @@ def foreign_sounds(group: Int[Tensor, " n"], categories: list[str], present: lis
 
 
 def ask(
-    localizer: Any, data: AudioVisualDataset, items: Items, batch_size: int, embedded: Embedded
+    localizer: Any,
+    data: AudioVisualDataset,
+    items: Items,
+    batch_size: int,
+    embedded: Embedded,
+    negatives: Sequence[str] = NEGATIVES,
 ) -> Iterator[Answers]:
     """Answers about all items, picture by picture; `embedded` is filled on the way."""
     if isinstance(localizer, BatchedLocalizer):
-        yield from _ask_in_batches(localizer, data, items, batch_size, embedded)
+        yield from _ask_in_batches(localizer, data, items, batch_size, embedded, negatives)
     elif callable(localizer):
-        yield from _ask_one_by_one(localizer, data, items, batch_size, embedded)
+        yield from _ask_one_by_one(localizer, data, items, batch_size, embedded, negatives)
     else:
         raise InputError(
             f"cannot evaluate a {type(localizer).__name__}; give a callable (picture, Sound) -> map, or a localizer."
         )
 
 
+def silence(seconds: float = 10.0, rate: int = 16000) -> Sound:
+    """What a muted picture is asked with."""
+    return Sound(torch.zeros(round(seconds * rate)), rate)
+
+
+def noises(seconds: float = 10.0, rate: int = 16000) -> list[Sound]:
+    """White noise of unit variance, as xavijuanola/vssl_eval asks with; the same ones always."""
+    drawn = generator("noise", 0).standard_normal((NOISES, round(seconds * rate)), dtype=np.float32)
+    return [Sound(torch.from_numpy(one), rate) for one in drawn]
+
+
 def _ask_one_by_one(
-    localizer: Localizer, data: AudioVisualDataset, items: Items, batch_size: int, embedded: Embedded
+    localizer: Localizer,
+    data: AudioVisualDataset,
+    items: Items,
+    batch_size: int,
+    embedded: Embedded,
+    negatives: Sequence[str],
 ) -> Iterator[Answers]:
-    shown = -1
-    for start in range(0, len(order := items.group.argsort(stable=True).tolist()), batch_size):
-        answers = Answers(order[start : start + batch_size], [])
-        for i in answers.items:
+    shown, quiet, noisy = -1, silence(), noises()
+    for some in packed(items.of_pictures, batch_size):
+        answers = Answers(some, [], {kind: {} for kind in negatives})
+        for i in some:
             if shown != items.group[i]:
                 shown, picture = int(items.group[i]), data.read_image(i)
             sound = data.read_sound(i)
             if sound.is_silent:
                 embedded.silent.append(i)
             answers.maps.append(_scores(localizer(picture, sound), items.ids[i]))
-            if items.foreign[i] >= 0:
-                other = localizer(picture, data.read_sound(items.foreign[i]))
-                answers.foreign[i] = float(_scores(other, items.ids[i]).max())
+            for kind in negatives if items.present[i] else ():
+                if kind == OFFSCREEN and items.foreign[i] < 0:
+                    continue
+                other = quiet if kind == SILENCE else noisy[items.noise[i]]
+                other = data.read_sound(items.foreign[i]) if kind == OFFSCREEN else other
+                answers.negatives[kind][i] = _scores(localizer(picture, other), items.ids[i])
         yield answers
 
 
 def _ask_in_batches(
-    localizer: BatchedLocalizer, data: AudioVisualDataset, items: Items, batch_size: int, embedded: Embedded
+    localizer: BatchedLocalizer,
+    data: AudioVisualDataset,
+    items: Items,
+    batch_size: int,
+    embedded: Embedded,
+    negatives: Sequence[str],
 ) -> Iterator[Answers]:
     codes = []
     for some in _batches(list(range(len(items.ids))), batch_size):
@@ -141,26 +198,29 @@ def _ask_in_batches(
         codes.append(localizer.encode_sounds(sounds))
         if embed := getattr(localizer, "embed_sounds", None):
             embedded.sounds.append(embed(sounds))
-    sound_codes = torch.cat(codes)
-    members: list[list[int]] = [[] for _ in items.first]
-    for i, group in enumerate(items.group.tolist()):
-        members[group].append(i)
+    codes.append(localizer.encode_sounds([silence(), *noises()]))  # the last ones: after those of the items
+    heard = {SILENCE: [len(items.ids)] * len(items.ids), NOISE: [len(items.ids) + 1 + which for which in items.noise]}
+    heard[OFFSCREEN] = items.foreign
+    asked_with = {kind: torch.tensor(heard[kind]) for kind in negatives}
+    sound_codes, present = torch.cat(codes), torch.tensor(items.present)
     for some in _batches(list(range(len(items.first))), batch_size):
         pictures = [data.read_image(items.first[group]) for group in some]
         image_codes = localizer.encode_images(pictures)
         if embed := getattr(localizer, "embed_images", None):
             embedded.images.append(embed(pictures))
         saliency = localizer.saliency(image_codes) if hasattr(localizer, "saliency") else None
-        asked = [(at, i) for at, group in enumerate(some) for i in members[group]]
-        for few in _batches(asked, batch_size):
+        for few in packed([[(at, i) for i in items.of_pictures[group]] for at, group in enumerate(some)], batch_size):
             at, own = (torch.tensor(column) for column in zip(*few, strict=True))
             answers = Answers(own.tolist(), _checked(localizer.maps(image_codes[at], sound_codes[own]), own, items))
             if saliency is not None:
                 answers.saliency = _checked(saliency[at], own, items)
-            foreign = torch.tensor([items.foreign[i] for i in answers.items])
-            if bool((found := foreign >= 0).any()):
-                peaks = localizer.maps(image_codes[at[found]], sound_codes[foreign[found]]).flatten(1).amax(dim=1)
-                answers.foreign = dict(zip(own[found].tolist(), peaks.tolist(), strict=True))
+            for kind, codes_of in asked_with.items():
+                some_have = present[own] & (codes_of[own] >= 0)
+                where, which = at[some_have], own[some_have]
+                answers.negatives[kind] = {}
+                if len(which):
+                    maps = localizer.maps(image_codes[where], sound_codes[codes_of[which]])
+                    answers.negatives[kind] = dict(zip(which.tolist(), _checked(maps, which, items), strict=True))
             yield answers
 
 
@@ -170,12 +230,37 @@ def _checked(maps: Float[Tensor, "b h w"], own: Int[Tensor, " b"], items: Items)
 
 def _scores(answer: Any, id: str) -> Float[Tensor, "h w"]:
     """The map of an answer: its `scores`, or the array it is."""
-    scores = torch.as_tensor(getattr(answer, "scores", answer)).detach().float().cpu()
+    return checked_map(getattr(answer, "scores", answer), id, "the localizer")
+
+
+def checked_map(answer: Any, id: str, where: str) -> Float[Tensor, "h w"]:
+    """A map as (h, w) float32 on the CPU.
+
+    Raises:
+        InputError: it is no array of numbers, has another shape, or holds values that are not finite.
+    """
+    try:
+        scores = torch.as_tensor(answer).detach().float().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        found = getattr(answer, "dtype", type(answer).__name__)
+        raise InputError(f"{where}: the map of item {id} is {found}, expected an array of numbers (h, w).") from error
     if scores.ndim != 2 or not scores.numel():
-        raise InputError(f"the map of item {id} has shape {tuple(scores.shape)}; expected (h, w).")
-    if not bool(scores.isfinite().all()):
-        raise InputError(f"the map of item {id} holds values that are not finite; check the model's weights.")
+        raise InputError(f"{where}: the map of item {id} has shape {tuple(scores.shape)}; expected (h, w).")
+    if bad := int((~scores.isfinite()).sum()):
+        raise InputError(f"{where}: the map of item {id} holds {bad} values that are not finite; mend what made it.")
     return scores
+
+
+def packed(groups: Iterable[list[T]], size: int) -> Iterator[list[T]]:
+    """Groups put together to batches of `size` at most, none of them divided; one that is larger is its own batch."""
+    batch: list[T] = []
+    for group in groups:
+        if batch and len(batch) + len(group) > size:
+            yield batch
+            batch = []
+        batch = batch + group
+    if batch:
+        yield batch
 
 
 def _batches(things: list[Any], size: int) -> Iterator[list[Any]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from whence.readout import min_max
 
 Ties = Literal["drop", "keep", "fill", "share"]
-Scaling = Literal["none", "forward", "mirrored"]
+Scaling = Literal["none", "forward", "mirrored", "sigmoid"]
 Masks: TypeAlias = Bool[Tensor, "b h w"]
 Truths: TypeAlias = Bool[Tensor, "b h w"] | Float[Tensor, "b h w"]
 
@@ -40,12 +40,15 @@ class Cut:
 
 
 def scaled(maps: Float[Tensor, "b h w"], scaling: Scaling) -> Float[Tensor, "b h w"]:
-    """Maps brought to [0, 1] in one of the two published float forms, which differ in rounding and for constant maps.
+    """Maps brought to [0, 1]: by their own range in one of two published float forms, or as logits.
 
     `forward`: (x - min) / (max - min), a constant c stays c. `mirrored`: 1 - forward(-x), a constant c becomes 1 + c.
+    They differ in rounding and for constant maps.
     """
     if scaling == "none":
         return maps
+    if scaling == "sigmoid":
+        return maps.sigmoid()
     return min_max(maps) if scaling == "forward" else 1 - min_max(-maps)
 
 
@@ -94,15 +97,40 @@ def selected(maps: Float[Tensor, "b h w"], truths: Truths, cut: Cut) -> Float[Te
     return sure.double() + tied * share[:, None, None]
 
 
-def cut_iou(maps: Float[Tensor, "b h w"], truths: Truths, cut: Cut) -> Float[Tensor, " b"]:
-    """`functional.iou` of `selected`, but summed so that it does not depend on the batch even in the last bit."""
+@dataclass(frozen=True)
+class Overlap:
+    """What predicted pixels and true ones have in common, float64, one number for each map (and cut, (r, b)).
+
+    Attributes:
+        hit: sum of the truth over the predicted pixels.
+        spill: predicted pixels where the truth is exactly 0.
+        area: sum of the truth.
+    """
+
+    hit: Tensor
+    spill: Tensor
+    area: Tensor
+
+    @property
+    def iou(self) -> Tensor:
+        """As `functional.iou`; nan where neither prediction nor truth has a pixel."""
+        return self.hit / (self.area + self.spill)
+
+    @property
+    def kept(self) -> Tensor:
+        """Predicted pixels, where truths are 0 or 1."""
+        return self.hit + self.spill
+
+
+def cut_overlap(maps: Float[Tensor, "b h w"], truths: Truths, cut: Cut) -> Overlap:
+    """Overlap of `selected` with the truths, summed so that it does not depend on the batch even in the last bit."""
     sure, tied, share = divided(maps, truths, cut)
-    soft, outside, where = truths.float(), truths == 0, (1, 2)
+    soft, where = truths.float(), (1, 2)
     hit, spill = (
         (sure * values).sum(where, dtype=torch.float64) + share * (tied * values).sum(where, dtype=torch.float64)
-        for values in (soft, outside)
+        for values in (soft, truths == 0)
     )
-    return hit / (soft.sum(where, dtype=torch.float64) + spill)
+    return Overlap(hit, spill, soft.sum(where, dtype=torch.float64))
 
 
 def _sorted(rows: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:

@@ -2,11 +2,11 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from whence.evaluation.report import Interval
-from whence.evaluation.tallies import Tallies
+from whence.evaluation.interval import Interval
+from whence.evaluation.scores import Score, Scores, Tally, means
 from whence.randomness import generator
 
 
@@ -18,39 +18,31 @@ def group_weights(groups: int, draws: int, seed: int = 0) -> Float[Tensor, "d g"
     return torch.from_numpy(counts.reshape(draws, groups)).float()
 
 
-def intervals(tallies: Tallies, weights: Float[Tensor, "d g"]) -> dict[str, Interval]:
+def intervals(scores: Scores, weights: Float[Tensor, "d g"]) -> dict[str, Interval]:
     """Each score with the 2.5 and 97.5 % quantiles of its draws; no draws (0, g): values alone.
 
     A draw in which no group counts (all of an interactive score's groups were left out) is passed over.
     """
-    if not len(weights) or not tallies:
-        return {key: Interval(tally.mean) for key, tally in tallies.items()}
-    groups = weights.shape[1]
-    sums, counts = torch.zeros(2, groups, len(tallies))
-    for column, tally in enumerate(tallies.values()):
-        sums[:, column].index_add_(0, tally.groups, tally.values.float())
-        counts[:, column].index_add_(0, tally.groups, torch.ones(len(tally.groups)))
-    draws = (weights @ sums) / (weights @ counts)
-    return {key: _interval(tally.mean, draws[:, i]) for i, (key, tally) in enumerate(tallies.items())}
+    if not len(weights):
+        return {key: Interval(score.value) for key, score in scores.items()}
+    found = all_draws(scores, weights)
+    return {key: interval(score.value, found[key]) for key, score in scores.items()}
 
 
-def auroc_interval(
-    present: Float[Tensor, " p"],
-    absent: Float[Tensor, " a"],
-    present_groups: Int[Tensor, " p"],
-    absent_groups: Int[Tensor, " a"],
-    weights: Float[Tensor, "d g"],
-) -> Interval:
-    """How often a value of `present` is higher than one of `absent` (equals count half), with its interval."""
-    wins = torch.zeros(len(present), len(absent))
-    for some, row in zip(present.split(256), wins.split(256), strict=True):
-        row.copy_((some[:, None] > absent).float() + 0.5 * (some[:, None] == absent).float())
-    heavy, light = weights[:, present_groups], weights[:, absent_groups]
-    draws = ((heavy @ wins) * light).sum(dim=1) / (heavy.sum(dim=1) * light.sum(dim=1))
-    return _interval(float(wins.double().mean()), draws)
+def all_draws(scores: Scores, weights: Float[Tensor, "d g"]) -> dict[str, Float[Tensor, " d"]]:
+    """What each score is in each draw."""
+    tallies: dict[str, Tally] = {key: score for key, score in scores.items() if isinstance(score, Tally)}
+    together = dict(zip(tallies, means([*tallies.values()], weights), strict=True)) if tallies else {}
+    return {key: together[key] if key in together else score.draws(weights) for key, score in scores.items()}
 
 
-def _interval(value: float, draws: Float[Tensor, " d"]) -> Interval:
+def difference(a: Score, b: Score, weights: Float[Tensor, "d g"]) -> Interval:
+    """a - b of the same groups, each draw being the same for both."""
+    return interval(a.value - b.value, a.draws(weights) - b.draws(weights))
+
+
+def interval(value: float, draws: Float[Tensor, " d"]) -> Interval:
+    """The value between the quantiles of its draws."""
     draws = draws[draws.isfinite()]
     if not len(draws) or value != value:
         return Interval(value)

@@ -4,11 +4,8 @@ The page is a template (templates/report.html.j2, escaped throughout), charts (s
 file decides what it says.
 """
 
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from whence.evaluation import svg
+from whence.evaluation import svg, tables
 from whence.evaluation.curves import curve_charts
 from whence.evaluation.gallery import galleries, strips
-from whence.evaluation.report import Interval, Report, Row
+from whence.evaluation.interval import Interval
+from whence.evaluation.page import flat, render
+from whence.evaluation.report import Report, Row
 from whence.evaluation.words import FAMILIES, HEADLINES, Word, printed, word
 from whence.output import whole_file
 from whence.types import AudioVisualDataset
@@ -76,16 +75,8 @@ def page(
     seed: int = 0,
 ) -> str:
     """The page as text; arguments as `write_html` has them."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # imported where used: few uses of whence need it
-
-    environment = Environment(
-        loader=PackageLoader("whence.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
         title=title or f"{report.model.name} on {report.dataset}",
         report=report,
         cards=cards(report),
@@ -96,10 +87,24 @@ def page(
         rows=report.rows,
         families=table(report),
         protocol=[*flat(report.protocol), *flat(report.front_end or {}, "front_end.")],
+        source=flat(report.source),
+        listening=panel(report),
+        rules=tables.of_protocols(report) if report.others else [],
+        moved=tables.moved(report) if report.others else "",
         notes=notes(report),
-        versions=versions(),
-        date=datetime.now(timezone.utc).strftime("%d %B %Y, %H:%M UTC").lstrip("0"),
     )
+
+
+def panel(report: Report) -> dict[str, Any] | None:
+    """Whether the model listens, as the page shows it; None where it was asked with the own sounds alone."""
+    heard = report.listening
+    if heard is None:
+        return None
+    lines = [
+        {"sound": one.sound, "cells": [_cell(heard.metric, found, "") for found in (one.score, one.loss, one.overlap)]}
+        for one in heard.asked
+    ]
+    return {"verdict": heard.verdict, "listens": heard.listens, "name": word(heard.metric).name, "lines": lines}
 
 
 def cards(report: Report, most: int = 4) -> list[Card]:
@@ -142,10 +147,10 @@ def _whisker(row: Row, found: Interval) -> svg.Whisker:
 def charts(report: Report) -> list[tuple[str, str, Markup]]:
     """(heading, what to look for, chart) of the peaks and of IoU against object size, where the samples have them."""
     found = []
-    peaks, sizes = _columns(report, "peak_own", "peak_foreign"), _columns(report, "truth_area", "iou_adaptive")
+    peaks, sizes = _columns(report, "peak_own", "peak_offscreen"), _columns(report, "area", "iou_adaptive")
     score = "adaptive IoU"
     if not len(sizes):  # a protocol without adaptive scores
-        score, sizes = "IoU", _columns(report, "truth_area", "iou")
+        score, sizes = "IoU", _columns(report, "area", "iou")
     if len(peaks):
         own, foreign = peaks.T
         groups = {"own sound": ("own", own), "foreign sound": ("foreign", foreign)}
@@ -195,35 +200,3 @@ def notes(report: Report) -> list[str]:
         "Maps are drawn from their own lowest to their own highest score, so colours compare within a map only."
     )
     return told
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested plain values as (dotted name, text) pairs."""
-    pairs = []
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            pairs += flat(value, f"{prefix}{key}.")
-        else:
-            pairs.append((f"{prefix}{key}", _text(value)))
-    return pairs
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(_text(one) for one in value) or "–"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def versions() -> list[tuple[str, str]]:
-    """What computed the numbers: name and version."""
-    found = [("python", platform.python_version())]
-    for name in ("whence", "torch", "numpy", "pillow", "soxr"):
-        try:
-            found.append((name, version(name)))
-        except PackageNotFoundError:  # run from a source tree
-            continue
-    return [*found, ("system", f"{platform.system()} {platform.machine()}")]

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,33 +10,71 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from whence.evaluation import tallies
+from whence.evaluation import functional as F
+from whence.evaluation import scores
+from whence.evaluation.asking import NEGATIVES
+from whence.evaluation.binarise import Cut
+from whence.evaluation.overlap import overlaps
 from whence.evaluation.protocols import Protocol, get_protocol
+from whence.evaluation.scores import Scores
 
 
-class LocalisationScores(Metric):
-    """cIoU, AUC, mean IoU, IIoU, IAUC and their adaptive forms under a protocol.
+class Gathered(Metric):
+    """Columns of numbers per sample, gathered; a subclass says which and what scores they make.
 
-    Neither the order of the samples nor how they are batched moves a number. `compute` gives the report's keys as
-    float64 scalars; interactive ones are there where some group has two samples or more.
+    Neither the order of the samples, nor how they are batched, nor how many processes share them moves a number.
     """
 
     full_state_update = False
-    iou: list[Tensor]
-    adaptive: list[Tensor]
-    groups: list[Tensor]
+    columns: tuple[str, ...] = ()
 
     def __init__(self, protocol: str | Protocol = "corrected") -> None:
         super().__init__()
         self.protocol = get_protocol(protocol)
-        for state in ("iou", "adaptive", "groups"):
-            self.add_state(state, [], dist_reduce_fx="cat")
+        for name in self.columns:
+            self.add_state(name, [], dist_reduce_fx="cat")
+
+    def put(self, **found: Tensor) -> None:
+        """Add to each column."""
+        for name in self.columns:
+            getattr(self, name).append(found[name].detach().to(self.device))
+
+    def gathered(self) -> dict[str, Tensor]:
+        """The columns, on the CPU."""
+        return {name: dim_zero_cat(getattr(self, name)).cpu() for name in self.columns}
+
+    def scores(self, columns: dict[str, Tensor]) -> Scores:
+        raise NotImplementedError
+
+    def compute(self) -> dict[str, Tensor]:
+        """The report's keys: float64 scalars."""
+        found = self.scores(self.gathered())
+        return {key: torch.tensor(score.value, dtype=torch.float64) for key, score in found.items()}
+
+
+class LocalisationScores(Gathered):
+    """cIoU, AUC, mean IoU, their adaptive and interactive forms, F-scores of masks; AP, max-F1, LocAcc with negatives.
+
+    Interactive scores are there where some picture is asked with two sounds or more.
+
+    Args:
+        masks: whether truths are masks, which have F-scores.
+    """
+
+    def __init__(self, protocol: str | Protocol = "corrected", masks: bool = False) -> None:
+        rules, blank = get_protocol(protocol), torch.zeros(1, 4, 4)
+        self.masks = masks
+        found = replace(rules, size=4).measure(blank, blank.bool(), masks)
+        self.measured = tuple(found)
+        self.columns = (*self.measured, "confidence", "present", "some", "groups")
+        super().__init__(rules)
 
     def update(
         self,
         maps: Float[Tensor, "b h w"],
         truths: Bool[Tensor, "b s s"] | Float[Tensor, "b s s"],
         groups: Sequence[str] | Int[Tensor, " b"],
+        present: Bool[Tensor, " b"] | None = None,
     ) -> None:
         """Score a batch.
 
@@ -43,21 +82,93 @@ class LocalisationScores(Metric):
             maps: raw, at the model's own resolution or already at the truths' size.
             truths: at the protocol's size.
             groups: what picture each sample shows, by name or number.
+            present: False where no source of the sound is in the picture; None: all are.
         """
-        iou, adaptive = self.protocol.score(maps, truths)
-        numbers = groups if isinstance(groups, Tensor) else torch.tensor([_number(name) for name in groups])
-        if self.protocol.empty_truth == "apart":
-            some = (truths != 0).flatten(1).any(dim=1).cpu()
-            iou, adaptive, numbers = iou[some], adaptive[some], numbers.cpu()[some]
-        for state, values in zip((self.iou, self.adaptive, self.groups), (iou, adaptive, numbers), strict=True):
-            state.append(values.to(self.device))
+        large = self.protocol.read_out(maps)
+        self.put(
+            **self.protocol.measure(large, truths, self.masks),
+            confidence=F.confidence(large),
+            present=torch.ones(len(maps), dtype=torch.bool) if present is None else present,
+            some=(truths != 0).flatten(1).any(dim=1),
+            groups=_numbers(groups),
+        )
 
-    def compute(self) -> dict[str, Tensor]:
-        iou, adaptive, groups = (dim_zero_cat(state).cpu() for state in (self.iou, self.adaptive, self.groups))
-        found = tallies.localisation(iou, adaptive, groups.long(), self.protocol)
-        return {key: torch.tensor(tally.mean, dtype=torch.float64) for key, tally in found.items()}
+    def scores(self, columns: dict[str, Tensor]) -> Scores:
+        present, groups = columns["present"], columns["groups"]
+        measured = scores.settled({name: columns[name] for name in self.measured}, self.protocol)
+        scored = present & (columns["some"] | (self.protocol.empty_truth != "apart"))
+        found = scores.localisation({k: v[scored] for k, v in measured.items()}, groups[scored], self.protocol)
+        counted = scored | ~present
+        sure, iou = columns["confidence"][counted], measured["iou"][counted]
+        return found | scores.detection(sure, iou, present[counted], groups[counted], self.protocol)
 
 
-def _number(name: str) -> int:
+class RetrievalScores(Gathered):
+    """Recall both ways, by instance and by category; alignment and magnitude of the pairs.
+
+    A row is a pair of a picture and its sound; pictures that are asked with several sounds come once for each.
+    """
+
+    columns = ("images", "sounds", "groups", "categories")
+
+    def update(
+        self,
+        images: Float[Tensor, "b d"],
+        sounds: Float[Tensor, "b d"],
+        groups: Sequence[str] | Int[Tensor, " b"],
+        categories: Sequence[str] | Int[Tensor, " b"],
+    ) -> None:
+        """Add pairs of unit-norm vectors."""
+        self.put(images=images, sounds=sounds, groups=_numbers(groups), categories=_numbers(categories))
+
+    def scores(self, columns: dict[str, Tensor]) -> Scores:
+        groups, kinds = columns["groups"], columns["categories"]
+        pictures, which = groups.unique(return_inverse=True)
+        first = torch.zeros_like(pictures).scatter_(0, which, torch.arange(len(which)))
+        shows = torch.zeros(len(pictures), len(kinds), dtype=torch.bool)
+        shows[which] |= kinds[:, None] == kinds
+        relevant = {"": pictures[:, None] == groups}
+        if len(kinds.unique()) > 1:
+            relevant["_category"] = shows
+        found = scores.retrieval(columns["images"][first], columns["sounds"], relevant, pictures, groups)
+        return found | scores.embedding(columns["images"], columns["sounds"], groups)
+
+
+class NegativeScores(Gathered):
+    """pIA, AUC-N, F-LOC and F-AUC: what is claimed where nothing sounds, at one threshold for all."""
+
+    columns = ("iou", *NEGATIVES, "groups")
+
+    def __init__(self, threshold: float, protocol: str | Protocol = "corrected") -> None:
+        super().__init__(protocol)
+        self.threshold = threshold
+
+    def update(
+        self,
+        maps: Float[Tensor, "b h w"],
+        truths: Bool[Tensor, "b s s"] | Float[Tensor, "b s s"],
+        negatives: dict[str, Float[Tensor, "b h w"]],
+        groups: Sequence[str] | Int[Tensor, " b"],
+    ) -> None:
+        """Score a batch.
+
+        Args:
+            maps: raw, with the own sounds.
+            negatives: raw maps of the same pictures with `silence`, `noise` and `offscreen` sounds.
+        """
+        plain = replace(self.protocol, tau=None)
+        found = overlaps(plain.read_out(maps), truths, [Cut(self.threshold, "drop")])
+        shares = {kind: F.pia(plain.read_out(negatives[kind]), self.threshold) for kind in NEGATIVES}
+        self.put(iou=found.iou[0], **shares, groups=_numbers(groups))
+
+    def scores(self, columns: dict[str, Tensor]) -> Scores:
+        shares = {kind: columns[kind] for kind in NEGATIVES}
+        return scores.negatives(columns["iou"], shares, columns["groups"], self.protocol)
+
+
+def _numbers(names: Sequence[str] | Int[Tensor, " b"]) -> Int[Tensor, " b"]:
     """The same 63-bit number for a name in every process, unlike `hash`."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
+    if isinstance(names, Tensor):
+        return names
+    hashes = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
+    return torch.tensor([int.from_bytes(digest, "big") >> 1 for digest in hashes])

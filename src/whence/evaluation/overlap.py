@@ -1,4 +1,4 @@
-"""IoU of many maps at once, by `binarise`'s rules, without sorting them: what scoring spends its time in.
+"""Overlap of many maps with their truths, by `binarise`'s rules, without sorting: what scoring spends its time in.
 
 A sample of the pixels says roughly where the threshold lies. Two counts of the pixels above two values bracket it, and
 only the few pixels inside the bracket are looked at one by one. Masks are packed to bits as soon as they are made, so
@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whence.evaluation.binarise import Cut, Scaling, cut_iou, scaled
+from whence.evaluation.binarise import Cut, Overlap, Scaling, cut_overlap, scaled
 
 CHUNK = 16  # maps at a time: 3.2 MB of 224 x 224 pixels
 STRIDE = 31  # every so many pixels say where the thresholds are; a prime, so that they are not all in a few columns
@@ -32,8 +32,8 @@ def overlaps(
     truths: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"],
     cuts: Sequence[Cut],
     scaling: Scaling = "none",
-) -> Float[Tensor, "r b"]:
-    """IoU of each map with its truth under each cut, (len(cuts), b) float64; nan where neither has a pixel.
+) -> Overlap:
+    """Overlap of each map with its truth under each cut: (len(cuts), b) float64.
 
     Args:
         maps: at the size of the truths, before min-max.
@@ -41,22 +41,24 @@ def overlaps(
         scaling: the min-max before the cut.
     """
     if not len(maps) or not cuts:
-        return torch.zeros(len(cuts), len(maps), dtype=torch.float64)
+        return Overlap(*torch.zeros(3, len(cuts), len(maps), dtype=torch.float64))
     binary = truths.dtype == torch.bool or bool(((truths == 0) | (truths == 1)).all())
     by_rank = all(isinstance(cut.places, str) for cut in cuts)
     large = maps[0].numel() >= SMALL
-    if not (binary and by_rank and large and maps.device.type == "cpu"):
+    if not (binary and by_rank and large and scaling != "sigmoid" and maps.device.type == "cpu"):
         chunks = zip(maps.split(CHUNK), truths.split(CHUNK), strict=True)
-        return torch.cat([_plain(few, theirs, cuts, scaling) for few, theirs in chunks], dim=1)
+        return Overlap(*torch.cat([_plain(few, theirs, cuts, scaling) for few, theirs in chunks], dim=2))
     values = maps.float().contiguous().flatten(1).numpy()
     masks = truths.bool().contiguous().flatten(1).numpy()
-    found, fine = np.empty((2, len(cuts), len(maps)))
+    *found, fine = np.empty((4, len(cuts), len(maps)))
 
     def work(part: slice) -> None:
         room = _Room.of(CHUNK, values.shape[1], len(cuts))
         for start in range(part.start, part.stop, CHUNK):
             few = slice(start, min(start + CHUNK, part.stop))
-            found[:, few], fine[:, few] = _narrowed(values[few], masks[few], cuts, scaling, room)
+            *numbers, fine[:, few] = _narrowed(values[few], masks[few], cuts, scaling, room)
+            for column, number in zip(found, numbers, strict=True):
+                column[:, few] = number
 
     workers = max(1, min(torch.get_num_threads(), len(maps) // (4 * CHUNK)))
     edges = np.linspace(0, len(maps), workers + 1).astype(int).tolist()
@@ -66,16 +68,17 @@ def overlaps(
     else:
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(work, parts))
-    result = torch.from_numpy(found)
+    result = torch.from_numpy(np.stack(found))
     crowded = torch.from_numpy(np.flatnonzero((fine == 0).any(axis=0)))
     for left in crowded.split(CHUNK) if len(crowded) else ():
-        result[:, left] = _plain(maps[left], truths[left], cuts, scaling)
-    return result
+        result[:, :, left] = _plain(maps[left], truths[left], cuts, scaling)
+    return Overlap(*result)
 
 
-def _plain(maps: Tensor, truths: Tensor, cuts: Sequence[Cut], scaling: Scaling) -> Tensor:
+def _plain(maps: Tensor, truths: Tensor, cuts: Sequence[Cut], scaling: Scaling) -> Float[Tensor, "3 r b"]:
     values = scaled(maps.float(), scaling)
-    return torch.stack([cut_iou(values, truths, cut) for cut in cuts]).cpu()
+    each = [cut_overlap(values, truths, cut) for cut in cuts]
+    return torch.stack([torch.stack([one.hit, one.spill, one.area]) for one in each], dim=1).cpu()
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,8 @@ class _Room:
 
 def _narrowed(
     x: NDArray[np.float32], truth: NDArray[np.bool_], cuts: Sequence[Cut], scaling: Scaling, room: "_Room"
-) -> tuple[Numbers, NDArray[np.bool_]]:
-    """IoU (r, c) of the maps x (c, n) under r cuts, and whether each could be had this way."""
+) -> tuple[Numbers, Numbers, Numbers, NDArray[np.bool_]]:
+    """Hit, spill and area (r, c) of the maps x (c, n) under r cuts, and whether each could be had this way."""
     (c, n), r = x.shape, len(cuts)
     mask, above, truth_bits = room.mask[:c], room.above[:, :, :c], room.truth[:c]
     _pack(truth, truth_bits)
@@ -128,8 +131,7 @@ def _narrowed(
         apart &= _scaled(below.reshape(-1, 1), lows, highs, scaling) < t
         fine &= apart.reshape(r, c)
     fine &= np.array([cut.ties != "fill" for cut in cuts])[:, None] | (t.reshape(r, c) < 1)
-    with np.errstate(invalid="ignore"):  # 0 / 0 is nan: neither has a pixel
-        return hits / (area + total - hits), fine
+    return hits, total - hits, np.broadcast_to(area.astype(np.float64), hits.shape), fine
 
 
 def _bracketed(

@@ -1,22 +1,33 @@
-"""A folder of predictions (DESIGN 5.4): raw maps by id in `.npz` shards, and `meta.json` with how they were made."""
+"""A folder of predictions: raw maps by id in `.npz` shards, and `meta.json` with how they were made.
+
+    maps.npz (or maps-00000.npz, maps-00001.npz...)   id -> (h, w) float16 or float32, any size, higher is likelier
+    meta.json                                         {"model": name, "front_end": ..., "threshold": ...}
+    silence/ noise/ offscreen/ saliency/              optional, of the same form: the same ids asked with other sounds
+
+All of meta.json is optional but the file itself. Anyone can write such a folder (examples/write_predictions.py is
+twenty lines of NumPy), and `whence score` scores it.
+"""
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from torch import Tensor
 
 from whence.errors import DataError
+from whence.evaluation.asking import NEGATIVES, Answers, Items, checked_map, packed
 
 SHARD = 4096  # maps in one file
+SALIENCY = "saliency"
 
-Maps = dict[str, Float[np.ndarray, "h w"]]
+Maps = Mapping[str, Float[np.ndarray, "h w"]]
 
 
-def write_maps(folder: Path, maps: Mapping[str, Float[np.ndarray, "h w"]], meta: Mapping[str, Any]) -> None:
+def write_maps(folder: Path, maps: Maps, meta: Mapping[str, Any]) -> None:
     """Write `maps` (id -> (h, w)) and `meta` into the existing, empty `folder`."""
     ids = list(maps)
     for start in range(0, max(1, len(ids)), SHARD):
@@ -28,23 +39,115 @@ def write_maps(folder: Path, maps: Mapping[str, Float[np.ndarray, "h w"]], meta:
     (folder / "meta.json").write_text(json.dumps(dict(meta), indent=1) + "\n", encoding="utf-8")
 
 
-def read_maps(folder: Path) -> tuple[Maps, dict[str, Any]]:
-    """Maps and meta of a folder that `write_maps`, or `np.savez` of anyone, has written.
+def read_maps(folder: Path) -> tuple[dict[str, Float[np.ndarray, "h w"]], dict[str, Any]]:
+    """All maps and the meta of a folder.
 
     Raises:
-        DataError: no shard, no meta.json, or a file that is neither.
+        DataError: as `Predictions`.
     """
-    shards = sorted(folder.glob("maps*.npz"))
-    if not shards:
-        raise DataError(f"{folder}: no maps*.npz; a folder of predictions holds them by id beside a meta.json.")
-    maps: Maps = {}
+    predictions = Predictions(folder)
+    return {id: predictions.maps[id] for id in predictions.maps}, predictions.meta
+
+
+class Predictions:
+    """Such a folder, opened: maps are read when they are asked for.
+
+    Attributes:
+        maps: id -> (h, w) float32.
+        meta: what meta.json says.
+
+    Raises:
+        DataError: no shard, no meta.json, a file that is neither, or an id that stands in two shards.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.maps = _Shards(folder)
+        beside = (*NEGATIVES, SALIENCY)
+        self.others = {name: _Shards(folder / name) for name in beside if (folder / name).is_dir()}
+        self.meta = _read_meta(folder)
+
+    def check(self, ids: Sequence[str], allow_missing: bool) -> list[str]:
+        """The ids without a map; DataError where there are any and they are not allowed."""
+        missing = [id for id in ids if id not in self.maps]
+        if len(missing) == len(ids):
+            there = ", ".join(list(self.maps)[:3]) or "none"
+            raise DataError(
+                f"{self.folder}: found no map of any of the {len(ids)} items ({ids[0]}, ...), expected maps by "
+                f"their ids; there are {there}. Name the right data set, or write maps under its ids"
+            )
+        if missing and not allow_missing:
+            named = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+            raise DataError(
+                f"{self.folder}: {len(missing)} of {len(ids)} items have no map ({named}). Predict them too, or count "
+                "them as failures by --allow-missing"
+            )
+        return missing
+
+    def answers(self, items: Items, batch_size: int) -> Iterator[Answers]:
+        """The maps of all items, picture by picture, as a localizer would have answered."""
+        for some in packed(items.of_pictures, batch_size):
+            answered = [i for i in some if items.ids[i] in self.maps]
+            if missing := [i for i in some if items.ids[i] not in self.maps]:
+                yield Answers(missing, [])
+            if not answered:
+                continue
+            answers = Answers(answered, [self._map(self.maps, items.ids[i]) for i in answered])
+            for kind in self.others.keys() & set(NEGATIVES):
+                asked = [i for i in answered if items.present[i] and items.ids[i] in self.others[kind]]
+                answers.negatives[kind] = {i: self._map(self.others[kind], items.ids[i]) for i in asked}
+            if SALIENCY in self.others and all(items.ids[i] in self.others[SALIENCY] for i in answered):
+                answers.saliency = [self._map(self.others[SALIENCY], items.ids[i]) for i in answered]
+            yield answers
+
+    def _map(self, maps: Maps, id: str) -> Float[Tensor, "h w"]:
+        return checked_map(maps[id], id, str(self.folder))
+
+
+class _Shards(Mapping[str, Float[np.ndarray, "h w"]]):
+    """Maps of all shards of a folder, read one at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        shards = sorted(folder.glob("maps*.npz"))
+        if not shards:
+            there = "no such folder" if not folder.is_dir() else "no maps*.npz in it"
+            raise DataError(
+                f"{folder}: found {there}; a folder of predictions holds maps by id in maps.npz, beside a meta.json."
+            )
+        self._home: dict[str, Any] = {}
+        for self._path in shards:
+            try:
+                shard = np.load(self._path, allow_pickle=False)
+                for id in shard.files:
+                    if id in self._home:
+                        raise DataError(f"{self._path}: the map of {id!r} stands in two shards; take one out")
+                    self._home[id] = shard
+            except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+                raise DataError(
+                    f"{self._path} is no readable .npz file ({error}); write the predictions anew."
+                ) from error
+
+    def __getitem__(self, id: str) -> Float[np.ndarray, "h w"]:
+        try:
+            found: Float[np.ndarray, "h w"] = self._home[id][id]
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{self._path.parent}: the map of {id!r} cannot be read ({error}); write it anew."
+            ) from error
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._home)
+
+    def __len__(self) -> int:
+        return len(self._home)
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
     try:
-        for path in shards:
-            with np.load(path, allow_pickle=False) as shard:
-                maps.update({id: shard[id] for id in shard.files})
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is not a readable .npz file ({error}); write the predictions anew.") from error
-    try:
-        return maps, json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}/meta.json cannot be read ({error}); it says how the maps were made.") from error
+    if not isinstance(meta, dict):
+        raise DataError(f'{folder}/meta.json holds no object; expected one such as {{}} or {{"model": "mine"}}.')
+    return meta

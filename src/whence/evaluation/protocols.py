@@ -4,7 +4,8 @@
 (docs/decisions.md lists them). A report prints its protocol.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -12,26 +13,35 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from whence.errors import RecipeError, did_you_mean
-from whence.evaluation.binarise import Cut, Scaling
+from whence.evaluation import functional as F
+from whence.evaluation.binarise import Cut, Scaling, scaled
 from whence.evaluation.functional import AUCGrid
 from whence.evaluation.overlap import overlaps
 from whence.readout import ReadOut
 
+Columns = dict[str, Tensor]  # numbers of each sample by name, (n,) or (n, k) float64
+
 
 @dataclass(frozen=True)
 class Protocol:
-    """How raw maps and truths become an IoU for each sample, and those become scores.
+    """How raw maps and truths become numbers for each sample, and those become scores.
 
     Attributes:
         summary: one line on what it is; `source` says whose code it follows.
+        cut: what cIoU, AUC, IIoU, IAUC, mean IoU and the F-score keep of a map.
+        adaptive: what their adaptive forms keep; None where the released code has none.
+        best_of: thresholds that are all tried in place of `cut`'s, the one with the best AUC being reported: chosen on
+            the test set itself, as the released code does.
         readout: how raw maps are brought to `size`.
         size: side of the square that maps and truths are compared at, in pixels.
         tau: raw maps are cosines; where given, they are first turned into (map / tau + 1 / tau) / (2 / tau), as SLAVC's
             evaluation does with its logits.
-        scaling: the min-max before the cuts.
-        cut: what cIoU, AUC, IIoU, IAUC and mean IoU keep of a map.
-        adaptive: what their adaptive forms keep; None where the released code has none.
-        empty_truth: samples whose truth has not one pixel at `size` stay as `failure`s, or are set `apart`.
+        scaling: the min-max, or the sigmoid, before the cuts.
+        empty_truth: samples whose truth has not one pixel at `size` stay as `failure`s, are set `apart`, or are scored
+            by the share of `background` that is left alone.
+        consensus: whether each of the `boxes`, or each of the `annotators`, has a voice in a consensus (`Truth.map`).
+        fscore: F of masks (beta^2 = 0.3) at the `cut`, or the `maximum` over 255 thresholds of the mean curve.
+        detection: AP and max-F1 with the `published` subsampling and step pairing, or over the `full` curve.
         auc_grid: thresholds of the areas, see `functional.auc_terms`.
         min_group: pictures asked with fewer sounds than this do not enter the interactive scores.
     """
@@ -41,99 +51,163 @@ class Protocol:
     source: str
     cut: Cut
     adaptive: Cut | None = None
+    best_of: tuple[float, ...] = ()
     readout: ReadOut = ReadOut()  # noqa: RUF009 (frozen)
     size: int = 224
     tau: float | None = None
     scaling: Scaling = "forward"
-    empty_truth: Literal["failure", "apart"] = "failure"
+    empty_truth: Literal["failure", "apart", "background"] = "failure"
+    consensus: Literal["boxes", "annotators"] = "boxes"
+    fscore: Literal["cut", "maximum"] = "cut"
+    detection: Literal["published", "full"] = "published"
     auc_grid: AUCGrid = "float"
     min_group: int = 1
 
-    def rescaled(self, maps: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
-        """Raw maps in the unit the cuts are made for."""
+    def read_out(self, maps: Float[Tensor, "b h w"]) -> Float[Tensor, "b s s"]:
+        """Raw maps at the size of the protocol and in its unit; those that have the size are not resampled."""
+        maps = maps.float()
+        if maps.shape[-2:] != (self.size, self.size):
+            maps = self.readout.upsample(maps, self.size, self.size)
         return maps if self.tau is None else (maps / self.tau + 1 / self.tau) / (2 / self.tau)
 
-    def read_out(self, maps: Float[Tensor, "b h w"]) -> Float[Tensor, "b s s"]:
-        """Raw maps at the size of the protocol; those that have it already are left as they are."""
-        maps = maps.float()
-        return maps if maps.shape[-2:] == (self.size, self.size) else self.readout.upsample(maps, self.size, self.size)
+    def measure(
+        self, large: Float[Tensor, "b s s"], truths: Bool[Tensor, "b s s"] | Float[Tensor, "b s s"], masks: bool = False
+    ) -> Columns:
+        """Numbers of each sample, float64: `iou`, `iou_adaptive`, and of masks `f`, `f_adaptive` or `f_curve` (b, 255).
+
+        Args:
+            large: maps as `read_out` gives them.
+            truths: at the protocol's size.
+            masks: whether the truths are masks of objects, which have F-scores.
+        """
+        if self.best_of:
+            found = overlaps(large, truths, [Cut(at, self.cut.ties) for at in self.best_of], self.scaling)
+            return {"iou": found.iou.T}
+        cuts = {"": self.cut} | ({"_adaptive": self.adaptive} if self.adaptive else {})
+        found = overlaps(large, truths, [*cuts.values()], self.scaling)
+        iou = found.iou
+        if self.empty_truth == "background":
+            iou = iou.where(found.area > 0, 1 - found.spill / self.size**2)
+        columns = {f"iou{suffix}": row for suffix, row in zip(cuts, iou, strict=True)}
+        if masks and self.fscore == "maximum":
+            columns["f_curve"] = F.f_curve(scaled(large, self.scaling), truths.bool())
+        elif masks:
+            f = F.f_score(found.hit, found.kept, found.area)
+            columns |= {f"f{suffix}": row for suffix, row in zip(cuts, f, strict=True)}
+        return columns
 
     def score(
         self, maps: Float[Tensor, "b h w"], truths: Bool[Tensor, "b s s"] | Float[Tensor, "b s s"]
     ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
-        """IoU and adaptive IoU (nan where the protocol has none) of raw maps with truths at the protocol's size."""
-        cuts = [self.cut] if self.adaptive is None else [self.cut, self.adaptive]
-        found = overlaps(self.rescaled(self.read_out(maps)), truths, cuts, self.scaling)
-        return found[0], found[1] if self.adaptive else torch.full_like(found[0], torch.nan)
+        """IoU, and adaptive IoU (nan where the protocol has none), of raw maps with truths at the protocol's size."""
+        columns = self.measure(self.read_out(maps), truths)
+        return columns["iou"], columns.get("iou_adaptive", torch.full_like(columns["iou"], torch.nan))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Protocol":
+        """The protocol of plain values, as a report keeps them."""
+        cuts = {name: Cut(**values[name]) if values[name] else None for name in ("cut", "adaptive")}
+        rest = {"best_of": tuple(values["best_of"]), "readout": ReadOut(**values["readout"])}
+        return cls(**values | cuts | rest)
+
 
 ALIGNED = ReadOut("bilinear-aligned")
+
+CORRECTED = Protocol(
+    "corrected",
+    "exactly half, or exactly as many pixels as the object; ties share their places",
+    "this library; docs/protocols.md",
+    cut=Cut("half", "share"),
+    adaptive=Cut("truth", "share"),
+    scaling="none",  # by rank: min-max could only round neighbours together
+    empty_truth="apart",
+    consensus="annotators",
+    detection="full",
+    auc_grid="integer",
+    min_group=2,
+)
+ALIGNMENT = Protocol(
+    "alignment",
+    "the alignment paper's evaluator on all sets but VGG-SS",
+    "kaistmm/SSLalignment e7ae3c55",
+    readout=ALIGNED,
+    scaling="mirrored",
+    cut=Cut("half", "drop"),
+    adaptive=Cut("truth", "drop"),
+)
+EZVSL = Protocol(
+    "ezvsl",
+    "EZ-VSL's evaluator: pixels that equal the threshold count",
+    "stoneMo/EZ-VSL 95ff5bff",
+    cut=Cut("half", "keep"),
+    readout=ALIGNED,
+)
+SLAVC = Protocol(
+    "slavc",
+    "SLAVC's evaluator with --relative_prediction, as its README calls it",
+    "stoneMo/SLAVC 05b429c6",
+    cut=Cut("half", "keep"),
+    readout=ReadOut("bicubic-aligned"),
+    tau=0.03,
+)
+LVS = Protocol(
+    "lvs",
+    "LVS's evaluator: pixels at the very maximum always count",
+    "hche11/Localizing-Visual-Sounds-the-Hard-Way 8fe8cbbf",
+    cut=Cut("half", "fill"),
+    scaling="mirrored",
+)
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
-        Protocol(
-            "corrected",
-            "exactly half, or exactly as many pixels as the object; ties share their places",
-            "this library; docs/decisions.md",
-            cut=Cut("half", "share"),
-            adaptive=Cut("truth", "share"),
-            scaling="none",  # by rank: min-max could only round neighbours together
-            empty_truth="apart",
-            auc_grid="integer",
-            min_group=2,
+        CORRECTED,
+        ALIGNMENT,
+        replace(
+            ALIGNMENT,
+            name="alignment-vggss",
+            summary="the same on VGG-SS: maps resized by OpenCV, pixel centres at half",
+            readout=ReadOut(),
         ),
-        Protocol(
-            "alignment",
-            "the alignment paper's evaluator on all sets but VGG-SS",
-            "kaistmm/SSLalignment e7ae3c55",
-            readout=ALIGNED,
-            scaling="mirrored",
-            cut=Cut("half", "drop"),
-            adaptive=Cut("truth", "drop"),
-        ),
-        Protocol(
-            "alignment-vggss",
-            "the same on VGG-SS: maps resized by OpenCV, pixel centres at half",
-            "kaistmm/SSLalignment e7ae3c55",
-            scaling="mirrored",
-            cut=Cut("half", "drop"),
-            adaptive=Cut("truth", "drop"),
-        ),
-        Protocol(
-            "ezvsl",
-            "EZ-VSL's evaluator, also FNAC's: pixels that equal the threshold count",
-            "stoneMo/EZ-VSL 95ff5bff",
-            cut=Cut("half", "keep"),
-            readout=ALIGNED,
-        ),
-        Protocol(
-            "lvs",
-            "LVS's evaluator, also SSL-TIE's: pixels at the very maximum always count",
-            "hche11/Localizing-Visual-Sounds-the-Hard-Way 8fe8cbbf",
-            cut=Cut("half", "fill"),
-            scaling="mirrored",
-        ),
-        Protocol(
-            "slavc",
-            "SLAVC's evaluator with --relative_prediction, as its README calls it",
-            "stoneMo/SLAVC 05b429c6",
-            cut=Cut("half", "keep"),
-            readout=ReadOut("bicubic-aligned"),
-            tau=0.03,
-        ),
-        Protocol(
-            "slavc-absolute",
-            "SLAVC's evaluator as its shell scripts call it: cosines from 0 up count",
-            "stoneMo/SLAVC 05b429c6",
+        EZVSL,
+        SLAVC,
+        replace(
+            SLAVC,
+            name="slavc-absolute",
+            summary="SLAVC's evaluator as its shell scripts call it: cosines from 0 up count",
             cut=Cut(0.5, "keep"),
-            readout=ReadOut("bicubic-aligned"),
-            tau=0.03,
             scaling="none",
+        ),
+        replace(EZVSL, name="fnac", summary="FNAC's evaluator: EZ-VSL's", source="OpenNLPLab/FNAC_AVL 0a0ca78a"),
+        LVS,
+        replace(LVS, name="ssltie", summary="SSL-TIE's evaluator: LVS's", source="jinxiang-liu/SSL-TIE c49e6a94"),
+        Protocol(
+            "joint_slots",
+            "joint slot attention's evaluator: a fixed threshold of 0.6 after min-max",
+            "InhoKim429/JSA",
+            cut=Cut(0.6, "keep"),
+            readout=ReadOut("bicubic"),
+        ),
+        Protocol(
+            "acl",
+            "ACL's evaluator: the best of 19 fixed thresholds, chosen on the test set itself; maps are logits",
+            "swimmiing/ACL-SSL 57f4a6c3",
+            cut=Cut(0.5, "keep"),
+            best_of=tuple(step / 20 for step in range(1, 20)),
+            scaling="sigmoid",
+        ),
+        Protocol(
+            "avsbench",
+            "AVSBench's evaluator of masks: a probability of one half, F at its best threshold; maps are logits",
+            "OpenNLPLab/AVSBench 4d4c9010, over all samples at once",
+            cut=Cut(0.5, "drop"),
+            scaling="sigmoid",
+            empty_truth="background",
+            fscore="maximum",
         ),
     )
 }
@@ -146,6 +220,19 @@ def get_protocol(protocol: str | Protocol) -> Protocol:
     if protocol not in PROTOCOLS:
         raise RecipeError(f"unknown protocol {protocol!r}{did_you_mean(protocol, PROTOCOLS)}")
     return PROTOCOLS[protocol]
+
+
+def choose(protocol: str | Protocol | Sequence[str | Protocol]) -> tuple[Protocol, ...]:
+    """One protocol, several (in a string with commas between), or by `all` every one, `corrected` first; each once."""
+    if protocol == "all":
+        named: list[str | Protocol] = [*PROTOCOLS.values()]
+    elif isinstance(protocol, str):
+        named = [*filter(None, map(str.strip, protocol.split(",")))]
+    else:
+        named = [protocol] if isinstance(protocol, Protocol) else [*protocol]
+    if not named:
+        raise RecipeError("no protocol was given; name one, or `all`.")
+    return tuple(dict.fromkeys(map(get_protocol, named)))
 
 
 def protocols() -> dict[str, str]:

@@ -3,8 +3,8 @@
 import csv
 import json
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, astuple, dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,20 +12,14 @@ import numpy as np
 
 from whence import __version__
 from whence.errors import DataError, did_you_mean
+from whence.evaluation import tables
+from whence.evaluation.interval import Interval
+from whence.evaluation.listening import Asked, Listening
 from whence.evaluation.predictions import Maps, read_maps, write_maps
-from whence.evaluation.words import printed, word
 from whence.output import whole_folder
 
+REPORT, SAMPLES = "report.json", "samples.csv"
 Kind = Literal["model", "sound-blind", "ceiling", "published"]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A score, and where 95 % of the bootstrap's draws fall; nan for unknown ends."""
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -38,27 +32,55 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Ruled:
+    """The same maps under another protocol than the report's own: its values, and localisation scores of each row."""
+
+    protocol: dict[str, Any]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
 class SampleRow:
-    """One item: what was asked and how it went.
+    """One item: what was asked and how it went; nan for what is not known.
 
     Attributes:
-        iou, iou_adaptive: nan where the item does not enter the localisation scores.
-        confidence: mean of the highest quarter of the map at the protocol's size.
-        peak_own, peak_foreign: highest raw score with its own sound, and with the sound of another category.
-        truth_area: share of the picture.
         present: whether the source is in the picture at all.
+        iou, iou_adaptive: nan where the item does not enter the localisation scores.
+        f, f_adaptive: F-scores, where the truth is a mask.
+        confidence: mean of the highest quarter of the map at the protocol's size.
+        area: of the truth, as a share of the picture.
+        peak_own, peak_silence, ...: highest raw score with the own sound, with silence, noise, an off-screen sound.
+        overlap_silence, ...: IoU of the top halves of that map and the one with the own sound.
+        iou_universal, pia_silence, ...: at the universal threshold, the IoU, and what is claimed with no source.
     """
 
     id: str
     group: str
     category: str
-    iou: float
-    iou_adaptive: float
-    confidence: float
-    peak_own: float
-    peak_foreign: float
-    truth_area: float
-    present: bool
+    present: bool = True
+    iou: float = math.nan
+    iou_adaptive: float = math.nan
+    f: float = math.nan
+    f_adaptive: float = math.nan
+    confidence: float = math.nan
+    area: float = math.nan
+    peak_own: float = math.nan
+    peak_silence: float = math.nan
+    peak_noise: float = math.nan
+    peak_offscreen: float = math.nan
+    overlap_silence: float = math.nan
+    overlap_noise: float = math.nan
+    overlap_offscreen: float = math.nan
+    iou_universal: float = math.nan
+    pia_silence: float = math.nan
+    pia_noise: float = math.nan
+    pia_offscreen: float = math.nan
+
+    @classmethod
+    def numbers(cls) -> tuple[str, ...]:
+        """The columns that belong to no cut, in their order."""
+        names = [one.name for one in fields(cls)]
+        return tuple(names[names.index("confidence") :])
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +95,9 @@ class Report:
         maps: raw maps (h, w) float32 by item id.
         notes: what a reader should know before trusting the numbers.
         front_end: what the maps were made from, where the model says so.
+        others: the same under other protocols.
+        listening: how the model fares with other sounds than each item's own.
+        source: where model and data come from: their names and hashes, options, seeds, the threshold.
     """
 
     dataset: str
@@ -83,6 +108,9 @@ class Report:
     maps: Maps = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
     front_end: dict[str, Any] | None = None
+    others: tuple[Ruled, ...] = ()
+    listening: Listening | None = None
+    source: dict[str, Any] = field(default_factory=dict)
 
     @property
     def model(self) -> Row:
@@ -105,91 +133,114 @@ class Report:
     __hash__ = None  # type: ignore[assignment]
 
     def _plain(self) -> str:
-        return json.dumps([self.to_json(), [*map(astuple, self.samples)], self.notes, self.front_end, [*self.maps]])
+        return json.dumps([self.to_json(), [*map(astuple, self.samples)], [*self.maps]])
 
     def to_json(self) -> dict[str, Any]:
-        """The content of report.json; numbers that are not there are null."""
-        rows = [
-            {
-                "name": row.name,
-                "kind": row.kind,
-                "metrics": {
-                    key: {name: _or_none(end) for name, end in asdict(interval).items()}
-                    for key, interval in row.metrics.items()
-                },
+        """The content of report.json: all but samples and maps; numbers that are not there are null."""
+        ours = {"dataset": self.dataset, "protocol": self.protocol, "n": self.n, "whence": __version__}
+        rest = {name: getattr(self, name) for name in ("rows", "others", "listening", "notes", "source", "front_end")}
+        plain: dict[str, Any] = _plain(ours | rest)
+        return plain
+
+    def spread(self) -> dict[str, dict[str, float]]:
+        """The model's scores by protocol: how far the rules alone move them."""
+        ruled = [(self.protocol, self.rows), *((other.protocol, other.rows) for other in self.others)]
+        return {
+            protocol.get("name", "?"): {
+                key: found.value for row in rows if row.kind == "model" for key, found in row.metrics.items()
             }
-            for row in self.rows
-        ]
-        protocol = json.loads(json.dumps(self.protocol))  # tuples become lists, as they will when read back
-        return {"dataset": self.dataset, "protocol": protocol, "n": self.n, "whence": __version__, "rows": rows}
+            for protocol, rows in ruled
+        }
 
     def table(self) -> str:
-        """The rows side by side, in percent with intervals."""
-        keys = dict.fromkeys(key for row in self.rows for key in row.metrics)
-        lines = [["", *(row.name for row in self.rows)]]
-        for key in keys:
-            lines.append([word(key).name, *(_cell(key, row.metrics.get(key)) for row in self.rows)])
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        head = f"{self.dataset}: {self.n} items, protocol {self.protocol.get('name', '?')}, percent with 95 % intervals"
-        padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
-        body = ("  ".join(line).rstrip() for line in padded)
-        return "\n".join([head, *body, *(f"note: {note}" for note in self.notes)])
+        """The rows side by side, in percent; the model's with intervals."""
+        return tables.in_words(self)
 
-    def save(self, folder: str | Path, overwrite: bool = False) -> None:
-        """Write report.json, samples.csv, notes.txt and maps/ into a new folder; it appears whole or not at all.
+    def save(self, folder: str | Path, overwrite: bool = False, maps: bool = True) -> None:
+        """Write report.json, samples.csv and maps/ into a new folder; it appears whole or not at all.
+
+        Args:
+            maps: whether to write the maps too.
 
         Raises:
             OutputError: the folder exists and `overwrite` is not set, or cannot be made.
         """
-        with whole_folder(Path(folder), overwrite, holds="report.json") as draft:
-            (draft / "report.json").write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-            (draft / "notes.txt").write_text("".join(f"{note}\n" for note in self.notes), encoding="utf-8")
-            with open(draft / "samples.csv", "w", newline="", encoding="utf-8") as file:
+        with whole_folder(Path(folder), overwrite, holds=REPORT) as draft:
+            (draft / REPORT).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+            with open(draft / SAMPLES, "w", newline="", encoding="utf-8") as file:
                 table = csv.writer(file)
                 table.writerow(one.name for one in fields(SampleRow))
                 table.writerows(map(astuple, self.samples))
+            if not maps:
+                return
             (draft / "maps").mkdir()
-            meta = {"dataset": self.dataset, "readout": self.protocol.get("readout"), "front_end": self.front_end}
+            meta = {"model": self.model.name, "dataset": self.dataset, "readout": self.protocol.get("readout")}
+            meta |= {"front_end": self.front_end, "threshold": self.source.get("threshold")}
             write_maps(draft / "maps", self.maps, meta)
 
 
-def load(folder: str | Path) -> Report:
+def load(folder: str | Path, maps: bool = True) -> Report:
     """A report as `Report.save` wrote it.
+
+    Args:
+        maps: whether to read its maps too, where it has them.
 
     Raises:
         DataError: a file of it is missing or unreadable.
     """
     folder = Path(folder)
     try:
-        content = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        notes = tuple((folder / "notes.txt").read_text(encoding="utf-8").splitlines())
-        rows = tuple(Row(row["name"], row["kind"], dict(_metrics(row["metrics"]))) for row in content["rows"])
-        with open(folder / "samples.csv", newline="", encoding="utf-8") as file:
+        content = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        with open(folder / SAMPLES, newline="", encoding="utf-8") as file:
             samples = tuple(map(_sample, csv.DictReader(file)))
-        found = content["dataset"], content["protocol"], content["n"]
+        report = Report(
+            content["dataset"],
+            content["protocol"],
+            content["n"],
+            _rows(content["rows"]),
+            samples,
+            notes=tuple(content["notes"]),
+            front_end=content["front_end"],
+            others=tuple(Ruled(other["protocol"], _rows(other["rows"])) for other in content["others"]),
+            listening=_listening(content["listening"]),
+            source=content["source"],
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder} holds no readable report ({error}); make it with `whence evaluate`.") from error
-    maps, meta = read_maps(folder / "maps")
-    return Report(*found, rows, samples, maps, notes, meta.get("front_end"))
+        raise DataError(f"{folder} holds no readable report ({error!r}); make it with `whence evaluate`.") from error
+    return replace(report, maps=read_maps(folder / "maps")[0]) if maps and (folder / "maps").is_dir() else report
 
 
-def _metrics(content: dict[str, dict[str, float | None]]) -> Iterator[tuple[str, Interval]]:
-    for key, ends in content.items():
-        yield key, Interval(**{name: math.nan if end is None else end for name, end in ends.items()})
+def _plain(value: Any) -> Any:
+    """As JSON has it: values as objects, tuples as lists, numbers that are not finite as null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _rows(content: list[dict[str, Any]]) -> tuple[Row, ...]:
+    return tuple(
+        Row(row["name"], row["kind"], {key: _interval(ends) for key, ends in row["metrics"].items()}) for row in content
+    )
+
+
+def _listening(content: dict[str, Any] | None) -> Listening | None:
+    if content is None:
+        return None
+    asked = []
+    for one in content["asked"]:
+        loss, overlap = (one[end] and _interval(one[end]) for end in ("loss", "overlap"))
+        asked.append(Asked(one["sound"], _interval(one["score"]), loss, overlap))
+    return Listening(content["metric"], tuple(asked), content["listens"], content["verdict"])
+
+
+def _interval(ends: dict[str, float | None]) -> Interval:
+    return Interval(**{name: math.nan if end is None else end for name, end in ends.items()})
 
 
 def _sample(line: dict[str, str]) -> SampleRow:
     read: dict[Any, Callable[[str], Any]] = {str: str, float: float, bool: "True".__eq__}
     return SampleRow(**{one.name: read[one.type](line[one.name]) for one in fields(SampleRow)})
-
-
-def _or_none(number: float) -> float | None:
-    return number if math.isfinite(number) else None
-
-
-def _cell(key: str, interval: Interval | None) -> str:
-    if interval is None:
-        return "-"
-    value = printed(key, interval.value)
-    known = interval.low == interval.low  # not nan
-    return f"{value} [{printed(key, interval.low)}, {printed(key, interval.high)}]" if known else value

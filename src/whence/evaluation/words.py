@@ -33,8 +33,13 @@ WORDS = {
     "fscore": Word("Segments", "F-score", f"precision-weighted overlap with the mask, {_HALF}"),
     "miou_adaptive": Word("Segments", "mIoU, adaptive", f"overlap with the object's mask, {_ADAPTIVE}"),
     "fscore_adaptive": Word("Segments", "F-score, adaptive", f"precision-weighted overlap, {_ADAPTIVE}"),
+    "cap": Word("Where", "CAP", "average precision over pixels, of each of several sources in a picture"),
+    "piap": Word("Where", "PIAP", "the same over the pixels of all sources of a picture at once"),
     "alignment": Word("Embedding", "alignment", "mean cosine of a picture and its sound (no percentage)"),
     "magnitude": Word("Embedding", "magnitude", "mean distance of a picture and its sound (no percentage)"),
+    "overlap": Word("Listening", "overlap", "maps of the own and another sound, top halves"),
+    "mean_iou_universal": Word("Negatives", "mean IoU, universal", "overlap with the truth, one threshold for all"),
+    "auc_universal": Word("Negatives", "AUC, universal", "the same over all IoU thresholds"),
     "f_loc": Word("Negatives", "F-LOC", "balance of finding sources and staying quiet on negatives"),
     "f_auc": Word("Negatives", "F-AUC", "the same over all thresholds"),
 }
@@ -51,12 +56,15 @@ def word(key: str) -> Word:
     if key in WORDS:
         return WORDS[key]
     head, _, tail = key.replace("@", "_").rpartition("_")
-    if head in ("recall_a2i", "recall_i2a"):
-        asked, wanted = ("sound", "picture") if head == "recall_a2i" else ("picture", "sound")
-        name = f"recall {asked} → {wanted} @{tail}"
+    if head.startswith(("recall_a2i", "recall_i2a")):
+        asked, wanted = ("sound", "picture") if "a2i" in head else ("picture", "sound")
+        by = "category" if head.endswith("category") else "instance"
+        name = f"recall {asked} → {wanted} @{tail}" + (", by category" if by == "category" else "")
         nearest = f"the nearest {wanted}" if tail == "1" else f"one of the {tail} nearest {wanted}s"
-        fits = "shows what is heard" if wanted == "picture" else "is of something in the picture"
+        fits = {"instance": "is the one that belongs to it", "category": "is of its category"}[by]
         return Word("Retrieval", name, f"{nearest} {fits}")
+    if key.startswith("overlap_"):
+        return Word("Listening", f"overlap, {tail}", f"of the maps with the own sound and with {tail}, top halves")
     if key.startswith("pia_"):
         return Word(
             "Negatives", f"pIA, {tail}", f"share of the picture claimed when asked with {tail} (lower is better)"

@@ -87,7 +87,7 @@ class Selector(L.Callback):
     def report(self, task: Any) -> dict[str, float]:
         from whence.evaluation.evaluate import evaluate
 
-        report = evaluate(Localizer(task.method, device=str(task.device)), self.data, bootstraps=0)
+        report = evaluate(Localizer(task.method, device=str(task.device)), self.data, negatives=(), bootstraps=0)
         return {key: interval.value for key, interval in report.model.metrics.items()}
 
     def loss(self, task: Any) -> float:

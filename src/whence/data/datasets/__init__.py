@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from whence.errors import DataError, RecipeError, did_you_mean
+from whence.frontend import InputSpec
 from whence.types import AudioVisualDataset
 
 FOLDERS = {
     "catalogue": "a folder of pictures and recordings with annotations.json, paired by category",
     "pairs": "a folder with frames/ID.jpg and audio/ID.wav and a list of ids (EZ-VSL's layout), to train on",
 }
+
+
+TESTS: set[str] = set()  # public test sets
 
 
 def datasets() -> dict[str, str]:
@@ -47,6 +51,35 @@ def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> A
             raise RecipeError(f"the data set {name!r} has no option {option!r}{did_you_mean(option, known)}")
     opened: AudioVisualDataset = adapter(root, **options)
     return opened
+
+
+def scoring_options(name: str, front_end: InputSpec | None = None, truths_only: bool = False) -> dict[str, Any]:
+    """What a data set is opened with to be scored on.
+
+    Args:
+        front_end: of the model: scenes are composed at its size and length.
+        truths_only: neither pictures nor sounds are looked for.
+    """
+    if name == "catalogue":
+        return {"split": "test"}
+    if name not in FOLDERS and front_end is not None:
+        return {"size": front_end.image.size, "seconds": front_end.audio.seconds}
+    return {"media": "unchecked"} if truths_only and name in TESTS else {}
+
+
+def fitting_options(name: str, front_end: InputSpec, options: dict[str, Any]) -> dict[str, Any]:
+    """What a data set is opened with to fit something on it.
+
+    Raises:
+        RecipeError: it is a test set.
+    """
+    if name in TESTS or options.get("split") == "test":
+        raise RecipeError(
+            f"{name}: nothing is fitted on a test set; name held-out data, such as a catalogue's split `val` or scenes "
+            "of another seed."
+        )
+    own = {"split": "val"} if name == "catalogue" else scoring_options(name, front_end)
+    return own | options
 
 
 def _adapter(name: str) -> Callable[..., AudioVisualDataset]:

@@ -1,0 +1,42 @@
+"""`whence calibrate CHECKPOINT`: fit the peak from which a source counts as present, and store it in the checkpoint."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+
+def calibrate(
+    checkpoint: Path,
+    data: str,
+    root: Path | None = None,
+    options: dict[str, Any] | None = None,
+    rule: Literal["q3", "max", "max10"] = "q3",
+    device: str = "auto",
+    batch_size: int = 32,
+    seed: int = 0,
+) -> None:
+    """Fit the universal threshold on held-out data and store it in the checkpoint; `locate` can then say "not here".
+
+    Every picture is asked with silence, with noise and with the sound of another; the threshold is the third quartile
+    of the peaks of those maps.
+
+    Args:
+        checkpoint: a .safetensors file that `whence train` wrote; its header is written anew, its weights stay.
+        data: name of the held-out data set (`whence datasets`): never one that is scored.
+        root: folder of the data set; procedural scenes need none.
+        options: of the data set, as in a recipe; a catalogue's `split` is `val` by default.
+        rule: `q3` the third quartile, `max` the maximum, `max10` a tenth more than that.
+        device: `auto`, `cpu`, `cuda`...
+        batch_size: pictures and sounds at a time; moves no number.
+        seed: of foreign sounds and noise.
+    """
+    from whence.checkpoint import amend
+    from whence.data.datasets import fitting_options, open_dataset
+    from whence.evaluation.calibrate import calibrate as fit
+    from whence.inference.localizer import Localizer
+
+    localizer = Localizer.load(checkpoint, device=device)
+    chosen = fitting_options(data, localizer.method.front_end, options or {})
+    found = fit(localizer, open_dataset(data, root, **chosen), rule=rule, batch_size=batch_size, seed=seed)
+    amend(checkpoint, threshold=found.threshold, calibration=found.as_dict() | {"data": data, "options": chosen})
+    print(found.in_words())
+    print(f"stored in {checkpoint}")

@@ -1,0 +1,44 @@
+"""`whence compare REPORT REPORT ...`: models beside one another, with p-values and the published rows."""
+
+from pathlib import Path
+
+
+def compare(
+    reports: list[Path],
+    output: Path | None = None,
+    names: list[str] | None = None,
+    intersect: bool = False,
+    bootstraps: int = 2000,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> None:
+    """Compare reports of the same data sets: differences with paired bootstrap p-values, published rows beside them.
+
+    Args:
+        reports: folders that `whence evaluate` or `whence score` wrote; the first is what the others are held against.
+        output: a page (`.html`) or a table (`.md`) to write; without it, a table is printed.
+        names: of the models, in the order of the reports.
+        intersect: compare the items that all reports of a data set have; otherwise different items are refused.
+        bootstraps: draws behind intervals and p-values.
+        seed: of the bootstrap.
+        overwrite: replace a file that is there.
+    """
+    from whence.errors import DataError
+    from whence.evaluation.compare import compare as compared
+    from whence.evaluation.comparison import page, text
+    from whence.evaluation.report import load
+    from whence.output import check_output, whole_file
+
+    if len(reports) < 2:
+        raise DataError("one report is nothing to compare; name two or more folders.")
+    if output is not None:
+        check_output(output, overwrite, (".html", ".md"))
+    found = compared(
+        [load(folder, maps=False) for folder in reports], names, intersect=intersect, bootstraps=bootstraps, seed=seed
+    )
+    print(text(found))
+    if output is not None:
+        with whole_file(output) as draft:
+            made = page(found) if output.suffix == ".html" else text(found, markdown=True)
+            draft.write_text(made + "\n", encoding="utf-8")
+        print(f"written: {output}")

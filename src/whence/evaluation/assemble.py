@@ -1,0 +1,189 @@
+"""From the board of an evaluation to its report: rows, samples, notes, and whether the model listens."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from whence.evaluation import scores
+from whence.evaluation.asking import NEGATIVES, NOISE, OFFSCREEN, SILENCE, Embedded, Items
+from whence.evaluation.bootstrap import intervals
+from whence.evaluation.listening import Listening, listening
+from whence.evaluation.protocols import Protocol
+from whence.evaluation.report import Kind, Row, Ruled, SampleRow
+from whence.evaluation.scores import Scores, Tally
+from whence.evaluation.scoring import CEILING, CENTRED, MODEL, SALIENCY, WHOLE, Board
+
+Weights = Float[Tensor, "d g"]
+
+# What stands beside the model, what it is called, and of what kind it is.
+BESIDE: dict[str, tuple[str, Kind]] = {
+    WHOLE: (WHOLE, "sound-blind"),
+    CENTRED: (CENTRED, "sound-blind"),
+    SALIENCY: (SALIENCY, "sound-blind"),
+    SILENCE: ("muted", "sound-blind"),
+    NOISE: ("noise", "sound-blind"),
+    OFFSCREEN: ("swapped sound", "sound-blind"),
+    CEILING: (CEILING, "ceiling"),
+}
+
+
+def ruled(name: str, board: Board, protocol: Protocol, weights: Weights) -> Ruled:
+    """The rows of another protocol than the report's own: localisation alone."""
+    rows = [Row(name, "model", intervals(located(board, protocol, MODEL), weights))]
+    return Ruled(protocol.as_dict(), (*rows, *_beside(board, protocol, weights)))
+
+
+def rows(name: str, board: Board, items: Items, embedded: Embedded, weights: Weights) -> Iterable[Row]:
+    """All rows under the report's own protocol, the model's first."""
+    protocol, present = board.protocols[0], torch.tensor(items.present)
+    found = located(board, protocol, MODEL)
+    found |= _detected(board, protocol, present)
+    found |= _sources(board, protocol)
+    found |= _negatives(board, protocol)
+    chance: Scores = {}
+    if embedded.images and embedded.sounds:
+        images, sounds = torch.cat(embedded.images).float(), torch.cat(embedded.sounds).float()
+        pictures, heard, relevant = _relevance(items)
+        found |= scores.retrieval(images[pictures], sounds[heard], relevant, pictures, items.group[heard])
+        chance = scores.retrieval_chance(relevant, pictures, items.group[heard])
+        if images.shape[1] == sounds.shape[1]:
+            found |= scores.embedding(images[items.group[heard]], sounds[heard], items.group[heard])
+    yield Row(name, "model", intervals(found, weights))
+    yield from _beside(board, protocol, weights)
+    if chance:
+        yield Row("chance", "sound-blind", intervals(chance, weights))
+
+
+def panel(board: Board, weights: Weights) -> Listening | None:
+    """Whether the model listens; of the samples that were asked with every kind of negative there is."""
+    protocol = board.protocols[0]
+    kinds = [kind for kind in NEGATIVES if board.columns(protocol, kind)]
+    asked = board.scored(protocol)
+    for kind in kinds:
+        asked &= ~board.number(f"overlap_{kind}").isnan()
+    if not kinds or not bool(asked.any()):
+        return None
+    others = {BESIDE[kind][0]: _located(board, protocol, kind, asked) for kind in kinds}
+    groups = board.items.group[asked]
+    overlaps = {BESIDE[kind][0]: Tally(board.number(f"overlap_{kind}")[asked], groups) for kind in kinds}
+    return listening(_located(board, protocol, MODEL, asked), others, overlaps, weights)
+
+
+def located(board: Board, protocol: Protocol, row: str) -> Scores:
+    """Localisation scores of one of the board's rows, over the samples that it has."""
+    return _located(board, protocol, row, board.scored(protocol))
+
+
+def _located(board: Board, protocol: Protocol, row: str, some: Bool[Tensor, " n"]) -> Scores:
+    columns = scores.settled(board.columns(protocol, row), protocol)
+    if not columns:
+        return {}
+    if row in NEGATIVES:
+        some = some & ~board.number(f"overlap_{row}").isnan()  # not every picture has a foreign sound
+    chosen = {name: column[some] for name, column in columns.items()}
+    return scores.localisation(chosen, board.items.group[some], protocol)
+
+
+def _beside(board: Board, protocol: Protocol, weights: Weights) -> Iterable[Row]:
+    for row, (name, kind) in BESIDE.items():
+        if found := located(board, protocol, row):
+            yield Row(name, kind, intervals(found, weights))
+
+
+def _detected(board: Board, protocol: Protocol, present: Bool[Tensor, " n"]) -> Scores:
+    """Of sets where some sounds have no source in the picture; samples without an answer are the least confident."""
+    iou = scores.settled(board.columns(protocol, MODEL), protocol).get("iou")
+    if iou is None:
+        return {}
+    counted = board.scored(protocol) | ~present
+    sure = board.number("confidence")
+    sure = sure.where(~sure.isnan(), sure[~sure.isnan()].min() - 1 if bool((~sure.isnan()).any()) else 0.0)
+    return scores.detection(sure[counted], iou[counted], present[counted], board.items.group[counted], protocol)
+
+
+def _sources(board: Board, protocol: Protocol) -> Scores:
+    """Pixel AP of pictures with several sources, each asked with its own sound."""
+    found: Scores = {}
+    for name in ("cap", "piap"):
+        some = ~board.number(name).isnan() & board.scored(protocol)
+        if bool(some.any()):
+            found[name] = Tally(board.number(name)[some], board.items.group[some])
+    return found
+
+
+def _negatives(board: Board, protocol: Protocol) -> Scores:
+    """Scores at the universal threshold, over the samples that were asked with every kind of negative."""
+    claimed = {kind: board.number(f"pia_{kind}") for kind in NEGATIVES if f"pia_{kind}" in board.numbers}
+    asked = board.scored(protocol)
+    for share in claimed.values():
+        asked = asked & ~share.isnan()
+    if not claimed or not bool(asked.any()):
+        return {}
+    shares = {kind: share[asked] for kind, share in claimed.items()}
+    return scores.negatives(board.number("iou_universal")[asked], shares, board.items.group[asked], protocol)
+
+
+def _relevance(items: Items) -> tuple[Int[Tensor, " p"], Int[Tensor, " n"], dict[str, Bool[Tensor, "p n"]]]:
+    """The pictures and the sounds that have a source, and which belong together, by instance and by category."""
+    sounds = torch.tensor(items.present).nonzero()[:, 0]
+    pictures = items.group[sounds].unique()
+    relevant = {"": pictures[:, None] == items.group[sounds]}
+    names = {name: at for at, name in enumerate(dict.fromkeys(items.categories))}
+    if len(names) > 1:
+        kind = torch.tensor([names[name] for name in items.categories])
+        shows = torch.zeros(len(items.first), len(names), dtype=torch.bool)
+        shows[items.group[sounds], kind[sounds]] = True
+        relevant["_category"] = shows[pictures][:, kind[sounds]]
+    return pictures, sounds, relevant
+
+
+def samples(board: Board) -> Iterable[SampleRow]:
+    """A line for each item, in the data set's order; nan where an item does not enter the localisation scores."""
+    protocol, items = board.protocols[0], board.items
+    outside = ~board.scored(protocol)
+    columns = scores.settled(board.columns(protocol, MODEL), protocol)
+    unknown = torch.full((len(items.ids),), math.nan, dtype=torch.float64)
+
+    def of(name: str) -> list[float]:
+        found: list[float] = columns.get(name, unknown).masked_fill(outside, math.nan).tolist()
+        return found
+
+    located = (of("iou"), of("iou_adaptive"), of("f"), of("f_adaptive"))
+    numbers = (board.number(name).tolist() for name in SampleRow.numbers())
+    lines = zip(items.ids, items.groups, items.categories, items.present, *located, *numbers, strict=True)
+    return (SampleRow(*line) for line in lines)
+
+
+def notes(board: Board, embedded: Embedded, fitted_on_these: bool) -> Iterable[str]:
+    """What a reader should know before trusting the numbers."""
+    protocol, items = board.protocols[0], board.items
+    if board.unanswered:
+        named = _named(board.unanswered, items)
+        yield f"{len(board.unanswered)} items have no map and count as failures: {named}."
+    silent = sorted(i for i in embedded.silent if items.present[i])
+    if silent:
+        yield f"{len(silent)} sounds of sources in the picture are silent: {_named(silent, items)}."
+    empty = (torch.tensor(items.present) & (board.number("area") == 0)).nonzero()[:, 0].tolist()
+    if empty:
+        fates = {
+            "failure": "count as failures",
+            "apart": "are not scored",
+            "background": "are scored by the background",
+        }
+        fate = fates[protocol.empty_truth]
+        yield f"{len(empty)} truths have no pixel at the protocol's size and {fate}: {_named(empty, items)}."
+    if absent := items.present.count(False):
+        yield f"{absent} items have no source in the picture; they are not scored for localisation."
+    if protocol.best_of:
+        yield "The threshold was chosen on this very set, as the released code does; read the numbers as optimistic."
+    if fitted_on_these:
+        yield "The threshold was fitted on these very items; scores of negative sounds (pIA, F-LOC...) are optimistic."
+    if board.threshold is None and any(name.startswith("overlap_") for name in board.numbers):
+        yield "No threshold was fitted (`whence calibrate`), so scores of negative sounds (pIA, F-LOC...) are left out."
+
+
+def _named(some: list[int], items: Items, most: int = 5) -> str:
+    return ", ".join(items.ids[i] for i in some[:most]) + (", ..." if len(some) > most else "")

@@ -1,0 +1,240 @@
+"""From numbers per sample to scores, each of which knows how it moves when samples are drawn anew.
+
+Most are means of numbers that belong to groups (success rates, areas under them, group minima, recalls, and functions
+of such means): their bootstrap is one matrix product. The others are functions of how often each sample counts.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from whence.evaluation import functional as F
+from whence.evaluation.protocols import Columns, Protocol
+
+RECALLS = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The mean of `values` (n,), or `combine` of the k means of `values` (n, k).
+
+    Sample i belongs to group `groups[i]`, the unit that the bootstrap draws; in a draw, group j counts weights[:, j]
+    times.
+    """
+
+    values: Float[Tensor, " n"] | Float[Tensor, "n k"]
+    groups: Int[Tensor, " n"]
+    combine: Callable[[Float[Tensor, "d k"]], Float[Tensor, " d"]] | None = None
+
+    @property
+    def columns(self) -> Float[Tensor, "n k"]:
+        return self.values.double().reshape(len(self.values), -1)
+
+    @property
+    def value(self) -> float:
+        return float(self.combined(self.columns.mean(dim=0)[None]))
+
+    def draws(self, weights: Float[Tensor, "d g"]) -> Float[Tensor, " d"]:
+        return means([self], weights)[0]
+
+    def combined(self, found: Float[Tensor, "d k"]) -> Float[Tensor, " d"]:
+        return self.combine(found) if self.combine else found[:, 0]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """`statistic` of how often each sample counts: (d, n) -> (d,)."""
+
+    statistic: Callable[[Int[Tensor, "d n"]], Float[Tensor, " d"]]
+    groups: Int[Tensor, " n"]
+
+    @property
+    def value(self) -> float:
+        return float(self.statistic(torch.ones(1, len(self.groups), dtype=torch.int64)))
+
+    def draws(self, weights: Float[Tensor, "d g"]) -> Float[Tensor, " d"]:
+        parts = weights.long().split(64)  # bounds the memory
+        return torch.cat([self.statistic(some[:, self.groups]) for some in parts])
+
+
+Score: TypeAlias = Tally | Ranking
+Scores: TypeAlias = dict[str, Score]
+
+
+def means(tallies: list[Tally], weights: Float[Tensor, "d g"]) -> list[Float[Tensor, " d"]]:
+    """The draws of many tallies by one matrix product; nan where no group of a draw counts."""
+    widths = [tally.columns.shape[1] for tally in tallies]
+    groups = weights.shape[1]
+    sums, counts = torch.zeros(groups, sum(widths)), torch.zeros(groups, len(tallies))
+    for i, (tally, part) in enumerate(zip(tallies, sums.split(widths, dim=1), strict=True)):
+        part.index_add_(0, tally.groups, tally.columns.float())
+        counts[:, i].index_add_(0, tally.groups, torch.ones(len(tally.groups)))
+    totals, drawn = (weights @ sums).split(widths, dim=1), weights @ counts
+    return [tally.combined(total / n[:, None]) for tally, total, n in zip(tallies, totals, drawn.T, strict=True)]
+
+
+def settled(columns: Columns, protocol: Protocol) -> Columns:
+    """The columns of the one threshold that a protocol with `best_of` reports: the one with the best AUC."""
+    if not protocol.best_of or columns["iou"].ndim == 1:
+        return columns
+    terms = [F.auc_terms(column, protocol.auc_grid).mean() for column in columns["iou"].T]
+    return {"iou": columns["iou"][:, int(torch.stack(terms).argmax())]}
+
+
+def localisation(columns: Columns, groups: Int[Tensor, " n"], protocol: Protocol) -> Scores:
+    """cIoU, AUC, mean IoU; F of masks; IIoU and IAUC where pictures are asked with several sounds; adaptive forms.
+
+    Args:
+        columns: as `Protocol.measure` gives them, `settled`.
+    """
+    found: Scores = {}
+    if not len(groups):
+        return found
+    suffixes = [suffix for suffix in ("", "_adaptive") if f"iou{suffix}" in columns]
+    for suffix in suffixes:
+        iou = columns[f"iou{suffix}"]
+        found[f"ciou{suffix}"] = Tally((iou >= F.SUCCESS).double(), groups)
+        found[f"auc{suffix}"] = Tally(F.auc_terms(iou, protocol.auc_grid), groups)
+    for suffix in suffixes:
+        found[f"mean_iou{suffix}"] = Tally(columns[f"iou{suffix}"], groups)
+    found |= _segmentation(columns, groups)
+    sizes = F.group_sizes(groups)
+    if int(sizes.max()) < 2:
+        return found
+    counted = sizes >= protocol.min_group
+    names = groups.unique()[counted]
+    for suffix in suffixes:
+        worst = F.worst_of_groups(columns[f"iou{suffix}"], groups)[counted]
+        found[f"iiou{suffix}"] = Tally(F.group_success(worst), names)
+        found[f"iauc{suffix}"] = Tally(F.group_auc_terms(worst, protocol.auc_grid), names)
+    return found
+
+
+def _segmentation(columns: Columns, groups: Int[Tensor, " n"]) -> Scores:
+    """mIoU and F-score of samples whose truths are masks; F of those that have a pixel."""
+    found: Scores = {}
+    if "f_curve" in columns:
+        some = ~columns["f_curve"].isnan().any(dim=1)
+        found["miou"] = Tally(columns["iou"], groups)
+        found["fscore"] = Tally(columns["f_curve"][some], groups[some], lambda curves: curves.amax(dim=1))
+    for suffix in ("", "_adaptive"):
+        if (f := columns.get(f"f{suffix}")) is not None:
+            some = ~f.isnan()
+            found[f"miou{suffix}"] = Tally(columns[f"iou{suffix}"], groups)
+            found[f"fscore{suffix}"] = Tally(f[some], groups[some])
+    return found
+
+
+def detection(
+    confidence: Float[Tensor, " n"],
+    iou: Float[Tensor, " n"],
+    present: Bool[Tensor, " n"],
+    groups: Int[Tensor, " n"],
+    protocol: Protocol,
+) -> Scores:
+    """AP, max-F1, LocAcc of sets where some sounds have no source in the picture, and how well confidence tells."""
+    if bool(present.all()) or not bool(present.any()):
+        return {}
+    samples, published = (confidence, iou, present), protocol.detection == "published"
+    return {
+        "ap": Ranking(lambda counts: F.average_precision(*samples, published, counts=counts), groups),
+        "max_f1": Ranking(lambda counts: F.max_f1(*samples, published, counts=counts), groups),
+        "loc_acc": Tally((iou[present] >= F.SUCCESS).double(), groups[present]),
+        "presence_auroc": Ranking(lambda counts: auroc(confidence, present, counts), groups),
+    }
+
+
+def auroc(values: Float[Tensor, " n"], positive: Bool[Tensor, " n"], counts: Int[Tensor, "d n"]) -> Float[Tensor, " d"]:
+    """How often a positive sample's value is higher than a negative one's, equals counting half, for each draw."""
+    levels, level = values.unique(return_inverse=True)
+    tallied = [
+        torch.zeros(len(counts), len(levels), dtype=torch.float64).index_add_(1, level[side], counts[:, side].double())
+        for side in (positive, ~positive)
+    ]
+    own, other = tallied
+    below = other.cumsum(dim=1) - 0.5 * other
+    return (own * below).sum(dim=1) / (own.sum(dim=1) * other.sum(dim=1))
+
+
+def retrieval(
+    images: Float[Tensor, "p d"],
+    sounds: Float[Tensor, "n d"],
+    relevant: dict[str, Bool[Tensor, "p n"]],
+    image_groups: Int[Tensor, " p"],
+    sound_groups: Int[Tensor, " n"],
+) -> Scores:
+    """Recall of pictures by sounds (`a2i`) and of sounds by pictures (`i2a`), over all of the set.
+
+    Recalls that could not fail, because so many are drawn, are left out.
+
+    Args:
+        relevant: what answers what, by the suffix of the score's name: `` by instance, `_category` by category.
+    """
+    found: Scores = {}
+    for suffix, answers in relevant.items():
+        for name, queries, items, right, groups in (
+            (f"a2i{suffix}", sounds, images, answers.T, sound_groups),
+            (f"i2a{suffix}", images, sounds, answers, image_groups),
+        ):
+            few = zip(queries.split(1024), right.split(1024), strict=True)  # bounds the similarity matrix
+            ranks = torch.cat([F.retrieval_ranks(some @ items.T, theirs) for some, theirs in few])
+            for k in _worth_asking(len(items)):
+                found[f"recall_{name}@{k}"] = Tally((ranks < k).double(), groups)
+    return found
+
+
+def retrieval_chance(
+    relevant: dict[str, Bool[Tensor, "p n"]], image_groups: Int[Tensor, " p"], sound_groups: Int[Tensor, " n"]
+) -> Scores:
+    """The same for a random order: what a retrieval score must be read against."""
+    found: Scores = {}
+    for suffix, right in relevant.items():
+        sides = ((f"a2i{suffix}", right.T, sound_groups), (f"i2a{suffix}", right, image_groups))
+        for name, answers, groups in sides:
+            for k in _worth_asking(answers.shape[1]):
+                found[f"recall_{name}@{k}"] = Tally(F.chance_recall(answers.sum(dim=1), answers.shape[1], k), groups)
+    return found
+
+
+def _worth_asking(items: int) -> list[int]:
+    return [k for k in RECALLS if k < items]
+
+
+def embedding(images: Float[Tensor, "n d"], sounds: Float[Tensor, "n d"], groups: Int[Tensor, " n"]) -> Scores:
+    """Alignment (mean cosine) and magnitude (mean distance) of matched pairs of unit vectors."""
+    cosine = (images.double() * sounds.double()).sum(dim=1)
+    return {
+        "alignment": Tally(cosine, groups),
+        "magnitude": Tally((images.double() - sounds.double()).norm(dim=1), groups),
+    }
+
+
+def negatives(
+    iou: Float[Tensor, " n"], claimed: dict[str, Float[Tensor, " n"]], groups: Int[Tensor, " n"], protocol: Protocol
+) -> Scores:
+    """Scores at one threshold for all pictures and sounds: what is claimed of the picture where nothing should be.
+
+    Args:
+        iou: of the maps with their own sounds, at that threshold; nan counts as 0, as published.
+        claimed: by kind of negative, the share of the picture that exceeds the threshold.
+    """
+    iou = iou.nan_to_num()
+    area = F.auc_terms(iou, protocol.auc_grid)
+    quiet = {kind: F.auc_n_terms(share, protocol.auc_grid) for kind, share in claimed.items()}
+    found: Scores = {"mean_iou_universal": Tally(iou, groups), "auc_universal": Tally(area, groups)}
+    for kind, share in claimed.items():
+        found[f"pia_{kind}"] = Tally(share, groups)
+        found[f"aucn_{kind}"] = Tally(quiet[kind], groups)
+    shares = torch.stack([1 - share for share in claimed.values()], dim=1).mean(dim=1)
+    found["f_loc"] = Tally(torch.stack([iou, shares], dim=1), groups, _harmonic)
+    areas = torch.stack([*quiet.values()], dim=1).mean(dim=1)
+    found["f_auc"] = Tally(torch.stack([area, areas], dim=1), groups, _harmonic)
+    return found
+
+
+def _harmonic(means: Float[Tensor, "d 2"]) -> Float[Tensor, " d"]:
+    return F.harmonic_mean(means[:, 0], means[:, 1])

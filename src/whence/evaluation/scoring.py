@@ -1,0 +1,191 @@
+"""Answers in, numbers of each sample out: what every protocol makes of them, and of the answers that need no model."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from whence.evaluation import baselines
+from whence.evaluation import functional as F
+from whence.evaluation.asking import NEGATIVES, Answers, Items
+from whence.evaluation.binarise import Cut, selected
+from whence.evaluation.overlap import overlaps
+from whence.evaluation.protocols import Columns, Protocol
+from whence.types import AudioVisualDataset, Truth
+
+MODEL, WHOLE, CENTRED, SALIENCY, CEILING = "model", "whole image", "centred box", "object saliency", "ceiling"
+ROWS = (MODEL, WHOLE, CENTRED, SALIENCY, CEILING, *NEGATIVES)
+HALF = Cut("half", "share")
+Maps: TypeAlias = list[Float[Tensor, "h w"]]
+
+
+class Board:
+    """Numbers of each sample as answers come in; of the maps themselves none is kept.
+
+    Attributes:
+        sheets: for each protocol's rules and each of `ROWS`, columns of n numbers; nan where there is none.
+        numbers: by name, one column each: `confidence`; `area` of the truth; `peak_own` and the peaks with negatives;
+            `overlap_*` of the top halves of the map and that of a negative; with a threshold, `iou_universal`, `pia_*`.
+    """
+
+    def __init__(self, protocols: Sequence[Protocol], data: AudioVisualDataset, items: Items, threshold: float | None):
+        self.protocols, self.data, self.items, self.threshold = protocols, data, items, threshold
+        self.sheets: dict[tuple[Protocol, str], Columns] = {}
+        self.numbers: Columns = {}
+        self.masks = False
+        self.unanswered: list[int] = []
+
+    def columns(self, protocol: Protocol, row: str) -> Columns:
+        """The numbers of one of `ROWS` under a protocol; empty where it has none."""
+        return self.sheets.get((_rules(protocol), row), {})
+
+    def number(self, name: str) -> Float[Tensor, " n"]:
+        """A column of `numbers`; nan all over where it is not known."""
+        return self.numbers.get(name, torch.full((len(self.items.ids),), math.nan, dtype=torch.float64))
+
+    def scored(self, protocol: Protocol) -> Bool[Tensor, " n"]:
+        """Which items enter the localisation scores."""
+        return torch.tensor(self.items.present) & ((self.number("area") > 0) | (protocol.empty_truth != "apart"))
+
+    def add(self, answers: Answers) -> None:
+        here = torch.tensor(answers.items)
+        truths = [self.data.truth(i) for i in answers.items]
+        self.masks = self.masks or truths[0].rule == "mask"
+        made: dict[tuple[int, str], Tensor] = {}
+        for rules in dict.fromkeys(map(_rules, self.protocols)):
+            form = rules.size, rules.consensus
+            if form not in made:
+                made[form] = _truth_maps(truths, *form)
+            self._measure(rules, answers, here, made[form])
+        main = self.protocols[0]
+        self._common(main, answers, here, made[main.size, main.consensus])
+
+    def _measure(self, rules: Protocol, answers: Answers, here: Int[Tensor, " b"], truths: Tensor) -> None:
+        """Each row's numbers under one protocol's rules."""
+        size = rules.size
+        self._put(rules, WHOLE, here, _everything(truths, rules, self.masks))
+        for row, maps in (
+            (CENTRED, baselines.centred_box(size, size).expand(len(here), -1, -1)),
+            (CEILING, baselines.oracle(truths)),
+        ):
+            self._put(rules, row, here, rules.measure(maps, truths, self.masks))
+        if answers.saliency is not None:
+            self._score(rules, SALIENCY, here, answers.saliency, truths)
+        if not answers.maps:
+            columns = self.columns(rules, CEILING)
+            self._put(rules, MODEL, here, {name: torch.zeros_like(column[here]) for name, column in columns.items()})
+            return
+        self._score(rules, MODEL, here, answers.maps, truths)
+        if rules != _rules(self.protocols[0]):
+            return
+        for kind, asked in answers.negatives.items():
+            if asked:
+                mine = _places(answers.items, asked)
+                self._score(rules, kind, here[mine], [*asked.values()], truths[mine])
+
+    def _score(self, rules: Protocol, row: str, here: Int[Tensor, " b"], maps: Maps, truths: Tensor) -> None:
+        self._put(rules, row, here, rules.measure(_large(rules, maps), truths, self.masks))
+
+    def _put(self, rules: Protocol, row: str, here: Int[Tensor, " b"], columns: Columns) -> None:
+        _fill(self.sheets.setdefault((rules, row), {}), here, columns, len(self.items.ids))
+
+    def _common(self, main: Protocol, answers: Answers, here: Int[Tensor, " b"], truths: Tensor) -> None:
+        """Numbers that belong to no cut: areas, confidences, peaks, overlaps, and what a universal threshold makes."""
+        n = len(self.items.ids)
+        _fill(self.numbers, here, {"area": (truths != 0).flatten(1).double().mean(dim=1)}, n)
+        if not answers.maps:
+            self.unanswered += answers.items
+            return
+        large = _large(main, answers.maps)
+        found = {"confidence": F.confidence(large), "peak_own": _peaks(answers.maps)}
+        if truths.dtype == torch.bool:
+            found |= _of_sources(large, truths, self.items.group[here])
+        if self.threshold is not None:
+            cut, plain = Cut(self.threshold, "drop"), replace(main, tau=None)
+            found["iou_universal"] = overlaps(_large(plain, answers.maps), truths, [cut]).iou[0]
+        _fill(self.numbers, here, found, n)
+        for kind, maps in answers.negatives.items():
+            if not maps:
+                continue
+            mine, others = _places(answers.items, maps), [*maps.values()]
+            own = [answers.maps[i] for i in mine.tolist()]
+            found = {f"peak_{kind}": _peaks(others), f"overlap_{kind}": _overlap(own, others)}
+            if self.threshold is not None:
+                found[f"pia_{kind}"] = F.pia(_large(plain, others), self.threshold)
+            _fill(self.numbers, here[mine], found, n)
+
+
+def _rules(protocol: Protocol) -> Protocol:
+    """What of a protocol moves numbers: protocols that differ in their names alone are measured once."""
+    return replace(protocol, name="", summary="", source="")
+
+
+def _fill(columns: Columns, here: Int[Tensor, " b"], found: Columns, n: int) -> None:
+    for name, values in found.items():
+        if name not in columns:
+            columns[name] = torch.full((n, *values.shape[1:]), math.nan, dtype=torch.float64)
+        columns[name][here] = values.double()
+
+
+def _places(items: list[int], some: dict[int, Tensor]) -> Int[Tensor, " m"]:
+    place = {i: at for at, i in enumerate(items)}
+    return torch.tensor([place[i] for i in some])
+
+
+def _truth_maps(truths: list[Truth], size: int, consensus: str) -> Tensor:
+    """(b, size, size), bool where no truth is a consensus."""
+    stacked = torch.stack([truth.map(size, size, consensus == "annotators") for truth in truths])
+    return stacked.bool() if all(truth.rule != "consensus" for truth in truths) else stacked
+
+
+def _large(protocol: Protocol, maps: Maps) -> Float[Tensor, "b s s"]:
+    return torch.cat([protocol.read_out(some) for some in _stacked(maps)])
+
+
+def _stacked(maps: Maps) -> list[Float[Tensor, "b h w"]]:
+    """All in one where they are of one size, else one by one."""
+    return [torch.stack(maps)] if len({one.shape for one in maps}) == 1 else [one[None] for one in maps]
+
+
+def _peaks(maps: Maps) -> Float[Tensor, " b"]:
+    return torch.tensor([float(one.max()) for one in maps], dtype=torch.float64)
+
+
+def _everything(truths: Tensor, rules: Protocol, masks: bool) -> Columns:
+    """Numbers of predicting every pixel: the same in the adaptive columns."""
+    all_pixels = torch.ones(truths.shape)
+    found = replace(rules, cut=Cut(0.5, "keep"), adaptive=None, best_of=(), scaling="none", fscore="cut").measure(
+        all_pixels, truths, masks
+    )
+    columns = found | {f"{name}_adaptive": column for name, column in found.items() if rules.adaptive}
+    return columns
+
+
+def _of_sources(large: Float[Tensor, "b s s"], truths: Bool[Tensor, "b s s"], group: Int[Tensor, " b"]) -> Columns:
+    """Pixel AP of pictures with several sources: `cap` of each source, `piap` of each picture at its first item."""
+    found = dict(zip(("cap", "piap"), torch.full((2, len(large)), math.nan, dtype=torch.float64), strict=True))
+    members = [(group == picture).nonzero()[:, 0] for picture in group.unique()]
+    members = [some for some in members if len(some) > 1]
+    if not members:
+        return {}
+    (maps, asked), (theirs, _) = (F.padded([values[some] for some in members]) for values in (large, truths))
+    ap = F.source_ap(maps, theirs, asked)
+    found["cap"][torch.cat(members)] = ap.cap.where(ap.counted, math.nan)[asked]
+    found["piap"][torch.stack([some[0] for some in members])] = ap.piap
+    return found
+
+
+def _overlap(own: Maps, others: Maps) -> Float[Tensor, " b"]:
+    """IoU of the top halves of each pair of maps, at their own resolution: 1 where the map ignores the sound.
+
+    Pixels that tie count for a share of one, so that two constant maps overlap wholly and chance is one third.
+    """
+    found = []
+    for pair in zip(_stacked(own), _stacked(others), strict=True):
+        a, b = (selected(maps, torch.ones_like(maps, dtype=torch.bool), HALF) for maps in pair)
+        found.append(torch.minimum(a, b).sum((1, 2)) / torch.maximum(a, b).sum((1, 2)))
+    return torch.cat(found)

@@ -16,10 +16,15 @@ def datasets() -> None:
 
 
 def protocols() -> None:
-    """List the rules of scoring there are."""
+    """List the rules of scoring there are, and what differs between them."""
+    from whence.evaluation import rulebook
     from whence.evaluation.protocols import protocols as names
+    from whence.evaluation.tables import plain
 
+    print(plain(rulebook.table()), end="\n\n")
     _print(names())
+    print()
+    _print(rulebook.COLUMNS)
 
 
 def _print(lines: dict[str, str]) -> None:

@@ -78,11 +78,11 @@ def located(board: Board, protocol: Protocol, row: str) -> Scores:
 
 
 def _located(board: Board, protocol: Protocol, row: str, some: Bool[Tensor, " n"]) -> Scores:
-    columns = scores.settled(board.columns(protocol, row), protocol)
-    if not columns:
-        return {}
     if row in NEGATIVES:
         some = some & ~board.number(f"overlap_{row}").isnan()  # not every picture has a foreign sound
+    columns = scores.settled(board.columns(protocol, row), protocol, some)
+    if not columns:
+        return {}
     chosen = {name: column[some] for name, column in columns.items()}
     return scores.localisation(chosen, board.items.group[some], protocol)
 
@@ -95,9 +95,7 @@ def _beside(board: Board, protocol: Protocol, weights: Weights) -> Iterable[Row]
 
 def _detected(board: Board, protocol: Protocol, present: Bool[Tensor, " n"]) -> Scores:
     """Of sets where some sounds have no source in the picture; samples without an answer are the least confident."""
-    iou = scores.settled(board.columns(protocol, MODEL), protocol).get("iou")
-    if iou is None:
-        return {}
+    iou = scores.settled(board.columns(protocol, MODEL), protocol, board.scored(protocol))["iou"]
     counted = board.scored(protocol) | ~present
     sure = board.number("confidence")
     sure = sure.where(~sure.isnan(), sure[~sure.isnan()].min() - 1 if bool((~sure.isnan()).any()) else 0.0)
@@ -144,7 +142,7 @@ def samples(board: Board) -> Iterable[SampleRow]:
     """A line for each item, in the data set's order; nan where an item does not enter the localisation scores."""
     protocol, items = board.protocols[0], board.items
     outside = ~board.scored(protocol)
-    columns = scores.settled(board.columns(protocol, MODEL), protocol)
+    columns = scores.settled(board.columns(protocol, MODEL), protocol, ~outside)
     unknown = torch.full((len(items.ids),), math.nan, dtype=torch.float64)
 
     def of(name: str) -> list[float]:

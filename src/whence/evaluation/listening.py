@@ -18,7 +18,8 @@ class Asked:
     Attributes:
         score: of the maps against the truths of the own sounds.
         loss: how much lower that is than with the own sound.
-        overlap: mean IoU of the top halves of that map and the one with the own sound; 1 if the sound did not matter.
+        overlap: mean IoU of the highest places of that map and the one with the own sound, as many as the object has;
+            1 if the sound did not matter.
     """
 
     sound: str

@@ -95,8 +95,8 @@ class LocalisationScores(Gathered):
 
     def scores(self, columns: dict[str, Tensor]) -> Scores:
         present, groups = columns["present"], columns["groups"]
-        measured = scores.settled({name: columns[name] for name in self.measured}, self.protocol)
         scored = present & (columns["some"] | (self.protocol.empty_truth != "apart"))
+        measured = scores.settled({name: columns[name] for name in self.measured}, self.protocol, scored)
         found = scores.localisation({k: v[scored] for k, v in measured.items()}, groups[scored], self.protocol)
         counted = scored | ~present
         sure, iou = columns["confidence"][counted], measured["iou"][counted]

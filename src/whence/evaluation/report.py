@@ -50,7 +50,7 @@ class SampleRow:
         confidence: mean of the highest quarter of the map at the protocol's size.
         area: of the truth, as a share of the picture.
         peak_own, peak_silence, ...: highest raw score with the own sound, with silence, noise, an off-screen sound.
-        overlap_silence, ...: IoU of the top halves of that map and the one with the own sound.
+        overlap_silence, ...: IoU of that map's highest places and those with the own sound, as many as the object has.
         iou_universal, pia_silence, ...: at the universal threshold, the IoU, and what is claimed with no source.
     """
 

@@ -77,12 +77,13 @@ def means(tallies: list[Tally], weights: Float[Tensor, "d g"]) -> list[Float[Ten
     return [tally.combined(total / n[:, None]) for tally, total, n in zip(tallies, totals, drawn.T, strict=True)]
 
 
-def settled(columns: Columns, protocol: Protocol) -> Columns:
-    """The columns of the one threshold that a protocol with `best_of` reports: the one with the best AUC."""
-    if not protocol.best_of or columns["iou"].ndim == 1:
+def settled(columns: Columns, protocol: Protocol, scored: Bool[Tensor, " n"]) -> Columns:
+    """The columns of the one threshold that a protocol with `best_of` reports: of the best AUC over the `scored`."""
+    if not protocol.best_of or not columns or columns["iou"].ndim == 1:
         return columns
-    terms = [F.auc_terms(column, protocol.auc_grid).mean() for column in columns["iou"].T]
-    return {"iou": columns["iou"][:, int(torch.stack(terms).argmax())]}
+    tried = columns["iou"][scored].T
+    best = torch.stack([F.auc_terms(column, protocol.auc_grid).mean() for column in tried]).argmax()
+    return {"iou": columns["iou"][:, int(best)]}
 
 
 def localisation(columns: Columns, groups: Int[Tensor, " n"], protocol: Protocol) -> Scores:

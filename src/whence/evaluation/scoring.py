@@ -19,7 +19,7 @@ from whence.types import AudioVisualDataset, Truth
 
 MODEL, WHOLE, CENTRED, SALIENCY, CEILING = "model", "whole image", "centred box", "object saliency", "ceiling"
 ROWS = (MODEL, WHOLE, CENTRED, SALIENCY, CEILING, *NEGATIVES)
-HALF = Cut("half", "share")
+HIGHEST = Cut("truth", "share")
 Maps: TypeAlias = list[Float[Tensor, "h w"]]
 
 
@@ -29,7 +29,7 @@ class Board:
     Attributes:
         sheets: for each protocol's rules and each of `ROWS`, columns of n numbers; nan where there is none.
         numbers: by name, one column each: `confidence`; `area` of the truth; `peak_own` and the peaks with negatives;
-            `overlap_*` of the top halves of the map and that of a negative; with a threshold, `iou_universal`, `pia_*`.
+            `overlap_*` of the map's highest places and a negative's; with a threshold, `iou_universal`, `pia_*`.
     """
 
     def __init__(self, protocols: Sequence[Protocol], data: AudioVisualDataset, items: Items, threshold: float | None):
@@ -96,7 +96,8 @@ class Board:
     def _common(self, main: Protocol, answers: Answers, here: Int[Tensor, " b"], truths: Tensor) -> None:
         """Numbers that belong to no cut: areas, confidences, peaks, overlaps, and what a universal threshold makes."""
         n = len(self.items.ids)
-        _fill(self.numbers, here, {"area": (truths != 0).flatten(1).double().mean(dim=1)}, n)
+        area = (truths != 0).flatten(1).double().mean(dim=1)
+        _fill(self.numbers, here, {"area": area}, n)
         if not answers.maps:
             self.unanswered += answers.items
             return
@@ -113,7 +114,7 @@ class Board:
                 continue
             mine, others = _places(answers.items, maps), [*maps.values()]
             own = [answers.maps[i] for i in mine.tolist()]
-            found = {f"peak_{kind}": _peaks(others), f"overlap_{kind}": _overlap(own, others)}
+            found = {f"peak_{kind}": _peaks(others), f"overlap_{kind}": _overlap(own, others, area[mine])}
             if self.threshold is not None:
                 found[f"pia_{kind}"] = F.pia(_large(plain, others), self.threshold)
             _fill(self.numbers, here[mine], found, n)
@@ -179,13 +180,15 @@ def _of_sources(large: Float[Tensor, "b s s"], truths: Bool[Tensor, "b s s"], gr
     return found
 
 
-def _overlap(own: Maps, others: Maps) -> Float[Tensor, " b"]:
-    """IoU of the top halves of each pair of maps, at their own resolution: 1 where the map ignores the sound.
+def _overlap(own: Maps, others: Maps, area: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """IoU of the highest places of each pair of maps, as many as the object has: 1 where the map ignores the sound.
 
-    Pixels that tie count for a share of one, so that two constant maps overlap wholly and chance is one third.
+    At the maps' own resolution. Places that tie count for a share of one, so two constant maps overlap wholly.
     """
     found = []
-    for pair in zip(_stacked(own), _stacked(others), strict=True):
-        a, b = (selected(maps, torch.ones_like(maps, dtype=torch.bool), HALF) for maps in pair)
+    for first, second, share in zip(_stacked(own), _stacked(others), area.split(len(_stacked(own)[0])), strict=True):
+        places = (share * first[0].numel()).round().clamp(min=1)
+        sized = torch.arange(first[0].numel()) < places[:, None]  # as many as the object has; where does not matter
+        a, b = (selected(maps, sized.view(maps.shape), HIGHEST) for maps in (first, second))
         found.append(torch.minimum(a, b).sum((1, 2)) / torch.maximum(a, b).sum((1, 2)))
     return torch.cat(found)

@@ -37,7 +37,7 @@ WORDS = {
     "piap": Word("Where", "PIAP", "the same over the pixels of all sources of a picture at once"),
     "alignment": Word("Embedding", "alignment", "mean cosine of a picture and its sound (no percentage)"),
     "magnitude": Word("Embedding", "magnitude", "mean distance of a picture and its sound (no percentage)"),
-    "overlap": Word("Listening", "overlap", "maps of the own and another sound, top halves"),
+    "overlap": Word("Listening", "overlap", "highest places with the own and another sound"),
     "mean_iou_universal": Word("Negatives", "mean IoU, universal", "overlap with the truth, one threshold for all"),
     "auc_universal": Word("Negatives", "AUC, universal", "the same over all IoU thresholds"),
     "f_loc": Word("Negatives", "F-LOC", "balance of finding sources and staying quiet on negatives"),
@@ -64,7 +64,7 @@ def word(key: str) -> Word:
         fits = {"instance": "is the one that belongs to it", "category": "is of its category"}[by]
         return Word("Retrieval", name, f"{nearest} {fits}")
     if key.startswith("overlap_"):
-        return Word("Listening", f"overlap, {tail}", f"of the maps with the own sound and with {tail}, top halves")
+        return Word("Listening", f"overlap, {tail}", f"of the highest places with the own sound and with {tail}")
     if key.startswith("pia_"):
         return Word(
             "Negatives", f"pIA, {tail}", f"share of the picture claimed when asked with {tail} (lower is better)"

@@ -1,0 +1,75 @@
+"""What differs between protocols, as a table: `whence protocols` prints it and docs/protocols.md holds it."""
+
+from dataclasses import asdict
+
+from whence.evaluation.binarise import Cut
+from whence.evaluation.protocols import PROTOCOLS, Protocol
+from whence.frontend import PRESETS
+
+COLUMNS = {
+    "keeps": "the pixels of a map that count as predicted: `half` of the picture, as many as the `truth` has, or those "
+    "from a value on",
+    "ties": "pixels equal to the last one kept: `>` drops them all, and that one too; `>=` keeps them all; `> or top` "
+    "is `>` but pixels at the very maximum always count; `shared` gives each a fraction, so that exactly as many as "
+    "asked for are kept",
+    "adaptive": "the same for the adaptive scores",
+    "scaling": "what is done to a map before: min-max, `1 - minmax(-x)` (the same but for rounding), the affine map of "
+    "a cosine that SLAVC has, a sigmoid, or nothing",
+    "upsampling": "how a map is brought to 224 x 224: `bilinear` has pixel centres at half (OpenCV), `aligned` has the "
+    "corners aligned",
+    "empty truth": "samples whose truth has no pixel: a failure, set apart, or scored by the background left alone",
+    "consensus": "who has half a voice in a consensus of annotators: each of the boxes, or each of the annotators",
+    "AUC": "thresholds 0, 0.05, ... 1 as floating point products (0.15 misses the third) or exact",
+    "AP, max-F1": "`published`: every s-th threshold from the second on, and a source in the wrong place is not "
+    "missed; `full`: every threshold, and it is",
+    "F-score": "at the cut, or the maximum over 255 thresholds of the mean curve",
+    "IIoU": "pictures that enter the interactive scores by the number of their sounds",
+}
+TIES = {"drop": ">", "keep": ">=", "fill": "> or top", "share": "shared"}
+SCALINGS = {"none": "-", "forward": "min-max", "mirrored": "1 - minmax(-x)", "sigmoid": "sigmoid"}
+
+
+def rules(protocol: Protocol) -> dict[str, str]:
+    """What a protocol does, by the names of `COLUMNS`."""
+    keeps = f"best of {len(protocol.best_of)} values" if protocol.best_of else _keeps(protocol.cut)
+    adaptive = protocol.adaptive
+    scaling = SCALINGS[protocol.scaling]
+    if protocol.tau is not None:
+        scaling = "affine" + (f", {scaling}" if scaling != "-" else "")
+    cells = (
+        keeps,
+        TIES[protocol.cut.ties],
+        f"{_keeps(adaptive)}, {TIES[adaptive.ties]}" if adaptive else "-",
+        scaling,
+        protocol.readout.upsampling.replace("-", " "),
+        protocol.empty_truth,
+        protocol.consensus,
+        "products" if protocol.auc_grid == "float" else "exact",
+        protocol.detection,
+        protocol.fscore,
+        f"{protocol.min_group} or more",
+    )
+    return dict(zip(COLUMNS, cells, strict=True))
+
+
+def _keeps(cut: Cut) -> str:
+    return cut.places if isinstance(cut.places, str) else f"from {cut.places:g}"
+
+
+def table() -> list[list[str]]:
+    """A line for each protocol, after the head."""
+    return [["protocol", *COLUMNS], *([name, *rules(protocol).values()] for name, protocol in PROTOCOLS.items())]
+
+
+def front_ends() -> list[list[str]]:
+    """A line for each preset of what released methods were fed, after the head."""
+    specs = {name: asdict(preset.image) | asdict(preset.audio) for name, preset in PRESETS.items()}
+    differing = [
+        key
+        for key in next(iter(specs.values()))
+        if len({str(spec[key]) for spec in specs.values()}) > 1 and key not in ("mean", "std")
+    ]
+    return [
+        ["front end", *differing],
+        *([name, *(str(spec[key]) for key in differing)] for name, spec in specs.items()),
+    ]

@@ -33,7 +33,7 @@ def test_a_word_that_is_no_command(whence) -> None:
 def test_lists_have_a_name_and_a_line_each(whence, command) -> None:
     answer = whence(command)
     assert answer.code == 0
-    assert all(len(line.split(maxsplit=1)) == 2 for line in answer.out.splitlines())
+    assert all(len(line.split(maxsplit=1)) == 2 for line in answer.out.splitlines() if line)
 
 
 def test_scenes_become_a_catalogue(whence, tmp_path) -> None:

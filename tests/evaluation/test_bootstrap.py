@@ -57,7 +57,7 @@ def test_draws_are_scores_of_repeated_samples(seed: int) -> None:
     weights = group_weights(20, draws=3, seed=seed)
     for protocol in (PROTOCOLS["corrected"], PROTOCOLS["slavc"]):
         made = scores.localisation({"iou": iou}, groups, protocol)
-        made |= scores.detection(confidence, iou, present, groups, protocol)
+        made |= scores.detection(confidence, {"iou": iou}, present, groups, protocol)
         assert {"ciou", "auc", "iiou", "ap", "max_f1", "loc_acc", "presence_auroc"} <= made.keys()
         for weight, *drawn in zip(weights, *(score.draws(weights) for score in made.values()), strict=True):
             times = weight.long()[groups]
@@ -66,7 +66,7 @@ def test_draws_are_scores_of_repeated_samples(seed: int) -> None:
             again = torch.arange(len(many[0]))  # groups told apart, so that group scores have copies of groups
             for name, found in zip(made, drawn, strict=True):
                 if name in ("ap", "max_f1", "loc_acc", "presence_auroc"):
-                    wanted = scores.detection(*many, again, protocol)[name].value
+                    wanted = scores.detection(many[0], {"iou": many[1]}, many[2], again, protocol)[name].value
                 elif name in ("ciou", "auc", "mean_iou"):
                     wanted = scores.localisation({"iou": many[1]}, again, protocol)[name].value
                 else:

@@ -95,11 +95,12 @@ def _beside(board: Board, protocol: Protocol, weights: Weights) -> Iterable[Row]
 
 def _detected(board: Board, protocol: Protocol, present: Bool[Tensor, " n"]) -> Scores:
     """Of sets where some sounds have no source in the picture; samples without an answer are the least confident."""
-    iou = scores.settled(board.columns(protocol, MODEL), protocol, board.scored(protocol))["iou"]
+    columns = scores.settled(board.columns(protocol, MODEL), protocol, board.scored(protocol))
     counted = board.scored(protocol) | ~present
     sure = board.number("confidence")
     sure = sure.where(~sure.isnan(), sure[~sure.isnan()].min() - 1 if bool((~sure.isnan()).any()) else 0.0)
-    return scores.detection(sure[counted], iou[counted], present[counted], board.items.group[counted], protocol)
+    several = {name: column[counted] for name, column in columns.items()}
+    return scores.detection(sure[counted], several, present[counted], board.items.group[counted], protocol)
 
 
 def _sources(board: Board, protocol: Protocol) -> Scores:

@@ -177,7 +177,8 @@ def of_samples(samples: Sequence[SampleRow], protocol: Protocol) -> Scores:
     found = scores.localisation(known, groups[scored], replace(protocol, best_of=()))
     counted = scored | ~present
     sure = column("confidence").nan_to_num(nan=-torch.inf)
-    found |= scores.detection(sure[counted], column("iou")[counted], present[counted], groups[counted], protocol)
+    several = {name: column(name)[counted] for name in known}
+    found |= scores.detection(sure[counted], several, present[counted], groups[counted], protocol)
     claimed = {kind: column(f"pia_{kind}") for kind in NEGATIVES}
     claimed = {kind: share for kind, share in claimed.items() if not bool(share.isnan().all())}
     asked = scored.clone()

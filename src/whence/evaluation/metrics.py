@@ -99,8 +99,8 @@ class LocalisationScores(Gathered):
         measured = scores.settled({name: columns[name] for name in self.measured}, self.protocol, scored)
         found = scores.localisation({k: v[scored] for k, v in measured.items()}, groups[scored], self.protocol)
         counted = scored | ~present
-        sure, iou = columns["confidence"][counted], measured["iou"][counted]
-        return found | scores.detection(sure, iou, present[counted], groups[counted], self.protocol)
+        sure, several = columns["confidence"][counted], {name: found[counted] for name, found in measured.items()}
+        return found | scores.detection(sure, several, present[counted], groups[counted], self.protocol)
 
 
 class RetrievalScores(Gathered):

@@ -6,6 +6,7 @@ of such means): their bootstrap is one matrix product. The others are functions 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -132,21 +133,39 @@ def _segmentation(columns: Columns, groups: Int[Tensor, " n"]) -> Scores:
 
 def detection(
     confidence: Float[Tensor, " n"],
-    iou: Float[Tensor, " n"],
+    columns: Columns,
     present: Bool[Tensor, " n"],
     groups: Int[Tensor, " n"],
     protocol: Protocol,
 ) -> Scores:
-    """AP, max-F1, LocAcc of sets where some sounds have no source in the picture, and how well confidence tells."""
+    """AP, max-F1, LocAcc of sets where some sounds have no source in the picture, and how well confidence tells.
+
+    Args:
+        columns: `iou`, and `iou_adaptive` where the protocol has one.
+    """
     if bool(present.all()) or not bool(present.any()):
         return {}
-    samples, published = (confidence, iou, present), protocol.detection == "published"
-    return {
-        "ap": Ranking(lambda counts: F.average_precision(*samples, published, counts=counts), groups),
-        "max_f1": Ranking(lambda counts: F.max_f1(*samples, published, counts=counts), groups),
-        "loc_acc": Tally((iou[present] >= F.SUCCESS).double(), groups[present]),
-        "presence_auroc": Ranking(lambda counts: auroc(confidence, present, counts), groups),
-    }
+    published = protocol.detection == "published"
+    found: Scores = {"presence_auroc": Ranking(lambda counts: auroc(confidence, present, counts), groups)}
+    for suffix in ("", "_adaptive"):
+        if f"iou{suffix}" in columns:
+            iou = columns[f"iou{suffix}"]
+            found[f"ap{suffix}"] = Ranking(partial(_ap, confidence, iou, present, published), groups)
+            found[f"max_f1{suffix}"] = Ranking(partial(_max_f1, confidence, iou, present, published), groups)
+            found[f"loc_acc{suffix}"] = Tally((iou[present] >= F.SUCCESS).double(), groups[present])
+    return found
+
+
+def _ap(
+    confidence: Tensor, iou: Tensor, present: Tensor, published: bool, counts: Int[Tensor, "d n"]
+) -> Float[Tensor, " d"]:
+    return F.average_precision(confidence, iou, present, published, counts=counts)
+
+
+def _max_f1(
+    confidence: Tensor, iou: Tensor, present: Tensor, published: bool, counts: Int[Tensor, "d n"]
+) -> Float[Tensor, " d"]:
+    return F.max_f1(confidence, iou, present, published, counts=counts)
 
 
 def auroc(values: Float[Tensor, " n"], positive: Bool[Tensor, " n"], counts: Int[Tensor, "d n"]) -> Float[Tensor, " d"]:

@@ -16,6 +16,10 @@ from whence.evaluation.protocols import Protocol
 from whence.evaluation.published import Published, differences, published
 from whence.evaluation.report import Report, SampleRow
 from whence.evaluation.scores import Scores
+from whence.evaluation.scoring import CEILING, CENTRED, WHOLE
+
+
+MODEL_FREE = (WHOLE, CENTRED, CEILING, "chance")  # rows that are the same whatever the model
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def _compared(reports: list[Report], names: list[str], intersect: bool, bootstra
     values = {key: cells for key, cells in values.items() if any(cells)}
     test = first.source.get("data", first.dataset.partition("/")[0])
     truth = "mask" if "miou" in first.model.metrics else "box"
-    rest = {row.name: row.metrics for row in first.rows if row.kind != "model"} if not cut else {}
+    rest = {row.name: row.metrics for row in first.rows if row.name in MODEL_FREE} if not cut else {}
     rows = tuple((row, differences(row, protocol.name, n)) for row in published(str(test), truth))
     return Comparison(first.dataset, protocol.name, n, tuple(names), values, against, rest, rows, tuple(notes))
 

@@ -51,7 +51,10 @@ FAMILIES = ("Where", "Listening", "Presence", "Segments", "Retrieval", "Negative
 
 PLAIN = {"alignment", "magnitude"}  # printed as they are; all else is a fraction, printed in percent
 
-HEADLINES = ("ciou_adaptive", "iiou_adaptive", "ciou", "iiou", "presence_auroc", "recall_a2i@1", "auc_adaptive", "auc")
+HEADLINES = (
+    *("ciou_adaptive", "iiou_adaptive", "ciou", "iiou", "ap", "f_loc", "presence_auroc", "recall_a2i@1"),
+    *("auc_adaptive", "auc"),
+)
 
 
 def word(key: str) -> Word:

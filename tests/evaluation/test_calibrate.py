@@ -1,0 +1,81 @@
+"""One threshold, fitted where nothing is to be found, that travels with the model."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fake import Batched, Squares, deaf
+from whence.errors import DataError, RecipeError
+from whence.evaluation.asking import NEGATIVES, Embedded, ask, describe
+from whence.evaluation.calibrate import calibrate
+from whence.evaluation.evaluate import evaluate
+from whence.evaluation.protocols import PROTOCOLS
+from whence.readout import ReadOut
+
+DATA = Squares(pictures=8)
+SHARP = replace(PROTOCOLS["corrected"], readout=ReadOut("nearest"))
+
+
+def test_the_threshold_is_the_third_quartile_of_the_peaks() -> None:
+    found = calibrate(deaf, DATA)
+    assert found.threshold == 1  # it claims something whatever it hears
+    assert found.passed == found.heard == 1
+    assert found.asked == {"silence": 16, "noise": 16, "offscreen": 16}
+    items = describe(DATA, [True] * len(DATA), 0)
+    peaks = [
+        float(one.max())
+        for answers in ask(Batched(), DATA, items, 4, Embedded())
+        for kind in NEGATIVES
+        for one in answers.negatives[kind].values()
+    ]
+    found = calibrate(Batched(), DATA, batch_size=5)
+    assert found.threshold == torch.tensor(peaks, dtype=torch.float64).quantile(0.75).item()
+    assert calibrate(Batched(), DATA, rule="max").threshold == max(peaks)
+    assert "third" not in found.in_words()
+    assert "48" not in found.in_words()
+
+
+def test_who_claims_nothing_without_a_source_is_told_from_who_claims_all() -> None:
+    quiet, loud = (evaluate(one, DATA, protocol=SHARP, threshold=0.5, bootstraps=0) for one in (Batched(), deaf))
+    for kind in NEGATIVES:
+        assert quiet[f"pia_{kind}"] == 0
+        assert quiet[f"aucn_{kind}"] == 1
+        assert loud[f"pia_{kind}"] > 0
+        assert loud[f"aucn_{kind}"] < 1
+    assert quiet["mean_iou_universal"] == 1
+    assert quiet["f_loc"] == 1 > loud["f_loc"]
+    assert quiet["f_auc"] == 1 > loud["f_auc"]
+
+
+def test_without_a_threshold_nothing_is_said_of_negatives() -> None:
+    report = evaluate(Batched(), DATA, bootstraps=0)
+    assert not any(key.startswith(("pia_", "aucn_", "f_")) for key in report.model.metrics)
+    assert any("whence calibrate" in note for note in report.notes)
+
+
+def test_scoring_on_what_was_fitted_is_told() -> None:
+    fitted = calibrate(Batched(), DATA)
+    source = {"calibration": fitted.as_dict()}
+    told = evaluate(Batched(), DATA, threshold=fitted.threshold, bootstraps=0, source=source)
+    assert any("fitted on these very items" in note for note in told.notes)
+    other = evaluate(Batched(), Squares(pictures=9), threshold=fitted.threshold, bootstraps=0, source=source)
+    assert not any("fitted on these very items" in note for note in other.notes)
+
+
+def test_a_set_without_sources_is_refused() -> None:
+    class Empty(Squares):
+        def truth(self, index: int):
+            return replace(super().truth(index), present=False)
+
+    with pytest.raises(DataError, match="no item has its source"):
+        calibrate(Batched(), Empty())
+
+
+def test_nothing_is_fitted_on_a_test_set() -> None:
+    from whence.data.datasets import fitting_options
+    from whence.frontend import InputSpec
+
+    assert fitting_options("catalogue", InputSpec(), {}) == {"split": "val"}
+    with pytest.raises(RecipeError, match="nothing is fitted on a test set"):
+        fitting_options("catalogue", InputSpec(), {"split": "test"})

@@ -1,0 +1,167 @@
+"""Maps that anyone has written into a folder: scored like a model's own, and refused where they are wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from fake import Batched, Squares, listener
+from whence.errors import DataError, InputError, WhenceError
+from whence.evaluation.asking import NEGATIVES, silence
+from whence.evaluation.evaluate import evaluate, score
+from whence.evaluation.predictions import read_maps, write_maps
+
+DATA = Squares()
+IDS = [DATA.id(i) for i in range(len(DATA))]
+LOCALISATION = ("ciou", "auc", "ciou_adaptive", "auc_adaptive", "mean_iou", "iiou", "iauc", "cap", "piap", "fscore")
+
+
+def write(folder: Path, maps: dict[str, np.ndarray], **meta: object) -> Path:
+    folder.mkdir(parents=True)
+    write_maps(folder, maps, meta)
+    return folder
+
+
+@pytest.fixture
+def maps() -> dict[str, np.ndarray]:
+    return {id: np.array(listener(DATA.read_image(i), DATA.read_sound(i))) for i, id in enumerate(IDS)}
+
+
+def test_a_folder_scores_as_the_model_that_wrote_it(tmp_path: Path) -> None:
+    report = evaluate(Batched(), DATA, protocol="all", output=tmp_path / "run", bootstraps=50)
+    again = score(tmp_path / "run" / "maps", DATA, protocol="all", bootstraps=50)
+    assert again.model.name == "listener"
+    for key in LOCALISATION:
+        assert again.model.metrics[key] == report.model.metrics[key]
+    ours = [line.protocol["name"] for line in report.others]
+    assert [other.rows[0] for other in again.others] == [other.rows[0] for other in report.others]
+    assert ours == [line.protocol["name"] for line in again.others]
+    beside = {row.name: row for row in report.rows}
+    assert all(beside[row.name].metrics == row.metrics for row in again.rows[1:])
+    assert {row.name for row in again.rows[1:]} == {"whole image", "centred box", "ceiling"}
+
+
+def test_half_precision_other_sizes_and_shards_are_read(tmp_path: Path, maps: dict[str, np.ndarray]) -> None:
+    whole = score(write(tmp_path / "whole", maps), DATA, bootstraps=0)
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    half = {id: one.astype(np.float16) for id, one in maps.items()}
+    for number, ids in enumerate((IDS[:5], IDS[5:])):
+        np.savez_compressed(folder / f"maps-{number}.npz", **{id: half[id] for id in ids})
+    (folder / "meta.json").write_text('\ufeff{"unknown": [1, 2]}', encoding="utf-8")
+    assert str(score(folder, DATA, bootstraps=0).samples) == str(whole.samples)
+    mixed = {id: one.repeat(2, 0).repeat(2, 1) if i % 2 else one for i, (id, one) in enumerate(maps.items())}
+    found = score(write(tmp_path / "mixed", mixed), DATA, batch_size=3, bootstraps=0)
+    assert [sample.peak_own for sample in found.samples] == [sample.peak_own for sample in whole.samples]
+
+
+def test_folders_of_negatives_tell_whether_it_listens(tmp_path: Path, maps: dict[str, np.ndarray]) -> None:
+    folder = write(tmp_path / "mine", maps, threshold=0.5)
+    quiet = {id: np.array(listener(DATA.read_image(i), silence())) for i, id in enumerate(IDS)}
+    for kind in NEGATIVES:
+        write(folder / kind, quiet)
+    write(folder / "saliency", {id: np.ones((4, 4), np.float32) for id in IDS})
+    report = score(folder, DATA, bootstraps=50)
+    assert report.listening is not None
+    assert report.listening.listens
+    assert [one.sound for one in report.listening.asked] == ["own", "muted", "noise", "swapped sound"]
+    assert report["pia_silence"] == report["pia_noise"] == 0
+    assert report["f_loc"] > 0.6
+    assert report.source["threshold"] == 0.5
+    deaf = write(tmp_path / "deaf", maps)
+    for kind in NEGATIVES:
+        write(deaf / kind, maps)
+    heard = score(deaf, DATA, bootstraps=50).listening
+    assert heard is not None
+    assert not heard.listens
+    assert "cannot be said to listen" in heard.verdict
+    assert all(one.overlap is not None and one.overlap.value == 1 for one in heard.asked[1:])
+
+
+def test_missing_maps_are_listed_or_count_as_failures(tmp_path: Path, maps: dict[str, np.ndarray]) -> None:
+    whole = score(write(tmp_path / "whole", maps), DATA, bootstraps=0)
+    gone = dict(list(maps.items())[2:]) | {"stranger": maps[IDS[0]]}
+    folder = write(tmp_path / "gone", gone)
+    with pytest.raises(DataError, match=f"2 of 12 items have no map \\({IDS[0]}, {IDS[1]}\\).*--allow-missing"):
+        score(folder, DATA)
+    report = score(folder, DATA, allow_missing=True, bootstraps=0)
+    assert report.n == 12
+    assert any("2 items have no map and count as failures" in note for note in report.notes)
+    assert report["mean_iou"] == pytest.approx(whole["mean_iou"] - sum(s.iou for s in whole.samples[:2]) / 12)
+    assert [sample.iou for sample in report.samples[:2]] == [0, 0]
+    # a rule that keeps all of a constant map must not turn a missing map into a success
+    keeping = score(folder, DATA, protocol="ezvsl", allow_missing=True, bootstraps=0)
+    assert [sample.iou for sample in keeping.samples[:2]] == [0, 0]
+    with pytest.raises(DataError, match="no map of any of the 12 items"):
+        score(write(tmp_path / "other", {"x": maps[IDS[0]]}), DATA, allow_missing=True)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (np.full((4, 4), np.nan, np.float32), "16 values that are not finite"),
+        (np.ones((2, 4, 4), np.float32), r"shape \(2, 4, 4\)"),
+        (np.ones((0, 4), np.float32), r"shape \(0, 4\)"),
+        (np.array([["a", "b"]]), "expected an array of numbers"),
+    ],
+)
+def test_a_wrong_map_is_named(tmp_path: Path, maps: dict[str, np.ndarray], broken: np.ndarray, said: str) -> None:
+    with pytest.raises(InputError, match=f"map of item {IDS[3]}.*{said}"):
+        score(write(tmp_path / "mine", maps | {IDS[3]: broken}), DATA)
+
+
+def test_a_wrong_folder_is_told(tmp_path: Path, maps: dict[str, np.ndarray]) -> None:
+    with pytest.raises(DataError, match=r"no such folder"):
+        score(tmp_path / "none", DATA)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"no maps\*.npz"):
+        score(tmp_path / "empty", DATA)
+    folder = write(tmp_path / "mine", maps)
+    (folder / "meta.json").write_text("[1]")
+    with pytest.raises(DataError, match=r"meta.json holds no object"):
+        score(folder, DATA)
+    (folder / "meta.json").unlink()
+    with pytest.raises(DataError, match=r"meta.json cannot be read"):
+        score(folder, DATA)
+    (folder / "meta.json").write_text("{}")
+    np.savez(folder / "maps-1.npz", **{IDS[0]: maps[IDS[0]]})
+    with pytest.raises(DataError, match=f"{IDS[0]}.*two shards"):
+        score(folder, DATA)
+    (folder / "maps-1.npz").write_bytes((folder / "maps.npz").read_bytes()[:200])
+    with pytest.raises(DataError, match=r"maps-1.npz is no readable .npz"):
+        score(folder, DATA)
+    np.save(folder / "maps-1.npz", np.ones(3))
+    (folder / "maps-1.npz").unlink(missing_ok=True)
+    np.savez(folder / "maps-2.npz", **{"evil": np.array([{}], dtype=object)})
+    assert read_pickles(folder)
+
+
+def read_pickles(folder: Path) -> bool:
+    """Whether an array of Python objects, which only a pickle can hold, is refused."""
+    try:
+        read_maps(folder)
+    except WhenceError as error:
+        return "evil" in str(error)
+    return False
+
+
+def test_the_example_is_twenty_lines_of_numpy_and_scores(tmp_path: Path) -> None:
+    example = ROOT / "examples" / "write_predictions.py"
+    code = example.read_text(encoding="utf-8")
+    assert len(code.splitlines()) <= 20
+    assert "whence" not in "".join(line for line in code.split('"""')[2].splitlines() if "import" in line)
+    subprocess.run([sys.executable, example, tmp_path / "predictions"], check=True)
+    meta = json.loads((tmp_path / "predictions" / "meta.json").read_text())
+    report = score(tmp_path / "predictions", _scenes(), bootstraps=0)
+    assert report.model.name == meta["model"]
+    assert report.n == 100
+
+
+def _scenes() -> object:
+    from whence.data.datasets import open_dataset
+
+    return open_dataset("scenes-interactive", length=50, size=128, seconds=2.0)

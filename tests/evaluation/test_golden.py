@@ -30,7 +30,7 @@ COLUMNS = {
     "iou_slavc_absolute": (PROTOCOLS["slavc-absolute"], 0),
 }
 # The float32 of 1 - minmax(-x) is coarser near 0 than that of minmax(x). Where the truth is the whole picture, all but
-# the lowest pixel should be kept; a blob's far tail, distinct in the plain form, ties with it when mirrored and is lost.
+# the lowest pixel should be kept; a blob's far tail, distinct in the plain form, ties with it if mirrored and is lost.
 MIRRORED = {("img_007_b", "kron"), ("img_007_b", "cv2")}
 SEED = 20240611  # of the golden cases that hold these
 Scored: TypeAlias = tuple[dict, str, float, Tensor]

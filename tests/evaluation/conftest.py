@@ -1,5 +1,9 @@
+from pathlib import Path
+
 import pytest
 import torch
+
+from golden import folders
 
 
 @pytest.fixture(autouse=True)
@@ -9,3 +13,12 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def metrics(golden: Path) -> list[Path]:
+    """Every folder of golden metrics."""
+    found = folders(golden)
+    if not found:
+        pytest.skip(f"golden metrics are absent below {golden}")
+    return found

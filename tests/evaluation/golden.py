@@ -1,11 +1,13 @@
 """Reads golden/metrics: maps, truths and what the released evaluators make of them."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -22,6 +24,35 @@ def folders(golden: Path) -> list[Path]:
 
 def expected(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+
+
+def having(metrics: list[Path], *keys: str) -> list[tuple[Path, Any]]:
+    """The folders that have an entry (by its keys, from the outside in) with it; skips where none has it."""
+    found = []
+    for folder in metrics:
+        entry: Any = expected(folder)
+        for key in keys:
+            entry = entry.get(key, {})
+        if entry:
+            found.append((folder, entry))
+    if not found:
+        pytest.skip(f"these golden metrics have no {' / '.join(keys)}")
+    return found
+
+
+def number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def listed(folder: Path, upsampling: str, *keys: str) -> Tensor:
+    """A number of each case in the file's order, float64; maps that were never resized have it under `kron` alone."""
+    found = []
+    for case in expected(folder)["cases"]:
+        entry = case["expected"].get(upsampling, case["expected"]["kron"])
+        for key in keys:
+            entry = entry[key]
+        found.append(number(entry))
+    return torch.tensor(found, dtype=torch.float64)
 
 
 @dataclass(frozen=True)

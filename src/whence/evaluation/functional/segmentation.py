@@ -38,7 +38,7 @@ def f_score(
     hit: Float[Tensor, "*b"], kept: Float[Tensor, "*b"], area: Float[Tensor, "*b"], beta2: float = BETA2
 ) -> Float[Tensor, "*b"]:
     """(1 + beta^2) P R / (beta^2 P + R) at a single cut, 0 where nothing is hit; nan where the truth has no pixel."""
-    return torch.where(area > 0, (1 + beta2) * hit.double() / (beta2 * area + kept), torch.nan)
+    return torch.where(area > 0, (hit + beta2 * hit) / (kept + beta2 * area), torch.nan)
 
 
 def mask_iou(logits: Float[Tensor, "b h w"], masks: Bool[Tensor, "b h w"]) -> Float[Tensor, " b"]:

@@ -1,6 +1,7 @@
 """Where the data that does not travel with the repository is: skipped by name where it is absent."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,11 @@ def realset_root() -> Path:
     return Path(os.environ.get("WHENCE_REALSET") or ROOT.parent / "shared" / "realset")
 
 
+def annotations_root() -> Path:
+    """$WHENCE_ANNOTATIONS, else ../shared/annotations: the authors' own lists and boxes."""
+    return Path(os.environ.get("WHENCE_ANNOTATIONS") or ROOT.parent / "shared" / "annotations")
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     root = golden_root()
@@ -36,3 +42,20 @@ def realset() -> Path:
     if not (root / "annotations.json").is_file():
         pytest.skip(f"the real set is absent: no {root / 'annotations.json'} (set WHENCE_REALSET)")
     return root
+
+
+@pytest.fixture(scope="session")
+def annotations() -> Path:
+    root = annotations_root()
+    if not (root / "vggss.json").is_file():
+        pytest.skip(f"the authors' annotation files are absent: no {root / 'vggss.json'} (set WHENCE_ANNOTATIONS)")
+    return root
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Thousands of small maps are made several times faster by one thread than by several that wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from whence.data.annotations import Annotations, Problem
+    from whence.data.annotations import Annotations
+    from whence.data.problems import Problem
 
 
 def check(root: Path, read_files: bool = False, json: bool = False) -> None:

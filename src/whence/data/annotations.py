@@ -18,8 +18,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
+from whence.data.files import Listings
+from whence.data.problems import Problem
 from whence.errors import DataError
 from whence.types import Box
 
@@ -92,19 +94,6 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """What is wrong with a catalogue: errors make it unusable, warnings only worse than it could be."""
-
-    severity: Literal["error", "warning"]
-    where: str
-    what: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}. {self.remedy}."
-
-
-@dataclass(frozen=True)
 class Annotations:
     """What `annotations.json` of the folder `root` lists, entries with errors left out, and all its problems."""
 
@@ -131,7 +120,7 @@ def read_annotations(root: str | os.PathLike[str]) -> Annotations:
     document = _read_document(root)
     if isinstance(document, Problem):
         return Annotations(root, (), (), (document,))
-    files = _Files(root)
+    files = Listings(root)
     problems: list[Problem] = []
     pictures: list[Picture] = []
     recordings: list[Recording] = []
@@ -152,21 +141,6 @@ def read_annotations(root: str | os.PathLike[str]) -> Annotations:
             recordings.append(Recording(id=entry["file"], **known))
     problems += _joint_problems(pictures, recordings)
     return Annotations(root, tuple(pictures), tuple(recordings), tuple(problems))
-
-
-class _Files:
-    """Which files there are, by one listing of each folder rather than one question a file."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.folders: dict[str, set[str]] = {}
-
-    def __contains__(self, file: str) -> bool:
-        folder, _, name = file.rpartition("/")
-        if folder not in self.folders:
-            path = self.root / folder
-            self.folders[folder] = set(os.listdir(path)) if path.is_dir() else set()
-        return name in self.folders[folder]
 
 
 def _read_document(root: Path) -> Mapping[str, Any] | Problem:
@@ -217,7 +191,7 @@ def _words(value: Any) -> str:
     return "nothing" if value is None else f"{value!r:.60} ({type(value).__name__})"
 
 
-def _entry_problems(entry: Any, where: str, schema: _Schema, files: _Files) -> Iterator[Problem]:
+def _entry_problems(entry: Any, where: str, schema: _Schema, files: Listings) -> Iterator[Problem]:
     """Errors any entry can have: keys, types, split, files."""
 
     error = partial(Problem, "error", where)

@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from whence.data.annotations import Annotations, Picture, Problem, Recording, read_annotations
+from whence.data.annotations import Annotations, Picture, Recording, read_annotations
 from whence.data.audio import read_sound
-from whence.data.image import read_image
+from whence.data.image import read_image, read_mask
+from whence.data.problems import Problem, by_severity
 from whence.errors import WhenceError
 
 
@@ -26,7 +25,7 @@ def check_catalogue(root: str | os.PathLike[str], read_files: bool = False) -> l
     problems = list(annotations.problems)
     if read_files:
         problems += _file_problems(annotations)
-    return sorted(problems, key=lambda problem: problem.severity)  # "error" comes before "warning"
+    return sorted(problems, key=by_severity)
 
 
 def _file_problems(annotations: Annotations) -> Iterator[Problem]:
@@ -48,7 +47,7 @@ def _picture_problems(root: Path, picture: Picture) -> Iterator[Problem]:
         if image.size != expected:
             what = f"found {image.width} x {image.height} pixels, expected {expected[0]} x {expected[1]} as annotated"
             yield Problem("error", file, what, "Correct width and height with the boxes, or resize the file")
-        if file == picture.mask and not np.asarray(image).any():
+        if file == picture.mask and not read_mask(root / file).any():
             what = "found a mask that is black all over, expected the object in white"
             yield Problem("warning", file, what, "Draw the object, or write null where it is not in the picture")
 

@@ -1,4 +1,4 @@
-"""What every reader asks of a file before it opens it."""
+"""What every reader asks of a file before it opens it, and which of many files there are."""
 
 import os
 from pathlib import Path
@@ -19,3 +19,25 @@ def refuse_unreadable(path: Path, expected: str) -> None:
     else:
         return
     raise InputError(f"{path}: found {found}, expected {expected}. {remedy}.")
+
+
+class Listings:
+    """Which files there are below a folder, by one listing of each folder rather than one question a file."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folders: dict[str, dict[str, list[str]]] = {}
+
+    def stems(self, folder: str) -> dict[str, list[str]]:
+        """Name without its suffix -> names of the files in a folder (relative, `/` between its parts)."""
+        if folder not in self._folders:
+            path = self.root / folder
+            stems: dict[str, list[str]] = {}
+            for name in sorted(os.listdir(path)) if path.is_dir() else ():
+                stems.setdefault(name.rpartition(".")[0] or name, []).append(name)
+            self._folders[folder] = stems
+        return self._folders[folder]
+
+    def __contains__(self, file: str) -> bool:
+        folder, _, name = file.rpartition("/")
+        return name in self.stems(folder).get(name.rpartition(".")[0] or name, ())

@@ -3,12 +3,14 @@
 import os
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
@@ -20,6 +22,8 @@ from whence.frontend import ImageSpec
 MAX_PIXELS = 80_000_000
 ImageLike = str | os.PathLike[str] | Image.Image | NDArray | Tensor
 
+T = TypeVar("T")
+_LOSSY = ("JPEG", "MPO")
 _ORIENTATION = 0x0112  # the EXIF tag that says how the camera was held
 _REMEDY = "Open it in an image viewer to see whether it is whole, and save it again as JPEG or PNG"
 
@@ -36,23 +40,25 @@ def read_image(path: str | os.PathLike[str], at_least: int | None = None) -> Ima
         InputError: missing, empty, cut short, not an image, or of more than 80 megapixels (told from the header,
             before anything is decoded).
     """
-    path = Path(path)
-    refuse_unreadable(path, "an image file such as JPEG or PNG")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's about bombs and odd metadata: what matters of it is raised below
-        try:
-            with Image.open(path) as image:
-                _refuse_bomb(image, path)
-                if at_least is not None:
-                    image.draft(None, (at_least, at_least))
-                return _upright_rgb(image)
-        except InputError:
-            raise
-        except Image.DecompressionBombError as error:
-            pixels = int(re.findall(r"\d+", str(error))[0])  # Pillow itself gave up, and says the size in words
-            raise InputError(_bomb(path, f"{pixels / 1e6:.0f} megapixels")) from error
-        except Exception as error:  # decoders of broken files raise anything, from OSError to KeyError
-            raise InputError(f"{path}: found {_words(error)}, expected a whole image. {_REMEDY}.") from error
+
+    def decode(image: Image.Image) -> Image.Image:
+        if at_least is not None:
+            image.draft(None, (at_least, at_least))
+        return _upright_rgb(image)
+
+    return _decoded(Path(path), decode)
+
+
+def read_mask(path: str | os.PathLike[str]) -> Bool[Tensor, "h w"]:
+    """True where the mask in a file shows the object, upright.
+
+    Any pixel that is not 0 is object: grey, colour, or index of a palette, so masks of 0 and 1, of 0 and 255 and of
+    numbered objects read alike. A JPEG's noise is no object: there a pixel must be brighter than 127.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    return _decoded(Path(path), _mask)
 
 
 def as_image(image: ImageLike | object) -> Image.Image:
@@ -119,6 +125,37 @@ def denormalise(images: Float[Tensor, "*b 3 h w"], spec: ImageSpec) -> Float[Ten
     """What `normalise` was given, as floats, cut to [0, 1] for showing."""
     mean, std = (images.new_tensor(values)[:, None, None] for values in (spec.mean, spec.std))
     return (images * std + mean).clamp(0, 1)
+
+
+def _decoded(path: Path, decode: Callable[[Image.Image], T]) -> T:
+    """What `decode` makes of the opened file; whatever goes wrong is an InputError that says what was found."""
+    refuse_unreadable(path, "an image file such as JPEG or PNG")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's about bombs and odd metadata: what matters of it is raised below
+        try:
+            with Image.open(path) as image:
+                _refuse_bomb(image, path)
+                return decode(image)
+        except InputError:
+            raise
+        except Image.DecompressionBombError as error:
+            pixels = int(re.findall(r"\d+", str(error))[0])  # Pillow itself gave up, and says the size in words
+            raise InputError(_bomb(path, f"{pixels / 1e6:.0f} megapixels")) from error
+        except Exception as error:  # decoders of broken files raise anything, from OSError to KeyError
+            raise InputError(f"{path}: found {_words(error)}, expected a whole image. {_REMEDY}.") from error
+
+
+def _mask(image: Image.Image) -> Bool[Tensor, "h w"]:
+    lossy = image.format in _LOSSY
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if lossy:
+        return torch.from_numpy(np.asarray(image.convert("L")) > 127)
+    there = np.asarray(image) != 0
+    if there.ndim == 3:
+        colours = 3 if there.shape[2] > 2 else 1  # what is left is transparency
+        there = np.logical_or.reduce(there[..., :colours], axis=2)
+    return torch.from_numpy(there)
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:

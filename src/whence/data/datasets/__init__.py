@@ -2,6 +2,8 @@
 
 import inspect
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,30 @@ from whence.types import AudioVisualDataset
 
 FOLDERS = {
     "catalogue": "a folder of pictures and recordings with annotations.json, paired by category",
-    "pairs": "a folder with frames/ID.jpg and audio/ID.wav and a list of ids (EZ-VSL's layout), to train on",
+    "pairs": "training: a folder with frames/ID.jpg and audio/ID.wav (EZ-VSL's layout), by any list of ids",
+    "vggsound": "training: VGGSound by any list, in the layout of EZ-VSL, SSLalignment or SSL-TIE",
+    "flickr_soundnet": "training: Flickr-SoundNet by any list, in the layout of EZ-VSL or SSL-TIE",
+    "vggss": "test: VGG-SS, 5158 clips with boxes (lists 5158, 4655, heard, unheard or a file)",
+    "extended_vggss": "test: VGG-SS and 5158 pictures whose sound's source is not in them",
+    "flickr": "test: Flickr-SoundNet, 250 clips with the boxes of three annotators (lists 250, 249 or a file)",
+    "extended_flickr": "test: Flickr-SoundNet and 250 pictures whose sound's source is not in them",
+    "is3": "test: IS3, 3240 pictures each asked with two sounds (truth: boxes or masks)",
+    "vpo_ss": "test: VPO-SS, 890 pictures with one source (truth: boxes or masks)",
+    "vpo_ms": "test: VPO-MS, 1432 pictures asked with 2157 sounds (truth: boxes or masks)",
+    "avsbench_s4": "test: AVSBench S4, 740 videos of one source, 3700 frames (truth: boxes or masks)",
+    "avsbench_ms3": "test: AVSBench MS3, 64 videos of several sources, 320 frames (truth: boxes or masks)",
+}
+# name: (module, function or class, what it is told before all else)
+_ADAPTERS: dict[str, tuple[str, str, str]] = {
+    "catalogue": ("catalogue", "Catalogue", ""),
+    "pairs": ("training", "training_set", "PAIRS"),
+    "vggsound": ("training", "training_set", "VGGSOUND_CLIPS"),
+    "flickr_soundnet": ("training", "training_set", "FLICKR_CLIPS"),
+    "vggss": ("vggss", "vggss", ""),
+    "extended_vggss": ("vggss", "extended_vggss", ""),
+    "flickr": ("flickr", "flickr", ""),
+    "extended_flickr": ("flickr", "extended_flickr", ""),
+    **{name: ("framed", "framed", name.upper()) for name in ("is3", "vpo_ss", "vpo_ms", "avsbench_s4", "avsbench_ms3")},
 }
 
 
@@ -84,10 +109,7 @@ def fitting_options(name: str, front_end: InputSpec, options: dict[str, Any]) ->
 
 def _adapter(name: str) -> Callable[..., AudioVisualDataset]:
     """Imported where used: the catalogue's rules and the scenes' shapes cost nobody who does not need them."""
-    if name == "pairs":
-        from whence.data.datasets.pairs import Pairs
-
-        return Pairs
-    from whence.data.datasets.catalogue import Catalogue
-
-    return Catalogue
+    module, what, told = _ADAPTERS[name]
+    home = import_module(f"{__name__}.{module}")
+    adapter: Callable[..., AudioVisualDataset] = getattr(home, what)
+    return partial(adapter, getattr(home, told)) if told else adapter

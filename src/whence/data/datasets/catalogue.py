@@ -9,14 +9,13 @@ from collections.abc import Iterable
 from typing import Literal, TypeVar
 
 import numpy as np
-import torch
 from jaxtyping import Bool
 from PIL import Image
 from torch import Tensor
 
 from whence.data.annotations import SPLITS, Annotations, Picture, Recording, read_annotations
 from whence.data.audio import read_sound
-from whence.data.image import read_image
+from whence.data.image import read_image, read_mask
 from whence.errors import DataError, did_you_mean
 from whence.randomness import uniform
 from whence.types import Sound, Truth
@@ -146,13 +145,13 @@ class Catalogue:
         """True where the object is; None where only boxes are known."""
         if picture.mask is None:
             return None
-        grey = np.array(read_image(self.root / picture.mask).convert("L"))
-        if grey.shape != (picture.height, picture.width):
+        mask = read_mask(self.root / picture.mask)
+        if mask.shape != (picture.height, picture.width):
             raise DataError(
-                f"{self.root / picture.mask}: found a mask of {grey.shape[1]} x {grey.shape[0]} pixels, expected "
+                f"{self.root / picture.mask}: found a mask of {mask.shape[1]} x {mask.shape[0]} pixels, expected "
                 f"{picture.width} x {picture.height} as its picture has. Resize the mask."
             )
-        return torch.from_numpy(grey > grey.max() / 2)  # holds for 0 and 1, 0 and 255, and what JPEG makes of them
+        return mask
 
     @property
     def fingerprint(self) -> str:

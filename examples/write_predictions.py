@@ -14,8 +14,6 @@ folder = Path(sys.argv[1])
 folder.mkdir()
 rng = np.random.default_rng(0)
 ids = [f"scenes-interactive-0-0-{scene:06d}-{sound}" for scene in range(50) for sound in range(2)]
-maps = {
-    id: rng.random((14, 14), dtype=np.float32) for id in ids
-}  # your model here: (h, w), any size, higher is likelier
+maps = {id: rng.random((14, 14), dtype=np.float32) for id in ids}  # your model here: (h, w) of any size
 np.savez(folder / "maps.npz", **maps)
 (folder / "meta.json").write_text(json.dumps({"model": "noise"}))

@@ -180,7 +180,7 @@ def _scored(metrics: list[Path], named: Protocol, which: int, upsampling: str) -
     for some in chosen:
         for kind, truths in some.truths.items():
             maps = protocol.read_out(some.maps)
-            found = protocol.score(maps, truths)[which].tolist()
+            found = protocol.score(some.maps, truths)[which].tolist()
             for case, truth, got, values in zip(some.cases, truths, found, maps, strict=True):
                 assert truth.double().sum() == case["gt_sum"][kind]
                 assert int((truth != 0).sum()) == case["gt_nonzero"][kind]

@@ -77,9 +77,9 @@ class Answers:
     """
 
     items: list[int]
-    maps: list[Float[Tensor, "h w"]]
-    negatives: dict[str, dict[int, Float[Tensor, "h w"]]] = field(default_factory=dict)
-    saliency: list[Float[Tensor, "h w"]] | None = None
+    maps: list[Tensor]
+    negatives: dict[str, dict[int, Tensor]] = field(default_factory=dict)
+    saliency: list[Tensor] | None = None
 
 
 @dataclass

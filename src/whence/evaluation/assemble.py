@@ -129,14 +129,9 @@ def _relevance(items: Items) -> tuple[Int[Tensor, " p"], Int[Tensor, " n"], dict
     """The pictures and the sounds that have a source, and which belong together, by instance and by category."""
     sounds = torch.tensor(items.present).nonzero()[:, 0]
     pictures = items.group[sounds].unique()
-    relevant = {"": pictures[:, None] == items.group[sounds]}
     names = {name: at for at, name in enumerate(dict.fromkeys(items.categories))}
-    if len(names) > 1:
-        kind = torch.tensor([names[name] for name in items.categories])
-        shows = torch.zeros(len(items.first), len(names), dtype=torch.bool)
-        shows[items.group[sounds], kind[sounds]] = True
-        relevant["_category"] = shows[pictures][:, kind[sounds]]
-    return pictures, sounds, relevant
+    kinds = torch.tensor([names[name] for name in items.categories])
+    return pictures, sounds, scores.relevance(items.group[sounds], kinds[sounds])
 
 
 def samples(board: Board) -> Iterable[SampleRow]:

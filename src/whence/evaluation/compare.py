@@ -18,7 +18,6 @@ from whence.evaluation.report import Report, SampleRow
 from whence.evaluation.scores import Scores
 from whence.evaluation.scoring import CEILING, CENTRED, WHOLE
 
-
 MODEL_FREE = (WHOLE, CENTRED, CEILING, "chance")  # rows that are the same whatever the model
 
 

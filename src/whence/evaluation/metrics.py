@@ -125,11 +125,7 @@ class RetrievalScores(Gathered):
         groups, kinds = columns["groups"], columns["categories"]
         pictures, which = groups.unique(return_inverse=True)
         first = torch.zeros_like(pictures).scatter_(0, which, torch.arange(len(which)))
-        shows = torch.zeros(len(pictures), len(kinds), dtype=torch.bool)
-        shows[which] |= kinds[:, None] == kinds
-        relevant = {"": pictures[:, None] == groups}
-        if len(kinds.unique()) > 1:
-            relevant["_category"] = shows
+        relevant = scores.relevance(groups, kinds)
         found = scores.retrieval(columns["images"][first], columns["sounds"], relevant, pictures, groups)
         return found | scores.embedding(columns["images"], columns["sounds"], groups)
 

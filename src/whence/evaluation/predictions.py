@@ -100,11 +100,11 @@ class Predictions:
                 answers.saliency = [self._map(self.others[SALIENCY], items.ids[i]) for i in answered]
             yield answers
 
-    def _map(self, maps: Maps, id: str) -> Float[Tensor, "h w"]:
+    def _map(self, maps: "_Shards", id: str) -> Float[Tensor, "h w"]:
         return checked_map(maps[id], id, str(self.folder))
 
 
-class _Shards(Mapping[str, Float[np.ndarray, "h w"]]):
+class _Shards(Mapping[str, np.ndarray]):
     """Maps of all shards of a folder, read one at a time."""
 
     def __init__(self, folder: Path) -> None:
@@ -114,26 +114,24 @@ class _Shards(Mapping[str, Float[np.ndarray, "h w"]]):
             raise DataError(
                 f"{folder}: found {there}; a folder of predictions holds maps by id in maps.npz, beside a meta.json."
             )
-        self._home: dict[str, Any] = {}
-        for self._path in shards:
+        self._home: dict[str, zipfile.ZipFile] = {}
+        for path in shards:
             try:
-                shard = np.load(self._path, allow_pickle=False)
-                for id in shard.files:
-                    if id in self._home:
-                        raise DataError(f"{self._path}: the map of {id!r} stands in two shards; take one out")
-                    self._home[id] = shard
-            except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-                raise DataError(
-                    f"{self._path} is no readable .npz file ({error}); write the predictions anew."
-                ) from error
+                shard = zipfile.ZipFile(path)
+            except (OSError, zipfile.BadZipFile) as error:
+                raise DataError(f"{path} is no readable .npz file ({error}); write it anew.") from error
+            for id in (name.removesuffix(".npy") for name in shard.namelist()):
+                if id in self._home:
+                    raise DataError(f"{path}: the map of {id!r} stands in two shards; take one out")
+                self._home[id] = shard
 
-    def __getitem__(self, id: str) -> Float[np.ndarray, "h w"]:
+    def __getitem__(self, id: str) -> np.ndarray:
+        shard = self._home[id]
         try:
-            found: Float[np.ndarray, "h w"] = self._home[id][id]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(
-                f"{self._path.parent}: the map of {id!r} cannot be read ({error}); write it anew."
-            ) from error
+            with shard.open(f"{id}.npy") as entry:
+                found: np.ndarray = np.lib.format.read_array(entry, allow_pickle=False)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(f"{shard.filename}: the map of {id!r} is unreadable ({error}); write it anew.") from error
         return found
 
     def __iter__(self) -> Iterator[str]:

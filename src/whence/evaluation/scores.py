@@ -180,6 +180,23 @@ def auroc(values: Float[Tensor, " n"], positive: Bool[Tensor, " n"], counts: Int
     return (own * below).sum(dim=1) / (own.sum(dim=1) * other.sum(dim=1))
 
 
+def relevance(groups: Int[Tensor, " n"], kinds: Int[Tensor, " n"]) -> dict[str, Bool[Tensor, "p n"]]:
+    """Which sounds belong to which picture, by the suffix of the score's name: the picture's own, or of its categories.
+
+    Args:
+        groups: the picture of each sound; rows of the result are pictures in ascending order.
+        kinds: the category of each sound; where there is but one, nothing is said by category.
+    """
+    pictures, which = groups.unique(return_inverse=True)
+    found = {"": pictures[:, None] == groups}
+    names, kind = kinds.unique(return_inverse=True)
+    if len(names) > 1:
+        shows = torch.zeros(len(pictures), len(names), dtype=torch.bool)
+        shows[which, kind] = True
+        found["_category"] = shows[:, kind]
+    return found
+
+
 def retrieval(
     images: Float[Tensor, "p d"],
     sounds: Float[Tensor, "n d"],
@@ -192,7 +209,7 @@ def retrieval(
     Recalls that could not fail, because so many are drawn, are left out.
 
     Args:
-        relevant: what answers what, by the suffix of the score's name: `` by instance, `_category` by category.
+        relevant: of `relevance`.
     """
     found: Scores = {}
     for suffix, answers in relevant.items():
@@ -200,8 +217,7 @@ def retrieval(
             (f"a2i{suffix}", sounds, images, answers.T, sound_groups),
             (f"i2a{suffix}", images, sounds, answers, image_groups),
         ):
-            few = zip(queries.split(1024), right.split(1024), strict=True)  # bounds the similarity matrix
-            ranks = torch.cat([F.retrieval_ranks(some @ items.T, theirs) for some, theirs in few])
+            ranks = F.embedding_ranks(queries, items, right)
             for k in _worth_asking(len(items)):
                 found[f"recall_{name}@{k}"] = Tally((ranks < k).double(), groups)
     return found

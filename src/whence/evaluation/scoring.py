@@ -20,7 +20,7 @@ from whence.types import AudioVisualDataset, Truth
 MODEL, WHOLE, CENTRED, SALIENCY, CEILING = "model", "whole image", "centred box", "object saliency", "ceiling"
 ROWS = (MODEL, WHOLE, CENTRED, SALIENCY, CEILING, *NEGATIVES)
 HIGHEST = Cut("truth", "share")
-Maps: TypeAlias = list[Float[Tensor, "h w"]]
+Maps: TypeAlias = list[Tensor]  # each (h, w); of any sizes
 
 
 class Board:

@@ -40,7 +40,7 @@ _ADAPTERS: dict[str, tuple[str, str, str]] = {
 }
 
 
-TESTS: set[str] = set()  # public test sets
+TESTS = frozenset(name for name, line in FOLDERS.items() if line.startswith("test:"))
 
 
 def datasets() -> dict[str, str]:

@@ -1,15 +1,28 @@
 """What the README says is what was measured, and its example runs on what the demo leaves behind."""
 
 import importlib.util
+from types import ModuleType
 
 from conftest import ROOT
 
 
-def test_the_readmes_tables_are_the_reports() -> None:
-    spec = importlib.util.spec_from_file_location("results", ROOT / "examples" / "results.py")
+def example(name: str) -> ModuleType:
+    """A script of examples/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    results = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(results)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_readmes_tables_are_the_reports() -> None:
+    results = example("results")
     shown = (ROOT / "README.md").read_text(encoding="utf-8").split(results.BEGIN)[1].split(results.END)[0]
     assert shown.strip() == results.rendered().strip()
+
+
+def test_the_rule_book_is_that_of_the_protocols() -> None:
+    protocols = example("protocols")
+    shown = protocols.PAGE.read_text(encoding="utf-8").split(protocols.BEGIN)[1].split(protocols.END)[0]
+    assert shown.strip() == protocols.rendered().strip()

@@ -78,19 +78,17 @@ class Truth:
             if self.mask is None:
                 return torch.zeros(height, width)
             return F.interpolate(self.mask[None, None].float(), (height, width), mode="nearest")[0, 0]
-        layers = torch.zeros(max(1, len(self.boxes)), height, width)
-        for layer, box in enumerate(self.boxes):
+        one_voice = self.rule == "union"  # of all boxes together, of each annotator's, or of each box
+        voices = [0 if one_voice else box.annotator if by_annotator else i for i, box in enumerate(self.boxes)]
+        layers = {voice: torch.zeros(height, width) for voice in voices or [0]}
+        for voice, box in zip(voices, self.boxes, strict=True):
             x0, x1 = (int(width * min(max(x, 0.0), self.width) / self.width) for x in (box.x0, box.x1))
             y0, y1 = (int(height * min(max(y, 0.0), self.height) / self.height) for y in (box.y0, box.y1))
-            layers[layer, y0:y1, x0:x1] = 1.0
-        if self.rule == "union":
-            return layers.amax(0)
-        needed = 2
-        if by_annotator and self.boxes:
-            voices = torch.tensor([box.annotator for box in self.boxes])
-            layers = torch.stack([layers[voices == voice].amax(0) for voice in voices.unique()])
-            needed = min(2, len(layers))
-        return (layers.sum(0) / needed).clamp(max=1.0)
+            layers[voice][y0:y1, x0:x1] = 1.0
+        if one_voice:
+            return layers[0]
+        needed = min(2, len(layers)) if by_annotator else 2
+        return (torch.stack([*layers.values()]).sum(0) / needed).clamp(max=1.0)
 
 
 @runtime_checkable

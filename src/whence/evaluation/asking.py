@@ -240,15 +240,17 @@ def checked_map(answer: Any, id: str, where: str) -> Float[Tensor, "h w"]:
         InputError: it is no array of numbers, has another shape, or holds values that are not finite.
     """
     try:
-        scores = torch.as_tensor(answer).detach().float().cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
+        plain = answer.detach().float().cpu().numpy() if isinstance(answer, Tensor) else answer
+        scores = np.asarray(plain, np.float32)  # NumPy, as these are many small steps
+    except (TypeError, ValueError) as error:
         found = getattr(answer, "dtype", type(answer).__name__)
         raise InputError(f"{where}: the map of item {id} is {found}, expected an array of numbers (h, w).") from error
-    if scores.ndim != 2 or not scores.numel():
-        raise InputError(f"{where}: the map of item {id} has shape {tuple(scores.shape)}; expected (h, w).")
-    if bad := int((~scores.isfinite()).sum()):
-        raise InputError(f"{where}: the map of item {id} holds {bad} values that are not finite; mend what made it.")
-    return scores
+    if scores.ndim != 2 or not scores.size:
+        raise InputError(f"{where}: the map of item {id} has shape {scores.shape}; expected (h, w).")
+    if not (finite := np.isfinite(scores)).all():
+        bad = f"{(~finite).sum()} values that are not finite"
+        raise InputError(f"{where}: the map of item {id} holds {bad}; mend what made it.")
+    return torch.from_numpy(scores if scores.flags.writeable else scores.copy())
 
 
 def packed(groups: Iterable[list[T]], size: int) -> Iterator[list[T]]:

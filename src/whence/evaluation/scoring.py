@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import TypeAlias
 
 import torch
@@ -69,7 +70,7 @@ class Board:
         size = rules.size
         self._put(rules, WHOLE, here, _everything(truths, rules, self.masks))
         for row, maps in (
-            (CENTRED, baselines.centred_box(size, size).expand(len(here), -1, -1)),
+            (CENTRED, _centred_box(size).expand(len(here), -1, -1)),
             (CEILING, baselines.oracle(truths)),
         ):
             self._put(rules, row, here, rules.measure(maps, truths, self.masks))
@@ -120,6 +121,9 @@ class Board:
             _fill(self.numbers, here[mine], found, n)
 
 
+_centred_box = cache(lambda size: baselines.centred_box(size, size))
+
+
 def _rules(protocol: Protocol) -> Protocol:
     """What of a protocol moves numbers: protocols that differ in their names alone are measured once."""
     return replace(protocol, name="", summary="", source="")
@@ -153,7 +157,7 @@ def _stacked(maps: Maps) -> list[Float[Tensor, "b h w"]]:
 
 
 def _peaks(maps: Maps) -> Float[Tensor, " b"]:
-    return torch.tensor([float(one.max()) for one in maps], dtype=torch.float64)
+    return torch.cat([some.flatten(1).amax(dim=1) for some in _stacked(maps)])
 
 
 def _everything(truths: Tensor, rules: Protocol, masks: bool) -> Columns:

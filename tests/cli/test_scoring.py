@@ -1,0 +1,106 @@
+"""calibrate, evaluate, score, compare: one after the other, as a user would."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from whence.checkpoint import load_method, read_header
+from whence.evaluation import gallery
+
+TEST = ("scenes-interactive", "--options", json.dumps({"length": 6, "seed": 5, "categories": 4}))
+HELD_OUT = ("scenes-interactive", "--options", json.dumps({"length": 6, "seed": 6, "categories": 4}))
+
+
+@pytest.fixture(autouse=True)
+def _small_pictures(monkeypatch):
+    monkeypatch.setattr(gallery, "SIDE", 60)
+
+
+def test_a_threshold_travels_and_lets_locate_say_nothing_here(whence, checkpoint, picture, sound):
+    before = load_method(checkpoint)[0].state_dict()
+    assert "presence unknown" in whence("locate", checkpoint, picture, sound, "-o", checkpoint.with_name("a.png")).out
+    answer = whence("calibrate", checkpoint, *HELD_OUT, "--rule", "max10")
+    assert answer.code == 0, answer.err
+    assert answer.written == {checkpoint}
+    header = read_header(checkpoint)
+    assert f"threshold {header['threshold']:.4f}" in answer.out
+    assert header["calibration"]["data"] == "scenes-interactive"
+    after = load_method(checkpoint)[0].state_dict()
+    assert all(bool((after[name] == value).all()) for name, value in before.items())
+    located = whence("locate", checkpoint, picture, sound, "-o", checkpoint.with_name("b.png"), "--json")
+    assert json.loads(located.out)[0]["present"] is False  # fresh weights are no surer of this sound than of noise
+
+
+def test_nothing_is_fitted_on_a_test_split(whence, checkpoint, catalogue):
+    answer = whence("calibrate", checkpoint, "catalogue", "--root", catalogue, "--options", '{"split": "test"}')
+    assert answer.code == 2
+    assert not answer.written
+    assert "nothing is fitted on a test set" in answer.err
+
+
+def test_one_set_of_maps_under_every_rule(whence, checkpoint, tmp_path):
+    assert whence("calibrate", checkpoint, *HELD_OUT).code == 0
+    run = whence("evaluate", checkpoint, *TEST, "--protocol", "all", "-o", tmp_path / "run", "--bootstraps", 20)
+    assert run.code == 0, run.err
+    assert "cIoU moves from" in run.out
+    content = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert len(content["others"]) == 11
+    assert content["source"]["checkpoint"] == checkpoint.name
+    assert len(content["source"]["sha256"]) == 64
+    assert content["source"]["threshold"] is not None
+    assert "f_loc" in content["rows"][0]["metrics"]
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "The same maps under every rule" in page
+    assert "Does it listen?" in page
+    assert content["listening"]["verdict"].split(":")[0] in page
+    few = whence("evaluate", checkpoint, *TEST, "--protocol", "lvs,acl", "-o", tmp_path / "few", "--bootstraps", 0)
+    assert few.code == 0, few.err
+    assert "protocol lvs" in few.out
+    assert "cIoU moves from" in few.out
+    wrong = whence("evaluate", checkpoint, *TEST, "--protocol", "lvs,alc", "-o", tmp_path / "wrong")
+    assert wrong.code == 2
+    assert "Did you mean 'acl'" in wrong.err
+    assert not wrong.written
+
+
+def test_anyones_maps_are_scored_and_compared(whence, checkpoint, tmp_path):
+    assert whence("evaluate", checkpoint, *TEST, "-o", tmp_path / "ours", "--bootstraps", 20).code == 0
+    options = json.dumps({"length": 6, "seed": 5, "categories": 4, "size": 32, "seconds": 0.5})
+    there = (tmp_path / "ours" / "maps", TEST[0], "--options", options, "--bootstraps", 20)
+    scored = whence("score", *there, "-o", tmp_path / "theirs")
+    assert scored.code == 0, scored.err
+    assert {path.name for path in (tmp_path / "theirs").iterdir()} == {"report.json", "samples.csv", "report.html"}
+    reports = (tmp_path / "ours", tmp_path / "theirs")
+    compared = whence("compare", *reports, "--names", '["ours", "theirs"]', "-o", tmp_path / "table.md")
+    assert compared.code == 0, compared.err
+    assert "theirs - ours" in compared.out
+    assert compared.written == {tmp_path / "table.md"}
+    assert (tmp_path / "table.md").read_text().startswith("## scenes-interactive: 12 items, protocol corrected")
+    page = whence("compare", *reports, "-o", tmp_path / "table.html")
+    assert page.code == 0
+    assert "<table>" in (tmp_path / "table.html").read_text()
+    for wrong, said in (
+        ((reports[0],), "one report is nothing to compare"),
+        ((*reports, "-o", tmp_path / "x.pdf"), "cannot write .pdf"),
+        ((reports[0], tmp_path), "no readable report"),
+    ):
+        answer = whence("compare", *wrong)
+        assert answer.code == 2
+        assert said in answer.err
+        assert not answer.written
+
+
+def test_a_page_of_the_readme_runs(tmp_path: Path):
+    example = ROOT / "examples" / "write_predictions.py"
+    told = [line for line in example.read_text().splitlines() if line.startswith("whence score")]
+    assert len(told) == 1
+    subprocess.run([sys.executable, example, "predictions"], cwd=tmp_path, check=True)
+    import shlex
+
+    command = [sys.executable, "-m", *shlex.split(told[0])]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "predictions-scenes-interactive" / "report.html").exists()

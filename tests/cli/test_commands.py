@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from trees import framed
 from whence.cli.main import commands
 from whence.data.datasets.catalogue import Catalogue
+from whence.data.lists import shipped
 
 
 @pytest.mark.parametrize("command", [name for name in commands() if name != "data"])
@@ -58,3 +60,36 @@ def test_a_check_tells_what_a_catalogue_holds(whence, catalogue) -> None:
     assert total.split() == ["all", "8", "8"]
     assert sum(int(row.split()[-1]) for row in rows) == 8
     assert verdict == "no problems found"
+
+
+def test_a_check_answers_by_its_exit_code_and_in_json(whence, tmp_path) -> None:
+    """0: nothing worse than a note; 1: warnings; 2: errors, such as clips to train on that are scored."""
+    clean, twice, leaky = (tmp_path / f"{name}.txt" for name in ("clean", "twice", "leaky"))
+    clean.write_text("AAAAAAAAAAa_000001")
+    twice.write_text("AAAAAAAAAAa_000001\nAAAAAAAAAAa_000001\n")
+    leaky.write_text(f"{shipped('vggss')[0]}\n")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for lists, code in (([clean], 0), ([clean, twice], 1), ([clean, leaky], 2)):
+        flags = [flag for path in lists for flag in ("--train-list", path)]
+        answer = whence("data", "check", empty, *flags)
+        assert answer.code == code, answer.err
+        assert not answer.written
+        assert all(path.name in answer.out for path in lists)
+        told = json.loads(whence("data", "check", empty, *flags, "--json").out)
+        assert [row["file"] for row in told["tables"]["lists"]] == [path.name for path in lists]
+        assert ((told["errors"] > 0) * 2 or told["warnings"] > 0) == code
+    assert "Leave them out by `exclude: [vggss]`" in answer.out
+    assert "found 1 error" in answer.err
+
+
+def test_a_check_of_a_data_set_by_name(whence, tmp_path) -> None:
+    framed(tmp_path / "is3", "is3")
+    answer = whence(
+        "data", "check", tmp_path / "is3", "--data", "is3", "--options", '{"truth": "masks"}', "--read-files"
+    )
+    assert answer.code == 0, answer.err
+    assert [row.split()[:3] for row in answer.out.splitlines()[1:2]] == [["is3/masks", "2", "1"]]
+    answer = whence("data", "check", tmp_path / "is3", "--data", "is4")
+    assert answer.code == 2
+    assert "unknown data set 'is4'. Did you mean 'is3'?" in answer.err

@@ -1,42 +1,42 @@
-"""`whence data check` and `whence data scenes`: what is wrong with a catalogue, and scenes written as one."""
+"""`whence data check` and `whence data scenes`: what is wrong with data, and scenes written as a catalogue."""
 
 import json as to_json
-from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from whence.data.annotations import Annotations
-    from whence.data.problems import Problem
+    from whence.data.doctor.findings import Findings, Table
 
 
-def check(root: Path, read_files: bool = False, json: bool = False) -> None:
-    """Tell what a catalogue holds and everything that is wrong with it; exit code 2 where it cannot be used.
+def check(
+    root: Path,
+    data: str | None = None,
+    options: dict[str, Any] | None = None,
+    train_list: list[Path] | None = None,
+    read_files: bool = False,
+    json: bool = False,
+) -> int:
+    """Tell what a folder holds and everything that is wrong with it, clips of test sets among training clips included.
+
+    Exit code 0: nothing worse than a note; 1: warnings; 2: errors.
 
     Args:
-        root: the folder with annotations.json.
-        read_files: also decode every picture, mask and recording (some 5 ms each) and look for copies.
+        root: a catalogue, a folder of authors' lists and annotation files, or one of pictures and sounds.
+        data: name of a data set to check there (`whence datasets`); by default what is found is recognised.
+        options: of that data set, as in a recipe: `{"list": "4655"}`.
+        train_list: a list of ids that is trained on, checked for test clips; can be given several times.
+        read_files: also decode every picture, mask and sound (some 5 ms each), and look for copies in a catalogue.
         json: print one JSON object instead of tables.
     """
-    from whence.data.annotations import read_annotations
-    from whence.data.check import check_catalogue
+    from whence.data.doctor import examine
     from whence.errors import DataError
 
-    annotations = read_annotations(root)
-    problems = check_catalogue(root, read_files)
-    found = Counter(problem.severity for problem in problems)
-    if json:
-        summary: dict[str, Any] = {"root": str(root), "errors": found["error"], "warnings": found["warning"]}
-        counts = {category: dict(counts) for category, counts in _counts(annotations).items()}
-        print(to_json.dumps({**summary, "counts": counts, "problems": list(map(asdict, problems))}, indent=2))
-    else:
-        print("\n".join([*_table(annotations), *_list(problems)]))
-    if found["error"]:
-        number = "1 error" if found["error"] == 1 else f"{found['error']} errors"
-        raise DataError(
-            f"{root}: found {number}, expected none in a catalogue that is used. Mend them and check again."
-        )
+    found = examine(root, data, options, train_list or (), read_files)
+    print(to_json.dumps({"root": str(root), **found.as_dict()}, indent=2) if json else "\n".join(_lines(found)))
+    if found.count("error"):
+        number = "1 error" if found.count("error") == 1 else f"{found.count('error')} errors"
+        raise DataError(f"{root}: found {number}, expected none in data that is used. Mend them and check again.")
+    return 1 if found.count("warning") else 0
 
 
 def scenes(
@@ -75,35 +75,19 @@ def scenes(
     print(f"{output}: {len(composed)} items of {name}, {len(composed.categories)} categories, seed {seed}")
 
 
-def _counts(annotations: "Annotations") -> dict[str, Counter[str]]:
-    """Category -> how many `pictures train`, `recordings test`... it has; entries with errors are not counted."""
-    counts: dict[str, Counter[str]] = {
-        category: Counter() for category in sorted({e.category for e in annotations.entries})
-    }
-    for kind, entries in (("pictures", annotations.pictures), ("recordings", annotations.recordings)):
-        for entry in entries:
-            counts[entry.category][f"{kind} {entry.split}"] += 1
-    return counts
+def _lines(found: "Findings") -> list[str]:
+    told = [f"{problem.severity:<8} {problem}" for problem in found.problems]
+    return [*(line for table in found.tables for line in (*_table(table), "")), *(told or ["no problems found"])]
 
 
-def _table(annotations: "Annotations") -> list[str]:
-    """How many entries without errors there are, by category and split."""
-    from whence.data.annotations import SPLITS
+def _table(table: "Table") -> list[str]:
+    """Columns in which every cell has room: words to the left, numbers to the right."""
+    cells = [["" if cell is None else str(cell) for cell in row] for row in table.rows]
+    widths = [max(map(len, column)) for column in zip(table.head, *cells, strict=True)]
+    words = [any(isinstance(row[place], str) for row in table.rows) for place in range(len(table.head))]
 
-    if not annotations.entries:
-        return []
-    counts = _counts(annotations)
-    counts["all"] = sum(counts.values(), Counter())
-    columns = [f"{kind} {split}" for kind in ("pictures", "recordings") for split in SPLITS]
-    columns = [column for column in columns if counts["all"][column]]
-    width = max(map(len, ("category", *counts)))
-    lines = ["  ".join([f"{'category':<{width}}", *columns])]
-    for category, of in counts.items():
-        lines.append("  ".join([f"{category:<{width}}", *(f"{of[column]:>{len(column)}}" for column in columns)]))
-    return [*lines, ""]
+    def line(row: list[str]) -> str:
+        padded = (f"{cell:<{w}}" if word else f"{cell:>{w}}" for cell, w, word in zip(row, widths, words, strict=True))
+        return "  ".join(padded).rstrip()
 
-
-def _list(problems: "list[Problem]") -> list[str]:
-    if not problems:
-        return ["no problems found"]
-    return [f"{problem.severity:<8} {problem}" for problem in problems]
+    return [line(list(table.head)), *map(line, cells)]

@@ -82,13 +82,15 @@ def _run(arguments: list[str]) -> int:
         arguments = ["compare", *([json.dumps(words)] if words else []), *arguments[1 + len(words) :]]
     from jsonargparse import auto_cli
 
-    from whence.cli.parser import Parser
+    from whence.cli.parser import Parser, repeatable
 
-    auto_cli(commands(), args=arguments, parser_class=Parser, prog="whence", description=_DESCRIPTION)
-    return 0
+    said = auto_cli(
+        commands(), args=repeatable(arguments), parser_class=Parser, prog="whence", description=_DESCRIPTION
+    )
+    return said if isinstance(said, int) else 0
 
 
-_DATA = "Check a catalogue, or write composed scenes as one."
+_DATA = "Check data for what is wrong with it, or write composed scenes as a catalogue."
 _DESCRIPTION = "Find where in a picture a sound comes from: train, score and use visual sound source localisation."
 
 if __name__ == "__main__":

@@ -48,8 +48,8 @@ def flickr(
         DataError: files are missing, or wrong.
     """
     clips, _ = _boxed(Path(root), list, layout, media, annotations)
-    kept, skipped = settle(Path(root), clips, media)
-    return Listed(f"flickr/{list_name(list)}", kept, "test", skipped)
+    kept, lacking = settle(Path(root), clips, media)
+    return Listed(f"flickr/{list_name(list)}", kept, "test", lacking)
 
 
 def extended_flickr(
@@ -68,8 +68,8 @@ def extended_flickr(
     given = annotations if annotations is not None and (Path(annotations) / NEGATIVES[0]).is_file() else None
     table = need_authors_file(Path(root), given, NEGATIVES)
     absent = Truth(FLICKR_SIZE, FLICKR_SIZE, rule="consensus", present=False)
-    kept, skipped = settle(Path(root), [*clips, *negatives(table, places, clips, absent)], media)
-    return Listed(f"extended_flickr/{list_name(list)}", kept, "test", skipped)
+    kept, lacking = settle(Path(root), [*clips, *negatives(table, places, clips, absent)], media)
+    return Listed(f"extended_flickr/{list_name(list)}", kept, "test", lacking)
 
 
 def _boxed(

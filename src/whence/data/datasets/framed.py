@@ -135,8 +135,8 @@ def framed(
     finders = [Finder(root, spec.images, pictures, look, listings), Finder(root, spec.sounds, SOUNDS, look, listings)]
     if masked:  # masks are annotations: looked for even where pictures are not
         finders.append(Finder(root, spec.gt, IMAGES, True, listings))
-    kept, skipped = settle(root, (_clip(spec, entry, finders, file) for entry in entries), media)
-    return Listed(f"{spec.name}/{truth}", kept, "test", skipped)
+    kept, lacking = settle(root, (_clip(spec, entry, finders, file) for entry in entries), media)
+    return Listed(f"{spec.name}/{truth}", kept, "test", lacking)
 
 
 def _clip(spec: FramedSet, entry: dict[str, Any], finders: Sequence[Finder], file: Path) -> Clip:

@@ -33,29 +33,23 @@ class Layout:
 
 
 EZVSL = Layout("ezvsl", ("frames/{id}",), ("audio/{id}",), "EZ-VSL, SLAVC, FNAC and LVS")
+SSLALIGNMENT = Layout("sslalignment", ("VGGSound_img/{ms}/image_050",), ("VGGSound_aud/{ms}",), "SSLalignment")
+SSLTIE = Layout("ssltie", ("total_video_frames/{id}/125",), ("total_video_3s_audio/{id}",), "SSL-TIE, training")
+SSLTIE_FLICKR = Layout(
+    "ssltie",
+    ("frames/videos/{d3}/{id}.mp4/00000003", "frames/videos2/{d8}/{id}.mp4/00000003"),
+    ("mp3/videos/{d3}/{id}.mp4", "mp3/videos2/{d8}/{id}.mp4"),
+    "SSL-TIE, training on Flickr",
+)
+SSLTIE_TEST = Layout("ssltie", ("frame/{id}",), ("audio/{id}", "mp3/{id}"), "SSL-TIE, test")
+SSLALIGNMENT_FLICKR = Layout("sslalignment", ("*_img_test/{id}.mp4/*",), ("*_wav_test/{id}",), "SSLalignment")
 FLAT = Layout("flat", ("{id}",), ("{id}",), "FNAC's Flickr test")
 
-VGGSOUND = (
-    EZVSL,
-    Layout("sslalignment", ("VGGSound_img/{ms}/image_050",), ("VGGSound_aud/{ms}",), "SSLalignment"),
-    Layout("ssltie", ("total_video_frames/{id}/125",), ("total_video_3s_audio/{id}",), "SSL-TIE, training"),
-)
-FLICKR = (
-    EZVSL,
-    Layout(
-        "ssltie",
-        ("frames/videos/{d3}/{id}.mp4/00000003", "frames/videos2/{d8}/{id}.mp4/00000003"),
-        ("mp3/videos/{d3}/{id}.mp4", "mp3/videos2/{d8}/{id}.mp4"),
-        "SSL-TIE, training",
-    ),
-)
-VGGSS = (*VGGSOUND[:2], Layout("ssltie", ("frame/{id}",), ("audio/{id}",), "SSL-TIE, test"))
-FLICKR_TEST = (
-    EZVSL,
-    Layout("ssltie", ("frame/{id}",), ("audio/{id}", "mp3/{id}"), "SSL-TIE, test"),
-    Layout("sslalignment", ("*_img_test/{id}.mp4/*",), ("*_wav_test/{id}",), "SSLalignment"),
-    FLAT,
-)
+VGGSOUND = (EZVSL, SSLALIGNMENT, SSLTIE)
+VGGSS = (EZVSL, SSLALIGNMENT, SSLTIE_TEST)
+FLICKR = (EZVSL, SSLTIE_FLICKR)
+FLICKR_TEST = (EZVSL, SSLTIE_TEST, SSLALIGNMENT_FLICKR, FLAT)
+LAYOUTS = (EZVSL, SSLALIGNMENT, SSLTIE, SSLTIE_FLICKR, SSLTIE_TEST)
 
 
 class Finder:

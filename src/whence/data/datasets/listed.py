@@ -80,11 +80,12 @@ class Listed:
         name: str,
         clips: Sequence[Clip],
         split: str = "test",
-        skipped: Sequence[str] = (),
+        lacking: Sequence[Clip] = (),
         excluded: Sequence[str] = (),
     ) -> None:
         self.name, self.split = name, split
-        self.clips, self.skipped, self.excluded = tuple(clips), tuple(skipped), tuple(excluded)
+        self.clips, self.excluded = tuple(clips), tuple(excluded)
+        self.skipped = tuple(clip.id for clip in lacking)
         seen: set[str] = set()
         for clip in self.clips:
             if clip.id in seen:
@@ -128,8 +129,8 @@ class Listed:
         return self
 
 
-def settle(root: Path, clips: Iterable[Clip], media: str, option: str = "media") -> tuple[list[Clip], list[str]]:
-    """The clips that are kept and the ids of those that are left out because a file is missing.
+def settle(root: Path, clips: Iterable[Clip], media: str, option: str = "media") -> tuple[list[Clip], list[Clip]]:
+    """The clips that are kept and those that are left out because a file is missing.
 
     Args:
         root: what messages begin with.
@@ -149,7 +150,7 @@ def settle(root: Path, clips: Iterable[Clip], media: str, option: str = "media")
         unread = ", or score maps that are there already with `media: unchecked`" if option == "media" else ""
         raise DataError(f"{found}. Fetch them, or go without these clips by `{option}: skip`{unread}")
     warnings.warn(f"{found}; these clips are left out", stacklevel=3)
-    return [clip for clip in clips if not clip.lacks], [clip.id for clip in lacking]
+    return [clip for clip in clips if not clip.lacks], lacking
 
 
 def one_of(option: str, value: str, known: Sequence[str]) -> None:

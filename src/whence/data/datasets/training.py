@@ -76,12 +76,12 @@ def training_set(
     out = set(excluded)
     found = ((id, *places.of(id, id)) for id in wanted if id not in out)
     clips = (Clip(id, id, "", image, sound, lacks=lacks) for id, image, sound, lacks in found)
-    kept, skipped = settle(root, clips, missing, "missing")
+    kept, lacking = settle(root, clips, missing, "missing")
     if split == "train":
         _tell_leaks([clip.id for clip in kept], root if list is None else list)
     if validation:
         kept = [clip for clip in kept if _held_out(clip.id, validation) == (split == "val")]
-    return Listed(f"{root.resolve().name}/{split}", kept, split, skipped, excluded)
+    return Listed(f"{root.resolve().name}/{split}", kept, split, lacking, excluded)
 
 
 def _on_disk(places: Places, plain: bool) -> Sequence[str]:

@@ -54,8 +54,8 @@ def vggss(
         DataError: files are missing, or wrong; a listed clip has no boxes.
     """
     clips, _ = _boxed(Path(root), list, layout, media, annotations)
-    kept, skipped = settle(Path(root), clips, media)
-    return Listed(f"vggss/{list_name(list)}", kept, "test", skipped)
+    kept, lacking = settle(Path(root), clips, media)
+    return Listed(f"vggss/{list_name(list)}", kept, "test", lacking)
 
 
 def extended_vggss(
@@ -72,8 +72,8 @@ def extended_vggss(
     """
     clips, places = _boxed(Path(root), list, layout, media, annotations)
     table = need_authors_file(Path(root), annotations, NEGATIVES)
-    kept, skipped = settle(Path(root), [*clips, *negatives(table, places, clips, Truth(1, 1, present=False))], media)
-    return Listed(f"extended_vggss/{list_name(list)}", kept, "test", skipped)
+    kept, lacking = settle(Path(root), [*clips, *negatives(table, places, clips, Truth(1, 1, present=False))], media)
+    return Listed(f"extended_vggss/{list_name(list)}", kept, "test", lacking)
 
 
 def read_boxes(path: Path) -> dict[str, tuple[str, tuple[Box, ...]]]:

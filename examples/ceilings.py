@@ -8,6 +8,7 @@ overlaps follow from counts alone; tests/data/datasets/test_ceilings.py compares
 """
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,17 @@ from torch import Tensor
 from whence.data.datasets import open_dataset
 from whence.evaluation import functional as F
 from whence.evaluation.baselines import centred_box
+from whence.evaluation.evaluate import score
+from whence.evaluation.predictions import write_maps
+from whence.evaluation.tables import markdown
 from whence.types import AudioVisualDataset
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "ceilings.md"
 SIZE, PIXELS = 224, 224 * 224
 KEPT = PIXELS - PIXELS // 2 - 1  # pixels strictly above the one that stands at N // 2 in ascending order
+SQUARE = 158  # 224 / sqrt(2), rounded
+ANSWERS = ("ceiling", "centred box", "centred square", "whole image")
 LISTS: dict[str, tuple[str, dict[str, object]]] = {
     "VGG-SS, 5158": ("vggss", {"list": "5158"}),
     "VGG-SS, 4655": ("vggss", {"list": "4655"}),
@@ -35,14 +41,22 @@ LISTS: dict[str, tuple[str, dict[str, object]]] = {
     "AVSBench S4": ("avsbench_s4", {}),
     "AVSBench MS3": ("avsbench_ms3", {}),
 }
+RULES = """
+## One answer, every rule
+
+The same blob in the middle of every picture of VGG-SS (a 14 x 14 map from 1 in the middle to -1 in the corners, in no
+need of a model, a picture or a sound), scored under the rules of each released evaluator (docs/protocols.md). The number
+that papers call cIoU moves from {low} to {high} by the rules alone.
+
+"""
 HEAD = """# Ceilings
 
 What the published rules let any map reach on the public test lists, computed from the authors' boxes (all of them,
 squashed to 224 x 224). *ciou* and *auc* keep the top half of a map, pixels strictly above the threshold (protocol
 `alignment`); the adaptive columns keep as many pixels as the object has. *ceiling*: an oracle that ranks the object's
-pixels first. *centred box*: a map that falls from the middle outwards and hears nothing. *whole image*: every pixel,
-under no threshold. A published number says what it is worth between the last two and the first. Written by
-`examples/ceilings.py`.
+pixels first. *centred box*: a map that falls from the middle outwards and hears nothing. *centred square*: 158 x 158
+pixels, about half of them, and *whole image*: all of them, both under no threshold. A published number says what it is
+worth between these and the first. Written by `examples/ceilings.py`.
 
 The strict threshold keeps 25,087 of 50,176 pixels, so a box that fills the picture (8 of IS3, 6 of VPO-MS, 3 of VGG-
 SS) is missed by one pixel; where the pixel at the threshold is kept too (`ezvsl`), the ceilings of IS3 and VPO-MS are
@@ -80,7 +94,9 @@ def overlaps(data: AudioVisualDataset) -> Overlaps:
     """By counts: how many pixels each answer keeps, and how many of those are the object's."""
     rank = torch.empty(PIXELS)  # 0 for the innermost pixel; whole numbers, exact in float32
     rank[centred_box(SIZE, SIZE).flatten().argsort(descending=True)] = torch.arange(PIXELS).float()
-    parts: dict[str, list[tuple[Tensor, Tensor]]] = {"ceiling": [], "centred box": [], "whole image": []}
+    square = torch.zeros(SIZE, SIZE)
+    square[(SIZE - SQUARE) // 2 : (SIZE + SQUARE) // 2, (SIZE - SQUARE) // 2 : (SIZE + SQUARE) // 2] = 1
+    parts: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in ANSWERS}
     for objects in truths(data):
         area = objects.sum(dim=1)
         half = torch.full_like(area, KEPT)
@@ -90,6 +106,8 @@ def overlaps(data: AudioVisualDataset) -> Overlaps:
         inside = (objects @ (rank < KEPT).float(), torch.einsum("bn,bn->b", objects, within))
         for name, hits in (("ceiling", (area.minimum(half), area.minimum(share))), ("centred box", inside)):
             parts[name].append((_iou(hits[0], half, area), _iou(hits[1], share, area)))
+        in_square = _iou(objects @ square.flatten(), torch.full_like(area, SQUARE**2), area)
+        parts["centred square"].append((in_square, in_square))
         parts["whole image"].append((area.double() / PIXELS, area.double() / PIXELS))
     return Overlaps(
         {name: (torch.cat([p[0] for p in of]), torch.cat([p[1] for p in of])) for name, of in parts.items()}
@@ -116,8 +134,34 @@ def measured(annotations: Path) -> dict[str, Overlaps]:
     return measures
 
 
+def blob(side: int = 14) -> Tensor:
+    """(side, side): from 1 in the middle to -1 in the corners."""
+    place = (torch.arange(side) + 0.5) / side * 2 - 1
+    far = torch.sqrt(place[:, None] ** 2 + place**2)
+    return 1 - 2 * far / far.max()
+
+
+def under_every_rule(annotations: Path) -> dict[str, dict[str, float]]:
+    """Protocol -> scores of the blob as the answer to every item of VGG-SS, as `whence score --protocol all` has them."""
+    data = open_dataset("vggss", annotations, media="unchecked")
+    maps = {data.id(index): blob().numpy() for index in range(len(data))}
+    with tempfile.TemporaryDirectory() as folder:
+        write_maps(Path(folder), maps, {"model": "blob"})
+        return score(folder, data, protocol="all", bootstraps=0).spread()
+
+
+def by_rules(spread: dict[str, dict[str, float]]) -> str:
+    """The section on one answer under every rule."""
+    keys = ("ciou", "auc", "mean_iou", "ciou_adaptive", "auc_adaptive")
+    lines = [["protocol", *keys]]
+    for name, found in spread.items():
+        lines.append([name, *(f"{100 * found[key]:.1f}" if key in found else "-" for key in keys)])
+    found = sorted(100 * scores["ciou"] for scores in spread.values())
+    return RULES.format(low=f"{found[0]:.1f}", high=f"{found[-1]:.1f}") + markdown(lines) + "\n"
+
+
 def page(measures: dict[str, Overlaps]) -> str:
-    """The whole of docs/ceilings.md."""
+    """The first part of docs/ceilings.md."""
     lines = [
         "| list | n | answer | ciou | auc | ciou_adaptive | auc_adaptive |",
         "| --- | ---: | --- |" + " ---: |" * 4,
@@ -133,7 +177,7 @@ def page(measures: dict[str, Overlaps]) -> str:
 def main() -> None:
     annotations = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT.parent / "shared" / "annotations"
     torch.set_num_threads(1)  # many small operations
-    PAGE.write_text(page(measured(annotations)), encoding="utf-8")
+    PAGE.write_text(page(measured(annotations)) + by_rules(under_every_rule(annotations)), encoding="utf-8")
     print(f"written: {PAGE}")
 
 

@@ -239,6 +239,7 @@ def test_a_catalogue_check_in_json(whence, catalogue) -> None:
     answer = whence("data", "check", catalogue, "--json")
     assert answer.code == 0
     assert json.loads(answer.out)["problems"] == []
+    assert sum(sum(of.values()) for of in json.loads(answer.out)["counts"].values()) == 16
     spoil(catalogue, SPOILED["an inverted box"][0])
     answer = whence("data", "check", catalogue, "--json")
     assert answer.code == 2

@@ -6,6 +6,7 @@ cannot be meant (missing keys, boxes that are none, entities in XML) is an error
 
 import json
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,15 @@ def read_ids(path: str | os.PathLike[str], plain: bool = False) -> IdList:
     seen = Counter(ids)
     repeated = tuple(id for id, times in seen.items() for _ in range(times - 1))
     return IdList(path, tuple(seen), repeated, tuple(forms))
+
+
+def distinct_ids(path: str | os.PathLike[str], plain: bool = False) -> tuple[str, ...]:
+    """The ids of a list, each once; rows that repeat a clip are counted in a warning. Errors as `read_ids`."""
+    listed = read_ids(path, plain)
+    if listed.repeated:
+        first = ", ".join(listed.repeated[:3])
+        warnings.warn(f"{path}: {len(listed.repeated)} rows repeat a clip ({first}); each is used once", stacklevel=4)
+    return listed.ids
 
 
 def read_negatives(path: str | os.PathLike[str]) -> tuple[Negative, ...]:

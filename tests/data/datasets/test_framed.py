@@ -10,6 +10,7 @@ from PIL import Image
 from trees import FILES, FRAMED, framed, write_json
 from whence.data.datasets import open_dataset
 from whence.errors import DataError, InputError, RecipeError
+from whence.training.run import refuse_test
 
 RELEASED = {"visual_frames": "images", "audio_wav": "audio_waw", "gt_masks": "gt_segmentation"}
 ITEMS = {
@@ -117,6 +118,11 @@ def test_an_all_black_jpeg_shows_no_object(tmp_path: Path) -> None:
     truth = open_dataset("is3", root, truth="masks").truth(0)
     assert truth.present, "the annotation is empty; the source is not said to be absent"
     assert not truth.map(224, 224).any()
+
+
+def test_nothing_is_selected_on_it(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="this is a test split, and nothing is selected on one"):
+        refuse_test(open_dataset("is3", framed(tmp_path, "is3")))
 
 
 COUNTS = {  # items, pictures, categories

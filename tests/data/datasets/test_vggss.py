@@ -104,6 +104,13 @@ def test_what_is_missing_or_misspelt_is_told(tmp_path: Path) -> None:
         open_dataset("vggss", root, list=root / "list.txt", annotations=tmp_path / "nowhere")
 
 
+def test_rows_that_repeat_a_clip_are_counted(tmp_path: Path) -> None:
+    root = build(tmp_path)
+    (root / "list.txt").write_text("\n".join([IDS[0], milliseconds(IDS[0]), IDS[1]]))
+    with pytest.warns(UserWarning, match=rf"1 rows repeat a clip \({IDS[0]}\); each is used once"):
+        assert len(open_dataset("vggss", root, list=root / "list.txt")) == 2
+
+
 def test_the_extended_set_asks_pictures_with_sounds_that_are_not_theirs(tmp_path: Path) -> None:
     root = build(tmp_path)
     outside = "9PmzQI8ZYpg_000147"

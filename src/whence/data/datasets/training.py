@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from whence.data.authors import read_ids
+from whence.data.authors import distinct_ids
 from whence.data.datasets.layouts import EZVSL, FLICKR, VGGSOUND, Layout, Places
 from whence.data.datasets.listed import MEDIA, Clip, Listed, one_of, settle
 from whence.data.identity import clip_id
@@ -65,12 +65,8 @@ def training_set(
     if not 0 <= validation < 1:
         raise DataError(f"found validation={validation}, expected a share from 0 to below 1. Pass 0.1 for a tenth.")
     root = Path(root)
-    listed = None if list is None else read_ids(list, kind.plain)
-    if listed is not None and listed.repeated:
-        first = ", ".join(listed.repeated[:3])
-        warnings.warn(f"{list}: {len(listed.repeated)} rows repeat a clip ({first}); each is used once", stacklevel=3)
     places = Places(root, kind.layouts, name=layout)
-    wanted = _on_disk(places, kind.plain) if listed is None else listed.ids
+    wanted = _on_disk(places, kind.plain) if list is None else distinct_ids(list, kind.plain)
     exclusion = Exclusion.of(exclude)
     excluded = [id for id in wanted if exclusion.covers(id)]
     out = set(excluded)

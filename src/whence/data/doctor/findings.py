@@ -37,7 +37,13 @@ class Findings:
         """Plain values, for JSON."""
         counts = {f"{severity}s": self.count(severity) for severity in ("error", "warning", "note")}
         tables = {table.title: table.records() for table in self.tables}
-        return {"kind": self.kind, **counts, "tables": tables, "problems": [vars(problem) for problem in self.problems]}
+        told = {"kind": self.kind, **counts, "tables": tables, "problems": [vars(problem) for problem in self.problems]}
+        if "entries" in tables:  # of a catalogue also by category
+            *categories, _ = tables["entries"]
+            told["counts"] = {
+                row["category"]: {key: n for key, n in row.items() if n and key != "category"} for row in categories
+            }
+        return told
 
 
 def together(*parts: Findings) -> Findings:

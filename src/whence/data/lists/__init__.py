@@ -12,7 +12,7 @@ from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 
-from whence.data.authors import read_ids
+from whence.data.authors import distinct_ids, read_ids
 from whence.data.identity import clip_id, video_of
 from whence.errors import DataError, did_you_mean
 
@@ -67,7 +67,7 @@ def ids_of(list: str | int | PathLike[str], name: str) -> tuple[str, ...]:
         raise DataError(
             f"list: found {str(list)!r}, neither a file nor a list of {name}{did_you_mean(str(list), known)}"
         )
-    return read_ids(Path(str(list))).ids
+    return distinct_ids(str(list))
 
 
 def list_name(list: str | int | PathLike[str]) -> str:

@@ -45,8 +45,8 @@ RULES = """
 ## One answer, every rule
 
 The same blob in the middle of every picture of VGG-SS (a 14 x 14 map from 1 in the middle to -1 in the corners, in no
-need of a model, a picture or a sound), scored under the rules of each released evaluator (docs/protocols.md). The number
-that papers call cIoU moves from {low} to {high} by the rules alone.
+need of a model, a picture or a sound), scored under the rules of each released evaluator (docs/protocols.md). What
+papers call cIoU moves from {low} to {high} by the rules alone.
 
 """
 HEAD = """# Ceilings
@@ -142,7 +142,7 @@ def blob(side: int = 14) -> Tensor:
 
 
 def under_every_rule(annotations: Path) -> dict[str, dict[str, float]]:
-    """Protocol -> scores of the blob as the answer to every item of VGG-SS, as `whence score --protocol all` has them."""
+    """Protocol -> scores of the blob as the answer to every item of VGG-SS, as `whence score` has them."""
     data = open_dataset("vggss", annotations, media="unchecked")
     maps = {data.id(index): blob().numpy() for index in range(len(data))}
     with tempfile.TemporaryDirectory() as folder:

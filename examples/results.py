@@ -11,7 +11,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, README = ROOT / "docs" / "results", ROOT / "README.md"
 BEGIN, END = "<!-- results: written by examples/results.py -->", "<!-- end of results -->"
-KEYS = ("ciou_adaptive", "iiou_adaptive", "ciou", "iiou", "mean_iou", "recall_a2i@1", "recall_i2a@1")
+KEYS = ("ciou_adaptive", "iiou_adaptive", "ciou", "iiou", "mean_iou", "recall_a2i_category@1", "recall_i2a_category@1")
 
 
 def table(report: dict[str, Any]) -> list[str]:
@@ -47,12 +47,15 @@ def rendered(results: Path = RESULTS) -> str:
         report = json.loads(path.read_text(encoding="utf-8"))
         head = f"**{report['title']}** ({report['n']} items, protocol `{report['protocol']['name']}`)"
         parts += [head, "", *table(report), ""]
+        if heard := report.get("listening"):
+            parts += [heard["verdict"], ""]
     return "\n".join(parts)
 
 
 def take_in(folder: Path, name: str, title: str) -> None:
     """Keeps a report folder's report.json as docs/results/NAME.json."""
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    del report["others"]  # the README shows one protocol
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({"title": title, **report}, indent=1) + "\n", encoding="utf-8")
 

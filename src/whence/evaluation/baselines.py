@@ -39,4 +39,4 @@ def oracle(truths: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"]) -> Float[Tens
     """
     pixels = truths[0].numel() if len(truths) else 1
     fall = torch.arange(1, pixels + 1, dtype=torch.float32).view(truths.shape[1:]) - 0.5
-    return (truths.float() * pixels - fall) / pixels
+    return truths.to(torch.float32, copy=True).mul_(pixels).sub_(fall).div_(pixels)

@@ -43,11 +43,12 @@ def overlaps(
     if not len(maps) or not cuts:
         return Overlap(*torch.zeros(3, len(cuts), len(maps), dtype=torch.float64))
     binary = truths.dtype == torch.bool or bool(((truths == 0) | (truths == 1)).all())
-    by_rank = all(isinstance(cut.places, str) for cut in cuts)
-    large = maps[0].numel() >= SMALL
-    if not (binary and by_rank and large and scaling != "sigmoid" and maps.device.type == "cpu"):
+    by_rank = [isinstance(cut.places, str) for cut in cuts]
+    fast = binary and maps[0].numel() >= SMALL and maps.device.type == "cpu"
+    if not fast or scaling == "sigmoid" or not all(by_rank):
+        way = _counted if fast and not any(by_rank) else _plain
         chunks = zip(maps.split(CHUNK), truths.split(CHUNK), strict=True)
-        return Overlap(*torch.cat([_plain(few, theirs, cuts, scaling) for few, theirs in chunks], dim=2))
+        return Overlap(*torch.cat([way(few, theirs, cuts, scaling) for few, theirs in chunks], dim=2))
     values = maps.float().contiguous().flatten(1).numpy()
     masks = truths.bool().contiguous().flatten(1).numpy()
     *found, fine = np.empty((4, len(cuts), len(maps)))
@@ -79,6 +80,19 @@ def _plain(maps: Tensor, truths: Tensor, cuts: Sequence[Cut], scaling: Scaling) 
     values = scaled(maps.float(), scaling)
     each = [cut_overlap(values, truths, cut) for cut in cuts]
     return torch.stack([torch.stack([one.hit, one.spill, one.area]) for one in each], dim=1).cpu()
+
+
+def _counted(maps: Tensor, truths: Tensor, cuts: Sequence[Cut], scaling: Scaling) -> Float[Tensor, "3 r b"]:
+    """The same where all cuts are at values: one comparison each, counted as bits."""
+    values, masks = scaled(maps.float(), scaling).flatten(1).numpy(), truths.bool().flatten(1).numpy()
+    truth, kept = (np.zeros((len(values), _width(values.shape[1])), np.uint8) for _ in range(2))
+    _pack(masks, truth)
+    found = np.empty((3, len(cuts), len(values)))
+    for i, cut in enumerate(cuts):
+        _pack(values >= np.float32(cut.places) if cut.ties == "keep" else values > np.float32(cut.places), kept)
+        hits = _count(kept & truth)
+        found[:, i] = hits, _count(kept) - hits, _count(truth)
+    return torch.from_numpy(found)
 
 
 @dataclass(frozen=True)

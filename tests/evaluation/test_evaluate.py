@@ -156,5 +156,9 @@ def test_mistakes_are_told() -> None:
 
     with pytest.raises(InputError, match="item picture/0-0 holds 16 values that are not finite"):
         evaluate(broken, DATA)
+    with pytest.raises(RecipeError, match="found batch_size 0 and bootstraps 1000, expected at least 1 and 0"):
+        evaluate(listener, DATA, batch_size=0)
+    with pytest.raises(RecipeError, match="bootstraps -1"):
+        evaluate(listener, DATA, bootstraps=-1)
     with pytest.raises(InputError, match="cannot evaluate a int"):
         evaluate(3, DATA)

@@ -172,3 +172,9 @@ def test_locate_refuses_and_leaves_nothing_behind(files, change, error, message)
 def test_a_picture_may_be_a_tensor(method, tones):
     picture: Tensor = torch.rand(3, 30, 40)
     assert Localizer(method).locate(picture, tones[0]).size == (30, 40)
+
+
+@pytest.mark.parametrize("name", ["cdua", "cuda:99", "meta:x"])
+def test_a_device_that_is_not_there_is_told(name):
+    with pytest.raises(InputError, match=f"device '{name}' cannot be used"):
+        Localizer(Toy(), device=name)

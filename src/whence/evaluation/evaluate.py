@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from whence.data.datasets import open_dataset, scoring_options
-from whence.errors import DataError
+from whence.errors import DataError, RecipeError
 from whence.evaluation import assemble
 from whence.evaluation.asking import NEGATIVES, Answers, Embedded, Items, ask, describe
 from whence.evaluation.bootstrap import group_weights
@@ -60,6 +60,7 @@ def evaluate(
     """
     if output is not None:
         check_output(Path(output), overwrite)
+    _refuse_counts(batch_size, bootstraps)
     rules, opened = choose(protocol), _opened(data, root)
     items = describe(opened, [opened.truth(i).present for i in range(len(opened))], seed)
     known = getattr(localizer, "threshold", None) if threshold is None else threshold
@@ -102,6 +103,7 @@ def score(
     Raises:
         DataError, InputError: maps that are missing, of a wrong shape or not finite.
     """
+    _refuse_counts(batch_size, bootstraps)
     rules, opened = choose(protocol), _opened(data, root, truths_only=True)
     items = describe(opened, [opened.truth(i).present for i in range(len(opened))], seed)
     predictions = Predictions(Path(folder))
@@ -112,6 +114,13 @@ def score(
         board.add(answers)
     name = str(meta.get("model", Path(folder).resolve().name))
     return _report(name, board, Embedded(), predictions.maps, meta.get("front_end"), bootstraps, seed, source)
+
+
+def _refuse_counts(batch_size: int, bootstraps: int) -> None:
+    if batch_size < 1 or bootstraps < 0:
+        raise RecipeError(
+            f"found batch_size {batch_size} and bootstraps {bootstraps}, expected at least 1 and 0. Correct them."
+        )
 
 
 def _opened(data: str | AudioVisualDataset, root: str | Path | None, truths_only: bool = False) -> AudioVisualDataset:

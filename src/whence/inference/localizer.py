@@ -15,6 +15,7 @@ from whence.checkpoint import load_method
 from whence.data.audio import as_sound
 from whence.data.image import as_image, prepare_images
 from whence.data.spectrogram import prepare_sounds
+from whence.errors import InputError
 from whence.frontend import ImageSpec
 from whence.inference.soundmap import WHOLE, SoundMap
 from whence.methods.base import Method
@@ -51,7 +52,7 @@ class Localizer:
         device: str = "cpu",
         precision: Precision = "float32",
     ) -> None:
-        self.device = best_device() if device == "auto" else torch.device(device)
+        self.device = best_device() if device == "auto" else _device(device)
         self.method = method.to(self.device)
         self.threshold = threshold
         self.precision = precision
@@ -167,6 +168,21 @@ def best_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _device(name: str) -> torch.device:
+    """A device by name, tried once.
+
+    Raises:
+        InputError: there is none of that name, or this machine does not have it.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {name!r} cannot be used ({reason:.120}); expected auto, cpu, cuda or mps") from error
+    return device
 
 
 def region_seen(size: tuple[int, int], spec: ImageSpec) -> tuple[float, float, float, float]:

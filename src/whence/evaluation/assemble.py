@@ -39,10 +39,8 @@ def ruled(name: str, board: Board, protocol: Protocol, weights: Weights) -> Rule
 def rows(name: str, board: Board, items: Items, embedded: Embedded, weights: Weights) -> Iterable[Row]:
     """All rows under the report's own protocol, the model's first."""
     protocol, present = board.protocols[0], torch.tensor(items.present)
-    found = located(board, protocol, MODEL)
-    found |= _detected(board, protocol, present)
+    found = scores.of_samples(board.columns(protocol, MODEL), board.number, present, items.group, protocol)
     found |= _sources(board, protocol)
-    found |= _negatives(board, protocol)
     chance: Scores = {}
     if embedded.images and embedded.sounds:
         images, sounds = torch.cat(embedded.images).float(), torch.cat(embedded.sounds).float()
@@ -93,16 +91,6 @@ def _beside(board: Board, protocol: Protocol, weights: Weights) -> Iterable[Row]
             yield Row(name, kind, intervals(found, weights))
 
 
-def _detected(board: Board, protocol: Protocol, present: Bool[Tensor, " n"]) -> Scores:
-    """Of sets where some sounds have no source in the picture; samples without an answer are the least confident."""
-    columns = scores.settled(board.columns(protocol, MODEL), protocol, board.scored(protocol))
-    counted = board.scored(protocol) | ~present
-    sure = board.number("confidence")
-    sure = sure.where(~sure.isnan(), sure[~sure.isnan()].min() - 1 if bool((~sure.isnan()).any()) else 0.0)
-    several = {name: column[counted] for name, column in columns.items()}
-    return scores.detection(sure[counted], several, present[counted], board.items.group[counted], protocol)
-
-
 def _sources(board: Board, protocol: Protocol) -> Scores:
     """Pixel AP of pictures with several sources, each asked with its own sound."""
     found: Scores = {}
@@ -111,18 +99,6 @@ def _sources(board: Board, protocol: Protocol) -> Scores:
         if bool(some.any()):
             found[name] = Tally(board.number(name)[some], board.items.group[some])
     return found
-
-
-def _negatives(board: Board, protocol: Protocol) -> Scores:
-    """Scores at the universal threshold, over the samples that were asked with every kind of negative."""
-    claimed = {kind: board.number(f"pia_{kind}") for kind in NEGATIVES if f"pia_{kind}" in board.numbers}
-    asked = board.scored(protocol)
-    for share in claimed.values():
-        asked = asked & ~share.isnan()
-    if not claimed or not bool(asked.any()):
-        return {}
-    shares = {kind: share[asked] for kind, share in claimed.items()}
-    return scores.negatives(board.number("iou_universal")[asked], shares, board.items.group[asked], protocol)
 
 
 def _relevance(items: Items) -> tuple[Int[Tensor, " p"], Int[Tensor, " n"], dict[str, Bool[Tensor, "p n"]]]:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from whence.errors import DataError
 from whence.evaluation import scores
-from whence.evaluation.asking import NEGATIVES
 from whence.evaluation.bootstrap import group_weights, interval
 from whence.evaluation.interval import Interval
 from whence.evaluation.protocols import Protocol
@@ -173,21 +172,6 @@ def of_samples(samples: Sequence[SampleRow], protocol: Protocol) -> Scores:
     def column(name: str) -> Float[Tensor, " n"]:
         return torch.tensor([getattr(sample, name) for sample in samples], dtype=torch.float64)
 
-    empty = column("area") == 0
-    scored = present & (~empty | (protocol.empty_truth != "apart"))
-    columns = {name: column(name)[scored] for name in ("iou", "iou_adaptive", "f", "f_adaptive")}
+    columns = {name: column(name) for name in ("iou", "iou_adaptive", "f", "f_adaptive")}
     known = {name: values for name, values in columns.items() if name == "iou" or not bool(values.isnan().all())}
-    found = scores.localisation(known, groups[scored], replace(protocol, best_of=()))
-    counted = scored | ~present
-    sure = column("confidence").nan_to_num(nan=-torch.inf)
-    several = {name: column(name)[counted] for name in known}
-    found |= scores.detection(sure[counted], several, present[counted], groups[counted], protocol)
-    claimed = {kind: column(f"pia_{kind}") for kind in NEGATIVES}
-    claimed = {kind: share for kind, share in claimed.items() if not bool(share.isnan().all())}
-    asked = scored.clone()
-    for share in claimed.values():
-        asked &= ~share.isnan()
-    if claimed and bool(asked.any()):
-        shares = {kind: share[asked] for kind, share in claimed.items()}
-        found |= scores.negatives(column("iou_universal")[asked], shares, groups[asked], protocol)
-    return found
+    return scores.of_samples(known, column, present, groups, replace(protocol, best_of=()))

@@ -66,7 +66,7 @@ class LocalisationScores(Gathered):
         self.masks = masks
         found = replace(rules, size=4).measure(blank, blank.bool(), masks)
         self.measured = tuple(found)
-        self.columns = (*self.measured, "confidence", "present", "some", "groups")
+        self.columns = (*self.measured, "confidence", "present", "area", "groups")
         super().__init__(rules)
 
     def update(
@@ -89,18 +89,18 @@ class LocalisationScores(Gathered):
             **self.protocol.measure(large, truths, self.masks),
             confidence=F.confidence(large),
             present=torch.ones(len(maps), dtype=torch.bool) if present is None else present,
-            some=(truths != 0).flatten(1).any(dim=1),
+            area=(truths != 0).flatten(1).double().mean(dim=1),
             groups=_numbers(groups),
         )
 
     def scores(self, columns: dict[str, Tensor]) -> Scores:
-        present, groups = columns["present"], columns["groups"]
-        scored = present & (columns["some"] | (self.protocol.empty_truth != "apart"))
-        measured = scores.settled({name: columns[name] for name in self.measured}, self.protocol, scored)
-        found = scores.localisation({k: v[scored] for k, v in measured.items()}, groups[scored], self.protocol)
-        counted = scored | ~present
-        sure, several = columns["confidence"][counted], {name: found[counted] for name, found in measured.items()}
-        return found | scores.detection(sure, several, present[counted], groups[counted], self.protocol)
+        measured = {name: columns[name] for name in self.measured}
+        unknown = torch.full_like(columns["area"], torch.nan)
+
+        def number(name: str) -> Float[Tensor, " n"]:
+            return columns.get(name, unknown)
+
+        return scores.of_samples(measured, number, columns["present"], columns["groups"], self.protocol)
 
 
 class RetrievalScores(Gathered):

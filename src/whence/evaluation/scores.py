@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from whence.evaluation import functional as F
+from whence.evaluation.asking import NEGATIVES
 from whence.evaluation.protocols import Columns, Protocol
 
 RECALLS = (1, 5, 10)
@@ -85,6 +86,42 @@ def settled(columns: Columns, protocol: Protocol, scored: Bool[Tensor, " n"]) ->
     tried = columns["iou"][scored].T
     best = torch.stack([F.auc_terms(column, protocol.auc_grid).mean() for column in tried]).argmax()
     return {"iou": columns["iou"][:, int(best)]}
+
+
+def scored(present: Bool[Tensor, " n"], area: Float[Tensor, " n"], protocol: Protocol) -> Bool[Tensor, " n"]:
+    """Which samples enter the localisation scores: those with a source, unless its truth is empty and set apart."""
+    return present & ((area > 0) | (protocol.empty_truth != "apart"))
+
+
+def of_samples(
+    columns: Columns,
+    number: Callable[[str], Float[Tensor, " n"]],
+    present: Bool[Tensor, " n"],
+    groups: Int[Tensor, " n"],
+    protocol: Protocol,
+) -> Scores:
+    """All scores that numbers per sample give: localisation, detection, negatives. A report's samples.csv holds them.
+
+    Args:
+        columns: of all samples, as `Protocol.measure` gives them.
+        number: by name a column that belongs to no cut (`report.SampleRow`), nan where it is not known.
+    """
+    some = scored(present, number("area"), protocol)
+    columns = settled(columns, protocol, some)
+    found = localisation({name: column[some] for name, column in columns.items()}, groups[some], protocol)
+    counted, sure = some | ~present, number("confidence")
+    sure = sure.nan_to_num(nan=float(sure.nan_to_num(torch.inf).min()) - 1)  # not answered: below all others
+    several = {name: column[counted] for name, column in columns.items()}
+    found |= detection(sure[counted], several, present[counted], groups[counted], protocol)
+    claimed = {kind: number(f"pia_{kind}") for kind in NEGATIVES}
+    claimed = {kind: share for kind, share in claimed.items() if not bool(share.isnan().all())}
+    asked = some.clone()
+    for share in claimed.values():  # the same samples for all kinds: not every picture has a foreign sound
+        asked &= ~share.isnan()
+    if claimed and bool(asked.any()):
+        shares = {kind: share[asked] for kind, share in claimed.items()}
+        found |= negatives(number("iou_universal")[asked], shares, groups[asked], protocol)
+    return found
 
 
 def localisation(columns: Columns, groups: Int[Tensor, " n"], protocol: Protocol) -> Scores:

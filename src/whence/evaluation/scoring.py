@@ -16,6 +16,7 @@ from whence.evaluation.asking import NEGATIVES, Answers, Items
 from whence.evaluation.binarise import Cut, selected
 from whence.evaluation.overlap import overlaps
 from whence.evaluation.protocols import Columns, Protocol
+from whence.evaluation.scores import scored
 from whence.types import AudioVisualDataset, Truth
 
 MODEL, WHOLE, CENTRED, SALIENCY, CEILING = "model", "whole image", "centred box", "object saliency", "ceiling"
@@ -50,7 +51,7 @@ class Board:
 
     def scored(self, protocol: Protocol) -> Bool[Tensor, " n"]:
         """Which items enter the localisation scores."""
-        return torch.tensor(self.items.present) & ((self.number("area") > 0) | (protocol.empty_truth != "apart"))
+        return scored(torch.tensor(self.items.present), self.number("area"), protocol)
 
     def add(self, answers: Answers) -> None:
         here = torch.tensor(answers.items)

@@ -20,6 +20,9 @@ _HOMES = {
     "Localizer": "whence.inference.localizer",
     "SoundMap": "whence.inference.soundmap",
     "evaluate": "whence.evaluation.evaluate",
+    "score": "whence.evaluation.evaluate",
+    "compare": "whence.evaluation.compare",
+    "calibrate": "whence.evaluation.calibrate",
     "Report": "whence.evaluation.report",
     "protocols": "whence.evaluation.protocols",
     "datasets": "whence.data.datasets",
@@ -32,7 +35,10 @@ __all__ = [*sorted(_HOMES), "__version__"]
 if TYPE_CHECKING:
     from whence.data.datasets import datasets as datasets
     from whence.errors import WhenceError as WhenceError
+    from whence.evaluation.calibrate import calibrate as calibrate
+    from whence.evaluation.compare import compare as compare
     from whence.evaluation.evaluate import evaluate as evaluate
+    from whence.evaluation.evaluate import score as score
     from whence.evaluation.protocols import protocols as protocols
     from whence.evaluation.report import Report as Report
     from whence.importers import import_checkpoint as import_checkpoint

@@ -55,6 +55,7 @@ class Truth:
             Flickr-SoundNet has it), or `mask`.
         present: False where the data set says that no source of the sound is in the picture (silence, noise, off-screen
             sound). A truth that is present and yet has no pixel is one whose annotation is empty.
+        annotators: how many were asked, those who drew nothing included; None: those who drew.
     """
 
     height: int
@@ -63,6 +64,7 @@ class Truth:
     mask: Bool[Tensor, "h w"] | None = None
     rule: TruthRule = "union"
     present: bool = True
+    annotators: int | None = None
 
     def map(self, height: int, width: int, by_annotator: bool = False) -> Float[Tensor, "h w"]:
         """The truth squashed to height x width, values in [0, 1]; all zero where none is known.
@@ -87,7 +89,7 @@ class Truth:
             layers[voice][y0:y1, x0:x1] = 1.0
         if one_voice:
             return layers[0]
-        needed = min(2, len(layers)) if by_annotator else 2
+        needed = min(2, self.annotators or len(layers)) if by_annotator else 2
         return (torch.stack([*layers.values()]).sum(0) / needed).clamp(max=1.0)
 
 

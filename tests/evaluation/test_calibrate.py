@@ -58,9 +58,17 @@ def test_scoring_on_what_was_fitted_is_told() -> None:
     fitted = calibrate(Batched(), DATA)
     source = {"calibration": fitted.as_dict()}
     told = evaluate(Batched(), DATA, threshold=fitted.threshold, bootstraps=0, source=source)
-    assert any("fitted on these very items" in note for note in told.notes)
-    other = evaluate(Batched(), Squares(pictures=9), threshold=fitted.threshold, bootstraps=0, source=source)
-    assert not any("fitted on these very items" in note for note in other.notes)
+    assert any("fitted on 16 of these very items" in note for note in told.notes)
+    assert "ids" not in told.source["calibration"]
+    part = evaluate(Batched(), Squares(pictures=3), threshold=fitted.threshold, bootstraps=0, source=source)
+    assert any("fitted on 6 of these very items" in note for note in part.notes)
+
+    class Elsewhere(Squares):
+        def id(self, index: int) -> str:
+            return f"elsewhere/{super().id(index)}"
+
+    other = evaluate(Batched(), Elsewhere(), threshold=fitted.threshold, bootstraps=0, source=source)
+    assert not any("very items" in note for note in other.notes)
 
 
 def test_a_set_without_sources_is_refused() -> None:

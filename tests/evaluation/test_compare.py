@@ -45,7 +45,7 @@ def test_a_model_does_not_differ_from_itself(reports: list[Report]) -> None:
     assert all(gap.p == 1 and gap.difference.value == 0 for gap in known)
 
 
-def test_p_values_of_equal_models_are_spread_evenly(reports: list[Report]) -> None:
+def test_p_values_of_equal_models_are_seldom_small(reports: list[Report]) -> None:
     rng = np.random.default_rng(0)
     first = reports[0]
     below = 0
@@ -60,7 +60,7 @@ def test_p_values_of_equal_models_are_spread_evenly(reports: list[Report]) -> No
         gap = found.against["mean_iou_adaptive"][0]
         assert gap is not None
         below += gap.p < 0.2
-    assert 2 <= below <= 18
+    assert below <= 16  # 8 of 40 are expected below 0.2; more than 16 one time in a thousand
 
 
 def test_samples_give_the_scores_of_the_report(reports: list[Report]) -> None:
@@ -110,7 +110,7 @@ def test_published_rows_stand_beside_and_say_in_what_they_differ(reports: list[R
     table = {row.name: dict(row.metrics) for row in rows if row.table == "II"}
     assert table["lvs, trained on vggsound144k"]["ciou"] == pytest.approx(0.344)
     assert all(0 <= value <= 1 for row in rows for key, value in row.metrics)
-    assert differences(rows[0], "alignment", 4655) == ("may be copied from that method's own paper",)
+    assert differences(rows[0], "alignment-vggss", 4655) == ("may be copied from that method's own paper",)
     assert len(differences(rows[0], "corrected", 5158)) == 3
     boxed = [replace(one, rows=tuple(_without_masks(row) for row in one.rows)) for one in ours]
     (found,) = compare(boxed, bootstraps=20)
@@ -141,3 +141,21 @@ def test_comparisons_are_written_as_pages_and_tables(reports: list[Report], tmp_
     assert "| theirs - <mine> |" in text(found, markdown=True)
     with pytest.raises(DataError, match="1 names were given for 2 reports"):
         compare(reports, ["one"])
+
+
+def test_lists_of_one_set_are_one_set(reports: list[Report]) -> None:
+    whole = replace(reports[0], dataset="vggss/5158")
+    part = replace(reports[1], dataset="vggss/4655", samples=reports[1].samples[4:], n=20)
+    with pytest.raises(DataError, match="different items"):
+        compare([whole, part])
+    (found,) = compare([whole, part], intersect=True, bootstraps=20)
+    assert found.n == 20
+    assert found.against["mean_iou"][0] is not None
+    with pytest.raises(DataError, match="elsewhere: there is one report of it"):
+        compare([*reports, replace(reports[0], dataset="elsewhere")])
+
+
+def test_other_truths_under_the_same_ids_are_refused(reports: list[Report]) -> None:
+    other = tuple(replace(sample, area=sample.area / 2) for sample in reports[1].samples)
+    with pytest.raises(DataError, match=r"different truths for 24 items"):
+        compare([reports[0], replace(reports[1], samples=other)])

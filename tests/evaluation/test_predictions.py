@@ -7,13 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from conftest import ROOT
 from fake import Batched, Squares, listener
 from whence.errors import DataError, InputError, WhenceError
+from whence.evaluation import functional as F
 from whence.evaluation.asking import NEGATIVES, silence
 from whence.evaluation.evaluate import evaluate, score
 from whence.evaluation.predictions import read_maps, write_maps
+from whence.evaluation.protocols import PROTOCOLS
+from whence.evaluation.scores import settled
+from whence.types import Box, Truth
 
 DATA = Squares()
 IDS = [DATA.id(i) for i in range(len(DATA))]
@@ -164,3 +169,86 @@ def _scenes() -> object:
     from whence.data.datasets import open_dataset
 
     return open_dataset("scenes-interactive", length=50, size=128, seconds=2.0)
+
+
+@pytest.mark.parametrize("protocol", ["corrected", "alignment", "ezvsl", "avsbench", "acl"])
+def test_leaving_out_never_helps(tmp_path: Path, protocol: str) -> None:
+    data = Squares(pictures=4, silence=True)
+    ids = [data.id(i) for i in range(len(data))]
+    rng = np.random.default_rng(0)
+    drawn = {id: rng.normal(size=(8, 8)).astype(np.float32) for id in ids}
+    negatives = {kind: {id: rng.normal(size=(8, 8)).astype(np.float32) for id in ids} for kind in NEGATIVES}
+
+    def scored(name: str, left: list[str]) -> dict[str, float]:
+        folder = write(tmp_path / name, {id: drawn[id] for id in left}, threshold=0.5)
+        for kind, maps in negatives.items():
+            write(folder / kind, {id: maps[id] for id in left})
+        report = score(folder, data, protocol=protocol, allow_missing=True, bootstraps=0)
+        return {key: found.value for key, found in report.model.metrics.items()}
+
+    whole = scored("whole", ids)
+    assert {"ap", "presence_auroc", "f_loc", "cap", "fscore", "pia_noise"} <= whole.keys()
+    for number, lost in enumerate([[id] for id in ids] + [ids[:3], ids[1::2], ids[:-1]]):
+        part = scored(f"part {number}", [id for id in ids if id not in lost])
+        assert part.keys() == whole.keys()
+        for key, value in whole.items():
+            worse = -1 if key.startswith("pia_") else 1
+            assert worse * part[key] <= worse * value + 1e-9, (lost, key)
+
+
+def test_folders_beside_must_be_whole_and_strangers_are_told(tmp_path: Path, maps: dict[str, np.ndarray]) -> None:
+    folder = write(tmp_path / "mine", maps | {"stranger": maps[IDS[0]]})
+    write(folder / "slience", maps)
+    notes = " ".join(score(folder, DATA, bootstraps=0).notes)
+    assert "1 maps are of no item of this set and are ignored: stranger" in notes
+    assert "folders that are not known are ignored: slience (known: silence" in notes
+    write(folder / "silence", dict(list(maps.items())[1:]))
+    with pytest.raises(DataError, match=f"silence: 1 of 12 items have no map \\({IDS[0]}\\)"):
+        score(folder, DATA)
+
+
+@pytest.mark.parametrize("threshold", ["0.5", float("nan"), True])
+def test_a_threshold_that_is_no_number_is_refused(
+    tmp_path: Path, maps: dict[str, np.ndarray], threshold: object
+) -> None:
+    folder = write(tmp_path / "mine", maps, threshold=threshold)
+    with pytest.raises(DataError, match="found the threshold .*, expected a finite number"):
+        score(folder, DATA)
+
+
+def test_only_some_negatives_leave_out_what_is_of_all(tmp_path: Path, maps: dict[str, np.ndarray]) -> None:
+    folder = write(tmp_path / "mine", maps, threshold=0.5)
+    write(folder / "noise", maps)
+    report = score(folder, DATA, bootstraps=0)
+    assert "pia_noise" in report.model.metrics
+    assert "f_loc" not in report.model.metrics
+    assert any("asked with silence and offscreen, so F-LOC and F-AUC" in note for note in report.notes)
+
+
+def test_one_of_three_annotators_is_not_one_of_one() -> None:
+    boxes = (Box(0, 0, 64, 64, 1), Box(0, 0, 64, 32, 1))
+    for annotators, wanted in ((None, 1.0), (1, 1.0), (3, 0.5)):
+        truth = Truth(128, 128, boxes, rule="consensus", annotators=annotators)
+        assert truth.map(128, 128, by_annotator=True).max() == wanted
+    assert truth.map(128, 128)[:32, :64].eq(1).all()  # as published, two boxes agree whoever drew them
+
+
+@pytest.mark.parametrize("name", ["acl", "joint_slots"])
+def test_fixed_thresholds_by_their_formulas(name: str) -> None:
+    rng = np.random.default_rng(0)
+    maps = torch.from_numpy(rng.normal(size=(30, 224, 224)).astype(np.float32))
+    truths = torch.from_numpy(rng.random((30, 224, 224)) > 0.7)
+    protocol = PROTOCOLS[name]
+    plain = (
+        maps.sigmoid()
+        if name == "acl"
+        else (maps - maps.amin((1, 2), True)) / (maps.amax((1, 2), True) - maps.amin((1, 2), True))
+    )
+    thresholds = [k / 20 for k in range(1, 20)] if name == "acl" else [0.6]
+    found = []
+    for at in thresholds:
+        kept = plain >= at
+        found.append(((kept & truths).sum((1, 2)) / (kept | truths).sum((1, 2))).double())
+    wanted = max(found, key=lambda ious: F.auc(ious, "float").item())
+    columns = settled(protocol.measure(protocol.read_out(maps), truths), protocol, torch.ones(30, dtype=torch.bool))
+    assert torch.allclose(columns["iou"], wanted, atol=1e-7)

@@ -1,7 +1,5 @@
 """`whence COMMAND ...`: thin. Each command is a function whose signature makes its options."""
 
-import itertools
-import json
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -78,8 +76,9 @@ def _run(arguments: list[str]) -> int:
         train(arguments[1:])
         return 0
     if arguments[:1] == ["compare"]:  # its list is told by words, `compare A B`, as people write lists of files
-        words = list(itertools.takewhile(lambda word: not word.startswith(("-", "[")), arguments[1:]))
-        arguments = ["compare", *([json.dumps(words)] if words else []), *arguments[1 + len(words) :]]
+        from whence.cli.compare import as_lists
+
+        arguments = ["compare", *as_lists(arguments[1:])]
     from jsonargparse import auto_cli
 
     from whence.cli.parser import Parser, repeatable

@@ -154,14 +154,15 @@ def read_json(path: Path) -> list[Any]:
     return value
 
 
-def read_consensus(path: str | os.PathLike[str]) -> tuple[Box, ...]:
-    """Flickr-SoundNet's boxes of one clip, in a picture of 256 x 256, each with the number of its annotator.
+def read_consensus(path: str | os.PathLike[str]) -> tuple[tuple[Box, ...], int]:
+    """Flickr-SoundNet's boxes of one clip, in a picture of 256 x 256, each with its annotator; how many those are.
 
     `root > annotator > bbox`; of a bbox's children those named xmin, ymin, xmax, ymax where all are, else the second to
     fifth, which is what the released codes take. Children of an annotator that are no bbox are passed over.
     """
     boxes, others = [], 0
-    for number, annotator in enumerate(_xml(Path(path))):
+    annotators = list(_xml(Path(path)))
+    for number, annotator in enumerate(annotators):
         for found in annotator:
             if found.tag != "bbox":
                 others += 1
@@ -172,7 +173,7 @@ def read_consensus(path: str | os.PathLike[str]) -> tuple[Box, ...]:
             boxes.append(_box_of(path, cells, number))
     if others and not boxes:
         raise DataError(f"{path}: found no <bbox> two levels below the root, expected Flickr-SoundNet's annotation")
-    return tuple(boxes)
+    return tuple(boxes), len(annotators)
 
 
 def read_fractions(path: str | os.PathLike[str]) -> tuple[Box, ...]:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
-from whence.errors import InputError
+from whence.errors import InputError, RecipeError
 from whence.randomness import generator, uniform
 from whence.types import AudioVisualDataset, Sound
 
@@ -71,7 +71,8 @@ class Answers:
 
     Attributes:
         items: their numbers.
-        maps: with the own sound of each; none at all where these items were not answered.
+        maps: with the own sound of each; of items that were not answered any map.
+        unanswered: the items among them that have no answer, which counts as a failure.
         negatives: by kind of negative sound, the maps of the items that were asked with one.
         saliency: maps that heard nothing, where the localizer has them.
     """
@@ -80,6 +81,7 @@ class Answers:
     maps: list[Tensor]
     negatives: dict[str, dict[int, Tensor]] = field(default_factory=dict)
     saliency: list[Tensor] | None = None
+    unanswered: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -142,6 +144,14 @@ def ask(
     else:
         raise InputError(
             f"cannot evaluate a {type(localizer).__name__}; give a callable (picture, Sound) -> map, or a localizer."
+        )
+
+
+def refuse_counts(batch_size: int = 1, bootstraps: int = 0) -> None:
+    """Raise RecipeError where a number of things at a time, or of draws, is out of range."""
+    if batch_size < 1 or bootstraps < 0:
+        raise RecipeError(
+            f"found batch_size {batch_size} and bootstraps {bootstraps}, expected at least 1 and 0. Correct them."
         )
 
 
@@ -241,7 +251,10 @@ def checked_map(answer: Any, id: str, where: str) -> Float[Tensor, "h w"]:
     """
     try:
         plain = answer.detach().float().cpu().numpy() if isinstance(answer, Tensor) else answer
-        scores = np.asarray(plain, np.float32)  # NumPy, as these are many small steps
+        scores = np.asarray(plain)  # NumPy, as these are many small steps
+        if scores.dtype.kind not in "buif":
+            raise TypeError(scores.dtype)
+        scores = scores.astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
         found = getattr(answer, "dtype", type(answer).__name__)
         raise InputError(f"{where}: the map of item {id} is {found}, expected an array of numbers (h, w).") from error

@@ -16,6 +16,7 @@ from whence.evaluation.report import Kind, Row, Ruled, SampleRow
 from whence.evaluation.scores import Scores, Tally
 from whence.evaluation.scoring import CEILING, CENTRED, MODEL, SALIENCY, WHOLE, Board
 
+FIXED = ("pia_", "aucn_", "f_", "presence_")  # scores that no cut moves
 Weights = Float[Tensor, "d g"]
 
 # What stands beside the model, what it is called, and of what kind it is.
@@ -31,8 +32,11 @@ BESIDE: dict[str, tuple[str, Kind]] = {
 
 
 def ruled(name: str, board: Board, protocol: Protocol, weights: Weights) -> Ruled:
-    """The rows of another protocol than the report's own: localisation alone."""
-    rows = [Row(name, "model", intervals(located(board, protocol, MODEL), weights))]
+    """The rows of another protocol than the report's own: what its cuts move."""
+    present = torch.tensor(board.items.present)
+    found = scores.of_samples(board.columns(protocol, MODEL), board.number, present, board.items.group, protocol)
+    moved = {key: score for key, score in found.items() if not (key.startswith(FIXED) or key.endswith("_universal"))}
+    rows = [Row(name, "model", intervals(moved, weights))]
     return Ruled(protocol.as_dict(), (*rows, *_beside(board, protocol, weights)))
 
 
@@ -127,8 +131,12 @@ def samples(board: Board) -> Iterable[SampleRow]:
     return (SampleRow(*line) for line in lines)
 
 
-def notes(board: Board, embedded: Embedded, fitted_on_these: bool) -> Iterable[str]:
-    """What a reader should know before trusting the numbers."""
+def notes(board: Board, embedded: Embedded, fitted_on_these: int) -> Iterable[str]:
+    """What a reader should know before trusting the numbers.
+
+    Args:
+        fitted_on_these: how many of the items the threshold was fitted on.
+    """
     protocol, items = board.protocols[0], board.items
     if board.unanswered:
         named = _named(board.unanswered, items)
@@ -150,7 +158,19 @@ def notes(board: Board, embedded: Embedded, fitted_on_these: bool) -> Iterable[s
     if protocol.best_of:
         yield "The threshold was chosen on this very set, as the released code does; read the numbers as optimistic."
     if fitted_on_these:
-        yield "The threshold was fitted on these very items; scores of negative sounds (pIA, F-LOC...) are optimistic."
+        told = f"The threshold was fitted on {fitted_on_these} of these very items"
+        yield f"{told}; scores of negative sounds (pIA, F-LOC...) are optimistic."
+    asked = [kind for kind in NEGATIVES if f"overlap_{kind}" in board.numbers]
+    if asked and len(asked) < len(NEGATIVES):
+        lacking = " and ".join(kind for kind in NEGATIVES if kind not in asked)
+        yield f"No picture was asked with {lacking}, so F-LOC and F-AUC, which are of all three kinds, are left out."
+    for kind in asked:
+        known = ~board.number(f"overlap_{kind}").isnan() | (board.number(f"pia_{kind}") == 1)
+        without = int((board.scored(protocol) & ~known).sum())
+        if without:
+            yield f"{without} pictures were not asked with {kind}; scores of negative sounds are of the others."
+    if OFFSCREEN in asked and not any(items.categories):
+        yield "Nobody said what sounds here, so an off-screen or swapped sound may be of the same kind as the own one."
     if board.threshold is None and any(name.startswith("overlap_") for name in board.numbers):
         yield "No threshold was fitted (`whence calibrate`), so scores of negative sounds (pIA, F-LOC...) are left out."
 

@@ -11,8 +11,8 @@ import torch
 
 from whence.errors import DataError
 from whence.evaluation import functional as F
-from whence.evaluation.asking import NEGATIVES, Embedded, ask, describe
-from whence.evaluation.evaluate import fingerprint
+from whence.evaluation.asking import NEGATIVES, Embedded, ask, describe, refuse_counts
+from whence.evaluation.evaluate import id_hash
 from whence.evaluation.functional.negatives import Rule
 from whence.types import AudioVisualDataset
 
@@ -27,7 +27,7 @@ class Calibration:
         asked: how many maps of each kind of negative sound.
         passed: share of those maps whose peak reaches the threshold.
         heard: share of the maps with their own sounds that reach it, of sources in the picture.
-        items: fingerprint of the items, by which an evaluation sees that it scores on what was fitted.
+        ids: hashes of the items' ids, by which an evaluation sees that it scores on what was fitted.
     """
 
     threshold: float
@@ -36,7 +36,7 @@ class Calibration:
     asked: dict[str, int]
     passed: float
     heard: float
-    items: str
+    ids: tuple[str, ...]
     seed: int
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,6 +64,7 @@ def calibrate(
     Raises:
         DataError: no item has a source in the picture.
     """
+    refuse_counts(batch_size)
     items = describe(data, [data.truth(i).present for i in range(len(data))], seed)
     if not any(items.present):
         raise DataError(f"{data.name}: no item has its source in the picture; a threshold cannot be fitted on it.")
@@ -77,4 +78,4 @@ def calibrate(
     threshold = F.universal_threshold(each, rule)
     passed, heard = (float((some >= threshold).double().mean()) for some in (each, torch.tensor(own)))
     asked = {kind: len(some) for kind, some in peaks.items()}
-    return Calibration(float(threshold), rule, data.name, asked, passed, heard, fingerprint(items), seed)
+    return Calibration(float(threshold), rule, data.name, asked, passed, heard, tuple(map(id_hash, items.ids)), seed)

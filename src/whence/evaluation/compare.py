@@ -9,6 +9,7 @@ from torch import Tensor
 
 from whence.errors import DataError
 from whence.evaluation import scores
+from whence.evaluation.asking import refuse_counts
 from whence.evaluation.bootstrap import group_weights, interval
 from whence.evaluation.interval import Interval
 from whence.evaluation.protocols import Protocol
@@ -75,7 +76,14 @@ def compare(
     named = _named(reports, names)
     sets: dict[str, list[int]] = {}
     for i, report in enumerate(reports):
-        sets.setdefault(report.dataset, []).append(i)
+        sets.setdefault(report.dataset.partition("/")[0], []).append(i)
+    for name, some in sets.items():
+        if len(some) < 2:
+            raise DataError(
+                f"{name}: there is one report of it ({named[some[0]]}), expected two or more. Name another of "
+                "the same data set, or leave this one out."
+            )
+    refuse_counts(bootstraps=bootstraps)
     return [
         _compared([reports[i] for i in some], [named[i] for i in some], intersect, bootstraps, seed)
         for some in sets.values()
@@ -87,7 +95,7 @@ def _named(reports: Sequence[Report], names: Sequence[str] | None) -> list[str]:
     wanted = [report.model.name for report in reports] if names is None else list(names)
     if len(wanted) != len(reports):
         raise DataError(f"{len(wanted)} names were given for {len(reports)} reports; give one for each.")
-    pairs = [(report.dataset, name) for report, name in zip(reports, wanted, strict=True)]
+    pairs = [(report.dataset.partition("/")[0], name) for report, name in zip(reports, wanted, strict=True)]
     return [
         f"{pair[1]} #{pairs[:i].count(pair) + 1}" if pairs.count(pair) > 1 else pair[1] for i, pair in enumerate(pairs)
     ]
@@ -160,7 +168,19 @@ def _shared(reports: list[Report], names: list[str], intersect: bool) -> tuple[l
         notes.append(f"{told}; they are left out.")
     if not ids:
         raise DataError(f"{reports[0].dataset}: the reports share no item; they cannot be compared.")
-    return [[some[id] for id in ids] for some in by_id], notes
+    shared = [[some[id] for id in ids] for some in by_id]
+    for name, theirs in zip(names, shared, strict=True):
+        changed = [a.id for a, b in zip(shared[0], theirs, strict=True) if _truth(a) != _truth(b)]
+        if changed:
+            raise DataError(
+                f"{reports[0].dataset}: {names[0]} and {name} have different truths for {len(changed)} items (first: "
+                f"{changed[0]}), expected the same. Score both on the same pictures, boxes or masks."
+            )
+    return shared, notes
+
+
+def _truth(sample: SampleRow) -> tuple[str, str, bool, float]:
+    return sample.group, sample.category, sample.present, round(sample.area, 6)
 
 
 def of_samples(samples: Sequence[SampleRow], protocol: Protocol) -> Scores:

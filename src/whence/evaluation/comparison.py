@@ -8,7 +8,10 @@ from whence.evaluation.tables import cell, markdown, plain
 from whence.evaluation.words import printed, word
 
 Lines = list[list[str]]
-PAIRED = "Differences are paired over the same pictures; p-values are two-sided and not corrected for their number."
+PAIRED = (
+    "Differences are paired over the same pictures; p-values are two-sided and "
+    "not corrected for their number. A dash: the numbers per sample alone do not give the score."
+)
 
 
 def text(comparisons: Sequence[Comparison], markdown: bool = False) -> str:

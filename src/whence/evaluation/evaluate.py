@@ -1,15 +1,16 @@
 """`evaluate` a localizer, or `score` maps made elsewhere: any data set, any protocol."""
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from whence.data.datasets import open_dataset, scoring_options
-from whence.errors import DataError, RecipeError
+from whence.errors import DataError
 from whence.evaluation import assemble
-from whence.evaluation.asking import NEGATIVES, Answers, Embedded, Items, ask, describe
+from whence.evaluation.asking import NEGATIVES, Answers, Embedded, Items, ask, describe, refuse_counts
 from whence.evaluation.bootstrap import group_weights
 from whence.evaluation.predictions import Maps, Predictions
 from whence.evaluation.protocols import Protocol, choose
@@ -60,10 +61,10 @@ def evaluate(
     """
     if output is not None:
         check_output(Path(output), overwrite)
-    _refuse_counts(batch_size, bootstraps)
+    refuse_counts(batch_size, bootstraps)
     rules, opened = choose(protocol), _opened(data, root)
     items = describe(opened, [opened.truth(i).present for i in range(len(opened))], seed)
-    known = getattr(localizer, "threshold", None) if threshold is None else threshold
+    known = _threshold(getattr(localizer, "threshold", None) if threshold is None else threshold)
     board, embedded = Board(rules, opened, items, known), Embedded()
     maps: dict[str, Any] = {}
     for answers in _shown(ask(localizer, opened, items, batch_size, embedded, negatives), len(opened), progress):
@@ -103,24 +104,18 @@ def score(
     Raises:
         DataError, InputError: maps that are missing, of a wrong shape or not finite.
     """
-    _refuse_counts(batch_size, bootstraps)
+    refuse_counts(batch_size, bootstraps)
     rules, opened = choose(protocol), _opened(data, root, truths_only=True)
     items = describe(opened, [opened.truth(i).present for i in range(len(opened))], seed)
     predictions = Predictions(Path(folder))
-    predictions.check(items.ids, allow_missing)
+    predictions.check(items, allow_missing)
     meta = predictions.meta
-    board = Board(rules, opened, items, meta.get("threshold") if threshold is None else threshold)
+    board = Board(rules, opened, items, _threshold(meta.get("threshold") if threshold is None else threshold))
     for answers in _shown(predictions.answers(items, batch_size), len(opened), progress):
         board.add(answers)
     name = str(meta.get("model", Path(folder).resolve().name))
-    return _report(name, board, Embedded(), predictions.maps, meta.get("front_end"), bootstraps, seed, source)
-
-
-def _refuse_counts(batch_size: int, bootstraps: int) -> None:
-    if batch_size < 1 or bootstraps < 0:
-        raise RecipeError(
-            f"found batch_size {batch_size} and bootstraps {bootstraps}, expected at least 1 and 0. Correct them."
-        )
+    ignored = predictions.ignored(items)
+    return _report(name, board, Embedded(), predictions.maps, meta.get("front_end"), bootstraps, seed, source, ignored)
 
 
 def _opened(data: str | AudioVisualDataset, root: str | Path | None, truths_only: bool = False) -> AudioVisualDataset:
@@ -140,10 +135,15 @@ def _report(
     bootstraps: int,
     seed: int,
     source: Mapping[str, Any] | None,
+    told: Sequence[str] = (),
 ) -> Report:
     items, (own, *others) = board.items, board.protocols
     weights = group_weights(len(items.first), bootstraps, seed)
-    fitted_on_these = ((source or {}).get("calibration") or {}).get("items") == fingerprint(items)
+    source = dict(source or {})
+    fitted = dict(source.pop("calibration", None) or {})
+    on_these = len(set(fitted.pop("ids", ())) & set(map(id_hash, items.ids)))
+    if fitted:
+        source["calibration"] = fitted
     return Report(
         board.data.name,
         own.as_dict(),
@@ -151,18 +151,36 @@ def _report(
         tuple(assemble.rows(name, board, items, embedded, weights)),
         tuple(assemble.samples(board)),
         maps,
-        tuple(assemble.notes(board, embedded, fitted_on_these)),
+        (*assemble.notes(board, embedded, on_these), *told),
         front_end,
         tuple(assemble.ruled(name, board, protocol, weights) for protocol in others),
         assemble.panel(board, weights),
         {
-            **(source or {}),
+            **source,
             "items": fingerprint(items),
             "seed": seed,
             "bootstraps": bootstraps,
             "threshold": board.threshold,
         },
     )
+
+
+def _threshold(value: Any) -> float | None:
+    """A threshold as it was given or found, if it is one.
+
+    Raises:
+        DataError: it is no finite number.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise DataError(f"found the threshold {value!r}, expected a finite number or none. Correct it, or calibrate.")
+    return float(value)
+
+
+def id_hash(id: str) -> str:
+    """Eight hexadecimal digits that stand for an id, to see whether two sets share items."""
+    return hashlib.sha256(id.encode()).hexdigest()[:8]
 
 
 def fingerprint(items: Items) -> str:

@@ -133,6 +133,8 @@ def _verdict(found: Interval, name: str, blind: Interval) -> tuple[str, bool]:
     gap = 100 * (found.value - blind.value)
     stands = f"{abs(gap):.1f} points {'above' if gap > 0 else 'below'}" if abs(gap) >= 0.05 else "Level with"
     said = f"{stands} {name}, the best row that hears nothing"
+    if isnan(found.low) or isnan(blind.low):
+        return f"{said}; without intervals.", False
     apart = found.low > blind.high or found.high < blind.low
     return f"{said}." if apart else f"{said}; their intervals overlap.", found.low > blind.high
 
@@ -155,7 +157,7 @@ def charts(report: Report) -> list[tuple[str, str, Markup]]:
         own, foreign = peaks.T
         groups = {"own sound": ("own", own), "foreign sound": ("foreign", foreign)}
         note = (
-            "Peak similarity of each picture with its own sound and with one of another category: the further apart, "
+            "Peak similarity of each picture with its own sound and with one from elsewhere: the further apart, "
             f"the more the model listens. The own sound peaks higher in {100 * (own > foreign).mean():.0f} % of the "
             "samples; dashed lines are medians."
         )

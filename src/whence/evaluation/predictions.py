@@ -10,11 +10,12 @@ twenty lines of NumPy), and `whence score` scores it.
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from whence.evaluation.asking import NEGATIVES, Answers, Items, checked_map, pac
 
 SHARD = 4096  # maps in one file
 SALIENCY = "saliency"
+BESIDE = (*NEGATIVES, SALIENCY)  # folders of further maps
 
 Maps = Mapping[str, Float[np.ndarray, "h w"]]
 
@@ -63,12 +65,12 @@ class Predictions:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.maps = _Shards(folder)
-        beside = (*NEGATIVES, SALIENCY)
-        self.others = {name: _Shards(folder / name) for name in beside if (folder / name).is_dir()}
+        self.others = {name: _Shards(folder / name) for name in BESIDE if (folder / name).is_dir()}
         self.meta = _read_meta(folder)
 
-    def check(self, ids: Sequence[str], allow_missing: bool) -> list[str]:
-        """The ids without a map; DataError where there are any and they are not allowed."""
+    def check(self, items: Items, allow_missing: bool) -> None:
+        """Raise DataError where items have no map and that is not allowed, or a folder beside them is incomplete."""
+        ids = items.ids
         missing = [id for id in ids if id not in self.maps]
         if len(missing) == len(ids):
             there = ", ".join(list(self.maps)[:3]) or "none"
@@ -82,26 +84,38 @@ class Predictions:
                 f"{self.folder}: {len(missing)} of {len(ids)} items have no map ({named}). Predict them too, or count "
                 "them as failures by --allow-missing"
             )
-        return missing
+        for name, maps in self.others.items():
+            needed = [id for id, present in zip(ids, items.present, strict=True) if present and id in self.maps]
+            if lacking := [id for id in needed if id not in maps]:
+                raise DataError(
+                    f"{self.folder / name}: {len(lacking)} of {len(needed)} items have no map ({', '.join(lacking[:5])}"
+                    "), expected one for each that has its source in the picture. Predict them too, or take the folder "
+                    "away"
+                )
+
+    def ignored(self, items: Items) -> list[str]:
+        """What lies in the folder and is not used, in words."""
+        known, told = set(items.ids), []
+        if strange := [id for id in self.maps if id not in known]:
+            told.append(f"{len(strange)} maps are of no item of this set and are ignored: {', '.join(strange[:5])}.")
+        folders = sorted(path.name for path in self.folder.iterdir() if path.is_dir() and path.name not in self.others)
+        if folders:
+            told.append(f"folders that are not known are ignored: {', '.join(folders)} (known: {', '.join(BESIDE)}).")
+        return told
 
     def answers(self, items: Items, batch_size: int) -> Iterator[Answers]:
         """The maps of all items, picture by picture, as a localizer would have answered."""
         for some in packed(items.of_pictures, batch_size):
-            answered = [i for i in some if items.ids[i] in self.maps]
-            if missing := [i for i in some if items.ids[i] not in self.maps]:
-                yield Answers(missing, [])
-            if not answered:
-                continue
-            answers = Answers(answered, [self._map(self.maps, items.ids[i]) for i in answered])
+            maps = [self.maps.checked(items.ids[i]) if items.ids[i] in self.maps else torch.zeros(1, 1) for i in some]
+            answers = Answers(some, maps, unanswered=frozenset(i for i in some if items.ids[i] not in self.maps))
+            asked = [i for i in some if items.present[i] and i not in answers.unanswered]
             for kind in self.others.keys() & set(NEGATIVES):
-                asked = [i for i in answered if items.present[i] and items.ids[i] in self.others[kind]]
-                answers.negatives[kind] = {i: self._map(self.others[kind], items.ids[i]) for i in asked}
-            if SALIENCY in self.others and all(items.ids[i] in self.others[SALIENCY] for i in answered):
-                answers.saliency = [self._map(self.others[SALIENCY], items.ids[i]) for i in answered]
+                answers.negatives[kind] = {i: self.others[kind].checked(items.ids[i]) for i in asked}
+            if beside := self.others.get(SALIENCY):
+                answers.saliency = [
+                    beside.checked(id) if id in beside else torch.zeros(1, 1) for id in (items.ids[i] for i in some)
+                ]
             yield answers
-
-    def _map(self, maps: "_Shards", id: str) -> Float[Tensor, "h w"]:
-        return checked_map(maps[id], id, str(self.folder))
 
 
 class _Shards(Mapping[str, np.ndarray]):
@@ -134,6 +148,10 @@ class _Shards(Mapping[str, np.ndarray]):
             raise DataError(f"{shard.filename}: the map of {id!r} is unreadable ({error}); write it anew.") from error
         return found
 
+    def checked(self, id: str) -> Float[Tensor, "h w"]:
+        """A map as float32, refused where it is none."""
+        return checked_map(self[id], id, str(Path(self._home[id].filename or "").parent))
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._home)
 
@@ -145,7 +163,7 @@ def _read_meta(folder: Path) -> dict[str, Any]:
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder}/meta.json cannot be read ({error}); it says how the maps were made.") from error
+        raise DataError(f"{folder}/meta.json cannot be read ({error}); write at least {{}} into it.") from error
     if not isinstance(meta, dict):
         raise DataError(f'{folder}/meta.json holds no object; expected one such as {{}} or {{"model": "mine"}}.')
     return meta

@@ -1,7 +1,7 @@
 """Protocols: named, frozen values that hold everything able to move a localisation score.
 
-`corrected` is the default. The others reproduce a released evaluator to the last bit, its quirks included
-(docs/decisions.md lists them). A report prints its protocol.
+`corrected` is the default. The others follow a released evaluator, its quirks included (docs/protocols.md lists them,
+and which of them are tested against the evaluators' own outputs). A report prints its protocol.
 """
 
 from collections.abc import Sequence
@@ -82,7 +82,8 @@ class Protocol:
         """
         if self.best_of:
             found = overlaps(large, truths, [Cut(at, self.cut.ties) for at in self.best_of], self.scaling)
-            return {"iou": found.iou.T}
+            f = F.f_score(found.hit, found.kept, found.area) if masks else None
+            return {"iou": found.iou.T} | ({"f": f.T} if f is not None else {})
         cuts = {"": self.cut} | ({"_adaptive": self.adaptive} if self.adaptive else {})
         found = overlaps(large, truths, [*cuts.values()], self.scaling)
         iou = found.iou
@@ -224,7 +225,7 @@ def get_protocol(protocol: str | Protocol) -> Protocol:
 
 def choose(protocol: str | Protocol | Sequence[str | Protocol]) -> tuple[Protocol, ...]:
     """One protocol, several (in a string with commas between), or by `all` every one, `corrected` first; each once."""
-    if protocol == "all":
+    if protocol == "all" or (isinstance(protocol, str) and "all" in protocol.split(",")):
         named: list[str | Protocol] = [*PROTOCOLS.values()]
     elif isinstance(protocol, str):
         named = [*filter(None, map(str.strip, protocol.split(",")))]

@@ -85,7 +85,7 @@ def settled(columns: Columns, protocol: Protocol, scored: Bool[Tensor, " n"]) ->
         return columns
     tried = columns["iou"][scored].T
     best = torch.stack([F.auc_terms(column, protocol.auc_grid).mean() for column in tried]).argmax()
-    return {"iou": columns["iou"][:, int(best)]}
+    return {name: column[:, int(best)] for name, column in columns.items()}
 
 
 def scored(present: Bool[Tensor, " n"], area: Float[Tensor, " n"], protocol: Protocol) -> Bool[Tensor, " n"]:
@@ -110,7 +110,11 @@ def of_samples(
     columns = settled(columns, protocol, some)
     found = localisation({name: column[some] for name, column in columns.items()}, groups[some], protocol)
     counted, sure = some | ~present, number("confidence")
-    sure = sure.nan_to_num(nan=float(sure.nan_to_num(torch.inf).min()) - 1)  # not answered: below all others
+    low, high = (
+        (float(end) for end in torch.aminmax(sure[~sure.isnan()])) if bool((~sure.isnan()).any()) else (0.0, 0.0)
+    )
+    worst = torch.where(present, low - 1, high + 1).to(sure.dtype)  # not answered: wrong, whatever it was
+    sure = torch.where(sure.isnan(), worst, sure)
     several = {name: column[counted] for name, column in columns.items()}
     found |= detection(sure[counted], several, present[counted], groups[counted], protocol)
     claimed = {kind: number(f"pia_{kind}") for kind in NEGATIVES}
@@ -302,6 +306,8 @@ def negatives(
     for kind, share in claimed.items():
         found[f"pia_{kind}"] = Tally(share, groups)
         found[f"aucn_{kind}"] = Tally(quiet[kind], groups)
+    if set(claimed) != set(NEGATIVES):  # F-LOC and F-AUC are of all three kinds
+        return found
     shares = torch.stack([1 - share for share in claimed.values()], dim=1).mean(dim=1)
     found["f_loc"] = Tally(torch.stack([iou, shares], dim=1), groups, _harmonic)
     areas = torch.stack([*quiet.values()], dim=1).mean(dim=1)

@@ -77,11 +77,11 @@ class Board:
             self._put(rules, row, here, rules.measure(maps, truths, self.masks))
         if answers.saliency is not None:
             self._score(rules, SALIENCY, here, answers.saliency, truths)
-        if not answers.maps:
-            columns = self.columns(rules, CEILING)
-            self._put(rules, MODEL, here, {name: torch.zeros_like(column[here]) for name, column in columns.items()})
-            return
         self._score(rules, MODEL, here, answers.maps, truths)
+        lost = torch.tensor(sorted(answers.unanswered), dtype=torch.int64)
+        for name, column in self.columns(rules, MODEL).items():  # a failure; where nothing could be scored, nothing
+            best = self.columns(rules, CEILING)[name][lost]
+            column[lost] = torch.where(best.isnan(), best, 0)
         if rules != _rules(self.protocols[0]):
             return
         for kind, asked in answers.negatives.items():
@@ -100,17 +100,25 @@ class Board:
         n = len(self.items.ids)
         area = (truths != 0).flatten(1).double().mean(dim=1)
         _fill(self.numbers, here, {"area": area}, n)
-        if not answers.maps:
-            self.unanswered += answers.items
-            return
+        self.unanswered += sorted(answers.unanswered)
+        answered = torch.tensor([i not in answers.unanswered for i in answers.items])
         large = _large(main, answers.maps)
         found = {"confidence": F.confidence(large), "peak_own": _peaks(answers.maps)}
         if truths.dtype == torch.bool:
-            found |= _of_sources(large, truths, self.items.group[here])
+            sources = torch.tensor(self.items.present)[here] & (area > 0)
+            found |= _of_sources(large, truths, self.items.group[here], sources, answered)
         if self.threshold is not None:
             cut, plain = Cut(self.threshold, "drop"), replace(main, tau=None)
             found["iou_universal"] = overlaps(_large(plain, answers.maps), truths, [cut]).iou[0]
+        for name in ("confidence", "peak_own"):
+            found[name][~answered] = math.nan
+        if self.threshold is not None:
+            found["iou_universal"][~answered] = 0
         _fill(self.numbers, here, found, n)
+        if self.threshold is not None and answers.unanswered:  # all is claimed: a failure here too
+            lost = here[~answered]
+            whole = torch.ones(len(lost), dtype=torch.float64)
+            _fill(self.numbers, lost, {f"pia_{kind}": whole for kind in answers.negatives}, n)
         for kind, maps in answers.negatives.items():
             if not maps:
                 continue
@@ -171,15 +179,21 @@ def _everything(truths: Tensor, rules: Protocol, masks: bool) -> Columns:
     return columns
 
 
-def _of_sources(large: Float[Tensor, "b s s"], truths: Bool[Tensor, "b s s"], group: Int[Tensor, " b"]) -> Columns:
-    """Pixel AP of pictures with several sources: `cap` of each source, `piap` of each picture at its first item."""
+def _of_sources(
+    large: Float[Tensor, "b s s"],
+    truths: Bool[Tensor, "b s s"],
+    group: Int[Tensor, " b"],
+    sources: Bool[Tensor, " b"],
+    answered: Bool[Tensor, " b"],
+) -> Columns:
+    """Pixel AP of pictures with several `sources`: `cap` of each source, `piap` of each picture at its first one."""
     found = dict(zip(("cap", "piap"), torch.full((2, len(large)), math.nan, dtype=torch.float64), strict=True))
-    members = [(group == picture).nonzero()[:, 0] for picture in group.unique()]
+    members = [((group == picture) & sources).nonzero()[:, 0] for picture in group.unique()]
     members = [some for some in members if len(some) > 1]
     if not members:
         return {}
     (maps, asked), (theirs, _) = (F.padded([values[some] for some in members]) for values in (large, truths))
-    ap = F.source_ap(maps, theirs, asked)
+    ap = F.source_ap(maps, theirs, asked, F.padded([answered[some] for some in members])[0])
     found["cap"][torch.cat(members)] = ap.cap.where(ap.counted, math.nan)[asked]
     found["piap"][torch.stack([some[0] for some in members])] = ap.piap
     return found

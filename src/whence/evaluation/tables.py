@@ -3,13 +3,18 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from whence.evaluation.protocols import PROTOCOLS
 from whence.evaluation.words import printed, word
 
 if TYPE_CHECKING:
     from whence.evaluation.interval import Interval
     from whence.evaluation.report import Report
 
-UNDER_ALL = ("ciou", "auc", "ciou_adaptive", "auc_adaptive", "mean_iou", "iiou", "iiou_adaptive")  # of other protocols
+UNDER_ALL = (  # what is shown of other protocols
+    *("ciou", "auc", "ciou_adaptive", "auc_adaptive", "mean_iou", "iiou", "iiou_adaptive"),
+    *("fscore", "fscore_adaptive", "ap", "max_f1", "loc_acc"),
+)
+LOGITS = [name for name, protocol in PROTOCOLS.items() if protocol.scaling == "sigmoid"]
 
 
 def plain(lines: Sequence[Sequence[str]]) -> str:
@@ -62,11 +67,18 @@ def of_protocols(report: "Report") -> list[list[str]]:
 
 
 def moved(report: "Report", key: str = "ciou") -> str:
-    """How far a score moves by the rules alone, in one sentence."""
-    scores = {name: found[key] for name, found in report.spread().items() if key in found}
+    """How far a score moves by the rules alone, in one sentence; rules that take maps as logits are left out."""
+    spread = report.spread()
+    scores = {name: found[key] for name, found in spread.items() if key in found and name not in LOGITS}
+    if not scores:
+        return "These rules take maps as logits, which those of other rules are not."
     least, most = min(scores, key=scores.__getitem__), max(scores, key=scores.__getitem__)
     low, high = printed(key, scores[least]), printed(key, scores[most])
-    return f"{word(key).name} moves from {low} ({least}) to {high} ({most}) by the rules alone."
+    apart = [name for name in LOGITS if name in spread]
+    beside = f" ({' and '.join(apart)} take maps as logits and stand apart)" if apart else ""
+    if low == high:
+        return f"{word(key).name} is {low} under each of these rules{beside}."
+    return f"{word(key).name} moves from {low} ({least}) to {high} ({most}) by the rules alone{beside}."
 
 
 def cell(key: str, interval: "Interval | None", with_ends: bool) -> str:

@@ -37,7 +37,8 @@ class TruthFile:
             mask = read_mask(self.path)
             return Truth(mask.shape[0], mask.shape[1], mask=mask, rule="mask")
         if self.form == "consensus":
-            return Truth(FLICKR_SIZE, FLICKR_SIZE, read_consensus(self.path), rule="consensus")
+            boxes, annotators = read_consensus(self.path)
+            return Truth(FLICKR_SIZE, FLICKR_SIZE, boxes, rule="consensus", annotators=annotators)
         return Truth(1, 1, read_fractions(self.path))
 
 

@@ -212,7 +212,7 @@ def test_a_threshold_that_is_no_number_is_refused(
     tmp_path: Path, maps: dict[str, np.ndarray], threshold: object
 ) -> None:
     folder = write(tmp_path / "mine", maps, threshold=threshold)
-    with pytest.raises(DataError, match="found the threshold .*, expected a finite number"):
+    with pytest.raises(DataError, match=r"found the threshold .*, expected a finite number"):
         score(folder, DATA)
 
 
@@ -226,7 +226,7 @@ def test_only_some_negatives_leave_out_what_is_of_all(tmp_path: Path, maps: dict
 
 
 def test_one_of_three_annotators_is_not_one_of_one() -> None:
-    boxes = (Box(0, 0, 64, 64, 1), Box(0, 0, 64, 32, 1))
+    boxes = (Box(0.0, 0.0, 64.0, 64.0, 1), Box(0.0, 0.0, 64.0, 32.0, 1))
     for annotators, wanted in ((None, 1.0), (1, 1.0), (3, 0.5)):
         truth = Truth(128, 128, boxes, rule="consensus", annotators=annotators)
         assert truth.map(128, 128, by_annotator=True).max() == wanted

@@ -195,7 +195,8 @@ def _of_sources(
     (maps, asked), (theirs, _) = (F.padded([values[some] for some in members]) for values in (large, truths))
     ap = F.source_ap(maps, theirs, asked, F.padded([answered[some] for some in members])[0])
     found["cap"][torch.cat(members)] = ap.cap.where(ap.counted, math.nan)[asked]
-    found["piap"][torch.stack([some[0] for some in members])] = ap.piap
+    whole = torch.stack([answered[some].all() for some in members])  # a picture with an answer missing is a failure
+    found["piap"][torch.stack([some[0] for some in members])] = ap.piap.where(whole, 0)
     return found
 
 

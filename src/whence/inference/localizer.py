@@ -115,12 +115,12 @@ class Localizer:
         with self._asking():
             return self._see(pictures)
 
-    def encode_sounds(self, sounds: Sequence[Sound]) -> Float[Tensor, "b c"]:
-        """One vector of each sound, on the localizer's device."""
+    def encode_sounds(self, sounds: Sequence[Sound]) -> Float[Tensor, "b ..."]:
+        """The code of each sound, one vector for most methods, on the localizer's device."""
         with self._asking():
             return self.method.encode_sounds(self._spectrograms(sounds))
 
-    def maps(self, image_codes: Tensor, sound_codes: Float[Tensor, "b c"]) -> Float[Tensor, "b h w"]:
+    def maps(self, image_codes: Tensor, sound_codes: Float[Tensor, "b ..."]) -> Float[Tensor, "b h w"]:
         """Raw maps of picture i with sound i: float32, on the CPU."""
         with self._asking():
             return self.method.compare(image_codes, sound_codes).float().cpu()

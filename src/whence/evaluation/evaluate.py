@@ -70,7 +70,8 @@ def evaluate(
         board.add(answers)
         maps.update((items.ids[i], one.numpy()) for i, one in zip(answers.items, answers.maps, strict=True))
     maps = {id: maps[id] for id in items.ids}
-    report = _report(_name(localizer), board, embedded, maps, _front_end(localizer), bootstraps, seed, source)
+    told = tuple(getattr(localizer, "notes", ()))  # of refined maps, for one
+    report = _report(_name(localizer), board, embedded, maps, _front_end(localizer), bootstraps, seed, source, told)
     if output is not None:
         report.save(output, overwrite)
     return report
@@ -140,6 +141,7 @@ def _report(
     bootstraps: int,
     seed: int,
     source: Mapping[str, Any] | None,
+    told: tuple[str, ...] = (),
 ) -> Report:
     items, (own, *others) = board.items, board.protocols
     weights = group_weights(len(items.first), bootstraps, seed)
@@ -151,7 +153,7 @@ def _report(
         tuple(assemble.rows(name, board, items, embedded, weights)),
         tuple(assemble.samples(board)),
         maps,
-        tuple(assemble.notes(board, embedded, fitted_on_these)),
+        (*told, *assemble.notes(board, embedded, fitted_on_these)),
         front_end,
         tuple(assemble.ruled(name, board, protocol, weights) for protocol in others),
         assemble.panel(board, weights),

@@ -59,6 +59,13 @@ class AudioSpec:
     scaling: Literal["log/12", "db"] = "log/12"
     frames: int = 0
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(f, t) of the spectrogram; a front end that keeps each file's own rate is taken at 16 kHz."""
+        samples = round(self.seconds * (self.rate or 16000))
+        frames = 1 + (samples if self.function == "hann" else samples - self.n_fft) // self.hop
+        return self.n_mels or self.n_fft // 2 + 1, self.frames or frames
+
 
 @dataclass(frozen=True)
 class InputSpec:

@@ -17,6 +17,7 @@ from whence.data.augment import (
     crop,
     gaussian_blur,
     grey,
+    mask_bands,
     resize,
 )
 
@@ -158,3 +159,25 @@ def test_the_strong_recipe_uses_its_chances() -> None:
     torch.testing.assert_close(augment(x, 16, never, draws()), crop(x, 16, STRONG, draws()[:, :4]))
     always = augment(x, 16, Augmentation(grey_p=1.0), draws())
     torch.testing.assert_close(always[:, 0], always[:, 1])
+
+
+def test_bands_are_masked_where_their_numbers_say() -> None:
+    x = torch.ones(2, 1, 257, 501)
+    draws = torch.tensor([[0.45, 0.5, 0.95, 0.999], [0.05, 0.5, 0.0, 0.0]])  # widths 4 and 9; none at all
+    masked = mask_bands(x, draws)[:, 0] == 0
+    rows, columns = (masked[0].all(dim=dim).nonzero().flatten().tolist() for dim in (1, 0))
+    assert rows == [127, 128, 129, 130]
+    assert columns == list(range(492, 501))
+    assert not masked[1].any()
+    assert bool((x == 1).all()), "the spectrograms that were given stay as they are"
+
+
+def test_published_bands_start_along_the_wrong_axis() -> None:
+    draws = torch.rand(400, 4, generator=torch.Generator().manual_seed(0))
+    published = mask_bands(torch.ones(400, 1, 257, 501), draws, published=True)[:, 0] == 0
+    mended = mask_bands(torch.ones(400, 1, 257, 501), draws)[:, 0] == 0
+    assert not published[:, :, 266:].all(dim=1).any(), "the second half of the moments is never masked"
+    assert mended[:, :, 266:].all(dim=1).any()
+    with_rows = [float(masked.all(dim=2).any(dim=1).float().mean()) for masked in (published, mended)]
+    assert abs(with_rows[0] - 0.9 * 257 / 501) < 0.08
+    assert abs(with_rows[1] - 0.9) < 0.05

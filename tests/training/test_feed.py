@@ -172,6 +172,18 @@ def test_shapes_of_a_batch() -> None:
     assert batch.alike is alike
 
 
+def test_bands_are_a_matter_of_the_sample_and_not_of_its_batch() -> None:
+    views = replace(PLAIN, bands="mended")
+    clips = Clips(Numbered(), FRONT_END, views, seed=0)
+    tickets = [replace(TICKET, index=i) for i in range(8)]
+    several, alone = (stack([(*clips[t], t) for t in some]) for some in (tickets, tickets[5:6]))
+    found = prepare(several, FRONT_END, views, seed=0).sounds
+    plain = prepare(several, FRONT_END, PLAIN, seed=0).sounds
+    assert torch.equal(found[:, 5:6], prepare(alone, FRONT_END, views, seed=0).sounds)
+    assert bool((found[found != plain] == 0).all())
+    assert bool((found != plain).any())
+
+
 def windows(views: Views, seconds: float = 3.0, epoch: int = 0) -> list[tuple[int, list[float]]]:
     """For each of 200 samples the second at which each view of its sound begins."""
     data = Numbered(99, seconds)

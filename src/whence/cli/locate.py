@@ -18,6 +18,9 @@ def locate(
     rule: float | str = 0.5,
     json: bool = False,
     device: str = "auto",
+    refine: str = "",
+    alpha: float = 0.4,
+    prior: str = "imagenet",
     overwrite: bool = False,
 ) -> None:
     """Show where in a picture a sound comes from.
@@ -34,6 +37,9 @@ def locate(
             `share:0.1` or `score:0.3`.
         json: print the summary as JSON instead of words.
         device: `auto`, `cpu`, `cuda`...
+        refine: mix the map with one that heard nothing: `iqr` (joint_slots), `ogl`, or `iqr,ogl`.
+        alpha: weight of the sound's map in that.
+        prior: weights of the classifier behind `ogl`: `imagenet` (fetched) or a file of ResNet-18.
         overwrite: replace files that are there.
     """
     from whence.errors import OutputError
@@ -48,7 +54,7 @@ def locate(
         check_output(mask, overwrite, (".png",))
         if len(names) != 1:
             raise OutputError(f"{mask}: a mask is of one sound, and there are {len(names)}. Locate them one by one.")
-    localizer = Localizer.load(checkpoint, device=device)
+    localizer = Localizer.load(checkpoint, device=device, refine=refine, alpha=alpha, prior=prior)
     code = localizer.encode_image(image)
     results = {name: localizer.hear(code, name) for name in names}
     summaries = [{"image": image, "sound": name, **result.to_dict(rule)} for name, result in results.items()]

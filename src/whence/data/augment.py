@@ -134,3 +134,30 @@ def gaussian_blur(x: Float[Tensor, "n 3 h w"], sigma: Float[Tensor, " n"]) -> Fl
     flat = F.pad(x.reshape(1, 3 * n, height, width), (4, 4, 4, 4), mode="reflect")
     flat = F.conv2d(flat, kernel[:, :, None, :], groups=3 * n)
     return F.conv2d(flat, kernel[..., None], groups=3 * n).reshape(n, 3, height, width)
+
+
+WIDEST = 9  # bins or frames that a masked band has at most
+
+
+def mask_bands(
+    spectrograms: Float[Tensor, "n 1 f t"], draws: Float[Tensor, "n 4"], published: bool = False
+) -> Float[Tensor, "n 1 f t"]:
+    """Each scaled spectrogram with one band of frequencies and one of moments set to 0, each 0 to 9 wide.
+
+    As joint slot attention's loader has it (InhoKim429/JSA); 0 is not silence there, whose log is negative.
+
+    Args:
+        draws: uniform numbers: width and start of the band of frequencies, then of moments.
+        published: draw each start along the other axis, as released: of 257 x 501 about half of the frequency bands
+            fall outside and mask nothing, and only the first half of the moments is ever masked.
+    """
+    tall, wide = spectrograms.shape[-2:]
+    masked = spectrograms
+    for at, (size, other) in enumerate(((tall, wide), (wide, tall))):
+        width = (draws[:, 2 * at] * (WIDEST + 1)).floor()
+        room = other if published else (size - width + 1).clamp(min=1)
+        start = (draws[:, 2 * at + 1] * room).floor()
+        place = torch.arange(size, device=spectrograms.device)
+        inside = (place >= start[:, None]) & (place < (start + width)[:, None])  # (n, size)
+        masked = masked.masked_fill(inside[:, None, :, None] if at == 0 else inside[:, None, None], 0.0)
+    return masked

@@ -71,7 +71,8 @@ def evaluate(
         board.add(answers)
         maps.update((items.ids[i], one.numpy()) for i, one in zip(answers.items, answers.maps, strict=True))
     maps = {id: maps[id] for id in items.ids}
-    report = _report(_name(localizer), board, embedded, maps, _front_end(localizer), bootstraps, seed, source)
+    told = tuple(getattr(localizer, "notes", ()))  # of refined maps, for one
+    report = _report(_name(localizer), board, embedded, maps, _front_end(localizer), bootstraps, seed, source, told)
     if output is not None:
         report.save(output, overwrite)
     return report
@@ -151,7 +152,7 @@ def _report(
         tuple(assemble.rows(name, board, items, embedded, weights)),
         tuple(assemble.samples(board)),
         maps,
-        (*assemble.notes(board, embedded, on_these), *told),
+        (*told, *assemble.notes(board, embedded, on_these)),
         front_end,
         tuple(assemble.ruled(name, board, protocol, weights) for protocol in others),
         assemble.panel(board, weights),

@@ -7,11 +7,14 @@ from typing import Any
 from torch import Tensor
 
 from whence.errors import CheckpointError, did_you_mean
-from whence.importers import sslalignment
+from whence.importers import jsa, sslalignment
 from whence.methods.base import Method
 from whence.models.encoders import read_state
 
-IMPORTERS: dict[str, Callable[[Mapping[str, Tensor], str], Method]] = {"alignment": sslalignment.alignment}
+IMPORTERS: dict[str, Callable[[Mapping[str, Tensor], str], Method]] = {
+    "alignment": sslalignment.alignment,
+    "joint_slots": jsa.joint_slots,
+}
 
 
 def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Method:

@@ -17,6 +17,7 @@ from whence.data.image import as_image, prepare_images
 from whence.data.spectrogram import prepare_sounds
 from whence.errors import InputError
 from whence.frontend import ImageSpec
+from whence.inference.guidance import Guided, ObjectPrior, chosen, mixed, told
 from whence.inference.soundmap import WHOLE, SoundMap
 from whence.methods.base import Method
 from whence.types import Sound
@@ -28,7 +29,7 @@ Precision = Literal["float32", "bfloat16"]
 class ImageCode:
     """A picture as the method sees it, encoded: (1, ...) features, and the picture for the overlay."""
 
-    features: Tensor
+    features: Tensor | Guided
     picture: Image.Image
 
 
@@ -43,6 +44,12 @@ class Localizer:
         threshold: peak from which a source counts as present; None: maps do not say.
         device: `cpu`, `cuda`, `cuda:1`, `mps`..., or `auto` for the best there is.
         precision: `bfloat16` is faster where the machine has it; maps are float32 either way.
+        refine: what maps are mixed with that heard nothing, `iqr` or `ogl` or both (`whence.inference.guidance`): none.
+            Peaks are no longer raw then, so a threshold fitted without it does not apply.
+        alpha: weight of the sound's map in that. prior: weights of `ogl`'s classifier, `imagenet` or a file.
+
+    Attributes:
+        notes: what must be told with every result; empty unless maps are refined.
     """
 
     def __init__(
@@ -51,27 +58,37 @@ class Localizer:
         threshold: float | None = None,
         device: str = "cpu",
         precision: Precision = "float32",
+        refine: str | Sequence[str] = (),
+        alpha: float = 0.4,
+        prior: str = "imagenet",
     ) -> None:
+        self.refine, self.alpha = chosen(refine, method, alpha), alpha
+        self.notes = (told(self.refine, alpha),) if self.refine else ()
         self.device = best_device() if device == "auto" else _device(device)
         self.method = method.to(self.device)
         self.threshold = threshold
         self.precision = precision
         self.name = method.name
+        self.prior = ObjectPrior(prior).to(self.device) if "ogl" in self.refine else None
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu", precision: Precision = "float32") -> "Localizer":
+    def load(
+        cls, path: str | Path, device: str = "cpu", precision: Precision = "float32", **refinement: Any
+    ) -> "Localizer":
         """The localizer of a checkpoint, with the threshold fitted for it, if any.
 
         Args:
             path: a .safetensors file that `whence train` wrote, or one on the Hugging Face hub: `hub:OWNER/NAME` (its
                 model.safetensors) or `hub:OWNER/NAME/FILE` (extra `hub`).
+            refinement: `refine`, `alpha`, `prior`; refined maps have no threshold.
         """
         if str(path).startswith("hub:"):
             from whence.inference.hub import fetch_checkpoint
 
             path = fetch_checkpoint(str(path).removeprefix("hub:"))
         method, header = load_method(path)
-        return cls(method, header.get("threshold"), device, precision)
+        threshold = None if refinement.get("refine") else header.get("threshold")
+        return cls(method, threshold, device, precision, **refinement)
 
     # One picture, one sound.
 
@@ -105,30 +122,36 @@ class Localizer:
             picture=picture,
             threshold=self.threshold,
             silent=sound.is_silent,
-            notes=tuple(_notes(sound, spec.audio.seconds)),
+            notes=(*self.notes, *_notes(sound, spec.audio.seconds)),
         )
 
     # Many at once: what evaluation calls. Rows of the results are rows of the arguments.
 
-    def encode_images(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """Features of each picture, (b, ...) on the localizer's device."""
+    def encode_images(self, pictures: Sequence[Image.Image]) -> Tensor | Guided:
+        """Features of each picture, (b, ...) on the localizer's device; rows are pictures."""
         with self._asking():
             return self._see(pictures)
 
-    def encode_sounds(self, sounds: Sequence[Sound]) -> Float[Tensor, "b c"]:
-        """One vector of each sound, on the localizer's device."""
+    def encode_sounds(self, sounds: Sequence[Sound]) -> Float[Tensor, "b ..."]:
+        """The code of each sound, one vector for most methods, on the localizer's device."""
         with self._asking():
             return self.method.encode_sounds(self._spectrograms(sounds))
 
-    def maps(self, image_codes: Tensor, sound_codes: Float[Tensor, "b c"]) -> Float[Tensor, "b h w"]:
-        """Raw maps of picture i with sound i: float32, on the CPU."""
+    def maps(self, image_codes: Tensor | Guided, sound_codes: Float[Tensor, "b ..."]) -> Float[Tensor, "b h w"]:
+        """Raw maps of picture i with sound i, refined if that was asked for: float32, on the CPU."""
+        features = _features(image_codes)
         with self._asking():
-            return self.method.compare(image_codes, sound_codes).float().cpu()
+            maps = self.method.compare(features, sound_codes)
+            if self.refine:
+                others = [self.method.saliency(features)] if "iqr" in self.refine else []
+                others += [image_codes.objects] if isinstance(image_codes, Guided) else []
+                maps = mixed(maps, others, self.alpha, self.method.readout, self.method.front_end.image.size)
+            return maps.float().cpu()
 
-    def saliency(self, image_codes: Tensor) -> Float[Tensor, "b h w"]:
+    def saliency(self, image_codes: Tensor | Guided) -> Float[Tensor, "b h w"]:
         """Maps made from the same features without any sound: float32, on the CPU."""
         with self._asking():
-            return self.method.saliency(image_codes).float().cpu()
+            return self.method.saliency(_features(image_codes)).float().cpu()
 
     def embed_images(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "b d"]:
         """Unit-norm vectors for retrieval, to be compared with `embed_sounds`: float32, on the CPU."""
@@ -140,8 +163,10 @@ class Localizer:
         with self._asking():
             return self.method.sound_embedding(self._spectrograms(sounds)).float().cpu()
 
-    def _see(self, pictures: Sequence[Image.Image]) -> Tensor:
-        return self.method.encode_images(self._pixels(pictures))
+    def _see(self, pictures: Sequence[Image.Image]) -> Tensor | Guided:
+        pixels = self._pixels(pictures)
+        features = self.method.encode_images(pixels)
+        return features if self.prior is None else Guided(features, self.prior(pixels))
 
     def _pixels(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "b 3 s s"]:
         return prepare_images(list(pictures), self.method.front_end.image).to(self.device)
@@ -161,6 +186,10 @@ class Localizer:
         finally:
             for module, training in modes:
                 module.training = training
+
+
+def _features(codes: Tensor | Guided) -> Tensor:
+    return codes.features if isinstance(codes, Guided) else codes
 
 
 def best_device() -> torch.device:

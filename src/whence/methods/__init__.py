@@ -8,8 +8,9 @@ from whence.errors import RecipeError, did_you_mean
 from whence.frontend import InputSpec
 from whence.methods.alignment import Alignment
 from whence.methods.base import METHODS, Method, register
+from whence.methods.joint_slots import JointSlots
 
-__all__ = ["METHODS", "Alignment", "Method", "create", "methods", "register"]
+__all__ = ["METHODS", "Alignment", "JointSlots", "Method", "create", "methods", "register"]
 
 
 def create(

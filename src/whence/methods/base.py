@@ -76,7 +76,7 @@ class Method(nn.Module):
     def all_maps(self, images: Float[Tensor, "b 3 H W"], sounds: Float[Tensor, "m 1 f t"]) -> Float[Tensor, "b m h w"]:
         """Raw maps of every picture with every sound; each is encoded once."""
         pictures, heard = self.encode_images(images), self.encode_sounds(sounds)
-        return torch.stack([self.compare(pictures, one.expand(len(pictures), -1)) for one in heard], dim=1)
+        return torch.stack([self.compare(pictures, one.expand(len(pictures), *one.shape)) for one in heard], dim=1)
 
     def image_embedding(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         """One unit-norm vector of each picture, to be compared with `sound_embedding`'s."""

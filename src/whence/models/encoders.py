@@ -1,7 +1,8 @@
 """Encoders by name: each answers with a grid of features (b, c, h, w) and says in `channels` how many there are."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,6 +58,13 @@ def channels_of(encoder: nn.Module) -> int:
     return channels
 
 
+def grid_of(encoder: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
+    """(h, w) of what an encoder answers to inputs of `shape`, (channels, H, W); computes nothing."""
+    mould = deepcopy(encoder).to("meta").eval()
+    _, _, h, w = mould(torch.empty(1, *shape, device="meta")).shape
+    return h, w
+
+
 # The public ResNet-18 classifier; the digits in its name are the start of its SHA-256, which the download checks.
 RESNET18_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 
@@ -106,8 +114,12 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def load_exactly(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
-    """Loads `state` where every name and shape fits; else says how many do not and names the first."""
+def load_exactly(module: nn.Module, state: Mapping[str, Tensor], what: str, called: Callable[[str], str] = str) -> None:
+    """Loads `state` where every name and shape fits; else says how many do not and names the first.
+
+    Args:
+        called: what the caller's file calls a weight of ours.
+    """
     own = module.state_dict()
     counters = {name for name in own if name.endswith("num_batches_tracked")}
     missing = sorted(set(own) - set(state) - counters)
@@ -115,13 +127,13 @@ def load_exactly(module: nn.Module, state: Mapping[str, Tensor], what: str) -> N
     reshaped = [name for name in own if name in state and own[name].shape != state[name].shape]
     if missing or unknown or reshaped:
         parts = [
-            f"{len(names)} {label} (first: {names[0]})"
+            f"{len(names)} {label} (first: {called(names[0])})"
             for names, label in ((missing, "missing"), (unknown, "unknown"), (reshaped, "of another shape"))
             if names
         ]
         detail = ""
         if reshaped:
             name = reshaped[0]
-            detail = f"; {name} is {list(state[name].shape)}, expected {list(own[name].shape)}"
+            detail = f"; {called(name)} is {list(state[name].shape)}, expected {list(own[name].shape)}"
         raise CheckpointError(f"{what} does not fit: of its weights {', '.join(parts)}{detail}")
     module.load_state_dict({**{name: own[name] for name in counters}, **state})

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from whence.data.audio import cut, resample
-from whence.data.augment import DRAWS, augment
+from whence.data.augment import DRAWS, augment, mask_bands
 from whence.data.image import normalise, squash
 from whence.data.neighbours import Neighbours
 from whence.data.spectrogram import spectrogram
@@ -219,4 +219,9 @@ def prepare(
             grids.append(augment(pictures, size, how, draws))
         images = normalise(torch.stack(grids), front_end.image)
         flat = spectrogram(raw.waveforms.flatten(0, 1), front_end.audio, front_end.audio.rate or 16000)
+        if views.bands != "none":
+            names = views.names("sound")
+            rows = [uniform((seed, raw.epoch, "bands", view), samples, 4) for view in names]
+            chances = torch.cat([torch.from_numpy(row) for row in rows]).to(device)
+            flat = mask_bands(flat, chances, published=views.bands == "published")
     return Batch(images, flat.unflatten(0, raw.waveforms.shape[:2]), raw.index, alike)

@@ -1,0 +1,286 @@
+"""Joint slot attention against the published class, array by array, and what a reader would doubt."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from conftest import ROOT
+from released import inputs_of, state_of
+from whence.errors import CheckpointError, RecipeError
+from whence.importers import import_checkpoint
+from whence.importers.jsa import released_name
+from whence.losses.contrastive import info_nce, unit, vector_similarity
+from whence.losses.slots import divergence, reciprocal_neighbours
+from whence.methods import create
+from whence.methods.joint_slots import JointSlots
+from whence.models.slots import attend
+from whence.recipe import FrontEnd, read_recipe
+from whence.types import Batch
+
+SMALL = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 8}
+
+
+def small(**options: Any) -> JointSlots:
+    torch.manual_seed(0)
+    front_end = FrontEnd("joint_slots", size=64, seconds=0.5).build()
+    options = {"width": 16, "k": 2, **options}
+    method = create("joint_slots", image=SMALL, audio=SMALL, front_end=front_end, **options)
+    assert isinstance(method, JointSlots)
+    return method
+
+
+def batch(b: int = 4, **changes: Any) -> Batch:
+    torch.manual_seed(1)
+    values = {"images": torch.randn(1, b, 3, 64, 64), "sounds": torch.randn(1, b, 1, 257, 51), "index": torch.arange(b)}
+    return Batch(**values | changes)
+
+
+# The published class.
+
+
+@pytest.fixture(scope="module")
+def case(golden: Path) -> Path:
+    if not (golden / "jsa" / "case.json").is_file():
+        pytest.skip(f"golden/jsa is absent below {golden}")
+    return golden / "jsa" / "case.json"
+
+
+@pytest.fixture(scope="module")
+def arrays(case: Path) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(value) for name, value in np.load(case.parent / "io.npz").items()}
+
+
+@pytest.fixture(scope="module")
+def released(case: Path) -> JointSlots:
+    method = import_checkpoint(state_of(case), "joint_slots")
+    assert isinstance(method, JointSlots)
+    return method
+
+
+@pytest.fixture
+def published(case: Path) -> JointSlots:
+    """Afresh, as training moves its statistics; the published case has k 2."""
+    method = import_checkpoint(state_of(case), "joint_slots")
+    assert isinstance(method, JointSlots)
+    method.k = 2
+    return method
+
+
+def close(ours: Tensor, theirs: Tensor, atol: float = 0.0, rtol: float = 0.0) -> None:
+    torch.testing.assert_close(ours.reshape(theirs.shape), theirs, atol=atol, rtol=rtol, check_dtype=False)
+
+
+@torch.no_grad()
+def test_every_array_of_the_published_class(case: Path, released: JointSlots, arrays: dict[str, Tensor]) -> None:
+    x = inputs_of(json.loads(case.read_text())["inputs"])
+    grid, moments = released.image_grid(x["image"]), released.sound_tokens(x["audio"])
+    for ours, name in ((grid[:1], "image_features"), (moments.transpose(1, 2), "audio_features")):
+        if name in arrays:  # the trimmed copy beside the tests has neither features nor reconstructions
+            close(ours, arrays[name], atol=1e-5 * float(arrays[name].abs().max()))
+    seen, heard = released.see(grid.flatten(2).transpose(1, 2)), released.hear(moments)
+    close(seen.slots, arrays["image_slots"], atol=1e-4)
+    close(heard.slots, arrays["audio_slots"], atol=1e-4)
+    for queries, q in ((seen.queries, "imgq"), (heard.queries, "audq")):
+        for keys, k in ((seen.keys, "imgk"), (heard.keys, "audk")):
+            close(attend(queries, keys), arrays[f"attn_{q}_{k}"], atol=2e-7)
+    for ours, name in ((released.image_decoder(seen.slots), "image"), (released.sound_decoder(heard.slots), "audio")):
+        if f"{name}_recon" in arrays:
+            theirs = arrays[f"{name}_recon"]
+            close(ours, theirs, atol=1e-5 * float(theirs.abs().max()))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("factor", "name"), [(0.1, ""), (1.0, "_sharp1")])
+def test_maps_and_the_pictures_own(
+    case: Path, released: JointSlots, arrays: dict[str, Tensor], factor: float, name: str
+) -> None:
+    x = inputs_of(json.loads(case.read_text())["inputs"])
+    assert released.factor == 0.1, "what the released test script always passes"
+    released.factor = factor
+    codes = released.encode_images(x["image"])
+    close(released.compare(codes, released.encode_sounds(x["audio"])), arrays[f"map_audio{name}"], atol=2e-7)
+    close(released.saliency(codes), arrays[f"map_image{name}"], atol=2e-7)
+    released.factor = 0.1
+
+
+@torch.no_grad()
+def test_retrieval_is_by_target_slots(case: Path, released: JointSlots, arrays: dict[str, Tensor]) -> None:
+    x = inputs_of(json.loads(case.read_text())["inputs"])
+    close(released.image_embedding(x["image"]), unit(arrays["image_slots"][:, 0]), atol=2e-5)
+    close(released.sound_embedding(x["audio"]), unit(arrays["audio_slots"][:, 0]), atol=2e-5)
+
+
+def published_batch() -> Batch:
+    x = inputs_of({"image": ["image4", [4, 3, 224, 224]], "audio": ["audio4", [4, 1, 257, 501]]})
+    return Batch(x["image"][None], x["audio"][None], torch.arange(4))
+
+
+LOSSES = ("contrast", "reconstruction", "divergence", "matching")
+WEIGHTS = torch.tensor([1.0, 0.1, 0.1, 100.0])
+
+
+def test_training_losses_gradients_and_statistics(published: JointSlots, arrays: dict[str, Tensor]) -> None:
+    masked: Iterator[Tensor] = iter([arrays["image4_uniform"][..., 0] < 0.1, arrays["audio4_uniform"][..., 0] < 0.1])
+    published.hidden = lambda tokens: next(masked)  # type: ignore[method-assign]
+    terms = published.train().losses(published_batch())
+    total = torch.stack(list(terms.values())).sum()
+    total.backward()
+    found = torch.stack([*(terms[name] for name in LOSSES)]).detach() / WEIGHTS
+    close(torch.cat([found, total.detach()[None]]), arrays["train_losses"], rtol=1e-4)
+    gradients = [
+        published.image_encoder.conv1.weight,
+        published.audio_encoder.conv1.weight,
+        published.slots,
+        published.image_slots.gru.weight_ih,
+        published.sound_slots.to_q.weight,
+        published.image_decoder.mlp[6].weight,
+        published.image_slots.mask_token,
+        published.sound_decoder.columns,
+    ]
+    norms = torch.stack([parameter.grad.norm() for parameter in gradients])
+    close(norms, arrays["grad_norms"], rtol=1e-3)
+    close(published.image_encoder.bn1.running_mean, arrays["imgnet_bn1_running_mean_after_train"], atol=1e-6)
+
+
+@torch.no_grad()
+def test_losses_in_evaluation_mode_mask_nothing(published: JointSlots, arrays: dict[str, Tensor]) -> None:
+    given = published_batch()
+    terms = published.losses(given)
+    close(torch.stack([terms[name] for name in LOSSES]) / WEIGHTS, arrays["eval_bn_losses"], rtol=1e-4)
+    target = published.image_embedding(given.images[0]), published.sound_embedding(given.sounds[0])
+    assert (~reciprocal_neighbours(*target, 2) == arrays["eval_bn_keep"].bool()).all()
+
+
+def test_contrast_exclusion_and_divergence_by_themselves(arrays: dict[str, Tensor]) -> None:
+    v, a = arrays["syn_image_slots"], arrays["syn_audio_slots"]
+    similarity = vector_similarity(v[None, :, 0], a[None, :, 0])
+    for at, k in enumerate(arrays["syn_k"].tolist()):
+        alike = reciprocal_neighbours(v[:, 0], a[:, 0], k)
+        assert (~alike == arrays["syn_keep"][at].bool()).all()
+        close(info_nce(similarity, 0.03, alike, symmetric=True), arrays["syn_info"].flatten()[at], atol=1e-6, rtol=1e-4)
+    both = divergence(v) + divergence(a)
+    close(both.expand_as(arrays["syn_div"]), arrays["syn_div"], rtol=1e-4)
+
+
+# Importing.
+
+
+def theirs() -> dict[str, Tensor]:
+    """The released names, from our own fresh weights."""
+    return {released_name(name): value for name, value in create("joint_slots").state_dict().items()}
+
+
+def test_a_released_checkpoint_has_307_entries_and_errors_name_theirs_that_do_not_fit() -> None:
+    state = theirs()
+    assert len(state) == 307
+    wrapped = {"model": {f"module.{name}": value for name, value in state.items()}, "epoch": 3}
+    method = import_checkpoint(wrapped, "joint_slots")
+    assert not method.training
+    assert torch.equal(method.slots, state["slot_attn.slots"])
+    lacking = {name: value for name, value in state.items() if name != "slot_attn.aud_gru.bias_hh"}
+    with pytest.raises(CheckpointError, match=r"1 missing \(first: slot_attn.aud_gru.bias_hh\)"):
+        import_checkpoint(lacking, "joint_slots")
+    with pytest.raises(CheckpointError, match=r"1 unknown \(first: slot_attn.lidar_gru\)"):
+        import_checkpoint({**state, "slot_attn.lidar_gru": torch.zeros(1)}, "joint_slots")
+    small = torch.zeros(9, 256)
+    with pytest.raises(CheckpointError, match=r"row_embed.weight is \[9, 256\], expected \[7, 256\]"):
+        import_checkpoint({**state, "img_decoder.pos_emb.row_embed.weight": small}, "joint_slots")
+
+
+# What a reader would doubt.
+
+
+@torch.no_grad()
+def test_a_picture_is_encoded_once_and_asked_with_many_sounds() -> None:
+    method, x = small().eval(), batch(3)
+    images, sounds = x.images[0], torch.randn(5, 1, 257, 51)
+    every = method.all_maps(images, sounds)
+    assert every.shape[:2] == (3, 5)
+    torch.testing.assert_close(every[:, 2], method.maps(images, sounds[2].expand(3, -1, -1, -1)))
+    torch.testing.assert_close(every.sum(dim=(-2, -1)), torch.ones(3, 5))
+    embedded = method.image_embedding(images), method.sound_embedding(sounds)
+    for vectors in embedded:
+        torch.testing.assert_close(vectors.norm(dim=1), torch.ones(len(vectors)))
+
+
+def test_masking_happens_in_training_alone_and_at_its_ratio() -> None:
+    method = small(mask_ratio=0.25)
+    share = method.hidden(torch.zeros(100, 100, 16)).float().mean()
+    assert abs(float(share) - 0.25) < 0.02
+    assert method.eval().hidden(torch.zeros(2, 3, 16)) is None
+    assert small(mask_ratio=0.0).hidden(torch.zeros(2, 3, 16)) is None
+
+
+@pytest.mark.parametrize("degenerate", ["constant pictures", "silent sounds", "both", "all alike"])
+def test_degenerate_batches_have_finite_losses_and_gradients(degenerate: str) -> None:
+    x = batch()
+    images = torch.zeros_like(x.images) if degenerate in ("constant pictures", "both") else x.images
+    silence = torch.full_like(x.sounds, np.log(1e-7) / 12)
+    sounds = silence if degenerate in ("silent sounds", "both") else x.sounds
+    alike = torch.ones(4, 4, dtype=torch.bool) if degenerate == "all alike" else None
+    method = small()
+    terms = method.losses(Batch(images, sounds, x.index, alike))
+    torch.stack(list(terms.values())).sum().backward()
+    assert all(bool(value.isfinite()) for value in terms.values())
+    for name, parameter in method.named_parameters():
+        assert parameter.grad is None or bool(parameter.grad.isfinite().all()), name
+    if degenerate == "all alike":
+        assert float(terms["contrast"].detach()) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_batches_that_leave_no_negatives_and_more_views_are_refused() -> None:
+    with pytest.raises(
+        RecipeError, match=r"with 20 reciprocal neighbours .* batch of 4 .*raise train.batch_size above"
+    ):
+        small(k=20).losses(batch(4))
+    with pytest.raises(RecipeError, match="a batch of 1 may"):
+        small(k=1).losses(batch(1))
+    with pytest.raises(RecipeError, match="one view of each clip, and the recipe makes 2 of pictures and 1 of sounds"):
+        small().losses(batch(images=torch.zeros(2, 4, 3, 64, 64)))
+    for options in ({"slots": 1}, {"iterations": 0}, {"k": 0}, {"width": 15}):
+        with pytest.raises(RecipeError, match=f"method.{next(iter(options))}: found {next(iter(options.values()))}"):
+            small(**options)
+
+
+def test_a_term_of_no_weight_is_left_out() -> None:
+    terms = small(reconstruction=0.0, matching=0.0).losses(batch())
+    assert set(terms) == {"contrast", "divergence"}
+
+
+def test_clips_known_to_be_alike_are_no_negatives() -> None:
+    """With reciprocal neighbours of k 1 nobody is excluded but whom the batch names."""
+    alike = torch.eye(4, dtype=torch.bool)
+    alike[0, 1] = alike[1, 0] = True
+    one, two = (small(k=1).eval().losses(batch(alike=mask))["contrast"] for mask in (None, alike))
+    assert float(two.detach()) < float(one.detach())
+
+
+def test_under_autocast_the_slots_stay_in_full_precision() -> None:
+    method = small()
+    with torch.autocast("cpu", torch.bfloat16):
+        codes = method.encode_images(torch.randn(2, 3, 64, 64))
+        queries = method.encode_sounds(torch.randn(2, 1, 257, 51))
+        assert method.compare(codes, queries).dtype == codes.dtype == queries.dtype == torch.float32
+
+
+def test_the_debug_recipe_learns(tmp_path: Path, one_thread: None) -> None:
+    """A few dozen steps on procedural scenes: the loss falls, below chance's too, and the checkpoint answers."""
+    import csv
+
+    from whence import Localizer
+    from whence.training.run import train
+
+    path = train(read_recipe(ROOT / "recipes" / "joint_slots" / "debug.yaml"), tmp_path / "run", progress=False)
+    with next((tmp_path / "run" / "logs").glob("attempt-*/metrics.csv")).open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["train/loss"]) < 0.95 * float(rows[0]["train/loss"])
+    assert float(rows[-1]["train/contrast"]) < 2 * np.log(32)
+    localizer = Localizer.load(path)
+    scores = localizer.locate(np.zeros((40, 60, 3), np.uint8), (np.zeros(8000, np.float32), 16000)).scores
+    assert bool(scores.isfinite().all())

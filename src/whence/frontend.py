@@ -97,6 +97,9 @@ PRESETS: dict[str, InputSpec] = {
     "ezvsl": InputSpec(ImageSpec(), _EZVSL_AUDIO),
     "slavc": InputSpec(ImageSpec(), _EZVSL_AUDIO),
     "fnac": InputSpec(ImageSpec(), _EZVSL_AUDIO),
+    # Without released code, and so ours: those of the methods that they build on.
+    "marginnce": InputSpec(ImageSpec(), _EZVSL_AUDIO),
+    "hardpos": InputSpec(ImageSpec(resize="crop"), AudioSpec(seconds=10.0, window="first", hop=238)),
     # The first two as SSLalignment feeds them: ten seconds rolled, the 200 frames in the middle of 671.
     "ezvsl@sslalignment": InputSpec(_SQUASH_TENSOR, _ROLLED_AUDIO),
     "slavc@sslalignment": InputSpec(_SQUASH_TENSOR, _ROLLED_AUDIO),

@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whence.losses.contrastive import between_views, info_nce, place_similarity, unit, vector_similarity
+from whence.losses.contrastive import between_views, info_nce, many_positives, place_similarity, unit, vector_similarity
 
 
 def features(
@@ -103,7 +104,7 @@ def test_attracted_sounds_are_what_random_pairing_gives_on_average() -> None:
 
 
 @pytest.mark.parametrize("attract", [False, True])
-@pytest.mark.parametrize("reducer", ["mean", "max", "softmax"])
+@pytest.mark.parametrize("reducer", ["mean", "max", "softmax", "trimap"])
 def test_gradients_of_place_similarity(reducer: str, attract: bool) -> None:
     torch.manual_seed(1)
     grids = torch.randn(2, 3, 4, 2, 2, dtype=torch.float64, requires_grad=True)
@@ -127,3 +128,52 @@ def test_autocast_does_not_blur_similarities() -> None:
         cast = place_similarity(grids, vectors), vector_similarity(grids[..., 0, 0], vectors)
     assert all(x.dtype == torch.float32 for x in cast)
     torch.testing.assert_close(cast[0], place_similarity(grids, vectors))
+
+
+def test_a_place_speaks_for_its_picture_as_the_released_code_computes_it() -> None:
+    """EZ-VSL: cross-entropy of best-place logits in both directions, summed."""
+    grids, vectors = features(v=1, u=1)
+    logits = torch.einsum("ichw,jc->ijhw", grids[0], vectors[0]).flatten(2).max(dim=-1).values / 0.03
+    own = torch.arange(4)
+    expected = F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)
+    ours = info_nce(place_similarity(grids, vectors, "max"), 0.03, symmetric=True)
+    assert ours.item() == pytest.approx(expected.item(), rel=1e-9)
+
+
+def test_a_margin_is_taken_off_the_positive_alone() -> None:
+    similarity = torch.rand(1, 1, 4, 4, dtype=torch.float64)
+    logits = (similarity[0, 0] + 0.2 * torch.eye(4, dtype=torch.float64)) / 0.07
+    expected = F.cross_entropy(logits, torch.arange(4))
+    assert info_nce(similarity, margin=-0.2).item() == pytest.approx(expected.item(), rel=1e-12)
+    assert info_nce(similarity, margin=-0.2) < info_nce(similarity) < info_nce(similarity, margin=0.2)
+
+
+def test_hard_negatives_are_more_columns() -> None:
+    similarity = torch.rand(1, 1, 4, 4, dtype=torch.float64)
+    hard = torch.rand(1, 1, 4, 2, dtype=torch.float64)
+    expected = F.cross_entropy(torch.cat([similarity, hard], -1)[0, 0] / 0.07, torch.arange(4))
+    assert info_nce(similarity, hard=hard).item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_gradients_of_margin_and_hard_negatives(symmetric: bool) -> None:
+    similarity = torch.rand(2, 1, 3, 3, dtype=torch.float64, requires_grad=True)
+    hard = torch.rand(2, 1, 3, 1, dtype=torch.float64, requires_grad=True)
+
+    def loss(s: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+        return info_nce(s, 0.07, symmetric=symmetric, margin=-0.2, hard=h)
+
+    assert torch.autograd.gradcheck(loss, (similarity, hard))
+
+
+@pytest.mark.parametrize("odds", [False, True])
+def test_one_positive_of_many_is_info_nce(odds: bool) -> None:
+    similarity, hard = torch.rand(4, 4, dtype=torch.float64), torch.rand(4, 1, dtype=torch.float64)
+    ours = many_positives(similarity.diagonal()[:, None], similarity, odds=odds, hard=hard)
+    assert ours.item() == pytest.approx(info_nce(similarity, hard=hard).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("odds", [False, True])
+def test_gradients_of_many_positives(odds: bool) -> None:
+    positives, similarity = (torch.rand(3, n, dtype=torch.float64, requires_grad=True) for n in (2, 3))
+    assert torch.autograd.gradcheck(lambda p, s: many_positives(p, s, odds=odds), (positives, similarity))

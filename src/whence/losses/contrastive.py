@@ -14,8 +14,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from whence.errors import RecipeError
+from whence.losses.maps import foreground
 
-Reducer = Literal["mean", "max", "softmax"]
+Reducer = Literal["mean", "max", "softmax", "trimap"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -33,6 +34,12 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @full_precision
+def pair_maps(grids: Float[Tensor, "v b c h w"], vectors: Float[Tensor, "u b c"]) -> Float[Tensor, "v u b b p"]:
+    """The map of every picture with every sound, over all pairs of views: unit-norm features, places p = h w flat."""
+    return torch.einsum("vicp,ujc->vuijp", grids.flatten(-2), vectors)
+
+
+@full_precision
 def place_similarity(
     grids: Float[Tensor, "v b c h w"],
     vectors: Float[Tensor, "u b c"],
@@ -45,7 +52,7 @@ def place_similarity(
         grids: unit-norm features of each place.
         vectors: unit-norm sound vectors.
         reducer: over places: `mean` of the cosines, as the alignment paper prints it; `max`, the best place (EZ-VSL);
-            `softmax`, the mean weighted by softmax(sharpness * cosine).
+            `softmax`, the mean weighted by softmax(sharpness * cosine); `trimap`, the foreground's mean (LVS).
         sharpness: of `softmax`; 0 is the mean, infinity the maximum.
 
     Returns:
@@ -54,12 +61,14 @@ def place_similarity(
     """
     if reducer == "mean":
         return torch.einsum("vic,ujc->vuij", grids.mean(dim=(-2, -1)), vectors)
-    maps = torch.einsum("vicp,ujc->vuijp", grids.flatten(-2), vectors)
+    maps = pair_maps(grids, vectors)
     if reducer == "max":
         return maps.amax(dim=-1)
     if reducer == "softmax":
         return (torch.softmax(sharpness * maps, dim=-1) * maps).sum(dim=-1)
-    raise RecipeError(f"method.reducer: found {reducer!r}, expected mean, max or softmax")
+    if reducer == "trimap":
+        return foreground(maps)
+    raise RecipeError(f"method.reducer: found {reducer!r}, expected mean, max, softmax or trimap")
 
 
 @full_precision
@@ -74,6 +83,8 @@ def info_nce(
     alike: Bool[Tensor, "b b"] | None = None,
     attract: bool = False,
     symmetric: bool = False,
+    margin: float = 0.0,
+    hard: Float[Tensor, "*views b k"] | None = None,
 ) -> Float[Tensor, ""]:
     """Each picture finds its own sound among those of the batch: mean over clips, *summed* over the pairs of views.
 
@@ -86,21 +97,49 @@ def info_nce(
         attract: those are positives too. The loss of picture i is then the mean over its positives, each against the
             same negatives: what random pairing within a category gives on average, without the chance of the draw.
         symmetric: adds the same with pictures and sounds exchanged.
+        margin: taken off each positive before the softmax; below 0 it favours them (MarginNCE).
+        hard: k more negatives of each pair, in the unit of `similarity` (LVS: the background of its own map).
 
     Returns:
         Per pair of views: near 0 when every clip is told apart, log b when all look alike (2 log b if symmetric).
     """
     if symmetric:
         mirrored = None if alike is None else alike.T
-        turned = info_nce(similarity.transpose(-1, -2), tau, mirrored, attract)
-        return info_nce(similarity, tau, alike, attract) + turned
+        turned = info_nce(similarity.transpose(-1, -2), tau, mirrored, attract, False, margin, hard)
+        return info_nce(similarity, tau, alike, attract, False, margin, hard) + turned
     logits = similarity / tau
     own = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
     known = own if alike is None else own | alike
-    against = logits.masked_fill(known, -1e4).logsumexp(dim=-1, keepdim=True)  # finite, so a row without negatives is 0
+    others = logits.masked_fill(known, -1e4)  # finite, so a row without negatives is 0
+    against = (others if hard is None else torch.cat([others, hard / tau], -1)).logsumexp(dim=-1, keepdim=True)
     positives = (known if attract else own).to(logits.dtype)
     share = positives / positives.sum(dim=-1, keepdim=True)
-    return (F.softplus(against - logits) * share).sum(dim=-1).mean(dim=-1).sum()
+    return (F.softplus(against - (logits - margin / tau)) * share).sum(dim=-1).mean(dim=-1).sum()
+
+
+def many_positives(
+    positives: Float[Tensor, "b k"],
+    similarity: Float[Tensor, "b b"],
+    tau: float = 0.07,
+    alike: Bool[Tensor, "b b"] | None = None,
+    odds: bool = False,
+    hard: Float[Tensor, "b k2"] | None = None,
+) -> Float[Tensor, ""]:
+    """InfoNCE with k positives of each picture taken together (HardPos); with one it is `info_nce`.
+
+    -log( P_i / (P_i + sum over negatives j of exp(s_ij / tau)) ),   P_i = exp(sum over k of p_ik / tau)
+
+    Args:
+        positives: similarities of each picture's positives.
+        similarity: of pictures and sounds, for the negatives: its diagonal, and what is `alike`, are none.
+        odds: P_i is the sum of the exponentials, in place of the exponential of the sum.
+        hard: more negatives.
+    """
+    own = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+    others = (similarity / tau).masked_fill(own if alike is None else own | alike, -1e4)
+    against = (others if hard is None else torch.cat([others, hard / tau], dim=-1)).logsumexp(dim=-1)
+    together = (positives / tau).logsumexp(dim=-1) if odds else positives.sum(dim=-1) / tau
+    return F.softplus(against - together).mean()
 
 
 def between_views(

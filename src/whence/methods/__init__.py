@@ -1,16 +1,38 @@
 """Methods by name: `create("alignment")` builds one, `methods()` lists them."""
 
 import inspect
+import sys
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 from whence.errors import RecipeError, did_you_mean
 from whence.frontend import InputSpec
 from whence.methods.alignment import Alignment
 from whence.methods.base import METHODS, Method, register
+from whence.methods.ezvsl import EZVSL
+from whence.methods.fnac import FNAC
+from whence.methods.hardpos import HardPos
 from whence.methods.joint_slots import JointSlots
+from whence.methods.lvs import LVS
+from whence.methods.marginnce import MarginNCE
+from whence.methods.slavc import SLAVC
 
-__all__ = ["METHODS", "Alignment", "JointSlots", "Method", "create", "methods", "register"]
+__all__ = [
+    "EZVSL",
+    "FNAC",
+    "LVS",
+    "METHODS",
+    "SLAVC",
+    "Alignment",
+    "HardPos",
+    "JointSlots",
+    "MarginNCE",
+    "Method",
+    "create",
+    "methods",
+    "register",
+]
 
 
 def create(
@@ -44,3 +66,13 @@ def create(
 def methods() -> dict[str, str]:
     """Name and one line of each method there is."""
     return {name: (inspect.getdoc(method) or "").partition("\n")[0] for name, method in METHODS.items()}
+
+
+class _Callable(ModuleType):
+    """This module once it is loaded hides the function of its name from `import whence`; so it answers in its place."""
+
+    def __call__(self) -> dict[str, str]:
+        return methods()
+
+
+sys.modules[__name__].__class__ = _Callable

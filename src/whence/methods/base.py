@@ -88,6 +88,15 @@ class Method(nn.Module):
 
     # What the trainer calls.
 
+    def before_step(self, progress: float) -> None:
+        """Called before each optimizer step with the share of the run that is done: copies follow, terms set in."""
+
+    def encode(self, batch: Batch) -> tuple[Float[Tensor, "v b c h w"], Float[Tensor, "u b c"]]:
+        """Unit-norm features of all views of a batch, each modality encoded in one call."""
+        grids = self.encode_images(batch.images.flatten(0, 1))
+        vectors = self.encode_sounds(batch.sounds.flatten(0, 1))
+        return grids.unflatten(0, batch.images.shape[:2]), vectors.unflatten(0, batch.sounds.shape[:2])
+
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Named scalars, already weighted; the trainer sums and logs them."""
         raise NotImplementedError(f"{type(self).__name__} has no losses")

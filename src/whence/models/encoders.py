@@ -51,6 +51,12 @@ def build_encoder(options: Mapping[str, Any], in_channels: int) -> nn.Module:
     return encoder
 
 
+def coarse(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Encoder options with the classifier's last stride, 2 (7 x 7 cells of 224 pixels), where ResNet-18 is not told."""
+    options = dict(options or {})
+    return {"last_stride": 2, **options} if options.get("encoder", "resnet18") == "resnet18" else options
+
+
 def channels_of(encoder: nn.Module) -> int:
     """How wide an encoder's features are."""
     channels = encoder.channels

@@ -23,3 +23,12 @@ def projection(channels: int, width: int, depth: int = 2) -> nn.Sequential:
         if not last:
             layers += [nn.BatchNorm1d(width), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
+
+
+class CommonSpace(nn.Module):
+    """Two linear maps into one space: a 1 x 1 convolution for the places of a picture, a layer for a sound's vector."""
+
+    def __init__(self, seen: int, heard: int, width: int) -> None:
+        super().__init__()
+        self.picture = nn.Conv2d(seen, width, 1)
+        self.sound = nn.Linear(heard, width)

@@ -24,6 +24,7 @@ class Task(L.LightningModule):
     def training_step(self, raw: RawBatch, _: int) -> Tensor:
         # Dropout and the like are a function of (seed, step): a resumed run draws what an undisturbed one draws.
         torch.manual_seed(self.recipe.train.seed * 1_000_003 + self.global_step)
+        self.method.before_step(self.global_step / self.steps)
         terms = self.terms(raw)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):

@@ -1,0 +1,80 @@
+"""FNAC: clips that sound alike are no negatives of each other, and clips that look unlike are.
+
+Sun, Zhang, Wang, Liu, Zhong, Feng, Guo, Zhang and Barnes, "Learning Audio-Visual Source Localization via False
+Negative Aware Contrastive Learning", CVPR 2023.
+
+The idea: some negatives of a batch come from the same kind of source. How alike two sounds are, or two pictures, tells
+which: the matrix of picture-sound likenesses is drawn towards those of sounds (FNS-1) and of pictures (FNS-2), and the
+foregrounds of the pictures are to be as alike as their sounds are (TNS).
+
+**The paper's and the released code's** (OpenNLPLab/FNAC_AVL, commit 0a0ca78a): EZ-VSL with dropout of 0.9 on the
+picture's features, and the three terms, weight 100 each, from epoch 5 of 30 on (`warmup`, a share of the run); tau
+0.03, Adam 1e-4, weight decay 1e-4, batch 256 as its scripts have it.
+
+**Differs here.** The code also masks times and frequencies of its spectrograms, with start positions drawn from the
+wrong axis; that is left out. Maps are cosines and not cosine / 0.03, as in `ezvsl`. Held-out losses have all terms
+from the first step on, so that early and late checkpoints are compared by one measure.
+
+**Released weights** have the names and shapes of EZ-VSL's; `whence.import_checkpoint(..., method="fnac")`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from whence.errors import RecipeError
+from whence.frontend import InputSpec
+from whence.losses.contrastive import Reducer
+from whence.losses.false_negatives import false_negative_terms
+from whence.methods.base import register
+from whence.methods.ezvsl import EZVSL
+from whence.types import Batch
+
+
+@register("fnac")
+class FNAC(EZVSL):
+    """FNAC: EZ-VSL, and likenesses inside each modality that tell false negatives from true ones.
+
+    Args:
+        image, audio, front_end, tau, width, reducer, sharpness, dropout, symmetric, attract: as EZ-VSL has them.
+        weights: of FNS-1 (sounds), TNS (foregrounds) and FNS-2 (pictures).
+        above: share of a map's range from which a place is foreground.
+        warmup: share of the run that is trained by EZ-VSL's loss alone.
+    """
+
+    def __init__(
+        self,
+        image: Mapping[str, Any] | None = None,
+        audio: Mapping[str, Any] | None = None,
+        front_end: InputSpec | None = None,
+        tau: float = 0.03,
+        width: int = 512,
+        reducer: Reducer = "max",
+        sharpness: float = 10.0,
+        dropout: float = 0.9,
+        symmetric: bool = True,
+        attract: bool = False,
+        weights: Sequence[float] = (100.0, 100.0, 100.0),
+        above: float = 0.6,
+        warmup: float = 1 / 6,
+    ) -> None:
+        super().__init__(image, audio, front_end, tau, width, reducer, sharpness, dropout, 0.0, symmetric, attract)
+        if len(weights) != 3:
+            raise RecipeError(f"method.weights: found {len(weights)}, expected three: of FNS-1, TNS and FNS-2")
+        self.weights, self.above, self.warmup = tuple(weights), above, warmup
+        self.warm = False
+
+    def before_step(self, progress: float) -> None:
+        self.warm = progress < self.warmup
+
+    def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+        """`contrast`; after the warm-up also `false_negatives_sound`, `true_negatives`, `false_negatives_picture`."""
+        grids, vectors = self.encode(batch)
+        terms = {"contrast": self.contrast(grids, vectors, batch)}
+        if self.training and self.warm:
+            return terms
+        names = ("false_negatives_sound", "true_negatives", "false_negatives_picture")
+        extra = false_negative_terms(grids, vectors, self.tau, self.above)
+        return terms | {n: w * term for n, w, term in zip(names, self.weights, extra, strict=True)}

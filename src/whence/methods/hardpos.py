@@ -1,0 +1,72 @@
+"""HardPos: what means the same is a positive too, however unlike it looks.
+
+Senocak, Ryu, Kim and Kweon, "Learning Sound Localization Better from Semantically Similar Samples", ICASSP 2022.
+
+The idea: other clips of the same kind of source are taken for negatives, which is wrong twice: they are pushed away,
+and what they could teach is lost. Semantic neighbours of each clip, found beforehand by other encoders, become *hard
+positives*: the picture with its neighbour's sound, and the neighbour's picture with the clip's own sound; and they
+are taken out of the negatives.
+
+**The paper's**, as far as the facts at hand go: LVS's encoders, tri-map and constants, and a contrastive loss with
+the *sum* of the positive responses in the numerator.
+
+**Guessed**, for no code was released: that the responses are summed inside the exponential (`combine: responses`;
+`odds` sums the exponentials instead); that negatives are those of LVS, the clip's own background and its own
+picture's foreground for other sounds; k; LVS's front end, batch, schedule and length.
+
+**How it is fed.** The neighbours are the views `semantic` of the library (`views.semantic`, `neighbours`): a table of
+any encoders, or mined with the model itself, which the paper does not do. `neighbours.alike` takes them out of the
+negatives. A batch without a second view has LVS's loss.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from whence.errors import RecipeError
+from whence.frontend import InputSpec
+from whence.losses.contrastive import many_positives
+from whence.methods.base import register
+from whence.methods.lvs import LVS
+from whence.types import Batch
+
+Combine = Literal["responses", "odds"]
+
+
+@register("hardpos")
+class HardPos(LVS):
+    """HardPos: LVS with semantic neighbours as further positives.
+
+    Args:
+        image, audio, front_end, tau, above, below, sharpness, hard: as LVS has them.
+        combine: how the positives of a clip are summed: their `responses`, or the exponentials of them (`odds`).
+    """
+
+    def __init__(
+        self,
+        image: Mapping[str, Any] | None = None,
+        audio: Mapping[str, Any] | None = None,
+        front_end: InputSpec | None = None,
+        tau: float = 0.07,
+        above: float = 0.65,
+        below: float = 0.4,
+        sharpness: float = 0.03,
+        hard: bool = True,
+        combine: Combine = "responses",
+    ) -> None:
+        super().__init__(image, audio, front_end, tau, above, below, sharpness, hard)
+        if combine not in get_args(Combine):
+            raise RecipeError(f"method.combine: found {combine!r}, expected responses or odds")
+        self.combine: Combine = combine
+
+    def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+        """`contrast`, with the plain view's pairs and every pair of it with another view as positives."""
+        similarity, behind = self.responses(*self.encode(batch))
+        own = similarity.diagonal(dim1=2, dim2=3)  # (v, u, b)
+        positives = torch.cat([own[0], own[1:, 0]])  # the plain view's with every sound, every picture's with the plain
+        hard = None if behind is None else behind[0, 0]
+        contrast = many_positives(positives.T, similarity[0, 0], self.tau, batch.alike, self.combine == "odds", hard)
+        return {"contrast": contrast}

@@ -1,0 +1,117 @@
+"""SLAVC: which sound, and where, are two questions.
+
+Mo and Morgado, "A Closer Look at Weakly-Supervised Audio-Visual Source Localization", NeurIPS 2022.
+
+The idea: EZ-VSL overfits, and scores best long before its training ends. Two remedies: strong regularisation (dropout
+of 0.9, targets from a slow copy of the networks), and two projections in place of one, whose answers must agree. At
+each place, S1 says *which* of the batch's sounds belongs there (a softmax over sounds); for each pair, S2 says
+*where* (a softmax over places). A pair's probability is the sum over places of the product of both.
+
+**The paper's and the released code's** (stoneMo/SLAVC, commit 05b429c6): EZ-VSL's encoders, tau 0.03; pictures
+against the slow copy's sounds plus the slow copy's pictures against sounds; the copy's parameters move by 0.001 of
+the way *before* each step's losses, its batch-norm statistics are its own, and it has no gradient; Adam, 1e-4, batch
+128, 20 epochs; 0.9 is the code's default momentum and 0.999 its recipe's. In both terms the softmaxes and the
+cross-entropy run over the *sounds*: the second, too, asks which sound fits each picture. We follow the code.
+
+**Ours:** the copy sees no dropout (which of the two is dropped the facts at hand do not say).
+
+**Differs here.** The code's maps are logits, the mean of two cosines / 0.03; ours are the mean of the cosines, which
+is the cosine of both features set side by side; the protocols `slavc` and `slavc-absolute` divide by 0.03 themselves.
+
+**Released weights** (key `model`) hold networks and copy; the published test scripts read maps from the networks, its
+evaluation while training from the copy (`slow_maps`). `whence.import_checkpoint(..., method="slavc")`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from whence.frontend import PRESETS, InputSpec
+from whence.losses.contrastive import info_nce, pair_maps, unit
+from whence.losses.maps import which_and_where
+from whence.methods.base import Method, register
+from whence.models.encoders import channels_of, coarse
+from whence.models.heads import CommonSpace, max_pool
+from whence.models.momentum import SlowCopy
+from whence.readout import ReadOut
+from whence.types import Batch
+
+
+@register("slavc")
+class SLAVC(Method):
+    """SLAVC: which sound and where are asked apart, against a slow copy of the networks.
+
+    Args:
+        image, audio, front_end: as every method has them; ResNet-18 with 7 x 7 cells by default.
+        tau: temperature of both softmaxes.
+        width: of either space that pictures and sounds are projected to.
+        dropout: share of the picture's features that is dropped before the projections.
+        momentum: what the copy keeps of itself at each step.
+        slow_maps: maps and embeddings come from the copy.
+    """
+
+    readout = ReadOut("bicubic-aligned")
+
+    def __init__(
+        self,
+        image: Mapping[str, Any] | None = None,
+        audio: Mapping[str, Any] | None = None,
+        front_end: InputSpec | None = None,
+        tau: float = 0.03,
+        width: int = 512,
+        dropout: float = 0.9,
+        momentum: float = 0.999,
+        slow_maps: bool = False,
+    ) -> None:
+        super().__init__(coarse(image), coarse(audio), front_end or PRESETS[self.name])
+        self.tau, self.dropout, self.momentum, self.slow_maps = tau, dropout, momentum, slow_maps
+        seen, heard = channels_of(self.image_encoder), channels_of(self.audio_encoder)
+        self.which, self.where = CommonSpace(seen, heard, width), CommonSpace(seen, heard, width)
+        self.slow = SlowCopy(self, "image_encoder", "audio_encoder", "which", "where")
+
+    def see(self, nets: Any, images: Float[Tensor, "b 3 H W"], dropout: float) -> Float[Tensor, "b c h w"]:
+        """Features of `nets` (this method or its copy): those of `which`, then `where`, together of unit norm."""
+        grid = F.dropout(nets.image_encoder(images), dropout, self.training)
+        return torch.cat([unit(space.picture(grid), dim=1) for space in (nets.which, nets.where)], 1) / 2**0.5
+
+    def hear(self, nets: Any, sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
+        """Likewise one vector of each sound."""
+        pooled = max_pool(nets.audio_encoder(sounds))
+        return torch.cat([unit(space.sound(pooled)) for space in (nets.which, nets.where)], 1) / 2**0.5
+
+    def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
+        return self.see(self.slow if self.slow_maps else self, images, self.dropout)
+
+    def encode_sounds(self, sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
+        return self.hear(self.slow if self.slow_maps else self, sounds)
+
+    def before_step(self, progress: float) -> None:
+        self.slow.follow(self, self.momentum)
+
+    def contrast(
+        self, grids: Float[Tensor, "v b c h w"], vectors: Float[Tensor, "u b c"], batch: Batch
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy of which sound fits each picture, by the product of which and where."""
+        (which, heard_which), (where, heard_where) = (
+            (2**0.5 * g, 2**0.5 * a) for g, a in zip(grids.chunk(2, 2), vectors.chunk(2, 2), strict=True)
+        )
+        first, second = pair_maps(which, heard_which), pair_maps(where, heard_where)
+        return info_nce(which_and_where(first / self.tau, second / self.tau, batch.alike), 1.0, batch.alike)
+
+    def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+        """`pictures` (against the copy's sounds) and `sounds` (with the copy's pictures), over the pairs of views."""
+        images, sounds = batch.images.flatten(0, 1), batch.sounds.flatten(0, 1)
+        views, heard = batch.images.shape[:2], batch.sounds.shape[:2]
+        with torch.no_grad():
+            slow_grids = self.see(self.slow, images, 0.0).unflatten(0, views)
+            slow_vectors = self.hear(self.slow, sounds).unflatten(0, heard)
+        grids = self.see(self, images, self.dropout).unflatten(0, views)
+        vectors = self.hear(self, sounds).unflatten(0, heard)
+        return {
+            "pictures": self.contrast(grids, slow_vectors, batch),
+            "sounds": self.contrast(slow_grids, vectors, batch),
+        }

@@ -174,3 +174,15 @@ def test_the_readme_shows_names_that_exist() -> None:
         for node in ast.walk(ast.parse(example)):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "whence":
                 assert hasattr(whence, node.attr), f"whence.{node.attr}"
+
+
+def test_no_method_imports_another_and_none_is_long() -> None:
+    """What two methods need is in the skeletons; a method's file says what alone differs."""
+    from whence.methods import METHODS
+
+    files = {f"whence.methods.{name}": SOURCE / "methods" / f"{name}.py" for name in METHODS}
+    for module, file in files.items():
+        assert file.is_file(), f"{module}: a method's file has its name"
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= 200, module
+        others = [found for found in imported(file) if any(found.startswith(o + ".") for o in files if o != module)]
+        assert not others, f"{module} imports {others}"

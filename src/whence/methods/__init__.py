@@ -54,13 +54,24 @@ def create(
         RecipeError: an unknown name or option, with the nearest known one.
     """
     method = METHODS[name]
-    known = set(inspect.signature(method).parameters)
+    known = options_of(method)
     for option in options:
         if option not in known:
             raise RecipeError(f"method {name!r} has no option {option!r}{did_you_mean(option, known)}")
     built = method(image=image, audio=audio, front_end=front_end, **options)
     built.config = {"image": dict(image or {}), "audio": dict(audio or {}), **options}
     return built
+
+
+def options_of(method: type[Method]) -> set[str]:
+    """What a method can be told, with what it hands on to the methods that it descends from (`**trimap`)."""
+    known: set[str] = set()
+    for ancestor in method.__mro__:
+        given = inspect.signature(ancestor).parameters.values()
+        known |= {p.name for p in given if p.kind is not p.VAR_KEYWORD}
+        if all(p.kind is not p.VAR_KEYWORD for p in given):
+            break
+    return known
 
 
 def methods() -> dict[str, str]:

@@ -18,49 +18,39 @@ from the first step on, so that early and late checkpoints are compared by one m
 **Released weights** have the names and shapes of EZ-VSL's; `whence.import_checkpoint(..., method="fnac")`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from whence.errors import RecipeError
-from whence.frontend import InputSpec
-from whence.losses.contrastive import Reducer
 from whence.losses.false_negatives import false_negative_terms
 from whence.methods.base import register
-from whence.methods.ezvsl import EZVSL
+from whence.methods.projected import Projected
 from whence.types import Batch
 
 
 @register("fnac")
-class FNAC(EZVSL):
+class FNAC(Projected):
     """FNAC: EZ-VSL, and likenesses inside each modality that tell false negatives from true ones.
 
     Args:
-        image, audio, front_end, tau, width, reducer, sharpness, dropout, symmetric, attract: as EZ-VSL has them.
         weights: of FNS-1 (sounds), TNS (foregrounds) and FNS-2 (pictures).
         above: share of a map's range from which a place is foreground.
         warmup: share of the run that is trained by EZ-VSL's loss alone.
+        projected: as `Projected` has them; dropout is 0.9.
     """
 
     def __init__(
         self,
-        image: Mapping[str, Any] | None = None,
-        audio: Mapping[str, Any] | None = None,
-        front_end: InputSpec | None = None,
-        tau: float = 0.03,
-        width: int = 512,
-        reducer: Reducer = "max",
-        sharpness: float = 10.0,
         dropout: float = 0.9,
-        symmetric: bool = True,
-        attract: bool = False,
         weights: Sequence[float] = (100.0, 100.0, 100.0),
         above: float = 0.6,
         warmup: float = 1 / 6,
+        **projected: Any,
     ) -> None:
-        super().__init__(image, audio, front_end, tau, width, reducer, sharpness, dropout, 0.0, symmetric, attract)
+        super().__init__(dropout=dropout, **projected)
         if len(weights) != 3:
             raise RecipeError(f"method.weights: found {len(weights)}, expected three: of FNS-1, TNS and FNS-2")
         self.weights, self.above, self.warmup = tuple(weights), above, warmup

@@ -19,7 +19,6 @@ any encoders, or mined with the model itself, which the paper does not do. `neig
 negatives. A batch without a second view has LVS's loss.
 """
 
-from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import torch
@@ -27,37 +26,25 @@ from jaxtyping import Float
 from torch import Tensor
 
 from whence.errors import RecipeError
-from whence.frontend import InputSpec
 from whence.losses.contrastive import many_positives
 from whence.methods.base import register
-from whence.methods.lvs import LVS
+from whence.methods.trimap import TriMap
 from whence.types import Batch
 
 Combine = Literal["responses", "odds"]
 
 
 @register("hardpos")
-class HardPos(LVS):
+class HardPos(TriMap):
     """HardPos: LVS with semantic neighbours as further positives.
 
     Args:
-        image, audio, front_end, tau, above, below, sharpness, hard: as LVS has them.
         combine: how the positives of a clip are summed: their `responses`, or the exponentials of them (`odds`).
+        trimap: as `TriMap` has them, whose defaults are LVS's.
     """
 
-    def __init__(
-        self,
-        image: Mapping[str, Any] | None = None,
-        audio: Mapping[str, Any] | None = None,
-        front_end: InputSpec | None = None,
-        tau: float = 0.07,
-        above: float = 0.65,
-        below: float = 0.4,
-        sharpness: float = 0.03,
-        hard: bool = True,
-        combine: Combine = "responses",
-    ) -> None:
-        super().__init__(image, audio, front_end, tau, above, below, sharpness, hard)
+    def __init__(self, combine: Combine = "responses", **trimap: Any) -> None:
+        super().__init__(**trimap)
         if combine not in get_args(Combine):
             raise RecipeError(f"method.combine: found {combine!r}, expected responses or odds")
         self.combine: Combine = combine

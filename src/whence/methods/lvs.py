@@ -21,58 +21,30 @@ is positive the two losses are the same number.
 dropped by name. `whence.import_checkpoint(..., method="lvs")`.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
-from whence.frontend import PRESETS, InputSpec
-from whence.losses.contrastive import info_nce, pair_maps
-from whence.losses.maps import background, foreground
-from whence.methods.base import Method, register
+from whence.losses.contrastive import info_nce
+from whence.methods.base import register
+from whence.methods.trimap import TriMap
 from whence.types import Batch
 
 
 @register("lvs")
-class LVS(Method):
+class LVS(TriMap):
     """LVS: the map's own foreground is pulled to the sound, its background pushed away.
 
     Args:
-        image, audio, front_end: as every method has them; both encoders are ResNet-18 with 14 x 14 cells by default.
-        tau: temperature of the logits.
-        above, below: cosines above the first are foreground, below the second background.
-        sharpness: width of the sigmoids at both.
-        hard: the picture's own background is a negative (the paper's hard negative; without it, an ablation of it).
         symmetric: also from sounds to pictures.
         attract: sounds known to be alike (`Batch.alike`) are positives too; else they are merely no negatives.
+        trimap: as `TriMap` has them, whose defaults are LVS's.
     """
 
-    def __init__(
-        self,
-        image: Mapping[str, Any] | None = None,
-        audio: Mapping[str, Any] | None = None,
-        front_end: InputSpec | None = None,
-        tau: float = 0.07,
-        above: float = 0.65,
-        below: float = 0.4,
-        sharpness: float = 0.03,
-        hard: bool = True,
-        symmetric: bool = False,
-        attract: bool = False,
-    ) -> None:
-        super().__init__(image, audio, front_end or PRESETS[self.name])
-        self.tau, self.above, self.below, self.sharpness = tau, above, below, sharpness
-        self.hard, self.symmetric, self.attract = hard, symmetric, attract
-
-    def responses(
-        self, grids: Float[Tensor, "v b c h w"], vectors: Float[Tensor, "u b c"]
-    ) -> tuple[Float[Tensor, "v u b b"], Float[Tensor, "v u b k"] | None]:
-        """Foreground of every picture for every sound, and background of each for its own (k is 1)."""
-        maps = pair_maps(grids, vectors)
-        own = maps.diagonal(dim1=2, dim2=3).transpose(-1, -2)
-        behind = background(own, self.below, self.sharpness)[..., None] if self.hard else None
-        return foreground(maps, self.above, self.sharpness), behind
+    def __init__(self, symmetric: bool = False, attract: bool = False, **trimap: Any) -> None:
+        super().__init__(**trimap)
+        self.symmetric, self.attract = symmetric, attract
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """`contrast` (Eq. 7), summed over the pairs of views."""

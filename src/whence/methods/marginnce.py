@@ -17,35 +17,26 @@ alone, Adam 1e-4, EZ-VSL's front end and 7 x 7 cells. Everything but the margin 
 `whence.import_checkpoint(..., method="marginnce")`.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
-from whence.frontend import InputSpec
-from whence.losses.contrastive import Reducer
 from whence.methods.base import register
-from whence.methods.ezvsl import EZVSL
+from whence.methods.projected import Projected
 
 
 @register("marginnce")
-class MarginNCE(EZVSL):
+class MarginNCE(Projected):
     """MarginNCE: EZ-VSL with a margin below 0 on the positive.
 
-    Args: as EZ-VSL has them, with other defaults (all three of which are guesses).
-        margin: taken off the positive's cosine before the temperature; below 0 it favours the positive.
+    Args:
+        margin: taken off the positive's cosine before the temperature; below 0 it favours the positive (a guess).
+        projected: as `Projected` has them; tau and symmetric have other defaults (guesses).
     """
 
     def __init__(
         self,
-        image: Mapping[str, Any] | None = None,
-        audio: Mapping[str, Any] | None = None,
-        front_end: InputSpec | None = None,
         tau: float = 0.07,
-        width: int = 512,
-        reducer: Reducer = "max",
-        sharpness: float = 10.0,
-        dropout: float = 0.0,
         margin: float = -0.2,
         symmetric: bool = False,
-        attract: bool = False,
+        **projected: Any,
     ) -> None:
-        super().__init__(image, audio, front_end, tau, width, reducer, sharpness, dropout, margin, symmetric, attract)
+        super().__init__(tau=tau, margin=margin, symmetric=symmetric, **projected)

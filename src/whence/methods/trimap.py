@@ -1,0 +1,50 @@
+"""What LVS and its descendants share: the map itself says which of its places sound, and which do not.
+
+`lvs`, `hardpos` and `ssltie` differ in what they make of these responses.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from whence.frontend import PRESETS, InputSpec
+from whence.losses.contrastive import pair_maps
+from whence.losses.maps import background, foreground
+from whence.methods.base import Method
+
+
+class TriMap(Method):
+    """Places above one cosine are foreground, below another background, and those in between are left alone.
+
+    Args:
+        image, audio, front_end: as every method has them; both encoders are ResNet-18 with 14 x 14 cells by default.
+        tau: temperature of the logits.
+        above, below: cosines above the first are foreground, below the second background.
+        sharpness: width of the sigmoids at both.
+        hard: the picture's own background is a negative (LVS's hard negative; without it, an ablation of it).
+    """
+
+    def __init__(
+        self,
+        image: Mapping[str, Any] | None = None,
+        audio: Mapping[str, Any] | None = None,
+        front_end: InputSpec | None = None,
+        tau: float = 0.07,
+        above: float = 0.65,
+        below: float = 0.4,
+        sharpness: float = 0.03,
+        hard: bool = True,
+    ) -> None:
+        super().__init__(image, audio, front_end or PRESETS[self.name])
+        self.tau, self.above, self.below, self.sharpness, self.hard = tau, above, below, sharpness, hard
+
+    def responses(
+        self, grids: Float[Tensor, "v b c h w"], vectors: Float[Tensor, "u b c"]
+    ) -> tuple[Float[Tensor, "v u b b"], Float[Tensor, "v u b k"] | None]:
+        """Foreground of every picture for every sound, and background of each for its own (k is 1)."""
+        maps = pair_maps(grids, vectors)
+        own = maps.diagonal(dim1=2, dim2=3).transpose(-1, -2)
+        behind = background(own, self.below, self.sharpness)[..., None] if self.hard else None
+        return foreground(maps, self.above, self.sharpness), behind

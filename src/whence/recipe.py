@@ -69,8 +69,8 @@ class Views:
         plain_sound: its window: the `centre` of the clip or anywhere (`random`).
         shift: most seconds by which the augmented sound's window is moved from the middle; None: anywhere.
         augmentation: strong; of the augmented picture.
-        bands: whether a band of frequencies and one of moments of every sound's spectrogram are set to 0: `none`,
-            `mended`, or `published` (`whence.data.augment.mask_bands`).
+        bands: whether a band of frequencies and one of moments of a sound's spectrogram are masked: `none`; `mended` or
+            `published` (joint slot attention); `specaugment` (SSL-TIE). See `whence.data.augment.BANDS`.
     """
 
     multi_view: bool = True
@@ -80,7 +80,7 @@ class Views:
     plain_sound: Literal["centre", "random"] = "centre"
     shift: float | None = None
     augmentation: Augmentation = STRONG
-    bands: Literal["none", "mended", "published"] = "none"
+    bands: Literal["none", "mended", "published", "specaugment"] = "none"
 
     def names(self, modality: Literal["image", "sound"]) -> tuple[str, ...]:
         """The views of one modality, in the order of the batch's first axis."""

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whence.data.augment import (
+    BANDS,
     DRAWS,
     STRONG,
     WEAK,
@@ -174,10 +175,27 @@ def test_bands_are_masked_where_their_numbers_say() -> None:
 
 def test_published_bands_start_along_the_wrong_axis() -> None:
     draws = torch.rand(400, 4, generator=torch.Generator().manual_seed(0))
-    published = mask_bands(torch.ones(400, 1, 257, 501), draws, published=True)[:, 0] == 0
+    published = mask_bands(torch.ones(400, 1, 257, 501), draws, BANDS["published"])[:, 0] == 0
     mended = mask_bands(torch.ones(400, 1, 257, 501), draws)[:, 0] == 0
     assert not published[:, :, 266:].all(dim=1).any(), "the second half of the moments is never masked"
     assert mended[:, :, 266:].all(dim=1).any()
     with_rows = [float(masked.all(dim=2).any(dim=1).float().mean()) for masked in (published, mended)]
     assert abs(with_rows[0] - 0.9 * 257 / 501) < 0.08
     assert abs(with_rows[1] - 0.9) < 0.05
+
+
+def test_bands_of_specaugment_are_wide_and_silent_and_not_of_every_sound() -> None:
+    draws = torch.rand(400, 5, generator=torch.Generator().manual_seed(0))
+    masked = mask_bands(torch.ones(400, 1, 257, 670), draws, BANDS["specaugment"], silence=-100.0)[:, 0]
+    hit = masked == -100
+    assert bool((masked[~hit] == 1).all())
+    bins, frames = hit.all(dim=2).sum(dim=1), hit.all(dim=1).sum(dim=1)
+    assert int(bins.max()) == 34
+    assert 170 < int(frames.max()) <= 179
+    assert float((bins + frames > 0).float().mean()) == pytest.approx(0.8, abs=0.06)
+    assert not hit[draws[:, 4] >= 0.8].any()
+
+
+def test_bands_wider_than_a_spectrogram_stay_inside() -> None:
+    draws = torch.rand(50, 5, generator=torch.Generator().manual_seed(0))
+    assert mask_bands(torch.ones(50, 1, 9, 7), draws, BANDS["specaugment"]).shape == (50, 1, 9, 7)

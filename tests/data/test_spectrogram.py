@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import signal
 
-from whence.data.spectrogram import prepare_sounds, spectrogram
+from whence.data.spectrogram import prepare_sounds, silence, spectrogram
 from whence.errors import InputError
 from whence.frontend import PRESETS, AudioSpec
 from whence.types import Sound
@@ -74,6 +74,7 @@ def test_silence_is_the_floor():
     assert spectrogram(torch.zeros(1, 48000), AudioSpec(), RATE).unique().item() == pytest.approx(math.log(1e-7) / 12)
     decibels = AudioSpec(function="hann", scaling="db")
     assert spectrogram(torch.zeros(1, 48000), decibels, RATE).unique().item() == pytest.approx(-100)
+    assert [silence(one) for one in (AudioSpec(), decibels)] == pytest.approx([math.log(1e-7) / 12, -100])
 
 
 def test_hann_power_is_the_fourier_sum_of_reflected_segments():

@@ -184,6 +184,16 @@ def test_bands_are_a_matter_of_the_sample_and_not_of_its_batch() -> None:
     assert bool((found != plain).any())
 
 
+def test_bands_of_specaugment_are_silent_in_the_front_ends_scale() -> None:
+    views = replace(PLAIN, bands="specaugment")
+    clips = Clips(Numbered(), FRONT_END, views, seed=0)
+    raw = stack([(*clips[t], t) for t in (replace(TICKET, index=i) for i in range(16))])
+    found, plain = (prepare(raw, FRONT_END, how, seed=0).sounds for how in (views, PLAIN))
+    changed = found != plain
+    assert found[changed].unique().tolist() == pytest.approx([np.log(1e-7) / 12])
+    assert 0.4 < float(changed.flatten(2).any(dim=2).float().mean()) < 1
+
+
 def windows(views: Views, seconds: float = 3.0, epoch: int = 0) -> list[tuple[int, list[float]]]:
     """For each of 200 samples the second at which each view of its sound begins."""
     data = Numbered(99, seconds)

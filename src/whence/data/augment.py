@@ -136,28 +136,55 @@ def gaussian_blur(x: Float[Tensor, "n 3 h w"], sigma: Float[Tensor, " n"]) -> Fl
     return F.conv2d(flat, kernel[..., None], groups=3 * n).reshape(n, 3, height, width)
 
 
-WIDEST = 9  # bins or frames that a masked band has at most
+@dataclass(frozen=True)
+class Bands:
+    """One band of frequencies and one of moments of a spectrogram are masked; the defaults are joint slot attention's.
+
+    Attributes:
+        widest: bins and frames that a band has at most; each width from 0 on is as likely.
+        p: probability that a sound is masked.
+        silent: what is masked becomes silence; else 0, which is none where a logarithm was taken.
+        crossed: draw each start along the other axis, as InhoKim429/JSA does: of 257 x 501 about half of the frequency
+            bands fall outside and mask nothing, and only the first half of the moments is ever masked.
+    """
+
+    widest: tuple[int, int] = (9, 9)
+    p: float = 1.0
+    silent: bool = False
+    crossed: bool = False
+
+
+BANDS = {
+    "mended": Bands(),
+    "published": Bands(crossed=True),
+    # SSL-TIE masks power before its logarithm; its torchaudio rounds widths below 35 bins and 180 frames down.
+    "specaugment": Bands(widest=(34, 179), p=0.8, silent=True),
+}
 
 
 def mask_bands(
-    spectrograms: Float[Tensor, "n 1 f t"], draws: Float[Tensor, "n 4"], published: bool = False
+    spectrograms: Float[Tensor, "n 1 f t"],
+    draws: Float[Tensor, "n d"],
+    how: Bands = BANDS["mended"],
+    silence: float = 0.0,
 ) -> Float[Tensor, "n 1 f t"]:
-    """Each scaled spectrogram with one band of frequencies and one of moments set to 0, each 0 to 9 wide.
-
-    As joint slot attention's loader has it (InhoKim429/JSA); 0 is not silence there, whose log is negative.
+    """Each scaled spectrogram with one band of frequencies and one of moments masked, by its row of `draws`.
 
     Args:
-        draws: uniform numbers: width and start of the band of frequencies, then of moments.
-        published: draw each start along the other axis, as released: of 257 x 501 about half of the frequency bands
-            fall outside and mask nothing, and only the first half of the moments is ever masked.
+        draws: uniform numbers: width and start of the band of frequencies, then of moments; last, where `p` is below 1,
+            whether there are any.
+        silence: value of no power at all (`whence.data.spectrogram.silence`).
     """
     tall, wide = spectrograms.shape[-2:]
+    fill = silence if how.silent else 0.0
     masked = spectrograms
     for at, (size, other) in enumerate(((tall, wide), (wide, tall))):
-        width = (draws[:, 2 * at] * (WIDEST + 1)).floor()
-        room = other if published else (size - width + 1).clamp(min=1)
+        width = (draws[:, 2 * at] * (how.widest[at] + 1)).floor()
+        room = other if how.crossed else (size - width + 1).clamp(min=1)
         start = (draws[:, 2 * at + 1] * room).floor()
         place = torch.arange(size, device=spectrograms.device)
         inside = (place >= start[:, None]) & (place < (start + width)[:, None])  # (n, size)
-        masked = masked.masked_fill(inside[:, None, :, None] if at == 0 else inside[:, None, None], 0.0)
+        if how.p < 1:
+            inside &= draws[:, 4:5] < how.p
+        masked = masked.masked_fill(inside[:, None, :, None] if at == 0 else inside[:, None, None], fill)
     return masked

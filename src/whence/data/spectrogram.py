@@ -66,6 +66,11 @@ def _scaled(power: Float[Tensor, "b f frames"], scaling: str) -> Float[Tensor, "
     return power.clamp_(min=1e-10).log10_().mul_(10)
 
 
+def silence(spec: AudioSpec) -> float:
+    """What a scaled spectrogram holds where there is no power at all."""
+    return float(_scaled(torch.zeros(1, 1, 1), spec.scaling))
+
+
 def _tukey_density(x: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor, "b f frames"]:
     """One-sided power density (a unit squared per Hz) of segments less their mean."""
     taper = _tukey(spec.n_fft, x.dtype, x.device)

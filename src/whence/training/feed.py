@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from whence.data.audio import cut, resample
-from whence.data.augment import DRAWS, augment, mask_bands
+from whence.data.augment import BANDS, DRAWS, augment, mask_bands
 from whence.data.image import normalise, squash
 from whence.data.neighbours import Neighbours
-from whence.data.spectrogram import spectrogram
+from whence.data.spectrogram import silence, spectrogram
 from whence.errors import DataError
 from whence.frontend import InputSpec
 from whence.randomness import uniform
@@ -221,7 +221,7 @@ def prepare(
         flat = spectrogram(raw.waveforms.flatten(0, 1), front_end.audio, front_end.audio.rate or 16000)
         if views.bands != "none":
             names = views.names("sound")
-            rows = [uniform((seed, raw.epoch, "bands", view), samples, 4) for view in names]
+            rows = [uniform((seed, raw.epoch, "bands", view), samples, 5) for view in names]
             chances = torch.cat([torch.from_numpy(row) for row in rows]).to(device)
-            flat = mask_bands(flat, chances, published=views.bands == "published")
+            flat = mask_bands(flat, chances, BANDS[views.bands], silence(front_end.audio))
     return Batch(images, flat.unflatten(0, raw.waveforms.shape[:2]), raw.index, alike)

@@ -22,6 +22,7 @@ IMPORTERS: dict[str, Callable[[Mapping[str, Tensor], str], Method]] = {
     "lvs": sslalignment.lvs,
     "marginnce": ezvsl.marginnce,
     "slavc": slavc.slavc,
+    "ssltie": sslalignment.ssltie,
 }
 
 

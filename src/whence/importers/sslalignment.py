@@ -1,4 +1,4 @@
-"""kaistmm/SSLalignment (commit e7ae3c55), the released alignment models, `ours_*.pth.tar`; and LVS, the same network.
+"""kaistmm/SSLalignment (commit e7ae3c55), its `ours_*.pth.tar`; LVS and SSL-TIE, the same network.
 
 The published class holds three stems in *each* encoder (`conv1` for pictures, `conv1_a` for spectrograms, `conv1_flow`,
 never used) and a classifier; what its forward does not use is dropped by name here. Projection heads are not in the
@@ -15,3 +15,6 @@ alignment = Release("alignment", _PARTS, _UNUSED, (("projection_width", 0),))
 
 # hche11/Localizing-Visual-Sounds-the-Hard-Way (commit 8fe8cbbf): `model_state_dict`, `module.` before each name.
 lvs = Release("lvs", _PARTS, _UNUSED)
+
+# jinxiang-liu/SSL-TIE (commit c49e6a94): `state_dict`, no prefix; three layers more, which no map depends on.
+ssltie = Release("ssltie", _PARTS, _UNUSED, own=("vision_fc1.", "conv3.", "norm3."))

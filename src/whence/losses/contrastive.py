@@ -40,6 +40,12 @@ def pair_maps(grids: Float[Tensor, "v b c h w"], vectors: Float[Tensor, "u b c"]
 
 
 @full_precision
+def own_maps(grids: Float[Tensor, "v b c h w"], vectors: Float[Tensor, "u b c"]) -> Float[Tensor, "v b u h w"]:
+    """The map of every picture with its own sound alone, over all pairs of views: unit-norm features."""
+    return torch.einsum("vbchw,ubc->vbuhw", grids, vectors)
+
+
+@full_precision
 def place_similarity(
     grids: Float[Tensor, "v b c h w"],
     vectors: Float[Tensor, "u b c"],

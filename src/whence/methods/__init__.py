@@ -17,6 +17,7 @@ from whence.methods.joint_slots import JointSlots
 from whence.methods.lvs import LVS
 from whence.methods.marginnce import MarginNCE
 from whence.methods.slavc import SLAVC
+from whence.methods.ssltie import SSLTIE
 
 __all__ = [
     "EZVSL",
@@ -24,6 +25,7 @@ __all__ = [
     "LVS",
     "METHODS",
     "SLAVC",
+    "SSLTIE",
     "Alignment",
     "HardPos",
     "JointSlots",

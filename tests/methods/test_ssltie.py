@@ -1,0 +1,186 @@
+"""SSL-TIE against the released code, draw by draw, and what a reader would doubt."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from released import inputs_of, state_of
+from whence.errors import RecipeError
+from whence.importers import import_checkpoint
+from whence.importers.sslalignment import ssltie as RELEASE
+from whence.losses.contrastive import own_maps, unit
+from whence.losses.equivariance import Move, moved
+from whence.methods import Method, create
+from whence.methods.ssltie import SSLTIE
+from whence.types import Batch
+
+DRAWS = range(4)
+TERMS = {"loss_cl": ("contrast", 0.5), "loss_cl_ts": ("contrast_moved", 0.5), "loss_ts": ("equivariance", 1.0)}
+CANVAS = (224, 224)
+# Where a moved picture differs in the sixth digit, these norms do in the third: in float64 they are 2.4e-3 off.
+ROUNDED = {"imgnet.conv1.weight", "imgnet.layer1.0.conv1.weight"}
+
+
+# The released code.
+
+
+@pytest.fixture(scope="module")
+def case(golden: Path) -> Path:
+    if not (golden / "ssltie" / "case.json").is_file():
+        pytest.skip(f"golden/ssltie is absent below {golden}")
+    return golden / "ssltie" / "case.json"
+
+
+@pytest.fixture(scope="module")
+def theirs(case: Path) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(value) for name, value in np.load(case.parent / "equivariance.npz").items()}
+
+
+@pytest.fixture
+def released(case: Path) -> SSLTIE:
+    method = import_checkpoint(state_of(case), "ssltie")
+    assert isinstance(method, SSLTIE)
+    return method
+
+
+def drawn(case: Path, number: int) -> tuple[dict[str, Any], Move]:
+    expected = json.loads((case.parent / "train.json").read_text())["full"][number]
+    return expected, Move(torch.tensor(expected["angles_deg"]).float(), expected["scale"], expected["hflip"])
+
+
+def batch_of(case: Path) -> Batch:
+    frames = json.loads(case.read_text())["inputs"]["audio"][1][-1]
+    x = inputs_of({"image": ["image4", [4, 3, *CANVAS]], "audio": ["audio4", [4, 1, 257, frames]]})
+    return Batch(x["image"][None], x["audio"][None], torch.arange(4))
+
+
+@torch.no_grad()
+def test_the_best_place_of_every_pair(case: Path, released: SSLTIE) -> None:
+    x = inputs_of(json.loads(case.read_text())["inputs"])
+    best = released.all_maps(x["image"], x["audio"]).amax(dim=(-2, -1))
+    np.testing.assert_allclose(best, np.load(case.parent / "io.npz")["A0_ref"], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("number", DRAWS)
+def test_a_move_is_the_released_one(number: int, case: Path, theirs: dict[str, Tensor]) -> None:
+    _, move = drawn(case, number)
+    torch.testing.assert_close(move.matrices(*CANVAS), theirs[f"matrix_{number}"], rtol=0, atol=2e-5)
+    picture = moved(batch_of(case).images[0], move, CANVAS)[0, 0]  # noise: 3e-5 of a pixel shows in the fourth digit
+    torch.testing.assert_close(picture, theirs[f"timage_{number}_sample0_ch0"], rtol=0, atol=5e-4)
+    assert float((picture - theirs[f"timage_{number}_sample0_ch0"]).abs().mean()) < 5e-5
+    of_map = moved(theirs["heatmap"], move, CANVAS)
+    torch.testing.assert_close(of_map, theirs[f"theatmap_{number}"], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("number", DRAWS)
+def test_a_step_is_the_released_one(number: int, case: Path, released: SSLTIE) -> None:
+    """Each term and the sum to 1e-4, norms of gradients to 1e-3; of the first layers, as far as float32 goes."""
+    expected, move = drawn(case, number)
+    released.train().draw = lambda views, index: move  # type: ignore[method-assign]
+    terms = released.losses(batch_of(case))
+    loss = torch.stack(list(terms.values())).sum()
+    loss.backward()
+    assert loss.item() == pytest.approx(expected["loss"], rel=1e-4)
+    for name, (ours, weight) in TERMS.items():
+        assert terms[ours].item() / weight == pytest.approx(expected[name], rel=1e-4), name
+    for name, norm in expected["grad_l2"].items():
+        gradient = released.get_parameter(RELEASE.ours(name)).grad
+        assert gradient is not None
+        assert gradient.norm().item() == pytest.approx(norm, rel=4e-3 if name in ROUNDED else 1e-3), name
+
+
+@torch.no_grad()
+def test_maps_in_training_are_the_released_ones(case: Path, released: SSLTIE, theirs: dict[str, Tensor]) -> None:
+    batch = batch_of(case)
+    released.train()
+    grids, vectors = released.encode(batch)
+    torch.testing.assert_close(own_maps(grids, vectors)[0], theirs["heatmap"], rtol=0, atol=5e-5)
+    for number in DRAWS:
+        again = released.encode_images(moved(batch.images[0], drawn(case, number)[1], CANVAS))
+        found = own_maps(again[None], vectors)[0]
+        torch.testing.assert_close(found, theirs[f"heatmap_ts_{number}"], rtol=0, atol=5e-5)
+
+
+# What holds of it anywhere.
+
+Toy, Clips = Callable[..., Method], Callable[..., Batch]
+
+
+def test_without_moves_it_is_lvs(toy: Toy, clips: Clips) -> None:
+    batch = clips()
+    ours, lvs = toy("ssltie", weights=[1.0, 0.0, 0.0]).eval(), toy("lvs").eval()
+    assert ours.losses(batch).keys() == {"contrast"}
+    torch.testing.assert_close(ours.losses(batch)["contrast"], lvs.losses(batch)["contrast"])
+
+
+def test_a_move_that_moves_nothing_costs_next_to_nothing(toy: Toy, clips: Clips) -> None:
+    """A map is brought to the picture's size and back even then, which smooths it a little."""
+    batch = clips(views=2)
+    still, turned = (toy("ssltie", angle=a, scales=[1.0], flip=0.0).eval().losses(batch) for a in (0, 30))
+    assert float(still["equivariance"].detach()) < 0.2 * float(turned["equivariance"].detach())
+    torch.testing.assert_close(still["contrast_moved"], still["contrast"], rtol=1e-3, atol=0)
+
+
+def test_views_are_summed_over_their_pairs(toy: Toy, clips: Clips) -> None:
+    one = clips()
+    two = Batch(one.images.expand(2, -1, -1, -1, -1), one.sounds.expand(2, -1, -1, -1, -1), one.index)
+    method = toy("ssltie", angle=0).eval()
+    once, four = method.losses(one), method.losses(two)
+    for name in once:
+        assert four[name].item() == pytest.approx(4 * once[name].item(), rel=1e-4), name
+
+
+def test_draws_follow_the_seed_in_training_and_the_clips_elsewhere(toy: Toy) -> None:
+    method = toy("ssltie")
+    assert isinstance(method, SSLTIE)
+
+    def draws(seed: int) -> list[tuple]:
+        torch.manual_seed(seed)
+        found = [method.draw(1, torch.arange(i, i + 40)) for i in range(40)]
+        return [(one.scale, one.flip, *one.angles.tolist()) for one in found]
+
+    assert draws(0) == draws(0)
+    assert draws(0) != draws(1)
+    several = draws(0)
+    assert {(scale, flip) for scale, flip, *_ in several} == {(s, f) for s in (1.0, 0.5) for f in (True, False)}
+    assert {angle for _, _, *angles in several for angle in angles} == set(range(-30, 31))
+    method.eval()
+    assert draws(0) == draws(1)
+
+
+def test_gradients_of_the_whole_loss(toy: Toy, clips: Clips) -> None:
+    """In float64, from features of both forwards to the sum of the terms."""
+    method = toy("ssltie", sharpness=0.3).double().eval()
+    assert isinstance(method, SSLTIE)
+    torch.manual_seed(0)
+    grids, again = (torch.randn(2, 4, n, n, dtype=torch.float64, requires_grad=True) for n in (4, 2))
+    vectors = torch.randn(2, 4, dtype=torch.float64, requires_grad=True)
+    batch = Batch(torch.zeros(1, 2, 3, 8, 8).double(), torch.zeros(1, 2, 1, 3, 3).double(), torch.arange(2))
+    method.draw = lambda views, index: Move(torch.tensor([9.0, -21.0]).double(), 0.5, True)  # type: ignore[method-assign]
+
+    def loss(grids: Tensor, again: Tensor, vectors: Tensor) -> Tensor:
+        method.encode = lambda batch: (unit(grids, 1)[None], unit(vectors)[None])  # type: ignore[method-assign]
+        method.encode_images = lambda images: unit(again, 1)  # type: ignore[method-assign]
+        return torch.stack(list(method.losses(batch).values())).sum()
+
+    assert torch.autograd.gradcheck(loss, (grids, again, vectors), fast_mode=True)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"weights": [1.0, 1.0]}, "method.weights: found 2, expected three"),
+        ({"angle": -1}, "method.angle: found -1"),
+        ({"scales": []}, r"method.scales: found \[\]"),
+        ({"scales": [1.0, 0.0]}, r"method.scales: found \[1.0, 0.0\]"),
+    ],
+)
+def test_options_out_of_range_are_told(option: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        create("ssltie", **option)

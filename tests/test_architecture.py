@@ -25,7 +25,7 @@ LAYERS = (
     {"data", "models", "losses"},
     {"scenes", "methods", "recipe"},
     {"importers", "checkpoint"},
-    {"inference"},
+    {"inference", "inspection"},
     {"evaluation"},
     {"training"},
     {"demo"},

@@ -14,6 +14,7 @@ USERS_MISTAKE = 2
 def commands() -> dict[str, Callable[..., Any]]:
     """Name -> function; imported here so that `import whence` and `whence --version` stay quick."""
     from whence.cli.calibrate import calibrate
+    from whence.cli.checkpoint import inspect
     from whence.cli.compare import compare
     from whence.cli.data import check, scenes
     from whence.cli.demo import demo
@@ -31,6 +32,7 @@ def commands() -> dict[str, Callable[..., Any]]:
         "compare": compare,
         "locate": locate,
         "mine": mine,
+        "checkpoint": {"_help": _CHECKPOINT, "inspect": inspect},  # type: ignore[dict-item]
         "data": {"_help": _DATA, "check": check, "scenes": scenes},  # type: ignore[dict-item]
         "methods": methods,
         "datasets": datasets,
@@ -90,6 +92,7 @@ def _run(arguments: list[str]) -> int:
 
 
 _DATA = "Check data for what is wrong with it, or write composed scenes as a catalogue."
+_CHECKPOINT = "Tell what a file of weights is."
 _DESCRIPTION = "Find where in a picture a sound comes from: train, score and use visual sound source localisation."
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from whence.errors import CheckpointError, WhenceError
 from whence.frontend import AudioSpec
 from whence.importers import CLASSIFIER, match, unwrap
 from whence.models.weights import Fit, Shape, fit_of, is_safetensors, read_state, shapes
+from whence.refinement import Refinement
 
 Kind = Literal["checkpoint", "release", "classifier", "unknown"]
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")  # what batch norm keeps and no step moves
@@ -179,6 +180,8 @@ def _threshold(about: Mapping[str, Any]) -> str:
         return "none (`whence calibrate` fits one)"
     fitted = about["calibration"] or {}
     on = f", {fitted['rule']} of the peaks over {fitted['dataset']}" if fitted else ""
+    if refinement := Refinement.from_dict(fitted.get("refinement")):
+        on += f", of maps refined by {refinement}"
     return f"{about['threshold']:.4f}{on}"
 
 

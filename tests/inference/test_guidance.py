@@ -19,11 +19,12 @@ from whence.evaluation.compare import compare
 from whence.evaluation.comparison import text
 from whence.evaluation.evaluate import evaluate, score
 from whence.evaluation.html import page
+from whence.evaluation.protocols import PROTOCOLS
 from whence.evaluation.published import differences, published
 from whence.inference.guidance import ObjectPrior, mixed
 from whence.inference.localizer import Localizer
 from whence.inspection import inspect_checkpoint
-from whence.methods import create
+from whence.methods import METHODS, create
 from whence.readout import ReadOut, min_max
 from whence.recipe import FrontEnd
 from whence.refinement import Refinement
@@ -50,20 +51,38 @@ def weights(tmp_path: Path) -> str:
     return str(tmp_path / "resnet18.pth")
 
 
-def test_the_released_object_prior_and_mixture(golden: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def released(golden: Path) -> dict[str, np.ndarray]:
+    """Arrays of the published test code; the copy beside the tests has every fourth pixel."""
     if not (golden / "ogl").is_dir():
         pytest.skip(f"golden/ogl is absent below {golden}")
-    arrays = np.load(golden / "ogl" / "io.npz")
+    return dict(np.load(golden / "ogl" / "io.npz"))
+
+
+def agrees(ours: torch.Tensor, theirs: np.ndarray) -> None:
+    step = 224 // theirs.shape[-1]
+    np.testing.assert_allclose(ours[..., ::step, ::step], theirs, rtol=0, atol=2e-5)
+
+
+def test_the_released_object_prior(golden: Path, released: dict[str, np.ndarray], tmp_path: Path) -> None:
     keys = tmp_path / "case.json"
     keys.write_text(f'{{"keys": "{golden / "ogl" / "keys.json"}"}}')
     torch.save(state_of(keys), tmp_path / "resnet18.pth")
     objects = ObjectPrior(str(tmp_path / "resnet18.pth"))(inputs_of({"image": ["image", [2, 3, 224, 224]]})["image"])
-    theirs = arrays["object_map"]
+    theirs = released["object_map"]
     np.testing.assert_allclose(objects, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
-    readout = ReadOut("bilinear-aligned")
+
+
+def test_the_released_mixtures(golden: Path, released: dict[str, np.ndarray]) -> None:
+    """EZ-VSL's of two 7 x 7 maps with corners aligned; the alignment method's of 14 x 14 and 7 x 7, as OpenCV."""
+    objects = torch.from_numpy(released["object_map"])
     maps = torch.from_numpy(np.load(golden / "ezvsl" / "io.npz")["map"])
-    ours = min_max(readout.upsample(mixed(maps, [objects], 0.4, readout), 224, 224))
-    np.testing.assert_allclose(ours, arrays["ezvsl_combined_224"], rtol=0, atol=2e-5)
+    ours = PROTOCOLS["ezvsl"].read_out(mixed(maps, [objects], 0.4, METHODS["ezvsl"].readout))
+    agrees(min_max(ours), released["ezvsl_combined_224"])
+    maps = torch.from_numpy(np.load(golden / "alignment" / "io.npz")["map"])
+    mixture = mixed(maps, [objects], 0.4, METHODS["alignment"].readout)
+    ours = PROTOCOLS["alignment-vggss"].read_out(mixture)[:1]
+    agrees(1 - min_max(-ours)[0], released["alignment_combined_cv2_sample0"])
 
 
 @pytest.mark.parametrize("upsampling", ["bilinear", "bilinear-aligned", "bicubic"])

@@ -67,7 +67,7 @@ def mixed(
 
     Upsampling is linear and its weights sum to 1, so where all have one grid the mixture is made on that grid, by the
     minima and maxima of the upsampled maps; upsampled in the same way it is the released one. Otherwise it comes back
-    at `size`. A constant map counts as 0.
+    at `size`, where a protocol's own upsampling has no more say. A constant map counts as 0.
     """
     several = [maps.float(), *(other.float() for other in others)]
     large = [readout.upsample(one, size, size) for one in several]

@@ -26,10 +26,34 @@ def test_help_lists_every_command_with_a_line(whence) -> None:
     assert set(commands()) <= told
 
 
-def test_a_word_that_is_no_command(whence) -> None:
-    answer = whence("lcoate")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("lcoate", "a", "b"), "unknown command 'lcoate'. Did you mean 'locate'?"),
+        (("evalaute",), "unknown command 'evalaute'. Did you mean 'evaluate'?"),
+        (("xyz",), "unknown command 'xyz'. There are: calibrate, checkpoint, compare,"),
+        (("_help",), "unknown command '_help'"),
+        (("data", "chekc"), "unknown command of `whence data` 'chekc'. Did you mean 'check'?"),
+        (
+            ("checkpoint", "inspcet", "a.pth"),
+            "unknown command of `whence checkpoint` 'inspcet'. Did you mean 'inspect'?",
+        ),
+        (("data", "_help"), "unknown command of `whence data` '_help'. There are: check, scenes."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_word_that_is_no_command(whence, words, said) -> None:
+    answer = whence(*words)
     assert answer.code == 2
-    assert "invalid choice: 'lcoate'" in answer.err
+    assert answer.err.startswith(f"whence: {said}")
+    assert not answer.out
+
+
+@pytest.mark.parametrize("words", [(), ("data",), ("checkpoint",)], ids=lambda words: " ".join(words) or "nothing")
+def test_a_command_that_is_left_out_is_asked_for(whence, words) -> None:
+    answer = whence(*words)
+    assert answer.code in (0, 2)
+    assert "check" in answer.out + answer.err
 
 
 @pytest.mark.parametrize("command", ["methods", "datasets", "protocols"])

@@ -40,3 +40,8 @@ def inputs_of(spec: Mapping[str, list]) -> dict[str, torch.Tensor]:
         role: torch.from_numpy(rng("input:" + name).standard_normal(shape).astype("float32"))
         for role, (name, shape) in spec.items()
     }
+
+
+def shaped(keys: list) -> dict[str, torch.Tensor]:
+    """Entries of those names and shapes, all zero and without a byte of their own: for what asks no more of them."""
+    return {name: torch.zeros((), dtype=getattr(torch, dtype)).expand(shape) for name, shape, dtype in keys}

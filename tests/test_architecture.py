@@ -21,11 +21,11 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # A part imports from itself and from earlier rows alone; the members of one row know nothing of each other.
 LAYERS = (
     {"errors", "types", "randomness", "frontend", "readout"},
-    {"registry", "output"},
+    {"registry", "output", "refinement"},
     {"data", "models", "losses"},
     {"scenes", "methods", "recipe"},
     {"importers", "checkpoint"},
-    {"inference"},
+    {"inference", "inspection"},
     {"evaluation"},
     {"training"},
     {"demo"},

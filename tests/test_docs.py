@@ -1,6 +1,7 @@
 """What the README says is what was measured, and its example runs on what the demo leaves behind."""
 
 import importlib.util
+import re
 from types import ModuleType
 
 from conftest import ROOT
@@ -26,3 +27,13 @@ def test_the_rule_book_is_that_of_the_protocols() -> None:
     protocols = example("protocols")
     shown = protocols.PAGE.read_text(encoding="utf-8").split(protocols.BEGIN)[1].split(protocols.END)[0]
     assert shown.strip() == protocols.rendered().strip()
+
+
+def test_the_readme_names_every_method_with_its_page_and_says_things_once() -> None:
+    from whence.methods import METHODS
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in METHODS:
+        assert re.search(rf"^\| `{name}` \| .* \| docs/methods/{name}.md \|$", readme, re.MULTILINE), name
+    for once in ("3,709", "564 of the 740", "docs/ceilings.md"):
+        assert readme.count(once) == 1, once

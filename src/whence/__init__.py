@@ -16,6 +16,7 @@ _HOMES = {
     "create": "whence.methods",
     "methods": "whence.methods",
     "import_checkpoint": "whence.importers",
+    "inspect_checkpoint": "whence.inspection",
     "load": "whence.inference.localizer",
     "Localizer": "whence.inference.localizer",
     "SoundMap": "whence.inference.soundmap",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from whence.inference.localizer import Localizer as Localizer
     from whence.inference.localizer import load as load
     from whence.inference.soundmap import SoundMap as SoundMap
+    from whence.inspection import inspect_checkpoint as inspect_checkpoint
     from whence.methods import create as create
     from whence.methods import methods as methods
     from whence.recipe import read_recipe as read_recipe

@@ -18,7 +18,7 @@ from whence.errors import CheckpointError
 from whence.frontend import AudioSpec, ImageSpec, InputSpec
 from whence.methods import create
 from whence.methods.base import Method
-from whence.models.encoders import load_exactly
+from whence.models.weights import load_exactly
 from whence.output import whole_file
 from whence.readout import ReadOut
 
@@ -95,15 +95,27 @@ def load_method(path: str | Path) -> tuple[Method, dict[str, Any]]:
         CheckpointError: as `read_header`, or the weights do not fit the method that the header names.
     """
     header = read_header(path)
+    method = method_of(header)
+    with safe_open(path, "pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    load_exactly(method, weights, what=str(path))
+    return method.eval(), header
+
+
+def method_of(header: dict[str, Any]) -> Method:
+    """The method that a header tells of, with fresh weights."""
     spec = header["front_end"]
     front_end = InputSpec(ImageSpec(**_tuples(spec["image"])), AudioSpec(**_tuples(spec["audio"])))
     config = {key: _without_weights(value) for key, value in header["config"].items()}
     method = create(header["method"], front_end=front_end, **config)
     method.readout = ReadOut(**header["readout"])
-    with safe_open(path, "pt") as file:
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    load_exactly(method, weights, what=str(path))
-    return method.eval(), header
+    return method
+
+
+def recipe_id(recipe: dict[str, Any]) -> str:
+    """16 hexadecimal digits that stand for a recipe; the number of workers, which moves no number, is left out."""
+    train = {key: value for key, value in recipe.get("train", {}).items() if key != "workers"}
+    return hashlib.sha256(json.dumps(recipe | {"train": train}, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

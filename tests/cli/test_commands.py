@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from trees import framed
 from whence.cli.main import commands
@@ -25,10 +26,34 @@ def test_help_lists_every_command_with_a_line(whence) -> None:
     assert set(commands()) <= told
 
 
-def test_a_word_that_is_no_command(whence) -> None:
-    answer = whence("lcoate")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("lcoate", "a", "b"), "unknown command 'lcoate'. Did you mean 'locate'?"),
+        (("evalaute",), "unknown command 'evalaute'. Did you mean 'evaluate'?"),
+        (("xyz",), "unknown command 'xyz'. There are: calibrate, checkpoint, compare,"),
+        (("_help",), "unknown command '_help'"),
+        (("data", "chekc"), "unknown command of `whence data` 'chekc'. Did you mean 'check'?"),
+        (
+            ("checkpoint", "inspcet", "a.pth"),
+            "unknown command of `whence checkpoint` 'inspcet'. Did you mean 'inspect'?",
+        ),
+        (("data", "_help"), "unknown command of `whence data` '_help'. There are: check, scenes."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_word_that_is_no_command(whence, words, said) -> None:
+    answer = whence(*words)
     assert answer.code == 2
-    assert "invalid choice: 'lcoate'" in answer.err
+    assert answer.err.startswith(f"whence: {said}")
+    assert not answer.out
+
+
+@pytest.mark.parametrize("words", [(), ("data",), ("checkpoint",)], ids=lambda words: " ".join(words) or "nothing")
+def test_a_command_that_is_left_out_is_asked_for(whence, words) -> None:
+    answer = whence(*words)
+    assert answer.code in (0, 2)
+    assert "check" in answer.out + answer.err
 
 
 @pytest.mark.parametrize("command", ["methods", "datasets", "protocols"])
@@ -36,6 +61,25 @@ def test_lists_have_a_name_and_a_line_each(whence, command) -> None:
     answer = whence(command)
     assert answer.code == 0
     assert all(len(line.split(maxsplit=1)) == 2 for line in answer.out.splitlines() if line)
+
+
+def test_a_file_of_weights_says_what_it_is(whence, checkpoint, tmp_path) -> None:
+    """0: something here can use it; 1: nothing can; 2: it is no file of weights."""
+    answer = whence("checkpoint", "inspect", checkpoint)
+    assert answer.code == 0, answer.err
+    assert answer.out.startswith(f"{checkpoint}: a checkpoint of whence")
+    told = json.loads(whence("checkpoint", "inspect", checkpoint, "--json").out)
+    assert (told["kind"], told["methods"], told["usable"]) == ("checkpoint", ["alignment"], True)
+    torch.save({"state_dict": {"module.conv1.weight": torch.zeros(64, 3, 7, 7)}}, tmp_path / "part.pth")
+    answer = whence("checkpoint", "inspect", tmp_path / "part.pth")
+    assert answer.code == 1, answer.err
+    assert "nearest: resnet18, with 1 names and shapes in common" in answer.out
+    assert "under `state_dict`, with `module.` before each name" in answer.out
+    (tmp_path / "note.pth").write_text("no weights")
+    answer = whence("checkpoint", "inspect", tmp_path / "note.pth")
+    assert answer.code == 2
+    assert answer.err.startswith(f"whence: {tmp_path / 'note.pth'}: cannot be opened as weights")
+    assert not answer.out
 
 
 def test_scenes_become_a_catalogue(whence, tmp_path) -> None:

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from conftest import ROOT
 from whence.checkpoint import load_method, read_header
 from whence.evaluation import gallery
+from whence.models.encoders import build_encoder
 
 TEST = ("scenes-interactive", "--options", json.dumps({"length": 6, "seed": 5, "categories": 4}))
 HELD_OUT = ("scenes-interactive", "--options", json.dumps({"length": 6, "seed": 6, "categories": 4}))
@@ -33,6 +35,52 @@ def test_a_threshold_travels_and_lets_locate_say_nothing_here(whence, checkpoint
     assert all(bool((after[name] == value).all()) for name, value in before.items())
     located = whence("locate", checkpoint, picture, sound, "-o", checkpoint.with_name("b.png"), "--json")
     assert json.loads(located.out)[0]["present"] is False  # fresh weights are no surer of this sound than of noise
+
+
+def test_refinement_is_one_set_of_options_and_travels_with_the_threshold(whence, checkpoint, picture, sound, tmp_path):
+    torch.manual_seed(0)
+    torch.save(build_encoder({"last_stride": 2}, 3).state_dict(), tmp_path / "resnet18.pth")
+    ogl = ("--refine", "ogl", "--alpha", 0.3, "--prior", tmp_path / "resnet18.pth")
+    ask = ("locate", checkpoint, picture, sound, "--overwrite", "-o", tmp_path / "a.png")
+    refined = whence("calibrate", checkpoint, *HELD_OUT, *ogl)
+    assert refined.code == 0, refined.err
+    assert "maps refined by ogl (alpha 0.3)" in refined.out
+    assert read_header(checkpoint)["calibration"]["refinement"]["refine"] == ["ogl"]
+    same, other, plain = (whence(*ask, *some, "--json") for some in (ogl, (*ogl[:3], 0.4, *ogl[4:]), ()))
+    assert same.code == other.code == plain.code == 0, other.err
+    assert json.loads(same.out)[0]["present"] is not None
+    for answer in (other, plain):
+        assert json.loads(answer.out)[0]["present"] is None
+        assert "fitted on maps refined by ogl (alpha 0.3)" in json.loads(answer.out)[0]["notes"][-1]
+    assert "presence unknown" in whence(*ask).out
+    run = whence("evaluate", checkpoint, *TEST, "-o", tmp_path / "run", "--bootstraps", 0, *ogl)
+    assert run.code == 0, run.err
+    assert "alignment + ogl (alpha 0.3)" in run.out
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "<h1>alignment + ogl (alpha 0.3) on scenes-interactive" in page
+    assert "refinement.alpha" in page
+    content = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert content["rows"][0]["name"] == "alignment + ogl (alpha 0.3)"
+    assert content["source"]["threshold"] is not None
+    assert "pia_silence" in content["rows"][0]["metrics"]
+
+
+@pytest.mark.parametrize("command", ["locate", "evaluate", "calibrate"])
+def test_every_command_with_maps_takes_a_refinement_and_refuses_a_wrong_one(
+    whence, checkpoint, picture, sound, command
+):
+    told = whence(command, "--help").out
+    assert all(flag in told for flag in ("--refine", "--alpha", "--prior", "mix maps with `iqr`"))
+    more = {"locate": (picture, sound), "evaluate": TEST, "calibrate": HELD_OUT}[command]
+    for flags, said in (
+        (("--refine", "olg"), "unknown refinement 'olg'. Did you mean 'ogl'"),
+        (("--refine", "iqr"), "alignment has no image query"),
+        (("--alpha", 2), "alpha: found 2"),
+    ):
+        answer = whence(command, checkpoint, *more, *flags)
+        assert answer.code == 2
+        assert said in answer.err
+        assert not answer.written
 
 
 def test_nothing_is_fitted_on_a_test_split(whence, checkpoint, catalogue):

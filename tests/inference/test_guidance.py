@@ -1,5 +1,8 @@
 """Refinement: the released mixtures, and that nobody gets one without being told."""
 
+import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +11,23 @@ import torch
 from PIL import Image
 
 from released import inputs_of, state_of
+from whence.checkpoint import amend, identity, save_method
 from whence.data.datasets import open_dataset
-from whence.errors import InputError
-from whence.evaluation.evaluate import evaluate
+from whence.errors import DataError, InputError
+from whence.evaluation.calibrate import calibrate
+from whence.evaluation.compare import compare
+from whence.evaluation.comparison import text
+from whence.evaluation.evaluate import evaluate, score
+from whence.evaluation.html import page
+from whence.evaluation.protocols import PROTOCOLS
+from whence.evaluation.published import differences, published
 from whence.inference.guidance import ObjectPrior, mixed
 from whence.inference.localizer import Localizer
-from whence.methods import create
+from whence.inspection import inspect_checkpoint
+from whence.methods import METHODS, create
 from whence.readout import ReadOut, min_max
 from whence.recipe import FrontEnd
+from whence.refinement import Refinement
 from whence.types import Sound
 
 SMALL = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 8}
@@ -39,20 +51,38 @@ def weights(tmp_path: Path) -> str:
     return str(tmp_path / "resnet18.pth")
 
 
-def test_the_released_object_prior_and_mixture(golden: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def released(golden: Path) -> dict[str, np.ndarray]:
+    """Arrays of the published test code; the copy beside the tests has every fourth pixel."""
     if not (golden / "ogl").is_dir():
         pytest.skip(f"golden/ogl is absent below {golden}")
-    arrays = np.load(golden / "ogl" / "io.npz")
+    return dict(np.load(golden / "ogl" / "io.npz"))
+
+
+def agrees(ours: torch.Tensor, theirs: np.ndarray) -> None:
+    step = 224 // theirs.shape[-1]
+    np.testing.assert_allclose(ours[..., ::step, ::step], theirs, rtol=0, atol=2e-5)
+
+
+def test_the_released_object_prior(golden: Path, released: dict[str, np.ndarray], tmp_path: Path) -> None:
     keys = tmp_path / "case.json"
     keys.write_text(f'{{"keys": "{golden / "ogl" / "keys.json"}"}}')
     torch.save(state_of(keys), tmp_path / "resnet18.pth")
     objects = ObjectPrior(str(tmp_path / "resnet18.pth"))(inputs_of({"image": ["image", [2, 3, 224, 224]]})["image"])
-    theirs = arrays["object_map"]
+    theirs = released["object_map"]
     np.testing.assert_allclose(objects, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
-    readout = ReadOut("bilinear-aligned")
+
+
+def test_the_released_mixtures(golden: Path, released: dict[str, np.ndarray]) -> None:
+    """EZ-VSL's of two 7 x 7 maps with corners aligned; the alignment method's of 14 x 14 and 7 x 7, as OpenCV."""
+    objects = torch.from_numpy(released["object_map"])
     maps = torch.from_numpy(np.load(golden / "ezvsl" / "io.npz")["map"])
-    ours = min_max(readout.upsample(mixed(maps, [objects], 0.4, readout), 224, 224))
-    np.testing.assert_allclose(ours, arrays["ezvsl_combined_224"], rtol=0, atol=2e-5)
+    ours = PROTOCOLS["ezvsl"].read_out(mixed(maps, [objects], 0.4, METHODS["ezvsl"].readout))
+    agrees(min_max(ours), released["ezvsl_combined_224"])
+    maps = torch.from_numpy(np.load(golden / "alignment" / "io.npz")["map"])
+    mixture = mixed(maps, [objects], 0.4, METHODS["alignment"].readout)
+    ours = PROTOCOLS["alignment-vggss"].read_out(mixture)[:1]
+    agrees(1 - min_max(-ours)[0], released["alignment_combined_cv2_sample0"])
 
 
 @pytest.mark.parametrize("upsampling", ["bilinear", "bilinear-aligned", "bicubic"])
@@ -92,15 +122,98 @@ def test_image_query_refinement_at_its_ends() -> None:
     torch.testing.assert_close(deaf.locate(picture, sound).scores, deaf.locate(picture, other).scores)
 
 
-@pytest.mark.parametrize("name", ["joint_slots", "alignment"])
-def test_a_report_says_that_maps_are_refined(name: str, weights: str) -> None:
-    data = open_dataset("scenes-interactive", length=6, size=64, seconds=0.5)
-    told = []
-    for refine in ("", "ogl"):
-        asked = localizer(name, refine=refine, prior=weights)
-        told.append(evaluate(asked, data, bootstraps=0, batch_size=4).notes)
-    assert not any("refined" in note for note in told[0])
-    assert "objectness of an ImageNet classifier (ogl)" in told[1][0]
+SCENES = {"length": 4, "size": 64, "seconds": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "refine", "called"),
+    [
+        ("alignment", "ogl", "alignment + ogl (alpha 0.3)"),
+        ("joint_slots", "ogl,iqr", "joint_slots + iqr + ogl (alpha 0.3)"),
+    ],
+)
+def test_a_report_says_everywhere_that_maps_are_refined(
+    name: str, refine: str, called: str, weights: str, tmp_path: Path
+) -> None:
+    data = open_dataset("scenes-interactive", **SCENES)
+    plain = evaluate(localizer(name), data, bootstraps=0, batch_size=4)
+    refined = evaluate(localizer(name, refine=refine, alpha=0.3, prior=weights), data, bootstraps=0, batch_size=4)
+    assert not any("refined" in note for note in plain.notes)
+    assert "objectness of an ImageNet classifier (ogl)" in refined.notes[0]
+    assert (plain.model.name, refined.model.name) == (name, called)
+    assert "refinement" not in plain.source
+    assert refined.source["refinement"]["alpha"] == 0.3
+    assert called in refined.table().splitlines()[1]
+    shown = page(refined)
+    assert f"<title>{called} on " in shown
+    assert shown.count(called) > 1
+    refined.save(tmp_path / "refined")
+    content = json.loads((tmp_path / "refined" / "report.json").read_text())
+    assert content["rows"][0]["name"] == called
+    assert content["source"]["refinement"]["refine"] == sorted(refine.split(","))
+    again = score(tmp_path / "refined" / "maps", data, bootstraps=0)
+    assert (again.model.name, again.source["refinement"]) == (called, refined.source["refinement"])
+    assert f"{called} - {name}" in text(compare([plain, refined], bootstraps=10))
+    renamed = compare([plain, again], ["a", "b"], bootstraps=10)
+    assert renamed[0].notes == (f"b: maps are refined by {called.partition(' + ')[2]}.",)
+
+
+def test_published_rows_are_of_refined_maps_or_not() -> None:
+    rows = {row.setting: row for row in published("vggss") if row.method == "ezvsl"}
+    for mine, theirs, said in (
+        ("", "ogl", "maps: refined by ogl"),
+        ("ogl", "", "maps: not refined"),
+        ("iqr", "", "maps: not"),
+    ):
+        reasons = " ".join(differences(rows[theirs], "alignment-vggss", 4655, (mine,)))
+        assert said in reasons
+    for both in ("", "ogl"):
+        assert "maps:" not in " ".join(differences(rows[both], "alignment-vggss", 4655, (both,)))
+
+
+def test_a_threshold_is_of_the_refinement_that_it_was_fitted_with(weights: str, tmp_path: Path) -> None:
+    data = open_dataset("scenes-interactive", **SCENES)
+    path, asked = tmp_path / "a.safetensors", localizer(refine="ogl", prior=weights)
+    save_method(asked.method, path)
+    fitted = calibrate(asked, data)
+    assert "maps refined by ogl (alpha 0.4)" in fitted.in_words()
+    amend(path, threshold=fitted.threshold, calibration=fitted.as_dict())
+    question = data.read_image(0), data.read_sound(0)
+    same = Localizer.load(path, refine="ogl", prior=weights)
+    assert same.threshold == fitted.threshold
+    assert same.locate(*question).present is not None
+    other_weights = shutil.copy(weights, tmp_path / "copy.pth")
+    assert Localizer.load(path, refine="ogl", prior=str(other_weights)).threshold is not None, "a copy is the same"
+    state = torch.load(weights)
+    torch.save({**state, "bn1.bias": state["bn1.bias"] + 1}, tmp_path / "other.pth")
+    for changes, said in (
+        ({}, "fitted on maps refined by ogl (alpha 0.4); .* `whence calibrate` fits one"),
+        ({"refine": "iqr"}, r"fitted on maps refined by ogl .*`whence calibrate` with --refine iqr --alpha 0.4 fits"),
+        ({"refine": "ogl", "prior": weights, "alpha": 0.5}, "with --refine ogl --alpha 0.5 fits one"),
+        ({"refine": "ogl", "prior": str(tmp_path / "other.pth")}, "refined by ogl .* with another classifier; "),
+    ):
+        found = Localizer.load(path, **changes)
+        assert found.threshold is None
+        answer = found.locate(*question)
+        assert answer.present is None
+        assert any(re.search(said.replace("(", r"\(").replace(")", r"\)"), note) for note in answer.notes), answer.notes
+    told, used = (evaluate(one, data, bootstraps=0, source=identity(path)) for one in (Localizer.load(path), same))
+    assert any("fitted on maps refined by ogl" in note for note in told.notes)
+    assert told.source["threshold"] is None
+    assert "calibration" not in told.source
+    assert not any(key.startswith("pia_") for key in told.model.metrics)
+    assert used.source["calibration"]["refinement"]["alpha"] == 0.4
+    assert "pia_silence" in used.model.metrics
+    assert "of maps refined by ogl (alpha 0.4)" in inspect_checkpoint(path).in_words()
+    amend(path, calibration=calibrate(localizer(), data).as_dict())
+    assert "fitted on maps that are not refined" in Localizer.load(path, refine="iqr").notes[-1]
+    assert Localizer.load(path).threshold is not None
+
+
+def test_a_refinement_in_a_file_that_is_none() -> None:
+    for wrong in ({"refine": ["olg"], "alpha": 0.4}, {"refine": "ogl"}, ["ogl"]):
+        with pytest.raises(DataError, match="found the refinement"):
+            Refinement.from_dict(wrong)
 
 
 def test_mistakes_are_told() -> None:

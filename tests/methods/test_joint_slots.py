@@ -14,7 +14,7 @@ from conftest import ROOT
 from released import inputs_of, state_of
 from whence.errors import CheckpointError, RecipeError
 from whence.importers import import_checkpoint
-from whence.importers.jsa import released_name
+from whence.importers.jsa import joint_slots as release
 from whence.losses.contrastive import info_nce, unit, vector_similarity
 from whence.losses.slots import divergence, reciprocal_neighbours
 from whence.methods import create
@@ -173,7 +173,7 @@ def test_contrast_exclusion_and_divergence_by_themselves(arrays: dict[str, Tenso
 
 def theirs() -> dict[str, Tensor]:
     """The released names, from our own fresh weights."""
-    return {released_name(name): value for name, value in create("joint_slots").state_dict().items()}
+    return {release.theirs(name): value for name, value in create("joint_slots").state_dict().items()}
 
 
 def test_a_released_checkpoint_has_307_entries_and_errors_name_theirs_that_do_not_fit() -> None:

@@ -3,6 +3,10 @@
 from pathlib import Path
 from typing import Any, Literal
 
+from typing_extensions import Unpack
+
+from whence.cli.refining import Refining
+
 
 def calibrate(
     checkpoint: Path,
@@ -13,11 +17,12 @@ def calibrate(
     device: str = "auto",
     batch_size: int = 32,
     seed: int = 0,
+    **refinement: Unpack[Refining],
 ) -> None:
     """Fit the universal threshold on held-out data and store it in the checkpoint; `locate` can then say "not here".
 
     Every picture is asked with silence, with noise and with the sound of another; the threshold is the third quartile
-    of the peaks of those maps.
+    of the peaks of those maps. It holds for maps refined in the same way, and is stored with that.
 
     Args:
         checkpoint: a .safetensors file that `whence train` wrote; its header is written anew, its weights stay.
@@ -34,7 +39,7 @@ def calibrate(
     from whence.evaluation.calibrate import calibrate as fit
     from whence.inference.localizer import Localizer
 
-    localizer = Localizer.load(checkpoint, device=device)
+    localizer = Localizer.load(checkpoint, device=device, **refinement)
     chosen = fitting_options(data, localizer.method.front_end, options or {})
     found = fit(localizer, open_dataset(data, root, **chosen), rule=rule, batch_size=batch_size, seed=seed)
     amend(checkpoint, threshold=found.threshold, calibration=found.as_dict() | {"data": data, "options": chosen})

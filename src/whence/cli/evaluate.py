@@ -3,6 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import Unpack
+
+from whence.cli.refining import Refining
+
 if TYPE_CHECKING:
     from whence.evaluation.report import Report
     from whence.types import AudioVisualDataset
@@ -22,10 +26,8 @@ def evaluate(
     batch_size: int = 32,
     seed: int = 0,
     bootstraps: int = 1000,
-    refine: str = "",
-    alpha: float = 0.4,
-    prior: str = "imagenet",
     overwrite: bool = False,
+    **refinement: Unpack[Refining],
 ) -> None:
     """Score a checkpoint on a data set; writes report.html, report.json, samples.csv and maps/.
 
@@ -44,9 +46,6 @@ def evaluate(
         batch_size: pictures and sounds at a time; moves no number.
         seed: of foreign sounds, of the bootstrap, and of the samples the page draws.
         bootstraps: draws behind the 95 % intervals; 0 leaves them out.
-        refine: mix maps with one that heard nothing: `iqr` (joint_slots), `ogl`, or `iqr,ogl`. The report says so.
-        alpha: weight of the sound's map in that.
-        prior: weights of the classifier behind `ogl`: `imagenet` (fetched) or a file of ResNet-18.
         overwrite: replace a report that is there.
     """
     from whence.checkpoint import identity
@@ -59,7 +58,7 @@ def evaluate(
 
     folder = output or unused(Path(checkpoint).with_name(f"report-{data}"))
     rules = choose(protocol)
-    localizer = Localizer.load(checkpoint, device=device, refine=refine, alpha=alpha, prior=prior)
+    localizer = Localizer.load(checkpoint, device=device, **refinement)
     check_output(folder, overwrite)
     logs = find_curves(checkpoint) if curves is None else curves
     read_curves(logs)  # a wrong file is told before the work, not after it
@@ -74,8 +73,7 @@ def evaluate(
         seed=seed,
         bootstraps=bootstraps,
         progress=True,
-        source={**identity(checkpoint), "data": data, "options": chosen}
-        | ({"refine": list(localizer.refine), "alpha": alpha} if refine else {}),
+        source={**identity(checkpoint), "data": data, "options": chosen},
     )
     _write(report, folder, overwrite, dataset, logs, title, seed)
 

@@ -4,6 +4,10 @@ import json as to_json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import Unpack
+
+from whence.cli.refining import Refining
+
 if TYPE_CHECKING:
     from whence.inference.soundmap import Rule, SoundMap
 
@@ -18,10 +22,8 @@ def locate(
     rule: float | str = 0.5,
     json: bool = False,
     device: str = "auto",
-    refine: str = "",
-    alpha: float = 0.4,
-    prior: str = "imagenet",
     overwrite: bool = False,
+    **refinement: Unpack[Refining],
 ) -> None:
     """Show where in a picture a sound comes from.
 
@@ -37,9 +39,6 @@ def locate(
             `share:0.1` or `score:0.3`.
         json: print the summary as JSON instead of words.
         device: `auto`, `cpu`, `cuda`...
-        refine: mix the map with one that heard nothing: `iqr` (joint_slots), `ogl`, or `iqr,ogl`.
-        alpha: weight of the sound's map in that.
-        prior: weights of the classifier behind `ogl`: `imagenet` (fetched) or a file of ResNet-18.
         overwrite: replace files that are there.
     """
     from whence.errors import OutputError
@@ -54,7 +53,7 @@ def locate(
         check_output(mask, overwrite, (".png",))
         if len(names) != 1:
             raise OutputError(f"{mask}: a mask is of one sound, and there are {len(names)}. Locate them one by one.")
-    localizer = Localizer.load(checkpoint, device=device, refine=refine, alpha=alpha, prior=prior)
+    localizer = Localizer.load(checkpoint, device=device, **refinement)
     code = localizer.encode_image(image)
     results = {name: localizer.hear(code, name) for name in names}
     summaries = [{"image": image, "sound": name, **result.to_dict(rule)} for name, result in results.items()]
@@ -101,7 +100,7 @@ def _write_mask(path: Path, result: "SoundMap", rule: "Rule") -> None:
 
 def _in_words(summary: dict[str, Any]) -> str:
     x, y = summary["peak_at"]
-    present = {True: "present", False: "not in the picture", None: "presence unknown (no threshold fitted)"}
+    present = {True: "present", False: "not in the picture", None: "presence unknown (no threshold of these maps)"}
     boxes = ", ".join("({}, {})-({}, {})".format(*box) for box in summary["boxes"]) or "none"
     lines = [
         f"{summary['sound']}: peak {summary['peak']:.3f} at ({x}, {y}), confidence {summary['confidence']:.3f}, "

@@ -2,11 +2,11 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from whence import __version__
-from whence.errors import WhenceError
+from whence.errors import InputError, WhenceError, did_you_mean
 
 USERS_MISTAKE = 2
 
@@ -14,6 +14,7 @@ USERS_MISTAKE = 2
 def commands() -> dict[str, Callable[..., Any]]:
     """Name -> function; imported here so that `import whence` and `whence --version` stay quick."""
     from whence.cli.calibrate import calibrate
+    from whence.cli.checkpoint import inspect
     from whence.cli.compare import compare
     from whence.cli.data import check, scenes
     from whence.cli.demo import demo
@@ -31,6 +32,7 @@ def commands() -> dict[str, Callable[..., Any]]:
         "compare": compare,
         "locate": locate,
         "mine": mine,
+        "checkpoint": {"_help": _CHECKPOINT, "inspect": inspect},  # type: ignore[dict-item]
         "data": {"_help": _DATA, "check": check, "scenes": scenes},  # type: ignore[dict-item]
         "methods": methods,
         "datasets": datasets,
@@ -70,6 +72,7 @@ def _run(arguments: list[str]) -> int:
     if arguments == ["--version"]:
         print(f"whence {__version__}")
         return 0
+    refuse_unknown(arguments, commands())
     if arguments[:1] == ["train"] and not {"-h", "--help"} & set(arguments):
         from whence.cli.train import train
 
@@ -90,6 +93,21 @@ def _run(arguments: list[str]) -> int:
 
 
 _DATA = "Check data for what is wrong with it, or write composed scenes as a catalogue."
+
+
+def refuse_unknown(arguments: Sequence[str], known: Mapping[str, Any], of: str = "command") -> None:
+    """Raise InputError where the first word is no command, or the second none of its group; flags are let through."""
+    word = next(iter(arguments), "-")
+    if word.startswith("-"):
+        return
+    names = [name for name in known if not name.startswith("_")]
+    if word not in names:
+        raise InputError(f"unknown {of} {word!r}{did_you_mean(word, names)} `whence --help` tells what they do.")
+    if isinstance(group := known[word], Mapping):
+        refuse_unknown(arguments[1:], group, f"command of `whence {word}`")
+
+
+_CHECKPOINT = "Tell what a file of weights is."
 _DESCRIPTION = "Find where in a picture a sound comes from: train, score and use visual sound source localisation."
 
 if __name__ == "__main__":

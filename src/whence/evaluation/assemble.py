@@ -172,7 +172,7 @@ def notes(board: Board, embedded: Embedded, fitted_on_these: int) -> Iterable[st
     if OFFSCREEN in asked and not any(items.categories):
         yield "Nobody said what sounds here, so an off-screen or swapped sound may be of the same kind as the own one."
     if board.threshold is None and any(name.startswith("overlap_") for name in board.numbers):
-        yield "No threshold was fitted (`whence calibrate`), so scores of negative sounds (pIA, F-LOC...) are left out."
+        yield "There is no threshold of these maps (`whence calibrate` fits one): no pIA, AUC-N, F-LOC and F-AUC."
 
 
 def _named(some: list[int], items: Items, most: int = 5) -> str:

@@ -4,7 +4,7 @@ xavijuanola/vssl_eval (arXiv 2410.01020) compares methods at such a threshold bu
 and takes the peaks of maps at 224 x 224; here they are taken of raw maps, so that no read-out moves them.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from whence.evaluation import functional as F
 from whence.evaluation.asking import NEGATIVES, Embedded, ask, describe, refuse_counts
 from whence.evaluation.evaluate import id_hash
 from whence.evaluation.functional.negatives import Rule
+from whence.refinement import Refinement
 from whence.types import AudioVisualDataset
 
 
@@ -27,6 +28,7 @@ class Calibration:
         asked: how many maps of each kind of negative sound.
         passed: share of those maps whose peak reaches the threshold.
         heard: share of the maps with their own sounds that reach it, of sources in the picture.
+        refinement: what the maps were refined with (`Refinement.as_dict`); a threshold is of those maps alone.
         ids: hashes of the items' ids, by which an evaluation sees that it scores on what was fitted.
     """
 
@@ -38,6 +40,7 @@ class Calibration:
     heard: float
     ids: tuple[str, ...]
     seed: int
+    refinement: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -45,8 +48,10 @@ class Calibration:
     def in_words(self) -> str:
         """Two lines for the terminal."""
         asked = ", ".join(f"{n} with {kind}" for kind, n in self.asked.items())
+        refinement = Refinement.from_dict(self.refinement)
+        refined = f"; maps refined by {refinement}" if refinement else ""
         return (
-            f"threshold {self.threshold:.4f} ({self.rule} of the peaks over {self.dataset}: {asked})\n"
+            f"threshold {self.threshold:.4f} ({self.rule} of the peaks over {self.dataset}: {asked}{refined})\n"
             f"of those {100 * self.passed:.1f} % reach it; of the pictures' own sounds {100 * self.heard:.1f} %"
         )
 
@@ -78,4 +83,5 @@ def calibrate(
     threshold = F.universal_threshold(each, rule)
     passed, heard = (float((some >= threshold).double().mean()) for some in (each, torch.tensor(own)))
     asked = {kind: len(some) for kind, some in peaks.items()}
-    return Calibration(float(threshold), rule, data.name, asked, passed, heard, tuple(map(id_hash, items.ids)), seed)
+    ids, refinement = tuple(map(id_hash, items.ids)), getattr(localizer, "refinement", Refinement()).as_dict()
+    return Calibration(float(threshold), rule, data.name, asked, passed, heard, ids, seed, refinement)

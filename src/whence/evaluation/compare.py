@@ -17,6 +17,7 @@ from whence.evaluation.published import Published, differences, published
 from whence.evaluation.report import Report, SampleRow
 from whence.evaluation.scores import Scores
 from whence.evaluation.scoring import CEILING, CENTRED, WHOLE
+from whence.refinement import Refinement
 
 MODEL_FREE = (WHOLE, CENTRED, CEILING, "chance")  # rows that are the same whatever the model
 
@@ -137,7 +138,10 @@ def _compared(reports: list[Report], names: list[str], intersect: bool, bootstra
     test = first.source.get("data", first.dataset.partition("/")[0])
     truth = "mask" if "miou" in first.model.metrics else "box"
     rest = {row.name: row.metrics for row in first.rows if row.name in MODEL_FREE} if not cut else {}
-    rows = tuple((row, differences(row, protocol.name, n)) for row in published(str(test), truth))
+    refined = [Refinement.from_dict(report.source.get("refinement")) for report in reports]
+    notes += [f"{name}: maps are refined by {one}." for name, one in zip(names, refined, strict=True) if one]
+    kinds = [",".join(one.names) for one in refined]
+    rows = tuple((row, differences(row, protocol.name, n, kinds)) for row in published(str(test), truth))
     return Comparison(first.dataset, protocol.name, n, tuple(names), values, against, rest, rows, tuple(notes))
 
 

@@ -17,6 +17,7 @@ from whence.evaluation.protocols import Protocol, choose
 from whence.evaluation.report import Report
 from whence.evaluation.scoring import Board
 from whence.output import check_output
+from whence.refinement import Refinement
 from whence.types import AudioVisualDataset
 
 Protocols = str | Protocol | Sequence[str | Protocol]
@@ -72,6 +73,8 @@ def evaluate(
         maps.update((items.ids[i], one.numpy()) for i, one in zip(answers.items, answers.maps, strict=True))
     maps = {id: maps[id] for id in items.ids}
     told = tuple(getattr(localizer, "notes", ()))  # of refined maps, for one
+    if refinement := getattr(localizer, "refinement", None):
+        source = {**(source or {}), "refinement": refinement.as_dict()}
     report = _report(_name(localizer), board, embedded, maps, _front_end(localizer), bootstraps, seed, source, told)
     if output is not None:
         report.save(output, overwrite)
@@ -115,6 +118,8 @@ def score(
     for answers in _shown(predictions.answers(items, batch_size), len(opened), progress):
         board.add(answers)
     name = str(meta.get("model", Path(folder).resolve().name))
+    if refinement := Refinement.from_dict(meta.get("refinement")):
+        source = {**(source or {}), "refinement": refinement.as_dict()}
     ignored = predictions.ignored(items)
     return _report(name, board, Embedded(), predictions.maps, meta.get("front_end"), bootstraps, seed, source, ignored)
 
@@ -141,7 +146,8 @@ def _report(
     items, (own, *others) = board.items, board.protocols
     weights = group_weights(len(items.first), bootstraps, seed)
     source = dict(source or {})
-    fitted = dict(source.pop("calibration", None) or {})
+    stored = source.pop("calibration", None) or {}
+    fitted = {} if board.threshold is None else dict(stored)  # of a threshold that is used
     on_these = len(set(fitted.pop("ids", ())) & set(map(id_hash, items.ids)))
     if fitted:
         source["calibration"] = fitted
@@ -192,6 +198,8 @@ def fingerprint(items: Items) -> str:
 
 def _name(localizer: Any) -> str:
     method = getattr(localizer, "method", localizer)
+    if title := getattr(localizer, "title", None):
+        return str(title)
     return str(getattr(method, "name", None) or getattr(method, "__name__", None) or type(method).__name__)
 
 

@@ -6,7 +6,7 @@ papers, with other lists and other rules (docs/protocols.md).
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -71,9 +71,15 @@ def _lines() -> Iterator[list[str]]:
     return lines
 
 
-def differences(row: Published, protocol: str, n: int) -> tuple[str, ...]:
-    """Why a row may not be held against a report under `protocol` of `n` items; () where nothing is known to differ."""
+def differences(row: Published, protocol: str, n: int, refined: Collection[str] = ("",)) -> tuple[str, ...]:
+    """Why a row may not be held against reports under `protocol` of `n` items; () where nothing is known to differ.
+
+    Args:
+        refined: what the maps of each report are refined with, names with commas between; "" with nothing.
+    """
     reasons = []
+    if row.setting in ("", "ogl") and row.setting not in refined:
+        reasons.append("maps: refined by ogl" if row.setting else "maps: not refined")
     if row.table in NO_CODE:
         reasons.append("no code was published for this table")
     if protocol != RULES.get(row.test, "alignment"):

@@ -176,6 +176,7 @@ class Report:
             (draft / "maps").mkdir()
             meta = {"model": self.model.name, "dataset": self.dataset, "readout": self.protocol.get("readout")}
             meta |= {"front_end": self.front_end, "threshold": self.source.get("threshold")}
+            meta |= {"refinement": self.source["refinement"]} if "refinement" in self.source else {}
             write_maps(draft / "maps", self.maps, meta)
 
 

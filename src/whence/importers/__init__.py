@@ -1,20 +1,20 @@
 """Weights released by papers become a `Method`: one file for each published code base, its names to ours."""
 
-import warnings
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from whence.errors import CheckpointError, did_you_mean
 from whence.importers import ezvsl, jsa, slavc, sslalignment
+from whence.importers.names import Release
 from whence.methods.base import Method
-from whence.models.encoders import read_state
+from whence.models.encoders import fit_public
+from whence.models.weights import Fit, read_state
 
-IMPORTERS: dict[str, Callable[[Mapping[str, Tensor], str], Method]] = {
+IMPORTERS: dict[str, Release] = {
     "alignment": sslalignment.alignment,
     "joint_slots": jsa.joint_slots,
     "ezvsl": ezvsl.ezvsl,
@@ -24,6 +24,9 @@ IMPORTERS: dict[str, Callable[[Mapping[str, Tensor], str], Method]] = {
     "slavc": slavc.slavc,
     "ssltie": sslalignment.ssltie,
 }
+CLASSIFIER = "resnet18"  # the public one, which an encoder may begin with
+NESTED = ("model_state_dict", "state_dict", "model")  # where files keep their weights
+PREFIX = "module."  # what training on several devices puts before each name
 
 
 def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Method:
@@ -37,45 +40,87 @@ def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Me
 
     Raises:
         CheckpointError: the file is missing or unreadable, weights are missing or of another shape, or there are names
-            that no part of the method knows; where it fits another method, the message says which.
+            that no part of the method knows; where it fits another method, the message says which. Names are those of
+            the file. (`whence.inspect_checkpoint` tells more.)
     """
     if method not in IMPORTERS:
         raise CheckpointError(f"no importer for the released weights of {method!r}{did_you_mean(method, IMPORTERS)}")
-    what = "the state dict" if isinstance(source, Mapping) else str(source)
-    state = dict(source) if isinstance(source, Mapping) else read_state(Path(source))
-    state = _plain(state, what)
+    in_memory = isinstance(source, Mapping)
+    what = "the state dict" if in_memory else str(source)
+    weights = unwrap(source if isinstance(source, Mapping) else read_state(Path(source)), what).weights
     try:
-        return IMPORTERS[method](state, what).eval()
+        return IMPORTERS[method](weights, what).eval()
     except CheckpointError as error:
-        fitting = looks_like(state)
-        hint = f". Its names are those of {' or '.join(fitting)}: import it as that" if fitting else ""
-        raise CheckpointError(f"{error}{hint}") from error
+        further = "" if in_memory else f". `whence checkpoint inspect {source}` says what it holds"
+        raise CheckpointError(f"{error}{match(weights).hint or further}") from error
 
 
-def looks_like(state: Mapping[str, Tensor]) -> list[str]:
-    """The methods whose released weights have just these names and shapes (several releases share theirs)."""
-    found = []
-    with warnings.catch_warnings(), torch.device("meta"):  # nothing is filled, or computed
-        warnings.simplefilter("ignore")
-        for name, importer in IMPORTERS.items():
-            with suppress(CheckpointError):
-                importer(state, name)
-                found.append(name)
-    return found
+@dataclass(frozen=True)
+class Unwrapped:
+    """The weights of a file and how they lay in it.
+
+    Attributes:
+        nesting: the keys that they lay under, the outermost first; prefix: `module.` where each name began with it.
+        beside: the other keys of the file.
+    """
+
+    weights: dict[str, Tensor]
+    nesting: tuple[str, ...] = ()
+    prefix: str = ""
+    beside: tuple[str, ...] = ()
 
 
-def _plain(state: dict[str, Any], what: str) -> dict[str, Tensor]:
-    """The weights themselves, without wrapping and without `module.`."""
-    for nested in ("model_state_dict", "state_dict", "model"):
-        if isinstance(state.get(nested), Mapping):
-            state = dict(state[nested])
-            break
+def unwrap(content: Mapping[str, Any], what: str) -> Unwrapped:
+    """The weights of a file's content; CheckpointError where it holds none, or more than weights."""
+    state, nesting, prefix = dict(content), [], ""
+    beside: list[str] = []
+    while key := next((key for key in NESTED if isinstance(state.get(key), Mapping)), None):
+        nesting.append(key)
+        beside += [str(name) for name in state if name != key]
+        state = dict(state[key])
     strange = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if strange or not state:
         found = f"{strange[0]!r} is a {type(state[strange[0]]).__name__}" if strange else "it is empty"
-        raise CheckpointError(
-            f"{what}: expected a dict of tensors, or one under `model_state_dict`; found that {found}"
-        )
-    if all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): value for name, value in state.items()}
-    return state
+        keys = ", ".join(f"`{key}`" for key in NESTED)
+        raise CheckpointError(f"{what}: expected a dict of tensors, or one under {keys}; found that {found}")
+    while all(name.startswith(PREFIX) for name in state):
+        prefix += PREFIX
+        state = {name.removeprefix(PREFIX): value for name, value in state.items()}
+    return Unwrapped(state, tuple(nesting), prefix, tuple(beside))
+
+
+@dataclass(frozen=True)
+class Match:
+    """Whose weights they are, by names and shapes.
+
+    Attributes:
+        names: methods, or `CLASSIFIER`, that they fit, or else that they come nearest to; several where releases share
+            their names and shapes, none where nothing here has any of theirs.
+        fit: how they stand to those.
+    """
+
+    names: tuple[str, ...]
+    fit: Fit
+
+    @property
+    def exact(self) -> bool:
+        return bool(self.names) and not self.fit.off
+
+    @property
+    def hint(self) -> str:
+        """What an error of importing goes on with; empty where nothing fits."""
+        if not self.exact:
+            return ""
+        if self.names == (CLASSIFIER,):
+            return f". It is the public ResNet-18 classifier: give it as the `weights` of an encoder {CLASSIFIER!r}"
+        return f". Its names are those of {' or '.join(self.names)}: import it as that"
+
+
+def match(weights: Mapping[str, Tensor]) -> Match:
+    """The methods whose released weights have these names and shapes, or the fewest others; the first that is best."""
+    fits = {name: release.fit(weights) for name, release in IMPORTERS.items()} | {CLASSIFIER: fit_public(weights)}
+    near = {name: fit for name, fit in fits.items() if fit.shared}
+    if not near:
+        return Match((), Fit(0, unknown=tuple(weights)))
+    best = min(near.values(), key=lambda fit: fit.off)
+    return Match(tuple(name for name, fit in near.items() if fit == best), best)

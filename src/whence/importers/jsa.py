@@ -1,18 +1,16 @@
 """InhoKim429/JSA (commit 359aa337): what its training writes, `*_best.pth` and `latest.pth`.
 
-The weights lie under `model`. Widths are taken from the shapes; grids of the decoders must be those of 224 pixels and
-five seconds. The GRU and the position codes have other names here.
+The weights lie under `model`, decoders included, whose grids must be those of 224 pixels and five seconds. The GRU and
+the position codes have other names here.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
-from whence.methods import create
-from whence.methods.base import Method
-from whence.models.encoders import load_exactly
+from whence.importers.names import Release
 
-# Theirs to ours, applied in this order to the start of each name.
 _PARTS = (
     ("imgnet.proj.", "image_projection."),
     ("imgnet.", "image_encoder."),
@@ -35,20 +33,10 @@ _PARTS = (
 )
 
 
-def joint_slots(state: Mapping[str, Tensor], what: str) -> Method:
-    """The whole model, decoders included, with as many slots as the weights have."""
-    ours = {}
-    for name, value in state.items():
-        theirs, mine = next(((theirs, mine) for theirs, mine in _PARTS if name.startswith(theirs)), ("", ""))
-        ours[mine + name.removeprefix(theirs)] = value
+def _slots(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """As many slots as the weights have."""
     slots = state.get("slot_attn.slots")
-    count = slots.shape[1] if slots is not None and slots.ndim == 3 else 2
-    method = create("joint_slots", slots=max(2, count))
-    load_exactly(method, ours, what, called=released_name)
-    return method
+    return {"slots": max(2, slots.shape[1]) if slots is not None and slots.ndim == 3 else 2}
 
 
-def released_name(ours: str) -> str:
-    """What the released code calls a weight of ours; a name of neither stays."""
-    theirs, mine = next(((theirs, mine) for theirs, mine in _PARTS if ours.startswith(mine)), ("", ""))
-    return theirs + ours.removeprefix(mine)
+joint_slots = Release("joint_slots", _PARTS, measured=_slots)

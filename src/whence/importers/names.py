@@ -1,15 +1,21 @@
 """Renaming: the names of a released state dict to ours, by their beginnings."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from whence.errors import CheckpointError
 from whence.methods import create
 from whence.methods.base import Method
-from whence.models.encoders import load_exactly
+from whence.models.weights import Fit, Shape, fit_of, load_exactly, refuse_misfit, shapes
+
+
+def _nothing(_: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,7 @@ class Release:
         parts: beginnings of names, theirs to ours; the first that fits is replaced.
         unused: beginnings of names that the published forward never reads: dropped. All others must be known.
         own: further such beginnings, which every file of this release has and no other of the same network.
+        measured: further options, read off the weights.
     """
 
     method: str
@@ -28,21 +35,43 @@ class Release:
     unused: tuple[str, ...] = ()
     options: tuple[tuple[str, Any], ...] = ()
     own: tuple[str, ...] = ()
+    measured: Callable[[Mapping[str, Tensor]], dict[str, Any]] = _nothing
 
     def ours(self, name: str) -> str:
         """Our name of one of theirs; what no part fits stays as it is."""
         theirs, mine = next((pair for pair in self.parts if name.startswith(pair[0])), ("", ""))
         return mine + name.removeprefix(theirs)
 
+    def theirs(self, name: str) -> str:
+        """Their name of one of ours; what no part fits stays as it is."""
+        fitting = [pair for pair in self.parts if name.startswith(pair[1])]
+        theirs, mine = max(fitting, key=lambda pair: len(pair[1]), default=("", ""))
+        return theirs + name.removeprefix(mine)
+
+    def fit(self, state: Mapping[str, Tensor]) -> Fit:
+        """How weights stand to those of this release, by their names and shapes; nothing is filled, or computed."""
+        expected = _shapes(self.method, self._options(state))
+        fit = fit_of({self.theirs(name): shape for name, shape in expected}, shapes(self._used(state)))
+        lacking = tuple(f"{mark}*" for mark in self.own if not any(name.startswith(mark) for name in state))
+        return replace(fit, missing=fit.missing + lacking)
+
     def __call__(self, state: Mapping[str, Tensor], what: str) -> Method:
         """The method with these weights; CheckpointError where one is missing, unknown or of another shape."""
-        lacking = [mark for mark in self.own if not any(name.startswith(mark) for name in state)]
-        if lacking:
-            raise CheckpointError(
-                f"{what} does not fit: it has no {lacking[0]}*, as all released {self.method} files do"
-            )
-        method = create(self.method, **dict(self.options))
-        unused = self.unused + self.own
-        used = {self.ours(name): value for name, value in state.items() if not name.startswith(unused)}
-        load_exactly(method, used, what=what)
+        refuse_misfit(self.fit(state), what)  # before a network is made and filled
+        method = create(self.method, **dict(self._options(state)))
+        load_exactly(method, self._used(state), what, called=self.theirs)
         return method
+
+    def _options(self, state: Mapping[str, Tensor]) -> tuple[tuple[str, Any], ...]:
+        return *self.options, *self.measured(state).items()
+
+    def _used(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: value for name, value in state.items() if not name.startswith(self.unused + self.own)}
+
+
+@cache
+def _shapes(method: str, options: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Shape], ...]:
+    """Names and shapes of a method's weights."""
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.simplefilter("ignore")
+        return tuple(shapes(create(method, **dict(options)).state_dict()).items())

@@ -6,6 +6,7 @@ of |layer4| of a ResNet-18 that learned to classify ImageNet (Mo and Morgado, "L
 ECCV 2022; 0.4 in every release that has it). Both at once share what the sound's map leaves.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,8 +18,7 @@ from whence.errors import InputError, did_you_mean
 from whence.methods.base import Method
 from whence.models.encoders import build_encoder
 from whence.readout import ReadOut
-
-REFINEMENTS = {"iqr": "the picture's own attention", "ogl": "objectness of an ImageNet classifier"}
+from whence.refinement import REFINEMENTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +47,14 @@ class ObjectPrior(nn.Module):
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b h w"]:
         return self.encoder(images).abs().mean(dim=1)
 
+    @property
+    def identity(self) -> str:
+        """16 hexadecimal digits that stand for the weights."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.encoder.state_dict().items()):
+            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
 
 def mixed(
     maps: Float[Tensor, "b h w"],
@@ -59,7 +67,7 @@ def mixed(
 
     Upsampling is linear and its weights sum to 1, so where all have one grid the mixture is made on that grid, by the
     minima and maxima of the upsampled maps; upsampled in the same way it is the released one. Otherwise it comes back
-    at `size`. A constant map counts as 0.
+    at `size`, where a protocol's own upsampling has no more say. A constant map counts as 0.
     """
     several = [maps.float(), *(other.float() for other in others)]
     large = [readout.upsample(one, size, size) for one in several]
@@ -74,11 +82,11 @@ def mixed(
     return torch.stack(parts).sum(dim=0)
 
 
-def chosen(refine: str | Sequence[str], method: Method, alpha: float) -> tuple[str, ...]:
+def chosen(refine: str | Sequence[str], method: Method) -> tuple[str, ...]:
     """The refinements asked for, each once, in the order of `REFINEMENTS`; in a string with commas between.
 
     Raises:
-        InputError: an unknown one, one that the method has no map for, or an alpha outside [0, 1].
+        InputError: an unknown one, or one that the method has no map for.
     """
     names = [name.strip() for name in (refine.split(",") if isinstance(refine, str) else refine)]
     for name in filter(None, names):
@@ -86,15 +94,10 @@ def chosen(refine: str | Sequence[str], method: Method, alpha: float) -> tuple[s
             raise InputError(f"unknown refinement {name!r}{did_you_mean(name, REFINEMENTS)}")
     if "iqr" in names and not getattr(method, "has_image_query", False):
         raise InputError(f"{method.name} has no image query to refine maps with (`iqr`); `ogl` works with any method.")
-    if not 0 <= alpha <= 1:
-        raise InputError(f"alpha: found {alpha}, expected the share of the sound's map, from 0 to 1. Correct it.")
     return tuple(name for name in REFINEMENTS if name in names)
 
 
-def told(refine: Sequence[str], alpha: float) -> str:
-    """What a report says of refined maps."""
-    with_what = " and ".join(f"{REFINEMENTS[name]} ({name})" for name in refine)
-    return (
-        f"Maps are refined: {alpha:g} of the sound's map, {1 - alpha:g} of {with_what}, which hears nothing; each was "
-        "scaled to [0, 1] first, so confidences no longer compare pictures."
-    )
+def refuse_alpha(alpha: float) -> None:
+    """Raise InputError where the weight of the sound's map is none."""
+    if not 0 <= alpha <= 1:
+        raise InputError(f"alpha: found {alpha}, expected the share of the sound's map, from 0 to 1. Correct it.")

@@ -17,9 +17,10 @@ from whence.data.image import as_image, prepare_images
 from whence.data.spectrogram import prepare_sounds
 from whence.errors import InputError
 from whence.frontend import ImageSpec
-from whence.inference.guidance import Guided, ObjectPrior, chosen, mixed, told
+from whence.inference.guidance import Guided, ObjectPrior, chosen, mixed, refuse_alpha
 from whence.inference.soundmap import WHOLE, SoundMap
 from whence.methods.base import Method
+from whence.refinement import Refinement
 from whence.types import Sound
 
 Precision = Literal["float32", "bfloat16"]
@@ -45,11 +46,13 @@ class Localizer:
         device: `cpu`, `cuda`, `cuda:1`, `mps`..., or `auto` for the best there is.
         precision: `bfloat16` is faster where the machine has it; maps are float32 either way.
         refine: what maps are mixed with that heard nothing, `iqr` or `ogl` or both (`whence.inference.guidance`): none.
-            Peaks are no longer raw then, so a threshold fitted without it does not apply.
+            Peaks are no longer raw then, so a threshold is of the refinement that it was fitted with.
         alpha: weight of the sound's map in that. prior: weights of `ogl`'s classifier, `imagenet` or a file.
 
     Attributes:
-        notes: what must be told with every result; empty unless maps are refined.
+        refinement: what maps are mixed with, as a value.
+        title: what reports call it: the method, and the refinement.
+        notes: what must be told with every result: refined maps, a threshold that is not used.
     """
 
     def __init__(
@@ -62,14 +65,17 @@ class Localizer:
         alpha: float = 0.4,
         prior: str = "imagenet",
     ) -> None:
-        self.refine, self.alpha = chosen(refine, method, alpha), alpha
-        self.notes = (told(self.refine, alpha),) if self.refine else ()
+        names = chosen(refine, method)
+        refuse_alpha(alpha)
         self.device = best_device() if device == "auto" else _device(device)
         self.method = method.to(self.device)
         self.threshold = threshold
         self.precision = precision
         self.name = method.name
-        self.prior = ObjectPrior(prior).to(self.device) if "ogl" in self.refine else None
+        self.prior = ObjectPrior(prior).to(self.device) if "ogl" in names else None
+        self.refinement = Refinement(names, alpha, self.prior.identity if self.prior else "")
+        self.title = self.refinement.of(self.name)
+        self.notes: tuple[str, ...] = (self.refinement.note,) if self.refinement else ()
 
     @classmethod
     def load(
@@ -77,18 +83,27 @@ class Localizer:
     ) -> "Localizer":
         """The localizer of a checkpoint, with the threshold fitted for it, if any.
 
+        A threshold that was fitted on maps refined in another way, or not at all, is not used: maps do not say then
+        whether a source is present, and a note says why.
+
         Args:
             path: a .safetensors file that `whence train` wrote, or one on the Hugging Face hub: `hub:OWNER/NAME` (its
                 model.safetensors) or `hub:OWNER/NAME/FILE` (extra `hub`).
-            refinement: `refine`, `alpha`, `prior`; refined maps have no threshold.
+            refinement: `refine`, `alpha`, `prior`.
         """
         if str(path).startswith("hub:"):
             from whence.inference.hub import fetch_checkpoint
 
             path = fetch_checkpoint(str(path).removeprefix("hub:"))
         method, header = load_method(path)
-        threshold = None if refinement.get("refine") else header.get("threshold")
-        return cls(method, threshold, device, precision, **refinement)
+        localizer = cls(method, None, device, precision, **refinement)
+        threshold = header.get("threshold")
+        fitted = Refinement.from_dict((header.get("calibration") or {}).get("refinement"))
+        if threshold is not None and fitted != localizer.refinement:
+            localizer.notes += (localizer.refinement.unlike(fitted),)
+        else:
+            localizer.threshold = threshold
+        return localizer
 
     # One picture, one sound.
 
@@ -142,10 +157,10 @@ class Localizer:
         features = _features(image_codes)
         with self._asking():
             maps = self.method.compare(features, sound_codes)
-            if self.refine:
-                others = [self.method.saliency(features)] if "iqr" in self.refine else []
+            if self.refinement:
+                others = [self.method.saliency(features)] if "iqr" in self.refinement.names else []
                 others += [image_codes.objects] if isinstance(image_codes, Guided) else []
-                maps = mixed(maps, others, self.alpha, self.method.readout, self.method.front_end.image.size)
+                maps = mixed(maps, others, self.refinement.alpha, self.method.readout, self.method.front_end.image.size)
             return maps.float().cpu()
 
     def saliency(self, image_codes: Tensor | Guided) -> Float[Tensor, "b h w"]:

@@ -1,7 +1,7 @@
 """Encoders by name: each answers with a grid of features (b, c, h, w) and says in `channels` how many there are."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from whence.errors import CheckpointError, RecipeError, did_you_mean
 from whence.models.resnet import ResNet
+from whence.models.weights import Fit, fit_of, load_exactly, read_state, shapes
 from whence.registry import Registry
 
 
@@ -93,53 +94,20 @@ def load_public_weights(encoder: nn.Module, weights: str) -> None:
             ) from error
     else:
         state = read_state(Path(weights))
-    state = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    state = without_classifier(state)
     first = encoder.get_parameter("conv1.weight")
     if "conv1.weight" in state and first.shape[1] == 1 and state["conv1.weight"].shape[1] == 3:
         state["conv1.weight"] = state["conv1.weight"].sum(1, keepdim=True)
     load_exactly(encoder, state, what=f"weights {weights!r}")
 
 
-def read_state(path: Path) -> dict[str, Any]:
-    """What a foreign file of weights holds, opened without running any code that it may carry."""
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; give the path of a file of weights")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise CheckpointError(
-            f"{path}: cannot be opened as weights ({type(error).__name__}: {str(error).splitlines()[0][:200]}); "
-            "expected a .safetensors file or a torch file that holds tensors alone. If it was cut short, fetch it again"
-        ) from error
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: holds a {type(state).__name__}, expected a dict of tensors")
-    return state
+def without_classifier(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of the public file that an encoder has: all but `fc.*`."""
+    return {name: value for name, value in state.items() if not name.startswith("fc.")}
 
 
-def load_exactly(module: nn.Module, state: Mapping[str, Tensor], what: str, called: Callable[[str], str] = str) -> None:
-    """Loads `state` where every name and shape fits; else says how many do not and names the first.
-
-    Args:
-        called: what the caller's file calls a weight of ours.
-    """
-    own = module.state_dict()
-    counters = {name for name in own if name.endswith("num_batches_tracked")}
-    missing = sorted(set(own) - set(state) - counters)
-    unknown = sorted(set(state) - set(own))
-    reshaped = [name for name in own if name in state and own[name].shape != state[name].shape]
-    if missing or unknown or reshaped:
-        parts = [
-            f"{len(names)} {label} (first: {called(names[0])})"
-            for names, label in ((missing, "missing"), (unknown, "unknown"), (reshaped, "of another shape"))
-            if names
-        ]
-        detail = ""
-        if reshaped:
-            name = reshaped[0]
-            detail = f"; {called(name)} is {list(state[name].shape)}, expected {list(own[name].shape)}"
-        raise CheckpointError(f"{what} does not fit: of its weights {', '.join(parts)}{detail}")
-    module.load_state_dict({**{name: own[name] for name in counters}, **state})
+def fit_public(state: Mapping[str, Tensor]) -> Fit:
+    """How weights stand to the public ResNet-18 for pictures, whose classifier may be there or not."""
+    with torch.device("meta"):
+        expected = resnet18(3).state_dict()
+    return fit_of(shapes(expected), shapes(without_classifier(state)))

@@ -3,6 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from whence.errors import RecipeError
+
 
 def max_pool(grid: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
     """The largest value of each channel over all places: how this field makes one vector of a spectrogram."""
@@ -14,7 +16,19 @@ def mean_pool(grid: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
     return grid.mean(dim=(-2, -1))
 
 
-def projection(channels: int, width: int, depth: int = 2) -> nn.Sequential:
+class Projection(nn.Sequential):
+    """Linear layers with batch norm between them; RecipeError where that has a single vector to learn from."""
+
+    def forward(self, vectors: Float[Tensor, "b c"]) -> Float[Tensor, "b d"]:
+        if self.training and len(self) > 1 and len(vectors) < 2:
+            raise RecipeError(
+                "train.batch_size: found a batch of one clip, and projections normalise over the batch; expected 2 or "
+                "more in training. Raise it, or leave the batch norm out by `method.projection_depth: 1`"
+            )
+        return super().forward(vectors)
+
+
+def projection(channels: int, width: int, depth: int = 2) -> Projection:
     """`depth` linear layers to `width`, batch norm and relu between them (SimCLR's head)."""
     layers: list[nn.Module] = []
     for n in range(depth):
@@ -22,7 +36,7 @@ def projection(channels: int, width: int, depth: int = 2) -> nn.Sequential:
         layers.append(nn.Linear(channels if n == 0 else width, width, bias=last))
         if not last:
             layers += [nn.BatchNorm1d(width), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
+    return Projection(*layers)
 
 
 class CommonSpace(nn.Module):

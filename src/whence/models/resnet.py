@@ -6,6 +6,7 @@ things only: spectrograms have one channel, and several methods keep stride 1 in
 224-pixel picture instead of 7 x 7).
 """
 
+import math
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -67,12 +68,19 @@ class ResNet(nn.Module):
             self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
             inside = outside
         self.stages = len(blocks)
+        self.stride = 4 * math.prod(strides)
         self.channels = inside
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Float[Tensor, "b i H W"]) -> Float[Tensor, "b c h w"]:
+        """Features of each cell; RecipeError in training where batch norm has a single cell to learn from."""
+        if self.training and len(x) == 1 and max(x.shape[-2:]) <= self.stride:
+            raise RecipeError(
+                f"train.batch_size: found a batch of one clip of {x.shape[-2]} x {x.shape[-1]}, which is one cell of "
+                f"the encoder's {self.stride}, and batch norm needs two in training. Raise it, or the size"
+            )
         x = self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))
         for stage in range(self.stages):
             x = self.get_submodule(f"layer{stage + 1}")(x)

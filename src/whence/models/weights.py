@@ -1,0 +1,162 @@
+"""Files of weights: read without running any code in them, and held against a module by names and shapes."""
+
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from pickletools import genops
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from whence.errors import CheckpointError
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How the weights of a file stand to those that are expected. Names are those of the file.
+
+    Attributes:
+        shared: how many names have the shape that is expected.
+        missing, unknown: names that only one side has.
+        reshaped: name, shape found, shape expected.
+    """
+
+    shared: int
+    missing: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    reshaped: tuple[tuple[str, Shape, Shape], ...] = ()
+
+    @property
+    def off(self) -> int:
+        """How many names do not fit."""
+        return len(self.missing) + len(self.unknown) + len(self.reshaped)
+
+    def in_words(self) -> str:
+        """How many do not fit, and the first of each kind."""
+        kinds = (
+            (self.missing, "missing"),
+            (self.unknown, "unknown"),
+            ([name for name, *_ in self.reshaped], "of another shape"),
+        )
+        told = ", ".join(f"{len(names)} {kind} (first: {names[0]})" for names, kind in kinds if names)
+        if not self.reshaped:
+            return told
+        name, found, expected = self.reshaped[0]
+        return f"{told}; {name} is {list(found)}, expected {list(expected)}"
+
+
+def fit_of(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> Fit:
+    """Names and shapes against those expected; batch norm's counters, which old files do not have, may be missing."""
+    both = [name for name in expected if name in found]
+    return Fit(
+        sum(expected[name] == found[name] for name in both),
+        tuple(sorted(name for name in expected.keys() - found.keys() if not name.endswith("num_batches_tracked"))),
+        tuple(sorted(found.keys() - expected.keys())),
+        tuple((name, found[name], expected[name]) for name in both if expected[name] != found[name]),
+    )
+
+
+def shapes(state: Mapping[str, Tensor]) -> dict[str, Shape]:
+    """The shape of each weight."""
+    return {name: tuple(value.shape) for name, value in state.items()}
+
+
+def load_exactly(module: nn.Module, state: Mapping[str, Tensor], what: str, called: Callable[[str], str] = str) -> None:
+    """Loads `state` where every name and shape fits.
+
+    Args:
+        called: what the file calls a weight of ours.
+
+    Raises:
+        CheckpointError: as `refuse_misfit`.
+    """
+    own = {called(name): value for name, value in module.state_dict().items()}
+    refuse_misfit(fit_of(shapes(own), shapes(state)), what)
+    given = {**own, **state}
+    module.load_state_dict({name: given[called(name)] for name in module.state_dict()})
+
+
+def refuse_misfit(fit: Fit, what: str) -> None:
+    """Raise CheckpointError where names or shapes do not fit: how many, and the first."""
+    if fit.off:
+        raise CheckpointError(f"{what} does not fit: of its weights {fit.in_words()}")
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What a foreign file of weights holds, opened without running any code that it may carry.
+
+    Raises:
+        CheckpointError: missing, empty, cut short, of another kind, or a pickle that asks for more than tensors and
+            plain values: what it would call is named.
+    """
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "no such file"
+        raise CheckpointError(f"{path}: {found}; give the path of a file of weights")
+    if not path.stat().st_size:
+        raise CheckpointError(f"{path}: the file is empty (0 bytes); fetch it again")
+    try:
+        state = _opened(path)
+    except Exception as error:
+        if called := _refused(error, path):
+            raise CheckpointError(
+                f"{path}: opening it would call {called}, which makes no tensor or plain value; it was refused, and "
+                "nothing in it was run. Ask for a file that holds weights alone, or, if you trust this one, open it "
+                "where it was made and save its state dict"
+            ) from error
+        reason = (str(error) or "it ends at once").splitlines()[0].split(". ")[0][:200]
+        raise CheckpointError(
+            f"{path}: cannot be opened as weights ({type(error).__name__}: {reason}); expected a .safetensors file or "
+            "a torch file that holds tensors alone. If it was cut short, fetch it again"
+        ) from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: holds a {type(state).__name__}, expected a dict of tensors")
+    return state
+
+
+def is_safetensors(path: Path) -> bool:
+    """By its suffix, or by how the format begins: eight bytes of length, then an object of JSON."""
+    with path.open("rb") as file:
+        return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
+
+
+def _opened(path: Path) -> Any:
+    if is_safetensors(path):
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    with torch.serialization.safe_globals(_numbers()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of formats that are refused anyway
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _numbers() -> list[Any]:
+    """What a pickle needs for NumPy's numbers, such as the best score that training scripts keep beside the weights."""
+    scalar = np.float64(0).__reduce__()[0]
+    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")  # before NumPy 2 and since
+    kinds = {type(np.dtype(kind)) for kind in "?efd" + np.typecodes["AllInteger"]}
+    return [*((scalar, name) for name in names), np.dtype, *kinds]
+
+
+def _refused(error: Exception, path: Path) -> str | None:
+    """The name of what a pickle asked for and did not get."""
+    if found := re.search(r"GLOBAL (\S+)", str(error)):
+        return found[1]
+    if not isinstance(error, UnpicklingError):
+        return None
+    words: list[str] = []  # a pickle of another kind than torch's: read its first call, without following it
+    with suppress(Exception), path.open("rb") as file:
+        for code, argument, _ in genops(file):
+            if code.name == "GLOBAL":
+                return str(argument).replace(" ", ".")
+            if code.name == "STACK_GLOBAL":
+                return ".".join(words[-2:])
+            words += [argument] if isinstance(argument, str) else []
+    return None

@@ -20,6 +20,8 @@ def rendered() -> str:
         markdown(sources),
         "What each released method was fed, by preset (`name@repository`: as another repository feeds it):",
         markdown(rulebook.front_ends()),
+        "What public encoders are fed (docs/encoders.md):",
+        markdown(rulebook.front_ends(of_encoders=True)),
     ]
     return "\n\n".join(parts)
 

@@ -179,8 +179,14 @@ def test_a_front_end_is_a_preset_and_what_differs() -> None:
     spec = FrontEnd("alignment", size=96, seconds=1.5, hop=200).build()
     assert (spec.image.size, spec.audio.seconds, spec.audio.hop) == (96, 1.5, 200)
     assert spec.audio.clip_seconds is None, "a window of another length is cut from the whole sound"
-    with pytest.raises(RecipeError, match=r"front_end\.preset: unknown front end 'ezvls'\. Did you mean 'ezvsl'\?"):
-        FrontEnd("ezvls").build()
+    for wrong in ("ezvls", "clip+ezvls"):
+        with pytest.raises(RecipeError, match=r"front_end\.preset: unknown front end 'ezvls'\. Did you mean 'ezvsl'\?"):
+            FrontEnd(wrong).build()
+
+
+def test_a_front_end_takes_the_picture_of_one_preset_and_the_sound_of_another() -> None:
+    spec = FrontEnd("clip+ast").build()
+    assert (spec.image, spec.audio) == (PRESETS["clip"].image, PRESETS["ast"].audio)
 
 
 @pytest.mark.parametrize(

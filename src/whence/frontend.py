@@ -9,6 +9,8 @@ from typing import Literal
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,20 @@ class AudioSpec:
         window: which part of that: `centre`, `first`, or `rolled` (the first, turned round so that the middle of the
             file lies in its middle).
         n_fft, hop: segment length and step in samples.
-        function: `tukey` with constant detrend and one-sided power density (scipy.signal.spectrogram's defaults), or
-            `hann` power centred with reflection (librosa's and torchaudio's defaults).
+        function: `tukey` with constant detrend and one-sided power density (scipy.signal.spectrogram's defaults),
+            `hann` power centred with reflection (librosa's and torchaudio's defaults), or `kaldi` power of segments
+            without their mean, pre-emphasised by 0.97, under a symmetric Hann window, filled up to a power of two.
         normalised: `hann` power divided by the window's energy (torchaudio's `normalized=True`).
-        n_mels: 0 for linear frequency, else the number of mel bands: HTK's scale, triangles of height 1 from 0 Hz to
-            half the rate (torchaudio's defaults, which the releases that use mel bands rely on).
-        scaling: `log/12` = log(x + 1e-7) / 12, or `db` = 10 log10(max(x, 1e-10)).
-        frames: keep this many frames around the middle (0: all).
+        n_mels: 0 for linear frequency, else the number of mel bands.
+        scaling: `log/12` = log(x + 1e-7) / 12, `db` = 10 log10(max(x, 1e-10)), `log` = log(max(x, 1.19e-7)), or
+            `log10-8` = log10(max(x, 1e-10)), nothing of a sound more than 8 below its largest.
+        frames: keep this many frames around the middle (0: all). Where there are fewer of `kaldi` power, zeros follow
+            the scaled ones, as AST's feature extractor has it; elsewhere that is an error.
+        mel: scale of the bands: `htk`, triangles of height 1 (torchaudio's default, which the releases that use mel
+            bands rely on); `slaney`, triangles of equal area (librosa's); `kaldi`, triangles on the mel axis itself.
+        low, high: edges of the lowest and the highest band in Hz; None is half the rate.
+        padded: silence follows the window up to this many seconds.
+        shift, scale: the scaled values are shifted and divided at last, (x - shift) / scale.
     """
 
     rate: int | None = 16000
@@ -53,16 +62,22 @@ class AudioSpec:
     window: Literal["centre", "first", "rolled"] = "centre"
     n_fft: int = 512
     hop: int = 159
-    function: Literal["tukey", "hann"] = "tukey"
+    function: Literal["tukey", "hann", "kaldi"] = "tukey"
     normalised: bool = False
     n_mels: int = 0
-    scaling: Literal["log/12", "db"] = "log/12"
+    scaling: Literal["log/12", "db", "log", "log10-8"] = "log/12"
     frames: int = 0
+    mel: Literal["htk", "slaney", "kaldi"] = "htk"
+    low: float = 0.0
+    high: float | None = None
+    padded: float = 0.0
+    shift: float = 0.0
+    scale: float = 1.0
 
     @property
     def shape(self) -> tuple[int, int]:
         """(f, t) of the spectrogram; a front end that keeps each file's own rate is taken at 16 kHz."""
-        samples = round(self.seconds * (self.rate or 16000))
+        samples = round(max(self.seconds, self.padded) * (self.rate or 16000))
         frames = 1 + (samples if self.function == "hann" else samples - self.n_fft) // self.hop
         return self.n_mels or self.n_fft // 2 + 1, self.frames or frames
 
@@ -83,6 +98,46 @@ _EZVSL_AUDIO = AudioSpec(seconds=3.0, hop=238)  # the middle 3 s of the file, ti
 _ROLLED_AUDIO = AudioSpec(seconds=10.0, hop=238, window="rolled", frames=200)
 _SSLTIE_AUDIO = AudioSpec(  # 257 x 670 mel bands in dB
     seconds=10.0, window="first", hop=239, function="hann", normalised=True, n_mels=257, scaling="db"
+)
+_AST_AUDIO = AudioSpec(  # 128 x 1024: the 998 frames of ten seconds, and zeros
+    seconds=10.0,
+    n_fft=400,
+    hop=160,
+    function="kaldi",
+    n_mels=128,
+    mel="kaldi",
+    low=20.0,
+    high=8000.0,
+    scaling="log",
+    frames=1024,
+    shift=-4.2677393,
+    scale=2 * 4.5689974,
+)
+_CLAP_AUDIO = AudioSpec(  # 64 x 1001, of laion/clap-htsat-unfused
+    rate=48000,
+    seconds=10.0,
+    n_fft=1024,
+    hop=480,
+    function="hann",
+    n_mels=64,
+    mel="slaney",
+    low=50.0,
+    high=14000.0,
+    scaling="db",
+)
+_WHISPER_AUDIO = AudioSpec(  # 80 x 3000: ten seconds and twenty of silence
+    seconds=10.0,
+    padded=30.0,
+    n_fft=400,
+    hop=160,
+    function="hann",
+    n_mels=80,
+    mel="slaney",
+    high=8000.0,
+    scaling="log10-8",
+    frames=3000,
+    shift=-4.0,
+    scale=4.0,
 )
 
 PRESETS: dict[str, InputSpec] = {
@@ -108,9 +163,21 @@ PRESETS: dict[str, InputSpec] = {
     "ssltie@sslalignment": InputSpec(_SQUASH_TENSOR, _SSLTIE_AUDIO),
     # JSA, test path: the middle 5 s, centred Hann power: 257 x 501.
     "joint_slots": InputSpec(ImageSpec(), AudioSpec(seconds=5.0, hop=160, function="hann")),
+    # Public towers (whence.models.towers), as the feature extractors of their releases have it.
+    "clip": InputSpec(ImageSpec(mean=CLIP_MEAN, std=CLIP_STD), _ALIGNMENT_AUDIO),
+    "ast": InputSpec(ImageSpec(), _AST_AUDIO),
+    "clap": InputSpec(ImageSpec(), _CLAP_AUDIO),
+    "whisper": InputSpec(ImageSpec(), _WHISPER_AUDIO),
 }
 """What each released method was scored with, by its name; `name@repository` where another one feeds it differently.
+
+`clip`, `ast`, `clap` and `whisper` are those of public encoders; recipes say `clip+ast` for the picture's part of one
+preset with the sound's of another.
+
 
 Stereo is not part of a preset, because files are read before: SSLalignment keeps the left channel, the EZ-VSL family
 takes the mean (`whence.data.audio.read_sound`, `channels`).
 """
+
+ENCODER_PRESETS = ("clip", "ast", "clap", "whisper")
+"""Those of `PRESETS` that belong to a public encoder and not to a method."""

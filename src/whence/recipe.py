@@ -24,7 +24,8 @@ class FrontEnd:
     """A preset and what differs from it.
 
     Attributes:
-        preset: name of a front end (`whence.frontend.PRESETS`).
+        preset: name of a front end (`whence.frontend.PRESETS`); `clip+ast` is the picture's part of the first with the
+            sound's of the second.
         size: side of the square picture in pixels.
         resize: how pictures are brought to that size (`whence.frontend.ImageSpec`). Training squashes with PIL, which
             antialiases; `squash` does so afterwards too, and the presets' own ways belong to released weights.
@@ -38,10 +39,11 @@ class FrontEnd:
     hop: int | None = None
 
     def build(self) -> InputSpec:
-        if self.preset not in PRESETS:
-            hint = did_you_mean(self.preset, PRESETS)
-            raise RecipeError(f"front_end.preset: unknown front end {self.preset!r}{hint}")
-        spec = PRESETS[self.preset]
+        pictures, _, sounds = self.preset.partition("+")
+        for name in (pictures, sounds or pictures):
+            if name not in PRESETS:
+                raise RecipeError(f"front_end.preset: unknown front end {name!r}{did_you_mean(name, PRESETS)}")
+        spec = InputSpec(PRESETS[pictures].image, PRESETS[sounds or pictures].audio)
         image = replace(spec.image, size=self.size or spec.image.size, resize=self.resize)
         sound = spec.audio if self.seconds is None else replace(spec.audio, seconds=self.seconds, clip_seconds=None)
         return InputSpec(image, sound if self.hop is None else replace(sound, hop=self.hop))

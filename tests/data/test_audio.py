@@ -180,7 +180,7 @@ def test_a_tenth_of_a_second_is_tiled_from_any_start():
     assert available_seconds(short, 1.0) == short.seconds
     tenth = Sound(torch.from_numpy(tone(0.1)), RATE)
     for preset in PRESETS.values():
-        assert len(window(tenth, preset.audio)) == round(preset.audio.seconds * RATE)
+        assert len(window(tenth, preset.audio)) == round(preset.audio.seconds * (preset.audio.rate or RATE))
 
 
 @pytest.mark.parametrize(("seconds", "first"), [(10, 35), (30, 35), (5, 35)])

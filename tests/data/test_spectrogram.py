@@ -1,6 +1,7 @@
 """Spectrograms agree with the released loaders, with scipy, and with formulas written out by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,11 +53,16 @@ def test_presets_agree_with_the_released_loaders(golden, preset, array, every):
         ("ezvsl@sslalignment", (257, 200)),
         ("ssltie", (257, 670)),
         ("joint_slots", (257, 501)),
+        ("clip", (257, 299)),
+        ("ast", (128, 1024)),
+        ("clap", (64, 1001)),
+        ("whisper", (80, 3000)),
     ],
 )
 def test_presets_have_the_shapes_of_the_protocol_table(preset, shape):
     sounds = [Sound(torch.from_numpy(noise(n)).float(), rate) for n, rate in [(16000, RATE), (400_000, 44100)]]
     assert prepare_sounds(sounds, PRESETS[preset].audio).shape == (2, 1, *shape)
+    assert PRESETS[preset].audio.shape == shape
 
 
 @pytest.mark.parametrize(("n_fft", "hop"), [(512, 159), (512, 238), (400, 160), (255, 100)])
@@ -123,3 +129,54 @@ def test_sounds_that_cannot_be_one_batch_are_refused():
         prepare_sounds(sounds, AudioSpec(rate=None))
     with pytest.raises(InputError, match=r"sounds of 100 samples, expected at least the 512 of one segment\. Tile"):
         spectrogram(torch.zeros(2, 100), AudioSpec(), RATE)
+    with pytest.raises(InputError, match=r"found sounds of 66 frames, expected at least the 200"):
+        spectrogram(torch.zeros(2, RATE), PRESETS["ezvsl@sslalignment"].audio, RATE)
+
+
+def tower_sounds(rate):
+    """Ten seconds of each: what is everywhere, what lies in one band, what fades, and nothing."""
+    t = np.arange(10 * rate) / rate
+    tone = 0.5 * np.sin(2 * np.pi * 440 * t)
+    made = {"noise": noise(len(t)), "tone": tone, "fading": noise(len(t), 1) * np.exp(-3 * t), "silence": 0 * t}
+    return {name: sound.astype(np.float32) for name, sound in made.items()}
+
+
+@pytest.mark.filterwarnings("ignore:At least one mel filter")  # AST's own two lowest bands hold no bin
+@pytest.mark.parametrize(
+    ("preset", "extractor", "options", "within"),
+    [
+        ("ast", "ASTFeatureExtractor", {}, 1e-4),  # measured: 4e-5
+        (
+            "clap",
+            "ClapFeatureExtractor",
+            {"frequency_min": 50, "truncation": "rand_trunc"},
+            0.1,
+        ),  # dB; 0.04 at the floor
+        ("whisper", "WhisperFeatureExtractor", {}, 2e-4),  # 9e-5; theirs is in float32 too
+    ],
+)
+def test_presets_of_towers_agree_with_their_feature_extractors(preset, extractor, options, within):
+    transformers = pytest.importorskip("transformers", reason="the extra `hub` is not installed")
+    spec = PRESETS[preset].audio
+    extract = getattr(transformers, extractor)(**options)
+    for name, sound in tower_sounds(spec.rate).items():
+        made = extract(sound, sampling_rate=spec.rate, return_tensors="pt")
+        theirs = made["input_values" if preset == "ast" else "input_features"].squeeze()  # clap's has an axis more
+        theirs = theirs if preset == "whisper" else theirs.T
+        single, double = (
+            spectrogram(torch.from_numpy(sound).to(kind)[None], spec, spec.rate)[0, 0]
+            for kind in (torch.float32, torch.float64)
+        )
+        assert torch.allclose(single.double(), theirs.double(), rtol=0, atol=within), name
+        if preset != "whisper":  # the library computes these two in double precision
+            assert torch.allclose(double, theirs.double(), rtol=0, atol=5e-6), name
+
+
+def test_a_shorter_window_is_padded_to_the_frames_of_the_tower():
+    x = torch.from_numpy(noise(3 * RATE)).float()[None]
+    for preset in ("ast", "whisper"):
+        spec = replace(PRESETS[preset].audio, seconds=3.0)
+        made = spectrogram(x, spec, RATE)[0, 0]
+        assert made.shape == spec.shape == PRESETS[preset].audio.shape
+        assert len(made[:, 310:].unique()) == 1, "silence, or what stands for it"
+    assert made[0, -1] == (made.max() * 4 - 4 - 8 + 4) / 4

@@ -1,13 +1,16 @@
 """Spectrograms of many waveforms at once, on any device: the front ends of every released method.
 
 `tukey` agrees with scipy.signal.spectrogram(x, rate, nperseg=n_fft, noverlap=n_fft - hop) to 3e-7 relative in float32
-and is faster; `hann` with torchaudio's Spectrogram and MelSpectrogram.
+and is faster; `hann` with torchaudio's Spectrogram and MelSpectrogram; `kaldi` with its compliance.kaldi.fbank as AST's
+feature extractor calls it.
 """
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -24,8 +27,8 @@ _CHUNK = 4  # waveforms at a time on a CPU: the segments of more (16 times their
 def spectrogram(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor, "b 1 f frames"]:
     """Scaled spectrograms of waveforms at `rate` samples a second.
 
-    f is n_fft // 2 + 1, or `spec.n_mels`; frames lie `spec.hop` samples apart. Which part of a sound to pass is
-    `whence.data.audio.window`'s affair. Half precision is computed in float32.
+    f is n_fft // 2 + 1, or `spec.n_mels`; frames lie `spec.hop` samples apart. Waveforms are padded as `spec` says;
+    which part of a sound to pass is `whence.data.audio.window`'s affair. Half precision is computed in float32.
     """
     if waveforms.shape[-1] < spec.n_fft:
         raise InputError(
@@ -33,8 +36,10 @@ def spectrogram(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> 
             "Tile them first (`whence.data.audio.cut`), or lengthen `seconds`."
         )
     x = waveforms if waveforms.dtype == torch.float64 else waveforms.float()
+    if spec.padded:
+        x = F.pad(x, (0, max(0, round(spec.padded * rate) - x.shape[-1])))
     chunks = x.split(_CHUNK) if x.device.type == "cpu" else (x,)
-    return torch.cat([_scaled(_power(chunk, spec, rate), spec.scaling) for chunk in chunks])[:, None].contiguous()
+    return torch.cat([_scaled(_power(chunk, spec, rate), spec) for chunk in chunks])[:, None].contiguous()
 
 
 def prepare_sounds(sounds: list[Sound], spec: AudioSpec) -> Float[Tensor, "b 1 f frames"]:
@@ -49,26 +54,47 @@ def prepare_sounds(sounds: list[Sound], spec: AudioSpec) -> Float[Tensor, "b 1 f
 
 
 def _power(x: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor, "b f frames"]:
-    power = _tukey_density(x, spec, rate) if spec.function == "tukey" else _hann_power(x, spec)
+    if spec.function == "tukey":
+        power = _tukey_density(x, spec, rate)
+    else:
+        power = _hann_power(x, spec) if spec.function == "hann" else _kaldi_power(x, spec)
     if spec.n_mels:
-        power = _mel_bands(spec.n_mels, power.shape[1], rate, x.dtype, x.device) @ power
-    if spec.frames:
+        power = _mel_bands(spec, power.shape[1], rate, x.dtype, x.device) @ power
+    if 0 < spec.frames < power.shape[-1]:
         first = round((power.shape[-1] - spec.frames) / 2)  # 235.5 becomes 236, as in torchvision's CenterCrop
-        assert first >= 0, f"{spec.frames} frames asked of {power.shape[-1]}"
         power = power[..., first : first + spec.frames]
+    if power.shape[-1] < spec.frames and spec.function != "kaldi":
+        raise InputError(
+            f"found sounds of {power.shape[-1]} frames, expected at least the {spec.frames} that the front end keeps. "
+            "Lengthen `seconds`."
+        )
     return power
 
 
-def _scaled(power: Float[Tensor, "b f frames"], scaling: str) -> Float[Tensor, "b f frames"]:
+def _scaled(power: Float[Tensor, "b f frames"], spec: AudioSpec) -> Float[Tensor, "b f wanted"]:
     """Overwrites `power`."""
-    if scaling == "log/12":
-        return power.add_(1e-7).log_().div_(12)
-    return power.clamp_(min=1e-10).log10_().mul_(10)
+    x = _LOGS[spec.scaling](power)
+    if spec.frames > x.shape[-1]:
+        x = F.pad(x, (0, spec.frames - x.shape[-1]))
+    return x if (spec.shift, spec.scale) == (0.0, 1.0) else x.sub_(spec.shift).div_(spec.scale)
+
+
+def _from_the_top(power: Float[Tensor, "b f frames"]) -> Float[Tensor, "b f frames"]:
+    x = power.clamp_(min=1e-10).log10_()
+    return torch.maximum(x, x.amax(dim=(1, 2), keepdim=True) - 8)
+
+
+_LOGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "log/12": lambda power: power.add_(1e-7).log_().div_(12),
+    "db": lambda power: power.clamp_(min=1e-10).log10_().mul_(10),
+    "log": lambda power: power.clamp_(min=torch.finfo(torch.float32).eps).log_(),
+    "log10-8": _from_the_top,
+}
 
 
 def silence(spec: AudioSpec) -> float:
     """What a scaled spectrogram holds where there is no power at all."""
-    return float(_scaled(torch.zeros(1, 1, 1), spec.scaling))
+    return float(_scaled(torch.zeros(1, 1, 1), spec)[0, 0, 0])
 
 
 def _tukey_density(x: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor, "b f frames"]:
@@ -92,6 +118,16 @@ def _hann_power(x: Float[Tensor, "b t"], spec: AudioSpec) -> Float[Tensor, "b f 
     return power / taper.square().sum() if spec.normalised else power
 
 
+def _kaldi_power(x: Float[Tensor, "b t"], spec: AudioSpec) -> Float[Tensor, "b f frames"]:
+    segments = x.unfold(-1, spec.n_fft, spec.hop)
+    segments = segments - segments.mean(-1, keepdim=True)
+    before = torch.cat([segments[..., :1], segments[..., :-1]], dim=-1)
+    taper = torch.hann_window(spec.n_fft, periodic=False, dtype=torch.float64).to(x.device, x.dtype)
+    emphasised = torch.sub(segments, before, alpha=0.97).mul_(taper)
+    length = 2 ** math.ceil(math.log2(spec.n_fft))
+    return _squared(torch.fft.rfft(emphasised, n=length)).transpose(-1, -2)
+
+
 @lru_cache
 def _tukey(length: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, " length"]:
     """Flat in the middle, a raised cosine over an eighth of the length at either end; periodic, as for spectra."""
@@ -109,15 +145,31 @@ def _hann(length: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor
 
 @lru_cache
 def _mel_bands(
-    bands: int, bins: int, rate: int, dtype: torch.dtype, device: torch.device
+    spec: AudioSpec, bins: int, rate: int, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "bands bins"]:
-    """Triangles of height 1, evenly spaced on HTK's mel scale, 2595 log10(1 + f / 700), from 0 Hz to half the rate.
+    """Triangles, evenly spaced from `spec.low` to `spec.high` on the scale of `spec.mel`.
 
     Where bands are finer than bins (257 of each, as SSL-TIE has it) the lowest hold no bin and stay empty.
     """
-    top = 2595 * math.log10(1 + rate // 2 / 700)
-    edges = 700 * (10 ** (torch.linspace(0, top, bands + 2, dtype=torch.float64) / 2595) - 1)
-    frequencies = torch.linspace(0, rate // 2, bins, dtype=torch.float64)
-    low, peak, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    rising, falling = (frequencies - low) / (peak - low), (high - frequencies) / (high - peak)
-    return torch.minimum(rising, falling).clamp(min=0).to(device, dtype)
+    to_mel, to_hertz = _slaney if spec.mel == "slaney" else _htk
+    top = rate // 2 if spec.high is None else spec.high
+    low, high = to_mel(torch.tensor([spec.low, top], dtype=torch.float64)).tolist()
+    edges = torch.linspace(low, high, spec.n_mels + 2, dtype=torch.float64)
+    places = torch.linspace(0, rate // 2, bins, dtype=torch.float64)
+    edges, places = (edges, to_mel(places)) if spec.mel == "kaldi" else (to_hertz(edges), places)
+    left, peak, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    rising, falling = (places - left) / (peak - left), (right - places) / (right - peak)
+    triangles = torch.minimum(rising, falling).clamp(min=0)
+    return (triangles * 2 / (right - left) if spec.mel == "slaney" else triangles).to(device, dtype)
+
+
+# Hertz to mel and back. Kaldi's 1127 log(1 + f / 700) is HTK's 2595 log10(1 + f / 700) but for a factor of 1.00001.
+_htk = (
+    lambda hertz: 2595 * torch.log10(1 + hertz / 700),
+    lambda mel: 700 * (10 ** (mel / 2595) - 1),
+)
+_STEP = math.log(6.4) / 27  # Slaney's Auditory Toolbox: linear up to 1 kHz, which is 15 mel
+_slaney = (
+    lambda hertz: torch.where(hertz < 1000, 3 * hertz / 200, 15 + torch.log(hertz.clamp(min=1) / 1000) / _STEP),
+    lambda mel: torch.where(mel < 15, 200 * mel / 3, 1000 * torch.exp(_STEP * (mel - 15))),
+)

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from whence.evaluation.binarise import Cut
 from whence.evaluation.protocols import PROTOCOLS, Protocol
-from whence.frontend import PRESETS
+from whence.frontend import CLIP_MEAN, ENCODER_PRESETS, IMAGENET_MEAN, PRESETS
 
 COLUMNS = {
     "keeps": "the pixels of a map that count as predicted: `half` of the picture, as many as the `truth` has, or those "
@@ -26,6 +26,7 @@ COLUMNS = {
     "IIoU": "pictures that enter the interactive scores by the number of their sounds",
 }
 TIES = {"drop": ">", "keep": ">=", "fill": "> or top", "share": "shared"}
+MEANS = {IMAGENET_MEAN: "ImageNet", CLIP_MEAN: "CLIP"}
 SCALINGS = {"none": "-", "forward": "min-max", "mirrored": "1 - minmax(-x)", "sigmoid": "sigmoid"}
 
 
@@ -61,14 +62,14 @@ def table() -> list[list[str]]:
     return [["protocol", *COLUMNS], *([name, *rules(protocol).values()] for name, protocol in PROTOCOLS.items())]
 
 
-def front_ends() -> list[list[str]]:
-    """A line for each preset of what released methods were fed, after the head."""
-    specs = {name: asdict(preset.image) | asdict(preset.audio) for name, preset in PRESETS.items()}
-    differing = [
-        key
-        for key in next(iter(specs.values()))
-        if len({str(spec[key]) for spec in specs.values()}) > 1 and key not in ("mean", "std")
-    ]
+def front_ends(of_encoders: bool = False) -> list[list[str]]:
+    """A line for each preset of what released methods were fed (or of what public encoders are), after the head."""
+    presets = {name: preset for name, preset in PRESETS.items() if (name in ENCODER_PRESETS) == of_encoders}
+    specs = {name: asdict(preset.image) | asdict(preset.audio) for name, preset in presets.items()}
+    for spec in specs.values():
+        spec["mean"] = MEANS[spec["mean"]]  # the standard deviations go with it
+    keys = [key for key in next(iter(specs.values())) if key != "std"]
+    differing = [key for key in keys if len({str(spec[key]) for spec in specs.values()}) > 1]
     return [
         ["front end", *differing],
         *([name, *(str(spec[key]) for key in differing)] for name, spec in specs.items()),

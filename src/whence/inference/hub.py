@@ -16,11 +16,8 @@ from torch import Tensor
 from whence.data.audio import resample
 from whence.data.image import prepare_images
 from whence.errors import CheckpointError, RecipeError
-from whence.frontend import ImageSpec
+from whence.frontend import CLIP_MEAN, CLIP_STD, ImageSpec
 from whence.types import Sound
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class HubEmbedder:

@@ -18,6 +18,7 @@ from whence.methods.lvs import LVS
 from whence.methods.marginnce import MarginNCE
 from whence.methods.slavc import SLAVC
 from whence.methods.ssltie import SSLTIE
+from whence.models.encoders import settled
 
 __all__ = [
     "EZVSL",
@@ -53,7 +54,8 @@ def create(
         options: the method's own (`tau`, `reducer`...).
 
     Raises:
-        RecipeError: an unknown name or option, with the nearest known one.
+        RecipeError: an unknown name or option, with the nearest known one, or parts that do not go together.
+        CheckpointError: weights that an encoder names cannot be had.
     """
     method = METHODS[name]
     known = options_of(method)
@@ -61,7 +63,11 @@ def create(
         if option not in known:
             raise RecipeError(f"method {name!r} has no option {option!r}{did_you_mean(option, known)}")
     built = method(image=image, audio=audio, front_end=front_end, **options)
-    built.config = {"image": dict(image or {}), "audio": dict(audio or {}), **options}
+    built.config = {
+        "image": settled(image, built.image_encoder),
+        "audio": settled(audio, built.audio_encoder),
+        **options,
+    }
     return built
 
 

@@ -7,9 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from whence.errors import RecipeError
 from whence.frontend import InputSpec
 from whence.losses.contrastive import full_precision, unit
-from whence.models.encoders import build_encoder
+from whence.models.adapter import Tower
+from whence.models.encoders import build_encoder, channels_of
 from whence.models.heads import max_pool, mean_pool
 from whence.readout import ReadOut
 from whence.registry import Registry
@@ -30,9 +32,14 @@ class Method(nn.Module):
     Attributes:
         front_end, readout: belong to the weights and travel in the checkpoint.
         config: everything `whence.create` needs to build this method again, as plain values.
+        projects: both modalities are projected to one space, so encoders of any widths go together.
+
+    Raises:
+        RecipeError: the encoders do not go together, or the front end is not one of theirs.
     """
 
     name: ClassVar[str]
+    projects: ClassVar[bool] = False
     config: dict[str, Any]
     readout = ReadOut()
 
@@ -46,6 +53,18 @@ class Method(nn.Module):
         self.front_end = front_end or InputSpec()
         self.image_encoder = build_encoder(image or {}, in_channels=3)
         self.audio_encoder = build_encoder(audio or {}, in_channels=1)
+        for encoder, spec in (
+            (self.image_encoder, self.front_end.image),
+            (self.audio_encoder, self.front_end.audio),
+        ):
+            if isinstance(encoder, Tower):
+                encoder.refuse_front_end(spec)
+        seen, heard = channels_of(self.image_encoder), channels_of(self.audio_encoder)
+        if not self.projects and seen != heard:
+            raise RecipeError(
+                f"method {self.name!r} compares features as they are; found {seen} channels of pictures and {heard} of "
+                "sounds, expected as many of both. Give both encoders the same `width`"
+            )
 
     # What a localizer calls: encode once, compare often.
 

@@ -29,7 +29,7 @@ from whence.frontend import PRESETS, InputSpec
 from whence.losses.contrastive import info_nce, unit, vector_similarity
 from whence.losses.slots import divergence, matching, reciprocal_neighbours, reconstruction
 from whence.methods.base import Method, register
-from whence.models.encoders import channels_of, grid_of
+from whence.models.encoders import channels_of, coarse, grid_of
 from whence.models.slots import SlotAttention, SlotDecoder, Slots, attend
 from whence.readout import ReadOut
 from whence.types import Batch
@@ -52,6 +52,7 @@ class JointSlots(Method):
     """
 
     readout = ReadOut("bicubic")
+    projects = True
     has_image_query = True  # so that `saliency` may refine maps: `iqr`
 
     def __init__(
@@ -79,7 +80,7 @@ class JointSlots(Method):
             if found < least or (name == "width" and width % 2):
                 even = "an even number, " if name == "width" else ""  # halves are position codes of rows and columns
                 raise RecipeError(f"method.{name}: found {found}, expected {even}{least} or more")
-        super().__init__(_stride_2(image), _stride_2(audio), front_end or PRESETS["joint_slots"])
+        super().__init__(coarse(image), coarse(audio), front_end or PRESETS["joint_slots"])
         self.iterations, self.mask_ratio, self.tau, self.k, self.factor = iterations, mask_ratio, tau, k, factor
         self.weights = {"reconstruction": reconstruction, "divergence": divergence, "matching": matching}
         self.image_projection = nn.Conv2d(channels_of(self.image_encoder), width, 1)
@@ -174,12 +175,6 @@ class JointSlots(Method):
             )
             terms["matching"] = of_pictures + of_sounds
         return {name: self.weights.get(name, 1.0) * value for name, value in terms.items()}
-
-
-def _stride_2(options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Encoder options with the last stage's stride of the method: 7 x 7 cells of 224 pixels."""
-    options = dict(options or {})
-    return {"last_stride": 2, **options} if options.get("encoder", "resnet18") == "resnet18" else options
 
 
 def _tokens(grid: Float[Tensor, "b d h w"]) -> Float[Tensor, "b n d"]:

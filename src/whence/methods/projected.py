@@ -34,6 +34,7 @@ class Projected(Method):
     """
 
     readout = ReadOut("bilinear-aligned")
+    projects = True
 
     def __init__(
         self,

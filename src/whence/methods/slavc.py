@@ -55,6 +55,7 @@ class SLAVC(Method):
     """
 
     readout = ReadOut("bicubic-aligned")
+    projects = True
 
     def __init__(
         self,

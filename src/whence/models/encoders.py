@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from whence.errors import CheckpointError, RecipeError, did_you_mean
+from whence.models.adapter import build_tower
 from whence.models.resnet import ResNet
+from whence.models.towers import TOWERS
 from whence.models.weights import Fit, fit_of, load_exactly, read_state, shapes
 from whence.registry import Registry
 
@@ -34,15 +37,24 @@ def resnet18(in_channels: int, last_stride: int = 1, width: int = 64) -> ResNet:
 
 ENCODERS.register("resnet")(ResNet)  # of your own measures: `blocks`, `strides`, `width`
 
+for _tower in TOWERS:
+    ENCODERS.register(_tower)(partial(build_tower, _tower))
+
 
 def build_encoder(options: Mapping[str, Any], in_channels: int) -> nn.Module:
-    """An encoder from `{"encoder": name, "weights": None | "imagenet" | path, ...measures}`."""
+    """An encoder from `{"encoder": name, "weights": None | where they come from, ...measures}`.
+
+    Weights are None for random ones; for ResNets `imagenet` or the path of a file, for public towers what
+    `whence.models.adapter.build_tower` says.
+    """
     rest = dict(options)
     name, weights = rest.pop("encoder", "resnet18"), rest.pop("weights", None)
-    known = set(inspect.signature(ENCODERS[name]).parameters) - {"in_channels"}
+    known = set(inspect.signature(ENCODERS[name]).parameters) - {"in_channels", "weights"}
     for option in rest:
         if option not in known:
             raise RecipeError(f"encoder {name!r} has no option {option!r}{did_you_mean(option, known)}")
+    if name in TOWERS:
+        rest["weights"], weights = weights, None
     try:
         encoder: nn.Module = ENCODERS[name](in_channels, **rest)
     except TypeError as error:
@@ -56,6 +68,11 @@ def coarse(options: Mapping[str, Any] | None) -> dict[str, Any]:
     """Encoder options with the classifier's last stride, 2 (7 x 7 cells of 224 pixels), where ResNet-18 is not told."""
     options = dict(options or {})
     return {"last_stride": 2, **options} if options.get("encoder", "resnet18") == "resnet18" else options
+
+
+def settled(options: Mapping[str, Any] | None, encoder: nn.Module) -> dict[str, Any]:
+    """Options that build `encoder` again without a network, where its weights come from elsewhere."""
+    return {**(options or {}), **getattr(encoder, "settled", {})}
 
 
 def channels_of(encoder: nn.Module) -> int:

@@ -15,11 +15,21 @@ from whence.training.feed import Alike, RawBatch, prepare
 
 
 class Task(L.LightningModule):
-    """One method trained by one recipe for `steps` optimizer steps."""
+    """One method trained by one recipe for `steps` optimizer steps.
+
+    Raises:
+        RecipeError: every parameter of the method is frozen.
+    """
 
     def __init__(self, method: Method, recipe: Recipe, alike: Alike, steps: int) -> None:
         super().__init__()
         self.method, self.recipe, self.alike, self.steps = method, recipe, alike, steps
+        self.learned = [one for one in method.parameters() if one.requires_grad]
+        if not self.learned:
+            raise RecipeError(
+                "nothing of this method learns: both encoders are frozen, and it has no weights of its own; raise "
+                "`trained` of one of them, or give them a `width`"
+            )
 
     def training_step(self, raw: RawBatch, _: int) -> Tensor:
         # Dropout and the like are a function of (seed, step): a resumed run draws what an undisturbed one draws.
@@ -49,7 +59,7 @@ class Task(L.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         train = self.recipe.train
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[train.optimizer]
-        optimizer = kind(self.method.parameters(), lr=train.lr, weight_decay=train.weight_decay)
+        optimizer = kind(self.learned, lr=train.lr, weight_decay=train.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, self.steps, train))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

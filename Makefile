@@ -2,9 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint check bench findings clean
+.PHONY: demo table test test-slow lint check bench findings clean
 demo: .venv/ready        ## train on built-in scenes, score, and write runs/demo/report.html
 	$(BIN)/whence demo --overwrite
+
+table: .venv/ready       ## train every method alike on scenes, score all, write docs/table.md (half an hour on two cores)
+	$(BIN)/python examples/table.py
 
 test: .venv/ready        ## the test suite
 	$(BIN)/pytest

@@ -205,3 +205,17 @@ def test_the_ablations_of_views(multi_view: bool, semantic: bool, modalities: st
     views = Views(multi_view=multi_view, semantic=semantic, modalities=modalities)
     assert views.names("image") == tuple(images.split())
     assert views.names("sound") == tuple(sounds.split())
+
+
+SCENES = sorted((ROOT / "recipes").glob("*/scenes.yaml"))
+
+
+@pytest.mark.parametrize("path", SCENES, ids=lambda path: path.parent.name)
+def test_scenes_are_learned_alike(path: Path) -> None:
+    """What `make table` compares has one pair of encoders, the same scenes and as many steps."""
+    recipe, other = read_recipe(path), read_recipe("alignment/scenes")
+    assert (recipe.image, recipe.audio) == (other.image, other.audio)
+    assert (recipe.data.name, recipe.data.options.get("length")) == (other.data.name, other.data.options["length"])
+    assert (recipe.front_end.size, recipe.front_end.seconds) == (other.front_end.size, other.front_end.seconds)
+    for key in ("epochs", "batch_size", "schedule", "warmup", "precision", "seed"):
+        assert getattr(recipe.train, key) == getattr(other.train, key), key

@@ -1,0 +1,133 @@
+"""Writes docs/table.md, its figure and the README's table from docs/table/results.json, which `make table` measured.
+
+python examples/table_page.py
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from whence.evaluation.tables import markdown
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS, PAGE, README = ROOT / "docs" / "table", ROOT / "docs" / "table.md", ROOT / "README.md"
+RESULTS = DOCS / "results.json"
+BEGIN, END = "<!-- table: written by examples/table_page.py -->", "<!-- end of table -->"
+
+Record = dict[str, Any]
+COLUMNS = {  # a heading, the test, the score
+    "single cIoU": ("single", "ciou_adaptive"),
+    "interactive cIoU": ("interactive", "ciou_adaptive"),
+    "interactive IIoU": ("interactive", "iiou_adaptive"),
+    "extended AP": ("extended", "ap_adaptive"),
+    "extended max-F1": ("extended", "max_f1_adaptive"),
+    "sound to picture R@1": ("single", "recall_a2i_category@1"),
+    "picture to sound R@1": ("single", "recall_i2a_category@1"),
+}
+FREE = ("centred box", "whole image", "chance", "ceiling")  # the same whatever the model
+DEAF = ("object saliency", "muted", "noise", "swapped sound")  # a model's answers without the right sound
+
+
+def main() -> None:
+    record = recorded()
+    draw(record)
+    fill(PAGE, page(record))
+    fill(README, table(record))
+
+
+def recorded() -> Record:
+    found: Record = json.loads(RESULTS.read_text(encoding="utf-8"))
+    return found
+
+
+def fill(file: Path, text: str) -> None:
+    """Puts the text between the marks of a file."""
+    before, rest = file.read_text(encoding="utf-8").split(BEGIN)
+    file.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
+def table(record: Record) -> str:
+    where = record["machine"]
+    under = (
+        f"Percent with 95 % intervals over pictures; one training each, {record['steps']} steps. "
+        f"{record['minutes']:g} minutes in all on {where['cores']} cores ({where['cpu']}), torch {record['torch']}, "
+        f"{record['date']}."
+    )
+    return f"{markdown(list(lines(record)))}\n\n{under}"
+
+
+def page(record: Record) -> str:
+    methods = record["methods"]
+    told = [f"- **{name}**: {found['tests']['interactive']['verdict']}" for name, found in methods.items()]
+    costs = [["", "weights", "training", "scoring"]]
+    for name, found in methods.items():
+        costs.append([name, f"{found['weights']:,}", f"{found['training']:.1f}", f"{found['scoring']:.1f}"])
+    parts = {
+        "Without the right sound (cIoU)": markdown(list(deaf_lines(record))),
+        "Does it listen? (interactive scenes)": "\n".join(told),
+        "Minutes of one core": markdown(costs),
+    }
+    return "\n\n".join([table(record), *(f"### {head}\n\n{text}" for head, text in parts.items())])
+
+
+def lines(record: Record) -> Iterator[list[str]]:
+    """A line for each method, the best listener first, then answers that need none."""
+    yield ["", *COLUMNS]
+    methods = record["methods"]
+    ranked = sorted(methods, key=lambda name: -score(methods[name], "interactive", "iiou_adaptive")["value"])
+    for name in ranked:
+        yield [f"**{name}**", *(cell(score(methods[name], *column)) for column in COLUMNS.values())]
+    for row in FREE:
+        yield [row, *(cell(score(methods[ranked[0]], *column, row=row)) for column in COLUMNS.values())]
+
+
+def deaf_lines(record: Record) -> Iterator[list[str]]:
+    tests = ("single", "interactive")
+    yield ["", *(f"{test}: {row}" for test in tests for row in ("own sound", *DEAF))]
+    for name, found in record["methods"].items():
+        cells = (score(found, test, "ciou_adaptive", row=row) for test in tests for row in ("model", *DEAF))
+        yield [f"**{name}**", *(cell(one, ends=False) for one in cells)]
+
+
+def score(found: Record, test: str, key: str, row: str = "model") -> Record:
+    """Value and interval; empty where a row has no such score."""
+    return found["tests"][test].get(row, {}).get(key, {})
+
+
+def cell(interval: Record, ends: bool = True) -> str:
+    """`63.8 (59.6, 68.0)`, or a dash."""
+    if not interval:
+        return "–"
+    value, low, high = (f"{100 * interval[key]:.1f}" for key in ("value", "low", "high"))
+    return f"{value} ({low}, {high})" if ends and low != high else value
+
+
+def draw(record: Record) -> None:
+    """Interactive scores over single-source ones, and over retrieval."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.4), sharey=True, layout="constrained")
+    for axis, heading in zip(axes, ("single cIoU", "sound to picture R@1"), strict=True):
+        for name, found in record["methods"].items():
+            across, up = score(found, *COLUMNS[heading]), score(found, *COLUMNS["interactive IIoU"])
+            axis.errorbar(across["value"], up["value"], _ends(up), _ends(across), fmt="o", lw=0.8)
+            axis.annotate(name, (across["value"], up["value"]), (4, 4), textcoords="offset points", fontsize=8)
+        axis.set_xlabel(heading)
+        axis.set_xlim(0, 1)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("interactive IIoU")
+    figure.savefig(DOCS / "claim.png", dpi=110)
+    plt.close(figure)
+
+
+def _ends(interval: Record) -> list[list[float]]:
+    """Lengths of an error bar, down and up."""
+    return [[max(0.0, interval["value"] - interval["low"])], [max(0.0, interval["high"] - interval["value"])]]
+
+
+if __name__ == "__main__":
+    main()

@@ -22,14 +22,12 @@ decides whether maps localise at all (docs/findings.md), and what becomes of lik
 projections and its embeddings are pooled features; `whence.import_checkpoint(..., method="alignment")`.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from whence.frontend import PRESETS, InputSpec
 from whence.losses.contrastive import Reducer, between_views, info_nce, place_similarity, unit, vector_similarity
 from whence.methods.base import Method, register
 from whence.models.encoders import channels_of
@@ -42,7 +40,6 @@ class Alignment(Method):
     """Cross-modal alignment; see the module's text for what is the paper's and what is ours.
 
     Args:
-        image, audio, front_end: as every method has them; both encoders are ResNet-18 with 14 x 14 cells by default.
         tau: temperature of both similarities.
         reducer: of s_L over places: `mean` (as printed), `max`, `softmax`.
         sharpness: of the reducer `softmax`.
@@ -53,13 +50,11 @@ class Alignment(Method):
         intra_modal: weight of the extra term inside each modality (40.45 against 39.94 cIoU in the paper); 0: none.
         symmetric: also from sounds to pictures.
         attract: sounds known to be alike (`Batch.alike`) are positives too; else they are merely no negatives.
+        encoders: `image`, `audio` and `front_end`, as every method has them.
     """
 
     def __init__(
         self,
-        image: Mapping[str, Any] | None = None,
-        audio: Mapping[str, Any] | None = None,
-        front_end: InputSpec | None = None,
         tau: float = 0.07,
         reducer: Reducer = "mean",
         sharpness: float = 10.0,
@@ -70,8 +65,9 @@ class Alignment(Method):
         intra_modal: float = 0.0,
         symmetric: bool = False,
         attract: bool = False,
+        **encoders: Any,
     ) -> None:
-        super().__init__(image, audio, front_end or PRESETS["alignment"])
+        super().__init__(**encoders)
         self.tau, self.reducer, self.sharpness = tau, reducer, sharpness
         self.localisation, self.alignment, self.intra_modal = localisation, alignment, intra_modal
         self.symmetric, self.attract = symmetric, attract

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from whence.errors import RecipeError
-from whence.frontend import InputSpec
+from whence.frontend import PRESETS, InputSpec
 from whence.losses.contrastive import full_precision, unit
 from whence.models.adapter import Tower
-from whence.models.encoders import build_encoder, channels_of
+from whence.models.encoders import build_encoder, channels_of, coarse
 from whence.models.heads import max_pool, mean_pool
 from whence.readout import ReadOut
 from whence.registry import Registry
@@ -27,11 +27,12 @@ class Method(nn.Module):
     Args:
         image: options of the picture encoder: `encoder` (a name), `weights`, and its measures.
         audio: the same for the sound encoder.
-        front_end: what pictures and sounds are turned into first.
+        front_end: what pictures and sounds are turned into first; None: the preset of the method's name.
 
     Attributes:
         front_end, readout: belong to the weights and travel in the checkpoint.
         config: everything `whence.create` needs to build this method again, as plain values.
+        coarse: ResNet-18, where it is not told, has 7 x 7 cells of 224 pixels in place of 14 x 14.
         projects: both modalities are projected to one space, so encoders of any widths go together.
 
     Raises:
@@ -39,6 +40,7 @@ class Method(nn.Module):
     """
 
     name: ClassVar[str]
+    coarse: ClassVar[bool] = False
     projects: ClassVar[bool] = False
     config: dict[str, Any]
     readout = ReadOut()
@@ -50,9 +52,10 @@ class Method(nn.Module):
         front_end: InputSpec | None = None,
     ) -> None:
         super().__init__()
-        self.front_end = front_end or InputSpec()
-        self.image_encoder = build_encoder(image or {}, in_channels=3)
-        self.audio_encoder = build_encoder(audio or {}, in_channels=1)
+        self.front_end = front_end or PRESETS.get(getattr(self, "name", ""), InputSpec())
+        seeing, hearing = (coarse(one) if self.coarse else one or {} for one in (image, audio))
+        self.image_encoder = build_encoder(seeing, in_channels=3)
+        self.audio_encoder = build_encoder(hearing, in_channels=1)
         for encoder, spec in (
             (self.image_encoder, self.front_end.image),
             (self.audio_encoder, self.front_end.audio),

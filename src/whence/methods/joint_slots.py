@@ -17,7 +17,6 @@ reconstruction 0.1, divergence 0.1, matching 100; logits of the read-out times 0
 for: `whence.inference.guidance`. Epochs of contrast alone (`warmup`), which its scripts turn off, we do not have.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -25,11 +24,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from whence.errors import RecipeError
-from whence.frontend import PRESETS, InputSpec
 from whence.losses.contrastive import info_nce, unit, vector_similarity
 from whence.losses.slots import divergence, matching, reciprocal_neighbours, reconstruction
 from whence.methods.base import Method, register
-from whence.models.encoders import channels_of, coarse, grid_of
+from whence.models.encoders import channels_of, grid_of
 from whence.models.slots import SlotAttention, SlotDecoder, Slots, attend
 from whence.readout import ReadOut
 from whence.types import Batch
@@ -43,23 +41,21 @@ class JointSlots(Method):
     (b, d + 1, h, w); of a sound its queries, (b, s, d). Maps are attention: positive, and each sums to 1.
 
     Args:
-        image, audio, front_end: as every method has them; `resnet18` has `last_stride: 2` unless told otherwise.
         slots: 2 in the released scripts. iterations: of slot attention. width: of tokens and slots.
         mask_ratio: share of tokens that are masked in training.
         tau: temperature. k: of the reciprocal neighbours, the clip itself among them; 1: all others are negatives.
         reconstruction, divergence, matching: weights of these terms; 0 leaves one out.
         factor: of the logits of maps that are read out, not of those that are learned from.
+        encoders: `image`, `audio` and `front_end`, as every method has them.
     """
 
     readout = ReadOut("bicubic")
+    coarse = True
     projects = True
     has_image_query = True  # so that `saliency` may refine maps: `iqr`
 
     def __init__(
         self,
-        image: Mapping[str, Any] | None = None,
-        audio: Mapping[str, Any] | None = None,
-        front_end: InputSpec | None = None,
         slots: int = 2,
         iterations: int = 5,
         width: int = 512,
@@ -70,6 +66,7 @@ class JointSlots(Method):
         divergence: float = 0.1,
         matching: float = 100.0,
         factor: float = 0.1,
+        **encoders: Any,
     ) -> None:
         for name, found, least in (
             ("slots", slots, 2),
@@ -80,7 +77,7 @@ class JointSlots(Method):
             if found < least or (name == "width" and width % 2):
                 even = "an even number, " if name == "width" else ""  # halves are position codes of rows and columns
                 raise RecipeError(f"method.{name}: found {found}, expected {even}{least} or more")
-        super().__init__(coarse(image), coarse(audio), front_end or PRESETS["joint_slots"])
+        super().__init__(**encoders)
         self.iterations, self.mask_ratio, self.tau, self.k, self.factor = iterations, mask_ratio, tau, k, factor
         self.weights = {"reconstruction": reconstruction, "divergence": divergence, "matching": matching}
         self.image_projection = nn.Conv2d(channels_of(self.image_encoder), width, 1)

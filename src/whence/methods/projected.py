@@ -3,17 +3,15 @@
 `ezvsl`, `marginnce` and `fnac` are this with other defaults or further terms; a file of theirs says which.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from whence.frontend import PRESETS, InputSpec
 from whence.losses.contrastive import Reducer, info_nce, place_similarity, unit
 from whence.methods.base import Method
-from whence.models.encoders import channels_of, coarse
+from whence.models.encoders import channels_of
 from whence.models.heads import CommonSpace, max_pool
 from whence.readout import ReadOut
 from whence.types import Batch
@@ -23,7 +21,6 @@ class Projected(Method):
     """One linear layer of each modality to a common space; InfoNCE of a picture's places, by default the best one's.
 
     Args:
-        image, audio, front_end: as every method has them; ResNet-18 with 7 x 7 cells by default.
         tau: temperature.
         width: of the space that pictures and sounds are projected to.
         reducer: over places: `max` as published; `mean`, `softmax` (of `sharpness`), `trimap`.
@@ -31,16 +28,15 @@ class Projected(Method):
         margin: taken off the positive's cosine before the temperature; below 0 it favours the positive.
         symmetric: also from sounds to pictures.
         attract: sounds known to be alike (`Batch.alike`) are positives too; else they are merely no negatives.
+        encoders: `image`, `audio` and `front_end`, as every method has them.
     """
 
     readout = ReadOut("bilinear-aligned")
+    coarse = True
     projects = True
 
     def __init__(
         self,
-        image: Mapping[str, Any] | None = None,
-        audio: Mapping[str, Any] | None = None,
-        front_end: InputSpec | None = None,
         tau: float = 0.03,
         width: int = 512,
         reducer: Reducer = "max",
@@ -49,8 +45,9 @@ class Projected(Method):
         margin: float = 0.0,
         symmetric: bool = True,
         attract: bool = False,
+        **encoders: Any,
     ) -> None:
-        super().__init__(coarse(image), coarse(audio), front_end or PRESETS[self.name])
+        super().__init__(**encoders)
         self.tau, self.reducer, self.sharpness, self.dropout = tau, reducer, sharpness, dropout
         self.margin, self.symmetric, self.attract = margin, symmetric, attract
         self.space = CommonSpace(channels_of(self.image_encoder), channels_of(self.audio_encoder), width)

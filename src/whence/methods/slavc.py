@@ -22,7 +22,6 @@ is the cosine of both features set side by side; the protocols `slavc` and `slav
 evaluation while training from the copy (`slow_maps`). `whence.import_checkpoint(..., method="slavc")`.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -30,11 +29,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from whence.frontend import PRESETS, InputSpec
 from whence.losses.contrastive import info_nce, pair_maps, unit
 from whence.losses.maps import which_and_where
 from whence.methods.base import Method, register
-from whence.models.encoders import channels_of, coarse
+from whence.models.encoders import channels_of
 from whence.models.heads import CommonSpace, max_pool
 from whence.models.momentum import SlowCopy
 from whence.readout import ReadOut
@@ -46,29 +44,28 @@ class SLAVC(Method):
     """SLAVC: which sound and where are asked apart, against a slow copy of the networks.
 
     Args:
-        image, audio, front_end: as every method has them; ResNet-18 with 7 x 7 cells by default.
         tau: temperature of both softmaxes.
         width: of either space that pictures and sounds are projected to.
         dropout: share of the picture's features that is dropped before the projections.
         momentum: what the copy keeps of itself at each step.
         slow_maps: maps and embeddings come from the copy.
+        encoders: `image`, `audio` and `front_end`, as every method has them.
     """
 
     readout = ReadOut("bicubic-aligned")
+    coarse = True
     projects = True
 
     def __init__(
         self,
-        image: Mapping[str, Any] | None = None,
-        audio: Mapping[str, Any] | None = None,
-        front_end: InputSpec | None = None,
         tau: float = 0.03,
         width: int = 512,
         dropout: float = 0.9,
         momentum: float = 0.999,
         slow_maps: bool = False,
+        **encoders: Any,
     ) -> None:
-        super().__init__(coarse(image), coarse(audio), front_end or PRESETS[self.name])
+        super().__init__(**encoders)
         self.tau, self.dropout, self.momentum, self.slow_maps = tau, dropout, momentum, slow_maps
         seen, heard = channels_of(self.image_encoder), channels_of(self.audio_encoder)
         self.which, self.where = CommonSpace(seen, heard, width), CommonSpace(seen, heard, width)

@@ -3,13 +3,11 @@
 `lvs`, `hardpos` and `ssltie` differ in what they make of these responses.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
-from whence.frontend import PRESETS, InputSpec
 from whence.losses.contrastive import pair_maps
 from whence.losses.maps import background, foreground
 from whence.methods.base import Method
@@ -19,25 +17,23 @@ class TriMap(Method):
     """Places above one cosine are foreground, below another background, and those in between are left alone.
 
     Args:
-        image, audio, front_end: as every method has them; both encoders are ResNet-18 with 14 x 14 cells by default.
         tau: temperature of the logits.
         above, below: cosines above the first are foreground, below the second background.
         sharpness: width of the sigmoids at both.
         hard: the picture's own background is a negative (LVS's hard negative; without it, an ablation of it).
+        encoders: `image`, `audio` and `front_end`, as every method has them.
     """
 
     def __init__(
         self,
-        image: Mapping[str, Any] | None = None,
-        audio: Mapping[str, Any] | None = None,
-        front_end: InputSpec | None = None,
         tau: float = 0.07,
         above: float = 0.65,
         below: float = 0.4,
         sharpness: float = 0.03,
         hard: bool = True,
+        **encoders: Any,
     ) -> None:
-        super().__init__(image, audio, front_end or PRESETS[self.name])
+        super().__init__(**encoders)
         self.tau, self.above, self.below, self.sharpness, self.hard = tau, above, below, sharpness, hard
 
     def responses(

@@ -39,7 +39,10 @@ from benchmarks.__main__ import machine
 
 RUNS = table_page.ROOT / "runs" / "table"
 START = RUNS / "shapes.pt"
-ALIKE = ["--front_end.preset", "alignment", "--image.weights", str(START), "--select.data", "null"]
+ALIKE = [
+    *("--front_end.preset", "alignment", "--image.weights", str(START)),
+    *("--train.epochs", "4", "--select.data", "null"),
+]
 SEED, SEED_OF_START = 5005, 6006  # recipes were chosen on seed 1001
 TESTS = {"single": 250, "interactive": 250, "extended": 400}
 SHOWN = (0, 1, 2, 3)  # items of the interactive test: two pictures, each with two sounds

@@ -9,11 +9,10 @@ each place, S1 says *which* of the batch's sounds belongs there (a softmax over 
 
 **The paper's and the released code's** (stoneMo/SLAVC, commit 05b429c6): EZ-VSL's encoders, tau 0.03; pictures
 against the slow copy's sounds plus the slow copy's pictures against sounds; the copy's parameters move by 0.001 of
-the way *before* each step's losses, its batch-norm statistics are its own, and it has no gradient; Adam, 1e-4, batch
+the way *before* each step's losses, its batch-norm statistics are its own, it has no gradient, and its
+pictures are dropped too, by draws of its own; Adam, 1e-4, batch
 128, 20 epochs; 0.9 is the code's default momentum and 0.999 its recipe's. In both terms the softmaxes and the
 cross-entropy run over the *sounds*: the second, too, asks which sound fits each picture. We follow the code.
-
-**Ours:** the copy sees no dropout (which of the two is dropped the facts at hand do not say).
 
 **Differs here.** The code's maps are logits, the mean of two cosines / 0.03; ours are the mean of the cosines, which
 is the cosine of both features set side by side; the protocols `slavc` and `slavc-absolute` divide by 0.03 themselves.
@@ -71,9 +70,9 @@ class SLAVC(Method):
         self.which, self.where = CommonSpace(seen, heard, width), CommonSpace(seen, heard, width)
         self.slow = SlowCopy(self, "image_encoder", "audio_encoder", "which", "where")
 
-    def see(self, nets: Any, images: Float[Tensor, "b 3 H W"], dropout: float) -> Float[Tensor, "b c h w"]:
+    def see(self, nets: Any, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
         """Features of `nets` (this method or its copy): those of `which`, then `where`, together of unit norm."""
-        grid = F.dropout(nets.image_encoder(images), dropout, self.training)
+        grid = F.dropout(nets.image_encoder(images), self.dropout, self.training)
         return torch.cat([unit(space.picture(grid), dim=1) for space in (nets.which, nets.where)], 1) / 2**0.5
 
     def hear(self, nets: Any, sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
@@ -82,7 +81,7 @@ class SLAVC(Method):
         return torch.cat([unit(space.sound(pooled)) for space in (nets.which, nets.where)], 1) / 2**0.5
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
-        return self.see(self.slow if self.slow_maps else self, images, self.dropout)
+        return self.see(self.slow if self.slow_maps else self, images)
 
     def encode_sounds(self, sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
         return self.hear(self.slow if self.slow_maps else self, sounds)
@@ -105,9 +104,9 @@ class SLAVC(Method):
         images, sounds = batch.images.flatten(0, 1), batch.sounds.flatten(0, 1)
         views, heard = batch.images.shape[:2], batch.sounds.shape[:2]
         with torch.no_grad():
-            slow_grids = self.see(self.slow, images, 0.0).unflatten(0, views)
+            slow_grids = self.see(self.slow, images).unflatten(0, views)
             slow_vectors = self.hear(self.slow, sounds).unflatten(0, heard)
-        grids = self.see(self, images, self.dropout).unflatten(0, views)
+        grids = self.see(self, images).unflatten(0, views)
         vectors = self.hear(self, sounds).unflatten(0, heard)
         return {
             "pictures": self.contrast(grids, slow_vectors, batch),

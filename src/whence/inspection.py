@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from whence.checkpoint import method_of, read_header, recipe_id
-from whence.errors import CheckpointError, WhenceError
+from whence.errors import WhenceError
 from whence.frontend import AudioSpec
 from whence.importers import CLASSIFIER, match, unwrap
-from whence.models.weights import Fit, Shape, fit_of, is_safetensors, read_state, shapes
+from whence.models.weights import Fit, Shape, fit_of, is_ours, read_state, shapes
 from whence.refinement import Refinement
 
 Kind = Literal["checkpoint", "release", "classifier", "unknown"]
@@ -76,7 +76,7 @@ def inspect_checkpoint(path: str | Path) -> Inspection:
         CheckpointError: missing, empty, cut short, no file of weights, or a pickle that asks for more than weights.
     """
     path = Path(path)
-    if path.is_file() and path.stat().st_size and is_safetensors(path) and _is_ours(path):
+    if is_ours(path):
         return _ours(path)
     content = read_state(path)
     found = unwrap(content, str(path))
@@ -85,16 +85,6 @@ def inspect_checkpoint(path: str | Path) -> Inspection:
     counts = _counts(shapes(found.weights))
     size = path.stat().st_size
     return Inspection(str(path), kind, who.names, who.fit, size, *counts, found.nesting, found.prefix, found.beside)
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        with safe_open(path, "pt") as file:
-            return "whence" in (file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: cannot be read as safetensors ({error}). If it was cut short, copy or fetch it again"
-        ) from error
 
 
 def _ours(path: Path) -> Inspection:

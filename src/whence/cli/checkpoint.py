@@ -1,4 +1,4 @@
-"""`whence checkpoint inspect FILE`: what a file of weights is, and what can be done with it."""
+"""`whence checkpoint inspect FILE`, `import FILE`: what weights are, and released ones as a checkpoint of ours."""
 
 import json as to_json
 from pathlib import Path
@@ -18,3 +18,25 @@ def inspect(file: Path, json: bool = False) -> int:
     found = inspect_checkpoint(file)
     print(to_json.dumps(found.as_dict(), indent=2) if json else found.in_words())
     return 0 if found.usable else 1
+
+
+def convert(file: Path, method: str, output: Path | None = None, overwrite: bool = False) -> None:
+    """Write released weights as a checkpoint, which `whence evaluate`, `locate` and the others take.
+
+    Nothing in the file is run. The front end and the read-out that the weights were made for go with them.
+
+    Args:
+        file: a torch file or a .safetensors file of the method's authors.
+        method: whose weights they are (`whence checkpoint inspect FILE` says).
+        output: the checkpoint; by default FILE with the ending .safetensors, in the working directory.
+        overwrite: replace a file that is there.
+    """
+    from whence.checkpoint import save_method
+    from whence.errors import OutputError
+    from whence.importers import import_checkpoint
+
+    target = output or Path(file.name).with_suffix(".safetensors")
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target}: already exists; replace it by --overwrite, or name another file with --output")
+    save_method(import_checkpoint(file, method), target, source=file.name)
+    print(f"written: {target}")

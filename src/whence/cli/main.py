@@ -14,7 +14,7 @@ USERS_MISTAKE = 2
 def commands() -> dict[str, Callable[..., Any]]:
     """Name -> function; imported here so that `import whence` and `whence --version` stay quick."""
     from whence.cli.calibrate import calibrate
-    from whence.cli.checkpoint import inspect
+    from whence.cli.checkpoint import convert, inspect
     from whence.cli.compare import compare
     from whence.cli.data import check, scenes
     from whence.cli.demo import demo
@@ -32,7 +32,7 @@ def commands() -> dict[str, Callable[..., Any]]:
         "compare": compare,
         "locate": locate,
         "mine": mine,
-        "checkpoint": {"_help": _CHECKPOINT, "inspect": inspect},  # type: ignore[dict-item]
+        "checkpoint": {"_help": _CHECKPOINT, "inspect": inspect, "import": convert},  # type: ignore[dict-item]
         "data": {"_help": _DATA, "check": check, "scenes": scenes},  # type: ignore[dict-item]
         "methods": methods,
         "datasets": datasets,

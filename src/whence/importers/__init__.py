@@ -12,7 +12,7 @@ from whence.importers import ezvsl, jsa, slavc, sslalignment
 from whence.importers.names import Release
 from whence.methods.base import Method
 from whence.models.encoders import fit_public
-from whence.models.weights import Fit, read_state
+from whence.models.weights import Fit, is_ours, read_state
 
 IMPORTERS: dict[str, Release] = {
     "alignment": sslalignment.alignment,
@@ -46,6 +46,8 @@ def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Me
     if method not in IMPORTERS:
         raise CheckpointError(f"no importer for the released weights of {method!r}{did_you_mean(method, IMPORTERS)}")
     in_memory = isinstance(source, Mapping)
+    if not isinstance(source, Mapping) and is_ours(Path(source)):
+        raise CheckpointError(f"{source}: a checkpoint of ours and no released weights; whence.load opens it")
     what = "the state dict" if in_memory else str(source)
     weights = unwrap(source if isinstance(source, Mapping) else read_state(Path(source)), what).weights
     try:
@@ -78,7 +80,9 @@ def unwrap(content: Mapping[str, Any], what: str) -> Unwrapped:
         nesting.append(key)
         beside += [str(name) for name in state if name != key]
         state = dict(state[key])
-    strange = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    if "pytorch-lightning_version" in content and any(str(name).startswith("method.") for name in state):
+        raise CheckpointError(f"{what}: the state of a training of ours; its weights are in best.safetensors beside it")
+    strange = [name for name, value in state.items() if not (isinstance(value, Tensor) and isinstance(name, str))]
     if strange or not state:
         found = f"{strange[0]!r} is a {type(state[strange[0]]).__name__}" if strange else "it is empty"
         keys = ", ".join(f"`{key}`" for key in NESTED)

@@ -14,7 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from whence.data.image import normalise
 from whence.errors import InputError, did_you_mean
+from whence.frontend import IMAGENET_MEAN, IMAGENET_STD, ImageSpec
 from whence.methods.base import Method
 from whence.models.encoders import build_encoder
 from whence.readout import ReadOut
@@ -54,6 +56,14 @@ class ObjectPrior(nn.Module):
         for name, value in sorted(self.encoder.state_dict().items()):
             digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
+
+
+def as_classified(pixels: Float[Tensor, "b 3 s s"], spec: ImageSpec) -> Float[Tensor, "b 3 s s"]:
+    """Pictures that were normalised for a method, normalised as the classifier learned them."""
+    if (spec.mean, spec.std) == (IMAGENET_MEAN, IMAGENET_STD):
+        return pixels
+    mean, std = (pixels.new_tensor(values)[:, None, None] for values in (spec.mean, spec.std))
+    return normalise(pixels * std + mean, ImageSpec())
 
 
 def mixed(

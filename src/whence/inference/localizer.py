@@ -17,7 +17,7 @@ from whence.data.image import as_image, prepare_images
 from whence.data.spectrogram import prepare_sounds
 from whence.errors import InputError
 from whence.frontend import ImageSpec
-from whence.inference.guidance import Guided, ObjectPrior, chosen, mixed, refuse_alpha
+from whence.inference.guidance import Guided, ObjectPrior, as_classified, chosen, mixed, refuse_alpha
 from whence.inference.soundmap import WHOLE, SoundMap
 from whence.methods.base import Method
 from whence.refinement import Refinement
@@ -73,7 +73,7 @@ class Localizer:
         self.precision = precision
         self.name = method.name
         self.prior = ObjectPrior(prior).to(self.device) if "ogl" in names else None
-        self.refinement = Refinement(names, alpha, self.prior.identity if self.prior else "")
+        self.refinement = Refinement(names, alpha, self.prior.identity if self.prior else "") if names else Refinement()
         self.title = self.refinement.of(self.name)
         self.notes: tuple[str, ...] = (self.refinement.note,) if self.refinement else ()
 
@@ -181,7 +181,11 @@ class Localizer:
     def _see(self, pictures: Sequence[Image.Image]) -> Tensor | Guided:
         pixels = self._pixels(pictures)
         features = self.method.encode_images(pixels)
-        return features if self.prior is None else Guided(features, self.prior(pixels))
+        return (
+            features
+            if self.prior is None
+            else Guided(features, self.prior(as_classified(pixels, self.method.front_end.image)))
+        )
 
     def _pixels(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "b 3 s s"]:
         return prepare_images(list(pictures), self.method.front_end.image).to(self.device)

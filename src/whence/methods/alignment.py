@@ -22,7 +22,7 @@ decides whether maps localise at all (docs/findings.md), and what becomes of lik
 projections and its embeddings are pooled features; `whence.import_checkpoint(..., method="alignment")`.
 """
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Float
@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from whence.losses.contrastive import Reducer, between_views, info_nce, place_similarity, unit, vector_similarity
 from whence.methods.base import Method, register
+from whence.methods.checks import one_of, positive
 from whence.models.encoders import channels_of
 from whence.models.heads import max_pool, mean_pool, projection
 from whence.types import Batch
@@ -37,7 +38,9 @@ from whence.types import Batch
 
 @register("alignment")
 class Alignment(Method):
-    """Cross-modal alignment; see the module's text for what is the paper's and what is ours.
+    """Cross-modal alignment: localise, and mean the same thing, over nine pairs of views.
+
+    The module's text says what is the paper's and what is ours.
 
     Args:
         tau: temperature of both similarities.
@@ -67,6 +70,8 @@ class Alignment(Method):
         attract: bool = False,
         **encoders: Any,
     ) -> None:
+        positive(tau=tau)
+        one_of(get_args(Reducer), reducer=reducer)
         super().__init__(**encoders)
         self.tau, self.reducer, self.sharpness = tau, reducer, sharpness
         self.localisation, self.alignment, self.intra_modal = localisation, alignment, intra_modal

@@ -11,9 +11,9 @@ foregrounds of the pictures are to be as alike as their sounds are (TNS).
 picture's features, and the three terms, weight 100 each, from epoch 5 of 30 on (`warmup`, a share of the run); tau
 0.03, Adam 1e-4, weight decay 1e-4, batch 256 as its scripts have it.
 
-**Differs here.** The code also masks times and frequencies of its spectrograms, with start positions drawn from the
-wrong axis; that is left out. Maps are cosines and not cosine / 0.03, as in `ezvsl`. Held-out losses have all terms
-from the first step on, so that early and late checkpoints are compared by one measure.
+**Differs here.** The code's masked bands of spectrograms are a view's here (`views.bands`, in the recipes), their starts
+drawn along their own axis unless `published` is asked for. Maps are cosines and not cosine / 0.03, as in `ezvsl`.
+Held-out losses have all terms from the first step on, so that early and late checkpoints are compared by one measure.
 
 **Released weights** have the names and shapes of EZ-VSL's; `whence.import_checkpoint(..., method="fnac")`.
 """
@@ -27,6 +27,7 @@ from torch import Tensor
 from whence.errors import RecipeError
 from whence.losses.false_negatives import false_negative_terms
 from whence.methods.base import register
+from whence.methods.checks import share
 from whence.methods.projected import Projected
 from whence.types import Batch
 
@@ -51,6 +52,7 @@ class FNAC(Projected):
         **projected: Any,
     ) -> None:
         super().__init__(dropout=dropout, **projected)
+        share(above=above, warmup=warmup)
         if len(weights) != 3:
             raise RecipeError(f"method.weights: found {len(weights)}, expected three: of FNS-1, TNS and FNS-2")
         self.weights, self.above, self.warmup = tuple(weights), above, warmup

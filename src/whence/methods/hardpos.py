@@ -27,9 +27,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from whence.errors import RecipeError
 from whence.losses.contrastive import many_positives
 from whence.methods.base import register
+from whence.methods.checks import one_of
 from whence.methods.trimap import TriMap
 from whence.types import Batch
 
@@ -47,8 +47,7 @@ class HardPos(TriMap):
 
     def __init__(self, combine: Combine = "mean", **trimap: Any) -> None:
         super().__init__(**trimap)
-        if combine not in get_args(Combine):
-            raise RecipeError(f"method.combine: found {combine!r}, expected mean or odds")
+        one_of(get_args(Combine), combine=combine)
         self.combine: Combine = combine
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:

@@ -27,6 +27,7 @@ from whence.errors import RecipeError
 from whence.losses.contrastive import info_nce, unit, vector_similarity
 from whence.losses.slots import divergence, matching, reciprocal_neighbours, reconstruction
 from whence.methods.base import Method, register
+from whence.methods.checks import positive, share
 from whence.models.encoders import channels_of, grid_of
 from whence.models.slots import SlotAttention, SlotDecoder, Slots, attend
 from whence.readout import ReadOut
@@ -35,7 +36,9 @@ from whence.types import Batch
 
 @register("joint_slots")
 class JointSlots(Method):
-    """Joint slot attention on image and audio; see the module's text for what is the paper's and what the code's.
+    """Joint slot attention: what picture and sound share is drawn into one slot, the rest into another.
+
+    The module's text says what is the paper's and what the code's.
 
     Codes: of a picture the keys of its places and, as one more channel, the map of its own target query,
     (b, d + 1, h, w); of a sound its queries, (b, s, d). Maps are attention: positive, and each sums to 1.
@@ -77,6 +80,8 @@ class JointSlots(Method):
             if found < least or (name == "width" and width % 2):
                 even = "an even number, " if name == "width" else ""  # halves are position codes of rows and columns
                 raise RecipeError(f"method.{name}: found {found}, expected {even}{least} or more")
+        positive(tau=tau)
+        share(mask_ratio=mask_ratio)
         super().__init__(**encoders)
         self.iterations, self.mask_ratio, self.tau, self.k, self.factor = iterations, mask_ratio, tau, k, factor
         self.weights = {"reconstruction": reconstruction, "divergence": divergence, "matching": matching}

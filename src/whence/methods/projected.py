@@ -3,7 +3,7 @@
 `ezvsl`, `marginnce` and `fnac` are this with other defaults or further terms; a file of theirs says which.
 """
 
-from typing import Any
+from typing import Any, get_args
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from whence.losses.contrastive import Reducer, info_nce, place_similarity, unit
 from whence.methods.base import Method
+from whence.methods.checks import one_of, positive, share
 from whence.models.encoders import channels_of
 from whence.models.heads import CommonSpace, max_pool
 from whence.readout import ReadOut
@@ -47,6 +48,9 @@ class Projected(Method):
         attract: bool = False,
         **encoders: Any,
     ) -> None:
+        positive(tau=tau, width=width)
+        share(dropout=dropout)
+        one_of(get_args(Reducer), reducer=reducer)
         super().__init__(**encoders)
         self.tau, self.reducer, self.sharpness, self.dropout = tau, reducer, sharpness, dropout
         self.margin, self.symmetric, self.attract = margin, symmetric, attract

@@ -31,6 +31,7 @@ from torch import Tensor
 from whence.losses.contrastive import info_nce, pair_maps, unit
 from whence.losses.maps import which_and_where
 from whence.methods.base import Method, register
+from whence.methods.checks import positive, share
 from whence.models.encoders import channels_of
 from whence.models.heads import CommonSpace, max_pool
 from whence.models.momentum import SlowCopy
@@ -64,6 +65,8 @@ class SLAVC(Method):
         slow_maps: bool = False,
         **encoders: Any,
     ) -> None:
+        positive(tau=tau, width=width)
+        share(dropout=dropout, momentum=momentum)
         super().__init__(**encoders)
         self.tau, self.dropout, self.momentum, self.slow_maps = tau, dropout, momentum, slow_maps
         seen, heard = channels_of(self.image_encoder), channels_of(self.audio_encoder)

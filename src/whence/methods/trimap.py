@@ -11,6 +11,7 @@ from torch import Tensor
 from whence.losses.contrastive import pair_maps
 from whence.losses.maps import background, foreground
 from whence.methods.base import Method
+from whence.methods.checks import positive
 
 
 class TriMap(Method):
@@ -33,6 +34,7 @@ class TriMap(Method):
         hard: bool = True,
         **encoders: Any,
     ) -> None:
+        positive(tau=tau, sharpness=sharpness)
         super().__init__(**encoders)
         self.tau, self.above, self.below, self.sharpness, self.hard = tau, above, below, sharpness, hard
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from whence.errors import CheckpointError
@@ -125,6 +126,19 @@ def is_safetensors(path: Path) -> bool:
     """By its suffix, or by how the format begins: eight bytes of length, then an object of JSON."""
     with path.open("rb") as file:
         return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is a checkpoint that whence wrote; CheckpointError where it is cut short."""
+    if not (path.is_file() and path.stat().st_size and is_safetensors(path)):
+        return False
+    try:
+        with safe_open(path, "pt") as file:
+            return "whence" in (file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: cannot be read as safetensors ({error}). If it was cut short, copy or fetch it again"
+        ) from error
 
 
 def _opened(path: Path) -> Any:

@@ -189,7 +189,7 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "joint_slots",
             "joint slot attention's evaluator: a fixed threshold of 0.6 after min-max",
-            "InhoKim429/JSA",
+            "InhoKim429/JSA 359aa337",
             cut=Cut(0.6, "keep"),
             readout=ReadOut("bicubic"),
         ),

@@ -11,7 +11,7 @@ foregrounds of the pictures are to be as alike as their sounds are (TNS).
 picture's features, and the three terms, weight 100 each, from epoch 5 of 30 on (`warmup`, a share of the run); tau
 0.03, Adam 1e-4, weight decay 1e-4, batch 256 as its scripts have it.
 
-**Differs here.** The code's masked bands of spectrograms are a view's here (`views.bands`, in the recipes), their starts
+**Differs here.** The code's masked bands of spectrograms are a view's here (`views.bands`, in the recipes), with starts
 drawn along their own axis unless `published` is asked for. Maps are cosines and not cosine / 0.03, as in `ezvsl`.
 Held-out losses have all terms from the first step on, so that early and late checkpoints are compared by one measure.
 

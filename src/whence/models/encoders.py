@@ -107,7 +107,7 @@ def load_public_weights(encoder: nn.Module, weights: str) -> None:
         except (OSError, RuntimeError) as error:
             raise CheckpointError(
                 f"the public ResNet-18 weights could not be fetched from {RESNET18_URL} ({error}); fetch the file "
-                "yourself and give its path in place of `imagenet` (`--image.weights`, or `--prior` where it refines maps)"
+                "yourself and give its path in place of `imagenet` (`--image.weights`; `--prior` where it refines)"
             ) from error
     else:
         state = read_state(Path(weights))

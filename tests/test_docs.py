@@ -23,6 +23,14 @@ def test_the_readmes_tables_are_the_reports() -> None:
     assert shown.strip() == results.rendered().strip()
 
 
+def test_the_table_of_methods_is_what_was_measured() -> None:
+    table = example("table_page")
+    record = table.recorded()
+    for file, text in ((table.PAGE, table.page(record)), (table.README, table.table(record))):
+        shown = file.read_text(encoding="utf-8").split(table.BEGIN)[1].split(table.END)[0]
+        assert shown.strip() == text.strip(), file.name
+
+
 def test_the_rule_book_is_that_of_the_protocols() -> None:
     protocols = example("protocols")
     shown = protocols.PAGE.read_text(encoding="utf-8").split(protocols.BEGIN)[1].split(protocols.END)[0]

@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 import whence
 from conftest import ROOT, golden_root
 from released import shaped
-from whence.checkpoint import read_header, save_method
+from whence.checkpoint import load_method, read_header, save_method
+from whence.cli.main import main
 from whence.errors import CheckpointError
 from whence.importers import CLASSIFIER, IMPORTERS, import_checkpoint
 from whence.methods import create
@@ -256,7 +257,34 @@ def test_what_is_no_dict_of_tensors(put, tmp_path: Path) -> None:
         whence.inspect_checkpoint(tmp_path)
 
 
+def test_names_that_are_no_names(put) -> None:
+    with pytest.raises(CheckpointError, match="found that 0 is a Tensor"):
+        whence.inspect_checkpoint(put({0: torch.zeros(1)}))
+
+
+def test_released_weights_become_a_checkpoint_that_commands_take(put, tmp_path: Path, capsys) -> None:
+    torch.manual_seed(0)
+    release, out = IMPORTERS["ezvsl"], tmp_path / "ours.safetensors"
+    method = create("ezvsl").eval()
+    path = put({"model": {f"module.{release.theirs(key)}": value for key, value in method.state_dict().items()}})
+    assert main(["checkpoint", "import", str(path), "ezvsl", "-o", str(out)]) == 0
+    again, header = load_method(out)
+    assert (again.front_end, again.readout, header["source"]) == (method.front_end, method.readout, path.name)
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in method.state_dict().items())
+    assert main(["checkpoint", "import", str(path), "ezvsl", "-o", str(out)]) == 2
+    assert "already exists; replace it by --overwrite" in capsys.readouterr().err
+
+
 # Our own checkpoints.
+
+
+def test_our_own_files_are_no_released_weights(put, tmp_path: Path, tiny) -> None:
+    save_method(tiny, tmp_path / "best.safetensors")
+    with pytest.raises(CheckpointError, match=r"a checkpoint of ours and no released weights; whence.load opens it"):
+        import_checkpoint(tmp_path / "best.safetensors", "alignment")
+    training = {"pytorch-lightning_version": "2.6", "state_dict": {"method.x": torch.zeros(1)}}
+    with pytest.raises(CheckpointError, match=r"the state of a training of ours; its weights are in best.safetensors"):
+        whence.inspect_checkpoint(put(training))
 
 
 def test_our_own_checkpoint_says_what_its_header_says(tmp_path: Path, tiny) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from released import inputs_of, state_of
 from whence.checkpoint import amend, identity, save_method
 from whence.data.datasets import open_dataset
+from whence.data.image import normalise
 from whence.errors import DataError, InputError
 from whence.evaluation.calibrate import calibrate
 from whence.evaluation.compare import compare
@@ -21,7 +22,8 @@ from whence.evaluation.evaluate import evaluate, score
 from whence.evaluation.html import page
 from whence.evaluation.protocols import PROTOCOLS
 from whence.evaluation.published import differences, published
-from whence.inference.guidance import ObjectPrior, mixed
+from whence.frontend import PRESETS
+from whence.inference.guidance import ObjectPrior, as_classified, mixed
 from whence.inference.localizer import Localizer
 from whence.inspection import inspect_checkpoint
 from whence.methods import METHODS, create
@@ -223,3 +225,17 @@ def test_mistakes_are_told() -> None:
         localizer(refine="olg")
     with pytest.raises(InputError, match=r"alpha: found 1.4, expected the share of the sound's map"):
         localizer(refine="iqr", alpha=1.4)
+
+
+def test_a_weight_without_a_refinement_is_none() -> None:
+    asked = localizer(alpha=0.9)
+    assert asked.refinement == Refinement()
+    assert not asked.notes
+
+
+def test_the_classifier_sees_pictures_as_it_learned_them() -> None:
+    pictures = torch.rand(2, 3, 8, 8)
+    clip, imagenet = PRESETS["clip"].image, PRESETS["ezvsl"].image
+    seen = as_classified(normalise(pictures, clip), clip)
+    torch.testing.assert_close(seen, normalise(pictures, imagenet), rtol=0, atol=1e-5)
+    assert not torch.allclose(normalise(pictures, clip), normalise(pictures, imagenet), atol=0.01)

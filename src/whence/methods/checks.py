@@ -1,7 +1,7 @@
 """Options told apart from nonsense when a method is made, and not at its first step."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from whence.errors import RecipeError, did_you_mean
 
@@ -26,3 +26,10 @@ def one_of(known: Iterable[str], **options: str) -> None:
     for name, found in options.items():
         if found not in names:
             raise RecipeError(f"method.{name}: unknown {found!r}{did_you_mean(str(found), names)}")
+
+
+def three(what: str, **options: Sequence[float]) -> None:
+    """Each is three numbers; else RecipeError, which says `what` they are."""
+    for name, found in options.items():
+        if len(found) != 3 or not all(isinstance(one, int | float) for one in found):
+            raise RecipeError(f"method.{name}: found {found!r}, expected three numbers: {what}")

@@ -24,10 +24,9 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from whence.errors import RecipeError
 from whence.losses.false_negatives import false_negative_terms
 from whence.methods.base import register
-from whence.methods.checks import share
+from whence.methods.checks import share, three
 from whence.methods.projected import Projected
 from whence.types import Batch
 
@@ -53,8 +52,7 @@ class FNAC(Projected):
     ) -> None:
         super().__init__(dropout=dropout, **projected)
         share(above=above, warmup=warmup)
-        if len(weights) != 3:
-            raise RecipeError(f"method.weights: found {len(weights)}, expected three: of FNS-1, TNS and FNS-2")
+        three("of FNS-1, TNS and FNS-2", weights=weights)
         self.weights, self.above, self.warmup = tuple(weights), above, warmup
         self.warm = False
 

@@ -35,6 +35,7 @@ from whence.errors import RecipeError
 from whence.losses.contrastive import info_nce, own_maps
 from whence.losses.equivariance import Move, equivariance, moved
 from whence.methods.base import register
+from whence.methods.checks import share, three
 from whence.methods.trimap import TriMap
 from whence.types import Batch
 
@@ -61,10 +62,8 @@ class SSLTIE(TriMap):
         **trimap: Any,
     ) -> None:
         super().__init__(**trimap)
-        if len(weights) != 3:
-            raise RecipeError(
-                f"method.weights: found {len(weights)}, expected three: of pictures, of moved pictures, of equivariance"
-            )
+        three("of pictures, of moved pictures, of equivariance", weights=weights)
+        share(flip=flip)
         if angle < 0:
             raise RecipeError(f"method.angle: found {angle}, expected degrees, 0 or more")
         if not scales or not all(0 < scale <= 1 for scale in scales):

@@ -175,7 +175,7 @@ def test_gradients_of_the_whole_loss(toy: Toy, clips: Clips) -> None:
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ({"weights": [1.0, 1.0]}, "method.weights: found [1.0, 1.0], expected three"),
+        ({"weights": [1.0, 1.0]}, r"method.weights: found \[1.0, 1.0\], expected three"),
         ({"angle": -1}, "method.angle: found -1"),
         ({"scales": []}, r"method.scales: found \[\]"),
         ({"scales": [1.0, 0.0]}, r"method.scales: found \[1.0, 0.0\]"),

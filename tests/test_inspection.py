@@ -258,7 +258,7 @@ def test_what_is_no_dict_of_tensors(put, tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_names(put) -> None:
-    with pytest.raises(CheckpointError, match="found that 0 is a Tensor"):
+    with pytest.raises(CheckpointError, match="expected a dict of tensors by name; found the key 0"):
         whence.inspect_checkpoint(put({0: torch.zeros(1)}))
 
 

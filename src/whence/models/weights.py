@@ -119,6 +119,8 @@ def read_state(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds a {type(state).__name__}, expected a dict of tensors")
+    if strange := [name for name in state if not isinstance(name, str)]:
+        raise CheckpointError(f"{path}: expected a dict of tensors by name; found the key {strange[0]!r}")
     return state
 
 

@@ -133,18 +133,18 @@ def many_positives(
 ) -> Float[Tensor, ""]:
     """InfoNCE with k positives of each picture taken together (HardPos); with one it is `info_nce`.
 
-    -log( P_i / (P_i + sum over negatives j of exp(s_ij / tau)) ),   P_i = exp(sum over k of p_ik / tau)
+    -log( P_i / (P_i + sum over negatives j of exp(s_ij / tau)) ),   P_i = exp(mean over k of p_ik / tau)
 
     Args:
         positives: similarities of each picture's positives.
         similarity: of pictures and sounds, for the negatives: its diagonal, and what is `alike`, are none.
-        odds: P_i is the sum of the exponentials, in place of the exponential of the sum.
+        odds: P_i is the sum of the exponentials, in place of the exponential of the mean.
         hard: more negatives.
     """
     own = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
     others = (similarity / tau).masked_fill(own if alike is None else own | alike, -1e4)
     against = (others if hard is None else torch.cat([others, hard / tau], dim=-1)).logsumexp(dim=-1)
-    together = (positives / tau).logsumexp(dim=-1) if odds else positives.sum(dim=-1) / tau
+    together = (positives / tau).logsumexp(dim=-1) if odds else positives.mean(dim=-1) / tau
     return F.softplus(against - together).mean()
 
 

@@ -174,6 +174,30 @@ def test_one_positive_of_many_is_info_nce(odds: bool) -> None:
 
 
 @pytest.mark.parametrize("odds", [False, True])
+def test_three_positives_written_out(odds: bool) -> None:
+    """exp(mean of p / tau), or the sum of exp(p / tau), against every negative and the hard one."""
+    torch.manual_seed(0)
+    positives, similarity, hard = (torch.rand(4, n, dtype=torch.float64) for n in (3, 4, 1))
+    alike = torch.zeros(4, 4, dtype=torch.bool)
+    alike[0, 2] = True
+    expected = 0.0
+    for i in range(4):
+        p = [math.exp(one / 0.5) for one in positives[i].tolist()]
+        together = p[0] + p[1] + p[2] if odds else (p[0] * p[1] * p[2]) ** (1 / 3)
+        others = [j for j in range(4) if j != i and (i, j) != (0, 2)]
+        against = sum(math.exp(similarity[i, j].item() / 0.5) for j in others) + math.exp(hard[i, 0].item() / 0.5)
+        expected -= math.log(together / (together + against)) / 4
+    assert many_positives(positives, similarity, 0.5, alike, odds, hard).item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("odds", "more"), [(False, 0.0), (True, math.log(3))])
+def test_three_equal_positives_are_one_or_thrice_one(odds: bool, more: float) -> None:
+    one, similarity = torch.rand(4, 1, dtype=torch.float64), torch.rand(4, 4, dtype=torch.float64)
+    expected = many_positives(one + 0.07 * more, similarity)
+    assert many_positives(one.expand(4, 3), similarity, odds=odds).item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("odds", [False, True])
 def test_gradients_of_many_positives(odds: bool) -> None:
     positives, similarity = (torch.rand(3, n, dtype=torch.float64, requires_grad=True) for n in (2, 3))
     assert torch.autograd.gradcheck(lambda p, s: many_positives(p, s, odds=odds), (positives, similarity))

@@ -253,6 +253,42 @@ def test_a_term_of_no_weight_is_left_out() -> None:
     assert set(terms) == {"contrast", "divergence"}
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("weight", ["reconstruction", "divergence", "matching"])
+def test_a_weight_is_that_of_its_own_term(weight: str) -> None:
+    weights = {"reconstruction": 1.0, "divergence": 1.0, "matching": 1.0}
+    once, thrice = (small(**weights | {weight: w}).eval().losses(batch()) for w in (1.0, 3.0))
+    for name in LOSSES:
+        torch.testing.assert_close(thrice[name], (3.0 if name == weight else 1.0) * once[name])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("tau", "k"), [(0.03, 1), (0.2, 1), (0.2, 3)])
+def test_the_contrast_has_its_temperature_and_its_neighbours(tau: float, k: int) -> None:
+    method, x = small(tau=tau, k=k).eval(), batch()
+    v, a = method.image_embedding(x.images[0]), method.sound_embedding(x.sounds[0])
+    alike = reciprocal_neighbours(v, a, k)
+    assert bool(alike.any()) == (k > 1)
+    cosines = (v @ a.T / tau).exp()
+    powers = cosines.where(~alike, 0.0)
+    expected = -sum(torch.log(cosines.diagonal() / powers.sum(dim=dim)).mean() for dim in (0, 1))
+    torch.testing.assert_close(method.losses(x)["contrast"], expected)
+
+
+@torch.no_grad()
+def test_slots_iterations_width_and_factor_are_what_they_are_called() -> None:
+    method, x = small(slots=3, iterations=2, width=24, factor=0.7).eval(), batch()
+    tokens = method.sound_tokens(x.sounds[0])
+    queries, codes = method.encode_sounds(x.sounds[0]), method.encode_images(x.images[0])
+    assert queries.shape == (4, 3, 24)
+    torch.testing.assert_close(queries, method.sound_slots(tokens, method.slots, 2).queries)
+    keys = codes.flatten(2).transpose(1, 2)[..., :-1]
+    torch.testing.assert_close(keys, method.see(method.image_grid(x.images[0]).flatten(2).transpose(1, 2)).keys)
+    maps = method.compare(codes, queries)
+    torch.testing.assert_close(maps.flatten(1), attend(queries, keys, 0.7)[:, 0])
+    assert not torch.equal(maps.flatten(1), attend(queries, keys)[:, 0])
+
+
 def test_clips_known_to_be_alike_are_no_negatives() -> None:
     """With reciprocal neighbours of k 1 nobody is excluded but whom the batch names."""
     alike = torch.eye(4, dtype=torch.bool)

@@ -119,6 +119,29 @@ def test_without_moves_it_is_lvs(toy: Toy, clips: Clips) -> None:
     torch.testing.assert_close(ours.losses(batch)["contrast"], lvs.losses(batch)["contrast"])
 
 
+@torch.no_grad()
+def test_each_weight_is_that_of_one_term(toy: Toy, clips: Clips) -> None:
+    batch = clips()
+
+    def terms(*weights: float) -> dict[str, Tensor]:
+        return toy("ssltie", weights=weights).eval().losses(batch)
+
+    once, weighed = terms(1.0, 1.0, 1.0), terms(2.0, 3.0, 5.0)
+    for name, weight in (("contrast", 2.0), ("contrast_moved", 3.0), ("equivariance", 5.0)):
+        assert once[name] > 1e-4
+        torch.testing.assert_close(weighed[name], weight * once[name])
+    for still in (terms(1.0, 1.0, 0.0), terms(1.0, 0.0, 1.0)):
+        assert still.keys() == once.keys()
+
+
+def test_a_move_is_drawn_as_the_options_say(toy: Toy) -> None:
+    method = toy("ssltie", angle=3, scales=[0.7], flip=1.0)
+    assert isinstance(method, SSLTIE)
+    drawn = [method.draw(2, torch.arange(8)) for _ in range(20)]
+    assert {(move.scale, move.flip) for move in drawn} == {(0.7, True)}
+    assert {angle for move in drawn for angle in move.angles.tolist()} == set(range(-3, 4))
+
+
 def test_a_move_that_moves_nothing_costs_next_to_nothing(toy: Toy, clips: Clips) -> None:
     """A map is brought to the picture's size and back even then, which smooths it a little."""
     batch = clips(views=2)

@@ -1,0 +1,99 @@
+"""Every option of every method is heard: another value of it moves the loss in training, or the maps."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from whence.methods import METHODS, Method, options_of
+from whence.types import Batch
+
+Toy, Clips = Callable[..., Method], Callable[..., Batch]
+
+ENCODERS = {"image", "audio", "front_end"}
+PROJECTED = {
+    "tau": 0.2,
+    "width": 24,
+    "reducer": "mean",
+    "sharpness": 1.0,
+    "dropout": 0.5,
+    "margin": 0.3,
+    "attract": True,
+}
+TRIMAP = {"tau": 0.2, "above": 0.9, "below": 0.9, "sharpness": 0.3, "hard": False}
+ANOTHER: dict[str, dict[str, Any]] = {
+    "alignment": {
+        "tau": 0.2,
+        "reducer": "max",
+        "sharpness": 1.0,
+        "localisation": 2.0,
+        "alignment": 2.0,
+        "projection_width": 5,
+        "projection_depth": 1,
+        "intra_modal": 1.0,
+        "symmetric": True,
+        "attract": True,
+    },
+    "ezvsl": {**PROJECTED, "symmetric": False},
+    "fnac": {**PROJECTED, "symmetric": False, "weights": [100.0, 100.0, 0.0], "above": 0.3, "warmup": 0.9},
+    "hardpos": {**TRIMAP, "combine": "odds"},
+    "joint_slots": {
+        "slots": 3,
+        "iterations": 1,
+        "width": 24,
+        "mask_ratio": 0.5,
+        "tau": 0.2,
+        "k": 3,
+        "reconstruction": 1.0,
+        "divergence": 1.0,
+        "matching": 1.0,
+        "factor": 1.0,
+    },
+    "lvs": {**TRIMAP, "symmetric": True, "attract": True},
+    "marginnce": {**PROJECTED, "symmetric": True},
+    "slavc": {"tau": 0.2, "width": 24, "dropout": 0.5, "momentum": 0.5, "slow_maps": True},
+    "ssltie": {**TRIMAP, "weights": [0.5, 0.5, 2.0], "angle": 3, "scales": [0.7], "flip": 1.0},
+}
+BESIDE = {(name, "sharpness"): {"reducer": "softmax"} for name in ("alignment", "ezvsl", "fnac", "marginnce")}
+BESIDE["ssltie", "flip"] = {"flip": 0.0}
+
+
+def told(toy: Toy, clips: Clips, name: str, **options: Any) -> dict[str, Tensor]:
+    """Terms and maps of a method after its networks have moved on from their start."""
+    method, batch = toy(name, **options), clips(views=1 if name == "joint_slots" else 2)
+    alike = torch.eye(4, dtype=torch.bool)
+    alike[0, 1] = alike[2, 0] = True
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for parameter in method.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        method.train().before_step(progress=0.5)
+        terms = method.losses(replace(batch, alike=alike))
+        return {**terms, "maps": method.eval().maps(batch.images[0], batch.sounds[0])}
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_the_table_names_every_option(name: str) -> None:
+    assert set(ANOTHER[name]) == options_of(METHODS[name]) - ENCODERS
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_another_value_moves_the_loss_or_the_maps(name: str, toy: Toy, clips: Clips) -> None:
+    plain, again = told(toy, clips, name), told(toy, clips, name)
+    assert all(torch.equal(plain[key], again[key]) for key in plain), "the same options do not give the same numbers"
+    unheard = []
+    for option, value in ANOTHER[name].items():
+        beside = BESIDE.get((name, option), {})
+        one = told(toy, clips, name, **beside) if beside else plain
+        other = told(toy, clips, name, **{**beside, option: value})
+        if one.keys() == other.keys() and all(agree(one[key], other[key]) for key in one):
+            unheard.append(option)
+    assert not unheard
+
+
+def agree(one: Tensor, other: Tensor) -> bool:
+    return not bool((one - other).abs().max() > 1e-4 * one.abs().max())  # what is no number has not been moved

@@ -53,6 +53,41 @@ class Fit:
         return f"{told}; {name} is {list(found)}, expected {list(expected)}"
 
 
+@dataclass(frozen=True)
+class PublicFile:
+    """The public file of an encoder's weights.
+
+    Attributes:
+        word: what asks for it, in an encoder's `weights`. name: in messages.
+        url: the digits in the file's name are the start of its SHA-256, which the download checks.
+        first: the layer that looks at pictures or spectrograms.
+        unused: beginning of names that an encoder has no use for, such as the classifier's; empty: there are none.
+    """
+
+    word: str
+    name: str
+    url: str
+    first: str
+    unused: str = ""
+
+    def used(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of the file that an encoder has."""
+        return {name: value for name, value in state.items() if not (self.unused and name.startswith(self.unused))}
+
+    def read(self, weights: str) -> dict[str, Any]:
+        """What the file holds: fetched if `weights` is `word`, else the path of it or of another of the same names."""
+        if weights != self.word:
+            return read_state(Path(weights))
+        try:
+            state: dict[str, Any] = torch.hub.load_state_dict_from_url(self.url, check_hash=True, weights_only=True)
+        except (OSError, RuntimeError) as error:
+            raise CheckpointError(
+                f"the public {self.name} weights could not be fetched from {self.url} ({error}); fetch the file "
+                f"yourself and give its path in place of `{self.word}`"
+            ) from error
+        return state
+
+
 def fit_of(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> Fit:
     """Names and shapes against those expected; batch norm's counters, which old files do not have, may be missing."""
     both = [name for name in expected if name in found]

@@ -176,6 +176,8 @@ PRESETS: dict[str, InputSpec] = {
     "ssltie@sslalignment": InputSpec(_SQUASH_TENSOR, _SSLTIE_AUDIO),
     # JSA, test path: the middle 5 s, centred Hann power: 257 x 501.
     "joint_slots": InputSpec(ImageSpec(), AudioSpec(seconds=5.0, hop=160, function="hann")),
+    # Attention10k, own repository, whose pictures are resized bilinearly; the sound's part is ours: it has none.
+    "attention10k": InputSpec(ImageSpec(size=320), _EZVSL_AUDIO),
     # Public encoders (whence.models.towers, VGGish), as the feature extractors of their releases have it.
     "clip": InputSpec(ImageSpec(mean=CLIP_MEAN, std=CLIP_STD), _ALIGNMENT_AUDIO),
     "ast": InputSpec(ImageSpec(), _AST_AUDIO),

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from whence.errors import CheckpointError, did_you_mean
-from whence.importers import ezvsl, jsa, slavc, sslalignment
+from whence.importers import attention10k, ezvsl, jsa, slavc, sslalignment
 from whence.importers.names import Release
 from whence.methods.base import Method
 from whence.models.encoders import fit_public
@@ -16,6 +16,7 @@ from whence.models.weights import Fit, read_state
 
 IMPORTERS: dict[str, Release] = {
     "alignment": sslalignment.alignment,
+    "attention10k": attention10k.attention10k,
     "joint_slots": jsa.joint_slots,
     "ezvsl": ezvsl.ezvsl,
     "fnac": ezvsl.fnac,

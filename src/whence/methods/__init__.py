@@ -9,6 +9,7 @@ from typing import Any
 from whence.errors import RecipeError, did_you_mean
 from whence.frontend import InputSpec
 from whence.methods.alignment import Alignment
+from whence.methods.attention10k import Attention10k
 from whence.methods.base import METHODS, Method, register
 from whence.methods.ezvsl import EZVSL
 from whence.methods.fnac import FNAC
@@ -28,6 +29,7 @@ __all__ = [
     "SLAVC",
     "SSLTIE",
     "Alignment",
+    "Attention10k",
     "HardPos",
     "JointSlots",
     "MarginNCE",

@@ -13,6 +13,7 @@ from whence.errors import RecipeError, did_you_mean
 from whence.models.adapter import build_tower
 from whence.models.resnet import ResNet
 from whence.models.towers import TOWERS
+from whence.models.vectors import Vectors
 from whence.models.vgg import VGG16, VGGish
 from whence.models.weights import Fit, PublicFile, fit_of, load_exactly, shapes
 from whence.registry import Registry
@@ -38,6 +39,7 @@ def resnet18(in_channels: int, last_stride: int = 1, width: int = 64) -> ResNet:
 ENCODERS.register("resnet")(ResNet)  # of your own measures: `blocks`, `strides`, `width`
 ENCODERS.register("vgg16")(VGG16)
 ENCODERS.register("vggish")(VGGish)
+ENCODERS.register("vectors")(Vectors)
 
 for _tower in TOWERS:
     ENCODERS.register(_tower)(partial(build_tower, _tower))
@@ -70,6 +72,12 @@ def coarse(options: Mapping[str, Any] | None) -> dict[str, Any]:
     """Encoder options with the classifier's last stride, 2 (7 x 7 cells of 224 pixels), where ResNet-18 is not told."""
     options = dict(options or {})
     return {"last_stride": 2, **options} if options.get("encoder", "resnet18") == "resnet18" else options
+
+
+def frozen_vgg(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Encoder options with VGG-16, frozen, where they are not told."""
+    options = {"encoder": "vgg16", **(options or {})}
+    return {"trained": 0, **options} if options["encoder"] == "vgg16" else options
 
 
 def settled(options: Mapping[str, Any] | None, encoder: nn.Module) -> dict[str, Any]:

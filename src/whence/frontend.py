@@ -4,7 +4,7 @@ Every released method was trained and scored with a front end of its own; a
 checkpoint carries the one it was made for, so that nobody has to remember it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -55,6 +55,8 @@ class AudioSpec:
             bands rely on); `slaney`, triangles of equal area (librosa's); `kaldi`, triangles on the mel axis itself.
         low, high: edges of the lowest and the highest band in Hz; None is half the rate.
         padded: silence follows the window up to this many seconds.
+        stretched: the window's samples are first shifted and divided, to lie in about [-1, 1] by its own least and most
+            (SSPL).
         shift, scale: the scaled values are shifted and divided at last, (x - shift) / scale.
     """
 
@@ -73,6 +75,7 @@ class AudioSpec:
     low: float = 0.0
     high: float | None = None
     padded: float = 0.0
+    stretched: bool = False
     shift: float = 0.0
     scale: float = 1.0
 
@@ -176,6 +179,8 @@ PRESETS: dict[str, InputSpec] = {
     "ssltie@sslalignment": InputSpec(_SQUASH_TENSOR, _SSLTIE_AUDIO),
     # JSA, test path: the middle 5 s, centred Hann power: 257 x 501.
     "joint_slots": InputSpec(ImageSpec(), AudioSpec(seconds=5.0, hop=160, function="hann")),
+    # SSPL, own repository.
+    "sspl": InputSpec(ImageSpec(resize="crop"), replace(_VGGISH_AUDIO, stretched=True)),
     # Attention10k, own repository, whose pictures are resized bilinearly; the sound's part is ours: it has none.
     "attention10k": InputSpec(ImageSpec(size=320), _EZVSL_AUDIO),
     # Public encoders (whence.models.towers, VGGish), as the feature extractors of their releases have it.

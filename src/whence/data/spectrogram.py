@@ -36,6 +36,8 @@ def spectrogram(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> 
             "Tile them first (`whence.data.audio.cut`), or lengthen `seconds`."
         )
     x = waveforms if waveforms.dtype == torch.float64 else waveforms.float()
+    if spec.stretched:
+        x = _stretched(x)
     if spec.padded:
         x = F.pad(x, (0, max(0, round(spec.padded * rate) - x.shape[-1])))
     chunks = x.split(_CHUNK) if x.device.type == "cpu" else (x,)
@@ -66,6 +68,12 @@ def _power(x: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor,
             "Lengthen `seconds`."
         )
     return power
+
+
+def _stretched(x: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
+    """Silence becomes -1 throughout, as in the release."""
+    above = x - x.amin(dim=-1, keepdim=True)
+    return 2 * (above / (above.amax(dim=-1, keepdim=True) + 1e-3) - 0.5)
 
 
 def _scaled(power: Float[Tensor, "b f frames"], spec: AudioSpec) -> Float[Tensor, "b f wanted"]:

@@ -29,6 +29,7 @@ class Release:
         unused: beginnings of names that the published forward never reads: dropped. All others must be known.
         own: further such beginnings, which every file of this release has and no other of the same network.
         measured: further options, read off the weights.
+        files: where a release is several files in a folder: what each is called before its names, and its own name.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Release:
     options: tuple[tuple[str, Any], ...] = ()
     own: tuple[str, ...] = ()
     measured: Callable[[Mapping[str, Tensor]], dict[str, Any]] = _nothing
+    files: tuple[tuple[str, str], ...] = ()
 
     def ours(self, name: str) -> str:
         """Our name of one of theirs; what no part fits stays as it is."""

@@ -19,6 +19,7 @@ from whence.methods.lvs import LVS
 from whence.methods.marginnce import MarginNCE
 from whence.methods.slavc import SLAVC
 from whence.methods.ssltie import SSLTIE
+from whence.methods.sspl import SSPL
 from whence.models.encoders import settled
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "METHODS",
     "SLAVC",
     "SSLTIE",
+    "SSPL",
     "Alignment",
     "Attention10k",
     "HardPos",

@@ -80,6 +80,12 @@ def frozen_vgg(options: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"trained": 0, **options} if options["encoder"] == "vgg16" else options
 
 
+def frozen_vggish(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Encoder options with VGGish, frozen, where they are not told."""
+    options = {"encoder": "vggish", **(options or {})}
+    return {"trained": 0, **options} if options["encoder"] == "vggish" else options
+
+
 def settled(options: Mapping[str, Any] | None, encoder: nn.Module) -> dict[str, Any]:
     """Options that build `encoder` again without a network, where its weights come from elsewhere."""
     return {**(options or {}), **getattr(encoder, "settled", {})}

@@ -6,6 +6,7 @@ frozen layers are the same in training and in evaluation.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -109,7 +110,7 @@ class VGGish(nn.Module):
     def refuse_front_end(self, spec: ImageSpec | AudioSpec) -> None:
         """Raise RecipeError for a front end that is not of the kind this network was made for."""
         assert isinstance(spec, AudioSpec)
-        refuse_foreign("vggish", spec, "vggish")
+        refuse_foreign("vggish", replace(spec, stretched=False), "vggish")
         self.refuse(*spec.shape)
 
 

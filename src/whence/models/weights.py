@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +154,11 @@ def read_state(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds a {type(state).__name__}, expected a dict of tensors")
     return state
+
+
+def read_folder(folder: Path, files: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """What several files of one release hold, each name after that of its part: (part, file) -> `part/name`."""
+    return {f"{part}/{name}": value for part, file in files for name, value in read_state(folder / file).items()}
 
 
 def is_safetensors(path: Path) -> bool:

@@ -25,9 +25,7 @@ from whence.models.encoders import build_encoder
 
 LISTS = sorted({*golden_root().glob("*/keys.json"), *(ROOT / "tests" / "golden").glob("*/keys.json")})
 NOT_YET = {  # lists of methods that have no importer, and why; one that gets it is checked like the others
-    "attention10k": "the method is not here",
     "heartheflow": "the method is not here",
-    "sspl": "the method is not here, and its release is several files",
     "sspl_pcm": "the method is not here, and its release is several files",
 }
 EZVSL, LVS = ("ezvsl", "fnac", "marginnce"), ("alignment", "lvs")  # releases of one set of names and shapes each
@@ -97,7 +95,12 @@ def test_one_name_that_does_not_fit_is_told(keys: Path, damage: str, put) -> Non
     state, name = state_in(keys), of(keys)
     prefix = "module." if all(key.startswith("module.") for key in state) else ""
     unused = () if name == CLASSIFIER else IMPORTERS[name].unused
-    at = next(key for key in state if key.endswith("conv2.weight") and not key.removeprefix(prefix).startswith(unused))
+    at = next(
+        key
+        for key in state
+        if key.endswith(("conv2.weight", "fc2.weight", "layer2.weight"))
+        and not key.removeprefix(prefix).startswith(unused)
+    )
     plain = at.removeprefix(prefix)
     if damage == "missing":
         del state[at]

@@ -4,7 +4,7 @@ Every released method was trained and scored with a front end of its own; a
 checkpoint carries the one it was made for, so that nobody has to remember it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -41,18 +41,22 @@ class AudioSpec:
             file lies in its middle).
         n_fft, hop: segment length and step in samples.
         function: `tukey` with constant detrend and one-sided power density (scipy.signal.spectrogram's defaults),
-            `hann` power centred with reflection (librosa's and torchaudio's defaults), or `kaldi` power of segments
-            without their mean, pre-emphasised by 0.97, under a symmetric Hann window, filled up to a power of two.
+            `hann` power centred with reflection (librosa's and torchaudio's defaults), `kaldi` power of segments
+            without their mean, pre-emphasised by 0.97, under a symmetric Hann window, filled up to a power of two, or
+            `magnitude`, its root, of segments as they are, under a periodic Hann window, filled up likewise (VGGish).
         normalised: `hann` power divided by the window's energy (torchaudio's `normalized=True`).
         n_mels: 0 for linear frequency, else the number of mel bands.
-        scaling: `log/12` = log(x + 1e-7) / 12, `db` = 10 log10(max(x, 1e-10)), `log` = log(max(x, 1.19e-7)), or
-            `log10-8` = log10(max(x, 1e-10)), nothing of a sound more than 8 below its largest.
+        scaling: `log/12` = log(x + 1e-7) / 12, `db` = 10 log10(max(x, 1e-10)), `log` = log(max(x, 1.19e-7)),
+            `log+0.01` = log(x + 0.01), or `log10-8` = log10(max(x, 1e-10)), nothing of a sound more than 8 below its
+            largest.
         frames: keep this many frames around the middle (0: all). Where there are fewer of `kaldi` power, zeros follow
             the scaled ones, as AST's feature extractor has it; elsewhere that is an error.
         mel: scale of the bands: `htk`, triangles of height 1 (torchaudio's default, which the releases that use mel
             bands rely on); `slaney`, triangles of equal area (librosa's); `kaldi`, triangles on the mel axis itself.
         low, high: edges of the lowest and the highest band in Hz; None is half the rate.
         padded: silence follows the window up to this many seconds.
+        stretched: the window's samples are first shifted and divided, to lie in about [-1, 1] by its own least and most
+            (SSPL).
         shift, scale: the scaled values are shifted and divided at last, (x - shift) / scale.
     """
 
@@ -62,15 +66,16 @@ class AudioSpec:
     window: Literal["centre", "first", "rolled"] = "centre"
     n_fft: int = 512
     hop: int = 159
-    function: Literal["tukey", "hann", "kaldi"] = "tukey"
+    function: Literal["tukey", "hann", "kaldi", "magnitude"] = "tukey"
     normalised: bool = False
     n_mels: int = 0
-    scaling: Literal["log/12", "db", "log", "log10-8"] = "log/12"
+    scaling: Literal["log/12", "db", "log", "log+0.01", "log10-8"] = "log/12"
     frames: int = 0
     mel: Literal["htk", "slaney", "kaldi"] = "htk"
     low: float = 0.0
     high: float | None = None
     padded: float = 0.0
+    stretched: bool = False
     shift: float = 0.0
     scale: float = 1.0
 
@@ -139,6 +144,17 @@ _WHISPER_AUDIO = AudioSpec(  # 80 x 3000: ten seconds and twenty of silence
     shift=-4.0,
     scale=4.0,
 )
+_VGGISH_AUDIO = AudioSpec(  # 64 x 298: three patches of 96 frames, and ten left over
+    seconds=3.0,
+    n_fft=400,
+    hop=160,
+    function="magnitude",
+    n_mels=64,
+    mel="kaldi",
+    low=125.0,
+    high=7500.0,
+    scaling="log+0.01",
+)
 
 PRESETS: dict[str, InputSpec] = {
     # SSLalignment, datasets_lvs.py, "for the tables"; LVS is fed the same there.
@@ -163,21 +179,26 @@ PRESETS: dict[str, InputSpec] = {
     "ssltie@sslalignment": InputSpec(_SQUASH_TENSOR, _SSLTIE_AUDIO),
     # JSA, test path: the middle 5 s, centred Hann power: 257 x 501.
     "joint_slots": InputSpec(ImageSpec(), AudioSpec(seconds=5.0, hop=160, function="hann")),
-    # Public towers (whence.models.towers), as the feature extractors of their releases have it.
+    # SSPL, own repository.
+    "sspl": InputSpec(ImageSpec(resize="crop"), replace(_VGGISH_AUDIO, stretched=True)),
+    # Attention10k, own repository, whose pictures are resized bilinearly; the sound's part is ours: it has none.
+    "attention10k": InputSpec(ImageSpec(size=320), _EZVSL_AUDIO),
+    # Public encoders (whence.models.towers, VGGish), as the feature extractors of their releases have it.
     "clip": InputSpec(ImageSpec(mean=CLIP_MEAN, std=CLIP_STD), _ALIGNMENT_AUDIO),
     "ast": InputSpec(ImageSpec(), _AST_AUDIO),
     "clap": InputSpec(ImageSpec(), _CLAP_AUDIO),
     "whisper": InputSpec(ImageSpec(), _WHISPER_AUDIO),
+    "vggish": InputSpec(ImageSpec(), _VGGISH_AUDIO),
 }
 """What each released method was scored with, by its name; `name@repository` where another one feeds it differently.
 
-`clip`, `ast`, `clap` and `whisper` are those of public encoders; recipes say `clip+ast` for the picture's part of one
-preset with the sound's of another.
+`clip`, `ast`, `clap`, `whisper` and `vggish` are those of public encoders; recipes say `clip+ast` for the picture's
+part of one preset with the sound's of another.
 
 
 Stereo is not part of a preset, because files are read before: SSLalignment keeps the left channel, the EZ-VSL family
 takes the mean (`whence.data.audio.read_sound`, `channels`).
 """
 
-ENCODER_PRESETS = ("clip", "ast", "clap", "whisper")
+ENCODER_PRESETS = ("clip", "ast", "clap", "whisper", "vggish")
 """Those of `PRESETS` that belong to a public encoder and not to a method."""

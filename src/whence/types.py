@@ -124,9 +124,12 @@ class Batch:
         index: (b,) position of each sample in its data set.
         alike: (b, b) bool, True where sound j would do for image i as well as its own, as far as is known: a likely
             false negative; None where nothing is known.
+        truths: (v, b, i, j) where the source is in each picture, in [0, 1] and of any size, for methods that can be
+            taught; not a number throughout where nobody marked it, None where nobody marked any.
     """
 
     images: Float[Tensor, "v b 3 h w"]
     sounds: Float[Tensor, "u b 1 f t"]
     index: Int[Tensor, " b"]
     alike: Bool[Tensor, "b b"] | None = None
+    truths: Float[Tensor, "v b i j"] | None = None

@@ -2,7 +2,7 @@
 
 `tukey` agrees with scipy.signal.spectrogram(x, rate, nperseg=n_fft, noverlap=n_fft - hop) to 3e-7 relative in float32
 and is faster; `hann` with torchaudio's Spectrogram and MelSpectrogram; `kaldi` with its compliance.kaldi.fbank as AST's
-feature extractor calls it.
+feature extractor calls it; `magnitude` with VGGish's own.
 """
 
 import math
@@ -36,6 +36,8 @@ def spectrogram(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> 
             "Tile them first (`whence.data.audio.cut`), or lengthen `seconds`."
         )
     x = waveforms if waveforms.dtype == torch.float64 else waveforms.float()
+    if spec.stretched:
+        x = _stretched(x)
     if spec.padded:
         x = F.pad(x, (0, max(0, round(spec.padded * rate) - x.shape[-1])))
     chunks = x.split(_CHUNK) if x.device.type == "cpu" else (x,)
@@ -54,10 +56,7 @@ def prepare_sounds(sounds: list[Sound], spec: AudioSpec) -> Float[Tensor, "b 1 f
 
 
 def _power(x: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor, "b f frames"]:
-    if spec.function == "tukey":
-        power = _tukey_density(x, spec, rate)
-    else:
-        power = _hann_power(x, spec) if spec.function == "hann" else _kaldi_power(x, spec)
+    power = _tukey_density(x, spec, rate) if spec.function == "tukey" else _POWERS[spec.function](x, spec)
     if spec.n_mels:
         power = _mel_bands(spec, power.shape[1], rate, x.dtype, x.device) @ power
     if 0 < spec.frames < power.shape[-1]:
@@ -69,6 +68,12 @@ def _power(x: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor,
             "Lengthen `seconds`."
         )
     return power
+
+
+def _stretched(x: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
+    """Silence becomes -1 throughout, as in the release."""
+    above = x - x.amin(dim=-1, keepdim=True)
+    return 2 * (above / (above.amax(dim=-1, keepdim=True) + 1e-3) - 0.5)
 
 
 def _scaled(power: Float[Tensor, "b f frames"], spec: AudioSpec) -> Float[Tensor, "b f wanted"]:
@@ -88,6 +93,7 @@ _LOGS: dict[str, Callable[[Tensor], Tensor]] = {
     "log/12": lambda power: power.add_(1e-7).log_().div_(12),
     "db": lambda power: power.clamp_(min=1e-10).log10_().mul_(10),
     "log": lambda power: power.clamp_(min=torch.finfo(torch.float32).eps).log_(),
+    "log+0.01": lambda power: power.add_(0.01).log_(),
     "log10-8": _from_the_top,
 }
 
@@ -124,8 +130,24 @@ def _kaldi_power(x: Float[Tensor, "b t"], spec: AudioSpec) -> Float[Tensor, "b f
     before = torch.cat([segments[..., :1], segments[..., :-1]], dim=-1)
     taper = torch.hann_window(spec.n_fft, periodic=False, dtype=torch.float64).to(x.device, x.dtype)
     emphasised = torch.sub(segments, before, alpha=0.97).mul_(taper)
-    length = 2 ** math.ceil(math.log2(spec.n_fft))
-    return _squared(torch.fft.rfft(emphasised, n=length)).transpose(-1, -2)
+    return _squared(torch.fft.rfft(emphasised, n=_filled_up(spec))).transpose(-1, -2)
+
+
+def _magnitude(x: Float[Tensor, "b t"], spec: AudioSpec) -> Float[Tensor, "b f frames"]:
+    segments = x.unfold(-1, spec.n_fft, spec.hop) * _hann(spec.n_fft, x.dtype, x.device)
+    return torch.fft.rfft(segments, n=_filled_up(spec)).abs().transpose(-1, -2)
+
+
+def _filled_up(spec: AudioSpec) -> int:
+    """The power of two that holds a segment."""
+    return 2 ** math.ceil(math.log2(spec.n_fft))
+
+
+_POWERS: dict[str, Callable[[Tensor, AudioSpec], Tensor]] = {
+    "hann": _hann_power,
+    "kaldi": _kaldi_power,
+    "magnitude": _magnitude,
+}
 
 
 @lru_cache

@@ -8,20 +8,22 @@ from typing import Any
 from torch import Tensor
 
 from whence.errors import CheckpointError, did_you_mean
-from whence.importers import ezvsl, jsa, slavc, sslalignment
+from whence.importers import attention10k, ezvsl, jsa, slavc, sslalignment, sspl
 from whence.importers.names import Release
 from whence.methods.base import Method
 from whence.models.encoders import fit_public
-from whence.models.weights import Fit, is_ours, read_state
+from whence.models.weights import Fit, is_ours, read_folder, read_state
 
 IMPORTERS: dict[str, Release] = {
     "alignment": sslalignment.alignment,
+    "attention10k": attention10k.attention10k,
     "joint_slots": jsa.joint_slots,
     "ezvsl": ezvsl.ezvsl,
     "fnac": ezvsl.fnac,
     "lvs": sslalignment.lvs,
     "marginnce": ezvsl.marginnce,
     "slavc": slavc.slavc,
+    "sspl": sspl.sspl,
     "ssltie": sslalignment.ssltie,
 }
 CLASSIFIER = "resnet18"  # the public one, which an encoder may begin with
@@ -33,7 +35,8 @@ def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Me
     """A method from released weights, in evaluation mode, with the front end and read-out they were made for.
 
     Args:
-        source: the downloaded file (opened with `weights_only=True`, so no code in it runs) or its state dict. A dict
+        source: the downloaded file (opened with `weights_only=True`, so no code in it runs), the folder of the files
+            where a release is several (SSPL), or its state dict. A dict
             that nests the weights under `model_state_dict`, `state_dict` or `model` is unwrapped, and a `module.`
             prefix of every name is dropped.
         method: whose weights they are.
@@ -49,7 +52,14 @@ def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Me
     if not isinstance(source, Mapping) and is_ours(Path(source)):
         raise CheckpointError(f"{source}: a checkpoint of ours and no released weights; whence.load opens it")
     what = "the state dict" if in_memory else str(source)
-    weights = unwrap(source if isinstance(source, Mapping) else read_state(Path(source)), what).weights
+    files = IMPORTERS[method].files
+    if isinstance(source, Mapping):
+        content = source
+    elif files and Path(source).is_dir():
+        content = read_folder(Path(source), files)
+    else:
+        content = read_state(Path(source))
+    weights = unwrap(content, what).weights
     try:
         return IMPORTERS[method](weights, what).eval()
     except CheckpointError as error:

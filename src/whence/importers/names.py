@@ -1,5 +1,6 @@
 """Renaming: the names of a released state dict to ours, by their beginnings."""
 
+import json
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ class Release:
         unused: beginnings of names that the published forward never reads: dropped. All others must be known.
         own: further such beginnings, which every file of this release has and no other of the same network.
         measured: further options, read off the weights.
+        files: where a release is several files in a folder: what each is called before its names, and its own name.
     """
 
     method: str
@@ -36,6 +38,7 @@ class Release:
     options: tuple[tuple[str, Any], ...] = ()
     own: tuple[str, ...] = ()
     measured: Callable[[Mapping[str, Tensor]], dict[str, Any]] = _nothing
+    files: tuple[tuple[str, str], ...] = ()
 
     def ours(self, name: str) -> str:
         """Our name of one of theirs; what no part fits stays as it is."""
@@ -50,7 +53,7 @@ class Release:
 
     def fit(self, state: Mapping[str, Tensor]) -> Fit:
         """How weights stand to those of this release, by their names and shapes; nothing is filled, or computed."""
-        expected = _shapes(self.method, self._options(state))
+        expected = _shapes(self.method, json.dumps(self._options(state)))
         fit = fit_of({self.theirs(name): shape for name, shape in expected}, shapes(self._used(state)))
         lacking = tuple(f"{mark}*" for mark in self.own if not any(name.startswith(mark) for name in state))
         return replace(fit, missing=fit.missing + lacking)
@@ -58,20 +61,20 @@ class Release:
     def __call__(self, state: Mapping[str, Tensor], what: str) -> Method:
         """The method with these weights; CheckpointError where one is missing, unknown or of another shape."""
         refuse_misfit(self.fit(state), what)  # before a network is made and filled
-        method = create(self.method, **dict(self._options(state)))
+        method = create(self.method, **self._options(state))
         load_exactly(method, self._used(state), what, called=self.theirs)
         return method
 
-    def _options(self, state: Mapping[str, Tensor]) -> tuple[tuple[str, Any], ...]:
-        return *self.options, *self.measured(state).items()
+    def _options(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
+        return dict(self.options) | self.measured(state)
 
     def _used(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: value for name, value in state.items() if not name.startswith(self.unused + self.own)}
 
 
 @cache
-def _shapes(method: str, options: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Shape], ...]:
-    """Names and shapes of a method's weights."""
+def _shapes(method: str, options: str) -> tuple[tuple[str, Shape], ...]:
+    """Names and shapes of a method's weights; its options as JSON, which can be remembered."""
     with warnings.catch_warnings(), torch.device("meta"):
         warnings.simplefilter("ignore")
-        return tuple(shapes(create(method, **dict(options)).state_dict()).items())
+        return tuple(shapes(create(method, **json.loads(options)).state_dict()).items())

@@ -9,6 +9,7 @@ from typing import Any
 from whence.errors import RecipeError, did_you_mean
 from whence.frontend import InputSpec
 from whence.methods.alignment import Alignment
+from whence.methods.attention10k import Attention10k
 from whence.methods.base import METHODS, Method, register
 from whence.methods.ezvsl import EZVSL
 from whence.methods.fnac import FNAC
@@ -18,6 +19,7 @@ from whence.methods.lvs import LVS
 from whence.methods.marginnce import MarginNCE
 from whence.methods.slavc import SLAVC
 from whence.methods.ssltie import SSLTIE
+from whence.methods.sspl import SSPL
 from whence.models.encoders import settled
 
 __all__ = [
@@ -27,7 +29,9 @@ __all__ = [
     "METHODS",
     "SLAVC",
     "SSLTIE",
+    "SSPL",
     "Alignment",
+    "Attention10k",
     "HardPos",
     "JointSlots",
     "MarginNCE",

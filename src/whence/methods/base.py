@@ -13,6 +13,7 @@ from whence.losses.contrastive import full_precision, unit
 from whence.models.adapter import Tower
 from whence.models.encoders import build_encoder, channels_of, coarse
 from whence.models.heads import max_pool, mean_pool
+from whence.models.vgg import VGGish
 from whence.readout import ReadOut
 from whence.registry import Registry
 from whence.types import Batch
@@ -60,7 +61,7 @@ class Method(nn.Module):
             (self.image_encoder, self.front_end.image),
             (self.audio_encoder, self.front_end.audio),
         ):
-            if isinstance(encoder, Tower):
+            if isinstance(encoder, Tower | VGGish):
                 encoder.refuse_front_end(spec)
         seen, heard = channels_of(self.image_encoder), channels_of(self.audio_encoder)
         if not self.projects and seen != heard:

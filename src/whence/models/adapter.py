@@ -103,18 +103,7 @@ class Tower(nn.Module):
 
     def refuse_front_end(self, spec: ImageSpec | AudioSpec) -> None:
         """Raise RecipeError for a front end that is not of the kind this tower was made for."""
-        facts = self.facts
-        whole = PRESETS[facts.front_end]
-        preset = whole.image if facts.frames is None else whole.audio
-        for key in (one.name for one in fields(preset) if one.name not in _FREE):
-            found, expected = getattr(spec, key), getattr(preset, key)
-            if found != expected:
-                what = "pictures" if facts.frames is None else "sounds"
-                raise RecipeError(
-                    f"encoder {self.name!r}: {what} come with {key} {found}, expected {expected}; its front end is "
-                    f"the preset {facts.front_end!r} (`front_end: {{preset: clip+ast}}` takes the picture's part of "
-                    "one and the sound's of another)"
-                )
+        refuse_foreign(self.name, spec, self.facts.front_end)
         self.refuse(*(spec.shape if isinstance(spec, AudioSpec) else (spec.size, spec.size)))
 
     def _blocks(self) -> list[nn.Module]:
@@ -139,6 +128,20 @@ class Tower(nn.Module):
         norms = [module for module in self.network.modules() if isinstance(module, nn.BatchNorm2d)]
         for parameter in (*frozen, *(p for norm in norms for p in norm.parameters())):
             parameter.requires_grad_(False)
+
+
+def refuse_foreign(name: str, spec: ImageSpec | AudioSpec, preset: str) -> None:
+    """Raise RecipeError where encoder `name` would be fed otherwise than `preset` has it, but for what is free."""
+    sees = isinstance(spec, ImageSpec)
+    own = PRESETS[preset].image if sees else PRESETS[preset].audio
+    for key in (one.name for one in fields(own) if one.name not in _FREE):
+        found, expected = getattr(spec, key), getattr(own, key)
+        if found != expected:
+            raise RecipeError(
+                f"encoder {name!r}: {'pictures' if sees else 'sounds'} come with {key} {found}, expected {expected}; "
+                f"its front end is the preset {preset!r} (`front_end: {{preset: clip+ast}}` takes the picture's part "
+                "of one and the sound's of another)"
+            )
 
 
 def build_tower(

@@ -4,17 +4,18 @@ import inspect
 from collections.abc import Mapping
 from copy import deepcopy
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from whence.errors import CheckpointError, RecipeError, did_you_mean
+from whence.errors import RecipeError, did_you_mean
 from whence.models.adapter import build_tower
 from whence.models.resnet import ResNet
 from whence.models.towers import TOWERS
-from whence.models.weights import Fit, fit_of, load_exactly, read_state, shapes
+from whence.models.vectors import Vectors
+from whence.models.vgg import VGG16, VGGish
+from whence.models.weights import Fit, PublicFile, fit_of, load_exactly, shapes
 from whence.registry import Registry
 
 
@@ -36,6 +37,9 @@ def resnet18(in_channels: int, last_stride: int = 1, width: int = 64) -> ResNet:
 
 
 ENCODERS.register("resnet")(ResNet)  # of your own measures: `blocks`, `strides`, `width`
+ENCODERS.register("vgg16")(VGG16)
+ENCODERS.register("vggish")(VGGish)
+ENCODERS.register("vectors")(Vectors)
 
 for _tower in TOWERS:
     ENCODERS.register(_tower)(partial(build_tower, _tower))
@@ -44,8 +48,8 @@ for _tower in TOWERS:
 def build_encoder(options: Mapping[str, Any], in_channels: int) -> nn.Module:
     """An encoder from `{"encoder": name, "weights": None | where they come from, ...measures}`.
 
-    Weights are None for random ones; for ResNets `imagenet` or the path of a file, for public towers what
-    `whence.models.adapter.build_tower` says.
+    Weights are None for random ones; for ResNets and VGG-16 `imagenet`, for VGGish `public`, or the path of a file;
+    for public towers what `whence.models.adapter.build_tower` says.
     """
     rest = dict(options)
     name, weights = rest.pop("encoder", "resnet18"), rest.pop("weights", None)
@@ -70,6 +74,18 @@ def coarse(options: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"last_stride": 2, **options} if options.get("encoder", "resnet18") == "resnet18" else options
 
 
+def frozen_vgg(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Encoder options with VGG-16, frozen, where they are not told."""
+    options = {"encoder": "vgg16", **(options or {})}
+    return {"trained": 0, **options} if options["encoder"] == "vgg16" else options
+
+
+def frozen_vggish(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Encoder options with VGGish, frozen, where they are not told."""
+    options = {"encoder": "vggish", **(options or {})}
+    return {"trained": 0, **options} if options["encoder"] == "vggish" else options
+
+
 def settled(options: Mapping[str, Any] | None, encoder: nn.Module) -> dict[str, Any]:
     """Options that build `encoder` again without a network, where its weights come from elsewhere."""
     return {**(options or {}), **getattr(encoder, "settled", {})}
@@ -89,42 +105,27 @@ def grid_of(encoder: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
     return h, w
 
 
-# The public ResNet-18 classifier; the digits in its name are the start of its SHA-256, which the download checks.
-RESNET18_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
-
-
 def load_public_weights(encoder: nn.Module, weights: str) -> None:
-    """Fills `encoder` from the public ResNet-18 file (`imagenet`: fetched, hash checked) or a file of the same names.
+    """Fills `encoder` from its public file (`imagenet`, for VGGish `public`: fetched, hash checked) or one like it.
 
-    The classifier (`fc.*`) is left out. A first layer of three channels is summed to one for spectrograms.
+    The classifier is left out. A first layer of three channels is summed to one for spectrograms.
 
     Raises:
+        RecipeError: there is no such file for this encoder.
         CheckpointError: the file is missing, is no state dict, or does not fit.
     """
-    if weights == "imagenet":
-        try:
-            state = torch.hub.load_state_dict_from_url(RESNET18_URL, check_hash=True, weights_only=True)
-        except (OSError, RuntimeError) as error:
-            raise CheckpointError(
-                f"the public ResNet-18 weights could not be fetched from {RESNET18_URL} ({error}); fetch the file "
-                "yourself and give its path in place of `imagenet` (`--image.weights`; `--prior` where it refines)"
-            ) from error
-    else:
-        state = read_state(Path(weights))
-    state = without_classifier(state)
-    first = encoder.get_parameter("conv1.weight")
-    if "conv1.weight" in state and first.shape[1] == 1 and state["conv1.weight"].shape[1] == 3:
-        state["conv1.weight"] = state["conv1.weight"].sum(1, keepdim=True)
+    public = getattr(encoder, "public", None)
+    if not isinstance(public, PublicFile):
+        raise RecipeError(f"this encoder begins with no weights, and {weights!r} was given; leave `weights` out")
+    state = public.used(public.read(weights))
+    first = encoder.get_parameter(public.first)
+    if public.first in state and first.shape[1] == 1 and state[public.first].shape[1] == 3:
+        state[public.first] = state[public.first].sum(1, keepdim=True)
     load_exactly(encoder, state, what=f"weights {weights!r}")
-
-
-def without_classifier(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of the public file that an encoder has: all but `fc.*`."""
-    return {name: value for name, value in state.items() if not name.startswith("fc.")}
 
 
 def fit_public(state: Mapping[str, Tensor]) -> Fit:
     """How weights stand to the public ResNet-18 for pictures, whose classifier may be there or not."""
     with torch.device("meta"):
         expected = resnet18(3).state_dict()
-    return fit_of(shapes(expected), shapes(without_classifier(state)))
+    return fit_of(shapes(expected), shapes(ResNet.public.used(state)))

@@ -39,6 +39,36 @@ def projection(channels: int, width: int, depth: int = 2) -> Projection:
     return Projection(*layers)
 
 
+class SimSiam(nn.Module):
+    """SimSiam's head (Chen and He, CVPR 2021): three layers with batch norm project, two predict the other view's.
+
+    Args:
+        channels: of the vectors. width: of the projection; the prediction's bottleneck is a quarter of it.
+    """
+
+    def __init__(self, channels: int, width: int = 2048) -> None:
+        super().__init__()
+        self.projector = nn.Sequential(
+            *_normed(channels, width), *_normed(width, width), *_normed(width, width, last=True)
+        )
+        self.predictor = nn.Sequential(*_normed(width, width // 4), nn.Linear(width // 4, width))
+
+    def forward(self, vectors: Float[Tensor, "b c"]) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
+        """The projection of each vector, and what is predicted from it."""
+        if self.training and len(vectors) < 2:
+            raise RecipeError(
+                "train.batch_size: found a batch of one clip, and SimSiam's layers normalise over the batch; expected "
+                "2 or more in training. Raise it"
+            )
+        projected = self.projector(vectors)
+        return projected, self.predictor(projected)
+
+
+def _normed(inside: int, outside: int, last: bool = False) -> list[nn.Module]:
+    layers: list[nn.Module] = [nn.Linear(inside, outside, bias=False), nn.BatchNorm1d(outside, affine=not last)]
+    return layers if last else [*layers, nn.ReLU(inplace=True)]
+
+
 class CommonSpace(nn.Module):
     """Two linear maps into one space: a 1 x 1 convolution for the places of a picture, a layer for a sound's vector."""
 

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from whence.errors import RecipeError
+from whence.models.weights import PublicFile
 
 
 class BasicBlock(nn.Module):
@@ -44,6 +45,14 @@ class ResNet(nn.Module):
         strides: stride of each stage; (1, 2, 2, 1) keeps 14 x 14 cells of 224 pixels, (1, 2, 2, 2) is the classifier's.
         width: channels of the first stage.
     """
+
+    public = PublicFile(
+        word="imagenet",
+        name="ResNet-18",
+        url="https://download.pytorch.org/models/resnet18-f37072fd.pth",
+        first="conv1.weight",
+        unused="fc.",
+    )
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,41 @@ class Fit:
             return told
         name, found, expected = self.reshaped[0]
         return f"{told}; {name} is {list(found)}, expected {list(expected)}"
+
+
+@dataclass(frozen=True)
+class PublicFile:
+    """The public file of an encoder's weights.
+
+    Attributes:
+        word: what asks for it, in an encoder's `weights`. name: in messages.
+        url: the digits in the file's name are the start of its SHA-256, which the download checks.
+        first: the layer that looks at pictures or spectrograms.
+        unused: beginning of names that an encoder has no use for, such as the classifier's; empty: there are none.
+    """
+
+    word: str
+    name: str
+    url: str
+    first: str
+    unused: str = ""
+
+    def used(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of the file that an encoder has."""
+        return {name: value for name, value in state.items() if not (self.unused and name.startswith(self.unused))}
+
+    def read(self, weights: str) -> dict[str, Any]:
+        """What the file holds: fetched if `weights` is `word`, else the path of it or of another of the same names."""
+        if weights != self.word:
+            return read_state(Path(weights))
+        try:
+            state: dict[str, Any] = torch.hub.load_state_dict_from_url(self.url, check_hash=True, weights_only=True)
+        except (OSError, RuntimeError) as error:
+            raise CheckpointError(
+                f"the public {self.name} weights could not be fetched from {self.url} ({error}); fetch the file "
+                f"yourself and give its path in place of `{self.word}`"
+            ) from error
+        return state
 
 
 def fit_of(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> Fit:
@@ -122,6 +157,11 @@ def read_state(path: Path) -> dict[str, Any]:
     if strange := [name for name in state if not isinstance(name, str)]:
         raise CheckpointError(f"{path}: expected a dict of tensors by name; found the key {strange[0]!r}")
     return state
+
+
+def read_folder(folder: Path, files: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """What several files of one release hold, each name after that of its part: (part, file) -> `part/name`."""
+    return {f"{part}/{name}": value for part, file in files for name, value in read_state(folder / file).items()}
 
 
 def is_safetensors(path: Path) -> bool:

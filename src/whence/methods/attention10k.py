@@ -1,0 +1,128 @@
+"""Attention10k: a sound attends to the picture, and what it attends to must mean the sound.
+
+Senocak, Oh, Kim, Yang and Kweon, "Learning to Localize Sound Source in Visual Scenes", CVPR 2018.
+
+The idea: a query made of the sound is compared with each place of the picture; a softmax over places of the positive
+cosines is the map, and pools the places to one vector. Brought to the space of sounds, that vector must be nearer to
+its own sound than to another's. Where pictures are annotated the map is taught besides (*semi-supervised*).
+
+**The paper's and the released code's** (ardasnck/learning_to_localize_sound_source, commit 89205e9b): VGG-16 up to
+conv5_3 before its relu, frozen, 320 pixels and 20 x 20 cells; a sound is SoundNet's vector of 1,000 numbers, made
+beforehand; the places are pooled as they are, their cosines alone are of unit norm; distances from the sound's vector
+itself, the query from its positive part; squared error of the softmax of two distances; cross-entropy with the map of
+one annotator, drawn at each visit, not scaled; both terms with weight 1, means over the batch.
+
+**Differs here.** The other sound is every other one of the batch in turn, in place of one drawn from the data set:
+the same loss on average, with less chance in it, and no other sound is read for it.
+
+**Ours:** a sound encoder that learns (`audio`), in place of the vectors, which `audio: {encoder: vectors}` still
+takes; distances from what it hears have a gradient then. `sharpness`. Embeddings, where no sound may attend: of the
+places pooled evenly. An annotator's map of another size than the grid is averaged to it.
+
+**Released weights** (the file is the state dict) are read from the semi-supervised form and hear vectors alone.
+`whence.import_checkpoint(..., method="attention10k")`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from whence.errors import RecipeError
+from whence.frontend import PRESETS, InputSpec
+from whence.losses.contrastive import full_precision, own_maps, unit
+from whence.losses.distances import distance_ratio, distances, taught
+from whence.methods.base import Method, place_cosine, register
+from whence.models.encoders import channels_of, frozen_vgg
+from whence.models.heads import max_pool, mean_pool
+from whence.types import Batch
+
+
+@register("attention10k")
+class Attention10k(Method):
+    """Attention10k: what a sound attends to in its picture must be nearer to it than to other sounds.
+
+    Maps are attention: positive, and each sums to 1.
+
+    Args:
+        image, audio, front_end: as every method has them; frozen VGG-16 of pictures of 320 pixels by default.
+        sharpness: of the attention; 1 as published, where the most it can be is e times the least.
+        supervised: weight of the term of annotated pictures (`Batch.truths`).
+        signed: maps are the cosines, before they are cut at 0 and spread over the picture.
+    """
+
+    projects = True
+
+    def __init__(
+        self,
+        image: Mapping[str, Any] | None = None,
+        audio: Mapping[str, Any] | None = None,
+        front_end: InputSpec | None = None,
+        sharpness: float = 1.0,
+        supervised: float = 1.0,
+        signed: bool = False,
+    ) -> None:
+        super().__init__(frozen_vgg(image), audio, front_end or PRESETS["attention10k"])
+        self.sharpness, self.supervised, self.signed = sharpness, supervised, signed
+        seen, heard = channels_of(self.image_encoder), channels_of(self.audio_encoder)
+        self.query = nn.Sequential(nn.ReLU(), nn.Linear(heard, heard), nn.ReLU(), nn.Linear(heard, seen))
+        self.meaning = nn.Sequential(nn.ReLU(), nn.Linear(seen, seen), nn.ReLU(), nn.Linear(seen, heard))
+
+    def hear(self, sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
+        """What a sound is, to be near to: SoundNet's vector, or the encoder's in its place."""
+        return max_pool(self.audio_encoder(sounds))
+
+    def logits(self, cosines: Float[Tensor, "*b h w"]) -> Float[Tensor, "*b p"]:
+        """Of the attention over places."""
+        return self.sharpness * F.relu(cosines).flatten(-2)
+
+    # What a localizer calls.
+
+    def encode_sounds(self, sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
+        return unit(self.query(self.hear(sounds)))
+
+    def compare(
+        self, image_codes: Float[Tensor, "b c h w"], sound_codes: Float[Tensor, "b c"]
+    ) -> Float[Tensor, "b h w"]:
+        cosines = place_cosine(image_codes, sound_codes)
+        return cosines if self.signed else self.logits(cosines).softmax(dim=-1).reshape(cosines.shape)
+
+    def image_embedding(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
+        return unit(self.meaning(mean_pool(self.image_encoder(images))))
+
+    def sound_embedding(self, sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
+        return unit(self.hear(sounds))
+
+    # What the trainer calls.
+
+    def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+        """`distance` and, where pictures are annotated, `supervised`, each summed over the pairs of views.
+
+        Raises:
+            RecipeError: a batch of one clip, which has no other sound.
+        """
+        if batch.images.shape[1] < 2:
+            raise RecipeError(
+                "train.batch_size: found a batch of one clip, and its loss compares a clip's own sound with another's; "
+                "expected 2 or more (a held-out set is a batch too). Raise it"
+            )
+        grids = self.image_encoder(batch.images.flatten(0, 1)).unflatten(0, batch.images.shape[:2])
+        sounds = self.hear(batch.sounds.flatten(0, 1))
+        queries = unit(self.query(sounds)).unflatten(0, batch.sounds.shape[:2])
+        sounds = sounds.unflatten(0, batch.sounds.shape[:2])
+        logits = self.logits(own_maps(unit(grids, dim=2), queries)).transpose(1, 2)  # (v, u, b, p)
+        apart = distances(self.meaning(attended(grids, logits.softmax(dim=-1))), sounds.expand(len(grids), -1, -1, -1))
+        terms = {"distance": distance_ratio(apart, batch.alike)}
+        if batch.truths is not None and self.supervised:
+            marked = F.adaptive_avg_pool2d(batch.truths, grids.shape[-2:]).flatten(-2)[:, None]
+            terms["supervised"] = self.supervised * taught(logits, marked.expand_as(logits))
+        return terms
+
+
+@full_precision
+def attended(grids: Float[Tensor, "v b c h w"], attention: Float[Tensor, "v u b p"]) -> Float[Tensor, "v u b c"]:
+    """Sum over places, weighted by what each sound attends to of its own picture."""
+    return torch.einsum("vbcp,vubp->vubc", grids.flatten(-2).to(attention.dtype), attention)

@@ -1,6 +1,6 @@
 """Methods beside one another: trains NAME/scenes of each alike, scores all on unseen scenes, writes docs/table.md.
 
-make table        # under half an hour on two cores
+make table        # half an hour or more on two cores
 
 Each method has one core to itself: two trainings side by side do more in a minute than one that is spread over both.
 """

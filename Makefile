@@ -9,8 +9,8 @@ demo: .venv/ready        ## train on built-in scenes, score, and write runs/demo
 table: .venv/ready       ## train every method alike on scenes, score all, write docs/table.md (half an hour or more on two cores)
 	$(BIN)/python examples/table.py
 
-test: .venv/ready        ## the test suite
-	$(BIN)/pytest
+test: .venv/ready        ## the test suite, on as many cores as there are
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 
 test-slow: .venv/ready   ## the tests that take minutes
 	$(BIN)/pytest -m slow

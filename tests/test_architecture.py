@@ -183,6 +183,6 @@ def test_no_method_imports_another_and_none_is_long() -> None:
     files = {f"whence.methods.{name}": SOURCE / "methods" / f"{name}.py" for name in METHODS}
     for module, file in files.items():
         assert file.is_file(), f"{module}: a method's file has its name"
-        assert len(file.read_text(encoding="utf-8").splitlines()) <= 200, module
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= 250, module
         others = [found for found in imported(file) if any(found.startswith(o + ".") for o in files if o != module)]
         assert not others, f"{module} imports {others}"

@@ -126,6 +126,8 @@ class Batch:
             false negative; None where nothing is known.
         truths: (v, b, i, j) where the source is in each picture, in [0, 1] and of any size, for methods that can be
             taught; not a number throughout where nobody marked it, None where nobody marked any.
+        labels: (2, b, k) how far each of k classes is what each picture shows, and what each sound is, in [0, 1]; not
+            a number throughout where it is not known; None where nothing is. Whose they are, the recipe says.
     """
 
     images: Float[Tensor, "v b 3 h w"]
@@ -133,3 +135,4 @@ class Batch:
     index: Int[Tensor, " b"]
     alike: Bool[Tensor, "b b"] | None = None
     truths: Float[Tensor, "v b i j"] | None = None
+    labels: Float[Tensor, "2 b k"] | None = None

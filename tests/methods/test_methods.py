@@ -29,7 +29,7 @@ def total(terms: dict[str, torch.Tensor]) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_debug_recipe_learns(name: str, tmp_path: Path, one_thread: None) -> None:
-    """A few dozen steps on scenes: there is something to learn, and the loss of the last epoch is below the first's."""
+    """A few dozen steps on scenes: the loss of the last epoch is clearly below the first's."""
     recipe = read_recipe(f"{name}/debug")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -39,8 +39,7 @@ def test_the_debug_recipe_learns(name: str, tmp_path: Path, one_thread: None) ->
     losses = [float(row["train/loss"]) for row in rows]
     terms = [[float(row[key]) for key in row if key.startswith("train/") and key != "train/loss"] for row in rows]
     assert losses == pytest.approx([sum(one) for one in terms], rel=1e-4)
-    assert losses[0] > 0.05, losses
-    assert losses[-1] < 0.99 * losses[0], losses
+    assert losses[0] - losses[-1] > max(0.01 * abs(losses[0]), 1e-3), losses  # negative cosines end below 0
 
 
 @pytest.mark.parametrize("name", NAMES)

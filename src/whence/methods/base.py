@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from whence.errors import RecipeError
@@ -85,6 +85,16 @@ class Method(nn.Module):
     ) -> Float[Tensor, "b h w"]:
         """The map of each picture with its own sound: signed, raw, at the encoder's resolution."""
         return place_cosine(image_codes, sound_codes)
+
+    def sources(
+        self, image_codes: Float[Tensor, "b c h w"], sound_codes: Float[Tensor, "b c"]
+    ) -> tuple[Float[Tensor, "b k h w"], Bool[Tensor, "b k"]]:
+        """Where each of the sources of a mixture is, in no order: raw maps of k sources, and which of them it hears.
+
+        Methods that tell sources apart override this; for the others a mixture is one source.
+        """
+        maps = self.compare(image_codes, sound_codes)[:, None]
+        return maps, torch.ones_like(maps[:, :, 0, 0], dtype=torch.bool)
 
     def saliency(self, image_codes: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
         """A map that never heard a sound, from the same features: what of the picture stands out from its mean."""

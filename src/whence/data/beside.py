@@ -5,20 +5,18 @@ which answers for all that a data set has and reads these files by the clip's id
 """
 
 import inspect
-import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from whence.data.files import Listings, refuse_unreadable
+from whence.data.files import Listings
 from whence.data.flow import FlowFolder
 from whence.data.image import read_mask
-from whence.errors import DataError, InputError, RecipeError
+from whence.data.vectors import VectorFile
+from whence.errors import DataError, RecipeError
 from whence.randomness import as_key, uniform
 from whence.types import AudioVisualDataset, Moving, Sound, Truth
 
@@ -180,57 +178,6 @@ class Masks:
         return Truth(height, width, mask=mask, rule="mask")
 
 
-class VectorFile:
-    """Vectors by id: a folder of `ID.npy`, or one .npz that holds them all.
-
-    Raises:
-        DataError: there is neither. InputError: the .npz cannot be read.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._open: dict[int, Any] = {}
-        self._ids: frozenset[str] = frozenset()
-        self._files: Listings | None = None
-        if path.is_dir():
-            self._files = Listings(path)
-        elif path.suffix == ".npz" and path.is_file():
-            self._ids = frozenset(self._archive().files)
-        else:
-            raise DataError(f"{path}: found neither a folder nor an .npz, expected vectors ID.npy, or id -> vector")
-        self.expected = "vectors in it" if self._files is None else "vectors ID.npy"
-
-    def __contains__(self, id: str) -> bool:
-        return id in self._ids if self._files is None else f"{id}.npy" in self._files
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_open": {}}
-
-    def read(self, id: str) -> Float[Tensor, " d"]:
-        """The vector of a clip; InputError where it cannot be read, or is no vector of finite numbers."""
-        where = f"{self.path}: {id}" if self._files is None else f"{self.path / f'{id}.npy'}"
-        try:
-            found: Any = self._archive()[id] if self._files is None else np.load(where, allow_pickle=False)
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{where}: cannot be read ({error}), expected a vector. Make it again.") from error
-        if found.ndim != 1 or found.dtype.kind not in "fiu" or not len(found) or not np.isfinite(found).all():
-            raise InputError(
-                f"{where}: found {found.dtype} of shape {found.shape}, expected one vector of finite numbers. "
-                "Make it again."
-            )
-        return torch.from_numpy(found.astype(np.float32))
-
-    def _archive(self) -> Any:
-        """The open .npz, one for each process: workers must not share the place in a file."""
-        if os.getpid() not in self._open:
-            refuse_unreadable(self.path, "vectors in an .npz")
-            try:
-                self._open = {os.getpid(): np.load(self.path, allow_pickle=False)}
-            except (OSError, ValueError) as error:
-                raise InputError(f"{self.path}: cannot be read ({error}), expected an .npz. Make it again.") from error
-        return self._open[os.getpid()]
-
-
 def flow_of(data: Any, index: int) -> Float[Tensor, "2 h w"]:
     """The optical flow beside a clip's picture; DataError where the data set has none."""
     if not hasattr(data, "read_flow"):
@@ -256,6 +203,16 @@ def vector_of(data: Any, index: int, width: int = 0) -> Float[Tensor, " d"]:
             f"the network that this method hears, or train with `audio: {{encoder: vectors, width: {len(vector)}}}`"
         )
     return vector
+
+
+def shown_to(model: Any, data: AudioVisualDataset, index: int) -> Any:
+    """What a model is shown of a clip: its picture, unless it has a `read_picture` of its own."""
+    return model.read_picture(data, index) if hasattr(model, "read_picture") else data.read_image(index)
+
+
+def heard_by(model: Any, data: AudioVisualDataset, index: int) -> Any:
+    """What a model hears of a clip: its sound, unless it has a `read_sound` of its own."""
+    return model.read_sound(data, index) if hasattr(model, "read_sound") else data.read_sound(index)
 
 
 def moving(data: Any, index: int) -> Moving:

@@ -1,11 +1,11 @@
 """Optical flow: how far each pixel moves from one frame to the next, and the 8-bit form in which it lies in folders.
 
 HearTheFlow (denfed/heartheflow, commit 60ed54d8) stores Farnebäck's flow of two frames in a row, in pixels of the
-video, as two grey pictures, `flow_x/ID.jpg` and `flow_y/ID.jpg`, which OpenCV rounds and cuts to 0..255: one step is one pixel
-a frame, to the right and down; what moves to the left or up is stored as 0, as is what stands still. The network sees
-these numbers over 255. That is what its code does with Flickr-SoundNet. How VGGSound was prepared was not released; we
-take it to be the same. The form is kept, so that folders and weights of theirs fit; files of ours are PNG, which loses
-nothing more.
+video, as two grey pictures, `flow_x/ID.jpg` and `flow_y/ID.jpg`, which OpenCV rounds and cuts to 0..255: one step is
+one pixel a frame, to the right and down; what moves to the left or up is stored as 0, as is what stands still. The
+network sees these numbers over 255. That is what its code does with Flickr-SoundNet. How VGGSound was prepared was not
+released; we take it to be the same. The form is kept, so that folders and weights of theirs fit; files of ours are
+PNG, which loses nothing more.
 """
 
 from pathlib import Path

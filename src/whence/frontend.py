@@ -188,6 +188,8 @@ PRESETS: dict[str, InputSpec] = {
     "joint_slots": InputSpec(ImageSpec(), AudioSpec(seconds=5.0, hop=160, function="hann")),
     # SSPL, own repository.
     "sspl": InputSpec(ImageSpec(resize="crop"), replace(_VGGISH_AUDIO, stretched=True)),
+    # HearTheFlow, own repository: the middle 3 s at 22.05 kHz, to a whole second: 257 x 276.
+    "heartheflow": InputSpec(ImageSpec(flow=True), AudioSpec(rate=22050, seconds=3.0, hop=238)),
     # Attention10k, own repository, whose pictures are resized bilinearly; the sound's part is ours: it has none.
     "attention10k": InputSpec(ImageSpec(size=320), _EZVSL_AUDIO),
     # Public encoders (whence.models.towers, VGGish), as the feature extractors of their releases have it.

@@ -38,7 +38,7 @@ def test_help_lists_every_command_with_a_line(whence) -> None:
             ("checkpoint", "inspcet", "a.pth"),
             "unknown command of `whence checkpoint` 'inspcet'. Did you mean 'inspect'?",
         ),
-        (("data", "_help"), "unknown command of `whence data` '_help'. There are: check, scenes."),
+        (("data", "_help"), "unknown command of `whence data` '_help'. There are: check, flow, scenes."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -1,4 +1,4 @@
-"""`whence data check` and `whence data scenes`: what is wrong with data, and scenes written as a catalogue."""
+"""`whence data check`, `scenes` and `flow`: what is wrong with data, scenes as a catalogue, optical flow of videos."""
 
 import json as to_json
 from pathlib import Path
@@ -73,6 +73,35 @@ def scenes(
     composed = open_scenes(name, root, split, length=length, seed=seed, size=size, seconds=seconds, **(options or {}))
     write_catalogue(composed, output, overwrite)
     print(f"{output}: {len(composed)} items of {name}, {len(composed.categories)} categories, seed {seed}")
+
+
+def flow(videos: Path, output: Path = Path("flow"), how: str = "farneback", at: float = 0.5) -> int:
+    """Write the optical flow of every video of a folder: what a data set takes as its option `flow`.
+
+    What is there already is skipped, so a stopped run goes on. Exit code 1 where a video cannot be used: which, and
+    why, is in FAILED.txt in the folder.
+
+    Args:
+        videos: a folder of videos, each named by its clip's id.
+        output: the folder to write flow_x/ID.png and flow_y/ID.png into.
+        how: `farneback` as HearTheFlow has it, or `dis`, which is faster.
+        at: which frame, as a share of the length, and the one after it; 0.5 is the middle.
+    """
+    from rich.progress import track
+
+    from whence.data.frames import Written, videos_in, write_flow
+
+    found, state = videos_in(videos), Written()
+    for so_far in track(write_flow(found, output, how, at), "flow", total=len(found)):
+        state = so_far
+    print(f"{output}: {state.written} written, {state.skipped} were there, {len(state.failed)} failed")
+    journal = output / "FAILED.txt"
+    journal.unlink(missing_ok=True)
+    if state.failed:
+        journal.write_text("".join(f"{reason}\n" for reason in state.failed.values()), encoding="utf-8")
+        for cause, n in state.causes().most_common():
+            print(f"  {n}: {cause}")
+    return 1 if state.failed else 0
 
 
 def _lines(found: "Findings") -> list[str]:

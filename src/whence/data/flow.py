@@ -9,7 +9,7 @@ PNG, which loses nothing more.
 """
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,13 +22,13 @@ from whence.data.image import read_image
 from whence.errors import DataError, InputError, RecipeError, did_you_mean
 from whence.output import whole_file
 
-How = Literal["farneback", "dis"]
+WAYS = ("farneback", "dis")
 PARTS = ("flow_x", "flow_y")
 ENDINGS = (".png", ".jpg", ".jpeg")
 STILL = 0  # the 8-bit value of what does not move
 
 
-def optical_flow(before: Image.Image, after: Image.Image, how: How = "farneback") -> Float[Tensor, "2 h w"]:
+def optical_flow(before: Image.Image, after: Image.Image, how: str = "farneback") -> Float[Tensor, "2 h w"]:
     """Pixels that each place of `before` moves by on its way to `after`: x to the right, then y down.
 
     Args:
@@ -39,8 +39,8 @@ def optical_flow(before: Image.Image, after: Image.Image, how: How = "farneback"
     Raises:
         InputError: frames of two sizes. RecipeError: an unknown way, or OpenCV is not there.
     """
-    if how not in get_args(How):
-        raise RecipeError(f"how: unknown optical flow {how!r}{did_you_mean(how, get_args(How))}")
+    if how not in WAYS:
+        raise RecipeError(f"how: unknown optical flow {how!r}{did_you_mean(how, WAYS)}")
     if before.size != after.size:
         raise InputError(f"found frames of {before.size} and {after.size}, expected one size. Resize one of them.")
     cv2 = opencv()

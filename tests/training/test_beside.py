@@ -155,7 +155,7 @@ def test_vectors_are_trained_with_and_evaluated(tmp_path: Path, one_thread: None
         data=Data("scenes", None, {**options, "vectors": str(folder)}),
         views=Views(semantic=False),
         front_end=FrontEnd("attention10k", size=32),
-        train=Train(epochs=2, batch_size=16, workers=0, lr=1e-3),
+        train=Train(epochs=2.0, batch_size=16, workers=0, lr=1e-3),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

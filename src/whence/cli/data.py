@@ -1,8 +1,8 @@
-"""`whence data check` and `whence data scenes`: what is wrong with data, and scenes written as a catalogue."""
+"""`whence data`: what is wrong with data, scenes written as a catalogue, videos as shards."""
 
 import json as to_json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from whence.data.doctor.findings import Findings, Table
@@ -73,6 +73,60 @@ def scenes(
     composed = open_scenes(name, root, split, length=length, seed=seed, size=size, seconds=seconds, **(options or {}))
     write_catalogue(composed, output, overwrite)
     print(f"{output}: {len(composed)} items of {name}, {len(composed.categories)} categories, seed {seed}")
+
+
+def prepare(
+    videos: Path,
+    output: Path,
+    frames: str = "middle",
+    window: str = "middle",
+    seconds: float = 10.0,
+    rate: int = 16000,
+    side: int = 400,
+    quality: int = 90,
+    sound: Literal["flac", "wav"] = "flac",
+    shard_size: int = 500,
+    workers: int | None = None,
+    engine: Literal["pool", "ray"] = "pool",
+) -> None:
+    """Write frames and sounds of a folder of videos as shards to train on; goes on where it was stopped.
+
+    Args:
+        videos: a folder; videos in folders below it count too.
+        output: folder of the shards (tar, WebDataset's layout), their indexes, prepared.json and journal.jsonl.
+        frames: middle; a number, that many evenly; or moments in seconds, at:0.5,3.
+        window: which part of the sound: middle, first, or the second at which it begins, at:2.5.
+        seconds: of sound.
+        rate: samples a second of the sound.
+        side: pixels of a picture's longer side at most.
+        quality: of the JPEG files.
+        sound: flac, or wav, twice as large and quicker to read.
+        shard_size: videos in a shard.
+        workers: processes that read videos; by default one for each core; 0: this one alone.
+        engine: pool, processes of this machine, or ray, a Ray cluster (extra `cluster`).
+    """
+    import os
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from whence.data.engines import Pool, ray_data
+    from whence.data.prepare import JOURNAL, Preparation
+    from whence.data.prepare import prepare as write
+
+    how = Preparation(frames, window, seconds, rate, side, quality, sound)
+    work = ray_data if engine == "ray" else Pool((os.cpu_count() or 1) if workers is None else workers)
+    rate_of = TextColumn("{task.fields[rate]} videos/s")
+    with Progress(BarColumn(), MofNCompleteColumn(), rate_of, TimeRemainingColumn()) as bar:
+        task = bar.add_task("", total=None, rate="?")
+
+        def seen(done: int, of: int) -> None:
+            speed = bar.tasks[0].speed
+            bar.update(task, completed=done, total=of, rate="?" if speed is None else f"{speed:.1f}")
+
+        causes = write(videos, output, how, work, shard_size, seen)
+    print(f"{output}: {causes.pop('', 0)} samples")
+    for cause, count in causes.most_common():
+        print(f"  {count} videos left out: {cause} (see {output / JOURNAL})")
 
 
 def _lines(found: "Findings") -> list[str]:

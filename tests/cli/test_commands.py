@@ -40,7 +40,10 @@ def test_help_lists_every_command_with_a_line(whence) -> None:
             ("checkpoint", "inspcet", "a.pth"),
             "unknown command of `whence checkpoint` 'inspcet'. Did you mean 'inspect'?",
         ),
-        (("data", "_help"), "unknown command of `whence data` '_help'. There are: check, prepare, scenes."),
+        (
+            ("data", "_help"),
+            "unknown command of `whence data` '_help'. There are: check, index, pack, prepare, scenes.",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -148,6 +151,6 @@ def test_videos_become_shards(whence, tmp_path) -> None:
     answer = whence("data", "prepare", tmp_path / "in", tmp_path / "out", "--seconds", 0.5, "--workers", 0)
     assert answer.code == 0
     assert "out: 2 samples" in answer.out.replace("\n", "")
-    assert "1 videos left out: unreadable" in answer.out
+    assert "1 left out: unreadable" in answer.out
     assert len(open_dataset("shards", tmp_path / "out")) == 2
     assert whence("data", "prepare", tmp_path / "in", tmp_path / "out", "--side", 8).code == 2

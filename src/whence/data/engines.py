@@ -1,4 +1,4 @@
-"""Who reads the videos: processes of this machine, or a Ray cluster. Results come in the order of the inputs."""
+"""Who makes the samples: processes of this machine, or a Ray cluster. They come in the order of the inputs."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
-from whence.data.prepare import Item, Prepared, prepare_one
+from whence.data.packing import Maker, Sample
 from whence.errors import DataError
 
 AHEAD = 8  # inputs in hand for each process: what a result waits for, and what memory holds
@@ -15,7 +15,7 @@ AHEAD = 8  # inputs in hand for each process: what a result waits for, and what 
 class Pool:
     """Processes of this machine.
 
-    A video that takes its process down with it (decoders are C) is read once more in a process of its own; if it does
+    An input that takes its process down with it (decoders are C) is read once more in a process of its own; if it does
     so again, that is its failure and nobody else's.
 
     Args:
@@ -25,23 +25,23 @@ class Pool:
     def __init__(self, workers: int) -> None:
         self.workers = workers
 
-    def __call__(self, items: Sequence[Item]) -> Iterator[Prepared]:
+    def __call__(self, make: Maker, names: Sequence[str]) -> Iterator[Sample]:
         if not self.workers:
-            yield from map(prepare_one, items)
+            yield from map(make, names)
             return
-        rest = deque(items)
+        rest = deque(names)
         while rest:
-            yield from self._until_it_breaks(rest)
+            yield from self._until_it_breaks(make, rest)
             if rest:
-                yield _alone(rest.popleft())
+                yield _alone(make, rest.popleft())
 
-    def _until_it_breaks(self, rest: "deque[Item]") -> Iterator[Prepared]:
+    def _until_it_breaks(self, make: Maker, rest: "deque[str]") -> Iterator[Sample]:
         """Takes from `rest` what it answers for."""
-        pool = ProcessPoolExecutor(self.workers, get_context("spawn"))
+        pool = _processes(make, self.workers)
         try:
-            waiting: deque[Future[Prepared]] = deque()
-            for item in list(rest):
-                waiting.append(pool.submit(prepare_one, item))
+            waiting: deque[Future[Sample]] = deque()
+            for name in list(rest):
+                waiting.append(pool.submit(_made, name))
                 if len(waiting) >= AHEAD * self.workers:
                     yield waiting.popleft().result()
                     rest.popleft()
@@ -54,17 +54,31 @@ class Pool:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _alone(item: Item) -> Prepared:
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+_maker: Maker  # of a process of a pool, which gets it once
+
+
+def _processes(make: Maker, workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_take, initargs=(make,))
+
+
+def _take(make: Maker) -> None:
+    global _maker
+    _maker = make
+
+
+def _made(name: str) -> Sample:
+    return _maker(name)
+
+
+def _alone(make: Maker, name: str) -> Sample:
+    with _processes(make, 1) as pool:
         try:
-            return pool.submit(prepare_one, item).result()
+            return pool.submit(_made, name).result()
         except BrokenProcessPool:
-            return Prepared(
-                {}, "crashed", f"{item.path}: found a file that crashes the reader of videos; fetch it again"
-            )
+            return Sample({}, "crashed", f"{name}: found a file that crashes its reader; fetch it again")
 
 
-def ray_data(items: Sequence[Item]) -> Iterator[Prepared]:
+def ray_data(make: Maker, names: Sequence[str]) -> Iterator[Sample]:
     """Ray Data (extra `cluster`): the cluster that this machine belongs to, or one of its own cores.
 
     Videos lie where every machine sees them; the shards are written by this one.
@@ -81,6 +95,6 @@ def ray_data(items: Sequence[Item]) -> Iterator[Prepared]:
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
-    rows = ray.data.from_items([{"item": item} for item in items]).map(lambda row: {"result": prepare_one(row["item"])})
+    rows = ray.data.from_items([{"name": name} for name in names]).map(lambda row: {"sample": make(row["name"])})
     for row in rows.iter_rows():
-        yield row["result"]
+        yield row["sample"]

@@ -51,7 +51,7 @@ def read_image(path: str | os.PathLike[str], at_least: int | None = None, conten
     return _decoded(Path(path), decode, content)
 
 
-def read_mask(path: str | os.PathLike[str]) -> Bool[Tensor, "h w"]:
+def read_mask(path: str | os.PathLike[str], content: bytes | None = None) -> Bool[Tensor, "h w"]:
     """True where the mask in a file shows the object, upright.
 
     Any pixel that is not 0 is object: grey, colour, or index of a palette, so masks of 0 and 1, of 0 and 255 and of
@@ -60,7 +60,7 @@ def read_mask(path: str | os.PathLike[str]) -> Bool[Tensor, "h w"]:
     Raises:
         InputError: as `read_image`.
     """
-    return _decoded(Path(path), _mask)
+    return _decoded(Path(path), _mask, content)
 
 
 def as_image(image: ImageLike | object) -> Image.Image:

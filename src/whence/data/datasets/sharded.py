@@ -1,16 +1,19 @@
 """Pictures and sounds to train on from shards that `whence data prepare` wrote, or any of WebDataset's layout."""
 
+import json
 import os
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from whence.data.audio import read_sound
 from whence.data.authors import distinct_ids
 from whence.data.datasets.training import excluded_of, part_of
-from whence.data.image import read_image
+from whence.data.image import read_image, read_mask
+from whence.data.pack import MASK, truth_of_dict
 from whence.data.shards import ShardReader, shards_of
 from whence.errors import DataError
 from whence.randomness import uniform
@@ -48,10 +51,10 @@ class Sharded:
         return self.samples[index][1]
 
     def group(self, index: int) -> str:
-        return self.id(index)
+        return str(self._words(index).get("group", self.id(index)))
 
     def category(self, index: int) -> str:
-        return ""
+        return str(self._words(index).get("category", ""))
 
     def read_image(self, index: int) -> Image.Image:
         shard, key = self.samples[index]
@@ -66,8 +69,27 @@ class Sharded:
         return read_sound(f"{shard.path}/{key}.{part}", content=shard.read(key, part))
 
     def truth(self, index: int) -> Truth:
-        """Raises DataError: clips to train on have none."""
-        raise DataError(f"{self.name}: these clips have no boxes or masks, so maps of them cannot be scored")
+        """Where the source is, of a data set that was packed with its truths.
+
+        Raises:
+            DataError: clips to train on have none.
+        """
+        shard, key = self.samples[index]
+        told = self._words(index).get("truth")
+        if told is None:
+            raise DataError(f"{self.name}: these clips have no boxes or masks, so maps of them cannot be scored")
+        masked = MASK in shard.index[key]
+        mask = read_mask(f"{shard.path}/{key}.{MASK}", shard.read(key, MASK)) if masked else None
+        return truth_of_dict(told, mask)
+
+    def _words(self, index: int) -> dict[str, Any]:
+        """What is written of a sample; empty where nothing is."""
+        shard, key = self.samples[index]
+        try:
+            told = json.loads(shard.read(key, "json")) if "json" in shard.index[key] else {}
+        except ValueError as error:
+            raise DataError(f"{shard.path}: found no JSON in {key}.json ({error}). Prepare it again") from error
+        return told if isinstance(told, dict) else {}
 
     def at(self, epoch: int) -> "Sharded":
         return Sharded(self.name, self.samples, self.split, self.excluded, epoch)
@@ -119,7 +141,9 @@ def sharded(
 
 def _parts(shard: ShardReader, key: str, kinds: Sequence[str]) -> Sequence[str]:
     """The names of a sample's parts of some kinds, `jpg` or `0.jpg`, `1.jpg`..."""
-    found = sorted((part for part in shard.index[key] if part.rpartition(".")[2] in kinds), key=_number)
+    found = sorted(
+        (part for part in shard.index[key] if part.rpartition(".")[2] in kinds and part != MASK), key=_number
+    )
     if not found:
         raise DataError(f"{shard.path}: found no {' or '.join(kinds)} of {key}, expected one. Prepare it again")
     return found

@@ -1,5 +1,6 @@
 """Optical flow: what moves is found, what stands is 0, and its 8-bit form is the released one."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from PIL import Image
 
 from whence.cli.main import main
 from whence.data.datasets import open_dataset
+from whence.data.engines import Pool
 from whence.data.flow import WAYS, FlowFolder, as_flow, flow_bytes, flow_picture, optical_flow
-from whence.data.frames import two_frames, videos_in, write_flow
+from whence.data.frames import write_flow
 from whence.data.image import prepare_images
+from whence.data.video import Video
 from whence.errors import DataError, InputError, RecipeError
 from whence.frontend import ImageSpec
 
@@ -99,9 +102,10 @@ def test_flow_is_resized_as_its_picture_is() -> None:
 
 def test_two_frames_in_the_middle_and_elsewhere(tmp_path: Path) -> None:
     frames = film(tmp_path / "a.mkv")  # two seconds of ten frames each
-    for at, first in ((0.5, 10), (0.0, 0), (0.26, 5), (1.0, 18)):
-        pair = two_frames(tmp_path / "a.mkv", at)
-        assert [one.tobytes() for one in pair] == [frames[first].tobytes(), frames[first + 1].tobytes()], at
+    with Video(tmp_path / "a.mkv") as opened:
+        for moment, first in ((1.0, 10), (0.0, 0), (0.52, 5), (2.0, 18)):
+            pair = opened.two_frames(moment)
+            assert [one.tobytes() for one in pair] == [frames[first].tobytes(), frames[first + 1].tobytes()], moment
 
 
 def test_a_folder_of_videos_becomes_a_folder_of_flow(tmp_path: Path, capsys: Any) -> None:
@@ -111,21 +115,24 @@ def test_a_folder_of_videos_becomes_a_folder_of_flow(tmp_path: Path, capsys: Any
     film(videos / "deeper" / "two.mkv", step=0)
     (videos / "three.mp4").write_bytes(b"no video")
     film(videos / "four.mkv", frames=1)
-    assert main(["data", "flow", str(videos), "-o", str(output)]) == 1
+    assert main(["data", "flow", str(videos), "-o", str(output), "--workers", "0"]) == 0
     said = capsys.readouterr().out
-    assert "2 written, 0 were there, 2 failed" in said
-    assert "found 1 frames, expected a video of two frames or more" in said
-    told = (output / "FAILED.txt").read_text().splitlines()
-    assert [line.partition(": ")[0] for line in told] == [str(videos / "four.mkv"), str(videos / "three.mp4")]
+    assert "0 were there" in said
+    assert "flow: 2 samples" in said
+    assert "1 left out: one frame" in said
+    told = [json.loads(line) for line in (output / "journal.jsonl").read_text().splitlines()]
+    assert [(one["source"], one["cause"]) for one in told] == [("four.mkv", "one frame"), ("three.mp4", "unreadable")]
     moved, still = FlowFolder(output).read("one"), FlowFolder(output).read("two")
     assert moved[0, 20:-20, 20:-20].median() == 3
     assert not still.any()
     (output / "flow_y" / "two.png").unlink()  # as if it had been stopped there
     (videos / "three.mp4").unlink()
     (videos / "four.mkv").unlink()
-    assert main(["data", "flow", str(videos), "-o", str(output), "--how", "dis"]) == 0
-    assert "1 written, 1 were there, 0 failed" in capsys.readouterr().out
-    assert not (output / "FAILED.txt").exists()
+    assert main(["data", "flow", str(videos), "-o", str(output), "--how", "dis", "--workers", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "1 were there" in said
+    assert "flow: 1 samples" in said
+    assert not (output / "journal.jsonl").read_text()
 
 
 def test_what_cannot_be_is_told(tmp_path: Path, monkeypatch: Any) -> None:
@@ -137,16 +144,18 @@ def test_what_cannot_be_is_told(tmp_path: Path, monkeypatch: Any) -> None:
     for wrong in (np.zeros((3, 4, 4)), np.full((2, 4, 4), np.nan), "no.png"):
         with pytest.raises(InputError, match=r"expected (finite )?numbers \(2, h, w\)"):
             as_flow(wrong)
-    with pytest.raises(InputError, match="found no videos"):
-        videos_in(tmp_path)
+    with pytest.raises(DataError, match="found no videos"):
+        write_flow(tmp_path, tmp_path / "out", Pool(0))
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "one.mp4").touch()
-    with pytest.raises(InputError, match=r"found 1 names twice \(first: one\)"):
-        videos_in(tmp_path)
+    with pytest.raises(DataError, match=r"found 1 names twice \(first: one\)"):
+        write_flow(tmp_path, tmp_path / "out", Pool(0))
+    with pytest.raises(RecipeError, match="at: found 2, expected a share"):
+        write_flow(tmp_path, tmp_path / "out", Pool(0), at=2)
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(RecipeError, match=r"pip install 'whence\[flow\]'"):
-        next(write_flow([], tmp_path / "out"), None)
+        write_flow(tmp_path, tmp_path / "out", Pool(0))
 
 
 # Scenes that move.

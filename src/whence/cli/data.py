@@ -80,33 +80,30 @@ def scenes(
     print(f"{output}: {len(composed)} items of {name}, {len(composed.categories)} categories, seed {seed}")
 
 
-def flow(videos: Path, output: Path = Path("flow"), how: str = "farneback", at: float = 0.5) -> int:
+def flow(
+    videos: Path,
+    output: Path = Path("flow"),
+    how: str = "farneback",
+    at: float = 0.5,
+    workers: int | None = None,
+) -> None:
     """Write the optical flow of every video of a folder: what a data set takes as its option `flow`.
 
-    What is there already is skipped, so a stopped run goes on. Exit code 1 where a video cannot be used: which, and
-    why, is in FAILED.txt in the folder.
+    What is there already is skipped, so a stopped run goes on.
 
     Args:
-        videos: a folder of videos, each named by its clip's id.
-        output: the folder to write flow_x/ID.png and flow_y/ID.png into.
-        how: `farneback` as HearTheFlow has it, or `dis`, which is faster.
+        videos: a folder; videos in folders below it count too. Each is named by its clip's id.
+        output: folder of flow_x/ID.png, flow_y/ID.png and journal.jsonl, which says what failed and why.
+        how: `farneback` as HearTheFlow has it, or `dis`, which is faster (extra `flow`).
         at: which frame, as a share of the length, and the one after it; 0.5 is the middle.
+        workers: processes that read videos; by default one for each core; 0: this one alone.
     """
-    from rich.progress import track
+    from whence.data.frames import write_flow
 
-    from whence.data.frames import Written, videos_in, write_flow
-
-    found, state = videos_in(videos), Written()
-    for so_far in track(write_flow(found, output, how, at), "flow", total=len(found)):
-        state = so_far
-    print(f"{output}: {state.written} written, {state.skipped} were there, {len(state.failed)} failed")
-    journal = output / "FAILED.txt"
-    journal.unlink(missing_ok=True)
-    if state.failed:
-        journal.write_text("".join(f"{reason}\n" for reason in state.failed.values()), encoding="utf-8")
-        for cause, n in state.causes().most_common():
-            print(f"  {n}: {cause}")
-    return 1 if state.failed else 0
+    with shown() as seen:
+        causes = write_flow(videos, output, _engine("pool", workers), how, at, seen)
+    print(f"{causes.pop('there', 0)} were there")
+    _tell(causes, output)
 
 
 def prepare(

@@ -94,7 +94,7 @@ def flow(
     Args:
         videos: a folder; videos in folders below it count too. Each is named by its clip's id.
         output: folder of flow_x/ID.png, flow_y/ID.png and journal.jsonl, which says what failed and why.
-        how: `farneback` as HearTheFlow has it, or `dis`, which is faster (extra `flow`).
+        how: `farneback` as HearTheFlow has it, or `dis`, dense inverse search (extra `flow`).
         at: which frame, as a share of the length, and the one after it; 0.5 is the middle.
         workers: processes that read videos; by default one for each core; 0: this one alone.
     """

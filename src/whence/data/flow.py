@@ -34,7 +34,7 @@ def optical_flow(before: Image.Image, after: Image.Image, how: str = "farneback"
     Args:
         before, after: two RGB frames of one size. The same frame twice gives exactly 0.
         how: `farneback` with HearTheFlow's settings (pyramid of 3 by halves, window 15, 3 iterations, polynomials over
-            5 pixels of sigma 1.2), or `dis`, dense inverse search, OpenCV's medium preset: several times faster.
+            5 pixels of sigma 1.2), or `dis`, dense inverse search, OpenCV's medium preset.
 
     Raises:
         InputError: frames of two sizes. RecipeError: an unknown way, or OpenCV is not there.

@@ -25,7 +25,6 @@ from whence.models.encoders import build_encoder
 
 LISTS = sorted({*golden_root().glob("*/keys.json"), *(ROOT / "tests" / "golden").glob("*/keys.json")})
 NOT_YET = {  # lists of methods that have no importer, and why; one that gets it is checked like the others
-    "heartheflow": "the method is not here",
     "sspl_pcm": "the method is not here, and its release is several files",
 }
 EZVSL, LVS = ("ezvsl", "fnac", "marginnce"), ("alignment", "lvs")  # releases of one set of names and shapes each

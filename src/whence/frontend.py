@@ -21,12 +21,15 @@ class ImageSpec:
         size: side of the square the network sees, in pixels.
         resize: `squash` (aspect ratio not kept, PIL bicubic), `squash-tensor` (bicubic on the float tensor without
             antialiasing), `squash-tensor-antialias`, or `crop` (shorter side to `size` with PIL bicubic, centre crop).
+        flow: two planes follow the picture's three: its optical flow, over 255 (`whence.data.flow`), brought to size in
+            the same way.
     """
 
     size: int = 224
     resize: Literal["squash", "squash-tensor", "squash-tensor-antialias", "crop"] = "squash"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    flow: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class AudioSpec:
         stretched: the window's samples are first shifted and divided, to lie in about [-1, 1] by its own least and most
             (SSPL).
         shift, scale: the scaled values are shifted and divided at last, (x - shift) / scale.
+        vector: no spectrogram at all: what another network made of the sound, so many numbers, as (1, vector, 1).
     """
 
     rate: int | None = 16000
@@ -78,10 +82,13 @@ class AudioSpec:
     stretched: bool = False
     shift: float = 0.0
     scale: float = 1.0
+    vector: int = 0
 
     @property
     def shape(self) -> tuple[int, int]:
         """(f, t) of the spectrogram; a front end that keeps each file's own rate is taken at 16 kHz."""
+        if self.vector:
+            return self.vector, 1
         samples = round(max(self.seconds, self.padded) * (self.rate or 16000))
         frames = 1 + (samples if self.function == "hann" else samples - self.n_fft) // self.hop
         return self.n_mels or self.n_fft // 2 + 1, self.frames or frames
@@ -181,6 +188,8 @@ PRESETS: dict[str, InputSpec] = {
     "joint_slots": InputSpec(ImageSpec(), AudioSpec(seconds=5.0, hop=160, function="hann")),
     # SSPL, own repository.
     "sspl": InputSpec(ImageSpec(resize="crop"), replace(_VGGISH_AUDIO, stretched=True)),
+    # HearTheFlow, own repository: the middle 3 s at 22.05 kHz, to a whole second: 257 x 276.
+    "heartheflow": InputSpec(ImageSpec(flow=True), AudioSpec(rate=22050, seconds=3.0, hop=238)),
     # Attention10k, own repository, whose pictures are resized bilinearly; the sound's part is ours: it has none.
     "attention10k": InputSpec(ImageSpec(size=320), _EZVSL_AUDIO),
     # Public encoders (whence.models.towers, VGGish), as the feature extractors of their releases have it.

@@ -19,7 +19,8 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return x ^ (x >> np.uint64(31))
 
 
-def _as_key(part: int | str) -> np.uint64:
+def as_key(part: int | str) -> np.uint64:
+    """A number that stands for a part of a key."""
     return np.uint64(zlib.crc32(part.encode()) if isinstance(part, str) else part & 0xFFFFFFFFFFFFFFFF)
 
 
@@ -28,7 +29,7 @@ def uniform(key: tuple[int | str, ...], samples: NDArray[np.int64] | list[int], 
     with np.errstate(over="ignore"):
         state = np.zeros(1, np.uint64)
         for part in key:
-            state = _mix((state ^ _as_key(part)) + _GOLDEN)
+            state = _mix((state ^ as_key(part)) + _GOLDEN)
         rows = _mix((state ^ np.asarray(samples, np.int64).astype(np.uint64)) + _GOLDEN)
         bits = _mix(rows[:, None] + _GOLDEN * np.arange(1, n + 1, dtype=np.uint64))
     return ((bits >> np.uint64(40)).astype(np.float64) * 2.0**-24).astype(np.float32)
@@ -37,5 +38,5 @@ def uniform(key: tuple[int | str, ...], samples: NDArray[np.int64] | list[int], 
 def generator(*key: int | str) -> np.random.Generator:
     """A NumPy generator for one use, seeded by `key` alone; for draws too irregular for `uniform`."""
     return np.random.Generator(
-        np.random.Philox(key=np.random.SeedSequence([int(_as_key(k)) for k in key]).generate_state(2, np.uint64))
+        np.random.Philox(key=np.random.SeedSequence([int(as_key(k)) for k in key]).generate_state(2, np.uint64))
     )

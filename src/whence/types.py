@@ -30,6 +30,14 @@ class Sound:
         return not bool((self.waveform.abs() > 1 / 32768).any())
 
 
+@dataclass(frozen=True, eq=False)
+class Moving:
+    """A picture and its optical flow: pixels to the right and down that each place moves by until the next frame."""
+
+    picture: Image.Image
+    flow: Float[Tensor, "2 h w"]
+
+
 @dataclass(frozen=True)
 class Box:
     """A rectangle, x0 <= x < x1 and y0 <= y < y1, in the units of its `Truth`; `annotator` says whose it is."""
@@ -120,19 +128,20 @@ class Batch:
 
     Attributes:
         images: (v, b, 3, h, w) normalised pictures; views in the order plain, augmented, neighbour (those in use).
+            Where the front end has optical flow, two planes of it follow, in 255 pixels a frame.
         sounds: (u, b, 1, f, t) scaled spectrograms, views likewise.
         index: (b,) position of each sample in its data set.
         alike: (b, b) bool, True where sound j would do for image i as well as its own, as far as is known: a likely
             false negative; None where nothing is known.
-        truths: (v, b, i, j) where the source is in each picture, in [0, 1] and of any size, for methods that can be
+        truths: (v, b, y, x) where the source is in each picture, in [0, 1] and of any size, for methods that can be
             taught; not a number throughout where nobody marked it, None where nobody marked any.
         labels: (2, b, k) how far each of k classes is what each picture shows, and what each sound is, in [0, 1]; not
             a number throughout where it is not known; None where nothing is. Whose they are, the recipe says.
     """
 
-    images: Float[Tensor, "v b 3 h w"]
+    images: Float[Tensor, "v b i h w"]
     sounds: Float[Tensor, "u b 1 f t"]
     index: Int[Tensor, " b"]
     alike: Bool[Tensor, "b b"] | None = None
-    truths: Float[Tensor, "v b i j"] | None = None
+    truths: Float[Tensor, "v b y x"] | None = None
     labels: Float[Tensor, "2 b k"] | None = None

@@ -42,7 +42,7 @@ def test_help_lists_every_command_with_a_line(whence) -> None:
         ),
         (
             ("data", "_help"),
-            "unknown command of `whence data` '_help'. There are: check, index, pack, prepare, scenes.",
+            "unknown command of `whence data` '_help'. There are: check, flow, index, pack, prepare, scenes.",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

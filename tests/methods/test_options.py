@@ -41,6 +41,7 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "ezvsl": {**PROJECTED, "symmetric": False},
     "fnac": {**PROJECTED, "symmetric": False, "weights": [100.0, 100.0, 0.0], "above": 0.3, "warmup": 0.9},
     "hardpos": {**TRIMAP, "combine": "odds"},
+    "heartheflow": {**TRIMAP, "flow": {"encoder": "resnet", "width": 8}, "flow_form": "maxpool", "frozen": False},
     "joint_slots": {
         "slots": 3,
         "iterations": 1,

@@ -1,4 +1,4 @@
-"""`whence data`: what is wrong with data, scenes written as a catalogue, videos as shards."""
+"""`whence data`: what is wrong with data, scenes as a catalogue, videos as shards, their optical flow."""
 
 import json as to_json
 from pathlib import Path
@@ -78,6 +78,32 @@ def scenes(
     composed = open_scenes(name, root, split, length=length, seed=seed, size=size, seconds=seconds, **(options or {}))
     write_catalogue(composed, output, overwrite)
     print(f"{output}: {len(composed)} items of {name}, {len(composed.categories)} categories, seed {seed}")
+
+
+def flow(
+    videos: Path,
+    output: Path = Path("flow"),
+    how: str = "farneback",
+    at: float = 0.5,
+    workers: int | None = None,
+) -> None:
+    """Write the optical flow of every video of a folder: what a data set takes as its option `flow`.
+
+    What is there already is skipped, so a stopped run goes on.
+
+    Args:
+        videos: a folder; videos in folders below it count too. Each is named by its clip's id.
+        output: folder of flow_x/ID.png, flow_y/ID.png and journal.jsonl, which says what failed and why.
+        how: `farneback` as HearTheFlow has it, or `dis`, dense inverse search (extra `flow`).
+        at: which frame, as a share of the length, and the one after it; 0.5 is the middle.
+        workers: processes that read videos; by default one for each core; 0: this one alone.
+    """
+    from whence.data.frames import write_flow
+
+    with shown() as seen:
+        causes = write_flow(videos, output, _engine("pool", workers), how, at, seen)
+    print(f"{causes.pop('there', 0)} were there")
+    _tell(causes, output)
 
 
 def prepare(

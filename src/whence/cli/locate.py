@@ -17,6 +17,7 @@ def locate(
     image: str,
     sounds: list[str] | str,
     output: Path = Path("out.png"),
+    after: str | None = None,
     mask: Path | None = None,
     boxes: bool = False,
     rule: float | str = 0.5,
@@ -33,6 +34,7 @@ def locate(
         sounds: a sound file, or several as `[a.wav,b.wav]`: the picture is encoded once.
         output: `.png`, `.jpg` or `.webp`: the map over the picture (with several sounds, side by side); `.npz`: raw
             scores; `.json`: peak, boxes, confidence and notes.
+        after: the picture's next frame, for methods that look at optical flow (heartheflow).
         mask: also write the mask, white on black (`.png`), for one sound.
         boxes: draw boxes around the regions found.
         rule: what counts as found: a number in [0, 1] between the map's lowest and highest score, `half`,
@@ -54,7 +56,7 @@ def locate(
         if len(names) != 1:
             raise OutputError(f"{mask}: a mask is of one sound, and there are {len(names)}. Locate them one by one.")
     localizer = Localizer.load(checkpoint, device=device, **refinement)
-    code = localizer.encode_image(image)
+    code = localizer.encode_image(image, after=after)
     results = {name: localizer.hear(code, name) for name in names}
     summaries = [{"image": image, "sound": name, **result.to_dict(rule)} for name, result in results.items()]
     _write(output, results, summaries, rule if boxes else None)

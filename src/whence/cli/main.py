@@ -16,7 +16,7 @@ def commands() -> dict[str, Callable[..., Any]]:
     from whence.cli.calibrate import calibrate
     from whence.cli.checkpoint import convert, inspect
     from whence.cli.compare import compare
-    from whence.cli.data import check, index, pack, prepare, scenes
+    from whence.cli.data import check, flow, index, pack, prepare, scenes
     from whence.cli.demo import demo
     from whence.cli.evaluate import evaluate, score
     from whence.cli.locate import locate
@@ -36,6 +36,7 @@ def commands() -> dict[str, Callable[..., Any]]:
         "data": {  # type: ignore[dict-item]
             "_help": _DATA,
             "check": check,
+            "flow": flow,
             "prepare": prepare,
             "pack": pack,
             "index": index,
@@ -99,7 +100,7 @@ def _run(arguments: list[str]) -> int:
     return said if isinstance(said, int) else 0
 
 
-_DATA = "Check data, write videos as shards to train on, or composed scenes as a catalogue."
+_DATA = "Check data, write videos as shards to train on or their optical flow, or composed scenes as a catalogue."
 
 
 def refuse_unknown(arguments: Sequence[str], known: Mapping[str, Any], of: str = "command") -> None:

@@ -45,12 +45,16 @@ WEAK = Augmentation(scale=(0.8, 1.0), ratio=(1.0, 1.0), colour=0.0, grey_p=0.0, 
 
 
 def augment(
-    pictures: UInt8[Tensor, "n 3 s s"], size: int, how: Augmentation | None, draws: Float[Tensor, "n d"]
-) -> Float[Tensor, "n 3 h w"]:
-    """Pictures of `size` x `size` in [0, 1], each augmented by its row of `draws`; `how` None only resizes."""
+    pictures: UInt8[Tensor, "n i s s"], size: int, how: Augmentation | None, draws: Float[Tensor, "n d"]
+) -> Float[Tensor, "n i h w"]:
+    """Pictures of `size` x `size` in [0, 1], each augmented by its row of `draws`; `how` None only resizes.
+
+    Planes after the three of colour are cropped and mirrored with them and otherwise left alone.
+    """
     if how is None:
         return resize(pictures, size)
-    x = crop(pictures, size, how, draws[:, :4])
+    planes = crop(pictures, size, how, draws[:, :4])
+    x = planes[:, :3]
     # Each only where it is drawn: the rest of the batch is not touched.
     some = (draws[:, 8] < how.colour_p).nonzero().flatten()
     if how.colour and len(some):
@@ -62,10 +66,10 @@ def augment(
     if len(some):
         sigma = size * (how.blur[0] + (how.blur[1] - how.blur[0]) * draws[some, 10])
         x[some] = gaussian_blur(x[some], sigma)
-    return x
+    return planes
 
 
-def resize(pictures: UInt8[Tensor, "n 3 s s"], size: int) -> Float[Tensor, "n 3 h w"]:
+def resize(pictures: UInt8[Tensor, "n i s s"], size: int) -> Float[Tensor, "n i h w"]:
     """The whole picture, in [0, 1]."""
     x = pictures.float() / 255
     if x.shape[-1] != size:
@@ -74,8 +78,8 @@ def resize(pictures: UInt8[Tensor, "n 3 s s"], size: int) -> Float[Tensor, "n 3 
 
 
 def crop(
-    pictures: UInt8[Tensor, "n 3 s s"], size: int, how: Augmentation, draws: Float[Tensor, "n 4"]
-) -> Float[Tensor, "n 3 h w"]:
+    pictures: UInt8[Tensor, "n i s s"], size: int, how: Augmentation, draws: Float[Tensor, "n 4"]
+) -> Float[Tensor, "n i h w"]:
     """A rectangle of each picture, brought to `size` and sometimes mirrored, in one resampling."""
     low, high = how.scale
     area = low + (high - low) * draws[:, 0]
@@ -89,7 +93,7 @@ def crop(
     theta[:, 1, 1] = tall
     theta[:, 0, 2] = (1 - wide) * (2 * across.clamp(max=1) - 1)
     theta[:, 1, 2] = (1 - tall) * (2 * down - 1)
-    grid = F.affine_grid(theta, [len(pictures), 3, size, size], align_corners=False)
+    grid = F.affine_grid(theta, [*pictures.shape[:2], size, size], align_corners=False)
     return F.grid_sample(pictures.float() / 255, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 

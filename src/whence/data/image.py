@@ -4,7 +4,7 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -100,26 +100,48 @@ def squash(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
     return _to_tensor(image.resize((size, size), Image.Resampling.BICUBIC))
 
 
-def prepare_images(images: list[Image.Image], spec: ImageSpec) -> Float[Tensor, "b 3 size size"]:
-    """RGB pictures of any sizes, as the network of `spec` takes them: resized and normalised, float32."""
+def prepare_images(
+    images: Sequence[Image.Image], spec: ImageSpec, flows: Sequence[Image.Image] = ()
+) -> Float[Tensor, "b i size size"]:
+    """RGB pictures of any sizes, as the network of `spec` takes them: resized and normalised, float32.
+
+    Args:
+        flows: optical flow of each as a picture (`whence.data.flow.flow_picture`), where `spec` has it.
+
+    Returns:
+        Three channels; where `spec` has flow, five.
+    """
+    planes = _resized(images, spec)
+    if spec.flow:
+        planes = torch.cat([planes, _resized(flows, spec)[:, :2]], dim=1)
+    return normalise(planes, spec)
+
+
+def _resized(
+    images: Sequence[Image.Image], spec: ImageSpec
+) -> UInt8[Tensor, "b 3 size size"] | Float[Tensor, "b 3 size size"]:
     if spec.resize == "squash":
-        return normalise(torch.stack([squash(image, spec.size) for image in images]), spec)
+        return torch.stack([squash(image, spec.size) for image in images])
     if spec.resize == "crop":
-        return normalise(torch.stack([_crop(image, spec.size) for image in images]), spec)
+        return torch.stack([_crop(image, spec.size) for image in images])
     antialias = spec.resize == "squash-tensor-antialias"
     resized = [
         F.interpolate(_to_tensor(image)[None] / 255, (spec.size, spec.size), mode="bicubic", antialias=antialias)
         for image in images
     ]
-    return normalise(torch.cat(resized), spec)  # bicubic overshoots [0, 1]; not clamped, as in the releases
+    return torch.cat(resized)  # bicubic overshoots [0, 1]; not clamped, as in the releases
 
 
 def normalise(
-    images: UInt8[Tensor, "*b 3 h w"] | Float[Tensor, "*b 3 h w"], spec: ImageSpec
-) -> Float[Tensor, "*b 3 h w"]:
-    """Pictures in uint8, or floats in [0, 1], less the mean and over the standard deviation of each channel."""
+    images: UInt8[Tensor, "*b i h w"] | Float[Tensor, "*b i h w"], spec: ImageSpec
+) -> Float[Tensor, "*b i h w"]:
+    """Pictures in uint8, or floats in [0, 1], less the mean and over the standard deviation of each channel.
+
+    Planes after the third are scaled to [0, 1] alone.
+    """
     scaled = images.float() / 255 if images.dtype == torch.uint8 else images
-    mean, std = (scaled.new_tensor(values)[:, None, None] for values in (spec.mean, spec.std))
+    more = images.shape[-3] - 3
+    mean, std = (scaled.new_tensor(v)[:, None, None] for v in (spec.mean + (0.0,) * more, spec.std + (1.0,) * more))
     return (scaled - mean) / std
 
 

@@ -45,7 +45,16 @@ def spectrogram(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> 
 
 
 def prepare_sounds(sounds: list[Sound], spec: AudioSpec) -> Float[Tensor, "b 1 f frames"]:
-    """Sounds of any lengths and rates, as the network of `spec` takes them."""
+    """Sounds of any lengths and rates, as the network of `spec` takes them.
+
+    Raises:
+        InputError: of several rates, too short, or the network takes vectors (`spec.vector`) and hears no sounds.
+    """
+    if spec.vector:
+        raise InputError(
+            f"found recordings, expected vectors of {spec.vector} numbers that another network made of them: this "
+            "model hears nothing else. Give such a vector as the sound; a data set has them by its option `vectors`."
+        )
     rates = {spec.rate or sound.rate for sound in sounds}
     if len(rates) > 1:
         raise InputError(

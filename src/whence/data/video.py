@@ -100,6 +100,25 @@ class Video:
             found[int(place)] = self._shown_at(float(moments[place]))
         return [found[place] for place in range(len(moments))]
 
+    def two_frames(self, moment: float | int) -> tuple[Image.Image, Image.Image]:
+        """What is shown at a moment, as `frames` has it, and the frame after it; where that is the last, it and the one
+        before.
+
+        Raises:
+            VideoError: there are no two frames that can be decoded.
+        """
+        since, shown = self._shown_at(float(moment))
+        after = self._first_after(since)
+        if after is not None:
+            return shown, _upright(after)
+        earlier, before = self._shown_at(since - 1e-4)
+        if earlier >= since:
+            raise VideoError(
+                f"{self.path}: found a single frame, expected two in a row. Leave it out, or fetch it again",
+                "one frame",
+            )
+        return before, shown
+
     def sound(self, start: float | int, seconds: float | int, rate: int) -> Sound:
         """A window of its sound at `rate`, the mean of all channels; shorter where the sound ends sooner.
 
@@ -170,6 +189,17 @@ class Video:
         except (av.FFmpegError, ValueError, EOFError):
             pass  # cut short: the last that can be decoded
         return last
+
+    def _first_after(self, since: float) -> Any:
+        """The frame after the one that is shown since a moment; None where that is the last."""
+        try:
+            self._container.seek(int((self._begin + since) / self._pictures.time_base), stream=self._pictures)
+            for frame in self._container.decode(self._pictures):
+                if frame.time is not None and frame.time > self._begin + since + 1e-6:
+                    return frame
+        except (av.FFmpegError, ValueError, EOFError):
+            pass  # cut short
+        return None
 
     def _unreadable(self, error: Exception) -> VideoError:
         return VideoError(

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
+from whence.data.beside import heard_by, shown_to
 from whence.errors import InputError, RecipeError
 from whence.randomness import generator, uniform
 from whence.types import AudioVisualDataset, Sound
@@ -28,11 +29,13 @@ class BatchedLocalizer(Protocol):
     """What a localizer offers to be asked in batches, each picture and each sound being encoded once.
 
     Optional beside it: `saliency(image_codes) -> (b, h, w)`, maps that heard nothing; `embed_images(pictures)` and
-    `embed_sounds(sounds)` -> (b, d) unit-norm vectors for retrieval.
+    `embed_sounds(sounds)` -> (b, d) unit-norm vectors for retrieval; `read_picture(data, index)` and `read_sound(data,
+    index)`, what of a clip it wants to be given, where that is not its picture and its sound; `hears_recordings`, False
+    where there is neither silence nor noise to ask it with.
     """
 
-    def encode_images(self, pictures: Sequence[Image.Image]) -> Tensor: ...
-    def encode_sounds(self, sounds: Sequence[Sound]) -> Tensor: ...
+    def encode_images(self, pictures: Sequence[Any]) -> Tensor: ...
+    def encode_sounds(self, sounds: Sequence[Any]) -> Tensor: ...
     def maps(self, image_codes: Tensor, sound_codes: Tensor) -> Float[Tensor, "b h w"]: ...
 
 
@@ -203,18 +206,21 @@ def _ask_in_batches(
 ) -> Iterator[Answers]:
     codes = []
     for some in _batches(list(range(len(items.ids))), batch_size):
-        sounds = [data.read_sound(i) for i in some]
-        embedded.silent += [i for i, sound in zip(some, sounds, strict=True) if sound.is_silent]
+        sounds = [heard_by(localizer, data, i) for i in some]
+        embedded.silent += [i for i, one in zip(some, sounds, strict=True) if isinstance(one, Sound) and one.is_silent]
         codes.append(localizer.encode_sounds(sounds))
         if embed := getattr(localizer, "embed_sounds", None):
             embedded.sounds.append(embed(sounds))
-    codes.append(localizer.encode_sounds([silence(), *noises()]))  # the last ones: after those of the items
+    if getattr(localizer, "hears_recordings", True):
+        codes.append(localizer.encode_sounds([silence(), *noises()]))  # the last ones: after those of the items
+    else:
+        negatives = [kind for kind in negatives if kind == OFFSCREEN]
     heard = {SILENCE: [len(items.ids)] * len(items.ids), NOISE: [len(items.ids) + 1 + which for which in items.noise]}
     heard[OFFSCREEN] = items.foreign
     asked_with = {kind: torch.tensor(heard[kind]) for kind in negatives}
     sound_codes, present = torch.cat(codes), torch.tensor(items.present)
     for some in _batches(list(range(len(items.first))), batch_size):
-        pictures = [data.read_image(items.first[group]) for group in some]
+        pictures = [shown_to(localizer, data, items.first[group]) for group in some]
         image_codes = localizer.encode_images(pictures)
         if embed := getattr(localizer, "embed_images", None):
             embedded.images.append(embed(pictures))

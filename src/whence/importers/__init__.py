@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from whence.errors import CheckpointError, did_you_mean
-from whence.importers import attention10k, ezvsl, jsa, slavc, sslalignment, sspl
+from whence.importers import attention10k, ezvsl, heartheflow, jsa, slavc, sslalignment, sspl
 from whence.importers.names import Release
 from whence.methods.base import Method
 from whence.models.encoders import fit_public
@@ -17,6 +17,7 @@ from whence.models.weights import Fit, is_ours, read_folder, read_state
 IMPORTERS: dict[str, Release] = {
     "alignment": sslalignment.alignment,
     "attention10k": attention10k.attention10k,
+    "heartheflow": heartheflow.heartheflow,
     "joint_slots": jsa.joint_slots,
     "ezvsl": ezvsl.ezvsl,
     "fnac": ezvsl.fnac,
@@ -28,7 +29,7 @@ IMPORTERS: dict[str, Release] = {
 }
 CLASSIFIER = "resnet18"  # the public one, which an encoder may begin with
 NESTED = ("model_state_dict", "state_dict", "model")  # where files keep their weights
-PREFIX = "module."  # what training on several devices puts before each name
+PREFIXES = ("module.", "model.")  # what training on several devices, and Lightning modules, put before each name
 
 
 def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Method:
@@ -38,7 +39,7 @@ def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Me
         source: the downloaded file (opened with `weights_only=True`, so no code in it runs), the folder of the files
             where a release is several (SSPL), or its state dict. A dict
             that nests the weights under `model_state_dict`, `state_dict` or `model` is unwrapped, and a `module.`
-            prefix of every name is dropped.
+            or `model.` prefix of every name is dropped.
         method: whose weights they are.
 
     Raises:
@@ -97,9 +98,9 @@ def unwrap(content: Mapping[str, Any], what: str) -> Unwrapped:
         found = f"{strange[0]!r} is a {type(state[strange[0]]).__name__}" if strange else "it is empty"
         keys = ", ".join(f"`{key}`" for key in NESTED)
         raise CheckpointError(f"{what}: expected a dict of tensors, or one under {keys}; found that {found}")
-    while all(name.startswith(PREFIX) for name in state):
-        prefix += PREFIX
-        state = {name.removeprefix(PREFIX): value for name, value in state.items()}
+    while before := next((one for one in PREFIXES if all(name.startswith(one) for name in state)), ""):
+        prefix += before
+        state = {name.removeprefix(before): value for name, value in state.items()}
     return Unwrapped(state, tuple(nesting), prefix, tuple(beside))
 
 

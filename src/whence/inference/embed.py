@@ -1,6 +1,7 @@
 """Embeddings of a whole data set: what neighbours are mined from and what retrieval compares."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from rich.progress import track
 from torch import Tensor
 
+from whence.data.beside import heard_by, shown_to
 from whence.data.neighbours import Neighbours, fingerprint, nearest, refuse_too_many
 from whence.errors import DataError
 from whence.types import AudioVisualDataset
@@ -17,7 +19,10 @@ from whence.types import AudioVisualDataset
 
 @runtime_checkable
 class Embedder(Protocol):
-    """What a Localizer offers, and any encoder from elsewhere: one vector of each picture and of each sound."""
+    """What a Localizer offers, and any encoder from elsewhere: one vector of each picture and of each sound.
+
+    Optional beside it: `read_picture(data, index)` and `read_sound(data, index)`, as `evaluation.asking` has them.
+    """
 
     name: str
 
@@ -35,8 +40,8 @@ def embed(
         return torch.cat([encode([read(i) for i in range(s, min(s + batch_size, len(data)))]).cpu() for s in starts])
 
     return (
-        all_of(data.read_image, embedder.embed_images, "pictures"),
-        all_of(data.read_sound, embedder.embed_sounds, "sounds"),
+        all_of(partial(shown_to, embedder, data), embedder.embed_images, "pictures"),
+        all_of(partial(heard_by, embedder, data), embedder.embed_sounds, "sounds"),
     )
 
 

@@ -58,8 +58,9 @@ class ObjectPrior(nn.Module):
         return digest.hexdigest()[:16]
 
 
-def as_classified(pixels: Float[Tensor, "b 3 s s"], spec: ImageSpec) -> Float[Tensor, "b 3 s s"]:
-    """Pictures that were normalised for a method, normalised as the classifier learned them."""
+def as_classified(pixels: Float[Tensor, "b i s s"], spec: ImageSpec) -> Float[Tensor, "b 3 s s"]:
+    """Pictures that were normalised for a method, normalised as the classifier learned them; without their flow."""
+    pixels = pixels[:, :3]
     if (spec.mean, spec.std) == (IMAGENET_MEAN, IMAGENET_STD):
         return pixels
     mean, std = (pixels.new_tensor(values)[:, None, None] for values in (spec.mean, spec.std))

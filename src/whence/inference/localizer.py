@@ -1,5 +1,6 @@
 """A method made easy to ask: pictures and sounds of any kind in, a SoundMap out. Encode once, ask with many sounds."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,25 +14,29 @@ from torch import Tensor
 
 from whence.checkpoint import load_method
 from whence.data.audio import as_sound
+from whence.data.beside import moving, vector_of
+from whence.data.flow import as_flow, flow_picture, optical_flow
 from whence.data.image import as_image, prepare_images
 from whence.data.spectrogram import prepare_sounds
+from whence.data.vectors import as_vector
 from whence.errors import InputError
 from whence.frontend import ImageSpec
 from whence.inference.guidance import Guided, ObjectPrior, as_classified, chosen, mixed, refuse_alpha
 from whence.inference.soundmap import WHOLE, SoundMap
 from whence.methods.base import Method
 from whence.refinement import Refinement
-from whence.types import Sound
+from whence.types import AudioVisualDataset, Moving, Sound
 
 Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, eq=False)
 class ImageCode:
-    """A picture as the method sees it, encoded: (1, ...) features, and the picture for the overlay."""
+    """A picture as the method sees it, encoded: (1, ...) features, the picture for the overlay, and what to note."""
 
     features: Tensor | Guided
     picture: Image.Image
+    notes: tuple[str, ...] = ()
 
 
 class Localizer:
@@ -71,6 +76,7 @@ class Localizer:
         self.method = method.to(self.device)
         self.threshold = threshold
         self.precision = precision
+        self._warned = False
         self.name = method.name
         self.prior = ObjectPrior(prior).to(self.device) if "ogl" in names else None
         self.refinement = Refinement(names, alpha, self.prior.identity if self.prior else "") if names else Refinement()
@@ -107,28 +113,42 @@ class Localizer:
 
     # One picture, one sound.
 
-    def locate(self, image: Any, audio: Any) -> SoundMap:
+    def locate(self, image: Any, audio: Any, flow: Any = None, after: Any = None) -> SoundMap:
         """Where in `image` the sound comes from.
 
         Args:
             image: path, PIL image, array or tensor.
-            audio: path, Sound, or (waveform, rate).
+            audio: path, Sound, or (waveform, rate); where the method hears vectors, one such vector.
+            flow, after: as `encode_image` has them.
         """
-        return self.hear(self.encode_image(image), audio)
+        return self.hear(self.encode_image(image, flow, after), audio)
 
     __call__ = locate
 
-    def encode_image(self, image: Any) -> ImageCode:
-        """Encode a picture once, to `hear` many sounds with it."""
-        picture = as_image(image)
+    def encode_image(self, image: Any, flow: Any = None, after: Any = None) -> ImageCode:
+        """Encode a picture once, to `hear` many sounds with it.
+
+        Args:
+            flow: for methods that look at optical flow, (2, h, w) pixels a frame, to the right and down.
+            after: or the next frame, of which the flow is computed (extra `flow`). Without either the picture counts as
+                standing still. Other methods see neither.
+        """
+        picture, spec = as_image(image), self.method.front_end.image
+        shown: Image.Image | Moving = picture
+        if spec.flow and flow is not None:
+            shown = Moving(picture, as_flow(flow))
+        elif spec.flow and after is not None:
+            shown = Moving(picture, optical_flow(picture, as_image(after)))
+        notes = (STILL,) if spec.flow and shown is picture else ()
         with self._asking():
-            return ImageCode(self._see([picture]), picture)
+            return ImageCode(self._see([shown]), picture, notes)
 
     def hear(self, code: ImageCode, audio: Any) -> SoundMap:
         """Where in an encoded picture the sound comes from."""
-        sound = as_sound(audio)
-        scores = self.maps(code.features, self.encode_sounds([sound]))[0]
         picture, spec = code.picture, self.method.front_end
+        sound = as_sound(audio) if self.hears_recordings else as_vector(audio, spec.audio.vector)
+        scores = self.maps(code.features, self.encode_sounds([sound]))[0]
+        recording = sound if isinstance(sound, Sound) else None
         return SoundMap(
             scores,
             size=(picture.height, picture.width),
@@ -136,18 +156,32 @@ class Localizer:
             region=region_seen(picture.size, spec.image),
             picture=picture,
             threshold=self.threshold,
-            silent=sound.is_silent,
-            notes=(*self.notes, *_notes(sound, spec.audio.seconds)),
+            silent=recording is not None and recording.is_silent,
+            notes=(*self.notes, *code.notes, *(_notes(recording, spec.audio.seconds) if recording else ())),
         )
 
     # Many at once: what evaluation calls. Rows of the results are rows of the arguments.
 
-    def encode_images(self, pictures: Sequence[Image.Image]) -> Tensor | Guided:
+    @property
+    def hears_recordings(self) -> bool:
+        """Whether sounds are recordings, and not vectors that another network made of them."""
+        return not self.method.front_end.audio.vector
+
+    def read_picture(self, data: AudioVisualDataset, index: int) -> Image.Image | Moving:
+        """What the method is shown of a clip: its picture, with its flow where that is looked at."""
+        return moving(data, index) if self.method.front_end.image.flow else data.read_image(index)
+
+    def read_sound(self, data: AudioVisualDataset, index: int) -> Sound | Float[Tensor, " d"]:
+        """What the method hears of a clip: its sound, or the vector in its place."""
+        vector = self.method.front_end.audio.vector
+        return vector_of(data, index, vector) if vector else data.read_sound(index)
+
+    def encode_images(self, pictures: Sequence[Image.Image | Moving]) -> Tensor | Guided:
         """Features of each picture, (b, ...) on the localizer's device; rows are pictures."""
         with self._asking():
             return self._see(pictures)
 
-    def encode_sounds(self, sounds: Sequence[Sound]) -> Float[Tensor, "b ..."]:
+    def encode_sounds(self, sounds: Sequence[Sound | Tensor]) -> Float[Tensor, "b ..."]:
         """The code of each sound, one vector for most methods, on the localizer's device."""
         with self._asking():
             return self.method.encode_sounds(self._spectrograms(sounds))
@@ -168,17 +202,17 @@ class Localizer:
         with self._asking():
             return self.method.saliency(_features(image_codes)).float().cpu()
 
-    def embed_images(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "b d"]:
+    def embed_images(self, pictures: Sequence[Image.Image | Moving]) -> Float[Tensor, "b d"]:
         """Unit-norm vectors for retrieval, to be compared with `embed_sounds`: float32, on the CPU."""
         with self._asking():
             return self.method.image_embedding(self._pixels(pictures)).float().cpu()
 
-    def embed_sounds(self, sounds: Sequence[Sound]) -> Float[Tensor, "b d"]:
+    def embed_sounds(self, sounds: Sequence[Sound | Tensor]) -> Float[Tensor, "b d"]:
         """Unit-norm vectors for retrieval: float32, on the CPU."""
         with self._asking():
             return self.method.sound_embedding(self._spectrograms(sounds)).float().cpu()
 
-    def _see(self, pictures: Sequence[Image.Image]) -> Tensor | Guided:
+    def _see(self, pictures: Sequence[Image.Image | Moving]) -> Tensor | Guided:
         pixels = self._pixels(pictures)
         features = self.method.encode_images(pixels)
         return (
@@ -187,11 +221,24 @@ class Localizer:
             else Guided(features, self.prior(as_classified(pixels, self.method.front_end.image)))
         )
 
-    def _pixels(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "b 3 s s"]:
-        return prepare_images(list(pictures), self.method.front_end.image).to(self.device)
+    def _pixels(self, pictures: Sequence[Image.Image | Moving]) -> Float[Tensor, "b i s s"]:
+        spec = self.method.front_end.image
+        plain = [one.picture if isinstance(one, Moving) else one for one in pictures]
+        if not spec.flow:
+            return prepare_images(plain, spec).to(self.device)
+        if not self._warned and not all(isinstance(one, Moving) for one in pictures):
+            self._warned = True
+            warnings.warn(STILL, stacklevel=4)
+        flows = [flow_picture(one.flow) if isinstance(one, Moving) else Image.new("RGB", one.size) for one in pictures]
+        return prepare_images(plain, spec, flows).to(self.device)
 
-    def _spectrograms(self, sounds: Sequence[Sound]) -> Float[Tensor, "b 1 f t"]:
-        return prepare_sounds(list(sounds), self.method.front_end.audio).to(self.device)
+    def _spectrograms(self, sounds: Sequence[Sound | Tensor]) -> Float[Tensor, "b 1 f t"]:
+        spec = self.method.front_end.audio
+        recordings = [one for one in sounds if isinstance(one, Sound)]
+        if recordings or not spec.vector:
+            return prepare_sounds(recordings, spec).to(self.device)
+        vectors = [as_vector(one, spec.vector) for one in sounds]
+        return torch.stack(vectors)[:, None, :, None].to(self.device)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -241,6 +288,9 @@ def region_seen(size: tuple[int, int], spec: ImageSpec) -> tuple[float, float, f
     near = [round((side - spec.size) / 2) for side in resized]
     x0, y0, x1, y1 = (*near, *(at + spec.size for at in near))
     return (x0 / resized[0], y0 / resized[1], x1 / resized[0], y1 / resized[1])
+
+
+STILL = "No optical flow was given, and this method looks at it: the picture counts as standing still."
 
 
 def _notes(sound: Sound, window: float) -> Iterator[str]:

@@ -14,6 +14,7 @@ from whence.methods.base import METHODS, Method, register
 from whence.methods.ezvsl import EZVSL
 from whence.methods.fnac import FNAC
 from whence.methods.hardpos import HardPos
+from whence.methods.heartheflow import HearTheFlow
 from whence.methods.joint_slots import JointSlots
 from whence.methods.lvs import LVS
 from whence.methods.marginnce import MarginNCE
@@ -33,6 +34,7 @@ __all__ = [
     "Alignment",
     "Attention10k",
     "HardPos",
+    "HearTheFlow",
     "JointSlots",
     "MarginNCE",
     "Method",

@@ -55,6 +55,7 @@ class Attention10k(Method):
     """
 
     projects = True
+    taught = True
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class Attention10k(Method):
         cosines = place_cosine(image_codes, sound_codes)
         return cosines if self.signed else self.logits(cosines).softmax(dim=-1).reshape(cosines.shape)
 
-    def image_embedding(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
+    def image_embedding(self, images: Float[Tensor, "b i H W"]) -> Float[Tensor, "b d"]:
         return unit(self.meaning(mean_pool(self.image_encoder(images))))
 
     def sound_embedding(self, sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:

@@ -1,6 +1,7 @@
 """What every method is: two encoders, a comparison, losses; and the registry of their names."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from whence.losses.contrastive import full_precision, unit
 from whence.models.adapter import Tower
 from whence.models.encoders import build_encoder, channels_of, coarse
 from whence.models.heads import max_pool, mean_pool
+from whence.models.vectors import Vectors
 from whence.models.vgg import VGGish
 from whence.readout import ReadOut
 from whence.registry import Registry
@@ -35,6 +37,7 @@ class Method(nn.Module):
         config: everything `whence.create` needs to build this method again, as plain values.
         coarse: ResNet-18, where it is not told, has 7 x 7 cells of 224 pixels in place of 14 x 14.
         projects: both modalities are projected to one space, so encoders of any widths go together.
+        taught: learns from truths too (`Batch.truths`), where there are any.
 
     Raises:
         RecipeError: the encoders do not go together, or the front end is not one of theirs.
@@ -43,6 +46,7 @@ class Method(nn.Module):
     name: ClassVar[str]
     coarse: ClassVar[bool] = False
     projects: ClassVar[bool] = False
+    taught: ClassVar[bool] = False
     config: dict[str, Any]
     readout = ReadOut()
 
@@ -53,10 +57,12 @@ class Method(nn.Module):
         front_end: InputSpec | None = None,
     ) -> None:
         super().__init__()
-        self.front_end = front_end or PRESETS.get(getattr(self, "name", ""), InputSpec())
+        front_end = front_end or PRESETS.get(getattr(self, "name", ""), InputSpec())
         seeing, hearing = (coarse(one) if self.coarse else one or {} for one in (image, audio))
         self.image_encoder = build_encoder(seeing, in_channels=3)
         self.audio_encoder = build_encoder(hearing, in_channels=1)
+        vector = self.audio_encoder.channels if isinstance(self.audio_encoder, Vectors) else 0
+        self.front_end = replace(front_end, audio=replace(front_end.audio, vector=vector))
         for encoder, spec in (
             (self.image_encoder, self.front_end.image),
             (self.audio_encoder, self.front_end.audio),
@@ -72,7 +78,7 @@ class Method(nn.Module):
 
     # What a localizer calls: encode once, compare often.
 
-    def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
+    def encode_images(self, images: Float[Tensor, "b i H W"]) -> Float[Tensor, "b c h w"]:
         """Unit-norm features of each place."""
         return unit(self.image_encoder(images), dim=1)
 
@@ -102,16 +108,16 @@ class Method(nn.Module):
 
     # What people call.
 
-    def maps(self, images: Float[Tensor, "b 3 H W"], sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b h w"]:
+    def maps(self, images: Float[Tensor, "b i H W"], sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b h w"]:
         """Raw maps, picture i with sound i."""
         return self.compare(self.encode_images(images), self.encode_sounds(sounds))
 
-    def all_maps(self, images: Float[Tensor, "b 3 H W"], sounds: Float[Tensor, "m 1 f t"]) -> Float[Tensor, "b m h w"]:
+    def all_maps(self, images: Float[Tensor, "b i H W"], sounds: Float[Tensor, "m 1 f t"]) -> Float[Tensor, "b m h w"]:
         """Raw maps of every picture with every sound; each is encoded once."""
         pictures, heard = self.encode_images(images), self.encode_sounds(sounds)
         return torch.stack([self.compare(pictures, one.expand(len(pictures), *one.shape)) for one in heard], dim=1)
 
-    def image_embedding(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
+    def image_embedding(self, images: Float[Tensor, "b i H W"]) -> Float[Tensor, "b d"]:
         """One unit-norm vector of each picture, to be compared with `sound_embedding`'s."""
         return unit(mean_pool(self.encode_images(images)))
 

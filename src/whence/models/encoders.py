@@ -108,7 +108,8 @@ def grid_of(encoder: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
 def load_public_weights(encoder: nn.Module, weights: str) -> None:
     """Fills `encoder` from its public file (`imagenet`, for VGGish `public`: fetched, hash checked) or one like it.
 
-    The classifier is left out. A first layer of three channels is summed to one for spectrograms.
+    The classifier is left out. A first layer of three channels is summed to one for spectrograms, and stays fresh for
+    anything else, such as the two of optical flow.
 
     Raises:
         RecipeError: there is no such file for this encoder.
@@ -121,6 +122,8 @@ def load_public_weights(encoder: nn.Module, weights: str) -> None:
     first = encoder.get_parameter(public.first)
     if public.first in state and first.shape[1] == 1 and state[public.first].shape[1] == 3:
         state[public.first] = state[public.first].sum(1, keepdim=True)
+    elif public.first in state and first.shape[1] == 2:
+        state[public.first] = first.detach().clone()
     load_exactly(encoder, state, what=f"weights {weights!r}")
 
 

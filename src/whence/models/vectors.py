@@ -26,7 +26,7 @@ class Vectors(nn.Module):
         if x.shape[-2:] != (self.channels, 1):
             raise RecipeError(
                 f"encoder 'vectors': found sounds of {x.shape[-2]} x {x.shape[-1]}, expected vectors of "
-                f"{self.channels} numbers that another network made, as (b, 1, {self.channels}, 1). To hear "
-                "recordings, train with another sound encoder (`audio: {encoder: resnet18}`)"
+                f"{self.channels} numbers that another network made, as (b, 1, {self.channels}, 1): the data set's "
+                "option `vectors`. To hear recordings, train with another sound encoder (`audio: {encoder: resnet18}`)"
             )
         return x.transpose(1, 2)

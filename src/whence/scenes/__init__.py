@@ -4,6 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
+from whence.data.beside import OPTIONS
 from whence.errors import DataError, RecipeError, did_you_mean
 from whence.scenes.compose import Placed, Scene, compose
 from whence.scenes.dataset import Kind, Scenes
@@ -60,7 +61,7 @@ def open_scenes(
         raise RecipeError(f"unknown scenes {name!r}{did_you_mean(name, SCENES)}")
     known = {field.name for field in fields(Scenes) if field.init} - {"source", "kind"}
     for option in options.keys() - known:
-        raise RecipeError(f"unknown option of scenes {option!r}{did_you_mean(option, known)}")
+        raise RecipeError(f"unknown option of scenes {option!r}{did_you_mean(option, known | OPTIONS)}")
     family, _, kind = name.partition("-")
     source = _source(family, root, split or ("test" if kind else "train"), categories, validation)
     return Scenes(source, cast(Kind, kind or "train"), **options)

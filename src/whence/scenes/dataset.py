@@ -8,7 +8,9 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
 from whence import __version__
 from whence.errors import RecipeError, did_you_mean
@@ -53,6 +55,8 @@ class Scenes:
         object_size: least and most of an object's longer side, as a share of the picture's.
         objects: in a picture of the interactive test.
         fresh: in `train`, whether `at(epoch)` has new scenes for each epoch or the same for all.
+        motion: things drift by at most this many pixels in a frame, and by a quarter of it at least; 0: all stand
+            still. Those that sound and those that do not drift alike, so that what moves does not tell what is heard.
         epoch: which epoch's scenes these are.
         keep: a folder in which pictures and sounds are kept, so that the next training on the same scenes reads them;
             None: they are composed each time. 112 kB for each scene of 128 pixels and a second.
@@ -71,6 +75,7 @@ class Scenes:
     object_size: tuple[float, float] = (0.22, 0.5)
     objects: int = 2
     fresh: bool = True
+    motion: float | int = 0.0
     epoch: int = 0
     keep: str | None = None
     # The scene composed last: an item's picture and truth, and a group's items, are asked for one after the other.
@@ -88,6 +93,8 @@ class Scenes:
             )
         if not 0 <= least <= most:
             raise RecipeError(f"distractors are (least, most) with 0 <= least <= most; found {self.distractors}.")
+        if not 0 <= self.motion <= self.size:
+            raise RecipeError(f"motion is the most pixels a frame, from 0 to the picture's size; found {self.motion}.")
         if not 0 < small <= large <= 1:
             raise RecipeError(f"object_size is (least, most) within 0 to 1; found {self.object_size}.")
         need = {"single": 1, "interactive": self.objects, "train": 1 + most, "extended": 2 + most}[self.kind]
@@ -120,6 +127,22 @@ class Scenes:
         return Image.fromarray(
             self._shelf.get("pictures", index % len(self), lambda: np.asarray(self._scene(scene).picture))
         )
+
+    def read_flow(self, index: int) -> Float[Tensor, "2 h w"]:
+        """How far each pixel moves until the next frame, exactly: the drift of the thing it shows, or 0.
+
+        Drifts are whole steps of a pixel in any direction. (Folders in HearTheFlow's 8-bit form, and methods that look
+        at flow, take what moves to the left or up for standing still; see `whence.data.flow`.)
+        """
+        scene = self._locate(index)[0]
+        flow = torch.zeros(2, self.size, self.size)
+        if not self.motion:
+            return flow
+        rng = self._generator(scene, "motion")
+        for placed in self._scene(scene).objects:
+            speed, angle = rng.uniform(self.motion / 4, self.motion), rng.uniform(0, 2 * np.pi)
+            flow[:, placed.mask] = torch.tensor([np.cos(angle), np.sin(angle)]).mul(speed).round().float()[:, None]
+        return flow
 
     def read_sound(self, index: int) -> Sound:
         """The sound, `seconds` long at `rate`. The picture is not drawn."""

@@ -14,7 +14,7 @@ from whence.inference.embed import identity, mine
 from whence.inference.localizer import Localizer
 from whence.output import whole_file
 from whence.recipe import Recipe
-from whence.training.feed import Clips, Ticket, stack
+from whence.training.feed import Clips, Ticket, stack, teaching
 from whence.types import AudioVisualDataset
 
 
@@ -92,7 +92,8 @@ class Selector(L.Callback):
 
     def loss(self, task: Any) -> float:
         """The training loss of the held-out clips, in batches of the training's size, always in the same order."""
-        clips = Clips(self.data, task.method.front_end, self.recipe.views, self.recipe.train.seed)
+        truths = teaching(task.method, self.data)
+        clips = Clips(self.data, task.method.front_end, self.recipe.views, self.recipe.train.seed, truths)
         batch = min(self.recipe.train.batch_size, len(self.data))
         total = 0.0
         starts = range(0, len(self.data) - batch + 1, batch)

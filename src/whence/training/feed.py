@@ -17,11 +17,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from whence.data.audio import cut, resample
 from whence.data.augment import BANDS, DRAWS, augment, mask_bands
+from whence.data.beside import flow_of, vector_of
+from whence.data.flow import flow_picture
 from whence.data.image import normalise, squash
 from whence.data.neighbours import Neighbours
 from whence.data.spectrogram import silence, spectrogram
-from whence.errors import DataError
+from whence.errors import DataError, RecipeError
 from whence.frontend import InputSpec
+from whence.methods.base import Method
 from whence.randomness import uniform
 from whence.recipe import Recipe, Views
 from whence.types import AudioVisualDataset, Batch
@@ -42,12 +45,14 @@ class RawBatch:
     """What workers answer with.
 
     Attributes:
-        pictures: (p, b, 3, s, s) the clips' own and, if used, the neighbours'; s is a little more than the crop.
-        waveforms: (u, b, t) one window for each view of the sound.
+        pictures: (p, b, i, s, s) the clips' own and, if used, the neighbours'; s is a little more than the crop. After
+            the three planes of colour come two of optical flow, where the front end has it, and one of the truth, where
+            the data set offers truths to a method that can be taught.
+        waveforms: (u, b, t) one window for each view of the sound, or the vector in its place.
         index: (b,) samples; epoch: the same for all.
     """
 
-    pictures: UInt8[Tensor, "p b 3 s s"]
+    pictures: UInt8[Tensor, "p b i s s"]
     waveforms: Float[Tensor, "u b t"]
     index: Int[Tensor, " b"]
     epoch: int
@@ -57,11 +62,28 @@ class RawBatch:
         return RawBatch(pictures, waveforms, self.index, self.epoch)
 
 
-class Clips(Dataset):
-    """Reads the clip of a ticket: each picture and each sound is decoded once, and only where a view needs it."""
+UNMARKED = 255  # throughout the plane of a truth: nobody marked this picture; where one did, 254 is 1
 
-    def __init__(self, data: AudioVisualDataset, front_end: InputSpec, views: Views, seed: int) -> None:
+
+class Clips(Dataset):
+    """Reads the clip of a ticket: each picture and each sound is decoded once, and only where a view needs it.
+
+    Args:
+        truths: also read where the source is (`teaching`).
+
+    Raises:
+        RecipeError: bands of vectors are to be masked.
+    """
+
+    def __init__(
+        self, data: AudioVisualDataset, front_end: InputSpec, views: Views, seed: int, truths: bool = False
+    ) -> None:
+        if front_end.audio.vector and views.bands != "none":
+            raise RecipeError(
+                f"views.bands: found {views.bands!r} where sounds are vectors, expected none: a vector has no bands"
+            )
         self.data, self.front_end, self.views, self.seed = data, front_end, views, seed
+        self.truths = truths
         whole = views.plain == "whole" and "augmented" not in views.names("image")
         self.canvas = front_end.image.size if whole else round(front_end.image.size * 1.125)
 
@@ -72,12 +94,32 @@ class Clips(Dataset):
     def _at(self, epoch: int) -> AudioVisualDataset:
         return self.data.at(epoch)
 
-    def __getitem__(self, ticket: Ticket) -> tuple[UInt8[Tensor, "p 3 s s"], Float[Tensor, "u t"]]:
+    def __getitem__(self, ticket: Ticket) -> tuple[UInt8[Tensor, "p i s s"], Float[Tensor, "u t"]]:
         data = self._at(ticket.epoch)
-        pictures = [squash(data.read_image(ticket.index), self.canvas)]
+        pictures = [self._planes(data, ticket.index)]
         if "neighbour" in self.views.names("image"):
-            pictures.append(squash(data.read_image(ticket.near_image), self.canvas))
-        return torch.stack(pictures), torch.stack(self._windows(data, ticket))
+            pictures.append(self._planes(data, ticket.near_image))
+        sounds = self._vectors(data, ticket) if self.front_end.audio.vector else self._windows(data, ticket)
+        return torch.stack(pictures), torch.stack(sounds)
+
+    def _planes(self, data: AudioVisualDataset, index: int) -> UInt8[Tensor, "i s s"]:
+        """Colours, flow and truth of one picture, all of them squashed alike."""
+        planes = [squash(data.read_image(index), self.canvas)]
+        if self.front_end.image.flow:
+            planes.append(squash(flow_picture(flow_of(data, index)), self.canvas)[:2])
+        if self.truths:
+            truth = data.read_truth(index)  # type: ignore[attr-defined]  # `teaching` says that it is there
+            unmarked = torch.full((1, self.canvas, self.canvas), UNMARKED, dtype=torch.uint8)
+            marked = None if truth is None else truth.map(self.canvas, self.canvas) * (UNMARKED - 1)
+            planes.append(unmarked if marked is None else marked.round().to(torch.uint8)[None])
+        return torch.cat(planes)
+
+    def _vectors(self, data: AudioVisualDataset, ticket: Ticket) -> list[Float[Tensor, " t"]]:
+        """The same vector in every view, but for the neighbour's."""
+        whose = dict.fromkeys(self.views.names("sound"), ticket.index)
+        if "neighbour" in whose:
+            whose["neighbour"] = ticket.near_sound
+        return [vector_of(data, i, self.front_end.audio.vector) for i in whose.values()]
 
     def _windows(self, data: AudioVisualDataset, ticket: Ticket) -> list[Float[Tensor, " t"]]:
         spec = self.front_end.audio
@@ -98,6 +140,21 @@ class Clips(Dataset):
             else:
                 windows.append(cut(own, seconds, None if views.plain_sound == "centre" else float(place[0]) * room))
         return windows
+
+
+def teaching(method: Method, data: AudioVisualDataset) -> bool:
+    """Whether the data set offers truths to learn from (`whence.data.beside`).
+
+    Raises:
+        RecipeError: it does, and the method cannot be taught.
+    """
+    offered = getattr(data, "truths", None) is not None
+    if offered and not method.taught:
+        raise RecipeError(
+            f"data.options.truths: method {method.name!r} cannot be taught by truths; leave them out, or train one "
+            "that can (attention10k)"
+        )
+    return offered
 
 
 class Stream:
@@ -206,6 +263,8 @@ def prepare(
 ) -> Batch:
     """Augments and normalises the pictures, and makes the spectrograms, all at once on the device of `raw`.
 
+    Flow and truths are cropped and mirrored as their pictures are.
+
     In single precision whatever the training's: eight bits of mantissa would be seen in a picture.
     """
     size, device = front_end.image.size, raw.pictures.device
@@ -217,11 +276,25 @@ def prepare(
             pictures = raw.pictures[-1 if view == "neighbour" else 0]
             draws = torch.from_numpy(uniform((seed, raw.epoch, "augment", view), samples, DRAWS)).to(device)
             grids.append(augment(pictures, size, how, draws))
-        images = normalise(torch.stack(grids), front_end.image)
-        flat = spectrogram(raw.waveforms.flatten(0, 1), front_end.audio, front_end.audio.rate or 16000)
+        planes, shown = torch.stack(grids), 5 if front_end.image.flow else 3
+        images = normalise(planes[:, :, :shown], front_end.image)
+        truths = None if planes.shape[2] == shown else marked(planes[:, :, -1], raw, views)
+        sounds = raw.waveforms.flatten(0, 1)
+        if front_end.audio.vector:
+            flat = sounds[:, None, :, None]
+        else:
+            flat = spectrogram(sounds, front_end.audio, front_end.audio.rate or 16000)
         if views.bands != "none":
             names = views.names("sound")
             rows = [uniform((seed, raw.epoch, "bands", view), samples, 5) for view in names]
             chances = torch.cat([torch.from_numpy(row) for row in rows]).to(device)
             flat = mask_bands(flat, chances, BANDS[views.bands], silence(front_end.audio))
-    return Batch(images, flat.unflatten(0, raw.waveforms.shape[:2]), raw.index, alike)
+    return Batch(images, flat.unflatten(0, raw.waveforms.shape[:2]), raw.index, alike, truths)
+
+
+def marked(planes: Float[Tensor, "v b y x"], raw: RawBatch, views: Views) -> Float[Tensor, "v b y x"]:
+    """The truths of cropped planes, in [0, 1]; not a number throughout where nobody marked the picture."""
+    nobody = raw.pictures[:, :, -1].flatten(2).amin(dim=-1) == UNMARKED  # (p, b), before anything was resampled
+    of_view = torch.stack([nobody[-1 if view == "neighbour" else 0] for view in views.names("image")])
+    truths = (planes * UNMARKED / (UNMARKED - 1)).clamp(0, 1)
+    return truths.masked_fill(of_view[..., None, None], torch.nan)

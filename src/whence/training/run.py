@@ -13,7 +13,7 @@ from whence.errors import OutputError, RecipeError, WhenceError
 from whence.methods import create
 from whence.output import whole_file
 from whence.recipe import Data, Recipe
-from whence.training.feed import Alike, Clips, Stream, loader
+from whence.training.feed import Alike, Clips, Stream, loader, teaching
 from whence.types import AudioVisualDataset
 
 
@@ -65,7 +65,7 @@ def train(
         return trainer.global_step
 
     stream = Stream(len(data), recipe, leg, position, miner.current)
-    clips = Clips(data, method.front_end, recipe.views, recipe.train.seed)
+    clips = Clips(data, method.front_end, recipe.views, recipe.train.seed, teaching(method, data))
     task = Task(method, recipe, Alike(data, recipe, miner.current), steps)
     claim(folder, recipe, resume)
     attempt = len(list((folder / "logs").glob("attempt-*")))

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from whence.data.beside import OPTIONS, Beside
 from whence.errors import DataError, RecipeError, did_you_mean
 from whence.frontend import InputSpec
 from whence.types import AudioVisualDataset
@@ -58,13 +59,20 @@ def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> A
     Args:
         name: one of `datasets()`.
         root: its folder; procedural scenes need none.
-        options: of its own: `split`, `length`, `seed`...
+        options: of its own: `split`, `length`, `seed`...; and, of every data set, what lies beside pictures and sounds
+            (`whence.data.beside.Beside`): `flow`, `truths`, `truths_share`, `vectors`.
 
     Raises:
         RecipeError: an unknown name or option. DataError: the folder is missing or its files are wrong.
     """
     if name not in datasets():
         raise RecipeError(f"unknown data set {name!r}{did_you_mean(name, datasets())}")
+    extra = {option: options.pop(option) for option in OPTIONS & options.keys()}
+    opened = _opened(name, root, options)
+    return Beside(opened, **extra) if extra else opened
+
+
+def _opened(name: str, root: str | Path | None, options: dict[str, Any]) -> AudioVisualDataset:
     if name not in FOLDERS:
         from whence.scenes import open_scenes
 
@@ -72,7 +80,7 @@ def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> A
     adapter = _adapter(name)
     if root is None:
         raise DataError(f"the data set {name!r} needs a folder; give it as `root`. It is {FOLDERS[name]}")
-    known = set(inspect.signature(adapter).parameters) - {"root"}
+    known = (set(inspect.signature(adapter).parameters) - {"root"}) | OPTIONS
     for option in options:
         if option not in known:
             raise RecipeError(f"the data set {name!r} has no option {option!r}{did_you_mean(option, known)}")

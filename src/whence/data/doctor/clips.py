@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from whence.data.audio import read_sound
+from whence.data.beside import Beside
 from whence.data.datasets import FOLDERS, open_dataset
 from whence.data.datasets.layouts import LAYOUTS, Places
 from whence.data.datasets.listed import Clip, Listed, TruthFile
@@ -94,6 +95,7 @@ def _opened(name: str, root: Path, options: dict[str, Any], problems: list[Probl
             if policy == "refuse":
                 problems.append(_told(error, name))
             continue
+        data = data.data if isinstance(data, Beside) else data
         assert isinstance(data, Listed)
         return data
     return None

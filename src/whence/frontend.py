@@ -155,6 +155,7 @@ _VGGISH_AUDIO = AudioSpec(  # 64 x 298: three patches of 96 frames, and ten left
     high=7500.0,
     scaling="log+0.01",
 )
+_SSPL_AUDIO = replace(_VGGISH_AUDIO, stretched=True)
 
 PRESETS: dict[str, InputSpec] = {
     # SSLalignment, datasets_lvs.py, "for the tables"; LVS is fed the same there.
@@ -179,8 +180,9 @@ PRESETS: dict[str, InputSpec] = {
     "ssltie@sslalignment": InputSpec(_SQUASH_TENSOR, _SSLTIE_AUDIO),
     # JSA, test path: the middle 5 s, centred Hann power: 257 x 501.
     "joint_slots": InputSpec(ImageSpec(), AudioSpec(seconds=5.0, hop=160, function="hann")),
-    # SSPL, own repository.
-    "sspl": InputSpec(ImageSpec(resize="crop"), replace(_VGGISH_AUDIO, stretched=True)),
+    # SSPL, own repository, without and with predictive coding.
+    "sspl": InputSpec(ImageSpec(resize="crop"), _SSPL_AUDIO),
+    "sspl_pcm": InputSpec(ImageSpec(resize="crop"), _SSPL_AUDIO),
     # Attention10k, own repository, whose pictures are resized bilinearly; the sound's part is ours: it has none.
     "attention10k": InputSpec(ImageSpec(size=320), _EZVSL_AUDIO),
     # Public encoders (whence.models.towers, VGGish), as the feature extractors of their releases have it.

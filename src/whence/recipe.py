@@ -128,7 +128,10 @@ class Train:
     Attributes:
         epochs: passes over the data; batch_size: clips; the last incomplete batch of an epoch is dropped.
         leg: steps between checkpoints, probes and log lines; 0: one epoch. A killed run loses at most one leg.
-        optimizer: `adam` or `adamw`; schedule: `constant` or `cosine` (to 0), after `warmup` steps.
+        optimizer: `adam`, `adamw` or `sgd` (momentum 0.9).
+        schedule: `constant` or `cosine` (to 0), after `warmup` steps.
+        groups: what some of the method's parameters have of their own, by the beginnings of their names:
+            `{query: {lr: 5.0e-4}, pcm.gates: {weight_decay: 0.0}}`. The longest beginning that fits tells.
         precision: `auto` is bf16 where the machine has it; `bf16`, `fp32`.
         alike: which clips count as alike besides neighbours: `none`, or those of the same `category` (uses labels, as a
             catalogue's pairing does already; say so where you print a number).
@@ -138,12 +141,13 @@ class Train:
     epochs: float = 50.0
     batch_size: int = 128
     leg: int = 0
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = 1e-4
     weight_decay: float = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: int = 0
     clip: float = 0.0
+    groups: dict[str, dict[str, float]] = field(default_factory=dict)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     alike: Literal["none", "category"] = "none"
     workers: int = 2
@@ -156,6 +160,13 @@ class Train:
         for name in ("epochs", "lr"):
             if not getattr(self, name) > 0:
                 raise RecipeError(f"train.{name}: found {getattr(self, name)}, expected more than 0")
+        for start, own in self.groups.items():
+            for name, value in own.items():
+                if name not in ("lr", "weight_decay"):
+                    known = did_you_mean(name, ("lr", "weight_decay"))
+                    raise RecipeError(f"train.groups.{start}: no {name!r}{known}; expected lr or weight_decay")
+                if not value >= 0:
+                    raise RecipeError(f"train.groups.{start}.{name}: found {value}, expected 0 or more")
 
 
 @dataclass(frozen=True)

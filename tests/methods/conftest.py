@@ -1,11 +1,15 @@
 """Toy methods and batches."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from released import Case, golden_case
+from whence.importers import import_checkpoint
 from whence.methods import Method, create
 from whence.recipe import FrontEnd
 from whence.types import Batch
@@ -35,3 +39,24 @@ def clips() -> Callable[..., Batch]:
         return Batch(torch.randn(views, b, 3, 32, 32), torch.randn(views, b, 1, 257, 51), torch.arange(b))
 
     return build
+
+
+# Golden cases: a module names its own (`GOLDEN = "ssltie"`), or makes the fixture `case` itself.
+
+
+@pytest.fixture(scope="module")
+def case(golden: Path, request: pytest.FixtureRequest) -> Case:
+    """The golden case of the module."""
+    return golden_case(golden, request.module.GOLDEN, getattr(request.module, "METHOD", None))
+
+
+@pytest.fixture(scope="module")
+def theirs(case: Case) -> dict[str, Tensor]:
+    """What the released code gave."""
+    return case.arrays()
+
+
+@pytest.fixture(scope="module")
+def released(case: Case) -> Method:
+    """The method with the weights of the case; a test that changes it puts it back."""
+    return import_checkpoint(case.state(), case.method)

@@ -57,6 +57,7 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "marginnce": {**PROJECTED, "symmetric": True},
     "slavc": {"tau": 0.2, "width": 24, "dropout": 0.5, "momentum": 0.5, "slow_maps": True},
     "sspl": {"width": 24},
+    "sspl_pcm": {"width": 24, "cycles": 1},
     "ssltie": {**TRIMAP, "weights": [0.5, 0.5, 2.0], "angle": 3, "scales": [0.7], "flip": 1.0},
 }
 BESIDE = {(name, "sharpness"): {"reducer": "softmax"} for name in ("alignment", "ezvsl", "fnac", "marginnce")}

@@ -24,6 +24,7 @@ IMPORTERS: dict[str, Release] = {
     "marginnce": ezvsl.marginnce,
     "slavc": slavc.slavc,
     "sspl": sspl.sspl,
+    "sspl_pcm": sspl.sspl_pcm,
     "ssltie": sslalignment.ssltie,
 }
 CLASSIFIER = "resnet18"  # the public one, which an encoder may begin with

@@ -20,6 +20,7 @@ from whence.methods.marginnce import MarginNCE
 from whence.methods.slavc import SLAVC
 from whence.methods.ssltie import SSLTIE
 from whence.methods.sspl import SSPL
+from whence.methods.sspl_pcm import SSPLPCM
 from whence.models.encoders import settled
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "SLAVC",
     "SSLTIE",
     "SSPL",
+    "SSPLPCM",
     "Alignment",
     "Attention10k",
     "HardPos",

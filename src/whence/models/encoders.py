@@ -74,16 +74,13 @@ def coarse(options: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"last_stride": 2, **options} if options.get("encoder", "resnet18") == "resnet18" else options
 
 
-def frozen_vgg(options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Encoder options with VGG-16, frozen, where they are not told."""
-    options = {"encoder": "vgg16", **(options or {})}
-    return {"trained": 0, **options} if options["encoder"] == "vgg16" else options
-
-
-def frozen_vggish(options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Encoder options with VGGish, frozen, where they are not told."""
-    options = {"encoder": "vggish", **(options or {})}
-    return {"trained": 0, **options} if options["encoder"] == "vggish" else options
+def frozen(encoders: Mapping[str, Any], **names: str) -> dict[str, Any]:
+    """Options of both encoders, each of `names` (`image="vgg16"`) that and frozen where it is not told otherwise."""
+    told = dict(encoders)
+    for side, name in names.items():
+        options = {"encoder": name, **(told.get(side) or {})}
+        told[side] = {"trained": 0, **options} if options["encoder"] == name else options
+    return told
 
 
 def settled(options: Mapping[str, Any] | None, encoder: nn.Module) -> dict[str, Any]:

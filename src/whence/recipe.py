@@ -122,6 +122,36 @@ class Neighbourhood:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """Where class labels come from, for methods that learn from them (`whence.types.Batch.labels`).
+
+    Attributes:
+        source: `none`; `category`, the data set's own categories, which is supervision: say so where you print a
+            number; `clusters` of the model's own features; or a table, which `whence label` writes.
+        missing: clips that a table lacks, or whose category is not known: `refuse`, or count them as `unknown`.
+        clusters: how many.
+        at: shares of the training (0 to 1) at which clusters are made, of all samples. Before the first of them there
+            are no labels.
+    """
+
+    source: str = "none"
+    missing: Literal["refuse", "unknown"] = "refuse"
+    clusters: int = 11
+    at: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.clusters < 2:
+            raise RecipeError(f"labels.clusters: found {self.clusters}, expected 2 or more")
+        if (self.source == "clusters") != bool(self.at):
+            raise RecipeError(
+                f"labels.source is {self.source!r} and labels.at {list(self.at)}; expected both `source: clusters` and "
+                "the shares of the training at which they are made, such as `at: [0.2, 0.5]`, or neither"
+            )
+        if any(not 0 <= share < 1 for share in self.at):
+            raise RecipeError(f"labels.at: found {list(self.at)}, expected shares of the training, from 0 to below 1")
+
+
+@dataclass(frozen=True)
 class Train:
     """The run.
 
@@ -195,6 +225,7 @@ class Recipe:
     data: Data = field(default_factory=Data)
     views: Views = field(default_factory=Views)
     neighbours: Neighbourhood = field(default_factory=Neighbourhood)
+    labels: Labels = field(default_factory=Labels)
     train: Train = field(default_factory=Train)
     select: Select = field(default_factory=Select)
 

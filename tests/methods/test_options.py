@@ -76,7 +76,8 @@ def told(toy: Toy, clips: Clips, name: str, **options: Any) -> dict[str, Tensor]
                 parameter.add_(0.1 * torch.randn_like(parameter))
         method.train().before_step(progress=0.5)
         truths = torch.rand(len(batch.images), 4, 16, 16)
-        terms = method.losses(replace(batch, alike=alike, truths=truths))
+        labels = torch.rand(2, 4, getattr(method, "classes", 3))
+        terms = method.losses(replace(batch, alike=alike, truths=truths, labels=labels))
         return {**terms, "maps": method.eval().maps(batch.images[0], batch.sounds[0])}
 
 

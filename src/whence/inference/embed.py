@@ -12,6 +12,7 @@ from torch import Tensor
 
 from whence.data.neighbours import Neighbours, fingerprint, nearest, refuse_too_many
 from whence.errors import DataError
+from whence.inference.localizer import Localizer
 from whence.types import AudioVisualDataset
 
 
@@ -37,6 +38,14 @@ def embed(
     return (
         all_of(data.read_image, embedder.embed_images, "pictures"),
         all_of(data.read_sound, embedder.embed_sounds, "sounds"),
+    )
+
+
+def embed_objects(localizer: Localizer, data: AudioVisualDataset, batch_size: int = 64) -> Float[Tensor, "n d"]:
+    """One vector of what sounds in each picture of `data` (`Method.objects`), in its order."""
+    spans = (range(start, min(start + batch_size, len(data))) for start in range(0, len(data), batch_size))
+    return torch.cat(
+        [localizer.embed_objects([data.read_image(i) for i in s], [data.read_sound(i) for i in s]) for s in spans]
     )
 
 

@@ -14,6 +14,7 @@ from whence.errors import RecipeError, did_you_mean
 from whence.methods.base import Method
 from whence.recipe import Recipe, Train
 from whence.training.feed import Alike, RawBatch, prepare
+from whence.training.labels import Labelling
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -29,9 +30,9 @@ class Task(L.LightningModule):
         RecipeError: every parameter of the method is frozen.
     """
 
-    def __init__(self, method: Method, recipe: Recipe, alike: Alike, steps: int) -> None:
+    def __init__(self, method: Method, recipe: Recipe, alike: Alike, labels: Labelling, steps: int) -> None:
         super().__init__()
-        self.method, self.recipe, self.alike, self.steps = method, recipe, alike, steps
+        self.method, self.recipe, self.alike, self.labels, self.steps = method, recipe, alike, labels, steps
         if not any(one.requires_grad for one in method.parameters()):
             raise RecipeError(
                 "nothing of this method learns: both encoders are frozen, and it has no weights of its own; raise "
@@ -42,7 +43,7 @@ class Task(L.LightningModule):
         # Dropout and the like are a function of (seed, step): a resumed run draws what an undisturbed one draws.
         torch.manual_seed(self.recipe.train.seed * 1_000_003 + self.global_step)
         self.method.before_step(self.global_step / self.steps)
-        terms = self.terms(raw)
+        terms = self.terms(raw, self.labels, self.alike)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
             detail = ", ".join(f"{name} {float(value):.4g}" for name, value in terms.items())
@@ -55,12 +56,13 @@ class Task(L.LightningModule):
         self.log_dict(shown, batch_size=size, prog_bar=True, logger=False)
         return loss
 
-    def terms(self, raw: RawBatch, known: bool = True) -> dict[str, Tensor]:
-        """The method's losses on a raw batch; `known` False takes every other sound for a negative."""
-        mask = self.alike(raw.index.cpu().numpy(), raw.epoch) if known else None
-        mask = None if mask is None else mask.to(raw.pictures.device)
-        with torch.autocast(raw.pictures.device.type, enabled=False):  # colours and spectra are not for bf16
-            batch = prepare(raw, self.method.front_end, self.recipe.views, self.recipe.train.seed, mask)
+    def terms(self, raw: RawBatch, labels: Labelling, alike: Alike | None = None) -> dict[str, Tensor]:
+        """The method's losses on a raw batch; without `alike` every other sound is taken for a negative."""
+        index, device = raw.index.cpu().numpy(), raw.pictures.device
+        known = (None if ask is None else ask(index, raw.epoch) for ask in (alike, labels))
+        beside = [None if one is None else one.to(device) for one in known]
+        with torch.autocast(device.type, enabled=False):  # colours and spectra are not for bf16
+            batch = prepare(raw, self.method.front_end, self.recipe.views, self.recipe.train.seed, *beside)
         return self.method.losses(batch)
 
     def configure_optimizers(self) -> dict[str, Any]:

@@ -38,6 +38,7 @@ ANOTHER: dict[str, dict[str, Any]] = {
         "attract": True,
     },
     "attention10k": {"sharpness": 2.0, "signed": True, "supervised": 2.0},
+    "coarsetofine": {"classes": 4, "width": 24, "fine": 0.9, "there": 0.6, "margin": 1.0},
     "ezvsl": {**PROJECTED, "symmetric": False},
     "fnac": {**PROJECTED, "symmetric": False, "weights": [100.0, 100.0, 0.0], "above": 0.3, "warmup": 0.9},
     "hardpos": {**TRIMAP, "combine": "odds"},

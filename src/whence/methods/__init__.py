@@ -11,6 +11,7 @@ from whence.frontend import InputSpec
 from whence.methods.alignment import Alignment
 from whence.methods.attention10k import Attention10k
 from whence.methods.base import METHODS, Method, register
+from whence.methods.coarsetofine import CoarseToFine
 from whence.methods.ezvsl import EZVSL
 from whence.methods.fnac import FNAC
 from whence.methods.hardpos import HardPos
@@ -34,6 +35,7 @@ __all__ = [
     "SSPLPCM",
     "Alignment",
     "Attention10k",
+    "CoarseToFine",
     "HardPos",
     "JointSlots",
     "MarginNCE",

@@ -34,6 +34,7 @@ from whence.errors import RecipeError
 from whence.losses.contrastive import full_precision, own_maps, unit
 from whence.losses.distances import distance_ratio, distances, taught
 from whence.methods.base import Method, place_cosine, register
+from whence.methods.checks import positive
 from whence.models.encoders import channels_of, frozen
 from whence.models.heads import max_pool, mean_pool
 from whence.types import Batch
@@ -62,6 +63,7 @@ class Attention10k(Method):
         signed: bool = False,
         **encoders: Any,
     ) -> None:
+        positive(sharpness=sharpness)
         super().__init__(**frozen(encoders, image="vgg16"))
         self.sharpness, self.supervised, self.signed = sharpness, supervised, signed
         seen, heard = channels_of(self.image_encoder), channels_of(self.audio_encoder)

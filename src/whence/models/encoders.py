@@ -121,8 +121,12 @@ def load_public_weights(encoder: nn.Module, weights: str) -> None:
     load_exactly(encoder, state, what=f"weights {weights!r}")
 
 
-def fit_public(state: Mapping[str, Tensor]) -> Fit:
-    """How weights stand to the public ResNet-18 for pictures, whose classifier may be there or not."""
+PUBLIC = {"resnet18": 3, "vgg16": 3, "vggish": 1}
+"""Encoders whose public file is known, and how many channels it looks at."""
+
+
+def fit_public(name: str, state: Mapping[str, Tensor]) -> Fit:
+    """How weights stand to the public file of an encoder, whose classifier may be there or not."""
     with torch.device("meta"):
-        expected = resnet18(3).state_dict()
-    return fit_of(shapes(expected), shapes(ResNet.public.used(state)))
+        network = ENCODERS[name](PUBLIC[name])
+    return fit_of(shapes(network.state_dict()), shapes(network.public.used(state)))

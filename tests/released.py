@@ -3,9 +3,12 @@
 import json
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 
@@ -45,3 +48,31 @@ def inputs_of(spec: Mapping[str, list]) -> dict[str, torch.Tensor]:
 def shaped(keys: list) -> dict[str, torch.Tensor]:
     """Entries of those names and shapes, all zero and without a byte of their own: for what asks no more of them."""
     return {name: torch.zeros((), dtype=getattr(torch, dtype)).expand(shape) for name, shape, dtype in keys}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A folder of golden values.
+
+    Attributes:
+        method: ours, whose released weights they were made with.
+    """
+
+    folder: Path
+    method: str
+
+    def arrays(self, file: str = "io.npz") -> dict[str, torch.Tensor]:
+        return {name: torch.from_numpy(value) for name, value in np.load(self.folder / file).items()}
+
+    def read(self, file: str) -> Any:
+        return json.loads((self.folder / file).read_text())
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {name: filled(name, *rest) for name, *rest in self.read("keys.json")}
+
+
+def golden_case(root: Path, folder: str, method: str | None = None) -> Case:
+    """The case of that folder; the test is skipped by name where it is absent."""
+    if not (root / folder / "keys.json").is_file():
+        pytest.skip(f"golden/{folder} is absent below {root}")
+    return Case(root / folder, method or folder)

@@ -19,16 +19,15 @@ from released import shaped
 from whence.checkpoint import load_method, read_header, save_method
 from whence.cli.main import main
 from whence.errors import CheckpointError
-from whence.importers import CLASSIFIER, IMPORTERS, import_checkpoint
+from whence.importers import IMPORTERS, import_checkpoint
 from whence.methods import create
 from whence.models.encoders import build_encoder
+from whence.models.vgg import VGG16, VGGish
 
 LISTS = sorted({*golden_root().glob("*/keys.json"), *(ROOT / "tests" / "golden").glob("*/keys.json")})
-NOT_YET = {  # lists of methods that have no importer, and why; one that gets it is checked like the others
-    "sspl_pcm": "the method is not here, and its release is several files",
-}
 EZVSL, LVS = ("ezvsl", "fnac", "marginnce"), ("alignment", "lvs")  # releases of one set of names and shapes each
 SHARED = {name: some for some in (EZVSL, LVS) for name in some}
+CLASSIFIER = "resnet18"
 State = dict[str, torch.Tensor]
 
 
@@ -66,8 +65,8 @@ def put(tmp_path: Path) -> Callable[..., Path]:
 
 
 def test_there_are_lists_of_every_importer_but_those_that_share_anothers() -> None:
-    assert {of(keys) for keys in LISTS} - set(NOT_YET) >= set(IMPORTERS) - {"marginnce"} - set(NOT_YET)
-    assert {of(keys) for keys in LISTS} <= {*IMPORTERS, *NOT_YET, CLASSIFIER}
+    assert {of(keys) for keys in LISTS} >= set(IMPORTERS) - {"marginnce"}
+    assert {of(keys) for keys in LISTS} <= {*IMPORTERS, CLASSIFIER}
 
 
 @pytest.mark.parametrize("keys", LISTS, ids=named)
@@ -76,16 +75,9 @@ def test_every_list_of_names_is_named(keys: Path, put) -> None:
     found = whence.inspect_checkpoint(put({"model": state, "epoch": 3}))
     assert (found.nesting, found.beside, found.tensors) == (("model",), ("epoch",), len(state))
     assert found.prefix == ("module." if all(key.startswith("module.") for key in state) else "")
-    if keys in KNOWN:
-        assert name in found.methods
-        assert found.kind == ("classifier" if name == CLASSIFIER else "release")
-        assert found.usable
-        return
-    assert NOT_YET[name]
-    assert (found.kind, found.usable) == ("unknown", False)
-    assert name not in found.methods
-    with pytest.raises(CheckpointError, match=f"no importer for the released weights of '{name}'"):
-        import_checkpoint(state, name)
+    assert name in found.methods
+    assert found.kind == ("public" if name == CLASSIFIER else "release")
+    assert found.usable
 
 
 @pytest.mark.parametrize("keys", KNOWN, ids=named)
@@ -161,10 +153,40 @@ def test_the_public_classifier_is_no_localiser_but_an_encoders_beginning(put) ->
     state = build_encoder({"last_stride": 2}, 3).state_dict() | {"fc.weight": torch.zeros(1000, 512)}
     path = put(state | {"fc.bias": torch.zeros(1000)})
     found = whence.inspect_checkpoint(path)
-    assert (found.kind, found.parameters) == ("classifier", 11_689_512)
+    assert (found.kind, found.parameters) == ("public", 11_689_512)
     assert f"--image.weights {path}" in found.in_words()
-    with pytest.raises(CheckpointError, match="public ResNet-18 classifier: give it as the `weights` of an encoder"):
+    with pytest.raises(CheckpointError, match="public file of an encoder: give it as the `weights` of 'resnet18'"):
         import_checkpoint(path, "ezvsl")
+
+
+@pytest.mark.parametrize(("encoder", "side"), [("vgg16", "image"), ("vggish", "audio")])
+def test_public_files_of_other_encoders_are_named(encoder: str, side: str, put) -> None:
+    with torch.device("meta"):
+        names = {"vgg16": VGG16, "vggish": VGGish}[encoder]().state_dict()
+    state = shaped([[name, list(value.shape), "float32"] for name, value in names.items()])
+    if encoder == "vgg16":
+        state |= shaped([["classifier.0.weight", [4096, 25088], "float32"]])
+    path = put(state)
+    found = whence.inspect_checkpoint(path)
+    assert (found.kind, found.methods, found.usable) == ("public", (encoder,), True)
+    assert f"--{side}.encoder {encoder} --{side}.weights {path}" in found.in_words()
+    with pytest.raises(CheckpointError, match=f"give it as the `weights` of '{encoder}'"):
+        import_checkpoint(path, "sspl")
+
+
+@pytest.mark.parametrize("method", ["sspl", "sspl_pcm"])
+def test_each_of_several_files_of_a_release_is_named(method: str, put) -> None:
+    keys = next(keys for keys in KNOWN if of(keys) == method)
+    for part, file in IMPORTERS[method].files:
+        state = {n.partition("/")[2]: v for n, v in state_in(keys).items() if n.startswith(f"{part}/")}
+        path = put(state, file)
+        found = whence.inspect_checkpoint(path)
+        assert (found.kind, found.usable) == ("part", False)
+        assert f"{method}: {file}" in found.methods
+        assert len(found.methods) == (1 if part == "pcm" else 2)
+        assert f'method="{method}")' in found.in_words()
+        with pytest.raises(CheckpointError, match=r"one file of several .*: import the folder that holds them all"):
+            import_checkpoint(path, method)
 
 
 def test_what_nothing_here_knows(put) -> None:

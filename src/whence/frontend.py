@@ -50,8 +50,8 @@ class AudioSpec:
         normalised: `hann` power divided by the window's energy (torchaudio's `normalized=True`).
         n_mels: 0 for linear frequency, else the number of mel bands.
         scaling: `log/12` = log(x + 1e-7) / 12, `db` = 10 log10(max(x, 1e-10)), `log` = log(max(x, 1.19e-7)),
-            `log+0.01` = log(x + 0.01), or `log10-8` = log10(max(x, 1e-10)), nothing of a sound more than 8 below its
-            largest.
+            `log+0.01` = log(x + 0.01), `log+eps` = log(x + 2.2e-16), or `log10-8` = log10(max(x, 1e-10)), nothing of a
+            sound more than 8 below its largest.
         frames: keep this many frames around the middle (0: all). Where there are fewer of `kaldi` power, zeros follow
             the scaled ones, as AST's feature extractor has it; elsewhere that is an error.
         mel: scale of the bands: `htk`, triangles of height 1 (torchaudio's default, which the releases that use mel
@@ -60,6 +60,7 @@ class AudioSpec:
         padded: silence follows the window up to this many seconds.
         stretched: the window's samples are first shifted and divided, to lie in about [-1, 1] by its own least and most
             (SSPL).
+        peak: the window's samples are first divided by the largest of their sizes (CoarseToFine).
         shift, scale: the scaled values are shifted and divided at last, (x - shift) / scale.
         vector: no spectrogram at all: what another network made of the sound, so many numbers, as (1, vector, 1).
     """
@@ -73,13 +74,14 @@ class AudioSpec:
     function: Literal["tukey", "hann", "kaldi", "magnitude"] = "tukey"
     normalised: bool = False
     n_mels: int = 0
-    scaling: Literal["log/12", "db", "log", "log+0.01", "log10-8"] = "log/12"
+    scaling: Literal["log/12", "db", "log", "log+0.01", "log+eps", "log10-8"] = "log/12"
     frames: int = 0
     mel: Literal["htk", "slaney", "kaldi"] = "htk"
     low: float = 0.0
     high: float | None = None
     padded: float = 0.0
     stretched: bool = False
+    peak: bool = False
     shift: float = 0.0
     scale: float = 1.0
     vector: int = 0
@@ -162,6 +164,18 @@ _VGGISH_AUDIO = AudioSpec(  # 64 x 298: three patches of 96 frames, and ten left
     high=7500.0,
     scaling="log+0.01",
 )
+_COARSETOFINE_AUDIO = AudioSpec(  # 64 x 251
+    rate=22050,
+    seconds=5.0,
+    n_fft=882,
+    hop=441,
+    function="hann",
+    n_mels=64,
+    mel="slaney",
+    scaling="log+eps",
+    peak=True,
+)
+_SSPL_AUDIO = replace(_VGGISH_AUDIO, stretched=True)
 
 PRESETS: dict[str, InputSpec] = {
     # SSLalignment, datasets_lvs.py, "for the tables"; LVS is fed the same there.
@@ -186,12 +200,15 @@ PRESETS: dict[str, InputSpec] = {
     "ssltie@sslalignment": InputSpec(_SQUASH_TENSOR, _SSLTIE_AUDIO),
     # JSA, test path: the middle 5 s, centred Hann power: 257 x 501.
     "joint_slots": InputSpec(ImageSpec(), AudioSpec(seconds=5.0, hop=160, function="hann")),
-    # SSPL, own repository.
-    "sspl": InputSpec(ImageSpec(resize="crop"), replace(_VGGISH_AUDIO, stretched=True)),
+    # SSPL, own repository, without and with predictive coding.
+    "sspl": InputSpec(ImageSpec(resize="crop"), _SSPL_AUDIO),
+    "sspl_pcm": InputSpec(ImageSpec(resize="crop"), _SSPL_AUDIO),
     # HearTheFlow, own repository: the middle 3 s at 22.05 kHz, to a whole second: 257 x 276.
     "heartheflow": InputSpec(ImageSpec(flow=True), AudioSpec(rate=22050, seconds=3.0, hop=238)),
     # Attention10k, own repository, whose pictures are resized bilinearly; the sound's part is ours: it has none.
     "attention10k": InputSpec(ImageSpec(size=320), _EZVSL_AUDIO),
+    # CoarseToFine, own repository (testdata.py).
+    "coarsetofine": InputSpec(ImageSpec(size=256), _COARSETOFINE_AUDIO),
     # Public encoders (whence.models.towers, VGGish), as the feature extractors of their releases have it.
     "clip": InputSpec(ImageSpec(mean=CLIP_MEAN, std=CLIP_STD), _ALIGNMENT_AUDIO),
     "ast": InputSpec(ImageSpec(), _AST_AUDIO),

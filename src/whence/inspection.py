@@ -13,11 +13,11 @@ from safetensors import safe_open
 from whence.checkpoint import method_of, read_header, recipe_id
 from whence.errors import WhenceError
 from whence.frontend import AudioSpec
-from whence.importers import CLASSIFIER, match, unwrap
+from whence.importers import match, unwrap
 from whence.models.weights import Fit, Shape, fit_of, is_ours, read_state, shapes
 from whence.refinement import Refinement
 
-Kind = Literal["checkpoint", "release", "classifier", "unknown"]
+Kind = Literal["checkpoint", "release", "part", "public", "unknown"]
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")  # what batch norm keeps and no step moves
 
 
@@ -26,10 +26,10 @@ class Inspection:
     """What `inspect_checkpoint` found in a file.
 
     Attributes:
-        kind: `checkpoint`: ours; `release`: a method's released weights; `classifier`: the public ResNet-18;
-            `unknown`: none of these.
-        methods: whose weights they are, several where releases share their names and shapes; of `unknown`, what comes
-            nearest (`resnet18` may be among them), or nothing.
+        kind: `checkpoint`: ours; `release`: a method's released weights; `part`: one of its files, where they are
+            several; `public`: an encoder's public file (ResNet-18, VGG-16, VGGish); `unknown`: none of these.
+        methods: whose weights they are, several where releases share their names and shapes; of a part, `method: file`;
+            of a public file, the encoder; of `unknown`, what of these comes nearest, or nothing.
         fit: how the weights stand to those of `methods`; None where this version cannot tell.
         bytes: size of the file; tensors: how many it holds; parameters: numbers in them, statistics of batch norm
             aside.
@@ -53,8 +53,8 @@ class Inspection:
 
     @property
     def usable(self) -> bool:
-        """Whether something here can be built of it."""
-        return self.kind != "unknown" and self.fit is not None and not self.fit.off
+        """Whether something here can be built of it, by itself."""
+        return self.kind not in ("unknown", "part") and self.fit is not None and not self.fit.off
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as `--json` prints them."""
@@ -62,7 +62,13 @@ class Inspection:
 
     def in_words(self) -> str:
         """Some lines for the terminal."""
-        tell = {"checkpoint": _checkpoint, "release": _release, "classifier": _classifier, "unknown": _unknown}
+        tell = {
+            "checkpoint": _checkpoint,
+            "release": _release,
+            "part": _part,
+            "public": _public,
+            "unknown": _unknown,
+        }
         return "\n".join([*tell[self.kind](self), *_contents(self)])
 
 
@@ -81,7 +87,7 @@ def inspect_checkpoint(path: str | Path) -> Inspection:
     content = read_state(path)
     found = unwrap(content, str(path))
     who = match(found.weights)
-    kind: Kind = "unknown" if not who.exact else "classifier" if who.names == (CLASSIFIER,) else "release"
+    kind: Kind = who.kind if who.exact else "unknown"
     counts = _counts(shapes(found.weights))
     size = path.stat().st_size
     return Inspection(str(path), kind, who.names, who.fit, size, *counts, found.nesting, found.prefix, found.beside)
@@ -183,10 +189,19 @@ def _release(found: Inspection) -> Iterator[str]:
     yield from (f'  whence.import_checkpoint("{found.path}", method="{name}")' for name in found.methods)
 
 
-def _classifier(found: Inspection) -> Iterator[str]:
-    yield f"{found.path}: the public ResNet-18 classifier, or one of its shape"
+def _part(found: Inspection) -> Iterator[str]:
+    yield f"{found.path}: one of several files of released weights, {' or '.join(found.methods)}"
+    yield "  It is no method by itself. Put all files of its release into one folder, by these names, and import that:"
+    names = sorted({one.partition(":")[0] for one in found.methods})
+    yield from (f'  whence.import_checkpoint("FOLDER", method="{name}")' for name in names)
+
+
+def _public(found: Inspection) -> Iterator[str]:
+    (name,) = found.methods
+    side = "audio" if name == "vggish" else "image"
+    yield f"{found.path}: the public file of the encoder {name}, or one of its shape"
     yield "  It is no localiser. An encoder can begin with it, in a recipe or by an option of `whence train`:"
-    yield f"  --image.encoder {CLASSIFIER} --image.weights {found.path}"
+    yield f"  --{side}.encoder {name} --{side}.weights {found.path}"
 
 
 def _unknown(found: Inspection) -> Iterator[str]:

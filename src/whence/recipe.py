@@ -122,13 +122,46 @@ class Neighbourhood:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """Where class labels come from, for methods that learn from them (`whence.types.Batch.labels`).
+
+    Attributes:
+        source: `none`; `category`, the data set's own categories, which is supervision: say so where you print a
+            number; `clusters` of the model's own features; or a table, which `whence label` writes.
+        missing: clips that a table lacks, or whose category is not known: `refuse`, or count them as `unknown`.
+        clusters: how many.
+        at: shares of the training (0 to 1) at which clusters are made, of all samples. Before the first of them there
+            are no labels.
+    """
+
+    source: str = "none"
+    missing: Literal["refuse", "unknown"] = "refuse"
+    clusters: int = 11
+    at: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.clusters < 2:
+            raise RecipeError(f"labels.clusters: found {self.clusters}, expected 2 or more")
+        if (self.source == "clusters") != bool(self.at):
+            raise RecipeError(
+                f"labels.source is {self.source!r} and labels.at {list(self.at)}; expected both `source: clusters` and "
+                "the shares of the training at which they are made, such as `at: [0.2, 0.5]`, or neither"
+            )
+        if any(not 0 <= share < 1 for share in self.at):
+            raise RecipeError(f"labels.at: found {list(self.at)}, expected shares of the training, from 0 to below 1")
+
+
+@dataclass(frozen=True)
 class Train:
     """The run.
 
     Attributes:
         epochs: passes over the data; batch_size: clips; the last incomplete batch of an epoch is dropped.
         leg: steps between checkpoints, probes and log lines; 0: one epoch. A killed run loses at most one leg.
-        optimizer: `adam` or `adamw`; schedule: `constant` or `cosine` (to 0), after `warmup` steps.
+        optimizer: `adam`, `adamw` or `sgd` (momentum 0.9).
+        schedule: `constant` or `cosine` (to 0), after `warmup` steps.
+        groups: what some of the method's parameters have of their own, by the beginnings of their names:
+            `{query: {lr: 5.0e-4}, pcm.gates: {weight_decay: 0.0}}`. The longest beginning that fits tells.
         precision: `auto` is bf16 where the machine has it; `bf16`, `fp32`.
         alike: which clips count as alike besides neighbours: `none`, or those of the same `category` (uses labels, as a
             catalogue's pairing does already; say so where you print a number).
@@ -138,12 +171,13 @@ class Train:
     epochs: float = 50.0
     batch_size: int = 128
     leg: int = 0
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = 1e-4
     weight_decay: float = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: int = 0
     clip: float = 0.0
+    groups: dict[str, dict[str, float]] = field(default_factory=dict)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     alike: Literal["none", "category"] = "none"
     workers: int = 2
@@ -156,6 +190,13 @@ class Train:
         for name in ("epochs", "lr"):
             if not getattr(self, name) > 0:
                 raise RecipeError(f"train.{name}: found {getattr(self, name)}, expected more than 0")
+        for start, own in self.groups.items():
+            for name, value in own.items():
+                if name not in ("lr", "weight_decay"):
+                    known = did_you_mean(name, ("lr", "weight_decay"))
+                    raise RecipeError(f"train.groups.{start}: no {name!r}{known}; expected lr or weight_decay")
+                if not value >= 0:
+                    raise RecipeError(f"train.groups.{start}.{name}: found {value}, expected 0 or more")
 
 
 @dataclass(frozen=True)
@@ -184,6 +225,7 @@ class Recipe:
     data: Data = field(default_factory=Data)
     views: Views = field(default_factory=Views)
     neighbours: Neighbourhood = field(default_factory=Neighbourhood)
+    labels: Labels = field(default_factory=Labels)
     train: Train = field(default_factory=Train)
     select: Select = field(default_factory=Select)
 

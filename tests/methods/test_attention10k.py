@@ -1,50 +1,27 @@
 """Attention10k against the released network, its semi-supervised form, and what a reader would doubt."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from released import filled, inputs_of
+from released import inputs_of
 from whence.errors import RecipeError
-from whence.importers import import_checkpoint
 from whence.losses.contrastive import own_maps, unit
 from whence.losses.distances import distance_ratio
 from whence.methods import Method, create
 from whence.methods.attention10k import Attention10k
 from whence.types import Batch
 
+GOLDEN = "attention10k"
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
 
 
 # The released code.
-
-
-@pytest.fixture(scope="module")
-def case(golden: Path) -> Path:
-    if not (golden / "attention10k" / "keys.json").is_file():
-        pytest.skip(f"golden/attention10k is absent below {golden}")
-    return golden / "attention10k"
-
-
-@pytest.fixture(scope="module")
-def theirs(case: Path) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(value) for name, value in np.load(case / "io.npz").items()}
-
-
-@pytest.fixture(scope="module")
-def released(case: Path) -> Attention10k:
-    keys = json.loads((case / "keys.json").read_text())
-    method = import_checkpoint({name: filled(name, *rest) for name, *rest in keys}, "attention10k")
-    assert isinstance(method, Attention10k)
-    return method
 
 
 @pytest.fixture(scope="module")

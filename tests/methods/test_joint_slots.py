@@ -1,8 +1,6 @@
 """Joint slot attention against the published class, array by array, and what a reader would doubt."""
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from released import inputs_of, state_of
+from released import Case, inputs_of
 from whence.errors import CheckpointError, RecipeError
 from whence.importers import import_checkpoint
 from whence.importers.jsa import joint_slots as release
@@ -22,6 +20,7 @@ from whence.models.slots import attend
 from whence.recipe import FrontEnd
 from whence.types import Batch
 
+GOLDEN, METHOD = "jsa", "joint_slots"
 SMALL = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 8}
 
 
@@ -43,29 +42,10 @@ def batch(b: int = 4, **changes: Any) -> Batch:
 # The published class.
 
 
-@pytest.fixture(scope="module")
-def case(golden: Path) -> Path:
-    if not (golden / "jsa" / "case.json").is_file():
-        pytest.skip(f"golden/jsa is absent below {golden}")
-    return golden / "jsa" / "case.json"
-
-
-@pytest.fixture(scope="module")
-def arrays(case: Path) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(value) for name, value in np.load(case.parent / "io.npz").items()}
-
-
-@pytest.fixture(scope="module")
-def released(case: Path) -> JointSlots:
-    method = import_checkpoint(state_of(case), "joint_slots")
-    assert isinstance(method, JointSlots)
-    return method
-
-
 @pytest.fixture
-def published(case: Path) -> JointSlots:
+def published(case: Case) -> JointSlots:
     """Afresh, as training moves its statistics; the published case has k 2."""
-    method = import_checkpoint(state_of(case), "joint_slots")
+    method = import_checkpoint(case.state(), case.method)
     assert isinstance(method, JointSlots)
     method.k = 2
     return method
@@ -76,43 +56,43 @@ def close(ours: Tensor, theirs: Tensor, atol: float = 0.0, rtol: float = 0.0) ->
 
 
 @torch.no_grad()
-def test_every_array_of_the_published_class(case: Path, released: JointSlots, arrays: dict[str, Tensor]) -> None:
-    x = inputs_of(json.loads(case.read_text())["inputs"])
+def test_every_array_of_the_published_class(case: Case, released: JointSlots, theirs: dict[str, Tensor]) -> None:
+    x = inputs_of(case.read("case.json")["inputs"])
     grid, moments = released.image_grid(x["image"]), released.sound_tokens(x["audio"])
     for ours, name in ((grid[:1], "image_features"), (moments.transpose(1, 2), "audio_features")):
-        if name in arrays:  # the trimmed copy beside the tests has neither features nor reconstructions
-            close(ours, arrays[name], atol=1e-5 * float(arrays[name].abs().max()))
+        if name in theirs:  # the trimmed copy beside the tests has neither features nor reconstructions
+            close(ours, theirs[name], atol=1e-5 * float(theirs[name].abs().max()))
     seen, heard = released.see(grid.flatten(2).transpose(1, 2)), released.hear(moments)
-    close(seen.slots, arrays["image_slots"], atol=1e-4)
-    close(heard.slots, arrays["audio_slots"], atol=1e-4)
+    close(seen.slots, theirs["image_slots"], atol=1e-4)
+    close(heard.slots, theirs["audio_slots"], atol=1e-4)
     for queries, q in ((seen.queries, "imgq"), (heard.queries, "audq")):
         for keys, k in ((seen.keys, "imgk"), (heard.keys, "audk")):
-            close(attend(queries, keys), arrays[f"attn_{q}_{k}"], atol=2e-7)
+            close(attend(queries, keys), theirs[f"attn_{q}_{k}"], atol=2e-7)
     for ours, name in ((released.image_decoder(seen.slots), "image"), (released.sound_decoder(heard.slots), "audio")):
-        if f"{name}_recon" in arrays:
-            theirs = arrays[f"{name}_recon"]
-            close(ours, theirs, atol=1e-5 * float(theirs.abs().max()))
+        if f"{name}_recon" in theirs:
+            wanted = theirs[f"{name}_recon"]
+            close(ours, wanted, atol=1e-5 * float(wanted.abs().max()))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize(("factor", "name"), [(0.1, ""), (1.0, "_sharp1")])
 def test_maps_and_the_pictures_own(
-    case: Path, released: JointSlots, arrays: dict[str, Tensor], factor: float, name: str
+    case: Case, released: JointSlots, theirs: dict[str, Tensor], factor: float, name: str
 ) -> None:
-    x = inputs_of(json.loads(case.read_text())["inputs"])
+    x = inputs_of(case.read("case.json")["inputs"])
     assert released.factor == 0.1, "what the released test script always passes"
     released.factor = factor
     codes = released.encode_images(x["image"])
-    close(released.compare(codes, released.encode_sounds(x["audio"])), arrays[f"map_audio{name}"], atol=2e-7)
-    close(released.saliency(codes), arrays[f"map_image{name}"], atol=2e-7)
+    close(released.compare(codes, released.encode_sounds(x["audio"])), theirs[f"map_audio{name}"], atol=2e-7)
+    close(released.saliency(codes), theirs[f"map_image{name}"], atol=2e-7)
     released.factor = 0.1
 
 
 @torch.no_grad()
-def test_retrieval_is_by_target_slots(case: Path, released: JointSlots, arrays: dict[str, Tensor]) -> None:
-    x = inputs_of(json.loads(case.read_text())["inputs"])
-    close(released.image_embedding(x["image"]), unit(arrays["image_slots"][:, 0]), atol=2e-5)
-    close(released.sound_embedding(x["audio"]), unit(arrays["audio_slots"][:, 0]), atol=2e-5)
+def test_retrieval_is_by_target_slots(case: Case, released: JointSlots, theirs: dict[str, Tensor]) -> None:
+    x = inputs_of(case.read("case.json")["inputs"])
+    close(released.image_embedding(x["image"]), unit(theirs["image_slots"][:, 0]), atol=2e-5)
+    close(released.sound_embedding(x["audio"]), unit(theirs["audio_slots"][:, 0]), atol=2e-5)
 
 
 def published_batch() -> Batch:
@@ -124,14 +104,14 @@ LOSSES = ("contrast", "reconstruction", "divergence", "matching")
 WEIGHTS = torch.tensor([1.0, 0.1, 0.1, 100.0])
 
 
-def test_training_losses_gradients_and_statistics(published: JointSlots, arrays: dict[str, Tensor]) -> None:
-    masked: Iterator[Tensor] = iter([arrays["image4_uniform"][..., 0] < 0.1, arrays["audio4_uniform"][..., 0] < 0.1])
+def test_training_losses_gradients_and_statistics(published: JointSlots, theirs: dict[str, Tensor]) -> None:
+    masked: Iterator[Tensor] = iter([theirs["image4_uniform"][..., 0] < 0.1, theirs["audio4_uniform"][..., 0] < 0.1])
     published.hidden = lambda tokens: next(masked)  # type: ignore[method-assign]
     terms = published.train().losses(published_batch())
     total = torch.stack(list(terms.values())).sum()
     total.backward()
     found = torch.stack([*(terms[name] for name in LOSSES)]).detach() / WEIGHTS
-    close(torch.cat([found, total.detach()[None]]), arrays["train_losses"], rtol=1e-4)
+    close(torch.cat([found, total.detach()[None]]), theirs["train_losses"], rtol=1e-4)
     gradients = [
         published.image_encoder.conv1.weight,
         published.audio_encoder.conv1.weight,
@@ -143,28 +123,28 @@ def test_training_losses_gradients_and_statistics(published: JointSlots, arrays:
         published.sound_decoder.columns,
     ]
     norms = torch.stack([parameter.grad.norm() for parameter in gradients])
-    close(norms, arrays["grad_norms"], rtol=1e-3)
-    close(published.image_encoder.bn1.running_mean, arrays["imgnet_bn1_running_mean_after_train"], atol=1e-6)
+    close(norms, theirs["grad_norms"], rtol=1e-3)
+    close(published.image_encoder.bn1.running_mean, theirs["imgnet_bn1_running_mean_after_train"], atol=1e-6)
 
 
 @torch.no_grad()
-def test_losses_in_evaluation_mode_mask_nothing(published: JointSlots, arrays: dict[str, Tensor]) -> None:
+def test_losses_in_evaluation_mode_mask_nothing(published: JointSlots, theirs: dict[str, Tensor]) -> None:
     given = published_batch()
     terms = published.losses(given)
-    close(torch.stack([terms[name] for name in LOSSES]) / WEIGHTS, arrays["eval_bn_losses"], rtol=1e-4)
+    close(torch.stack([terms[name] for name in LOSSES]) / WEIGHTS, theirs["eval_bn_losses"], rtol=1e-4)
     target = published.image_embedding(given.images[0]), published.sound_embedding(given.sounds[0])
-    assert (~reciprocal_neighbours(*target, 2) == arrays["eval_bn_keep"].bool()).all()
+    assert (~reciprocal_neighbours(*target, 2) == theirs["eval_bn_keep"].bool()).all()
 
 
-def test_contrast_exclusion_and_divergence_by_themselves(arrays: dict[str, Tensor]) -> None:
-    v, a = arrays["syn_image_slots"], arrays["syn_audio_slots"]
+def test_contrast_exclusion_and_divergence_by_themselves(theirs: dict[str, Tensor]) -> None:
+    v, a = theirs["syn_image_slots"], theirs["syn_audio_slots"]
     similarity = vector_similarity(v[None, :, 0], a[None, :, 0])
-    for at, k in enumerate(arrays["syn_k"].tolist()):
+    for at, k in enumerate(theirs["syn_k"].tolist()):
         alike = reciprocal_neighbours(v[:, 0], a[:, 0], k)
-        assert (~alike == arrays["syn_keep"][at].bool()).all()
-        close(info_nce(similarity, 0.03, alike, symmetric=True), arrays["syn_info"].flatten()[at], atol=1e-6, rtol=1e-4)
+        assert (~alike == theirs["syn_keep"][at].bool()).all()
+        close(info_nce(similarity, 0.03, alike, symmetric=True), theirs["syn_info"].flatten()[at], atol=1e-6, rtol=1e-4)
     both = divergence(v) + divergence(a)
-    close(both.expand_as(arrays["syn_div"]), arrays["syn_div"], rtol=1e-4)
+    close(both.expand_as(theirs["syn_div"]), theirs["syn_div"], rtol=1e-4)
 
 
 # Importing.

@@ -38,6 +38,7 @@ ANOTHER: dict[str, dict[str, Any]] = {
         "attract": True,
     },
     "attention10k": {"sharpness": 2.0, "signed": True, "supervised": 2.0},
+    "coarsetofine": {"classes": 4, "width": 24, "fine": 0.9, "there": 0.6, "margin": 1.0},
     "ezvsl": {**PROJECTED, "symmetric": False},
     "fnac": {**PROJECTED, "symmetric": False, "weights": [100.0, 100.0, 0.0], "above": 0.3, "warmup": 0.9},
     "hardpos": {**TRIMAP, "combine": "odds"},
@@ -58,6 +59,7 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "marginnce": {**PROJECTED, "symmetric": True},
     "slavc": {"tau": 0.2, "width": 24, "dropout": 0.5, "momentum": 0.5, "slow_maps": True},
     "sspl": {"width": 24},
+    "sspl_pcm": {"width": 24, "cycles": 1},
     "ssltie": {**TRIMAP, "weights": [0.5, 0.5, 2.0], "angle": 3, "scales": [0.7], "flip": 1.0},
 }
 BESIDE = {(name, "sharpness"): {"reducer": "softmax"} for name in ("alignment", "ezvsl", "fnac", "marginnce")}
@@ -76,7 +78,8 @@ def told(toy: Toy, clips: Clips, name: str, **options: Any) -> dict[str, Tensor]
                 parameter.add_(0.1 * torch.randn_like(parameter))
         method.train().before_step(progress=0.5)
         truths = torch.rand(len(batch.images), 4, 16, 16)
-        terms = method.losses(replace(batch, alike=alike, truths=truths))
+        labels = torch.rand(2, 4, getattr(method, "classes", 3))
+        terms = method.losses(replace(batch, alike=alike, truths=truths, labels=labels))
         return {**terms, "maps": method.eval().maps(batch.images[0], batch.sounds[0])}
 
 

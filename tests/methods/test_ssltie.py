@@ -1,8 +1,6 @@
 """SSL-TIE against the released code, draw by draw, and what a reader would doubt."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from released import inputs_of, state_of
+from released import Case, inputs_of
 from whence.errors import RecipeError
 from whence.importers import import_checkpoint
 from whence.importers.sslalignment import ssltie as RELEASE
@@ -20,6 +18,7 @@ from whence.methods import Method, create
 from whence.methods.ssltie import SSLTIE
 from whence.types import Batch
 
+GOLDEN = "ssltie"
 DRAWS = range(4)
 TERMS = {"loss_cl": ("contrast", 0.5), "loss_cl_ts": ("contrast_moved", 0.5), "loss_ts": ("equivariance", 1.0)}
 CANVAS = (224, 224)
@@ -31,44 +30,37 @@ ROUNDED = {"imgnet.conv1.weight", "imgnet.layer1.0.conv1.weight"}
 
 
 @pytest.fixture(scope="module")
-def case(golden: Path) -> Path:
-    if not (golden / "ssltie" / "case.json").is_file():
-        pytest.skip(f"golden/ssltie is absent below {golden}")
-    return golden / "ssltie" / "case.json"
-
-
-@pytest.fixture(scope="module")
-def theirs(case: Path) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(value) for name, value in np.load(case.parent / "equivariance.npz").items()}
+def theirs(case: Case) -> dict[str, Tensor]:
+    return case.arrays("equivariance.npz")
 
 
 @pytest.fixture
-def released(case: Path) -> SSLTIE:
-    method = import_checkpoint(state_of(case), "ssltie")
+def released(case: Case) -> SSLTIE:
+    method = import_checkpoint(case.state(), case.method)
     assert isinstance(method, SSLTIE)
     return method
 
 
-def drawn(case: Path, number: int) -> tuple[dict[str, Any], Move]:
-    expected = json.loads((case.parent / "train.json").read_text())["full"][number]
+def drawn(case: Case, number: int) -> tuple[dict[str, Any], Move]:
+    expected = case.read("train.json")["full"][number]
     return expected, Move(torch.tensor(expected["angles_deg"]).float(), expected["scale"], expected["hflip"])
 
 
-def batch_of(case: Path) -> Batch:
-    frames = json.loads(case.read_text())["inputs"]["audio"][1][-1]
+def batch_of(case: Case) -> Batch:
+    frames = case.read("case.json")["inputs"]["audio"][1][-1]
     x = inputs_of({"image": ["image4", [4, 3, *CANVAS]], "audio": ["audio4", [4, 1, 257, frames]]})
     return Batch(x["image"][None], x["audio"][None], torch.arange(4))
 
 
 @torch.no_grad()
-def test_the_best_place_of_every_pair(case: Path, released: SSLTIE) -> None:
-    x = inputs_of(json.loads(case.read_text())["inputs"])
+def test_the_best_place_of_every_pair(case: Case, released: SSLTIE) -> None:
+    x = inputs_of(case.read("case.json")["inputs"])
     best = released.all_maps(x["image"], x["audio"]).amax(dim=(-2, -1))
-    np.testing.assert_allclose(best, np.load(case.parent / "io.npz")["A0_ref"], rtol=0, atol=2e-5)
+    np.testing.assert_allclose(best, case.arrays()["A0_ref"], rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("number", DRAWS)
-def test_a_move_is_the_released_one(number: int, case: Path, theirs: dict[str, Tensor]) -> None:
+def test_a_move_is_the_released_one(number: int, case: Case, theirs: dict[str, Tensor]) -> None:
     _, move = drawn(case, number)
     torch.testing.assert_close(move.matrices(*CANVAS), theirs[f"matrix_{number}"], rtol=0, atol=2e-5)
     picture = moved(batch_of(case).images[0], move, CANVAS)[0, 0]  # noise: 3e-5 of a pixel shows in the fourth digit
@@ -79,7 +71,7 @@ def test_a_move_is_the_released_one(number: int, case: Path, theirs: dict[str, T
 
 
 @pytest.mark.parametrize("number", DRAWS)
-def test_a_step_is_the_released_one(number: int, case: Path, released: SSLTIE) -> None:
+def test_a_step_is_the_released_one(number: int, case: Case, released: SSLTIE) -> None:
     """Each term and the sum to 1e-4, norms of gradients to 1e-3; of the first layers, as far as float32 goes."""
     expected, move = drawn(case, number)
     released.train().draw = lambda views, index: move  # type: ignore[method-assign]
@@ -96,7 +88,7 @@ def test_a_step_is_the_released_one(number: int, case: Path, released: SSLTIE) -
 
 
 @torch.no_grad()
-def test_maps_in_training_are_the_released_ones(case: Path, released: SSLTIE, theirs: dict[str, Tensor]) -> None:
+def test_maps_in_training_are_the_released_ones(case: Case, released: SSLTIE, theirs: dict[str, Tensor]) -> None:
     batch = batch_of(case)
     released.train()
     grids, vectors = released.encode(batch)

@@ -19,6 +19,7 @@ def commands() -> dict[str, Callable[..., Any]]:
     from whence.cli.data import check, flow, index, pack, prepare, scenes
     from whence.cli.demo import demo
     from whence.cli.evaluate import evaluate, score
+    from whence.cli.label import label
     from whence.cli.locate import locate
     from whence.cli.mine import mine
     from whence.cli.names import datasets, methods, protocols
@@ -32,6 +33,7 @@ def commands() -> dict[str, Callable[..., Any]]:
         "compare": compare,
         "locate": locate,
         "mine": mine,
+        "label": label,
         "checkpoint": {"_help": _CHECKPOINT, "inspect": inspect, "import": convert},  # type: ignore[dict-item]
         "data": {  # type: ignore[dict-item]
             "_help": _DATA,

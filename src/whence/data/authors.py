@@ -58,7 +58,7 @@ def read_ids(path: str | os.PathLike[str], plain: bool = False) -> IdList:
     found = [[cell.strip().strip('"') for cell in line.split(",")] for line in text.splitlines() if line.strip()]
     if found and found[0][0].lstrip("# ").lower() in _HEADERS:
         found, forms = found[1:], [*forms, "a header row"]
-    ids = [row[0] if plain else _id(row) for row in found]
+    ids = [row[0] if plain else vggsound_id(row) for row in found]
     if not ids:
         raise DataError(f"{path}: the list of ids is empty; expected one id a line. Fetch it again")
     seen = Counter(ids)
@@ -235,7 +235,8 @@ def _text(path: Path, what: str) -> tuple[str, list[str]]:
     return text, [form for form, there in odd.items() if there]
 
 
-def _id(row: Sequence[str]) -> str:
+def vggsound_id(row: Sequence[str]) -> str:
+    """The id of a row: a name by itself, or in VGGSound's table a YouTube id and a start second."""
     id = clip_id(row[0])
     if len(row) > 1 and len(id) == 11 and not id.isdecimal() and row[1].isdecimal():
         return f"{id}_{int(row[1]):06d}"

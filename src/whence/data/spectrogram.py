@@ -38,6 +38,8 @@ def spectrogram(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> 
     x = waveforms if waveforms.dtype == torch.float64 else waveforms.float()
     if spec.stretched:
         x = _stretched(x)
+    if spec.peak:
+        x = x / (x.abs().amax(dim=-1, keepdim=True) + torch.finfo(torch.float64).eps)
     if spec.padded:
         x = F.pad(x, (0, max(0, round(spec.padded * rate) - x.shape[-1])))
     chunks = x.split(_CHUNK) if x.device.type == "cpu" else (x,)
@@ -103,6 +105,7 @@ _LOGS: dict[str, Callable[[Tensor], Tensor]] = {
     "db": lambda power: power.clamp_(min=1e-10).log10_().mul_(10),
     "log": lambda power: power.clamp_(min=torch.finfo(torch.float32).eps).log_(),
     "log+0.01": lambda power: power.add_(0.01).log_(),
+    "log+eps": lambda power: power.add_(torch.finfo(torch.float64).eps).log_(),
     "log10-8": _from_the_top,
 }
 

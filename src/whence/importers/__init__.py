@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -11,7 +11,7 @@ from whence.errors import CheckpointError, did_you_mean
 from whence.importers import attention10k, ezvsl, heartheflow, jsa, slavc, sslalignment, sspl
 from whence.importers.names import Release
 from whence.methods.base import Method
-from whence.models.encoders import fit_public
+from whence.models.encoders import PUBLIC, fit_public
 from whence.models.weights import Fit, is_ours, read_folder, read_state
 
 IMPORTERS: dict[str, Release] = {
@@ -25,9 +25,10 @@ IMPORTERS: dict[str, Release] = {
     "marginnce": ezvsl.marginnce,
     "slavc": slavc.slavc,
     "sspl": sspl.sspl,
+    "sspl_pcm": sspl.sspl_pcm,
     "ssltie": sslalignment.ssltie,
 }
-CLASSIFIER = "resnet18"  # the public one, which an encoder may begin with
+PARTS = {f"{method}: {file}": (release, part) for method, release in IMPORTERS.items() for part, file in release.files}
 NESTED = ("model_state_dict", "state_dict", "model")  # where files keep their weights
 PREFIXES = ("module.", "model.")  # what training on several devices, and Lightning modules, put before each name
 
@@ -109,8 +110,9 @@ class Match:
     """Whose weights they are, by names and shapes.
 
     Attributes:
-        names: methods, or `CLASSIFIER`, that they fit, or else that they come nearest to; several where releases share
-            their names and shapes, none where nothing here has any of theirs.
+        names: methods, files of their releases (`sspl: sound_best.pth`) or encoders with a public file, that they fit,
+            or else that they come nearest to; several where releases share their names and shapes, none where nothing
+            here has any of theirs.
         fit: how they stand to those.
     """
 
@@ -122,18 +124,27 @@ class Match:
         return bool(self.names) and not self.fit.off
 
     @property
+    def kind(self) -> Literal["release", "part", "public"]:
+        """Of what they fit or come nearest to: a release, one of its several files, or an encoder's public file."""
+        return "public" if self.names[0] in PUBLIC else "part" if self.names[0] in PARTS else "release"
+
+    @property
     def hint(self) -> str:
         """What an error of importing goes on with; empty where nothing fits."""
         if not self.exact:
             return ""
-        if self.names == (CLASSIFIER,):
-            return f". It is the public ResNet-18 classifier: give it as the `weights` of an encoder {CLASSIFIER!r}"
+        if self.kind == "public":
+            return f". It is the public file of an encoder: give it as the `weights` of {self.names[0]!r}"
+        if self.kind == "part":
+            return f". It is one file of several ({', '.join(self.names)}): import the folder that holds them all"
         return f". Its names are those of {' or '.join(self.names)}: import it as that"
 
 
 def match(weights: Mapping[str, Tensor]) -> Match:
     """The methods whose released weights have these names and shapes, or the fewest others; the first that is best."""
-    fits = {name: release.fit(weights) for name, release in IMPORTERS.items()} | {CLASSIFIER: fit_public(weights)}
+    fits = {name: release.fit(weights) for name, release in IMPORTERS.items()}
+    fits |= {name: fit_public(name, weights) for name in PUBLIC}
+    fits |= {name: release.fit_of_file(part, weights) for name, (release, part) in PARTS.items()}
     near = {name: fit for name, fit in fits.items() if fit.shared}
     if not near:
         return Match((), Fit(0, unknown=tuple(weights)))

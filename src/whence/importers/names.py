@@ -58,6 +58,12 @@ class Release:
         lacking = tuple(f"{mark}*" for mark in self.own if not any(name.startswith(mark) for name in state))
         return replace(fit, missing=fit.missing + lacking)
 
+    def fit_of_file(self, part: str, state: Mapping[str, Tensor]) -> Fit:
+        """The same of one of its files, where a release is several; `module.` may be before its names or not."""
+        whole = {self.theirs(name): shape for name, shape in _shapes(self.method, json.dumps(dict(self.options)))}
+        own = {name.removeprefix(f"{part}/"): shape for name, shape in whole.items() if name.startswith(f"{part}/")}
+        return fit_of({name.removeprefix("module."): shape for name, shape in own.items()}, shapes(state))
+
     def __call__(self, state: Mapping[str, Tensor], what: str) -> Method:
         """The method with these weights; CheckpointError where one is missing, unknown or of another shape."""
         refuse_misfit(self.fit(state), what)  # before a network is made and filled

@@ -14,6 +14,7 @@ from torch import Tensor
 from whence.data.beside import heard_by, shown_to
 from whence.data.neighbours import Neighbours, fingerprint, nearest, refuse_too_many
 from whence.errors import DataError
+from whence.inference.localizer import Localizer
 from whence.types import AudioVisualDataset
 
 
@@ -43,6 +44,13 @@ def embed(
         all_of(partial(shown_to, embedder, data), embedder.embed_images, "pictures"),
         all_of(partial(heard_by, embedder, data), embedder.embed_sounds, "sounds"),
     )
+
+
+def embed_objects(localizer: Localizer, data: AudioVisualDataset, batch_size: int = 64) -> Float[Tensor, "n d"]:
+    """One vector of what sounds in each picture of `data` (`Method.objects`), in its order."""
+    spans = (range(start, min(start + batch_size, len(data))) for start in range(0, len(data), batch_size))
+    asked = (([shown_to(localizer, data, i) for i in s], [heard_by(localizer, data, i) for i in s]) for s in spans)
+    return torch.cat([localizer.embed_objects(*both) for both in asked])
 
 
 def mine(

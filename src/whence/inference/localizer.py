@@ -212,6 +212,11 @@ class Localizer:
         with self._asking():
             return self.method.sound_embedding(self._spectrograms(sounds)).float().cpu()
 
+    def embed_objects(self, pictures: Sequence[Image.Image | Moving], sounds: Sequence[Sound]) -> Float[Tensor, "b d"]:
+        """One vector of what sounds in picture i, asked with sound i (`Method.objects`): float32, on the CPU."""
+        with self._asking():
+            return self.method.objects(self._pixels(pictures), self._spectrograms(sounds)).float().cpu()
+
     def _see(self, pictures: Sequence[Image.Image | Moving]) -> Tensor | Guided:
         pixels = self._pixels(pictures)
         features = self.method.encode_images(pixels)

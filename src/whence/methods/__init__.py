@@ -11,6 +11,7 @@ from whence.frontend import InputSpec
 from whence.methods.alignment import Alignment
 from whence.methods.attention10k import Attention10k
 from whence.methods.base import METHODS, Method, register
+from whence.methods.coarsetofine import CoarseToFine
 from whence.methods.ezvsl import EZVSL
 from whence.methods.fnac import FNAC
 from whence.methods.hardpos import HardPos
@@ -21,6 +22,7 @@ from whence.methods.marginnce import MarginNCE
 from whence.methods.slavc import SLAVC
 from whence.methods.ssltie import SSLTIE
 from whence.methods.sspl import SSPL
+from whence.methods.sspl_pcm import SSPLPCM
 from whence.models.encoders import settled
 
 __all__ = [
@@ -31,8 +33,10 @@ __all__ = [
     "SLAVC",
     "SSLTIE",
     "SSPL",
+    "SSPLPCM",
     "Alignment",
     "Attention10k",
+    "CoarseToFine",
     "HardPos",
     "HearTheFlow",
     "JointSlots",

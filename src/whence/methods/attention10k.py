@@ -23,7 +23,6 @@ places pooled evenly. An annotator's map of another size than the grid is averag
 `whence.import_checkpoint(..., method="attention10k")`.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -32,11 +31,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from whence.errors import RecipeError
-from whence.frontend import PRESETS, InputSpec
 from whence.losses.contrastive import full_precision, own_maps, unit
 from whence.losses.distances import distance_ratio, distances, taught
 from whence.methods.base import Method, place_cosine, register
-from whence.models.encoders import channels_of, frozen_vgg
+from whence.methods.checks import positive
+from whence.models.encoders import channels_of, frozen
 from whence.models.heads import max_pool, mean_pool
 from whence.types import Batch
 
@@ -48,10 +47,11 @@ class Attention10k(Method):
     Maps are attention: positive, and each sums to 1.
 
     Args:
-        image, audio, front_end: as every method has them; frozen VGG-16 of pictures of 320 pixels by default.
         sharpness: of the attention; 1 as published, where the most it can be is e times the least.
         supervised: weight of the term of annotated pictures (`Batch.truths`).
         signed: maps are the cosines, before they are cut at 0 and spread over the picture.
+        encoders: `image`, `audio` and `front_end`, as every method has them; frozen VGG-16 of pictures of 320 pixels by
+            default.
     """
 
     projects = True
@@ -59,14 +59,13 @@ class Attention10k(Method):
 
     def __init__(
         self,
-        image: Mapping[str, Any] | None = None,
-        audio: Mapping[str, Any] | None = None,
-        front_end: InputSpec | None = None,
         sharpness: float = 1.0,
         supervised: float = 1.0,
         signed: bool = False,
+        **encoders: Any,
     ) -> None:
-        super().__init__(frozen_vgg(image), audio, front_end or PRESETS["attention10k"])
+        positive(sharpness=sharpness)
+        super().__init__(**frozen(encoders, image="vgg16"))
         self.sharpness, self.supervised, self.signed = sharpness, supervised, signed
         seen, heard = channels_of(self.image_encoder), channels_of(self.audio_encoder)
         self.query = nn.Sequential(nn.ReLU(), nn.Linear(heard, heard), nn.ReLU(), nn.Linear(heard, seen))

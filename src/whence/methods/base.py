@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -38,6 +38,8 @@ class Method(nn.Module):
         coarse: ResNet-18, where it is not told, has 7 x 7 cells of 224 pixels in place of 14 x 14.
         projects: both modalities are projected to one space, so encoders of any widths go together.
         taught: learns from truths too (`Batch.truths`), where there are any.
+        learns_from: what it cannot do without besides `pairs`: `labels` of any source, or offline `clusters`. Such a
+            method has the option `classes`, which a recipe may leave out: training fills it in.
 
     Raises:
         RecipeError: the encoders do not go together, or the front end is not one of theirs.
@@ -47,6 +49,7 @@ class Method(nn.Module):
     coarse: ClassVar[bool] = False
     projects: ClassVar[bool] = False
     taught: ClassVar[bool] = False
+    learns_from: ClassVar[Literal["pairs", "labels", "clusters"]] = "pairs"
     config: dict[str, Any]
     readout = ReadOut()
 
@@ -125,7 +128,17 @@ class Method(nn.Module):
         """One unit-norm vector of each sound."""
         return self.encode_sounds(sounds)
 
+    def objects(self, images: Float[Tensor, "b 3 H W"], sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
+        """One vector of what sounds in each picture, which offline clusters are made of (`labels.source: clusters`).
+
+        Of the whole picture, where a method does not tell its objects apart.
+        """
+        return self.image_embedding(images)
+
     # What the trainer calls.
+
+    def take_clusters(self, centres: Float[Tensor, "k d"]) -> None:
+        """Called when clusters are made, with the mean of `objects` over the members of each."""
 
     def before_step(self, progress: float) -> None:
         """Called before each optimizer step with the share of the run that is done: copies follow, terms set in."""

@@ -20,60 +20,13 @@ one view at a time; half of each direction's loss.
 `whence.import_checkpoint(FOLDER, method="sspl")`.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
-
-from whence.frontend import PRESETS, InputSpec
-from whence.losses.contrastive import own_maps, unit
-from whence.losses.siamese import attended_sum, simsiam
-from whence.methods.base import Method, register
-from whence.models.encoders import channels_of, frozen_vgg, frozen_vggish
-from whence.models.heads import SimSiam
-from whence.types import Batch
+from whence.methods.attended import Attended
+from whence.methods.base import register
 
 
 @register("sspl")
-class SSPL(Method):
+class SSPL(Attended):
     """SSPL without predictive coding: two views that a sound attends to predict each other.
 
-    Args:
-        image, audio, front_end: as every method has them; VGG-16 and VGGish, both frozen, by default.
-        width: of SimSiam's projection.
+    The module's text says what is published; options are those of `Attended`.
     """
-
-    projects = True
-
-    def __init__(
-        self,
-        image: Mapping[str, Any] | None = None,
-        audio: Mapping[str, Any] | None = None,
-        front_end: InputSpec | None = None,
-        width: int = 2048,
-    ) -> None:
-        super().__init__(frozen_vgg(image), frozen_vggish(audio), front_end or PRESETS["sspl"])
-        seen, heard = channels_of(self.image_encoder), channels_of(self.audio_encoder)
-        self.query = nn.Sequential(nn.Linear(heard, seen), nn.ReLU(), nn.Linear(seen, seen))
-        self.head = SimSiam(seen, width)
-
-    def hear(self, sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
-        """Mean over a sound's patches of what each asks for; not of unit norm."""
-        return self.query(self.audio_encoder(sounds).flatten(2).mT).mean(dim=1)
-
-    def encode_sounds(self, sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
-        return unit(self.hear(sounds))
-
-    def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """`predict`: of every view of the pictures with every other, summed over the views of the sounds."""
-        grids = self.image_encoder(batch.images.flatten(0, 1)).unflatten(0, batch.images.shape[:2])
-        queries = self.encode_sounds(batch.sounds.flatten(0, 1)).unflatten(0, batch.sounds.shape[:2])
-        maps = own_maps(unit(grids, dim=2), queries).unbind(2)  # for each view of the sounds (v, b, h, w)
-        return {"predict": torch.stack([self.predict(attended_sum(grids, one)) for one in maps]).sum()}
-
-    def predict(self, attended: Float[Tensor, "v b c"]) -> Float[Tensor, ""]:
-        """SimSiam's loss; each view by itself, as batch norm is to see one at a time."""
-        projected, predicted = zip(*(self.head(view) for view in attended), strict=True)
-        return simsiam(torch.stack(projected), torch.stack(predicted))

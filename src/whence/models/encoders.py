@@ -74,16 +74,13 @@ def coarse(options: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"last_stride": 2, **options} if options.get("encoder", "resnet18") == "resnet18" else options
 
 
-def frozen_vgg(options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Encoder options with VGG-16, frozen, where they are not told."""
-    options = {"encoder": "vgg16", **(options or {})}
-    return {"trained": 0, **options} if options["encoder"] == "vgg16" else options
-
-
-def frozen_vggish(options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Encoder options with VGGish, frozen, where they are not told."""
-    options = {"encoder": "vggish", **(options or {})}
-    return {"trained": 0, **options} if options["encoder"] == "vggish" else options
+def frozen(encoders: Mapping[str, Any], **names: str) -> dict[str, Any]:
+    """Options of both encoders, each of `names` (`image="vgg16"`) that and frozen where it is not told otherwise."""
+    told = dict(encoders)
+    for side, name in names.items():
+        options = {"encoder": name, **(told.get(side) or {})}
+        told[side] = {"trained": 0, **options} if options["encoder"] == name else options
+    return told
 
 
 def settled(options: Mapping[str, Any] | None, encoder: nn.Module) -> dict[str, Any]:
@@ -127,8 +124,12 @@ def load_public_weights(encoder: nn.Module, weights: str) -> None:
     load_exactly(encoder, state, what=f"weights {weights!r}")
 
 
-def fit_public(state: Mapping[str, Tensor]) -> Fit:
-    """How weights stand to the public ResNet-18 for pictures, whose classifier may be there or not."""
+PUBLIC = {"resnet18": 3, "vgg16": 3, "vggish": 1}
+"""Encoders whose public file is known, and how many channels it looks at."""
+
+
+def fit_public(name: str, state: Mapping[str, Tensor]) -> Fit:
+    """How weights stand to the public file of an encoder, whose classifier may be there or not."""
     with torch.device("meta"):
-        expected = resnet18(3).state_dict()
-    return fit_of(shapes(expected), shapes(ResNet.public.used(state)))
+        network = ENCODERS[name](PUBLIC[name])
+    return fit_of(shapes(network.state_dict()), shapes(network.public.used(state)))

@@ -76,3 +76,40 @@ class CommonSpace(nn.Module):
         super().__init__()
         self.picture = nn.Conv2d(seen, width, 1)
         self.sound = nn.Linear(heard, width)
+
+
+class ClassPooling(nn.Module):
+    """Class scores of each place, their mean as the logits, and features pooled by each class' activation map.
+
+    Args:
+        channels: of the grid. classes: how many; the scores have no bias.
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.scores = nn.Conv2d(channels, classes, 1, bias=False)
+
+    def forward(self, grid: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k c"]]:
+        """Logits; and the mean over places weighted by the positive part of a class' score, which gets no gradient."""
+        scores = self.scores(grid).flatten(2)
+        active = scores.detach().clamp(min=0)
+        shares = active / (active.sum(dim=-1, keepdim=True) + 1e-10)
+        return scores.mean(dim=-1), shares @ grid.flatten(2).mT.to(shares.dtype)
+
+
+class PairHead(nn.Module):
+    """Whether a picture and a sound belong together: two layers of both vectors side by side, for all pairs at once.
+
+    The first layer of two vectors side by side is a sum of one layer of each, so pairs are never written out.
+    """
+
+    def __init__(self, seen: int, heard: int, width: int) -> None:
+        super().__init__()
+        self.picture, self.sound = nn.Linear(seen, width), nn.Linear(heard, width, bias=False)
+        self.judge = nn.Linear(width, 2)
+
+    def forward(self, pictures: Float[Tensor, "v b c"], sounds: Float[Tensor, "u b d"]) -> Float[Tensor, "v u b b"]:
+        """Logit that picture i and sound j do, of a softmax over yes and no."""
+        hidden = self.picture(pictures)[:, None, :, None] + self.sound(sounds)[None, :, None]
+        no, yes = self.judge(hidden.relu()).unbind(dim=-1)
+        return yes - no

@@ -1,6 +1,7 @@
 """What happens between two legs of a run: mine neighbours, look at held-out data, write checkpoints."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from whence.inference.localizer import Localizer
 from whence.output import whole_file
 from whence.recipe import Recipe
 from whence.training.feed import Clips, Ticket, stack, teaching
+from whence.training.labels import Labelling, refuse_fresh
 from whence.types import AudioVisualDataset
 
 
@@ -28,11 +30,8 @@ class Miner(L.Callback):
         self.data, self.near, self.folder = data, recipe.neighbours, folder
         self.due = sorted(round(share * steps) for share in self.near.mine_at)
         self.table: Neighbours | None = None
-        if (self.near.table or self.due) and data.at(1).id(0) != data.id(0):
-            raise RecipeError(
-                f"neighbours need a data set that stays the same, and {data.name} is composed anew in each epoch; give "
-                "its option `fresh: false`, or do without neighbours"
-            )
+        if self.near.table or self.due:
+            refuse_fresh(data, "neighbours")
         if self.near.table:
             self.table = Neighbours.load(Path(self.near.table), identity(data))
         most = len(data) - 1 if self.table is None else self.table.images.shape[1]
@@ -60,8 +59,8 @@ class Miner(L.Callback):
 class Selector(L.Callback):
     """Looks at held-out data every few legs and remembers the best; never sees a test set."""
 
-    def __init__(self, data: AudioVisualDataset, recipe: Recipe) -> None:
-        self.data, self.recipe = data, recipe
+    def __init__(self, data: AudioVisualDataset, recipe: Recipe, labels: Labelling) -> None:
+        self.data, self.recipe, self.labels = data, recipe, labels
         self.metric = recipe.select.metric
         self.sign = -1.0 if self.metric == "loss" else 1.0
         self.best = -math.inf
@@ -101,7 +100,7 @@ class Selector(L.Callback):
             tickets = [Ticket(0, i, i, i) for i in range(start, start + batch)]
             raw = stack([(*clips[t], t) for t in tickets]).to(task.device)
             with task.trainer.precision_plugin.forward_context():
-                total += float(sum(task.terms(raw, known=False).values()))
+                total += float(sum(task.terms(raw, self.labels).values()))
         return total / len(starts)
 
     def state_dict(self) -> dict[str, Any]:
@@ -118,11 +117,13 @@ class Keeper(L.Callback):
     is run again.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, selector: Selector | None) -> None:
-        self.folder, self.recipe, self.selector = folder, recipe, selector
+    def __init__(self, folder: Path, recipe: Recipe, selector: Selector | None, classes: Sequence[str] = ()) -> None:
+        self.folder, self.recipe, self.selector, self.classes = folder, recipe, selector, list(classes)
 
     def on_train_epoch_end(self, trainer: L.Trainer, task: Any) -> None:
         extras: dict[str, Any] = {"recipe": self.recipe.as_dict(), "step": trainer.global_step}
+        if self.classes:
+            extras["classes"] = self.classes
         if self.selector is not None and math.isfinite(self.selector.best):
             extras["selected"] = {"metric": self.selector.metric, "best": self.selector.sign * self.selector.best}
         if trainer.is_global_zero:

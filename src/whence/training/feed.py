@@ -259,7 +259,12 @@ def stack(items: list[tuple[Tensor, Tensor, Ticket]]) -> RawBatch:
 
 
 def prepare(
-    raw: RawBatch, front_end: InputSpec, views: Views, seed: int, alike: Bool[Tensor, "b b"] | None = None
+    raw: RawBatch,
+    front_end: InputSpec,
+    views: Views,
+    seed: int,
+    alike: Bool[Tensor, "b b"] | None = None,
+    labels: Float[Tensor, "2 b k"] | None = None,
 ) -> Batch:
     """Augments and normalises the pictures, and makes the spectrograms, all at once on the device of `raw`.
 
@@ -289,7 +294,8 @@ def prepare(
             rows = [uniform((seed, raw.epoch, "bands", view), samples, 5) for view in names]
             chances = torch.cat([torch.from_numpy(row) for row in rows]).to(device)
             flat = mask_bands(flat, chances, BANDS[views.bands], silence(front_end.audio))
-    return Batch(images, flat.unflatten(0, raw.waveforms.shape[:2]), raw.index, alike, truths)
+    sounds = flat.unflatten(0, raw.waveforms.shape[:2])
+    return Batch(images, sounds, raw.index, alike, truths, labels)
 
 
 def marked(planes: Float[Tensor, "v b y x"], raw: RawBatch, views: Views) -> Float[Tensor, "v b y x"]:

@@ -10,7 +10,7 @@ import yaml
 
 from whence.data.datasets import open_dataset
 from whence.errors import OutputError, RecipeError, WhenceError
-from whence.methods import create
+from whence.methods import METHODS, Method, create, options_of
 from whence.output import whole_file
 from whence.recipe import Data, Recipe
 from whence.training.feed import Alike, Clips, Stream, loader, teaching
@@ -42,31 +42,32 @@ def train(
     from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
     from whence.training.callbacks import Keeper, Miner, Selector
+    from whence.training.labels import Labeller
     from whence.training.task import Task, best_precision, quiet_lightning
 
     quiet_lightning()
-    torch.manual_seed(recipe.train.seed)
-    options = {k: v for k, v in recipe.method.items() if k != "name"}
-    method = create(
-        recipe.method["name"], image=recipe.image, audio=recipe.audio, front_end=recipe.front_end.build(), **options
-    )
+    refuse_unlabelled(recipe)
     data = open_data(recipe.data)
     held_out = None if recipe.select.data is None else open_data(held_out_of(recipe.select.data, recipe.data))
 
     legs, leg = plan(len(data), recipe)
     steps = legs * leg
+    labeller = Labeller(data, recipe, folder, steps)
+    torch.manual_seed(recipe.train.seed)
+    method = learner(recipe, labeller.count)
     miner = Miner(data, recipe, folder, steps)
     refuse_test(held_out)
-    selector = None if held_out is None else Selector(held_out, recipe)
+    selector = None if held_out is None else Selector(held_out, recipe, labeller.over(held_out))
 
     def position() -> int:
-        """The step that the next batch is for; by then the table of neighbours for it must be there."""
-        miner.bring(task.method, trainer.global_step)
+        """The step that the next batch is for; by then neighbours and clusters for it must be there."""
+        for one in (miner, labeller):
+            one.bring(task.method, trainer.global_step)
         return trainer.global_step
 
     stream = Stream(len(data), recipe, leg, position, miner.current)
     clips = Clips(data, method.front_end, recipe.views, recipe.train.seed, teaching(method, data))
-    task = Task(method, recipe, Alike(data, recipe, miner.current), steps)
+    task = Task(method, recipe, Alike(data, recipe, miner.current), labeller, steps)
     claim(folder, recipe, resume)
     attempt = len(list((folder / "logs").glob("attempt-*")))
     trainer = L.Trainer(
@@ -75,7 +76,7 @@ def train(
         max_epochs=legs,
         precision=best_precision(recipe.train.precision, accelerator()),
         gradient_clip_val=recipe.train.clip or None,
-        callbacks=[c for c in (miner, selector, Keeper(folder, recipe, selector)) if c]
+        callbacks=[c for c in (miner, labeller, selector, Keeper(folder, recipe, selector, labeller.names)) if c]
         + ([RichProgressBar()] if progress else []),
         logger=[
             CSVLogger(folder, name="logs", version=f"attempt-{attempt}"),
@@ -98,6 +99,40 @@ def train(
     except WhenceError as error:  # a worker's message comes with its traceback in front
         raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from error
     return folder / "best.safetensors"
+
+
+def refuse_unlabelled(recipe: Recipe) -> None:
+    """Raise RecipeError where a method learns from labels that the recipe does not give it."""
+    kind, source, at = METHODS[recipe.method["name"]], recipe.labels.source, recipe.labels.at
+    wanted = kind.learns_from
+    if wanted == "labels" and (source == "none" or min(at, default=0.0) > 0):
+        found = f"none before {min(at):g} of the training (labels.at)" if at else "labels.source is 'none'"
+        raise RecipeError(
+            f"method {kind.name!r} learns from class labels, and {found}. Give `labels.source`: `category`, the data "
+            "set's own, which is supervision; a table, as `whence label` writes it with classifiers of yours; or "
+            "`clusters` from the beginning (`at: [0.0]`)"
+        )
+    if wanted == "clusters" and source != "clusters":
+        raise RecipeError(
+            f"method {kind.name!r} learns from clusters of its own features, and labels.source is {source!r}; give "
+            "`labels: {source: clusters, at: [0.2, 0.4]}`"
+        )
+
+
+def learner(recipe: Recipe, classes: int) -> Method:
+    """The method of a recipe, with fresh weights and a class head for each of the labels' classes.
+
+    Raises:
+        RecipeError: the recipe tells another number of `classes`; or as `create`.
+    """
+    options = {k: v for k, v in recipe.method.items() if k != "name"}
+    told = "classes" in options_of(METHODS[recipe.method["name"]]) and classes
+    if told and options.setdefault("classes", classes) != classes:
+        raise RecipeError(
+            f"method.classes is {options['classes']}, and the labels have {classes} classes; leave it out"
+        )
+    front_end = recipe.front_end.build()
+    return create(recipe.method["name"], image=recipe.image, audio=recipe.audio, front_end=front_end, **options)
 
 
 def open_data(data: Data) -> AudioVisualDataset:
@@ -156,7 +191,7 @@ def claim(folder: Path, recipe: Recipe, resume: bool) -> None:
     if folder.exists() and not resume:  # only what runs write: whatever else lies there is somebody's
         for name in ("best.safetensors", "last.safetensors", "resume.ckpt", "recipe.yaml"):
             (folder / name).unlink(missing_ok=True)
-        for old in (folder / "logs", *folder.glob("neighbours-*")):
+        for old in (folder / "logs", *folder.glob("neighbours-*"), *folder.glob("clusters-*")):
             shutil.rmtree(old, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / "recipe.yaml") as draft:

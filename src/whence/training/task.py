@@ -2,16 +2,25 @@
 
 import math
 import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor
 
-from whence.errors import RecipeError
+from whence.errors import RecipeError, did_you_mean
 from whence.methods.base import Method
 from whence.recipe import Recipe, Train
 from whence.training.feed import Alike, RawBatch, prepare
+from whence.training.labels import Labelling
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
+}
 
 
 class Task(L.LightningModule):
@@ -21,11 +30,10 @@ class Task(L.LightningModule):
         RecipeError: every parameter of the method is frozen.
     """
 
-    def __init__(self, method: Method, recipe: Recipe, alike: Alike, steps: int) -> None:
+    def __init__(self, method: Method, recipe: Recipe, alike: Alike, labels: Labelling, steps: int) -> None:
         super().__init__()
-        self.method, self.recipe, self.alike, self.steps = method, recipe, alike, steps
-        self.learned = [one for one in method.parameters() if one.requires_grad]
-        if not self.learned:
+        self.method, self.recipe, self.alike, self.labels, self.steps = method, recipe, alike, labels, steps
+        if not any(one.requires_grad for one in method.parameters()):
             raise RecipeError(
                 "nothing of this method learns: both encoders are frozen, and it has no weights of its own; raise "
                 "`trained` of one of them, or give them a `width`"
@@ -35,7 +43,7 @@ class Task(L.LightningModule):
         # Dropout and the like are a function of (seed, step): a resumed run draws what an undisturbed one draws.
         torch.manual_seed(self.recipe.train.seed * 1_000_003 + self.global_step)
         self.method.before_step(self.global_step / self.steps)
-        terms = self.terms(raw)
+        terms = self.terms(raw, self.labels, self.alike)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
             detail = ", ".join(f"{name} {float(value):.4g}" for name, value in terms.items())
@@ -48,20 +56,43 @@ class Task(L.LightningModule):
         self.log_dict(shown, batch_size=size, prog_bar=True, logger=False)
         return loss
 
-    def terms(self, raw: RawBatch, known: bool = True) -> dict[str, Tensor]:
-        """The method's losses on a raw batch; `known` False takes every other sound for a negative."""
-        mask = self.alike(raw.index.cpu().numpy(), raw.epoch) if known else None
-        mask = None if mask is None else mask.to(raw.pictures.device)
-        with torch.autocast(raw.pictures.device.type, enabled=False):  # colours and spectra are not for bf16
-            batch = prepare(raw, self.method.front_end, self.recipe.views, self.recipe.train.seed, mask)
+    def terms(self, raw: RawBatch, labels: Labelling, alike: Alike | None = None) -> dict[str, Tensor]:
+        """The method's losses on a raw batch; without `alike` every other sound is taken for a negative."""
+        index, device = raw.index.cpu().numpy(), raw.pictures.device
+        known = (None if ask is None else ask(index, raw.epoch) for ask in (alike, labels))
+        beside = [None if one is None else one.to(device) for one in known]
+        with torch.autocast(device.type, enabled=False):  # colours and spectra are not for bf16
+            batch = prepare(raw, self.method.front_end, self.recipe.views, self.recipe.train.seed, *beside)
         return self.method.losses(batch)
 
     def configure_optimizers(self) -> dict[str, Any]:
         train = self.recipe.train
-        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[train.optimizer]
-        optimizer = kind(self.learned, lr=train.lr, weight_decay=train.weight_decay)
+        groups = parameter_groups(self.method, train.groups)
+        optimizer = OPTIMIZERS[train.optimizer](groups, lr=train.lr, weight_decay=train.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, self.steps, train))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def parameter_groups(method: Method, groups: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """What of a method learns: first all that has nothing of its own, then each group of `whence.recipe.Train.groups`.
+
+    Raises:
+        RecipeError: a beginning that fits no parameter that learns.
+    """
+    members: dict[str, list[Tensor]] = {start: [] for start in ("", *groups)}
+    for name, parameter in method.named_parameters():
+        if parameter.requires_grad:
+            fitting = [start for start in groups if f"{name}.".startswith(f"{start}.")]
+            members[max(fitting, key=len, default="")].append(parameter)
+    for start in groups:
+        if not members[start]:
+            known = {name for name, one in method.named_parameters() if one.requires_grad}
+            parts = sorted({name.partition(".")[0] for name in known})
+            raise RecipeError(
+                f"train.groups: no parameter that learns is called {start}, or {start}.*{did_you_mean(start, parts)}; "
+                f"those of this method begin with {', '.join(parts)}"
+            )
+    return [{"params": found, **groups.get(start, {})} for start, found in members.items() if found]
 
 
 def rate(step: int, steps: int, train: Train) -> float:

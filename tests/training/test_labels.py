@@ -1,0 +1,240 @@
+"""Labels reach the batch from wherever the recipe says, and a method that needs them is told where it gets none."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import whence
+from whence.checkpoint import read_header
+from whence.data.datasets import open_dataset
+from whence.errors import DataError, RecipeError
+from whence.methods import METHODS, Method
+from whence.recipe import Labels, Neighbourhood, Recipe, read_recipe
+from whence.training.labels import Labeller
+from whence.training.run import learner, refuse_unlabelled
+from whence.types import Sound, Truth
+
+
+class Four:
+    """Four clips; the second is of no category that anybody said."""
+
+    name = "four"
+
+    def __len__(self) -> int:
+        return 4
+
+    def id(self, index: int) -> str:
+        return f"clip {index}"
+
+    def category(self, index: int) -> str:
+        return ("dog", "", "cat", "dog")[index]
+
+    def read_image(self, index: int) -> Image.Image:
+        return Image.new("RGB", (8, 8))
+
+    def read_sound(self, index: int) -> Sound:
+        return Sound(torch.zeros(8), 8)
+
+    def truth(self, index: int) -> Truth:
+        return Truth(8, 8)
+
+    group = id
+
+    def at(self, epoch: int) -> "Four":
+        return self
+
+
+class Anew(Four):
+    """Other clips in each epoch."""
+
+    def __init__(self, epoch: int = 0) -> None:
+        self.epoch = epoch
+
+    def id(self, index: int) -> str:
+        return f"clip {index} of {self.epoch}"
+
+    def category(self, index: int) -> str:
+        return "dog" if (index + self.epoch) % 2 else "cat"
+
+    def at(self, epoch: int) -> "Anew":
+        return Anew(epoch)
+
+
+def recipe(**labels: Any) -> Recipe:
+    return Recipe(labels=Labels(**labels), neighbours=Neighbourhood(sampling="anchor"))
+
+
+def labeller(data: Any, folder: Path, **labels: Any) -> Labeller:
+    return Labeller(data, recipe(**labels), folder, steps=10)
+
+
+ALL = np.arange(4)
+
+
+def test_there_are_none_unless_asked_for(tmp_path: Path) -> None:
+    none = labeller(Four(), tmp_path)
+    assert (none(ALL, 0), none.names, none.count) == (None, (), 0)
+
+
+def test_categories_are_one_hot_in_both_modalities_or_unknown(tmp_path: Path) -> None:
+    known = labeller(Four(), tmp_path, source="category", missing="unknown")
+    assert known.names == ("cat", "dog")
+    labels = known(ALL, 0)
+    assert labels is not None
+    assert labels.shape == (2, 4, 2)
+    assert labels[:, [0, 2, 3]].tolist() == [[[0, 1], [1, 0], [0, 1]]] * 2
+    assert labels[:, 1].isnan().all()
+    with pytest.raises(DataError, match=r"four: clip 1 is of the category '', .*labels.missing: unknown"):
+        labeller(Four(), tmp_path, source="category")(ALL, 0)
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_scenes_composed_anew_have_the_categories_of_their_epoch(epoch: int, tmp_path: Path) -> None:
+    labels = labeller(Anew(), tmp_path, source="category")(ALL, epoch)
+    assert labels is not None
+    assert labels[0].argmax(dim=1).tolist() == [(i + epoch) % 2 for i in range(4)]
+
+
+def test_held_out_clips_have_the_classes_of_the_training_set(tmp_path: Path) -> None:
+    known = labeller(Anew(), tmp_path, source="category", missing="unknown")
+    held_out = known.over(Four())(ALL, 0)
+    assert held_out is not None
+    assert held_out[0, [0, 2, 3]].tolist() == [[0, 1], [1, 0], [0, 1]]
+
+
+def test_a_set_without_categories_is_refused(tmp_path: Path) -> None:
+    class Mute(Four):
+        def category(self, index: int) -> str:
+            return ""
+
+    with pytest.raises(DataError, match=r"no two categories, .*give a table in its place"):
+        labeller(Mute(), tmp_path, source="category")
+
+
+def test_a_table_labels_the_clips_of_its_ids(tmp_path: Path) -> None:
+    lines = [f"clip {i},both,{'dog' if i % 2 else 'cat'},0.5" for i in range(3)]
+    (tmp_path / "l.csv").write_text("\n".join(["id,modality,class,probability", *lines]))
+    source = str(tmp_path / "l.csv")
+    with pytest.raises(DataError, match="1 of 4 clips lack a row"):
+        labeller(Four(), tmp_path, source=source)
+    table = labeller(Four(), tmp_path, source=source, missing="unknown")
+    labels = table(np.array([3, 1]), 7)
+    assert labels is not None
+    assert labels[:, 1].tolist() == [[0, 0.5]] * 2
+    assert labels[:, 0].isnan().all()
+    with pytest.raises(RecipeError, match=r"a table of labels need.* composed anew .*`fresh: false`"):
+        labeller(Anew(), tmp_path, source=source)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({"source": "clusters"}, "expected both `source: clusters` and the shares"),
+        ({"at": (0.5,)}, "labels.source is 'none' and labels.at .0.5."),
+        ({"source": "clusters", "at": (1.0,)}, "labels.at: found .1.0., expected shares"),
+        ({"clusters": 1}, "labels.clusters: found 1, expected 2 or more"),
+    ],
+)
+def test_a_recipe_of_labels_that_cannot_be_meant_is_refused(labels: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        Labels(**labels)
+
+
+def test_clusters_need_a_set_that_stays_the_same(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"clusters need a data set that stays the same, and four is composed anew"):
+        labeller(Anew(), tmp_path, source="clusters", clusters=2, at=(0.5,))
+    with pytest.raises(DataError, match="11 clusters were asked of 4 samples"):
+        labeller(Four(), tmp_path, source="clusters", at=(0.5,))
+
+
+SCENES = {"length": 12, "size": 32, "seconds": 0.5, "categories": 4, "fresh": False, "distractors": (0, 0)}
+
+
+def test_clusters_are_made_when_due_and_taken_once(tmp_path: Path) -> None:
+    """A resumed run finds those in force in its folder; the method takes them where it has not yet."""
+    pytest.importorskip("sklearn", reason="the extra `clusters` is not installed")
+    data = open_dataset("scenes", **SCENES)
+    small = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
+    method = whence.create("ezvsl", image=small, audio=small)
+    took: list[torch.Tensor] = []
+    method.take_clusters = took.append
+    given = {"source": "clusters", "clusters": 3, "at": (0.2, 0.5)}
+    one = labeller(data, tmp_path, **given)
+    index = np.array([3, 1, 9])
+    assert one.count == 3
+    one.bring(method, 1)
+    assert (one(index, 0), took) == (None, [])
+    one.bring(method, 2)
+    one.bring(method, 3)
+    assert len(took) == 1
+    assert took[0].shape == (3, method.image_embedding(torch.zeros(1, 3, 32, 32)).shape[1])
+    labels = one(index, 5)
+    assert labels is not None
+    assert labels.sum(dim=-1).tolist() == [[1.0] * 3] * 2
+    assert one.over(open_dataset("scenes-single", length=4))(index, 0) is None, "held-out clips are in no cluster"
+    state = one.state_dict()
+    one.bring(method, 5)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clusters-00000002", "clusters-00000005"]
+
+    again = labeller(data, tmp_path, **given)
+    again.load_state_dict(state)
+    again.bring(method, 4)
+    assert torch.equal(again(index, 0), labels)
+    assert len(took) == 2, "the method of that step has them already"
+    again.bring(method, 5)
+    assert torch.equal(took[2], took[1])
+
+
+SHORT = ["--data.options.length", "4", "--data.options.categories", "6", "--train.batch_size", "2"]
+
+
+def test_training_writes_the_names_of_the_classes_into_the_checkpoint(tmp_path: Path) -> None:
+    debug = read_recipe("ezvsl/debug", ["--train.epochs", "1", "--labels.source", "category", *SHORT])
+    header = read_header(whence.train(debug, tmp_path, progress=False))
+    assert len(header["classes"]) == 6
+    assert header["classes"] == sorted(header["classes"])
+
+
+@pytest.fixture
+def needy(monkeypatch: pytest.MonkeyPatch) -> type[Method]:
+    """A method that learns from labels."""
+
+    class Needy(Method):
+        name = "needy"
+        learns_from = "labels"
+
+        def __init__(self, classes: int = 5, **encoders: Any) -> None:
+            super().__init__(**encoders)
+            self.classes = classes
+
+    monkeypatch.setitem(METHODS._entries, "needy", Needy)  # type: ignore[attr-defined]
+    return Needy
+
+
+def test_a_method_without_the_labels_that_it_learns_from_is_refused_with_the_remedies(needy: type[Method]) -> None:
+    asked = replace(recipe(), method={"name": "needy"})
+    for source in ("category", "labels.csv"):
+        refuse_unlabelled(replace(asked, labels=Labels(source=source)))
+    refuse_unlabelled(replace(asked, labels=Labels(source="clusters", at=(0.0, 0.5))))
+    with pytest.raises(
+        RecipeError, match=r"'needy' learns from class labels, and labels.source is 'none'.*whence label"
+    ):
+        refuse_unlabelled(asked)
+    with pytest.raises(RecipeError, match=r"none before 0\.5 of the training"):
+        refuse_unlabelled(replace(asked, labels=Labels(source="clusters", at=(0.5,))))
+    needy.learns_from = "clusters"
+    with pytest.raises(RecipeError, match=r"learns from clusters of its own features, and labels.source is 'category'"):
+        refuse_unlabelled(replace(asked, labels=Labels(source="category")))
+
+
+def test_a_class_head_has_the_labels_classes(needy: type[Method]) -> None:
+    asked = replace(recipe(), method={"name": "needy"}, front_end=read_recipe("ezvsl/debug").front_end)
+    assert learner(asked, 7).config["classes"] == 7
+    assert learner(replace(asked, method={"name": "needy", "classes": 7}), 7).classes == 7
+    with pytest.raises(RecipeError, match=r"method\.classes is 6, and the labels have 7 classes; leave it out"):
+        learner(replace(asked, method={"name": "needy", "classes": 6}), 7)

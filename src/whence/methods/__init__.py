@@ -11,6 +11,7 @@ from whence.frontend import InputSpec
 from whence.methods.alignment import Alignment
 from whence.methods.attention10k import Attention10k
 from whence.methods.base import METHODS, Method, register
+from whence.methods.dmc import DMC
 from whence.methods.ezvsl import EZVSL
 from whence.methods.fnac import FNAC
 from whence.methods.hardpos import HardPos
@@ -23,6 +24,7 @@ from whence.methods.sspl import SSPL
 from whence.models.encoders import settled
 
 __all__ = [
+    "DMC",
     "EZVSL",
     "FNAC",
     "LVS",

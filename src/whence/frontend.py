@@ -11,6 +11,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+CENTRED = ("hann", "hann-magnitude")  # window functions whose segments lie around their moments and not behind them
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ class AudioSpec:
         n_fft, hop: segment length and step in samples.
         function: `tukey` with constant detrend and one-sided power density (scipy.signal.spectrogram's defaults),
             `hann` power centred with reflection (librosa's and torchaudio's defaults), `kaldi` power of segments
-            without their mean, pre-emphasised by 0.97, under a symmetric Hann window, filled up to a power of two, or
-            `magnitude`, its root, of segments as they are, under a periodic Hann window, filled up likewise (VGGish).
+            without their mean, pre-emphasised by 0.97, under a symmetric Hann window, filled up to a power of two,
+            `magnitude`, its root, of segments as they are, under a periodic Hann window, filled up likewise (VGGish),
+            or `hann-magnitude`, the root of `hann` power, with silence in place of reflection (librosa's stft).
         normalised: `hann` power divided by the window's energy (torchaudio's `normalized=True`).
         n_mels: 0 for linear frequency, else the number of mel bands.
         scaling: `log/12` = log(x + 1e-7) / 12, `db` = 10 log10(max(x, 1e-10)), `log` = log(max(x, 1.19e-7)),
@@ -71,7 +73,7 @@ class AudioSpec:
     window: Literal["centre", "first", "rolled"] = "centre"
     n_fft: int = 512
     hop: int = 159
-    function: Literal["tukey", "hann", "kaldi", "magnitude"] = "tukey"
+    function: Literal["tukey", "hann", "kaldi", "magnitude", "hann-magnitude"] = "tukey"
     normalised: bool = False
     n_mels: int = 0
     scaling: Literal["log/12", "db", "log", "log+0.01", "log+eps", "log10-8"] = "log/12"
@@ -92,7 +94,7 @@ class AudioSpec:
         if self.vector:
             return self.vector, 1
         samples = round(max(self.seconds, self.padded) * (self.rate or 16000))
-        frames = 1 + (samples if self.function == "hann" else samples - self.n_fft) // self.hop
+        frames = 1 + (samples if self.function in CENTRED else samples - self.n_fft) // self.hop
         return self.n_mels or self.n_fft // 2 + 1, self.frames or frames
 
 
@@ -176,6 +178,16 @@ _COARSETOFINE_AUDIO = AudioSpec(  # 64 x 251
     peak=True,
 )
 _SSPL_AUDIO = replace(_VGGISH_AUDIO, stretched=True)
+_DMC_AUDIO = AudioSpec(  # 64 x 201 mel bands in dB, nothing of a sound more than 80 dB below its largest
+    seconds=1.0,
+    n_fft=160,
+    hop=80,
+    function="hann-magnitude",
+    n_mels=64,
+    mel="slaney",
+    scaling="log10-8",
+    scale=0.1,
+)
 
 PRESETS: dict[str, InputSpec] = {
     # SSLalignment, datasets_lvs.py, "for the tables"; LVS is fed the same there.
@@ -209,6 +221,8 @@ PRESETS: dict[str, InputSpec] = {
     "attention10k": InputSpec(ImageSpec(size=320), _EZVSL_AUDIO),
     # CoarseToFine, own repository (testdata.py).
     "coarsetofine": InputSpec(ImageSpec(size=256), _COARSETOFINE_AUDIO),
+    # DMC, own repository, whose pictures are resized bilinearly.
+    "dmc": InputSpec(ImageSpec(), _DMC_AUDIO),
     # Public encoders (whence.models.towers, VGGish), as the feature extractors of their releases have it.
     "clip": InputSpec(ImageSpec(mean=CLIP_MEAN, std=CLIP_STD), _ALIGNMENT_AUDIO),
     "ast": InputSpec(ImageSpec(), _AST_AUDIO),

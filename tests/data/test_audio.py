@@ -6,7 +6,7 @@ import pytest
 import soundfile
 import torch
 
-from whence.data.audio import as_sound, available_seconds, cut, read_sound, resample, window
+from whence.data.audio import as_sound, available_seconds, cut, mixture, read_sound, resample, window
 from whence.errors import InputError
 from whence.frontend import PRESETS, AudioSpec
 from whence.types import Sound
@@ -202,3 +202,28 @@ def test_a_window_is_resampled_unless_the_file_keeps_its_rate():
     sound = Sound(torch.from_numpy(tone(5, 8000)), 8000)
     assert len(window(sound, AudioSpec(seconds=3.0))) == 48000
     assert len(window(sound, AudioSpec(rate=None, seconds=3.0))) == 24000
+
+
+def test_a_mixture_holds_every_sound_at_one_level():
+    low, high = Sound(torch.from_numpy(tone(2.0)), RATE), Sound(torch.from_numpy(0.01 * tone(0.5, 8000, 1000.0)), 8000)
+    mixed = mixture([low, high])
+    assert (mixed.rate, mixed.seconds) == (RATE, 2.0)
+    power = torch.fft.rfft(mixed.waveform).abs()
+    assert power[2 * 440].item() == pytest.approx(power[2 * 1000].item(), rel=0.02)
+    together = torch.stack([one.waveform.square().mean() for one in (low, high)]).mean()
+    assert mixed.waveform.square().mean().item() == pytest.approx(together.item(), rel=0.02)
+
+
+def test_a_mixture_of_one_sound_is_that_sound_and_silence_adds_nothing():
+    one = Sound(torch.from_numpy(tone(0.5)), RATE)
+    torch.testing.assert_close(mixture([one]).waveform, one.waveform)
+    quiet = Sound(torch.zeros(4), RATE)
+    torch.testing.assert_close(mixture([one, quiet]).waveform, one.waveform / 2)
+    assert mixture([quiet, quiet]).is_silent
+
+
+def test_a_mixture_does_not_overshoot():
+    clicks = [Sound(torch.eye(100)[0], RATE), Sound(torch.full((100,), 0.9), RATE)]
+    assert mixture(clicks).waveform.abs().max().item() == pytest.approx(1)
+    with pytest.raises(InputError, match="no sounds to mix"):
+        mixture([])

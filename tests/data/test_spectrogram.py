@@ -53,6 +53,7 @@ def test_presets_agree_with_the_released_loaders(golden, preset, array, every):
         ("ezvsl@sslalignment", (257, 200)),
         ("ssltie", (257, 670)),
         ("joint_slots", (257, 501)),
+        ("dmc", (64, 201)),
         ("clip", (257, 299)),
         ("ast", (128, 1024)),
         ("clap", (64, 1001)),
@@ -92,6 +93,30 @@ def test_hann_power_is_the_fourier_sum_of_reflected_segments():
         power = np.abs(np.fft.rfft(padded[frame * 160 : frame * 160 + 512] * taper)) ** 2
         assert np.allclose(ours[:, frame], np.log(power + 1e-7) / 12, atol=1e-10)
     assert ours.shape == (257, 4000 // 160 + 1)
+
+
+def test_the_front_end_of_dmc_written_out():
+    """Magnitudes of segments centred with silence beyond the ends, Slaney's bands, dB down to 80 below the largest."""
+    x = noise(RATE)
+    x[8000:] *= 1e-7
+    ours = prepare_sounds([Sound(torch.from_numpy(x).float(), RATE)], PRESETS["dmc"].audio)[0, 0].double().numpy()
+    padded = np.concatenate([np.zeros(80), x, np.zeros(80)])
+    taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(160) / 160)
+    magnitude = np.stack([np.abs(np.fft.rfft(padded[80 * t : 80 * t + 160] * taper)) for t in range(201)], axis=1)
+
+    def hertz(mel):
+        return 200 * mel / 3 if mel < 15 else 1000 * 6.4 ** ((mel - 15) / 27)
+
+    top = 15 + 27 * math.log(8) / math.log(6.4)
+    edges = [hertz(top * i / 65) for i in range(66)]
+    decibels = np.empty((64, 201))
+    for band in range(64):
+        left, peak, right = edges[band : band + 3]
+        weights = [max(0, min((f - left) / (peak - left), (right - f) / (right - peak))) for f in range(0, 8001, 100)]
+        decibels[band] = 10 * np.log10(np.maximum(1e-10, 2 / (right - left) * np.array(weights) @ magnitude))
+    expected = np.maximum(decibels, decibels.max() - 80)
+    assert (decibels < expected).any()
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-3)
 
 
 def test_mel_bands_are_htks_triangles_over_normalised_power():

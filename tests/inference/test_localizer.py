@@ -59,6 +59,27 @@ def test_asking_at_once_and_encoding_first_agree(method, photo, tones):
     assert not torch.equal(localizer.hear(code, tones[0]).scores, localizer.hear(code, tones[2]).scores)
 
 
+class Telling(Toy):
+    """Tells two sources apart, of which it hears the second of every picture alone."""
+
+    def sources(self, image_codes, sound_codes):
+        maps = self.compare(image_codes, sound_codes)
+        heard = torch.tensor([False, True]).expand(len(maps), -1)
+        return torch.stack([maps, -maps], dim=1), heard
+
+
+def test_sources_are_those_that_are_heard_and_one_where_they_are_not_told_apart(method, photo, tones):
+    localizer, telling = Localizer(method), Localizer(Telling())
+    (one,) = localizer.sources(photo, tones[0])
+    assert torch.equal(one.scores, localizer(photo, tones[0]).scores)
+    assert one.size == (90, 120)
+    (second,) = telling.sources(telling.encode_image(photo), tones[0])
+    torch.testing.assert_close(second.scores, -telling(photo, tones[0]).scores)
+    maps, heard = telling.source_maps(telling.encode_images([photo] * 2), telling.encode_sounds(tones[:2]))
+    assert maps.shape == (2, 2, 8, 8)
+    assert heard.tolist() == [[False, True]] * 2
+
+
 def test_many_at_once_are_what_each_is_alone(method, photo, tones):
     localizer = Localizer(method)
     pictures = [photo, photo.rotate(90, expand=True), photo.crop((0, 0, 40, 60))]
@@ -149,6 +170,16 @@ def test_locate_writes_and_tells(files, capsys):
         assert stored["scores"].shape == (2, 8, 8)
 
 
+def test_locate_tells_the_sources_of_a_mixture(files, monkeypatch):
+    monkeypatch.setattr(module, "load_method", lambda path: (Telling(), {}))
+    locate("toy", "photo.png", ["a.wav", "b.wav"], Path("two.json"), sources=True, device="cpu")
+    assert [one["sound"] for one in json.loads(Path("two.json").read_text())] == ["a.wav (1)", "b.wav (1)"]
+    monkeypatch.setattr(Telling, "sources", lambda self, *codes: (torch.zeros(1, 2, 8, 8), torch.zeros(1, 2).bool()))
+    with pytest.raises(InputError, match="no source was heard"):
+        locate("toy", "photo.png", "a.wav", Path("none.png"), sources=True, device="cpu")
+    assert not Path("none.png").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -158,7 +189,8 @@ def test_locate_writes_and_tells(files, capsys):
         ({"output": Path("no/out.png")}, OutputError, "the folder no does not exist"),
         ({"output": Path("out.tiff")}, OutputError, "cannot write .tiff; use .png"),
         ({"mask": Path("mask.jpg")}, OutputError, "cannot write .jpg; use .png"),
-        ({"mask": Path("m.png"), "sounds": ["a.wav", "b.wav"]}, OutputError, "there are 2"),
+        ({"mask": Path("m.png"), "sounds": ["a.wav", "b.wav"]}, OutputError, "there may be several"),
+        ({"mask": Path("m.png"), "sources": True}, OutputError, "there may be several"),
         ({"rule": "most"}, InputError, "rule 'most' is not known"),
     ],
 )

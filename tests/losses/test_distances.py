@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from whence.losses.distances import distance_ratio, distances, taught
+from whence.losses.distances import distance_ratio, distances, margin_pairs, taught
 
 
 def test_the_ratio_written_out_over_every_other_clip() -> None:
@@ -39,6 +39,33 @@ def test_a_sound_that_is_alike_does_not_count() -> None:
     assert distance_ratio(apart, torch.ones_like(alike)) == 0
 
 
+def test_the_margin_written_out_over_every_draw_of_another_picture() -> None:
+    """For each sound its own picture and one other, as the release draws it: the mean over all draws."""
+    torch.manual_seed(0)
+    apart = 6 * torch.rand(4, 4, dtype=torch.float64)
+    each = []
+    for sound in range(4):
+        for other in set(range(4)) - {sound}:
+            own, pushed = apart[sound, sound].item(), max(0.0, 5 - apart[other, sound].item())
+            each.append((0.5 * own**2 + 0.5 * pushed**2) / 2)
+    assert margin_pairs(apart).item() == pytest.approx(sum(each) / len(each))
+    assert margin_pairs(torch.stack([apart, apart])).item() == pytest.approx(2 * sum(each) / len(each))
+
+
+def test_what_the_margin_costs_at_its_ends_and_who_is_pushed() -> None:
+    own = torch.eye(3)
+    assert margin_pairs(9 * (1 - own)) == 0
+    assert margin_pairs(torch.zeros(3, 3)).item() == pytest.approx(25 / 4)
+    assert margin_pairs(torch.zeros(3, 3), margin=2.0).item() == pytest.approx(1)
+    alike = torch.zeros(3, 3, dtype=torch.bool)
+    alike[0, 1] = True  # sound 1 would do for picture 0: of the others of sound 1, picture 2 is left
+    apart = torch.full((3, 3), 5.0) * (1 - own)
+    apart[0, 1] = 1.0
+    assert margin_pairs(apart).item() == pytest.approx((4**2 / 2) / 4 / 3)
+    assert margin_pairs(apart, alike=alike) == 0
+    assert margin_pairs(apart, alike=torch.ones_like(alike)) == 0
+
+
 def test_taught_attention_is_minus_log_of_what_was_marked() -> None:
     logits = torch.zeros(2, 8)
     truth = torch.zeros(2, 8)
@@ -55,6 +82,7 @@ def test_gradients_in_float64() -> None:
     truth = torch.rand(2, 3, 6, dtype=torch.float64)
     truth[0, 1] = math.nan
     assert torch.autograd.gradcheck(lambda apart: distance_ratio(apart, alike), (apart,))
+    assert torch.autograd.gradcheck(lambda apart: margin_pairs(apart, 0.7, alike), (apart,))
     assert torch.autograd.gradcheck(lambda logits: taught(logits, truth), (logits,))
     visual, sounds = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True).unbind()
     assert torch.autograd.gradcheck(lambda v, s: distance_ratio(distances(v, s)), (visual, sounds))

@@ -21,6 +21,7 @@ def locate(
     mask: Path | None = None,
     boxes: bool = False,
     rule: float | str = 0.5,
+    sources: bool = False,
     json: bool = False,
     device: str = "auto",
     overwrite: bool = False,
@@ -39,11 +40,12 @@ def locate(
         boxes: draw boxes around the regions found.
         rule: what counts as found: a number in [0, 1] between the map's lowest and highest score, `half`,
             `share:0.1` or `score:0.3`.
+        sources: a map for each source that is heard in the sound, of methods that tell the sources of a mixture apart.
         json: print the summary as JSON instead of words.
         device: `auto`, `cpu`, `cuda`...
         overwrite: replace files that are there.
     """
-    from whence.errors import OutputError
+    from whence.errors import InputError, OutputError
     from whence.inference.localizer import Localizer
     from whence.inference.soundmap import WRITABLE, parse_rule
     from whence.output import check_output
@@ -53,11 +55,17 @@ def locate(
     parse_rule(rule)
     if mask is not None:
         check_output(mask, overwrite, (".png",))
-        if len(names) != 1:
-            raise OutputError(f"{mask}: a mask is of one sound, and there are {len(names)}. Locate them one by one.")
+        if len(names) != 1 or sources:
+            raise OutputError(f"{mask}: a mask is of one map, and there may be several. Locate sounds one by one.")
     localizer = Localizer.load(checkpoint, device=device, **refinement)
     code = localizer.encode_image(image, after=after)
-    results = {name: localizer.hear(code, name) for name in names}
+    if sources:
+        every = ((name, enumerate(localizer.sources(code, name), 1)) for name in names)
+        results = {f"{name} ({n})": found for name, several in every for n, found in several}
+        if not results:
+            raise InputError("no source was heard in what was given; ask without --sources for a map of all of it.")
+    else:
+        results = {name: localizer.hear(code, name) for name in names}
     summaries = [{"image": image, "sound": name, **result.to_dict(rule)} for name, result in results.items()]
     _write(output, results, summaries, rule if boxes else None)
     if mask is not None:

@@ -3,6 +3,7 @@
 import io
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -134,6 +135,27 @@ def window(sound: Sound, spec: AudioSpec) -> Float[Tensor, " t"]:
     if spec.window == "rolled":
         return part.roll(len(part) // 2 - len(clip.waveform) // 2)
     return part
+
+
+def mixture(sounds: Sequence[Sound]) -> Sound:
+    """Several sounds at once, each as loud as the others.
+
+    All are resampled to the highest of their rates and repeated to the longest of their lengths, and each is brought to
+    the root mean square that they have together: no recording hides another by its level, and of n sounds that have
+    nothing to do with each other the sum over sqrt(n) is as loud as one of them. Silence stays silent. A sum that
+    overshoots [-1, 1] is scaled down.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not sounds:
+        raise InputError("found no sounds to mix, expected one or more. Pass them as a list.")
+    rate, seconds = max(one.rate for one in sounds), max(one.seconds for one in sounds)
+    parts = torch.stack([cut(resample(one, rate), seconds, 0.0) for one in sounds])
+    power = parts.square().mean(dim=1, keepdim=True)
+    gain = torch.where(power > 0, power.mean() / power, 0.0).sqrt()
+    mixed = (gain * parts).sum(dim=0) / math.sqrt(len(sounds))
+    return Sound(mixed / mixed.abs().max().clamp(min=1), rate)
 
 
 def mono(waveform: NDArray[np.float32], rate: int, channels: Channels, name: str) -> Sound:

@@ -2,7 +2,7 @@
 
 `tukey` agrees with scipy.signal.spectrogram(x, rate, nperseg=n_fft, noverlap=n_fft - hop) to 3e-7 relative in float32
 and is faster; `hann` with torchaudio's Spectrogram and MelSpectrogram; `kaldi` with its compliance.kaldi.fbank as AST's
-feature extractor calls it; `magnitude` with VGGish's own.
+feature extractor calls it; `magnitude` with VGGish's own; `hann-magnitude` with librosa's stft.
 """
 
 import math
@@ -131,9 +131,17 @@ def _squared(spectrum: Tensor) -> Tensor:
 
 def _hann_power(x: Float[Tensor, "b t"], spec: AudioSpec) -> Float[Tensor, "b f frames"]:
     taper = _hann(spec.n_fft, x.dtype, x.device)
-    spectrum = torch.stft(x, spec.n_fft, spec.hop, window=taper, center=True, pad_mode="reflect", return_complex=True)
-    power = _squared(spectrum)
+    power = _squared(_centred(x, spec, "reflect"))
     return power / taper.square().sum() if spec.normalised else power
+
+
+def _hann_magnitude(x: Float[Tensor, "b t"], spec: AudioSpec) -> Float[Tensor, "b f frames"]:
+    return _centred(x, spec, "constant").abs()
+
+
+def _centred(x: Float[Tensor, "b t"], spec: AudioSpec, beyond: str) -> Tensor:
+    taper = _hann(spec.n_fft, x.dtype, x.device)
+    return torch.stft(x, spec.n_fft, spec.hop, window=taper, center=True, pad_mode=beyond, return_complex=True)
 
 
 def _kaldi_power(x: Float[Tensor, "b t"], spec: AudioSpec) -> Float[Tensor, "b f frames"]:
@@ -157,6 +165,7 @@ def _filled_up(spec: AudioSpec) -> int:
 
 _POWERS: dict[str, Callable[[Tensor, AudioSpec], Tensor]] = {
     "hann": _hann_power,
+    "hann-magnitude": _hann_magnitude,
     "kaldi": _kaldi_power,
     "magnitude": _magnitude,
 }

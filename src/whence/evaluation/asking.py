@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
+from whence.data.audio import mixture
 from whence.data.beside import heard_by, shown_to
 from whence.errors import InputError, RecipeError
 from whence.randomness import generator, uniform
@@ -29,9 +30,11 @@ class BatchedLocalizer(Protocol):
     """What a localizer offers to be asked in batches, each picture and each sound being encoded once.
 
     Optional beside it: `saliency(image_codes) -> (b, h, w)`, maps that heard nothing; `embed_images(pictures)` and
-    `embed_sounds(sounds)` -> (b, d) unit-norm vectors for retrieval; `read_picture(data, index)` and `read_sound(data,
-    index)`, what of a clip it wants to be given, where that is not its picture and its sound; `hears_recordings`, False
-    where there is neither silence nor noise to ask it with.
+    `embed_sounds(sounds)` -> (b, d) unit-norm vectors for retrieval; `source_maps(image_codes, sound_codes)`, a map for
+    each source of a mixture (b, k, h, w) and which of them are heard (b, k), for scores of several sources;
+    `read_picture(data, index)` and `read_sound(data, index)`, what of a clip it wants to be given, where that is not
+    its picture and its sound; `hears_recordings`, False where there is neither silence, noise nor a mixture to ask it
+    with.
     """
 
     def encode_images(self, pictures: Sequence[Any]) -> Tensor: ...
@@ -67,6 +70,12 @@ class Items:
             members[group].append(i)
         return members
 
+    @cached_property
+    def of_mixtures(self) -> dict[int, list[int]]:
+        """By its number, each picture with two sources or more, and the items that ask for them."""
+        sources = {at: [i for i in some if self.present[i]] for at, some in enumerate(self.of_pictures)}
+        return {at: some for at, some in sources.items() if len(some) > 1}
+
 
 @dataclass
 class Answers:
@@ -78,6 +87,7 @@ class Answers:
         unanswered: the items among them that have no answer, which counts as a failure.
         negatives: by kind of negative sound, the maps of the items that were asked with one.
         saliency: maps that heard nothing, where the localizer has them.
+        mixtures: by number, the pictures that were asked with all of their sources at once: a map of each heard one.
     """
 
     items: list[int]
@@ -85,6 +95,7 @@ class Answers:
     negatives: dict[str, dict[int, Tensor]] = field(default_factory=dict)
     saliency: list[Tensor] | None = None
     unanswered: frozenset[int] = frozenset()
+    mixtures: dict[int, list[Tensor]] = field(default_factory=dict)
 
 
 @dataclass
@@ -204,14 +215,22 @@ def _ask_in_batches(
     embedded: Embedded,
     negatives: Sequence[str],
 ) -> Iterator[Answers]:
-    codes = []
-    for some in _batches(list(range(len(items.ids))), batch_size):
-        sounds = [heard_by(localizer, data, i) for i in some]
-        embedded.silent += [i for i, one in zip(some, sounds, strict=True) if isinstance(one, Sound) and one.is_silent]
-        codes.append(localizer.encode_sounds(sounds))
+    recordings = getattr(localizer, "hears_recordings", True)
+    codes, mixed, order, mixing = [], [], [], recordings and hasattr(localizer, "source_maps")
+    for some in packed(items.of_pictures, batch_size):
+        sounds = {i: heard_by(localizer, data, i) for i in some}
+        embedded.silent += [i for i, one in sounds.items() if isinstance(one, Sound) and one.is_silent]
+        codes.append(localizer.encode_sounds([*sounds.values()]))
         if embed := getattr(localizer, "embed_sounds", None):
-            embedded.sounds.append(embed(sounds))
-    if getattr(localizer, "hears_recordings", True):
+            embedded.sounds.append(embed([*sounds.values()]))
+        order += some
+        together = [items.of_mixtures.get(at, []) for at in dict.fromkeys(items.group[some].tolist())]
+        if mixing and (mixtures := [mixture([sounds[i] for i in those]) for those in together if those]):
+            mixed.append(localizer.encode_sounds(mixtures))
+    place = torch.tensor(order).argsort()  # sounds come picture by picture, and are wanted in their own order
+    codes = [torch.cat(codes)[place]]
+    embedded.sounds = [torch.cat(embedded.sounds)[place]] if embedded.sounds else []
+    if recordings:
         codes.append(localizer.encode_sounds([silence(), *noises()]))  # the last ones: after those of the items
     else:
         negatives = [kind for kind in negatives if kind == OFFSCREEN]
@@ -219,17 +238,21 @@ def _ask_in_batches(
     heard[OFFSCREEN] = items.foreign
     asked_with = {kind: torch.tensor(heard[kind]) for kind in negatives}
     sound_codes, present = torch.cat(codes), torch.tensor(items.present)
+    mixture_codes = dict(zip(items.of_mixtures, torch.cat(mixed), strict=True)) if mixed else {}
     for some in _batches(list(range(len(items.first))), batch_size):
         pictures = [shown_to(localizer, data, items.first[group]) for group in some]
         image_codes = localizer.encode_images(pictures)
         if embed := getattr(localizer, "embed_images", None):
             embedded.images.append(embed(pictures))
         saliency = localizer.saliency(image_codes) if hasattr(localizer, "saliency") else None
+        sources = _sources(localizer, image_codes, some, mixture_codes, items)
         for few in packed([[(at, i) for i in items.of_pictures[group]] for at, group in enumerate(some)], batch_size):
             at, own = (torch.tensor(column) for column in zip(*few, strict=True))
             answers = Answers(own.tolist(), _checked(localizer.maps(image_codes[at], sound_codes[own]), own, items))
             if saliency is not None:
                 answers.saliency = _checked(saliency[at], own, items)
+            shown = {some[which] for which in at.tolist()}
+            answers.mixtures = {group: maps for group, maps in sources.items() if group in shown}
             for kind, codes_of in asked_with.items():
                 some_have = present[own] & (codes_of[own] >= 0)
                 where, which = at[some_have], own[some_have]
@@ -238,6 +261,21 @@ def _ask_in_batches(
                     maps = localizer.maps(image_codes[where], sound_codes[codes_of[which]])
                     answers.negatives[kind] = dict(zip(which.tolist(), _checked(maps, which, items), strict=True))
             yield answers
+
+
+def _sources(
+    localizer: Any, image_codes: Any, pictures: list[int], mixture_codes: dict[int, Tensor], items: Items
+) -> dict[int, list[Tensor]]:
+    """By the numbers of those of the pictures that have a mixture, a map of each source that is heard in it."""
+    mixing = [(at, group) for at, group in enumerate(pictures) if group in mixture_codes]
+    if not mixing:
+        return {}
+    at = torch.tensor([at for at, _ in mixing])
+    maps, heard = localizer.source_maps(image_codes[at], torch.stack([mixture_codes[group] for _, group in mixing]))
+    return {
+        group: [_scores(one, items.ids[items.first[group]]) for one in every[told.bool()]]
+        for (_, group), every, told in zip(mixing, maps, heard, strict=True)
+    }
 
 
 def _checked(maps: Float[Tensor, "b h w"], own: Int[Tensor, " b"], items: Items) -> list[Tensor]:

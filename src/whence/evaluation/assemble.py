@@ -44,7 +44,7 @@ def rows(name: str, board: Board, items: Items, embedded: Embedded, weights: Wei
     """All rows under the report's own protocol, the model's first."""
     protocol, present = board.protocols[0], torch.tensor(items.present)
     found = scores.of_samples(board.columns(protocol, MODEL), board.number, present, items.group, protocol)
-    found |= _sources(board, protocol)
+    found |= _sources(board, protocol) | _mixtures(board, MODEL)
     chance: Scores = {}
     if embedded.images and embedded.sounds:
         images, sounds = torch.cat(embedded.images).float(), torch.cat(embedded.sounds).float()
@@ -54,7 +54,7 @@ def rows(name: str, board: Board, items: Items, embedded: Embedded, weights: Wei
         if images.shape[1] == sounds.shape[1]:
             found |= scores.embedding(images[items.group[heard]], sounds[heard], items.group[heard])
     yield Row(name, "model", intervals(found, weights))
-    yield from _beside(board, protocol, weights)
+    yield from _beside(board, protocol, weights, own=True)
     if chance:
         yield Row("chance", "sound-blind", intervals(chance, weights))
 
@@ -89,9 +89,10 @@ def _located(board: Board, protocol: Protocol, row: str, some: Bool[Tensor, " n"
     return scores.localisation(chosen, board.items.group[some], protocol)
 
 
-def _beside(board: Board, protocol: Protocol, weights: Weights) -> Iterable[Row]:
+def _beside(board: Board, protocol: Protocol, weights: Weights, own: bool = False) -> Iterable[Row]:
+    """The rows beside the model, under the report's own protocol with scores of mixtures, which no cut moves."""
     for row, (name, kind) in BESIDE.items():
-        if found := located(board, protocol, row):
+        if found := located(board, protocol, row) | (_mixtures(board, row) if own else {}):
             yield Row(name, kind, intervals(found, weights))
 
 
@@ -103,6 +104,19 @@ def _sources(board: Board, protocol: Protocol) -> Scores:
         if bool(some.any()):
             found[name] = Tally(board.number(name)[some], board.items.group[some])
     return found
+
+
+def _mixtures(board: Board, row: str) -> Scores:
+    """Published scores of the pictures that were asked with all of their sources at once."""
+    found: Scores = {}
+    for name, values in board.mixtures.get(row, {}).items():
+        some = (~values.isnan()).reshape(len(values), -1).all(dim=1)
+        found[name] = Tally(values[some], some.nonzero()[:, 0], _ratio if values.ndim > 1 else None)
+    return found
+
+
+def _ratio(means: Float[Tensor, "d 2"]) -> Float[Tensor, " d"]:
+    return means[:, 0] / means[:, 1]
 
 
 def _relevance(items: Items) -> tuple[Int[Tensor, " p"], Int[Tensor, " n"], dict[str, Bool[Tensor, "p n"]]]:

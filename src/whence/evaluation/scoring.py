@@ -21,6 +21,7 @@ from whence.types import AudioVisualDataset, Truth
 
 MODEL, WHOLE, CENTRED, SALIENCY, CEILING = "model", "whole image", "centred box", "object saliency", "ceiling"
 ROWS = (MODEL, WHOLE, CENTRED, SALIENCY, CEILING, *NEGATIVES)
+MIXED = (MODEL, CENTRED, SALIENCY, CEILING)
 HIGHEST = Cut("truth", "share")
 Maps: TypeAlias = list[Tensor]  # each (h, w); of any sizes
 
@@ -32,12 +33,14 @@ class Board:
         sheets: for each protocol's rules and each of `ROWS`, columns of n numbers; nan where there is none.
         numbers: by name, one column each: `confidence`; `area` of the truth; `peak_own` and the peaks with negatives;
             `overlap_*` of the map's highest places and a negative's; with a threshold, `iou_universal`, `pia_*`.
+        mixtures: for each of `MIXED`, columns of one number, or of two to be divided, for each picture; nan where none.
     """
 
     def __init__(self, protocols: Sequence[Protocol], data: AudioVisualDataset, items: Items, threshold: float | None):
         self.protocols, self.data, self.items, self.threshold = protocols, data, items, threshold
         self.sheets: dict[tuple[Protocol, str], Columns] = {}
         self.numbers: Columns = {}
+        self.mixtures: dict[str, Columns] = {}
         self.masks = False
         self.unanswered: list[int] = []
 
@@ -65,6 +68,7 @@ class Board:
             self._measure(rules, answers, here, made[form])
         main = self.protocols[0]
         self._common(main, answers, here, made[main.size, main.consensus])
+        self._of_mixtures(main, answers, made[main.size, main.consensus])
 
     def _measure(self, rules: Protocol, answers: Answers, here: Int[Tensor, " b"], truths: Tensor) -> None:
         """Each row's numbers under one protocol's rules."""
@@ -128,6 +132,28 @@ class Board:
             if self.threshold is not None:
                 found[f"pia_{kind}"] = F.pia(_large(plain, others), self.threshold)
             _fill(self.numbers, here[mine], found, n)
+
+    def _of_mixtures(self, main: Protocol, answers: Answers, truths: Tensor) -> None:
+        """Published scores of the pictures that were asked with all of their sources at once, of `MIXED` rows."""
+        if not answers.mixtures or truths.dtype != torch.bool:
+            return
+        place = {i: at for at, i in enumerate(answers.items)}
+        members = [[place[i] for i in self.items.of_mixtures[picture]] for picture in answers.mixtures]
+        theirs, asked = F.padded([truths[some] for some in members])
+        firsts = [some[0] for some in members]
+        told = {
+            MODEL: [
+                _large(main, maps) if maps else truths.new_zeros(0, *truths.shape[1:]).float()
+                for maps in answers.mixtures.values()
+            ],
+            CENTRED: [_centred_box(main.size)[None]] * len(members),
+            CEILING: [truths[some].float() for some in members],  # not the oracle's order: masks survive the cut
+        }
+        if answers.saliency is not None:
+            told[SALIENCY] = [_large(main, [answers.saliency[at]]) for at in firsts]
+        for row, maps in told.items():
+            found = _matched(*F.padded(maps), theirs, asked)
+            _fill(self.mixtures.setdefault(row, {}), torch.tensor([*answers.mixtures]), found, len(self.items.first))
 
 
 _centred_box = cache(lambda size: baselines.centred_box(size, size))
@@ -198,6 +224,31 @@ def _of_sources(
     whole = torch.stack([answered[some].all() for some in members])  # a picture with an answer missing is a failure
     found["piap"][torch.stack([some[0] for some in members])] = ap.piap.where(whole, 0)
     return found
+
+
+def _matched(
+    maps: Float[Tensor, "g m s s"],
+    answered: Bool[Tensor, "g m"],
+    truths: Bool[Tensor, "g k s s"],
+    asked: Bool[Tensor, "g k"],
+) -> Columns:
+    """`matched_sources` of each picture: sums over its maps and sources and how many they are, and its PIAP.
+
+    A picture in which nothing is heard is a failure for each of its sources; the released code passes it over.
+    """
+    found = F.matched_sources(maps, truths, asked, answered, together=True)
+    silent = ~answered.any(dim=1)
+    n = torch.where(silent, asked.sum(dim=1), found.counted.sum(dim=1)).double()
+
+    def summed(values: Tensor) -> Float[Tensor, "g 2"]:
+        return torch.stack([(values.double() * found.counted).sum(dim=1), n], dim=1)
+
+    return {
+        "ciou_mixture": summed(found.iou >= F.SUCCESS),
+        "ciou_mixture@0.3": summed(found.iou >= 0.3),
+        "cap_mixture": summed(torch.where(found.counted, found.cap, 0)),
+        "piap_mixture": torch.where(silent, 0.0, found.piap.double()),
+    }
 
 
 def _overlap(own: Maps, others: Maps, area: Float[Tensor, " b"]) -> Float[Tensor, " b"]:

@@ -38,6 +38,10 @@ WORDS = {
     "fscore_adaptive": Word("Segments", "F-score, adaptive", f"precision-weighted overlap, {_ADAPTIVE}"),
     "cap": Word("Where", "CAP", "average precision over pixels, of each of several sources in a picture"),
     "piap": Word("Where", "PIAP", "the same over the pixels of all sources of a picture at once"),
+    "ciou_mixture": Word("Mixtures", "cIoU, mixture", f"sources found, the picture asked with all at once, {_HALF}"),
+    "ciou_mixture@0.3": Word("Mixtures", "cIoU at 0.3, mixture", "the same with IoU of at least 0.3"),
+    "cap_mixture": Word("Mixtures", "CAP, mixture", "average precision over pixels of each source, at that cut"),
+    "piap_mixture": Word("Mixtures", "PIAP, mixture", "the same over the pixels of all sources of a picture at once"),
     "alignment": Word("Embedding", "alignment", "mean cosine of a picture and its sound (no percentage)"),
     "magnitude": Word("Embedding", "magnitude", "mean distance of a picture and its sound (no percentage)"),
     "overlap": Word("Listening", "overlap", "highest places with the own and another sound"),
@@ -47,7 +51,7 @@ WORDS = {
     "f_auc": Word("Negatives", "F-AUC", "the same over all thresholds"),
 }
 
-FAMILIES = ("Where", "Listening", "Presence", "Segments", "Retrieval", "Negatives", "Embedding", "Other")
+FAMILIES = ("Where", "Listening", "Mixtures", "Presence", "Segments", "Retrieval", "Negatives", "Embedding", "Other")
 
 PLAIN = {"alignment", "magnitude"}  # printed as they are; all else is a fraction, printed in percent
 

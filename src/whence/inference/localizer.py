@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
@@ -145,10 +145,27 @@ class Localizer:
 
     def hear(self, code: ImageCode, audio: Any) -> SoundMap:
         """Where in an encoded picture the sound comes from."""
+        heard = self._heard(audio)
+        return self._told(code, heard, self.maps(code.features, self.encode_sounds([heard]))[0])
+
+    def sources(self, image: Any, audio: Any) -> tuple[SoundMap, ...]:
+        """Where in `image` each source of a mixture is, of those that are heard in it; in no order.
+
+        One map for a method that does not tell sources apart (`Method.sources`). Arguments are as `locate` has them; a
+        picture may be encoded already.
+        """
+        code = image if isinstance(image, ImageCode) else self.encode_image(image)
+        heard = self._heard(audio)
+        maps, there = self.source_maps(code.features, self.encode_sounds([heard]))
+        return tuple(self._told(code, heard, one) for one in maps[0][there[0]])
+
+    def _heard(self, audio: Any) -> Any:
+        vector = self.method.front_end.audio.vector
+        return as_vector(audio, vector) if vector else as_sound(audio)
+
+    def _told(self, code: ImageCode, heard: Any, scores: Float[Tensor, "h w"]) -> SoundMap:
         picture, spec = code.picture, self.method.front_end
-        sound = as_sound(audio) if self.hears_recordings else as_vector(audio, spec.audio.vector)
-        scores = self.maps(code.features, self.encode_sounds([sound]))[0]
-        recording = sound if isinstance(sound, Sound) else None
+        recording = heard if isinstance(heard, Sound) else None
         return SoundMap(
             scores,
             size=(picture.height, picture.width),
@@ -188,14 +205,27 @@ class Localizer:
 
     def maps(self, image_codes: Tensor | Guided, sound_codes: Float[Tensor, "b ..."]) -> Float[Tensor, "b h w"]:
         """Raw maps of picture i with sound i, refined if that was asked for: float32, on the CPU."""
-        features = _features(image_codes)
         with self._asking():
-            maps = self.method.compare(features, sound_codes)
-            if self.refinement:
-                others = [self.method.saliency(features)] if "iqr" in self.refinement.names else []
-                others += [image_codes.objects] if isinstance(image_codes, Guided) else []
-                maps = mixed(maps, others, self.refinement.alpha, self.method.readout, self.method.front_end.image.size)
-            return maps.float().cpu()
+            maps = self.method.compare(_features(image_codes), sound_codes)
+            return self._refined(maps[:, None], image_codes)[:, 0].float().cpu()
+
+    def source_maps(
+        self, image_codes: Tensor | Guided, sound_codes: Float[Tensor, "b ..."]
+    ) -> tuple[Float[Tensor, "b k h w"], Bool[Tensor, "b k"]]:
+        """Raw maps of each source of mixture i in picture i, refined likewise, and which are heard; on the CPU."""
+        with self._asking():
+            maps, heard = self.method.sources(_features(image_codes), sound_codes)
+            return self._refined(maps, image_codes).float().cpu(), heard.cpu()
+
+    def _refined(self, maps: Float[Tensor, "b k h w"], image_codes: Tensor | Guided) -> Float[Tensor, "b k i j"]:
+        """Each of a picture's maps mixed with what was asked for."""
+        if not self.refinement:
+            return maps
+        others = [self.method.saliency(_features(image_codes))] if "iqr" in self.refinement.names else []
+        others += [image_codes.objects] if isinstance(image_codes, Guided) else []
+        each = [one.repeat_interleave(maps.shape[1], dim=0) for one in others]
+        alpha, readout, size = self.refinement.alpha, self.method.readout, self.method.front_end.image.size
+        return mixed(maps.flatten(0, 1), each, alpha, readout, size).unflatten(0, maps.shape[:2])
 
     def saliency(self, image_codes: Tensor | Guided) -> Float[Tensor, "b h w"]:
         """Maps made from the same features without any sound: float32, on the CPU."""

@@ -1,4 +1,7 @@
-"""Losses of distances and of taught attention: Senocak et al., "Learning to Localize Sound Source in Visual Scenes"."""
+"""Losses of distances: Senocak et al., "Learning to Localize Sound Source in Visual Scenes", with its taught attention.
+
+Its distance ratio, and the margin of Hu et al., "Deep Multimodal Clustering for Unsupervised Audiovisual Learning".
+"""
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,10 +11,13 @@ from whence.losses.contrastive import full_precision
 
 
 @full_precision
-def distances(visual: Float[Tensor, "*views b d"], sounds: Float[Tensor, "*views b d"]) -> Float[Tensor, "*views b b"]:
-    """Euclidean distance of each picture's vector from each sound's, as they are: no norm is taken out."""
-    kind = torch.promote_types(visual.dtype, torch.float32)
-    return torch.cdist(visual.to(kind), sounds.to(kind), compute_mode="donot_use_mm_for_euclid_dist")
+def distances(one: Float[Tensor, "*v n d"], other: Float[Tensor, "*u m d"]) -> Float[Tensor, "*w n m"]:
+    """Euclidean distance of each of n vectors from each of m, as they are: no norm is taken out.
+
+    Its gradient is 0 where two are the same. Leading axes are broadcast.
+    """
+    kind = torch.promote_types(one.dtype, torch.float32)
+    return torch.cdist(one.to(kind), other.to(kind), compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def distance_ratio(apart: Float[Tensor, "*views b b"], alike: Bool[Tensor, "b b"] | None = None) -> Float[Tensor, ""]:
@@ -32,6 +38,28 @@ def distance_ratio(apart: Float[Tensor, "*views b b"], alike: Bool[Tensor, "b b"
         others = others & ~alike
     shares = torch.sigmoid(apart.diagonal(dim1=-2, dim2=-1)[..., None] - apart).square() * others
     return (shares.sum(dim=-1) / others.sum(dim=-1).clamp(min=1)).mean(dim=-1).sum()
+
+
+def margin_pairs(
+    apart: Float[Tensor, "*views b b"], margin: float = 5.0, alike: Bool[Tensor, "b b"] | None = None
+) -> Float[Tensor, ""]:
+    """Own pairs are brought together, others pushed `margin` apart (Hadsell, Chopra and LeCun, CVPR 2006), as DMC does.
+
+    Half of a pair's d^2 where it is its own, half of max(0, margin - d)^2 where it is not; for each sound the mean of
+    its own picture and of the mean over the others.
+
+    Args:
+        apart: distance of picture i from sound j, [..., i, j].
+        alike: True where sound j would do for picture i as well as its own: no other of it.
+
+    Returns:
+        Mean over the sounds, *summed* over the pairs of views: 0 at the best, margin^2 / 4 where all distances are 0.
+    """
+    own = torch.eye(apart.shape[-1], dtype=torch.bool, device=apart.device)
+    others = ~own if alike is None else ~(own | alike)
+    pushed = ((margin - apart).clamp(min=0).square() * others).sum(dim=-2) / others.sum(dim=-2).clamp(min=1)
+    pulled = apart.diagonal(dim1=-2, dim2=-1).square()
+    return ((pulled + pushed) / 4).mean(dim=-1).sum()
 
 
 def taught(logits: Float[Tensor, "*views b p"], truth: Float[Tensor, "*views b p"]) -> Float[Tensor, ""]:

@@ -12,6 +12,7 @@ from whence.methods.alignment import Alignment
 from whence.methods.attention10k import Attention10k
 from whence.methods.base import METHODS, Method, register
 from whence.methods.coarsetofine import CoarseToFine
+from whence.methods.dmc import DMC
 from whence.methods.ezvsl import EZVSL
 from whence.methods.fnac import FNAC
 from whence.methods.hardpos import HardPos
@@ -26,6 +27,7 @@ from whence.methods.sspl_pcm import SSPLPCM
 from whence.models.encoders import settled
 
 __all__ = [
+    "DMC",
     "EZVSL",
     "FNAC",
     "LVS",

@@ -30,11 +30,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from whence.errors import RecipeError
 from whence.losses.contrastive import full_precision, own_maps, unit
 from whence.losses.distances import distance_ratio, distances, taught
 from whence.methods.base import Method, place_cosine, register
-from whence.methods.checks import positive
+from whence.methods.checks import positive, several_clips
 from whence.models.encoders import channels_of, frozen
 from whence.models.heads import max_pool, mean_pool
 from whence.types import Batch
@@ -104,11 +103,7 @@ class Attention10k(Method):
         Raises:
             RecipeError: a batch of one clip, which has no other sound.
         """
-        if batch.images.shape[1] < 2:
-            raise RecipeError(
-                "train.batch_size: found a batch of one clip, and its loss compares a clip's own sound with another's; "
-                "expected 2 or more (a held-out set is a batch too). Raise it"
-            )
+        several_clips(batch.images.shape[1])
         grids = self.image_encoder(batch.images.flatten(0, 1)).unflatten(0, batch.images.shape[:2])
         sounds = self.hear(batch.sounds.flatten(0, 1))
         queries = unit(self.query(sounds)).unflatten(0, batch.sounds.shape[:2])

@@ -33,3 +33,12 @@ def three(what: str, **options: Sequence[float | int]) -> None:
     for name, found in options.items():
         if len(found) != 3:
             raise RecipeError(f"method.{name}: found {list(found)}, expected three: {what}")
+
+
+def several_clips(clips: int) -> None:
+    """There are two clips or more; else RecipeError: of a loss that is nothing, or falls to nothing, without others."""
+    if clips < 2:
+        raise RecipeError(
+            "train.batch_size: found a batch of one clip, and its loss compares a clip's own sound with another's; "
+            "expected 2 or more (a held-out set is a batch too). Raise it"
+        )

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from whence.evaluation.functional.pixels import ascending, pixel_ap
+from whence.evaluation.functional.pixels import nth, pixel_ap
 from whence.readout import min_max
 
 
@@ -78,6 +78,7 @@ def matched_sources(
     truths: Bool[Tensor, "g k h w"],
     asked: Bool[Tensor, "g k"] | None = None,
     answered: Bool[Tensor, "g m"] | None = None,
+    together: bool = False,
 ) -> MatchedSources:
     """IoU, CAP and PIAP as published, quirks included.
 
@@ -89,6 +90,8 @@ def matched_sources(
             were put side by side, and each part is scaled and cut by itself.
         asked: which truths there are; None: all.
         answered: which maps there are; None: all.
+        together: the sources are in one picture, so PIAP is of the pixels of any of them, each once. As released, the
+            sources are pictures put side by side, and each is held against a part of its own.
     """
     maps = maps if maps.ndim == 5 else maps[:, :, None]
     asked = torch.ones_like(truths[:, :, 0, 0]) if asked is None else asked
@@ -112,6 +115,8 @@ def matched_sources(
     missing = (torch.arange(truths.shape[1], device=maps.device) < few[:, None]) & answered.any(dim=1, keepdim=True)
     zeros = torch.zeros_like(area)
     counted = torch.cat([answered, missing], dim=1)
+    if together:
+        truths, asked = (truths & asked[..., None, None]).any(dim=1, keepdim=True), asked.any(dim=1, keepdim=True)
     piap = _picture_ap(maps, truths, asked, answered)
     return MatchedSources(torch.cat([*iou, zeros], dim=1), torch.cat([*cap, zeros], dim=1), counted, piap)
 
@@ -138,5 +143,5 @@ def _upper_half(maps: Float[Tensor, "*b h w"]) -> Bool[Tensor, "*b h w"]:
     """Pixels above a map's median after min-max, and those that are 1 (its maximum, unless the map is constant)."""
     values = min_max(maps.flatten(0, -3))
     rows = values.flatten(1)
-    middle = ascending(rows)[:, rows.shape[1] // 2]
+    middle = nth(rows, rows.shape[1] // 2)
     return ((values > middle[:, None, None]) | (values >= 1)).view(maps.shape)

@@ -155,6 +155,9 @@ _VGGISH_AUDIO = AudioSpec(  # 64 x 298: three patches of 96 frames, and ten left
     high=7500.0,
     scaling="log+0.01",
 )
+_DSOL_AUDIO = AudioSpec(  # 64 x 201
+    seconds=1.0, n_fft=160, hop=80, function="hann", n_mels=64, mel="slaney", scaling="db"
+)
 
 PRESETS: dict[str, InputSpec] = {
     # SSLalignment, datasets_lvs.py, "for the tables"; LVS is fed the same there.
@@ -171,6 +174,7 @@ PRESETS: dict[str, InputSpec] = {
     # Without released code, and so ours: those of the methods that they build on.
     "marginnce": InputSpec(ImageSpec(), _EZVSL_AUDIO),
     "hardpos": InputSpec(ImageSpec(resize="crop"), AudioSpec(seconds=10.0, window="first", hop=238)),
+    "lcbm": InputSpec(ImageSpec(resize="crop"), AudioSpec(seconds=10.0, window="first", hop=238)),
     # The first two as SSLalignment feeds them: ten seconds rolled, the 200 frames in the middle of 671.
     "ezvsl@sslalignment": InputSpec(_SQUASH_TENSOR, _ROLLED_AUDIO),
     "slavc@sslalignment": InputSpec(_SQUASH_TENSOR, _ROLLED_AUDIO),
@@ -183,6 +187,8 @@ PRESETS: dict[str, InputSpec] = {
     "sspl": InputSpec(ImageSpec(resize="crop"), replace(_VGGISH_AUDIO, stretched=True)),
     # Attention10k, own repository, whose pictures are resized bilinearly; the sound's part is ours: it has none.
     "attention10k": InputSpec(ImageSpec(size=320), _EZVSL_AUDIO),
+    # DSOL, own repository: 64 x 201 mel bands in dB, of power where the code takes magnitudes, turned on its side.
+    "dsol": InputSpec(ImageSpec(), _DSOL_AUDIO),
     # Public encoders (whence.models.towers, VGGish), as the feature extractors of their releases have it.
     "clip": InputSpec(ImageSpec(mean=CLIP_MEAN, std=CLIP_STD), _ALIGNMENT_AUDIO),
     "ast": InputSpec(ImageSpec(), _AST_AUDIO),

@@ -11,10 +11,12 @@ from whence.frontend import InputSpec
 from whence.methods.alignment import Alignment
 from whence.methods.attention10k import Attention10k
 from whence.methods.base import METHODS, Method, register
+from whence.methods.dsol import DSOL
 from whence.methods.ezvsl import EZVSL
 from whence.methods.fnac import FNAC
 from whence.methods.hardpos import HardPos
 from whence.methods.joint_slots import JointSlots
+from whence.methods.lcbm import LCBM
 from whence.methods.lvs import LVS
 from whence.methods.marginnce import MarginNCE
 from whence.methods.slavc import SLAVC
@@ -23,8 +25,10 @@ from whence.methods.sspl import SSPL
 from whence.models.encoders import settled
 
 __all__ = [
+    "DSOL",
     "EZVSL",
     "FNAC",
+    "LCBM",
     "LVS",
     "METHODS",
     "SLAVC",

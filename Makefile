@@ -6,7 +6,7 @@ BIN := .venv/bin
 demo: .venv/ready        ## train on built-in scenes, score, and write runs/demo/report.html
 	$(BIN)/whence demo --overwrite
 
-table: .venv/ready       ## train every method alike on scenes, score all, write docs/table.md (half an hour or more on two cores)
+table: .venv/ready       ## train every method alike on scenes, score all, write docs/table.md (under an hour on two cores)
 	$(BIN)/python examples/table.py
 
 test: .venv/ready        ## the test suite, on as many cores as there are

@@ -1,12 +1,15 @@
 """Methods beside one another: trains NAME/scenes of each alike, scores all on unseen scenes, writes docs/table.md.
 
-make table        # half an hour or more on two cores
+make table        # under an hour on two cores
 
 Each method has one core to itself: two trainings side by side do more in a minute than one that is spread over both.
+The scenes are composed once and kept for all of them. A method that fails is told and the others go on; the page is
+written when all are there, and `python examples/table.py NAME...` trains those that it names again and no others.
 """
 
 import json
 import os
+import shutil
 import sys
 import time
 import warnings
@@ -31,7 +34,7 @@ from whence.models.encoders import build_encoder, channels_of
 from whence.models.heads import mean_pool
 from whence.output import whole_file
 from whence.recipe import read_recipe
-from whence.training.run import train
+from whence.training.run import open_data, train
 from whence.types import AudioVisualDataset
 
 sys.path.insert(0, str(table_page.ROOT))
@@ -41,40 +44,82 @@ RUNS = table_page.ROOT / "runs" / "table"
 START = RUNS / "shapes.pt"
 ALIKE = [
     *("--front_end.preset", "alignment", "--image.weights", str(START)),
-    *("--train.epochs", "3", "--select.data", "null"),
+    *("--train.epochs", "3", "--select.data", "null", "--data.options.keep", str(RUNS / "scenes")),
 ]
 SEED, SEED_OF_START = 5005, 6006  # recipes were chosen on seed 1001
 TESTS = {"single": 250, "interactive": 250, "extended": 400}
 SHOWN = (0, 1, 2, 3)  # items of the interactive test: two pictures, each with two sounds
 
 
-def main() -> None:
+def main(names: list[str]) -> None:
     began = time.time()
-    make_start(START)
-    found = {}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,))
-    with pool:
-        for done in as_completed([pool.submit(one, name) for name in sorted(whence.methods(), key=weight)]):
-            result = done.result()
-            found[result.pop("name")] = result
-            print(f"{len(found)} of {len(whence.methods())}, {(time.time() - began) / 60:.1f} minutes", flush=True)
+    if not names:
+        shutil.rmtree(RUNS, ignore_errors=True)
+        make_start(START)
+    compose()
+    failed = train_all(names or sorted(whence.methods(), key=weight), began)
+    found = {name: read(name) for name in whence.methods() if (RUNS / name / "result.json").exists()}
+    minutes = spent(began)
+    missing = sorted(failed | (whence.methods().keys() - found.keys()))
+    if missing:
+        sys.exit(f"no page is written: there is no result of {', '.join(missing)}. Name them to train them again")
     steps = {result.pop("steps") for result in found.values()}
     assert len(steps) == 1, "trained alike"
     record = {
         "date": date.today().isoformat(),
         "machine": machine(),
         "torch": version("torch"),
-        "minutes": round((time.time() - began) / 60, 1),
+        "minutes": round(minutes, 1),
         "steps": steps.pop(),
         "methods": {name: found[name] for name in sorted(found)},
     }
     table_page.DOCS.mkdir(parents=True, exist_ok=True)
     with whole_file(table_page.RESULTS) as draft:
         draft.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    draw_maps(list(record["methods"]))
+    draw_maps(table_page.in_order(record["methods"]))
     table_page.main()
     print(table_page.table(record))
+
+
+def train_all(names: list[str], began: float) -> set[str]:
+    """Trains and scores each on a core of its own; answers with those that failed."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    failed = set()
+    with ProcessPoolExecutor(cores, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        runs = {pool.submit(one, name): name for name in names}
+        for count, done in enumerate(as_completed(runs), 1):
+            name, error = runs[done], done.exception()
+            failed |= {name} if error else set()
+            told = f"failed: {error}" if error else "done"
+            print(f"{count} of {len(names)}, {(time.time() - began) / 60:.1f} minutes: {name} {told}", flush=True)
+    return failed
+
+
+def compose() -> None:
+    """Puts every scene that is trained on on its shelf."""
+    epochs = int(read_recipe("alignment/scenes", ALIKE).train.epochs)
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        list(pool.map(compose_epoch, range(epochs)))
+
+
+def compose_epoch(epoch: int) -> None:
+    scenes = open_data(read_recipe("alignment/scenes", ALIKE).data).at(epoch)
+    for i in range(len(scenes)):
+        scenes.read_image(i)
+        scenes.read_sound(i)
+
+
+def spent(began: float) -> float:
+    """Minutes of this run and of those before it that began the table."""
+    file = RUNS / "minutes"
+    minutes = (time.time() - began) / 60 + (float(file.read_text()) if file.exists() else 0)
+    file.write_text(str(minutes))
+    return minutes
+
+
+def read(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RUNS / name / "result.json").read_text(encoding="utf-8"))
+    return found
 
 
 def weight(name: str) -> float:
@@ -106,21 +151,23 @@ def make_start(file: Path, pictures: int = 3200, steps: int = 150, batch: int = 
     torch.save(encoder.state_dict(), file)
 
 
-def one(name: str) -> dict[str, Any]:
-    """Trains one method and scores it on every test."""
+def one(name: str) -> None:
+    """Trains one method, scores it on every test, and writes what was found beside its checkpoint."""
     warnings.simplefilter("ignore")
+    (RUNS / name / "result.json").unlink(missing_ok=True)
     began = time.time()
     recipe = read_recipe(f"{name}/scenes", ALIKE)
     localizer = Localizer.load(train(recipe, RUNS / name, overwrite=True, progress=False))
     trained = time.time()
-    return {
-        "name": name,
+    found = {
         "steps": round(recipe.train.epochs * recipe.data.options["length"] / recipe.train.batch_size),
         "weights": sum(p.numel() for p in localizer.method.parameters() if p.requires_grad),
         "tests": {kind: scores(localizer, kind) for kind in TESTS},
         "training": round((trained - began) / 60, 2),
         "scoring": round((time.time() - trained) / 60, 2),
     }
+    with whole_file(RUNS / name / "result.json") as draft:
+        draft.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def scores(localizer: Localizer, kind: str) -> dict[str, Any]:
@@ -154,4 +201,4 @@ def draw_maps(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

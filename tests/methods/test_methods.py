@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from whence.checkpoint import load_method, save_method
 from whence.errors import RecipeError
 from whence.methods import METHODS, Method
 from whence.recipe import find_recipe, read_recipe
+from whence.training.run import open_data
 from whence.types import Batch
 
 NAMES = sorted(METHODS)
@@ -27,19 +29,28 @@ def total(terms: dict[str, torch.Tensor]) -> torch.Tensor:
     return torch.stack(list(terms.values())).sum()
 
 
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where scenes are kept that every debug recipe learns from."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shelf"
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_the_debug_recipe_learns(name: str, tmp_path: Path, one_thread: None) -> None:
+def test_the_debug_recipe_learns(name: str, tmp_path: Path, shelf: Path, one_thread: None) -> None:
     """A few dozen steps on scenes: the loss of the last epoch is clearly below the first's."""
-    recipe = read_recipe(f"{name}/debug")
+    recipe = read_recipe(f"{name}/debug", ["--data.options.keep", str(shelf)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        whence.train(recipe, tmp_path, progress=False)
+        trained = whence.train(recipe, tmp_path, progress=False)
     with (tmp_path / "logs" / "attempt-0" / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["train/loss"]]
     losses = [float(row["train/loss"]) for row in rows]
     terms = [[float(row[key]) for key in row if key.startswith("train/") and key != "train/loss"] for row in rows]
     assert losses == pytest.approx([sum(one) for one in terms], rel=1e-4)
     assert losses[0] - losses[-1] > max(0.01 * abs(losses[0]), 1e-3), losses  # negative cosines end below 0
+    data = open_data(recipe.data)
+    assert torch.isfinite(whence.load(trained).locate(data.read_image(0), data.read_sound(0)).scores).all()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,21 +1,29 @@
 """Scenes as a data set: training pairs with silent distractors, and the single, interactive and extended tests."""
 
-from dataclasses import dataclass, field, replace
+import hashlib
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import torch
 from PIL import Image
 
+from whence import __version__
 from whence.errors import RecipeError, did_you_mean
 from whence.randomness import generator
 from whence.scenes.compose import Scene, compose
+from whence.scenes.shelf import Shelf
 from whence.scenes.source import ObjectSource
 from whence.types import Sound, Truth
 
 Kind = Literal["train", "single", "interactive", "extended"]
 SoundKind = Literal["sound", "silence", "noise", "offscreen"]
 SOUND_KINDS: tuple[SoundKind, ...] = get_args(SoundKind)
+
+
+_UNTOLD = ("source", "fresh", "keep", "_last")
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,8 @@ class Scenes:
         objects: in a picture of the interactive test.
         fresh: in `train`, whether `at(epoch)` has new scenes for each epoch or the same for all.
         epoch: which epoch's scenes these are.
+        keep: a folder in which pictures and sounds are kept, so that the next training on the same scenes reads them;
+            None: they are composed each time. 112 kB for each scene of 128 pixels and a second.
 
     What an item looks and sounds like depends on (seed, kind, epoch, index) alone.
     """
@@ -62,6 +72,7 @@ class Scenes:
     objects: int = 2
     fresh: bool = True
     epoch: int = 0
+    keep: str | None = None
     # The scene composed last: an item's picture and truth, and a group's items, are asked for one after the other.
     _last: list[tuple[int, Scene]] = field(default_factory=list, init=False, repr=False)
 
@@ -103,10 +114,21 @@ class Scenes:
 
     def read_image(self, index: int) -> Image.Image:
         """The picture, RGB, `size` x `size`. The sound is not drawn."""
-        return self._scene(self._locate(index)[0]).picture.copy()
+        scene = self._locate(index)[0]
+        if self._shelf is None:
+            return self._scene(scene).picture.copy()
+        return Image.fromarray(
+            self._shelf.get("pictures", index % len(self), lambda: np.asarray(self._scene(scene).picture))
+        )
 
     def read_sound(self, index: int) -> Sound:
         """The sound, `seconds` long at `rate`. The picture is not drawn."""
+        if self._shelf is None:
+            return self._draw_sound(index)
+        samples = self._shelf.get("sounds", index % len(self), lambda: self._draw_sound(index).waveform.numpy())
+        return Sound(torch.from_numpy(samples), self.rate)
+
+    def _draw_sound(self, index: int) -> Sound:
         scene, item = self._locate(index)
         rng = self._generator(scene, f"sound {item}")
         kind, samples = self.kind_of(index), round(self.seconds * self.rate)
@@ -171,6 +193,22 @@ class Scenes:
 
     def _scene_id(self, scene: int) -> str:
         return f"{self.name}-{self.seed}-{self.epoch}-{scene:06d}"
+
+    @cached_property
+    def _shelf(self) -> Shelf | None:
+        """Its name tells all that moves a pixel or a sample; of the code, the version alone."""
+        if self.keep is None:
+            return None
+        catalogue = getattr(self.source, "catalogue", None)
+        where = catalogue and (str(catalogue.root.resolve()), catalogue.split)
+        told = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _UNTOLD}
+        digest = hashlib.sha256(repr((__version__, where, self.categories, told)).encode()).hexdigest()
+        return Shelf(
+            Path(self.keep) / f"{self.name}-{self.seed}-{self.epoch}-{digest[:12]}",
+            items=len(self),
+            size=self.size,
+            samples=round(self.seconds * self.rate),
+        )
 
     def _generator(self, scene: int, part: str) -> np.random.Generator:
         return generator(self.seed, "scenes", self.kind, self.epoch, scene, part)

@@ -5,8 +5,10 @@ import json
 import pytest
 import torch
 
+from clips import write_video
 from trees import framed
 from whence.cli.main import commands
+from whence.data.datasets import open_dataset
 from whence.data.datasets.catalogue import Catalogue
 from whence.data.lists import shipped
 
@@ -38,7 +40,10 @@ def test_help_lists_every_command_with_a_line(whence) -> None:
             ("checkpoint", "inspcet", "a.pth"),
             "unknown command of `whence checkpoint` 'inspcet'. Did you mean 'inspect'?",
         ),
-        (("data", "_help"), "unknown command of `whence data` '_help'. There are: check, scenes."),
+        (
+            ("data", "_help"),
+            "unknown command of `whence data` '_help'. There are: check, index, pack, prepare, scenes.",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -137,3 +142,15 @@ def test_a_check_of_a_data_set_by_name(whence, tmp_path) -> None:
     answer = whence("data", "check", tmp_path / "is3", "--data", "is4")
     assert answer.code == 2
     assert "unknown data set 'is4'. Did you mean 'is3'?" in answer.err
+
+
+def test_videos_become_shards(whence, tmp_path) -> None:
+    for n in range(2):
+        write_video(tmp_path / "in" / f"{n}.mp4", seconds=0.6)
+    (tmp_path / "in" / "words.mp4").write_text("no video")
+    answer = whence("data", "prepare", tmp_path / "in", tmp_path / "out", "--seconds", 0.5, "--workers", 0)
+    assert answer.code == 0
+    assert "out: 2 samples" in answer.out.replace("\n", "")
+    assert "1 left out: unreadable" in answer.out
+    assert len(open_dataset("shards", tmp_path / "out")) == 2
+    assert whence("data", "prepare", tmp_path / "in", tmp_path / "out", "--side", 8).code == 2

@@ -1,11 +1,16 @@
-"""`whence data check` and `whence data scenes`: what is wrong with data, and scenes written as a catalogue."""
+"""`whence data`: what is wrong with data, scenes written as a catalogue, videos as shards."""
 
 import json as to_json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from whence.cli.progress import shown
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from whence.data.doctor.findings import Findings, Table
+    from whence.data.packing import Engine
 
 
 def check(
@@ -73,6 +78,111 @@ def scenes(
     composed = open_scenes(name, root, split, length=length, seed=seed, size=size, seconds=seconds, **(options or {}))
     write_catalogue(composed, output, overwrite)
     print(f"{output}: {len(composed)} items of {name}, {len(composed.categories)} categories, seed {seed}")
+
+
+def prepare(
+    videos: Path,
+    output: Path,
+    frames: str = "middle",
+    window: str = "middle",
+    seconds: float = 10.0,
+    rate: int = 16000,
+    side: int = 400,
+    quality: int = 90,
+    sound: Literal["flac", "wav"] = "flac",
+    shard_size: int = 500,
+    workers: int | None = None,
+    engine: Literal["pool", "ray"] = "pool",
+) -> None:
+    """Write frames and sounds of a folder of videos as shards to train on; goes on where it was stopped.
+
+    Args:
+        videos: a folder; videos in folders below it count too.
+        output: folder of the shards (tar, WebDataset's layout), their indexes, prepared.json and journal.jsonl.
+        frames: middle; a number, that many evenly; or moments in seconds, at:0.5,3.
+        window: which part of the sound: middle, first, or the second at which it begins, at:2.5.
+        seconds: of sound.
+        rate: samples a second of the sound.
+        side: pixels of a picture's longer side at most.
+        quality: of the JPEG files.
+        sound: flac, or wav, twice as large and quicker to read.
+        shard_size: videos in a shard.
+        workers: processes that read videos; by default one for each core; 0: this one alone.
+        engine: pool, processes of this machine, or ray, a Ray cluster (extra `cluster`).
+    """
+    from whence.data.prepare import Preparation
+    from whence.data.prepare import prepare as write
+
+    how = Preparation(frames, window, seconds, rate, side, quality, sound)
+    with shown() as seen:
+        causes = write(videos, output, how, _engine(engine, workers), shard_size, seen)
+    _tell(causes, output)
+
+
+def pack(
+    name: str,
+    output: Path,
+    root: Path | None = None,
+    options: dict[str, Any] | None = None,
+    side: int = 400,
+    quality: int = 90,
+    rate: int | None = 16000,
+    sound: Literal["flac", "wav"] = "flac",
+    shard_size: int = 500,
+    workers: int | None = None,
+    engine: Literal["pool", "ray"] = "pool",
+) -> None:
+    """Write a data set as shards, with what is known of its truth; goes on where it was stopped.
+
+    Args:
+        name: which data set (`whence datasets`).
+        output: folder of the shards.
+        root: folder of the data set.
+        options: of the data set, as in a recipe: `{"list": "vggss_144k.txt", "missing": "skip"}`.
+        side: pixels of a picture's longer side at most.
+        quality: of the JPEG files.
+        rate: samples a second of the sounds, which are kept whole; null: their own.
+        sound: flac, or wav, twice as large and quicker to read.
+        shard_size: items in a shard.
+        workers: processes that read; by default one for each core; 0: this one alone.
+        engine: pool, processes of this machine, or ray, a Ray cluster (extra `cluster`).
+    """
+    from whence.data.datasets import open_dataset
+    from whence.data.pack import Packing
+    from whence.data.pack import pack as write
+
+    data = open_dataset(name, root, **(options or {}))
+    with shown() as seen:
+        how = Packing(side, quality, rate, sound)
+        causes = write(data, output, how, _engine(engine, workers), shard_size, seen)
+    _tell(causes, output)
+
+
+def index(shards: Path) -> None:
+    """Write the index of each shard of a folder that has none, as those of other tools.
+
+    Args:
+        shards: a folder of tar files in WebDataset's layout.
+    """
+    from whence.data.shards import index_of, shards_of, write_index
+
+    for shard in shards_of(shards):
+        if not index_of(shard).exists():
+            print(f"{index_of(shard)}: {write_index(shard)} samples")
+
+
+def _engine(engine: str, workers: int | None) -> "Engine":
+    import os
+
+    from whence.data.engines import Pool, ray_data
+
+    return ray_data if engine == "ray" else Pool((os.cpu_count() or 1) if workers is None else workers)
+
+
+def _tell(causes: "Counter[str]", output: Path) -> None:
+    print(f"{output}: {causes.pop('', 0)} samples")
+    for cause, count in causes.most_common():
+        print(f"  {count} left out: {cause} (see {output / 'journal.jsonl'})")
 
 
 def _lines(found: "Findings") -> list[str]:

@@ -16,7 +16,7 @@ def commands() -> dict[str, Callable[..., Any]]:
     from whence.cli.calibrate import calibrate
     from whence.cli.checkpoint import convert, inspect
     from whence.cli.compare import compare
-    from whence.cli.data import check, scenes
+    from whence.cli.data import check, index, pack, prepare, scenes
     from whence.cli.demo import demo
     from whence.cli.evaluate import evaluate, score
     from whence.cli.label import label
@@ -35,7 +35,14 @@ def commands() -> dict[str, Callable[..., Any]]:
         "mine": mine,
         "label": label,
         "checkpoint": {"_help": _CHECKPOINT, "inspect": inspect, "import": convert},  # type: ignore[dict-item]
-        "data": {"_help": _DATA, "check": check, "scenes": scenes},  # type: ignore[dict-item]
+        "data": {  # type: ignore[dict-item]
+            "_help": _DATA,
+            "check": check,
+            "prepare": prepare,
+            "pack": pack,
+            "index": index,
+            "scenes": scenes,
+        },
         "methods": methods,
         "datasets": datasets,
         "protocols": protocols,
@@ -94,7 +101,7 @@ def _run(arguments: list[str]) -> int:
     return said if isinstance(said, int) else 0
 
 
-_DATA = "Check data for what is wrong with it, or write composed scenes as a catalogue."
+_DATA = "Check data, write videos as shards to train on, or composed scenes as a catalogue."
 
 
 def refuse_unknown(arguments: Sequence[str], known: Mapping[str, Any], of: str = "command") -> None:

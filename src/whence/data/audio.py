@@ -1,5 +1,6 @@
 """Sounds: read from any file that has one, resampled, cut. What leaves here is mono float32 in [-1, 1]."""
 
+import io
 import math
 import os
 from pathlib import Path
@@ -26,28 +27,32 @@ _REMEDY = "Play it to see whether it is whole, and save it again as WAV or FLAC"
 _LOUDEST = 8.0  # beyond this, floats are no waveform in [-1, 1] that overshoots but integers in disguise
 
 
-def read_sound(path: str | os.PathLike[str], rate: int | None = None, channels: Channels = "mean") -> Sound:
+def read_sound(
+    path: str | os.PathLike[str], rate: int | None = None, channels: Channels = "mean", content: bytes | None = None
+) -> Sound:
     """The whole sound of a file; of a video, its first sound track.
 
     Args:
         path: wav, flac, ogg or mp3 (libsndfile), else anything FFmpeg knows.
         rate: samples a second to resample to; None keeps the file's own.
         channels: `mean` of all channels, or the `left` (first) alone, as SSLalignment has it.
+        content: the bytes of the file, where they were read from elsewhere; `path` is what messages call it then.
 
     Raises:
         InputError: missing, empty, not a sound, cut short, a video without sound, no samples, NaN or infinite
             samples. Silence is no error: see `Sound.is_silent`.
     """
     path = Path(path)
-    refuse_unreadable(path, _EXPECTED)
+    if content is None:
+        refuse_unreadable(path, _EXPECTED)
     try:
-        file = soundfile.SoundFile(path)
+        file = soundfile.SoundFile(path if content is None else io.BytesIO(content))
     except (soundfile.SoundFileError, RuntimeError):  # a format libsndfile does not know
-        waveform, own_rate = _read_with_ffmpeg(path)
+        waveform, own_rate = _read_with_ffmpeg(path, content)
     else:
         with file:
             waveform, own_rate = _read_whole(file, path), file.samplerate
-    return resample(_sound(waveform, own_rate, channels, str(path)), rate)
+    return resample(mono(waveform, own_rate, channels, str(path)), rate)
 
 
 def as_sound(sound: SoundLike | object) -> Sound:
@@ -84,7 +89,7 @@ def as_sound(sound: SoundLike | object) -> Sound:
         array = array[:, None]
     elif array.shape[0] < array.shape[1]:
         array = array.T
-    return _sound(array.astype(np.float32), int(rate), "mean", "the waveform")
+    return mono(array.astype(np.float32), int(rate), "mean", "the waveform")
 
 
 def resample(sound: Sound, rate: int | None) -> Sound:
@@ -131,8 +136,8 @@ def window(sound: Sound, spec: AudioSpec) -> Float[Tensor, " t"]:
     return part
 
 
-def _sound(waveform: NDArray[np.float32], rate: int, channels: Channels, name: str) -> Sound:
-    """A Sound from (t, channels) samples, once they are seen to be a sound."""
+def mono(waveform: NDArray[np.float32], rate: int, channels: Channels, name: str) -> Sound:
+    """A Sound from (t, channels) samples of the source called `name`, once they are seen to be a sound."""
     if 0 in waveform.shape:
         raise InputError(f"{name}: found a sound of no samples (zero length), expected at least one. {_REMEDY}.")
     mono = waveform[:, 0] if channels == "left" or waveform.shape[1] == 1 else waveform.mean(axis=1)
@@ -168,12 +173,12 @@ def _read_whole(file: soundfile.SoundFile, path: Path) -> NDArray[np.float32]:
     return waveform
 
 
-def _read_with_ffmpeg(path: Path) -> tuple[NDArray[np.float32], int]:
+def _read_with_ffmpeg(path: Path, content: bytes | None) -> tuple[NDArray[np.float32], int]:
     """The first sound track as (t, channels) float32 in [-1, 1], and its rate."""
     import av  # 0.1 s to import, and most sounds do without it
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path) if content is None else io.BytesIO(content)) as container:
             if not container.streams.audio:
                 kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
                 raise InputError(

@@ -1,5 +1,6 @@
 """Pictures: read, resized, normalised, and back. Pillow decodes; what leaves here is RGB."""
 
+import io
 import os
 import re
 import warnings
@@ -28,13 +29,14 @@ _ORIENTATION = 0x0112  # the EXIF tag that says how the camera was held
 _REMEDY = "Open it in an image viewer to see whether it is whole, and save it again as JPEG or PNG"
 
 
-def read_image(path: str | os.PathLike[str], at_least: int | None = None) -> Image.Image:
+def read_image(path: str | os.PathLike[str], at_least: int | None = None, content: bytes | None = None) -> Image.Image:
     """The picture in a file: RGB, upright (EXIF orientation applied), transparency laid on white.
 
     Args:
         path: any format Pillow reads; of an animation the first frame.
         at_least: pixels the shorter side must keep. A JPEG is then decoded at a half, a quarter or an eighth of its
             size where that is enough, several times faster and a little softer than a full decode.
+        content: the bytes of the file, where they were read from elsewhere; `path` is what messages call it then.
 
     Raises:
         InputError: missing, empty, cut short, not an image, or of more than 80 megapixels (told from the header,
@@ -46,10 +48,10 @@ def read_image(path: str | os.PathLike[str], at_least: int | None = None) -> Ima
             image.draft(None, (at_least, at_least))
         return _upright_rgb(image)
 
-    return _decoded(Path(path), decode)
+    return _decoded(Path(path), decode, content)
 
 
-def read_mask(path: str | os.PathLike[str]) -> Bool[Tensor, "h w"]:
+def read_mask(path: str | os.PathLike[str], content: bytes | None = None) -> Bool[Tensor, "h w"]:
     """True where the mask in a file shows the object, upright.
 
     Any pixel that is not 0 is object: grey, colour, or index of a palette, so masks of 0 and 1, of 0 and 255 and of
@@ -58,7 +60,7 @@ def read_mask(path: str | os.PathLike[str]) -> Bool[Tensor, "h w"]:
     Raises:
         InputError: as `read_image`.
     """
-    return _decoded(Path(path), _mask)
+    return _decoded(Path(path), _mask, content)
 
 
 def as_image(image: ImageLike | object) -> Image.Image:
@@ -127,13 +129,14 @@ def denormalise(images: Float[Tensor, "*b 3 h w"], spec: ImageSpec) -> Float[Ten
     return (images * std + mean).clamp(0, 1)
 
 
-def _decoded(path: Path, decode: Callable[[Image.Image], T]) -> T:
+def _decoded(path: Path, decode: Callable[[Image.Image], T], content: bytes | None = None) -> T:
     """What `decode` makes of the opened file; whatever goes wrong is an InputError that says what was found."""
-    refuse_unreadable(path, "an image file such as JPEG or PNG")
+    if content is None:
+        refuse_unreadable(path, "an image file such as JPEG or PNG")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's about bombs and odd metadata: what matters of it is raised below
         try:
-            with Image.open(path) as image:
+            with Image.open(path if content is None else io.BytesIO(content)) as image:
                 _refuse_bomb(image, path)
                 return decode(image)
         except InputError:

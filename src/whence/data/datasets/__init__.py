@@ -14,6 +14,7 @@ from whence.types import AudioVisualDataset
 FOLDERS = {
     "catalogue": "a folder of pictures and recordings with annotations.json, paired by category",
     "pairs": "training: a folder with frames/ID.jpg and audio/ID.wav (EZ-VSL's layout), by any list of ids",
+    "shards": "training: a folder of shards that `whence data prepare` wrote, or of WebDataset's layout",
     "vggsound": "training: VGGSound by any list, in the layout of EZ-VSL, SSLalignment or SSL-TIE",
     "flickr_soundnet": "training: Flickr-SoundNet by any list, in the layout of EZ-VSL or SSL-TIE",
     "vggss": "test: VGG-SS, 5158 clips with boxes (lists 5158, 4655, heard, unheard or a file)",
@@ -30,6 +31,7 @@ FOLDERS = {
 _ADAPTERS: dict[str, tuple[str, str, str]] = {
     "catalogue": ("catalogue", "Catalogue", ""),
     "pairs": ("training", "training_set", "PAIRS"),
+    "shards": ("sharded", "sharded", ""),
     "vggsound": ("training", "training_set", "VGGSOUND_CLIPS"),
     "flickr_soundnet": ("training", "training_set", "FLICKR_CLIPS"),
     "vggss": ("vggss", "vggss", ""),

@@ -61,23 +61,37 @@ def training_set(
         DataError: a list or a folder is missing, files are missing and `refuse` was chosen, or nothing is left.
     """
     one_of("missing", missing, MEDIA[:2])
-    one_of("split", split, ("train", "val"))
-    if not 0 <= validation < 1:
-        raise DataError(f"found validation={validation}, expected a share from 0 to below 1. Pass 0.1 for a tenth.")
     root = Path(root)
     places = Places(root, kind.layouts, name=layout)
     wanted = _on_disk(places, kind.plain) if list is None else distinct_ids(list, kind.plain)
-    exclusion = Exclusion.of(exclude)
-    excluded = [id for id in wanted if exclusion.covers(id)]
+    excluded = excluded_of(wanted, exclude)
     out = set(excluded)
     found = ((id, *places.of(id, id)) for id in wanted if id not in out)
     clips = (Clip(id, id, "", image, sound, lacks=lacks) for id, image, sound, lacks in found)
     kept, lacking = settle(root, clips, missing, "missing")
-    if split == "train":
-        _tell_leaks([clip.id for clip in kept], root if list is None else list)
-    if validation:
-        kept = [clip for clip in kept if _held_out(clip.id, validation) == (split == "val")]
+    part = set(part_of([clip.id for clip in kept], split, validation, root if list is None else list))
+    kept = [clip for clip in kept if clip.id in part]
     return Listed(f"{root.resolve().name}/{split}", kept, split, lacking, excluded)
+
+
+def excluded_of(ids: Iterable[str], exclude: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Those of `ids` that lists to leave out cover."""
+    exclusion = Exclusion.of(exclude)
+    return [id for id in ids if exclusion.covers(id)]
+
+
+def part_of(ids: Sequence[str], split: str, validation: float, where: object) -> list[str]:
+    """The ids of a split; whoever trains on test clips is told, once, by `where` they are from.
+
+    Raises:
+        RecipeError: no such split. DataError: `validation` is no share.
+    """
+    one_of("split", split, ("train", "val"))
+    if not 0 <= validation < 1:
+        raise DataError(f"found validation={validation}, expected a share from 0 to below 1. Pass 0.1 for a tenth.")
+    if split == "train":
+        _tell_leaks(ids, where)
+    return [id for id in ids if not validation or _held_out(id, validation) == (split == "val")]
 
 
 def _on_disk(places: Places, plain: bool) -> Sequence[str]:
@@ -99,5 +113,5 @@ def _tell_leaks(ids: Sequence[str], where: object) -> None:
         warnings.warn(
             f"{where}: {told} are among the {len(ids)} clips to train on, so scores there are not of unseen clips; "
             f"leave them out by `exclude: [{names}]`",
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -1,0 +1,20 @@
+"""A bar of what is done, with its rate and the time that is left."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def shown() -> Iterator[Callable[[int, int], None]]:
+    """A bar while the block runs; what it gives is called with (done, in all)."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    rate = TextColumn("{task.fields[rate]}/s")
+    with Progress(BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn()) as bar:
+        task = bar.add_task("", total=None, rate="?")
+
+        def seen(done: int, of: int) -> None:
+            speed = bar.tasks[0].speed
+            bar.update(task, completed=done, total=of, rate="?" if speed is None else f"{speed:.1f}")
+
+        yield seen

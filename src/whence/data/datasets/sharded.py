@@ -1,0 +1,154 @@
+"""Pictures and sounds to train on from shards that `whence data prepare` wrote, or any of WebDataset's layout."""
+
+import json
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from whence.data.audio import read_sound
+from whence.data.authors import distinct_ids
+from whence.data.datasets.training import excluded_of, part_of
+from whence.data.image import read_image, read_mask
+from whence.data.pack import MASK, truth_of_dict
+from whence.data.shards import ShardReader, shards_of
+from whence.errors import DataError
+from whence.randomness import uniform
+from whence.types import Sound, Truth
+
+PICTURES, SOUNDS = ("jpg", "jpeg", "png", "webp"), ("flac", "wav", "ogg", "mp3")
+
+
+class Sharded:
+    """Samples of shards, each part read by its offset when it is asked for.
+
+    A sample with several frames shows one of them in each epoch, drawn for that sample and epoch.
+
+    Attributes:
+        samples: (shard, key) of each.
+        split: `train` or `val`.
+        excluded: ids left out because they are in a list that must not be trained on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        samples: Sequence[tuple[ShardReader, str]],
+        split: str = "train",
+        excluded: Sequence[str] = (),
+        epoch: int = 0,
+    ) -> None:
+        self.name, self.samples, self.split = name, tuple(samples), split
+        self.excluded, self.epoch = tuple(excluded), epoch
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def id(self, index: int) -> str:
+        return self.samples[index][1]
+
+    def group(self, index: int) -> str:
+        return str(self._words(index).get("group", self.id(index)))
+
+    def category(self, index: int) -> str:
+        return str(self._words(index).get("category", ""))
+
+    def read_image(self, index: int) -> Image.Image:
+        shard, key = self.samples[index]
+        frames = _parts(shard, key, PICTURES)
+        chance = uniform((self.epoch, "frame"), [index])[0, 0] if len(frames) > 1 else 0
+        part = frames[int(chance * len(frames))]
+        return read_image(f"{shard.path}/{key}.{part}", content=shard.read(key, part))
+
+    def read_sound(self, index: int) -> Sound:
+        shard, key = self.samples[index]
+        part = _parts(shard, key, SOUNDS)[0]
+        return read_sound(f"{shard.path}/{key}.{part}", content=shard.read(key, part))
+
+    def truth(self, index: int) -> Truth:
+        """Where the source is, of a data set that was packed with its truths.
+
+        Raises:
+            DataError: clips to train on have none.
+        """
+        shard, key = self.samples[index]
+        told = self._words(index).get("truth")
+        if told is None:
+            raise DataError(f"{self.name}: these clips have no boxes or masks, so maps of them cannot be scored")
+        masked = MASK in shard.index[key]
+        mask = read_mask(f"{shard.path}/{key}.{MASK}", shard.read(key, MASK)) if masked else None
+        return truth_of_dict(told, mask)
+
+    def _words(self, index: int) -> dict[str, Any]:
+        """What is written of a sample; empty where nothing is."""
+        shard, key = self.samples[index]
+        try:
+            told = json.loads(shard.read(key, "json")) if "json" in shard.index[key] else {}
+        except ValueError as error:
+            raise DataError(f"{shard.path}: found no JSON in {key}.json ({error}). Prepare it again") from error
+        return told if isinstance(told, dict) else {}
+
+    def at(self, epoch: int) -> "Sharded":
+        return Sharded(self.name, self.samples, self.split, self.excluded, epoch)
+
+
+def sharded(
+    root: str | os.PathLike[str],
+    list: str | os.PathLike[str] | None = None,
+    *,
+    exclude: Iterable[str | os.PathLike[str]] = (),
+    missing: str = "refuse",
+    split: str = "train",
+    validation: float = 0.0,
+) -> Sharded:
+    """The samples of a folder of shards, in their order there.
+
+    Args:
+        root: the folder. list: a file of ids to take; None: all.
+        exclude, split, validation: as `whence.data.datasets.training.training_set` has them.
+        missing: what becomes of ids of the list that no shard holds: `refuse`, or `skip` with a warning.
+
+    Raises:
+        DataError: there are no shards, an index is missing, a key stands twice, ids are missing, or nothing is left.
+    """
+    root = Path(root)
+    there: dict[str, ShardReader] = {}
+    for shard in map(ShardReader, shards_of(root)):
+        for key in shard.index:
+            if key in there:
+                raise DataError(
+                    f"{shard.path}: found the sample {key}, which {there[key].path.name} holds too. Take one out"
+                )
+            there[key] = shard
+    wanted = [*there] if list is None else distinct_ids(list, True)
+    lacking = [id for id in wanted if id not in there]
+    if lacking:
+        told = f"{root}: {len(lacking)} of {len(wanted)} ids are in no shard (first: {', '.join(lacking[:3])})"
+        if missing == "refuse":
+            raise DataError(f"{told}. Prepare them, or go without by `missing: skip`")
+        warnings.warn(f"{told}; they are left out", stacklevel=3)
+    excluded = excluded_of(wanted, exclude)
+    out = {*excluded, *lacking}
+    left = [id for id in wanted if id not in out]
+    ids = part_of(left, split, validation, root if list is None else list)
+    if not ids:
+        raise DataError(f"{root}: no sample is left ({len(excluded)} are excluded). Loosen the options")
+    return Sharded(f"{root.resolve().name}/{split}", [(there[id], id) for id in ids], split, excluded)
+
+
+def _parts(shard: ShardReader, key: str, kinds: Sequence[str]) -> Sequence[str]:
+    """The names of a sample's parts of some kinds, `jpg` or `0.jpg`, `1.jpg`..."""
+    found = sorted(
+        (part for part in shard.index[key] if part.rpartition(".")[2] in kinds and part != MASK), key=_number
+    )
+    if not found:
+        raise DataError(f"{shard.path}: found no {' or '.join(kinds)} of {key}, expected one. Prepare it again")
+    return found
+
+
+def _number(part: str) -> tuple[int, str]:
+    first = part.partition(".")[0]
+    return (int(first) if first.isdigit() else -1, part)

@@ -1,0 +1,107 @@
+"""Any data set as shards: catalogues, public layouts, scenes; what is known of their truth goes with them."""
+
+import io
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from jaxtyping import Bool
+from PIL import Image
+from torch import Tensor
+
+from whence.data.audio import resample
+from whence.data.packing import Engine, Sample, write_shards
+from whence.data.prepare import encode_picture, encode_sound, encode_words
+from whence.errors import DataError, InputError
+from whence.types import AudioVisualDataset, Box, Truth
+
+MASK = "mask.png"
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How pictures and sounds are kept.
+
+    Attributes:
+        side: pixels of a picture's longer side at most.
+        quality: of the JPEG files.
+        rate: samples a second of the sounds, which are kept whole; None: their own.
+        sound: `flac`, or `wav`, twice as large and quicker to read.
+    """
+
+    side: int = 400
+    quality: int = 90
+    rate: int | None = 16000
+    sound: Literal["flac", "wav"] = "flac"
+
+
+@dataclass(frozen=True)
+class Items:
+    """Makes samples of the items of a data set; an input's name is its id."""
+
+    data: AudioVisualDataset
+    how: Packing
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        return {self.data.id(index): index for index in range(len(self.data))}
+
+    def key(self, name: str) -> str:
+        """Its id, without dots, which end a key."""
+        return name.replace(".", "_")
+
+    def __call__(self, name: str) -> Sample:
+        index, how = self.places[name], self.how
+        try:
+            picture, sound = self.data.read_image(index), resample(self.data.read_sound(index), how.rate)
+        except InputError as error:
+            return Sample({}, "unreadable", str(error))
+        told: dict[str, Any] = {"id": name, "group": self.data.group(index), "category": self.data.category(index)}
+        parts = {"jpg": encode_picture(picture, how.side, how.quality), how.sound: encode_sound(sound, how.sound)}
+        try:
+            truth = self.data.truth(index)
+        except DataError:  # clips to train on have none
+            pass
+        else:
+            told["truth"] = truth_as_dict(truth)
+            if truth.mask is not None:
+                parts[MASK] = _png(truth.mask)
+        return Sample({**parts, "json": encode_words(told)})
+
+
+def pack(
+    data: AudioVisualDataset,
+    output: Path,
+    how: Packing,
+    engine: Engine,
+    shard_size: int = 500,
+    seen: Callable[[int, int], None] = lambda done, of: None,
+) -> Counter[str]:
+    """Shards of a data set, in its order; see `write_shards`, which goes on where it was stopped.
+
+    Boxes and masks stay as they are, in their own units; only pictures are made smaller.
+    """
+    names = [data.id(index) for index in range(len(data))]
+    return write_shards(Items(data, how), names, output, asdict(how) | {"data": data.name}, engine, shard_size, seen)
+
+
+def truth_as_dict(truth: Truth) -> dict[str, Any]:
+    """All of a truth but its mask, as plain values."""
+    told = {key: getattr(truth, key) for key in ("height", "width", "rule", "present", "annotators")}
+    return told | {"boxes": [[box.x0, box.y0, box.x1, box.y1, box.annotator] for box in truth.boxes]}
+
+
+def truth_of_dict(told: dict[str, Any], mask: Bool[Tensor, "h w"] | None) -> Truth:
+    """The truth that `truth_as_dict` told of."""
+    boxes = tuple(Box(*numbers) for numbers in told["boxes"])
+    plain = {key: told[key] for key in ("height", "width", "rule", "present", "annotators")}
+    return Truth(**plain, boxes=boxes, mask=mask)
+
+
+def _png(mask: Bool[Tensor, "h w"]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(mask.numpy()).convert("1").save(file, "PNG", optimize=True)
+    return file.getvalue()

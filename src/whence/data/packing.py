@@ -1,0 +1,156 @@
+"""Inputs become samples of shards, in their order, whoever makes them; a run goes on where it was stopped.
+
+Samples are written in the order of the inputs, so the bytes of the shards depend neither on how many processes worked
+nor on how often they were stopped.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from whence import __version__
+from whence.data.shards import ShardWriter, draft_of
+from whence.errors import DataError, OutputError
+from whence.output import whole_file
+
+PLAN, JOURNAL = "prepared.json", "journal.jsonl"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What became of one input: the parts of its sample, or why there are none.
+
+    Attributes:
+        cause: of the failure, in a word or two; empty where there is none.
+        told: the message of the failure, or what was odd.
+    """
+
+    parts: dict[str, bytes]
+    cause: str = ""
+    told: str = ""
+
+
+@runtime_checkable
+class Maker(Protocol):
+    """Makes a sample of an input, by its name. Travels to other processes, and whatever is wrong is an answer."""
+
+    def key(self, name: str) -> str: ...
+    def __call__(self, name: str) -> Sample: ...
+
+
+Engine: TypeAlias = Callable[[Maker, Sequence[str]], Iterator[Sample]]
+"""Who does the work: samples of the inputs, in their order (`whence.data.engines`)."""
+
+
+def write_shards(
+    make: Maker,
+    names: Sequence[str],
+    output: Path,
+    how: dict[str, Any],
+    engine: Engine,
+    shard_size: int = 500,
+    seen: Callable[[int, int], None] = lambda done, of: None,
+) -> Counter[str]:
+    """Shards of some inputs.
+
+    Each input is read once: what became of it stands in `journal.jsonl`, a line each, in the order of the inputs; those
+    that have come since go to the end. A failure is a line too, and its input is not tried again.
+
+    Args:
+        names: of the inputs.
+        output: folder of the shards.
+        how: what is written down beside them, and must be the same when the run goes on.
+        shard_size: inputs in a shard.
+        seen: is called with (inputs done, inputs in all).
+
+    Returns:
+        How many inputs failed, by cause; "" are those that did not.
+
+    Raises:
+        DataError: two inputs would have the same key. OutputError: the folder holds something else, or shards that were
+            made otherwise; or the disk is full, and what was written until then is kept.
+    """
+    names = plan(make, names, output, {"how": how, "shard_size": shard_size})
+    with Journal(output / JOURNAL) as journal:
+        samples = iter(engine(make, names[len(journal.lines) :]))
+        seen(len(journal.lines), len(names))
+        for first in range(0, len(names), shard_size):
+            some = names[first : first + shard_size]
+            done = journal.lines[first : first + len(some)]
+            path = output / f"shard-{first // shard_size:06d}.tar"
+            if path.exists():
+                if len(done) == len(some):
+                    continue
+                path.rename(draft_of(path))  # the last one, and videos have come since
+            with ShardWriter(path, keep={line["key"] for line in done if not line["cause"]}) as writer:
+                for name, sample in zip(some[len(done) :], samples, strict=False):
+                    if sample.parts:
+                        writer.add(make.key(name), sample.parts)
+                    journal.add(name, make.key(name), sample)
+                    seen(len(journal.lines), len(names))
+                writer.close()
+    return Counter(line["cause"] for line in journal.lines)
+
+
+def plan(make: Maker, names: Sequence[str], output: Path, told: dict[str, Any]) -> list[str]:
+    """The inputs in order, as the output folder knows them already or from now on."""
+    file = output / PLAN
+    known: list[str] = []
+    if file.exists():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        known = before.pop("inputs")
+        if {key: before.get(key) for key in told} != told:
+            raise OutputError(
+                f"{output}: holds shards that were prepared otherwise (see {file}); give the same options, or "
+                "write elsewhere"
+            )
+    elif output.exists() and any(output.iterdir()):
+        raise OutputError(f"{output}: holds something else (there is no {PLAN} in it). Write elsewhere")
+    new = set(names) - set(known)
+    names = [*known, *(name for name in names if name in new)]
+    keys: dict[str, str] = {}
+    for name in names:
+        other = keys.setdefault(make.key(name), name)
+        if other != name:
+            raise DataError(
+                f"{other} and {name} would both be the sample {make.key(name)!r}, expected one of a name. Rename one"
+            )
+    if names != known:
+        output.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"whence": __version__, **told, "inputs": names}, indent=1, ensure_ascii=False)
+        with whole_file(file) as draft:
+            draft.write_text(text + "\n", encoding="utf-8")
+    return names
+
+
+class Journal:
+    """What became of each input, a line of JSON each; a line that a killed process did not end is cut off."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        text = path.read_bytes() if path.exists() else b""
+        whole = text[: text.rfind(b"\n") + 1]
+        self.lines: list[dict[str, str]] = [json.loads(line) for line in whole.splitlines()]
+        self._file = path.open("r+b" if path.exists() else "wb")
+        self._file.truncate(len(whole))
+        self._file.seek(len(whole))
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, name: str, key: str, sample: Sample) -> None:
+        line = {"input": name, "key": key, "cause": sample.cause, "told": sample.told}
+        try:
+            self._file.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(
+                f"{self.path}: could not be written ({error.strerror}). Make room and try again"
+            ) from error
+        self.lines.append(line)

@@ -1,0 +1,159 @@
+"""From a folder of videos to shards: some frames and a window of the sound of each, once and for all.
+
+Which frames and which window is written down beside the shards (`prepared.json`).
+"""
+
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import soundfile
+from PIL import Image
+
+from whence.data.packing import Engine, Sample, write_shards
+from whence.data.video import Video
+from whence.errors import DataError, InputError, RecipeError
+from whence.types import Sound
+
+SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".3gp", ".wmv", ".ogv")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is taken of each video.
+
+    Attributes:
+        frames: `middle`; a number, that many evenly over the video, each in the middle of its part; or moments in
+            seconds, `at:0.5,3`. A moment behind the end is the last frame.
+        window: which `seconds` of sound: `middle`, `first`, or the second at which it begins, `at:2.5`. Shorter where
+            the video is.
+        seconds, rate: of the sound; mono.
+        side: pixels of a picture's longer side at most; smaller ones stay as they are.
+        quality: of the JPEG files, 1 to 95.
+        sound: `flac`, or `wav`, twice as large and quicker to read.
+    """
+
+    frames: str = "middle"
+    window: str = "middle"
+    seconds: float = 10.0
+    rate: int = 16000
+    side: int = 400
+    quality: int = 90
+    sound: Literal["flac", "wav"] = "flac"
+
+    def __post_init__(self) -> None:
+        self.moments(1.0)
+        self.begin(1.0)
+        for name, least, most in (("rate", 1, 192_000), ("side", 16, 16_384), ("quality", 1, 95)):
+            if not least <= getattr(self, name) <= most:
+                raise RecipeError(f"{name}: found {getattr(self, name)}, expected {least} to {most}")
+        if not self.seconds > 0:
+            raise RecipeError(f"seconds: found {self.seconds}, expected more than 0")
+
+    def moments(self, length: float) -> list[float]:
+        """Of the frames, in seconds, of a video that lasts `length`."""
+        if self.frames == "middle":
+            return [length / 2]
+        if re.fullmatch(r"[1-9]\d*", self.frames):
+            n = int(self.frames)
+            return [(i + 0.5) * length / n for i in range(n)]
+        if found := re.fullmatch(r"at:(\d+(\.\d+)?(,\d+(\.\d+)?)*)", self.frames):
+            return [float(one) for one in found[1].split(",")]
+        raise RecipeError(f"frames: found {self.frames!r}, expected middle, a number such as 5, or at:0.5,3")
+
+    def begin(self, length: float) -> float:
+        """Where the window of sound begins, in seconds."""
+        if self.window == "middle":
+            return max(0.0, (length - self.seconds) / 2)
+        if self.window == "first":
+            return 0.0
+        if found := re.fullmatch(r"at:(\d+(\.\d+)?)", self.window):
+            return float(found[1])
+        raise RecipeError(f"window: found {self.window!r}, expected middle, first, or a second such as at:2.5")
+
+
+@dataclass(frozen=True)
+class Videos:
+    """Makes samples of the videos of a folder; an input's name is its path below that."""
+
+    root: Path
+    how: Preparation
+
+    def key(self, name: str) -> str:
+        """Its name without suffix, and without dots, which end a key."""
+        return name.rpartition(".")[0].replace(".", "_")
+
+    def __call__(self, name: str) -> Sample:
+        how = self.how
+        try:
+            with Video(self.root / name) as opened:
+                length = opened.seconds() or opened.promised
+                frames = opened.frames(how.moments(length))
+                begin = how.begin(length)
+                sound = opened.sound(begin, how.seconds, how.rate)
+                promised = opened.promised
+        except InputError as error:
+            return Sample({}, getattr(error, "cause", "unreadable"), str(error))
+        told = {
+            "source": name,
+            "seconds": round(length, 3),
+            "moments": [round(moment, 3) for moment, _ in frames],
+            "sound": [round(begin, 3), round(sound.seconds, 3)],
+            "rate": how.rate,
+        }
+        pictures = {
+            "jpg" if len(frames) == 1 else f"{number}.jpg": encode_picture(picture, how.side, how.quality)
+            for number, (_, picture) in enumerate(frames)
+        }
+        odd = promised and abs(promised - length) > max(1.0, 0.1 * length)
+        return Sample(
+            {**pictures, how.sound: encode_sound(sound, how.sound), "json": encode_words(told)},
+            told=f"its header says {promised:.1f} s and it lasts {length:.1f} s" if odd else "",
+        )
+
+
+def prepare(
+    videos: Path,
+    output: Path,
+    how: Preparation,
+    engine: Engine,
+    shard_size: int = 500,
+    seen: Callable[[int, int], None] = lambda done, of: None,
+) -> Counter[str]:
+    """Shards of a folder of videos, folders below it included; see `write_shards`, which goes on where it was stopped.
+
+    Raises:
+        DataError: there is no video, or two would have the same key (`a.mp4` and `a.mkv`). OutputError: as there.
+    """
+    found = sorted(path.relative_to(videos).as_posix() for path in videos.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise DataError(f"{videos}: found no videos ({', '.join(SUFFIXES[:4])}...), expected some. Check the path")
+    return write_shards(Videos(videos, how), found, output, asdict(how), engine, shard_size, seen)
+
+
+def encode_picture(picture: Image.Image, side: int, quality: int) -> bytes:
+    """JPEG, its longer side `side` pixels at most."""
+    shrink = side / max(picture.size)
+    if shrink < 1:
+        width, height = (max(1, round(edge * shrink)) for edge in picture.size)
+        picture = picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    file = io.BytesIO()
+    picture.convert("RGB").save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def encode_sound(sound: Sound, kind: str) -> bytes:
+    """16-bit `flac` or `wav`."""
+    file = io.BytesIO()
+    soundfile.write(file, sound.waveform.numpy(), sound.rate, "PCM_16", format=kind.upper())
+    return file.getvalue()
+
+
+def encode_words(told: dict[str, Any]) -> bytes:
+    """JSON, a line."""
+    return (json.dumps(told, ensure_ascii=False) + "\n").encode()

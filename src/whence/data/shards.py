@@ -1,0 +1,246 @@
+"""Shards: tar files in WebDataset's layout, with an index of offsets beside each, so that any sample is one read away.
+
+A sample is a key and its parts, files of the same name up to the first dot: `clip.jpg`, `clip.flac`, `clip.json`. Any
+tool that reads WebDataset reads them; whence reads them by the index. The bytes of a shard depend on its samples and
+their order alone.
+"""
+
+import json
+import os
+import tarfile
+import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from whence.errors import DataError, OutputError
+from whence.output import whole_file
+
+LAST = "json"  # the part that is written last: a sample that has it is whole
+_BLOCK = tarfile.BLOCKSIZE
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where in its shard a part of a sample lies: `size` bytes from `offset`, of checksum `crc` (CRC-32)."""
+
+    offset: int
+    size: int
+    crc: int
+
+
+Index = dict[str, dict[str, Part]]
+
+
+class ShardWriter:
+    """Appends samples to one shard, in a `with` block; it has its name, and its index, once it is closed.
+
+    Until then it is a draft, NAME.tar.part. A draft that a killed process left is gone on with: what is whole in it is
+    kept, and the rest is cut off.
+
+    Args:
+        keep: of a draft, the samples that are kept; None: all that are whole.
+
+    Attributes:
+        index: the samples that are in it.
+    """
+
+    def __init__(self, path: Path, keep: Collection[str] | None = None) -> None:
+        self.path, self.draft = path, draft_of(path)
+        self.index: Index = {}
+        if self.draft.exists():
+            whole = _whole_samples(self.draft)
+            self.index = {key: parts for key, parts in whole.items() if keep is None or key in keep}
+        end = max((_end(part) for parts in self.index.values() for part in parts.values()), default=0)
+        self._file = self.draft.open("r+b" if self.draft.exists() else "wb")
+        self._file.truncate(end)
+        self._file.seek(end)
+
+    def add(self, key: str, parts: Mapping[str, bytes]) -> None:
+        """One sample; its part `json` comes last.
+
+        Raises:
+            DataError: the key is taken, or cannot be one. OutputError: the disk is full.
+        """
+        if key in self.index or not key or "." in key or key.startswith("/"):
+            raise DataError(
+                f"{self.path}: found the key {key!r}, expected one that is new and has no dot in it. Rename it"
+            )
+        ordered = sorted(parts, key=lambda name: (name == LAST, name))
+        found: dict[str, Part] = {}
+        try:
+            for name in ordered:
+                info = tarfile.TarInfo(f"{key}.{name}")
+                info.size = len(parts[name])
+                self._file.write(info.tobuf(tarfile.PAX_FORMAT))
+                found[name] = Part(self._file.tell(), info.size, zlib.crc32(parts[name]))
+                self._file.write(parts[name])
+                self._file.write(bytes(-info.size % _BLOCK))
+            self._file.flush()
+        except OSError as error:
+            raise _full(self.path, error) from error
+        self.index[key] = found
+
+    def close(self) -> None:
+        """Ends the archive, writes its index, and gives it its name."""
+        try:
+            self._file.write(bytes(2 * _BLOCK))
+            self._file.close()
+            with whole_file(index_of(self.path)) as draft:
+                draft.write_text(_packed(self.index), encoding="utf-8")
+            os.replace(self.draft, self.path)
+        except OSError as error:
+            raise _full(self.path, error) from error
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """A draft that was not closed stays, to be gone on with."""
+        self._file.close()
+
+
+class ShardReader:
+    """Parts of the samples of one shard, each read by its offset and compared with its checksum.
+
+    Raises:
+        DataError: the shard or its index is missing, or cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            told = json.loads(index_of(path).read_text(encoding="utf-8"))
+            self.index = _unpacked(told)
+            self._size = path.stat().st_size
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{path}: found no index that can be read ({error}), expected {index_of(path).name} beside "
+                "it. Fetch it again, or write it anew with `whence data index`"
+            ) from error
+        self._file: int | None = None
+        self._owner = -1
+
+    def read(self, key: str, name: str) -> bytes:
+        """The bytes of a part.
+
+        Raises:
+            DataError: there is no such part, the shard was cut short, or a byte of it is another.
+        """
+        try:
+            part = self.index[key][name]
+        except KeyError:
+            raise DataError(
+                f"{self.path}: found no {key}.{name}, expected it in this shard. Prepare it again"
+            ) from None
+        found = os.pread(self._open(), part.size, part.offset)
+        if len(found) < part.size:
+            raise DataError(
+                f"{self.path}: found {self._size} bytes (cut short), expected {_end(part)} or more, as {key}.{name} "
+                "lies there. Fetch or prepare this shard again"
+            )
+        if zlib.crc32(found) != part.crc:
+            raise DataError(
+                f"{self.path}: found {key}.{name} with another checksum than in its index: bytes are wrong. Fetch "
+                "or prepare this shard again"
+            )
+        return found
+
+    def _open(self) -> int:
+        if self._file is None or self._owner != os.getpid():  # a worker process opens it for itself
+            self._file, self._owner = os.open(self.path, os.O_RDONLY), os.getpid()
+        return self._file
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "_file": None}
+
+    def __del__(self) -> None:
+        if getattr(self, "_file", None) is not None and self._owner == os.getpid():
+            os.close(self._file)  # type: ignore[arg-type]
+
+
+def draft_of(shard: Path) -> Path:
+    """The name that a shard has until it is whole."""
+    return shard.with_name(f"{shard.name}.part")
+
+
+def index_of(shard: Path) -> Path:
+    """Where the index of a shard lies."""
+    return shard.with_suffix(".index.json")
+
+
+def shards_of(folder: Path) -> list[Path]:
+    """The shards of a folder, in order.
+
+    Raises:
+        DataError: there are none.
+    """
+    found = sorted(folder.glob("*.tar")) if folder.is_dir() else []
+    if not found:
+        raise DataError(
+            f"{folder}: found no shards (*.tar), expected a folder that `whence data prepare` or `pack` wrote. Check "
+            "the path"
+        )
+    return found
+
+
+def write_index(shard: Path) -> int:
+    """Writes the index of a shard that another tool wrote; answers with the number of its samples.
+
+    Raises:
+        DataError: it is no tar file, or was cut short.
+    """
+    index, problem = _members(shard)
+    if problem:
+        raise DataError(f"{shard}: found {problem}, expected a whole tar file. Fetch it again")
+    with whole_file(index_of(shard)) as draft:
+        draft.write_text(_packed(index), encoding="utf-8")
+    return len(index)
+
+
+def _whole_samples(draft: Path) -> Index:
+    """The samples of a draft that are there with all of their parts."""
+    return {key: parts for key, parts in _members(draft)[0].items() if LAST in parts}
+
+
+def _members(archive: Path) -> tuple[Index, str]:
+    """The samples of an archive as far as it can be read, and what keeps it from being read further, if anything."""
+    index: Index = {}
+    size = archive.stat().st_size
+    try:
+        with tarfile.open(archive, "r:") as tar, archive.open("rb") as raw:
+            for info in tar:
+                if info.offset_data + info.size > size:
+                    return index, f"a file that ends in {info.name}"
+                folder, slash, name = info.name.rpartition("/")
+                stem, _, kind = name.partition(".")
+                raw.seek(info.offset_data)
+                part = Part(info.offset_data, info.size, zlib.crc32(raw.read(info.size)))
+                index.setdefault(folder + slash + stem, {})[kind] = part
+    except tarfile.TarError as error:
+        return index, f"a file that is not tar ({error})"
+    return index, ""
+
+
+def _end(part: Part) -> int:
+    """Where the next header begins."""
+    return part.offset + part.size + -part.size % _BLOCK
+
+
+def _packed(index: Index) -> str:
+    lines = (
+        f"{json.dumps(key)}: {json.dumps({name: [part.offset, part.size, part.crc] for name, part in parts.items()})}"
+        for key, parts in index.items()
+    )
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _unpacked(told: dict[str, dict[str, list[int]]]) -> Index:
+    return {key: {name: Part(*where) for name, where in parts.items()} for key, parts in told.items()}
+
+
+def _full(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path}: could not be written ({error.strerror}). What was whole is kept: make room and give the same command "
+        "again, and it goes on from there"
+    )

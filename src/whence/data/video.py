@@ -1,0 +1,193 @@
+"""Videos: pictures at moments, and a window of the sound, from any container that FFmpeg reads.
+
+What a header says of length and rate is a hint here and nothing more: moments are those of the frames themselves.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+from whence.data.audio import mono, resample
+from whence.data.files import refuse_unreadable
+from whence.errors import InputError
+from whence.types import Sound
+
+
+class VideoError(InputError):
+    """A video that cannot be used; `cause` is why, in a word or two."""
+
+    def __init__(self, message: str, cause: str = "unreadable") -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+_EXPECTED = "a video (mp4, mkv, webm, mov, avi...)"
+_REMEDY = "Play it to see whether it is whole, and fetch or write it again"
+
+
+class Video:
+    """An open video; use it in a `with` block.
+
+    Attributes:
+        path: of the file.
+        promised: seconds that its header says it lasts; 0 where it does not say.
+
+    Raises:
+        InputError: missing, empty, or may not be read. VideoError: not a video, or without a picture.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        refuse_unreadable(self.path, _EXPECTED)
+        try:
+            self._container = av.open(str(self.path))
+        except (av.FFmpegError, ValueError, EOFError) as error:
+            raise self._unreadable(error) from error
+        pictures = [stream for stream in self._container.streams.video if not _is_cover(stream)]
+        if not pictures:
+            kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
+            self._container.close()
+            raise VideoError(
+                f"{self.path}: found a file without moving pictures (it holds: {kinds}), expected {_EXPECTED}. "
+                "Leave it out",
+                "no picture",
+            )
+        self._pictures = pictures[0]
+        self._pictures.thread_type = "NONE"  # a clip is read by one of several processes
+        self._sounds = next(iter(self._container.streams.audio), None)
+        self.promised = self._promised()
+
+    def __enter__(self) -> "Video":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    @property
+    def has_sound(self) -> bool:
+        return self._sounds is not None
+
+    def seconds(self) -> float:
+        """How long its pictures last: read from their packets, nothing is decoded."""
+        end = 0.0
+        base = float(self._pictures.time_base or 0)
+        try:
+            self._container.seek(0)
+            for packet in self._container.demux(self._pictures):
+                if packet.pts is not None:
+                    end = max(end, (packet.pts + (packet.duration or 0)) * base - self._begin)
+        except (av.FFmpegError, ValueError, EOFError):
+            pass  # cut short: what was found until then
+        return end
+
+    def frames(self, moments: Sequence[float | int]) -> list[tuple[float, Image.Image]]:
+        """What is shown at each moment, upright, and since when.
+
+        Args:
+            moments: seconds from the beginning. Later than the last frame means the last frame.
+
+        Raises:
+            VideoError: not one frame can be decoded.
+        """
+        order = np.argsort(moments, kind="stable")
+        found: dict[int, tuple[float, Image.Image]] = {}
+        for place in order:
+            found[int(place)] = self._shown_at(float(moments[place]))
+        return [found[place] for place in range(len(moments))]
+
+    def sound(self, start: float | int, seconds: float | int, rate: int) -> Sound:
+        """A window of its sound at `rate`, the mean of all channels; shorter where the sound ends sooner.
+
+        Raises:
+            VideoError: it has no sound, or none in the window.
+        """
+        if self._sounds is None:
+            raise VideoError(
+                f"{self.path}: found a video without sound, expected one with it. Leave it out", "no sound"
+            )
+        own, chunks, first = int(self._sounds.rate), [], None
+        planar = av.AudioResampler(format="fltp")
+        begin = float((self._sounds.start_time or 0) * (self._sounds.time_base or 0))
+        stop = begin + start + seconds
+        try:
+            self._container.seek(max(0, int((begin + start) / self._sounds.time_base)), stream=self._sounds)
+            for frame in self._container.decode(self._sounds):
+                if frame.time is not None and frame.time >= stop:
+                    break
+                first = frame.time if first is None else first
+                chunks += [part.to_ndarray() for part in planar.resample(frame)]
+        except (av.FFmpegError, ValueError, EOFError) as error:
+            if not chunks:
+                raise self._unreadable(error) from error
+        samples = np.concatenate(chunks, axis=1) if chunks else np.empty((1, 0), np.float32)
+        ahead = round((begin + start - (first or begin)) * own)
+        samples = samples[:, max(0, ahead) : max(0, ahead) + round(seconds * own)]
+        if not samples.shape[1]:
+            raise VideoError(
+                f"{self.path}: found no sound from {start:.2f} s to {start + seconds:.2f} s, expected some. Choose "
+                "another window, or leave it out",
+                "no sound in the window",
+            )
+        return resample(mono(samples.T, own, "mean", str(self.path)), rate)
+
+    @property
+    def _begin(self) -> float:
+        return float((self._pictures.start_time or 0) * (self._pictures.time_base or 0))
+
+    def _promised(self) -> float:
+        if self._pictures.duration and self._pictures.time_base:
+            return float(self._pictures.duration * self._pictures.time_base)
+        return float(self._container.duration or 0) / av.time_base
+
+    def _shown_at(self, moment: float) -> tuple[float, Image.Image]:
+        """The last frame that begins by then, wherever the container thinks that it is."""
+        until = self._begin + moment + 1e-6
+        found = self._last_frame(until, seek=max(0.0, moment))
+        if found is None:  # the container put us behind the moment, or nothing lies behind its last key frame
+            found = self._last_frame(until, seek=0.0)
+        if found is None:
+            raise VideoError(
+                f"{self.path}: found no picture that can be decoded, expected {_EXPECTED}. {_REMEDY}", "no picture"
+            )
+        return float(found.time) - self._begin, _upright(found)
+
+    def _last_frame(self, until: float, seek: float) -> Any:
+        last = None
+        try:
+            base = self._pictures.time_base
+            self._container.seek(int((self._begin + seek) / base), stream=self._pictures)
+            for frame in self._container.decode(self._pictures):
+                if frame.time is None or (frame.time > until and (last is not None or seek > 0)):
+                    return last
+                last = frame
+                if frame.time > until:  # the first frame of all begins late
+                    return last
+        except (av.FFmpegError, ValueError, EOFError):
+            pass  # cut short: the last that can be decoded
+        return last
+
+    def _unreadable(self, error: Exception) -> VideoError:
+        return VideoError(
+            f"{self.path}: found a file that no reader of videos knows ({error}), expected {_EXPECTED}. {_REMEDY}"
+        )
+
+
+def _is_cover(stream: Any) -> bool:
+    """A picture that a sound file carries."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _upright(frame: Any) -> Image.Image:
+    """As players show it: turned as the file says, and with square pixels."""
+    image = frame.to_image()
+    if frame.rotation % 360:
+        image = image.rotate(frame.rotation, expand=True)
+    ratio = frame.sample_aspect_ratio if hasattr(frame, "sample_aspect_ratio") else None
+    if ratio and ratio > 0 and ratio != 1:
+        image = image.resize((max(1, round(image.width * float(ratio))), image.height))
+    return image

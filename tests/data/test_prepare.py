@@ -1,0 +1,179 @@
+"""From videos to shards: what is taken, what is left out and why, and that a run may be stopped at any moment."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from clips import write_video
+from whence.data.datasets import open_dataset
+from whence.data.engines import Pool
+from whence.data.packing import Sample
+from whence.data.prepare import Preparation, prepare
+from whence.errors import DataError, OutputError, RecipeError
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("videos")
+    for n in range(9):
+        write_video(root / ("below" if n % 2 else "") / f"v{n}.mp4", seconds=1 + 0.2 * n)
+    write_video(root / "mute.mp4", sound=False)
+    write_video(root / "dark.mkv", picture=False)
+    (root / "words.mp4").write_text("no video")
+    (root / "empty.webm").write_bytes(b"")
+    (root / "notes.txt").write_text("no input")
+    return root
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_samples_and_failures_by_cause(videos: Path, tmp_path: Path) -> None:
+    how = Preparation(frames="3", window="at:0.25", seconds=0.5, rate=8000, side=32, sound="wav")
+    seen: list[tuple[int, int]] = []
+    causes = prepare(videos, tmp_path / "out", how, Pool(0), shard_size=5, seen=lambda *both: seen.append(both))
+    assert causes == Counter({"": 9, "unreadable": 2, "no sound": 1, "no picture": 1})
+    assert seen == [(n, 13) for n in range(14)]
+    journal = [json.loads(line) for line in (tmp_path / "out" / "journal.jsonl").read_text().splitlines()]
+    assert [line["input"] for line in journal] == sorted(line["input"] for line in journal)
+    assert {line["input"]: line["cause"] for line in journal if line["cause"]} == {
+        "mute.mp4": "no sound",
+        "dark.mkv": "no picture",
+        "words.mp4": "unreadable",
+        "empty.webm": "unreadable",
+    }
+    assert json.loads((tmp_path / "out" / "prepared.json").read_text())["how"]["frames"] == "3"
+    data = open_dataset("shards", tmp_path / "out")
+    assert len(data) == 9
+    assert "below/v3" in {data.id(i) for i in range(9)}
+    with tarfile.open(tmp_path / "out" / "shard-000000.tar") as tar:
+        told = json.loads(tar.extractfile("below/v3.json").read())
+        frames = [Image.open(io.BytesIO(tar.extractfile(f"below/v3.{n}.jpg").read())) for n in range(3)]
+        heard, rate = soundfile.read(io.BytesIO(tar.extractfile("below/v3.wav").read()))
+    assert told == {
+        "source": "below/v3.mp4",
+        "seconds": 1.6,
+        "moments": pytest.approx([0.2667, 0.8, 1.3333], abs=0.041),
+        "sound": [0.25, 0.5],
+        "rate": 8000,
+    }
+    assert {frame.size for frame in frames} == {(32, 24)}
+    shades = [np.asarray(frame)[10:, :, 0].mean() / 255 for frame in frames]
+    assert shades == pytest.approx([1 / 6, 1 / 2, 5 / 6], abs=0.06)
+    assert (rate, len(heard)) == (8000, 4000)
+
+
+def test_processes_write_the_bytes_that_one_writes(videos: Path, tmp_path: Path) -> None:
+    for name, work in (("one", Pool(0)), ("more", Pool(2))):
+        prepare(videos, tmp_path / name, Preparation(seconds=1.0), work, shard_size=4)
+    assert everything(tmp_path / "one") == everything(tmp_path / "more")
+
+
+def test_killed_twice_it_ends_with_the_same_bytes_and_reads_no_input_twice(videos: Path, tmp_path: Path) -> None:
+    """SIGKILL in the middle of the first and of a later shard; readers are slowed down so that it hits the middle."""
+    program = f"""
+import time
+from pathlib import Path
+from whence.data import prepare as p
+
+def slowly(make, names):
+    for name in names:
+        time.sleep(0.05)
+        with open({str(tmp_path / "read.txt")!r}, "a") as file:
+            print(name, file=file, flush=True)
+        yield make(name)
+
+p.prepare(Path({str(videos)!r}), Path({str(tmp_path / "out")!r}), p.Preparation(seconds=1.0), slowly, shard_size=4)
+"""
+    journal = tmp_path / "out" / "journal.jsonl"
+    for lines in (2, 7, None):
+        process = subprocess.Popen([sys.executable, "-c", program])
+        while process.poll() is None:
+            if lines and journal.exists() and len(journal.read_bytes().splitlines()) >= lines:
+                os.kill(process.pid, signal.SIGKILL)
+                break
+            time.sleep(0.005)
+        process.wait()
+        assert (process.returncode == 0) == (lines is None)
+        if lines:  # and a line that was not written to its end
+            with journal.open("ab") as file:
+                file.write(b'{"input": "bel')
+    prepare(videos, tmp_path / "whole", Preparation(seconds=1.0), Pool(0), shard_size=4)
+    assert everything(tmp_path / "out") == everything(tmp_path / "whole")
+    read = Counter((tmp_path / "read.txt").read_text().split())
+    assert set(read.values()) <= {1, 2}
+    assert sum(count == 2 for count in read.values()) <= 2, "only what was in hand when it was killed"
+
+
+def test_videos_that_come_later_are_added_at_the_end(tmp_path: Path) -> None:
+    for name in ("b", "d"):
+        write_video(tmp_path / "in" / f"{name}.mp4", seconds=0.6)
+    how = Preparation(seconds=0.5)
+    for shard_size in (4, 2):
+        out = tmp_path / f"out{shard_size}"
+        prepare(tmp_path / "in", out, how, Pool(0), shard_size)
+    before = (tmp_path / "out2" / "shard-000000.tar").read_bytes()
+    for name in ("a", "c", "e"):
+        write_video(tmp_path / "in" / f"{name}.mp4", seconds=0.6)
+    for shard_size in (4, 2):
+        out = tmp_path / f"out{shard_size}"
+        assert prepare(tmp_path / "in", out, how, Pool(0), shard_size) == {"": 5}
+        data = open_dataset("shards", out)
+        assert [data.id(i) for i in range(5)] == ["b", "d", "a", "c", "e"]
+        assert not list(out.glob("*.part"))
+    assert (tmp_path / "out2" / "shard-000000.tar").read_bytes() == before
+
+
+class Fragile:
+    """One of its inputs takes its process down, as a decoder does."""
+
+    def key(self, name: str) -> str:
+        return name
+
+    def __call__(self, name: str) -> Sample:
+        if name == "1":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return Sample({"json": name.encode()})
+
+
+def test_an_input_that_takes_its_process_down_is_its_own_failure() -> None:
+    """Decoders are C: the others are answered for, in order."""
+    found = list(Pool(1)(Fragile(), ["0", "1", "2"]))
+    assert [one.cause for one in found] == ["", "crashed", ""]
+    assert [one.parts.get("json", b"-").decode() for one in found] == ["0", "-", "2"]
+    assert "1: found a file that crashes its reader" in found[1].told
+
+
+def test_what_cannot_be_prepared_is_refused(videos: Path, tmp_path: Path) -> None:
+    for wrong in ({"frames": "most"}, {"frames": "0"}, {"window": "last"}, {"side": 3}, {"quality": 100}, {"rate": 0}):
+        with pytest.raises(RecipeError, match=f"{next(iter(wrong))}: found .* expected"):
+            Preparation(**wrong)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="found no videos"):
+        prepare(tmp_path / "none", tmp_path / "out", Preparation(), Pool(0))
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "thesis.tex").write_text("")
+    with pytest.raises(OutputError, match="holds something else"):
+        prepare(videos, tmp_path / "theirs", Preparation(), Pool(0))
+    for name in ("a.mp4", "a.mkv"):
+        (tmp_path / "none" / name).write_text("")
+    with pytest.raises(DataError, match=r"a\.mkv and a\.mp4 would both be the sample 'a'"):
+        prepare(tmp_path / "none", tmp_path / "out", Preparation(), Pool(0))
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "none" / "a.mkv").unlink()
+    prepare(tmp_path / "none", tmp_path / "out", Preparation(), Pool(0))
+    with pytest.raises(OutputError, match="prepared otherwise"):
+        prepare(tmp_path / "none", tmp_path / "out", Preparation(side=64), Pool(0))

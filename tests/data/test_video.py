@@ -1,0 +1,100 @@
+"""Videos of every container: frames at moments, upright; windows of sound; what is wrong with a file is told."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clips import write_video
+from whence.data.video import Video, VideoError
+from whence.errors import InputError
+
+KINDS = {
+    "a.mp4": ("mpeg4", "aac"),
+    "h264.mp4": ("libx264", "aac"),
+    "a.mkv": ("libx264", "flac"),
+    "a.webm": ("libvpx", "libopus"),
+    "a.avi": ("mpeg4", "mp3"),
+    "a.mov": ("mpeg4", "pcm_s16le"),
+}
+
+
+def shade(picture) -> float:
+    """How far the video is, from 0 to 1, by the colour of its lower part."""
+    return float(np.asarray(picture)[16:, :, 0].mean() / 255)
+
+
+def pitch(sound) -> float:
+    spectrum = np.abs(np.fft.rfft(sound.waveform.numpy()))
+    return float(spectrum.argmax() * sound.rate / len(sound.waveform))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_frames_and_sounds_are_those_of_their_moment(name: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / name, codecs=KINDS[name])
+    with Video(path) as video:
+        assert video.seconds() == pytest.approx(3, abs=0.1)
+        found = video.frames([2.5, 0.0, 1.5, 99.0])  # any order; behind the end: the last
+        assert [time for time, _ in found] == pytest.approx([2.5, 0, 1.5, 2.96], abs=0.06)
+        assert [shade(picture) for _, picture in found] == pytest.approx([2.5 / 3, 0, 0.5, 2.96 / 3], abs=0.06)
+        second = video.sound(1.2, 0.6, 16000)
+        assert (second.rate, len(second.waveform)) == (16000, 9600)
+        assert pitch(second) == pytest.approx(400, abs=5)
+        assert pitch(video.sound(2.2, 0.6, 16000)) == pytest.approx(600, abs=5)
+        assert video.sound(2.5, 10, 16000).seconds == pytest.approx(0.5, abs=0.1)  # it ends
+        assert shade(video.frames([0.5])[0][1]) == pytest.approx(0.5 / 3, abs=0.06)  # and begins again
+
+
+def test_frames_of_a_variable_rate_are_shown_until_the_next_one(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "vfr.mkv", times=[0.0, 0.1, 0.2, 1.7, 2.4])
+    with Video(path) as video:
+        assert [time for time, _ in video.frames([0.15, 1.0, 1.69, 1.71, 2.3, 2.9])] == [0.1, 0.2, 0.2, 1.7, 1.7, 2.4]
+
+
+@pytest.mark.parametrize(("turned", "bar"), [(0, "top"), (90, "left"), (-90, "right"), (180, "bottom")])
+def test_pictures_are_upright(turned: int, bar: str, tmp_path: Path) -> None:
+    with Video(write_video(tmp_path / "a.mp4", turned=turned)) as video:
+        pixels = np.asarray(video.frames([1.0])[0][1]).astype(float).min(axis=2)
+    assert pixels.shape == ((48, 64) if turned in (0, 180) else (64, 48))
+    sides = {"top": pixels[:6], "bottom": pixels[-6:], "left": pixels[:, :6], "right": pixels[:, -6:]}
+    assert max(sides, key=lambda side: sides[side].mean()) == bar
+
+
+def test_what_is_no_video_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "words.mp4").write_text("no video")
+    whole = write_video(tmp_path / "whole.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])  # an mp4's table of contents is at its end
+    for name, told in {"none.mp4": "no such file", "empty.mp4": "0 bytes"}.items():
+        with pytest.raises(InputError, match=told):
+            Video(tmp_path / name)
+    for name in ("words.mp4", "cut.mp4"):
+        with pytest.raises(VideoError, match="no reader of videos knows") as caught:
+            Video(tmp_path / name)
+        assert caught.value.cause == "unreadable"
+    write_video(tmp_path / "sound.m4a", picture=False)
+    with pytest.raises(VideoError, match="it holds: audio") as caught:
+        Video(tmp_path / "sound.m4a")
+    assert caught.value.cause == "no picture"
+    with Video(write_video(tmp_path / "mute.mp4", sound=False)) as video:
+        assert not video.has_sound
+        with pytest.raises(VideoError, match="without sound") as caught:
+            video.sound(0, 1, 16000)
+    assert caught.value.cause == "no sound"
+    with Video(tmp_path / "whole.mp4") as video, pytest.raises(VideoError, match=r"no sound from 7\.00 s to 8\.00 s"):
+        video.sound(7, 1, 16000)
+
+
+def test_a_header_that_lies_is_not_believed(tmp_path: Path) -> None:
+    """A matroska file cut short still promises what it once held; what is there is read."""
+    whole = write_video(tmp_path / "whole.mkv", codecs=("libx264", "flac")).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
+    with Video(tmp_path / "cut.mkv") as video:
+        length = video.seconds()
+        assert video.promised == pytest.approx(3, abs=0.1)
+        assert 0.3 < length < 2.5
+        (time, picture), (last, _) = video.frames([length / 2, 2.9])
+        assert time == pytest.approx(length / 2, abs=0.06)
+        assert shade(picture) == pytest.approx(time / 3, abs=0.06)
+        assert last < length
+        assert 0 < video.sound(0, 3, 16000).seconds < 2.9

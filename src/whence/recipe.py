@@ -130,8 +130,8 @@ class Labels:
             number; `clusters` of the model's own features; or a table, which `whence label` writes.
         missing: clips that a table lacks, or whose category is not known: `refuse`, or count them as `unknown`.
         clusters: how many.
-        at: shares of the training (0 to 1) at which clusters are made, of all samples. Before the first of them there
-            are no labels.
+        at: shares of the training (0 to 1) at which clusters are made, of all samples, at the beginning of the next leg
+            (`train.leg`). Before the first of them there are no labels.
     """
 
     source: str = "none"

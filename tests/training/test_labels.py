@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import whence
 from whence.checkpoint import read_header
@@ -198,6 +199,39 @@ def test_training_writes_the_names_of_the_classes_into_the_checkpoint(tmp_path: 
     header = read_header(whence.train(debug, tmp_path, progress=False))
     assert len(header["classes"]) == 6
     assert header["classes"] == sorted(header["classes"])
+
+
+def test_a_broken_run_goes_on_with_its_clusters_to_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken off in the leg after clusters were made, and again in the second stage."""
+    pytest.importorskip("sklearn", reason="the extra `clusters` is not installed")
+    from whence.training.task import Task
+
+    more = ["--data.options.length", "16", "--train.batch_size", "4", "--train.epochs", "2", "--train.leg", "2"]
+    asked = read_recipe("dsol/debug", [*more, "--labels.clusters", "3", "--labels.at", "[0.0, 0.4]"])
+    whence.train(asked, tmp_path / "whole", progress=False)
+
+    step, broken = Task.training_step, [5, 7]
+
+    def once(task: Task, raw: Any, number: int) -> torch.Tensor:
+        if broken and task.global_step == broken[0]:
+            broken.pop(0)
+            raise RecipeError("broken off")
+        return step(task, raw, number)
+
+    monkeypatch.setattr(Task, "training_step", once)
+    for attempt in range(2):
+        with pytest.raises(RecipeError, match="broken off"):
+            whence.train(asked, tmp_path / "broken", resume=attempt > 0, progress=False)
+    whence.train(asked, tmp_path / "broken", resume=True, progress=False)
+    assert sorted(p.name for p in (tmp_path / "broken").glob("clusters-*")) == [
+        "clusters-00000000",
+        "clusters-00000003",
+    ]
+    ours, theirs = (load_file(tmp_path / name / "last.safetensors") for name in ("broken", "whole"))
+    assert int(ours["stage"]) == 2
+    assert not [name for name in ours if not torch.equal(ours[name], theirs[name])]
 
 
 @pytest.fixture

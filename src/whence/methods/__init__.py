@@ -13,11 +13,13 @@ from whence.methods.attention10k import Attention10k
 from whence.methods.base import METHODS, Method, register
 from whence.methods.coarsetofine import CoarseToFine
 from whence.methods.dmc import DMC
+from whence.methods.dsol import DSOL
 from whence.methods.ezvsl import EZVSL
 from whence.methods.fnac import FNAC
 from whence.methods.hardpos import HardPos
 from whence.methods.heartheflow import HearTheFlow
 from whence.methods.joint_slots import JointSlots
+from whence.methods.lcbm import LCBM
 from whence.methods.lvs import LVS
 from whence.methods.marginnce import MarginNCE
 from whence.methods.slavc import SLAVC
@@ -28,8 +30,10 @@ from whence.models.encoders import settled
 
 __all__ = [
     "DMC",
+    "DSOL",
     "EZVSL",
     "FNAC",
+    "LCBM",
     "LVS",
     "METHODS",
     "SLAVC",

@@ -96,7 +96,7 @@ class Method(nn.Module):
         return place_cosine(image_codes, sound_codes)
 
     def sources(
-        self, image_codes: Float[Tensor, "b c h w"], sound_codes: Float[Tensor, "b c"]
+        self, image_codes: Float[Tensor, "b ..."], sound_codes: Float[Tensor, "b ..."]
     ) -> tuple[Float[Tensor, "b k h w"], Bool[Tensor, "b k"]]:
         """Where each of the sources of a mixture is, in no order: raw maps of k sources, and which of them it hears.
 

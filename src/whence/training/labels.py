@@ -45,7 +45,7 @@ class Labeller(L.Callback):
         self.names = self._names()
         self.count = self.recipe.clusters if self.due else len(self.names)
         self.own = self.over(data)
-        if self.count > len(data):
+        if self.due and self.count > len(data):
             raise DataError(f"{self.count} clusters were asked of {len(data)} samples; lower `labels.clusters`")
 
     @property

@@ -128,6 +128,7 @@ def quiet_lightning() -> None:
         ".*isinstance\\(treespec, LeafSpec\\).*",
         ".*Trying to infer the `batch_size`.*",
         ".*GPU available but not used.*",
+        ".*module\\(s\\) in eval mode at the start of training.*",  # a teacher stays so
         ".*Experiment logs directory.*exists.*",
     ):
         warnings.filterwarnings("ignore", message=text)

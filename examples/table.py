@@ -124,7 +124,8 @@ def read(name: str) -> dict[str, Any]:
 
 def weight(name: str) -> float:
     """The longest trainings come first; a step of theirs costs about so much more than EZ-VSL's."""
-    return -{"ssltie": 2.5, "joint_slots": 2, "slavc": 2, "hardpos": 2}.get(name, 1)
+    longer = {"sspl_pcm": 4, "ssltie": 2.5, "sspl": 2, "slavc": 2, "hardpos": 2, "joint_slots": 2, "heartheflow": 2}
+    return -longer.get(name, 1)
 
 
 def make_start(file: Path, pictures: int = 3200, steps: int = 150, batch: int = 64) -> None:
@@ -173,7 +174,8 @@ def one(name: str) -> None:
 def scores(localizer: Localizer, kind: str) -> dict[str, Any]:
     """By row, the scores that the page shows; the model's row is `model`."""
     report = evaluate(localizer, opened(kind))
-    keys = {key for test, key in table_page.COLUMNS.values() if test == kind}
+    columns = table_page.COLUMNS | table_page.MIXTURES
+    keys = {key for test, key in columns.values() if test == kind}
     rows = {
         "model" if row is report.model else row.name: {k: vars(v) for k, v in row.metrics.items() if k in keys}
         for row in report.rows

@@ -25,6 +25,11 @@ COLUMNS = {  # a heading, the test, the score
     "sound to picture R@1": ("single", "recall_a2i_category@1"),
     "picture to sound R@1": ("single", "recall_i2a_category@1"),
 }
+MIXTURES = {  # pictures asked with all of their sounds at once, scored as multi-source localisation is published
+    "IoU 0.3": ("interactive", "ciou_mixture@0.3"),
+    "CAP": ("interactive", "cap_mixture"),
+    "PIAP": ("interactive", "piap_mixture"),
+}
 YEARS = {  # of publication: one training each gives no order
     "attention10k": 2018,
     "dmc": 2019,
@@ -85,6 +90,7 @@ def page(record: Record) -> str:
         costs.append([name, f"{found['weights']:,}", f"{found['training']:.1f}", f"{found['scoring']:.1f}"])
     parts = {
         "Without the right sound (cIoU)": markdown(list(deaf_lines(record))),
+        "Several sources at once (interactive scenes)": markdown(list(mixture_lines(record))),
         "Does it listen? (interactive scenes)": "\n".join(told),
         "Minutes of one core": markdown(costs),
     }
@@ -113,6 +119,15 @@ def deaf_lines(record: Record) -> Iterator[list[str]]:
         found = record["methods"][name]
         cells = (score(found, test, "ciou_adaptive", row=row) for test in tests for row in ("model", *DEAF))
         yield [f"**{name}**", *(cell(one, ends=False) for one in cells)]
+
+
+def mixture_lines(record: Record) -> Iterator[list[str]]:
+    methods = record["methods"]
+    yield ["", *MIXTURES]
+    for name in in_order(methods):
+        yield [f"**{name}**", *(cell(score(methods[name], *column)) for column in MIXTURES.values())]
+    for row in ("centred box", "ceiling"):
+        yield [row, *(cell(score(methods["alignment"], *column, row=row)) for column in MIXTURES.values())]
 
 
 def score(found: Record, test: str, key: str, row: str = "model") -> Record:

@@ -93,7 +93,7 @@ def test_an_unknown_override_is_refused_too(write: Write, flag: str) -> None:
     [
         ("train: {lr: high}", "train.lr: Expected a float. Got value: high"),
         ("train: {batch_size: 2.5}", "train.batch_size: Expected a int. Got value: 2.5"),
-        ("train: {optimizer: sgd}", "train.optimizer: Expected one of ['adam', 'adamw']. Got value: sgd"),
+        ("train: {optimizer: lion}", "train.optimizer: Expected one of ['adam', 'adamw', 'sgd']. Got value: lion"),
         ("method: alignment", "method"),
         ("neighbours: {mine_at: often}", "neighbours.mine_at"),
     ],

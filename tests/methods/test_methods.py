@@ -50,8 +50,9 @@ def test_the_debug_recipe_learns(name: str, tmp_path: Path, shelf: Path, one_thr
     terms = [[float(row[key]) for key in named if row[key]] for row in rows]  # stages have terms of their own
     assert losses == pytest.approx([sum(one) for one in terms], rel=1e-4)
     assert losses[0] - losses[-1] > max(0.01 * abs(losses[0]), 1e-3), losses  # negative cosines end below 0
-    data = open_data(recipe.data)
-    assert torch.isfinite(whence.load(trained).locate(data.read_image(0), data.read_sound(0)).scores).all()
+    data, localizer = open_data(recipe.data), whence.load(trained)
+    picture = localizer.encode_images([localizer.read_picture(data, 0)])
+    assert localizer.maps(picture, localizer.encode_sounds([data.read_sound(0)])).isfinite().all()
 
 
 @pytest.mark.parametrize("name", NAMES)

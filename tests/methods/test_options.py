@@ -38,7 +38,7 @@ ANOTHER: dict[str, dict[str, Any]] = {
         "attract": True,
     },
     "attention10k": {"sharpness": 2.0, "signed": True, "supervised": 2.0},
-    "coarsetofine": {"classes": 4, "width": 24, "fine": 0.9, "there": 0.6, "margin": 1.0},
+    "coarsetofine": {"classes": 4, "width": 24, "fine": 0.9, "there": 0.6, "margin": 2.0},
     "dmc": {"seen": 3, "heard": 2, "rounds": 1, "sharpness": 1.0, "margin": 2.0, "width": 24},
     "dsol": {
         "classes": 5,

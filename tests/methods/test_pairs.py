@@ -21,7 +21,11 @@ from whence.types import Batch
 pytest.importorskip("transformers", reason="the extra `hub` is not installed")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-MORE = {"joint_slots": {"k": 2, "width": 16}}
+MORE = {
+    "joint_slots": {"k": 2, "width": 16},
+    "heartheflow": {"frozen": False},
+    **{name: {"classes": 3} for name in ("coarsetofine", "dsol", "lcbm")},
+}
 PAIRS = [(name, "dinov2", "ast") for name in sorted(METHODS)]
 PAIRS += [("ezvsl", picture, "whisper") for picture in PICTURES if picture != "dinov2"]
 PAIRS += [("joint_slots", "dinov3", "whisper"), ("slavc", "clip", "clap"), ("alignment", "convnext", "clap")]
@@ -40,8 +44,14 @@ def pair(name: str, picture: str, sound: str, trained: int | str = 1) -> Method:
 
 def batch(method: Method, b: int = 4) -> Batch:
     torch.manual_seed(1)
-    side, shape = method.front_end.image.size, method.front_end.audio.shape
-    return Batch(torch.randn(1, b, 3, side, side), torch.randn(1, b, 1, *shape), torch.arange(b))
+    side, planes, shape = (
+        method.front_end.image.size,
+        5 if method.front_end.image.flow else 3,
+        method.front_end.audio.shape,
+    )
+    labels = torch.eye(3)[torch.arange(b) % 3].expand(2, -1, -1)
+    images, sounds = torch.randn(1, b, planes, side, side), torch.randn(1, b, 1, *shape)
+    return Batch(images, sounds, torch.arange(b), labels=labels)
 
 
 @pytest.mark.parametrize(("name", "picture", "sound"), PAIRS)

@@ -1,4 +1,4 @@
-"""Losses of classes: what a clip is of (labels may be soft, or missing), which pairs are one clip's, class-wise distances."""
+"""Losses of classes: what a clip is of (labels may be soft or missing), whose pairs are one clip, class distances."""
 
 import torch
 import torch.nn.functional as F

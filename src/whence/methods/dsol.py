@@ -111,10 +111,10 @@ class DSOL(Method):
 
     def encode_sounds(self, sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
         heard = max_pool(self.audio_encoder(sounds))
-        logits = self.taught(sounds) if self.stage == 2 else self.heard_class(heard)
+        logits = self.first_says(sounds) if self.stage == 2 else self.heard_class(heard)
         return torch.cat([unit(self.sounding(heard)), logits], dim=1)
 
-    def taught(self, sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b k"]:
+    def first_says(self, sounds: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b k"]:
         """Logits of the frozen first stage's classes of sounds."""
         parts = dict(self.teacher.named_children())
         with torch.no_grad():
@@ -228,7 +228,7 @@ class DSOL(Method):
         """Classes that are seen where it sounds against those that the teacher hears, summed over pairs of views."""
         per_sound = maps.movedim(2, 0).flatten(1, 2)  # (u, v b, h, w)
         scores = torch.stack([mean_pool(self.class_maps(plain, one)) for one in per_sound])
-        teacher = self.taught(sounds.flatten(0, 1)).float().unflatten(0, sounds.shape[:2])
+        teacher = self.first_says(sounds.flatten(0, 1)).float().unflatten(0, sounds.shape[:2])
         parted = scores.unflatten(1, maps.shape[:2])  # (u, v, b, k)
         return taught_classes(parted, teacher[:, None].expand_as(parted)).mean(dim=-1).sum()
 

@@ -19,7 +19,7 @@ from whence.frontend import PRESETS, AudioSpec, ImageSpec
 from whence.models.towers import TOWERS, Facts
 
 # What a front end may choose freely; all else of it belongs to the tower.
-_FREE = {"size", "resize", "seconds", "clip_seconds", "window", "padded", "n_mels", "frames", "shift", "scale"}
+_FREE = {"size", "flow", "resize", "seconds", "clip_seconds", "window", "padded", "n_mels", "frames", "shift", "scale"}
 
 
 class Tower(nn.Module):

@@ -165,6 +165,7 @@ class Train:
         precision: `auto` is bf16 where the machine has it; `bf16`, `fp32`.
         alike: which clips count as alike besides neighbours: `none`, or those of the same `category` (uses labels, as a
             catalogue's pairing does already; say so where you print a number).
+        chunk: inputs that an encoder takes at a time, so that large batches fit; 0: all (`whence.training.chunks`).
         workers: processes that read data; 0: none. seed: of everything.
     """
 
@@ -180,11 +181,19 @@ class Train:
     groups: dict[str, dict[str, float]] = field(default_factory=dict)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     alike: Literal["none", "category"] = "none"
+    chunk: int = 0
     workers: int = 2
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("batch_size", 2), ("workers", 0), ("leg", 0), ("weight_decay", 0), ("warmup", 0)):
+        for name, least in (
+            ("batch_size", 2),
+            ("workers", 0),
+            ("chunk", 0),
+            ("leg", 0),
+            ("weight_decay", 0),
+            ("warmup", 0),
+        ):
             if getattr(self, name) < least:
                 raise RecipeError(f"train.{name}: found {getattr(self, name)}, expected {least} or more")
         for name in ("epochs", "lr"):

@@ -72,7 +72,7 @@ def evaluate(
         board.add(answers)
         maps.update((items.ids[i], one.numpy()) for i, one in zip(answers.items, answers.maps, strict=True))
     maps = {id: maps[id] for id in items.ids}
-    told = tuple(getattr(localizer, "notes", ()))  # of refined maps, for one
+    told = (*getattr(localizer, "notes", ()), *getattr(localizer, "supervision", ()))  # refined maps, labels
     if refinement := getattr(localizer, "refinement", None):
         source = {**(source or {}), "refinement": refinement.as_dict()}
     report = _report(_name(localizer), board, embedded, maps, _front_end(localizer), bootstraps, seed, source, told)

@@ -25,6 +25,7 @@ from whence.inference.guidance import Guided, ObjectPrior, as_classified, chosen
 from whence.inference.soundmap import WHOLE, SoundMap
 from whence.methods.base import Method
 from whence.refinement import Refinement
+from whence.supervision import supervision
 from whence.types import AudioVisualDataset, Moving, Sound
 
 Precision = Literal["float32", "bfloat16"]
@@ -58,6 +59,7 @@ class Localizer:
         refinement: what maps are mixed with, as a value.
         title: what reports call it: the method, and the refinement.
         notes: what must be told with every result: refined maps, a threshold that is not used.
+        supervision: what must be told with every report: people's labels that the model learned from.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Localizer:
         self.prior = ObjectPrior(prior).to(self.device) if "ogl" in names else None
         self.refinement = Refinement(names, alpha, self.prior.identity if self.prior else "") if names else Refinement()
         self.title = self.refinement.of(self.name)
+        self.supervision: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = (self.refinement.note,) if self.refinement else ()
 
     @classmethod
@@ -109,6 +112,7 @@ class Localizer:
             localizer.notes += (localizer.refinement.unlike(fitted),)
         else:
             localizer.threshold = threshold
+        localizer.supervision = supervision(header.get("recipe") or {})
         return localizer
 
     # One picture, one sound.

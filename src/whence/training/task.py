@@ -13,6 +13,7 @@ from torch import Tensor
 from whence.errors import RecipeError, did_you_mean
 from whence.methods.base import Method
 from whence.recipe import Recipe, Train
+from whence.training.chunks import encode_in_chunks
 from whence.training.feed import Alike, RawBatch, prepare
 from whence.training.labels import Labelling
 
@@ -38,6 +39,10 @@ class Task(L.LightningModule):
                 "nothing of this method learns: both encoders are frozen, and it has no weights of its own; raise "
                 "`trained` of one of them, or give them a `width`"
             )
+
+        if recipe.train.chunk:
+            for encoder in (method.image_encoder, method.audio_encoder):
+                encode_in_chunks(encoder, recipe.train.chunk)
 
     def training_step(self, raw: RawBatch, _: int) -> Tensor:
         # Dropout and the like are a function of (seed, step): a resumed run draws what an undisturbed one draws.

@@ -16,6 +16,7 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import date
 from importlib.metadata import version
+from itertools import zip_longest
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -188,18 +189,21 @@ def opened(kind: str) -> AudioVisualDataset:
 
 
 def draw_maps(names: list[str]) -> None:
-    """Two pictures, each asked with both of its sounds, by every method."""
+    """Two pictures, each asked with both of its sounds, by every method; two methods stand side by side."""
     test = opened("interactive")
     truths = [test.truth(i).map(128, 128).numpy() > 0 for i in SHOWN]
     rows = [[outline(test.read_image(i), truth) for i, truth in zip(SHOWN, truths, strict=True)]]
-    captions = [[f"asked with {test.category(i)}" for i in SHOWN]]
+    captions = [[test.category(i) for i in SHOWN]]
     for name in names:
         localizer = Localizer.load(RUNS / name / "best.safetensors")
         found = [localizer.locate(test.read_image(i), test.read_sound(i)).overlay() for i in SHOWN]
         rows.append([outline(answer, truth) for answer, truth in zip(found, truths, strict=True)])
         captions.append([name] * len(SHOWN))
+    beside = [
+        [left + right for left, right in zip_longest(one[::2], one[1::2], fillvalue=[])] for one in (rows, captions)
+    ]
     with whole_file(table_page.DOCS / "maps.jpg") as draft:
-        contact_sheet(rows, captions, height=112).save(draft, quality=88)
+        contact_sheet(*beside, height=112).save(draft, quality=88)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,17 @@
-"""Videos made on the spot: a picture that turns from green to red, with a white bar on top, and a tone that rises."""
+"""Videos made on the spot: a picture that turns from green to red, with a white bar on top, and a tone that rises.
 
+And an input that crashes, here so that other processes can import it.
+"""
+
+import os
+import signal
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+
+from whence.data.packing import Sample
 
 RATE = 48000
 
@@ -54,3 +61,15 @@ def write_video(
             container.mux(audio.encode(frame))
             container.mux(audio.encode())
     return path
+
+
+class Fragile:
+    """One of its inputs takes its process down, as a decoder does."""
+
+    def key(self, name: str) -> str:
+        return name
+
+    def __call__(self, name: str) -> Sample:
+        if name == "1":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return Sample({"json": name.encode()})

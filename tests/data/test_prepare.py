@@ -16,10 +16,9 @@ import pytest
 import soundfile
 from PIL import Image
 
-from clips import write_video
+from clips import Fragile, write_video
 from whence.data.datasets import open_dataset
 from whence.data.engines import Pool
-from whence.data.packing import Sample
 from whence.data.prepare import Preparation, prepare
 from whence.errors import DataError, OutputError, RecipeError
 
@@ -135,18 +134,6 @@ def test_videos_that_come_later_are_added_at_the_end(tmp_path: Path) -> None:
         assert [data.id(i) for i in range(5)] == ["b", "d", "a", "c", "e"]
         assert not list(out.glob("*.part"))
     assert (tmp_path / "out2" / "shard-000000.tar").read_bytes() == before
-
-
-class Fragile:
-    """One of its inputs takes its process down, as a decoder does."""
-
-    def key(self, name: str) -> str:
-        return name
-
-    def __call__(self, name: str) -> Sample:
-        if name == "1":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        return Sample({"json": name.encode()})
 
 
 def test_an_input_that_takes_its_process_down_is_its_own_failure() -> None:

@@ -36,7 +36,19 @@ BLIND = {"losses": {"types"}, "methods": {"data"}, "evaluation": {"methods", "mo
 BACKWARDS = {("whence.data.datasets", "scenes"): "data sets are opened by name, and scenes are data sets; lazy"}
 
 FORBIDDEN = {"torchvision", "torchaudio", "timm", "open_clip", "open-clip-torch", "litdata"}
-HEAVY = {"lightning", "pytorch_lightning", "matplotlib", "av", "gradio", "transformers", "torchmetrics", "jsonargparse"}
+HEAVY = {
+    "lightning",
+    "pytorch_lightning",
+    "matplotlib",
+    "av",
+    "gradio",
+    "transformers",
+    "torchmetrics",
+    "jsonargparse",
+    "sklearn",
+    "cv2",
+    "ray",
+}
 
 
 def module_name(file: Path) -> str:

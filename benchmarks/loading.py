@@ -1,0 +1,90 @@
+"""Clips to train on: plain files read and turned to tensors one by one, against ours from shards, on one thread.
+
+The plain way is the field's: PIL decodes, resizes, crops and mirrors a frame, scipy makes the spectrogram of three
+seconds of the file. Ours decodes from the shard; crops, mirrors and spectrograms are made for the batch.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from PIL import Image
+from scipy import signal
+
+from benchmarks import Row, seconds
+from whence.data.datasets import open_dataset
+from whence.data.engines import Pool
+from whence.data.pack import Packing, pack
+from whence.frontend import IMAGENET_MEAN, IMAGENET_STD, PRESETS
+from whence.recipe import Views
+from whence.training.feed import Clips, Ticket, prepare, stack
+
+RATE, LONG, WINDOW = 16000, 10, 3
+
+
+def write(root: Path, clips: int) -> None:
+    """Frames of 640 x 360 with the detail of a photograph, ten seconds of sound each."""
+    for folder in ("frames", "audio"):
+        (root / folder).mkdir(parents=True)
+    chance = np.random.default_rng(0)
+    for n in range(clips):
+        coarse = Image.fromarray(chance.integers(0, 256, (45, 80, 3), np.uint8)).resize(
+            (640, 360), Image.Resampling.BICUBIC
+        )
+        noisy = np.asarray(coarse, np.int16) + chance.normal(0, 6, (360, 640, 1)).astype(np.int16)
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(root / "frames" / f"clip{n:04d}.jpg", quality=90)
+        sound = 0.1 * chance.standard_normal(LONG * RATE).cumsum() / 100
+        soundfile.write(root / "audio" / f"clip{n:04d}.wav", np.clip(sound, -1, 1), RATE)
+
+
+def plain(root: Path, names: list[str], chance: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch, clip by clip."""
+    images, sounds = [], []
+    mean, std = (np.array(one, np.float32) for one in (IMAGENET_MEAN, IMAGENET_STD))
+    for name in names:
+        picture = (
+            Image.open(root / "frames" / f"{name}.jpg").convert("RGB").resize((246, 246), Image.Resampling.BICUBIC)
+        )
+        left, top = chance.integers(0, 22, 2)
+        picture = picture.crop((left, top, left + 224, top + 224))
+        if chance.random() < 0.5:
+            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        images.append(torch.from_numpy(((np.asarray(picture, np.float32) / 255 - mean) / std).transpose(2, 0, 1)))
+        samples, rate = soundfile.read(root / "audio" / f"{name}.wav", dtype="float32")
+        start = (len(samples) - WINDOW * rate) // 2
+        part = np.clip(samples[start : start + WINDOW * rate], -1, 1)
+        power = signal.spectrogram(part, rate, nperseg=512, noverlap=274)[2]
+        sounds.append(torch.from_numpy(np.log(power + 1e-7) / 12)[None])
+    return torch.stack(images), torch.stack(sounds)
+
+
+def run(quick: bool = False) -> list[Row]:
+    """Samples a second of one core; the files lie in memory by then, for both."""
+    clips = 16 if quick else 256
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "files"
+        write(root, clips)
+        names = [path.stem for path in sorted((root / "frames").iterdir())]
+        chance = np.random.default_rng(0)
+        theirs = clips / seconds(lambda: plain(root, names, chance))
+        views = Views(multi_view=False, semantic=False)
+        spec = PRESETS["ezvsl"]
+        for kind in ("flac", "wav"):
+            shards = Path(folder) / kind
+            pack(open_dataset("pairs", root), shards, Packing(sound=kind), Pool(0))
+            feed = Clips(open_dataset("shards", shards), spec, views, seed=0)
+
+            def work(feed: Clips = feed) -> None:
+                tickets = [Ticket(0, n, n, n) for n in range(clips)]
+                prepare(stack([(*feed[ticket], ticket) for ticket in tickets]), spec, views, seed=0)
+
+            ours = clips / seconds(work)
+            what = f"loading {clips} clips, one core, from shards with {kind}"
+            rows.append(Row(what, 1e3 / theirs, 1e3 / ours, "ms a clip", target=4.0 if kind == "wav" else None))
+    torch.set_num_threads(threads)
+    return rows

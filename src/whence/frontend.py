@@ -188,9 +188,6 @@ _DMC_AUDIO = AudioSpec(  # 64 x 201 mel bands in dB, nothing of a sound more tha
     scaling="log10-8",
     scale=0.1,
 )
-_DSOL_AUDIO = AudioSpec(  # 64 x 201
-    seconds=1.0, n_fft=160, hop=80, function="hann", n_mels=64, mel="slaney", scaling="db"
-)
 
 PRESETS: dict[str, InputSpec] = {
     # SSLalignment, datasets_lvs.py, "for the tables"; LVS is fed the same there.
@@ -227,8 +224,8 @@ PRESETS: dict[str, InputSpec] = {
     "coarsetofine": InputSpec(ImageSpec(size=256), _COARSETOFINE_AUDIO),
     # DMC, own repository, whose pictures are resized bilinearly.
     "dmc": InputSpec(ImageSpec(), _DMC_AUDIO),
-    # DSOL, own repository: 64 x 201 mel bands in dB, of power where the code takes magnitudes, turned on its side.
-    "dsol": InputSpec(ImageSpec(), _DSOL_AUDIO),
+    # DSOL, own repository: as DMC's, which its authors wrote too.
+    "dsol": InputSpec(ImageSpec(), _DMC_AUDIO),
     # Public encoders (whence.models.towers, VGGish), as the feature extractors of their releases have it.
     "clip": InputSpec(ImageSpec(mean=CLIP_MEAN, std=CLIP_STD), _ALIGNMENT_AUDIO),
     "ast": InputSpec(ImageSpec(), _AST_AUDIO),

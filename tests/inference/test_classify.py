@@ -9,6 +9,7 @@ from whence.cli.main import main
 from whence.data.labels import read_labels
 from whence.errors import DataError, RecipeError
 from whence.inference.classify import Classifier, grouped, read_groups
+from whence.scenes import open_scenes, write_catalogue
 
 transformers = pytest.importorskip("transformers", reason="the extra `hub` is not installed")
 
@@ -60,6 +61,18 @@ def test_one_modality_alone_may_be_labelled_but_not_none(folders: tuple[str, str
     assert "give --image-classifier, --sound-classifier, or both" in capsys.readouterr().err
     assert main([*said, "--image-classifier", folders[0]]) == 0
     assert {row.modality for row in read_labels(tmp_path / "l.csv")} == {"image"}
+
+
+def test_a_picture_that_cannot_be_read_costs_no_other(folders: tuple[str, str], tmp_path: Path, capsys) -> None:
+    write_catalogue(open_scenes("scenes", length=6, size=32, seconds=0.3), tmp_path / "set", False)
+    spoilt = next((tmp_path / "set").rglob("*.png"))
+    spoilt.write_bytes(b"")
+    said = ["label", "catalogue", "--root", str(tmp_path / "set"), "-o", str(tmp_path / "l.csv")]
+    assert main([*said, "--image-classifier", folders[0]]) == 0
+    told = capsys.readouterr().out
+    assert "could not be read and have no label" in told
+    assert spoilt.name in told
+    assert {row.id for row in read_labels(tmp_path / "l.csv")}
 
 
 def test_classes_are_counted_as_groups(folders: tuple[str, str], tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from released import filled, inputs_of, shaped
 from whence.checkpoint import load_method, save_method
+from whence.errors import RecipeError
 from whence.frontend import PRESETS, InputSpec
 from whence.importers import IMPORTERS, import_checkpoint
 from whence.inspection import inspect_checkpoint
@@ -190,3 +191,14 @@ def test_it_looks_at_flow_whatever_front_end_it_is_given(toy: Toy) -> None:
 def test_a_flow_of_another_grid_is_brought_to_the_pictures(toy: Toy, clips: Clips) -> None:
     method = toy("heartheflow", flow={**TINY, "blocks": [1], "strides": [1]})
     assert method.maps(clips().images[0], clips().sounds[0]).shape == (4, 4, 4)
+
+
+def test_what_learns_of_the_picture_encoder_is_said_once() -> None:
+    small = {"encoder": "vgg16", "width": 2}
+    learns = {(None, True): 0, (0, True): 0, (0, False): 0, (1, False): 2, (None, False): 26}  # parameters of 26
+    for (trained, frozen), expected in learns.items():
+        image = small if trained is None else {**small, "trained": trained}
+        made = create("heartheflow", image=image, audio=small, frozen=frozen)
+        assert sum(one.requires_grad for one in made.image_encoder.parameters()) == expected
+    with pytest.raises(RecipeError, match=r"image\.trained: found 1, and method\.frozen is true"):
+        create("heartheflow", image={**small, "trained": 1}, audio=small)

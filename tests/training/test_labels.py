@@ -16,7 +16,7 @@ from whence.data.datasets import open_dataset
 from whence.errors import DataError, RecipeError
 from whence.methods import METHODS, Method
 from whence.recipe import Labels, Neighbourhood, Recipe, read_recipe
-from whence.training.labels import Labeller
+from whence.training.labels import Labeller, due_steps
 from whence.training.run import learner, refuse_unlabelled
 from whence.types import Sound, Truth
 
@@ -71,7 +71,7 @@ def recipe(**labels: Any) -> Recipe:
 
 
 def labeller(data: Any, folder: Path, **labels: Any) -> Labeller:
-    return Labeller(data, recipe(**labels), folder, steps=10)
+    return Labeller(data, recipe(**labels), folder, legs=10, leg=1)
 
 
 ALL = np.arange(4)
@@ -227,7 +227,7 @@ def test_a_broken_run_goes_on_with_its_clusters_to_the_same_numbers(
     whence.train(asked, tmp_path / "broken", resume=True, progress=False)
     assert sorted(p.name for p in (tmp_path / "broken").glob("clusters-*")) == [
         "clusters-00000000",
-        "clusters-00000003",
+        "clusters-00000004",
     ]
     ours, theirs = (load_file(tmp_path / name / "last.safetensors") for name in ("broken", "whole"))
     assert int(ours["stage"]) == 2
@@ -272,3 +272,36 @@ def test_a_class_head_has_the_labels_classes(needy: type[Method]) -> None:
     assert learner(replace(asked, method={"name": "needy", "classes": 7}), 7).classes == 7
     with pytest.raises(RecipeError, match=r"method\.classes is 6, and the labels have 7 classes; leave it out"):
         learner(replace(asked, method={"name": "needy", "classes": 6}), 7)
+
+
+def test_what_comes_too_late_is_refused_before_training(tmp_path: Path) -> None:
+    """Shares count from the beginning of the next leg; later than the last one, or in a second stage, none are made."""
+    pytest.importorskip("sklearn", reason="the extra `clusters` is not installed")
+    short = ["--data.options.length", "16", "--train.batch_size", "4", "--train.epochs", "5", "--labels.clusters", "3"]
+    for more, told in (
+        (["--labels.at", "[0.9]"], r"labels\.at: found 0\.9.*the last one at 0\.8 of the run"),
+        (["--labels.at", "[0.0, 0.8]", "--method.second", "0.5"], r"would be made at step 16 of 20.*none after 0\.5"),
+    ):
+        with pytest.raises(RecipeError, match=told):
+            whence.train(read_recipe("dsol/debug", [*short, *more]), tmp_path / "run", progress=False)
+        assert not (tmp_path / "run").exists()
+    assert due_steps("labels.at", (0.0, 0.1, 0.25, 0.5), legs=4, leg=10) == [0, 10, 10, 20]
+
+
+def test_a_table_without_a_common_class_cannot_be_matched(tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    rows = [f"clip {i},image,cat,1\nclip {i},sound,Meow,1" for i in range(4)]
+    table.write_text("id,modality,class,probability\n" + "\n".join(rows) + "\n")
+    made = labeller(Four(), tmp_path, source=str(table))
+    made.suit(METHODS["lcbm"], steps=10)
+    with pytest.raises(RecipeError, match=r"no class in common.*--groups"):
+        made.suit(METHODS["coarsetofine"], steps=10)
+    table.write_text(table.read_text().replace("Meow", "cat"))
+    labeller(Four(), tmp_path, source=str(table)).suit(METHODS["coarsetofine"], steps=10)
+
+
+def test_held_out_clips_have_no_clusters_to_select_by() -> None:
+    more = ["--labels.source", "clusters", "--labels.at", "[0.0]", "--select.data", '{"name": "scenes"}']
+    with pytest.raises(RecipeError, match="held-out clips have no clusters"):
+        refuse_unlabelled(read_recipe("lcbm/debug", more))
+    refuse_unlabelled(read_recipe("lcbm/debug", [*more, "--select.metric", "ciou_adaptive"]))

@@ -54,8 +54,12 @@ def label(
         raise RecipeError("labels come from classifiers; give --image-classifier, --sound-classifier, or both")
     known = [name for one in classifiers.values() for name in one.names]
     mapping = None if groups is None else read_groups(groups, known)
-    rows = list(rows_of(dataset, classifiers, mapping, least, progress=True))
+    unread: list[str] = []
+    rows = list(rows_of(dataset, classifiers, mapping, least, progress=True, unread=unread))
     with whole_file(output) as draft:
         write_labels(rows, draft)
     classes = len({row.name for row in rows})
     print(f"{output}: {len(rows)} labels of {classes} classes for {len(dataset)} clips")
+    if unread:
+        first = "\n".join(f"  {message}" for message in unread[:5])
+        print(f"{len(unread)} pictures or sounds could not be read and have no label, the first:\n{first}")

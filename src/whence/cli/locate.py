@@ -58,6 +58,8 @@ def locate(
         if len(names) != 1 or sources:
             raise OutputError(f"{mask}: a mask is of one map, and there may be several. Locate sounds one by one.")
     localizer = Localizer.load(checkpoint, device=device, **refinement)
+    if after is not None and not localizer.method.front_end.image.flow:
+        raise InputError(f"--after: {localizer.name} does not look at optical flow; ask without it.")
     code = localizer.encode_image(image, after=after)
     if sources:
         every = ((name, enumerate(localizer.sources(code, name), 1)) for name in names)

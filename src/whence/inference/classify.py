@@ -17,7 +17,7 @@ from torch import Tensor
 from whence.data.audio import resample
 from whence.data.image import prepare_images
 from whence.data.labels import Label
-from whence.errors import DataError, RecipeError, did_you_mean
+from whence.errors import DataError, InputError, RecipeError, did_you_mean
 from whence.frontend import IMAGENET_MEAN, IMAGENET_STD, ImageSpec
 from whence.types import AudioVisualDataset, Sound
 
@@ -147,15 +147,39 @@ def label(
     least: float = 0.01,
     batch_size: int = 32,
     progress: bool = False,
+    unread: list[str] | None = None,
 ) -> Iterator[Label]:
-    """The rows of a table of labels: of each clip the most probable class and all others that reach `least`."""
+    """The rows of a table of labels: of each clip the most probable class and all others that reach `least`.
+
+    Args:
+        unread: gets a message for each picture or sound that cannot be read, which is left out then; None: the first is
+            an error.
+    """
     for kind, classifier in classifiers.items():
         read: Callable[[int], Any] = data.read_image if kind == "image" else data.read_sound
         for start in track(range(0, len(data), batch_size), f"{kind}s", disable=not progress):
-            some = range(start, min(start + batch_size, len(data)))
-            probable, names = classifier([read(i) for i in some]), classifier.names
+            some, given = _read(read, range(start, min(start + batch_size, len(data))), unread)
+            if not some:
+                continue
+            probable, names = classifier(given), classifier.names
             if groups is not None:
                 probable, names = grouped(probable, names, groups, classifier.many)
             kept = (probable >= least) | (probable == probable.amax(dim=1, keepdim=True))
             for row, column in kept.nonzero().tolist():
                 yield Label(data.id(some[row]), kind, names[column], float(probable[row, column]))
+
+
+def _read(read: Callable[[int], Any], some: Sequence[int], unread: list[str] | None) -> tuple[list[int], list[Any]]:
+    """Those of some samples that can be read, and what they hold."""
+    there: list[int] = []
+    given: list[Any] = []
+    for i in some:
+        try:
+            given.append(read(i))
+        except InputError as error:
+            if unread is None:
+                raise
+            unread.append(str(error))
+        else:
+            there.append(i)
+    return there, given

@@ -40,6 +40,8 @@ class Method(nn.Module):
         taught: learns from truths too (`Batch.truths`), where there are any.
         learns_from: what it cannot do without besides `pairs`: `labels` of any source, or offline `clusters`. Such a
             method has the option `classes`, which a recipe may leave out: training fills it in.
+        matches_classes: compares a class of pictures with the same class of sounds, so labels need classes of both.
+        last_clusters: share of the run after which it takes no new clusters.
 
     Raises:
         RecipeError: the encoders do not go together, or the front end is not one of theirs.
@@ -50,6 +52,8 @@ class Method(nn.Module):
     projects: ClassVar[bool] = False
     taught: ClassVar[bool] = False
     learns_from: ClassVar[Literal["pairs", "labels", "clusters"]] = "pairs"
+    matches_classes: ClassVar[bool] = False
+    last_clusters: float = 1.0
     config: dict[str, Any]
     readout = ReadOut()
 

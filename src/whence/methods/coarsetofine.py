@@ -59,6 +59,7 @@ class CoarseToFine(Method):
 
     projects = True
     learns_from: ClassVar = "labels"
+    matches_classes = True
     stage: Tensor
 
     def __init__(

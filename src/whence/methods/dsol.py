@@ -92,6 +92,7 @@ class DSOL(Method):
         share(above=above, second=second, heard=heard)
         super().__init__(**encoders)
         self.classes, self.width, self.above, self.second = classes, width, above, second
+        self.last_clusters = second
         self.classification, self.location, self.contrast, self.heard = classification, location, contrast, heard
         seen, heard_channels = channels_of(self.image_encoder), channels_of(self.audio_encoder)
         self.seen = nn.Sequential(nn.Conv2d(seen, width, 1), nn.ReLU(), nn.Conv2d(width, width, 1))

@@ -32,6 +32,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from whence.errors import RecipeError
 from whence.frontend import PRESETS, InputSpec
 from whence.losses.contrastive import full_precision, info_nce, unit
 from whence.methods.base import register
@@ -75,7 +76,12 @@ class HearTheFlow(TriMap):
         spec = front_end or PRESETS["heartheflow"]
         looking = replace(spec, image=replace(spec.image, flow=True))
         super().__init__(image=image, audio=audio, front_end=looking, **trimap)
-        self.image_encoder.requires_grad_(not frozen)
+        if frozen and (trained := (image or {}).get("trained", 0)):
+            raise RecipeError(
+                f"image.trained: found {trained!r}, and method.frozen is true; give `frozen: false`, or leave it out"
+            )
+        if frozen:
+            self.image_encoder.requires_grad_(False)
         self.flow_encoder = None
         if flow_form == "cnn":
             self.flow_encoder = build_encoder(coarse(flow_options(image) if flow is None else flow), in_channels=2)

@@ -5,7 +5,7 @@ Senocak, Ryu, Kim and Kweon, "Less Can Be More: Sound Source Localization With a
 The idea: nothing is trained to localise. A picture and its sound are classified together, and the places of the picture
 whose features are like the sound's are where it comes from: a class that both must tell draws both to one direction.
 
-**It is label-supervised**, unlike every method beside it: published, by VGGSound's 309 classes. Its numbers are not to
+**It is label-supervised**: published, by VGGSound's 309 classes. Its numbers are not to
 be read beside those of self-supervised methods without saying so.
 
 **The paper's**, as far as the facts at hand go: one network for each modality, a joint classifier, cross-entropy, and

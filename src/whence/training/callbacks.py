@@ -16,7 +16,7 @@ from whence.inference.localizer import Localizer
 from whence.output import whole_file
 from whence.recipe import Recipe
 from whence.training.feed import Clips, Ticket, stack, teaching
-from whence.training.labels import Labelling, refuse_fresh
+from whence.training.labels import Labelling, due_steps, refuse_fresh
 from whence.types import AudioVisualDataset
 
 
@@ -26,9 +26,9 @@ class Miner(L.Callback):
     A mined table is kept in the run's folder under the step it was mined at, so a resumed run finds the one in force.
     """
 
-    def __init__(self, data: AudioVisualDataset, recipe: Recipe, folder: Path, steps: int) -> None:
+    def __init__(self, data: AudioVisualDataset, recipe: Recipe, folder: Path, legs: int, leg: int) -> None:
         self.data, self.near, self.folder = data, recipe.neighbours, folder
-        self.due = sorted(round(share * steps) for share in self.near.mine_at)
+        self.due = due_steps("neighbours.mine_at", self.near.mine_at, legs, leg)
         self.table: Neighbours | None = None
         if self.near.table or self.due:
             refuse_fresh(data, "neighbours")

@@ -1,6 +1,7 @@
 """The class labels in force in a run: the data set's own, a table's, or clusters of the model's own features."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,10 @@ class Labeller(L.Callback):
         count: how many classes there are; 0 without labels.
     """
 
-    def __init__(self, data: AudioVisualDataset, recipe: Recipe, folder: Path, steps: int) -> None:
+    def __init__(self, data: AudioVisualDataset, recipe: Recipe, folder: Path, legs: int, leg: int) -> None:
         self.data, self.recipe, self.folder = data, recipe.labels, folder
         self.seed = recipe.train.seed
-        self.due = sorted(round(share * steps) for share in self.recipe.at)
+        self.due = due_steps("labels.at", self.recipe.at, legs, leg)
         self.clusters: Clusters | None = None
         self.taken = -1
         if self.due or self.is_table:
@@ -47,6 +48,27 @@ class Labeller(L.Callback):
         self.own = self.over(data)
         if self.due and self.count > len(data):
             raise DataError(f"{self.count} clusters were asked of {len(data)} samples; lower `labels.clusters`")
+
+    def suit(self, method: Any, steps: int) -> None:
+        """Raise RecipeError where the method cannot learn from these labels, or not when they come."""
+        late = [step for step in self.due if step > method.last_clusters * steps]
+        if late:
+            raise RecipeError(
+                f"labels.at: clusters would be made at step {late[0]} of {steps}, where the leg begins that follows "
+                f"the share, and {method.name} takes none after {method.last_clusters:g} of the run (method.second); "
+                "make them sooner, or begin its second stage later"
+            )
+        if method.matches_classes and self.is_table:
+            kinds: dict[str, set[str]] = {"image": set(), "sound": set()}
+            for row in self.rows:
+                for kind in kinds if row.modality == "both" else (row.modality,):
+                    kinds[kind].add(row.name)
+            if not kinds["image"] & kinds["sound"]:
+                raise RecipeError(
+                    f"labels.source: in {self.recipe.source} pictures and sounds have no class in common, and "
+                    f"{method.name} matches the same class of both; map both classifiers' classes to groups "
+                    "(`whence label ... --groups GROUPS.csv`)"
+                )
 
     @property
     def is_table(self) -> bool:
@@ -130,6 +152,22 @@ def names_of(data: AudioVisualDataset) -> tuple[str, ...]:
             "give a table in its place (`labels.source: labels.csv`, see `whence label`)"
         )
     return tuple(sorted(names - {""}))
+
+
+def due_steps(key: str, shares: Sequence[float], legs: int, leg: int) -> list[int]:
+    """The steps at which something is made, of shares of a run: each at the beginning of the next leg.
+
+    Raises:
+        RecipeError: no leg begins after one of them.
+    """
+    steps = [math.ceil(share * legs - 1e-9) * leg for share in shares]
+    for share, step in zip(shares, steps, strict=True):
+        if step >= legs * leg:
+            raise RecipeError(
+                f"{key}: found {share}, and it is due when a leg begins, the last one at "
+                f"{(legs - 1) / legs:.3g} of the run; give no later one, or shorter legs (`train.leg`, now {leg} steps)"
+            )
+    return sorted(steps)
 
 
 def refuse_fresh(data: AudioVisualDataset, what: str) -> None:

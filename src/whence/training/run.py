@@ -52,10 +52,11 @@ def train(
 
     legs, leg = plan(len(data), recipe)
     steps = legs * leg
-    labeller = Labeller(data, recipe, folder, steps)
+    labeller = Labeller(data, recipe, folder, legs, leg)
     torch.manual_seed(recipe.train.seed)
     method = learner(recipe, labeller.count)
-    miner = Miner(data, recipe, folder, steps)
+    labeller.suit(method, steps)
+    miner = Miner(data, recipe, folder, legs, leg)
     refuse_test(held_out)
     selector = None if held_out is None else Selector(held_out, recipe, labeller.over(held_out))
 
@@ -111,6 +112,11 @@ def refuse_unlabelled(recipe: Recipe) -> None:
             f"method {kind.name!r} learns from class labels, and {found}. Give `labels.source`: `category`, the data "
             "set's own, which is supervision; a table, as `whence label` writes it with classifiers of yours; or "
             "`clusters` from the beginning (`at: [0.0]`)"
+        )
+    if wanted == "labels" and source == "clusters" and recipe.select.data and recipe.select.metric == "loss":
+        raise RecipeError(
+            f"select.metric: method {kind.name!r} learns from labels, and held-out clips have no clusters, so "
+            "their loss is not known; select by a score, or not at all (`select.data: null`)"
         )
     if wanted == "clusters" and source != "clusters":
         raise RecipeError(

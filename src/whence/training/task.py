@@ -41,8 +41,9 @@ class Task(L.LightningModule):
             )
 
         if recipe.train.chunk:
-            for encoder in (method.image_encoder, method.audio_encoder):
-                encode_in_chunks(encoder, recipe.train.chunk)
+            for name, part in method.named_children():
+                if name.endswith("_encoder"):
+                    encode_in_chunks(part, recipe.train.chunk)
 
     def training_step(self, raw: RawBatch, _: int) -> Tensor:
         # Dropout and the like are a function of (seed, step): a resumed run draws what an undisturbed one draws.

@@ -5,6 +5,7 @@ make table        # under an hour on two cores
 Each method has one core to itself: two trainings side by side do more in a minute than one that is spread over both.
 The scenes are composed once and kept for all of them. A method that fails is told and the others go on; the page is
 written when all are there, and `python examples/table.py NAME...` trains those that it names again and no others.
+`python examples/table.py --score [NAME...]` trains nothing: it scores the checkpoints that are there again.
 """
 
 import json
@@ -13,6 +14,7 @@ import shutil
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import date
 from importlib.metadata import version
@@ -52,15 +54,16 @@ TESTS = {"single": 250, "interactive": 250, "extended": 400}
 SHOWN = (0, 1, 2, 3)  # items of the interactive test: two pictures, each with two sounds
 
 
-def main(names: list[str]) -> None:
+def main(names: list[str], training: bool = True) -> None:
     began = time.time()
-    if not names:
-        shutil.rmtree(RUNS, ignore_errors=True)
-        make_start(START)
-    compose()
-    failed = train_all(names or sorted(whence.methods(), key=weight), began)
+    if training:
+        if not names:
+            shutil.rmtree(RUNS, ignore_errors=True)
+            make_start(START)
+        compose()
+    failed = each(one if training else score_again, names or sorted(whence.methods(), key=weight), began)
     found = {name: read(name) for name in whence.methods() if (RUNS / name / "result.json").exists()}
-    minutes = spent(began)
+    minutes = spent((time.time() - began) / 60 if training else 0)
     missing = sorted(failed | (whence.methods().keys() - found.keys()))
     if missing:
         sys.exit(f"no page is written: there is no result of {', '.join(missing)}. Name them to train them again")
@@ -82,12 +85,12 @@ def main(names: list[str]) -> None:
     print(table_page.table(record))
 
 
-def train_all(names: list[str], began: float) -> set[str]:
-    """Trains and scores each on a core of its own; answers with those that failed."""
+def each(work: Callable[[str], None], names: list[str], began: float) -> set[str]:
+    """Does the work for each name on a core of its own; answers with those that failed."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     failed = set()
     with ProcessPoolExecutor(cores, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        runs = {pool.submit(one, name): name for name in names}
+        runs = {pool.submit(work, name): name for name in names}
         for count, done in enumerate(as_completed(runs), 1):
             name, error = runs[done], done.exception()
             failed |= {name} if error else set()
@@ -110,10 +113,10 @@ def compose_epoch(epoch: int) -> None:
         scenes.read_sound(i)
 
 
-def spent(began: float) -> float:
-    """Minutes of this run and of those before it that began the table."""
+def spent(minutes: float) -> float:
+    """Minutes of this run's training and of the runs before it that began the table."""
     file = RUNS / "minutes"
-    minutes = (time.time() - began) / 60 + (float(file.read_text()) if file.exists() else 0)
+    minutes += float(file.read_text()) if file.exists() else 0
     file.write_text(str(minutes))
     return minutes
 
@@ -160,16 +163,30 @@ def one(name: str) -> None:
     began = time.time()
     recipe = read_recipe(f"{name}/scenes", ALIKE)
     localizer = Localizer.load(train(recipe, RUNS / name, overwrite=True, progress=False))
-    trained = time.time()
-    found = {
+    trained = {
         "steps": round(recipe.train.epochs * recipe.data.options["length"] / recipe.train.batch_size),
         "weights": sum(p.numel() for p in localizer.method.parameters() if p.requires_grad),
-        "tests": {kind: scores(localizer, kind) for kind in TESTS},
-        "training": round((trained - began) / 60, 2),
-        "scoring": round((time.time() - trained) / 60, 2),
+        "training": round((time.time() - began) / 60, 2),
     }
+    write(name, trained | scored(localizer))
+
+
+def score_again(name: str) -> None:
+    """Scores the checkpoint of a method that was trained before; what is known of its training stays."""
+    warnings.simplefilter("ignore")
+    write(name, read(name) | scored(Localizer.load(RUNS / name / "best.safetensors")))
+
+
+def write(name: str, found: dict[str, Any]) -> None:
     with whole_file(RUNS / name / "result.json") as draft:
         draft.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def scored(localizer: Localizer) -> dict[str, Any]:
+    """The scores of every test, and the minutes that they took."""
+    began = time.time()
+    tests = {kind: scores(localizer, kind) for kind in TESTS}
+    return {"tests": tests, "scoring": round((time.time() - began) / 60, 2)}
 
 
 def scores(localizer: Localizer, kind: str) -> dict[str, Any]:
@@ -207,4 +224,4 @@ def draw_maps(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main([name for name in sys.argv[1:] if name != "--score"], training="--score" not in sys.argv)

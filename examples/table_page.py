@@ -25,10 +25,11 @@ COLUMNS = {  # a heading, the test, the score
     "sound to picture R@1": ("single", "recall_a2i_category@1"),
     "picture to sound R@1": ("single", "recall_i2a_category@1"),
 }
-MIXTURES = {  # pictures asked with all of their sounds at once, scored as multi-source localisation is published
-    "IoU 0.3": ("interactive", "ciou_mixture@0.3"),
-    "CAP": ("interactive", "cap_mixture"),
-    "PIAP": ("interactive", "piap_mixture"),
+MIXTURES = {  # pictures asked with all of their sounds at once
+    "cIoU, adaptive": ("interactive", "ciou_mixture_adaptive"),
+    "IoU 0.3 (published)": ("interactive", "ciou_mixture@0.3"),
+    "CAP (published)": ("interactive", "cap_mixture"),
+    "PIAP (published)": ("interactive", "piap_mixture"),
 }
 YEARS = {  # of publication: one training each gives no order
     "attention10k": 2018,

@@ -1,8 +1,12 @@
 """What the README says is what was measured, and its example runs on what the demo leaves behind."""
 
 import importlib.util
+import json
 import re
+from pathlib import Path
 from types import ModuleType
+
+import pytest
 
 from conftest import ROOT
 
@@ -29,6 +33,24 @@ def test_the_table_of_methods_is_what_was_measured() -> None:
     for file, text in ((table.PAGE, table.page(record)), (table.README, table.table(record))):
         shown = file.read_text(encoding="utf-8").split(table.BEGIN)[1].split(table.END)[0]
         assert shown.strip() == text.strip(), file.name
+
+
+def test_scoring_the_table_again_keeps_what_is_known_of_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    table = example("table")
+    monkeypatch.setattr(table, "RUNS", tmp_path)
+    monkeypatch.setattr(table.Localizer, "load", lambda path: path)
+    monkeypatch.setattr(table, "scores", lambda localizer, kind: f"{kind} of {localizer.parent.name}")
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "minutes").write_text("12.5")
+    known = {"steps": 300, "weights": 7, "training": 2.5}
+    (tmp_path / "toy/result.json").write_text(json.dumps(known | {"tests": {}, "scoring": 9}))
+    table.score_again("toy")
+    tests = {kind: f"{kind} of toy" for kind in table.TESTS}
+    assert table.read("toy") == known | {"tests": tests, "scoring": 0}
+    assert table.spent(0) == 12.5
 
 
 def test_the_rule_book_is_that_of_the_protocols() -> None:

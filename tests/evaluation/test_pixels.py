@@ -1,6 +1,6 @@
-"""Pixel AP, and CAP and PIAP of pictures with several sources."""
+"""Pixel AP, and IoU, CAP and PIAP of pictures with several sources."""
 
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -224,3 +224,80 @@ def test_recall_never_falls() -> None:
     assert aps == [1.0] * 19
     lower = [F.pixel_ap(scores, (scores >= low) & (scores < low + 4)).item() for low in range(17)]
     assert all(below < above for below, above in pairwise(lower))
+
+
+def plain_iou(scores: Array, truth: Array) -> float:
+    """IoU of as many pixels as the truth has; those that tie for the last places have a share of one each."""
+    area = int(truth.sum())
+    last = np.sort(scores.ravel())[-area]
+    above, tied = scores > last, scores == last
+    share = (area - above.sum()) / tied.sum()
+    hit, spill = ((above & some).sum() + share * (tied & some).sum() for some in (truth, ~truth))
+    return float(hit / (area + spill))
+
+
+def plain_assignment(maps: list[Array], truths: list[Array]) -> list[float]:
+    """IoU of each truth under the best of all ways to give it a map of its own, or none."""
+    places: list[int | None] = [*range(len(maps)), *[None] * len(truths)]
+    each = [
+        [0.0 if at is None else plain_iou(maps[at], truth) for at, truth in zip(some, truths, strict=True)]
+        for some in permutations(places, len(truths))
+    ]
+    return max(each, key=lambda ious: sum(ious) + 1e-9 * sum(iou >= 0.5 for iou in ious))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([*SHAPES, (3, 3)]), st.sampled_from([0, 1, 2]))
+def test_assigned_sources_as_loops_have_it(seed: int, shape: tuple[int, int], levels: int) -> None:
+    m, k = shape
+    maps = drawn(seed, 4, m, 5, 5, levels=levels)[0]
+    truths = drawn(seed + 1, 4, k, 5, 5)[1]
+    truths[..., 2, 2] = True
+    got = F.assigned_sources(maps, truths)
+    for i in range(len(maps)):
+        want = plain_assignment(list(maps[i].double().numpy()), list(truths[i].numpy()))
+        assert got[i].sum().item() == pytest.approx(sum(want), abs=1e-12)
+        assert (got[i] >= 0.5).sum() == sum(one >= 0.5 for one in want)
+    draw = torch.Generator().manual_seed(seed)
+    order, others = torch.randperm(m, generator=draw), torch.randperm(k, generator=draw)
+    torch.testing.assert_close(F.assigned_sources(maps[:, order], truths).sum(dim=1), got.sum(dim=1))
+    found = (F.assigned_sources(maps[:, order], truths[:, others]) >= 0.5).sum(dim=1)
+    torch.testing.assert_close(found, (got >= 0.5).sum(dim=1))
+
+
+def test_one_map_for_two_sources_finds_one_and_two_maps_find_both() -> None:
+    truths = torch.zeros(1, 2, 6, 6, dtype=torch.bool)
+    truths[0, 0, :2, :2], truths[0, 1, 4:, 3:] = True, True  # 4 pixels and 6
+    either = truths.any(dim=1, keepdim=True).float()
+    graded = either + truths[:, :1]
+    assert F.assigned_sources(graded, truths)[0].tolist() == [1, 0]
+    assert F.assigned_sources(torch.cat([graded, graded], dim=1), truths)[0].tolist() == [1, pytest.approx(2 / 10)]
+    assert F.assigned_sources(truths.flip(1).float(), truths)[0].tolist() == [1, 1]
+    shared = 6 * 6 / 10  # 6 places for 10 pixels that tie, 6 of which are the second source's
+    assert F.assigned_sources(either, truths)[0].tolist() == [0, pytest.approx(shared / (12 - shared))]
+
+
+def test_the_best_total_counts_where_the_first_choice_would_miss_it() -> None:
+    values = torch.tensor([[[0.9, 0.8], [0.7, 0.0]], [[1.0, 0.5], [0.5, 0.0]]], dtype=torch.float64)
+    assert F.assigned(values).tolist() == [[0.7, 0.8], [0.5, 0.5]]  # of equal totals the one that finds more
+    assert F.assigned(values.flip(1)).tolist() == [[0.7, 0.8], [0.5, 0.5]]
+    assert F.assigned(values[:, :0]).tolist() == [[0, 0], [0, 0]]
+
+
+def test_assigned_sources_of_ragged_groups_and_of_what_does_not_count() -> None:
+    sizes = [(3, 2), (1, 3), (0, 2), (2, 1)]
+    maps = [drawn(i, m, 5, 5)[0] for i, (m, _) in enumerate(sizes)]
+    truths = [drawn(9 + i, k, 5, 5)[1] for i, (_, k) in enumerate(sizes)]
+    truths[1][0] = False  # an object without a pixel
+    (all_maps, answered), (all_truths, asked) = F.padded(maps), F.padded(truths)
+    got = F.assigned_sources(all_maps, all_truths, asked, answered)
+    assert (~got.isnan()).tolist() == [
+        [True, True, False],
+        [False, True, True],
+        [True, True, False],
+        [True, False, False],
+    ]
+    assert got[2, :2].tolist() == [0, 0]
+    for i in (0, 1, 3):
+        alone = F.assigned_sources(maps[i][None], truths[i][None])[0]
+        torch.testing.assert_close(got[i, : sizes[i][1]], alone, equal_nan=True)

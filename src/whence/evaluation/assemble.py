@@ -107,7 +107,7 @@ def _sources(board: Board, protocol: Protocol) -> Scores:
 
 
 def _mixtures(board: Board, row: str) -> Scores:
-    """Published scores of the pictures that were asked with all of their sources at once."""
+    """Scores of the pictures that were asked with all of their sources at once."""
     found: Scores = {}
     for name, values in board.mixtures.get(row, {}).items():
         some = (~values.isnan()).reshape(len(values), -1).all(dim=1)

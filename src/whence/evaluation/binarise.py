@@ -39,6 +39,9 @@ class Cut:
     ties: Ties
 
 
+HIGHEST = Cut("truth", "share")  # exactly as many pixels as the object has
+
+
 def scaled(maps: Float[Tensor, "b h w"], scaling: Scaling) -> Float[Tensor, "b h w"]:
     """Maps brought to [0, 1]: by their own range in one of two published float forms, or as logits.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from whence.evaluation import baselines
 from whence.evaluation import functional as F
 from whence.evaluation.asking import NEGATIVES, Answers, Items
-from whence.evaluation.binarise import Cut, selected
+from whence.evaluation.binarise import HIGHEST, Cut, selected
 from whence.evaluation.overlap import overlaps
 from whence.evaluation.protocols import Columns, Protocol
 from whence.evaluation.scores import scored
@@ -22,7 +22,6 @@ from whence.types import AudioVisualDataset, Truth
 MODEL, WHOLE, CENTRED, SALIENCY, CEILING = "model", "whole image", "centred box", "object saliency", "ceiling"
 ROWS = (MODEL, WHOLE, CENTRED, SALIENCY, CEILING, *NEGATIVES)
 MIXED = (MODEL, CENTRED, SALIENCY, CEILING)
-HIGHEST = Cut("truth", "share")
 Maps: TypeAlias = list[Tensor]  # each (h, w); of any sizes
 
 
@@ -134,7 +133,7 @@ class Board:
             _fill(self.numbers, here[mine], found, n)
 
     def _of_mixtures(self, main: Protocol, answers: Answers, truths: Tensor) -> None:
-        """Published scores of the pictures that were asked with all of their sources at once, of `MIXED` rows."""
+        """Scores of the pictures that were asked with all of their sources at once, of `MIXED` rows."""
         if not answers.mixtures or truths.dtype != torch.bool:
             return
         place = {i: at for at, i in enumerate(answers.items)}
@@ -147,13 +146,18 @@ class Board:
                 for maps in answers.mixtures.values()
             ],
             CENTRED: [_centred_box(main.size)[None]] * len(members),
-            CEILING: [truths[some].float() for some in members],  # not the oracle's order: masks survive the cut
+            CEILING: [_oracles(truths[some]) for some in members],
         }
         if answers.saliency is not None:
             told[SALIENCY] = [_large(main, [answers.saliency[at]]) for at in firsts]
         for row, maps in told.items():
             found = _matched(*F.padded(maps), theirs, asked)
             _fill(self.mixtures.setdefault(row, {}), torch.tensor([*answers.mixtures]), found, len(self.items.first))
+
+
+def _oracles(truths: Bool[Tensor, "k s s"]) -> Float[Tensor, "k s s"]:
+    """`baselines.oracle` of each source, so far above the rest that the sum of all ranks the pixels of any first."""
+    return baselines.oracle(truths) + (len(truths) - 1) * truths
 
 
 _centred_box = cache(lambda size: baselines.centred_box(size, size))
@@ -232,10 +236,11 @@ def _matched(
     truths: Bool[Tensor, "g k s s"],
     asked: Bool[Tensor, "g k"],
 ) -> Columns:
-    """`matched_sources` of each picture: sums over its maps and sources and how many they are, and its PIAP.
+    """`assigned_sources` and `matched_sources` of each picture: sums and how many there are, and its PIAP.
 
     A picture in which nothing is heard is a failure for each of its sources; the released code passes it over.
     """
+    iou = F.assigned_sources(maps, truths, asked, answered)
     found = F.matched_sources(maps, truths, asked, answered, together=True)
     silent = ~answered.any(dim=1)
     n = torch.where(silent, asked.sum(dim=1), found.counted.sum(dim=1)).double()
@@ -244,6 +249,7 @@ def _matched(
         return torch.stack([(values.double() * found.counted).sum(dim=1), n], dim=1)
 
     return {
+        "ciou_mixture_adaptive": torch.stack([(iou >= F.SUCCESS).sum(dim=1), (~iou.isnan()).sum(dim=1)], dim=1),
         "ciou_mixture": summed(found.iou >= F.SUCCESS),
         "ciou_mixture@0.3": summed(found.iou >= 0.3),
         "cap_mixture": summed(torch.where(found.counted, found.cap, 0)),

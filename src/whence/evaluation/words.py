@@ -38,6 +38,7 @@ WORDS = {
     "fscore_adaptive": Word("Segments", "F-score, adaptive", f"precision-weighted overlap, {_ADAPTIVE}"),
     "cap": Word("Where", "CAP", "average precision over pixels, of each of several sources in a picture"),
     "piap": Word("Where", "PIAP", "the same over the pixels of all sources of a picture at once"),
+    "ciou_mixture_adaptive": Word("Mixtures", "cIoU, mixture, adaptive", f"sources told apart and found, {_ADAPTIVE}"),
     "ciou_mixture": Word("Mixtures", "cIoU, mixture", f"sources found, the picture asked with all at once, {_HALF}"),
     "ciou_mixture@0.3": Word("Mixtures", "cIoU at 0.3, mixture", "the same with IoU of at least 0.3"),
     "cap_mixture": Word("Mixtures", "CAP, mixture", "average precision over pixels of each source, at that cut"),

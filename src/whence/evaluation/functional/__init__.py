@@ -1,7 +1,7 @@
 """Scores as pure functions of tensors: no models, paths or data sets. Fractions throughout, float64 results.
 
-`localisation` (where), `detection` (whether at all), `segmentation` (how exactly), `pixels` and `sources` (pixel AP, of
-several sources in a picture), `retrieval` and `embeddings` (without maps), `negatives` (sounds that show nothing).
+`localisation` (where), `detection` (whether at all), `segmentation` (how exactly), `pixels` (pixel AP) and `sources`
+(several in a picture), `retrieval` and `embeddings` (without maps), `negatives` (sounds that show nothing).
 Where a released code and sound practice differ, a function offers both and says how.
 """
 
@@ -58,6 +58,8 @@ from whence.evaluation.functional.segmentation import Counts, f_curve, f_score, 
 from whence.evaluation.functional.sources import (
     MatchedSources,
     SourceAP,
+    assigned,
+    assigned_sources,
     matched_sources,
     padded,
     source_ap,
@@ -74,6 +76,8 @@ __all__ = [
     "MatchedSources",
     "SourceAP",
     "alignment",
+    "assigned",
+    "assigned_sources",
     "auc",
     "auc_n",
     "auc_n_terms",

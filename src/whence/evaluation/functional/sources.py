@@ -1,9 +1,11 @@
-"""Pixel AP of pictures that show several sources: CAP and PIAP.
+"""Pictures that show several sources: IoU, CAP and PIAP.
 
-Two readings. `matched_sources` is how they are published (VisualAIKHU/NoPrior_MultiSSL, train.py), for models that give
-a set of maps without saying whose: maps are cut at their median, each takes the truth it fits best among those that are
-left, and a cut map's AP has two steps at most. `source_ap` is for models that are asked with each source's sound: the
-maps' own values are ranked, each against its own truth.
+Three readings. `matched_sources` is how they are published (VisualAIKHU/NoPrior_MultiSSL, train.py), for models that
+give a set of maps without saying whose: maps are cut at their median, each takes the truth it fits best among those
+that are left, and a cut map's AP has two steps at most. `assigned_sources` is what that should have been for objects of
+any size: each map keeps as many pixels as the source that it is matched with, and the best matching counts.
+`source_ap` is for models that are asked with each source's sound: the maps' own values are ranked, each against its own
+truth.
 
 CAP is a source's AP; PIAP a picture's, over the pixels of all of its sources at once. Pictures with fewer sources than
 others are padded, and a mask says what is there.
@@ -17,7 +19,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from whence.evaluation.binarise import HIGHEST
+from whence.evaluation.functional.localisation import SUCCESS
 from whence.evaluation.functional.pixels import nth, pixel_ap
+from whence.evaluation.overlap import overlaps
 from whence.readout import min_max
 
 
@@ -119,6 +124,58 @@ def matched_sources(
         truths, asked = (truths & asked[..., None, None]).any(dim=1, keepdim=True), asked.any(dim=1, keepdim=True)
     piap = _picture_ap(maps, truths, asked, answered)
     return MatchedSources(torch.cat([*iou, zeros], dim=1), torch.cat([*cap, zeros], dim=1), counted, piap)
+
+
+def assigned_sources(
+    maps: Float[Tensor, "g m h w"],
+    truths: Bool[Tensor, "g k h w"],
+    asked: Bool[Tensor, "g k"] | None = None,
+    answered: Bool[Tensor, "g m"] | None = None,
+) -> Float[Tensor, "g k"]:
+    """IoU of each source with the map that it is matched with, which keeps as many pixels as the source has.
+
+    Pixels that tie at the cut share the places that are left, as `corrected` has it. Each map is for one source and
+    each source has one map at most: a single map for two sources finds one of them. Of all such matchings the one with
+    the best total IoU counts (of equals, one that finds most), so the order of the maps has no say.
+
+    Args:
+        asked: which sources there are; None: all. One whose truth has not a pixel does not count.
+        answered: which maps there are; None: all. A source without a map has an IoU of 0.
+
+    Returns:
+        float64, nan where no source counts.
+    """
+    counted = truths.flatten(2).any(dim=2)
+    counted = counted if asked is None else counted & asked
+    answered = maps.new_ones(maps.shape[:2], dtype=torch.bool) if answered is None else answered
+    picture, which = answered.nonzero(as_tuple=True)
+    found, few = maps.new_zeros(*answered.shape, counted.shape[1], dtype=torch.float64), maps[answered]
+    for k in range(counted.shape[1]):
+        found[picture, which, k] = overlaps(few, truths[picture, k], [HIGHEST]).iou[0].to(maps.device)
+    return torch.where(counted, assigned(torch.where(counted[:, None], found, 0)), torch.nan)
+
+
+def assigned(values: Float[Tensor, "g m k"]) -> Float[Tensor, "g k"]:
+    """What each of k gets when they share out m, one to one, with the best total: 0 where nothing is left for it.
+
+    Exact, for all g at once: row by row, the best total of every set of columns that may be taken by then. Greedy
+    choice would be simpler and may miss it; the 2^k sets are few, since a picture has few sources.
+    """
+    g, m, k = values.shape
+    sets = torch.arange(2**k, device=values.device)
+    worth = values + 1e-9 * (values >= SUCCESS)
+    total, got = values.new_zeros(g, 2**k), values.new_zeros(g, 2**k, k)
+    for row in range(m):
+        before, had = total.clone(), got.clone()
+        for column in range(k):
+            taken = sets[(sets >> column) % 2 == 1]
+            offered = before[:, taken - 2**column] + worth[:, row, column, None]
+            better = offered > total[:, taken]
+            given = had[:, taken - 2**column]
+            given[..., column] = values[:, row, column, None]
+            total[:, taken] = torch.where(better, offered, total[:, taken])
+            got[:, taken] = torch.where(better[..., None], given, got[:, taken])
+    return got[:, -1]
 
 
 def _picture_ap(maps: Tensor, truths: Tensor, asked: Tensor, answered: Tensor) -> Float[Tensor, " g"]:

@@ -265,6 +265,15 @@ def test_assigned_sources_as_loops_have_it(seed: int, shape: tuple[int, int], le
     torch.testing.assert_close(found, (got >= 0.5).sum(dim=1))
 
 
+def test_assigned_sources_of_large_maps() -> None:
+    maps, truths = drawn(3, 5, 2, 70, 80)
+    maps[0, 1] = maps[0, 1].round()  # many ties
+    got = F.assigned_sources(maps, truths)
+    for few, theirs, found in zip(maps, truths, got, strict=True):
+        want = plain_assignment(list(few.double().numpy()), list(theirs.numpy()))
+        assert found.tolist() == pytest.approx(want, abs=1e-12)
+
+
 def test_one_map_for_two_sources_finds_one_and_two_maps_find_both() -> None:
     truths = torch.zeros(1, 2, 6, 6, dtype=torch.bool)
     truths[0, 0, :2, :2], truths[0, 1, 4:, 3:] = True, True  # 4 pixels and 6

@@ -170,10 +170,20 @@ def test_locate_writes_and_tells(files, capsys):
         assert stored["scores"].shape == (2, 8, 8)
 
 
-def test_locate_tells_the_sources_of_a_mixture(files, monkeypatch):
+def test_locate_tells_the_sources_of_a_mixture(files, monkeypatch, capsys):
     monkeypatch.setattr(module, "load_method", lambda path: (Telling(), {}))
     locate("toy", "photo.png", ["a.wav", "b.wav"], Path("two.json"), sources=True, device="cpu")
-    assert [one["sound"] for one in json.loads(Path("two.json").read_text())] == ["a.wav (1)", "b.wav (1)"]
+    found = json.loads(Path("two.json").read_text())
+    assert [(one["sound"], one["source"]) for one in found] == [("a.wav", 1), ("b.wav", 1)]
+    assert not any("class" in one for one in found)
+    assert "b.wav (1): peak" in capsys.readouterr().out
+    for classes, own in ((["cat", "dog"], 2), (["cat", "dog", "owl"], 3), (["cat", "dog"], 0)):  # of the maps, or not
+        monkeypatch.setattr(Telling, "classes", own, raising=False)
+        monkeypatch.setattr(module, "load_method", lambda path, classes=classes: (Telling(), {"classes": classes}))
+        locate("toy", "photo.png", "a.wav", Path("one.json"), sources=True, device="cpu", overwrite=True)
+        (one,) = json.loads(Path("one.json").read_text())
+        assert one.get("class") == ("dog" if own == 2 else None)
+        assert ("a.wav (1), dog: peak" in capsys.readouterr().out) == (own == 2)
     monkeypatch.setattr(Telling, "sources", lambda self, *codes: (torch.zeros(1, 2, 8, 8), torch.zeros(1, 2).bool()))
     with pytest.raises(InputError, match="no source was heard"):
         locate("toy", "photo.png", "a.wav", Path("none.png"), sources=True, device="cpu")

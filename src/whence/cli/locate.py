@@ -63,12 +63,13 @@ def locate(
     code = localizer.encode_image(image, after=after)
     if sources:
         every = ((name, enumerate(localizer.sources(code, name), 1)) for name in names)
-        results = {f"{name} ({n})": found for name, several in every for n, found in several}
-        if not results:
+        told = [({"sound": name, "source": n}, found) for name, several in every for n, found in several]
+        if not told:
             raise InputError("no source was heard in what was given; ask without --sources for a map of all of it.")
     else:
-        results = {name: localizer.hear(code, name) for name in names}
-    summaries = [{"image": image, "sound": name, **result.to_dict(rule)} for name, result in results.items()]
+        told = [({"sound": name}, localizer.hear(code, name)) for name in names]
+    results = {_title(asked): result for asked, result in told}
+    summaries = [{"image": image, **asked, **result.to_dict(rule)} for asked, result in told]
     _write(output, results, summaries, rule if boxes else None)
     if mask is not None:
         _write_mask(mask, results[names[0]], rule)
@@ -110,12 +111,17 @@ def _write_mask(path: Path, result: "SoundMap", rule: "Rule") -> None:
         Image.fromarray(result.mask(rule).numpy()).save(draft)
 
 
+def _title(asked: dict[str, Any]) -> str:
+    return f"{asked['sound']} ({asked['source']})" if "source" in asked else asked["sound"]
+
+
 def _in_words(summary: dict[str, Any]) -> str:
     x, y = summary["peak_at"]
     present = {True: "present", False: "not in the picture", None: "presence unknown (no threshold of these maps)"}
+    kind = f", {summary['class']}" if "class" in summary else ""
     boxes = ", ".join("({}, {})-({}, {})".format(*box) for box in summary["boxes"]) or "none"
     lines = [
-        f"{summary['sound']}: peak {summary['peak']:.3f} at ({x}, {y}), confidence {summary['confidence']:.3f}, "
+        f"{_title(summary)}{kind}: peak {summary['peak']:.3f} at ({x}, {y}), confidence {summary['confidence']:.3f}, "
         f"{present[summary['present']]}",
         f"  boxes: {boxes}",
         *(f"  note: {note}" for note in summary["notes"]),

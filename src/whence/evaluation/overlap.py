@@ -116,7 +116,7 @@ def _narrowed(
     (c, n), r = x.shape, len(cuts)
     mask, above, truth_bits = room.mask[:c], room.above[:, :, :c], room.truth[:c]
     _pack(truth, truth_bits)
-    area = _count(truth_bits)
+    area = _count(truth_bits).astype(np.float64)
     wanted = np.array([np.full(c, n / 2) if cut.places == "half" else np.where(area, area, n // 2) for cut in cuts])
     need = np.ceil(wanted).astype(np.int64)  # the threshold is the need-th highest value
 
@@ -145,7 +145,7 @@ def _narrowed(
         apart &= _scaled(below.reshape(-1, 1), lows, highs, scaling) < t
         fine &= apart.reshape(r, c)
     fine &= np.array([cut.ties != "fill" for cut in cuts])[:, None] | (t.reshape(r, c) < 1)
-    return hits, total - hits, np.broadcast_to(area.astype(np.float64), hits.shape), fine
+    return hits, total - hits, np.broadcast_to(area, hits.shape), fine
 
 
 def _bracketed(

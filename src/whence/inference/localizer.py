@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,6 +84,7 @@ class Localizer:
         self.refinement = Refinement(names, alpha, self.prior.identity if self.prior else "") if names else Refinement()
         self.title = self.refinement.of(self.name)
         self.supervision: tuple[str, ...] = ()
+        self.classes: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = (self.refinement.note,) if self.refinement else ()
 
     @classmethod
@@ -113,6 +114,7 @@ class Localizer:
         else:
             localizer.threshold = threshold
         localizer.supervision = supervision(header.get("recipe") or {})
+        localizer.classes = tuple(map(str, header.get("classes") or ()))
         return localizer
 
     # One picture, one sound.
@@ -155,13 +157,17 @@ class Localizer:
     def sources(self, image: Any, audio: Any) -> tuple[SoundMap, ...]:
         """Where in `image` each source of a mixture is, of those that are heard in it; in no order.
 
-        One map for a method that does not tell sources apart (`Method.sources`). Arguments are as `locate` has them; a
-        picture may be encoded already.
+        One map for a method that does not tell sources apart (`Method.sources`). Of one that has a map for each class
+        of the labels that it was trained with, each says its class. Arguments are as `locate` has them; a picture may
+        be encoded already.
         """
         code = image if isinstance(image, ImageCode) else self.encode_image(image)
         heard = self._heard(audio)
         maps, there = self.source_maps(code.features, self.encode_sounds([heard]))
-        return tuple(self._told(code, heard, one) for one in maps[0][there[0]])
+        named = getattr(self.method, "classes", 0) == len(self.classes) == maps.shape[1]
+        names = self.classes if named else [None] * maps.shape[1]
+        told = zip(maps[0], there[0], names, strict=True)
+        return tuple(replace(self._told(code, heard, one), category=name) for one, sounds, name in told if sounds)
 
     def _heard(self, audio: Any) -> Any:
         vector = self.method.front_end.audio.vector

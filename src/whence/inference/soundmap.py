@@ -41,6 +41,7 @@ class SoundMap:
         threshold: the peak from which a source counts as present, as fitted on validation data; None: not known.
         silent: the sound was silence, so the map says what the model makes of the picture alone.
         notes: what a reader of the result should know, in sentences.
+        category: the class of the source, of methods that tell the sources of a mixture by classes that have names.
     """
 
     scores: Float[Tensor, "h w"]
@@ -51,6 +52,7 @@ class SoundMap:
     threshold: float | None = None
     silent: bool = False
     notes: tuple[str, ...] = ()
+    category: str | None = None
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 2 or not self.scores.numel():
@@ -147,6 +149,7 @@ class SoundMap:
     def to_dict(self, rule: Rule = 0.5) -> dict[str, Any]:
         """What `.json` holds: plain values, pixels of the picture, boxes by `rule`."""
         return {
+            **({} if self.category is None else {"class": self.category}),
             "size": list(self.size),
             "peak": self.peak,
             "peak_at": list(self.peak_at),

@@ -65,6 +65,11 @@ class Beside:
         self.vectors = None if vectors is None else VectorFile(Path(vectors))
         names = [self._names(i) for i in range(len(data))]
         if self.flow is not None:
+            if getattr(data, "frames", 1) > 1:
+                raise DataError(
+                    f"{data.name}: shows one of several frames of a clip, and flow is of its middle frame alone. Prepare "
+                    "the videos with `frames: middle`, or do without `flow`"
+                )
             lacking = [few[0] for few in names if not any(map(self.flow.files, few))]
             expected = "their flow_x/ID.png and flow_y/ID.png (or .jpg)"
             remedy = "Make them (`whence data flow VIDEOS -o FOLDER`), or take these clips out of the list"

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from whence.data.audio import resample
+from whence.data.identity import undotted
 from whence.data.packing import Engine, Sample, write_shards
 from whence.data.prepare import encode_picture, encode_sound, encode_words
 from whence.errors import DataError, InputError
@@ -51,7 +52,7 @@ class Items:
 
     def key(self, name: str) -> str:
         """Its id, without dots, which end a key."""
-        return name.replace(".", "_")
+        return undotted(name)
 
     def __call__(self, name: str) -> Sample:
         index, how = self.places[name], self.how

@@ -56,6 +56,11 @@ class Sharded:
     def category(self, index: int) -> str:
         return str(self._words(index).get("category", ""))
 
+    @property
+    def frames(self) -> int:
+        """How many pictures the sample with most of them has."""
+        return max((sum(_is(part, PICTURES) for part in shard.index[key]) for shard, key in self.samples), default=0)
+
     def read_image(self, index: int) -> Image.Image:
         shard, key = self.samples[index]
         frames = _parts(shard, key, PICTURES)
@@ -141,12 +146,14 @@ def sharded(
 
 def _parts(shard: ShardReader, key: str, kinds: Sequence[str]) -> Sequence[str]:
     """The names of a sample's parts of some kinds, `jpg` or `0.jpg`, `1.jpg`..."""
-    found = sorted(
-        (part for part in shard.index[key] if part.rpartition(".")[2] in kinds and part != MASK), key=_number
-    )
+    found = sorted((part for part in shard.index[key] if _is(part, kinds)), key=_number)
     if not found:
         raise DataError(f"{shard.path}: found no {' or '.join(kinds)} of {key}, expected one. Prepare it again")
     return found
+
+
+def _is(part: str, kinds: Sequence[str]) -> bool:
+    return part.rpartition(".")[2] in kinds and part != MASK
 
 
 def _number(part: str) -> tuple[int, str]:

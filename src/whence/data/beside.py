@@ -67,8 +67,8 @@ class Beside:
         if self.flow is not None:
             if getattr(data, "frames", 1) > 1:
                 raise DataError(
-                    f"{data.name}: shows one of several frames of a clip, and flow is of its middle frame alone. Prepare "
-                    "the videos with `frames: middle`, or do without `flow`"
+                    f"{data.name}: shows one of several frames of a clip, and flow is of its middle frame alone. "
+                    "Prepare the videos with `frames: middle`, or do without `flow`"
                 )
             lacking = [few[0] for few in names if not any(map(self.flow.files, few))]
             expected = "their flow_x/ID.png and flow_y/ID.png (or .jpg)"

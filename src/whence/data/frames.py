@@ -56,9 +56,9 @@ def write_flow(
 ) -> Counter[str]:
     """Writes `flow_x/ID.png` and `flow_y/ID.png` of every video of a folder, folders below it included.
 
-    A video's ID is that of `whence data prepare`, its path below the folder. How they were made stands in
-    `prepared.json`, and a run that goes on must be given the same. What is there is skipped, so a stopped run goes on; a video that cannot be used is a line in `journal.jsonl`, and is
-    tried again by the next run.
+    A video's ID is that of `whence data prepare`, its path below the folder. How the flow is made stands in
+    `prepared.json`, and a run that goes on must be given the same. What is there is skipped; a video that cannot be
+    used is a line in `journal.jsonl`, and is tried again by the next run.
 
     Returns:
         How many failed for each cause; under "" those that were written, under "there" those that were skipped.

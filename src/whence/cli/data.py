@@ -180,7 +180,8 @@ def pack(
     data = open_dataset(name, root, **(options or {}))
     with shown() as seen:
         how = Packing(side, quality, rate, sound)
-        causes = write(data, output, how, _engine(engine, workers), shard_size, seen)
+        told = {"data": name, **(options or {})}
+        causes = write(data, output, how, _engine(engine, workers), shard_size, seen, told)
     _tell(causes, output)
 
 

@@ -86,7 +86,7 @@ def read_labels(path: Path) -> list[Label]:
 
 
 def _vggsound(path: Path, number: int, row: list[str]) -> Label:
-    if len(row) != 4 or not row[1].strip().isdecimal() or not row[2].strip():
+    if len(row) != 4 or not row[1].isdecimal() or not row[2].strip():
         raise DataError(
             f"{path}: line {number}: found {','.join(row)!r}, expected a YouTube id, a second, a label and train or "
             "test, as in the table's first line. Correct the row"

@@ -132,6 +132,15 @@ def refuse_other(output: Path, told: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def left_of(output: Path) -> list[str]:
+    """The inputs that a stopped run has not come to."""
+    if not (output / PLAN).exists():
+        return []
+    inputs: list[str] = json.loads((output / PLAN).read_text(encoding="utf-8"))["inputs"]
+    journal = output / JOURNAL
+    return inputs[journal.read_bytes().count(b"\n") if journal.exists() else 0 :]
+
+
 class Journal:
     """What became of each input, a line of JSON each; a line that a killed process did not end is cut off."""
 

@@ -31,12 +31,14 @@ def write_video(
     picture: bool = True,
     turned: int = 0,
     size: tuple[int, int] = (64, 48),
+    late: tuple[float, float] = (0.0, 0.0),
 ) -> Path:
     """Writes a video of `seconds`.
 
     Args:
         times: of the frames; None: 25 a second.
         turned: degrees by which players turn it.
+        late: seconds by which the pictures, and the sound, begin later in the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
@@ -52,12 +54,12 @@ def write_video(
                 pixels = np.full((size[1], size[0], 3), (shade, 255 - shade, 40), np.uint8)
                 pixels[:8] = 255
                 frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-                frame.pts, frame.time_base = round(1000 * at), Fraction(1, 1000)
+                frame.pts, frame.time_base = round(1000 * (at + late[0])), Fraction(1, 1000)
                 container.mux(video.encode(frame))
             container.mux(video.encode())
         if audio is not None:
             frame = av.AudioFrame.from_ndarray(tone(seconds)[None], format="fltp", layout="mono")
-            frame.rate, frame.pts = RATE, 0
+            frame.rate, frame.pts = RATE, round(late[1] * RATE)
             container.mux(audio.encode(frame))
             container.mux(audio.encode())
     return path

@@ -1,6 +1,7 @@
 """What lies beside pictures and sounds: found by id, read as it is, and its faults told."""
 
 import pickle
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,56 @@ def test_flow_is_found_by_the_clip_or_by_its_picture(tmp_path: Path) -> None:
             Image.new("L", (8, 8), i + 1).save(folder / part / f"{asked_twice.group(i)}.png")
     beside = open_dataset("scenes-interactive", flow=folder, **options)
     assert [int(flow_of(beside, i)[0, 0, 0]) for i in range(4)] == [1, 1, 3, 3]
+
+
+class Counting:
+    """Four clips, the same in each epoch, that count how often they are asked for their id and for their group."""
+
+    name = "counting"
+
+    def __init__(self, data: AudioVisualDataset, asked: Counter[str]) -> None:
+        self.data, self.asked = data, asked
+        self.read_image, self.read_sound = data.read_image, data.read_sound
+        self.truth, self.category = data.truth, data.category
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def id(self, index: int) -> str:
+        self.asked["id"] += 1
+        return self.data.id(index)
+
+    def group(self, index: int) -> str:
+        self.asked["group"] += 1
+        return self.data.group(index)
+
+    def at(self, epoch: int) -> "Counting":
+        return Counting(self.data, self.asked)
+
+
+def test_a_set_is_asked_no_more_than_is_needed(tmp_path: Path) -> None:
+    """A set of shards reads its words from disk to answer for a group."""
+    with_flow(tmp_path)
+    options = {**SMALL, "length": 40}
+    asked: Counter[str] = Counter()
+    Beside(Counting(open_dataset("scenes", **options), asked), truths="own")
+    assert not asked
+    few = Beside(Counting(scenes(), asked), flow=tmp_path)
+    assert asked == {"id": 4}
+    later = few.at(1)
+    assert later is not few
+    assert later.data is not few.data
+    assert torch.equal(later.read_flow(3), few.read_flow(3))
+    assert asked["group"] == 0
+    with_masks = tmp_path / "masks"
+    with_masks.mkdir()
+    Image.new("L", (32, 32)).save(with_masks / f"{scenes().id(0)}.png")
+    many = Beside(Counting(open_dataset("scenes", **options), asked), truths=with_masks)
+    asked.clear()
+    for epoch in range(10):
+        many = many.at(epoch)
+    assert asked["id"] <= 40
+    assert asked["group"] == 0
 
 
 def test_flow_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
+from clips import write_video
 from whence.cli.main import main
 from whence.data.datasets import open_dataset
 from whence.data.engines import Pool
 from whence.data.flow import WAYS, FlowFolder, as_flow, flow_bytes, flow_picture, optical_flow
 from whence.data.frames import write_flow
 from whence.data.image import prepare_images
+from whence.data.prepare import Preparation, prepare
 from whence.data.video import Video
 from whence.errors import DataError, InputError, RecipeError
 from whence.frontend import ImageSpec
@@ -122,17 +124,34 @@ def test_a_folder_of_videos_becomes_a_folder_of_flow(tmp_path: Path, capsys: Any
     assert "1 left out: one frame" in said
     told = [json.loads(line) for line in (output / "journal.jsonl").read_text().splitlines()]
     assert [(one["source"], one["cause"]) for one in told] == [("four.mkv", "one frame"), ("three.mp4", "unreadable")]
-    moved, still = FlowFolder(output).read("one"), FlowFolder(output).read("two")
+    moved, still = FlowFolder(output).read("one"), FlowFolder(output).read("deeper/two")
     assert moved[0, 20:-20, 20:-20].median() == 3
     assert not still.any()
-    (output / "flow_y" / "two.png").unlink()  # as if it had been stopped there
+    (output / "flow_y" / "deeper" / "two.png").unlink()  # as if it had been stopped there
     (videos / "three.mp4").unlink()
     (videos / "four.mkv").unlink()
-    assert main(["data", "flow", str(videos), "-o", str(output), "--how", "dis", "--workers", "0"]) == 0
+    for other in (["--how", "dis"], ["--at", "0.25"]):
+        assert main(["data", "flow", str(videos), "-o", str(output), *other, "--workers", "0"]) == 2
+        assert "prepared otherwise" in capsys.readouterr().err
+    assert main(["data", "flow", str(videos), "-o", str(output), "--workers", "0"]) == 0
     said = capsys.readouterr().out
     assert "1 were there" in said
     assert "flow: 1 samples" in said
     assert not (output / "journal.jsonl").read_text()
+
+
+def test_flow_and_shards_of_one_folder_call_a_video_alike(tmp_path: Path) -> None:
+    for name in ("one.mp4", "below/one.mp4", "below/v.2.mp4"):
+        write_video(tmp_path / "videos" / name, seconds=0.6)
+    write_flow(tmp_path / "videos", tmp_path / "flow", Pool(0))
+    prepare(tmp_path / "videos", tmp_path / "shards", Preparation(seconds=0.5), Pool(0))
+    data: Any = open_dataset("shards", tmp_path / "shards", flow=tmp_path / "flow")
+    assert {data.id(i) for i in range(3)} == {"one", "below/one", "below/v_2"}
+    assert all(data.read_flow(i).shape == (2, 48, 64) for i in range(3))
+    assert FlowFolder(tmp_path / "flow").files("below/v.2"), "as a list may call it"
+    prepare(tmp_path / "videos", tmp_path / "two", Preparation(seconds=0.5, frames="2"), Pool(0))
+    with pytest.raises(DataError, match="several frames of a clip, and flow is of its middle frame"):
+        open_dataset("shards", tmp_path / "two", flow=tmp_path / "flow")
 
 
 def test_what_cannot_be_is_told(tmp_path: Path, monkeypatch: Any) -> None:
@@ -146,9 +165,8 @@ def test_what_cannot_be_is_told(tmp_path: Path, monkeypatch: Any) -> None:
             as_flow(wrong)
     with pytest.raises(DataError, match="found no videos"):
         write_flow(tmp_path, tmp_path / "out", Pool(0))
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "one.mp4").touch()
+    for name in ("one.mp4", "one.mkv"):
+        (tmp_path / name).touch()
     with pytest.raises(DataError, match=r"found 1 names twice \(first: one\)"):
         write_flow(tmp_path, tmp_path / "out", Pool(0))
     with pytest.raises(RecipeError, match="at: found 2, expected a share"):

@@ -45,6 +45,7 @@ def test_vggsounds_own_table_is_read_as_it_is(tmp_path: Path) -> None:
         (HEAD + "a,both,dog,2\n", r"line 2: .*a probability from 0 to 1"),
         (HEAD + "a,both,dog,nan\n", r"line 2: .*a probability from 0 to 1"),
         (HEAD + "a,both,dog,much\n", r"line 2: .*a probability from 0 to 1"),
+        ("--0PQM4-hqg,30,waterfall,train\n--0PQM4-hqg\n", r"line 2: found '--0PQM4-hqg', expected a YouTube id"),
         (HEAD + "a,both\n", r"line 2: found 'a,both,,'"),
     ],
 )

@@ -1,14 +1,19 @@
 """Any data set becomes shards: the same ids, groups, categories and truths, pictures and sounds near the same."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from trees import framed
 from whence.cli.data import index
+from whence.cli.main import main
 from whence.data.datasets import open_dataset
 from whence.data.engines import Pool
 from whence.data.pack import Packing, pack
+from whence.data.packing import Maker, Sample
+from whence.errors import OutputError
 from whence.scenes import open_scenes, write_catalogue
 from whence.types import AudioVisualDataset
 
@@ -56,6 +61,30 @@ def test_pictures_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     causes = pack(data, tmp_path / "out", Packing(), Pool(0))
     assert causes["unreadable"] >= 1
     assert causes[""] == len(data) - causes["unreadable"]
+
+
+def stopped(make: Maker, names: Sequence[str]) -> Iterator[Sample]:
+    """As a run that is ended after two samples."""
+    yield from map(make, names[:2])
+    raise KeyboardInterrupt
+
+
+def test_a_run_goes_on_with_its_own_data_set_alone(tmp_path: Path) -> None:
+    data, out = open_scenes("scenes", length=6, size=32, seconds=0.2), tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        pack(data, out, Packing(), stopped, options={"split": "train"})
+    with pytest.raises(OutputError, match="prepared otherwise"):
+        pack(data, out, Packing(), Pool(0), options={"split": "val"})
+    with pytest.raises(OutputError, match=rf"1 inputs .* no more in .* \(first: {data.id(5)}\). Bring them back"):
+        pack(open_scenes("scenes", length=5, size=32, seconds=0.2), out, Packing(), Pool(0), options={"split": "train"})
+    assert pack(data, out, Packing(), Pool(0), options={"split": "train"}) == {"": 6}
+
+
+def test_the_command_writes_the_options_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["data", "pack", "scenes", str(tmp_path / "out"), "--workers", "0", "--options"]
+    assert main([*command, '{"length": 2, "size": 32, "seconds": 0.2}']) == 0
+    assert main([*command, '{"length": 2, "size": 48, "seconds": 0.2}']) == 2
+    assert "prepared otherwise" in capsys.readouterr().err
 
 
 def test_the_command_makes_an_index_for_shards_of_other_tools(tmp_path: Path) -> None:

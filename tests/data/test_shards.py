@@ -1,7 +1,9 @@
 """Shards are tar files that others read too; damage is named; a draft is gone on with."""
 
+import errno
 import io
 import json
+import os
 import pickle
 import tarfile
 from pathlib import Path
@@ -13,7 +15,7 @@ from PIL import Image
 
 from whence.data.datasets import open_dataset
 from whence.data.shards import ShardReader, ShardWriter, draft_of, index_of, write_index
-from whence.errors import DataError, OutputError
+from whence.errors import DataError, OutputError, RecipeError
 from whence.types import AudioVisualDataset
 
 
@@ -90,6 +92,51 @@ def test_lists_choose_samples(root: Path) -> None:
     assert set(data.excluded) == {"clip_03", "clip_15"}
 
 
+def test_samples_without_a_part_are_found_when_they_are_opened(root: Path) -> None:
+    with ShardWriter(root / "shard-000002.tar") as writer:
+        writer.add("deaf", {"png": picture(1), "mask.png": picture(1)})
+        writer.add("blind", {"flac": sound(0.1), "mask.png": picture(1)})
+        writer.close()
+    with pytest.raises(DataError, match=r"2 of 22 samples lack a picture or a sound \(first: deaf, blind\)"):
+        open_dataset("shards", root)
+    with pytest.warns(UserWarning, match=r"2 of 22 samples lack .*they are left out"):
+        assert len(open_dataset("shards", root, missing="skip")) == 20
+    (root / "out.txt").write_text("deaf\nblind\n")
+    assert len(open_dataset("shards", root, exclude=[root / "out.txt"])) == 20
+    with pytest.raises(RecipeError, match=r"missing.*'ignore'"):
+        open_dataset("shards", root, missing="ignore")
+
+
+def test_a_split_that_holds_nothing_is_told(root: Path) -> None:
+    with pytest.raises(DataError, match=r"`split: val` of `validation: 0.0001` holds none of 20 samples. Raise"):
+        open_dataset("shards", root, split="val", validation=0.0001)
+    (root / "all.txt").write_text("".join(f"clip_{n:02d}\n" for n in range(20)))
+    with pytest.raises(DataError, match=r"no sample is left \(20 are excluded\)"):
+        open_dataset("shards", root, exclude=[root / "all.txt"])
+
+
+def test_shards_of_other_tools(tmp_path: Path) -> None:
+    """Names from `tar .`, folders, links and WebDataset's own notes; an id may begin as those do."""
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        folder = tarfile.TarInfo("./deep")
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
+        link = tarfile.TarInfo("./b.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "a.png"
+        tar.addfile(link)
+        for name, content in (
+            ("__header__", b"told"),
+            *((f"./{key}.{kind}", part) for key in ("deep/a", "__q") for kind, part in sample(3).items()),
+        ):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    assert write_index(tmp_path / "a.tar") == 2
+    data = open_dataset("shards", tmp_path)
+    assert [data.id(i) for i in range(2)] == ["deep/a", "__q"]
+    assert data.read_image(1).getpixel((0, 0)) == (3, 0, 0)
+
+
 def test_of_several_frames_each_epoch_shows_one(tmp_path: Path) -> None:
     with ShardWriter(tmp_path / "a.tar") as writer:
         for key in "abcdefgh":
@@ -126,6 +173,33 @@ def test_damage_is_named(root: Path) -> None:
         open_dataset("shards", root)
     with pytest.raises(DataError, match=r"found no shards \(\*\.tar\)"):
         open_dataset("shards", root / "nowhere")
+
+
+def test_few_files_are_open_however_many_shards_there_are(tmp_path: Path) -> None:
+    for n in range(90):
+        write(tmp_path / f"shard-{n:06d}.tar", n)
+    data, before = open_dataset("shards", tmp_path), len(os.listdir("/proc/self/fd"))
+    assert [data.read_image(i).getpixel((0, 0))[0] for i in range(90)] == [*range(90)]
+    assert len(os.listdir("/proc/self/fd")) <= before + 64
+    assert data.read_image(0).getpixel((0, 0)) == (0, 0, 0), "closed, and opened again"
+
+
+def test_a_shard_that_cannot_be_opened_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = open_dataset("shards", root)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", full)
+        with pytest.raises(DataError, match=r"shard-000000\.tar: could not be read \(Too many open files\).*ulimit -n"):
+            data.read_image(0)
+    assert data.read_image(0).getpixel((0, 0)) == (0, 0, 0)
+    again = write(root / "other.tar", 40)
+    (root / "shard-000000.tar").unlink()
+    again.rename(root / "shard-000000.tar")
+    index_of(again).rename(index_of(root / "shard-000000.tar"))
+    assert open_dataset("shards", root).read_image(0).getpixel((0, 0)) == (40, 0, 0), "another file of that name"
 
 
 def test_a_key_stands_once(root: Path) -> None:

@@ -45,6 +45,25 @@ def test_frames_and_sounds_are_those_of_their_moment(name: str, tmp_path: Path) 
         assert shade(video.frames([0.5])[0][1]) == pytest.approx(0.5 / 3, abs=0.06)  # and begins again
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "h264.mp4", "a.mkv", "a.webm", "a.mov"])
+def test_pictures_and_sounds_share_a_beginning(name: str, tmp_path: Path) -> None:
+    """Second 0 is that of the first picture, wherever the streams begin in the file."""
+    with Video(write_video(tmp_path / name, codecs=KINDS[name], late=(0, 1))) as video:
+        heard = video.sound(0.5, 1.0, 16000)
+        assert len(heard.waveform) == 16000
+        assert heard.waveform[:7500].abs().max() < 0.02
+        assert heard.waveform[8500:].abs().max() > 0.3
+        assert pitch(video.sound(1.2, 0.6, 16000)) == pytest.approx(200, abs=5)
+        assert pitch(video.sound(2.2, 0.6, 16000)) == pytest.approx(400, abs=5)
+        with pytest.raises(VideoError, match=r"no sound from 0\.20 s to 0\.70 s") as caught:
+            video.sound(0.2, 0.5, 16000)
+        assert caught.value.cause == "no sound in the window"
+    with Video(write_video(tmp_path / "late" / name, codecs=KINDS[name], late=(1, 0))) as video:
+        assert shade(video.frames([0.5])[0][1]) == pytest.approx(0.5 / 3, abs=0.06)
+        assert pitch(video.sound(0.2, 0.6, 16000)) == pytest.approx(400, abs=5)
+        assert pitch(video.sound(1.2, 0.6, 16000)) == pytest.approx(600, abs=5)
+
+
 def test_frames_of_a_variable_rate_are_shown_until_the_next_one(tmp_path: Path) -> None:
     path = write_video(tmp_path / "vfr.mkv", times=[0.0, 0.1, 0.2, 1.7, 2.4])
     with Video(path) as video:

@@ -146,6 +146,11 @@ def test_a_recipe_of_labels_that_cannot_be_meant_is_refused(labels: dict[str, An
         Labels(**labels)
 
 
+def test_a_source_that_is_neither_a_word_nor_a_file_is_told_before_all_else(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"labels.source: found 'categories', .*Did you mean 'category'"):
+        labeller(Anew(), tmp_path, source="categories")
+
+
 def test_clusters_need_a_set_that_stays_the_same(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"clusters need a data set that stays the same, and four is composed anew"):
         labeller(Anew(), tmp_path, source="clusters", clusters=2, at=(0.5,))

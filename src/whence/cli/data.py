@@ -92,8 +92,8 @@ def flow(
     What is there already is skipped, so a stopped run goes on.
 
     Args:
-        videos: a folder; videos in folders below it count too. Each is named by its clip's id.
-        output: folder of flow_x/ID.png, flow_y/ID.png and journal.jsonl, which says what failed and why.
+        videos: a folder; videos in folders below it count too. Each one's id is its path there, as `prepare` has it.
+        output: folder of flow_x/ID.png, flow_y/ID.png, prepared.json and journal.jsonl, which says what failed and why.
         how: `farneback` as HearTheFlow has it, or `dis`, dense inverse search (extra `flow`).
         at: which frame, as a share of the length, and the one after it; 0.5 is the middle.
         workers: processes that read videos; by default one for each core; 0: this one alone.
@@ -180,7 +180,8 @@ def pack(
     data = open_dataset(name, root, **(options or {}))
     with shown() as seen:
         how = Packing(side, quality, rate, sound)
-        causes = write(data, output, how, _engine(engine, workers), shard_size, seen)
+        told = {"data": name, **(options or {})}
+        causes = write(data, output, how, _engine(engine, workers), shard_size, seen, told)
     _tell(causes, output)
 
 

@@ -5,6 +5,7 @@ which answers for all that a data set has and reads these files by the clip's id
 """
 
 import inspect
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -63,22 +64,23 @@ class Beside:
         self.flow = None if flow is None else FlowFolder(flow)
         self.truths = truths if truths in (None, OWN) else Masks(Path(truths))
         self.vectors = None if vectors is None else VectorFile(Path(vectors))
-        names = [self._names(i) for i in range(len(data))]
+        ids = [] if self.flow is None and self.vectors is None and truths in (None, OWN) else _ids(data)
         if self.flow is not None:
-            lacking = [few[0] for few in names if not any(map(self.flow.files, few))]
+            if getattr(data, "frames", 1) > 1:
+                raise DataError(
+                    f"{data.name}: shows one of several frames of a clip, and flow is of its middle frame alone. "
+                    "Prepare the videos with `frames: middle`, or do without `flow`"
+                )
+            lacking = [id for i, id in enumerate(ids) if not self._flow_name(i, id)]
             expected = "their flow_x/ID.png and flow_y/ID.png (or .jpg)"
             remedy = "Make them (`whence data flow VIDEOS -o FOLDER`), or take these clips out of the list"
-            refuse_lacking(lacking, len(names), str(flow), expected, remedy)
+            refuse_lacking(lacking, len(ids), str(flow), expected, remedy)
         if self.vectors is not None:
-            lacking = [few[0] for few in names if few[0] not in self.vectors]
+            lacking = [id for id in ids if id not in self.vectors]
             expected = f"their {self.vectors.expected}"
-            refuse_lacking(
-                lacking, len(names), str(vectors), expected, "Make them, or take these clips out of the list"
-            )
-        if isinstance(self.truths, Masks) and not any(few[0] in self.truths for few in names):
-            refuse_lacking(
-                [few[0] for few in names], len(names), str(truths), "a mask ID.png", "Name them by the clips' ids"
-            )
+            refuse_lacking(lacking, len(ids), str(vectors), expected, "Make them, or take these clips out of the list")
+        if isinstance(self.truths, Masks) and not any(id in self.truths for id in ids):
+            refuse_lacking(ids, len(ids), str(truths), "a mask ID.png", "Name them by the clips' ids")
 
     def __getattr__(self, name: str) -> Any:
         if name == "data":  # while it is unpickled, there is none yet
@@ -112,14 +114,20 @@ class Beside:
 
     def at(self, epoch: int) -> "Beside":
         data = self.data.at(epoch)
-        return self if data is self.data else Beside(data, **self.options)
+        if data is self.data:
+            return self
+        if _ends(data) != _ends(self.data):  # composed anew, so what lies beside it is looked for anew
+            return Beside(data, **self.options)
+        same = copy(self)
+        same.data = data
+        return same
 
     def read_flow(self, index: int) -> Float[Tensor, "2 h w"]:
         """Pixels that each place of the picture moves by in a frame, to the right and down."""
         if self.flow is None:
             return flow_of(self.data, index)
-        names = self._names(index)
-        return self.flow.read(next((name for name in names if self.flow.files(name)), names[0]))
+        id = self.id(index)
+        return self.flow.read(self._flow_name(index, id) or id)
 
     def read_truth(self, index: int) -> Truth | None:
         """The truth to learn from, or None where the clip is not marked."""
@@ -139,12 +147,26 @@ class Beside:
             return vector_of(self.data, index)
         return self.vectors.read(self.id(index))
 
-    def _names(self, index: int) -> tuple[str, str]:
-        return self.data.id(index), self.data.group(index)
+    def _flow_name(self, index: int, id: str) -> str:
+        """What the clip's flow is called; empty where there is none. A group may be read from disk: only if need be."""
+        assert self.flow is not None
+        if self.flow.files(id):
+            return id
+        group = self.data.group(index)
+        return group if self.flow.files(group) else ""
 
 
 OPTIONS = frozenset(inspect.signature(Beside).parameters) - {"data"}
 """What every data set can be opened with, besides its own options."""
+
+
+def _ids(data: AudioVisualDataset) -> list[str]:
+    return [data.id(i) for i in range(len(data))]
+
+
+def _ends(data: AudioVisualDataset) -> tuple[int, list[str]]:
+    """By which a set that is composed anew in each epoch differs."""
+    return len(data), [data.id(i) for i in {0, len(data) - 1} if len(data)]
 
 
 class Masks:

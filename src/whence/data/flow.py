@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from whence.data.files import Listings
+from whence.data.identity import undotted
 from whence.data.image import read_image
 from whence.errors import DataError, InputError, RecipeError, did_you_mean
 from whence.output import whole_file
@@ -94,6 +95,8 @@ def flow_picture(flow: Float[Tensor, "2 h w"]) -> Image.Image:
 class FlowFolder:
     """Flow of clips by their names: `flow_x/NAME.png` and `flow_y/NAME.png` (or .jpg) in one folder.
 
+    Names may have folders in them; a dot in one may have become `_`, as `whence data flow` writes them.
+
     Raises:
         DataError: there is no such folder.
     """
@@ -109,8 +112,11 @@ class FlowFolder:
 
     def files(self, name: str) -> tuple[Path, Path] | None:
         """Both files of a clip, or None."""
-        x, y = (next((f"{p}/{name}{end}" for end in ENDINGS if f"{p}/{name}{end}" in self._files), "") for p in PARTS)
-        return (self.root / x, self.root / y) if x and y else None
+        for key in dict.fromkeys((name, undotted(name))):
+            x, y = (next((f"{p}/{key}{end}" for end in ENDINGS if f"{p}/{key}{end}" in self._files), "") for p in PARTS)
+            if x and y:
+                return self.root / x, self.root / y
+        return None
 
     def read(self, name: str) -> Float[Tensor, "2 h w"]:
         """The flow of a clip, in pixels a frame.

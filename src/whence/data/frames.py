@@ -9,8 +9,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from whence import __version__
 from whence.data.flow import PARTS, FlowFolder, flow_bytes, opencv, optical_flow
-from whence.data.packing import JOURNAL, Engine, Sample
+from whence.data.identity import key_of
+from whence.data.packing import JOURNAL, PLAN, Engine, Sample, refuse_other
 from whence.data.prepare import SUFFIXES
 from whence.data.video import Video
 from whence.errors import DataError, InputError, RecipeError
@@ -31,8 +33,8 @@ class Flows:
     at: float | int = 0.5
 
     def key(self, name: str) -> str:
-        """The clip's id: the name of the file."""
-        return Path(name).stem
+        """As `whence data prepare` calls the clip."""
+        return key_of(name)
 
     def __call__(self, name: str) -> Sample:
         try:
@@ -54,14 +56,16 @@ def write_flow(
 ) -> Counter[str]:
     """Writes `flow_x/ID.png` and `flow_y/ID.png` of every video of a folder, folders below it included.
 
-    What is there is skipped, so a stopped run goes on; a video that cannot be used is a line in `journal.jsonl`, and is
-    tried again by the next run.
+    A video's ID is that of `whence data prepare`, its path below the folder. How the flow is made stands in
+    `prepared.json`, and a run that goes on must be given the same. What is there is skipped; a video that cannot be
+    used is a line in `journal.jsonl`, and is tried again by the next run.
 
     Returns:
         How many failed for each cause; under "" those that were written, under "there" those that were skipped.
 
     Raises:
         DataError: there is no video, or two share a name. RecipeError: `at` is no share, or OpenCV is not there.
+        OutputError: the folder holds flow that was made otherwise, or something else.
     """
     if not 0 <= at <= 1:
         raise RecipeError(f"at: found {at}, expected a share of the video's length, from 0 to 1")
@@ -72,6 +76,11 @@ def write_flow(
     if not names or twice:
         found = f"{len(twice)} names twice (first: {twice[0]})" if twice else "no videos"
         raise DataError(f"{videos}: found {found}, expected one video ID{SUFFIXES[0]} for each clip. Check the path")
+    told = {"how": how, "at": at}
+    if not refuse_other(output, told):
+        output.mkdir(parents=True, exist_ok=True)
+        with whole_file(output / PLAN) as draft:
+            draft.write_text(json.dumps({"whence": __version__, **told}, indent=1) + "\n", encoding="utf-8")
     for part in PARTS:
         (output / part).mkdir(parents=True, exist_ok=True)
     folder = FlowFolder(output)
@@ -82,7 +91,9 @@ def write_flow(
         if sample.cause:
             failed.append(json.dumps({"source": name, "cause": sample.cause, "told": sample.told}))
         for part, content in sample.parts.items():
-            with whole_file(output / part / f"{make.key(name)}.png") as draft:
+            file = output / part / f"{make.key(name)}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(file) as draft:
                 draft.write_bytes(content)
         seen(done, len(names))
     with whole_file(output / JOURNAL) as draft:

@@ -31,6 +31,17 @@ def clip_id(name: str) -> str:
     return last if _SECONDS.fullmatch(last) or last.isdecimal() else bare
 
 
+def key_of(file: str) -> str:
+    """What a file is called once it is prepared: its path below the root (`/` between its parts) without suffix, and
+    without dots, which end the key of a sample in shards."""
+    return undotted(file.rpartition(".")[0])
+
+
+def undotted(name: str) -> str:
+    """A name as a key: dots become `_`."""
+    return name.replace(".", "_")
+
+
 def in_milliseconds(id: str) -> str:
     """The name of a VGGSound clip on SSLalignment's disks; other ids as they are."""
     if not _SECONDS.fullmatch(id):

@@ -76,13 +76,22 @@ def read_labels(path: Path) -> list[Label]:
         ) from error
     head = [cell.strip() for cell in rows[0][1]] if rows else []
     if len(head) == 4 and (head[3] in ("train", "test")):
-        return [Label(vggsound_id(row), "both", row[2].strip()) for _, row in rows]
+        return [_vggsound(path, number, row) for number, row in rows]
     if not {"id", "modality", "class"} <= set(head):
         found = ",".join(head)[:80]
         raise DataError(
             f"{path}: found the header {found!r}, expected {','.join(COLUMNS)}; probability may be left out"
         )
     return [_label(path, number, dict(zip(head, row, strict=False))) for number, row in rows[1:]]
+
+
+def _vggsound(path: Path, number: int, row: list[str]) -> Label:
+    if len(row) != 4 or not row[1].isdecimal() or not row[2].strip():
+        raise DataError(
+            f"{path}: line {number}: found {','.join(row)!r}, expected a YouTube id, a second, a label and train or "
+            "test, as in the table's first line. Correct the row"
+        )
+    return Label(vggsound_id(row), "both", row[2].strip())
 
 
 def _label(path: Path, number: int, row: dict[str, str]) -> Label:

@@ -1,11 +1,13 @@
 """Any data set as shards: catalogues, public layouts, scenes; what is known of their truth goes with them."""
 
 import io
+import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from jaxtyping import Bool
@@ -13,9 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 from whence.data.audio import resample
-from whence.data.packing import Engine, Sample, write_shards
+from whence.data.identity import undotted
+from whence.data.packing import Engine, Sample, left_of, refuse_other, write_shards
 from whence.data.prepare import encode_picture, encode_sound, encode_words
-from whence.errors import DataError, InputError
+from whence.errors import DataError, InputError, OutputError
 from whence.types import AudioVisualDataset, Box, Truth
 
 MASK = "mask.png"
@@ -51,7 +54,7 @@ class Items:
 
     def key(self, name: str) -> str:
         """Its id, without dots, which end a key."""
-        return name.replace(".", "_")
+        return undotted(name)
 
     def __call__(self, name: str) -> Sample:
         index, how = self.places[name], self.how
@@ -79,13 +82,28 @@ def pack(
     engine: Engine,
     shard_size: int = 500,
     seen: Callable[[int, int], None] = lambda done, of: None,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Counter[str]:
-    """Shards of a data set, in its order; see `write_shards`, which goes on where it was stopped.
+    """Shards of a data set, in its order; see `write_shards`, which goes on where it was stopped and raises as it does;
+    also where the data set no longer has what is left to do.
 
     Boxes and masks stay as they are, in their own units; only pictures are made smaller.
+
+    Args:
+        options: that the data set was opened with. They are written down, so that a run which goes on packs the same
+            set; where its files lie (`root`) may change.
     """
     names = [data.id(index) for index in range(len(data))]
-    return write_shards(Items(data, how), names, output, asdict(how) | {"data": data.name}, engine, shard_size, seen)
+    told = asdict(how) | {"data": data.name, "options": json.loads(json.dumps(dict(options), default=str))}
+    refuse_other(output, {"how": told, "shard_size": shard_size})
+    here = set(names)
+    gone = [name for name in left_of(output) if name not in here]
+    if gone:
+        raise OutputError(
+            f"{output}: {len(gone)} inputs of the run that was stopped are no more in {data.name} (first: "
+            f"{', '.join(gone[:3])}). Bring them back, or write elsewhere"
+        )
+    return write_shards(Items(data, how), names, output, told, engine, shard_size, seen)
 
 
 def truth_as_dict(truth: Truth) -> dict[str, Any]:

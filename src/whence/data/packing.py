@@ -98,17 +98,7 @@ def write_shards(
 def plan(make: Maker, names: Sequence[str], output: Path, told: dict[str, Any]) -> list[str]:
     """The inputs in order, as the output folder knows them already or from now on."""
     file = output / PLAN
-    known: list[str] = []
-    if file.exists():
-        before = json.loads(file.read_text(encoding="utf-8"))
-        known = before.pop("inputs")
-        if {key: before.get(key) for key in told} != told:
-            raise OutputError(
-                f"{output}: holds shards that were prepared otherwise (see {file}); give the same options, or "
-                "write elsewhere"
-            )
-    elif output.exists() and any(output.iterdir()):
-        raise OutputError(f"{output}: holds something else (there is no {PLAN} in it). Write elsewhere")
+    known: list[str] = refuse_other(output, told).get("inputs", [])
     new = set(names) - set(known)
     names = [*known, *(name for name in names if name in new)]
     keys: dict[str, str] = {}
@@ -124,6 +114,31 @@ def plan(make: Maker, names: Sequence[str], output: Path, told: dict[str, Any]) 
         with whole_file(file) as draft:
             draft.write_text(text + "\n", encoding="utf-8")
     return names
+
+
+def refuse_other(output: Path, told: dict[str, Any]) -> dict[str, Any]:
+    """The plan that an output folder has already, nothing where it is new; OutputError where that is another one than
+    `told`, or the folder holds something else."""
+    file = output / PLAN
+    if file.exists():
+        before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if {key: before.get(key) for key in told} != told:
+            raise OutputError(
+                f"{output}: holds what was prepared otherwise (see {file}); give the same options, or write elsewhere"
+            )
+        return before
+    if output.exists() and any(output.iterdir()):
+        raise OutputError(f"{output}: holds something else (there is no {PLAN} in it). Write elsewhere")
+    return {}
+
+
+def left_of(output: Path) -> list[str]:
+    """The inputs that a stopped run has not come to."""
+    if not (output / PLAN).exists():
+        return []
+    inputs: list[str] = json.loads((output / PLAN).read_text(encoding="utf-8"))["inputs"]
+    journal = output / JOURNAL
+    return inputs[journal.read_bytes().count(b"\n") if journal.exists() else 0 :]
 
 
 class Journal:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import soundfile
 from PIL import Image
 
+from whence.data.identity import key_of
 from whence.data.packing import Engine, Sample, write_shards
 from whence.data.video import Video
 from whence.errors import DataError, InputError, RecipeError
@@ -85,8 +86,7 @@ class Videos:
     how: Preparation
 
     def key(self, name: str) -> str:
-        """Its name without suffix, and without dots, which end a key."""
-        return name.rpartition(".")[0].replace(".", "_")
+        return key_of(name)
 
     def __call__(self, name: str) -> Sample:
         how = self.how

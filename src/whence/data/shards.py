@@ -7,10 +7,12 @@ their order alone.
 
 import json
 import os
+import re
 import tarfile
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from whence.errors import DataError, OutputError
@@ -18,6 +20,7 @@ from whence.output import whole_file
 
 LAST = "json"  # the part that is written last: a sample that has it is whole
 _BLOCK = tarfile.BLOCKSIZE
+_META = re.compile(r"__[^/]*__")  # what WebDataset writes of the shard itself
 
 
 @dataclass(frozen=True)
@@ -112,14 +115,13 @@ class ShardReader:
         try:
             told = json.loads(index_of(path).read_text(encoding="utf-8"))
             self.index = _unpacked(told)
-            self._size = path.stat().st_size
+            stat = path.stat()
+            self._size, self._stamp = stat.st_size, (stat.st_ino, stat.st_mtime_ns)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path}: found no index that can be read ({error}), expected {index_of(path).name} beside "
                 "it. Fetch it again, or write it anew with `whence data index`"
             ) from error
-        self._file: int | None = None
-        self._owner = -1
 
     def read(self, key: str, name: str) -> bytes:
         """The bytes of a part.
@@ -133,7 +135,14 @@ class ShardReader:
             raise DataError(
                 f"{self.path}: found no {key}.{name}, expected it in this shard. Prepare it again"
             ) from None
-        found = os.pread(self._open(), part.size, part.offset)
+        try:
+            file = _opened(self.path, self._stamp)
+            found = os.pread(file.number, part.size, part.offset)
+        except OSError as error:
+            raise DataError(
+                f"{self.path}: could not be read ({error.strerror}), expected the shard that its index tells of. Look "
+                "whether it is there and may be read, or allow more open files (`ulimit -n`)"
+            ) from error
         if len(found) < part.size:
             raise DataError(
                 f"{self.path}: found {self._size} bytes (cut short), expected {_end(part)} or more, as {key}.{name} "
@@ -146,17 +155,22 @@ class ShardReader:
             )
         return found
 
-    def _open(self) -> int:
-        if self._file is None or self._owner != os.getpid():  # a worker process opens it for itself
-            self._file, self._owner = os.open(self.path, os.O_RDONLY), os.getpid()
-        return self._file
 
-    def __getstate__(self) -> dict[str, object]:
-        return {**vars(self), "_file": None}
+class _Opened:
+    """A file to read at any place; closed when nobody has it any more."""
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDONLY)
 
     def __del__(self) -> None:
-        if getattr(self, "_file", None) is not None and self._owner == os.getpid():
-            os.close(self._file)  # type: ignore[arg-type]
+        if hasattr(self, "number"):
+            os.close(self.number)
+
+
+@lru_cache(64)
+def _opened(path: Path, stamp: tuple[int, int]) -> _Opened:
+    """The shards that were read from last, of all readers; `stamp` tells a file from one that took its name."""
+    return _Opened(path)
 
 
 def draft_of(shard: Path) -> Path:
@@ -212,7 +226,10 @@ def _members(archive: Path) -> tuple[Index, str]:
             for info in tar:
                 if info.offset_data + info.size > size:
                     return index, f"a file that ends in {info.name}"
-                folder, slash, name = info.name.rpartition("/")
+                whole = info.name.removeprefix("./")
+                if not info.isreg() or _META.fullmatch(whole):
+                    continue
+                folder, slash, name = whole.rpartition("/")
                 stem, _, kind = name.partition(".")
                 raw.seek(info.offset_data)
                 part = Part(info.offset_data, info.size, zlib.crc32(raw.read(info.size)))

@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from whence.data.audio import mono, resample
@@ -122,6 +123,9 @@ class Video:
     def sound(self, start: float | int, seconds: float | int, rate: int) -> Sound:
         """A window of its sound at `rate`, the mean of all channels; shorter where the sound ends sooner.
 
+        `start` counts from the first picture, as moments do; where the sound begins later than the window, there is
+        silence in front.
+
         Raises:
             VideoError: it has no sound, or none in the window.
         """
@@ -129,12 +133,30 @@ class Video:
             raise VideoError(
                 f"{self.path}: found a video without sound, expected one with it. Leave it out", "no sound"
             )
-        own, chunks, first = int(self._sounds.rate), [], None
+        own = int(self._sounds.rate)
+        since = self._begin + start
+        found, first = self._sound_between(since, since + seconds, seek=since)
+        if not found.shape[1] or first > since:  # it begins later, or the container put us behind the moment
+            found, first = self._sound_between(since, since + seconds, seek=0.0)
+        ahead = round((since - first) * own)
+        samples = found[:, max(0, ahead) : max(0, ahead + round(seconds * own))]
+        if not samples.shape[1]:
+            raise VideoError(
+                f"{self.path}: found no sound from {start:.2f} s to {start + seconds:.2f} s, expected some. Choose "
+                "another window, or leave it out",
+                "no sound in the window",
+            )
+        silence = np.zeros((len(samples), max(0, -ahead)), samples.dtype)
+        return resample(mono(np.concatenate([silence, samples], axis=1).T, own, "mean", str(self.path)), rate)
+
+    def _sound_between(self, since: float, stop: float, seek: float) -> tuple[NDArray[np.float32], float]:
+        """What is decoded of the sound from `seek` until `stop`, in the container's time: channels, and since when."""
         planar = av.AudioResampler(format="fltp")
-        begin = float((self._sounds.start_time or 0) * (self._sounds.time_base or 0))
-        stop = begin + start + seconds
+        chunks: list[NDArray[np.float32]] = []
+        first: float | None = None
+        base = getattr(self._sounds, "time_base", None) or 1
         try:
-            self._container.seek(max(0, int((begin + start) / self._sounds.time_base)), stream=self._sounds)
+            self._container.seek(max(0, int(seek / base)), stream=self._sounds)
             for frame in self._container.decode(self._sounds):
                 if frame.time is not None and frame.time >= stop:
                     break
@@ -143,19 +165,13 @@ class Video:
         except (av.FFmpegError, ValueError, EOFError) as error:
             if not chunks:
                 raise self._unreadable(error) from error
-        samples = np.concatenate(chunks, axis=1) if chunks else np.empty((1, 0), np.float32)
-        ahead = round((begin + start - (first or begin)) * own)
-        samples = samples[:, max(0, ahead) : max(0, ahead) + round(seconds * own)]
-        if not samples.shape[1]:
-            raise VideoError(
-                f"{self.path}: found no sound from {start:.2f} s to {start + seconds:.2f} s, expected some. Choose "
-                "another window, or leave it out",
-                "no sound in the window",
-            )
-        return resample(mono(samples.T, own, "mean", str(self.path)), rate)
+        if not chunks:
+            return np.empty((1, 0), np.float32), since
+        return np.concatenate(chunks, axis=1), since if first is None else first
 
     @property
     def _begin(self) -> float:
+        """When its pictures begin in the container's time: second 0 of pictures and of sounds alike."""
         return float((self._pictures.start_time or 0) * (self._pictures.time_base or 0))
 
     def _promised(self) -> float:

@@ -14,11 +14,14 @@ from torch import Tensor
 
 from whence.data.clusters import Clusters, clusters_of
 from whence.data.labels import class_table, read_labels
-from whence.errors import DataError, RecipeError
+from whence.errors import DataError, RecipeError, did_you_mean
 from whence.inference.embed import embed_objects, identity
 from whence.inference.localizer import Localizer
 from whence.recipe import Labels, Recipe
 from whence.types import AudioVisualDataset
+
+WORDS = ("none", "category", "clusters")
+"""What `labels.source` can be besides a table's path."""
 
 Labelling = Callable[[NDArray[np.int64], int], Float[Tensor, "2 b k"] | None]
 """(samples, epoch) -> `whence.types.Batch.labels`; None where nothing is known."""
@@ -41,6 +44,11 @@ class Labeller(L.Callback):
         self.due = due_steps("labels.at", self.recipe.at, legs, leg)
         self.clusters: Clusters | None = None
         self.taken = -1
+        if self.is_table and not Path(self.recipe.source).exists():
+            raise RecipeError(
+                f"labels.source: found {self.recipe.source!r}, which is no file, expected a table that is there, or "
+                f"one of {', '.join(WORDS)}{did_you_mean(self.recipe.source, WORDS)}"
+            )
         if self.due or self.is_table:
             refuse_fresh(data, "clusters" if self.due else "a table of labels")
         self.names = self._names()
@@ -72,7 +80,7 @@ class Labeller(L.Callback):
 
     @property
     def is_table(self) -> bool:
-        return self.recipe.source not in ("none", "category", "clusters")
+        return self.recipe.source not in WORDS
 
     def _names(self) -> tuple[str, ...]:
         if self.is_table:

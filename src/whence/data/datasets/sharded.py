@@ -11,6 +11,7 @@ from PIL import Image
 
 from whence.data.audio import read_sound
 from whence.data.authors import distinct_ids
+from whence.data.datasets.listed import MEDIA, one_of
 from whence.data.datasets.training import excluded_of, part_of
 from whence.data.image import read_image, read_mask
 from whence.data.pack import MASK, truth_of_dict
@@ -55,6 +56,11 @@ class Sharded:
 
     def category(self, index: int) -> str:
         return str(self._words(index).get("category", ""))
+
+    @property
+    def frames(self) -> int:
+        """How many pictures the sample with most of them has."""
+        return max((sum(_is(part, PICTURES) for part in shard.index[key]) for shard, key in self.samples), default=0)
 
     def read_image(self, index: int) -> Image.Image:
         shard, key = self.samples[index]
@@ -109,11 +115,13 @@ def sharded(
     Args:
         root: the folder. list: a file of ids to take; None: all.
         exclude, split, validation: as `whence.data.datasets.training.training_set` has them.
-        missing: what becomes of ids of the list that no shard holds: `refuse`, or `skip` with a warning.
+        missing: what becomes of ids of the list that no shard holds, and of samples without a picture or a sound:
+            `refuse`, or `skip` with a warning.
 
     Raises:
         DataError: there are no shards, an index is missing, a key stands twice, ids are missing, or nothing is left.
     """
+    one_of("missing", missing, MEDIA[:2])
     root = Path(root)
     there: dict[str, ShardReader] = {}
     for shard in map(ShardReader, shards_of(root)):
@@ -124,16 +132,24 @@ def sharded(
                 )
             there[key] = shard
     wanted = [*there] if list is None else distinct_ids(list, True)
-    lacking = [id for id in wanted if id not in there]
-    if lacking:
-        told = f"{root}: {len(lacking)} of {len(wanted)} ids are in no shard (first: {', '.join(lacking[:3])})"
-        if missing == "refuse":
-            raise DataError(f"{told}. Prepare them, or go without by `missing: skip`")
-        warnings.warn(f"{told}; they are left out", stacklevel=3)
     excluded = excluded_of(wanted, exclude)
-    out = {*excluded, *lacking}
+    out = {*excluded}
+    unknown = [id for id in wanted if id not in there]
+    half = [id for id in wanted if id in there and id not in out and not _is_whole(there[id].index[id])]
+    for lacking, told in ((unknown, "ids are in no shard"), (half, "samples lack a picture or a sound")):
+        out.update(lacking)
+        if lacking:
+            told = f"{root}: {len(lacking)} of {len(wanted)} {told} (first: {', '.join(lacking[:3])})"
+            if missing == "refuse":
+                raise DataError(f"{told}. Prepare them, or go without by `missing: skip`")
+            warnings.warn(f"{told}; they are left out", stacklevel=3)
     left = [id for id in wanted if id not in out]
     ids = part_of(left, split, validation, root if list is None else list)
+    if left and not ids:
+        raise DataError(
+            f"{root}: `split: {split}` of `validation: {validation}` holds none of {len(left)} samples. "
+            f"{'Raise' if split == 'val' else 'Lower'} `validation`"
+        )
     if not ids:
         raise DataError(f"{root}: no sample is left ({len(excluded)} are excluded). Loosen the options")
     return Sharded(f"{root.resolve().name}/{split}", [(there[id], id) for id in ids], split, excluded)
@@ -141,12 +157,18 @@ def sharded(
 
 def _parts(shard: ShardReader, key: str, kinds: Sequence[str]) -> Sequence[str]:
     """The names of a sample's parts of some kinds, `jpg` or `0.jpg`, `1.jpg`..."""
-    found = sorted(
-        (part for part in shard.index[key] if part.rpartition(".")[2] in kinds and part != MASK), key=_number
-    )
+    found = sorted((part for part in shard.index[key] if _is(part, kinds)), key=_number)
     if not found:
         raise DataError(f"{shard.path}: found no {' or '.join(kinds)} of {key}, expected one. Prepare it again")
     return found
+
+
+def _is_whole(parts: Iterable[str]) -> bool:
+    return all(any(_is(part, kinds) for part in parts) for kinds in (PICTURES, SOUNDS))
+
+
+def _is(part: str, kinds: Sequence[str]) -> bool:
+    return part.rpartition(".")[2] in kinds and part != MASK
 
 
 def _number(part: str) -> tuple[int, str]:

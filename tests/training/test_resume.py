@@ -48,7 +48,7 @@ def test_killed_twice_and_resumed_with_other_workers_is_the_undisturbed_run(tmp_
     run = start(broken)
     kill_mid_leg(run, broken, "resume.ckpt")
     run = start(broken, "--resume")
-    kill_mid_leg(run, broken, "neighbours-00000022")
+    kill_mid_leg(run, broken, "neighbours-00000024")
     assert not list(broken.glob("best.safetensors.*"))
     assert start(broken, "--resume", workers=0).wait() == 0
     ours, theirs = (load_file(tmp_path / name / "last.safetensors") for name in ("broken", "whole"))

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from PIL import Image
 from clips import Fragile, write_video
 from whence.data.datasets import open_dataset
 from whence.data.engines import Pool
+from whence.data.packing import Maker, Sample
 from whence.data.prepare import Preparation, prepare
 from whence.errors import DataError, OutputError, RecipeError
 
@@ -142,6 +144,19 @@ def test_an_input_that_takes_its_process_down_is_its_own_failure() -> None:
     assert [one.cause for one in found] == ["", "crashed", ""]
     assert [one.parts.get("json", b"-").decode() for one in found] == ["0", "-", "2"]
     assert "1: found a file that crashes its reader" in found[1].told
+
+
+def test_an_engine_that_ends_early_closes_no_shard(videos: Path, tmp_path: Path) -> None:
+    def lazy(make: Maker, names: Sequence[str]) -> Iterator[Sample]:
+        yield from map(make, names[:6])
+
+    how = Preparation(seconds=1.0)
+    with pytest.raises(OutputError, match=r"ended after 6 of 13 inputs.*goes on from there"):
+        prepare(videos, tmp_path / "out", how, lazy, shard_size=4)
+    assert [path.name for path in sorted((tmp_path / "out").glob("*.tar"))] == ["shard-000000.tar"]
+    for name in ("out", "whole"):
+        prepare(videos, tmp_path / name, how, Pool(0), shard_size=4)
+    assert everything(tmp_path / "out") == everything(tmp_path / "whole")
 
 
 def test_what_cannot_be_prepared_is_refused(videos: Path, tmp_path: Path) -> None:

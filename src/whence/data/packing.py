@@ -86,7 +86,12 @@ def write_shards(
                     continue
                 path.rename(draft_of(path))  # the last one, and videos have come since
             with ShardWriter(path, keep={line["key"] for line in done if not line["cause"]}) as writer:
-                for name, sample in zip(some[len(done) :], samples, strict=False):
+                for name in some[len(done) :]:
+                    if (sample := next(samples, None)) is None:
+                        raise OutputError(
+                            f"{output}: the engine ended after {len(journal.lines)} of {len(names)} inputs. What was "
+                            "made is kept: give the same command again, and it goes on from there"
+                        )
                     if sample.parts:
                         writer.add(make.key(name), sample.parts)
                     journal.add(name, make.key(name), sample)

@@ -156,7 +156,10 @@ class Train:
     """The run.
 
     Attributes:
-        epochs: passes over the data; batch_size: clips; the last incomplete batch of an epoch is dropped.
+        epochs: passes over the data; batch_size: clips that are told apart, of all processes together; the last
+            incomplete batch of an epoch is dropped.
+        accumulate: batches whose mean gradient makes one step. Their clips are no negatives of each other's: for that
+            raise `batch_size`, and let `chunk` make it fit.
         leg: steps between checkpoints, probes and log lines; 0: one epoch. A killed run loses at most one leg.
         optimizer: `adam`, `adamw` or `sgd` (momentum 0.9).
         schedule: `constant` or `cosine` (to 0), after `warmup` steps.
@@ -166,11 +169,14 @@ class Train:
         alike: which clips count as alike besides neighbours: `none`, or those of the same `category` (uses labels, as a
             catalogue's pairing does already; say so where you print a number).
         chunk: inputs that an encoder takes at a time, so that large batches fit; 0: all (`whence.training.chunks`).
+        compile: the encoders, by `torch.compile`: `auto` does where there is a GPU and Triton, `always`, or `never`.
+        sync_batchnorm: statistics of batch norms are taken over all processes, and not by each of its own clips.
         workers: processes that read data; 0: none. seed: of everything.
     """
 
     epochs: float = 50.0
     batch_size: int = 128
+    accumulate: int = 1
     leg: int = 0
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = 1e-4
@@ -182,12 +188,15 @@ class Train:
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     alike: Literal["none", "category"] = "none"
     chunk: int = 0
+    compile: Literal["auto", "always", "never"] = "auto"
+    sync_batchnorm: bool = False
     workers: int = 2
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name, least in (
             ("batch_size", 2),
+            ("accumulate", 1),
             ("workers", 0),
             ("chunk", 0),
             ("leg", 0),

@@ -131,8 +131,8 @@ class Batch:
             Where the front end has optical flow, two planes of it follow, in 255 pixels a frame.
         sounds: (u, b, 1, f, t) scaled spectrograms, views likewise.
         index: (b,) position of each sample in its data set.
-        alike: (b, b) bool, True where sound j would do for image i as well as its own, as far as is known: a likely
-            false negative; None where nothing is known.
+        alike: (m, m) bool, True where sound j would do for image i as well as its own, as far as is known: a likely
+            false negative; None where nothing is known. Of all clips of the step, those of other processes included.
         truths: (v, b, y, x) where the source is in each picture, in [0, 1] and of any size, for methods that can be
             taught; not a number throughout where nobody marked it, None where nobody marked any.
         labels: (2, b, k) how far each of k classes is what each picture shows, and what each sound is, in [0, 1]; not
@@ -142,6 +142,6 @@ class Batch:
     images: Float[Tensor, "v b i h w"]
     sounds: Float[Tensor, "u b 1 f t"]
     index: Int[Tensor, " b"]
-    alike: Bool[Tensor, "b b"] | None = None
+    alike: Bool[Tensor, "m m"] | None = None
     truths: Float[Tensor, "v b y x"] | None = None
     labels: Float[Tensor, "2 b k"] | None = None

@@ -37,14 +37,14 @@ def test_which_times_where_written_out() -> None:
     torch.testing.assert_close(which_and_where(which, where), expected)
 
 
-def test_a_sound_that_is_alike_does_not_compete() -> None:
+def test_a_sound_that_is_no_rival_does_not_compete() -> None:
     torch.manual_seed(0)
     which, where = torch.randn(2, 1, 3, 3, 5, dtype=torch.float64)
-    alike = torch.zeros(3, 3, dtype=torch.bool)
-    alike[0, 1] = True
+    rivals = torch.ones(3, 3, dtype=torch.bool)
+    rivals[0, 1] = False
     rest = torch.tensor([0, 2])
     expected = which_and_where(*(x[:, rest][:, :, rest] for x in (which, where)))
-    torch.testing.assert_close(which_and_where(which, where, alike)[0, 0, rest], expected[0, 0])
+    torch.testing.assert_close(which_and_where(which, where, rivals)[0, 0, rest], expected[0, 0])
 
 
 def test_gradients_of_which_and_where() -> None:

@@ -67,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except WhenceError as error:
-        print(f"whence: {error}", file=sys.stderr)
+        if not getattr(error, "told", False):  # by another process, which prints it
+            print(f"whence: {error}", file=sys.stderr)
         return USERS_MISTAKE
     except KeyboardInterrupt:
         print("whence: stopped", file=sys.stderr)

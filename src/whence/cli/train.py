@@ -1,5 +1,6 @@
 """`whence train RECIPE --output FOLDER --key.sub value`."""
 
+import os
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ def train(arguments: Sequence[str]) -> None:
     recipe = read_recipe(known.recipe, overrides)
     output = known.output or Path("runs") / f"{recipe.method['name']}-{known.recipe.stem}"
     best = run(recipe, output, known.resume, known.overwrite, progress=not known.quiet)
+    if os.environ.get("RANK", "0") != "0":
+        return
     print(f"trained:   {best}")
     print(f"score it:  whence evaluate {best} DATA    (see `whence datasets`)")
     print(f"use it:    whence locate {best} PICTURE SOUND -o out.png")

@@ -61,7 +61,7 @@ def soft_kmeans(tokens: Float[Tensor, "b n d"], k: int, rounds: int = 4, sharpne
 
 
 @full_precision
-def clusters_apart(seen: Float[Tensor, "v b k d"], heard: Float[Tensor, "u b a d"]) -> Float[Tensor, "v u b b"]:
+def clusters_apart(seen: Float[Tensor, "v b k d"], heard: Float[Tensor, "u m a d"]) -> Float[Tensor, "v u b m"]:
     """How far each picture is from each sound: of each of the sound's centres to the nearest of the picture's.
 
     Returns:

@@ -1,7 +1,8 @@
 """The contrastive family: similarities of pictures and sounds over all pairs of views, and InfoNCE over them.
 
 Views are axes: v picture views, u sound views, b clips. A similarity tensor is (v, u, b, b): entry [v, u, i, j]
-compares view v of picture i with view u of sound j.
+compares view v of picture i with view u of sound j. Where several processes train (`whence.processes`), each puts in
+its own clips, and a similarity tensor is of the m clips of all of them.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from whence.errors import RecipeError
 from whence.losses.maps import foreground
+from whence.processes import gathered
 
 Reducer = Literal["mean", "max", "softmax", "trimap"]
 P = ParamSpec("P")
@@ -34,9 +36,12 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @full_precision
-def pair_maps(grids: Float[Tensor, "v b c h w"], vectors: Float[Tensor, "u b c"]) -> Float[Tensor, "v u b b p"]:
-    """The map of every picture with every sound, over all pairs of views: unit-norm features, places p = h w flat."""
-    return torch.einsum("vicp,ujc->vuijp", grids.flatten(-2), vectors)
+def pair_maps(grids: Float[Tensor, "v b c h w"], vectors: Float[Tensor, "u b c"]) -> Float[Tensor, "v u b m p"]:
+    """The map of every picture with every sound, over all pairs of views: unit-norm features, places p = h w flat.
+
+    Of pictures those of this process: what becomes of a map's places is to be gathered, and not the places.
+    """
+    return torch.einsum("vicp,ujc->vuijp", grids.flatten(-2), gathered(vectors, 1))
 
 
 @full_precision
@@ -51,7 +56,7 @@ def place_similarity(
     vectors: Float[Tensor, "u b c"],
     reducer: Reducer = "mean",
     sharpness: float = 10.0,
-) -> Float[Tensor, "v u b b"]:
+) -> Float[Tensor, "v u m m"]:
     """How well each sound fits each picture, judged by its places.
 
     Args:
@@ -66,21 +71,21 @@ def place_similarity(
         the product: v u b^2 c work in place of v u b^2 c h w, and no map is ever held.
     """
     if reducer == "mean":
-        return torch.einsum("vic,ujc->vuij", grids.mean(dim=(-2, -1)), vectors)
+        return vector_similarity(grids.mean(dim=(-2, -1)), vectors)
     maps = pair_maps(grids, vectors)
     if reducer == "max":
-        return maps.amax(dim=-1)
+        return gathered(maps.amax(dim=-1), 2)
     if reducer == "softmax":
-        return (torch.softmax(sharpness * maps, dim=-1) * maps).sum(dim=-1)
+        return gathered((torch.softmax(sharpness * maps, dim=-1) * maps).sum(dim=-1), 2)
     if reducer == "trimap":
-        return foreground(maps)
+        return gathered(foreground(maps), 2)
     raise RecipeError(f"method.reducer: found {reducer!r}, expected mean, max, softmax or trimap")
 
 
 @full_precision
-def vector_similarity(pictures: Float[Tensor, "v b c"], sounds: Float[Tensor, "u b c"]) -> Float[Tensor, "v u b b"]:
+def vector_similarity(pictures: Float[Tensor, "v b c"], sounds: Float[Tensor, "u b c"]) -> Float[Tensor, "v u m m"]:
     """Cosine of each unit-norm picture vector with each unit-norm sound vector."""
-    return torch.einsum("vic,ujc->vuij", pictures, sounds)
+    return gathered(torch.einsum("vic,ujc->vuij", pictures, gathered(sounds, 1)), 2)
 
 
 def info_nce(

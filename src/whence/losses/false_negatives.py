@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from whence.losses.contrastive import full_precision, pair_maps
+from whence.processes import gathered, own_of
 
 
 @full_precision
@@ -29,17 +30,17 @@ def false_negative_terms(
         The terms FNS-1, TNS and FNS-2 of the released code, unweighted.
     """
     maps = pair_maps(grids, vectors)
-    own = maps.diagonal(dim1=2, dim2=3).transpose(-1, -2)  # (v, u, b, p)
+    own = own_of(maps).transpose(-1, -2)  # (v, u, b, p)
     low, high = (end.detach() for end in torch.aminmax(own, dim=-1, keepdim=True))
     front = ((own - low) / (high - low + 1e-5) > above).to(grids.dtype)
     places = grids.flatten(-2)
-    foregrounds = torch.einsum("vicp,vuip->vuic", places, front) / places.shape[-1]
-    pictures = places.mean(dim=-1)
+    foregrounds = gathered(torch.einsum("vicp,vuip->vuic", places, front) / places.shape[-1], 2)
+    pictures, vectors = gathered(places.mean(dim=-1), 1), gathered(vectors, 1)
 
     def rows(likeness: Tensor) -> Tensor:
         return torch.softmax(likeness / tau, dim=-1)
 
-    pairs = rows(maps.amax(dim=-1))
+    pairs = rows(gathered(maps.amax(dim=-1), 2))
     sounds = rows(torch.einsum("uic,ujc->uij", vectors, vectors))[None]
     fronts = rows(torch.einsum("vuic,vujc->vuij", foregrounds, foregrounds))
     inside = rows(torch.einsum("vic,vjc->vij", pictures, pictures))[:, None]

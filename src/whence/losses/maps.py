@@ -28,18 +28,19 @@ def background(maps: Float[Tensor, "*pairs p"], threshold: float = 0.4, width: f
 
 
 def which_and_where(
-    which: Float[Tensor, "*views b b p"], where: Float[Tensor, "*views b b p"], alike: Bool[Tensor, "b b"] | None = None
-) -> Float[Tensor, "*views b b"]:
+    which: Float[Tensor, "*views b m p"],
+    where: Float[Tensor, "*views b m p"],
+    rivals: Bool[Tensor, "b m"] | None = None,
+) -> Float[Tensor, "*views b m"]:
     """log sum_p of (softmax of `which` over sounds) * (softmax of `where` over places): SLAVC's logits.
 
     Args:
         which, where: logits of picture i with sound j at place p, [..., i, j, p].
-        alike: sounds that do not compete with a picture's own in `which`.
+        rivals: sounds that compete in `which`; None: all of them.
 
     Returns:
         Logarithms of probabilities, computed as such: products of two small numbers would round to 0.
     """
-    if alike is not None:
-        others = alike & ~torch.eye(len(alike), dtype=torch.bool, device=alike.device)
-        which = which.masked_fill(others[..., None], -1e4)
+    if rivals is not None:
+        which = which.masked_fill(~rivals[..., None], -1e4)
     return (torch.log_softmax(which, dim=-2) + torch.log_softmax(where, dim=-1)).logsumexp(dim=-1)

@@ -5,9 +5,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from whence.processes import gathered, own_of
+
 
 def matching(
-    logits: Float[Tensor, "*views b b h w"], alike: Bool[Tensor, "b b"] | None = None, cells: int = 1
+    logits: Float[Tensor, "v u b m h w"], alike: Bool[Tensor, "m m"] | None = None, cells: int = 1
 ) -> Float[Tensor, ""]:
     """Binary cross-entropy of every picture with every sound; own pairs weigh as much as all others together.
 
@@ -15,15 +17,15 @@ def matching(
     sigmoid of a map's largest logit. Every other pair in turn stands for one that is drawn: the same on average.
 
     Args:
-        logits: of each place of picture i with sound j.
+        logits: of each place of picture i, of this process, with sound j, of any (`contrastive.pair_maps`).
         alike: True where sound j would do for picture i as well as its own, as far as is known: no negative of it.
         cells: a negative is asked for the largest logit of each of `cells` x `cells` parts of its map, so that less of
             it goes unpunished (DSOL's second stage: 2).
     """
     own = torch.eye(logits.shape[-3], dtype=torch.bool, device=logits.device)
     others = ~(own if alike is None else own | alike)
-    best = logits.amax(dim=(-2, -1)).diagonal(dim1=-2, dim2=-1)
+    best = own_of(logits.amax(dim=(-2, -1)))
     parts = F.adaptive_max_pool2d(logits.flatten(0, -4), cells).unflatten(0, logits.shape[:-3])
-    wrong = F.softplus(parts).mean(dim=(-2, -1)) * others
+    wrong = gathered(F.softplus(parts).mean(dim=(-2, -1)), 2) * others
     negatives = wrong.sum(dim=(-2, -1)) / others.sum().clamp(min=1)
     return 0.5 * (F.softplus(-best).mean(dim=-1) + negatives).sum()

@@ -36,6 +36,7 @@ from whence.methods.base import Method, place_cosine, register
 from whence.methods.checks import positive, several_clips
 from whence.models.encoders import channels_of, frozen
 from whence.models.heads import max_pool, mean_pool
+from whence.processes import gathered, world
 from whence.types import Batch
 
 
@@ -103,14 +104,15 @@ class Attention10k(Method):
         Raises:
             RecipeError: a batch of one clip, which has no other sound.
         """
-        several_clips(batch.images.shape[1])
+        several_clips(world() * batch.images.shape[1])
         grids = self.image_encoder(batch.images.flatten(0, 1)).unflatten(0, batch.images.shape[:2])
         sounds = self.hear(batch.sounds.flatten(0, 1))
         queries = unit(self.query(sounds)).unflatten(0, batch.sounds.shape[:2])
         sounds = sounds.unflatten(0, batch.sounds.shape[:2])
         logits = self.logits(own_maps(unit(grids, dim=2), queries)).transpose(1, 2)  # (v, u, b, p)
-        apart = distances(self.meaning(attended(grids, logits.softmax(dim=-1))), sounds.expand(len(grids), -1, -1, -1))
-        terms = {"distance": distance_ratio(apart, batch.alike)}
+        found = self.meaning(attended(grids, logits.softmax(dim=-1)))
+        apart = distances(found, gathered(sounds, 1).expand(len(grids), -1, -1, -1))
+        terms = {"distance": distance_ratio(gathered(apart, 2), batch.alike)}
         if batch.truths is not None and self.supervised:
             marked = F.adaptive_avg_pool2d(batch.truths, grids.shape[-2:]).flatten(-2)[:, None]
             terms["supervised"] = self.supervised * taught(logits, marked.expand_as(logits))

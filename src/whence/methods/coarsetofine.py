@@ -38,6 +38,7 @@ from whence.methods.base import Method, register
 from whence.methods.checks import positive, share
 from whence.models.encoders import channels_of
 from whence.models.heads import ClassPooling, PairHead, mean_pool
+from whence.processes import gathered
 from whence.types import Batch
 
 
@@ -130,16 +131,18 @@ class CoarseToFine(Method):
         grids = self.image_encoder(batch.images.flatten(0, 1)), self.audio_encoder(batch.sounds.flatten(0, 1))
         views = batch.images.shape[:2], batch.sounds.shape[:2]
         pictures, sounds = (mean_pool(grid).unflatten(0, shape) for grid, shape in zip(grids, views, strict=True))
-        shown, pooled = (x.unflatten(0, views[0]) for x in self.image_classes(grids[0]))
-        heard, gathered = (x.unflatten(0, views[1]) for x in self.sound_classes(grids[1]))
+        shown, seen = (x.unflatten(0, views[0]) for x in self.image_classes(grids[0]))
+        heard, said = (x.unflatten(0, views[1]) for x in self.sound_classes(grids[1]))
         terms = {
-            "shown": labelled(shown, of_pictures),
-            "heard": labelled(heard, of_sounds),
-            "pairs": balanced_pairs(self.pairs(pictures, sounds), batch.alike),
+            "shown": labelled(gathered(shown, 1), gathered(of_pictures)),
+            "heard": labelled(gathered(heard, 1), gathered(of_sounds)),
+            "pairs": balanced_pairs(gathered(self.pairs(pictures, gathered(sounds, 1)), 2), batch.alike),
         }
         if int(self.stage) == 2:
-            seen, said = unit(self.image_projection(pooled))[:, None], unit(self.sound_projection(gathered))[None]
-            there = (shown.sigmoid() > self.there)[:, None], (heard.sigmoid() > self.there)[None]
+            seen, said = unit(self.image_projection(seen)), unit(self.sound_projection(said))
+            of_all = [gathered(one, 1) for one in (seen, said, shown.sigmoid(), heard.sigmoid())]
+            seen, said, shown, heard = (one[:, None] if n % 2 == 0 else one[None] for n, one in enumerate(of_all))
+            there = shown > self.there, heard > self.there
             terms["fine"] = class_distances(seen, said, *there, margin=self.margin, alike=batch.alike)
         return terms
 

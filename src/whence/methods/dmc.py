@@ -39,6 +39,7 @@ from whence.methods.base import Method, register
 from whence.methods.checks import positive, several_clips
 from whence.models.encoders import channels_of
 from whence.models.heads import CommonSpace
+from whence.processes import gathered, world
 from whence.types import Batch
 
 
@@ -125,10 +126,11 @@ class DMC(Method):
         Raises:
             RecipeError: a batch of one clip, which has no other picture.
         """
-        several_clips(batch.images.shape[1])
+        several_clips(world() * batch.images.shape[1])
         seen = self.clusters(self.encode_images(batch.images.flatten(0, 1))).centres
         heard = self.encode_sounds(batch.sounds.flatten(0, 1))
-        apart = clusters_apart(*(one.unflatten(0, (-1, len(batch.index))) for one in (seen, heard)))
+        seen, heard = (one.unflatten(0, (-1, len(batch.index))) for one in (seen, heard))
+        apart = gathered(clusters_apart(seen, gathered(heard, 1)), 2)
         return {"margin": margin_pairs(apart, self.margin, batch.alike)}
 
 

@@ -44,6 +44,7 @@ from whence.methods.checks import positive, share
 from whence.models.encoders import channels_of
 from whence.models.heads import max_pool, mean_pool
 from whence.models.momentum import SlowCopy
+from whence.processes import gathered
 from whence.types import Batch
 
 
@@ -214,12 +215,12 @@ class DSOL(Method):
         terms = {"location": matching(pairs, batch.alike)}
         if batch.labels is None or not self.stage:
             return terms
-        seen, named = self.seen_class(mean_pool(plain)), self.heard_class(heard)
         for name, logits, labels in (
-            ("seen_classes", seen, batch.labels[0]),
-            ("heard_classes", named, batch.labels[1]),
+            ("seen_classes", self.seen_class(mean_pool(plain)), batch.labels[0]),
+            ("heard_classes", self.heard_class(heard), batch.labels[1]),
         ):
-            each = [class_entropy(one, labels) for one in logits.unflatten(0, (-1, b))]
+            named = gathered(logits.unflatten(0, (-1, b)), 1)
+            each = [class_entropy(one, gathered(labels)) for one in named]
             terms[name] = self.classification * torch.stack(each).sum()
         return terms
 

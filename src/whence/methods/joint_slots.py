@@ -30,6 +30,7 @@ from whence.methods.base import Method, register
 from whence.methods.checks import positive, share
 from whence.models.encoders import channels_of, grid_of
 from whence.models.slots import SlotAttention, SlotDecoder, Slots, attend
+from whence.processes import gathered, world
 from whence.readout import ReadOut
 from whence.types import Batch
 
@@ -161,7 +162,7 @@ class JointSlots(Method):
         pictures, moments = _tokens(self.image_grid(batch.images[0])), self.sound_tokens(batch.sounds[0])
         seen, heard = self.see(pictures, self.hidden(pictures)), self.hear(moments, self.hidden(moments))
         v, a = unit(seen.slots), unit(heard.slots)
-        alike = reciprocal_neighbours(v[:, 0], a[:, 0], self.k)
+        alike = reciprocal_neighbours(gathered(v[:, 0]), gathered(a[:, 0]), self.k)
         if batch.alike is not None:
             alike = alike | batch.alike
         terms = {"contrast": info_nce(vector_similarity(v[None, :, 0], a[None, :, 0]), self.tau, alike, symmetric=True)}
@@ -184,7 +185,7 @@ def _tokens(grid: Float[Tensor, "b d h w"]) -> Float[Tensor, "b n d"]:
 
 
 def _refuse(batch: Batch, k: int) -> None:
-    views, sound_views, clips = len(batch.images), len(batch.sounds), batch.images.shape[1]
+    views, sound_views, clips = len(batch.images), len(batch.sounds), world() * batch.images.shape[1]
     if views != 1 or sound_views != 1:
         raise RecipeError(
             f"joint_slots learns from one view of each clip, and the recipe makes {views} of pictures and "

@@ -30,6 +30,7 @@ from whence.losses.contrastive import unit
 from whence.methods.base import Method, register
 from whence.methods.checks import one_of, positive
 from whence.models.encoders import channels_of
+from whence.processes import gathered
 from whence.types import Batch
 
 Joint = Literal["mean", "each"]
@@ -72,4 +73,5 @@ class LCBM(Method):
 
     def named(self, vectors: Float[Tensor, "v b c"], labels: Float[Tensor, "b k"]) -> Float[Tensor, ""]:
         """Cross-entropy of what the vectors are classified as, summed over views."""
-        return torch.stack([class_entropy(self.classifier(one / self.tau), labels) for one in vectors]).sum()
+        logits, labels = gathered(self.classifier(vectors / self.tau), 1), gathered(labels)
+        return torch.stack([class_entropy(one, labels) for one in logits]).sum()

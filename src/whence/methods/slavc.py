@@ -35,6 +35,7 @@ from whence.methods.checks import positive, share
 from whence.models.encoders import channels_of
 from whence.models.heads import CommonSpace, max_pool
 from whence.models.momentum import SlowCopy
+from whence.processes import gathered, own_pairs
 from whence.readout import ReadOut
 from whence.types import Batch
 
@@ -100,7 +101,10 @@ class SLAVC(Method):
             (2**0.5 * g, 2**0.5 * a) for g, a in zip(grids.chunk(2, 2), vectors.chunk(2, 2), strict=True)
         )
         first, second = pair_maps(which, heard_which), pair_maps(where, heard_where)
-        return info_nce(which_and_where(first / self.tau, second / self.tau, batch.alike), 1.0, batch.alike)
+        own = own_pairs(first.shape[2], first.device)
+        rivals = None if batch.alike is None else own | ~batch.alike[own.any(dim=0)]
+        logits = gathered(which_and_where(first / self.tau, second / self.tau, rivals), 2)
+        return info_nce(logits, 1.0, batch.alike)
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """`pictures` (against the copy's sounds) and `sounds` (with the copy's pictures), over the pairs of views."""

@@ -12,6 +12,7 @@ from whence.losses.contrastive import pair_maps
 from whence.losses.maps import background, foreground
 from whence.methods.base import Method
 from whence.methods.checks import positive
+from whence.processes import gathered, own_of
 
 
 class TriMap(Method):
@@ -40,9 +41,9 @@ class TriMap(Method):
 
     def responses(
         self, grids: Float[Tensor, "v b c h w"], vectors: Float[Tensor, "u b c"]
-    ) -> tuple[Float[Tensor, "v u b b"], Float[Tensor, "v u b k"] | None]:
+    ) -> tuple[Float[Tensor, "v u m m"], Float[Tensor, "v u m k"] | None]:
         """Foreground of every picture for every sound, and background of each for its own (k is 1)."""
         maps = pair_maps(grids, vectors)
-        own = maps.diagonal(dim1=2, dim2=3).transpose(-1, -2)
-        behind = background(own, self.below, self.sharpness)[..., None] if self.hard else None
-        return foreground(maps, self.above, self.sharpness), behind
+        own = own_of(maps).transpose(-1, -2)
+        behind = gathered(background(own, self.below, self.sharpness)[..., None], 2) if self.hard else None
+        return gathered(foreground(maps, self.above, self.sharpness), 2), behind

@@ -108,7 +108,7 @@ class PairHead(nn.Module):
         self.picture, self.sound = nn.Linear(seen, width), nn.Linear(heard, width, bias=False)
         self.judge = nn.Linear(width, 2)
 
-    def forward(self, pictures: Float[Tensor, "v b c"], sounds: Float[Tensor, "u b d"]) -> Float[Tensor, "v u b b"]:
+    def forward(self, pictures: Float[Tensor, "v b c"], sounds: Float[Tensor, "u m d"]) -> Float[Tensor, "v u b m"]:
         """Logit that picture i and sound j do, of a softmax over yes and no."""
         hidden = self.picture(pictures)[:, None, :, None] + self.sound(sounds)[None, :, None]
         no, yes = self.judge(hidden.relu()).unbind(dim=-1)

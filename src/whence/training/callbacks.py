@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from whence.errors import DataError, RecipeError, did_you_mean
 from whence.inference.embed import identity, mine
 from whence.inference.localizer import Localizer
 from whence.output import whole_file
+from whence.processes import is_first, once
 from whence.recipe import Recipe
 from whence.training.feed import Clips, Ticket, stack, teaching
 from whence.training.labels import Labelling, due_steps, refuse_fresh
@@ -50,9 +52,13 @@ class Miner(L.Callback):
         if not due:
             return
         folder = self.folder / f"neighbours-{due[-1]:08d}"
-        if not (folder / "meta.json").exists():
-            localizer = Localizer(method, device=str(next(method.parameters()).device))
-            mine(localizer, self.data, self.near.depth).save(folder)
+
+        def make() -> None:
+            if not (folder / "meta.json").exists():
+                localizer = Localizer(method, device=str(next(method.parameters()).device))
+                mine(localizer, self.data, self.near.depth).save(folder)
+
+        once(make)
         self.table = Neighbours.load(folder, identity(self.data))
 
 
@@ -70,11 +76,7 @@ class Selector(L.Callback):
         self.improved = False
         if (trainer.current_epoch + 1) % self.recipe.select.every and trainer.global_step < task.steps:
             return
-        was_training = task.method.training
-        task.method.eval()
-        with torch.no_grad():
-            scores = {"loss": self.loss(task)} if self.metric == "loss" else self.report(task)
-        task.method.train(was_training)
+        scores = once(lambda: self.scores(task))
         if self.metric not in scores:
             raise RecipeError(f"select.metric: no score {self.metric!r} of this set{did_you_mean(self.metric, scores)}")
         task.log_dict({f"probe/{key}": value for key, value in scores.items()})
@@ -82,6 +84,15 @@ class Selector(L.Callback):
         score = self.sign * scores[self.metric]
         self.improved = score > self.best
         self.best = max(self.best, score)
+
+    def scores(self, task: Any) -> dict[str, float]:
+        """Of the held-out set, by name."""
+        was_training = task.method.training
+        task.method.eval()
+        with torch.no_grad():
+            found = {"loss": self.loss(task)} if self.metric == "loss" else self.report(task)
+        task.method.train(was_training)
+        return found
 
     def report(self, task: Any) -> dict[str, float]:
         from whence.evaluation.evaluate import evaluate
@@ -126,9 +137,10 @@ class Keeper(L.Callback):
             extras["classes"] = self.classes
         if self.selector is not None and math.isfinite(self.selector.best):
             extras["selected"] = {"metric": self.selector.metric, "best": self.selector.sign * self.selector.best}
-        if trainer.is_global_zero:
+        if is_first():
             save_method(task.method, self.folder / "last.safetensors", **extras)
             if self.selector is None or self.selector.improved:
                 save_method(task.method, self.folder / "best.safetensors", **extras)
-        with whole_file(self.folder / "resume.ckpt") as draft:
-            trainer.save_checkpoint(draft)
+        path = self.folder / "resume.ckpt"
+        with whole_file(path) if is_first() else nullcontext(path) as draft:
+            trainer.save_checkpoint(draft)  # all of them put in, the first one writes

@@ -25,6 +25,7 @@ from whence.data.spectrogram import silence, spectrogram
 from whence.errors import DataError, RecipeError
 from whence.frontend import InputSpec
 from whence.methods.base import Method
+from whence.processes import rank, world
 from whence.randomness import uniform
 from whence.recipe import Recipe, Views
 from whence.types import AudioVisualDataset, Batch
@@ -160,6 +161,8 @@ def teaching(method: Method, data: AudioVisualDataset) -> bool:
 class Stream:
     """Batches of tickets, a pure function of the step: the loader asks where training stands and goes on from there.
 
+    Every process has its share of each batch, so that together they learn from the clips that one alone would.
+
     Args:
         size: of the data set. start: answers with the optimizer step that the next batch is for.
         leg: steps between two calls of `__iter__` (a checkpoint lies between).
@@ -174,22 +177,26 @@ class Stream:
         start: Callable[[], int],
         neighbours: Callable[[], Neighbours | None],
     ) -> None:
-        batch = recipe.train.batch_size
-        if size < batch:
-            raise DataError(f"the training set has {size} clips and a batch {batch}; lower `train.batch_size`")
+        batch, self.parts = recipe.train.batch_size, recipe.train.accumulate
+        if size < batch * self.parts:
+            found = f"{batch}" if self.parts == 1 else f"{self.parts} times {batch} (train.accumulate)"
+            raise DataError(f"the training set has {size} clips and a batch {found}; lower `train.batch_size`")
         self.size, self.recipe, self.leg, self.start, self.neighbours = size, recipe, leg, start, neighbours
-        self.steps_per_epoch = size // batch
+        self.batches_per_epoch = size // (batch * self.parts) * self.parts
 
     def __len__(self) -> int:
-        return self.leg
+        return self.leg * self.parts
 
     def __iter__(self) -> Iterator[list[Ticket]]:
         first = self.start()
-        for step in range(first, (first // self.leg + 1) * self.leg):
-            yield self.batch(step)
+        for number in range(first * self.parts, (first // self.leg + 1) * self.leg * self.parts):
+            whole = self.batch(number)
+            share = len(whole) // world()
+            yield whole[rank() * share : (rank() + 1) * share]
 
-    def batch(self, step: int) -> list[Ticket]:
-        epoch, place = divmod(step, self.steps_per_epoch)
+    def batch(self, number: int) -> list[Ticket]:
+        """All clips of a batch, by its number in the run."""
+        epoch, place = divmod(number, self.batches_per_epoch)
         b, seed, near = self.recipe.train.batch_size, self.recipe.train.seed, self.recipe.neighbours
         index = self._order(epoch)[place * b : (place + 1) * b]
         image, sound = index, index

@@ -17,6 +17,7 @@ from whence.data.labels import class_table, read_labels
 from whence.errors import DataError, RecipeError, did_you_mean
 from whence.inference.embed import embed_objects, identity
 from whence.inference.localizer import Localizer
+from whence.processes import once
 from whence.recipe import Labels, Recipe
 from whence.types import AudioVisualDataset
 
@@ -107,10 +108,14 @@ class Labeller(L.Callback):
         if not due:
             return
         folder = self.folder / f"clusters-{due[-1]:08d}"
-        if not (folder / "meta.json").exists():
-            localizer = Localizer(method, device=str(next(method.parameters()).device))
-            vectors = embed_objects(localizer, self.data)
-            clusters_of(vectors, self.recipe.clusters, identity(self.data), self.seed).save(folder)
+
+        def make() -> None:
+            if not (folder / "meta.json").exists():
+                localizer = Localizer(method, device=str(next(method.parameters()).device))
+                vectors = embed_objects(localizer, self.data)
+                clusters_of(vectors, self.recipe.clusters, identity(self.data), self.seed).save(folder)
+
+        once(make)
         self.clusters = Clusters.load(folder, identity(self.data))
         if self.taken != due[-1]:
             method.take_clusters(torch.from_numpy(self.clusters.centres))

@@ -1,5 +1,6 @@
 """A training run from a recipe: `train(read_recipe(path), "runs/mine")`."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from whence.data.datasets import open_dataset
 from whence.errors import OutputError, RecipeError, WhenceError
 from whence.methods import METHODS, Method, create, options_of
 from whence.output import whole_file
+from whence.processes import once, together, world
 from whence.recipe import Data, Recipe
 from whence.training.feed import Alike, Clips, Stream, loader, teaching
 from whence.types import AudioVisualDataset
@@ -20,7 +22,8 @@ from whence.types import AudioVisualDataset
 def train(
     recipe: Recipe, output: str | Path, resume: bool = False, overwrite: bool = False, progress: bool = True
 ) -> Path:
-    """Trains by a recipe.
+    """Trains by a recipe; under `torchrun` with all processes that it starts, each of which learns from its share of
+    every batch, and which together learn what one would: `torchrun --nproc-per-node 8 -m whence train RECIPE`.
 
     Args:
         output: folder for `best.safetensors`, `last.safetensors`, `resume.ckpt`, `recipe.yaml` and `logs/`.
@@ -34,8 +37,13 @@ def train(
         OutputError: the folder holds a run and neither `resume` nor `overwrite` is given, or another recipe's run.
         RecipeError, DataError, CheckpointError: the recipe cannot be carried out; nothing was written then.
     """
-    folder = Path(output)
-    refuse_taken(folder, recipe, resume, overwrite)
+    with together():
+        return _train(recipe, Path(output), resume, overwrite, progress)
+
+
+def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress: bool) -> Path:
+    once(lambda: refuse_taken(folder, recipe, resume, overwrite))
+    refuse_uneven(recipe)
     # After the cheap checks: importing the trainer takes seconds.
     import lightning as L
     from lightning.pytorch.callbacks import RichProgressBar
@@ -43,6 +51,7 @@ def train(
 
     from whence.training.callbacks import Keeper, Miner, Selector
     from whence.training.labels import Labeller
+    from whence.training.norms import synchronised
     from whence.training.task import Task, best_precision, quiet_lightning
 
     quiet_lightning()
@@ -55,6 +64,8 @@ def train(
     labeller = Labeller(data, recipe, folder, legs, leg)
     torch.manual_seed(recipe.train.seed)
     method = learner(recipe, labeller.count)
+    if recipe.train.sync_batchnorm:
+        synchronised(method, accelerator())
     labeller.suit(method, steps)
     miner = Miner(data, recipe, folder, legs, leg)
     refuse_test(held_out)
@@ -69,12 +80,12 @@ def train(
     stream = Stream(len(data), recipe, leg, position, miner.current)
     clips = Clips(data, method.front_end, recipe.views, recipe.train.seed, teaching(method, data))
     task = Task(method, recipe, Alike(data, recipe, miner.current), labeller, steps)
-    claim(folder, recipe, resume)
+    once(lambda: claim(folder, recipe, resume))
     attempt = len(list((folder / "logs").glob("attempt-*")))
     trainer = L.Trainer(
         accelerator="auto",
-        devices=1,  # several processes need negatives gathered across them; one learns right
         max_epochs=legs,
+        accumulate_grad_batches=recipe.train.accumulate,
         precision=best_precision(recipe.train.precision, accelerator()),
         gradient_clip_val=recipe.train.clip or None,
         callbacks=[c for c in (miner, labeller, selector, Keeper(folder, recipe, selector, labeller.names)) if c]
@@ -88,6 +99,7 @@ def train(
         enable_model_summary=False,
         enable_progress_bar=progress,
         use_distributed_sampler=False,
+        **processes(),
     )
     checkpoint = folder / "resume.ckpt"
     try:
@@ -161,7 +173,7 @@ def refuse_test(held_out: AudioVisualDataset | None) -> None:
 
 def plan(size: int, recipe: Recipe) -> tuple[int, int]:
     """(legs, steps in each): the epochs asked for, rounded up to whole legs."""
-    per_epoch = max(1, size // recipe.train.batch_size)
+    per_epoch = max(1, size // (recipe.train.batch_size * recipe.train.accumulate))
     leg = recipe.train.leg or per_epoch
     return max(1, -(-round(recipe.train.epochs * per_epoch) // leg)), leg
 
@@ -169,6 +181,26 @@ def plan(size: int, recipe: Recipe) -> tuple[int, int]:
 def accelerator() -> torch.device:
     """What Lightning's `auto` trains on, as far as precision is concerned."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def processes() -> dict[str, Any]:
+    """What Lightning is told of how many processes there are."""
+    if world() == 1:
+        return {"devices": 1}
+    from lightning.pytorch.strategies import DDPStrategy
+
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    # Stages of a method leave parameters out for a while, so which have gradients is found out at each step.
+    return {"devices": here, "num_nodes": world() // here, "strategy": DDPStrategy(find_unused_parameters=True)}
+
+
+def refuse_uneven(recipe: Recipe) -> None:
+    """Raise RecipeError where a batch cannot be shared out evenly over the processes."""
+    if recipe.train.batch_size % world():
+        raise RecipeError(
+            f"train.batch_size: found {recipe.train.batch_size} clips for {world()} processes, expected a multiple of "
+            "their number. It is of all of them together: raise or lower it"
+        )
 
 
 def refuse_taken(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> None:

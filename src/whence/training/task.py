@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import lightning as L
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from whence.errors import RecipeError, did_you_mean
 from whence.methods.base import Method
+from whence.processes import gathered, rank, world
 from whence.recipe import Recipe, Train
 from whence.training.chunks import encode_in_chunks
 from whence.training.feed import Alike, RawBatch, prepare
@@ -40,15 +42,21 @@ class Task(L.LightningModule):
                 "`trained` of one of them, or give them a `width`"
             )
 
-        if recipe.train.chunk:
-            for name, part in method.named_children():
-                if name.endswith("_encoder"):
+        for name, part in method.named_children():
+            if name.endswith("_encoder"):
+                if compiles(recipe.train.compile):
+                    part.forward = torch.compile(part.forward)  # type: ignore[method-assign]
+                if recipe.train.chunk:
                     encode_in_chunks(part, recipe.train.chunk)
 
-    def training_step(self, raw: RawBatch, _: int) -> Tensor:
-        # Dropout and the like are a function of (seed, step): a resumed run draws what an undisturbed one draws.
-        torch.manual_seed(self.recipe.train.seed * 1_000_003 + self.global_step)
-        self.method.before_step(self.global_step / self.steps)
+    def training_step(self, raw: RawBatch, number: int) -> Tensor:
+        part = number % self.recipe.train.accumulate
+        # Dropout and the like are a function of (seed, step, part, process): a resumed run draws what an undisturbed
+        # one draws, and no two clips the same.
+        chance = self.recipe.train.seed * 1_000_003 + self.global_step
+        torch.manual_seed(chance + part * 1_000_000_007 + rank() * 1_000_000_000_039)
+        if part == 0:
+            self.method.before_step(self.global_step / self.steps)
         terms = self.terms(raw, self.labels, self.alike)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
@@ -57,15 +65,18 @@ class Task(L.LightningModule):
         logged = {"loss": loss, **terms}
         size = len(raw.index)
         kept = {f"train/{name}": value.detach() for name, value in logged.items()}
-        self.log_dict(kept, batch_size=size, on_step=False, on_epoch=True)
+        self.log_dict(kept, batch_size=size, on_step=False, on_epoch=True, sync_dist=world() > 1)
         shown = {name: value.detach() for name, value in terms.items()}
         self.log_dict(shown, batch_size=size, prog_bar=True, logger=False)
         return loss
 
     def terms(self, raw: RawBatch, labels: Labelling, alike: Alike | None = None) -> dict[str, Tensor]:
         """The method's losses on a raw batch; without `alike` every other sound is taken for a negative."""
-        index, device = raw.index.cpu().numpy(), raw.pictures.device
-        known = (None if ask is None else ask(index, raw.epoch) for ask in (alike, labels))
+        device = raw.pictures.device
+        known = (
+            None if alike is None else alike(gathered(raw.index).numpy(), raw.epoch),  # of all processes' clips
+            labels(raw.index.numpy(), raw.epoch),
+        )
         beside = [None if one is None else one.to(device) for one in known]
         with torch.autocast(device.type, enabled=False):  # colours and spectra are not for bf16
             batch = prepare(raw, self.method.front_end, self.recipe.views, self.recipe.train.seed, *beside)
@@ -74,7 +85,10 @@ class Task(L.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         train = self.recipe.train
         groups = parameter_groups(self.method, train.groups)
-        optimizer = OPTIMIZERS[train.optimizer](groups, lr=train.lr, weight_decay=train.weight_decay)
+        # One pass over all weights; Lightning takes a fused optimizer for one that cannot be clipped.
+        fused = not train.clip and self.device.type in ("cpu", "cuda")
+        make = OPTIMIZERS[train.optimizer]
+        optimizer = make(groups, lr=train.lr, weight_decay=train.weight_decay, fused=fused)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, self.steps, train))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -118,6 +132,13 @@ def best_precision(asked: str, device: torch.device) -> str:
             native = device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
         asked = "bf16" if native else "fp32"
     return {"bf16": "bf16-mixed", "fp32": "32-true"}[asked]
+
+
+def compiles(asked: str) -> bool:
+    """Whether encoders are compiled: `auto` is where it pays and is sure to work, a GPU that Triton knows."""
+    if asked == "auto":
+        return torch.cuda.is_available() and find_spec("triton") is not None
+    return asked == "always"
 
 
 def quiet_lightning() -> None:

@@ -1,0 +1,201 @@
+"""Several processes that train one model, as `torchrun` starts them: who each is, and what it has of the others.
+
+A pair of a loss compares a clip of this process with one of any: vectors are gathered, compared with the places that
+are here, and the numbers of these pairs are gathered again. What is as large as a picture never travels. So every
+process holds the loss of the whole batch, and the mean of their gradients, which is what data parallelism takes, is
+the gradient of it.
+
+By itself a process is the first of one, and nothing here costs anything.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+from threading import Event, Thread
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
+
+from whence.errors import WhenceError
+
+T = TypeVar("T")
+PERIOD, PATIENCE = 5.0, 8  # seconds between two signs of life, and how many may be missed
+LONGEST = timedelta(hours=24)  # that the others wait while the first one mines or scores
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
+
+
+def launched() -> bool:
+    """Whether `torchrun`, or whatever sets the same variables, has started this process beside others."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def joined() -> bool:
+    """Whether this process has others that it works with now."""
+    return dist.is_available() and dist.is_initialized() and not _alone.get()
+
+
+def world() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if joined() else 1
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return dist.get_rank() if joined() else 0
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes files."""
+    return rank() == 0
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Works with the other processes that were launched, for as long as the block lasts.
+
+    One that ends, or is not heard of for some 40 seconds, ends the others too.
+
+    Raises:
+        WhenceError: another process has ended.
+    """
+    if not launched() or joined():
+        yield
+        return
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else None
+    if device is not None:
+        torch.cuda.set_device(device)
+    backend = "gloo" if device is None else "cpu:gloo,cuda:nccl"
+    store, number, count = next(rendezvous("env://", timeout=timedelta(minutes=5)))
+    dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=LONGEST)
+    watch = _Watch(number, count)
+    watch.start()
+    try:
+        yield
+        dist.barrier()
+    except RuntimeError as error:
+        if not any(word in str(error) for word in ("gloo", "NCCL", "Connection", "store")):
+            raise
+        raise WhenceError(
+            "another process of this run has ended, and what it said tells why. Mend that, and go on with --resume"
+        ) from error
+    finally:
+        watch.over.set()
+        watch.join()
+        dist.destroy_process_group()
+
+
+class _Watch(Thread):
+    """Tells the others that this process lives, and ends it when one of them has been silent for too long.
+
+    Periods are counted and not seconds, so a machine that slept takes nobody for dead.
+    """
+
+    def __init__(self, number: int, count: int) -> None:
+        super().__init__(daemon=True, name="whence-watch")
+        self.number, self.others, self.over = number, [n for n in range(count) if n != number], Event()
+        where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        self.store = PrefixStore("whence", TCPStore(*where, count, is_master=False))
+
+    def run(self) -> None:
+        heard, missed = dict.fromkeys(self.others, b""), dict.fromkeys(self.others, 0)
+        beat = 0
+        while not self.over.wait(PERIOD):
+            beat += 1
+            try:
+                self.store.set(str(self.number), str(beat))
+                for other in self.others:
+                    sign = self.store.get(str(other)) if self.store.check([str(other)]) else b""
+                    missed[other] = missed[other] + 1 if sign == heard[other] else 0
+                    heard[other] = sign
+            except RuntimeError:  # the machine that keeps the signs is gone
+                missed[min(self.others)] = PATIENCE
+            lost = [other for other in self.others if missed[other] >= PATIENCE]
+            if lost and not self.over.is_set():
+                sys.stderr.write(
+                    f"whence: process {lost[0]} has not been heard of for {PERIOD * PATIENCE:.0f} s, so process "
+                    f"{self.number} ends too. Look at what it said, and go on with --resume\n"
+                )
+                sys.stderr.flush()
+                os._exit(3)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """In here this process is the first of one: what it computes is of its own clips."""
+    before = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(before)
+
+
+def once(work: Callable[[], T]) -> T:
+    """What `work` answers; the first process alone does it and tells the others, which wait.
+
+    Raises:
+        WhenceError: as the first process raised it, in all of them.
+    """
+    if world() == 1:
+        return work()
+    told: list[Any] = [None, None]
+    if is_first():
+        try:
+            with alone():
+                told = [work(), None]
+        except WhenceError as error:
+            told = [None, error]
+    dist.broadcast_object_list(told)
+    if told[1] is not None:
+        told[1].told = not is_first()  # one message is enough
+        raise told[1]
+    return told[0]
+
+
+def gathered(x: Tensor, dim: int = 0) -> Tensor:
+    """`x` of all processes, one behind the other along `dim`, with gradient; `x` itself where there is one.
+
+    All of them have as much. What each makes of the whole moves what every one put in: gradients are summed.
+    """
+    if world() == 1:
+        return x
+    answer: Tensor = _Gather.apply(x, dim)  # type: ignore[no-untyped-call]
+    return answer
+
+
+class _Gather(torch.autograd.Function):
+    """torch.distributed.nn's own needs an exchange that not every backend has; a sum is enough."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dim: int) -> Tensor:
+        ctx.dim, ctx.size = dim, x.shape[dim]
+        parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.cat(parts, dim)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        gradient = gradient.contiguous()
+        dist.all_reduce(gradient)
+        return gradient.narrow(ctx.dim, rank() * ctx.size, ctx.size), None
+
+
+def own_pairs(clips: int, device: torch.device) -> Tensor:
+    """(b, m) bool, of b clips that are here and the m of all processes: True where they are the same."""
+    here = torch.arange(clips, device=device) + rank() * clips
+    return here[:, None] == torch.arange(world() * clips, device=device)
+
+
+def own_of(pairs: Tensor, clips: int = 2, others: int = 3) -> Tensor:
+    """Of a clip that is here with every one its pair with itself; its axis comes last, as `torch.diagonal` has it.
+
+    Args:
+        pairs: (..., b, m, ...). clips, others: the axes of the b clips that are here, and of the m of all.
+    """
+    return pairs.diagonal(rank() * pairs.shape[clips], clips, others)

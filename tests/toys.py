@@ -1,0 +1,32 @@
+"""Toy methods and batches: a module of its own, so that a new process can import it."""
+
+from typing import Any
+
+import torch
+
+from whence.methods import METHODS, Method, create, options_of
+from whence.recipe import FrontEnd
+from whence.types import Batch
+
+TINY = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 4}
+CLASSES = 3
+
+
+def toy(name: str, **options: Any) -> Method:
+    """A method with tiny encoders and the same weights at each call, made for what `clips` holds where that matters."""
+    torch.manual_seed(0)
+    if name == "joint_slots":  # its decoders have the grids of its front end, and k must be below the batch
+        options = {"width": 16, "k": 2, "front_end": FrontEnd(name, size=32, seconds=0.5).build(), **options}
+    if "classes" in options_of(METHODS[name]):  # as `clips` labels them
+        options = {"classes": CLASSES, **options}
+    if name == "dmc":  # in 512 dimensions all would be further apart than its margin
+        options = {"width": 16, **options}
+    return create(name, image=TINY, audio=TINY, **options)
+
+
+def clips(b: int = 4, views: int = 1) -> Batch:
+    """A batch of noise: `views` of each modality of `b` clips, of two of the classes in turn."""
+    torch.manual_seed(1)
+    index = torch.arange(b)
+    labels = torch.eye(CLASSES)[index % 2].expand(2, -1, -1)
+    return Batch(torch.randn(views, b, 3, 32, 32), torch.randn(views, b, 1, 257, 51), index, labels=labels)

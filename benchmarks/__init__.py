@@ -1,5 +1,9 @@
 """What ours takes against the plain way, measured side by side in one run: `python -m benchmarks`."""
 
+import json
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,3 +46,16 @@ def seconds(work: Callable[[], object], times: int = 3) -> float:
         work()
         taken.append(time.perf_counter() - start)
     return min(taken[1:])
+
+
+def measured_apart(module: str, *arguments: object) -> dict[str, float]:
+    """What `python -m benchmarks.MODULE ARGUMENTS` prints: a peak of memory is of a process of its own."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
+    found: dict[str, float] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    return found
+
+
+def peak_megabytes() -> float:
+    """The most memory this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes on Linux

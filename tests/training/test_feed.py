@@ -315,3 +315,32 @@ def test_neighbours_are_alike_and_add_to_the_category() -> None:
     assert near is not None and both is not None and same is not None  # noqa: PT018
     assert torch.equal(near, torch.from_numpy(t.alike(index, 4)))
     assert torch.equal(both, near | same)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_processes_have_each_clip_of_an_epoch_once_between_them(
+    count: int, accumulate: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their shares, one behind the other, are the batches that one process has."""
+    from whence.training import feed
+
+    settings = {"batch_size": 10, "accumulate": accumulate}
+    alone = [ticket for batch in stream(size=80, **settings) for ticket in batch]
+    monkeypatch.setattr(feed, "world", lambda: count)
+    shares = []
+    for number in range(count):
+        monkeypatch.setattr(feed, "rank", lambda number=number: number)
+        shares.append(list(stream(size=80, **settings)))
+    assert all(len(share) == 4 * accumulate for share in shares)
+    together = [ticket for parts in zip(*shares, strict=True) for part in parts for ticket in part]
+    assert together == alone
+    if accumulate == 2:
+        assert sorted(ticket.index for ticket in alone) == list(range(80))
+
+
+def test_a_step_of_two_batches_begins_where_the_step_says() -> None:
+    whole, rest = (list(stream(leg=4, start=start, batch_size=4, accumulate=2)) for start in (0, 3))
+    assert rest == whole[6:]
+    with pytest.raises(DataError, match=r"24 clips and a batch 3 times 9 \(train.accumulate\)"):
+        stream(batch_size=9, accumulate=3)

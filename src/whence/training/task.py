@@ -157,5 +157,6 @@ def quiet_lightning() -> None:
         ".*GPU available but not used.*",
         ".*module\\(s\\) in eval mode at the start of training.*",  # a teacher stays so
         ".*Experiment logs directory.*exists.*",
+        ".*It is recommended to use `self.log.*sync_dist=True.*",  # what is looked at is the same in all processes
     ):
         warnings.filterwarnings("ignore", message=text)

@@ -22,7 +22,8 @@ import torch
 
 from benchmarks import Row
 
-MODULES = ("scoring", "metrics", "training_step", "nine_pairs", "spectrogram", "loading")
+MODULES = ("scoring", "metrics", "training_step", "nine_pairs", "spectrogram", "loading", "feeding")
+GROWTH = "growth"  # how costs grow is no ratio, and is measured last
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -67,13 +68,29 @@ def table(rows: list[Row]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("names", nargs="*", choices=[[], *MODULES], default=[], metavar="name", help=", ".join(MODULES))
+    parser.add_argument(
+        "names",
+        nargs="*",
+        choices=[[], *MODULES, GROWTH],
+        default=[],
+        metavar="name",
+        help=", ".join((*MODULES, GROWTH)),
+    )
     parser.add_argument("--quick", action="store_true", help="toy sizes; nothing is written")
     asked = parser.parse_args()
     rows = []
-    for name in asked.names or MODULES:
-        print(f"{name}...", flush=True)
-        rows += import_module(f"benchmarks.{name}").run(quick=asked.quick)
+    names = asked.names or (*MODULES, GROWTH)
+    for name in names:
+        if name != GROWTH:
+            print(f"{name}...", flush=True)
+            rows += import_module(f"benchmarks.{name}").run(quick=asked.quick)
+    costs = []
+    if GROWTH in names:
+        growth = import_module("benchmarks.growth")
+        for name in growth.COSTS:
+            print(f"growth of {name}...", flush=True)
+            costs.append(growth.grown(name, quick=asked.quick))
+            print(costs[-1], flush=True)
     where = machine()
     print(f"\n{where['cpu']}, {where['cores']} cores, GPU: {where['gpu'] or 'none'}\n\n{table(rows)}")
     if asked.quick:
@@ -87,6 +104,7 @@ def main() -> None:
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("whence", "torch", "numpy", "scipy")},
         "rows": [{**asdict(row), "ratio": row.ratio} for row in rows],
+        "growth": costs,
     }
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"\nwritten: {path}")

@@ -1,6 +1,6 @@
 """How each cost grows with its size: three sizes or more, each in a process of its own, and the exponent fitted.
 
-    python -m benchmarks growth            # what stands in docs/scale.md; some minutes
+python -m benchmarks growth            # what stands in docs/scale.md; some minutes
 """
 
 import json

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from marks import Marks
+
 from whence.evaluation import rulebook
 from whence.evaluation.protocols import PROTOCOLS
 from whence.evaluation.tables import markdown
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "protocols.md"
-BEGIN, END = "<!-- tables: written by examples/protocols.py -->", "<!-- end of tables -->"
+MARKS = Marks("tables", "protocols")
 
 
 def rendered() -> str:
@@ -27,5 +29,4 @@ def rendered() -> str:
 
 
 if __name__ == "__main__":
-    before, after = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{rendered()}\n\n{END}{after.split(END)[1]}", encoding="utf-8")
+    MARKS.fill(PAGE, rendered())

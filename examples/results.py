@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from marks import Marks
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, README = ROOT / "docs" / "results", ROOT / "README.md"
-BEGIN, END = "<!-- results: written by examples/results.py -->", "<!-- end of results -->"
+MARKS = Marks("results", "results")
 KEYS = ("ciou_adaptive", "iiou_adaptive", "ciou", "iiou", "mean_iou", "recall_a2i_category@1", "recall_i2a_category@1")
 
 
@@ -64,10 +66,7 @@ def main() -> None:
     if len(sys.argv) > 1:
         folder, name, title = sys.argv[1:]
         take_in(Path(folder), name, title)
-    text = README.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    README.write_text(f"{before}{BEGIN}\n{rendered()}\n{END}{after}", encoding="utf-8")
+    MARKS.fill(README, rendered())
 
 
 if __name__ == "__main__":

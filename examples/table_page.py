@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from marks import Marks
+
 from whence.evaluation.tables import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS, PAGE, README = ROOT / "docs" / "table", ROOT / "docs" / "table.md", ROOT / "README.md"
 RESULTS = DOCS / "results.json"
-BEGIN, END = "<!-- table: written by examples/table_page.py -->", "<!-- end of table -->"
+MARKS = Marks("table", "table_page")
 
 Record = dict[str, Any]
 COLUMNS = {  # a heading, the test, the score
@@ -57,19 +59,13 @@ DEAF = ("object saliency", "muted", "noise", "swapped sound")  # a model's answe
 def main() -> None:
     record = recorded()
     draw(record)
-    fill(PAGE, page(record))
-    fill(README, table(record))
+    MARKS.fill(PAGE, page(record))
+    MARKS.fill(README, table(record))
 
 
 def recorded() -> Record:
     found: Record = json.loads(RESULTS.read_text(encoding="utf-8"))
     return found
-
-
-def fill(file: Path, text: str) -> None:
-    """Puts the text between the marks of a file."""
-    before, rest = file.read_text(encoding="utf-8").split(BEGIN)
-    file.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
 def table(record: Record) -> str:

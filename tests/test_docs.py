@@ -11,6 +11,12 @@ import pytest
 from conftest import ROOT
 
 
+@pytest.fixture(autouse=True)
+def _beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts find what they share, as they do when they are run."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+
+
 def example(name: str) -> ModuleType:
     """A script of examples/ as a module."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
@@ -23,22 +29,19 @@ def example(name: str) -> ModuleType:
 
 def test_the_readmes_tables_are_the_reports() -> None:
     results = example("results")
-    shown = (ROOT / "README.md").read_text(encoding="utf-8").split(results.BEGIN)[1].split(results.END)[0]
-    assert shown.strip() == results.rendered().strip()
+    assert results.MARKS.shown(ROOT / "README.md") == results.rendered().strip()
 
 
 def test_the_table_of_methods_is_what_was_measured() -> None:
     table = example("table_page")
     record = table.recorded()
     for file, text in ((table.PAGE, table.page(record)), (table.README, table.table(record))):
-        shown = file.read_text(encoding="utf-8").split(table.BEGIN)[1].split(table.END)[0]
-        assert shown.strip() == text.strip(), file.name
+        assert table.MARKS.shown(file) == text.strip(), file.name
 
 
 def test_scoring_the_table_again_keeps_what_is_known_of_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))
     table = example("table")
     monkeypatch.setattr(table, "RUNS", tmp_path)
     monkeypatch.setattr(table.Localizer, "load", lambda path: path)
@@ -53,10 +56,14 @@ def test_scoring_the_table_again_keeps_what_is_known_of_the_training(
     assert table.spent(0) == 12.5
 
 
+def test_the_costs_are_what_was_measured() -> None:
+    scale = example("scale")
+    assert scale.MARKS.shown(scale.PAGE) == scale.rendered().strip()
+
+
 def test_the_rule_book_is_that_of_the_protocols() -> None:
     protocols = example("protocols")
-    shown = protocols.PAGE.read_text(encoding="utf-8").split(protocols.BEGIN)[1].split(protocols.END)[0]
-    assert shown.strip() == protocols.rendered().strip()
+    assert protocols.MARKS.shown(protocols.PAGE) == protocols.rendered().strip()
 
 
 def test_the_readme_names_every_method_with_its_page_and_says_things_once() -> None:

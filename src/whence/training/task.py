@@ -49,6 +49,10 @@ class Task(L.LightningModule):
                 if recipe.train.chunk:
                     encode_in_chunks(part, recipe.train.chunk)
 
+    def transfer_batch_to_device(self, raw: RawBatch, device: torch.device, dataloader_idx: int) -> RawBatch:
+        """While the device is busy with the batch before, where the memory is pinned."""
+        return raw.to(device, non_blocking=True)
+
     def training_step(self, raw: RawBatch, number: int) -> Tensor:
         part = number % self.recipe.train.accumulate
         # Dropout and the like are a function of (seed, step, part, process): a resumed run draws what an undisturbed

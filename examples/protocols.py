@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from marks import Marks
-
 from whence.evaluation import rulebook
 from whence.evaluation.protocols import PROTOCOLS
 from whence.evaluation.tables import markdown

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from marks import Marks
-
 from whence.evaluation.tables import markdown
 
 ROOT = Path(__file__).resolve().parent.parent

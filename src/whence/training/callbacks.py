@@ -11,8 +11,9 @@ import torch
 from whence.checkpoint import save_method
 from whence.data.neighbours import Neighbours
 from whence.errors import DataError, RecipeError, did_you_mean
-from whence.inference.embed import identity, mine
+from whence.inference.embed import identity
 from whence.inference.localizer import Localizer
+from whence.inference.mining import Mining, mine
 from whence.output import whole_file
 from whence.recipe import Recipe
 from whence.training.feed import Clips, Ticket, stack, teaching
@@ -52,7 +53,7 @@ class Miner(L.Callback):
         folder = self.folder / f"neighbours-{due[-1]:08d}"
         if not (folder / "meta.json").exists():
             localizer = Localizer(method, device=str(next(method.parameters()).device))
-            mine(localizer, self.data, self.near.depth).save(folder)
+            mine(localizer, self.data, folder, Mining(self.near.depth), overwrite=True)
         self.table = Neighbours.load(folder, identity(self.data))
 
 

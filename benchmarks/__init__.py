@@ -1,5 +1,7 @@
 """What ours takes against the plain way, measured side by side in one run: `python -m benchmarks`."""
 
+import resource
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,3 +44,9 @@ def seconds(work: Callable[[], object], times: int = 3) -> float:
         work()
         taken.append(time.perf_counter() - start)
     return min(taken[1:])
+
+
+def peak_megabytes() -> float:
+    """The most memory this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes on Linux

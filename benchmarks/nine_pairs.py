@@ -7,7 +7,6 @@ since a process's peak memory never falls.
 """
 
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from benchmarks import Row, seconds
+from benchmarks import Row, peak_megabytes, seconds
 from whence.losses.contrastive import info_nce, place_similarity
 
 
@@ -47,12 +46,6 @@ def measure(form: str, clips: int, channels: int, side: int) -> dict[str, float]
 
     taken = seconds(work)
     return {"seconds": taken, "megabytes": max(1.0, peak_megabytes() - before), "loss": losses[0]}
-
-
-def peak_megabytes() -> float:
-    """The most memory this process has held so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes on Linux
 
 
 def run(quick: bool = False) -> list[Row]:

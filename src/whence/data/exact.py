@@ -105,7 +105,7 @@ class Exact:
         for some in blocks(n):
             self.unit[some] = unit_grid(embeddings[some], some.start)
         self.codes = group_codes(groups, n).to(embeddings.device)
-        sieved = embeddings.device.type == "cpu" and n >= 2 * SAMPLE and n >= 8 * k
+        sieved = embeddings.device.type == "cpu" and n >= SAMPLE and n >= 8 * k
         self._sieve = Sieve.of(self.unit, k) if sieved else None
 
     def __call__(self, rows: Int64[Tensor, " r"]) -> Int32[np.ndarray, "r k"]:
@@ -234,9 +234,9 @@ class Sieve:
             norm = max(norm, float(centred.norm(dim=1).max()))
             off = max(off, float((centred - columns[some, :d]).norm(dim=1).max()))
             most = max(most, float(shift.abs().max()))
-        chosen = torch.randperm(n, generator=torch.Generator().manual_seed(0))[:SAMPLE]
-        expected = k * SAMPLE / n
-        rank = min(int(expected + 3 * expected**0.5 + 3), SAMPLE)
+        chosen = torch.randperm(n, generator=torch.Generator().manual_seed(0))[: min(SAMPLE, n // 4)]
+        expected = k * len(chosen) / n
+        rank = min(int(expected + 3 * expected**0.5 + 3), len(chosen))
         score, above = torch.empty(n * ROWS, dtype=dtype), np.empty(n * ROWS, bool)
         return cls(mean, columns, columns[chosen], k, rank, norm, off, most, score, above)
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from whence.data import exact
-from whence.data.exact import Exact, Sieve, nearest, unit_grid
+from whence.data import exact, sieve
+from whence.data.exact import Exact, nearest, unit_grid
+from whence.data.sieve import Sieve
 from whence.errors import DataError
 
 
@@ -71,9 +72,9 @@ KINDS = {
 @pytest.fixture(params=["bfloat16", "float32"])
 def sieved(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small sets go through the sieve, in either precision, in steps that do not divide them."""
-    if request.param == "bfloat16" and not exact.native_bf16():
+    if request.param == "bfloat16" and not sieve.native_bf16():
         pytest.skip("this machine does not multiply in bf16")
-    monkeypatch.setattr(exact, "native_bf16", lambda: request.param == "bfloat16")
+    monkeypatch.setattr(sieve, "native_bf16", lambda: request.param == "bfloat16")
     monkeypatch.setattr(exact, "SAMPLE", 256)
     monkeypatch.setattr(exact, "ROWS", 130)
 

@@ -11,7 +11,8 @@ from jaxtyping import Float, Int32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whence.data.exact import blocks, group_codes, refuse_too_many, unit_grid
+from whence.data.exact import group_codes, refuse_too_many, unit_grid
+from whence.data.sieve import blocks
 from whence.errors import DataError, RecipeError
 
 Kind = Literal["ivf", "ivfpq"]

@@ -20,9 +20,10 @@ from torch import Tensor
 
 from whence.data.ann import PROBES, Approximate, import_faiss, recall
 from whence.data.beside import heard_by, shown_to
-from whence.data.exact import ROWS, Exact, blocks, refuse_too_many
+from whence.data.exact import ROWS, Exact, refuse_too_many
 from whence.data.neighbours import IDS, META, Neighbours, fingerprint
 from whence.data.rowfile import RowFile, width_of
+from whence.data.sieve import blocks
 from whence.errors import RecipeError
 from whence.inference.earlier import Earlier
 from whence.inference.embed import Embedder, encode_batch, same_length, weights_of

@@ -18,12 +18,16 @@ import embedded
 from conftest import ROOT
 from embedded import Clips, Hashing, clips
 from whence.data import exact
+from whence.data.datasets import open_dataset
 from whence.data.exact import nearest
 from whence.data.neighbours import Neighbours, fingerprint
 from whence.data.rowfile import RowFile
 from whence.errors import DataError, OutputError, RecipeError
+from whence.frontend import AudioSpec, ImageSpec, InputSpec
 from whence.inference import mining
+from whence.inference.localizer import Localizer
 from whence.inference.mining import Encoder, Mining, mine, table_of
+from whence.methods import create
 
 KEPT = Mining(20, keep_vectors=True, batch_size=16)
 
@@ -195,6 +199,19 @@ def test_an_extended_table_is_the_one_made_anew(where: str, tmp_path: Path) -> N
     assert {name.split(" ", 1)[1] for name in by.asked} == set(ids) - set(old.ids)
     again = mine(Hashing(), clips(100), tmp_path / "old", replace(KEPT, extend=tmp_path / "old"), overwrite=True)
     np.testing.assert_array_equal(again.images, np.load(tmp_path / "anew" / "images.npy"))
+
+
+def test_a_networks_vectors_are_the_same_whoever_is_embedded_with_them(tmp_path: Path) -> None:
+    scenes = {"size": 64, "seconds": 1.0, "fresh": False}
+    few, all_of = (open_dataset("scenes", length=length, **scenes) for length in (37, 45))
+    front_end = InputSpec(ImageSpec(64), AudioSpec(16000, 0.5))
+    tiny = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 8}
+    localizer = Localizer(create("alignment", image=tiny, audio=tiny, front_end=front_end).eval())
+    mine(localizer, few, tmp_path / "old", replace(KEPT, k=6))
+    mine(localizer, all_of, tmp_path / "anew", replace(KEPT, k=6))
+    mine(localizer, all_of, tmp_path / "extended", replace(KEPT, k=6, extend=tmp_path / "old"))
+    assert everything(tmp_path / "extended") == everything(tmp_path / "anew")
+    assert len(json.loads((tmp_path / "anew" / "meta.json").read_text())["weights"]) == 16
 
 
 def test_what_cannot_be_extended_is_told(tmp_path: Path) -> None:

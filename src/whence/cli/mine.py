@@ -49,6 +49,7 @@ def mine(
     from whence.data.datasets import open_dataset
     from whence.errors import OutputError, RecipeError
     from whence.inference.embed import read_embeddings
+    from whence.inference.localizer import Localizer, device_of
     from whence.inference.mining import Encoder, Mining, table_of
     from whence.inference.mining import mine as mine_neighbours
 
@@ -62,8 +63,10 @@ def mine(
         if images is None or sounds is None:
             raise RecipeError("encoder `npy` needs --images and --sounds, an .npy each of (samples, channels)")
         vectors = read_embeddings(images), read_embeddings(sounds)
-        digest = hashlib.sha256(b"".join(tensor.numpy().data for tensor in vectors)).hexdigest()[:16]
-        who = Encoder(f"npy {images.name} {sounds.name}", digest)
+        digest = hashlib.sha256()
+        for tensor in vectors:
+            digest.update(tensor.numpy().data)
+        who = Encoder(f"npy {images.name} {sounds.name}", digest.hexdigest()[:16], str(device_of(device)))
         table = table_of(*vectors, dataset, who, output, how, overwrite, progress=True)
     else:
         embedder: Any
@@ -72,8 +75,6 @@ def mine(
 
             embedder = HubEmbedder(*filter(None, encoder.partition(":")[2].split(",")))
         else:
-            from whence.inference.localizer import Localizer
-
             embedder = Localizer.load(encoder, device=device)
         table = mine_neighbours(embedder, dataset, output, how, overwrite, progress=True)
     print(f"{output}: {k} neighbours of each of {len(dataset)} samples, by {table.encoder}")

@@ -73,9 +73,9 @@ def identity(data: AudioVisualDataset) -> str:
 
 
 def read_embeddings(path: str | Path) -> Float[Tensor, "n d"]:
-    """Vectors that somebody else made: an .npy of (n, d) numbers."""
+    """Vectors that somebody else made: an .npy of (n, d) numbers, as a memory map where they are float32."""
     try:
-        array: Any = np.load(path, allow_pickle=False)
+        array: Any = np.load(path, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as .npy ({error}); expected an array (samples, channels)") from error
     if array.ndim != 2 or array.dtype.kind != "f":

@@ -186,7 +186,7 @@ def _tables(
         meta["probes"] = how.probes
     earlier = None if how.extend is None else Earlier.of(how.extend, ids, groups, encoder.name, encoder.weights)
     rest = {key: value for key, value in asdict(how).items() if key not in meta}
-    plan = {**meta, **rest, "extend": earlier and earlier.meta}
+    plan = {**meta, **rest, "device": encoder.device, "extend": earlier and earlier.meta}
     with kept_folder(output, plan, overwrite, holds=META) as new:
         home = new if how.keep_vectors else new.parent
         made = {modality: vectors(modality, home, earlier) for modality in MODALITIES}

@@ -1,6 +1,6 @@
 """Clips that are no more than their ids, and an encoder that knows a vector of each; and a run that can be killed.
 
-python embedded.py OUTPUT [OLD]    # mines 600 of them, slowly
+`python embedded.py OUTPUT` mines 600 of them, slowly.
 """
 
 import sys

@@ -22,7 +22,7 @@ import torch
 
 from benchmarks import Row
 
-MODULES = ("scoring", "metrics", "training_step", "nine_pairs", "spectrogram", "loading", "feeding")
+MODULES = ("scoring", "metrics", "training_step", "nine_pairs", "spectrogram", "loading", "feeding", "mining")
 GROWTH = "growth"  # how costs grow is no ratio, and is measured last
 RESULTS = Path(__file__).parent / "results"
 

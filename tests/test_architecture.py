@@ -48,6 +48,7 @@ HEAVY = {
     "sklearn",
     "cv2",
     "ray",
+    "faiss",
 }
 
 

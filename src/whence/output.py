@@ -1,11 +1,14 @@
 """Results on disk: refused where something is in the way, whole or not there at all."""
 
 import itertools
+import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from whence.errors import OutputError
 
@@ -52,15 +55,61 @@ def whole_folder(path: Path, overwrite: bool = False, holds: str = "") -> Iterat
     Args:
         holds: a file that every folder of this kind has: one without it is somebody else's and is never replaced.
     """
+    check_folder(path, overwrite, holds)
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.absolute().parent) as folder:
+        draft = Path(folder) / "new"
+        draft.mkdir()
+        yield draft
+        _put(draft, path)
+
+
+@contextmanager
+def kept_folder(path: Path, plan: dict[str, Any], overwrite: bool = False, holds: str = "") -> Iterator[Path]:
+    """The same for results that take hours: what is written is kept when the process dies, and the next one with the
+    same plan finds it there.
+
+    It lies in `.NAME.part` beside the result, whose other files are for what the result does not hold.
+
+    Args:
+        plan: all that the result depends on, as JSON can hold it.
+        overwrite: whether what lies there may be replaced, and what was begun by another plan thrown away.
+    """
+    check_folder(path, overwrite, holds)
+    part = path.absolute().with_name(f".{path.name}.part")
+    file = part / "plan.json"
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        before = None
+    if part.exists() and before != plan:
+        if before is not None and not overwrite:
+            other = ", ".join(
+                f"{key} {before.get(key)!r}, now {plan[key]!r}" for key in plan if before.get(key) != plan[key]
+            )
+            raise OutputError(
+                f"{part}: holds what was begun by another plan ({other}). Give the same options as then to go on with "
+                "it, --overwrite to throw it away, or another output."
+            )
+        shutil.rmtree(part)
+    (part / "new").mkdir(parents=True, exist_ok=True)
+    if before != plan:
+        with whole_file(file) as draft:
+            draft.write_text(json.dumps(plan), encoding="utf-8")
+    yield part / "new"
+    _put(part / "new", path)
+    shutil.rmtree(part)
+
+
+def check_folder(path: Path, overwrite: bool, holds: str) -> None:
+    """Raise OutputError where a folder of results cannot be written; `holds` as in `whole_folder`."""
     check_output(path, overwrite)
     if holds and path.is_dir() and any(path.iterdir()) and not (path / holds).exists():
         raise OutputError(
             f"{path}: holds something else (there is no {holds} in it), so it is not replaced. Write elsewhere."
         )
-    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.absolute().parent) as folder:
-        draft = Path(folder) / "new"
-        draft.mkdir()
-        yield draft
-        if path.exists():
-            os.replace(path, Path(folder) / "old")
-        os.replace(draft, path)
+
+
+def _put(draft: Path, path: Path) -> None:
+    if path.exists():
+        os.replace(path, draft.with_name("old"))
+    os.replace(draft, path)

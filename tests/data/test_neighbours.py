@@ -6,72 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from whence.data.neighbours import Neighbours, fingerprint, nearest
+from whence.data.exact import nearest
+from whence.data.neighbours import Neighbours, fingerprint
 from whence.errors import DataError
 
 
 def vectors(n: int = 40, d: int = 6, seed: int = 0) -> torch.Tensor:
     return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
-
-
-def brute(x: torch.Tensor, k: int, groups: list[str] | None = None) -> np.ndarray:
-    """Cosine of every pair, one at a time, in double precision."""
-    rows = []
-    for i, one in enumerate(x.double()):
-        fit = []
-        for j, other in enumerate(x.double()):
-            same = i == j or (groups is not None and groups[i] == groups[j])
-            fit.append(-np.inf if same else float(one @ other / (one.norm() * other.norm())))
-        rows.append(np.argsort(-np.array(fit), kind="stable")[:k])
-    return np.array(rows)
-
-
-@pytest.mark.parametrize("k", [1, 5, 39])
-def test_nearest_is_exact(k: int) -> None:
-    table = nearest(vectors(), k)
-    assert table.dtype == np.int32
-    np.testing.assert_array_equal(table, brute(vectors(), k))
-
-
-@pytest.mark.parametrize("chunk", [1, 7, 40, 1000])
-def test_nearest_does_not_depend_on_the_chunk(chunk: int) -> None:
-    np.testing.assert_array_equal(nearest(vectors(), 10, chunk=chunk), nearest(vectors(), 10))
-
-
-def test_lengths_do_not_matter() -> None:
-    x = vectors()
-    np.testing.assert_array_equal(nearest(x * torch.rand(40, 1).add(0.1) * 100, 10), nearest(x, 10))
-
-
-def test_a_sample_and_its_group_are_left_out() -> None:
-    groups = [f"video {i // 4}" for i in range(40)]
-    table = nearest(vectors(), 12, groups)
-    np.testing.assert_array_equal(table, brute(vectors(), 12, groups))
-    assert not (table // 4 == np.arange(40)[:, None] // 4).any()
-
-
-def test_copies_of_a_sample_are_its_neighbours_but_it_is_not() -> None:
-    table = nearest(torch.ones(5, 3), 4)
-    assert all(set(row) == set(range(5)) - {i} for i, row in enumerate(table.tolist()))
-
-
-@pytest.mark.parametrize("k", [0, 40, 41])
-def test_more_neighbours_than_there_are_is_refused(k: int) -> None:
-    with pytest.raises(DataError, match=f"^{k} neighbours were asked of a set of 40; expected 1 to 39"):
-        nearest(vectors(), k)
-
-
-def test_more_neighbours_than_lie_outside_the_group_is_refused() -> None:
-    with pytest.raises(DataError, match="fewer than 30 neighbours outside its own group; lower `k`"):
-        nearest(vectors(), 30, ["one"] * 20 + ["two"] * 20)
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_vectors_that_are_not_finite_are_named(bad: float) -> None:
-    x = vectors()
-    x[[7, 9], 2] = bad
-    with pytest.raises(DataError, match=r"2 of 40 embeddings are not finite \(first: row 7\)"):
-        nearest(x, 3)
 
 
 def table(n: int = 30, k: int = 8, data: str = "this") -> Neighbours:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from whence.data.exact import nearest
 from whence.data.image import denormalise
-from whence.data.neighbours import Neighbours, nearest
+from whence.data.neighbours import Neighbours
 from whence.errors import DataError
 from whence.frontend import AudioSpec, ImageSpec, InputSpec
 from whence.recipe import Neighbourhood, Recipe, Train, Views

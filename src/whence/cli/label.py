@@ -38,12 +38,12 @@ def label(
     from whence.errors import RecipeError
     from whence.inference.classify import Classifier, Kind, read_groups
     from whence.inference.classify import label as rows_of
-    from whence.inference.localizer import best_device
+    from whence.inference.localizer import device_of
     from whence.output import check_output, whole_file
 
     check_output(output, overwrite, (".csv",))
     dataset = open_dataset(data, root, **(options or {}))
-    where = str(best_device()) if device == "auto" else device
+    where = str(device_of(device))
     named: dict[Kind, str | None] = {"image": image_classifier, "sound": sound_classifier}
     classifiers: dict[Kind, Classifier] = {
         kind: Classifier(kind, name, None if many == "auto" else many in (kind, "both"), where)

@@ -1,20 +1,20 @@
 """Embeddings of a whole data set: what neighbours are mined from and what retrieval compares."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from rich.progress import track
+from jaxtyping import Float, Float32
+from numpy.typing import NDArray
 from torch import Tensor
 
 from whence.data.beside import heard_by, shown_to
-from whence.data.neighbours import Neighbours, fingerprint, nearest, refuse_too_many
+from whence.data.neighbours import fingerprint
 from whence.errors import DataError
 from whence.inference.localizer import Localizer
+from whence.models.weights import digest
 from whence.types import AudioVisualDataset
 
 
@@ -22,7 +22,8 @@ from whence.types import AudioVisualDataset
 class Embedder(Protocol):
     """What a Localizer offers, and any encoder from elsewhere: one vector of each picture and of each sound.
 
-    Optional beside it: `read_picture(data, index)` and `read_sound(data, index)`, as `evaluation.asking` has them.
+    Optional beside it: `read_picture(data, index)` and `read_sound(data, index)`, as `evaluation.asking` has them;
+    `weights`, digits that stand for what it has learned; `device`, where neighbours are searched too.
     """
 
     name: str
@@ -31,19 +32,23 @@ class Embedder(Protocol):
     def embed_sounds(self, sounds: list[Any]) -> Float[Tensor, "b e"]: ...
 
 
-def embed(
-    embedder: Embedder, data: AudioVisualDataset, batch_size: int = 64, progress: bool = False
-) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n e"]]:
-    """The vectors of every picture and of every sound of `data`, in its order; each is read once."""
+def weights_of(embedder: Embedder) -> str:
+    """16 hexadecimal digits that stand for what an embedder's vectors depend on; empty where it does not tell."""
+    if isinstance(embedder, Localizer):
+        return digest(embedder.method, f"{embedder.method.front_end} {embedder.precision}")
+    return str(getattr(embedder, "weights", ""))
 
-    def all_of(read: Callable[[int], Any], encode: Callable[[list[Any]], Tensor], what: str) -> Tensor:
-        starts = track(range(0, len(data), batch_size), what, disable=not progress)
-        return torch.cat([encode([read(i) for i in range(s, min(s + batch_size, len(data)))]).cpu() for s in starts])
 
-    return (
-        all_of(partial(shown_to, embedder, data), embedder.embed_images, "pictures"),
-        all_of(partial(heard_by, embedder, data), embedder.embed_sounds, "sounds"),
-    )
+def encode_batch(
+    read: Callable[[int], Any], encode: Callable[[list[Any]], Tensor], size: int, which: NDArray[np.int64]
+) -> Float32[Tensor, "b d"]:
+    """The vectors of up to `size` samples.
+
+    A batch that is not full is filled up with its last item: what a network makes of one item may depend, in the last
+    bit, on how many there are, and a sample's vector is to be the same whoever is embedded with it.
+    """
+    items = [read(int(i)) for i in which]
+    return encode(items + items[-1:] * (size - len(items)))[: len(items)].float().cpu()
 
 
 def embed_objects(localizer: Localizer, data: AudioVisualDataset, batch_size: int = 64) -> Float[Tensor, "n d"]:
@@ -53,29 +58,13 @@ def embed_objects(localizer: Localizer, data: AudioVisualDataset, batch_size: in
     return torch.cat([localizer.embed_objects(*both) for both in asked])
 
 
-def mine(
-    embedder: Embedder, data: AudioVisualDataset, k: int, batch_size: int = 64, progress: bool = False
-) -> Neighbours:
-    """The k nearest neighbours of every sample, in each modality by itself.
-
-    Samples that show the same picture or come from one recording (`group`) are no neighbours of each other.
-    """
-    refuse_too_many(k, len(data))
-    pictures, sounds = embed(embedder, data, batch_size, progress)
-    return table_of(pictures, sounds, data, k, embedder.name)
-
-
-def table_of(
-    pictures: Float[Tensor, "n d"], sounds: Float[Tensor, "n e"], data: AudioVisualDataset, k: int, encoder: str
-) -> Neighbours:
-    """A table of neighbours from embeddings that are there already."""
-    if len(pictures) != len(data) or len(sounds) != len(data):
+def same_length(pictures: Tensor, sounds: Tensor, n: int) -> None:
+    """Raise DataError where there is not one vector of each kind for each of n samples."""
+    if len(pictures) != n or len(sounds) != n:
         raise DataError(
-            f"there are {len(pictures)} picture and {len(sounds)} sound embeddings for a data set of {len(data)} "
-            "samples; expected one row of each for every sample, in the order of the data set"
+            f"there are {len(pictures)} picture and {len(sounds)} sound embeddings for a data set of {n} samples; "
+            "expected one row of each for every sample, in the order of the data set"
         )
-    groups = [data.group(i) for i in range(len(data))]
-    return Neighbours(nearest(pictures, k, groups), nearest(sounds, k, groups), identity(data), encoder)
 
 
 def identity(data: AudioVisualDataset) -> str:
@@ -84,9 +73,9 @@ def identity(data: AudioVisualDataset) -> str:
 
 
 def read_embeddings(path: str | Path) -> Float[Tensor, "n d"]:
-    """Vectors that somebody else made: an .npy of (n, d) numbers."""
+    """Vectors that somebody else made: an .npy of (n, d) numbers, as a memory map where they are float32."""
     try:
-        array: Any = np.load(path, allow_pickle=False)
+        array: Any = np.load(path, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as .npy ({error}); expected an array (samples, channels)") from error
     if array.ndim != 2 or array.dtype.kind != "f":

@@ -6,7 +6,6 @@ of |layer4| of a ResNet-18 that learned to classify ImageNet (Mo and Morgado, "L
 ECCV 2022; 0.4 in every release that has it). Both at once share what the sound's map leaves.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from whence.errors import InputError, did_you_mean
 from whence.frontend import IMAGENET_MEAN, IMAGENET_STD, ImageSpec
 from whence.methods.base import Method
 from whence.models.encoders import build_encoder
+from whence.models.weights import digest
 from whence.readout import ReadOut
 from whence.refinement import REFINEMENTS
 
@@ -52,10 +52,7 @@ class ObjectPrior(nn.Module):
     @property
     def identity(self) -> str:
         """16 hexadecimal digits that stand for the weights."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.encoder.state_dict().items()):
-            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return digest(self.encoder)
 
 
 def as_classified(pixels: Float[Tensor, "b i s s"], spec: ImageSpec) -> Float[Tensor, "b 3 s s"]:

@@ -17,6 +17,7 @@ from whence.data.audio import resample
 from whence.data.image import prepare_images
 from whence.errors import CheckpointError, RecipeError
 from whence.frontend import CLIP_MEAN, CLIP_STD, ImageSpec
+from whence.models.weights import digest
 from whence.types import Sound
 
 
@@ -48,6 +49,11 @@ class HubEmbedder:
             ) from error
         self.clip_input = ImageSpec(self.clip.config.image_size, "crop", CLIP_MEAN, CLIP_STD)
         self.device, self.name = device, f"{clip}, {clap}"
+
+    @property
+    def weights(self) -> str:
+        """16 hexadecimal digits that stand for the weights of both."""
+        return digest(torch.nn.ModuleList([self.clip, self.clap]))
 
     @torch.inference_mode()
     def embed_images(self, images: list[Image.Image]) -> Float[Tensor, "b d"]:

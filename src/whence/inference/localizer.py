@@ -74,7 +74,7 @@ class Localizer:
     ) -> None:
         names = chosen(refine, method)
         refuse_alpha(alpha)
-        self.device = best_device() if device == "auto" else _device(device)
+        self.device = device_of(device)
         self.method = method.to(self.device)
         self.threshold = threshold
         self.precision = precision
@@ -310,14 +310,14 @@ def best_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def _device(name: str) -> torch.device:
-    """A device by name, tried once.
+def device_of(name: str) -> torch.device:
+    """A device by name, tried once; `auto`: the best there is.
 
     Raises:
         InputError: there is none of that name, or this machine does not have it.
     """
     try:
-        device = torch.device(name)
+        device = best_device() if name == "auto" else torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]

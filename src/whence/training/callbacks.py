@@ -12,8 +12,9 @@ import torch
 from whence.checkpoint import save_method
 from whence.data.neighbours import Neighbours
 from whence.errors import DataError, RecipeError, did_you_mean
-from whence.inference.embed import identity, mine
+from whence.inference.embed import identity
 from whence.inference.localizer import Localizer
+from whence.inference.mining import Mining, mine
 from whence.output import whole_file
 from whence.processes import is_first, once
 from whence.recipe import Recipe
@@ -56,7 +57,7 @@ class Miner(L.Callback):
         def make() -> None:
             if not (folder / "meta.json").exists():
                 localizer = Localizer(method, device=str(next(method.parameters()).device))
-                mine(localizer, self.data, self.near.depth).save(folder)
+                mine(localizer, self.data, folder, Mining(self.near.depth), overwrite=True)
 
         once(make)
         self.table = Neighbours.load(folder, identity(self.data))

@@ -11,6 +11,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from whence.data.sieve import native_bf16
 from whence.errors import RecipeError, did_you_mean
 from whence.methods.base import Method
 from whence.processes import gathered, rank, world
@@ -133,7 +134,7 @@ def best_precision(asked: str, device: torch.device) -> str:
         if device.type == "cuda":
             native = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
-            native = device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+            native = device.type == "cpu" and native_bf16()
         asked = "bf16" if native else "fp32"
     return {"bf16": "bf16-mixed", "fp32": "32-true"}[asked]
 

@@ -1,0 +1,80 @@
+"""Arrays written to disk some rows at a time, by a process that may be killed at any moment."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from whence.errors import OutputError
+
+
+class RowFile:
+    """An .npy of (rows, width) that grows row by row, in a `with` block. How far it has come is its length.
+
+    One that is there already is gone on with, if it is of the same form; a row that is not whole is cut off.
+
+    Attributes:
+        done: rows that are written.
+    """
+
+    def __init__(self, path: Path, rows: int, width: int, dtype: DTypeLike) -> None:
+        self.path, self.rows, self.width, self.dtype = path, rows, width, np.dtype(dtype)
+        self._header = header(rows, width, self.dtype)
+        self._file = path.open("r+b" if path.exists() else "w+b")
+        if self._file.read(len(self._header)) != self._header:
+            self._file.seek(0)
+            self._file.truncate()
+            self._write(self._header)
+        self.cut(min(rows, (path.stat().st_size - len(self._header)) // (width * self.dtype.itemsize)))
+
+    def cut(self, rows: int) -> None:
+        """Keeps that many rows."""
+        self.done = rows
+        end = len(self._header) + rows * self.width * self.dtype.itemsize
+        self._file.truncate(end)
+        self._file.seek(end)
+
+    def append(self, rows: NDArray) -> None:
+        """Writes the next rows.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        assert rows.shape[1:] == (self.width,), f"{self.path}: rows of {rows.shape[1:]}, expected {self.width}"
+        self._write(np.ascontiguousarray(rows, self.dtype).data)
+        self.done += len(rows)
+
+    def _write(self, content: bytes | memoryview) -> None:
+        try:
+            self._file.write(content)
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(
+                f"{self.path}: could not be written ({error.strerror}). Make room and give the same command again: it "
+                "goes on from here"
+            ) from error
+
+    def __enter__(self) -> "RowFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def header(rows: int, width: int, dtype: np.dtype) -> bytes:
+    """What an .npy of such an array begins with."""
+    begin = io.BytesIO()
+    told = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (rows, width)}
+    np.lib.format.write_array_header_1_0(begin, told)
+    return begin.getvalue()
+
+
+def width_of(path: Path) -> int | None:
+    """The width of an array that was begun; None where there is none."""
+    try:
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            return int(np.lib.format.read_array_header_1_0(file)[0][1])
+    except (OSError, ValueError):
+        return None

@@ -22,7 +22,7 @@ import torch
 
 from benchmarks import Row
 
-MODULES = ("scoring", "metrics", "training_step", "nine_pairs", "spectrogram", "loading")
+MODULES = ("scoring", "metrics", "training_step", "nine_pairs", "spectrogram", "loading", "preparing")
 RESULTS = Path(__file__).parent / "results"
 
 

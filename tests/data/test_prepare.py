@@ -46,7 +46,7 @@ def test_samples_and_failures_by_cause(videos: Path, tmp_path: Path) -> None:
     how = Preparation(frames="3", window="at:0.25", seconds=0.5, rate=8000, side=32, sound="wav")
     seen: list[tuple[int, int]] = []
     causes = prepare(videos, tmp_path / "out", how, Pool(0), shard_size=5, seen=lambda *both: seen.append(both))
-    assert causes == Counter({"": 9, "unreadable": 2, "no sound": 1, "no picture": 1})
+    assert causes == Counter({"": 9, "unreadable": 1, "empty": 1, "no sound": 1, "no picture": 1})
     assert seen == [(n, 13) for n in range(14)]
     journal = [json.loads(line) for line in (tmp_path / "out" / "journal.jsonl").read_text().splitlines()]
     assert [line["input"] for line in journal] == sorted(line["input"] for line in journal)
@@ -54,7 +54,7 @@ def test_samples_and_failures_by_cause(videos: Path, tmp_path: Path) -> None:
         "mute.mp4": "no sound",
         "dark.mkv": "no picture",
         "words.mp4": "unreadable",
-        "empty.webm": "unreadable",
+        "empty.webm": "empty",
     }
     assert json.loads((tmp_path / "out" / "prepared.json").read_text())["how"]["frames"] == "3"
     data = open_dataset("shards", tmp_path / "out")

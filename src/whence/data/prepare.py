@@ -98,7 +98,7 @@ class Videos:
                 sound = opened.sound(begin, how.seconds, how.rate)
                 promised = opened.promised
         except InputError as error:
-            return Sample({}, getattr(error, "cause", "unreadable"), str(error))
+            return Sample({}, error.cause, str(error))
         told = {
             "source": name,
             "seconds": round(length, 3),
@@ -124,6 +124,7 @@ def prepare(
     engine: Engine,
     shard_size: int = 500,
     seen: Callable[[int, int], None] = lambda done, of: None,
+    retry: bool = False,
 ) -> Counter[str]:
     """Shards of a folder of videos, folders below it included; see `write_shards`, which goes on where it was stopped.
 
@@ -133,7 +134,7 @@ def prepare(
     found = sorted(path.relative_to(videos).as_posix() for path in videos.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
         raise DataError(f"{videos}: found no videos ({', '.join(SUFFIXES[:4])}...), expected some. Check the path")
-    return write_shards(Videos(videos, how), found, output, asdict(how), engine, shard_size, seen)
+    return write_shards(Videos(videos, how), found, output, asdict(how), engine, shard_size, seen, retry)
 
 
 def encode_picture(picture: Image.Image, side: int, quality: int) -> bytes:

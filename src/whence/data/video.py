@@ -22,11 +22,7 @@ from whence.types import Sound
 
 
 class VideoError(InputError):
-    """A video that cannot be used; `cause` is why, in a word or two."""
-
-    def __init__(self, message: str, cause: str = "unreadable") -> None:
-        super().__init__(message)
-        self.cause = cause
+    """A video that cannot be used."""
 
 
 _EXPECTED = "a video (mp4, mkv, webm, mov, avi...)"

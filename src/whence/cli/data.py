@@ -192,6 +192,8 @@ def _make(
     with shown() as seen:
         causes = made(how, engine=_engine(engine, workers), shard_size=shard_size, seen=seen, retry=retry)
     _tell(causes, output)
+    if causes:  # less those that did not fail
+        print("  give the same command with --retry to try them again")
 
 
 def index(shards: Path) -> None:
@@ -218,7 +220,9 @@ def _engine(engine: str, workers: int | None) -> "Engine":
 def _tell(causes: "Counter[str]", output: Path) -> None:
     print(f"{output}: {causes.pop('', 0)} samples")
     for cause, count in causes.most_common():
-        print(f"  {count} left out: {cause} (see {output / 'journal.jsonl'})")
+        print(f"  {count} left out: {cause}")
+    if causes:
+        print(f"  each is a line in {output / 'journal.jsonl'}")
 
 
 def _lines(found: "Findings") -> list[str]:

@@ -110,10 +110,14 @@ class Videos:
             "jpg" if len(frames) == 1 else f"{number}.jpg": encode_picture(picture, how.side, how.quality)
             for number, (_, picture) in enumerate(frames)
         }
-        odd = promised and abs(promised - length) > max(1.0, 0.1 * length)
+        odd = []
+        if promised and abs(promised - length) > max(1.0, 0.1 * length):
+            odd.append(f"its header says {promised:.1f} s and it lasts {length:.1f} s")
+        if sound.seconds < 0.9 * min(how.seconds, length - begin):
+            odd.append(f"its sound ends after {begin + sound.seconds:.1f} s")
         return Sample(
             {**pictures, how.sound: encode_sound(sound, how.sound), "json": encode_words(told)},
-            told=f"its header says {promised:.1f} s and it lasts {length:.1f} s" if odd else "",
+            told="; ".join(odd),
         )
 
 

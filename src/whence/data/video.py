@@ -38,7 +38,8 @@ class Video:
         promised: seconds that its header says it lasts; 0 where it does not say.
 
     Raises:
-        InputError: missing, empty, or may not be read. VideoError: not a video, or without a picture.
+        InputError: missing, empty, or may not be read. VideoError: not a video, without a picture, or of a codec that
+            is not known.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -58,6 +59,9 @@ class Video:
                 "no picture",
             )
         self._pictures = pictures[0]
+        if self._pictures.codec_context is None:
+            self._container.close()
+            raise self._unknown("pictures")
         self._pictures.thread_type = "NONE"  # a clip is read by one of several processes
         self._sounds = next(iter(self._container.streams.audio), None)
         self.promised = self._promised()
@@ -123,6 +127,8 @@ class Video:
             raise VideoError(
                 f"{self.path}: found a video without sound, expected one with it. Leave it out", "no sound"
             )
+        if self._sounds.codec_context is None:
+            raise self._unknown("sound")
         own = int(self._sounds.rate)
         since = self._begin + start
         found, first = self._sound_between(since, since + seconds, seek=since)
@@ -300,6 +306,13 @@ class Video:
         except (av.FFmpegError, ValueError, EOFError):
             pass  # cut short
         return None
+
+    def _unknown(self, what: str) -> VideoError:
+        return VideoError(
+            f"{self.path}: found {what} of a codec that this build of FFmpeg has no decoder for, expected {_EXPECTED}. "
+            "Write it again with another, or leave it out",
+            "unknown codec",
+        )
 
     def _unreadable(self, error: Exception) -> VideoError:
         return VideoError(

@@ -200,6 +200,32 @@ p.prepare(Path({str(videos)!r}), Path({str(tmp_path / "out")!r}), p.Preparation(
     assert sum(count == 2 for count in read.values()) <= 2, "only what was in hand when it was killed"
 
 
+def test_clips_carry_the_category_that_a_table_names(tmp_path: Path) -> None:
+    for name in ("-abcdefghij_000030", "b/zpWuikVorYg_000002", "zz"):
+        write_video(tmp_path / "in" / f"{name}.mp4", seconds=0.6)
+    table = tmp_path / "vggsound.csv"
+    table.write_text('-abcdefghij,30,"dog, barking",train\nzpWuikVorYg,2,bell,test\nAAAAAAAAAAA,1,cat,train\n')
+    how = Preparation(seconds=0.5)
+    assert prepare(tmp_path / "in", tmp_path / "out", how, Pool(1), table=table) == {"": 3}
+    data = open_dataset("shards", tmp_path / "out")
+    assert {data.id(n): data.category(n) for n in range(3)} == {
+        "-abcdefghij_000030": "dog, barking",
+        "b/zpWuikVorYg_000002": "bell",
+        "zz": "",
+    }
+    with pytest.raises(OutputError, match="prepared otherwise"):
+        prepare(tmp_path / "in", tmp_path / "out", how, Pool(0))
+    (tmp_path / "own.csv").write_text(
+        "id,modality,class,probability\nzz,sound,cat,0.2\nzz,both,bell,0.7\nzz,image,x,1\n"
+    )
+    prepare(tmp_path / "in", tmp_path / "own", how, Pool(0), table=tmp_path / "own.csv")
+    data = open_dataset("shards", tmp_path / "own")
+    assert [data.category(n) for n in range(3)] == ["", "", "bell"]
+    (tmp_path / "other.csv").write_text("id,modality,class\nyy,sound,cat\n")
+    with pytest.raises(DataError, match=r"labels of none of 3 videos \(first: -abcdefghij_000030, in the table yy\)"):
+        prepare(tmp_path / "in", tmp_path / "none", how, Pool(0), table=tmp_path / "other.csv")
+
+
 def test_videos_that_come_later_are_added_at_the_end(tmp_path: Path) -> None:
     for name in ("b", "d"):
         write_video(tmp_path / "in" / f"{name}.mp4", seconds=0.6)

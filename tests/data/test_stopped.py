@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -176,6 +177,33 @@ def test_a_disk_that_fills_again_and_again(
         full.add(found[1])
     assert everything(small_disk / "out") == whole[maker]
     assert {"journal.jsonl", "shard-000000.tar", "shard-000000.index.json"} <= full, full
+
+
+def running(pid: str) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+def test_nobody_outlives_a_killed_run(videos: Path, tmp_path: Path) -> None:
+    """Its processes would wait for work for ever."""
+    command = ["data", "prepare", str(videos), str(tmp_path / "out"), "--workers", "2"]
+    run = subprocess.Popen([sys.executable, "-m", "whence", *command], stdout=subprocess.DEVNULL)
+    below = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    readers: list[str] = []
+    while len(readers) < 2 and run.poll() is None:
+        readers = [
+            pid for pid in below.read_text().split() if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+    run.kill()
+    run.wait()
+    assert len(readers) == 2
+    until = time.monotonic() + 60  # they notice once they have begun
+    while any(map(running, readers)):
+        assert time.monotonic() < until, f"still there: {readers}"
+        time.sleep(0.05)
 
 
 def test_what_failed_is_tried_again_when_that_is_asked_for(videos: Path, tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def prepare(
     window: str = "middle",
     seconds: float = 10.0,
     rate: int = 16000,
+    table: Path | None = None,
     **making: Any,
 ) -> None:
     """Write frames and sounds of a folder of videos as shards to train on; goes on where it was stopped.
@@ -125,12 +126,13 @@ def prepare(
         window: which part of the sound: middle, first, or the second at which it begins, at:2.5.
         seconds: of sound.
         rate: samples a second of the sound.
+        table: what sounds in each clip: VGGSound's own table, or a CSV of id,modality,class.
     """
     from whence.data.prepare import Preparation
     from whence.data.prepare import prepare as write
 
     def made(how: dict[str, Any], **run: Any) -> "Counter[str]":
-        return write(videos, output, Preparation(frames, window, seconds, rate, **how), **run)
+        return write(videos, output, Preparation(frames, window, seconds, rate, **how), table=table, **run)
 
     _make(made, output, **making)
 
@@ -212,9 +214,10 @@ def index(shards: Path) -> None:
 def _engine(engine: str, workers: int | None) -> "Engine":
     import os
 
-    from whence.data.engines import Pool, ray_data
+    from whence.data.cluster import RayData
+    from whence.data.engines import Pool
 
-    return ray_data if engine == "ray" else Pool((os.cpu_count() or 1) if workers is None else workers)
+    return RayData(workers) if engine == "ray" else Pool((os.cpu_count() or 1) if workers is None else workers)
 
 
 def _tell(causes: "Counter[str]", output: Path) -> None:

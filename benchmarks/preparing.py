@@ -11,9 +11,13 @@ shards, indexes and the journal. It passes over frames that neither are wanted n
 may be the quicker one.
 """
 
+import json
 import os
+import subprocess
+import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from functools import partial
@@ -24,9 +28,9 @@ import av
 import numpy as np
 from PIL import Image
 
-from benchmarks import Row, seconds
+from benchmarks import Row
 from whence.data.engines import Pool
-from whence.data.prepare import Preparation, prepare
+from whence.data.prepare import Preparation, Videos, prepare
 
 SIZE, RATE, SECONDS, SOUND_RATE = (640, 360), 25, 10, 44100
 DISTINCT = 12  # are encoded; the others are links to these
@@ -102,24 +106,83 @@ def bare(paths: Sequence[Path], until: float | None = None) -> None:
 
 
 def run(quick: bool = False) -> list[Row]:
-    """Milliseconds a clip of this machine, the start of the processes included; the files lie in memory by then."""
-    count, distinct, times = (8, 2, 1) if quick else (240, DISTINCT, 2)
-    rows = []
+    """Milliseconds a clip of this machine, the start of the processes included; the files lie in memory by then. Plain
+    and ours take turns."""
+    count, distinct, times = (8, 2, 1) if quick else (240, DISTINCT, 3)
     with tempfile.TemporaryDirectory() as folder:
-        videos, ours, plain = Path(folder) / "videos", [], []
+        videos = Path(folder) / "videos"
         paths = write_videos(videos, count, distinct)
+        ways = {
+            "everything": partial(bare, paths),
+            "needed": partial(bare, paths, SECONDS / 2),
+            "defaults": partial(prepared, videos, Preparation()),
+            "ten": partial(prepared, videos, Preparation(frames="10")),
+        }
+        taken = dict.fromkeys(ways, 9000000000.0)
+        for name in [*ways] * times:
+            taken[name] = min(taken[name], 1e3 * once(ways[name]) / count)
+        parts = sizes(videos, paths[:distinct])
+    note = f"{CORES} processes of one thread; of a clip are written " + ", ".join(
+        f"{size / 1e3:.0f} kB of {part}" for part, size in parts.items()
+    )
+    what = f"preparing {count} videos: "
+    return [
+        Row(f"{what}defaults / all decoded", taken["everything"], taken["defaults"], "ms a clip", 0.9, note),
+        Row(f"{what}defaults / as much decoded", taken["needed"], taken["defaults"], "ms a clip", 0.9),
+        Row(f"{what}ten frames / all decoded", taken["everything"], taken["ten"], "ms a clip", 0.9),
+    ]
 
-        def work(how: Preparation) -> None:
-            with tempfile.TemporaryDirectory(dir=folder) as output:
-                prepare(videos, Path(output), how, Pool(CORES))
 
-        one, ten = Preparation(), Preparation(frames="10")
-        ours = [1e3 * seconds(partial(work, how), times) / count for how in (one, ten)]
-        plain = [1e3 * seconds(partial(bare, paths, until), times) / count for until in (None, SECONDS / 2)]
-    for what, theirs, own, target in (
-        ("the defaults (middle frame, all sound) / everything decoded", plain[0], ours[0], 0.9),
-        ("the defaults / no more decoded than that needs", plain[1], ours[0], 0.9),
-        ("ten frames evenly, all sound / everything decoded", plain[0], ours[1], 0.9),
-    ):
-        rows.append(Row(f"preparing {count} videos, {CORES} cores: {what}", theirs, own, "ms a clip", target))
-    return rows
+def once(work: Callable[[], None]) -> float:
+    """Seconds of one run."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def prepared(videos: Path, how: Preparation) -> None:
+    """One run of ours, whose shards are thrown away."""
+    with tempfile.TemporaryDirectory(dir=videos.parent) as output:
+        prepare(videos, Path(output), how, Pool(CORES))
+
+
+def sizes(videos: Path, paths: Sequence[Path]) -> dict[str, float]:
+    """Bytes of each part of a clip, the mean of some."""
+    made = [Videos(videos, Preparation())(path.name).parts for path in paths]
+    return {part: float(np.mean([len(one[part]) for one in made])) for part in made[0]}
+
+
+MEASURED = """
+import json, multiprocessing, resource, sys, time
+from pathlib import Path
+from whence.data.engines import Pool
+from whence.data.prepare import Preparation, prepare
+
+videos, output, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+if __name__ == "__main__":
+    begin = time.perf_counter()
+    prepare(videos, output, Preparation(), Pool(workers))
+    for process in multiprocessing.active_children():  # memory is told of those that have ended
+        process.join()
+    kilobytes = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    written = sum(path.stat().st_size for path in output.iterdir())
+    told = {"seconds": time.perf_counter() - begin, "megabytes": (kilobytes[0] + workers * kilobytes[1]) / 1e3}
+    print(json.dumps({**told, "written": written / 1e6}))
+"""
+
+
+def measure(n: int) -> dict[str, float]:
+    """What preparing n videos takes with the default options and a process for each core.
+
+    Returns:
+        seconds, the start of the processes included; megabytes of memory of all processes at their largest; megabytes
+        `written`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        videos = Path(folder) / "videos"
+        write_videos(videos, n, min(n, DISTINCT))
+        program = Path(folder) / "measured.py"
+        program.write_text(MEASURED, encoding="utf-8")
+        command = [sys.executable, str(program), str(videos), f"{folder}/shards", str(CORES)]
+        told: dict[str, float] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    return told

@@ -1,6 +1,9 @@
 """Ray Data prepares what the process pool does, on a cluster of its own or one that runs (extra `cluster`)."""
 
+import os
+import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +16,6 @@ from whence.data.prepare import Preparation, prepare
 from whence.errors import DataError
 
 HOW = Preparation(seconds=0.5)
-RAYS_OWN = ("DeprecationWarning", "ResourceWarning")
-pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}") for kind in RAYS_OWN]
 
 
 def test_without_ray_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,47 +40,67 @@ def everything(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+def told(program: list[str], home: Path, **more: str) -> subprocess.CompletedProcess:
+    """What a Python program says in a process of its own: Ray keeps what it is once told."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment |= {"HOME": str(home), "PYTHONPATH": os.pathsep.join(map(str, sys.path)), **more}
+    return subprocess.run([sys.executable, *program], env=environment, capture_output=True, text=True, check=False)
+
+
+def command(videos: Path, output: Path, *more: str) -> list[str]:
+    start = ["-m", "whence", "data", "prepare", str(videos / "in"), str(output)]
+    return [*start, "--seconds", "0.5", "--shard-size", "64", "--engine", "ray", *more]
+
+
 @pytest.mark.slow
 def test_two_local_workers_write_the_same_shards_and_leave_nothing(videos: Path, tmp_path: Path) -> None:
-    before = {path.name for path in Path("/tmp").glob("*ray*")}
-    causes = prepare(videos / "in", tmp_path / "out", HOW, RayData(2), shard_size=64)
-    assert causes == {"": 200, "unreadable": 1}
+    before, home = set(Path("/tmp").glob("*ray*")), tmp_path / "home"
+    home.mkdir()
+    run = told(command(videos, tmp_path / "out", "--workers", "2"), home)
+    assert run.returncode == 0, run.stderr
     assert everything(tmp_path / "out") == everything(videos / "pool")
-    assert {path.name for path in Path("/tmp").glob("*ray*")} <= before
+    assert set(Path("/tmp").glob("*ray*")) <= before
+    assert not any(home.iterdir())
 
 
 @pytest.mark.slow
-def test_an_input_that_takes_its_process_down_is_its_own_failure_there_too(videos: Path) -> None:
-    found = list(RayData(1)(Fragile(), ["0", "1", "2"]))
-    assert [one.cause for one in found] == ["", "crashed", ""]
-    assert [one.parts.get("json", b"-").decode() for one in found] == ["0", "-", "2"]
+def test_an_input_that_takes_its_process_down_is_its_own_failure_there_too(videos: Path, tmp_path: Path) -> None:
+    program = """
+from clips import Fragile
+from whence.data.cluster import RayData
+for time in range(2):
+    print([one.cause or one.parts["json"].decode() for one in RayData(1)(Fragile(), ["0", "1", "2"])])
+"""
+    run = told(["-c", program], tmp_path, PYTHONWARNINGS="ignore")
+    assert run.stdout.splitlines() == ["['0', 'crashed', '2']"] * 2, run.stderr
 
 
 @pytest.fixture
-def two_machines(videos: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Two nodes of a core each."""
-    from ray.cluster_utils import Cluster
+def two_machines(videos: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Two nodes of a core each; what must be set to use them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray's own
+        from ray.cluster_utils import Cluster
 
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    cluster.add_node(num_cpus=1)
-    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    yield cluster.address
-    cluster.shutdown()
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        cluster.add_node(num_cpus=1)
+        yield {"RAY_ADDRESS": cluster.address, "RAY_AUTH_TOKEN": "0" * 64}
+        cluster.shutdown()
 
 
 @pytest.mark.slow
-def test_a_cluster_that_runs_is_used_and_left_as_it_is(videos: Path, two_machines: str, tmp_path: Path) -> None:
-    import ray
-
+def test_a_cluster_that_runs_is_used_and_left_as_it_is(videos: Path, two_machines: dict, tmp_path: Path) -> None:
     for name in ("first", "second"):
-        prepare(videos / "in", tmp_path / name, HOW, RayData(), shard_size=64)
+        run = told(command(videos, tmp_path / name), tmp_path, **two_machines)
+        assert run.returncode == 0, run.stderr
         assert everything(tmp_path / name) == everything(videos / "pool")
-        assert not ray.is_initialized()
 
 
 @pytest.mark.slow
-def test_a_cluster_that_is_not_there_is_told(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    with pytest.raises(DataError, match=r"found no Ray cluster at 127\.0\.0\.1:1 .* unset RAY_ADDRESS"):
-        next(RayData()(Fragile(), ["0"]))
+def test_a_cluster_that_is_not_there_is_told(videos: Path, tmp_path: Path) -> None:
+    run = told(command(videos, tmp_path / "out"), tmp_path, RAY_ADDRESS="127.0.0.1:1")
+    assert run.returncode == 2
+    words = " ".join(run.stderr.split())
+    assert "found no Ray cluster at 127.0.0.1:1" in words
+    assert "unset RAY_ADDRESS" in words

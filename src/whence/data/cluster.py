@@ -5,11 +5,13 @@ import os
 import pickle
 import secrets
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -87,33 +89,45 @@ def _ray() -> Any:
 def _connected(ray: Any, workers: int | None) -> Iterator[None]:
     """Ray, for as long as the block runs.
 
-    A local one leaves no files and shows no page; its key is a secret of this process, where Ray would write one to the
-    home folder.
+    A local one leaves no files, shows no page and tells nobody of its use; its key is a secret of this process, where
+    Ray would write one to the home folder.
     """
     if ray.is_initialized():
         yield
         return
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    address = os.environ.get("RAY_ADDRESS", "local")
+    with ExitStack() as ends:
+        if address == "local":
+            ends.enter_context(_set("RAY_AUTH_TOKEN", _secret(), "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"))
+            ends.enter_context(_set("RAY_USAGE_STATS_ENABLED", "0"))
+            quiet |= {"_temp_dir": ends.enter_context(_folder()), "include_dashboard": False}
+            quiet |= {"num_cpus": workers or os.cpu_count() or 1}
+        else:
+            _refuse_silent(address)
+        ends.callback(ray.shutdown)
+        ray.init(address="local" if address == "local" else "auto", **quiet)
+        yield
+
+
+def _refuse_silent(address: str) -> None:
+    """Raise DataError where nobody answers at HOST:PORT, for Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return
     try:
-        if address := os.environ.get("RAY_ADDRESS"):
-            try:
-                ray.init(address="auto", **quiet)
-            except ConnectionError as error:
-                raise DataError(
-                    f"RAY_ADDRESS: found no Ray cluster at {address} ({error}), expected one that runs. Start it with "
-                    "`ray start --head`, or unset RAY_ADDRESS to use this machine alone"
-                ) from error
-            yield
-            return
-        with _folder() as folder, _set("RAY_AUTH_TOKEN", secrets.token_hex(32), "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
-            cores = workers or os.cpu_count() or 1
-            ray.init(address="local", num_cpus=cores, include_dashboard=False, _temp_dir=folder, **quiet)
-            try:
-                yield
-            finally:
-                ray.shutdown()
-    finally:
-        ray.shutdown()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=20).close()
+    except OSError as error:
+        raise DataError(
+            f"RAY_ADDRESS: found no Ray cluster at {address} ({error}), expected one that runs. Start it with `ray "
+            "start --head`, or unset RAY_ADDRESS to use this machine alone"
+        ) from error
+
+
+@cache
+def _secret() -> str:
+    """One for all of this process, in which Ray keeps the first that it is told."""
+    return secrets.token_hex(32)
 
 
 @contextmanager

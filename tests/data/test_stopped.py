@@ -54,8 +54,10 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 ENDS = """
 import json, os, resource, signal, sys
+import jsonargparse, rich.progress
+import whence.data.cluster, whence.data.datasets, whence.data.prepare, whence.scenes
 from whence import output
-from whence.cli.main import main
+from whence.cli.main import commands, main
 from whence.data import packing, shards
 
 plain = os.replace
@@ -87,6 +89,7 @@ def ends(file, times, command):
     os.replace = replaced
     return main(command)
 
+commands()  # imported once, before the children are
 for end in json.loads(sys.argv[1]):
     child = os.fork()
     if not child:

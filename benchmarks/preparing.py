@@ -29,12 +29,12 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import Row
-from whence.data.engines import Pool
+from whence.data.engines import Pool, cores
 from whence.data.prepare import Preparation, Videos, prepare
 
 SIZE, RATE, SECONDS, SOUND_RATE = (640, 360), 25, 10, 44100
 DISTINCT = 12  # are encoded; the others are links to these
-CORES = os.cpu_count() or 1
+CORES = cores()
 
 
 def write_video(path: Path, seed: int, seconds: int = SECONDS) -> None:

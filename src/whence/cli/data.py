@@ -212,12 +212,10 @@ def index(shards: Path) -> None:
 
 
 def _engine(engine: str, workers: int | None) -> "Engine":
-    import os
-
     from whence.data.cluster import RayData
-    from whence.data.engines import Pool
+    from whence.data.engines import Pool, cores
 
-    return RayData(workers) if engine == "ray" else Pool((os.cpu_count() or 1) if workers is None else workers)
+    return RayData(workers) if engine == "ray" else Pool(cores() if workers is None else workers)
 
 
 def _tell(causes: "Counter[str]", output: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from whence.data.engines import AHEAD, alone, made, processes
+from whence.data.engines import AHEAD, alone, cores, made, processes
 from whence.data.packing import Maker, Sample
 from whence.errors import DataError
 
@@ -44,7 +44,7 @@ class RayData:
             return
         ray = _ray()
         with _quiet(), _connected(ray, self.workers):
-            cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+            there = max(1, int(ray.cluster_resources().get("CPU", 1)))
             rows = max(AHEAD, -(-len(names) // BLOCKS))
             inputs = ray.data.from_items([{"name": name} for name in names], override_num_blocks=-(-len(names) // rows))
             inputs.context.execution_options.preserve_order = True
@@ -52,7 +52,7 @@ class RayData:
             samples = inputs.map(
                 Reader,
                 fn_constructor_args=(pickle.dumps(make),),
-                compute=ray.data.ActorPoolStrategy(size=min(self.workers or cores, cores)),
+                compute=ray.data.ActorPoolStrategy(size=min(self.workers or there, there)),
                 num_cpus=1,
             )
             for row in samples.iter_rows():
@@ -102,7 +102,7 @@ def _connected(ray: Any, workers: int | None) -> Iterator[None]:
             ends.enter_context(_set("RAY_AUTH_TOKEN", _secret(), "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"))
             ends.enter_context(_set("RAY_USAGE_STATS_ENABLED", "0"))
             quiet |= {"_temp_dir": ends.enter_context(_folder()), "include_dashboard": False}
-            quiet |= {"num_cpus": workers or os.cpu_count() or 1}
+            quiet |= {"num_cpus": workers or cores()}
         else:
             _refuse_silent(address)
         ends.callback(ray.shutdown)

@@ -14,6 +14,11 @@ from whence.data.packing import Maker, Sample
 AHEAD = 8  # inputs in hand for each process: what a result waits for, and what memory holds
 
 
+def cores() -> int:
+    """How many this process may use, which a container or a cluster's scheduler may have made fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Pool:
     """Processes of this machine.
 

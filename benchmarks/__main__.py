@@ -22,7 +22,17 @@ import torch
 
 from benchmarks import Row
 
-MODULES = ("scoring", "metrics", "training_step", "nine_pairs", "spectrogram", "loading", "feeding", "mining")
+MODULES = (
+    "scoring",
+    "metrics",
+    "training_step",
+    "nine_pairs",
+    "spectrogram",
+    "loading",
+    "feeding",
+    "mining",
+    "preparing",
+)
 GROWTH = "growth"  # how costs grow is no ratio, and is measured last
 RESULTS = Path(__file__).parent / "results"
 

@@ -12,7 +12,11 @@ class WhenceError(Exception):
 
 
 class InputError(WhenceError):
-    """An image, a sound or a video cannot be read or used."""
+    """An image, a sound or a video cannot be read or used; `cause` is why, in a word or two."""
+
+    def __init__(self, message: str, cause: str = "unreadable") -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class DataError(WhenceError):

@@ -1,16 +1,25 @@
 """Results on disk: refused where something is in the way, whole or not there at all."""
 
+import errno
 import itertools
 import json
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from whence.errors import OutputError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class FullError(OutputError):
+    """There is no room left where a result should go."""
 
 
 def check_output(path: Path, overwrite: bool = False, suffixes: tuple[str, ...] = ()) -> None:
@@ -37,6 +46,55 @@ def unused(path: Path) -> Path:
     """`path`, or where that exists the first of path-2, path-3... that does not."""
     numbered = (path.with_name(f"{path.name}-{n}") for n in itertools.count(2))
     return path if not path.exists() else next(other for other in numbered if not other.exists())
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What keeps the block from writing `path` is an OutputError, a FullError where there is no room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise OutputError(
+                f"{path}: could not be written ({error.strerror}). Look whether the folder may be written to and its "
+                "disk is there, then give the same command again"
+            ) from error
+        folder = next(folder for folder in path.absolute().parents if folder.is_dir())
+        left = in_bytes(shutil.disk_usage(folder).free)
+        raise FullError(
+            f"{path}: could not be written ({error.strerror}): {left} are left on the disk of {folder}. What was whole "
+            "is kept: make room there and give the same command again, and it goes on from there"
+        ) from error
+
+
+def in_bytes(count: float | int) -> str:
+    """`12 kB`, `3.4 GB`."""
+    step = min(4, max(0, math.floor(math.log(max(count, 1), 1000))))
+    return f"{count / 1000**step:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[step]}"
+
+
+def append(file: FileIO, content: bytes | bytearray | memoryview) -> None:
+    """Writes all of it, or raises OSError; nothing is left in a buffer that would be written later."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) or 0 :]
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file that is there as a whole or not at all. Its draft, NAME.part, is written over by the next try.
+
+    Raises:
+        OutputError: it cannot be written; FullError: there is no room.
+    """
+    draft = path.with_name(f"{path.name}.part")
+    with writing(path):
+        try:
+            with FileIO(draft, "wb") as file:
+                append(file, content)
+            os.replace(draft, path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,12 +13,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
 from PIL import Image
 
 from clips import Fragile, write_video
+from whence.cli.main import main
 from whence.data.datasets import open_dataset
 from whence.data.engines import Pool
 from whence.data.packing import Maker, Sample
@@ -46,7 +49,7 @@ def test_samples_and_failures_by_cause(videos: Path, tmp_path: Path) -> None:
     how = Preparation(frames="3", window="at:0.25", seconds=0.5, rate=8000, side=32, sound="wav")
     seen: list[tuple[int, int]] = []
     causes = prepare(videos, tmp_path / "out", how, Pool(0), shard_size=5, seen=lambda *both: seen.append(both))
-    assert causes == Counter({"": 9, "unreadable": 2, "no sound": 1, "no picture": 1})
+    assert causes == Counter({"": 9, "unreadable": 1, "empty": 1, "no sound": 1, "no picture": 1})
     assert seen == [(n, 13) for n in range(14)]
     journal = [json.loads(line) for line in (tmp_path / "out" / "journal.jsonl").read_text().splitlines()]
     assert [line["input"] for line in journal] == sorted(line["input"] for line in journal)
@@ -54,7 +57,7 @@ def test_samples_and_failures_by_cause(videos: Path, tmp_path: Path) -> None:
         "mute.mp4": "no sound",
         "dark.mkv": "no picture",
         "words.mp4": "unreadable",
-        "empty.webm": "unreadable",
+        "empty.webm": "empty",
     }
     assert json.loads((tmp_path / "out" / "prepared.json").read_text())["how"]["frames"] == "3"
     data = open_dataset("shards", tmp_path / "out")
@@ -75,6 +78,84 @@ def test_samples_and_failures_by_cause(videos: Path, tmp_path: Path) -> None:
     shades = [np.asarray(frame)[10:, :, 0].mean() / 255 for frame in frames]
     assert shades == pytest.approx([1 / 6, 1 / 2, 5 / 6], abs=0.06)
     assert (rate, len(heard)) == (8000, 4000)
+
+
+def lying(content: bytes) -> bytes:
+    """An mp4 file whose headers promise ten times what it holds."""
+    found = bytearray(content)
+    for box in re.finditer(b"mvhd|mdhd", content):  # version, two dates, units a second, and then the length
+        units = found[box.end() + 16 : box.end() + 20]
+        found[box.end() + 16 : box.end() + 20] = (10 * int.from_bytes(units, "big")).to_bytes(4, "big")
+    return bytes(found)
+
+
+def first_index(source: Path, path: Path) -> bytes:
+    """An mp4 file with its table of contents in front, as the web has them, so that what is left of it can be read."""
+    with av.open(str(source)) as whole, av.open(str(path), "w", options={"movflags": "faststart"}) as written:
+        streams = {stream.index: written.add_stream_from_template(stream) for stream in whole.streams}
+        for packet in whole.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream_index]
+                written.mux(packet)
+    return path.read_bytes()
+
+
+def test_each_bad_input_is_a_line_with_its_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "in"
+    good = write_video(root / "good.mp4", codecs=("libx264", "aac")).read_bytes()
+    streamed = first_index(root / "good.mp4", tmp_path / "streamed.mp4")
+    write_video(root / "mute.mp4", sound=False)
+    write_video(root / "dark.mp4", picture=False)
+    write_video(root / "turned.mp4", turned=90)
+    write_video(root / "uneven.mkv", times=[0.0, 0.1, 0.2, 1.7, 2.4])
+    (root / "halved.mp4").write_bytes(good[: len(good) // 2])
+    (root / "streamed.mp4").write_bytes(streamed[: 6 * len(streamed) // 10])
+    (root / "lying.mp4").write_bytes(lying(good))
+    (root / "empty.mp4").write_bytes(b"")
+    (root / "words.mp4").write_text("no video")
+    (root / "folder.mp4").mkdir()
+    (root / "link.mp4").symlink_to(root / "nowhere")
+    (root / "closed.mp4").write_bytes(good)
+    (root / "codec.mp4").write_bytes(good.replace(b"avc1", b"zzzz").replace(b"avcC", b"zzzC"))
+    open_to = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: "closed" not in str(path) and open_to(path, mode))  # also root
+    causes = prepare(root, tmp_path / "out", Preparation(seconds=3.0), Pool(0))
+    journal = [json.loads(line) for line in (tmp_path / "out" / "journal.jsonl").read_text().splitlines()]
+    assert {line["input"]: line["cause"] for line in journal} == {
+        "good.mp4": "",
+        "mute.mp4": "no sound",
+        "dark.mp4": "no picture",
+        "turned.mp4": "",
+        "uneven.mkv": "",
+        "halved.mp4": "unreadable",
+        "streamed.mp4": "",
+        "lying.mp4": "",
+        "empty.mp4": "empty",
+        "words.mp4": "unreadable",
+        "folder.mp4": "a folder",
+        "link.mp4": "missing",
+        "closed.mp4": "no permission",
+        "codec.mp4": "unknown codec",
+    }
+    assert sum(causes.values()) == len(journal)
+    told = {line["input"]: line["told"] for line in journal}
+    assert all(str(root / line["input"]) in line["told"] for line in journal if line["cause"])
+    (shard,) = (tmp_path / "out").glob("*.tar")
+    with tarfile.open(shard) as tar:
+        assert json.loads(tar.extractfile("lying.json").read())["seconds"] == pytest.approx(3.0, abs=0.05)
+    assert re.fullmatch(r"its header says 3\.0 s and it lasts 1\.\d s", told["streamed.mp4"])
+    assert (told["good.mp4"], told["turned.mp4"]) == ("", "")
+
+
+def test_the_command_counts_causes_and_names_the_journal(videos: Path, tmp_path: Path, capsys) -> None:
+    command = ["data", "prepare", str(videos), str(tmp_path / "out"), "--workers", "0", "--seconds", "1"]
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert "out: 9 samples" in told.replace("\n", "")
+    for cause in ("unreadable", "empty", "no sound", "no picture"):
+        assert f"1 left out: {cause}" in told
+    assert told.replace("\n", "").count("journal.jsonl") == 1
+    assert "--retry" in told
 
 
 def test_processes_write_the_bytes_that_one_writes(videos: Path, tmp_path: Path) -> None:
@@ -117,6 +198,32 @@ p.prepare(Path({str(videos)!r}), Path({str(tmp_path / "out")!r}), p.Preparation(
     read = Counter((tmp_path / "read.txt").read_text().split())
     assert set(read.values()) <= {1, 2}
     assert sum(count == 2 for count in read.values()) <= 2, "only what was in hand when it was killed"
+
+
+def test_clips_carry_the_category_that_a_table_names(tmp_path: Path) -> None:
+    for name in ("-abcdefghij_000030", "b/zpWuikVorYg_000002", "zz"):
+        write_video(tmp_path / "in" / f"{name}.mp4", seconds=0.6)
+    table = tmp_path / "vggsound.csv"
+    table.write_text('-abcdefghij,30,"dog, barking",train\nzpWuikVorYg,2,bell,test\nAAAAAAAAAAA,1,cat,train\n')
+    how = Preparation(seconds=0.5)
+    assert prepare(tmp_path / "in", tmp_path / "out", how, Pool(1), table=table) == {"": 3}
+    data = open_dataset("shards", tmp_path / "out")
+    assert {data.id(n): data.category(n) for n in range(3)} == {
+        "-abcdefghij_000030": "dog, barking",
+        "b/zpWuikVorYg_000002": "bell",
+        "zz": "",
+    }
+    with pytest.raises(OutputError, match="prepared otherwise"):
+        prepare(tmp_path / "in", tmp_path / "out", how, Pool(0))
+    (tmp_path / "own.csv").write_text(
+        "id,modality,class,probability\nzz,sound,cat,0.2\nzz,both,bell,0.7\nzz,image,x,1\n"
+    )
+    prepare(tmp_path / "in", tmp_path / "own", how, Pool(0), table=tmp_path / "own.csv")
+    data = open_dataset("shards", tmp_path / "own")
+    assert [data.category(n) for n in range(3)] == ["", "", "bell"]
+    (tmp_path / "other.csv").write_text("id,modality,class\nyy,sound,cat\n")
+    with pytest.raises(DataError, match=r"labels of none of 3 videos \(first: -abcdefghij_000030, in the table yy\)"):
+        prepare(tmp_path / "in", tmp_path / "none", how, Pool(0), table=tmp_path / "other.csv")
 
 
 def test_videos_that_come_later_are_added_at_the_end(tmp_path: Path) -> None:

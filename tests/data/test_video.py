@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ KINDS = {
     "a.webm": ("libvpx", "libopus"),
     "a.avi": ("mpeg4", "mp3"),
     "a.mov": ("mpeg4", "pcm_s16le"),
+    "a.ts": ("libx264", "aac"),
 }
 
 
@@ -62,6 +64,46 @@ def test_pictures_and_sounds_share_a_beginning(name: str, tmp_path: Path) -> Non
         assert shade(video.frames([0.5])[0][1]) == pytest.approx(0.5 / 3, abs=0.06)
         assert pitch(video.sound(0.2, 0.6, 16000)) == pytest.approx(400, abs=5)
         assert pitch(video.sound(1.2, 0.6, 16000)) == pytest.approx(600, abs=5)
+
+
+def decoded(path: Path) -> tuple[np.ndarray, list[np.ndarray]]:
+    """All frames in order, as they come, and since when each is shown."""
+    with av.open(str(path)) as container:
+        begin = float(container.streams.video[0].start_time * container.streams.video[0].time_base)
+        frames = [(float(frame.time), frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    times = np.array([time for time, _ in frames])
+    return times - begin, [pixels for _, pixels in frames]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("many-b.mp4", "libx264", {}),
+        ("open.mkv", "libx264", {"g": "12", "x264-params": "open-gop=1:bframes=3:b-pyramid=normal"}),
+        ("short.mp4", "libx264", {"g": "3", "bf": "2"}),
+        ("b.avi", "mpeg4", {"g": "12", "bf": "2"}),
+        ("b.mpg", "mpeg2video", {"g": "12", "bf": "2"}),
+        ("hidden.webm", "libvpx", {"auto-alt-ref": "1", "lag-in-frames": "16"}),
+        ("stream.ts", "libx264", {"g": "12"}),
+    ],
+)
+def test_frames_are_those_that_decoding_all_gives(name: str, codec: str, options: dict, tmp_path: Path) -> None:
+    """What is passed over changes no pixel, whatever frames are made from; several moments are one pass."""
+    ground = np.random.default_rng(0).integers(0, 256, (80, 130, 3), np.uint8)
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for n in range(40):
+            pixels = np.ascontiguousarray(ground[n % 30 : n % 30 + 48, n : n + 64])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    times, frames = decoded(tmp_path / name)
+    with Video(tmp_path / name) as video:
+        for moments in ([0.0], [1.1], [1.59, 0.3], [n / 100 for n in range(0, 170, 7)]):
+            for moment, (since, picture) in zip(moments, video.frames(moments), strict=True):
+                place = np.searchsorted(times, moment + 1e-6, side="right").clip(1) - 1
+                assert since == pytest.approx(times[place], abs=1e-3)
+                assert (np.asarray(picture) == frames[place]).all()
 
 
 def test_frames_of_a_variable_rate_are_shown_until_the_next_one(tmp_path: Path) -> None:

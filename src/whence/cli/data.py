@@ -8,6 +8,7 @@ from whence.cli.progress import shown
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Callable
 
     from whence.data.doctor.findings import Findings, Table
     from whence.data.packing import Engine
@@ -113,12 +114,8 @@ def prepare(
     window: str = "middle",
     seconds: float = 10.0,
     rate: int = 16000,
-    side: int = 400,
-    quality: int = 90,
-    sound: Literal["flac", "wav"] = "flac",
-    shard_size: int = 500,
-    workers: int | None = None,
-    engine: Literal["pool", "ray"] = "pool",
+    table: Path | None = None,
+    **making: Any,
 ) -> None:
     """Write frames and sounds of a folder of videos as shards to train on; goes on where it was stopped.
 
@@ -129,20 +126,15 @@ def prepare(
         window: which part of the sound: middle, first, or the second at which it begins, at:2.5.
         seconds: of sound.
         rate: samples a second of the sound.
-        side: pixels of a picture's longer side at most.
-        quality: of the JPEG files.
-        sound: flac, or wav, twice as large and quicker to read.
-        shard_size: videos in a shard.
-        workers: processes that read videos; by default one for each core; 0: this one alone.
-        engine: pool, processes of this machine, or ray, a Ray cluster (extra `cluster`).
+        table: what sounds in each clip: VGGSound's own table, or a CSV of id,modality,class.
     """
     from whence.data.prepare import Preparation
     from whence.data.prepare import prepare as write
 
-    how = Preparation(frames, window, seconds, rate, side, quality, sound)
-    with shown() as seen:
-        causes = write(videos, output, how, _engine(engine, workers), shard_size, seen)
-    _tell(causes, output)
+    def made(how: dict[str, Any], **run: Any) -> "Counter[str]":
+        return write(videos, output, Preparation(frames, window, seconds, rate, **how), table=table, **run)
+
+    _make(made, output, **making)
 
 
 def pack(
@@ -150,13 +142,8 @@ def pack(
     output: Path,
     root: Path | None = None,
     options: dict[str, Any] | None = None,
-    side: int = 400,
-    quality: int = 90,
     rate: int | None = 16000,
-    sound: Literal["flac", "wav"] = "flac",
-    shard_size: int = 500,
-    workers: int | None = None,
-    engine: Literal["pool", "ray"] = "pool",
+    **making: Any,
 ) -> None:
     """Write a data set as shards, with what is known of its truth; goes on where it was stopped.
 
@@ -165,24 +152,50 @@ def pack(
         output: folder of the shards.
         root: folder of the data set.
         options: of the data set, as in a recipe: `{"list": "vggss_144k.txt", "missing": "skip"}`.
-        side: pixels of a picture's longer side at most.
-        quality: of the JPEG files.
         rate: samples a second of the sounds, which are kept whole; null: their own.
-        sound: flac, or wav, twice as large and quicker to read.
-        shard_size: items in a shard.
-        workers: processes that read; by default one for each core; 0: this one alone.
-        engine: pool, processes of this machine, or ray, a Ray cluster (extra `cluster`).
     """
     from whence.data.datasets import open_dataset
     from whence.data.pack import Packing
     from whence.data.pack import pack as write
 
     data = open_dataset(name, root, **(options or {}))
+
+    def made(how: dict[str, Any], **run: Any) -> "Counter[str]":
+        return write(data, output, Packing(rate=rate, **how), options={"data": name, **(options or {})}, **run)
+
+    _make(made, output, **making)
+
+
+def _make(
+    made: "Callable[..., Counter[str]]",
+    output: Path,
+    side: int = 400,
+    quality: int = 90,
+    sound: Literal["flac", "wav"] = "flac",
+    shard_size: int = 500,
+    retry: bool = False,
+    workers: int | None = None,
+    engine: Literal["pool", "ray"] = "pool",
+) -> None:
+    """What all makers of shards have in common.
+
+    Args:
+        made: makes them, of how pictures and sounds are kept and how the run goes.
+        output: folder of the shards.
+        side: pixels of a picture's longer side at most.
+        quality: of the JPEG files.
+        sound: flac, or wav, twice as large and quicker to read.
+        shard_size: inputs in a shard.
+        retry: try again what failed before, as where a disk was away.
+        workers: processes that read; by default one for each core; 0: this one alone.
+        engine: pool, processes of this machine, or ray, a Ray cluster (extra `cluster`).
+    """
+    how = {"side": side, "quality": quality, "sound": sound}
     with shown() as seen:
-        how = Packing(side, quality, rate, sound)
-        told = {"data": name, **(options or {})}
-        causes = write(data, output, how, _engine(engine, workers), shard_size, seen, told)
+        causes = made(how, engine=_engine(engine, workers), shard_size=shard_size, seen=seen, retry=retry)
     _tell(causes, output)
+    if causes:  # less those that did not fail
+        print("  give the same command with --retry to try them again")
 
 
 def index(shards: Path) -> None:
@@ -199,17 +212,18 @@ def index(shards: Path) -> None:
 
 
 def _engine(engine: str, workers: int | None) -> "Engine":
-    import os
+    from whence.data.cluster import RayData
+    from whence.data.engines import Pool, cores
 
-    from whence.data.engines import Pool, ray_data
-
-    return ray_data if engine == "ray" else Pool((os.cpu_count() or 1) if workers is None else workers)
+    return RayData(workers) if engine == "ray" else Pool(cores() if workers is None else workers)
 
 
 def _tell(causes: "Counter[str]", output: Path) -> None:
     print(f"{output}: {causes.pop('', 0)} samples")
     for cause, count in causes.most_common():
-        print(f"  {count} left out: {cause} (see {output / 'journal.jsonl'})")
+        print(f"  {count} left out: {cause}")
+    if causes:
+        print(f"  each is a line in {output / 'journal.jsonl'}")
 
 
 def _lines(found: "Findings") -> list[str]:

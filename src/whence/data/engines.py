@@ -1,15 +1,22 @@
-"""Who makes the samples: processes of this machine, or a Ray cluster. They come in the order of the inputs."""
+"""Who makes the samples: processes of this machine. They come in the order of the inputs."""
 
+import os
+import pickle
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 
 from whence.data.packing import Maker, Sample
-from whence.errors import DataError
 
 AHEAD = 8  # inputs in hand for each process: what a result waits for, and what memory holds
+
+
+def cores() -> int:
+    """How many this process may use, which a container or a cluster's scheduler may have made fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Pool:
@@ -29,19 +36,19 @@ class Pool:
         if not self.workers:
             yield from map(make, names)
             return
-        rest = deque(names)
+        rest, packed = deque(names), pickle.dumps(make)
         while rest:
-            yield from self._until_it_breaks(make, rest)
+            yield from self._until_it_breaks(packed, rest)
             if rest:
-                yield _alone(make, rest.popleft())
+                yield alone(packed, rest.popleft())
 
-    def _until_it_breaks(self, make: Maker, rest: "deque[str]") -> Iterator[Sample]:
+    def _until_it_breaks(self, make: bytes, rest: "deque[str]") -> Iterator[Sample]:
         """Takes from `rest` what it answers for."""
-        pool = _processes(make, self.workers)
+        pool = processes(make, self.workers)
         try:
             waiting: deque[Future[Sample]] = deque()
             for name in list(rest):
-                waiting.append(pool.submit(_made, name))
+                waiting.append(pool.submit(made, name))
                 if len(waiting) >= AHEAD * self.workers:
                     yield waiting.popleft().result()
                     rest.popleft()
@@ -57,44 +64,33 @@ class Pool:
 _maker: Maker  # of a process of a pool, which gets it once
 
 
-def _processes(make: Maker, workers: int) -> ProcessPoolExecutor:
+def processes(make: bytes, workers: int) -> ProcessPoolExecutor:
+    """Processes that take inputs by `made`; `make` is their maker, pickled."""
     return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_take, initargs=(make,))
 
 
-def _take(make: Maker) -> None:
-    global _maker
-    _maker = make
-
-
-def _made(name: str) -> Sample:
+def made(name: str) -> Sample:
+    """The sample of an input, made in a process of `processes`."""
     return _maker(name)
 
 
-def _alone(make: Maker, name: str) -> Sample:
-    with _processes(make, 1) as pool:
+def alone(make: bytes, name: str) -> Sample:
+    """The sample of an input in a process of its own; a failure where that does not outlive it."""
+    with processes(make, 1) as pool:
         try:
-            return pool.submit(_made, name).result()
+            return pool.submit(made, name).result()
         except BrokenProcessPool:
             return Sample({}, "crashed", f"{name}: found a file that crashes its reader; fetch it again")
 
 
-def ray_data(make: Maker, names: Sequence[str]) -> Iterator[Sample]:
-    """Ray Data (extra `cluster`): the cluster that this machine belongs to, or one of its own cores.
+def _take(make: bytes) -> None:
+    global _maker
+    Thread(target=_end_with_parent, daemon=True).start()
+    _maker = pickle.loads(make)
 
-    Videos lie where every machine sees them; the shards are written by this one.
 
-    Raises:
-        DataError: Ray is not installed.
-    """
-    try:
-        import ray
-    except ImportError as error:
-        raise DataError(
-            "the engine `ray` needs Ray: `pip install whence[cluster]`, or prepare with `--engine pool`"
-        ) from error
-    context = ray.data.DataContext.get_current()
-    context.execution_options.preserve_order = True
-    context.enable_progress_bars = False
-    rows = ray.data.from_items([{"name": name} for name in names]).map(lambda row: {"sample": make(row["name"])})
-    for row in rows.iter_rows():
-        yield row["sample"]
+def _end_with_parent() -> None:
+    """A process whose parent was killed would wait for work for ever."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)

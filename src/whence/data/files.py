@@ -9,16 +9,16 @@ from whence.errors import InputError
 def refuse_unreadable(path: Path, expected: str) -> None:
     """Raise InputError where `path` is missing, a folder, empty, or may not be read; `expected` ends the sentence."""
     if not path.exists():
-        found, remedy = "no such file", "Check the path"
+        found, remedy, cause = "no such file", "Check the path", "missing"
     elif path.is_dir():
-        found, remedy = "a folder", "Name a file in it"
+        found, remedy, cause = "a folder", "Name a file in it", "a folder"
     elif not os.access(path, os.R_OK):
-        found, remedy = "a file that may not be read", "Change its permissions"
+        found, remedy, cause = "a file that may not be read", "Change its permissions", "no permission"
     elif path.stat().st_size == 0:
-        found, remedy = "an empty file (0 bytes)", "Fetch or write it again"
+        found, remedy, cause = "an empty file (0 bytes)", "Fetch or write it again", "empty"
     else:
         return
-    raise InputError(f"{path}: found {found}, expected {expected}. {remedy}.")
+    raise InputError(f"{path}: found {found}, expected {expected}. {remedy}.", cause)
 
 
 class Listings:

@@ -16,7 +16,7 @@ from whence.data.packing import JOURNAL, PLAN, Engine, Sample, refuse_other
 from whence.data.prepare import SUFFIXES
 from whence.data.video import Video
 from whence.errors import DataError, InputError, RecipeError
-from whence.output import whole_file
+from whence.output import write_whole
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Flows:
                 frames = opened.two_frames(self.at * (opened.seconds() or opened.promised))
             planes = flow_bytes(optical_flow(*frames, self.how))
         except InputError as error:
-            return Sample({}, getattr(error, "cause", "unreadable"), str(error))
+            return Sample({}, error.cause, str(error))
         return Sample({part: _png(Image.fromarray(p.numpy())) for part, p in zip(PARTS, planes, strict=True)})
 
 
@@ -79,8 +79,7 @@ def write_flow(
     told = {"how": how, "at": at}
     if not refuse_other(output, told):
         output.mkdir(parents=True, exist_ok=True)
-        with whole_file(output / PLAN) as draft:
-            draft.write_text(json.dumps({"whence": __version__, **told}, indent=1) + "\n", encoding="utf-8")
+        write_whole(output / PLAN, (json.dumps({"whence": __version__, **told}, indent=1) + "\n").encode())
     for part in PARTS:
         (output / part).mkdir(parents=True, exist_ok=True)
     folder = FlowFolder(output)
@@ -93,11 +92,9 @@ def write_flow(
         for part, content in sample.parts.items():
             file = output / part / f"{make.key(name)}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(file) as draft:
-                draft.write_bytes(content)
+            write_whole(file, content)
         seen(done, len(names))
-    with whole_file(output / JOURNAL) as draft:
-        draft.write_text("".join(f"{line}\n" for line in failed), encoding="utf-8")
+    write_whole(output / JOURNAL, "".join(f"{line}\n" for line in failed).encode())
     return causes
 
 

@@ -61,7 +61,7 @@ class Items:
         try:
             picture, sound = self.data.read_image(index), resample(self.data.read_sound(index), how.rate)
         except InputError as error:
-            return Sample({}, "unreadable", str(error))
+            return Sample({}, error.cause, str(error))
         told: dict[str, Any] = {"id": name, "group": self.data.group(index), "category": self.data.category(index)}
         parts = {"jpg": encode_picture(picture, how.side, how.quality), how.sound: encode_sound(sound, how.sound)}
         try:
@@ -83,6 +83,7 @@ def pack(
     shard_size: int = 500,
     seen: Callable[[int, int], None] = lambda done, of: None,
     options: Mapping[str, Any] = MappingProxyType({}),
+    retry: bool = False,
 ) -> Counter[str]:
     """Shards of a data set, in its order; see `write_shards`, which goes on where it was stopped and raises as it does;
     also where the data set no longer has what is left to do.
@@ -103,7 +104,7 @@ def pack(
             f"{output}: {len(gone)} inputs of the run that was stopped are no more in {data.name} (first: "
             f"{', '.join(gone[:3])}). Bring them back, or write elsewhere"
         )
-    return write_shards(Items(data, how), names, output, told, engine, shard_size, seen)
+    return write_shards(Items(data, how), names, output, told, engine, shard_size, seen, retry)
 
 
 def truth_as_dict(truth: Truth) -> dict[str, Any]:

@@ -8,13 +8,15 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
+from sys import intern
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from whence import __version__
 from whence.data.shards import ShardWriter, draft_of
 from whence.errors import DataError, OutputError
-from whence.output import whole_file
+from whence.output import FullError, append, in_bytes, write_whole, writing
 
 PLAN, JOURNAL = "prepared.json", "journal.jsonl"
 
@@ -53,11 +55,13 @@ def write_shards(
     engine: Engine,
     shard_size: int = 500,
     seen: Callable[[int, int], None] = lambda done, of: None,
+    retry: bool = False,
 ) -> Counter[str]:
     """Shards of some inputs.
 
     Each input is read once: what became of it stands in `journal.jsonl`, a line each, in the order of the inputs; those
-    that have come since go to the end. A failure is a line too, and its input is not tried again.
+    that have come since go to the end. A failure is a line too, and its input is tried again only where that is asked
+    for; then it goes to the end too, and its last line holds.
 
     Args:
         names: of the inputs.
@@ -65,47 +69,82 @@ def write_shards(
         how: what is written down beside them, and must be the same when the run goes on.
         shard_size: inputs in a shard.
         seen: is called with (inputs done, inputs in all).
+        retry: try inputs again that failed.
 
     Returns:
         How many inputs failed, by cause; "" are those that did not.
 
     Raises:
         DataError: two inputs would have the same key. OutputError: the folder holds something else, or shards that were
-            made otherwise; or the disk is full, and what was written until then is kept.
+            made otherwise; FullError: the disk is full, and what was written until then is kept.
     """
-    names = plan(make, names, output, {"how": how, "shard_size": shard_size})
+    names = plan(make, names, output, {"how": how, "shard_size": shard_size}, retry)
     with Journal(output / JOURNAL) as journal:
-        samples = iter(engine(make, names[len(journal.lines) :]))
-        seen(len(journal.lines), len(names))
-        for first in range(0, len(names), shard_size):
-            some = names[first : first + shard_size]
-            done = journal.lines[first : first + len(some)]
-            path = output / f"shard-{first // shard_size:06d}.tar"
-            if path.exists():
-                if len(done) == len(some):
-                    continue
-                path.rename(draft_of(path))  # the last one, and videos have come since
-            with ShardWriter(path, keep={line["key"] for line in done if not line["cause"]}) as writer:
-                for name in some[len(done) :]:
-                    if (sample := next(samples, None)) is None:
-                        raise OutputError(
-                            f"{output}: the engine ended after {len(journal.lines)} of {len(names)} inputs. What was "
-                            "made is kept: give the same command again, and it goes on from there"
-                        )
-                    if sample.parts:
-                        writer.add(make.key(name), sample.parts)
-                    journal.add(name, make.key(name), sample)
-                    seen(len(journal.lines), len(names))
-                writer.close()
-    return Counter(line["cause"] for line in journal.lines)
+        try:
+            _write(make, names, output, engine, shard_size, seen, journal)
+        except FullError as error:
+            raise FullError(f"{error}{_wanted(output, len(journal.causes), len(names))}") from error
+    return Counter(dict(zip(names, journal.causes, strict=True)).values())
 
 
-def plan(make: Maker, names: Sequence[str], output: Path, told: dict[str, Any]) -> list[str]:
-    """The inputs in order, as the output folder knows them already or from now on."""
+def _write(
+    make: Maker,
+    names: Sequence[str],
+    output: Path,
+    engine: Engine,
+    shard_size: int,
+    seen: Callable[[int, int], None],
+    journal: "Journal",
+) -> None:
+    """The shards from where the journal ends."""
+    causes = journal.causes
+    samples = iter(engine(make, names[len(causes) :]))
+    seen(len(causes), len(names))
+    for first in range(0, len(names), shard_size):
+        some = names[first : first + shard_size]
+        done = causes[first : first + len(some)]
+        path = output / f"shard-{first // shard_size:06d}.tar"
+        if path.exists():
+            if len(done) == len(some):
+                continue
+            path.rename(draft_of(path))  # the last one, and videos have come since
+        keep = {make.key(name) for name, cause in zip(some, done, strict=False) if not cause}
+        with ShardWriter(path, keep) as writer:
+            for name in some[len(done) :]:
+                if (sample := next(samples, None)) is None:
+                    raise OutputError(
+                        f"{output}: the engine ended after {len(causes)} of {len(names)} inputs. What was made is "
+                        "kept: give the same command again, and it goes on from there"
+                    )
+                if sample.parts:
+                    writer.add(make.key(name), sample.parts)
+                journal.add(name, make.key(name), sample)
+                seen(len(causes), len(names))
+            writer.close()
+
+
+def _wanted(output: Path, done: int, of: int) -> str:
+    """How much room the rest will take, as a sentence, as far as what is done can tell."""
+    if not done:
+        return ""
+    written = sum(path.stat().st_size for path in output.iterdir() if path.is_file())
+    return f". The {of - done} inputs that are left will take some {in_bytes(written / done * (of - done))}"
+
+
+def plan(make: Maker, names: Sequence[str], output: Path, told: dict[str, Any], retry: bool = False) -> list[str]:
+    """The inputs in order, as the output folder knows them already or from now on; failures once more at the end, where
+    they are to be tried again."""
     file = output / PLAN
     known: list[str] = refuse_other(output, told).get("inputs", [])
     new = set(names) - set(known)
-    names = [*known, *(name for name in names if name in new)]
+    again: list[str] = []
+    if retry and known:
+        with Journal(output / JOURNAL) as journal:
+            done = len(journal.causes)
+            last = dict(zip(known, journal.causes, strict=False))
+        able = set(names) - set(known[done:])
+        again = [name for name, cause in last.items() if cause and name in able]
+    names = [*known, *again, *(name for name in names if name in new)]
     keys: dict[str, str] = {}
     for name in names:
         other = keys.setdefault(make.key(name), name)
@@ -114,10 +153,10 @@ def plan(make: Maker, names: Sequence[str], output: Path, told: dict[str, Any]) 
                 f"{other} and {name} would both be the sample {make.key(name)!r}, expected one of a name. Rename one"
             )
     if names != known:
-        output.mkdir(parents=True, exist_ok=True)
+        with writing(file):
+            output.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"whence": __version__, **told, "inputs": names}, indent=1, ensure_ascii=False)
-        with whole_file(file) as draft:
-            draft.write_text(text + "\n", encoding="utf-8")
+        write_whole(file, f"{text}\n".encode())
     return names
 
 
@@ -132,7 +171,7 @@ def refuse_other(output: Path, told: dict[str, Any]) -> dict[str, Any]:
                 f"{output}: holds what was prepared otherwise (see {file}); give the same options, or write elsewhere"
             )
         return before
-    if output.exists() and any(output.iterdir()):
+    if output.exists() and any(path.name != f"{PLAN}.part" for path in output.iterdir()):  # of a run killed at once
         raise OutputError(f"{output}: holds something else (there is no {PLAN} in it). Write elsewhere")
     return {}
 
@@ -147,16 +186,21 @@ def left_of(output: Path) -> list[str]:
 
 
 class Journal:
-    """What became of each input, a line of JSON each; a line that a killed process did not end is cut off."""
+    """What became of each input, a line of JSON each; a line that a killed process did not end is cut off.
+
+    Attributes:
+        causes: of the failures, in the order of the inputs; empty where there was none.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         text = path.read_bytes() if path.exists() else b""
         whole = text[: text.rfind(b"\n") + 1]
-        self.lines: list[dict[str, str]] = [json.loads(line) for line in whole.splitlines()]
-        self._file = path.open("r+b" if path.exists() else "wb")
-        self._file.truncate(len(whole))
-        self._file.seek(len(whole))
+        self.causes: list[str] = [intern(json.loads(line)["cause"]) for line in whole.splitlines()]
+        with writing(path):
+            self._file = FileIO(path, "rb+" if path.exists() else "wb")
+            self._file.truncate(len(whole))
+            self._file.seek(len(whole))
 
     def __enter__(self) -> "Journal":
         return self
@@ -166,11 +210,6 @@ class Journal:
 
     def add(self, name: str, key: str, sample: Sample) -> None:
         line = {"input": name, "key": key, "cause": sample.cause, "told": sample.told}
-        try:
-            self._file.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
-            self._file.flush()
-        except OSError as error:
-            raise OutputError(
-                f"{self.path}: could not be written ({error.strerror}). Make room and try again"
-            ) from error
-        self.lines.append(line)
+        with writing(self.path):
+            append(self._file, (json.dumps(line, ensure_ascii=False) + "\n").encode())
+        self.causes.append(intern(sample.cause))

@@ -6,16 +6,18 @@ Which frames and which window is written down beside the shards (`prepared.json`
 import io
 import json
 import re
+import zlib
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import soundfile
 from PIL import Image
 
-from whence.data.identity import key_of
+from whence.data.identity import clip_id, key_of
+from whence.data.labels import read_labels
 from whence.data.packing import Engine, Sample, write_shards
 from whence.data.video import Video
 from whence.errors import DataError, InputError, RecipeError
@@ -80,13 +82,23 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Videos:
-    """Makes samples of the videos of a folder; an input's name is its path below that."""
+    """Makes samples of the videos of a folder; an input's name is its path below that.
+
+    Attributes:
+        categories: what sounds in a clip, by its key or by the id that its file is named after.
+    """
 
     root: Path
     how: Preparation
+    categories: Mapping[str, str] = field(default_factory=dict)
 
     def key(self, name: str) -> str:
         return key_of(name)
+
+    def category(self, name: str) -> str:
+        """What sounds in a video; empty where nobody said."""
+        key = self.key(name)
+        return self.categories.get(key) or self.categories.get(clip_id(key), "")
 
     def __call__(self, name: str) -> Sample:
         how = self.how
@@ -98,7 +110,7 @@ class Videos:
                 sound = opened.sound(begin, how.seconds, how.rate)
                 promised = opened.promised
         except InputError as error:
-            return Sample({}, getattr(error, "cause", "unreadable"), str(error))
+            return Sample({}, error.cause, str(error))
         told = {
             "source": name,
             "seconds": round(length, 3),
@@ -106,14 +118,20 @@ class Videos:
             "sound": [round(begin, 3), round(sound.seconds, 3)],
             "rate": how.rate,
         }
+        if category := self.category(name):
+            told["category"] = category
         pictures = {
             "jpg" if len(frames) == 1 else f"{number}.jpg": encode_picture(picture, how.side, how.quality)
             for number, (_, picture) in enumerate(frames)
         }
-        odd = promised and abs(promised - length) > max(1.0, 0.1 * length)
+        odd = []
+        if promised and abs(promised - length) > max(1.0, 0.1 * length):
+            odd.append(f"its header says {promised:.1f} s and it lasts {length:.1f} s")
+        if sound.seconds < 0.9 * min(how.seconds, length - begin):
+            odd.append(f"its sound ends after {begin + sound.seconds:.1f} s")
         return Sample(
             {**pictures, how.sound: encode_sound(sound, how.sound), "json": encode_words(told)},
-            told=f"its header says {promised:.1f} s and it lasts {length:.1f} s" if odd else "",
+            told="; ".join(odd),
         )
 
 
@@ -124,16 +142,38 @@ def prepare(
     engine: Engine,
     shard_size: int = 500,
     seen: Callable[[int, int], None] = lambda done, of: None,
+    retry: bool = False,
+    table: Path | None = None,
 ) -> Counter[str]:
     """Shards of a folder of videos, folders below it included; see `write_shards`, which goes on where it was stopped.
 
+    Args:
+        table: of labels, as `whence.data.labels.read_labels` has it, VGGSound's own included: a clip's category is the
+            most probable class of its sound. It is written down by its checksum.
+
     Raises:
-        DataError: there is no video, or two would have the same key (`a.mp4` and `a.mkv`). OutputError: as there.
+        DataError: there is no video, two would have the same key (`a.mp4` and `a.mkv`), or the table is wrong or of
+            other videos. OutputError: as there.
     """
     found = sorted(path.relative_to(videos).as_posix() for path in videos.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
         raise DataError(f"{videos}: found no videos ({', '.join(SUFFIXES[:4])}...), expected some. Check the path")
-    return write_shards(Videos(videos, how), found, output, asdict(how), engine, shard_size, seen)
+    told, make = asdict(how), Videos(videos, how)
+    if table is not None:
+        make = Videos(videos, how, categories(table))
+        told["table"] = zlib.crc32(table.read_bytes())
+        if not any(map(make.category, found)):
+            raise DataError(
+                f"{table}: found labels of none of {len(found)} videos (first: {make.key(found[0])}, in the table "
+                f"{next(iter(make.categories))}), expected their names without suffix as ids. Give another table"
+            )
+    return write_shards(make, found, output, told, engine, shard_size, seen, retry)
+
+
+def categories(table: Path) -> dict[str, str]:
+    """The most probable class of each sound of a table of labels, by id."""
+    rows = [row for row in read_labels(table) if row.modality != "image"]
+    return {row.id: row.name for row in sorted(rows, key=lambda row: row.probability)}
 
 
 def encode_picture(picture: Image.Image, side: int, quality: int) -> bytes:

@@ -1,12 +1,13 @@
 """Arrays written to disk some rows at a time, by a process that may be killed at any moment."""
 
 import io
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from whence.errors import OutputError
+from whence.output import append, writing
 
 
 class RowFile:
@@ -21,7 +22,7 @@ class RowFile:
     def __init__(self, path: Path, rows: int, width: int, dtype: DTypeLike) -> None:
         self.path, self.rows, self.width, self.dtype = path, rows, width, np.dtype(dtype)
         self._header = header(rows, width, self.dtype)
-        self._file = path.open("r+b" if path.exists() else "w+b")
+        self._file = FileIO(path, "r+b" if path.exists() else "w+b")
         if self._file.read(len(self._header)) != self._header:
             self._file.seek(0)
             self._file.truncate()
@@ -39,21 +40,15 @@ class RowFile:
         """Writes the next rows.
 
         Raises:
-            OutputError: the disk is full.
+            OutputError: it cannot be written; FullError: there is no room.
         """
         assert rows.shape[1:] == (self.width,), f"{self.path}: rows of {rows.shape[1:]}, expected {self.width}"
-        self._write(np.ascontiguousarray(rows, self.dtype).data)
+        self._write(np.ascontiguousarray(rows, self.dtype).data.cast("B"))
         self.done += len(rows)
 
     def _write(self, content: bytes | memoryview) -> None:
-        try:
-            self._file.write(content)
-            self._file.flush()
-        except OSError as error:
-            raise OutputError(
-                f"{self.path}: could not be written ({error.strerror}). Make room and give the same command again: it "
-                "goes on from here"
-            ) from error
+        with writing(self.path):
+            append(self._file, content)
 
     def __enter__(self) -> "RowFile":
         return self

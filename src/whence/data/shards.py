@@ -13,10 +13,11 @@ import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from io import FileIO
 from pathlib import Path
 
-from whence.errors import DataError, OutputError
-from whence.output import whole_file
+from whence.errors import DataError
+from whence.output import append, write_whole, writing
 
 LAST = "json"  # the part that is written last: a sample that has it is whole
 _BLOCK = tarfile.BLOCKSIZE
@@ -55,45 +56,40 @@ class ShardWriter:
             whole = _whole_samples(self.draft)
             self.index = {key: parts for key, parts in whole.items() if keep is None or key in keep}
         end = max((_end(part) for parts in self.index.values() for part in parts.values()), default=0)
-        self._file = self.draft.open("r+b" if self.draft.exists() else "wb")
-        self._file.truncate(end)
-        self._file.seek(end)
+        with writing(path):
+            self._file = FileIO(self.draft, "rb+" if self.draft.exists() else "wb")
+            self._file.truncate(end)
+            self._file.seek(end)
 
     def add(self, key: str, parts: Mapping[str, bytes]) -> None:
         """One sample; its part `json` comes last.
 
         Raises:
-            DataError: the key is taken, or cannot be one. OutputError: the disk is full.
+            DataError: the key is taken, or cannot be one. OutputError: it cannot be written, as on a full disk.
         """
         if key in self.index or not key or "." in key or key.startswith("/"):
             raise DataError(
                 f"{self.path}: found the key {key!r}, expected one that is new and has no dot in it. Rename it"
             )
-        ordered = sorted(parts, key=lambda name: (name == LAST, name))
+        begin, content = self._file.tell(), bytearray()
         found: dict[str, Part] = {}
-        try:
-            for name in ordered:
-                info = tarfile.TarInfo(f"{key}.{name}")
-                info.size = len(parts[name])
-                self._file.write(info.tobuf(tarfile.PAX_FORMAT))
-                found[name] = Part(self._file.tell(), info.size, zlib.crc32(parts[name]))
-                self._file.write(parts[name])
-                self._file.write(bytes(-info.size % _BLOCK))
-            self._file.flush()
-        except OSError as error:
-            raise _full(self.path, error) from error
+        for name in sorted(parts, key=lambda name: (name == LAST, name)):
+            info = tarfile.TarInfo(f"{key}.{name}")
+            info.size = len(parts[name])
+            content += info.tobuf(tarfile.PAX_FORMAT)
+            found[name] = Part(begin + len(content), info.size, zlib.crc32(parts[name]))
+            content += parts[name] + bytes(-info.size % _BLOCK)
+        with writing(self.path):
+            append(self._file, content)
         self.index[key] = found
 
     def close(self) -> None:
         """Ends the archive, writes its index, and gives it its name."""
-        try:
-            self._file.write(bytes(2 * _BLOCK))
+        with writing(self.path):
+            append(self._file, bytes(2 * _BLOCK))
             self._file.close()
-            with whole_file(index_of(self.path)) as draft:
-                draft.write_text(_packed(self.index), encoding="utf-8")
+            write_whole(index_of(self.path), _packed(self.index))
             os.replace(self.draft, self.path)
-        except OSError as error:
-            raise _full(self.path, error) from error
 
     def __enter__(self) -> "ShardWriter":
         return self
@@ -207,8 +203,7 @@ def write_index(shard: Path) -> int:
     index, problem = _members(shard)
     if problem:
         raise DataError(f"{shard}: found {problem}, expected a whole tar file. Fetch it again")
-    with whole_file(index_of(shard)) as draft:
-        draft.write_text(_packed(index), encoding="utf-8")
+    write_whole(index_of(shard), _packed(index))
     return len(index)
 
 
@@ -244,20 +239,13 @@ def _end(part: Part) -> int:
     return part.offset + part.size + -part.size % _BLOCK
 
 
-def _packed(index: Index) -> str:
+def _packed(index: Index) -> bytes:
     lines = (
         f"{json.dumps(key)}: {json.dumps({name: [part.offset, part.size, part.crc] for name, part in parts.items()})}"
         for key, parts in index.items()
     )
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
 
 def _unpacked(told: dict[str, dict[str, list[int]]]) -> Index:
     return {key: {name: Part(*where) for name, where in parts.items()} for key, parts in told.items()}
-
-
-def _full(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"{path}: could not be written ({error.strerror}). What was whole is kept: make room and give the same command "
-        "again, and it goes on from there"
-    )

@@ -15,16 +15,13 @@ from PIL import Image
 
 from whence.data.audio import mono, resample
 from whence.data.files import refuse_unreadable
+from whence.data.moments import Frames
 from whence.errors import InputError
 from whence.types import Sound
 
 
 class VideoError(InputError):
-    """A video that cannot be used; `cause` is why, in a word or two."""
-
-    def __init__(self, message: str, cause: str = "unreadable") -> None:
-        super().__init__(message)
-        self.cause = cause
+    """A video that cannot be used."""
 
 
 _EXPECTED = "a video (mp4, mkv, webm, mov, avi...)"
@@ -39,7 +36,8 @@ class Video:
         promised: seconds that its header says it lasts; 0 where it does not say.
 
     Raises:
-        InputError: missing, empty, or may not be read. VideoError: not a video, or without a picture.
+        InputError: missing, empty, or may not be read. VideoError: not a video, without a picture, or of a codec that
+            is not known.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -59,6 +57,10 @@ class Video:
                 "no picture",
             )
         self._pictures = pictures[0]
+        if self._pictures.codec_context is None:
+            self._container.close()
+            raise self._unknown("pictures")
+        self._frames = Frames(self._container, self._pictures)
         self._pictures.thread_type = "NONE"  # a clip is read by one of several processes
         self._sounds = next(iter(self._container.streams.audio), None)
         self.promised = self._promised()
@@ -75,16 +77,7 @@ class Video:
 
     def seconds(self) -> float:
         """How long its pictures last: read from their packets, nothing is decoded."""
-        end = 0.0
-        base = float(self._pictures.time_base or 0)
-        try:
-            self._container.seek(0)
-            for packet in self._container.demux(self._pictures):
-                if packet.pts is not None:
-                    end = max(end, (packet.pts + (packet.duration or 0)) * base - self._begin)
-        except (av.FFmpegError, ValueError, EOFError):
-            pass  # cut short: what was found until then
-        return end
+        return self._frames.seconds
 
     def frames(self, moments: Sequence[float | int]) -> list[tuple[float, Image.Image]]:
         """What is shown at each moment, upright, and since when.
@@ -95,11 +88,11 @@ class Video:
         Raises:
             VideoError: not one frame can be decoded.
         """
-        order = np.argsort(moments, kind="stable")
-        found: dict[int, tuple[float, Image.Image]] = {}
-        for place in order:
-            found[int(place)] = self._shown_at(float(moments[place]))
-        return [found[place] for place in range(len(moments))]
+        if found := self._frames.at(moments):
+            return found
+        raise VideoError(
+            f"{self.path}: found no picture that can be decoded, expected {_EXPECTED}. {_REMEDY}", "no picture"
+        )
 
     def two_frames(self, moment: float | int) -> tuple[Image.Image, Image.Image]:
         """What is shown at a moment, as `frames` has it, and the frame after it; where that is the last, it and the one
@@ -108,11 +101,11 @@ class Video:
         Raises:
             VideoError: there are no two frames that can be decoded.
         """
-        since, shown = self._shown_at(float(moment))
-        after = self._first_after(since)
+        since, shown = self.frames([moment])[0]
+        after = self._frames.after(since)
         if after is not None:
-            return shown, _upright(after)
-        earlier, before = self._shown_at(since - 1e-4)
+            return shown, after
+        earlier, before = self.frames([since - 1e-4])[0]
         if earlier >= since:
             raise VideoError(
                 f"{self.path}: found a single frame, expected two in a row. Leave it out, or fetch it again",
@@ -133,8 +126,10 @@ class Video:
             raise VideoError(
                 f"{self.path}: found a video without sound, expected one with it. Leave it out", "no sound"
             )
+        if self._sounds.codec_context is None:
+            raise self._unknown("sound")
         own = int(self._sounds.rate)
-        since = self._begin + start
+        since = self._frames.begin + start
         found, first = self._sound_between(since, since + seconds, seek=since)
         if not found.shape[1] or first > since:  # it begins later, or the container put us behind the moment
             found, first = self._sound_between(since, since + seconds, seek=0.0)
@@ -156,7 +151,10 @@ class Video:
         first: float | None = None
         base = getattr(self._sounds, "time_base", None) or 1
         try:
-            self._container.seek(max(0, int(seek / base)), stream=self._sounds)
+            if seek > 0:
+                self._container.seek(int(seek / base), stream=self._sounds)
+            else:
+                self._container.seek(0)
             for frame in self._container.decode(self._sounds):
                 if frame.time is not None and frame.time >= stop:
                     break
@@ -169,53 +167,17 @@ class Video:
             return np.empty((1, 0), np.float32), since
         return np.concatenate(chunks, axis=1), since if first is None else first
 
-    @property
-    def _begin(self) -> float:
-        """When its pictures begin in the container's time: second 0 of pictures and of sounds alike."""
-        return float((self._pictures.start_time or 0) * (self._pictures.time_base or 0))
-
     def _promised(self) -> float:
         if self._pictures.duration and self._pictures.time_base:
             return float(self._pictures.duration * self._pictures.time_base)
         return float(self._container.duration or 0) / av.time_base
 
-    def _shown_at(self, moment: float) -> tuple[float, Image.Image]:
-        """The last frame that begins by then, wherever the container thinks that it is."""
-        until = self._begin + moment + 1e-6
-        found = self._last_frame(until, seek=max(0.0, moment))
-        if found is None:  # the container put us behind the moment, or nothing lies behind its last key frame
-            found = self._last_frame(until, seek=0.0)
-        if found is None:
-            raise VideoError(
-                f"{self.path}: found no picture that can be decoded, expected {_EXPECTED}. {_REMEDY}", "no picture"
-            )
-        return float(found.time) - self._begin, _upright(found)
-
-    def _last_frame(self, until: float, seek: float) -> Any:
-        last = None
-        try:
-            base = self._pictures.time_base
-            self._container.seek(int((self._begin + seek) / base), stream=self._pictures)
-            for frame in self._container.decode(self._pictures):
-                if frame.time is None or (frame.time > until and (last is not None or seek > 0)):
-                    return last
-                last = frame
-                if frame.time > until:  # the first frame of all begins late
-                    return last
-        except (av.FFmpegError, ValueError, EOFError):
-            pass  # cut short: the last that can be decoded
-        return last
-
-    def _first_after(self, since: float) -> Any:
-        """The frame after the one that is shown since a moment; None where that is the last."""
-        try:
-            self._container.seek(int((self._begin + since) / self._pictures.time_base), stream=self._pictures)
-            for frame in self._container.decode(self._pictures):
-                if frame.time is not None and frame.time > self._begin + since + 1e-6:
-                    return frame
-        except (av.FFmpegError, ValueError, EOFError):
-            pass  # cut short
-        return None
+    def _unknown(self, what: str) -> VideoError:
+        return VideoError(
+            f"{self.path}: found {what} of a codec that this build of FFmpeg has no decoder for, expected {_EXPECTED}. "
+            "Write it again with another, or leave it out",
+            "unknown codec",
+        )
 
     def _unreadable(self, error: Exception) -> VideoError:
         return VideoError(
@@ -226,14 +188,3 @@ class Video:
 def _is_cover(stream: Any) -> bool:
     """A picture that a sound file carries."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
-def _upright(frame: Any) -> Image.Image:
-    """As players show it: turned as the file says, and with square pixels."""
-    image = frame.to_image()
-    if frame.rotation % 360:
-        image = image.rotate(frame.rotation, expand=True)
-    ratio = frame.sample_aspect_ratio if hasattr(frame, "sample_aspect_ratio") else None
-    if ratio and ratio > 0 and ratio != 1:
-        image = image.resize((max(1, round(image.width * float(ratio))), image.height))
-    return image

@@ -1,0 +1,240 @@
+"""Runs that end in the middle: killed, or without room on the disk. What is whole is kept, and they end with the same
+bytes; what failed for a reason that passes is tried again when that is asked for."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clips import write_video
+from whence.cli.main import main
+from whence.data.datasets import open_dataset
+from whence.data.engines import Pool
+from whence.data.prepare import Preparation, prepare
+from whence.errors import OutputError
+from whence.output import FullError, in_bytes
+
+HOW = Preparation(seconds=1.0)
+SCENES = ["scenes", "--options", '{"length": 7, "size": 48, "seconds": 0.5}']
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("videos")
+    for n in range(6):
+        write_video(root / f"v{n}.mp4", seconds=0.8)
+    (root / "v2.mp4").write_text("no video")
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes]]:
+    """What each command writes when nothing comes between."""
+    root = tmp_path_factory.mktemp("whole")
+    for name, command in commands(videos).items():
+        assert main(["data", *command, str(root / name)]) == 0
+    return {name: everything(root / name) for name in commands(videos)}
+
+
+def commands(videos: Path) -> dict[str, list[str]]:
+    some = ["--workers", "0", "--shard-size", "3"]
+    return {"prepare": ["prepare", str(videos), "--seconds", "1", *some], "pack": ["pack", *SCENES, *some]}
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+ENDS = """
+import json, os, resource, signal, sys
+import jsonargparse, rich.progress
+import whence.data.cluster, whence.data.datasets, whence.data.prepare, whence.scenes
+from whence import output
+from whence.cli.main import commands, main
+from whence.data import packing, shards
+
+plain = os.replace
+
+def ends(file, times, command):
+    if isinstance(file, int):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file, file))
+        return main(command)
+    seen = 0
+
+    def dies(name):
+        nonlocal seen
+        seen += file in name
+        return file in name and seen == times
+
+    class Deadly(output.FileIO):
+        def write(self, content):
+            if dies(str(self.name)):
+                super().write(content[: len(content) // 2])
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().write(content)
+
+    def replaced(draft, path):
+        if dies(f"{path} replaced"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        plain(draft, path)
+
+    output.FileIO = packing.FileIO = shards.FileIO = Deadly
+    os.replace = replaced
+    return main(command)
+
+commands()  # imported once, before the children are
+for end in json.loads(sys.argv[1]):
+    child = os.fork()
+    if not child:
+        code = ends(*end)
+        sys.stderr.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+# Each pair is a run that is killed and goes on, and is killed again: while it writes a file for the first time, the
+# second time...
+KILLS = [
+    [("prepared.json", 1), ("journal.jsonl", 2)],  # half of the plan; half of a line
+    [("shard-000000.tar.part", 2), ("shard-000001.tar.part", 4)],  # half of a sample; of the archive's end
+    [("shard-000000.index.json", 1), ("shard-000001.tar replaced", 1)],  # half of an index; before it has its name
+]
+
+
+def ended(ends: list[tuple[str | int, int, list[str]]]) -> tuple[list[int], str]:
+    """Exit codes of commands that end by a kill, or where no file may grow beyond a size; and what they say."""
+    run = subprocess.run([sys.executable, "-c", ENDS, json.dumps(ends)], capture_output=True, text=True, check=True)
+    return [int(line) for line in run.stdout.splitlines() if line.lstrip("-").isdigit()], " ".join(run.stderr.split())
+
+
+@pytest.mark.parametrize("maker", ["prepare", "pack"])
+def test_killed_twice_while_it_writes_it_ends_with_the_same_bytes(
+    maker: str, videos: Path, whole: dict[str, dict[str, bytes]], tmp_path: Path
+) -> None:
+    command = ["data", *commands(videos)[maker]]
+    ends = [(file, times, [*command, str(tmp_path / str(n))]) for n, pair in enumerate(KILLS) for file, times in pair]
+    codes, told = ended(ends)
+    assert codes == [-signal.SIGKILL] * len(ends), told
+    for n in range(len(KILLS)):
+        assert main([*command, str(tmp_path / str(n))]) == 0
+        assert everything(tmp_path / str(n)) == whole[maker]
+
+
+@pytest.mark.parametrize("maker", ["prepare", "pack"])
+def test_a_file_that_may_not_grow_is_told_and_gone_on_with(
+    maker: str, videos: Path, whole: dict[str, dict[str, bytes]], tmp_path: Path
+) -> None:
+    """As under a quota, or on an old file system."""
+    command = ["data", *commands(videos)[maker], str(tmp_path / "out")]
+    sizes = [len(whole[maker][file]) for file in ("prepared.json", "shard-000000.tar")]
+    codes, told = ended([(size - 1, 0, command) for size in sizes])
+    assert codes == [2, 2], told
+    for file in ("prepared.json", "shard-000000.tar"):
+        assert re.search(rf"whence: \S*{file}: could not be written \(File too large\): [\d.]+ .B are left", told)
+    assert told.count("make room there and give the same command again, and it goes on from there") == 2
+    assert re.search(r"The [34] inputs that are left will take some [\d.]+ .B$", told)
+    assert main(command) == 0
+    assert everything(tmp_path / "out") == whole[maker]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 kB, until it is mounted with another size."""
+    root = tmp_path / "disk"
+    root.mkdir()
+    if (
+        not shutil.which("mount")
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(root)], capture_output=True, check=False
+        ).returncode
+    ):
+        pytest.skip("no small disk to fill: this user may not mount a tmpfs")
+    yield root
+    subprocess.run(["umount", str(root)], check=True)
+
+
+@pytest.mark.parametrize("maker", ["prepare", "pack"])
+def test_a_disk_that_fills_again_and_again(
+    maker: str,
+    videos: Path,
+    whole: dict[str, dict[str, bytes]],
+    small_disk: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Page by page, so that it is full in the middle of one file after another."""
+    command = ["data", *commands(videos)[maker], str(small_disk / "out")]
+    full = set()
+    for pages in range(1, 200):
+        subprocess.run(["mount", "-o", f"remount,size={4 * pages}k", str(small_disk)], check=True)
+        if main(command) == 0:
+            break
+        told = " ".join(capsys.readouterr().err.split())
+        found = re.search(r"out/?(\S*): could not be written \(No space left on device\): (\S+ \S+) are left", told)
+        assert found, told
+        full.add(found[1])
+    assert everything(small_disk / "out") == whole[maker]
+    assert {"journal.jsonl", "shard-000000.tar", "shard-000000.index.json"} <= full, full
+
+
+def running(pid: str) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+def test_nobody_outlives_a_killed_run(videos: Path, tmp_path: Path) -> None:
+    """Its processes would wait for work for ever."""
+    command = ["data", "prepare", str(videos), str(tmp_path / "out"), "--workers", "2"]
+    run = subprocess.Popen([sys.executable, "-m", "whence", *command], stdout=subprocess.DEVNULL)
+    below = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    readers: list[str] = []
+    while len(readers) < 2 and run.poll() is None:
+        readers = [
+            pid for pid in below.read_text().split() if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+    run.kill()
+    run.wait()
+    assert len(readers) == 2
+    until = time.monotonic() + 60  # they notice once they have begun
+    while any(map(running, readers)):
+        assert time.monotonic() < until, f"still there: {readers}"
+        time.sleep(0.05)
+
+
+def test_what_failed_is_tried_again_when_that_is_asked_for(videos: Path, tmp_path: Path) -> None:
+    shutil.copytree(videos, tmp_path / "in")
+    (tmp_path / "in" / "v4.mp4").rename(tmp_path / "v4.mp4")
+    (tmp_path / "in" / "v4.mp4").write_bytes(b"")  # a download that broke off
+    out = tmp_path / "out"
+    assert prepare(tmp_path / "in", out, HOW, Pool(0), 3) == {"": 4, "unreadable": 1, "empty": 1}
+    (tmp_path / "v4.mp4").rename(tmp_path / "in" / "v4.mp4")
+    before = everything(out)
+    assert prepare(tmp_path / "in", out, HOW, Pool(0), 3) == {"": 4, "unreadable": 1, "empty": 1}
+    assert everything(out) == before, "each input is read once"
+    assert prepare(tmp_path / "in", out, HOW, Pool(0), 3, retry=True) == {"": 5, "unreadable": 1}
+    journal = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
+    assert [(line["input"], line["cause"]) for line in journal[6:]] == [("v2.mp4", "unreadable"), ("v4.mp4", "")]
+    assert everything(out)["shard-000000.tar"] == before["shard-000000.tar"]
+    data = open_dataset("shards", out)
+    assert [data.id(n) for n in range(5)] == ["v0", "v1", "v3", "v5", "v4"]
+    assert prepare(tmp_path / "in", out, HOW, Pool(0), 3) == {"": 5, "unreadable": 1}
+
+
+def test_a_folder_that_may_not_be_written_is_told(videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="could not be written") as caught:
+        prepare(videos, tmp_path / "file" / "out", HOW, Pool(0))
+    assert not isinstance(caught.value, FullError)
+
+
+def test_sizes_in_words() -> None:
+    told = {0: "0 bytes", 999: "999 bytes", 1000: "1 kB", 123456: "123 kB", 5e9: "5 GB", 7e15: "7e+03 TB"}
+    assert {size: in_bytes(size) for size in told} == told

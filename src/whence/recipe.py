@@ -166,6 +166,8 @@ class Train:
         alike: which clips count as alike besides neighbours: `none`, or those of the same `category` (uses labels, as a
             catalogue's pairing does already; say so where you print a number).
         chunk: inputs that an encoder takes at a time, so that large batches fit; 0: all (`whence.training.chunks`).
+        order: of an epoch: `samples`, any after any; or `shards`, for a slow disk: shards in random order, the samples
+            of eight of them mixed, so that few files are read from at once.
         workers: processes that read data; 0: none. seed: of everything.
     """
 
@@ -182,6 +184,7 @@ class Train:
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     alike: Literal["none", "category"] = "none"
     chunk: int = 0
+    order: Literal["samples", "shards"] = "samples"
     workers: int = 2
     seed: int = 0
 

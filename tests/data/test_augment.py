@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -199,3 +200,13 @@ def test_bands_of_specaugment_are_wide_and_silent_and_not_of_every_sound() -> No
 def test_bands_wider_than_a_spectrogram_stay_inside() -> None:
     draws = torch.rand(50, 5, generator=torch.Generator().manual_seed(0))
     assert mask_bands(torch.ones(50, 1, 9, 7), draws, BANDS["specaugment"]).shape == (50, 1, 9, 7)
+
+
+def test_a_crop_samples_where_an_affine_grid_would() -> None:
+    x, row = pictures(1, 64), torch.tensor([[0.3, 0.5, 0.71, 0.0]])  # mirrored
+    side = math.sqrt(0.8 + 0.2 * 0.3)
+    across, down = math.floor(0.71 * 4096) / 4095, math.modf(0.71 * 4096)[0]
+    theta = torch.tensor([[[-side, 0, (1 - side) * (2 * across - 1)], [0, side, (1 - side) * (2 * down - 1)]]])
+    grid = F.affine_grid(theta, [1, 3, 48, 48], align_corners=False)
+    expected = F.grid_sample(x / 255, grid, padding_mode="border", align_corners=False)
+    torch.testing.assert_close(crop(x, 48, WEAK, row), expected, atol=2e-3, rtol=0)

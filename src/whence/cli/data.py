@@ -116,6 +116,7 @@ def prepare(
     side: int = 400,
     quality: int = 90,
     sound: Literal["flac", "wav"] = "flac",
+    shape: Literal["kept", "square"] = "kept",
     shard_size: int = 500,
     workers: int | None = None,
     engine: Literal["pool", "ray"] = "pool",
@@ -132,6 +133,7 @@ def prepare(
         side: pixels of a picture's longer side at most.
         quality: of the JPEG files.
         sound: flac, or wav, twice as large and quicker to read.
+        shape: of pictures: kept, or square, squashed to side x side as training does it anyway (252 for 224).
         shard_size: videos in a shard.
         workers: processes that read videos; by default one for each core; 0: this one alone.
         engine: pool, processes of this machine, or ray, a Ray cluster (extra `cluster`).
@@ -139,7 +141,7 @@ def prepare(
     from whence.data.prepare import Preparation
     from whence.data.prepare import prepare as write
 
-    how = Preparation(frames, window, seconds, rate, side, quality, sound)
+    how = Preparation(frames, window, seconds, rate, side, quality, sound, shape)
     with shown() as seen:
         causes = write(videos, output, how, _engine(engine, workers), shard_size, seen)
     _tell(causes, output)
@@ -154,6 +156,7 @@ def pack(
     quality: int = 90,
     rate: int | None = 16000,
     sound: Literal["flac", "wav"] = "flac",
+    shape: Literal["kept", "square"] = "kept",
     shard_size: int = 500,
     workers: int | None = None,
     engine: Literal["pool", "ray"] = "pool",
@@ -169,6 +172,7 @@ def pack(
         quality: of the JPEG files.
         rate: samples a second of the sounds, which are kept whole; null: their own.
         sound: flac, or wav, twice as large and quicker to read.
+        shape: of pictures: kept, or square, squashed to side x side as training does it anyway (252 for 224).
         shard_size: items in a shard.
         workers: processes that read; by default one for each core; 0: this one alone.
         engine: pool, processes of this machine, or ray, a Ray cluster (extra `cluster`).
@@ -179,7 +183,7 @@ def pack(
 
     data = open_dataset(name, root, **(options or {}))
     with shown() as seen:
-        how = Packing(side, quality, rate, sound)
+        how = Packing(side, quality, rate, sound, shape)
         told = {"data": name, **(options or {})}
         causes = write(data, output, how, _engine(engine, workers), shard_size, seen, told)
     _tell(causes, output)

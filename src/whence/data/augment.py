@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 DRAWS = 12  # uniform numbers that `augment` uses for each picture
@@ -56,17 +56,19 @@ def augment(
     planes = crop(pictures, size, how, draws[:, :4])
     x = planes[:, :3]
     # Each only where it is drawn: the rest of the batch is not touched.
-    some = (draws[:, 8] < how.colour_p).nonzero().flatten()
-    if how.colour and len(some):
+    if how.colour and len(some := _drawn(draws[:, 8], how.colour_p)):
         x[some] = colour_jitter(x[some], how.colour, draws[some, 4:8])
-    some = (draws[:, 9] < how.grey_p).nonzero().flatten()
-    if len(some):
+    if len(some := _drawn(draws[:, 9], how.grey_p)):
         x[some] = grey(x[some])
-    some = (draws[:, 11] < how.blur_p).nonzero().flatten()
-    if len(some):
+    if len(some := _drawn(draws[:, 11], how.blur_p)):
         sigma = size * (how.blur[0] + (how.blur[1] - how.blur[0]) * draws[some, 10])
         x[some] = gaussian_blur(x[some], sigma)
     return planes
+
+
+def _drawn(draws: Float[Tensor, " n"], p: float) -> Int[Tensor, " some"]:
+    """Which pictures something of probability `p` happens to."""
+    return (draws < p).nonzero().flatten()
 
 
 def resize(pictures: UInt8[Tensor, "n i s s"], size: int) -> Float[Tensor, "n i h w"]:
@@ -88,13 +90,13 @@ def crop(
     # One number places both axes: its leading bits the column, the rest the row.
     place = draws[:, 2] * 4096
     across, down = place.floor() / 4095, place.frac()
-    theta = pictures.new_zeros((len(pictures), 2, 3), dtype=torch.float32)
-    theta[:, 0, 0] = torch.where(draws[:, 3] < how.flip, -wide, wide)
-    theta[:, 1, 1] = tall
-    theta[:, 0, 2] = (1 - wide) * (2 * across.clamp(max=1) - 1)
-    theta[:, 1, 2] = (1 - tall) * (2 * down - 1)
-    grid = F.affine_grid(theta, [*pictures.shape[:2], size, size], align_corners=False)
-    return F.grid_sample(pictures.float() / 255, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    steps = (2 * torch.arange(size, device=draws.device) + 1) / size - 1  # centres of pixels, in [-1, 1]
+    reach = torch.where(draws[:, 3] < how.flip, -wide, wide)
+    columns = torch.addcmul(((1 - wide) * (2 * across.clamp(max=1) - 1))[:, None], reach[:, None], steps)
+    rows = torch.addcmul(((1 - tall) * (2 * down - 1))[:, None], tall[:, None], steps)
+    # A crop is columns and rows, so its grid is each of them spread over the other; `affine_grid` would multiply.
+    grid = torch.stack(torch.broadcast_tensors(columns[:, None], rows[:, :, None]), dim=-1)
+    return F.grid_sample(pictures.float(), grid, mode="bilinear", padding_mode="border", align_corners=False).div_(255)
 
 
 _LUMA = (0.299, 0.587, 0.114)

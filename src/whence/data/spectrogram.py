@@ -119,9 +119,11 @@ def _tukey_density(x: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float
     """One-sided power density (a unit squared per Hz) of segments less their mean."""
     taper = _tukey(spec.n_fft, x.dtype, x.device)
     segments = x.unfold(-1, spec.n_fft, spec.hop)
-    power = _squared(torch.fft.rfft((segments - segments.mean(-1, keepdim=True)).mul_(taper)))
-    density = power.div_(rate * taper.square().sum())
-    density[..., 1 : (spec.n_fft + 1) // 2].mul_(2)  # all but 0 Hz and, of an even n_fft, half the rate
+    both_sides = taper * (2 / (rate * taper.square().sum())).sqrt()
+    density = _squared(torch.fft.rfft((segments - segments.mean(-1, keepdim=True)).mul_(both_sides)))
+    density[..., 0].div_(2)  # 0 Hz and, of an even n_fft, half the rate have one side alone
+    if spec.n_fft % 2 == 0:
+        density[..., -1].div_(2)
     return density.transpose(-1, -2)
 
 

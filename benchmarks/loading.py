@@ -25,7 +25,7 @@ from whence.recipe import Views
 from whence.training.feed import prepare
 from whence.training.reading import Clips, Ticket
 
-RATE, LONG, WINDOW, BATCH = 16000, 10, 3, 64
+RATE, LONG, WINDOW, BATCH = 16000, 10, 3, 32
 WAYS = {
     "252 x 252 pixels and wav": Packing(side=252, shape="square", sound="wav"),
     "what is written by default": Packing(),

@@ -16,12 +16,13 @@ from whence.data.augment import (
     Augmentation,
     augment,
     colour_jitter,
-    crop,
+    crop_lines,
     gaussian_blur,
     grey,
     mask_bands,
     resize,
 )
+from whence.data.augment import crop as cropped
 
 WHOLE = Augmentation(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0)
 MIRRORED = Augmentation(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=1.0)
@@ -40,6 +41,10 @@ def ramps(side: int = 64) -> torch.Tensor:
 
 def draws(n: int = 3, seed: int = 0) -> torch.Tensor:
     return torch.rand(n, DRAWS, generator=torch.Generator().manual_seed(seed))
+
+
+def crop(x: torch.Tensor, size: int, how: Augmentation, numbers: torch.Tensor) -> torch.Tensor:
+    return cropped(x, *crop_lines(size, how, numbers))
 
 
 def test_the_whole_picture_is_only_scaled_to_one() -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -154,9 +155,16 @@ def normalise(
     Planes after the third are scaled to [0, 1] alone. `out` is written into, where it is given.
     """
     scaled = images.float() / 255 if images.dtype == torch.uint8 else images
-    more = images.shape[-3] - 3
-    mean, std = (scaled.new_tensor(v)[:, None, None] for v in (spec.mean + (0.0,) * more, spec.std + (1.0,) * more))
+    mean, std = _mean_and_std(spec, images.shape[-3] - 3, scaled.dtype, scaled.device)
     return torch.sub(scaled, mean, out=out).div_(std)
+
+
+@lru_cache
+def _mean_and_std(
+    spec: ImageSpec, more: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Float[Tensor, "i 1 1"], Float[Tensor, "i 1 1"]]:
+    values = torch.tensor([spec.mean + (0.0,) * more, spec.std + (1.0,) * more], dtype=dtype, device=device)
+    return values[0, :, None, None], values[1, :, None, None]
 
 
 def denormalise(images: Float[Tensor, "*b 3 h w"], spec: ImageSpec) -> Float[Tensor, "*b 3 h w"]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from whence.data.augment import BANDS, DRAWS, augment, mask_bands
+from whence.data.augment import BANDS, DRAWS, augmented, mask_bands
 from whence.data.image import normalise
 from whence.data.neighbours import Neighbours
 from whence.data.spectrogram import silence, spectrogram
@@ -28,7 +28,6 @@ from whence.training.reading import UNMARKED, Clips, RawBatch, Ticket
 from whence.types import AudioVisualDataset, Batch
 
 MIXED = 8  # shards whose samples are shuffled among each other, where the order is that of shards
-_AT_ONCE = 4  # pictures at a time on a CPU: what becomes of more does not stay in its caches, and takes thrice as long
 
 
 def teaching(method: Method, data: AudioVisualDataset) -> bool:
@@ -236,9 +235,7 @@ def _augmented(
     for place, (view, pictures) in enumerate(zip(names, whose, strict=True)):
         how = views.augmentation if view == "augmented" else views.plain_augmentation
         draws = torch.from_numpy(uniform((seed, raw.epoch, "augment", view), samples, DRAWS)).to(images.device)
-        some = _AT_ONCE if images.device.type == "cpu" else len(samples)
-        for part in (slice(first, first + some) for first in range(0, len(samples), some)):
-            planes = augment(pictures[part], size, how, draws[part])
+        for part, planes in augmented(pictures, size, how, draws):
             normalise(planes[:, :shown], spec, out=images[place, part])
             if truths is not None:
                 truths[place, part] = marked(planes[:, -1], pictures[part, -1])

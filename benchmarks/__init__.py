@@ -5,7 +5,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -59,3 +59,9 @@ def peak_megabytes() -> float:
     """The most memory this process has held so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes on Linux
+
+
+def side_by_side(works: Sequence[Callable[[], object]], times: int = 5) -> list[float]:
+    """The quickest of `times` runs of each, in turns: whatever else the machine does slows all of them alike."""
+    taken = [[seconds(work, 1) for work in works] for _ in range(times)]
+    return [min(ones) for ones in zip(*taken, strict=True)]

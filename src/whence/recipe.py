@@ -171,6 +171,8 @@ class Train:
         chunk: inputs that an encoder takes at a time, so that large batches fit; 0: all (`whence.training.chunks`).
         compile: the encoders, by `torch.compile`: `auto` does where there is a GPU and Triton, `always`, or `never`.
         sync_batchnorm: statistics of batch norms are taken over all processes, and not by each of its own clips.
+        order: of an epoch: `samples`, any after any; or `shards`, for a slow disk: shards in random order, the samples
+            of eight of them mixed, so that few files are read from at once.
         workers: processes that read data; 0: none. seed: of everything.
     """
 
@@ -190,6 +192,7 @@ class Train:
     chunk: int = 0
     compile: Literal["auto", "always", "never"] = "auto"
     sync_batchnorm: bool = False
+    order: Literal["samples", "shards"] = "samples"
     workers: int = 2
     seed: int = 0
 

@@ -1,12 +1,24 @@
 """Any file with a sound gives the same mono waveform; what is no sound is named; windows are cut where they should."""
 
+import io
+
 import av
 import numpy as np
 import pytest
 import soundfile
 import torch
 
-from whence.data.audio import as_sound, available_seconds, cut, mixture, read_sound, resample, window
+from whence.data.audio import (
+    Recording,
+    as_sound,
+    available_seconds,
+    cut,
+    mixture,
+    open_sound,
+    read_sound,
+    resample,
+    window,
+)
 from whence.errors import InputError
 from whence.frontend import PRESETS, AudioSpec
 from whence.types import Sound
@@ -227,3 +239,40 @@ def test_a_mixture_does_not_overshoot():
     assert mixture(clicks).waveform.abs().max().item() == pytest.approx(1)
     with pytest.raises(InputError, match="no sounds to mix"):
         mixture([])
+
+
+# Opened, and decoded where it is cut.
+
+
+def stored(kind: str, subtype: str | None = None, channels: int = 1, seconds: float = 2.0) -> bytes:
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).uniform(-0.9, 0.9, (round(seconds * 8000), channels))
+    soundfile.write(file, noise, 8000, subtype, format=kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "subtype"), [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("FLAC", "PCM_16"), ("OGG", None)]
+)
+def test_a_window_of_an_opened_sound_is_that_of_the_whole(kind: str, subtype: str | None, channels: int) -> None:
+    content = stored(kind, subtype, channels)
+    opened, whole = open_sound("some", content), read_sound("some", content=content)
+    assert isinstance(opened, Recording) == (kind != "OGG"), "what is not exact to the sample is read at once"
+    assert (opened.rate, opened.seconds) == (8000, 2.0)
+    for seconds, start in ((0.5, None), (0.5, 0.7), (0.5, 99.0), (2.0, 0.0), (5.0, None), (5.0, 1.1)):
+        torch.testing.assert_close(cut(opened, seconds, start), cut(whole, seconds, start), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC"])
+def test_an_opened_sound_that_is_cut_short_says_so_where_it_is_missed(kind: str) -> None:
+    content = stored(kind)
+    opened = open_sound("some.wav", content[: len(content) // 2])
+    assert len(cut(opened, 0.2, 0.0)) == 1600
+    with pytest.raises(InputError, match=r"some\.wav: found .*(cut short|truncated)"):
+        cut(opened, 2.0, 0.0)
+
+
+def test_what_is_no_sound_cannot_be_opened() -> None:
+    with pytest.raises(InputError, match=r"some: found a file that no reader of sounds knows"):
+        open_sound("some", b"no sound at all")

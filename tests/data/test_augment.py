@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,12 +16,13 @@ from whence.data.augment import (
     Augmentation,
     augment,
     colour_jitter,
-    crop,
+    crop_lines,
     gaussian_blur,
     grey,
     mask_bands,
     resize,
 )
+from whence.data.augment import crop as cropped
 
 WHOLE = Augmentation(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0)
 MIRRORED = Augmentation(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=1.0)
@@ -39,6 +41,10 @@ def ramps(side: int = 64) -> torch.Tensor:
 
 def draws(n: int = 3, seed: int = 0) -> torch.Tensor:
     return torch.rand(n, DRAWS, generator=torch.Generator().manual_seed(seed))
+
+
+def crop(x: torch.Tensor, size: int, how: Augmentation, numbers: torch.Tensor) -> torch.Tensor:
+    return cropped(x, *crop_lines(size, how, numbers))
 
 
 def test_the_whole_picture_is_only_scaled_to_one() -> None:
@@ -199,3 +205,13 @@ def test_bands_of_specaugment_are_wide_and_silent_and_not_of_every_sound() -> No
 def test_bands_wider_than_a_spectrogram_stay_inside() -> None:
     draws = torch.rand(50, 5, generator=torch.Generator().manual_seed(0))
     assert mask_bands(torch.ones(50, 1, 9, 7), draws, BANDS["specaugment"]).shape == (50, 1, 9, 7)
+
+
+def test_a_crop_samples_where_an_affine_grid_would() -> None:
+    x, row = pictures(1, 64), torch.tensor([[0.3, 0.5, 0.71, 0.0]])  # mirrored
+    side = math.sqrt(0.8 + 0.2 * 0.3)
+    across, down = math.floor(0.71 * 4096) / 4095, math.modf(0.71 * 4096)[0]
+    theta = torch.tensor([[[-side, 0, (1 - side) * (2 * across - 1)], [0, side, (1 - side) * (2 * down - 1)]]])
+    grid = F.affine_grid(theta, [1, 3, 48, 48], align_corners=False)
+    expected = F.grid_sample(x / 255, grid, padding_mode="border", align_corners=False)
+    torch.testing.assert_close(crop(x, 48, WEAK, row), expected, atol=2e-3, rtol=0)

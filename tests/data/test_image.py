@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from whence.data.image import as_image, denormalise, normalise, prepare_images, read_image, read_mask, squash
+from whence.data.image import as_image, denormalise, fitted, normalise, prepare_images, read_image, read_mask, squash
 from whence.errors import InputError
 from whence.frontend import ImageSpec
 
@@ -200,3 +200,17 @@ def test_the_noise_of_a_jpeg_is_no_object(tmp_path) -> None:
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "half.jpg").read_bytes()[:200])
     with pytest.raises(InputError, match="found a broken or truncated image"):
         read_mask(tmp_path / "cut.jpg")
+
+
+@pytest.mark.parametrize("size", [(64, 48), (40, 300), (20, 24)])
+def test_a_fitted_picture_is_squashed_as_pil_does_it(size: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
+    picture = Image.fromarray(noise)
+    ours, theirs = fitted(picture, 36).astype(int), squash(picture, 36).permute(1, 2, 0).numpy().astype(int)
+    assert np.abs(ours - theirs).max() <= 3, "of 255, in pure noise"
+    assert np.abs(ours - theirs).mean() < 0.5
+
+
+def test_a_picture_that_fits_is_left_as_it_is() -> None:
+    picture = gradient(36, 36)
+    assert np.array_equal(fitted(picture, 36), np.asarray(picture))

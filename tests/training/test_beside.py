@@ -20,7 +20,8 @@ from whence.frontend import AudioSpec, ImageSpec, InputSpec
 from whence.inference.localizer import Localizer
 from whence.methods import create
 from whence.recipe import Data, FrontEnd, Recipe, Train, Views, read_recipe
-from whence.training.feed import Clips, Ticket, prepare, stack
+from whence.training.feed import prepare
+from whence.training.reading import Clips, Ticket
 from whence.types import Moving
 
 TINY = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 4}
@@ -47,7 +48,7 @@ def test_planes_are_cropped_and_mirrored_with_their_picture_and_not_coloured() -
 def batch_of(data: Any, spec: InputSpec, views: Views, truths: bool = False) -> Any:
     clips = Clips(data, spec, views, seed=0, truths=truths)
     tickets = [Ticket(0, i, (i + 1) % 8, (i + 1) % 8) for i in range(8)]
-    return prepare(stack([(*clips[t], t) for t in tickets]), spec, views, seed=0)
+    return prepare(clips.read(tickets), spec, views, seed=0)
 
 
 def test_the_flow_of_a_batch_is_the_scenes() -> None:

@@ -13,10 +13,11 @@ from PIL import Image
 from whence.data.exact import nearest
 from whence.data.image import denormalise
 from whence.data.neighbours import Neighbours
-from whence.errors import DataError
+from whence.errors import DataError, RecipeError
 from whence.frontend import AudioSpec, ImageSpec, InputSpec
 from whence.recipe import Neighbourhood, Recipe, Train, Views
-from whence.training.feed import Alike, Clips, Stream, Ticket, loader, prepare, stack
+from whence.training.feed import MIXED, Alike, Stream, blocks_of, loader, order, prepare
+from whence.training.reading import Clips, Ticket
 from whence.types import Sound, Truth
 
 SIZE, RATE = 32, 1000
@@ -110,6 +111,50 @@ def test_a_resumed_run_goes_on_with_the_tickets_it_would_have_had(leg: int, star
     assert len(stream(leg=leg)) == leg
 
 
+BLOCKS = np.repeat(np.random.default_rng(0).permutation(24), 50)  # 24 shards of 50 samples, in no order
+
+
+def test_an_order_of_shards_reads_from_few_at_a_time_and_mixes_those() -> None:
+    found = order(1200, 7, 0, BLOCKS)
+    assert sorted(found) == list(range(1200))
+    shards = BLOCKS[found]
+    for first in range(0, 1200, 50 * MIXED):
+        assert len(set(shards[first : first + 50 * MIXED])) == MIXED
+    assert len(set(shards[:40])) == MIXED, "a batch is drawn from all of them"
+    assert np.array_equal(found, order(1200, 7, 0, BLOCKS)), "a function of the seed and the epoch"
+    for other in (order(1200, 7, 1, BLOCKS), order(1200, 8, 0, BLOCKS)):
+        assert set(BLOCKS[other[: 50 * MIXED]]) != set(shards[: 50 * MIXED]), "other shards come first"
+
+
+@pytest.mark.parametrize("blocks", [None, np.arange(24) // 5], ids=["samples", "shards"])
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ranks_and_workers_share_an_epoch_without_overlap_or_loss(
+    blocks: np.ndarray | None, ranks: int, workers: int
+) -> None:
+    """Each rank reads its part of every batch."""
+    if workers and ranks > 2:
+        pytest.skip("processes take long to start")
+    seen: list[list[int]] = [[], []]
+    for rank in range(ranks):
+        part = slice(rank * 6 // ranks, (rank + 1) * 6 // ranks)
+
+        class Share(Stream):
+            def batch(self, step: int, part: slice = part) -> list[Ticket]:
+                return super().batch(step)[part]
+
+        two_epochs = Share(24, recipe(batch_size=6), 8, lambda: 0, lambda: None, blocks)
+        for raw in loader(Clips(Numbered(), FRONT_END, PLAIN, seed=0), two_epochs, workers):
+            seen[raw.epoch] += raw.index.tolist()
+    assert [sorted(epoch) for epoch in seen] == [list(range(24))] * 2
+
+
+def test_only_shards_have_an_order_of_shards() -> None:
+    assert blocks_of(Numbered(), Train()) is None
+    with pytest.raises(RecipeError, match=r"train\.order: shards, and numbered does not lie in shards"):
+        blocks_of(Numbered(), Train(order="shards"))
+
+
 def test_a_batch_larger_than_the_data_set_is_refused() -> None:
     with pytest.raises(DataError, match=r"the training set has 24 clips and a batch 25; lower `train\.batch_size`"):
         stream(batch_size=25)
@@ -139,15 +184,14 @@ def test_views_come_in_order_and_files_are_read_once(modalities: str, multi_view
     data = Numbered()
     fetched = Clips(data, FRONT_END, views, seed=0)
     read = fetched._at(0).read  # the data set of epoch 0 counts what is read
-    pictures, waveforms = fetched[TICKET]
-    raw = stack([(pictures, waveforms, TICKET)] * 2)
+    raw = fetched.read([TICKET])
     batch = prepare(raw, FRONT_END, views, seed=0)
 
     grey = (denormalise(batch.images, FRONT_END.image)[:, 0, 0] * 255).round().int()
     expected = {"plain": 4, "augmented": None, "neighbour": 6}
     for level, name in zip(grey, views.names("image"), strict=True):
         assert expected[name] is None or bool((level == expected[name]).all())
-    owners = [start_of(waveform, data)[0] for waveform in waveforms]
+    owners = [start_of(waveform, data)[0] for waveform in raw.waveforms[:, 0]]
     assert owners == [9 if name == "neighbour" else 3 for name in views.names("sound")]
 
     both = {("image", 3): 1, ("sound", 3): 1}
@@ -162,7 +206,7 @@ def test_shapes_of_a_batch() -> None:
     views = Views(modalities="sound")
     clips = Clips(Numbered(), FRONT_END, views, seed=0)
     tickets = [replace(TICKET, index=i) for i in (2, 8, 1, 0)]
-    raw = stack([(*clips[ticket], ticket) for ticket in tickets])
+    raw = clips.read(tickets)
     assert raw.pictures.shape == (1, 4, 3, 36, 36)
     assert raw.waveforms.shape == (3, 4, RATE)
     alike = torch.eye(4, dtype=torch.bool)
@@ -177,7 +221,7 @@ def test_bands_are_a_matter_of_the_sample_and_not_of_its_batch() -> None:
     views = replace(PLAIN, bands="mended")
     clips = Clips(Numbered(), FRONT_END, views, seed=0)
     tickets = [replace(TICKET, index=i) for i in range(8)]
-    several, alone = (stack([(*clips[t], t) for t in some]) for some in (tickets, tickets[5:6]))
+    several, alone = (clips.read(some) for some in (tickets, tickets[5:6]))
     found = prepare(several, FRONT_END, views, seed=0).sounds
     plain = prepare(several, FRONT_END, PLAIN, seed=0).sounds
     assert torch.equal(found[:, 5:6], prepare(alone, FRONT_END, views, seed=0).sounds)
@@ -188,7 +232,7 @@ def test_bands_are_a_matter_of_the_sample_and_not_of_its_batch() -> None:
 def test_bands_of_specaugment_are_silent_in_the_front_ends_scale() -> None:
     views = replace(PLAIN, bands="specaugment")
     clips = Clips(Numbered(), FRONT_END, views, seed=0)
-    raw = stack([(*clips[t], t) for t in (replace(TICKET, index=i) for i in range(16))])
+    raw = clips.read([replace(TICKET, index=i) for i in range(16)])
     found, plain = (prepare(raw, FRONT_END, how, seed=0).sounds for how in (views, PLAIN))
     changed = found != plain
     assert found[changed].unique().tolist() == pytest.approx([np.log(1e-7) / 12])
@@ -200,7 +244,7 @@ def windows(views: Views, seconds: float = 3.0, epoch: int = 0) -> list[tuple[in
     data = Numbered(99, seconds)
     clips = Clips(data, FRONT_END, views, seed=0)
     tickets = [Ticket(epoch, i, i, (i + 1) % 99) for i in range(99)]
-    return [(t.index, [start_of(waveform, data)[1] for waveform in clips[t][1]]) for t in tickets]
+    return [(t.index, [start_of(waveform, data)[1] for waveform in clips.read([t]).waveforms[:, 0]]) for t in tickets]
 
 
 def test_a_shifted_sound_stays_within_its_shift_and_its_clip() -> None:
@@ -224,7 +268,7 @@ def test_a_plain_sound_may_be_cut_anywhere() -> None:
 @pytest.mark.parametrize("seconds", [0.1, 1.0])
 def test_a_short_sound_is_tiled(seconds: float) -> None:
     data = Numbered(4, seconds)
-    _, waveforms = Clips(data, FRONT_END, Views(semantic=True), seed=0)[Ticket(0, 1, 2, 3)]
+    waveforms = Clips(data, FRONT_END, Views(semantic=True), seed=0).read([Ticket(0, 1, 2, 3)]).waveforms[:, 0]
     assert waveforms.shape == (3, RATE)
     period = round(seconds * RATE)
     torch.testing.assert_close(waveforms[:, period:], waveforms[:, :-period] if period < RATE else waveforms[:, :0])
@@ -233,7 +277,7 @@ def test_a_short_sound_is_tiled(seconds: float) -> None:
 def test_every_epoch_looks_and_sounds_different_and_asks_the_data_set_anew() -> None:
     data, views = Numbered(), Views(semantic=False, plain_sound="random")
     clips = Clips(data, FRONT_END, views, seed=0)
-    first, second = (stack([(*clips[replace(TICKET, epoch=e)], replace(TICKET, epoch=e))]) for e in (0, 1))
+    first, second = (clips.read([replace(TICKET, epoch=e)]) for e in (0, 1))
     assert second.pictures[0, 0, 2].unique().tolist() == [101], "scenes compose anew, catalogues pair anew"
     assert first.pictures[0, 0, 2].unique().tolist() == [100]
     assert not torch.equal(first.waveforms, second.waveforms)
@@ -242,16 +286,16 @@ def test_every_epoch_looks_and_sounds_different_and_asks_the_data_set_anew() -> 
 def test_a_clip_looks_the_same_in_whatever_batch_it_falls() -> None:
     views = Views(semantic=False)
     clips = Clips(Numbered(), FRONT_END, views, seed=0)
-    items = [(*clips[t], t) for t in (Ticket(2, i, i, i) for i in (4, 11, 6))]
-    together = prepare(stack(items), FRONT_END, views, seed=0)
-    alone = prepare(stack(items[1:2]), FRONT_END, views, seed=0)
+    tickets = [Ticket(2, i, i, i) for i in (4, 11, 6)]
+    together = prepare(clips.read(tickets), FRONT_END, views, seed=0)
+    alone = prepare(clips.read(tickets[1:2]), FRONT_END, views, seed=0)
     torch.testing.assert_close(together.images[:, 1:2], alone.images)
     torch.testing.assert_close(together.sounds[:, 1:2], alone.sounds)
 
 
 def test_pictures_and_sounds_are_made_in_single_precision_whatever_the_training_is_in() -> None:
     views = Views(semantic=False)
-    raw = stack([(*Clips(Numbered(), FRONT_END, views, seed=0)[TICKET], TICKET)] * 3)
+    raw = Clips(Numbered(), FRONT_END, views, seed=0).read([TICKET] * 3)
     plain = prepare(raw, FRONT_END, views, seed=0)
     with torch.autocast("cpu", torch.bfloat16):
         inside = prepare(raw, FRONT_END, views, seed=0)

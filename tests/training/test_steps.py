@@ -12,7 +12,7 @@ from torch import Tensor
 
 import whence
 from whence.recipe import read_recipe
-from whence.training.feed import Clips, Stream, stack
+from whence.training.feed import Clips, Stream
 from whence.training.run import learner, open_data
 from whence.training.task import OPTIMIZERS, compiles, prepare
 
@@ -39,7 +39,7 @@ def test_a_step_of_two_batches_takes_the_mean_of_their_gradients(tmp_path: Path)
         Stream(len(data), recipe, 1, lambda: 0, lambda: None),
     )
     for tickets in stream:
-        raw = stack([(*clips[ticket], ticket) for ticket in tickets])
+        raw = clips.read(tickets)
         loss = method.losses(prepare(raw, method.front_end, recipe.views, recipe.train.seed))["contrast"]
         (loss / 2).backward()
     optimizer = OPTIMIZERS["sgd"](method.parameters(), lr=recipe.train.lr, weight_decay=recipe.train.weight_decay)

@@ -172,6 +172,7 @@ def _make(
     side: int = 400,
     quality: int = 90,
     sound: Literal["flac", "wav"] = "flac",
+    shape: Literal["kept", "square"] = "kept",
     shard_size: int = 500,
     retry: bool = False,
     workers: int | None = None,
@@ -185,12 +186,13 @@ def _make(
         side: pixels of a picture's longer side at most.
         quality: of the JPEG files.
         sound: flac, or wav, twice as large and quicker to read.
+        shape: of pictures: kept, or square, squashed to side x side as training does it anyway (252 for 224).
         shard_size: inputs in a shard.
         retry: try again what failed before, as where a disk was away.
         workers: processes that read; by default one for each core; 0: this one alone.
         engine: pool, processes of this machine, or ray, a Ray cluster (extra `cluster`).
     """
-    how = {"side": side, "quality": quality, "sound": sound}
+    how = {"side": side, "quality": quality, "sound": sound, "shape": shape}
     with shown() as seen:
         causes = made(how, engine=_engine(engine, workers), shard_size=shard_size, seen=seen, retry=retry)
     _tell(causes, output)

@@ -5,14 +5,16 @@ that row (see `whence.randomness`).
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 DRAWS = 12  # uniform numbers that `augment` uses for each picture
+_AT_ONCE = 4  # pictures at a time on a CPU: what becomes of more does not stay in its caches, and takes thrice as long
 
 
 @dataclass(frozen=True)
@@ -51,22 +53,38 @@ def augment(
 
     Planes after the three of colour are cropped and mirrored with them and otherwise left alone.
     """
-    if how is None:
-        return resize(pictures, size)
-    planes = crop(pictures, size, how, draws[:, :4])
-    x = planes[:, :3]
-    # Each only where it is drawn: the rest of the batch is not touched.
-    some = (draws[:, 8] < how.colour_p).nonzero().flatten()
-    if how.colour and len(some):
+    return torch.cat([planes for _, planes in augmented(pictures, size, how, draws)])
+
+
+def augmented(
+    pictures: UInt8[Tensor, "n i s s"], size: int, how: Augmentation | None, draws: Float[Tensor, "n d"]
+) -> Iterator[tuple[slice, Float[Tensor, "k i h w"]]]:
+    """The same in parts, and which pictures each part is: on a CPU a few, to be used while they are in its caches."""
+    columns, rows = (None, None) if how is None else crop_lines(size, how, draws[:, :4])
+    at_once = _AT_ONCE if pictures.device.type == "cpu" else len(pictures)
+    for part in (slice(first, first + at_once) for first in range(0, len(pictures), at_once)):
+        if how is None or columns is None or rows is None:
+            yield part, resize(pictures[part], size)
+        else:
+            planes = crop(pictures[part], columns[part], rows[part])
+            _recolour(planes[:, :3], how, draws[part])
+            yield part, planes
+
+
+def _recolour(x: Float[Tensor, "n 3 h w"], how: Augmentation, draws: Float[Tensor, "n d"]) -> None:
+    """Jitter, grey and blur, in place, each only where it is drawn: the rest of the batch is not touched."""
+    if how.colour and len(some := _drawn(draws[:, 8], how.colour_p)):
         x[some] = colour_jitter(x[some], how.colour, draws[some, 4:8])
-    some = (draws[:, 9] < how.grey_p).nonzero().flatten()
-    if len(some):
+    if how.grey_p and len(some := _drawn(draws[:, 9], how.grey_p)):
         x[some] = grey(x[some])
-    some = (draws[:, 11] < how.blur_p).nonzero().flatten()
-    if len(some):
-        sigma = size * (how.blur[0] + (how.blur[1] - how.blur[0]) * draws[some, 10])
+    if how.blur_p and len(some := _drawn(draws[:, 11], how.blur_p)):
+        sigma = x.shape[-1] * (how.blur[0] + (how.blur[1] - how.blur[0]) * draws[some, 10])
         x[some] = gaussian_blur(x[some], sigma)
-    return planes
+
+
+def _drawn(draws: Float[Tensor, " n"], p: float) -> Int[Tensor, " some"]:
+    """Which pictures something of probability `p` happens to."""
+    return (draws < p).nonzero().flatten()
 
 
 def resize(pictures: UInt8[Tensor, "n i s s"], size: int) -> Float[Tensor, "n i h w"]:
@@ -77,10 +95,10 @@ def resize(pictures: UInt8[Tensor, "n i s s"], size: int) -> Float[Tensor, "n i 
     return x
 
 
-def crop(
-    pictures: UInt8[Tensor, "n i s s"], size: int, how: Augmentation, draws: Float[Tensor, "n 4"]
-) -> Float[Tensor, "n i h w"]:
-    """A rectangle of each picture, brought to `size` and sometimes mirrored, in one resampling."""
+def crop_lines(
+    size: int, how: Augmentation, draws: Float[Tensor, "n 4"]
+) -> tuple[Float[Tensor, "n size"], Float[Tensor, "n size"]]:
+    """Where in each picture the columns and the rows of its crop lie, from -1 to 1; a mirrored one's go backwards."""
     low, high = how.scale
     area = low + (high - low) * draws[:, 0]
     aspect = torch.exp(math.log(how.ratio[0]) + (math.log(how.ratio[1]) - math.log(how.ratio[0])) * draws[:, 1])
@@ -88,13 +106,20 @@ def crop(
     # One number places both axes: its leading bits the column, the rest the row.
     place = draws[:, 2] * 4096
     across, down = place.floor() / 4095, place.frac()
-    theta = pictures.new_zeros((len(pictures), 2, 3), dtype=torch.float32)
-    theta[:, 0, 0] = torch.where(draws[:, 3] < how.flip, -wide, wide)
-    theta[:, 1, 1] = tall
-    theta[:, 0, 2] = (1 - wide) * (2 * across.clamp(max=1) - 1)
-    theta[:, 1, 2] = (1 - tall) * (2 * down - 1)
-    grid = F.affine_grid(theta, [*pictures.shape[:2], size, size], align_corners=False)
-    return F.grid_sample(pictures.float() / 255, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    steps = (2 * torch.arange(size, device=draws.device) + 1) / size - 1  # centres of pixels
+    reach = torch.where(draws[:, 3] < how.flip, -wide, wide)
+    columns = torch.addcmul(((1 - wide) * (2 * across.clamp(max=1) - 1))[:, None], reach[:, None], steps)
+    rows = torch.addcmul(((1 - tall) * (2 * down - 1))[:, None], tall[:, None], steps)
+    return columns, rows
+
+
+def crop(
+    pictures: UInt8[Tensor, "n i s s"], columns: Float[Tensor, "n w"], rows: Float[Tensor, "n h"]
+) -> Float[Tensor, "n i h w"]:
+    """A rectangle of each picture by its `crop_lines`, in [0, 1], in one resampling."""
+    # The grid is each of them spread over the other; `affine_grid` would multiply.
+    grid = torch.stack(torch.broadcast_tensors(columns[:, None], rows[:, :, None]), dim=-1)
+    return F.grid_sample(pictures.float(), grid, mode="bilinear", padding_mode="border", align_corners=False).div_(255)
 
 
 _LUMA = (0.299, 0.587, 0.114)

@@ -5,6 +5,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -100,6 +101,18 @@ def squash(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
     return _to_tensor(image.resize((size, size), Image.Resampling.BICUBIC))
 
 
+def fitted(image: Image.Image, size: int) -> UInt8[np.ndarray, "size size 3"]:
+    """An RGB picture made size x size as `squash` does it, channels last; as it is where it has that size.
+
+    Torch's bicubic filter for bytes, four times as fast as PIL's and a level of 255 or so beside it: for training.
+    Released front ends name PIL.
+    """
+    if image.size == (size, size):
+        return np.asarray(image)
+    planes = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+    return F.interpolate(planes, (size, size), mode="bicubic", antialias=True)[0].permute(1, 2, 0).numpy()
+
+
 def prepare_images(
     images: Sequence[Image.Image], spec: ImageSpec, flows: Sequence[Image.Image] = ()
 ) -> Float[Tensor, "b i size size"]:
@@ -133,16 +146,25 @@ def _resized(
 
 
 def normalise(
-    images: UInt8[Tensor, "*b i h w"] | Float[Tensor, "*b i h w"], spec: ImageSpec
+    images: UInt8[Tensor, "*b i h w"] | Float[Tensor, "*b i h w"],
+    spec: ImageSpec,
+    out: Float[Tensor, "*b i h w"] | None = None,
 ) -> Float[Tensor, "*b i h w"]:
     """Pictures in uint8, or floats in [0, 1], less the mean and over the standard deviation of each channel.
 
-    Planes after the third are scaled to [0, 1] alone.
+    Planes after the third are scaled to [0, 1] alone. `out` is written into, where it is given.
     """
     scaled = images.float() / 255 if images.dtype == torch.uint8 else images
-    more = images.shape[-3] - 3
-    mean, std = (scaled.new_tensor(v)[:, None, None] for v in (spec.mean + (0.0,) * more, spec.std + (1.0,) * more))
-    return (scaled - mean) / std
+    mean, std = _mean_and_std(spec, images.shape[-3] - 3, scaled.dtype, scaled.device)
+    return torch.sub(scaled, mean, out=out).div_(std)
+
+
+@lru_cache
+def _mean_and_std(
+    spec: ImageSpec, more: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Float[Tensor, "i 1 1"], Float[Tensor, "i 1 1"]]:
+    values = torch.tensor([spec.mean + (0.0,) * more, spec.std + (1.0,) * more], dtype=dtype, device=device)
+    return values[0, :, None, None], values[1, :, None, None]
 
 
 def denormalise(images: Float[Tensor, "*b 3 h w"], spec: ImageSpec) -> Float[Tensor, "*b 3 h w"]:

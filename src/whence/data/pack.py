@@ -17,7 +17,7 @@ from torch import Tensor
 from whence.data.audio import resample
 from whence.data.identity import undotted
 from whence.data.packing import Engine, Sample, left_of, refuse_other, write_shards
-from whence.data.prepare import encode_picture, encode_sound, encode_words
+from whence.data.prepare import Shape, encode_picture, encode_sound, encode_words
 from whence.errors import DataError, InputError, OutputError
 from whence.types import AudioVisualDataset, Box, Truth
 
@@ -33,12 +33,14 @@ class Packing:
         quality: of the JPEG files.
         rate: samples a second of the sounds, which are kept whole; None: their own.
         sound: `flac`, or `wav`, twice as large and quicker to read.
+        shape: of pictures, see `whence.data.prepare.Preparation`; what is looked at afterwards should keep it.
     """
 
     side: int = 400
     quality: int = 90
     rate: int | None = 16000
     sound: Literal["flac", "wav"] = "flac"
+    shape: Shape = "kept"
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Items:
         except InputError as error:
             return Sample({}, error.cause, str(error))
         told: dict[str, Any] = {"id": name, "group": self.data.group(index), "category": self.data.category(index)}
-        parts = {"jpg": encode_picture(picture, how.side, how.quality), how.sound: encode_sound(sound, how.sound)}
+        shown = encode_picture(picture, how.side, how.quality, how.shape)
+        parts = {"jpg": shown, how.sound: encode_sound(sound, how.sound)}
         try:
             truth = self.data.truth(index)
         except DataError:  # clips to train on have none

@@ -23,6 +23,7 @@ from whence.data.video import Video
 from whence.errors import DataError, InputError, RecipeError
 from whence.types import Sound
 
+Shape = Literal["kept", "square"]
 SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".3gp", ".wmv", ".ogv")
 
 
@@ -39,6 +40,8 @@ class Preparation:
         side: pixels of a picture's longer side at most; smaller ones stay as they are.
         quality: of the JPEG files, 1 to 95.
         sound: `flac`, or `wav`, twice as large and quicker to read.
+        shape: of pictures: `kept`, or `square`, squashed to `side` x `side` as training does it anyway. At a side of
+            1.125 x `front_end.size` (252 for 224) training reads them as they are.
     """
 
     frames: str = "middle"
@@ -48,6 +51,7 @@ class Preparation:
     side: int = 400
     quality: int = 90
     sound: Literal["flac", "wav"] = "flac"
+    shape: Shape = "kept"
 
     def __post_init__(self) -> None:
         self.moments(1.0)
@@ -121,7 +125,7 @@ class Videos:
         if category := self.category(name):
             told["category"] = category
         pictures = {
-            "jpg" if len(frames) == 1 else f"{number}.jpg": encode_picture(picture, how.side, how.quality)
+            "jpg" if len(frames) == 1 else f"{number}.jpg": encode_picture(picture, how.side, how.quality, how.shape)
             for number, (_, picture) in enumerate(frames)
         }
         odd = []
@@ -176,11 +180,11 @@ def categories(table: Path) -> dict[str, str]:
     return {row.id: row.name for row in sorted(rows, key=lambda row: row.probability)}
 
 
-def encode_picture(picture: Image.Image, side: int, quality: int) -> bytes:
-    """JPEG, its longer side `side` pixels at most."""
-    shrink = side / max(picture.size)
-    if shrink < 1:
-        width, height = (max(1, round(edge * shrink)) for edge in picture.size)
+def encode_picture(picture: Image.Image, side: int, quality: int, shape: Shape = "kept") -> bytes:
+    """JPEG, its longer side `side` pixels at most; of `square` shape both exactly."""
+    shrink = min(1, side / max(picture.size))
+    width, height = (side if shape == "square" else max(1, round(edge * shrink)) for edge in picture.size)
+    if (width, height) != picture.size:
         picture = picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
     file = io.BytesIO()
     picture.convert("RGB").save(file, "JPEG", quality=quality)

@@ -117,11 +117,12 @@ def silence(spec: AudioSpec) -> float:
 
 def _tukey_density(x: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor, "b f frames"]:
     """One-sided power density (a unit squared per Hz) of segments less their mean."""
-    taper = _tukey(spec.n_fft, x.dtype, x.device)
     segments = x.unfold(-1, spec.n_fft, spec.hop)
-    power = _squared(torch.fft.rfft((segments - segments.mean(-1, keepdim=True)).mul_(taper)))
-    density = power.div_(rate * taper.square().sum())
-    density[..., 1 : (spec.n_fft + 1) // 2].mul_(2)  # all but 0 Hz and, of an even n_fft, half the rate
+    taper = _tukey(spec.n_fft, rate, x.dtype, x.device)
+    density = _squared(torch.fft.rfft((segments - segments.mean(-1, keepdim=True)).mul_(taper)))
+    density[..., 0].div_(2)  # 0 Hz and, of an even n_fft, half the rate have one side alone
+    if spec.n_fft % 2 == 0:
+        density[..., -1].div_(2)
     return density.transpose(-1, -2)
 
 
@@ -172,13 +173,16 @@ _POWERS: dict[str, Callable[[Tensor, AudioSpec], Tensor]] = {
 
 
 @lru_cache
-def _tukey(length: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, " length"]:
-    """Flat in the middle, a raised cosine over an eighth of the length at either end; periodic, as for spectra."""
+def _tukey(length: int, rate: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, " length"]:
+    """Flat in the middle, a raised cosine over an eighth of the length at either end; periodic, as for spectra.
+
+    Scaled so that squares of what it yields are the density of both sides of the spectrum together.
+    """
     n = torch.arange(length, dtype=torch.float64)
     slope = TUKEY_SHAPE * length / 2
     edge = torch.minimum(n, length - n)  # distance to the nearer end of one period
     taper = torch.where(edge < slope, 0.5 * (1 - torch.cos(math.pi * edge / slope)), 1.0)
-    return taper.to(device, dtype)
+    return (taper * (2 / (rate * taper.square().sum())).sqrt()).to(device, dtype)
 
 
 @lru_cache

@@ -18,8 +18,9 @@ from whence.inference.mining import Mining, mine
 from whence.output import whole_file
 from whence.processes import is_first, once
 from whence.recipe import Recipe
-from whence.training.feed import Clips, Ticket, stack, teaching
+from whence.training.feed import teaching
 from whence.training.labels import Labelling, due_steps, refuse_fresh
+from whence.training.reading import Clips, Ticket
 from whence.types import AudioVisualDataset
 
 
@@ -110,7 +111,7 @@ class Selector(L.Callback):
         starts = range(0, len(self.data) - batch + 1, batch)
         for start in starts:
             tickets = [Ticket(0, i, i, i) for i in range(start, start + batch)]
-            raw = stack([(*clips[t], t) for t in tickets]).to(task.device)
+            raw = clips.read(tickets).to(task.device)
             with task.trainer.precision_plugin.forward_context():
                 total += float(sum(task.terms(raw, self.labels).values()))
         return total / len(starts)

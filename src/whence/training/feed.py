@@ -1,146 +1,34 @@
 """From a data set to batches: workers read and cut, the device augments and makes spectrograms.
 
-A worker gets tickets (epoch, sample, its neighbours) and answers with raw clips, so workers hold no state: what a clip
-looks like depends on (seed, epoch, sample, view) alone, and a stopped run goes on where it was.
+A worker gets tickets (epoch, sample, its neighbours) and answers with raw clips (`whence.training.reading`), so a
+stopped run goes on where it was.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from whence.data.audio import cut, resample
-from whence.data.augment import BANDS, DRAWS, augment, mask_bands
-from whence.data.beside import flow_of, vector_of
-from whence.data.flow import flow_picture
-from whence.data.image import normalise, squash
+from whence.data.augment import BANDS, DRAWS, augmented, mask_bands
+from whence.data.image import normalise
 from whence.data.neighbours import Neighbours
 from whence.data.spectrogram import silence, spectrogram
-from whence.errors import DataError, RecipeError
-from whence.frontend import InputSpec
+from whence.errors import DataError, RecipeError, WhenceError
+from whence.frontend import ImageSpec, InputSpec
 from whence.methods.base import Method
 from whence.processes import rank, world
 from whence.randomness import uniform
-from whence.recipe import Recipe, Views
+from whence.recipe import Recipe, Train, Views
+from whence.training.reading import UNMARKED, Clips, RawBatch, Ticket
 from whence.types import AudioVisualDataset, Batch
 
-
-@dataclass(frozen=True)
-class Ticket:
-    """One clip of one epoch: whose picture and sound, and whose stand in as semantic neighbours."""
-
-    epoch: int
-    index: int
-    near_image: int
-    near_sound: int
-
-
-@dataclass(frozen=True)
-class RawBatch:
-    """What workers answer with.
-
-    Attributes:
-        pictures: (p, b, i, s, s) the clips' own and, if used, the neighbours'; s is a little more than the crop. After
-            the three planes of colour come two of optical flow, where the front end has it, and one of the truth, where
-            the data set offers truths to a method that can be taught.
-        waveforms: (u, b, t) one window for each view of the sound, or the vector in its place.
-        index: (b,) samples; epoch: the same for all.
-    """
-
-    pictures: UInt8[Tensor, "p b i s s"]
-    waveforms: Float[Tensor, "u b t"]
-    index: Int[Tensor, " b"]
-    epoch: int
-
-    def to(self, device: torch.device, non_blocking: bool = False) -> "RawBatch":
-        pictures, waveforms = (x.to(device, non_blocking=non_blocking) for x in (self.pictures, self.waveforms))
-        return RawBatch(pictures, waveforms, self.index, self.epoch)
-
-
-UNMARKED = 255  # throughout the plane of a truth: nobody marked this picture; where one did, 254 is 1
-
-
-class Clips(Dataset):
-    """Reads the clip of a ticket: each picture and each sound is decoded once, and only where a view needs it.
-
-    Args:
-        truths: also read where the source is (`teaching`).
-
-    Raises:
-        RecipeError: bands of vectors are to be masked.
-    """
-
-    def __init__(
-        self, data: AudioVisualDataset, front_end: InputSpec, views: Views, seed: int, truths: bool = False
-    ) -> None:
-        if front_end.audio.vector and views.bands != "none":
-            raise RecipeError(
-                f"views.bands: found {views.bands!r} where sounds are vectors, expected none: a vector has no bands"
-            )
-        self.data, self.front_end, self.views, self.seed = data, front_end, views, seed
-        self.truths = truths
-        whole = views.plain == "whole" and "augmented" not in views.names("image")
-        self.canvas = front_end.image.size if whole else round(front_end.image.size * 1.125)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    @lru_cache(maxsize=3)  # noqa: B019 (one per worker process, as long-lived as the worker)
-    def _at(self, epoch: int) -> AudioVisualDataset:
-        return self.data.at(epoch)
-
-    def __getitem__(self, ticket: Ticket) -> tuple[UInt8[Tensor, "p i s s"], Float[Tensor, "u t"]]:
-        data = self._at(ticket.epoch)
-        pictures = [self._planes(data, ticket.index)]
-        if "neighbour" in self.views.names("image"):
-            pictures.append(self._planes(data, ticket.near_image))
-        sounds = self._vectors(data, ticket) if self.front_end.audio.vector else self._windows(data, ticket)
-        return torch.stack(pictures), torch.stack(sounds)
-
-    def _planes(self, data: AudioVisualDataset, index: int) -> UInt8[Tensor, "i s s"]:
-        """Colours, flow and truth of one picture, all of them squashed alike."""
-        planes = [squash(data.read_image(index), self.canvas)]
-        if self.front_end.image.flow:
-            planes.append(squash(flow_picture(flow_of(data, index)), self.canvas)[:2])
-        if self.truths:
-            truth = data.read_truth(index)  # type: ignore[attr-defined]  # `teaching` says that it is there
-            unmarked = torch.full((1, self.canvas, self.canvas), UNMARKED, dtype=torch.uint8)
-            marked = None if truth is None else truth.map(self.canvas, self.canvas) * (UNMARKED - 1)
-            planes.append(unmarked if marked is None else marked.round().to(torch.uint8)[None])
-        return torch.cat(planes)
-
-    def _vectors(self, data: AudioVisualDataset, ticket: Ticket) -> list[Float[Tensor, " t"]]:
-        """The same vector in every view, but for the neighbour's."""
-        whose = dict.fromkeys(self.views.names("sound"), ticket.index)
-        if "neighbour" in whose:
-            whose["neighbour"] = ticket.near_sound
-        return [vector_of(data, i, self.front_end.audio.vector) for i in whose.values()]
-
-    def _windows(self, data: AudioVisualDataset, ticket: Ticket) -> list[Float[Tensor, " t"]]:
-        spec = self.front_end.audio
-        rate = spec.rate or 16000
-        seconds, views = spec.seconds, self.views
-        place = uniform((self.seed, ticket.epoch, "window"), [ticket.index], 3)[0]
-        own = resample(data.read_sound(ticket.index), rate)
-        room = max(0.0, own.seconds - seconds)
-        windows = []
-        for view in views.names("sound"):
-            if view == "neighbour":
-                # A table of neighbours speaks of epoch 0's recordings, where a set is paired anew in each epoch.
-                near = resample(self._at(0).read_sound(ticket.near_sound), rate)
-                windows.append(cut(near, seconds, float(place[2]) * max(0.0, near.seconds - seconds)))
-            elif view == "augmented":
-                reach = room / 2 if views.shift is None else min(views.shift, room / 2)
-                windows.append(cut(own, seconds, room / 2 + (2 * float(place[1]) - 1) * reach))
-            else:
-                windows.append(cut(own, seconds, None if views.plain_sound == "centre" else float(place[0]) * room))
-        return windows
+MIXED = 8  # shards whose samples are shuffled among each other, where the order is that of shards
 
 
 def teaching(method: Method, data: AudioVisualDataset) -> bool:
@@ -167,6 +55,7 @@ class Stream:
         size: of the data set. start: answers with the optimizer step that the next batch is for.
         leg: steps between two calls of `__iter__` (a checkpoint lies between).
         neighbours: answers with the table in force, or None.
+        blocks: of the samples that lie together, whose number each has (`blocks_of`); None: order `samples`.
     """
 
     def __init__(
@@ -176,6 +65,7 @@ class Stream:
         leg: int,
         start: Callable[[], int],
         neighbours: Callable[[], Neighbours | None],
+        blocks: NDArray[np.int64] | None = None,
     ) -> None:
         batch, self.parts = recipe.train.batch_size, recipe.train.accumulate
         if size < batch * self.parts:
@@ -183,6 +73,7 @@ class Stream:
             raise DataError(f"the training set has {size} clips and a batch {found}; lower `train.batch_size`")
         self.size, self.recipe, self.leg, self.start, self.neighbours = size, recipe, leg, start, neighbours
         self.batches_per_epoch = size // (batch * self.parts) * self.parts
+        self.blocks = blocks
 
     def __len__(self) -> int:
         return self.leg * self.parts
@@ -208,9 +99,41 @@ class Stream:
 
     @lru_cache(maxsize=2)  # noqa: B019 (lives as long as the run)
     def _order(self, epoch: int) -> NDArray[np.int64]:
-        """The epoch's order: samples sorted by a random number of their own."""
-        chances = uniform((self.recipe.train.seed, epoch, "order"), list(range(self.size)))[:, 0]
+        return order(self.size, self.recipe.train.seed, epoch, self.blocks)
+
+
+def order(
+    size: int, seed: int, epoch: int, blocks: NDArray[np.int64] | None = None, mixed: int = MIXED
+) -> NDArray[np.int64]:
+    """An epoch's order of `size` samples: sorted by a random number of their own.
+
+    Args:
+        blocks: (size,) whose number each sample has; blocks are then shuffled first, likewise, and the samples of
+            `mixed` blocks in a row among each other.
+    """
+    chances = uniform((seed, epoch, "order"), list(range(size)))[:, 0]
+    if blocks is None:
         return np.argsort(chances, kind="stable")
+    of_blocks = uniform((seed, epoch, "shards"), list(range(int(blocks.max()) + 1)))[:, 0]
+    place = np.argsort(np.argsort(of_blocks, kind="stable"), kind="stable")
+    return np.lexsort((chances, place[blocks] // mixed))
+
+
+def blocks_of(data: AudioVisualDataset, train: Train) -> NDArray[np.int64] | None:
+    """Which samples lie together, as `train.order` wants it (see `Stream`).
+
+    Raises:
+        RecipeError: samples of this data set lie each for itself.
+    """
+    if train.order == "samples":
+        return None
+    if not hasattr(data, "blocks"):
+        raise RecipeError(
+            f"train.order: shards, and {data.name} does not lie in shards. Pack it (`whence data pack`), or leave the "
+            "order at `samples`"
+        )
+    found: NDArray[np.int64] = data.blocks
+    return found
 
 
 class Alike:
@@ -233,20 +156,31 @@ class Alike:
         return torch.from_numpy(np.logical_or.reduce(masks)) if masks else None
 
 
-def loader(clips: Clips, stream: Stream, workers: int) -> DataLoader:
-    """Reads the stream's clips in worker processes (none: in this one)."""
-    return DataLoader(
-        Ticketed(clips),
+class Loader(DataLoader):
+    """Batches of a stream's clips; what a worker found wrong with the data is raised here, in its own words."""
+
+    def __iter__(self) -> Iterator[RawBatch]:  # type: ignore[override]  # torch's own iterator stays inside
+        for batch in super().__iter__():
+            if isinstance(batch, WhenceError):
+                raise batch
+            yield batch
+
+
+def loader(clips: Clips, stream: Stream, workers: int) -> Loader:
+    """Reads the stream's clips in worker processes (none: in this one), into pinned memory where there is a GPU."""
+    return Loader(
+        Told(clips),
         batch_sampler=stream,  # type: ignore[arg-type]  # tickets where torch's stubs expect int
         num_workers=workers,
-        collate_fn=stack,
+        collate_fn=itself,
         persistent_workers=workers > 0,
         prefetch_factor=2 if workers else None,
+        pin_memory=torch.cuda.is_available(),
     )
 
 
-class Ticketed(Dataset):
-    """Hands each clip back with its ticket, so that the batch knows what it is made of."""
+class Told(Dataset):
+    """Clips of which a mistake in the data is an answer, since torch would raise it with a traceback in its message."""
 
     def __init__(self, clips: Clips) -> None:
         self.clips = clips
@@ -254,15 +188,16 @@ class Ticketed(Dataset):
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __getitem__(self, ticket: Ticket) -> tuple[Tensor, Tensor, Ticket]:
-        return (*self.clips[ticket], ticket)
+    def __getitems__(self, tickets: list[Ticket]) -> RawBatch | WhenceError:
+        try:
+            return self.clips.read(tickets)
+        except WhenceError as error:
+            return error
 
 
-def stack(items: list[tuple[Tensor, Tensor, Ticket]]) -> RawBatch:
-    """Clips of one epoch as a batch; views come first."""
-    pictures, waveforms, tickets = zip(*items, strict=True)
-    index = torch.tensor([t.index for t in tickets])
-    return RawBatch(torch.stack(pictures, 1), torch.stack(waveforms, 1), index, tickets[0].epoch)
+def itself(batch: Any) -> Any:
+    """What `Told` answers with is a batch already."""
+    return batch
 
 
 def prepare(
@@ -279,18 +214,9 @@ def prepare(
 
     In single precision whatever the training's: eight bits of mantissa would be seen in a picture.
     """
-    size, device = front_end.image.size, raw.pictures.device
-    samples = raw.index.cpu().numpy()
-    grids = []
+    device, samples = raw.pictures.device, raw.index.cpu().numpy()
     with torch.autocast(device.type, enabled=False):
-        for view in views.names("image"):
-            how = views.augmentation if view == "augmented" else views.plain_augmentation
-            pictures = raw.pictures[-1 if view == "neighbour" else 0]
-            draws = torch.from_numpy(uniform((seed, raw.epoch, "augment", view), samples, DRAWS)).to(device)
-            grids.append(augment(pictures, size, how, draws))
-        planes, shown = torch.stack(grids), 5 if front_end.image.flow else 3
-        images = normalise(planes[:, :, :shown], front_end.image)
-        truths = None if planes.shape[2] == shown else marked(planes[:, :, -1], raw, views)
+        images, truths = _augmented(raw, front_end.image, views, seed, samples)
         sounds = raw.waveforms.flatten(0, 1)
         if front_end.audio.vector:
             flat = sounds[:, None, :, None]
@@ -305,9 +231,26 @@ def prepare(
     return Batch(images, sounds, raw.index, alike, truths, labels)
 
 
-def marked(planes: Float[Tensor, "v b y x"], raw: RawBatch, views: Views) -> Float[Tensor, "v b y x"]:
+def _augmented(
+    raw: RawBatch, spec: ImageSpec, views: Views, seed: int, samples: NDArray[np.int64]
+) -> tuple[Float[Tensor, "v b i h w"], Float[Tensor, "v b y x"] | None]:
+    """The views of the pictures, normalised, and their truths, where they have some."""
+    names, size, shown = views.names("image"), spec.size, 5 if spec.flow else 3
+    whose = [raw.pictures[-1 if view == "neighbour" else 0] for view in names]
+    images = torch.empty((len(names), len(samples), shown, size, size), device=raw.pictures.device)
+    truths = images[:, :, 0].clone() if raw.pictures.shape[2] > shown else None
+    for place, (view, pictures) in enumerate(zip(names, whose, strict=True)):
+        how = views.augmentation if view == "augmented" else views.plain_augmentation
+        draws = torch.from_numpy(uniform((seed, raw.epoch, "augment", view), samples, DRAWS)).to(images.device)
+        for part, planes in augmented(pictures, size, how, draws):
+            normalise(planes[:, :shown], spec, out=images[place, part])
+            if truths is not None:
+                truths[place, part] = marked(planes[:, -1], pictures[part, -1])
+    return images, truths
+
+
+def marked(planes: Float[Tensor, "b y x"], stored: UInt8[Tensor, "b s s"]) -> Float[Tensor, "b y x"]:
     """The truths of cropped planes, in [0, 1]; not a number throughout where nobody marked the picture."""
-    nobody = raw.pictures[:, :, -1].flatten(2).amin(dim=-1) == UNMARKED  # (p, b), before anything was resampled
-    of_view = torch.stack([nobody[-1 if view == "neighbour" else 0] for view in views.names("image")])
+    nobody = stored.flatten(1).amin(dim=-1) == UNMARKED  # before anything was resampled
     truths = (planes * UNMARKED / (UNMARKED - 1)).clamp(0, 1)
-    return truths.masked_fill(of_view[..., None, None], torch.nan)
+    return truths.masked_fill(nobody[:, None, None], torch.nan)

@@ -10,12 +10,13 @@ import torch
 import yaml
 
 from whence.data.datasets import open_dataset
-from whence.errors import OutputError, RecipeError, WhenceError
+from whence.errors import OutputError, RecipeError
 from whence.methods import METHODS, Method, create, options_of
 from whence.output import whole_file
 from whence.processes import once, together, world
 from whence.recipe import Data, Recipe
-from whence.training.feed import Alike, Clips, Stream, loader, teaching
+from whence.training.feed import Alike, Stream, blocks_of, loader, teaching
+from whence.training.reading import Clips
 from whence.types import AudioVisualDataset
 
 
@@ -77,7 +78,7 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
             one.bring(task.method, trainer.global_step)
         return trainer.global_step
 
-    stream = Stream(len(data), recipe, leg, position, miner.current)
+    stream = Stream(len(data), recipe, leg, position, miner.current, blocks_of(data, recipe.train))
     clips = Clips(data, method.front_end, recipe.views, recipe.train.seed, teaching(method, data))
     task = Task(method, recipe, Alike(data, recipe, miner.current), labeller, steps)
     once(lambda: claim(folder, recipe, resume))
@@ -102,15 +103,12 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
         **processes(),
     )
     checkpoint = folder / "resume.ckpt"
-    try:
-        trainer.fit(
-            task.to(memory_format=torch.channels_last),
-            train_dataloaders=loader(clips, stream, recipe.train.workers),
-            ckpt_path=str(checkpoint) if resume and checkpoint.exists() else None,
-            weights_only=False,
-        )
-    except WhenceError as error:  # a worker's message comes with its traceback in front
-        raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from error
+    trainer.fit(
+        task.to(memory_format=torch.channels_last),
+        train_dataloaders=loader(clips, stream, recipe.train.workers),
+        ckpt_path=str(checkpoint) if resume and checkpoint.exists() else None,
+        weights_only=False,
+    )
     return folder / "best.safetensors"
 
 

@@ -17,8 +17,9 @@ from whence.methods.base import Method
 from whence.processes import gathered, rank, world
 from whence.recipe import Recipe, Train
 from whence.training.chunks import encode_in_chunks
-from whence.training.feed import Alike, RawBatch, prepare
+from whence.training.feed import Alike, prepare
 from whence.training.labels import Labelling
+from whence.training.reading import RawBatch
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,

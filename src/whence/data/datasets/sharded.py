@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from whence.data.audio import read_sound
+from whence.data.audio import Recording, open_sound, read_sound
 from whence.data.authors import distinct_ids
 from whence.data.datasets.listed import MEDIA, one_of
 from whence.data.datasets.training import excluded_of, part_of
@@ -58,6 +60,12 @@ class Sharded:
         return str(self._words(index).get("category", ""))
 
     @property
+    def blocks(self) -> NDArray[np.int64]:
+        """(n,) which shard each sample lies in, as a number."""
+        numbers: dict[Path, int] = {}
+        return np.array([numbers.setdefault(shard.path, len(numbers)) for shard, _ in self.samples])
+
+    @property
     def frames(self) -> int:
         """How many pictures the sample with most of them has."""
         return max((sum(_is(part, PICTURES) for part in shard.index[key]) for shard, key in self.samples), default=0)
@@ -70,9 +78,12 @@ class Sharded:
         return read_image(f"{shard.path}/{key}.{part}", content=shard.read(key, part))
 
     def read_sound(self, index: int) -> Sound:
-        shard, key = self.samples[index]
-        part = _parts(shard, key, SOUNDS)[0]
-        return read_sound(f"{shard.path}/{key}.{part}", content=shard.read(key, part))
+        name, content = self._sound(index)
+        return read_sound(name, content=content)
+
+    def open_sound(self, index: int) -> Sound | Recording:
+        """The sound, decoded where it is cut if that can be; all of its bytes are compared with their checksum."""
+        return open_sound(*self._sound(index))
 
     def truth(self, index: int) -> Truth:
         """Where the source is, of a data set that was packed with its truths.
@@ -87,6 +98,11 @@ class Sharded:
         masked = MASK in shard.index[key]
         mask = read_mask(f"{shard.path}/{key}.{MASK}", shard.read(key, MASK)) if masked else None
         return truth_of_dict(told, mask)
+
+    def _sound(self, index: int) -> tuple[str, bytes]:
+        shard, key = self.samples[index]
+        part = _parts(shard, key, SOUNDS)[0]
+        return f"{shard.path}/{key}.{part}", shard.read(key, part)
 
     def _words(self, index: int) -> dict[str, Any]:
         """What is written of a sample; empty where nothing is."""

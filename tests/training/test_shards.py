@@ -1,0 +1,99 @@
+"""Clips from shards: windows are decoded alone, and damage comes through workers in its own words."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from whence.data.datasets import open_dataset
+from whence.data.engines import Pool
+from whence.data.pack import Packing, pack
+from whence.data.shards import ShardReader, shards_of
+from whence.errors import DataError
+from whence.frontend import AudioSpec, ImageSpec, InputSpec
+from whence.recipe import Data, FrontEnd, Recipe, Train, Views
+from whence.scenes import open_scenes
+from whence.training.feed import Stream, blocks_of, loader, prepare
+from whence.training.reading import Clips, Ticket
+from whence.training.run import train
+
+SPEC = InputSpec(ImageSpec(size=32), AudioSpec(rate=16000, seconds=0.3))
+VIEWS = Views(semantic=False, plain_sound="random")
+TINY = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 4}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 samples in shards of five, wav and flac by turns."""
+    root = tmp_path_factory.mktemp("shards")
+    for kind in ("wav", "flac"):
+        scenes = open_scenes("scenes", length=24, size=40, seconds=0.8)
+        how = Packing(side=36, shape="square", sound=kind, quality=95)
+        pack(scenes, root / kind, how, Pool(0), shard_size=5)
+    return root
+
+
+class Whole:
+    """A data set whose sounds are read as a whole."""
+
+    def __init__(self, data: object) -> None:
+        self.data = data
+
+    def __getattr__(self, name: str) -> object:
+        if name == "open_sound":
+            raise AttributeError(name)
+        return getattr(self.data, name)
+
+    def at(self, epoch: int) -> "Whole":
+        return self
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac"])
+@pytest.mark.parametrize("rate", [16000, 8000])
+def test_windows_alone_are_those_of_the_whole(root: Path, kind: str, rate: int) -> None:
+    data = open_dataset("shards", root / kind)
+    assert data.read_image(0).size == (36, 36)
+    spec = InputSpec(SPEC.image, AudioSpec(rate=rate, seconds=0.3))
+    tickets = [Ticket(0, i, i, i) for i in range(24)]
+    ours, theirs = (Clips(one, spec, VIEWS, seed=0).read(tickets) for one in (data, Whole(data)))  # type: ignore[arg-type]
+    assert torch.equal(ours.waveforms, theirs.waveforms)
+    assert torch.equal(ours.pictures, theirs.pictures)
+    assert prepare(ours, spec, VIEWS, seed=0).images.shape == (2, 24, 3, 32, 32)
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    pack(open_scenes("scenes", length=8, size=40, seconds=0.8), tmp_path / "shards", Packing(), Pool(0), shard_size=4)
+    path = shards_of(tmp_path / "shards")[1]
+    *_, parts = ShardReader(path).index.values()
+    flipped = bytearray(path.read_bytes())
+    flipped[parts["flac"].offset + 900] ^= 4
+    path.write_bytes(flipped)
+    return path
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_flipped_byte_comes_through_the_workers_in_one_line(damaged: Path, workers: int) -> None:
+    data = open_dataset("shards", damaged.parent)
+    recipe = Recipe(views=VIEWS, train=Train(batch_size=4, seed=1))
+    stream = Stream(len(data), recipe, 2, lambda: 0, lambda: None, blocks_of(data, Train(order="shards")))
+    with pytest.raises(DataError) as told:
+        list(loader(Clips(data, SPEC, VIEWS, seed=0), stream, workers))
+    assert "\n" not in str(told.value)
+    assert str(told.value).startswith(f"{damaged}: found ")
+    assert "with another checksum" in str(told.value)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_training_names_the_damage(damaged: Path, tmp_path: Path, workers: int) -> None:
+    recipe = Recipe(
+        method={"name": "ezvsl"},
+        image=TINY,
+        audio=TINY,
+        front_end=FrontEnd("ezvsl", size=32, seconds=0.3),
+        data=Data("shards", str(damaged.parent)),
+        views=Views(multi_view=False, semantic=False),
+        train=Train(epochs=2.0, batch_size=4, precision="fp32", order="shards", workers=workers),
+    )
+    with pytest.raises(DataError, match=r"^[^\n]*shard-000001\.tar: found [^\n]*\.flac with another checksum[^\n]*$"):
+        train(recipe, tmp_path / "run", progress=False)

@@ -99,21 +99,18 @@ class Clips:
         p = 2 if "neighbour" in names("image") else 1
         planes = 3 + 2 * self.front_end.image.flow + self.truths
         length = audio.vector or max(1, round(audio.seconds * (audio.rate or 16000)))
-        pictures = torch.empty((p, b, self.canvas, self.canvas, planes), dtype=torch.uint8)
-        waveforms = torch.empty((len(names("sound")), b, length))
+        pictures = np.empty((p, b, self.canvas, self.canvas, planes), np.uint8)
+        waveforms = np.empty((len(names("sound")), b, length), np.float32)
         index, epoch = [ticket.index for ticket in tickets], tickets[0].epoch
-        data, chances = self._at(epoch), uniform((self.seed, epoch, "window"), index, 3)
+        data, chances = self._at(epoch), uniform((self.seed, epoch, "window"), index, 3).tolist()
         for place, ticket in enumerate(tickets):
-            for whose, one in zip((ticket.index, ticket.near_image), pictures[:, place], strict=False):
-                self._draw(data, whose, one.numpy())
-            sounds = (
-                self._vectors(data, ticket)
-                if audio.vector
-                else self._windows(data, ticket, *map(float, chances[place]))
-            )
-            for one, sound in zip(waveforms[:, place], sounds, strict=True):
-                one.copy_(sound)
-        return RawBatch(pictures.permute(0, 1, 4, 2, 3), waveforms, torch.tensor(index), epoch)
+            for one, whose in enumerate((ticket.index, ticket.near_image)[:p]):
+                self._draw(data, whose, pictures[one, place])
+            sounds = self._vectors(data, ticket) if audio.vector else self._windows(data, ticket, *chances[place])
+            for one, sound in enumerate(sounds):
+                waveforms[one, place] = sound.numpy()
+        planar = torch.from_numpy(pictures).permute(0, 1, 4, 2, 3)
+        return RawBatch(planar, torch.from_numpy(waveforms), torch.tensor(index), epoch)
 
     def _draw(self, data: AudioVisualDataset, index: int, onto: UInt8[np.ndarray, "s s i"]) -> None:
         """Colours, flow and truth of one picture, all of them squashed alike."""

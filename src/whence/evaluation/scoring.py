@@ -12,11 +12,13 @@ from torch import Tensor
 
 from whence.evaluation import baselines
 from whence.evaluation import functional as F
-from whence.evaluation.asking import NEGATIVES, Answers, Items
+from whence.evaluation.asking import NEGATIVES, Answers
 from whence.evaluation.binarise import HIGHEST, Cut, selected
+from whence.evaluation.items import Items
 from whence.evaluation.overlap import overlaps
 from whence.evaluation.protocols import Columns, Protocol
 from whence.evaluation.scores import scored
+from whence.evaluation.shares import Share
 from whence.types import AudioVisualDataset, Truth
 
 MODEL, WHOLE, CENTRED, SALIENCY, CEILING = "model", "whole image", "centred box", "object saliency", "ceiling"
@@ -29,6 +31,7 @@ class Board:
     """Numbers of each sample as answers come in; of the maps themselves none is kept.
 
     Attributes:
+        added: the items whose answers came in.
         sheets: for each protocol's rules and each of `ROWS`, columns of n numbers; nan where there is none.
         numbers: by name, one column each: `confidence`; `area` of the truth; `peak_own` and the peaks with negatives;
             `overlap_*` of the map's highest places and a negative's; with a threshold, `iou_universal`, `pia_*`.
@@ -37,10 +40,10 @@ class Board:
 
     def __init__(self, protocols: Sequence[Protocol], data: AudioVisualDataset, items: Items, threshold: float | None):
         self.protocols, self.data, self.items, self.threshold = protocols, data, items, threshold
+        self.added: list[int] = []
         self.sheets: dict[tuple[Protocol, str], Columns] = {}
         self.numbers: Columns = {}
         self.mixtures: dict[str, Columns] = {}
-        self.masks = False
         self.unanswered: list[int] = []
 
     def columns(self, protocol: Protocol, row: str) -> Columns:
@@ -55,10 +58,32 @@ class Board:
         """Which items enter the localisation scores."""
         return scored(torch.tensor(self.items.present), self.number("area"), protocol)
 
+    def share(self, share: Share) -> None:
+        """Exchange numbers with the boards of the other processes: all then hold those of all items."""
+        if share.world == 1:
+            return
+        here = torch.tensor(self.added, dtype=torch.int64)
+        pictures = self.items.group[here].unique()
+        mine = (
+            (here, pictures, self.unanswered),
+            {key: _rows(columns, here) for key, columns in self.sheets.items()},
+            _rows(self.numbers, here),
+            {key: _rows(columns, pictures) for key, columns in self.mixtures.items()},
+        )
+        self.added, self.unanswered, self.sheets, self.numbers, self.mixtures = [], [], {}, {}, {}
+        for (theirs, shown, unanswered), sheets, numbers, mixtures in share.gathered(mine):
+            self.added += theirs.tolist()
+            self.unanswered += unanswered
+            _fill(self.numbers, theirs, numbers, len(self.items.ids))
+            for key, columns in sheets.items():
+                _fill(self.sheets.setdefault(key, {}), theirs, columns, len(self.items.ids))
+            for row, columns in mixtures.items():
+                _fill(self.mixtures.setdefault(row, {}), shown, columns, len(self.items.first))
+
     def add(self, answers: Answers) -> None:
         here = torch.tensor(answers.items)
         truths = [self.data.truth(i) for i in answers.items]
-        self.masks = self.masks or truths[0].rule == "mask"
+        self.added += answers.items
         made: dict[tuple[int, str], Tensor] = {}
         for rules in dict.fromkeys(map(_rules, self.protocols)):
             form = rules.size, rules.consensus
@@ -72,12 +97,12 @@ class Board:
     def _measure(self, rules: Protocol, answers: Answers, here: Int[Tensor, " b"], truths: Tensor) -> None:
         """Each row's numbers under one protocol's rules."""
         size = rules.size
-        self._put(rules, WHOLE, here, _everything(truths, rules, self.masks))
+        self._put(rules, WHOLE, here, _everything(truths, rules, self.items.masks))
         for row, maps in (
             (CENTRED, _centred_box(size).expand(len(here), -1, -1)),
             (CEILING, baselines.oracle(truths)),
         ):
-            self._put(rules, row, here, rules.measure(maps, truths, self.masks))
+            self._put(rules, row, here, rules.measure(maps, truths, self.items.masks))
         if answers.saliency is not None:
             self._score(rules, SALIENCY, here, answers.saliency, truths)
         self._score(rules, MODEL, here, answers.maps, truths)
@@ -93,7 +118,7 @@ class Board:
                 self._score(rules, kind, here[mine], [*asked.values()], truths[mine])
 
     def _score(self, rules: Protocol, row: str, here: Int[Tensor, " b"], maps: Maps, truths: Tensor) -> None:
-        self._put(rules, row, here, rules.measure(_large(rules, maps), truths, self.masks))
+        self._put(rules, row, here, rules.measure(_large(rules, maps), truths, self.items.masks))
 
     def _put(self, rules: Protocol, row: str, here: Int[Tensor, " b"], columns: Columns) -> None:
         _fill(self.sheets.setdefault((rules, row), {}), here, columns, len(self.items.ids))
@@ -173,6 +198,10 @@ def _fill(columns: Columns, here: Int[Tensor, " b"], found: Columns, n: int) -> 
         if name not in columns:
             columns[name] = torch.full((n, *values.shape[1:]), math.nan, dtype=torch.float64)
         columns[name][here] = values.double()
+
+
+def _rows(columns: Columns, here: Int[Tensor, " b"]) -> Columns:
+    return {name: column[here] for name, column in columns.items()}
 
 
 def _places(items: list[int], some: dict[int, Tensor]) -> Int[Tensor, " m"]:

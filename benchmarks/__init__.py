@@ -1,8 +1,15 @@
 """What ours takes against the plain way, measured side by side in one run: `python -m benchmarks`."""
 
+import json
+import re
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -42,3 +49,20 @@ def seconds(work: Callable[[], object], times: int = 3) -> float:
         work()
         taken.append(time.perf_counter() - start)
     return min(taken[1:])
+
+
+def peak_megabytes() -> float:
+    """The most memory this process has held so far."""
+    try:  # of this program alone: what getrusage tells counts the process that started it
+        told = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    except OSError:
+        told = None
+    if told:
+        return int(told[1]) / 1e3
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def in_a_process(module: str, *arguments: object) -> Any:
+    """What `python -m MODULE ARGUMENTS` prints as JSON: a process's peak of memory never falls, so each has its own."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)

@@ -7,15 +7,13 @@ since a process's peak memory never falls.
 """
 
 import json
-import resource
-import subprocess
 import sys
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from benchmarks import Row, seconds
+from benchmarks import Row, in_a_process, peak_megabytes, seconds
 from whence.losses.contrastive import info_nce, place_similarity
 
 
@@ -49,18 +47,11 @@ def measure(form: str, clips: int, channels: int, side: int) -> dict[str, float]
     return {"seconds": taken, "megabytes": max(1.0, peak_megabytes() - before), "loss": losses[0]}
 
 
-def peak_megabytes() -> float:
-    """The most memory this process has held so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes on Linux
-
-
 def run(quick: bool = False) -> list[Row]:
     clips, channels, side = (32, 64, 7) if quick else (256, 512, 14)
     found = {}
     for form in FORMS:
-        command = [sys.executable, "-m", "benchmarks.nine_pairs", form, *map(str, (clips, channels, side))]
-        found[form] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        found[form] = in_a_process("benchmarks.nine_pairs", form, clips, channels, side)
     plain, ours = found["unpooled"], found["pooled"]
     assert abs(plain["loss"] - ours["loss"]) < 1e-3 * abs(plain["loss"]), "the two do not agree"
     what = f"nine-pair loss, batch {clips}"

@@ -15,6 +15,7 @@ from whence.randomness import uniform
 from whence.types import AudioVisualDataset
 
 NOISES = 8  # recordings of noise, shared by the items
+BLOCK = 1024  # items whose foreign sounds are drawn at a time
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,21 @@ def foreign_sounds(group: Int[Tensor, " n"], categories: list[str], present: lis
     def foreign(picture: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
         return ~np.isin(picture + kind[other], own)
 
-    tries = 32  # of a draw that fails even nine times in ten, all fail once in thirty items
-    draws = sounding[(uniform((seed, "foreign"), np.arange(len(kind)), tries) * len(sounding)).astype(np.int64)]
-    fits = foreign(pictures[:, None], draws)
-    chosen = draws[np.arange(len(draws)), fits.argmax(axis=1)]
-    for i in np.flatnonzero(~fits.any(axis=1)):
-        left = sounding[foreign(pictures[i : i + 1], sounding)]
-        chosen[i] = left[draws[i, 0] % len(left)] if len(left) else -1
-    return chosen.tolist()
+    tries, chosen = (
+        32,
+        np.full(len(kind), -1, np.int64),
+    )  # of a draw that fails nine times in ten, all fail in one of 30
+    for start in range(0, len(kind), BLOCK):
+        some = np.arange(start, min(start + BLOCK, len(kind)))
+        draws = sounding[(uniform((seed, "foreign"), some, tries) * len(sounding)).astype(np.int64)]
+        fits = foreign(pictures[some, None], draws)
+        chosen[some] = draws[np.arange(len(some)), fits.argmax(axis=1)]
+        for at in np.flatnonzero(~fits.any(axis=1)):
+            i = some[at : at + 1]
+            left = sounding[foreign(pictures[i], sounding)]
+            chosen[i] = left[draws[at, 0] % len(left)] if len(left) else -1
+    found: list[int] = chosen.tolist()
+    return found
 
 
 def id_hash(id: str) -> str:

@@ -35,9 +35,12 @@ class Relevance:
         """Which of some sounds answer which of some pictures."""
         start, stop, _ = pictures.indices(self.pictures)
         picture, label = self.shows[self._starts[start] : self._starts[stop]].T
-        some = torch.zeros(stop - start, self._labels, dtype=torch.bool)
-        some[picture - start, label] = True
-        return some[:, self.heard[sounds]]
+        asked, which = self.heard[sounds].unique(return_inverse=True)
+        at = torch.searchsorted(asked, label.contiguous()).clamp(max=max(0, len(asked) - 1))
+        heard = asked[at] == label if len(asked) else torch.zeros_like(label, dtype=torch.bool)
+        some = torch.zeros(stop - start, len(asked), dtype=torch.bool)
+        some[picture[heard] - start, at[heard]] = True
+        return some[:, which]
 
     def transposed(self, sounds: slice, pictures: slice) -> Bool[Tensor, "n p"]:
         return self.block(pictures, sounds).T

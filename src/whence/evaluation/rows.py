@@ -3,13 +3,14 @@
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from tempfile import SpooledTemporaryFile
 
 import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
-HELD = 2**24  # bytes kept in memory; more lie in a file without a name, which is gone with the process
+HELD = 2**22  # bytes kept in memory; more lie in a file without a name, which is gone with the process
 BLOCK = 2**22  # bytes of rows read at a time by `blocks`
 
 
@@ -45,7 +46,9 @@ class Rows:
         if isinstance(at, slice):
             start, stop, _ = at.indices(self._n)
             return self._read(start, max(0, stop - start)).to(self.device)
-        return torch.cat([self._like, *(self._read(row, 1) for row in at.tolist())]).to(self.device)
+        starts = [0, *(1 + (at.diff() != 1).nonzero()[:, 0]).tolist()]  # neighbours are read together
+        runs = (at[start:stop] for start, stop in pairwise([*starts, len(at)]))
+        return torch.cat([self._like, *(self._read(int(run[0]), len(run)) for run in runs if len(run))]).to(self.device)
 
     def blocks(self) -> Iterator[Shaped[Tensor, "b ..."]]:
         """All rows, some at a time, on the CPU."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from whence.evaluation import functional as F
 from whence.evaluation.asking import NEGATIVES
-from whence.evaluation.functional.retrieval import Vectors
+from whence.evaluation.functional.retrieval import Vectors, several_ranks
 from whence.evaluation.protocols import Columns, Protocol
 from whence.evaluation.relevance import Relevance
 
@@ -242,16 +242,18 @@ def retrieval(
     Args:
         relevant: of `relevance.relevance`.
     """
-    found: Scores = {}
-    for suffix, answers in relevant.items():
-        for name, queries, items, right, groups in (
-            (f"a2i{suffix}", sounds, images, answers.transposed, sound_groups),
-            (f"i2a{suffix}", images, sounds, answers.block, image_groups),
-        ):
-            ranks = F.embedding_ranks(queries, items, right)
-            for k in _worth_asking(len(items)):
-                found[f"recall_{name}@{k}"] = Tally((ranks < k).double(), groups)
-    return found
+    sides = (
+        ("a2i", sounds, images, [answers.transposed for answers in relevant.values()], sound_groups),
+        ("i2a", images, sounds, [answers.block for answers in relevant.values()], image_groups),
+    )
+    ranked = {name: several_ranks(queries, items, right) for name, queries, items, right, _ in sides}
+    return {
+        f"recall_{name}{suffix}@{k}": Tally((ranks < k).double(), groups)
+        for at, suffix in enumerate(relevant)
+        for name, _, items, _, groups in sides
+        for ranks in [ranked[name][at]]
+        for k in _worth_asking(len(items))
+    }
 
 
 def retrieval_chance(

@@ -4,7 +4,7 @@ What answers a query is said by `relevant`, a matrix: item i alone answers query
 sound of a picture answers it, or all that has its category (`labels[:, None] == labels`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -36,23 +36,30 @@ def embedding_ranks(queries: Vectors, items: Vectors, relevant: Relevant | None 
     Args:
         relevant: a matrix, or what gives the part of it for some queries and some items.
     """
-    ranks = [torch.zeros(0, dtype=torch.int64)]
+    return several_ranks(queries, items, [relevant])[0]
+
+
+def several_ranks(queries: Vectors, items: Vectors, relevant: Sequence[Relevant | None]) -> list[Int[Tensor, " n"]]:
+    """The same for several ways of saying what answers a query, of similarities that are computed once."""
+    ranks: list[list[Tensor]] = [[] for _ in relevant]
     step = max(QUERIES, CELLS // max(1, len(items)))
     for start in range(0, len(queries), step):
         few = slice(start, min(start + step, len(queries)))
         asked = normalize(queries[few].double(), dim=1)
         similarity = asked.new_empty(len(asked), len(items), dtype=torch.float32)
-        best = similarity.new_full((len(asked),), -torch.inf)
+        best = similarity.new_full((len(relevant), len(asked)), -torch.inf)
         for first in range(0, len(items), ITEMS):
             some = slice(first, min(first + ITEMS, len(items)))
             part = similarity[:, some] = (asked @ normalize(items[some].double(), dim=1).T).float()
-            if relevant is not None:
-                right = relevant(few, some) if callable(relevant) else relevant[few, some]
-                best = torch.maximum(best, part.masked_fill(~right.to(part.device), -torch.inf).amax(dim=1))
-        if relevant is None:
-            best = similarity.diagonal(start)
-        ranks.append((similarity > best[:, None]).sum(dim=1))
-    return torch.cat([some.to(ranks[-1].device) for some in ranks])
+            for found, which in zip(best, relevant, strict=True):
+                if which is not None:
+                    right = which(few, some) if callable(which) else which[few, some]
+                    highest = part.masked_fill(~right.to(part.device), -torch.inf).amax(dim=1)
+                    found.copy_(torch.maximum(found, highest))
+        for parts, found, which in zip(ranks, best, relevant, strict=True):
+            least = similarity.diagonal(start) if which is None else found
+            parts.append((similarity > least[:, None]).sum(dim=1))
+    return [torch.cat(parts) if parts else torch.zeros(0, dtype=torch.int64) for parts in ranks]
 
 
 def retrieval_ranks(similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n m"] | None = None) -> Int[Tensor, " n"]:

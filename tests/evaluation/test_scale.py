@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import sharing
 import torch
 
 from conftest import ROOT
@@ -74,9 +76,30 @@ def test_memory_is_that_of_a_batch(way: str, many: int, side: int) -> None:
 
 def peak(n: int, way: str, side: int) -> float:
     """Megabytes that a process of its own holds at most."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
     command = [sys.executable, "-m", "benchmarks.scoring", str(n), way, str(side), "28"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert not done.returncode, done.stderr
     found: float = json.loads(done.stdout)["megabytes"]
     return found
+
+
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_processes_write_what_one_would(tmp_path: Path, processes: int) -> None:
+    """Every byte of report.json, samples.csv and the maps; batches are the same, so rounding is."""
+    one, several = tmp_path / "one", tmp_path / "several"
+    for folder in (one, several):
+        folder.mkdir()
+        sharing.incomplete(folder / "some")
+    sharing.work(one)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    script = ROOT / "tests" / "evaluation" / "sharing.py"
+    done = subprocess.run([*torchrun, script, several], env=environment(), capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    written = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
+    assert len(written) == 4 * 4 + 2
+    for path in written:
+        assert (one / path).read_bytes() == (several / path).read_bytes(), path
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}

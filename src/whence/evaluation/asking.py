@@ -303,5 +303,6 @@ def shared_rows(mine: Rows, share: Share) -> Rows:
     return every
 
 
-def batches(things: list[Any], size: int) -> Iterator[list[Any]]:
+def batches(things: list[T], size: int) -> Iterator[list[T]]:
+    """All things in their order, `size` at a time."""
     return (things[start : start + size] for start in range(0, len(things), size))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import torch
 import torch.distributed as dist
 
 T = TypeVar("T")
@@ -32,6 +33,12 @@ class Share:
     @property
     def is_first(self) -> bool:
         return self.rank == 0
+
+    def device(self, name: str) -> str:
+        """`auto` for one process of several on a machine with GPUs is a GPU of its own."""
+        if name == "auto" and self.world > 1 and torch.cuda.is_available():
+            return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
+        return name
 
     def of(self, things: Sequence[T]) -> Sequence[T]:
         """The part of `things` (batches, or what falls into parts anyhow) that is this process's."""

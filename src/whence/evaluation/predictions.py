@@ -193,6 +193,9 @@ class StoredMaps(Mapping[str, np.ndarray]):
         """A map as float32, refused where it is none."""
         return checked_map(self[id], id, str(Path(self._home[id].filename or "").parent))
 
+    def __contains__(self, id: object) -> bool:
+        return id in self._home  # without reading the map, as a mapping does by default
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._home)
 

@@ -4,7 +4,8 @@ import csv
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,6 +84,9 @@ class SampleRow:
         return tuple(names[names.index("confidence") :])
 
 
+COLUMNS = tuple(one.name for one in fields(SampleRow))  # of samples.csv
+
+
 @dataclass(frozen=True, eq=False)
 class Report:
     """Scores of a model on a data set under a protocol. `report["ciou"]` is the model's value.
@@ -133,7 +137,7 @@ class Report:
     __hash__ = None  # type: ignore[assignment]
 
     def _plain(self) -> str:
-        return json.dumps([self.to_json(), [*map(astuple, self.samples)], [*self.maps]])
+        return json.dumps([self.to_json(), [*map(attrgetter(*COLUMNS), self.samples)], [*self.maps]])
 
     def to_json(self) -> dict[str, Any]:
         """The content of report.json: all but samples and maps; numbers that are not there are null."""
@@ -176,8 +180,8 @@ class Report:
         (folder / REPORT).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
         with open(folder / SAMPLES, "w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
-            table.writerow(one.name for one in fields(SampleRow))
-            table.writerows(map(astuple, self.samples))
+            table.writerow(COLUMNS)
+            table.writerows(map(attrgetter(*COLUMNS), self.samples))
 
     def made(self) -> dict[str, Any]:
         """How the maps were made, as meta.json beside them has it."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -85,17 +86,21 @@ class Board:
         truths = [self.data.truth(i) for i in answers.items]
         self.added += answers.items
         made: dict[tuple[int, str], Tensor] = {}
+        main = _rules(self.protocols[0])
         for rules in dict.fromkeys(map(_rules, self.protocols)):
             form = rules.size, rules.consensus
             if form not in made:
                 made[form] = _truth_maps(truths, *form)
-            self._measure(rules, answers, here, made[form])
-        main = self.protocols[0]
-        self._common(main, answers, here, made[main.size, main.consensus])
-        self._of_mixtures(main, answers, made[main.size, main.consensus])
+            large = _large(rules, answers.maps)
+            self._measure(rules, answers, here, made[form], large)
+            if rules == main:
+                self._common(main, answers, here, made[form], large)
+                self._of_mixtures(main, answers, made[form])
 
-    def _measure(self, rules: Protocol, answers: Answers, here: Int[Tensor, " b"], truths: Tensor) -> None:
-        """Each row's numbers under one protocol's rules."""
+    def _measure(
+        self, rules: Protocol, answers: Answers, here: Int[Tensor, " b"], truths: Tensor, large: Float[Tensor, "b s s"]
+    ) -> None:
+        """Each row's numbers under one protocol's rules; `large` are the maps as it reads them."""
         size = rules.size
         self._put(rules, WHOLE, here, _everything(truths, rules, self.items.masks))
         for row, maps in (
@@ -105,7 +110,7 @@ class Board:
             self._put(rules, row, here, rules.measure(maps, truths, self.items.masks))
         if answers.saliency is not None:
             self._score(rules, SALIENCY, here, answers.saliency, truths)
-        self._score(rules, MODEL, here, answers.maps, truths)
+        self._put(rules, MODEL, here, rules.measure(large, truths, self.items.masks))
         lost = torch.tensor(sorted(answers.unanswered), dtype=torch.int64)
         for name, column in self.columns(rules, MODEL).items():  # a failure; where nothing could be scored, nothing
             best = self.columns(rules, CEILING)[name][lost]
@@ -123,21 +128,23 @@ class Board:
     def _put(self, rules: Protocol, row: str, here: Int[Tensor, " b"], columns: Columns) -> None:
         _fill(self.sheets.setdefault((rules, row), {}), here, columns, len(self.items.ids))
 
-    def _common(self, main: Protocol, answers: Answers, here: Int[Tensor, " b"], truths: Tensor) -> None:
+    def _common(
+        self, main: Protocol, answers: Answers, here: Int[Tensor, " b"], truths: Tensor, large: Float[Tensor, "b s s"]
+    ) -> None:
         """Numbers that belong to no cut: areas, confidences, peaks, overlaps, and what a universal threshold makes."""
         n = len(self.items.ids)
-        area = (truths != 0).flatten(1).double().mean(dim=1)
+        area = torch.from_numpy(np.count_nonzero(truths.flatten(1).numpy(), axis=1) / truths[0].numel())
         _fill(self.numbers, here, {"area": area}, n)
         self.unanswered += sorted(answers.unanswered)
         answered = torch.tensor([i not in answers.unanswered for i in answers.items])
-        large = _large(main, answers.maps)
         found = {"confidence": F.confidence(large), "peak_own": _peaks(answers.maps)}
         if truths.dtype == torch.bool:
             sources = torch.tensor(self.items.present)[here] & (area > 0)
             found |= _of_sources(large, truths, self.items.group[here], sources, answered)
         if self.threshold is not None:
             cut, plain = Cut(self.threshold, "drop"), replace(main, tau=None)
-            found["iou_universal"] = overlaps(_large(plain, answers.maps), truths, [cut]).iou[0]
+            raw = large if main.tau is None else _large(plain, answers.maps)
+            found["iou_universal"] = overlaps(raw, truths, [cut]).iou[0]
         for name in ("confidence", "peak_own"):
             found[name][~answered] = math.nan
         if self.threshold is not None:
@@ -216,7 +223,8 @@ def _truth_maps(truths: list[Truth], size: int, consensus: str) -> Tensor:
 
 
 def _large(protocol: Protocol, maps: Maps) -> Float[Tensor, "b s s"]:
-    return torch.cat([protocol.read_out(some) for some in _stacked(maps)])
+    first, *others = [protocol.read_out(some) for some in _stacked(maps)]
+    return torch.cat([first, *others]) if others else first
 
 
 def _stacked(maps: Maps) -> list[Float[Tensor, "b h w"]]:

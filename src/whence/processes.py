@@ -1,4 +1,4 @@
-"""Several processes that train one model, as `torchrun` starts them: who each is, and what it has of the others.
+"""Several processes that work on one model, as `torchrun` starts them: who each is, and what it has of the others.
 
 A pair of a loss compares a clip of this process with one of any: vectors are gathered, compared with the places that
 are here, and the numbers of these pairs are gathered again. What is as large as a picture never travels. So every
@@ -156,6 +156,14 @@ def once(work: Callable[[], T]) -> T:
         told[1].told = not is_first()  # one message is enough
         raise told[1]
     return told[0]
+
+
+def from_all(thing: T) -> list[T]:
+    """What each process gives, in the order of their numbers."""
+    found: list[Any] = [thing] * world()
+    if world() > 1:
+        dist.all_gather_object(found, thing)
+    return found
 
 
 def gathered(x: Tensor, dim: int = 0) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 
 from whence.evaluation import functional as F
 from whence.evaluation import scores
-from whence.evaluation.bootstrap import difference, group_weights, intervals
+from whence.evaluation.bootstrap import GroupWeights, all_draws, difference, intervals
 from whence.evaluation.protocols import PROTOCOLS
 from whence.evaluation.scores import Ranking, Tally, auroc
 
@@ -16,7 +16,7 @@ def test_values_are_those_of_the_functions() -> None:
     groups = torch.arange(60) // 3
     columns = {"iou": iou, "iou_adaptive": adaptive}
     made = scores.localisation(columns, groups, PROTOCOLS["corrected"])
-    found = intervals(made, group_weights(20, draws=200, seed=1))
+    found = intervals(made, GroupWeights(20, draws=200, seed=1))
     assert found["ciou"].value == F.success_rate(iou).item()
     assert found["auc_adaptive"].value == pytest.approx(F.auc(adaptive).item())
     assert found["mean_iou"].value == pytest.approx(F.mean_iou(iou).item())
@@ -28,13 +28,13 @@ def test_values_are_those_of_the_functions() -> None:
 
 def test_the_interval_of_a_mean_is_that_of_statistics() -> None:
     values = torch.randn(400, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    found = intervals({"x": Tally(values, torch.arange(400))}, group_weights(400, draws=4000))["x"]
+    found = intervals({"x": Tally(values, torch.arange(400))}, GroupWeights(400, draws=4000))["x"]
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * values.std().item() / 20, rel=0.08)
 
 
 def test_copies_of_a_sample_in_its_group_add_no_certainty() -> None:
     values = torch.rand(50, generator=torch.Generator().manual_seed(0))
-    weights = group_weights(50, draws=500)
+    weights = GroupWeights(50, draws=500)
     once = intervals({"x": Tally(values, torch.arange(50))}, weights)["x"]
     thrice = intervals({"x": Tally(values.repeat(3), torch.arange(50).repeat(3))}, weights)["x"]
     assert (thrice.low, thrice.high) == pytest.approx((once.low, once.high), abs=1e-6)
@@ -43,7 +43,7 @@ def test_copies_of_a_sample_in_its_group_add_no_certainty() -> None:
 def test_auroc() -> None:
     values, positive = torch.tensor([3.0, 1.0, 2.0, 0.0, 1.0]), torch.tensor([True, False, True, False, True])
     score = Ranking(lambda counts: auroc(values, positive, counts), torch.arange(5))
-    found = intervals({"x": score}, group_weights(5, draws=300))["x"]
+    found = intervals({"x": score}, GroupWeights(5, draws=300))["x"]
     assert found.value == pytest.approx(5.5 / 6)
     assert 0 <= found.low <= found.value <= found.high <= 1
 
@@ -54,12 +54,12 @@ def test_draws_are_scores_of_repeated_samples(seed: int) -> None:
     groups = torch.arange(40) // 2
     confidence, iou = torch.rand(2, 40, dtype=torch.float64, generator=draw)
     present = torch.rand(40, generator=draw) > 0.4
-    weights = group_weights(20, draws=3, seed=seed)
+    weights = GroupWeights(20, draws=3, seed=seed)
     for protocol in (PROTOCOLS["corrected"], PROTOCOLS["slavc"]):
         made = scores.localisation({"iou": iou}, groups, protocol)
         made |= scores.detection(confidence, {"iou": iou}, present, groups, protocol)
         assert {"ciou", "auc", "iiou", "ap", "max_f1", "loc_acc", "presence_auroc"} <= made.keys()
-        for weight, *drawn in zip(weights, *(score.draws(weights) for score in made.values()), strict=True):
+        for weight, *drawn in zip(torch.cat([*weights]), *all_draws(made, weights).values(), strict=True):
             times = weight.long()[groups]
             repeat = torch.repeat_interleave
             many = [repeat(some, times) for some in (confidence, iou, present)]
@@ -79,13 +79,13 @@ def test_draws_are_scores_of_repeated_samples(seed: int) -> None:
 def test_a_difference_of_equals_is_nothing() -> None:
     values = torch.rand(30, generator=torch.Generator().manual_seed(0))
     one, shifted = Tally(values, torch.arange(30)), Tally(values + 0.1, torch.arange(30))
-    same = difference(one, one, group_weights(30, draws=100))
+    same = difference(one, one, GroupWeights(30, draws=100))
     assert (same.value, same.low, same.high) == (0, 0, 0)
-    gap = difference(shifted, one, group_weights(30, draws=100))
+    gap = difference(shifted, one, GroupWeights(30, draws=100))
     assert (gap.low, gap.high) == pytest.approx((0.1, 0.1), abs=1e-6)
 
 
 def test_no_draws_no_interval() -> None:
-    found = intervals({"x": Tally(torch.ones(3), torch.arange(3))}, group_weights(3, draws=0))["x"]
+    found = intervals({"x": Tally(torch.ones(3), torch.arange(3))}, GroupWeights(3, draws=0))["x"]
     assert found.value == 1
     assert found.low != found.low

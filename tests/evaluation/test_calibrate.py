@@ -7,9 +7,10 @@ import torch
 
 from fake import Batched, Squares, deaf
 from whence.errors import DataError, RecipeError
-from whence.evaluation.asking import NEGATIVES, Embedded, ask, describe
+from whence.evaluation.asking import NEGATIVES, Embedded, ask
 from whence.evaluation.calibrate import calibrate
 from whence.evaluation.evaluate import evaluate
+from whence.evaluation.items import describe
 from whence.evaluation.protocols import PROTOCOLS
 from whence.readout import ReadOut
 
@@ -22,7 +23,7 @@ def test_the_threshold_is_the_third_quartile_of_the_peaks() -> None:
     assert found.threshold == 1  # it claims something whatever it hears
     assert found.passed == found.heard == 1
     assert found.asked == {"silence": 16, "noise": 16, "offscreen": 16}
-    items = describe(DATA, [True] * len(DATA), 0)
+    items = describe(DATA, 0)
     peaks = [
         float(one.max())
         for answers in ask(Batched(), DATA, items, 4, Embedded())

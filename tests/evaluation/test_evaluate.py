@@ -10,8 +10,8 @@ from PIL import Image
 
 from fake import Batched, Squares, deaf, listener
 from whence.errors import InputError, OutputError, RecipeError
-from whence.evaluation.asking import NOISES, foreign_sounds
 from whence.evaluation.evaluate import evaluate
+from whence.evaluation.items import NOISES, foreign_sounds
 from whence.evaluation.metrics import LocalisationScores
 from whence.evaluation.protocols import PROTOCOLS
 from whence.evaluation.report import Report, load

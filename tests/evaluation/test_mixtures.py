@@ -12,8 +12,8 @@ from torch import Tensor
 from fake import COLOURS, NAMES, SIDE, Squares, listener, seen
 from whence.errors import InputError
 from whence.evaluation import functional as F
-from whence.evaluation.asking import NOISES
 from whence.evaluation.evaluate import evaluate
+from whence.evaluation.items import NOISES
 from whence.evaluation.protocols import PROTOCOLS
 from whence.evaluation.report import Report, load
 from whence.readout import ReadOut

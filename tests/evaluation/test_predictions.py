@@ -15,7 +15,7 @@ from whence.errors import DataError, InputError, WhenceError
 from whence.evaluation import functional as F
 from whence.evaluation.asking import NEGATIVES, silence
 from whence.evaluation.evaluate import evaluate, score
-from whence.evaluation.predictions import read_maps, write_maps
+from whence.evaluation.predictions import Predictions, write_maps
 from whence.evaluation.protocols import PROTOCOLS
 from whence.evaluation.scores import settled
 from whence.types import Box, Truth
@@ -147,7 +147,7 @@ def test_a_wrong_folder_is_told(tmp_path: Path, maps: dict[str, np.ndarray]) -> 
 def read_pickles(folder: Path) -> bool:
     """Whether an array of Python objects, which only a pickle can hold, is refused."""
     try:
-        read_maps(folder)
+        Predictions(folder).maps["evil"]
     except WhenceError as error:
         return "evil" in str(error)
     return False

@@ -1,5 +1,10 @@
-"""`whence evaluate CHECKPOINT` and `whence score FOLDER`: scores beside rows that hear nothing, and a page."""
+"""`whence evaluate CHECKPOINT` and `whence score FOLDER`: scores beside rows that hear nothing, and a page.
 
+`torchrun --nproc-per-node 2 -m whence evaluate ...` divides the work; what is written is the same to the bit.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +14,7 @@ from whence.cli.refining import Refining
 
 if TYPE_CHECKING:
     from whence.evaluation.report import Report
-    from whence.types import AudioVisualDataset
+    from whence.evaluation.shares import Share
 
 
 def evaluate(
@@ -52,30 +57,41 @@ def evaluate(
     from whence.data.datasets import open_dataset, scoring_options
     from whence.evaluation.curves import find_curves, read_curves
     from whence.evaluation.evaluate import evaluate as score_localizer
+    from whence.evaluation.html import write_html
     from whence.evaluation.protocols import choose
+    from whence.evaluation.shares import Share
     from whence.inference.localizer import Localizer
     from whence.output import check_output, unused
 
+    share = Share.of_process()
     folder = output or unused(Path(checkpoint).with_name(f"report-{data}"))
     rules = choose(protocol)
     localizer = Localizer.load(checkpoint, device=device, **refinement)
-    check_output(folder, overwrite)
+    if share.is_first:
+        check_output(folder, overwrite)
     logs = find_curves(checkpoint) if curves is None else curves
     read_curves(logs)  # a wrong file is told before the work, not after it
     chosen = scoring_options(data, localizer.method.front_end) | (options or {})
     dataset = open_dataset(data, root, **chosen)
-    report = score_localizer(
-        localizer,
-        dataset,
-        protocol=rules,
-        threshold=threshold,
-        batch_size=batch_size,
-        seed=seed,
-        bootstraps=bootstraps,
-        progress=True,
-        source={**identity(checkpoint), "data": data, "options": chosen},
-    )
-    _write(report, folder, overwrite, dataset, logs, title, seed)
+    with _drafted(folder, overwrite, share) as draft:
+        report = score_localizer(
+            localizer,
+            dataset,
+            protocol=rules,
+            threshold=threshold,
+            batch_size=batch_size,
+            output=draft,
+            overwrite=True,
+            seed=seed,
+            bootstraps=bootstraps,
+            progress=True,
+            source={**identity(checkpoint), "data": data, "options": chosen},
+            shared=True,
+        )
+        if draft:
+            write_html(report, draft / "report.html", dataset, logs, title, seed)
+    if share.is_first:
+        _told(report, folder)
 
 
 def score(
@@ -111,45 +127,48 @@ def score(
     """
     from whence.data.datasets import open_dataset, scoring_options
     from whence.evaluation.evaluate import score as score_predictions
+    from whence.evaluation.html import write_html
     from whence.evaluation.protocols import choose
-    from whence.output import check_output, unused
+    from whence.evaluation.shares import Share
+    from whence.output import unused
 
+    share = Share.of_process()
     target = output or unused(folder.absolute().with_name(f"{folder.absolute().name}-{data}"))
     rules = choose(protocol)
-    check_output(target, overwrite)
     chosen = scoring_options(data, truths_only=True) | (options or {})
-    dataset = open_dataset(data, root, **chosen)
-    report = score_predictions(
-        folder,
-        dataset,
-        protocol=rules,
-        threshold=threshold,
-        allow_missing=allow_missing,
-        seed=seed,
-        bootstraps=bootstraps,
-        progress=True,
-        source={"predictions": folder.absolute().name, "data": data, "options": chosen},
-    )
-    _write(report, target, overwrite, None, [], title, seed, maps=False)
+    with _drafted(target, overwrite, share) as draft:
+        report = score_predictions(
+            folder,
+            open_dataset(data, root, **chosen),
+            protocol=rules,
+            threshold=threshold,
+            allow_missing=allow_missing,
+            seed=seed,
+            bootstraps=bootstraps,
+            progress=True,
+            source={"predictions": folder.absolute().name, "data": data, "options": chosen},
+            shared=True,
+        )
+        if draft:
+            report.write(draft)
+            write_html(report, draft / "report.html", None, [], title, seed)
+    if share.is_first:
+        _told(report, target)
 
 
-def _write(
-    report: "Report",
-    folder: Path,
-    overwrite: bool,
-    data: "AudioVisualDataset | None",
-    curves: list[Path],
-    title: str | None,
-    seed: int,
-    maps: bool = True,
-) -> None:
-    """The report's files in one folder that appears whole, and what a person reads."""
-    from whence.evaluation.html import write_html
+@contextmanager
+def _drafted(folder: Path, overwrite: bool, share: "Share") -> Iterator[Path | None]:
+    """Where the first process writes all files of a report, so that they appear together; None for the others."""
     from whence.evaluation.report import REPORT
     from whence.output import whole_folder
 
-    with whole_folder(folder, overwrite, holds=REPORT) as draft:
-        report.save(draft, overwrite=True, maps=maps)
-        write_html(report, draft / "report.html", data, curves, title, seed)
+    if share.is_first:
+        with whole_folder(folder, overwrite, holds=REPORT) as draft:
+            yield draft
+    else:
+        yield None
+
+
+def _told(report: "Report", folder: Path) -> None:
     print(report.table())
     print(f"written: {folder / 'report.html'}")

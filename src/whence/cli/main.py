@@ -1,5 +1,6 @@
 """`whence COMMAND ...`: thin. Each command is a function whose signature makes its options."""
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -65,7 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; a user's mistake is told in one message, with exit code 2."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(arguments)
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return _run(arguments)
+        from whence.processes import together
+
+        with together():
+            return _run(arguments)
     except WhenceError as error:
         if not getattr(error, "told", False):  # by another process, which prints it
             print(f"whence: {error}", file=sys.stderr)

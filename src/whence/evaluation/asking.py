@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -14,7 +13,10 @@ from torch import Tensor
 from whence.data.audio import mixture
 from whence.data.beside import heard_by, shown_to
 from whence.errors import InputError, RecipeError
-from whence.randomness import generator, uniform
+from whence.evaluation.items import NOISES, Items
+from whence.evaluation.rows import Rows
+from whence.evaluation.shares import WHOLE, Share
+from whence.randomness import generator
 from whence.types import AudioVisualDataset, Sound
 
 T = TypeVar("T")
@@ -22,7 +24,6 @@ Localizer = Callable[[Image.Image, Sound], Any]
 
 SILENCE, NOISE, OFFSCREEN = "silence", "noise", "offscreen"
 NEGATIVES = (SILENCE, NOISE, OFFSCREEN)  # what each picture is asked with besides its own sound
-NOISES = 8  # recordings of noise, shared by the items
 
 
 @runtime_checkable
@@ -40,41 +41,6 @@ class BatchedLocalizer(Protocol):
     def encode_images(self, pictures: Sequence[Any]) -> Tensor: ...
     def encode_sounds(self, sounds: Sequence[Any]) -> Tensor: ...
     def maps(self, image_codes: Tensor, sound_codes: Tensor) -> Float[Tensor, "b h w"]: ...
-
-
-@dataclass(frozen=True)
-class Items:
-    """What the items of a data set are, without their content.
-
-    Attributes:
-        group: (n,) number of the picture each item shows.
-        first: for each picture, one item that shows it.
-        foreign: for each item, another whose sound has nothing to do with its picture; -1 where there is none.
-        noise: which of the noises it is asked with.
-    """
-
-    ids: list[str]
-    groups: list[str]
-    categories: list[str]
-    present: list[bool]
-    group: Int[Tensor, " n"]
-    first: list[int]
-    foreign: list[int]
-    noise: list[int]
-
-    @cached_property
-    def of_pictures(self) -> list[list[int]]:
-        """The items that show each picture."""
-        members: list[list[int]] = [[] for _ in self.first]
-        for i, group in enumerate(self.group.tolist()):
-            members[group].append(i)
-        return members
-
-    @cached_property
-    def of_mixtures(self) -> dict[int, list[int]]:
-        """By its number, each picture with two sources or more, and the items that ask for them."""
-        sources = {at: [i for i in some if self.present[i]] for at, some in enumerate(self.of_pictures)}
-        return {at: some for at, some in sources.items() if len(some) > 1}
 
 
 @dataclass
@@ -100,46 +66,16 @@ class Answers:
 
 @dataclass
 class Embedded:
-    """Unit-norm vectors of each picture (in the order of `Items.first`) and each sound, and which sounds are silent."""
+    """Unit-norm vectors of each picture (in the order of `Items.first`) and each sound, and which sounds are silent.
 
-    images: list[Tensor] = field(default_factory=list)
-    sounds: list[Tensor] = field(default_factory=list)
-    silent: list[int] = field(default_factory=list)
-
-
-def describe(data: AudioVisualDataset, present: list[bool], seed: int) -> Items:
-    """The items of `data`; `seed` decides which foreign sound and which noise each is asked with.
-
-    Where nobody said what sounds (category ""), every other picture's sound is taken for foreign.
+    Attributes:
+        sounds: in the order in which they were heard; that of item i is row `place[i]`.
     """
-    n = len(data)
-    groups = [data.group(i) for i in range(n)]
-    categories = [data.category(i) for i in range(n)]
-    kinds = [category or f"of {group}" for category, group in zip(categories, groups, strict=True)]
-    number = {name: at for at, name in enumerate(dict.fromkeys(groups))}
-    group = torch.tensor([number[name] for name in groups], dtype=torch.int64)
-    first = np.unique(group.numpy(), return_index=True)[1].tolist()
-    ids = [data.id(i) for i in range(n)]
-    noise = (uniform((seed, "noise"), np.arange(n))[:, 0] * NOISES).astype(np.int64).tolist()
-    return Items(ids, groups, categories, present, group, first, foreign_sounds(group, kinds, present, seed), noise)
 
-
-def foreign_sounds(group: Int[Tensor, " n"], categories: list[str], present: list[bool], seed: int = 0) -> list[int]:
-    """For each item another of the `present` ones, of other category and picture, drawn by chance; -1 where none is."""
-    sounding = np.flatnonzero(present)
-    if not len(sounding):
-        return [-1] * len(categories)
-    names, kind = np.unique(categories, return_inverse=True)
-    of_picture = np.zeros((int(group.max()) + 1, len(names)), bool)  # what can be heard of each picture
-    of_picture[group.numpy(), kind] = True
-    tries = 32  # of a draw that fails even nine times in ten, all fail once in thirty items
-    draws = sounding[(uniform((seed, "foreign"), np.arange(len(kind)), tries) * len(sounding)).astype(np.int64)]
-    fits = ~of_picture[group.numpy()[:, None], kind[draws]]
-    chosen = draws[np.arange(len(draws)), fits.argmax(axis=1)]
-    for i in np.flatnonzero(~fits.any(axis=1)):
-        left = sounding[~of_picture[group[i], kind[sounding]]]
-        chosen[i] = left[draws[i, 0] % len(left)] if len(left) else -1
-    return chosen.tolist()
+    images: Rows = field(default_factory=Rows)
+    sounds: Rows = field(default_factory=Rows)
+    place: Int[Tensor, " n"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    silent: list[int] = field(default_factory=list)
 
 
 def ask(
@@ -149,12 +85,13 @@ def ask(
     batch_size: int,
     embedded: Embedded,
     negatives: Sequence[str] = NEGATIVES,
+    share: Share = WHOLE,
 ) -> Iterator[Answers]:
-    """Answers about all items, picture by picture; `embedded` is filled on the way."""
+    """Answers about all items of a share, picture by picture; `embedded` is filled on the way, with those of all."""
     if isinstance(localizer, BatchedLocalizer):
-        yield from _ask_in_batches(localizer, data, items, batch_size, embedded, negatives)
+        yield from _ask_inbatches(localizer, data, items, batch_size, embedded, negatives, share)
     elif callable(localizer):
-        yield from _ask_one_by_one(localizer, data, items, batch_size, embedded, negatives)
+        yield from _ask_one_by_one(localizer, data, items, batch_size, embedded, negatives, share)
     else:
         raise InputError(
             f"cannot evaluate a {type(localizer).__name__}; give a callable (picture, Sound) -> map, or a localizer."
@@ -187,9 +124,10 @@ def _ask_one_by_one(
     batch_size: int,
     embedded: Embedded,
     negatives: Sequence[str],
+    share: Share,
 ) -> Iterator[Answers]:
     shown, quiet, noisy = -1, silence(), noises()
-    for some in packed(items.of_pictures, batch_size):
+    for some in share.of([*packed(items.of_pictures, batch_size)]):
         answers = Answers(some, [], {kind: {} for kind in negatives})
         for i in some:
             if shown != items.group[i]:
@@ -205,50 +143,33 @@ def _ask_one_by_one(
                 other = data.read_sound(items.foreign[i]) if kind == OFFSCREEN else other
                 answers.negatives[kind][i] = _scores(localizer(picture, other), items.ids[i])
         yield answers
+    embedded.silent = [i for some in share.gathered(embedded.silent) for i in some]
 
 
-def _ask_in_batches(
+def _ask_inbatches(
     localizer: BatchedLocalizer,
     data: AudioVisualDataset,
     items: Items,
     batch_size: int,
     embedded: Embedded,
     negatives: Sequence[str],
+    share: Share,
 ) -> Iterator[Answers]:
-    recordings = getattr(localizer, "hears_recordings", True)
-    codes, mixed, order, mixing = [], [], [], recordings and hasattr(localizer, "source_maps")
-    for some in packed(items.of_pictures, batch_size):
-        sounds = {i: heard_by(localizer, data, i) for i in some}
-        embedded.silent += [i for i, one in sounds.items() if isinstance(one, Sound) and one.is_silent]
-        codes.append(localizer.encode_sounds([*sounds.values()]))
-        if embed := getattr(localizer, "embed_sounds", None):
-            embedded.sounds.append(embed([*sounds.values()]))
-        order += some
-        together = [items.of_mixtures.get(at, []) for at in dict.fromkeys(items.group[some].tolist())]
-        if mixing and (mixtures := [mixture([sounds[i] for i in those]) for those in together if those]):
-            mixed.append(localizer.encode_sounds(mixtures))
-    place = torch.tensor(order).argsort()  # sounds come picture by picture, and are wanted in their own order
-    codes = [torch.cat(codes)[place]]
-    embedded.sounds = [torch.cat(embedded.sounds)[place]] if embedded.sounds else []
-    if recordings:
-        codes.append(localizer.encode_sounds([silence(), *noises()]))  # the last ones: after those of the items
-    else:
-        negatives = [kind for kind in negatives if kind == OFFSCREEN]
-    heard = {SILENCE: [len(items.ids)] * len(items.ids), NOISE: [len(items.ids) + 1 + which for which in items.noise]}
-    heard[OFFSCREEN] = items.foreign
-    asked_with = {kind: torch.tensor(heard[kind]) for kind in negatives}
-    sound_codes, present = torch.cat(codes), torch.tensor(items.present)
-    mixture_codes = dict(zip(items.of_mixtures, torch.cat(mixed), strict=True)) if mixed else {}
-    for some in _batches(list(range(len(items.first))), batch_size):
+    heard = _heard(localizer, data, items, batch_size, embedded, share)
+    at_sound = {SILENCE: [len(items.ids)] * len(items.ids), NOISE: [len(items.ids) + 1 + one for one in items.noise]}
+    at_sound[OFFSCREEN] = items.foreign
+    asked_with = {kind: torch.tensor(at_sound[kind]) for kind in negatives if heard.recordings or kind == OFFSCREEN}
+    present = torch.tensor(items.present)
+    for some in share.of([*batches(list(range(len(items.first))), batch_size)]):
         pictures = [shown_to(localizer, data, items.first[group]) for group in some]
         image_codes = localizer.encode_images(pictures)
         if embed := getattr(localizer, "embed_images", None):
             embedded.images.append(embed(pictures))
         saliency = localizer.saliency(image_codes) if hasattr(localizer, "saliency") else None
-        sources = _sources(localizer, image_codes, some, mixture_codes, items)
+        sources = _sources(localizer, image_codes, some, heard, items)
         for few in packed([[(at, i) for i in items.of_pictures[group]] for at, group in enumerate(some)], batch_size):
             at, own = (torch.tensor(column) for column in zip(*few, strict=True))
-            answers = Answers(own.tolist(), _checked(localizer.maps(image_codes[at], sound_codes[own]), own, items))
+            answers = Answers(own.tolist(), _checked(localizer.maps(image_codes[at], heard.codes(own)), own, items))
             if saliency is not None:
                 answers.saliency = _checked(saliency[at], own, items)
             shown = {some[which] for which in at.tolist()}
@@ -258,23 +179,72 @@ def _ask_in_batches(
                 where, which = at[some_have], own[some_have]
                 answers.negatives[kind] = {}
                 if len(which):
-                    maps = localizer.maps(image_codes[where], sound_codes[codes_of[which]])
+                    maps = localizer.maps(image_codes[where], heard.codes(codes_of[which]))
                     answers.negatives[kind] = dict(zip(which.tolist(), _checked(maps, which, items), strict=True))
             yield answers
+    embedded.images = shared_rows(embedded.images, share)
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """Codes of sounds: of the items in the order in which they were heard, then of silence and the noises; of mixtures.
+
+    Attributes:
+        place: (n,) where the code of each item's sound is.
+        mixed: the number of a picture with a mixture -> where the code of that is.
+    """
+
+    sounds: Rows
+    place: Int[Tensor, " m"]
+    mixtures: Rows
+    mixed: dict[int, int]
+    recordings: bool
+
+    def codes(self, which: Int[Tensor, " b"]) -> Tensor:
+        """By numbers of items; from their number on of silence and the noises."""
+        return self.sounds[self.place[which]]
+
+
+def _heard(
+    localizer: Any, data: AudioVisualDataset, items: Items, batch_size: int, embedded: Embedded, share: Share
+) -> _Heard:
+    """Every sound encoded once, each process its share; all have the codes of all."""
+    recordings = getattr(localizer, "hears_recordings", True)
+    codes, vectors, mixed, mixing = Rows(), Rows(), Rows(), recordings and hasattr(localizer, "source_maps")
+    batches = [*packed(items.of_pictures, batch_size)]
+    for some in share.of(batches):
+        sounds = {i: heard_by(localizer, data, i) for i in some}
+        embedded.silent += [i for i, one in sounds.items() if isinstance(one, Sound) and one.is_silent]
+        codes.append(localizer.encode_sounds([*sounds.values()]))
+        if embed := getattr(localizer, "embed_sounds", None):
+            vectors.append(embed([*sounds.values()]))
+        together = [items.of_mixtures.get(at, []) for at in dict.fromkeys(items.group[some].tolist())]
+        if mixing and (mixtures := [mixture([sounds[i] for i in those]) for those in together if those]):
+            mixed.append(localizer.encode_sounds(mixtures))
+    embedded.silent = [i for some in share.gathered(embedded.silent) for i in some]
+    codes, embedded.sounds, mixed = (shared_rows(rows, share) for rows in (codes, vectors, mixed))
+    order = torch.tensor([i for some in batches for i in some], dtype=torch.int64)
+    embedded.place = order.argsort()  # sounds come picture by picture, and are wanted by the numbers of items
+    if recordings:
+        codes.append(localizer.encode_sounds([silence(), *noises()]))
+    place = torch.cat([embedded.place, torch.arange(len(order), len(codes))])
+    numbers = {picture: at for at, picture in enumerate(items.of_mixtures)} if len(mixed) else {}
+    return _Heard(codes, place, mixed, numbers, recordings)
 
 
 def _sources(
-    localizer: Any, image_codes: Any, pictures: list[int], mixture_codes: dict[int, Tensor], items: Items
+    localizer: Any, image_codes: Any, pictures: list[int], heard: _Heard, items: Items
 ) -> dict[int, list[Tensor]]:
     """By the numbers of those of the pictures that have a mixture, a map of each source that is heard in it."""
-    mixing = [(at, group) for at, group in enumerate(pictures) if group in mixture_codes]
+    mixing = [(at, group) for at, group in enumerate(pictures) if group in heard.mixed]
     if not mixing:
         return {}
     at = torch.tensor([at for at, _ in mixing])
-    maps, heard = localizer.source_maps(image_codes[at], torch.stack([mixture_codes[group] for _, group in mixing]))
+    codes = heard.mixtures[torch.tensor([heard.mixed[group] for _, group in mixing])]
+    maps, told = localizer.source_maps(image_codes[at], codes)
     return {
-        group: [_scores(one, items.ids[items.first[group]]) for one in every[told.bool()]]
-        for (_, group), every, told in zip(mixing, maps, heard, strict=True)
+        group: [_scores(one, items.ids[items.first[group]]) for one in every[some.bool()]]
+        for (_, group), every, some in zip(mixing, maps, told, strict=True)
     }
 
 
@@ -322,5 +292,17 @@ def packed(groups: Iterable[list[T]], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def _batches(things: list[Any], size: int) -> Iterator[list[Any]]:
+def shared_rows(mine: Rows, share: Share) -> Rows:
+    """The rows of all processes, those of the first one first."""
+    if share.world == 1:
+        return mine
+    every = Rows()
+    for some in share.relayed(mine.blocks()):
+        every.append(some)
+    every.device = mine.device
+    return every
+
+
+def batches(things: list[T], size: int) -> Iterator[list[T]]:
+    """All things in their order, `size` at a time."""
     return (things[start : start + size] for start in range(0, len(things), size))

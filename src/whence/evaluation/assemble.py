@@ -8,16 +8,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from whence.evaluation import scores
-from whence.evaluation.asking import NEGATIVES, NOISE, OFFSCREEN, SILENCE, Embedded, Items
-from whence.evaluation.bootstrap import intervals
+from whence.evaluation.asking import NEGATIVES, NOISE, OFFSCREEN, SILENCE, Embedded
+from whence.evaluation.bootstrap import GroupWeights, intervals
+from whence.evaluation.items import Items
 from whence.evaluation.listening import Listening, listening
 from whence.evaluation.protocols import Protocol
+from whence.evaluation.relevance import Relevance, relevance
 from whence.evaluation.report import Kind, Row, Ruled, SampleRow
+from whence.evaluation.rows import Chosen
 from whence.evaluation.scores import Scores, Tally
 from whence.evaluation.scoring import CEILING, CENTRED, MODEL, SALIENCY, WHOLE, Board
 
 FIXED = ("pia_", "aucn_", "f_", "presence_")  # scores that no cut moves
-Weights = Float[Tensor, "d g"]
 
 # What stands beside the model, what it is called, and of what kind it is.
 BESIDE: dict[str, tuple[str, Kind]] = {
@@ -31,7 +33,7 @@ BESIDE: dict[str, tuple[str, Kind]] = {
 }
 
 
-def ruled(name: str, board: Board, protocol: Protocol, weights: Weights) -> Ruled:
+def ruled(name: str, board: Board, protocol: Protocol, weights: GroupWeights) -> Ruled:
     """The rows of another protocol than the report's own: what its cuts move."""
     present = torch.tensor(board.items.present)
     found = scores.of_samples(board.columns(protocol, MODEL), board.number, present, board.items.group, protocol)
@@ -40,26 +42,26 @@ def ruled(name: str, board: Board, protocol: Protocol, weights: Weights) -> Rule
     return Ruled(protocol.as_dict(), (*rows, *_beside(board, protocol, weights)))
 
 
-def rows(name: str, board: Board, items: Items, embedded: Embedded, weights: Weights) -> Iterable[Row]:
+def rows(name: str, board: Board, items: Items, embedded: Embedded, weights: GroupWeights) -> Iterable[Row]:
     """All rows under the report's own protocol, the model's first."""
     protocol, present = board.protocols[0], torch.tensor(items.present)
     found = scores.of_samples(board.columns(protocol, MODEL), board.number, present, items.group, protocol)
     found |= _sources(board, protocol) | _mixtures(board, MODEL)
     chance: Scores = {}
-    if embedded.images and embedded.sounds:
-        images, sounds = torch.cat(embedded.images).float(), torch.cat(embedded.sounds).float()
-        pictures, heard, relevant = _relevance(items)
-        found |= scores.retrieval(images[pictures], sounds[heard], relevant, pictures, items.group[heard])
-        chance = scores.retrieval_chance(relevant, pictures, items.group[heard])
-        if images.shape[1] == sounds.shape[1]:
-            found |= scores.embedding(images[items.group[heard]], sounds[heard], items.group[heard])
+    if len(embedded.images) and len(embedded.sounds):
+        pictures, asked, relevant = _relevance(items)
+        own, sounds = items.group[asked], Chosen(embedded.sounds, embedded.place[asked])
+        found |= scores.retrieval(Chosen(embedded.images, pictures), sounds, relevant, pictures, own)
+        chance = scores.retrieval_chance(relevant, pictures, own)
+        if embedded.images.shape[1:] == embedded.sounds.shape[1:]:
+            found |= scores.embedding(Chosen(embedded.images, own), sounds, own)
     yield Row(name, "model", intervals(found, weights))
     yield from _beside(board, protocol, weights, own=True)
     if chance:
         yield Row("chance", "sound-blind", intervals(chance, weights))
 
 
-def panel(board: Board, weights: Weights) -> Listening | None:
+def panel(board: Board, weights: GroupWeights) -> Listening | None:
     """Whether the model listens; of the samples that were asked with every kind of negative there is."""
     protocol = board.protocols[0]
     kinds = [kind for kind in NEGATIVES if board.columns(protocol, kind)]
@@ -89,7 +91,7 @@ def _located(board: Board, protocol: Protocol, row: str, some: Bool[Tensor, " n"
     return scores.localisation(chosen, board.items.group[some], protocol)
 
 
-def _beside(board: Board, protocol: Protocol, weights: Weights, own: bool = False) -> Iterable[Row]:
+def _beside(board: Board, protocol: Protocol, weights: GroupWeights, own: bool = False) -> Iterable[Row]:
     """The rows beside the model, under the report's own protocol with scores of mixtures, which no cut moves."""
     for row, (name, kind) in BESIDE.items():
         if found := located(board, protocol, row) | (_mixtures(board, row) if own else {}):
@@ -119,13 +121,13 @@ def _ratio(means: Float[Tensor, "d 2"]) -> Float[Tensor, " d"]:
     return means[:, 0] / means[:, 1]
 
 
-def _relevance(items: Items) -> tuple[Int[Tensor, " p"], Int[Tensor, " n"], dict[str, Bool[Tensor, "p n"]]]:
+def _relevance(items: Items) -> tuple[Int[Tensor, " p"], Int[Tensor, " n"], dict[str, Relevance]]:
     """The pictures and the sounds that have a source, and which belong together, by instance and by category."""
     sounds = torch.tensor(items.present).nonzero()[:, 0]
     pictures = items.group[sounds].unique()
     names = {name: at for at, name in enumerate(dict.fromkeys(items.categories))}
     kinds = torch.tensor([names[name] for name in items.categories])
-    return pictures, sounds, scores.relevance(items.group[sounds], kinds[sounds])
+    return pictures, sounds, relevance(items.group[sounds], kinds[sounds])
 
 
 def samples(board: Board) -> Iterable[SampleRow]:

@@ -11,9 +11,9 @@ import torch
 
 from whence.errors import DataError
 from whence.evaluation import functional as F
-from whence.evaluation.asking import NEGATIVES, Embedded, ask, describe, refuse_counts
-from whence.evaluation.evaluate import id_hash
+from whence.evaluation.asking import NEGATIVES, Embedded, ask, refuse_counts
 from whence.evaluation.functional.negatives import Rule
+from whence.evaluation.items import describe, id_hash
 from whence.refinement import Refinement
 from whence.types import AudioVisualDataset
 
@@ -70,7 +70,7 @@ def calibrate(
         DataError: no item has a source in the picture.
     """
     refuse_counts(batch_size)
-    items = describe(data, [data.truth(i).present for i in range(len(data))], seed)
+    items = describe(data, seed)
     if not any(items.present):
         raise DataError(f"{data.name}: no item has its source in the picture; a threshold cannot be fitted on it.")
     own: list[float] = []

@@ -10,7 +10,7 @@ from torch import Tensor
 from whence.errors import DataError
 from whence.evaluation import scores
 from whence.evaluation.asking import refuse_counts
-from whence.evaluation.bootstrap import group_weights, interval
+from whence.evaluation.bootstrap import GroupWeights, all_draws, interval
 from whence.evaluation.interval import Interval
 from whence.evaluation.protocols import Protocol
 from whence.evaluation.published import Published, differences, published
@@ -116,11 +116,12 @@ def _compared(reports: list[Report], names: list[str], intersect: bool, bootstra
     found = [of_samples(some, protocol) for some in samples]
     cut = any(n != report.n for report in reports)
     groups = len({sample.group for sample in samples[0]})
-    weights = group_weights(groups, bootstraps, seed)
+    weights = GroupWeights(groups, bootstraps, seed)
     values: dict[str, tuple[Interval | None, ...]] = {}
     against: dict[str, tuple[Against | None, ...]] = {}
+    drawn_anew = [all_draws(some, weights) for some in found]
     for key in dict.fromkeys(key for report in reports for key in report.model.metrics):
-        draws = [some[key].draws(weights) if key in some else None for some in found]
+        draws = [some.get(key) for some in drawn_anew]
         if cut:  # scores of all items would not be of these
             values[key] = tuple(
                 interval(some[key].value, drawn) if drawn is not None else None

@@ -1,25 +1,31 @@
 """`evaluate` a localizer, or `score` maps made elsewhere: any data set, any protocol."""
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from whence.data.datasets import open_dataset, scoring_options
 from whence.errors import DataError
 from whence.evaluation import assemble
-from whence.evaluation.asking import NEGATIVES, Answers, Embedded, Items, ask, describe, refuse_counts
-from whence.evaluation.bootstrap import group_weights
-from whence.evaluation.predictions import Maps, Predictions
+from whence.evaluation.asking import NEGATIVES, Answers, Embedded, ask, batches, refuse_counts
+from whence.evaluation.bootstrap import GroupWeights
+from whence.evaluation.items import describe, fingerprint, id_hash
+from whence.evaluation.predictions import MapWriter, Predictions, Scratch, StoredMaps
 from whence.evaluation.protocols import Protocol, choose
-from whence.evaluation.report import Report
+from whence.evaluation.report import MAPS, REPORT, Report
 from whence.evaluation.scoring import Board
-from whence.output import check_output
+from whence.evaluation.shares import WHOLE, Share
+from whence.output import check_output, whole_folder
 from whence.refinement import Refinement
 from whence.types import AudioVisualDataset
 
+RELAYED = 64  # maps that travel together from one process to another
 Protocols = str | Protocol | Sequence[str | Protocol]
 
 
@@ -38,8 +44,12 @@ def evaluate(
     overwrite: bool = False,
     progress: bool = False,
     source: Mapping[str, Any] | None = None,
+    shared: bool = False,
 ) -> Report:
     """Score a localizer.
+
+    Memory does not grow with the test set but by what reports hold of each item, about 2 kB: maps go to disk as they
+    come, vectors of pictures and sounds too.
 
     Items without a source in the picture (silence, noise, off-screen sound) do not enter the localisation scores; with
     them come AP, max-F1, LocAcc and `presence_auroc`, how often a present source's map is the more confident.
@@ -59,26 +69,50 @@ def evaluate(
         bootstraps: draws behind the 95 % intervals; 0 leaves them out.
         progress: show a bar.
         source: where model and data come from, for report.json.
+        shared: each of the processes that torchrun started asks for its share of the items, and all of them must call
+            this. All get the same report, to the bit that of one process; the first alone writes `output` and has maps.
     """
-    if output is not None:
-        check_output(Path(output), overwrite)
+    share = Share.of_process() if shared else WHOLE
+    saved = Path(output) if output is not None and share.is_first else None
+    if saved is not None:
+        check_output(saved, overwrite)
     refuse_counts(batch_size, bootstraps)
     rules, opened = choose(protocol), _opened(data, root)
-    items = describe(opened, [opened.truth(i).present for i in range(len(opened))], seed)
+    items = describe(opened, seed, share)
     known = _threshold(getattr(localizer, "threshold", None) if threshold is None else threshold)
     board, embedded = Board(rules, opened, items, known), Embedded()
-    maps: dict[str, Any] = {}
-    for answers in _shown(ask(localizer, opened, items, batch_size, embedded, negatives), len(opened), progress):
-        board.add(answers)
-        maps.update((items.ids[i], one.numpy()) for i, one in zip(answers.items, answers.maps, strict=True))
-    maps = {id: maps[id] for id in items.ids}
-    told = (*getattr(localizer, "notes", ()), *getattr(localizer, "supervision", ()))  # refined maps, labels
-    if refinement := getattr(localizer, "refinement", None):
-        source = {**(source or {}), "refinement": refinement.as_dict()}
-    report = _report(_name(localizer), board, embedded, maps, _front_end(localizer), bootstraps, seed, source, told)
-    if output is not None:
-        report.save(output, overwrite)
-    return report
+    scratch = Scratch()
+    with whole_folder(saved, overwrite, holds=REPORT) if saved else nullcontext(scratch.path) as folder:
+        (folder / MAPS).mkdir()
+        writer = MapWriter(folder / MAPS)
+        answered = ask(localizer, opened, items, batch_size, embedded, negatives, share)
+        for answers in _shown(answered, len(opened), progress, share):
+            board.add(answers)
+            for i, one in zip(answers.items, answers.maps, strict=True):
+                writer.add(items.ids[i], one.numpy())
+        board.share(share)
+        _collect(writer, share)
+        told = (*getattr(localizer, "notes", ()), *getattr(localizer, "supervision", ()))  # refined maps, labels
+        if refinement := getattr(localizer, "refinement", None):
+            source = {**(source or {}), "refinement": refinement.as_dict()}
+        report = _report(_name(localizer), board, embedded, _front_end(localizer), bootstraps, seed, source, told)
+        if share.is_first:
+            writer.close(report.made())
+        if saved is not None:
+            report.write(folder)
+    return replace(report, maps=StoredMaps((saved or scratch.path) / MAPS, scratch)) if share.is_first else report
+
+
+def _collect(writer: MapWriter, share: Share) -> None:
+    """Bring the maps of all processes to the first one's writer."""
+    mine: Iterable[list[tuple[str, NDArray[np.float32]]]] = ()
+    if not share.is_first:
+        writer.close({})
+        maps = StoredMaps(writer.folder)
+        mine = ([(id, maps[id]) for id in some] for some in batches(list(maps), RELAYED))
+    for some in share.relayed(mine, first=1):
+        for id, one in some if share.is_first else ():
+            writer.add(id, one)
 
 
 def score(
@@ -94,6 +128,7 @@ def score(
     bootstraps: int = 1000,
     progress: bool = False,
     source: Mapping[str, Any] | None = None,
+    shared: bool = False,
 ) -> Report:
     """Score maps that any model has written into a folder (`whence.evaluation.predictions` says how).
 
@@ -110,18 +145,21 @@ def score(
     """
     refuse_counts(batch_size, bootstraps)
     rules, opened = choose(protocol), _opened(data, root, truths_only=True)
-    items = describe(opened, [opened.truth(i).present for i in range(len(opened))], seed)
+    share = Share.of_process() if shared else WHOLE
+    items = describe(opened, seed, share)
     predictions = Predictions(Path(folder))
     predictions.check(items, allow_missing)
     meta = predictions.meta
     board = Board(rules, opened, items, _threshold(meta.get("threshold") if threshold is None else threshold))
-    for answers in _shown(predictions.answers(items, batch_size), len(opened), progress):
+    for answers in _shown(predictions.answers(items, batch_size, share), len(opened), progress, share):
         board.add(answers)
+    board.share(share)
     name = str(meta.get("model", Path(folder).resolve().name))
     if refinement := Refinement.from_dict(meta.get("refinement")):
         source = {**(source or {}), "refinement": refinement.as_dict()}
     ignored = predictions.ignored(items)
-    return _report(name, board, Embedded(), predictions.maps, meta.get("front_end"), bootstraps, seed, source, ignored)
+    report = _report(name, board, Embedded(), meta.get("front_end"), bootstraps, seed, source, ignored)
+    return replace(report, maps=predictions.maps)
 
 
 def _opened(data: str | AudioVisualDataset, root: str | Path | None, truths_only: bool = False) -> AudioVisualDataset:
@@ -136,7 +174,6 @@ def _report(
     name: str,
     board: Board,
     embedded: Embedded,
-    maps: Maps,
     front_end: dict[str, Any] | None,
     bootstraps: int,
     seed: int,
@@ -144,7 +181,7 @@ def _report(
     told: Sequence[str] = (),
 ) -> Report:
     items, (own, *others) = board.items, board.protocols
-    weights = group_weights(len(items.first), bootstraps, seed)
+    weights = GroupWeights(len(items.first), bootstraps, seed)
     source = dict(source or {})
     stored = source.pop("calibration", None) or {}
     fitted = {} if board.threshold is None else dict(stored)  # of a threshold that is used
@@ -157,12 +194,11 @@ def _report(
         len(items.ids),
         tuple(assemble.rows(name, board, items, embedded, weights)),
         tuple(assemble.samples(board)),
-        maps,
-        (*told, *assemble.notes(board, embedded, on_these)),
-        front_end,
-        tuple(assemble.ruled(name, board, protocol, weights) for protocol in others),
-        assemble.panel(board, weights),
-        {
+        notes=(*told, *assemble.notes(board, embedded, on_these)),
+        front_end=front_end,
+        others=tuple(assemble.ruled(name, board, protocol, weights) for protocol in others),
+        listening=assemble.panel(board, weights),
+        source={
             **source,
             "items": fingerprint(items),
             "seed": seed,
@@ -185,17 +221,6 @@ def _threshold(value: Any) -> float | None:
     return float(value)
 
 
-def id_hash(id: str) -> str:
-    """Eight hexadecimal digits that stand for an id, to see whether two sets share items."""
-    return hashlib.sha256(id.encode()).hexdigest()[:8]
-
-
-def fingerprint(items: Items) -> str:
-    """16 hexadecimal digits that stand for the items: their ids, pictures and categories, in order."""
-    lines = map("\t".join, zip(items.ids, items.groups, items.categories, strict=True))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
 def _name(localizer: Any) -> str:
     method = getattr(localizer, "method", localizer)
     if title := getattr(localizer, "title", None):
@@ -208,9 +233,9 @@ def _front_end(localizer: Any) -> dict[str, Any] | None:
     return asdict(front_end) if is_dataclass(front_end) and not isinstance(front_end, type) else None
 
 
-def _shown(answers: Iterable[Answers], n: int, progress: bool) -> Iterable[Answers]:
-    """The same answers, with a bar that counts their items."""
-    if not progress:
+def _shown(answers: Iterable[Answers], n: int, progress: bool, share: Share) -> Iterable[Answers]:
+    """The same answers, with a bar that counts their items; those of other processes are taken to come as quickly."""
+    if not progress or not share.is_first:
         yield from answers
         return
     from rich.progress import Progress
@@ -219,4 +244,4 @@ def _shown(answers: Iterable[Answers], n: int, progress: bool) -> Iterable[Answe
         task = bar.add_task("scoring", total=n)
         for some in answers:
             yield some
-            bar.advance(task, len(some.items))
+            bar.advance(task, len(some.items) * share.world)

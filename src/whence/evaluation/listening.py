@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Float
-from torch import Tensor
-
-from whence.evaluation.bootstrap import difference, intervals
+from whence.evaluation.bootstrap import GroupWeights, difference, intervals
 from whence.evaluation.interval import Interval
 from whence.evaluation.scores import Score, Scores, Tally
 from whence.evaluation.words import printed, word
@@ -44,7 +41,7 @@ class Listening:
 
 
 def listening(
-    own: Scores, others: dict[str, Scores], overlaps: dict[str, Tally], weights: Float[Tensor, "d g"]
+    own: Scores, others: dict[str, Scores], overlaps: dict[str, Tally], weights: GroupWeights
 ) -> Listening | None:
     """The panel of a model, or None where it was asked with no other sound.
 

@@ -16,6 +16,7 @@ from whence.evaluation.asking import NEGATIVES
 from whence.evaluation.binarise import Cut
 from whence.evaluation.overlap import overlaps
 from whence.evaluation.protocols import Protocol, get_protocol
+from whence.evaluation.relevance import relevance
 from whence.evaluation.scores import Scores
 
 
@@ -125,7 +126,7 @@ class RetrievalScores(Gathered):
         groups, kinds = columns["groups"], columns["categories"]
         pictures, which = groups.unique(return_inverse=True)
         first = torch.zeros_like(pictures).scatter_(0, which, torch.arange(len(which)))
-        relevant = scores.relevance(groups, kinds)
+        relevant = relevance(groups, kinds)
         found = scores.retrieval(columns["images"][first], columns["sounds"], relevant, pictures, groups)
         return found | scores.embedding(columns["images"], columns["sounds"], groups)
 

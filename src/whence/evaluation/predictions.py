@@ -9,6 +9,9 @@ twenty lines of NumPy), and `whence score` scores it.
 """
 
 import json
+import shutil
+import tempfile
+import weakref
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,38 +20,71 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from whence.errors import DataError
-from whence.evaluation.asking import NEGATIVES, Answers, Items, checked_map, packed
+from whence.evaluation.asking import NEGATIVES, Answers, checked_map, packed
+from whence.evaluation.items import Items
+from whence.evaluation.shares import WHOLE, Share
 
 SHARD = 4096  # maps in one file
 SALIENCY = "saliency"
 BESIDE = (*NEGATIVES, SALIENCY)  # folders of further maps
+META, NUMBERED = "meta.json", "maps-{:05d}.npz"
 
 Maps = Mapping[str, Float[np.ndarray, "h w"]]
 
 
+class MapWriter:
+    """Maps written into the shards of an existing, empty `folder` as they come: of any number, one is held.
+
+    The same maps in the same order make the same bytes. What is there is complete when the writer is closed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._shard: zipfile.ZipFile | None = None
+        self._n = 0
+
+    def add(self, id: str, scores: NDArray[Any]) -> None:
+        if self._n % SHARD == 0:
+            self._next()
+        self._n += 1
+        entry = zipfile.ZipInfo(f"{id}.npy")  # np.savez would take an id such as `file` for its own argument
+        with self._shard.open(entry, "w", force_zip64=True) as file:  # type: ignore[union-attr]
+            np.lib.format.write_array(file, np.ascontiguousarray(scores), allow_pickle=False)
+
+    def close(self, meta: Mapping[str, Any]) -> None:
+        """Finish the last shard and write meta.json."""
+        if not self._n:
+            self._next()
+        assert self._shard is not None
+        self._shard.close()
+        if self._n <= SHARD:
+            (self.folder / NUMBERED.format(0)).rename(self.folder / "maps.npz")
+        (self.folder / META).write_text(json.dumps(dict(meta), indent=1) + "\n", encoding="utf-8")
+
+    def _next(self) -> None:
+        if self._shard is not None:
+            self._shard.close()
+        self._shard = zipfile.ZipFile(self.folder / NUMBERED.format(self._n // SHARD), "w")
+
+
 def write_maps(folder: Path, maps: Maps, meta: Mapping[str, Any]) -> None:
     """Write `maps` (id -> (h, w)) and `meta` into the existing, empty `folder`."""
-    ids = list(maps)
-    for start in range(0, max(1, len(ids)), SHARD):
-        path = folder / ("maps.npz" if len(ids) <= SHARD else f"maps-{start // SHARD:05d}.npz")
-        with zipfile.ZipFile(path, "w") as shard:  # np.savez would take an id such as `file` for its own argument
-            for id in ids[start : start + SHARD]:
-                with shard.open(f"{id}.npy", "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, np.ascontiguousarray(maps[id]), allow_pickle=False)
-    (folder / "meta.json").write_text(json.dumps(dict(meta), indent=1) + "\n", encoding="utf-8")
+    writer = MapWriter(folder)
+    for id in maps:
+        writer.add(id, maps[id])
+    writer.close(meta)
 
 
-def read_maps(folder: Path) -> tuple[dict[str, Float[np.ndarray, "h w"]], dict[str, Any]]:
-    """All maps and the meta of a folder.
+class Scratch:
+    """A folder for maps that nobody asked to keep: it goes with this object."""
 
-    Raises:
-        DataError: as `Predictions`.
-    """
-    predictions = Predictions(folder)
-    return {id: predictions.maps[id] for id in predictions.maps}, predictions.meta
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="whence-maps-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 class Predictions:
@@ -64,8 +100,8 @@ class Predictions:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.maps = _Shards(folder)
-        self.others = {name: _Shards(folder / name) for name in BESIDE if (folder / name).is_dir()}
+        self.maps = StoredMaps(folder)
+        self.others = {name: StoredMaps(folder / name) for name in BESIDE if (folder / name).is_dir()}
         self.meta = _read_meta(folder)
 
     def check(self, items: Items, allow_missing: bool) -> None:
@@ -103,9 +139,9 @@ class Predictions:
             told.append(f"folders that are not known are ignored: {', '.join(folders)} (known: {', '.join(BESIDE)}).")
         return told
 
-    def answers(self, items: Items, batch_size: int) -> Iterator[Answers]:
-        """The maps of all items, picture by picture, as a localizer would have answered."""
-        for some in packed(items.of_pictures, batch_size):
+    def answers(self, items: Items, batch_size: int, share: Share = WHOLE) -> Iterator[Answers]:
+        """The maps of all items of a share, picture by picture, as a localizer would have answered."""
+        for some in share.of([*packed(items.of_pictures, batch_size)]):
             maps = [self.maps.checked(items.ids[i]) if items.ids[i] in self.maps else torch.zeros(1, 1) for i in some]
             answers = Answers(some, maps, unanswered=frozenset(i for i in some if items.ids[i] not in self.maps))
             asked = [i for i in some if items.present[i] and i not in answers.unanswered]
@@ -118,10 +154,15 @@ class Predictions:
             yield answers
 
 
-class _Shards(Mapping[str, np.ndarray]):
-    """Maps of all shards of a folder, read one at a time."""
+class StoredMaps(Mapping[str, np.ndarray]):
+    """Maps of all shards of a folder, id -> (h, w), each read when it is asked for.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        scratch: what must live as long as the maps are read, where `folder` is in it.
+    """
+
+    def __init__(self, folder: Path, scratch: Scratch | None = None) -> None:
+        self._scratch = scratch
         shards = sorted(folder.glob("maps*.npz"))
         if not shards:
             there = "no such folder" if not folder.is_dir() else "no maps*.npz in it"
@@ -152,6 +193,9 @@ class _Shards(Mapping[str, np.ndarray]):
         """A map as float32, refused where it is none."""
         return checked_map(self[id], id, str(Path(self._home[id].filename or "").parent))
 
+    def __contains__(self, id: object) -> bool:
+        return id in self._home  # without reading the map, as a mapping does by default
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._home)
 
@@ -161,7 +205,7 @@ class _Shards(Mapping[str, np.ndarray]):
 
 def _read_meta(folder: Path) -> dict[str, Any]:
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8-sig"))
+        meta = json.loads((folder / META).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}/meta.json cannot be read ({error}); write at least {{}} into it.") from error
     if not isinstance(meta, dict):

@@ -4,7 +4,8 @@ import csv
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +16,10 @@ from whence.errors import DataError, did_you_mean
 from whence.evaluation import tables
 from whence.evaluation.interval import Interval
 from whence.evaluation.listening import Asked, Listening
-from whence.evaluation.predictions import Maps, read_maps, write_maps
+from whence.evaluation.predictions import Maps, StoredMaps, write_maps
 from whence.output import whole_folder
 
-REPORT, SAMPLES = "report.json", "samples.csv"
+REPORT, SAMPLES, MAPS = "report.json", "samples.csv", "maps"
 Kind = Literal["model", "sound-blind", "ceiling", "published"]
 
 
@@ -83,6 +84,9 @@ class SampleRow:
         return tuple(names[names.index("confidence") :])
 
 
+COLUMNS = tuple(one.name for one in fields(SampleRow))  # of samples.csv
+
+
 @dataclass(frozen=True, eq=False)
 class Report:
     """Scores of a model on a data set under a protocol. `report["ciou"]` is the model's value.
@@ -92,7 +96,7 @@ class Report:
         n: items asked, those without a source included.
         rows: the model first.
         samples: one for each item, in the data set's order.
-        maps: raw maps (h, w) float32 by item id.
+        maps: raw maps (h, w) float32 by item id; after an evaluation they lie on disk and are read when asked for.
         notes: what a reader should know before trusting the numbers.
         front_end: what the maps were made from, where the model says so.
         others: the same under other protocols.
@@ -133,7 +137,7 @@ class Report:
     __hash__ = None  # type: ignore[assignment]
 
     def _plain(self) -> str:
-        return json.dumps([self.to_json(), [*map(astuple, self.samples)], [*self.maps]])
+        return json.dumps([self.to_json(), [*map(attrgetter(*COLUMNS), self.samples)], [*self.maps]])
 
     def to_json(self) -> dict[str, Any]:
         """The content of report.json: all but samples and maps; numbers that are not there are null."""
@@ -166,25 +170,31 @@ class Report:
             OutputError: the folder exists and `overwrite` is not set, or cannot be made.
         """
         with whole_folder(Path(folder), overwrite, holds=REPORT) as draft:
-            (draft / REPORT).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-            with open(draft / SAMPLES, "w", newline="", encoding="utf-8") as file:
-                table = csv.writer(file)
-                table.writerow(one.name for one in fields(SampleRow))
-                table.writerows(map(astuple, self.samples))
-            if not maps:
-                return
-            (draft / "maps").mkdir()
-            meta = {"model": self.model.name, "dataset": self.dataset, "readout": self.protocol.get("readout")}
-            meta |= {"front_end": self.front_end, "threshold": self.source.get("threshold")}
-            meta |= {"refinement": self.source["refinement"]} if "refinement" in self.source else {}
-            write_maps(draft / "maps", self.maps, meta)
+            self.write(draft)
+            if maps:
+                (draft / MAPS).mkdir()
+                write_maps(draft / MAPS, self.maps, self.made())
+
+    def write(self, folder: Path) -> None:
+        """Write report.json and samples.csv into the folder that is there."""
+        (folder / REPORT).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+        with open(folder / SAMPLES, "w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(COLUMNS)
+            table.writerows(map(attrgetter(*COLUMNS), self.samples))
+
+    def made(self) -> dict[str, Any]:
+        """How the maps were made, as meta.json beside them has it."""
+        meta = {"model": self.model.name, "dataset": self.dataset, "readout": self.protocol.get("readout")}
+        meta |= {"front_end": self.front_end, "threshold": self.source.get("threshold")}
+        return meta | ({"refinement": self.source["refinement"]} if "refinement" in self.source else {})
 
 
 def load(folder: str | Path, maps: bool = True) -> Report:
     """A report as `Report.save` wrote it.
 
     Args:
-        maps: whether to read its maps too, where it has them.
+        maps: whether its maps can be asked for too, where it has them; each is read then.
 
     Raises:
         DataError: a file of it is missing or unreadable.
@@ -208,7 +218,7 @@ def load(folder: str | Path, maps: bool = True) -> Report:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder} holds no readable report ({error!r}); make it with `whence evaluate`.") from error
-    return replace(report, maps=read_maps(folder / "maps")[0]) if maps and (folder / "maps").is_dir() else report
+    return replace(report, maps=StoredMaps(folder / MAPS)) if maps and (folder / MAPS).is_dir() else report
 
 
 def _plain(value: Any) -> Any:

@@ -15,9 +15,13 @@ from torch import Tensor
 
 from whence.evaluation import functional as F
 from whence.evaluation.asking import NEGATIVES
+from whence.evaluation.functional.retrieval import Vectors, several_ranks
 from whence.evaluation.protocols import Columns, Protocol
+from whence.evaluation.relevance import Relevance
 
 RECALLS = (1, 5, 10)
+CELLS = 2**20  # draws x samples at a time
+PAIRS = 1024  # vectors at a time
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Tally:
         return float(self.combined(self.columns.mean(dim=0)[None]))
 
     def draws(self, weights: Float[Tensor, "d g"]) -> Float[Tensor, " d"]:
-        return means([self], weights)[0]
+        return means([self], weights.shape[1])(weights)[0]
 
     def combined(self, found: Float[Tensor, "d k"]) -> Float[Tensor, " d"]:
         return self.combine(found) if self.combine else found[:, 0]
@@ -59,24 +63,27 @@ class Ranking:
         return float(self.statistic(torch.ones(1, len(self.groups), dtype=torch.int64)))
 
     def draws(self, weights: Float[Tensor, "d g"]) -> Float[Tensor, " d"]:
-        parts = weights.long().split(64)  # bounds the memory
-        return torch.cat([self.statistic(some[:, self.groups]) for some in parts])
+        parts = weights.split(max(1, CELLS // max(1, len(self.groups))))
+        return torch.cat([self.statistic(some[:, self.groups].long()) for some in parts])
 
 
 Score: TypeAlias = Tally | Ranking
 Scores: TypeAlias = dict[str, Score]
 
 
-def means(tallies: list[Tally], weights: Float[Tensor, "d g"]) -> list[Float[Tensor, " d"]]:
-    """The draws of many tallies by one matrix product; nan where no group of a draw counts."""
+def means(tallies: list[Tally], groups: int) -> Callable[[Float[Tensor, "d g"]], list[Float[Tensor, " d"]]]:
+    """What makes of weights the draws of many tallies by one matrix product; nan where no group of a draw counts."""
     widths = [tally.columns.shape[1] for tally in tallies]
-    groups = weights.shape[1]
     sums, counts = torch.zeros(groups, sum(widths)), torch.zeros(groups, len(tallies))
     for i, (tally, part) in enumerate(zip(tallies, sums.split(widths, dim=1), strict=True)):
         part.index_add_(0, tally.groups, tally.columns.float())
         counts[:, i].index_add_(0, tally.groups, torch.ones(len(tally.groups)))
-    totals, drawn = (weights @ sums).split(widths, dim=1), weights @ counts
-    return [tally.combined(total / n[:, None]) for tally, total, n in zip(tallies, totals, drawn.T, strict=True)]
+
+    def drawn(weights: Float[Tensor, "d g"]) -> list[Float[Tensor, " d"]]:
+        totals, seen = (weights @ sums).split(widths, dim=1), weights @ counts
+        return [tally.combined(total / n[:, None]) for tally, total, n in zip(tallies, totals, seen.T, strict=True)]
+
+    return drawn
 
 
 def settled(columns: Columns, protocol: Protocol, scored: Bool[Tensor, " n"]) -> Columns:
@@ -221,27 +228,10 @@ def auroc(values: Float[Tensor, " n"], positive: Bool[Tensor, " n"], counts: Int
     return (own * below).sum(dim=1) / (own.sum(dim=1) * other.sum(dim=1))
 
 
-def relevance(groups: Int[Tensor, " n"], kinds: Int[Tensor, " n"]) -> dict[str, Bool[Tensor, "p n"]]:
-    """Which sounds belong to which picture, by the suffix of the score's name: the picture's own, or of its categories.
-
-    Args:
-        groups: the picture of each sound; rows of the result are pictures in ascending order.
-        kinds: the category of each sound; where there is but one, nothing is said by category.
-    """
-    pictures, which = groups.unique(return_inverse=True)
-    found = {"": pictures[:, None] == groups}
-    names, kind = kinds.unique(return_inverse=True)
-    if len(names) > 1:
-        shows = torch.zeros(len(pictures), len(names), dtype=torch.bool)
-        shows[which, kind] = True
-        found["_category"] = shows[:, kind]
-    return found
-
-
 def retrieval(
-    images: Float[Tensor, "p d"],
-    sounds: Float[Tensor, "n d"],
-    relevant: dict[str, Bool[Tensor, "p n"]],
+    images: Vectors,
+    sounds: Vectors,
+    relevant: dict[str, Relevance],
     image_groups: Int[Tensor, " p"],
     sound_groups: Int[Tensor, " n"],
 ) -> Scores:
@@ -250,30 +240,36 @@ def retrieval(
     Recalls that could not fail, because so many are drawn, are left out.
 
     Args:
-        relevant: of `relevance`.
+        relevant: of `relevance.relevance`.
     """
-    found: Scores = {}
-    for suffix, answers in relevant.items():
-        for name, queries, items, right, groups in (
-            (f"a2i{suffix}", sounds, images, answers.T, sound_groups),
-            (f"i2a{suffix}", images, sounds, answers, image_groups),
-        ):
-            ranks = F.embedding_ranks(queries, items, right)
-            for k in _worth_asking(len(items)):
-                found[f"recall_{name}@{k}"] = Tally((ranks < k).double(), groups)
-    return found
+    sides = (
+        ("a2i", sounds, images, [answers.transposed for answers in relevant.values()], sound_groups),
+        ("i2a", images, sounds, [answers.block for answers in relevant.values()], image_groups),
+    )
+    ranked = {name: several_ranks(queries, items, right) for name, queries, items, right, _ in sides}
+    return {
+        f"recall_{name}{suffix}@{k}": Tally((ranks < k).double(), groups)
+        for at, suffix in enumerate(relevant)
+        for name, _, items, _, groups in sides
+        for ranks in [ranked[name][at]]
+        for k in _worth_asking(len(items))
+    }
 
 
 def retrieval_chance(
-    relevant: dict[str, Bool[Tensor, "p n"]], image_groups: Int[Tensor, " p"], sound_groups: Int[Tensor, " n"]
+    relevant: dict[str, Relevance], image_groups: Int[Tensor, " p"], sound_groups: Int[Tensor, " n"]
 ) -> Scores:
     """The same for a random order: what a retrieval score must be read against."""
     found: Scores = {}
     for suffix, right in relevant.items():
-        sides = ((f"a2i{suffix}", right.T, sound_groups), (f"i2a{suffix}", right, image_groups))
-        for name, answers, groups in sides:
-            for k in _worth_asking(answers.shape[1]):
-                found[f"recall_{name}@{k}"] = Tally(F.chance_recall(answers.sum(dim=1), answers.shape[1], k), groups)
+        sounds_of, pictures_of = right.counts()
+        sides = (
+            (f"a2i{suffix}", pictures_of, len(sounds_of), sound_groups),
+            (f"i2a{suffix}", sounds_of, len(pictures_of), image_groups),
+        )
+        for name, answers, items, groups in sides:
+            for k in _worth_asking(items):
+                found[f"recall_{name}@{k}"] = Tally(F.chance_recall(answers, items, k), groups)
     return found
 
 
@@ -281,13 +277,14 @@ def _worth_asking(items: int) -> list[int]:
     return [k for k in RECALLS if k < items]
 
 
-def embedding(images: Float[Tensor, "n d"], sounds: Float[Tensor, "n d"], groups: Int[Tensor, " n"]) -> Scores:
+def embedding(images: Vectors, sounds: Vectors, groups: Int[Tensor, " n"]) -> Scores:
     """Alignment (mean cosine) and magnitude (mean distance) of matched pairs of unit vectors."""
-    cosine = (images.double() * sounds.double()).sum(dim=1)
-    return {
-        "alignment": Tally(cosine, groups),
-        "magnitude": Tally((images.double() - sounds.double()).norm(dim=1), groups),
-    }
+    cosine, distance = torch.empty(2, len(groups), dtype=torch.float64)
+    for start in range(0, len(groups), PAIRS):
+        few = slice(start, start + PAIRS)
+        ours, theirs = images[few].double(), sounds[few].double()
+        cosine[few], distance[few] = (ours * theirs).sum(dim=1), (ours - theirs).norm(dim=1)
+    return {"alignment": Tally(cosine, groups), "magnitude": Tally(distance, groups)}
 
 
 def negatives(

@@ -6,17 +6,20 @@ from dataclasses import replace
 from functools import cache
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from whence.evaluation import baselines
 from whence.evaluation import functional as F
-from whence.evaluation.asking import NEGATIVES, Answers, Items
+from whence.evaluation.asking import NEGATIVES, Answers
 from whence.evaluation.binarise import HIGHEST, Cut, selected
+from whence.evaluation.items import Items
 from whence.evaluation.overlap import overlaps
 from whence.evaluation.protocols import Columns, Protocol
 from whence.evaluation.scores import scored
+from whence.evaluation.shares import Share
 from whence.types import AudioVisualDataset, Truth
 
 MODEL, WHOLE, CENTRED, SALIENCY, CEILING = "model", "whole image", "centred box", "object saliency", "ceiling"
@@ -29,6 +32,7 @@ class Board:
     """Numbers of each sample as answers come in; of the maps themselves none is kept.
 
     Attributes:
+        added: the items whose answers came in.
         sheets: for each protocol's rules and each of `ROWS`, columns of n numbers; nan where there is none.
         numbers: by name, one column each: `confidence`; `area` of the truth; `peak_own` and the peaks with negatives;
             `overlap_*` of the map's highest places and a negative's; with a threshold, `iou_universal`, `pia_*`.
@@ -37,10 +41,10 @@ class Board:
 
     def __init__(self, protocols: Sequence[Protocol], data: AudioVisualDataset, items: Items, threshold: float | None):
         self.protocols, self.data, self.items, self.threshold = protocols, data, items, threshold
+        self.added: list[int] = []
         self.sheets: dict[tuple[Protocol, str], Columns] = {}
         self.numbers: Columns = {}
         self.mixtures: dict[str, Columns] = {}
-        self.masks = False
         self.unanswered: list[int] = []
 
     def columns(self, protocol: Protocol, row: str) -> Columns:
@@ -55,32 +59,58 @@ class Board:
         """Which items enter the localisation scores."""
         return scored(torch.tensor(self.items.present), self.number("area"), protocol)
 
+    def share(self, share: Share) -> None:
+        """Exchange numbers with the boards of the other processes: all then hold those of all items."""
+        if share.world == 1:
+            return
+        here = torch.tensor(self.added, dtype=torch.int64)
+        pictures = self.items.group[here].unique()
+        mine = (
+            (here, pictures, self.unanswered),
+            {key: _rows(columns, here) for key, columns in self.sheets.items()},
+            _rows(self.numbers, here),
+            {key: _rows(columns, pictures) for key, columns in self.mixtures.items()},
+        )
+        self.added, self.unanswered, self.sheets, self.numbers, self.mixtures = [], [], {}, {}, {}
+        for (theirs, shown, unanswered), sheets, numbers, mixtures in share.gathered(mine):
+            self.added += theirs.tolist()
+            self.unanswered += unanswered
+            _fill(self.numbers, theirs, numbers, len(self.items.ids))
+            for key, columns in sheets.items():
+                _fill(self.sheets.setdefault(key, {}), theirs, columns, len(self.items.ids))
+            for row, columns in mixtures.items():
+                _fill(self.mixtures.setdefault(row, {}), shown, columns, len(self.items.first))
+
     def add(self, answers: Answers) -> None:
         here = torch.tensor(answers.items)
         truths = [self.data.truth(i) for i in answers.items]
-        self.masks = self.masks or truths[0].rule == "mask"
+        self.added += answers.items
         made: dict[tuple[int, str], Tensor] = {}
+        main = _rules(self.protocols[0])
         for rules in dict.fromkeys(map(_rules, self.protocols)):
             form = rules.size, rules.consensus
             if form not in made:
                 made[form] = _truth_maps(truths, *form)
-            self._measure(rules, answers, here, made[form])
-        main = self.protocols[0]
-        self._common(main, answers, here, made[main.size, main.consensus])
-        self._of_mixtures(main, answers, made[main.size, main.consensus])
+            large = _large(rules, answers.maps)
+            self._measure(rules, answers, here, made[form], large)
+            if rules == main:
+                self._common(main, answers, here, made[form], large)
+                self._of_mixtures(main, answers, made[form])
 
-    def _measure(self, rules: Protocol, answers: Answers, here: Int[Tensor, " b"], truths: Tensor) -> None:
-        """Each row's numbers under one protocol's rules."""
+    def _measure(
+        self, rules: Protocol, answers: Answers, here: Int[Tensor, " b"], truths: Tensor, large: Float[Tensor, "b s s"]
+    ) -> None:
+        """Each row's numbers under one protocol's rules; `large` are the maps as it reads them."""
         size = rules.size
-        self._put(rules, WHOLE, here, _everything(truths, rules, self.masks))
+        self._put(rules, WHOLE, here, _everything(truths, rules, self.items.masks))
         for row, maps in (
             (CENTRED, _centred_box(size).expand(len(here), -1, -1)),
             (CEILING, baselines.oracle(truths)),
         ):
-            self._put(rules, row, here, rules.measure(maps, truths, self.masks))
+            self._put(rules, row, here, rules.measure(maps, truths, self.items.masks))
         if answers.saliency is not None:
             self._score(rules, SALIENCY, here, answers.saliency, truths)
-        self._score(rules, MODEL, here, answers.maps, truths)
+        self._put(rules, MODEL, here, rules.measure(large, truths, self.items.masks))
         lost = torch.tensor(sorted(answers.unanswered), dtype=torch.int64)
         for name, column in self.columns(rules, MODEL).items():  # a failure; where nothing could be scored, nothing
             best = self.columns(rules, CEILING)[name][lost]
@@ -93,26 +123,28 @@ class Board:
                 self._score(rules, kind, here[mine], [*asked.values()], truths[mine])
 
     def _score(self, rules: Protocol, row: str, here: Int[Tensor, " b"], maps: Maps, truths: Tensor) -> None:
-        self._put(rules, row, here, rules.measure(_large(rules, maps), truths, self.masks))
+        self._put(rules, row, here, rules.measure(_large(rules, maps), truths, self.items.masks))
 
     def _put(self, rules: Protocol, row: str, here: Int[Tensor, " b"], columns: Columns) -> None:
         _fill(self.sheets.setdefault((rules, row), {}), here, columns, len(self.items.ids))
 
-    def _common(self, main: Protocol, answers: Answers, here: Int[Tensor, " b"], truths: Tensor) -> None:
+    def _common(
+        self, main: Protocol, answers: Answers, here: Int[Tensor, " b"], truths: Tensor, large: Float[Tensor, "b s s"]
+    ) -> None:
         """Numbers that belong to no cut: areas, confidences, peaks, overlaps, and what a universal threshold makes."""
         n = len(self.items.ids)
-        area = (truths != 0).flatten(1).double().mean(dim=1)
+        area = torch.from_numpy(np.count_nonzero(truths.flatten(1).numpy(), axis=1) / truths[0].numel())
         _fill(self.numbers, here, {"area": area}, n)
         self.unanswered += sorted(answers.unanswered)
         answered = torch.tensor([i not in answers.unanswered for i in answers.items])
-        large = _large(main, answers.maps)
         found = {"confidence": F.confidence(large), "peak_own": _peaks(answers.maps)}
         if truths.dtype == torch.bool:
             sources = torch.tensor(self.items.present)[here] & (area > 0)
             found |= _of_sources(large, truths, self.items.group[here], sources, answered)
         if self.threshold is not None:
             cut, plain = Cut(self.threshold, "drop"), replace(main, tau=None)
-            found["iou_universal"] = overlaps(_large(plain, answers.maps), truths, [cut]).iou[0]
+            raw = large if main.tau is None else _large(plain, answers.maps)
+            found["iou_universal"] = overlaps(raw, truths, [cut]).iou[0]
         for name in ("confidence", "peak_own"):
             found[name][~answered] = math.nan
         if self.threshold is not None:
@@ -175,6 +207,10 @@ def _fill(columns: Columns, here: Int[Tensor, " b"], found: Columns, n: int) -> 
         columns[name][here] = values.double()
 
 
+def _rows(columns: Columns, here: Int[Tensor, " b"]) -> Columns:
+    return {name: column[here] for name, column in columns.items()}
+
+
 def _places(items: list[int], some: dict[int, Tensor]) -> Int[Tensor, " m"]:
     place = {i: at for at, i in enumerate(items)}
     return torch.tensor([place[i] for i in some])
@@ -187,7 +223,8 @@ def _truth_maps(truths: list[Truth], size: int, consensus: str) -> Tensor:
 
 
 def _large(protocol: Protocol, maps: Maps) -> Float[Tensor, "b s s"]:
-    return torch.cat([protocol.read_out(some) for some in _stacked(maps)])
+    first, *others = [protocol.read_out(some) for some in _stacked(maps)]
+    return torch.cat([first, *others]) if others else first
 
 
 def _stacked(maps: Maps) -> list[Float[Tensor, "b h w"]]:

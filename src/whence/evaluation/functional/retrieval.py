@@ -4,33 +4,62 @@ What answers a query is said by `relevant`, a matrix: item i alone answers query
 sound of a picture answers it, or all that has its category (`labels[:, None] == labels`).
 """
 
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
-QUERIES = 512  # at a time: 20 MB of similarities to 5,000 items
+QUERIES = 64  # at a time, at least
+CELLS = 2**22  # similarities of queries and items at a time: 16 MB
+ITEMS = 1024  # whose vectors are brought to unit length at a time
+
+Relevant: TypeAlias = Bool[Tensor, "n m"] | Callable[[slice, slice], Bool[Tensor, "n m"]]
 
 
-def embedding_ranks(
-    queries: Float[Tensor, "n d"], items: Float[Tensor, "m d"], relevant: Bool[Tensor, "n m"] | None = None
-) -> Int[Tensor, " n"]:
+@runtime_checkable
+class Vectors(Protocol):
+    """Vectors that are read some at a time: a tensor (n, d), or whatever gives parts of one."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, at: slice, /) -> Float[Tensor, "b d"]: ...
+
+
+def embedding_ranks(queries: Vectors, items: Vectors, relevant: Relevant | None = None) -> Int[Tensor, " n"]:
     """`retrieval_ranks` by cosine, without holding all similarities.
 
     Cosines are computed in float64 and compared in float32, so that embeddings that are equal stay equal however
     the work is divided.
+
+    Args:
+        relevant: a matrix, or what gives the part of it for some queries and some items.
     """
-    items = normalize(items.double(), dim=1)
-    ranks = [torch.zeros(0, dtype=torch.int64, device=items.device)]
-    for start in range(0, len(queries), QUERIES):
-        few = slice(start, start + QUERIES)
-        similarity = (normalize(queries[few].double(), dim=1) @ items.T).float()
-        if relevant is None:
-            best = similarity.diagonal(start)
-        else:
-            best = similarity.masked_fill(~relevant[few], -torch.inf).amax(dim=1)
-        ranks.append((similarity > best[:, None]).sum(dim=1))
-    return torch.cat(ranks)
+    return several_ranks(queries, items, [relevant])[0]
+
+
+def several_ranks(queries: Vectors, items: Vectors, relevant: Sequence[Relevant | None]) -> list[Int[Tensor, " n"]]:
+    """The same for several ways of saying what answers a query, of similarities that are computed once."""
+    ranks: list[list[Tensor]] = [[] for _ in relevant]
+    step = max(QUERIES, CELLS // max(1, len(items)))
+    for start in range(0, len(queries), step):
+        few = slice(start, min(start + step, len(queries)))
+        asked = normalize(queries[few].double(), dim=1)
+        similarity = asked.new_empty(len(asked), len(items), dtype=torch.float32)
+        best = similarity.new_full((len(relevant), len(asked)), -torch.inf)
+        for first in range(0, len(items), ITEMS):
+            some = slice(first, min(first + ITEMS, len(items)))
+            part = similarity[:, some] = (asked @ normalize(items[some].double(), dim=1).T).float()
+            for found, which in zip(best, relevant, strict=True):
+                if which is not None:
+                    right = which(few, some) if callable(which) else which[few, some]
+                    highest = part.masked_fill(~right.to(part.device), -torch.inf).amax(dim=1)
+                    found.copy_(torch.maximum(found, highest))
+        for parts, found, which in zip(ranks, best, relevant, strict=True):
+            least = similarity.diagonal(start) if which is None else found
+            parts.append((similarity > least[:, None]).sum(dim=1))
+    return [torch.cat(parts) if parts else torch.zeros(0, dtype=torch.int64) for parts in ranks]
 
 
 def retrieval_ranks(similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n m"] | None = None) -> Int[Tensor, " n"]:

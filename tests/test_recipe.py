@@ -74,7 +74,7 @@ def _lists(value: object) -> object:
         ("batch_size: 3", "unknown key 'batch_size'. Did you mean 'train.batch_size'?"),
         ("select: {data: {nam: scenes}}", "unknown key 'select.data.nam'. Did you mean 'name'?"),
         ("views: {augmentation: {scales: [0.1, 1]}}", "unknown key 'views.augmentation.scales'. Did you mean 'scale'?"),
-        ("train: {xyz: 1}", "unknown key 'train.xyz'. There are: alike, batch_size"),
+        ("train: {xyz: 1}", "unknown key 'train.xyz'. There are: accumulate, alike, batch_size"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(write: Write, text: str, said: str) -> None:

@@ -41,12 +41,14 @@ def embedding_ranks(queries: Vectors, items: Vectors, relevant: Relevant | None 
 
 def several_ranks(queries: Vectors, items: Vectors, relevant: Sequence[Relevant | None]) -> list[Int[Tensor, " n"]]:
     """The same for several ways of saying what answers a query, of similarities that are computed once."""
-    ranks: list[list[Tensor]] = [[] for _ in relevant]
-    step = max(QUERIES, CELLS // max(1, len(items)))
-    for start in range(0, len(queries), step):
+    step = min(len(queries), max(QUERIES, CELLS // max(1, len(items))))
+    device = queries[:1].device
+    ranks = torch.empty(len(relevant), len(queries), dtype=torch.int64, device=device)
+    room = torch.empty(step, len(items), device=device)  # once: large parts that come and go leave memory in pieces
+    for start in range(0, len(queries), max(1, step)):
         few = slice(start, min(start + step, len(queries)))
         asked = normalize(queries[few].double(), dim=1)
-        similarity = asked.new_empty(len(asked), len(items), dtype=torch.float32)
+        similarity = room[: len(asked)]
         best = similarity.new_full((len(relevant), len(asked)), -torch.inf)
         for first in range(0, len(items), ITEMS):
             some = slice(first, min(first + ITEMS, len(items)))
@@ -56,10 +58,10 @@ def several_ranks(queries: Vectors, items: Vectors, relevant: Sequence[Relevant 
                     right = which(few, some) if callable(which) else which[few, some]
                     highest = part.masked_fill(~right.to(part.device), -torch.inf).amax(dim=1)
                     found.copy_(torch.maximum(found, highest))
-        for parts, found, which in zip(ranks, best, relevant, strict=True):
+        for row, found, which in zip(ranks, best, relevant, strict=True):
             least = similarity.diagonal(start) if which is None else found
-            parts.append((similarity > least[:, None]).sum(dim=1))
-    return [torch.cat(parts) if parts else torch.zeros(0, dtype=torch.int64) for parts in ranks]
+            row[few] = (similarity > least[:, None]).sum(dim=1)
+    return [*ranks]
 
 
 def retrieval_ranks(similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n m"] | None = None) -> Int[Tensor, " n"]:

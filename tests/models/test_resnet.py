@@ -5,7 +5,7 @@ import torch
 
 from whence.errors import CheckpointError, RecipeError
 from whence.models.encoders import build_encoder, load_public_weights
-from whence.models.resnet import ResNet
+from whence.models.resnet import BasicBlock, ResNet, ThinConv2d
 
 
 @pytest.mark.parametrize(("stride", "cells"), [(1, 14), (2, 7)])
@@ -49,3 +49,14 @@ def test_measures_that_do_not_fit_are_told() -> None:
         build_encoder({"encoder": "resnet19"}, 3)
     with pytest.raises(RecipeError, match=r"encoder 'resnet' has no option 'wdth'\. Did you mean 'width'"):
         build_encoder({"encoder": "resnet", "wdth": 3}, 3)
+
+
+@pytest.mark.parametrize("inside", [4, 16])
+def test_a_thin_shortcut_is_the_same_convolution(inside: int) -> None:
+    torch.manual_seed(0)
+    block = BasicBlock(inside, 2 * inside, 2)
+    assert block.downsample is not None
+    conv, x = block.downsample[0], torch.randn(2, inside, 9, 12)
+    assert isinstance(conv, ThinConv2d) == (inside < 16)
+    plain = torch.nn.functional.conv2d(x, conv.weight, stride=2)
+    torch.testing.assert_close(conv(x), plain)

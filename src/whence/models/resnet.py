@@ -17,6 +17,18 @@ from whence.errors import RecipeError
 from whence.models.weights import PublicFile
 
 
+class ThinConv2d(nn.Conv2d):
+    """A 1 x 1 convolution that strides by leaving places out before it.
+
+    On a CPU the gradient of the weights of fewer than 16 channels, in single precision and with channels last, is
+    written past its end where the convolution itself strides (torch 2.13, oneDNN): toy networks crashed, or worse.
+    """
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
+        down, across = self.stride
+        return F.conv2d(x[:, :, ::down, ::across], self.weight, self.bias)
+
+
 class BasicBlock(nn.Module):
     """Two 3 x 3 convolutions and a shortcut."""
 
@@ -28,7 +40,8 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(outside)
         self.downsample: nn.Sequential | None = None
         if stride != 1 or inside != outside:
-            self.downsample = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
+            shorter = ThinConv2d if inside < 16 else nn.Conv2d
+            self.downsample = nn.Sequential(shorter(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)

@@ -5,7 +5,6 @@ spectrograms of on the device; so the ratio tells what of the device's time feed
 same cores, and no ratio is asked for.
 """
 
-import os
 import tempfile
 import time
 from itertools import islice
@@ -14,10 +13,10 @@ from pathlib import Path
 import torch
 
 from benchmarks import Row
-from benchmarks.loading import write
+from benchmarks.loading import WAYS, write
 from whence.data.datasets import open_dataset
-from whence.data.engines import Pool
-from whence.data.pack import Packing, pack
+from whence.data.engines import Pool, cores
+from whence.data.pack import pack
 from whence.frontend import PRESETS
 from whence.methods import create
 from whence.recipe import Recipe, Train, Views
@@ -56,11 +55,11 @@ def run(quick: bool = False) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder) / "files", clips)
         shards = Path(folder) / "shards"
-        pack(open_dataset("pairs", Path(folder) / "files"), shards, Packing(sound="wav"), Pool(os.cpu_count() or 1))
+        pack(open_dataset("pairs", Path(folder) / "files"), shards, next(iter(WAYS.values())), Pool(cores()))
         feed = Clips(open_dataset("shards", shards), spec, VIEWS, seed=0)
         recipe = Recipe(views=VIEWS, train=Train(batch_size=size))
         stream = Stream(clips, recipe, 3 + steps, lambda: 0, lambda: None)
-        batches = iter(loader(feed, stream, workers=(os.cpu_count() or 1) if cuda else 0))
+        batches = iter(loader(feed, stream, workers=cores() if cuda else 0))
         first = next(batches).to(device)
         resident = prepare(first, spec, VIEWS, seed=0)
         for raw in islice(batches, 2):

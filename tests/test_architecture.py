@@ -20,7 +20,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # A part imports from itself and from earlier rows alone; the members of one row know nothing of each other.
 LAYERS = (
-    {"errors", "types", "randomness", "frontend", "readout"},
+    {"errors", "types", "randomness", "device", "frontend", "readout"},
     {"registry", "output", "processes", "refinement", "supervision"},
     {"data", "models", "losses"},
     {"scenes", "methods", "recipe"},

@@ -9,7 +9,7 @@ import yaml
 from conftest import ROOT
 from whence.errors import RecipeError
 from whence.frontend import PRESETS
-from whence.recipe import FrontEnd, Views, find_recipe, known_keys, read_recipe
+from whence.recipe import FrontEnd, Neighbourhood, Recipe, Views, find_recipe, known_keys, read_recipe
 
 RECIPES = sorted((ROOT / "recipes").glob("*/*.yaml"))
 PLAIN = "method: {name: alignment}\nviews: {semantic: false}\n"
@@ -130,6 +130,8 @@ def test_semantic_views_need_neighbours(write: Write) -> None:
     said = refused(write("method: {name: alignment}"))
     assert "views.semantic is on, but there are no neighbours" in said
     assert "neighbours.table" in said
+    with pytest.raises(RecipeError, match=r"both a `table` and `mine_at`.*--neighbours.mine_at \[\]"):
+        Recipe(neighbours=Neighbourhood(table="somewhere", mine_at=(0.5,)))
     for remedy in ("{table: somewhere}", "{mine_at: [0.5]}", "{sampling: anchor}"):
         read_recipe(write(f"method: {{name: alignment}}\nneighbours: {remedy}"))
 

@@ -15,6 +15,11 @@ from typing import Any
 
 from whence.errors import OutputError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -98,6 +103,31 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 @contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """No other process works in the folder inside the block; where the system has no such locks, that is up to people.
+
+    Raises:
+        OutputError: one does already.
+    """
+    if fcntl is None:
+        yield
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(number)
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            yield  # a file system without locks
+            return
+        raise OutputError(f"{folder}: another run writes here now. Wait for its end, or write elsewhere") from error
+    try:
+        yield
+    finally:
+        os.close(number)
+
+
+@contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, renamed to it at the end: a reader sees the old file or the new, never a part."""
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.absolute().parent) as folder:
@@ -153,8 +183,9 @@ def kept_folder(path: Path, plan: dict[str, Any], overwrite: bool = False, holds
     if before != plan:
         with whole_file(file) as draft:
             draft.write_text(json.dumps(plan), encoding="utf-8")
-    yield part / "new"
-    _put(part / "new", path)
+    with locked(part):
+        yield part / "new"
+        _put(part / "new", path)
     shutil.rmtree(part)
 
 

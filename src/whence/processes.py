@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from threading import Event, Thread
+from time import sleep
 from typing import Any, TypeVar
 
 import torch
@@ -27,13 +28,19 @@ from whence.errors import WhenceError
 
 T = TypeVar("T")
 PERIOD, PATIENCE = 5.0, 8  # seconds between two signs of life, and how many may be missed
-LONGEST = timedelta(hours=24)  # that the others wait while the first one mines or scores
+LONGEST = timedelta(minutes=10)  # that one waits for the others in a training step
+_watch: "_Watch | None" = None
 _alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 
 def launched() -> bool:
     """Whether `torchrun`, or whatever sets the same variables, has started this process beside others."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_first_launched() -> bool:
+    """Whether of the processes that were launched this is the first, before and after they work together."""
+    return os.environ.get("RANK", "0") == "0" or not launched()
 
 
 def joined() -> bool:
@@ -60,35 +67,54 @@ def is_first() -> bool:
 def together() -> Iterator[None]:
     """Works with the other processes that were launched, for as long as the block lasts.
 
-    One that ends, or is not heard of for some 40 seconds, ends the others too.
+    One that ends, or is stopped for some 40 seconds, ends the others too; one that hangs does so after ten minutes, in
+    which the others wait for it in a step.
 
     Raises:
-        WhenceError: another process has ended.
+        WhenceError: the launcher's variables are not all there; another process has ended.
     """
+    global _watch
     if not launched() or joined():
         yield
         return
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else None
-    if device is not None:
-        torch.cuda.set_device(device)
-    backend = "gloo" if device is None else "cpu:gloo,cuda:nccl"
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if missing:
+        raise WhenceError(
+            f"found WORLD_SIZE={os.environ['WORLD_SIZE']} without {', '.join(missing)}, expected all that a launcher "
+            "sets. Start several processes with `torchrun`, or unset WORLD_SIZE"
+        )
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store, number, count = next(rendezvous("env://", timeout=timedelta(minutes=5)))
     dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=LONGEST)
-    watch = _Watch(number, count)
-    watch.start()
+    _watch = _Watch(number, count)
+    _watch.start()
     try:
         yield
-        dist.barrier()
+        _watch.meet([*range(count)])
     except RuntimeError as error:
-        if not any(word in str(error) for word in ("gloo", "NCCL", "Connection", "store")):
+        if not _lost_another(error):
             raise
         raise WhenceError(
-            "another process of this run has ended, and what it said tells why. Mend that, and go on with --resume"
+            "another process of this run has ended, and what it said tells why. Mend that, and go on (training: with "
+            "--resume)"
         ) from error
     finally:
-        watch.over.set()
-        watch.join()
+        _watch.over.set()
+        _watch.join()
+        _watch = None
         dist.destroy_process_group()
+
+
+def _lost_another(error: BaseException | None) -> bool:
+    """Whether an error, or what it came from, is that another process is gone, and torchrun ends this one too."""
+    signs = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL", "killed by signal: Terminated")
+    while error is not None:
+        if isinstance(error, dist.DistError) or any(sign in str(error) for sign in signs):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class _Watch(Thread):
@@ -102,6 +128,15 @@ class _Watch(Thread):
         self.number, self.others, self.over = number, [n for n in range(count) if n != number], Event()
         where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         self.store = PrefixStore("whence", TCPStore(*where, count, is_master=False))
+        self.meetings = 0
+
+    def meet(self, awaited: list[int]) -> None:
+        """Waits for some of the processes, for as long as they take: while they live, they will come."""
+        self.meetings += 1
+        self.store.set(f"meeting {self.meetings} {self.number}", "")
+        keys = [f"meeting {self.meetings} {one}" for one in awaited]
+        while not self.store.check(keys):
+            sleep(0.05)
 
     def run(self) -> None:
         heard, missed = dict.fromkeys(self.others, b""), dict.fromkeys(self.others, 0)
@@ -120,7 +155,7 @@ class _Watch(Thread):
             if lost and not self.over.is_set():
                 sys.stderr.write(
                     f"whence: process {lost[0]} has not been heard of for {PERIOD * PATIENCE:.0f} s, so process "
-                    f"{self.number} ends too. Look at what it said, and go on with --resume\n"
+                    f"{self.number} ends too. Look at what it said, and go on (training: with --resume)\n"
                 )
                 sys.stderr.flush()
                 os._exit(3)
@@ -151,6 +186,8 @@ def once(work: Callable[[], T]) -> T:
                 told = [work(), None]
         except WhenceError as error:
             told = [None, error]
+    if _watch is not None:
+        _watch.meet([0])  # who broadcasts: the others wait here, and not in a collective that has a time limit
     dist.broadcast_object_list(told)
     if told[1] is not None:
         told[1].told = not is_first()  # one message is enough

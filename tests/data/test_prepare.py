@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -21,6 +22,7 @@ from PIL import Image
 
 from clips import Fragile, write_video
 from whence.cli.main import main
+from whence.data import engines
 from whence.data.datasets import open_dataset
 from whence.data.engines import Pool
 from whence.data.packing import Maker, Sample
@@ -251,6 +253,21 @@ def test_an_input_that_takes_its_process_down_is_its_own_failure() -> None:
     assert [one.cause for one in found] == ["", "crashed", ""]
     assert [one.parts.get("json", b"-").decode() for one in found] == ["0", "-", "2"]
     assert "1: found a file that crashes its reader" in found[1].told
+
+
+def test_the_one_of_many_in_hand_that_crashes_is_found_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many processes there are: all, one by itself, one for the input alone, all again."""
+    begun: list[int] = []
+    plain = engines.processes
+
+    def counted(make: bytes, workers: int) -> Any:
+        begun.append(workers)
+        return plain(make, workers)
+
+    monkeypatch.setattr(engines, "processes", counted)
+    found = list(Pool(3)(Fragile(), [str(number) for number in range(40)]))
+    assert [number for number, one in enumerate(found) if one.cause] == [1]
+    assert begun == [3, 1, 1, 3]
 
 
 def test_an_engine_that_ends_early_closes_no_shard(videos: Path, tmp_path: Path) -> None:

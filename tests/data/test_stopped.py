@@ -238,3 +238,90 @@ def test_a_folder_that_may_not_be_written_is_told(videos: Path, tmp_path: Path) 
 def test_sizes_in_words() -> None:
     told = {0: "0 bytes", 999: "999 bytes", 1000: "1 kB", 123456: "123 kB", 5e9: "5 GB", 7e15: "7e+03 TB"}
     assert {size: in_bytes(size) for size in told} == told
+
+
+# What is gone, or came less far than the journal says.
+
+
+@pytest.mark.parametrize("lost", ["the first", "the last", "both"])
+def test_a_shard_that_is_gone_is_made_again(lost: str, videos: Path, whole, tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    assert main(["data", *commands(videos)["prepare"], str(folder)]) == 0
+    for number in {"the first": (0,), "the last": (1,), "both": (0, 1)}[lost]:
+        for path in folder.glob(f"shard-{number:06d}.*"):
+            path.unlink()
+    assert main(["data", *commands(videos)["prepare"], str(folder)]) == 0
+    assert everything(folder) == whole["prepare"]
+
+
+def test_a_shard_that_is_gone_with_its_input_is_told(videos: Path, tmp_path: Path) -> None:
+    mine, folder = tmp_path / "videos", tmp_path / "shards"
+    shutil.copytree(videos, mine)
+    command = ["data", *commands(mine)["prepare"], str(folder)]
+    assert main(command) == 0
+    (folder / "shard-000000.tar").unlink()
+    (mine / "v1.mp4").write_bytes(b"")
+    with pytest.raises(OutputError, match=r"shard-000000.tar: found no such shard, and v1.mp4, which it held, can no"):
+        prepare(mine, folder, HOW, Pool(0), shard_size=3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 0.9])
+def test_a_draft_that_is_shorter_than_the_journal_loses_nothing(
+    share: float, videos: Path, whole, tmp_path: Path
+) -> None:
+    """As after a power failure, when one of two files has come further than the other."""
+    folder, done = tmp_path / "shards", []
+
+    def some(make, names):
+        for name in names:
+            if len(done) == 5:
+                raise KeyboardInterrupt
+            done.append(name)
+            yield make(name)
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(videos, folder, HOW, some, shard_size=3)
+    draft = folder / "shard-000001.tar.part"
+    draft.write_bytes(draft.read_bytes()[: int(share * draft.stat().st_size)])
+    assert main(["data", *commands(videos)["prepare"], str(folder)]) == 0
+    assert everything(folder) == whole["prepare"]
+
+
+def test_two_runs_do_not_write_in_one_folder(videos: Path, tmp_path: Path) -> None:
+    def meets(make, names):
+        with pytest.raises(OutputError, match="another run writes here now"):
+            prepare(videos, tmp_path / "shards", HOW, Pool(0), shard_size=3)
+        yield from map(make, names)
+
+    assert prepare(videos, tmp_path / "shards", HOW, meets, shard_size=3)[""] == 5
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("prepared.json", "", "found no JSON"),
+        ("journal.jsonl", '{"cause": ""}\n{"cau\n', r"found a damaged line \(2: "),
+        ("journal.jsonl", '{"cause": ""}\n' * 9, "found 9 lines for the 6 inputs"),
+    ],
+)
+def test_damaged_files_are_told(file: str, content: str, told: str, videos: Path, tmp_path: Path) -> None:
+    prepare(videos, tmp_path / "shards", HOW, Pool(0), shard_size=3)
+    (tmp_path / "shards" / file).write_text(content)
+    with pytest.raises(OutputError, match=told):
+        prepare(videos, tmp_path / "shards", HOW, Pool(0), shard_size=3)
+
+
+def test_videos_in_linked_folders_are_found_once(videos: Path, tmp_path: Path) -> None:
+    root = tmp_path / "linked"
+    root.mkdir()
+    (root / "there").symlink_to(videos)
+    (root / "round").symlink_to(root)
+    assert prepare(root, tmp_path / "shards", HOW, Pool(0)) == {"": 5, "unreadable": 1}
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"), [("--workers=-1", "workers: found -1"), ("--shard_size=0", "shard_size: found 0")]
+)
+def test_numbers_that_make_no_sense_are_refused(flag: str, told: str, videos: Path, tmp_path: Path, capsys) -> None:
+    assert main(["data", "prepare", str(videos), str(tmp_path / "shards"), flag]) == 2
+    assert told in capsys.readouterr().err

@@ -53,7 +53,7 @@ def losses(output: Path) -> list[float]:
 
 def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     """In single precision and with batch norm over both, to rounding."""
-    more = ["--train.epochs", "1", "--train.leg", "2", "--train.sync_batchnorm", "true"]
+    more = ["--train.epochs", "1", "--train.leg", "2"]
     two, one = start(tmp_path / "two", *more), start(tmp_path / "one", *more, processes=1)
     assert two.wait() == one.wait() == 0
     assert len(losses(tmp_path / "one")) == 2
@@ -64,13 +64,24 @@ def test_an_uneven_batch_and_a_taken_folder_are_told_once(tmp_path: Path) -> Non
     run = start(tmp_path / "run", "--train.batch_size", "31")
     assert run.wait() != 0
     told = said(tmp_path / "run").read_text()
-    assert told.count("found 31 clips for 2 processes, expected a multiple") >= 1
+    assert told.count("found 31 clips for 2 processes, expected a multiple") == 1
     (tmp_path / "run").mkdir(exist_ok=True)
     (tmp_path / "run" / "recipe.yaml").write_text("method: {name: other}\n")
     run = start(tmp_path / "run")
     assert run.wait() != 0
     told = said(tmp_path / "run").read_text()
     assert told.count("Go on with the run in it by --resume") == 1
+
+
+def test_variables_of_a_launcher_that_is_not_there_are_told(tmp_path: Path) -> None:
+    environment = {**os.environ, "WORLD_SIZE": "2"}
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        environment.pop(name, None)
+    whence = [sys.executable, "-m", "whence"]
+    assert subprocess.run([*whence, "methods"], env=environment, capture_output=True).returncode == 0
+    found = subprocess.run([*whence, "train", "lvs/debug"], env=environment, capture_output=True, cwd=tmp_path)
+    assert found.returncode == 2
+    assert b"found WORLD_SIZE=2 without RANK, MASTER_ADDR, MASTER_PORT" in found.stderr
 
 
 def test_when_one_process_is_killed_the_others_end(tmp_path: Path) -> None:

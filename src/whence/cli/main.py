@@ -10,6 +10,7 @@ from whence import __version__
 from whence.errors import InputError, WhenceError, did_you_mean
 
 USERS_MISTAKE = 2
+LAUNCHED = int(os.environ.get("WORLD_SIZE", "1")) > 1  # as `whence.processes.launched`, which takes torch with it
 
 
 def commands() -> dict[str, Callable[..., Any]]:
@@ -66,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; a user's mistake is told in one message, with exit code 2."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-            return _run(arguments)
+        if arguments[:1] not in (["evaluate"], ["score"]) or not LAUNCHED:
+            return _run(arguments)  # training joins the others itself
         from whence.processes import together
 
         with together():

@@ -1,6 +1,5 @@
 """`whence train RECIPE --output FOLDER --key.sub value`."""
 
-import os
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +15,14 @@ def train(arguments: Sequence[str]) -> None:
     parser.add_argument("--quiet", action="store_true")
     known, overrides = parser.parse_known_args(arguments)
 
+    from whence.processes import is_first_launched
     from whence.recipe import read_recipe
     from whence.training.run import train as run
 
     recipe = read_recipe(known.recipe, overrides)
     output = known.output or Path("runs") / f"{recipe.method['name']}-{known.recipe.stem}"
     best = run(recipe, output, known.resume, known.overwrite, progress=not known.quiet)
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first_launched():
         return
     print(f"trained:   {best}")
     print(f"score it:  whence evaluate {best} DATA    (see `whence datasets`)")

@@ -3,13 +3,15 @@
 import os
 import pickle
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from multiprocessing import get_context, parent_process
 from threading import Thread
 
 from whence.data.packing import Maker, Sample
+from whence.errors import RecipeError
 
 AHEAD = 8  # inputs in hand for each process: what a result waits for, and what memory holds
 
@@ -22,14 +24,19 @@ def cores() -> int:
 class Pool:
     """Processes of this machine.
 
-    An input that takes its process down with it (decoders are C) is read once more in a process of its own; if it does
-    so again, that is its failure and nobody else's.
+    An input that takes its process down with it (decoders are C) is looked for among those in hand, and read once more
+    in a process of its own; if it does so again, that is its failure and nobody else's.
 
     Args:
         workers: how many; 0: none, this one reads.
+
+    Raises:
+        RecipeError: fewer than none.
     """
 
     def __init__(self, workers: int) -> None:
+        if workers < 0:
+            raise RecipeError(f"workers: found {workers}, expected 0 or more")
         self.workers = workers
 
     def __call__(self, make: Maker, names: Sequence[str]) -> Iterator[Sample]:
@@ -38,27 +45,31 @@ class Pool:
             return
         rest, packed = deque(names), pickle.dumps(make)
         while rest:
-            yield from self._until_it_breaks(packed, rest)
-            if rest:
+            if not (yield from _until_it_breaks(packed, rest, self.workers, len(rest))):
+                continue
+            # One of those in hand broke it. A single process, which takes them in turn, shows which.
+            if (yield from _until_it_breaks(packed, rest, 1, AHEAD * self.workers)):
                 yield alone(packed, rest.popleft())
 
-    def _until_it_breaks(self, make: bytes, rest: "deque[str]") -> Iterator[Sample]:
-        """Takes from `rest` what it answers for."""
-        pool = processes(make, self.workers)
-        try:
-            waiting: deque[Future[Sample]] = deque()
-            for name in list(rest):
-                waiting.append(pool.submit(made, name))
-                if len(waiting) >= AHEAD * self.workers:
-                    yield waiting.popleft().result()
-                    rest.popleft()
-            while waiting:
+
+def _until_it_breaks(make: bytes, rest: "deque[str]", workers: int, most: int) -> Generator[Sample, None, bool]:
+    """Takes from `rest` what it answers for, `most` at most; whether it broke before."""
+    pool = processes(make, workers)
+    try:
+        waiting: deque[Future[Sample]] = deque()
+        for name in list(islice(rest, most)):
+            waiting.append(pool.submit(made, name))
+            if len(waiting) >= AHEAD * workers:
                 yield waiting.popleft().result()
                 rest.popleft()
-        except BrokenProcessPool:
-            return
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        while waiting:
+            yield waiting.popleft().result()
+            rest.popleft()
+    except BrokenProcessPool:
+        return True
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return False
 
 
 _maker: Maker  # of a process of a pool, which gets it once

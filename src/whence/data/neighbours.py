@@ -97,12 +97,12 @@ class Neighbours:
         """
         try:
             meta = json.loads((folder / META).read_text())
+            shape, known = (meta["n"], meta["k"]), (meta["data"], meta["encoder"])
             images, sounds = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "sounds"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{folder}: no table of neighbours can be read ({error}); make one with `whence mine`"
             ) from error
-        shape = (meta["n"], meta["k"])
         if images.shape != shape or sounds.shape != shape:
             raise DataError(
                 f"{folder}: tables are {images.shape} and {sounds.shape}, meta.json says {shape}; mine again"
@@ -112,4 +112,4 @@ class Neighbours:
                 f"{folder}: this table of neighbours was made for another data set ({meta['data']}, {meta['n']} "
                 f"samples); expected {data}. Mine neighbours of the set that is trained on with `whence mine`"
             )
-        return cls(images, sounds, meta["data"], meta["encoder"], meta.get("weights", ""), meta.get("recall", {}))
+        return cls(images, sounds, *known, meta.get("weights", ""), meta.get("recall", {}))

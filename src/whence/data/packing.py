@@ -14,9 +14,9 @@ from sys import intern
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from whence import __version__
-from whence.data.shards import ShardWriter, draft_of
+from whence.data.shards import ShardWriter, draft_of, whole_samples
 from whence.errors import DataError, OutputError
-from whence.output import FullError, append, in_bytes, write_whole, writing
+from whence.output import FullError, append, in_bytes, locked, write_whole, writing
 
 PLAN, JOURNAL = "prepared.json", "journal.jsonl"
 
@@ -78,8 +78,15 @@ def write_shards(
         DataError: two inputs would have the same key. OutputError: the folder holds something else, or shards that were
             made otherwise; FullError: the disk is full, and what was written until then is kept.
     """
+    if shard_size < 1:
+        raise OutputError(f"shard_size: found {shard_size}, expected 1 or more inputs in a shard")
     names = plan(make, names, output, {"how": how, "shard_size": shard_size}, retry)
-    with Journal(output / JOURNAL) as journal:
+    with locked(output), Journal(output / JOURNAL) as journal:
+        if len(journal.causes) > len(names):
+            raise OutputError(
+                f"{journal.path}: found {len(journal.causes)} lines for the {len(names)} inputs of {PLAN}, expected no "
+                "more than those. They are of different runs: put back the one that was there, or write elsewhere"
+            )
         try:
             _write(make, names, output, engine, shard_size, seen, journal)
         except FullError as error:
@@ -98,6 +105,7 @@ def _write(
 ) -> None:
     """The shards from where the journal ends."""
     causes = journal.causes
+    _cut_back(make, names, output, shard_size, journal)
     samples = iter(engine(make, names[len(causes) :]))
     seen(len(causes), len(names))
     for first in range(0, len(names), shard_size):
@@ -108,8 +116,10 @@ def _write(
             if len(done) == len(some):
                 continue
             path.rename(draft_of(path))  # the last one, and videos have come since
-        keep = {make.key(name) for name, cause in zip(some, done, strict=False) if not cause}
-        with ShardWriter(path, keep) as writer:
+        kept = [name for name, cause in zip(some, done, strict=False) if not cause]
+        with ShardWriter(path, {make.key(name) for name in kept}) as writer:
+            if len(writer.index) < len(kept):
+                _make_again(make, kept, engine, writer)
             for name in some[len(done) :]:
                 if (sample := next(samples, None)) is None:
                     raise OutputError(
@@ -121,6 +131,33 @@ def _write(
                 journal.add(name, make.key(name), sample)
                 seen(len(causes), len(names))
             writer.close()
+
+
+def _cut_back(make: Maker, names: Sequence[str], output: Path, shard_size: int, journal: "Journal") -> None:
+    """Takes back what the journal says of the shard that is being written and its draft does not hold, as after a power
+    failure, when one file may have come further than the other."""
+    done = len(journal.causes)
+    first = max(0, done - 1) // shard_size * shard_size
+    path = output / f"shard-{first // shard_size:06d}.tar"
+    if path.exists():
+        return
+    there = whole_samples(draft_of(path)) if draft_of(path).exists() else {}
+    for place in range(first, done):
+        if not journal.causes[place] and make.key(names[place]) not in there:
+            journal.cut(place)
+            return
+
+
+def _make_again(make: Maker, kept: Sequence[str], engine: Engine, writer: ShardWriter) -> None:
+    """A shard that was whole and is gone, of the inputs that it held."""
+    writer.empty()
+    for name, sample in zip(kept, engine(make, kept), strict=True):
+        if not sample.parts:
+            raise OutputError(
+                f"{writer.path}: found no such shard, and {name}, which it held, can no longer be read "
+                f"({sample.cause}: {sample.told}). Put the shard back, or the input"
+            )
+        writer.add(make.key(name), sample.parts)
 
 
 def _wanted(output: Path, done: int, of: int) -> str:
@@ -165,7 +202,12 @@ def refuse_other(output: Path, told: dict[str, Any]) -> dict[str, Any]:
     `told`, or the folder holds something else."""
     file = output / PLAN
     if file.exists():
-        before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise OutputError(
+                f"{file}: found no JSON ({error}), expected the plan of these shards. Put it back, or write elsewhere"
+            ) from error
         if {key: before.get(key) for key in told} != told:
             raise OutputError(
                 f"{output}: holds what was prepared otherwise (see {file}); give the same options, or write elsewhere"
@@ -196,11 +238,27 @@ class Journal:
         self.path = path
         text = path.read_bytes() if path.exists() else b""
         whole = text[: text.rfind(b"\n") + 1]
-        self.causes: list[str] = [intern(json.loads(line)["cause"]) for line in whole.splitlines()]
+        self.causes: list[str] = []
+        self._ends = [0]  # of the lines, in bytes
+        for number, line in enumerate(whole.splitlines(keepends=True), 1):
+            try:
+                self.causes.append(intern(json.loads(line)["cause"]))
+            except (ValueError, KeyError, TypeError) as error:
+                raise OutputError(
+                    f"{path}: found a damaged line ({number}: {error}), expected JSON with a cause. Cut the file off "
+                    "before it, and what it told of is read again"
+                ) from error
+            self._ends.append(self._ends[-1] + len(line))
         with writing(path):
             self._file = FileIO(path, "rb+" if path.exists() else "wb")
-            self._file.truncate(len(whole))
-            self._file.seek(len(whole))
+        self.cut(len(self.causes))
+
+    def cut(self, lines: int) -> None:
+        """Keeps that many lines."""
+        del self.causes[lines:], self._ends[lines + 1 :]
+        with writing(self.path):
+            self._file.truncate(self._ends[-1])
+            self._file.seek(self._ends[-1])
 
     def __enter__(self) -> "Journal":
         return self
@@ -210,6 +268,8 @@ class Journal:
 
     def add(self, name: str, key: str, sample: Sample) -> None:
         line = {"input": name, "key": key, "cause": sample.cause, "told": sample.told}
+        text = (json.dumps(line, ensure_ascii=False) + "\n").encode()
         with writing(self.path):
-            append(self._file, (json.dumps(line, ensure_ascii=False) + "\n").encode())
+            append(self._file, text)
         self.causes.append(intern(sample.cause))
+        self._ends.append(self._ends[-1] + len(text))

@@ -5,10 +5,11 @@ Which frames and which window is written down beside the shards (`prepared.json`
 
 import io
 import json
+import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -159,7 +160,7 @@ def prepare(
         DataError: there is no video, two would have the same key (`a.mp4` and `a.mkv`), or the table is wrong or of
             other videos. OutputError: as there.
     """
-    found = sorted(path.relative_to(videos).as_posix() for path in videos.rglob("*") if path.suffix.lower() in SUFFIXES)
+    found = sorted(path.relative_to(videos).as_posix() for path in below(videos) if path.suffix.lower() in SUFFIXES)
     if not found:
         raise DataError(f"{videos}: found no videos ({', '.join(SUFFIXES[:4])}...), expected some. Check the path")
     told, make = asdict(how), Videos(videos, how)
@@ -172,6 +173,19 @@ def prepare(
                 f"{next(iter(make.categories))}), expected their names without suffix as ids. Give another table"
             )
     return write_shards(make, found, output, told, engine, shard_size, seen, retry)
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """Everything below a folder, through links too; a folder that is linked into itself is passed once."""
+    passed: set[tuple[int, int]] = set()
+    for where, folders, files in os.walk(folder, followlinks=True):
+        stat = os.stat(where)
+        if (stat.st_dev, stat.st_ino) in passed:
+            folders.clear()
+            continue
+        passed.add((stat.st_dev, stat.st_ino))
+        folders.sort()
+        yield from (Path(where) / name for name in (*folders, *files))
 
 
 def categories(table: Path) -> dict[str, str]:

@@ -53,13 +53,22 @@ class ShardWriter:
         self.path, self.draft = path, draft_of(path)
         self.index: Index = {}
         if self.draft.exists():
-            whole = _whole_samples(self.draft)
+            whole = whole_samples(self.draft)
             self.index = {key: parts for key, parts in whole.items() if keep is None or key in keep}
         end = max((_end(part) for parts in self.index.values() for part in parts.values()), default=0)
         with writing(path):
             self._file = FileIO(self.draft, "rb+" if self.draft.exists() else "wb")
+        self._cut(end)
+
+    def _cut(self, end: int) -> None:
+        with writing(self.path):
             self._file.truncate(end)
             self._file.seek(end)
+
+    def empty(self) -> None:
+        """Throws away what the draft holds."""
+        self.index = {}
+        self._cut(0)
 
     def add(self, key: str, parts: Mapping[str, bytes]) -> None:
         """One sample; its part `json` comes last.
@@ -87,6 +96,7 @@ class ShardWriter:
         """Ends the archive, writes its index, and gives it its name."""
         with writing(self.path):
             append(self._file, bytes(2 * _BLOCK))
+            os.fsync(self._file.fileno())
             self._file.close()
             write_whole(index_of(self.path), _packed(self.index))
             os.replace(self.draft, self.path)
@@ -207,7 +217,7 @@ def write_index(shard: Path) -> int:
     return len(index)
 
 
-def _whole_samples(draft: Path) -> Index:
+def whole_samples(draft: Path) -> Index:
     """The samples of a draft that are there with all of their parts."""
     return {key: parts for key, parts in _members(draft)[0].items() if LAST in parts}
 

@@ -9,12 +9,9 @@ from jaxtyping import Float, Float64, Int32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
+from whence.device import native_bf16
+
 PARTS = 3  # numbers of 8 bits that hold one of 24
-
-
-def native_bf16() -> bool:
-    """Whether this CPU multiplies in bf16 itself."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @dataclass(frozen=True)

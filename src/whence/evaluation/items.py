@@ -90,10 +90,8 @@ def foreign_sounds(group: Int[Tensor, " n"], categories: list[str], present: lis
     def foreign(picture: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
         return ~np.isin(picture + kind[other], own)
 
-    tries, chosen = (
-        32,
-        np.full(len(kind), -1, np.int64),
-    )  # of a draw that fails nine times in ten, all fail in one of 30
+    tries = 32  # of a draw that fails nine times in ten, all fail in one of 30
+    chosen = np.full(len(kind), -1, np.int64)
     for start in range(0, len(kind), BLOCK):
         some = np.arange(start, min(start + BLOCK, len(kind)))
         draws = sounding[(uniform((seed, "foreign"), some, tries) * len(sounding)).astype(np.int64)]

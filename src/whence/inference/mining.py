@@ -5,6 +5,7 @@ same bytes.
 """
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,7 +25,7 @@ from whence.data.exact import ROWS, Exact, refuse_too_many
 from whence.data.neighbours import IDS, META, Neighbours, fingerprint
 from whence.data.rowfile import RowFile, width_of
 from whence.data.sieve import blocks
-from whence.errors import RecipeError
+from whence.errors import DataError, RecipeError
 from whence.inference.earlier import Earlier
 from whence.inference.embed import Embedder, encode_batch, same_length, weights_of
 from whence.output import kept_folder
@@ -57,6 +58,11 @@ class Mining:
     batch_size: int = 64
     keep_vectors: bool = False
     extend: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("k", "probes", "batch_size"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"{name}: found {getattr(self, name)}, expected 1 or more")
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,9 @@ def mine(
     def vectors(modality: Modality, folder: Path, earlier: Earlier | None) -> Float32[np.ndarray, "n d"]:
         known = None if earlier is None else earlier.vectors(modality)
         file = folder / f"{modality}.vectors.npy"
-        return embed_to(file, asked[modality], len(data), how.batch_size, earlier, known, progress)
+        made = embed_to(file, asked[modality], len(data), how.batch_size, earlier, known, progress)
+        look_over(made, modality, data)
+        return made
 
     encoder = Encoder(embedder.name, weights_of(embedder), str(getattr(embedder, "device", "cpu")))
     return _tables(vectors, data, encoder, output, how, overwrite, progress)
@@ -117,6 +125,8 @@ def table_of(
     if how.keep_vectors or how.extend:
         raise RecipeError("vectors of your own are neither kept beside the table nor extended; they are yours already")
     given = {"images": pictures.float().numpy(), "sounds": sounds.float().numpy()}
+    for modality, rows in given.items():
+        look_over(rows, modality, data)
     return _tables(lambda modality, *_: given[modality], data, encoder, output, how, overwrite, progress)
 
 
@@ -154,6 +164,23 @@ def embed_to(
                 rows.append(part)
             past += 1
     return _opened(file)
+
+
+def look_over(vectors: Float32[np.ndarray, "n d"], modality: str, data: AudioVisualDataset) -> None:
+    """Warns of vectors that are all zero, whose neighbours mean nothing.
+
+    Raises:
+        DataError: one is not finite.
+    """
+    length = np.concatenate([np.linalg.norm(vectors[some.start : some.stop], axis=1) for some in blocks(len(vectors))])
+    for bad, told in ((~np.isfinite(length), "not finite"), (length == 0, "all zero")):
+        if not bad.any():
+            continue
+        first = data.id(int(bad.argmax()))
+        told = f"{modality}: {int(bad.sum())} of {len(vectors)} vectors are {told} (first: {first})"
+        if not np.isfinite(length).all():
+            raise DataError(f"{told}, expected numbers. Mend the encoder, or the file")
+        warnings.warn(f"{told}; their neighbours mean nothing. Look at the encoder", stacklevel=3)
 
 
 def _opened(file: Path) -> Any:

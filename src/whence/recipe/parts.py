@@ -160,7 +160,8 @@ class Train:
             catalogue's pairing does already; say so where you print a number).
         chunk: inputs that an encoder takes at a time, so that large batches fit; 0: all (`whence.training.chunks`).
         compile: the encoders, by `torch.compile`: `auto` does where there is a GPU and Triton, `always`, or `never`.
-        sync_batchnorm: statistics of batch norms are taken over all processes, and not by each of its own clips.
+        sync_batchnorm: of several processes, batch norms take their statistics over all, so that how many there are
+            moves nothing; false: each of its own clips, which is quicker.
         order: of an epoch: `samples`, any after any; or `shards`, for a slow disk: shards in random order, the samples
             of eight of them mixed, so that few files are read from at once.
         workers: processes that read data; 0: none. seed: of everything.
@@ -181,7 +182,7 @@ class Train:
     alike: Literal["none", "category"] = "none"
     chunk: int = 0
     compile: Literal["auto", "always", "never"] = "auto"
-    sync_batchnorm: bool = False
+    sync_batchnorm: bool = True
     order: Literal["samples", "shards"] = "samples"
     workers: int = 2
     seed: int = 0
@@ -244,6 +245,11 @@ class Recipe:
         if "name" not in self.method:
             raise RecipeError(f"method: no `name` in {self.method}; give one, as in `method: {{name: alignment}}`")
         mined = self.neighbours.table or self.neighbours.mine_at
+        if self.neighbours.table and self.neighbours.mine_at:
+            raise RecipeError(
+                "neighbours: found both a `table` and `mine_at`, whose tables would take its place; expected one of "
+                "them. With a table of yours give `--neighbours.mine_at []`"
+            )
         if self.views.semantic and not mined and self.neighbours.sampling != "anchor":
             raise RecipeError(
                 "views.semantic is on, but there are no neighbours: give `neighbours.table` (see `whence mine`), or "

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from whence.data.datasets import open_dataset
 from whence.errors import OutputError, RecipeError
 from whence.methods import METHODS, Method, create, options_of
 from whence.output import whole_file
-from whence.processes import once, together, world
+from whence.processes import from_all, once, together, world
 from whence.recipe import Data, Recipe
 from whence.training.feed import Alike, Stream, blocks_of, loader, teaching
 from whence.training.reading import Clips
@@ -43,8 +44,9 @@ def train(
 
 
 def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress: bool) -> Path:
+    here = from_all(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    once(lambda: refuse_uneven(recipe, here))
     once(lambda: refuse_taken(folder, recipe, resume, overwrite))
-    refuse_uneven(recipe)
     # After the cheap checks: importing the trainer takes seconds.
     import lightning as L
     from lightning.pytorch.callbacks import RichProgressBar
@@ -65,7 +67,7 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
     labeller = Labeller(data, recipe, folder, legs, leg)
     torch.manual_seed(recipe.train.seed)
     method = learner(recipe, labeller.count)
-    if recipe.train.sync_batchnorm:
+    if recipe.train.sync_batchnorm and world() > 1:
         synchronised(method, accelerator())
     labeller.suit(method, steps)
     miner = Miner(data, recipe, folder, legs, leg)
@@ -100,7 +102,7 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
         enable_model_summary=False,
         enable_progress_bar=progress,
         use_distributed_sampler=False,
-        **processes(),
+        **shared_out(),
     )
     checkpoint = folder / "resume.ckpt"
     trainer.fit(
@@ -181,7 +183,7 @@ def accelerator() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def processes() -> dict[str, Any]:
+def shared_out() -> dict[str, Any]:
     """What Lightning is told of how many processes there are."""
     if world() == 1:
         return {"devices": 1}
@@ -192,12 +194,21 @@ def processes() -> dict[str, Any]:
     return {"devices": here, "num_nodes": world() // here, "strategy": DDPStrategy(find_unused_parameters=True)}
 
 
-def refuse_uneven(recipe: Recipe) -> None:
-    """Raise RecipeError where a batch cannot be shared out evenly over the processes."""
-    if recipe.train.batch_size % world():
+def refuse_uneven(recipe: Recipe, here: Sequence[int]) -> None:
+    """Raise RecipeError where a batch cannot be shared out evenly over the processes, or these not over the machines.
+
+    Args:
+        here: how many processes the machine of each process has; as many numbers as there are processes.
+    """
+    if recipe.train.batch_size % len(here):
         raise RecipeError(
-            f"train.batch_size: found {recipe.train.batch_size} clips for {world()} processes, expected a multiple of "
-            "their number. It is of all of them together: raise or lower it"
+            f"train.batch_size: found {recipe.train.batch_size} clips for {len(here)} processes, expected a multiple "
+            "of their number. It is of all of them together: raise or lower it"
+        )
+    if len(set(here)) > 1:
+        raise RecipeError(
+            f"found machines with {' and '.join(map(str, sorted(set(here))))} processes, expected as many on each. "
+            "Give each torchrun the same --nproc-per-node"
         )
 
 

@@ -11,7 +11,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from whence.data.sieve import native_bf16
+from whence.device import native_bf16
 from whence.errors import RecipeError, did_you_mean
 from whence.methods.base import Method
 from whence.processes import gathered, rank, world

@@ -96,7 +96,11 @@ def _opened(name: str, root: Path, options: dict[str, Any], problems: list[Probl
                 problems.append(_told(error, name))
             continue
         data = data.data if isinstance(data, Beside) else data
-        assert isinstance(data, Listed)
+        if not isinstance(data, Listed):
+            raise DataError(
+                f"{name}: found {data.name}, expected a data set of files: what shards hold is compared with their "
+                "checksums whenever it is read. Check what they were made of"
+            )
         return data
     return None
 

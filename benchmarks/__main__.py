@@ -1,6 +1,7 @@
 """Runs the benchmarks, prints one table and writes all figures to benchmarks/results/DATE-MACHINE.json.
 
     python -m benchmarks                 # all of them, at full size: some minutes
+    python -m benchmarks mining          # one of them; the day's other figures stay
     python -m benchmarks metrics --quick # one of them, at toy size: to see that it runs; nothing is written
 
 Nothing else should run on the machine meanwhile.
@@ -116,6 +117,11 @@ def main() -> None:
         "rows": [{**asdict(row), "ratio": row.ratio} for row in rows],
         "growth": costs,
     }
+    if path.exists():  # of the same day and machine: what was not measured again stays
+        before = json.loads(path.read_text(encoding="utf-8"))
+        for part in ("rows", "growth"):
+            anew = {one["what"] for one in result[part]}
+            result[part] = [one for one in before.get(part, []) if one["what"] not in anew] + result[part]
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"\nwritten: {path}")
 

@@ -23,7 +23,7 @@ class Cost:
 
 
 COSTS = {
-    "preparing videos": Cost("videos of 10 s", (8, 16, 32, 64), preparing.measure),
+    "preparing videos": Cost("videos of 10 s", (60, 120, 240, 480), preparing.measure),
     "a training step of EZ-VSL": Cost(
         "clips", (8, 16, 32, 64), lambda n: training_step.measure("ours", n, 224, 200, "cpu")
     ),

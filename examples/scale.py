@@ -18,8 +18,10 @@ MARKS = Marks("costs", "scale")
 def newest() -> dict[str, Any]:
     """The last run that measured how costs grow too."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
-    whole: dict[str, Any] = [one for one in found if one.get("growth")][-1]
-    return whole
+    whole = [one for one in found if one.get("growth")]
+    if not whole:
+        raise SystemExit(f"{RESULTS}: found no results that tell how costs grow, expected some. Run `make bench`")
+    return whole[-1]
 
 
 def rendered() -> str:
@@ -28,7 +30,7 @@ def rendered() -> str:
     machine, versions = run["machine"], run["versions"]
     gpu = machine["gpu"] or "no GPU"
     parts = [
-        f"Measured in one run on {run['date']}: {machine['cpu']}, {machine['cores']} cores, {gpu}; "
+        f"Each pair measured in one run, on {run['date']}: {machine['cpu']}, {machine['cores']} cores, {gpu}; "
         f"torch {versions['torch']}, NumPy {versions['numpy']}, Python {versions['python']}.",
         markdown([["what", "plain way", "ours", "ratio", "aim"], *(line(row) for row in run["rows"])]),
         notes(run["rows"]),
@@ -40,14 +42,21 @@ def rendered() -> str:
 
 def line(row: dict[str, Any]) -> list[str]:
     """One comparison."""
-    aim = "" if row["target"] is None else f"{row['target']:g}" + (" (missed)" if row["ratio"] < row["target"] else "")
+    aim = (
+        "" if row["target"] is None else f"{row['target']:.2g}" + (" (missed)" if row["ratio"] < row["target"] else "")
+    )
     return [
         row["what"],
-        f"{row['plain']:.3g} {row['unit']}",
-        f"{row['ours']:.3g} {row['unit']}",
+        f"{shown(row['plain'])} {row['unit']}",
+        f"{shown(row['ours'])} {row['unit']}",
         f"{row['ratio']:.2f}",
         aim,
     ]
+
+
+def shown(number: float) -> str:
+    """Three digits."""
+    return f"{number:.3g}" if number < 1000 else f"{number:,.0f}"
 
 
 def notes(rows: list[dict[str, Any]]) -> str:

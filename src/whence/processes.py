@@ -28,7 +28,7 @@ from whence.errors import WhenceError
 
 T = TypeVar("T")
 PERIOD, PATIENCE = 5.0, 8  # seconds between two signs of life, and how many may be missed
-LONGEST = timedelta(minutes=10)  # that one waits for the others in a training step
+LONGEST = timedelta(minutes=30)  # that one waits for the others, in a training step or with its share of a test set
 _watch: "_Watch | None" = None
 _alone: ContextVar[bool] = ContextVar("alone", default=False)
 
@@ -67,8 +67,8 @@ def is_first() -> bool:
 def together() -> Iterator[None]:
     """Works with the other processes that were launched, for as long as the block lasts.
 
-    One that ends, or is stopped for some 40 seconds, ends the others too; one that hangs does so after ten minutes, in
-    which the others wait for it in a step.
+    One that ends, or is stopped for some 40 seconds, ends the others too; one that hangs does so after half an
+    hour, in which the others wait for it.
 
     Raises:
         WhenceError: the launcher's variables are not all there; another process has ended.

@@ -7,6 +7,7 @@ nor on how often they were stopped.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -80,13 +81,9 @@ def write_shards(
     """
     if shard_size < 1:
         raise OutputError(f"shard_size: found {shard_size}, expected 1 or more inputs in a shard")
-    names = plan(make, names, output, {"how": how, "shard_size": shard_size}, retry)
+    with locked(output) if output.is_dir() else nullcontext():  # the plan is not changed under a run either
+        names = plan(make, names, output, {"how": how, "shard_size": shard_size}, retry)
     with locked(output), Journal(output / JOURNAL) as journal:
-        if len(journal.causes) > len(names):
-            raise OutputError(
-                f"{journal.path}: found {len(journal.causes)} lines for the {len(names)} inputs of {PLAN}, expected no "
-                "more than those. They are of different runs: put back the one that was there, or write elsewhere"
-            )
         try:
             _write(make, names, output, engine, shard_size, seen, journal)
         except FullError as error:
@@ -175,10 +172,16 @@ def plan(make: Maker, names: Sequence[str], output: Path, told: dict[str, Any], 
     known: list[str] = refuse_other(output, told).get("inputs", [])
     new = set(names) - set(known)
     again: list[str] = []
-    if retry and known:
+    if known:
         with Journal(output / JOURNAL) as journal:
             done = len(journal.causes)
-            last = dict(zip(known, journal.causes, strict=False))
+        if done > len(known):  # inputs that are added now would pass for done
+            raise OutputError(
+                f"{journal.path}: found {done} lines for the {len(known)} inputs of {PLAN}, expected no more than "
+                "those. They are of different runs: put back the one that was there, or write elsewhere"
+            )
+    if retry and known:
+        last = dict(zip(known[:done], journal.causes, strict=True))
         able = set(names) - set(known[done:])
         again = [name for name, cause in last.items() if cause and name in able]
     names = [*known, *again, *(name for name in names if name in new)]

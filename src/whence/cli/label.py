@@ -35,10 +35,10 @@ def label(
     """
     from whence.data.datasets import open_dataset
     from whence.data.labels import write_labels
+    from whence.device import device_of
     from whence.errors import RecipeError
     from whence.inference.classify import Classifier, Kind, read_groups
     from whence.inference.classify import label as rows_of
-    from whence.inference.localizer import device_of
     from whence.output import check_output, whole_file
 
     check_output(output, overwrite, (".csv",))

@@ -47,9 +47,10 @@ def mine(
     import hashlib
 
     from whence.data.datasets import open_dataset
+    from whence.device import device_of
     from whence.errors import OutputError, RecipeError
     from whence.inference.embed import read_embeddings
-    from whence.inference.localizer import Localizer, device_of
+    from whence.inference.localizer import Localizer
     from whence.inference.mining import Encoder, Mining, table_of
     from whence.inference.mining import mine as mine_neighbours
 

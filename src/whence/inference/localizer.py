@@ -19,7 +19,7 @@ from whence.data.flow import as_flow, flow_picture, optical_flow
 from whence.data.image import as_image, prepare_images
 from whence.data.spectrogram import prepare_sounds
 from whence.data.vectors import as_vector
-from whence.errors import InputError
+from whence.device import device_of
 from whence.frontend import ImageSpec
 from whence.inference.guidance import Guided, ObjectPrior, as_classified, chosen, mixed, refuse_alpha
 from whence.inference.soundmap import WHOLE, SoundMap
@@ -301,28 +301,6 @@ class Localizer:
 
 def _features(codes: Tensor | Guided) -> Tensor:
     return codes.features if isinstance(codes, Guided) else codes
-
-
-def best_device() -> torch.device:
-    """CUDA, else Apple's MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def device_of(name: str) -> torch.device:
-    """A device by name, tried once; `auto`: the best there is.
-
-    Raises:
-        InputError: there is none of that name, or this machine does not have it.
-    """
-    try:
-        device = best_device() if name == "auto" else torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"device {name!r} cannot be used ({reason:.120}); expected auto, cpu, cuda or mps") from error
-    return device
 
 
 def region_seen(size: tuple[int, int], spec: ImageSpec) -> tuple[float, float, float, float]:

@@ -137,6 +137,16 @@ def test_the_crop_reaches_the_result(photo, tones):
     assert (whole[:, 106:] == whole.min()).all()
 
 
+def test_separating_is_asking_with_each_sound(method, photo, tones):
+    localizer = Localizer(method)
+    found = localizer.separate(photo, {"low": tones[0], "high": tones[2]})
+    for name, sound in (("low", tones[0]), ("high", tones[2])):
+        assert torch.equal(found.maps[name].scores, localizer(photo, sound).scores)
+    again = localizer.separate(localizer.encode_image(photo), tones)
+    assert list(again.maps) == ["sound 1", "sound 2", "sound 3"]
+    assert torch.equal(again.maps["sound 1"].scores, found.maps["low"].scores)
+
+
 def test_the_best_device_is_one_that_there_is():
     torch.zeros(1, device=best_device())
 
@@ -166,7 +176,7 @@ def test_locate_writes_and_tells(files, capsys):
     with Image.open("one.png") as one, Image.open("mask.png") as mask, Image.open("two.png") as two:
         assert one.size == mask.size == (120, 90)
         assert mask.mode == "1"
-        assert two.width > 3 * 320
+        assert two.width > 4 * 320  # the picture, a map of each, and all in one
     with np.load("two.npz") as stored:
         assert stored["scores"].shape == (2, 8, 8)
 

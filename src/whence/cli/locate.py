@@ -33,8 +33,8 @@ def locate(
         checkpoint: a .safetensors file that `whence train` wrote.
         image: the picture.
         sounds: a sound file, or several as `[a.wav,b.wav]`: the picture is encoded once.
-        output: `.png`, `.jpg` or `.webp`: the map over the picture (with several sounds, side by side); `.npz`: raw
-            scores; `.json`: peak, boxes, confidence and notes.
+        output: `.png`, `.jpg` or `.webp`: the map over the picture (with several sounds side by side, and all in one,
+            each in a colour); `.npz`: raw scores; `.json`: peak, boxes, confidence and notes.
         after: the picture's next frame, for methods that look at optical flow (heartheflow).
         mask: also write the mask, white on black (`.png`), for one sound.
         boxes: draw boxes around the regions found.
@@ -79,16 +79,14 @@ def locate(
 
 
 def _write(path: Path, results: dict[str, "SoundMap"], summaries: list[dict[str, Any]], boxes: "Rule | None") -> None:
-    from whence.inference import render
+    from whence.inference.separation import Separation, named
     from whence.inference.soundmap import PICTURES, SUMMARY
     from whence.output import whole_file
 
     first, *others = results.values()
     if path.suffix.lower() in PICTURES:
-        overlays = [result.overlay(boxes=boxes) for result in results.values()]
-        assert first.picture is not None
-        captions = ["", *(Path(name).name for name in results)]
-        drawn = render.strip([first.picture, *overlays], captions) if others else overlays[0]
+        every = Separation({name: results[one] for name, one in named([*results]).items()})
+        drawn = every.side_by_side(boxes=boxes) if others else first.overlay(boxes=boxes)
         with whole_file(path) as draft:
             drawn.save(draft, quality=92)
     elif path.suffix.lower() in SUMMARY:

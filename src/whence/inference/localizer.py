@@ -1,7 +1,7 @@
 """A method made easy to ask: pictures and sounds of any kind in, a SoundMap out. Encode once, ask with many sounds."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from whence.data.vectors import as_vector
 from whence.device import device_of
 from whence.frontend import ImageSpec
 from whence.inference.guidance import Guided, ObjectPrior, as_classified, chosen, mixed, refuse_alpha
+from whence.inference.separation import Separation, named
 from whence.inference.soundmap import WHOLE, SoundMap
 from whence.methods.base import Method
 from whence.refinement import Refinement
@@ -153,6 +154,17 @@ class Localizer:
         """Where in an encoded picture the sound comes from."""
         heard = self._heard(audio)
         return self._told(code, heard, self.maps(code.features, self.encode_sounds([heard]))[0])
+
+    def separate(self, image: Any, sounds: Mapping[str, Any] | Sequence[Any]) -> Separation:
+        """Where in one picture each of several sounds comes from: a map of each, and all in one picture.
+
+        Args:
+            image: as `locate` has it, or encoded already.
+            sounds: each as `locate` has it; by name, or in a list, where files are called by their names.
+        """
+        asked = named(sounds)
+        code = image if isinstance(image, ImageCode) else self.encode_image(image)
+        return Separation({name: self.hear(code, sound) for name, sound in asked.items()})
 
     def sources(self, image: Any, audio: Any) -> tuple[SoundMap, ...]:
         """Where in `image` each source of a mixture is, of those that are heard in it; in no order.

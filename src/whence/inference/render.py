@@ -23,6 +23,18 @@ TRUTH: Colour = (0, 230, 170)  # a green that the heat colours never come near
 _ANCHORS = ("26035c", "51066c", "7f0b6e", "ad1263", "dd1844", "f15617", "f58c1c", "fab626", "fadf2b")
 
 
+# Told apart by people of any colour vision (Okabe and Ito, 2008), without their black, the yellow last.
+SOURCES: tuple[Colour, ...] = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (204, 121, 167),
+    (213, 94, 0),
+    (0, 114, 178),
+    (240, 228, 66),
+)
+
+
 def _table() -> UInt8[Array, "256 3"]:
     anchors = np.array([tuple(bytes.fromhex(anchor)) for anchor in _ANCHORS], np.float64)
     at = np.linspace(0, len(anchors) - 1, 256)
@@ -49,10 +61,39 @@ def overlay(picture: Image.Image, values: Float[Array, "h w"], opacity: float = 
         clear: values up to this leave the picture exactly as it is.
     """
     assert picture.size == values.shape[::-1], "a map is laid over a picture of its own size"
+    return _laid_over(picture, heat(values), opacity * _risen(values, clear))
+
+
+def by_source(
+    picture: Image.Image,
+    values: Float[Array, "k h w"],
+    colours: Sequence[Colour],
+    opacity: float = 0.6,
+    clear: float = 0.3,
+) -> Image.Image:
+    """Several maps over one picture in grey, each in its own colour; where they overlap, the higher value tints more.
+
+    Args: as `overlay` has them, with a colour for each of the k maps.
+    """
+    assert len(values) == len(colours), "a colour for each map"
+    grey = picture.convert("L").convert("RGB")  # so that colours stand for sources alone
+    if not len(values):
+        return grey
+    risen = _risen(values, clear)
+    share = risen**4 + 1e-9  # nearly the highest alone, without a hard seam
+    tint = np.einsum("khw,kc->hwc", share / share.sum(axis=0), np.array(colours, np.float64))
+    return _laid_over(grey, tint.round().astype(np.uint8), opacity * risen.max(axis=0))
+
+
+def _risen(values: Float[Array, "*k h w"], clear: float) -> Float[Array, "*k h w"]:
+    """How much of the picture values cover: from 0 at `clear` to 1 at 0.8, without a visible rim where it sets in."""
     rise = np.clip((values - clear) / (0.8 - clear), 0, 1)
-    cover = opacity * rise * rise * (3 - 2 * rise)  # eased at both ends: no visible rim where the heat sets in
+    return rise * rise * (3 - 2 * rise)
+
+
+def _laid_over(picture: Image.Image, colours: UInt8[Array, "h w 3"], cover: Float[Array, "h w"]) -> Image.Image:
     alpha = Image.fromarray((255 * cover).round().astype(np.uint8))
-    return Image.composite(Image.fromarray(heat(values)), picture.convert("RGB"), alpha)
+    return Image.composite(Image.fromarray(colours), picture.convert("RGB"), alpha)
 
 
 def outline(
@@ -128,6 +169,33 @@ def contact_sheet(
                 draw.text(middle, _shortened(captions[r][c], font, picture.width), DARK, font, anchor="mm")
             x += picture.width + gap
     return sheet
+
+
+def framed(picture: Image.Image, colour: Colour) -> Image.Image:
+    """The picture with a frame of a colour drawn on its edge."""
+    drawn = picture.convert("RGB")
+    ImageDraw.Draw(drawn).rectangle(
+        (0, 0, drawn.width - 1, drawn.height - 1), None, colour, max(2, min(drawn.size) // 60)
+    )
+    return drawn
+
+
+def with_legend(picture: Image.Image, entries: Sequence[tuple[Colour, str]]) -> Image.Image:
+    """The picture with a line below it for each entry: a square of the colour, and a text.
+
+    Texts that are too long end in an ellipsis.
+    """
+    size = max(11, round(picture.width / 28))
+    font, line, gap = ImageFont.load_default(size), round(1.7 * size), max(4, size // 2)
+    whole = Image.new("RGB", (picture.width, picture.height + len(entries) * line + gap), WHITE)
+    whole.paste(picture, (0, 0))
+    draw = ImageDraw.Draw(whole)
+    for row, (colour, text) in enumerate(entries):
+        middle = picture.height + gap / 2 + (row + 0.5) * line
+        draw.rectangle((gap, middle - size / 2, gap + size, middle + size / 2), fill=colour, outline=DARK)
+        room = picture.width - size - 3 * gap
+        draw.text((size + 2 * gap, middle), _shortened(text, font, room), DARK, font, anchor="lm")
+    return whole
 
 
 def _to_height(picture: Image.Image, height: int) -> Image.Image:

@@ -33,6 +33,7 @@ MODULES = (
     "feeding",
     "mining",
     "preparing",
+    "video",
 )
 GROWTH = "growth"  # how costs grow is no ratio, and is measured last
 RESULTS = Path(__file__).parent / "results"

@@ -21,7 +21,15 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_the_readme_promises_is_there(output: Path) -> None:
     names = {path.name for path in output.iterdir()}
-    assert names >= {"best.safetensors", "report.html", "report.json", "samples.csv", "strip.jpg", "example.png"}
+    assert names >= {
+        "best.safetensors",
+        "report.html",
+        "report.json",
+        "samples.csv",
+        "strip.jpg",
+        "example.png",
+        "example.mp4",
+    }
     rows = {row["name"]: row["kind"] for row in json.loads((output / "report.json").read_text())["rows"]}
     assert rows["ceiling"] == "ceiling"
     assert [kind for kind in rows.values() if kind == "sound-blind"]

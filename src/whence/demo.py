@@ -75,11 +75,13 @@ def demo(
 
 
 def leave_examples(localizer: "Localizer", data: AudioVisualDataset, output: Path, pictures: int = 3) -> None:
-    """A picture and its sounds as files to ask the model with, and a strip of the maps of the first few pictures."""
+    """A picture and its sounds, and a clip of moving objects, as files to ask the model with; a strip of maps of
+    the first few pictures."""
     import soundfile
 
     from whence.inference.render import contact_sheet, outline
     from whence.output import whole_file
+    from whence.scenes.moving import MovingScene
 
     rows, captions = [], []
     for first in range(0, 2 * pictures, 2):
@@ -97,3 +99,5 @@ def leave_examples(localizer: "Localizer", data: AudioVisualDataset, output: Pat
     for index, name in enumerate(("example.wav", "other.wav")):
         sound = data.read_sound(index)
         soundfile.write(output / name, sound.waveform.numpy(), sound.rate)
+    plan = ((0.0, 0), (5.0, 1), (10.0, None))
+    MovingScene(("red disc", "green star"), plan, 12.0).write(output / "example.mp4")

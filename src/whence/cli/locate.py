@@ -1,4 +1,4 @@
-"""`whence locate CHECKPOINT IMAGE SOUND`: where in a picture sounds come from."""
+"""`whence locate CHECKPOINT IMAGE SOUND`: where in a picture sounds come from. (Videos: `locate_video.py`.)"""
 
 import json as to_json
 from pathlib import Path
@@ -27,11 +27,12 @@ def locate(
     overwrite: bool = False,
     **refinement: Unpack[Refining],
 ) -> None:
-    """Show where in a picture a sound comes from.
+    """Show where in a picture a sound comes from; or in a video, in each of a folder, or before a camera.
 
     Args:
         checkpoint: a .safetensors file that `whence train` wrote.
-        image: the picture.
+        image: the picture; for a video or a folder of them see `whence locate CHECKPOINT clip.mp4 --help`, for a camera
+            `whence locate CHECKPOINT --live --help`.
         sounds: a sound file, or several as `[a.wav,b.wav]`: the picture is encoded once.
         output: `.png`, `.jpg` or `.webp`: the map over the picture (with several sounds side by side, and all in one,
             each in a colour); `.npz`: raw scores; `.json`: peak, boxes, confidence and notes.

@@ -100,13 +100,16 @@ def _run(arguments: list[str]) -> int:
         from whence.cli.compare import as_lists
 
         arguments = ["compare", *as_lists(arguments[1:])]
+    known = commands()
+    if arguments[:1] == ["locate"]:
+        from whence.cli.locating import chosen
+
+        known["locate"] = chosen(arguments[1:])
     from jsonargparse import auto_cli
 
     from whence.cli.parser import Parser, repeatable
 
-    said = auto_cli(
-        commands(), args=repeatable(arguments), parser_class=Parser, prog="whence", description=_DESCRIPTION
-    )
+    said = auto_cli(known, args=repeatable(arguments), parser_class=Parser, prog="whence", description=_DESCRIPTION)
     return said if isinstance(said, int) else 0
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 import soxr
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
@@ -212,6 +213,16 @@ def window(sound: Sound, spec: AudioSpec) -> Float[Tensor, " t"]:
     if spec.window == "rolled":
         return part.roll(len(part) // 2 - len(clip.waveform) // 2)
     return part
+
+
+def framed(part: Sound, spec: AudioSpec) -> Sound:
+    """A sound in which the network of `spec` hears exactly `part`, at test time: silence around it where the front end
+    takes a window out of a longer clip. A part shorter than that window is left to the front end, which tiles it."""
+    clip, length = round((spec.clip_seconds or 0) * part.rate), len(part.waveform)
+    if length < max(1, round(spec.seconds * part.rate)) or clip <= length:
+        return part
+    ahead = (clip - length) // 2 if spec.window == "centre" else 0
+    return Sound(F.pad(part.waveform, (ahead, clip - length - ahead)), part.rate)
 
 
 def mixture(sounds: Sequence[Sound]) -> Sound:

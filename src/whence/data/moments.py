@@ -46,7 +46,7 @@ class Frames:
             self._container.seek(int((self.begin + since) / self._stream.time_base), stream=self._stream)
             for frame in self._container.decode(self._stream):
                 if frame.time is not None and frame.time > self.begin + since + 1e-6:
-                    return _upright(frame)
+                    return upright(frame)
         except (av.FFmpegError, ValueError, EOFError):
             pass  # cut short
         return None
@@ -109,7 +109,7 @@ class Frames:
         skips = codec.name in _PLAIN_REFERENCES
 
         def take(packet: Any) -> None:
-            found.update({frame.pts: _upright(frame) for frame in codec.decode(packet) if frame.pts in wanted})
+            found.update({frame.pts: upright(frame) for frame in codec.decode(packet) if frame.pts in wanted})
 
         try:
             self._container.seek(key, stream=self._stream)
@@ -142,7 +142,7 @@ class Frames:
         rest, last = deque(moments), None
 
         def keep(moment: float, frame: Any) -> None:
-            found[moment] = float(frame.time) - self.begin, _upright(frame)
+            found[moment] = float(frame.time) - self.begin, upright(frame)
 
         try:
             if seek > 0:
@@ -166,7 +166,7 @@ class Frames:
         return found
 
 
-def _upright(frame: Any) -> Image.Image:
+def upright(frame: Any) -> Image.Image:
     """As players show it: turned as the file says, and with square pixels."""
     image = Image.fromarray(frame.to_ndarray(format="rgb24"))
     if frame.rotation % 360:

@@ -21,7 +21,7 @@ class RowFile:
 
     def __init__(self, path: Path, rows: int, width: int, dtype: DTypeLike) -> None:
         self.path, self.rows, self.width, self.dtype = path, rows, width, np.dtype(dtype)
-        self._header = header(rows, width, self.dtype)
+        self._header = header_of((rows, width), self.dtype)
         self._file = FileIO(path, "r+b" if path.exists() else "w+b")
         if self._file.read(len(self._header)) != self._header:
             self._file.seek(0)
@@ -57,10 +57,10 @@ class RowFile:
         self._file.close()
 
 
-def header(rows: int, width: int, dtype: np.dtype) -> bytes:
+def header_of(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
     """What an .npy of such an array begins with."""
     begin = io.BytesIO()
-    told = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (rows, width)}
+    told = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(begin, told)
     return begin.getvalue()
 

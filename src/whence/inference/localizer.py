@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -28,6 +28,9 @@ from whence.methods.base import Method
 from whence.refinement import Refinement
 from whence.supervision import supervision
 from whence.types import AudioVisualDataset, Moving, Sound
+
+if TYPE_CHECKING:
+    from whence.inference.video import LocatedVideo
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -180,6 +183,16 @@ class Localizer:
         names = self.classes if named else [None] * maps.shape[1]
         told = zip(maps[0], there[0], names, strict=True)
         return tuple(replace(self._told(code, heard, one), category=name) for one, sounds, name in told if sounds)
+
+    def locate_video(self, path: str | Path, sound: Any = None, **how: Any) -> "LocatedVideo":
+        """Where the sound comes from in each picture of a video of any length; nothing is read before it is asked for.
+
+        Args:
+            path, sound, how: as `whence.inference.video.LocatedVideo` has them.
+        """
+        from whence.inference.video import LocatedVideo
+
+        return LocatedVideo(self, path, sound, **how)
 
     def _heard(self, audio: Any) -> Any:
         vector = self.method.front_end.audio.vector

@@ -61,7 +61,11 @@ def overlay(picture: Image.Image, values: Float[Array, "h w"], opacity: float = 
         clear: values up to this leave the picture exactly as it is.
     """
     assert picture.size == values.shape[::-1], "a map is laid over a picture of its own size"
-    return _laid_over(picture, heat(values), opacity * _risen(values, clear))
+    level = Image.fromarray((np.clip(values, 0, 1) * 255).round().astype(np.uint8))
+    cover = opacity * _risen(np.linspace(0, 1, 256), clear)
+    alpha = level.point((255 * cover).round().astype(int).tolist())
+    level.putpalette(HEAT.tobytes())
+    return Image.composite(level.convert("RGB"), picture.convert("RGB"), alpha)
 
 
 def by_source(
@@ -85,7 +89,7 @@ def by_source(
     return _laid_over(grey, tint.round().astype(np.uint8), opacity * risen.max(axis=0))
 
 
-def _risen(values: Float[Array, "*k h w"], clear: float) -> Float[Array, "*k h w"]:
+def _risen(values: Float[Array, "*k"], clear: float) -> Float[Array, "*k"]:
     """How much of the picture values cover: from 0 at `clear` to 1 at 0.8, without a visible rim where it sets in."""
     rise = np.clip((values - clear) / (0.8 - clear), 0, 1)
     return rise * rise * (3 - 2 * rise)

@@ -62,9 +62,13 @@ class SoundMap:
 
     def upsample(self, size: tuple[int, int] | None = None) -> Float[Tensor, "H W"]:
         """The scores at the size of the picture, or at `size` (height, width); the minimum outside of `region`."""
+        return self.at_size(self.scores, size)
+
+    def at_size(self, values: Float[Tensor, "h w"], size: tuple[int, int] | None = None) -> Float[Tensor, "H W"]:
+        """The same for other values of the places that the scores are of."""
         height, width = size or self.size
         x0, y0, x1, y1 = (round(at * side) for at, side in zip(self.region, (width, height) * 2, strict=True))
-        seen = self.readout.upsample(self.scores[None], max(1, y1 - y0), max(1, x1 - x0))[0]
+        seen = self.readout.upsample(values[None], max(1, y1 - y0), max(1, x1 - x0))[0]
         if seen.shape == (height, width):
             return seen
         whole = seen.new_full((height, width), float(seen.min()))

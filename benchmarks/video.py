@@ -1,0 +1,127 @@
+"""Video: a clip of 640x360 with a moving source, located and written as an overlay, on the cores there are.
+
+    plain way   each picture is asked for itself, `locate(picture, the sound around it).overlay()`, and encoded: what
+                somebody writes in twenty lines with the library's other names, in single precision
+    ours        `locate_video(clip).save(overlay, sheet, timeline, frames, maps)`, bfloat16 where the CPU has it
+
+The model is `whence.create("alignment")`: both encoders are ResNet-18, 224 pixels. Its weights are fresh, since time
+does not depend on them. With a checkpoint the share of pictures whose peak lies on what sounds is told as well:
+
+    python -m benchmarks.video follows CHECKPOINT
+"""
+
+import json
+import sys
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+
+from benchmarks import Row, measured_apart, peak_megabytes
+
+CATEGORIES = ("red disc", "green star")
+TARGET = 25  # pictures a second
+
+
+def scene(seconds: float) -> "MovingScene":
+    """A clip in which one sounds, then the other, then neither."""
+    from whence.scenes.moving import MovingScene
+
+    return MovingScene(CATEGORIES, ((0.0, 0), (seconds / 3, 1), (seconds * 2 / 3, 0), (seconds * 0.9, None)), seconds)
+
+
+def run(quick: bool = False) -> list[Row]:
+    """Rates as seconds for a picture, and peaks of memory for a minute and for ten."""
+    short, long, few = (4, 8, 10) if quick else (60, 600, 100)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        one, ten = scene(short).write(folder / "short.mp4"), scene(long).write(folder / "long.mp4")
+        ours, much = (measured_apart("video", "ours", clip) for clip in (one, ten))
+        plain = measured_apart("video", "plain", one, few)
+    rates = (
+        f"ours {1000 / ours['ms']:.1f} pictures/s (wanted: {TARGET}), with all five results {1000 / ours['all']:.1f}"
+    )
+    return [
+        Row("video: a picture of 640x360, overlay", plain["ms"], ours["ms"], "ms", None, rates),
+        Row(
+            f"video: peak memory, {long} s against {short} s",
+            much["megabytes"],
+            ours["megabytes"],
+            "MB",
+            None,
+            "the ratio is what ten times the length adds; 1.0 is constant memory",
+        ),
+    ]
+
+
+def _localizer(precision: str) -> "Localizer":
+    import whence
+    from whence.inference.localizer import Localizer
+
+    return Localizer(whence.create("alignment"), precision=precision)
+
+
+def ours(clip: Path) -> dict[str, float]:
+    """Milliseconds for a picture, and the peak of memory."""
+    from whence.device import native_bf16
+
+    video = _localizer("bfloat16" if native_bf16() else "float32").locate_video(clip)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        begun = time.perf_counter()
+        pictures = video.save(folder / "o.mp4").pictures
+        first = time.perf_counter() - begun
+        names = (folder / name for name in ("s.jpg", "t.png", "f.json", "m.npz"))
+        begun = time.perf_counter()
+        video.save(folder / "o.mp4", *names)
+        every = time.perf_counter() - begun
+    return {"ms": 1000 * first / pictures, "all": 1000 * every / pictures, "megabytes": peak_megabytes()}
+
+
+def plain(clip: Path, count: int) -> dict[str, float]:
+    """Milliseconds for each of the first `count` pictures."""
+    import av
+
+    from whence.data.video import Video
+
+    localizer = _localizer("float32")
+    with Video(clip) as video:
+        sound = video.sound(0.0, 3600.0, 16000)
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as name, av.open(str(clip)) as read, av.open(f"{name}/o.mp4", "w") as made:
+        stream = made.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        for number, frame in enumerate(read.decode(video=0)):
+            if number == count:
+                break
+            first = max(0, round((float(frame.time) - 5) * 16000))
+            around = type(sound)(sound.waveform[first : first + 160_000], 16000)
+            drawn = localizer.locate(frame.to_image(), around).overlay()
+            shown = av.VideoFrame.from_image(drawn)
+            shown.pts, shown.time_base = number, Fraction(1, 25)
+            made.mux(stream.encode(shown))
+        made.mux(stream.encode())
+    return {"ms": 1000 * (time.perf_counter() - begun) / count}
+
+
+def follows(checkpoint: Path, seconds: float = 60.0) -> dict[str, float]:
+    """Of a clip of the moving scene: shares of pictures whose peak lies on what sounds, or on the other object, and
+    of pictures that are told apart rightly as with and without a source."""
+    from whence.inference.localizer import Localizer
+
+    clip, localizer = scene(seconds), Localizer.load(checkpoint)
+    on = other = told = sounding = count = 0
+    with tempfile.TemporaryDirectory() as name:
+        for moment in localizer.locate_video(clip.write(Path(name) / "clip.mp4")):
+            who, (x, y) = clip.sounding(moment.time), moment.map.peak_at
+            count, told = count + 1, told + (moment.map.present is (who is not None))
+            if who is not None:
+                boxes = [clip.box(moment.time, which) for which in (who, 1 - who)]
+                inside = [box.x0 <= x < box.x1 and box.y0 <= y < box.y1 for box in boxes]
+                sounding, on, other = sounding + 1, on + inside[0], other + inside[1]
+    return {"on_what_sounds": on / sounding, "on_the_silent_one": other / sounding, "presence_is_right": told / count}
+
+
+if __name__ == "__main__":
+    what, path, *rest = sys.argv[1:]
+    print(json.dumps({"ours": ours, "plain": plain, "follows": follows}[what](Path(path), *map(int, rest))))

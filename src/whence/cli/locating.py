@@ -1,0 +1,47 @@
+"""Which of the commands behind `whence locate` is meant: of a picture and sounds, of videos, or of a camera."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def chosen(words: Sequence[str]) -> Callable[..., Any]:
+    """The command for the words that follow `whence locate`.
+
+    A folder, or a name that ends as videos do, is a video; so is a second word without a third that does not end as
+    pictures do.
+    """
+    from whence.cli.live import live
+    from whence.cli.locate import locate
+    from whence.cli.locate_video import locate_video
+    from whence.data.prepare import SUFFIXES
+
+    if "--live" in words:
+        return live
+    names = plain(words, {"help", *(name for command in (locate, locate_video) for name in switches(command))})
+    if len(names) < 2:
+        return locate
+    path = Path(names[1])
+    moving = path.suffix.lower() in SUFFIXES or path.is_dir()
+    return locate_video if moving or (len(names) == 2 and path.suffix.lower() not in STILL) else locate
+
+
+STILL = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+
+def switches(command: Callable[..., Any]) -> list[str]:
+    """The flags of a command that take no value."""
+    return [name for name, found in inspect.signature(command).parameters.items() if found.default is False]
+
+
+def plain(words: Sequence[str], alone: set[str]) -> list[str]:
+    """The words that are neither flags nor their values; `alone` are flags without one."""
+    found, left = [], list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("-"):
+            found.append(word)
+        elif "=" not in word and word != "-h" and word.lstrip("-").replace("-", "_") not in alone and left:
+            left.pop(0)
+    return found

@@ -1,0 +1,65 @@
+"""The pictures of a video of any length, one after the other, each with its moment. One is held at a time."""
+
+import math
+from collections.abc import Iterator
+
+from PIL import Image
+
+from whence.data.moments import upright
+from whence.data.soundtrack import decoded
+from whence.data.video import Video, VideoError
+
+
+class Reel(Video):
+    """A video that is read from its beginning to its end, with all of FFmpeg's threads; use it in a `with` block.
+
+    Attributes:
+        begin: second of the file at which its pictures begin.
+        rate: pictures a second, as its header has it. colours: FFmpeg's number of how it makes them of YUV.
+        damaged: packets that could not be decoded so far.
+    """
+
+    damaged = 0
+
+    def __enter__(self) -> "Reel":
+        return self
+
+    @property
+    def begin(self) -> float:
+        return self._frames.begin
+
+    @property
+    def rate(self) -> float:
+        told = self._pictures.average_rate or self._pictures.guessed_rate
+        return float(told) if told and 0 < told <= 1000 else 25.0
+
+    @property
+    def colours(self) -> int:
+        return int(self._pictures.codec_context.colorspace)
+
+    def pictures(self) -> Iterator[tuple[float, Image.Image]]:
+        """Moment and picture of each frame, upright; moments rise, and all pictures have the size of the first.
+
+        A frame whose moment is not behind the last one's counts as damaged and is left out, as players do.
+
+        Raises:
+            VideoError: not one frame can be decoded.
+        """
+        self._pictures.thread_type = "AUTO"
+        last, size = -math.inf, None
+        for frame in decoded(self._container, self._pictures, self):
+            first = math.isinf(last)
+            moment = frame.time - self.begin if frame.time is not None else 0.0 if first else last + 1 / self.rate
+            if moment <= last:
+                self.damaged += 1
+                continue
+            picture = upright(frame)
+            size = size or picture.size
+            last = moment
+            yield max(0.0, moment), picture if picture.size == size else picture.resize(size)
+        if math.isinf(last):
+            raise VideoError(
+                f"{self.path}: found no picture that can be decoded, expected a video. Play it to see whether it is "
+                "whole, and fetch or write it again",
+                "no picture",
+            )

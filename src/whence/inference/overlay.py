@@ -1,0 +1,116 @@
+"""The overlay as a video: every picture of the source at its own moment under the heat, and what was heard."""
+
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from whence.errors import RecipeError
+from whence.inference.render import overlay
+from whence.inference.steady import Range
+from whence.inference.writer import Writer
+
+if TYPE_CHECKING:
+    from whence.inference.video import LocatedVideo, Moment
+
+TICKS = 90_000  # a second; every usual rate of pictures is a whole number of them
+ENCODERS = ("libx264", "h264_videotoolbox", "libopenh264")
+ITU601, ITU709 = (2, 5, 6), 1  # FFmpeg's numbers of the ways to make YUV of colours; 2: the file does not say
+RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # that AAC knows
+
+
+def drawn(moment: "Moment", heat: Range, opacity: float) -> Image.Image:
+    """The picture of a moment under its heat in the range of the video; as it is where nothing is to be drawn."""
+    found = moment.map
+    assert found.picture is not None, "moments of a video have their picture"
+    values = heat(moment.time, found)
+    if values is None:
+        return found.picture
+    return overlay(found.picture, found.at_size(values).clamp(0, 1).numpy(), opacity)
+
+
+class OverlayFile(Writer):
+    """Writes the video at `path`, by its suffix; H.264 in yuv420p, so an odd width or height grows by a pixel.
+
+    Pictures are encoded as they come, and the sound up to them: nothing is collected.
+    """
+
+    def __init__(self, path: Path, video: "LocatedVideo", opacity: float) -> None:
+        self._path, self._video, self._opacity = path, video, opacity
+        self._heat = Range()
+        self._colours = video.colours if video.colours in ITU601 else ITU709  # as the source has it, or as most do
+        self._file: Any = None
+        self._track = video.track()
+
+    def add(self, moment: "Moment") -> None:
+        """Encode the next picture, and the sound until then."""
+        import av
+
+        pixels = np.asarray(drawn(moment, self._heat, self._opacity))
+        height, width = pixels.shape[:2]
+        if height % 2 or width % 2:
+            pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        if self._file is None:
+            self._open(pixels.shape[1], pixels.shape[0])
+        self._until(moment.time)
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709" if self._colours == ITU709 else "ITU601")
+        frame.pts, frame.time_base = round(moment.time * TICKS), Fraction(1, TICKS)
+        self._file.mux(self._pictures.encode(frame))
+
+    def close(self, notes: tuple[str, ...]) -> None:
+        """Encode the rest of the sound, and finish the file."""
+        self._file.mux(self._pictures.encode())
+        self._until(float("inf"))
+        self._file.mux(self._sounds.encode())
+        self._file.close()
+        self._file = None
+
+    def give_up(self) -> None:
+        if self._file is not None:  # given up
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
+        self._track.__exit__()
+
+    def _open(self, width: int, height: int) -> None:
+        import av
+
+        name = next((name for name in ENCODERS if name in av.codecs_available), None)
+        if name is None:
+            raise RecipeError(
+                f"FFmpeg writes no H.264 here ({', '.join(ENCODERS)}); install PyAV's own wheel: pip install av"
+            )
+        self._chunks = self._track.chunks()
+        self._heard = 0
+        self._file = av.open(str(self._path), "w", options={"movflags": "+faststart"})
+        self._pictures = self._file.add_stream(name, rate=Fraction(self._video.picture_rate).limit_denominator(1001))
+        self._pictures.width, self._pictures.height, self._pictures.pix_fmt = width, height, "yuv420p"
+        self._pictures.codec_context.time_base = Fraction(1, TICKS)
+        self._pictures.codec_context.thread_type = "AUTO"
+        self._pictures.codec_context.colorspace = self._colours
+        if name == "libx264":
+            self._pictures.options = {"preset": "veryfast", "crf": "20"}
+        aac = next((one for one in RATES if one <= self._track.rate), RATES[-1])
+        layout = "mono" if self._track.layout in ("mono", "1 channels") else "stereo"
+        self._sounds = self._file.add_stream("aac", rate=aac, layout=layout)
+        self._sounds.bit_rate = 128_000 if layout == "mono" else 192_000
+        self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=aac)
+
+    def _until(self, moment: float) -> None:
+        """Encode the sound up to a moment."""
+        import av
+
+        while self._heard <= moment * self._track.rate:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                self._chunks = iter(())
+                return
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(chunk), format="fltp", layout=self._track.layout)
+            frame.rate, frame.pts, frame.time_base = self._track.rate, self._heard, Fraction(1, self._track.rate)
+            self._heard += chunk.shape[1]
+            for part in self._resampler.resample(frame):
+                self._file.mux(self._sounds.encode(part))

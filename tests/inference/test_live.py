@@ -1,0 +1,123 @@
+"""Live pictures: the newest is asked with the newest sound, what is too much is dropped and counted, errors arrive."""
+
+import socket
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from clips import write_video
+from whence.data.audio import resample
+from whence.errors import InputError, OutputError
+from whence.frontend import AudioSpec, ImageSpec, InputSpec
+from whence.inference.live import Newest, Recent, locate_live, sources
+from whence.inference.livepage import LivePage
+from whence.inference.localizer import Localizer
+from whence.methods import create
+from whence.types import Sound
+
+TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
+
+
+@pytest.fixture(scope="module")
+def localizer() -> Localizer:
+    torch.manual_seed(0)
+    spec = InputSpec(ImageSpec(32), AudioSpec(16000, 0.5))
+    return Localizer(create("alignment", image=TINY, audio=TINY, front_end=spec))
+
+
+def test_a_newer_picture_takes_the_place_of_the_last() -> None:
+    newest = Newest()
+    for item in (1, 2, 3):
+        newest.put(item)
+    newest.end()
+    assert (list(newest), newest.dropped) == ([3], 2)
+
+
+def test_the_window_ends_now() -> None:
+    recent = Recent(1.0, 16000)
+    assert recent.latest().is_silent
+    sound = np.random.default_rng(0).uniform(-1, 1, (1, 40000)).astype(np.float32)
+    for start in range(0, 40000, 5000):
+        recent.add(sound[:, start : start + 5000], 16000)
+    assert np.array_equal(recent.latest().waveform.numpy(), sound[0, -16000:])
+
+
+def test_what_is_heard_is_resampled() -> None:
+    recent, wave = Recent(0.5, 16000), torch.rand(48000) - 0.5
+    for part in wave.split(4800):
+        recent.add(part[None].numpy(), 48000)
+    expected = resample(Sound(wave, 48000), 16000).waveform
+    assert any(torch.allclose(recent.latest().waveform, expected[i : i + 8000], atol=1e-4) for i in range(7000, 8001))
+
+
+def test_pictures_that_come_too_quickly_are_dropped_and_counted(localizer: Localizer) -> None:
+    picture = Image.new("RGB", (64, 48), "red")
+    found = []
+    for now in locate_live(localizer, (picture for _ in range(500)), []):
+        found.append(now)
+        time.sleep(0.01)
+    assert found[-1].shown == len(found)
+    assert found[-1].shown + found[-1].dropped == 500
+    assert found[-1].dropped > 0
+    assert all(now.behind >= 0 for now in found)
+
+
+def test_a_video_plays_in_its_own_time(localizer: Localizer, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    found = list(locate_live(localizer, *sources(str(write_video(tmp_path / "a.mp4", 0.8)), "default")))
+    assert time.monotonic() - begun >= 0.7
+    assert found[-1].shown + found[-1].dropped == 20
+    assert not found[-1].moment.map.silent
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_goes_wrong_in_a_thread_is_told(which: int, localizer: Localizer) -> None:
+    def broken():
+        raise InputError("the camera was pulled out")
+        yield
+
+    def endless():
+        while True:
+            time.sleep(0.01)
+            yield Image.new("RGB", (32, 32))
+
+    given = (broken(), []) if which == 0 else (endless(), broken())
+    with pytest.raises(InputError, match="pulled out"):
+        list(locate_live(localizer, *given))
+
+
+def test_a_camera_that_is_not_there_is_named() -> None:
+    with pytest.raises(InputError, match="--camera") as told:
+        sources("77", "default")
+    assert told.value.cause == "no camera"
+
+
+def test_the_page_shows_the_pictures() -> None:
+    with LivePage() as page:
+        assert b"<img" in urllib.request.urlopen(page.address).read()
+        stop = threading.Event()
+
+        def show() -> None:
+            while not stop.wait(0.02):
+                page.show(Image.new("RGB", (32, 32), "red"), "3 dropped")
+
+        thread = threading.Thread(target=show)
+        thread.start()
+        with urllib.request.urlopen(f"{page.address}/pictures") as stream:
+            start = stream.read(700)
+        assert b"image/jpeg" in start
+        assert b"\xff\xd8" in start
+        assert urllib.request.urlopen(f"{page.address}/told").read() == b"3 dropped"
+        stop.set()
+        thread.join()
+        with pytest.raises(OutputError, match="--port"):
+            LivePage(int(page.address.rpartition(":")[2]))
+    port = int(page.address.rpartition(":")[2])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 0.2)

@@ -34,6 +34,7 @@ MODULES = (
     "mining",
     "preparing",
     "video",
+    "search",
 )
 GROWTH = "growth"  # how costs grow is no ratio, and is measured last
 RESULTS = Path(__file__).parent / "results"

@@ -26,7 +26,7 @@ LAYERS = (
     {"scenes", "methods", "recipe"},
     {"importers", "checkpoint"},
     {"inference", "inspection"},
-    {"evaluation"},
+    {"evaluation", "search"},
     {"training"},
     {"demo"},
     {"cli"},

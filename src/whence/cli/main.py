@@ -25,6 +25,9 @@ def commands() -> dict[str, Callable[..., Any]]:
     from whence.cli.locate import locate
     from whence.cli.mine import mine
     from whence.cli.names import datasets, methods, protocols
+    from whence.cli.search import export as export_vectors
+    from whence.cli.search import index as index_files
+    from whence.cli.search import query, remove, status
 
     return {
         "demo": demo,
@@ -45,6 +48,14 @@ def commands() -> dict[str, Callable[..., Any]]:
             "pack": pack,
             "index": index,
             "scenes": scenes,
+        },
+        "search": {  # type: ignore[dict-item]
+            "_help": _SEARCH,
+            "index": index_files,
+            "query": query,
+            "status": status,
+            "remove": remove,
+            "export": export_vectors,
         },
         "methods": methods,
         "datasets": datasets,
@@ -128,6 +139,7 @@ def refuse_unknown(arguments: Sequence[str], known: Mapping[str, Any], of: str =
         refuse_unknown(arguments[1:], group, f"command of `whence {word}`")
 
 
+_SEARCH = "Index your own pictures, sounds and videos, and find them by a sound, a picture, or both."
 _CHECKPOINT = "Tell what a file of weights is."
 _DESCRIPTION = "Find where in a picture a sound comes from: train, score and use visual sound source localisation."
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int32, Int64
+from jaxtyping import Bool, Float, Float32, Int32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -78,6 +78,20 @@ class Approximate:
             table[left[enough]] = found[enough][first[enough]].reshape(-1, self.k)
             left, probes = left[~enough], 4 * probes  # with all cells looked into every row has enough
         return table
+
+    def near(
+        self, queries: Float32[np.ndarray, "r d"], k: int, wanted: Bool[np.ndarray, " n"] | None = None
+    ) -> Int64[np.ndarray, "r k"]:
+        """Positions of the k nearest to vectors from elsewhere, of unit norm; -1 where the cells hold fewer.
+
+        Args:
+            wanted: which of the set may be found; None: all.
+        """
+        faiss = import_faiss()
+        how = {} if wanted is None else {"sel": faiss.IDSelectorBitmap(np.packbits(wanted, bitorder="little"))}
+        asked = faiss.SearchParametersIVF(nprobe=self.probes, **how)
+        found: NDArray[np.int64] = self.index.search(np.ascontiguousarray(queries), k, params=asked)[1]
+        return found
 
     def _unit(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         return unit_grid(torch.as_tensor(self.embeddings[rows])).float().numpy()

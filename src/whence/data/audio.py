@@ -91,19 +91,21 @@ class Recording:
         return mono(found, self.rate, "mean", str(self.path))
 
 
-def open_sound(path: str | os.PathLike[str], content: bytes) -> Sound | Recording:
-    """The sound of a file whose bytes are given: opened where its header tells its length (wav, flac), else read.
+def open_sound(path: str | os.PathLike[str], content: bytes | None = None) -> Sound | Recording:
+    """The sound of a file, or of its bytes: opened where its header tells its length (wav, flac), else read.
 
     Raises:
         InputError: as `read_sound`; of an opened one, when it is cut.
     """
     path = Path(path)
+    if content is None:
+        refuse_unreadable(path, _EXPECTED)
     try:
         return _open_wav(path, content)
     except (wave.Error, EOFError):  # not of 16 bits, or no wav
         pass
     try:
-        file = soundfile.SoundFile(io.BytesIO(content))
+        file = soundfile.SoundFile(path if content is None else io.BytesIO(content))
     except (soundfile.SoundFileError, RuntimeError):
         return read_sound(path, content=content)
     if file.format not in _EXACT:
@@ -116,9 +118,9 @@ def open_sound(path: str | os.PathLike[str], content: bytes) -> Sound | Recordin
     return Recording(path, file.samplerate, file.frames, read)
 
 
-def _open_wav(path: Path, content: bytes) -> Recording:
+def _open_wav(path: Path, content: bytes | None) -> Recording:
     """By the standard library, which hands out a part of the bytes in a quarter of libsndfile's time."""
-    file = wave.open(io.BytesIO(content))  # noqa: SIM115 (as long-lived as the Recording)
+    file = wave.open(str(path) if content is None else io.BytesIO(content))  # noqa: SIM115 (as long-lived as the Recording)
     if file.getsampwidth() != 2:
         raise wave.Error("not of 16 bits")
 

@@ -1,5 +1,6 @@
 """A method made easy to ask: pictures and sounds of any kind in, a SoundMap out. Encode once, ask with many sounds."""
 
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -64,6 +65,7 @@ class Localizer:
         title: what reports call it: the method, and the refinement.
         notes: what must be told with every result: refined maps, a threshold that is not used.
         supervision: what must be told with every report: people's labels that the model learned from.
+        checkpoint: file that it was loaded from; empty where it was made otherwise.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Localizer:
         self.title = self.refinement.of(self.name)
         self.supervision: tuple[str, ...] = ()
         self.classes: tuple[str, ...] = ()
+        self.checkpoint = ""
         self.notes: tuple[str, ...] = (self.refinement.note,) if self.refinement else ()
 
     @classmethod
@@ -111,6 +114,7 @@ class Localizer:
             path = fetch_checkpoint(str(path).removeprefix("hub:"))
         method, header = load_method(path)
         localizer = cls(method, None, device, precision, **refinement)
+        localizer.checkpoint = os.path.abspath(path)
         threshold = header.get("threshold")
         fitted = Refinement.from_dict((header.get("calibration") or {}).get("refinement"))
         if threshold is not None and fitted != localizer.refinement:
@@ -269,13 +273,21 @@ class Localizer:
 
     def embed_images(self, pictures: Sequence[Image.Image | Moving]) -> Float[Tensor, "b d"]:
         """Unit-norm vectors for retrieval, to be compared with `embed_sounds`: float32, on the CPU."""
-        with self._asking():
-            return self.method.image_embedding(self._pixels(pictures)).float().cpu()
+        return self.embed_pixels(self._pixels(pictures))
 
     def embed_sounds(self, sounds: Sequence[Sound | Tensor]) -> Float[Tensor, "b d"]:
         """Unit-norm vectors for retrieval: float32, on the CPU."""
+        return self.embed_spectrograms(self._spectrograms(sounds))
+
+    def embed_pixels(self, pixels: Float[Tensor, "b i s s"]) -> Float[Tensor, "b d"]:
+        """`embed_images` of pictures that `prepare_images` has made ready, elsewhere perhaps."""
         with self._asking():
-            return self.method.sound_embedding(self._spectrograms(sounds)).float().cpu()
+            return self.method.image_embedding(pixels.to(self.device)).float().cpu()
+
+    def embed_spectrograms(self, spectrograms: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
+        """`embed_sounds` of sounds that `prepare_sounds` has made ready."""
+        with self._asking():
+            return self.method.sound_embedding(spectrograms.to(self.device)).float().cpu()
 
     def embed_objects(self, pictures: Sequence[Image.Image | Moving], sounds: Sequence[Sound]) -> Float[Tensor, "b d"]:
         """One vector of what sounds in picture i, asked with sound i (`Method.objects`): float32, on the CPU."""

@@ -86,18 +86,14 @@ def by_source(
     risen = _risen(values, clear)
     share = risen**4 + 1e-9  # nearly the highest alone, without a hard seam
     tint = np.einsum("khw,kc->hwc", share / share.sum(axis=0), np.array(colours, np.float64))
-    return _laid_over(grey, tint.round().astype(np.uint8), opacity * risen.max(axis=0))
+    alpha = Image.fromarray((255 * opacity * risen.max(axis=0)).round().astype(np.uint8))
+    return Image.composite(Image.fromarray(tint.round().astype(np.uint8)), grey, alpha)
 
 
 def _risen(values: Float[Array, "*k"], clear: float) -> Float[Array, "*k"]:
     """How much of the picture values cover: from 0 at `clear` to 1 at 0.8, without a visible rim where it sets in."""
     rise = np.clip((values - clear) / (0.8 - clear), 0, 1)
     return rise * rise * (3 - 2 * rise)
-
-
-def _laid_over(picture: Image.Image, colours: UInt8[Array, "h w 3"], cover: Float[Array, "h w"]) -> Image.Image:
-    alpha = Image.fromarray((255 * cover).round().astype(np.uint8))
-    return Image.composite(Image.fromarray(colours), picture.convert("RGB"), alpha)
 
 
 def outline(

@@ -1,0 +1,210 @@
+"""`whence search`: an index of your own pictures, sounds and videos."""
+
+import json as to_json
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from whence.search import Index
+    from whence.search.result import Outcome
+
+INDEX = Path("whence-index")
+DEMO = Path("runs/demo/best.safetensors")  # what `whence demo` writes
+
+
+def index(
+    folder: Path,
+    index: Path = INDEX,
+    checkpoint: str | None = None,
+    every: float = 3.0,
+    workers: int | None = None,
+    retry: bool = False,
+    device: str = "auto",
+) -> None:
+    """Bring an index in line with a folder: take in what is new, take in anew what has changed, forget what is gone.
+
+    A run that was stopped, or killed, goes on where it was when the same command is given again. Files that cannot be
+    read are named and kept out.
+
+    Args:
+        folder: of your pictures, sounds and videos, folders below it included.
+        index: folder of the index.
+        checkpoint: what files are embedded by: a .safetensors file that `whence train` wrote. By default that of the
+            index; of a new one runs/demo/best.safetensors, which `whence demo` writes.
+        every: of a new index, seconds from one window of a video, or of a long sound, to the next.
+        workers: processes that read files; by default as many as there are cores, none for a few files.
+        retry: read files again that could not be read the last time.
+        device: `auto`, `cpu`, `cuda`...
+    """
+    from whence.cli.progress import shown
+    from whence.data.engines import cores
+    from whence.search.finding import find
+    from whence.search.result import Outcome
+
+    opened = _opened_for(folder, index, checkpoint, every, device)
+    if workers is None:
+        workers = cores() if len(find([opened.root], opened.root, Outcome())) > 64 else 0
+    with opened, shown() as seen:
+        outcome = opened.add(opened.root, seen, workers, retry)
+        gone = opened.refresh()
+        outcome.removed = gone.removed
+        print(f"{index}: {outcome}; {len(opened)} files by {opened.checkpoint}")
+    _told(outcome)
+
+
+def query(
+    index: Path = INDEX,
+    sound: str | None = None,
+    image: str | None = None,
+    mix: float = 0.5,
+    k: int = 10,
+    kinds: list[Literal["image", "sound", "video"]] | None = None,
+    against: Literal["picture", "sound", "both"] | None = None,
+    every: bool = False,
+    sheet: Path | None = None,
+    json: bool = False,
+    checkpoint: str | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> None:
+    """Find the files nearest to a sound, a picture, or something between both.
+
+    Args:
+        index: folder that `whence search index` made.
+        sound: a sound file, or a video with sound.
+        image: a picture.
+        mix: the picture's share, where both are given: from 0, the sound alone, to 1, the picture alone.
+        k: how many files at most.
+        kinds: of files, as `[image,video]`; all by default.
+        against: what of the files is compared: `picture`, `sound` or `both`; by default pictures, and sounds where a
+            picture alone is asked for or only sounds are searched.
+        every: each window of a video or a long sound by itself, not only the best of each file.
+        sheet: a `.png`, `.jpg` or `.webp` to write, with what was found as pictures.
+        json: print JSON instead of a table.
+        checkpoint: the one that the index was made by, where that has moved.
+        device: `auto`, `cpu`, `cuda`...
+        overwrite: replace the sheet.
+    """
+    from whence.output import check_output, whole_file
+    from whence.search.query import KINDS, MODALITIES, Modality, refuse_mix
+    from whence.search.result import table
+
+    refuse_mix(mix)
+    if sheet is not None:
+        check_output(sheet, overwrite, (".png", ".jpg", ".jpeg", ".webp"))
+    each: dict[str | None, tuple[Modality, ...] | None] = {
+        "both": MODALITIES,
+        "picture": ("picture",),
+        "sound": ("sound",),
+    }
+    with _opened(index, checkpoint, device) as opened:
+        wanted = tuple(kinds) if kinds else KINDS
+        hits = opened.query(None, image, sound, mix, k, wanted, each.get(against), every)
+        if json:
+            print(to_json.dumps([hit.to_dict() for hit in hits], indent=2))
+        elif hits:
+            print(table(hits, opened.root))
+        else:
+            print(f"{index}: nothing found; it holds {len(opened)} files (`whence search status` tells of which kinds)")
+    if sheet is not None:
+        from whence.search.sheet import sheet as draw
+
+        drawn = draw(hits, image, sound, mix)
+        with whole_file(sheet) as draft:
+            drawn.save(draft, quality=90)
+        if not json:
+            print(f"written: {sheet}")
+
+
+def remove(paths: list[Path] | Path, index: Path = INDEX) -> None:
+    """Forget files, or all files below folders; the files themselves are not touched.
+
+    Args:
+        paths: of files or folders: one, or several as `[a.jpg,b.wav]`.
+        index: folder of the index.
+    """
+    from whence.search import Index
+
+    with Index.open(index) as opened:
+        print(f"{index}: {opened.remove(paths)} removed; {len(opened)} files are left")
+
+
+def status(index: Path = INDEX, json: bool = False) -> int:
+    """Tell what an index holds, which files are kept out and why, and whether it is whole; exit code 1 where not.
+
+    Args:
+        index: folder of the index.
+        json: print JSON instead of words.
+    """
+    from whence.search import Index
+    from whence.search.result import printable
+
+    with Index.open(index) as opened:
+        found = opened.status()
+    if json:
+        failures = [{"path": str(one.path), "cause": one.cause, "told": one.told} for one in found.failures]
+        print(to_json.dumps({**vars(found), "root": str(found.root), "failures": failures}, indent=2))
+        return int(bool(found.wrong))
+    counted = ", ".join(f"{count} of kind {kind}" for kind, count in found.files.items())
+    print(f"{index}: of {printable(found.root)}, by {found.method} ({found.checkpoint or 'no file'})")
+    print(f"files: {counted}; {found.vectors} vectors, {found.dead} rows that belong to nothing")
+    for one in found.failures:
+        print(f"kept out ({one.cause}): {printable(one.told)}")
+    print("\n".join(found.wrong) if found.wrong else "whole: every vector is what was written")
+    return int(bool(found.wrong))
+
+
+def export(output: Path, index: Path = INDEX, overwrite: bool = False) -> None:
+    """Write the vectors and what they are of as a Parquet file, for a vector database (extra `parquet`).
+
+    Args:
+        output: a .parquet file.
+        index: folder of the index.
+        overwrite: replace a file that is there.
+    """
+    from whence.search import Index
+
+    with Index.open(index) as opened:
+        print(f"{output}: {opened.to_parquet(output, overwrite)} vectors")
+
+
+def _opened(folder: Path, checkpoint: str | None, device: str) -> "Index":
+    from whence.inference.localizer import Localizer
+    from whence.search import Index
+
+    localizer = Localizer.load(checkpoint, device=device) if checkpoint else None
+    return Index.open(folder, localizer, device)
+
+
+def _opened_for(folder: Path, index: Path, checkpoint: str | None, every: float, device: str) -> "Index":
+    """The index of a folder, a new one where there is none."""
+    from whence.errors import CheckpointError, OutputError
+    from whence.inference.localizer import Localizer
+    from whence.search import Index
+    from whence.search.making import holds_index
+
+    root = folder.absolute()
+    if holds_index(index):
+        opened = _opened(index, checkpoint, device)
+        if opened.root.is_dir() and not opened.root.samefile(root if root.exists() else index):
+            raise OutputError(
+                f"{index}: is of the folder {opened.root}, expected one of {folder}. Give another name: --index NAME"
+            )
+        if not opened.root.is_dir():
+            opened.move(root)
+        return opened
+    if checkpoint is None and not DEMO.is_file():
+        raise CheckpointError(
+            f"{index}: a new index needs a checkpoint to embed files by, found none given and no {DEMO}. Say which: "
+            "--checkpoint FILE (`whence demo` makes one)"
+        )
+    return Index.create(index, Localizer.load(checkpoint or DEMO, device=device), root, every)
+
+
+def _told(outcome: "Outcome") -> None:
+    from whence.search.result import printable
+
+    for one in outcome.failures[:20]:
+        print(f"kept out ({one.cause}): {printable(one.told)}")
+    if len(outcome.failures) > 20:
+        print(f"and {len(outcome.failures) - 20} more; `whence search status` lists them")

@@ -1,0 +1,113 @@
+"""Which files there are to index: below one folder, and nothing that only a link leads to from there."""
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from whence.data.prepare import below
+from whence.errors import InputError
+from whence.search.reading import kind_of
+from whence.search.result import Outcome, printable
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file as the folder shows it: path below the root, size in bytes, and when it was changed, in nanoseconds.
+
+    Attributes:
+        cause, told: why it is not to be opened.
+    """
+
+    path: bytes
+    size: int = 0
+    changed: int = -1
+    cause: str = ""
+    told: str = ""
+
+
+def relative(path: str | os.PathLike[str], root: Path) -> bytes:
+    """A path below the root, in the system's bytes.
+
+    Raises:
+        InputError: it lies elsewhere.
+    """
+    whole = os.path.abspath(path)
+    if not Path(whole).is_relative_to(root) or Path(whole) == root:
+        raise InputError(
+            f"{printable(whole)}: found a path outside the folder {root} that this index is of, expected one below it. "
+            "Copy the file there, or make another index: `whence search index FOLDER --index NAME`",
+            "outside",
+        )
+    return os.fsencode(os.path.relpath(whole, root))
+
+
+def find(paths: Iterable[str | os.PathLike[str]], root: Path, outcome: Outcome) -> list[Found]:
+    """The pictures, sounds and videos among some files and below some folders, each once, in order.
+
+    Links that lead out of the root and what is no file are told as such; other kinds of files are counted as passed.
+
+    Raises:
+        InputError: a path lies outside the root, is not there, or is no picture, sound or video by its name.
+    """
+    real = os.path.realpath(root)
+    found: dict[bytes, Found] = {}
+    for path in paths:
+        whole = Path(os.path.abspath(path))
+        if whole != root:
+            relative(whole, root)
+        if not os.path.lexists(whole):
+            raise InputError(f"{printable(whole)}: found no such file or folder. Check the path", "missing")
+        if whole.is_dir():
+            for one in below(whole):
+                _look(one, root, real, found, outcome)
+        elif kind_of(os.fsencode(whole)) is None:
+            raise InputError(
+                f"{printable(whole)}: found a file that is no picture, sound or video by its name, expected one such "
+                "as .jpg, .wav or .mp4. Rename it"
+            )
+        else:
+            _look(whole, root, real, found, outcome)
+    return sorted(found.values(), key=lambda one: one.path)
+
+
+def among(known: Iterable[bytes], paths: Iterable[str | os.PathLike[str]], root: Path) -> list[bytes]:
+    """Which of the known files, below the root, are named by some paths or lie below folders that are.
+
+    Raises:
+        InputError: a path lies outside the root, or names none.
+    """
+    known = sorted(known)
+    gone: set[bytes] = set()
+    for path in paths:
+        name = b"" if Path(os.path.abspath(path)) == root else relative(path, root)
+        mine = {one for one in known if not name or one == name or one.startswith(name + b"/")}
+        if not mine:
+            raise InputError(f"{printable(str(path))}: is not in the index of {root}. Check the path", "missing")
+        gone |= mine
+    return sorted(gone)
+
+
+def _look(path: Path, root: Path, real: str, found: dict[bytes, Found], outcome: Outcome) -> None:
+    name = os.fsencode(os.path.relpath(path, root))
+    if name in found:
+        return
+    try:
+        told = path.stat()
+    except OSError:
+        told = None  # gone meanwhile, or a link to nothing
+    if told and stat.S_ISDIR(told.st_mode):
+        return
+    if kind_of(name) is None:
+        outcome.passed += 1
+    elif told is None:
+        found[name] = Found(name, cause="missing", told=f"{printable(path)}: leads to no file. Mend the link")
+    elif not stat.S_ISREG(told.st_mode):
+        found[name] = Found(name, cause="no file", told=f"{printable(path)}: is no plain file. Leave it out")
+    elif not Path(os.path.realpath(path)).is_relative_to(real):
+        advice = "Copy the file there, or index the folder in which it lies"
+        words = f"{printable(path)}: is a link out of the folder {root}. {advice}"
+        found[name] = Found(name, cause="outside", told=words)
+    else:
+        found[name] = Found(name, told.st_size, told.st_mtime_ns)

@@ -1,0 +1,62 @@
+"""The vectors of an index as a Parquet file, the form in which vector databases take them (extra `parquet`)."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from whence.errors import RecipeError
+from whence.output import check_output, whole_file, writing
+from whence.search.catalogue import Catalogue
+from whence.search.query import KINDS, MODALITIES
+from whence.search.result import printable
+from whence.search.snapshot import Snapshot
+
+ROWS = 8192  # at a time
+
+
+def write_parquet(snapshot: Snapshot, catalogue: Catalogue, path: Path, overwrite: bool = False) -> int:
+    """Writes a row for each vector: `id`, `path` (below the root), `kind`, `modality`, `time` (seconds, or null) and
+    `vector` (a list of float32, unit norm); how many.
+
+    Bytes of a name that are no UTF-8, and what would break a line, are escaped.
+
+    Raises:
+        RecipeError: pyarrow is not installed. OutputError: the file is there already, or cannot be written.
+    """
+    pa, pq = _pyarrow()
+    check_output(path, overwrite, (".parquet",))
+    e, width = snapshot.entries, snapshot.vectors.shape[1]
+    schema = pa.schema(
+        [
+            ("id", pa.int64()),
+            ("path", pa.string()),
+            ("kind", pa.string()),
+            ("modality", pa.string()),
+            ("time", pa.float64()),
+            ("vector", pa.list_(pa.float32(), width)),
+        ]
+    )
+    with writing(path), whole_file(path) as draft, pq.ParquetWriter(draft, schema) as writer:
+        for first in range(0, len(e.row), ROWS):
+            some = slice(first, first + ROWS)
+            names = catalogue.named(set(e.file[some].tolist()))
+            here = [n for n in range(first, min(first + ROWS, len(e.row))) if int(e.file[n]) in names]
+            columns = [
+                pa.array(e.row[here]),
+                pa.array([printable(os.fsdecode(names[int(file)])) for file in e.file[here]]),
+                pa.array([KINDS[kind] for kind in e.kind[here]]),
+                pa.array([MODALITIES[one] for one in e.modality[here]]),
+                pa.array(e.time[here], from_pandas=True),
+                pa.FixedSizeListArray.from_arrays(pa.array(snapshot.vectors[e.row[here]].reshape(-1)), width),
+            ]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+    return len(e.row)
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise RecipeError("a Parquet file needs pyarrow; install it with `pip install whence[parquet]`") from error
+    return pyarrow, pyarrow.parquet

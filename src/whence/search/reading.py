@@ -1,0 +1,213 @@
+"""From a file to what the networks take of it: its picture, its sound, or both every few seconds of a video.
+
+Done by processes beside the one that embeds: whatever is wrong with a file is an answer, and a file that crashes its
+reader is that file's failure (`whence.data.engines.Pool`).
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from whence.data.audio import Recording, open_sound, resample
+from whence.data.image import prepare_images, read_image
+from whence.data.packing import Sample
+from whence.data.prepare import SUFFIXES
+from whence.data.spectrogram import prepare_sounds
+from whence.data.video import Video, VideoError
+from whence.errors import InputError
+from whence.frontend import AudioSpec, InputSpec
+from whence.search.query import MODALITIES, Kind, Modality
+from whence.types import Sound
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jfif")
+SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".au", ".caf")
+WINDOWS = 16  # of a file that are read at once: what memory holds of a long one
+LEAST = 0.1  # seconds at the end of a sound that are a window of their own
+
+
+def kind_of(path: bytes) -> Kind | None:
+    """What a file is by its name; None where it is none of them."""
+    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
+    kinds: tuple[tuple[tuple[str, ...], Kind], ...] = ((PICTURES, "image"), (SOUNDS, "sound"), (SUFFIXES, "video"))
+    return next((kind for suffixes, kind in kinds if suffix in suffixes), None)
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was read of a file: up to WINDOWS of its pictures and of its sounds, ready for the networks.
+
+    Attributes:
+        digest: of the file's content; empty of a later part.
+        windows: that the whole file has. known: the content is in the index already, and nothing was read.
+        times, tensors: of each modality; `picture` (m, i, s, s), `sound` (m, 1, f, t).
+    """
+
+    kind: Kind
+    digest: bytes = b""
+    windows: int = 1
+    known: bool = False
+    times: dict[Modality, list[float | None]] | None = None
+    tensors: dict[Modality, Tensor] | None = None
+
+    def pack(self, told: str = "") -> Sample:
+        """To travel between processes."""
+        tensors = self.tensors or {}
+        shapes = {name: list(one.shape) for name, one in tensors.items()}
+        words: dict[str, Any] = {
+            "kind": self.kind,
+            "digest": self.digest.hex(),
+            "windows": self.windows,
+            "known": self.known,
+            "times": self.times or {},
+            "shapes": shapes,
+        }
+        parts: dict[str, bytes] = {name: one.contiguous().numpy().tobytes() for name, one in tensors.items()}
+        return Sample({"json": json.dumps(words).encode(), **parts}, told=told)
+
+    @classmethod
+    def unpack(cls, sample: Sample) -> "Read":
+        words = json.loads(sample.parts["json"])
+        tensors: dict[Modality, Tensor] = {
+            name: torch.from_numpy(
+                np.frombuffer(bytearray(sample.parts[name]), np.float32).reshape(words["shapes"][name])
+            )
+            for name in MODALITIES
+            if name in words["shapes"]
+        }
+        digest = bytes.fromhex(words["digest"])
+        return cls(words["kind"], digest, words["windows"], words["known"], words["times"], tensors)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the files of a folder; an input's name is `FIRST:PATH`, its first window and its path below the root.
+
+    Attributes:
+        every: seconds from one window of a video or of a long sound to the next.
+        known: digests of contents that need not be read again.
+    """
+
+    root: Path
+    front_end: InputSpec
+    every: float
+    known: frozenset[bytes] = frozenset()
+
+    def key(self, name: str) -> str:
+        return name
+
+    def __call__(self, name: str) -> Sample:
+        first, _, below = name.partition(":")
+        path = self.root / below
+        kind = kind_of(os.fsencode(below))
+        assert kind, f"{below!r}: none of our files"
+        try:
+            digest = b"" if int(first) else content_digest(path)
+            if digest in self.known:
+                return Read(kind, digest, known=True).pack()
+            return self._read(path, kind, int(first), digest)
+        except InputError as error:
+            return Sample({}, error.cause, str(error))
+        except OSError as error:
+            return Sample(
+                {}, "unreadable", f"{path}: could not be read ({error.strerror}). Look whether its disk is there"
+            )
+
+    def _read(self, path: Path, kind: Kind, first: int, digest: bytes) -> Sample:
+        if kind == "image":
+            return Read(kind, digest, 1, False, {"picture": [None]}, {"picture": self._seen([read_image(path)])}).pack()
+        if kind == "sound":
+            return self._sound(path, first, digest)
+        try:
+            return self._video(path, first, digest)
+        except VideoError as error:
+            if error.cause != "no picture":
+                raise
+            try:
+                return self._sound(path, first, digest)  # a recording in a container of videos
+            except InputError:
+                raise error from None
+
+    def _sound(self, path: Path, first: int, digest: bytes) -> Sample:
+        spec = self.front_end.audio
+        whole = open_sound(path)
+        starts = window_starts(whole.seconds, clip_seconds(spec), self.every)
+        some = starts[first : first + WINDOWS]
+        heard = [part_of(whole, start, clip_seconds(spec)) for start in some]
+        told = "silent" if all(sound.is_silent for sound in heard) else ""
+        times: dict[Modality, list[float | None]] = {"sound": [*some]}
+        return Read("sound", digest, len(starts), False, times, {"sound": self._heard(heard)}).pack(told)
+
+    def _video(self, path: Path, first: int, digest: bytes) -> Sample:
+        spec = self.front_end.audio
+        with Video(path) as video:
+            length = video.seconds() or video.promised
+            count = max(1, round(length / self.every))
+            moments = [(i + 0.5) * length / count for i in range(count)][first : first + WINDOWS]
+            pictures = [picture for _, picture in video.frames(moments)]
+            clip = clip_seconds(spec)
+            starts = [max(0.0, min(moment - clip / 2, length - clip)) for moment in moments]
+            told = ""
+            try:
+                whole = video.sound(starts[0], starts[-1] - starts[0] + clip, spec.rate or 16000)
+            except VideoError as error:
+                heard, starts, told = [], [], "without sound" if error.cause == "no sound" else error.cause
+            else:
+                starts = [start for start in starts if start - starts[0] + LEAST < whole.seconds] or starts[:1]
+                heard = [part_of(whole, start - starts[0], clip) for start in starts]
+        times: dict[Modality, list[float | None]] = {"picture": [*moments]}
+        tensors: dict[Modality, Tensor] = {"picture": self._seen(pictures)}
+        if heard:
+            times["sound"], tensors["sound"] = [*starts], self._heard(heard)
+        return Read("video", digest, count, False, times, tensors).pack(told)
+
+    def _seen(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """As the network takes them; where it looks at optical flow, they count as standing still."""
+        spec = self.front_end.image
+        still = [Image.new("RGB", one.size) for one in pictures] if spec.flow else []
+        return prepare_images(pictures, spec, still)
+
+    def _heard(self, sounds: Sequence[Sound]) -> Tensor:
+        spec = self.front_end.audio
+        return prepare_sounds([resample(one, spec.rate or 16000) for one in sounds], spec)
+
+
+def clip_seconds(spec: AudioSpec) -> float:
+    """How much of a recording a front end is given: of what it cuts out of that, its window."""
+    return spec.clip_seconds or spec.seconds
+
+
+def window_starts(length: float, clip: float, every: float) -> list[float]:
+    """Where the windows of a sound begin, in seconds; the last one ends with it, and a short sound is one window."""
+    if length <= clip + LEAST:
+        return [0.0]
+    count = int((length - clip) / every) + 1
+    starts = [i * every for i in range(count)]
+    return starts if length - clip - starts[-1] < LEAST else [*starts, length - clip]
+
+
+def part_of(whole: Sound | Recording, start: float, seconds: float) -> Sound:
+    """Up to so many seconds of a sound from `start` on."""
+    length = whole.length if isinstance(whole, Recording) else len(whole.waveform)
+    first = min(round(start * whole.rate), length - 1)
+    count = min(round(seconds * whole.rate) + 1, length - first)
+    if isinstance(whole, Recording):
+        return whole.part(first, count)
+    return Sound(whole.waveform[first : first + count], whole.rate)
+
+
+def content_digest(path: Path) -> bytes:
+    """16 bytes that stand for a file's content."""
+    found = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            found.update(part)
+    return found.digest()

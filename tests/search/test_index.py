@@ -1,0 +1,350 @@
+"""An index holds what its folder holds, whatever came between, and finds what a plain search in float64 finds."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from clips import write_video
+from search_media import picture
+from toys import TINY
+from whence.data.audio import read_sound
+from whence.data.exact import unit_grid
+from whence.data.image import read_image
+from whence.errors import CheckpointError, DataError, InputError, OutputError, RecipeError
+from whence.inference.localizer import Localizer
+from whence.methods import create
+from whence.output import locked
+from whence.search import Hit, Index
+from whence.search.query import composed, crossing
+
+
+def plain(index: Index, query: torch.Tensor, k: int, modality: str) -> list[tuple[str, float]]:
+    """Every file's best vector of a modality by a loop in float64."""
+    now, best = index._now(), {}
+    names = {one.id: os.fsdecode(one.path) for one in index._catalogue.files()}
+    for n, row in enumerate(now.entries.row):
+        if ("picture", "sound")[now.entries.modality[n]] == modality:
+            score = float(unit_grid(torch.from_numpy(np.array(now.vectors[row : row + 1])))[0] @ query)
+            name = names[int(now.entries.file[n])]
+            best[name] = max(best.get(name, -2.0), score)
+    return sorted(best.items(), key=lambda one: (-one[1], one[0]))[:k]
+
+
+def test_all_files_are_found_as_a_plain_search_finds_them(index: Index, media: Path, localizer: Localizer) -> None:
+    assert len(index) == 11
+    image, sound = media / "p2.png", media / "below" / "s1.wav"
+    seen, heard = localizer.embed_images([read_image(image)])[0], localizer.embed_sounds([read_sound(sound)])[0]
+    for asked, query, modality in (
+        ({"image": image}, composed(seen, None), "sound"),
+        ({"sound": sound}, composed(None, heard), "picture"),
+        ({"image": image, "sound": sound, "mix": 0.3}, composed(seen, heard, 0.3), "picture"),
+    ):
+        for k in (1, 3, 100):
+            hits = index.query(localizer, k=k, **asked)
+            assert [(str(hit.path.relative_to(media)), hit.score) for hit in hits] == plain(index, query, k, modality)
+
+
+def test_a_picture_and_a_sound_find_themselves(index: Index, media: Path, localizer: Localizer) -> None:
+    hit = index.query(localizer, image=media / "p3.png", against=["picture"])[0]
+    assert (hit.path.name, hit.kind, hit.time, hit.by) == ("p3.png", "image", None, "picture")
+    assert hit.score == pytest.approx(1, abs=1e-5)
+    hit = index.query(localizer, sound=media / "below" / "s2.wav", kinds=["sound"])[0]
+    assert (hit.path.name, hit.kind, hit.time, hit.by) == ("s2.wav", "sound", 0.0, "sound")
+    assert hit.score == pytest.approx(1, abs=1e-5)
+
+
+def test_kinds_and_windows(index: Index, media: Path, localizer: Localizer) -> None:
+    every = index.query(localizer, image=media / "p0.png", k=99, every=True, kinds=["sound"])
+    long = sorted(hit.time for hit in every if hit.path.name == "long.wav")
+    assert long == pytest.approx([0, 3, 6, 9, 12, 15, 18, 19.5])  # one every three seconds, the last ends with it
+    assert {hit.kind for hit in index.query(localizer, sound=media / "long.wav", k=99)} == {"image", "video"}
+    video = index.query(localizer, sound=media / "long.wav", kinds=["video"], against=["sound"])
+    assert [(hit.kind, hit.by) for hit in video] == [("video", "sound")]
+
+
+def test_what_a_query_is_compared_with() -> None:
+    every = ("image", "sound", "video")
+    assert crossing(False, True, every) == crossing(True, True, every) == ("picture",)
+    assert crossing(True, False, every) == ("sound",)
+    assert crossing(False, True, ("sound",)) == ("sound",)
+    assert crossing(True, False, ("image",)) == ("picture",)
+
+
+@given(st.integers(0, 10**6), st.floats(0, 1))
+@settings(max_examples=30, deadline=None)
+def test_a_mixture_is_the_unit_vector_between(seed: int, mix: float) -> None:
+    v, a = (3 * torch.rand(2, 8, generator=torch.Generator().manual_seed(seed)) + 0.1).double()
+    z = mix * v / v.norm() + (1 - mix) * a / a.norm()
+    assert torch.allclose(composed(v, a, mix), z / z.norm(), atol=1e-7)
+
+
+@pytest.mark.parametrize("mix", [-0.1, 1.1, float("nan")])
+def test_a_mix_that_is_no_share_is_refused(mix: float, index: Index, media: Path, localizer: Localizer) -> None:
+    with pytest.raises(RecipeError, match=r"mix: found .* expected a number from 0"):
+        index.query(localizer, image=media / "p0.png", sound=media / "long.wav", mix=mix)
+
+
+def test_opposites_leave_nothing_between() -> None:
+    with pytest.raises(InputError, match="cancel each other out"):
+        composed(torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 0.0]), 0.5)
+
+
+def test_queries_that_make_no_sense_are_told(index: Index, media: Path, localizer: Localizer) -> None:
+    with pytest.raises(InputError, match="neither a picture nor a sound"):
+        index.query(localizer)
+    with pytest.raises(RecipeError, match="k: found 0"):
+        index.query(localizer, image=media / "p0.png", k=0)
+    with pytest.raises(RecipeError, match="found 'text', expected some of image"):
+        index.query(localizer, image=media / "p0.png", kinds=["text"])
+
+
+def test_an_empty_index_finds_nothing(tmp_path: Path, localizer: Localizer, media: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    index = Index.create(tmp_path / "index", localizer, tmp_path / "empty")
+    assert str(index.add(tmp_path / "empty")) == "nothing to do"
+    assert index.query(localizer, sound=media / "long.wav") == []
+    assert index.status().wrong == []
+
+
+# Changes.
+
+
+def test_changed_gone_moved_and_new_files(index: Index, media: Path, localizer: Localizer) -> None:
+    before = index.query(localizer, image=media / "p1.png", against=["picture"], k=20)
+    assert index.refresh().unchanged == 11
+    (media / "p1.png").rename(media / "below" / "moved.png")
+    (media / "p0.png").unlink()
+    picture(media / "p2.png", 77)
+    picture(media / "new.png", 78)
+    outcome = index.add(media) + index.refresh()
+    assert (outcome.added, outcome.changed, outcome.moved, outcome.removed) == (1, 1, 1, 2)
+    hit = index.query(localizer, image=media / "below" / "moved.png", against=["picture"])[0]
+    assert (hit.path.name, hit.score) == ("moved.png", before[0].score)
+    assert len(index) == 11
+
+
+def test_two_files_that_change_places_change_vectors(index: Index, media: Path, localizer: Localizer) -> None:
+    first, second = ((media / f"p{n}.png").read_bytes() for n in range(2))
+    (media / "p0.png").write_bytes(second)
+    (media / "p1.png").write_bytes(first)
+    for name in ("p0.png", "p1.png"):
+        os.utime(media / name, (1, 1))
+    index.refresh()
+    for name in ("p0.png", "p1.png"):
+        hit = index.query(localizer, image=media / name, against=["picture"])[0]
+        assert (hit.path.name, hit.score) == (name, pytest.approx(1, abs=1e-5))
+
+
+STEPS = st.sampled_from(["write", "delete", "remove", "add", "refresh"])
+
+
+@given(steps=st.lists(st.tuples(STEPS, st.integers(0, 5)), max_size=12))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+def test_an_index_is_what_a_dictionary_would_be(
+    steps: list[tuple[str, int]], localizer: Localizer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = tmp_path_factory.mktemp("model")
+    media, there, known, time = root / "media", {}, {}, 0
+    media.mkdir()
+    index = Index.create(root / "index", localizer, media)
+    for step, n in steps:
+        name, time = f"{n}.png", time + 1
+        if step == "write":
+            picture(media / name, 10 * n + time % 3)
+            os.utime(media / name, ns=(time, time))
+            there[name] = (media / name).read_bytes()
+        elif step == "delete" and name in there:
+            (media / name).unlink()
+            del there[name]
+        elif step == "remove" and name in known:
+            index.remove(media / name)
+            del known[name]
+        elif step == "add":
+            index.add(media)
+            known |= there
+        elif step == "refresh":
+            index.refresh()
+            known = {one: there[one] for one in known if one in there}
+    with Index.open(root / "index", localizer) as again:
+        found = {os.fsdecode(one.path) for one in again._catalogue.files()}
+        assert found == set(known)
+        assert again.status().wrong == []
+        for name, content in known.items():
+            (root / "asked.png").write_bytes(content)
+            best = again.query(localizer, image=root / "asked.png", against=["picture"], k=20)
+            assert next(hit.score for hit in best if hit.path.name == name) == pytest.approx(1, abs=1e-5)
+
+
+def test_an_index_made_in_pieces_answers_as_one_made_at_once(
+    index: Index, media: Path, localizer: Localizer, tmp_path: Path
+) -> None:
+    pieces = Index.create(tmp_path / "pieces", localizer, media)
+    for path in sorted(media.rglob("*.*"), reverse=True):
+        pieces.add(path)
+    asked = {"image": media / "p1.png", "sound": media / "long.wav", "k": 20, "every": True}
+    assert pieces.query(localizer, **asked) == index.query(localizer, **asked)
+
+
+def test_rows_that_belong_to_nothing_are_thrown_out(
+    index: Index, media: Path, localizer: Localizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whence.search.index.DEAD", 1)
+    asker = Index.open(index.folder, localizer)
+    asked = {"sound": media / "long.wav", "kinds": ["image"], "k": 20}
+    before = asker.query(localizer, **asked)
+    index.remove([media / "long.wav", media / "v.mp4"])
+    status = index.status()
+    assert (status.dead, status.wrong) == (0, [])
+    assert not (index.folder / "vectors-0.f32").exists()
+    assert (index.folder / "vectors-1.f32").stat().st_size == status.vectors * 4 * index._told["width"]
+    assert asker.query(localizer, **asked) == before  # by one who had it open
+
+
+# Bad files and bad indexes.
+
+
+def test_what_cannot_be_read_is_named_and_kept_out(index: Index, media: Path) -> None:
+    (media / "bad.jpg").write_text("no picture")
+    (media / "empty.wav").touch()
+    (media / "bad.mp4").write_text("no video")
+    (media / "notes.txt").write_text("no file of ours")
+    os.mkfifo(media / "pipe.png")
+    shutil.copy(media / "p0.png", media.parent / "outside.png")
+    (media / "out.png").symlink_to(media.parent / "outside.png")
+    write_video(media / "mute.mp4", seconds=1, sound=False)
+    outcome = index.add(media)
+    found = {one.path.name: one.cause for one in outcome.failures}
+    expected = {"bad.jpg": "unreadable", "empty.wav": "empty", "bad.mp4": "unreadable", "pipe.png": "no file"}
+    assert found == {**expected, "out.png": "outside"}
+    assert (outcome.added, outcome.passed, outcome.odd) == (1, 1, {"video without sound": 1})
+    assert {one.path.name for one in index.status().failures} == set(found)
+    assert len(index.add(media).failures) == 5  # told again, not read again
+    (media / "bad.jpg").write_bytes((media / "p0.png").read_bytes())
+    assert index.refresh().moved == 1
+
+
+@pytest.mark.parametrize(
+    "name", [b"<script>alert(1)</script>.png", b"two\nlines.png", b"\xff\xfe.png", b"' OR 1=1.png"]
+)
+def test_odd_names_come_back_as_they_are(name: bytes, index: Index, media: Path, localizer: Localizer) -> None:
+    odd = os.fsencode(media) + b"/" + name.replace(b"/", b"_")
+    try:
+        os.close(os.open(odd, os.O_CREAT | os.O_WRONLY))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    shutil.copy(picture(media.parent / "odd.png", 55), odd)
+    index.add(media)
+    hit = index.query(localizer, image=media.parent / "odd.png", against=["picture"])[0]
+    assert os.fsencode(hit.path) == odd
+    index.refresh()
+    assert index.remove(hit.path) == 1
+
+
+def test_paths_outside_the_folder_are_refused(index: Index, media: Path, tmp_path: Path) -> None:
+    shutil.copy(media / "p0.png", tmp_path / "outside.png")
+    for work in (index.add, index.remove):
+        for path in (tmp_path / "outside.png", media / ".." / "outside.png"):
+            with pytest.raises(InputError, match="a path outside the folder"):
+                work(path)
+    with pytest.raises(InputError, match="no such file or folder"):
+        index.add(media / "nowhere.png")
+    with pytest.raises(InputError, match="is not in the index"):
+        index.remove(media / "nowhere.png")
+
+
+def test_another_checkpoint_is_refused(index: Index, media: Path) -> None:
+    torch.manual_seed(5)
+    other = Localizer(create("ezvsl", image=TINY, audio=TINY))
+    with pytest.raises(CheckpointError, match=r"expected the same .*--index NAME"):
+        index.query(other, image=media / "p0.png")
+    with pytest.raises(CheckpointError, match="expected the same"):
+        Index.open(index.folder, other).add(picture(media / "new.png", 99))
+
+
+def test_a_checkpoint_that_is_gone_is_told(index: Index, media: Path) -> None:
+    with index._catalogue.transaction():
+        index._catalogue.tell(checkpoint="/nowhere/best.safetensors")
+    with pytest.raises(CheckpointError, match=r"nowhere/best.safetensors, which is gone.*--checkpoint FILE"):
+        Index.open(index.folder).query(image=media / "p0.png")
+
+
+def test_methods_that_hear_vectors_are_refused(tmp_path: Path, localizer: Localizer) -> None:
+    deaf = Localizer(localizer.method)
+    spec = deaf.method.front_end
+    deaf.method.front_end = replace(spec, audio=replace(spec.audio, vector=8))
+    try:
+        with pytest.raises(RecipeError, match="hears no recordings"):
+            Index.create(tmp_path / "index", deaf)
+    finally:
+        deaf.method.front_end = spec
+
+
+def test_one_writer_at_a_time(index: Index, media: Path, localizer: Localizer) -> None:
+    with locked(index.folder):
+        with pytest.raises(OutputError, match="another run writes here now"):
+            index.add(media)
+        assert index.query(localizer, image=media / "p0.png", kinds=["image"])[0].path.name == "p0.png"
+
+
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda folder: half(folder / "vectors-0.f32"), "vectors-0.f32: found .* bytes, expected"),
+        (lambda folder: (folder / "vectors-0.f32").unlink(), "vectors-0.f32: found no such file"),
+        (lambda folder: (folder / "catalogue.sqlite").write_bytes(b"nonsense" * 999), "catalogue.sqlite: is damaged"),
+        (lambda folder: (folder / "catalogue.sqlite").unlink(), "found no index of files"),
+    ],
+)
+def test_damage_is_told_and_not_made_worse(
+    spoil: Callable[[Path], object], told: str, index: Index, media: Path, localizer: Localizer
+) -> None:
+    index.close()
+    spoil(index.folder)
+    before = {path.name: path.read_bytes() for path in index.folder.iterdir()}
+    with pytest.raises(DataError, match=told):
+        Index.open(index.folder, localizer).query(image=media / "p0.png")
+    with pytest.raises(DataError, match=told):
+        Index.open(index.folder, localizer).add(media)
+    assert before == {path.name: path.read_bytes() for path in index.folder.iterdir()}
+
+
+def test_a_flipped_bit_is_found_by_status(index: Index, localizer: Localizer) -> None:
+    path = index.folder / "vectors-0.f32"
+    content = bytearray(path.read_bytes())
+    content[5] ^= 1
+    path.write_bytes(content)
+    assert "1 vectors are damaged (first: row 0)" in Index.open(index.folder, localizer).status().wrong[0]
+
+
+def test_an_index_is_not_made_over_something_else(media: Path, localizer: Localizer, index: Index) -> None:
+    with pytest.raises(OutputError, match="holds an index already"):
+        Index.create(index.folder, localizer, media)
+    with pytest.raises(OutputError, match="holds something else"):
+        Index.create(media, localizer)
+
+
+def test_a_catalogue_of_another_layout_is_refused(index: Index) -> None:
+    index.close()
+    with sqlite3.connect(index.folder / "catalogue.sqlite") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(DataError, match="found the layout 99, expected 1"):
+        Index.open(index.folder)
+
+
+def test_hits_are_plain_values() -> None:
+    told = Hit(Path("a"), "sound", 0.5, 3.0, "sound").to_dict()
+    assert told == {"path": "a", "kind": "sound", "score": 0.5, "time": 3.0, "by": "sound"}

@@ -28,7 +28,7 @@ LAYERS = (
     {"inference", "inspection"},
     {"evaluation", "search"},
     {"training"},
-    {"demo"},
+    {"demo", "app"},
     {"cli"},
 )
 RANK = {part: rank for rank, row in enumerate(LAYERS) for part in row}

@@ -15,6 +15,7 @@ LAUNCHED = int(os.environ.get("WORLD_SIZE", "1")) > 1  # as `whence.processes.la
 
 def commands() -> dict[str, Callable[..., Any]]:
     """Name -> function; imported here so that `import whence` and `whence --version` stay quick."""
+    from whence.cli.app import app
     from whence.cli.calibrate import calibrate
     from whence.cli.checkpoint import convert, inspect
     from whence.cli.compare import compare
@@ -37,6 +38,7 @@ def commands() -> dict[str, Callable[..., Any]]:
         "calibrate": calibrate,
         "compare": compare,
         "locate": locate,
+        "app": app,
         "mine": mine,
         "label": label,
         "checkpoint": {"_help": _CHECKPOINT, "inspect": inspect, "import": convert},  # type: ignore[dict-item]

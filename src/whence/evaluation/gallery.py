@@ -1,7 +1,5 @@
 """Which samples a report shows, and their pictures: maps over photographs with the truth outlined, as data URIs."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -125,10 +123,7 @@ def _sized(picture: Image.Image) -> Image.Image:
 
 
 def _figure(picture: Image.Image, alt: str, caption: str, details: list[str]) -> Figure:
-    buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=78, method=4)
-    uri = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return Figure(uri, picture.width, picture.height, alt, caption, details)
+    return Figure(render.data_uri(picture), picture.width, picture.height, alt, caption, details)
 
 
 def _percent(value: float) -> str:

@@ -1,0 +1,112 @@
+"""The reports tab, and the route that hands out what lies in the folder of reports, and nothing else."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from whence.app import words
+
+ROUTE = "/reports"
+SERVED = {
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".csv": "text/csv; charset=utf-8",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".webp": "image/webp",
+}
+POLICY = "sandbox allow-popups; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'"
+_HEAD = 20_000  # characters of a page in which its title is looked for
+HINT = words.card(
+    "hint",
+    "No reports yet",
+    "Start the page with `--reports FOLDER`, such as `runs`: each report.html in it and in its folders is listed here.",
+    "`whence evaluate CKPT DATA -o FOLDER` writes one.",
+)
+
+
+def find(folder: Path, most: int = 200) -> dict[str, str]:
+    """Pages in a folder and in those below, the newest first: path in the folder -> title.
+
+    Hidden folders are left out, and links that lead out of the folder.
+    """
+    pages = [file for file in _pages(folder) if inside(folder, str(file.relative_to(folder))) is not None]
+    newest = sorted(pages, key=lambda file: -file.stat().st_mtime)[:most]
+    return {file.relative_to(folder).as_posix(): _title(file) for file in newest}
+
+
+def inside(folder: Path, name: str) -> Path | None:
+    """The file called `name` in a folder; None where there is none to hand out: outside, hidden, of another kind.
+
+    Links are followed before they are judged, so none leads out.
+    """
+    try:
+        root, file = folder.resolve(), (folder / name).resolve()
+        hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
+        return None if hidden or file.suffix.lower() not in SERVED or not file.is_file() else file
+    except (ValueError, OSError, RuntimeError):  # outside; a NUL in the name, too long a name; links in a circle
+        return None
+
+
+def frame(name: str, title: str) -> Markup:
+    """A report in a frame in which no script runs, and a link to it alone."""
+    address = f"{ROUTE}/{quote(name)}"
+    return Markup(
+        '<p class="open"><b>{0}</b> <span>{1}</span> <a href="{2}" target="_blank" rel="noopener">Open alone</a></p>'
+        '<iframe class="report" sandbox="allow-popups" src="{2}" title="{0}"></iframe>'
+    ).format(title, name, address)
+
+
+def _pages(folder: Path) -> Iterator[Path]:
+    for file in folder.rglob("*.html"):
+        if not any(part.startswith(".") for part in file.relative_to(folder).parts):
+            yield file
+
+
+def _title(file: Path) -> str:
+    with file.open(encoding="utf-8", errors="replace") as opened:
+        found = re.search(r"<title>([^<]{1,300})</title>", opened.read(_HEAD), re.IGNORECASE)
+    return Markup(found[1]).unescape().strip() if found else file.stem
+
+
+def reports_tab(folder: Path | None) -> None:
+    """Lays the tab out and wires it."""
+    import gradio as gr
+
+    from whence.app.parts import quiet, unchecked
+
+    if folder is None:
+        gr.HTML(HINT)
+        return
+    shown = find(folder)
+    with gr.Row():
+        chosen = unchecked(
+            gr.Dropdown(_choices(shown), value=next(iter(shown), None), label="Report", scale=8, elem_id="report")
+        )
+        again = gr.Button("Look again", scale=1, min_width=120, elem_id="again")
+    page = gr.HTML(_framed(folder, next(iter(shown), None)), elem_id="page")
+
+    def look() -> tuple[dict, Markup]:
+        found = find(folder)
+        first = next(iter(found), None)
+        return gr.update(choices=_choices(found), value=first), _framed(folder, first)
+
+    def opened(name: str | None) -> Markup:
+        return _framed(folder, name)
+
+    quiet(chosen.input, opened, [chosen], page)
+    quiet(again.click, look, [], [chosen, page])
+
+
+def _choices(found: dict[str, str]) -> list[tuple[str, str]]:
+    return [(f"{title} · {name}", name) for name, title in found.items()]
+
+
+def _framed(folder: Path, name: str | None) -> Markup:
+    file = inside(folder, name) if isinstance(name, str) else None
+    if name is None or file is None:
+        return HINT if name is None else words.card("wrong", "No such report", "Look again: it may have been removed.")
+    return frame(name, _title(file))

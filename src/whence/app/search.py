@@ -1,0 +1,120 @@
+"""The tab that searches an index of somebody's own pictures, sounds and videos, by a picture, a sound, or both."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from whence.app import words
+from whence.app.answers import shown_at
+from whence.app.desk import Desk
+from whence.app.limits import refuse_long
+from whence.app.parts import as_it_came, quiet, trouble
+from whence.data.audio import open_sound
+from whence.errors import InputError, WhenceError
+from whence.search import Index
+from whence.search.reading import part_of
+from whence.search.result import Hit, printable
+from whence.search.sheet import picture_of
+
+HINT = words.card(
+    "hint",
+    "No index yet",
+    "Make one of your own pictures, sounds and videos: `whence search index FOLDER --index INDEX --checkpoint CKPT`, "
+    "and start the page with `--index INDEX`.",
+)
+LISTEN = 10.0  # seconds of a sound that was found
+THUMB = 360  # pixels of the longer side of a picture that was found
+
+
+def search_tab(desk: Desk, folder: Path | None) -> None:
+    """Lays the tab out and wires it."""
+    if folder is None:
+        gr.HTML(HINT, padding=False)
+        return
+    index = Index.open(folder, desk.localizer)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=290):
+            picture = as_it_came(
+                gr.Image(
+                    label="Picture", type="filepath", sources=["upload", "clipboard"], height=220, buttons=[],
+                    elem_id="search-picture",
+                )
+            )  # fmt: skip
+            sound = as_it_came(
+                gr.Audio(
+                    label="Sound", sources=["upload", "microphone"], type="filepath", elem_id="search-sound", buttons=[]
+                )
+            )
+            mix = gr.Slider(0, 1, 0.5, step=0.05, label="Share of the picture, where both are given", elem_id="mix")
+            count = gr.Slider(4, 48, 12, step=4, label="How many", elem_id="count")
+            go = gr.Button("Search", variant="primary", elem_id="search")
+        with gr.Column(scale=6, min_width=290):
+            said = gr.HTML(
+                words.card("hint", f"{len(index)} files to search in", "Give a picture, a sound, or both."),
+                elem_id="search-said", padding=False,
+            )  # fmt: skip
+            hits = gr.Gallery(
+                show_label=False, columns=4, height="auto", allow_preview=False, object_fit="cover", buttons=[],
+                interactive=False, elem_id="hits", visible=False,
+            )  # fmt: skip
+            chosen = gr.HTML("", elem_id="hit", padding=False)
+            played = gr.Audio(label="Listen", interactive=False, visible=False, elem_id="hit-sound", buttons=[])
+    kept = gr.State([])
+
+    def answer(
+        request: gr.Request, picture: str | None, sound: str | None, mix: float | int, count: float | int
+    ) -> tuple[Any, Any, Any, str, Any]:
+        none = gr.update(visible=False)
+        if not picture and not sound:
+            return words.card("hint", "Nothing to search by", "Give a picture, a sound, or both."), none, [], "", none
+        clock = desk.clock(desk.visitor(request.session_hash))
+        try:
+            if sound:
+                refuse_long(sound, desk.limits.sound, "sound", "Cut out the part that you search by.")
+            found = index.query(desk.localizer, picture, sound, mix=float(mix), k=int(count))
+            shown = []
+            for hit in found:
+                shown.append((shown_at(picture_of(hit), 1, THUMB), f"{hit.score:.3f} {printable(hit.path.name)}"))
+                clock.check()
+        except WhenceError as error:
+            return trouble(error, picture, sound), none, [], "", none
+        return "", gr.update(value=shown, visible=True), found, _told(found[0]) if found else "", none
+
+    def listen(found: list[Hit], at: gr.SelectData) -> tuple[str, Any]:
+        hit = found[at.index]
+        heard = _heard(hit)
+        return _told(hit), gr.update(value=heard, visible=heard is not None)
+
+    go.click(
+        answer,
+        [picture, sound, mix, count],
+        [said, hits, kept, chosen, played],
+        show_progress_on=hits,
+        trigger_mode="once",
+        api_visibility="private",
+        concurrency_id="model",
+    )
+    quiet(hits.select, listen, [kept], [chosen, played])
+
+
+def _heard(hit: Hit) -> tuple[int, Any] | None:
+    """The seconds of what was found from its moment on; None of a picture, or of a file that is gone."""
+    if hit.kind == "image":
+        return None
+    try:
+        part = part_of(open_sound(hit.path), hit.time or 0.0, LISTEN)
+    except InputError:
+        return None
+    return part.rate, (part.waveform * 32767).short().numpy()
+
+
+def _told(hit: Hit) -> str:
+    """Where a hit lies, and when."""
+    moment = "" if hit.time is None else f" at {hit.time:.1f} s"
+    return words.card(
+        "unknown",
+        printable(hit.path.name),
+        f"{hit.kind}{moment}, {hit.score:.3f} by its {hit.by}",
+        printable(str(hit.path)),
+    )

@@ -1,0 +1,170 @@
+"""The page as a web server of this machine: built, guarded, and run. Nothing leaves it."""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from whence.app.desk import Desk
+from whence.app.examples import Example, beside, composed
+from whence.app.guard import Guard
+from whence.app.limits import Limits
+from whence.errors import DataError, InputError
+from whence.inference.localizer import Localizer
+
+LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
+KEPT = 1800  # seconds that an uploaded file is kept after its last use
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the page is made of: a model, and folders it may show.
+
+    Attributes:
+        checkpoint: what it was loaded from; examples beside it are offered.
+        index: a folder of `whence search index`.
+        reports: a folder with reports in it.
+    """
+
+    localizer: Localizer
+    checkpoint: str = ""
+    index: Path | None = None
+    reports: Path | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+@contextmanager
+def application(page: Page, host: str = "127.0.0.1") -> Iterator[Any]:
+    """The page as an ASGI application; what visitors send lies in a folder that is gone at the end.
+
+    Raises:
+        InputError: Gradio is not installed. DataError: a folder is not there.
+    """
+    for folder, option in ((page.reports, "--reports"), (page.index, "--index")):
+        if folder is not None and not folder.is_dir():
+            raise DataError(f"{option}: there is no folder {folder}. Give one that is there, or leave the option out.")
+    with tempfile.TemporaryDirectory(prefix="whence-app-") as made, _settings(made):
+        stored, gr = Path(made), _gradio()
+        from fastapi import FastAPI
+
+        from whence.app.look import CSS, theme
+        from whence.app.page import build
+
+        desk = Desk(page.localizer, page.limits)
+        blocks = build(desk, page, _examples(page, stored / "examples"), delete=(KEPT // 6, KEPT))
+        blocks.queue(max_size=page.limits.waiting, api_open=False, default_concurrency_limit=1)
+        blocks.state_session_capacity = page.limits.visitors
+        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        _serve_reports(app, page.reports)
+        app = gr.mount_gradio_app(
+            app,
+            blocks,
+            path="/",
+            server_name=host,
+            footer_links=[],
+            run_history=False,
+            show_error=False,
+            max_file_size=page.limits.upload,
+            ssr_mode=False,
+            enable_monitoring=False,
+            pwa=False,
+            mcp_server=False,
+            theme=theme(),
+            css=CSS,
+        )
+        yield Guard(app, page.limits, stored, desk.leave, LOCAL if host in LOCAL else frozenset())
+
+
+def serve(page: Page, host: str = "127.0.0.1", port: int = 7860) -> None:
+    """Run the page until it is stopped (control-C)."""
+    with application(page, host) as app:
+        server(app, host, port).run()
+
+
+def server(app: Any, host: str, port: int) -> Any:
+    """A uvicorn server of the application, not yet running."""
+    import uvicorn
+
+    config = uvicorn.Config(app, host, port, log_level="warning", timeout_graceful_shutdown=2, limit_concurrency=256)
+    return uvicorn.Server(config)
+
+
+def free_port(host: str, port: int) -> int:
+    """`port`, or a free one where that is 0.
+
+    Raises:
+        InputError: something listens there already, or this machine has no such address.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            raise InputError(
+                f"cannot listen at {host}:{port} ({error}). Give another --port, such as 0 for a free one, or --host."
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def _gradio() -> Any:
+    try:
+        import gradio
+    except ImportError as error:
+        raise InputError(
+            'the page needs Gradio, which is not installed. Install it: pip install "whence[app]"'
+        ) from error
+    return gradio
+
+
+@contextmanager
+def _settings(folder: str) -> Iterator[None]:
+    """Gradio's settings: its files in a folder of ours, and no word to anybody."""
+    wanted = {
+        "GRADIO_TEMP_DIR": folder,
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_SHARE": "False",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+def _examples(page: Page, folder: Path) -> list[Example]:
+    """Examples as files that the page may hand out: copies."""
+    near = beside(Path(page.checkpoint)) if page.checkpoint else []
+    copied = []
+    for number, example in enumerate(near):
+        place = folder / f"near{number}"
+        place.mkdir(parents=True)
+        picture, *sounds = (shutil.copy(file, place) for file in (example.picture, *example.sounds))
+        copied.append(replace(example, picture=str(picture), sounds=tuple(map(str, sounds))))
+    return copied + composed(page.localizer.method.front_end, folder)
+
+
+def _serve_reports(app: Any, folder: Path | None) -> None:
+    from starlette.responses import FileResponse, JSONResponse, Response
+
+    from whence.app import reports
+
+    async def report(name: str) -> Response:
+        file = reports.inside(folder, name) if folder is not None else None
+        if file is None:
+            return JSONResponse({"detail": "There is no such report."}, 404)
+        return FileResponse(
+            file,
+            media_type=reports.SERVED[file.suffix.lower()],
+            headers={"content-security-policy": reports.POLICY, "cache-control": "no-cache"},
+        )
+
+    app.get(reports.ROUTE + "/{name:path}")(report)

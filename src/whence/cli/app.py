@@ -1,0 +1,46 @@
+"""`whence app CHECKPOINT`: the web page of a model on this machine."""
+
+from pathlib import Path
+
+from typing_extensions import Unpack
+
+from whence.cli.refining import Refining
+
+
+def app(
+    checkpoint: str,
+    index: Path | None = None,
+    reports: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    max_upload: str = "200MB",
+    timeout: float = 60,
+    max_video: float = 180,
+    device: str = "auto",
+    **refinement: Unpack[Refining],
+) -> None:
+    """Open a web page that asks the model with pictures, videos and sounds. Nothing leaves this machine.
+
+    Args:
+        checkpoint: a .safetensors file that `whence train` wrote.
+        index: a folder that `whence search index` wrote, to search in.
+        reports: a folder with reports in it, to read.
+        host: address to listen at; 0.0.0.0 opens the page to everybody on the network.
+        port: number to listen at; 0 takes a free one.
+        max_upload: size of what may be sent at once.
+        timeout: seconds that one answer may take; a video may take ten times as long.
+        max_video: seconds that a video may last on the page.
+        device: `auto`, `cpu`, `cuda`...
+    """
+    from whence.app.limits import Limits, parse_size
+    from whence.app.server import Page, free_port, serve
+    from whence.inference.localizer import Localizer
+
+    upload = parse_size(max_upload)
+    limits = Limits(
+        upload=upload, stored=max(10 * upload, 10**9), seconds=timeout, video_timeout=10 * timeout, video=max_video
+    )
+    port = free_port(host, port)
+    localizer = Localizer.load(checkpoint, device=device, **refinement)
+    print(f"the page is at http://{host}:{port} (control-C ends it)")
+    serve(Page(localizer, checkpoint, index, reports, limits), host, port)

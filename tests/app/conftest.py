@@ -1,0 +1,176 @@
+"""A page to visit: a tiny model behind the real server, in a thread of this process, that must reach nobody."""
+
+import asyncio
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from clips import write_video
+from visitor import NAUGHTY, Files, Served
+from whence.app.examples import composed
+from whence.app.limits import Limits
+from whence.app.server import Page, application, free_port, server
+from whence.frontend import AudioSpec, ImageSpec, InputSpec
+from whence.inference.localizer import Localizer
+from whence.methods import create
+from whence.scenes.moving import MovingScene
+from whence.search import Index
+
+TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gradio, its server and the browser's driver warn of what is theirs."""
+    here = str(Path(__file__).parent)
+    for item in items:
+        if str(item.path).startswith(here):
+            for kind in ("DeprecationWarning", "ResourceWarning", "UserWarning"):
+                item.add_marker(pytest.mark.filterwarnings(f"ignore::{kind}"))
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """A picture with a bright corner, a low tone and a high one."""
+    folder = tmp_path_factory.mktemp("visitor")
+    pixels = np.full((120, 160, 3), 60, np.uint8)
+    pixels[10:60, 90:150] = (230, 180, 40)
+    Image.fromarray(pixels).save(folder / "room.png")
+    at = np.arange(16000) / 16000
+    for name, pitch in (("low.wav", 200), ("high.wav", 5000)):
+        soundfile.write(folder / name, 0.5 * np.sin(2 * np.pi * pitch * at), 16000)
+    clip = MovingScene(("green star", "yellow ring"), ((0.0, 0), (1.5, 1)), seconds=3.0, rate=10, size=(320, 180))
+    clip.write(folder / "clip.mp4")
+    write_video(folder / "mute.mp4", 1.0, sound=False)
+    return Files(*(folder / name for name in ("", "room.png", "low.wav", "high.wav", "clip.mp4", "mute.mp4", "index")))
+
+
+@pytest.fixture(scope="session")
+def localizer(files: Files) -> Localizer:
+    """Fresh weights, or those of $WHENCE_CHECKPOINT; by its threshold the low tone is in the picture alone, or the high
+    one."""
+    if named := os.environ.get("WHENCE_CHECKPOINT"):
+        return Localizer.load(named)
+    torch.manual_seed(0)
+    method = create("alignment", image=TINY, audio=TINY, front_end=InputSpec(ImageSpec(64), AudioSpec(16000, 0.5)))
+    model = Localizer(method)
+    peaks = [model.locate(files.picture, sound).peak for sound in (files.low, files.high)]
+    model.threshold = sum(peaks) / 2
+    return model
+
+
+@pytest.fixture(scope="session")
+def index(localizer: Localizer, files: Files) -> Path:
+    """Of scenes and their sounds; one of them has a naughty name."""
+    own = files.folder / "own"
+    for example in composed(localizer.method.front_end, own):
+        shutil.copy(example.sounds[0], own / f"{NAUGHTY} {Path(example.picture).parent.name}.wav")
+    with Index.create(files.index, localizer) as made:
+        made.add([own])
+    return files.index
+
+
+@pytest.fixture(scope="session")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two reports, one of them with a script and a naughty name, and beside their folder what nobody may see."""
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "secret.html").write_text("<title>secret</title>secret")
+    (folder / "runs/one").mkdir(parents=True)
+    (folder / "runs/one/report.html").write_text("<title>Model &amp; scenes</title><h1>38.9 % of all</h1>")
+    script = (
+        "<title>Naughty</title><h1 id='t'>still</h1><script>document.getElementById('t').textContent='ran'</script>"
+    )
+    (folder / "runs" / f"{NAUGHTY}.html").write_text(script)
+    (folder / "runs/.hidden.html").write_text("hidden")
+    (folder / "runs/leak.html").symlink_to(folder / "secret.html")
+    (folder / "runs/out").symlink_to(folder)
+    return folder / "runs"
+
+
+@contextmanager
+def loops_closed() -> Iterator[None]:
+    """Gradio makes a loop for each of its locks while it builds a page, and leaves it open; Python warns of that."""
+    made: list[asyncio.AbstractEventLoop] = []
+    make = asyncio.new_event_loop
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "new_event_loop", lambda: made.append(make()) or made[-1])
+        yield
+    asyncio.set_event_loop(None)
+    for loop in made:
+        loop.close()
+
+
+@contextmanager
+def serving(page: Page) -> Iterator[str]:
+    """The address of a page that is served by a thread."""
+    port = free_port("127.0.0.1", 0)
+    with ExitStack() as open_until_the_end:
+        with loops_closed():
+            app = open_until_the_end.enter_context(application(page))
+        running = server(app, "127.0.0.1", port)
+        thread = threading.Thread(target=running.run, daemon=True)
+        thread.start()
+        while not running.started:
+            assert thread.is_alive()
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{port}"
+        running.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def reached() -> Iterator[list[Any]]:
+    """Every address but this machine's own that anything in this process connects to or asks the name of."""
+    found: list[Any] = []
+    connect, lookup = socket.socket.connect, socket.getaddrinfo
+
+    def noted(self: socket.socket, address: Any) -> Any:
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1"):
+            found.append(address)
+            raise OSError("no way out")
+        return connect(self, address)
+
+    def asked(host: Any, *rest: Any, **more: Any) -> Any:
+        if host not in ("127.0.0.1", "::1", "localhost", None, b"127.0.0.1"):
+            found.append(host)
+            raise OSError("no names")
+        return lookup(host, *rest, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", noted)
+        patch.setattr(socket, "getaddrinfo", asked)
+        yield found
+
+
+@pytest.fixture(scope="session")
+def served(
+    localizer: Localizer,
+    files: Files,
+    index: Path,
+    reports: Path,
+    reached: list[Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Served]:
+    limits = Limits(upload=20_000_000, seconds=20, sound=30, video=30, waiting=12, visitors=8)
+    room = tmp_path_factory.mktemp("room")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(room))
+        with serving(Page(localizer, os.environ.get("WHENCE_CHECKPOINT", ""), index, reports, limits)) as url:
+
+            def stored() -> list[Path]:
+                return [file for file in room.rglob("*") if file.is_file()]
+
+            yield Served(url, localizer, files, reports, stored, reached)
+        assert not list(room.glob("whence-app-*"))
+    shutil.rmtree(room, ignore_errors=True)

@@ -1,0 +1,88 @@
+"""A visitor without a browser, who sends what Gradio's own pages send; and what both kinds of visitors have at hand."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from whence.inference.localizer import Localizer
+
+NAUGHTY = "<img src=x onerror=document.title='hurt'>"
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a visitor has at hand."""
+
+    folder: Path
+    picture: Path
+    low: Path
+    high: Path
+    clip: Path
+    mute: Path
+    index: Path
+
+
+@dataclass(frozen=True)
+class Served:
+    """A page that is served."""
+
+    url: str
+    localizer: Localizer
+    files: Files
+    reports: Path
+    stored: Callable[[], list[Path]]
+    reached: list[Any]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return httpx.get(f"{self.url}/config").json()
+
+
+def sent(url: str, *paths: Path) -> list[dict[str, Any]]:
+    """Uploads files; what the page is told of them."""
+    with httpx.Client(timeout=30) as client:
+        parts = [("files", (path.name, path.read_bytes())) for path in paths]
+        answer = client.post(f"{url}/gradio_api/upload", files=parts)
+        answer.raise_for_status()
+    told = zip(answer.json(), paths, strict=True)
+    return [{"path": at, "orig_name": path.name, "meta": {"_type": "gradio.FileData"}} for at, path in told]
+
+
+def event_of(config: dict[str, Any], name: str, event: str) -> dict[str, Any]:
+    """What happens on an event of the component called `name`."""
+    number = next(one["id"] for one in config["components"] if one["props"].get("elem_id") == name)
+    return next(one for one in config["dependencies"] if [number, event] in [list(t) for t in one["targets"]])
+
+
+def data_of(config: dict[str, Any], event: dict[str, Any], given: dict[str, Any]) -> list[Any]:
+    """The values of the inputs of an event: those given by name, and for the others what the page starts with."""
+    parts = {one["id"]: one["props"] for one in config["components"]}
+    every = [parts[number] for number in event["inputs"]]
+    return [given.get(str(props.get("elem_id")), props.get("value")) for props in every]
+
+
+def asked(
+    url: str, config: dict[str, Any], name: str, event: str, given: dict[str, Any], visitor: str, timeout: float = 60.0
+) -> dict[str, Any]:
+    """Puts a request into the queue and waits for its end: the last message of the page; `refused` where it was."""
+    wired = event_of(config, name, event)
+    body = {"data": data_of(config, wired, given), "fn_index": wired["id"], "session_hash": visitor, "trigger_id": None}
+    with httpx.Client(timeout=timeout) as client:
+        joined = client.post(f"{url}/gradio_api/queue/join", json=body)
+        if joined.status_code != 200:
+            return {"refused": joined.status_code, "detail": joined.json().get("detail")}
+        with client.stream("GET", f"{url}/gradio_api/queue/data", params={"session_hash": visitor}) as stream:
+            for line in stream.iter_lines():
+                message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
+                if message.get("msg") in ("process_completed", "unexpected_error"):
+                    return message
+    raise AssertionError("the page said nothing")
+
+
+def words_of(message: dict[str, Any]) -> str:
+    """All that an answer holds, as text."""
+    return json.dumps(message.get("output", message), ensure_ascii=False)

@@ -35,6 +35,7 @@ MODULES = (
     "preparing",
     "video",
     "search",
+    "export",
 )
 GROWTH = "growth"  # how costs grow is no ratio, and is measured last
 RESULTS = Path(__file__).parent / "results"

@@ -26,7 +26,7 @@ LAYERS = (
     {"scenes", "methods", "recipe"},
     {"importers", "checkpoint"},
     {"inference", "inspection"},
-    {"evaluation", "search"},
+    {"evaluation", "search", "export"},
     {"training"},
     {"demo", "app"},
     {"cli"},

@@ -104,12 +104,16 @@ def load_method(path: str | Path) -> tuple[Method, dict[str, Any]]:
 
 def method_of(header: dict[str, Any]) -> Method:
     """The method that a header tells of, with fresh weights."""
-    spec = header["front_end"]
-    front_end = InputSpec(ImageSpec(**_tuples(spec["image"])), AudioSpec(**_tuples(spec["audio"])))
+    front_end = front_end_of(header["front_end"])
     config = {key: _without_weights(value) for key, value in header["config"].items()}
     method = create(header["method"], front_end=front_end, **config)
     method.readout = ReadOut(**header["readout"])
     return method
+
+
+def front_end_of(spec: dict[str, Any]) -> InputSpec:
+    """A front end from what `dataclasses.asdict` made of it, JSON's lists being tuples again."""
+    return InputSpec(ImageSpec(**_tuples(spec["image"])), AudioSpec(**_tuples(spec["audio"])))
 
 
 def recipe_id(recipe: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ def commands() -> dict[str, Callable[..., Any]]:
     from whence.cli.data import check, flow, index, pack, prepare, scenes
     from whence.cli.demo import demo
     from whence.cli.evaluate import evaluate, score
+    from whence.cli.export import export
     from whence.cli.label import label
     from whence.cli.locate import locate
     from whence.cli.mine import mine
@@ -39,6 +40,7 @@ def commands() -> dict[str, Callable[..., Any]]:
         "compare": compare,
         "locate": locate,
         "app": app,
+        "export": export,
         "mine": mine,
         "label": label,
         "checkpoint": {"_help": _CHECKPOINT, "inspect": inspect, "import": convert},  # type: ignore[dict-item]

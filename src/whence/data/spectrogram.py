@@ -36,14 +36,19 @@ def spectrogram(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> 
             "Tile them first (`whence.data.audio.cut`), or lengthen `seconds`."
         )
     x = waveforms if waveforms.dtype == torch.float64 else waveforms.float()
-    if spec.stretched:
-        x = _stretched(x)
+    chunks = x.split(_CHUNK) if x.device.type == "cpu" else (x,)
+    return torch.cat([scaled_power(chunk, spec, rate) for chunk in chunks])[:, None].contiguous()
+
+
+def scaled_power(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor, "b f frames"]:
+    """What `spectrogram` is made of: waveforms of any number at once and without a look at their values, so that
+    exporters can follow it."""
+    x = _stretched(waveforms) if spec.stretched else waveforms
     if spec.peak:
         x = x / (x.abs().amax(dim=-1, keepdim=True) + torch.finfo(torch.float64).eps)
     if spec.padded:
         x = F.pad(x, (0, max(0, round(spec.padded * rate) - x.shape[-1])))
-    chunks = x.split(_CHUNK) if x.device.type == "cpu" else (x,)
-    return torch.cat([_scaled(_power(chunk, spec, rate), spec) for chunk in chunks])[:, None].contiguous()
+    return _scaled(_power(x, spec, rate), spec)
 
 
 def prepare_sounds(sounds: list[Sound], spec: AudioSpec) -> Float[Tensor, "b 1 f frames"]:

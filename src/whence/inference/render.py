@@ -18,6 +18,7 @@ Colour = tuple[int, int, int]
 
 WHITE: Colour = (255, 255, 255)
 DARK: Colour = (18, 18, 24)
+CLEAR, FULL = 0.3, 0.8  # of an overlay: up to the first values show nothing, from the second on they cover most
 TRUTH: Colour = (0, 230, 170)  # a green that the heat colours never come near
 
 # Nine anchors, equal steps of Oklab lightness from 0.25 to 0.9, hue turning from indigo over red to yellow, each as
@@ -53,7 +54,9 @@ def heat(values: Float[Array, "h w"]) -> UInt8[Array, "h w 3"]:
     return colours
 
 
-def overlay(picture: Image.Image, values: Float[Array, "h w"], opacity: float = 0.6, clear: float = 0.3) -> Image.Image:
+def overlay(
+    picture: Image.Image, values: Float[Array, "h w"], opacity: float = 0.6, clear: float = CLEAR
+) -> Image.Image:
     """The heat of a map over a picture of the same size; the lower the value, the more of the picture shows.
 
     Args:
@@ -93,8 +96,8 @@ def by_source(
 
 
 def _risen(values: Float[Array, "*k"], clear: float) -> Float[Array, "*k"]:
-    """How much of the picture values cover: from 0 at `clear` to 1 at 0.8, without a visible rim where it sets in."""
-    rise = np.clip((values - clear) / (0.8 - clear), 0, 1)
+    """How much of the picture values cover: from 0 at `clear` to 1 at FULL, without a visible rim where it sets in."""
+    rise = np.clip((values - clear) / (FULL - clear), 0, 1)
     return rise * rise * (3 - 2 * rise)
 
 

@@ -136,8 +136,8 @@ def attended(
     query: Float[Tensor, "b p k"], key: Float[Tensor, "b q k"], value: Float[Tensor, "b q c"]
 ) -> Float[Tensor, "b p c"]:
     """Scaled dot-product attention of each place p over the places q."""
-    query, key, value = (x if x.dtype == torch.float64 else x.float() for x in (query, key, value))
-    return F.scaled_dot_product_attention(query, key, value)
+    query, key, value = ((x if x.dtype == torch.float64 else x.float())[:, None] for x in (query, key, value))
+    return F.scaled_dot_product_attention(query, key, value)[:, 0]  # of one head: exporters know no other
 
 
 def flow_options(image: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class SlotAttention(nn.Module):
                 tokens = torch.where(hidden[..., None], self.mask_token, tokens)
             tokens = self.norm_input(tokens)
             keys, values = self.to_k(tokens), self.to_v(tokens)
-            slots = first.expand(len(tokens), -1, -1)
+            slots = first.expand(tokens.shape[0], -1, -1)  # exporters take len() for a constant
             for _ in range(iterations):
                 queries = self.to_q(self.norm_slots(slots))
                 update = attend(queries, keys) @ values

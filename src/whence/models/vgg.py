@@ -97,7 +97,7 @@ class VGGish(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             heard = self.features(cut.flatten(0, 1)[:, None])  # time is the height, as in the public network
             vectors = self.embeddings(heard.permute(0, 2, 3, 1).flatten(1))
-        return vectors.unflatten(0, (len(x), patches)).permute(0, 2, 1)[:, :, None]
+        return vectors.unflatten(0, (x.shape[0], patches)).permute(0, 2, 1)[:, :, None]
 
     def refuse(self, bands: int, frames: int) -> None:
         """Raise RecipeError for spectrograms of a size that it cannot take."""

@@ -1,0 +1,195 @@
+"""From torch to ONNX and into parts: one graph for all, cut where the codes are."""
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from whence import __version__
+from whence.errors import InputError
+from whence.export.graph import (
+    CODES,
+    MAP,
+    PICTURE,
+    PICTURE_CODE,
+    SOUND,
+    SOUND_CODE,
+    Comparing,
+    Hearing,
+    Seeing,
+    example,
+    samples,
+    settled,
+)
+from whence.inference.localizer import Localizer
+from whence.methods.base import Method
+
+KEY = "whence"  # of the metadata
+PARTS = {
+    "picture": ((PICTURE,), (PICTURE_CODE,)),
+    "sound": ((SOUND,), (SOUND_CODE,)),
+    "map": ((PICTURE_CODE, SOUND_CODE), (MAP,)),
+}
+"""What each part takes and gives."""
+
+
+def require(*names: str) -> None:
+    """Raise InputError where a library of the extra `export` is not installed."""
+    from importlib.util import find_spec
+
+    if missing := [name for name in names if find_spec(name) is None]:
+        raise InputError(f'export needs {", ".join(missing)}; install it with `pip install "whence[export]"`')
+
+
+def to_onnx(method: Method) -> Any:
+    """The graph of a method, an onnx.ModelProto: `picture` and `sound` in, `map`, `picture_code` and `sound_code` out.
+
+    The first axis of all of them is free. Weights are float32, on whatever device the method lies.
+
+    Raises:
+        InputError: the exporter cannot follow the method; its own words are in the message.
+    """
+    require("onnx", "onnxscript")
+    copy = settled(method)
+    picture, sound = example(copy)
+    with torch.no_grad():
+        see, hear, compare = Seeing(copy), Hearing(copy), Comparing(copy)
+        codes = see(picture), hear(sound)  # tables that are kept (windows, bands) are made of numbers now, and not of
+        compare(*codes)  # what the exporter puts in their place
+        try:
+            last = _exported(compare, codes, *PARTS["map"])  # first, as it is the quickest to fail
+            parts = {
+                "picture": _exported(see, (picture,), *PARTS["picture"]),
+                "sound": _exported(hear, (sound,), *PARTS["sound"]),
+                "map": last,
+            }
+        except Exception as error:  # of the exporter, which raises many kinds
+            reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+            raise InputError(
+                f"{method.name}: cannot be exported, since torch's exporter does not follow it ({reason}). "
+                "docs/export.md says what a method of your own must keep to."
+            ) from error
+    return _joined(parts)
+
+
+def _exported(part: nn.Module, given: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]) -> Any:
+    from onnxscript import optimizer
+
+    rows = torch.export.Dim("b", min=1)
+    with _quiet():
+        program = torch.onnx.export(
+            part.eval(),
+            given,
+            dynamo=True,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=tuple({0: rows} for _ in given),
+            custom_translation_table=_translations(),
+            optimize=False,  # its rewriting drops what is added where that is small: log(x + 1e-10) of silence
+        )
+        assert program is not None
+        optimizer.fold_constants(program.model)
+        optimizer.remove_unused_nodes(program.model)
+    return program.model_proto
+
+
+def _joined(parts: Mapping[str, Any]) -> Any:
+    """One graph of the three: the codes of two are what the third takes, and all else has its part's name before it.
+
+    Exported as one from the start, one part would take its batch's size from the other's input, and could not be cut.
+    """
+    from onnx.compose import add_prefix
+
+    whole, *others = (
+        add_prefix(part, f"{name}/", rename_inputs=False, rename_outputs=False) for name, part in parts.items()
+    )
+    for other in others:
+        whole.graph.node.extend(other.graph.node)
+        whole.graph.initializer.extend(other.graph.initializer)
+        whole.graph.value_info.extend(other.graph.value_info)
+        whole.graph.input.extend(one for one in other.graph.input if one.name not in CODES)
+        whole.graph.output.extend(other.graph.output)
+    order = (MAP, *CODES)
+    outputs = sorted(whole.graph.output, key=lambda one: order.index(one.name))
+    del whole.graph.output[:]
+    whole.graph.output.extend(outputs)
+    return whole
+
+
+def _translations() -> dict[Any, Any]:
+    """Operators that torch's exporter has no words for."""
+    from onnxscript import opset20 as op
+
+    def distances(x1: Any, x2: Any, p: float = 2.0, compute_mode: int | None = None) -> Any:
+        """torch.cdist with p = 2, as it is written."""
+        apart = op.Sub(op.Unsqueeze(x1, [-2]), op.Unsqueeze(x2, [-3]))
+        return op.ReduceL2(apart, [-1], keepdims=0)
+
+    return {torch.ops.aten._cdist_forward.default: distances}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's progress, and what it says of libraries that are not here, are not the user's affair."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def cut(model: Any) -> dict[str, Any]:
+    """The three parts of a graph (`PARTS`), each a model by itself with the same metadata."""
+    from onnx.utils import Extractor
+
+    extractor = Extractor(model)
+    parts = {name: extractor.extract_model(list(given), list(made)) for name, (given, made) in PARTS.items()}
+    for part in parts.values():
+        del part.metadata_props[:]
+        part.metadata_props.extend(model.metadata_props)
+    return parts
+
+
+def describe(localizer: Localizer, source: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """All that is needed to ask an exported model, as JSON can hold it.
+
+    Args:
+        source: where the model comes from, as `whence.checkpoint.identity` tells it.
+    """
+    method = localizer.method
+    return {
+        "whence": __version__,
+        "method": localizer.name,
+        "title": localizer.title,
+        "front_end": asdict(method.front_end),
+        "readout": asdict(method.readout),
+        "threshold": localizer.threshold,
+        "notes": [*localizer.notes, *localizer.supervision],
+        "planes": 5 if method.front_end.image.flow else 3,
+        "samples": samples(method.front_end.audio),
+        "weights": "float32",
+        "source": dict(source or {}),
+    }
+
+
+def told(model: Any) -> dict[str, Any] | None:
+    """What an onnx.ModelProto says of itself; None: it is not one of ours."""
+    found = next((one.value for one in model.metadata_props if one.key == KEY), None)
+    return None if found is None else json.loads(found)
+
+
+def tell(model: Any, facts: Mapping[str, Any]) -> None:
+    """Write that into a model."""
+    del model.metadata_props[:]
+    entry = model.metadata_props.add()
+    entry.key, entry.value = KEY, json.dumps(facts)

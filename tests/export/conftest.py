@@ -1,0 +1,73 @@
+"""A small model that is exported once, and what browser tests need: the runtime from npm and a Chromium."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toys import toy
+from whence.errors import InputError
+from whence.export.convert import to_onnx
+from whence.inference.localizer import Localizer
+from whence.methods import Method
+from whence.models.weights import digest
+from whence.recipe import FrontEnd
+
+CHECKPOINT = "WHENCE_CHECKPOINT"  # a trained model for the screenshots, in place of a random one
+
+
+@pytest.fixture(scope="session")
+def localizer() -> Localizer:
+    """Asks a toy of the alignment method."""
+    if path := os.environ.get(CHECKPOINT):
+        return Localizer.load(path)
+    front_end = FrontEnd("alignment", size=96, seconds=1.0).build()
+    return Localizer(toy("alignment", front_end=front_end).eval(), threshold=0.25)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _once() -> Iterator[None]:
+    """The graph of the same weights is made once in a session; most of a test's time goes there."""
+    made: dict[str, Any] = {}
+
+    def kept(method: Method) -> Any:
+        key = digest(method)
+        if key not in made:
+            made[key] = to_onnx(method)
+        return deepcopy(made[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("whence.export.write.to_onnx", kept)
+        yield
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """onnxruntime-web, from npm by the lock file."""
+    from whence.export import page
+
+    try:
+        found = page.fetched()
+    except InputError as error:
+        pytest.skip(f"onnxruntime-web is not here: {error}")
+    folder = tmp_path_factory.mktemp("runtime")
+    for name, content in found.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The system's Chromium, headless."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_api.sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()

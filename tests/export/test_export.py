@@ -1,0 +1,208 @@
+"""Exported models answer as torch does; what cannot be exported is refused before any work."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import whence
+from toys import TINY, toy
+from whence.checkpoint import save_method
+from whence.cli.main import main
+from whence.data.datasets import open_dataset
+from whence.errors import CheckpointError, InputError, OutputError
+from whence.export import OnnxLocalizer, export
+from whence.export.convert import KEY, to_onnx
+from whence.export.graph import Comparing, Hearing, Seeing, example, settled
+from whence.frontend import PRESETS
+from whence.inference.localizer import Localizer
+from whence.methods import METHODS, Method, create
+from whence.types import Sound
+
+ort = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
+pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
+
+
+@pytest.fixture(scope="module")
+def model(localizer: Localizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.onnx"
+    export(localizer, path, source={"checkpoint": "best.safetensors"})
+    return path
+
+
+def test_maps_and_codes_are_torchs(localizer: Localizer, model: Path) -> None:
+    same(localizer.method, model.read_bytes())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_maps_and_codes_of_every_method_are_torchs(name: str) -> None:
+    method = toy(name).eval()
+    if name == "dsol":
+        method.stage.fill_(2)  # the frozen first stage answers then: a branch that a value decides
+    same(method, to_onnx(method).SerializeToString())
+
+
+def same(method: Method, content: bytes) -> None:
+    """Of one and of several, the last sound being silence."""
+    session, copy = ort.InferenceSession(content), settled(method)
+    for b in (1, 4):
+        picture, sound = example(copy, b)
+        found = session.run(["map", "picture_code", "sound_code"], {"picture": picture.numpy(), "sound": sound.numpy()})
+        with torch.no_grad():
+            codes = Seeing(copy)(picture), Hearing(copy)(sound)
+            truth = (Comparing(copy)(*codes), *codes)
+        for ours, theirs in zip(found, truth, strict=True):
+            assert np.isfinite(ours).all()
+            np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-4, rtol=1e-4)
+
+
+def test_a_graph_answers_as_the_localizer_and_is_scored_alike(localizer: Localizer, model: Path) -> None:
+    exported = OnnxLocalizer.load(model)
+    scenes = open_dataset("scenes-interactive", length=4, size=128, seed=7007)
+    ours, theirs = (
+        exported(scenes.read_image(0), scenes.read_sound(0)),
+        localizer(scenes.read_image(0), scenes.read_sound(0)),
+    )
+    torch.testing.assert_close(ours.scores, theirs.scores, atol=1e-4, rtol=0)
+    assert (ours.threshold, ours.size, ours.region) == (theirs.threshold, theirs.size, theirs.region)
+    reports = [whence.evaluate(one, scenes, negatives=(), bootstraps=0) for one in (exported, localizer)]
+    first, second = ({name: one.value for name, one in report.rows[0].metrics.items()} for report in reports)
+    assert first["iiou_adaptive"] == pytest.approx(second["iiou_adaptive"], abs=1e-3)
+    assert reports[0].front_end == reports[1].front_end
+
+
+def test_a_model_says_what_it_is(localizer: Localizer, model: Path, tmp_path: Path) -> None:
+    import onnx
+
+    told = json.loads(next(one.value for one in onnx.load(model).metadata_props if one.key == KEY))
+    spec = localizer.method.front_end
+    assert told["method"] == "alignment"
+    assert told["front_end"]["audio"]["hop"] == spec.audio.hop
+    assert (told["samples"], told["planes"], told["threshold"]) == (16000, 3, localizer.threshold)
+    assert told["source"] == {"checkpoint": "best.safetensors"}
+    export(localizer, tmp_path / "parts")
+    assert sorted(p.name for p in (tmp_path / "parts").iterdir()) == [
+        "map.onnx",
+        "model.json",
+        "picture.onnx",
+        "sound.onnx",
+    ]
+    again = OnnxLocalizer.load(tmp_path / "parts", threads=1)
+    assert again.front_end == spec
+    assert again.card == told | {"source": {}}
+
+
+def test_eight_bits_are_smaller_and_nearly_as_good(localizer: Localizer, model: Path, tmp_path: Path) -> None:
+    calibration = open_dataset("scenes-interactive", length=4, size=128, seed=6006)
+    export(localizer, tmp_path / "int8.onnx", int8=True, calibration=calibration)
+    assert (tmp_path / "int8.onnx").stat().st_size < model.stat().st_size
+    small = OnnxLocalizer.load(tmp_path / "int8.onnx")
+    assert small.card["weights"] == "int8"
+    picture, sound = calibration.read_image(0), calibration.read_sound(0)
+    apart = small(picture, sound).scores - localizer(picture, sound).scores
+    assert 0 < float(apart.abs().max()) < 0.2
+
+
+def own_rate() -> Localizer:
+    """Of a front end that resamples nothing."""
+    spec = PRESETS["alignment"]
+    return Localizer(toy("alignment", front_end=replace(spec, audio=replace(spec.audio, rate=None))))
+
+
+def of_vectors() -> Localizer:
+    """Hears vectors of 16 numbers."""
+    return Localizer(create("attention10k", image=TINY, audio={"encoder": "vectors", "width": 16}))
+
+
+def test_what_cannot_be_exported_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whence.export.write.to_onnx", lambda _: pytest.fail("work was begun"))
+    flow = Localizer(toy("heartheflow"))
+    refined = Localizer(toy("joint_slots"), refine="iqr")
+    for localizer, options, words in (
+        (own_rate(), {}, "each file's own rate"),
+        (refined, {}, "refined maps are not exported"),
+        (flow, {"int8": True}, "takes optical flow"),
+        (of_vectors(), {"int8": True}, "takes vectors"),
+    ):
+        with pytest.raises(InputError, match=words):
+            export(localizer, tmp_path / "model.onnx", **options)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="looks at optical flow"):
+        export(flow, tmp_path / "page.html")
+    with pytest.raises(InputError, match="hears vectors"):
+        export(of_vectors(), tmp_path / "page", page=True)
+    monkeypatch.setattr("whence.export.graph.LARGEST", 1000)
+    with pytest.raises(InputError, match="an ONNX file holds"):
+        export(Localizer(toy("alignment")), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_nothing_can_be_written(localizer: Localizer, tmp_path: Path) -> None:
+    (tmp_path / "there.onnx").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine.txt").write_text("mine")
+    for path, words in (
+        (tmp_path / "there.onnx", "exists already"),
+        (tmp_path / "nowhere" / "model.onnx", "does not exist"),
+        (tmp_path / "model.pt", r"cannot write .pt; use .onnx, .html"),
+    ):
+        with pytest.raises(OutputError, match=words):
+            export(localizer, path)
+    with pytest.raises(OutputError, match="holds something else"):
+        export(localizer, tmp_path / "folder", overwrite=True)
+    with pytest.raises(OutputError, match="--page goes with a folder"):
+        export(localizer, tmp_path / "model.onnx", page=True)
+
+
+def test_what_is_no_exported_model_is_told(model: Path, tmp_path: Path) -> None:
+    import onnx
+
+    (tmp_path / "damaged.onnx").write_bytes(model.read_bytes()[:1000])
+    foreign = onnx.load(model)
+    del foreign.metadata_props[:]
+    onnx.save(foreign, tmp_path / "foreign.onnx")
+    (tmp_path / "empty").mkdir()
+    for name, words in (
+        ("missing.onnx", "no such file"),
+        ("damaged.onnx", "cannot be read as ONNX"),
+        ("foreign.onnx", "not one that `whence export"),
+        ("empty", "expected model.json, picture.onnx"),
+    ):
+        with pytest.raises(CheckpointError, match=words):
+            OnnxLocalizer.load(tmp_path / name)
+
+
+def test_a_method_that_torch_cannot_follow_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    localizer = Localizer(toy("lvs").eval())
+
+    def by_value(image_codes: Any, sound_codes: Any) -> Any:
+        return image_codes.sum(1) if bool(sound_codes.sum() > 0) else image_codes.amax(1)
+
+    monkeypatch.setattr(localizer.method, "compare", by_value)
+    with pytest.raises(InputError, match="torch's exporter does not follow it"):
+        export(localizer, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_vector_in_place_of_a_sound(tmp_path: Path) -> None:
+    localizer = of_vectors()
+    export(localizer, tmp_path / "model.onnx")
+    picture, vector = np.zeros((64, 64, 3), np.uint8), torch.linspace(-1, 1, 16)
+    ours, theirs = OnnxLocalizer.load(tmp_path / "model.onnx")(picture, vector), localizer(picture, vector)
+    torch.testing.assert_close(ours.scores, theirs.scores, atol=1e-4, rtol=0)
+
+
+def test_the_command(localizer: Localizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_method(localizer.method, tmp_path / "best.safetensors", threshold=0.3)
+    assert main(["export", str(tmp_path / "best.safetensors"), "--output", str(tmp_path / "model.onnx")]) == 0
+    assert "picture (b, 3, 96, 96) in [0, 1], sound (b, 16000)" in capsys.readouterr().out
+    found = OnnxLocalizer.load(tmp_path / "model.onnx")
+    assert found.threshold == 0.3
+    assert found.card["source"]["checkpoint"] == "best.safetensors"
+    found.locate(np.zeros((40, 50, 3), np.uint8), Sound(torch.zeros(8000), 8000)).save(tmp_path / "out.png")
+    assert main(["export", str(tmp_path / "best.safetensors"), "--output", str(tmp_path / "model.onnx")]) == 2
+    assert "exists already" in capsys.readouterr().err

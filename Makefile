@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo table test test-slow lint check bench findings clean
+.PHONY: demo docs docs-serve table test test-slow lint check bench findings clean
 demo: .venv/ready        ## train on built-in scenes, score, and write runs/demo/report.html
 	$(BIN)/whence demo --overwrite
 
@@ -25,6 +25,12 @@ check: lint test
 bench: .venv/ready       ## ratios against the plain ways, measured in one run
 	$(BIN)/python -m benchmarks
 
+docs: .venv/ready        ## the documentation as a site, in site/
+	$(BIN)/mkdocs build --strict --quiet
+
+docs-serve: .venv/ready  ## the same at a local address, written anew as pages change
+	$(BIN)/mkdocs serve
+
 findings: .venv/ready    ## the figures of docs/findings.md (about an hour on two cores)
 	$(BIN)/python examples/findings.py
 
@@ -36,4 +42,4 @@ findings: .venv/ready    ## the figures of docs/findings.md (about an hour on tw
 	touch $@
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site

@@ -45,8 +45,9 @@ RULES = """
 ## One answer, every rule
 
 The same blob in the middle of every picture of VGG-SS (a 14 x 14 map from 1 in the middle to -1 in the corners, in no
-need of a model, a picture or a sound), scored under the rules of each released evaluator (docs/protocols.md). What
-papers call cIoU moves from {low} to {high} by the rules alone (acl and avsbench take maps as logits and stand apart).
+need of a model, a picture or a sound), scored under the rules of each released evaluator ([the rules](protocols.md)).
+What papers call cIoU moves from {low} to {high} by the rules alone (acl and avsbench take maps as
+logits and stand apart).
 
 """
 HEAD = """# Ceilings

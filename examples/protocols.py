@@ -21,7 +21,7 @@ def rendered() -> str:
         markdown(sources),
         "What each released method was fed, by preset (`name@repository`: as another repository feeds it):",
         markdown(rulebook.front_ends()),
-        "What public encoders are fed (docs/encoders.md):",
+        "What public encoders are fed ([encoders](encoders.md)):",
         markdown(rulebook.front_ends(of_encoders=True)),
     ]
     return "\n\n".join(parts)

@@ -1,4 +1,4 @@
-"""Writes the README's tables from docs/results/*.json, which are report.json files as `whence evaluate` wrote them.
+"""Writes the tables of docs/results.md from docs/results/*.json: report.json files of `whence evaluate`.
 
 python examples/results.py [FOLDER NAME TITLE]     # first takes in the report.json of a report folder
 """
@@ -11,7 +11,7 @@ from typing import Any
 from marks import Marks
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS, README = ROOT / "docs" / "results", ROOT / "README.md"
+RESULTS, PAGE = ROOT / "docs" / "results", ROOT / "docs" / "results.md"
 MARKS = Marks("results", "results")
 KEYS = ("ciou_adaptive", "iiou_adaptive", "ciou", "iiou", "mean_iou", "recall_a2i_category@1", "recall_i2a_category@1")
 
@@ -57,7 +57,7 @@ def rendered(results: Path = RESULTS) -> str:
 def take_in(folder: Path, name: str, title: str) -> None:
     """Keeps a report folder's report.json as docs/results/NAME.json."""
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    del report["others"]  # the README shows one protocol
+    del report["others"]  # the page shows one protocol
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({"title": title, **report}, indent=1) + "\n", encoding="utf-8")
 
@@ -66,7 +66,7 @@ def main() -> None:
     if len(sys.argv) > 1:
         folder, name, title = sys.argv[1:]
         take_in(Path(folder), name, title)
-    MARKS.fill(README, rendered())
+    MARKS.fill(PAGE, rendered())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes docs/table.md, its figure and the README's table from docs/table/results.json, which `make table` measured.
+"""Writes docs/table.md and its figure from docs/table/results.json, which `make table` measured.
 
 python examples/table_page.py
 """
@@ -12,7 +12,7 @@ from marks import Marks
 from whence.evaluation.tables import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCS, PAGE, README = ROOT / "docs" / "table", ROOT / "docs" / "table.md", ROOT / "README.md"
+DOCS, PAGE = ROOT / "docs" / "table", ROOT / "docs" / "table.md"
 RESULTS = DOCS / "results.json"
 MARKS = Marks("table", "table_page")
 
@@ -59,7 +59,6 @@ def main() -> None:
     record = recorded()
     draw(record)
     MARKS.fill(PAGE, page(record))
-    MARKS.fill(README, table(record))
 
 
 def recorded() -> Record:

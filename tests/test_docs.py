@@ -1,14 +1,18 @@
-"""What the README says is what was measured, and its example runs on what the demo leaves behind."""
+"""What pages say was measured is what was measured."""
 
+import functools
 import importlib.util
 import json
 import re
+import shlex
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from conftest import ROOT
+from pages import blocks, commands
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +21,7 @@ def _beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
 
 
-def example(name: str) -> ModuleType:
+def script(name: str) -> ModuleType:
     """A script of examples/ as a module."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
     assert spec is not None
@@ -27,22 +31,20 @@ def example(name: str) -> ModuleType:
     return module
 
 
-def test_the_readmes_tables_are_the_reports() -> None:
-    results = example("results")
-    assert results.MARKS.shown(ROOT / "README.md") == results.rendered().strip()
+def test_the_tables_of_results_are_the_reports() -> None:
+    results = script("results")
+    assert results.MARKS.shown(results.PAGE) == results.rendered().strip()
 
 
 def test_the_table_of_methods_is_what_was_measured() -> None:
-    table = example("table_page")
-    record = table.recorded()
-    for file, text in ((table.PAGE, table.page(record)), (table.README, table.table(record))):
-        assert table.MARKS.shown(file) == text.strip(), file.name
+    table = script("table_page")
+    assert table.MARKS.shown(table.PAGE) == table.page(table.recorded()).strip()
 
 
 def test_scoring_the_table_again_keeps_what_is_known_of_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = example("table")
+    table = script("table")
     monkeypatch.setattr(table, "RUNS", tmp_path)
     monkeypatch.setattr(table.Localizer, "load", lambda path: path)
     monkeypatch.setattr(table, "scores", lambda localizer, kind: f"{kind} of {localizer.parent.name}")
@@ -57,12 +59,12 @@ def test_scoring_the_table_again_keeps_what_is_known_of_the_training(
 
 
 def test_the_costs_are_what_was_measured() -> None:
-    scale = example("scale")
+    scale = script("scale")
     assert scale.MARKS.shown(scale.PAGE) == scale.rendered().strip()
 
 
 def test_the_rule_book_is_that_of_the_protocols() -> None:
-    protocols = example("protocols")
+    protocols = script("protocols")
     assert protocols.MARKS.shown(protocols.PAGE) == protocols.rendered().strip()
 
 
@@ -74,3 +76,52 @@ def test_the_readme_names_every_method_with_its_page_and_says_things_once() -> N
         assert re.search(rf"^\| \[`{name}`\]\(docs/methods/{name}.md\) \| .+ \|", readme, re.MULTILINE), name
     for once in ("3,709", "564 of the 740", "docs/ceilings.md"):
         assert readme.count(once) == 1, once
+
+
+SHOWN = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINE = re.compile(r"^(?:torchrun .* -m )?(whence .*)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", SHOWN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_that_a_page_shows_can_be_given(page: Path) -> None:
+    """Read by the parsers, not run: which command, which options, of which type."""
+    for block in blocks(page.read_text(encoding="utf-8")):
+        lines = [command.line for command in commands(block.text)] if block.language == "console" else [block.text]
+        for line in LINE.findall("\n".join(lines)) if block.language in ("sh", "console") else ():
+            read(line)
+
+
+def test_every_command_has_an_example_that_can_be_given() -> None:
+    from whence.cli.examples import example
+
+    for name, _ in script("command_pages").parsers():
+        line = example(name)
+        assert line.startswith(f"whence {name}"), f"`whence {name}` has no example at the end of its docstring"
+        read(line)
+
+
+def read(line: str) -> None:
+    """Reads a command line; a mistake in it fails the test with what the parser says."""
+    from whence.cli.compare import as_lists
+    from whence.cli.parser import repeatable
+    from whence.cli.train import split
+    from whence.recipe import read_recipe
+
+    words = shlex.split(line, comments=True)[1:]
+    if words[0] == "train":
+        known, overrides = split(words[1:])
+        if not known.recipe.name.isupper() and not known.recipe.suffix:
+            read_recipe(known.recipe, overrides)
+        return
+    if words[0] == "compare":
+        words = ["compare", *as_lists(words[1:])]
+    if not {"--help", "--version"} & set(words):
+        one_parser().parse_args(repeatable(words))
+
+
+@functools.cache
+def one_parser() -> Any:
+    """Made once: it looks at every command's signature."""
+    from whence.cli.main import parser
+
+    return parser()

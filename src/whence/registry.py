@@ -9,7 +9,17 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """Maps names to classes or functions of one kind: `@registry.register("name")`, then `registry["name"]`."""
+    """Maps names to classes or functions of one kind: `@registry.register("name")`, then `registry["name"]`.
+
+    Examples:
+        >>> shapes: Registry[type] = Registry("shape")
+        >>> @shapes.register("circle")
+        ... class Circle: ...
+        >>> shapes["circel"]
+        Traceback (most recent call last):
+        ...
+        whence.errors.RecipeError: unknown shape 'circel'. Did you mean 'circle'?
+    """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind

@@ -15,7 +15,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sound:
-    """A mono waveform: (t,) float32, from files in [-1, 1], at `rate` samples a second."""
+    """A mono waveform: (t,) float32, from files in [-1, 1], at `rate` samples a second.
+
+    Examples:
+        >>> Sound(torch.zeros(8000), rate=16000).seconds, Sound(torch.zeros(8000), rate=16000).is_silent
+        (0.5, True)
+    """
 
     waveform: Float[Tensor, " t"]
     rate: int
@@ -64,6 +69,13 @@ class Truth:
         present: False where the data set says that no source of the sound is in the picture (silence, noise, off-screen
             sound). A truth that is present and yet has no pixel is one whose annotation is empty.
         annotators: how many were asked, those who drew nothing included; None: those who drew.
+
+    Examples:
+        >>> boxes = (Box(0.0, 0.0, 2.0, 1.0, annotator=0), Box(0.0, 0.0, 1.0, 1.0, annotator=1))
+        >>> Truth(1, 4, boxes).map(1, 4)
+        tensor([[1., 1., 0., 0.]])
+        >>> Truth(1, 4, boxes, rule="consensus").map(1, 4)  # two of them agree on the first pixel alone
+        tensor([[1.0000, 0.5000, 0.0000, 0.0000]])
     """
 
     height: int

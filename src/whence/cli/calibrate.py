@@ -33,6 +33,9 @@ def calibrate(
         device: `auto`, `cpu`, `cuda`...
         batch_size: pictures and sounds at a time; moves no number.
         seed: of foreign sounds and noise.
+
+    Examples:
+        whence calibrate runs/demo/best.safetensors scenes-interactive --options '{"seed": 4004, "length": 250}'
     """
     from whence.checkpoint import amend
     from whence.data.datasets import fitting_options, open_dataset

@@ -12,6 +12,9 @@ def inspect(file: Path, json: bool = False) -> int:
     Args:
         file: a .safetensors file or a torch file.
         json: print one JSON object instead of words.
+
+    Examples:
+        whence checkpoint inspect runs/demo/best.safetensors
     """
     from whence.inspection import inspect_checkpoint
 
@@ -30,6 +33,9 @@ def convert(file: Path, method: str, output: Path | None = None, overwrite: bool
         method: whose weights they are (`whence checkpoint inspect FILE` says).
         output: the checkpoint; by default FILE with the ending .safetensors, in the working directory.
         overwrite: replace a file that is there.
+
+    Examples:
+        whence checkpoint import ours_sup.pth.tar alignment -o ours.safetensors
     """
     from whence.checkpoint import save_method
     from whence.errors import OutputError

@@ -43,6 +43,9 @@ def compare(
         bootstraps: draws behind intervals and p-values.
         seed: of the bootstrap.
         overwrite: replace a file that is there.
+
+    Examples:
+        whence compare runs/reports/first runs/reports/second -o table.html --names first,second
     """
     from whence.errors import DataError
     from whence.evaluation.compare import compare as compared

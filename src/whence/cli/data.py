@@ -33,6 +33,9 @@ def check(
         train_list: a list of ids that is trained on, checked for test clips; can be given several times.
         read_files: also decode every picture, mask and sound (some 5 ms each), and look for copies in a catalogue.
         json: print one JSON object instead of tables.
+
+    Examples:
+        whence data check CATALOGUE --read-files
     """
     from whence.data.doctor import examine
     from whence.errors import DataError
@@ -70,6 +73,9 @@ def scenes(
         seconds: of each sound.
         options: the others, as in a recipe: `{"objects": 3}`.
         overwrite: replace a folder that is there.
+
+    Examples:
+        whence data scenes scenes-interactive CATALOGUE --length 100 --seed 7
     """
     from whence.data.annotations import ANNOTATIONS
     from whence.output import check_output
@@ -98,6 +104,9 @@ def flow(
         how: `farneback` as HearTheFlow has it, or `dis`, dense inverse search (extra `flow`).
         at: which frame, as a share of the length, and the one after it; 0.5 is the middle.
         workers: processes that read videos; by default one for each core; 0: this one alone.
+
+    Examples:
+        whence data flow VIDEOS -o FLOW
     """
     from whence.data.frames import write_flow
 
@@ -127,6 +136,9 @@ def prepare(
         seconds: of sound.
         rate: samples a second of the sound.
         table: what sounds in each clip: VGGSound's own table, or a CSV of id,modality,class.
+
+    Examples:
+        whence data prepare VIDEOS SHARDS --seconds 10
     """
     from whence.data.prepare import Preparation
     from whence.data.prepare import prepare as write
@@ -153,6 +165,9 @@ def pack(
         root: folder of the data set.
         options: of the data set, as in a recipe: `{"list": "vggss_144k.txt", "missing": "skip"}`.
         rate: samples a second of the sounds, which are kept whole; null: their own.
+
+    Examples:
+        whence data pack catalogue SHARDS --root CATALOGUE
     """
     from whence.data.datasets import open_dataset
     from whence.data.pack import Packing
@@ -205,6 +220,9 @@ def index(shards: Path) -> None:
 
     Args:
         shards: a folder of tar files in WebDataset's layout.
+
+    Examples:
+        whence data index SHARDS
     """
     from whence.data.shards import index_of, shards_of, write_index
 

@@ -9,6 +9,9 @@ def demo(output: Path = Path("runs/demo"), overwrite: bool = False) -> None:
     Args:
         output: folder for the checkpoint, the page and the pictures.
         overwrite: replace what is there.
+
+    Examples:
+        whence demo --output runs/demo
     """
     from whence.demo import demo as run
 

@@ -52,6 +52,9 @@ def evaluate(
         seed: of foreign sounds, of the bootstrap, and of the samples the page draws.
         bootstraps: draws behind the 95 % intervals; 0 leaves them out.
         overwrite: replace a report that is there.
+
+    Examples:
+        whence evaluate runs/demo/best.safetensors scenes-interactive --protocol all -o runs/reports/demo
     """
     from whence.checkpoint import identity
     from whence.data.datasets import open_dataset, scoring_options
@@ -124,6 +127,9 @@ def score(
         seed: of the bootstrap.
         bootstraps: draws behind the 95 % intervals; 0 leaves them out.
         overwrite: replace a report that is there.
+
+    Examples:
+        whence score PREDICTIONS vggss --root ANNOTATIONS --options '{"list": "4655"}'
     """
     from whence.data.datasets import open_dataset, scoring_options
     from whence.evaluation.evaluate import score as score_predictions

@@ -32,6 +32,9 @@ def label(
         options: of the data set, as in a recipe: `{"split": "train"}`.
         device: where the classifiers run.
         overwrite: replace a file that is there.
+
+    Examples:
+        whence label catalogue --root CATALOGUE --image-classifier NAME --sound-classifier NAME -o labels.csv
     """
     from whence.data.datasets import open_dataset
     from whence.data.labels import write_labels

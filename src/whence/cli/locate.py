@@ -45,6 +45,9 @@ def locate(
         json: print the summary as JSON instead of words.
         device: `auto`, `cpu`, `cuda`...
         overwrite: replace files that are there.
+
+    Examples:
+        whence locate runs/demo/best.safetensors runs/demo/example.png runs/demo/example.wav -o out.png
     """
     from whence.errors import InputError, OutputError
     from whence.inference.localizer import Localizer

@@ -75,6 +75,9 @@ def _train_help(recipe: str, output: str | None = None, resume: bool = False, ov
         output: folder of the run; by default runs/METHOD-RECIPE.
         resume: go on with the run that is there.
         overwrite: replace the run that is there.
+
+    Examples:
+        whence train alignment/scenes -o runs/mine --train.lr 0.001
     """
 
 
@@ -122,10 +125,23 @@ def _run(arguments: list[str]) -> int:
         known["locate"] = chosen(arguments[1:])
     from jsonargparse import auto_cli
 
-    from whence.cli.parser import Parser, repeatable
+    from whence.cli.parser import repeatable
 
-    said = auto_cli(known, args=repeatable(arguments), parser_class=Parser, prog="whence", description=_DESCRIPTION)
+    said = auto_cli(known, args=repeatable(arguments), **_how())
     return said if isinstance(said, int) else 0
+
+
+def parser() -> Any:
+    """What reads the command line, without running anything: a jsonargparse parser, for the docs and their tests."""
+    from jsonargparse import auto_parser
+
+    return auto_parser(commands(), **_how())
+
+
+def _how() -> dict[str, Any]:
+    from whence.cli.parser import Parser
+
+    return {"parser_class": Parser, "prog": "whence", "description": _DESCRIPTION}
 
 
 _DATA = "Check data, write videos as shards to train on or their optical flow, or composed scenes as a catalogue."

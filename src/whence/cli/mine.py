@@ -43,6 +43,9 @@ def mine(
             embedded, and the result is that of mining anew.
         device: where a checkpoint runs, and the exact search.
         overwrite: replace a table that is there, or what was begun with other options.
+
+    Examples:
+        whence mine runs/demo/best.safetensors catalogue NEIGHBOURS --root CATALOGUE
     """
     import hashlib
 

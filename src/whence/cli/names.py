@@ -2,21 +2,33 @@
 
 
 def methods() -> None:
-    """List the methods there are."""
+    """List the methods there are.
+
+    Examples:
+        whence methods
+    """
     from whence.methods import methods as names
 
     _print(names())
 
 
 def datasets() -> None:
-    """List the data sets there are."""
+    """List the data sets there are.
+
+    Examples:
+        whence datasets
+    """
     from whence.data.datasets import datasets as names
 
     _print(names())
 
 
 def protocols() -> None:
-    """List the rules of scoring there are, and what differs between them."""
+    """List the rules of scoring there are, and what differs between them.
+
+    Examples:
+        whence protocols
+    """
     from whence.evaluation import rulebook
     from whence.evaluation.protocols import protocols as names
     from whence.evaluation.tables import plain

@@ -6,6 +6,8 @@ from typing import Any
 
 from jsonargparse import ActionConfigFile, ArgumentParser
 
+from whence.cli.examples import example
+
 
 class Parser(ArgumentParser):
     """Flags are given by name alone (`--overwrite`), `-o` is `--output`, and commands have no `--config`.
@@ -21,6 +23,12 @@ class Parser(ArgumentParser):
         if options.get("default") is False:
             return super().add_argument(*names, action="store_true", help=options.get("help"))
         return super().add_argument(*names, **options)
+
+    def format_help(self) -> str:
+        """The help, with an example of the command at its end."""
+        words = self.prog.replace("[options]", "").split()
+        shown = example(" ".join(words[1:]))
+        return super().format_help() + (f"\nexample:\n  {shown}\n" if shown else "")
 
 
 def repeatable(arguments: Sequence[str]) -> list[str]:

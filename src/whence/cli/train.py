@@ -1,19 +1,24 @@
 """`whence train RECIPE --output FOLDER --key.sub value`."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 
-def train(arguments: Sequence[str]) -> None:
-    """Reads the recipe with its overrides, trains, and says where the result is and what to do with it."""
+def split(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
+    """What the command itself is told, and the keys of the recipe that are told anew."""
     parser = ArgumentParser(prog="whence train", add_help=False, allow_abbrev=False)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--overwrite", action="store_true")
     parser.add_argument("--quiet", action="store_true")
-    known, overrides = parser.parse_known_args(arguments)
+    return parser.parse_known_args(arguments)
+
+
+def train(arguments: Sequence[str]) -> None:
+    """Reads the recipe with its overrides, trains, and says where the result is and what to do with it."""
+    known, overrides = split(arguments)
 
     from whence.processes import is_first_launched
     from whence.recipe import read_recipe

@@ -95,7 +95,16 @@ def divided(maps: Float[Tensor, "b h w"], truths: Truths, cut: Cut) -> tuple[Mas
 
 
 def selected(maps: Float[Tensor, "b h w"], truths: Truths, cut: Cut) -> Float[Tensor, "b h w"]:
-    """How much each pixel of (already scaled) maps counts as predicted: 0 or 1, and fractions where ties share."""
+    """How much each pixel of (already scaled) maps counts as predicted: 0 or 1, and fractions where ties share.
+
+    Examples:
+        >>> maps, truths = torch.ones(1, 2, 2), torch.tensor([[[True, False], [False, False]]])
+        >>> selected(maps, truths, Cut("truth", "share"))  # four pixels tie for one place
+        tensor([[[0.2500, 0.2500],
+                 [0.2500, 0.2500]]], dtype=torch.float64)
+        >>> selected(maps, truths, Cut("truth", "keep")).sum()  # as released: all of them
+        tensor(4., dtype=torch.float64)
+    """
     sure, tied, share = divided(maps, truths, cut)
     return sure.double() + tied * share[:, None, None]
 

@@ -100,7 +100,15 @@ class Protocol:
     def score(
         self, maps: Float[Tensor, "b h w"], truths: Bool[Tensor, "b s s"] | Float[Tensor, "b s s"]
     ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
-        """IoU, and adaptive IoU (nan where the protocol has none), of raw maps with truths at the protocol's size."""
+        """IoU, and adaptive IoU (nan where the protocol has none), of raw maps with truths at the protocol's size.
+
+        Examples:
+            >>> maps, truths = torch.zeros(1, 14, 14), torch.zeros(1, 224, 224, dtype=torch.bool)
+            >>> maps[0, :7, :7], truths[0, :112, :112] = 1.0, True  # a quarter of the picture, found exactly
+            >>> half, adaptive = get_protocol("corrected").score(maps, truths)
+            >>> adaptive.item() > 0.9 > half.item() > 0.4  # half of the pixels are twice too many
+            True
+        """
         columns = self.measure(self.read_out(maps), truths)
         return columns["iou"], columns.get("iou_adaptive", torch.full_like(columns["iou"], torch.nan))
 
@@ -215,7 +223,16 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def get_protocol(protocol: str | Protocol) -> Protocol:
-    """A protocol by name; one that is a value already comes back as it is."""
+    """A protocol by name; one that is a value already comes back as it is.
+
+    Examples:
+        >>> get_protocol("ezvsl").cut
+        Cut(places='half', ties='keep')
+        >>> get_protocol("ezvls")
+        Traceback (most recent call last):
+        ...
+        whence.errors.RecipeError: unknown protocol 'ezvls'. Did you mean 'ezvsl'?
+    """
     if isinstance(protocol, Protocol):
         return protocol
     if protocol not in PROTOCOLS:
@@ -224,7 +241,12 @@ def get_protocol(protocol: str | Protocol) -> Protocol:
 
 
 def choose(protocol: str | Protocol | Sequence[str | Protocol]) -> tuple[Protocol, ...]:
-    """One protocol, several (in a string with commas between), or by `all` every one, `corrected` first; each once."""
+    """One protocol, several (in a string with commas between), or by `all` every one, `corrected` first; each once.
+
+    Examples:
+        >>> [protocol.name for protocol in choose("lvs, corrected")]
+        ['lvs', 'corrected']
+    """
     if protocol == "all" or (isinstance(protocol, str) and "all" in protocol.split(",")):
         named: list[str | Protocol] = [*PROTOCOLS.values()]
     elif isinstance(protocol, str):

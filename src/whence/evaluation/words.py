@@ -86,7 +86,12 @@ def word(key: str) -> Word:
 
 
 def printed(key: str, value: float) -> str:
-    """A value as tables print it: percent with one decimal, or three decimals where it is no fraction."""
+    """A value as tables print it: percent with one decimal, or three decimals where it is no fraction.
+
+    Examples:
+        >>> printed("ciou", 0.3456), printed("alignment", 0.3456), printed("ap", float("nan"))
+        ('34.6', '0.346', '–')
+    """
     if value != value:
         return "–"
     return f"{value:.3f}" if key in PLAIN else f"{100 * value:.1f}"

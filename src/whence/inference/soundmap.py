@@ -42,6 +42,13 @@ class SoundMap:
         silent: the sound was silence, so the map says what the model makes of the picture alone.
         notes: what a reader of the result should know, in sentences.
         category: the class of the source, of methods that tell the sources of a mixture by classes that have names.
+
+    Examples:
+        >>> found = SoundMap(torch.tensor([[0.1, 0.2], [0.3, 0.9]]), (64, 64), ReadOut("nearest"), threshold=0.5)
+        >>> round(found.peak, 2), found.peak_at, found.present
+        (0.9, (32, 32), True)
+        >>> found.upsample().shape
+        torch.Size([64, 64])
     """
 
     scores: Float[Tensor, "h w"]
@@ -112,6 +119,11 @@ class SoundMap:
                 (cIoU); `share:0.1`: that share of the pixels, the highest; `score:0.3`: raw scores of at least that,
                 which may be nowhere. A map that is the same everywhere has no place to show: a number gives an empty
                 mask, a share the first pixels in reading order.
+
+        Examples:
+            >>> found = SoundMap(torch.tensor([[0.1, 0.2], [0.3, 0.9]]), size=(64, 64), readout=ReadOut("nearest"))
+            >>> [found.mask(rule).double().mean().item() for rule in (0.5, "half", "score:0.25", "score:1.0")]
+            [0.25, 0.5, 0.5, 0.0]
         """
         whole = self.upsample()
         kind, number = parse_rule(rule)
@@ -127,6 +139,11 @@ class SoundMap:
         """Rectangles (x0, y0, x1, y1) around the connected regions of `mask(rule)`, the one with the peak first.
 
         Pixels of the picture; the far edge is exclusive.
+
+        Examples:
+            >>> found = SoundMap(torch.tensor([[0.8, 0.2], [0.3, 0.9]]), size=(64, 64), readout=ReadOut("nearest"))
+            >>> found.boxes("score:0.85"), found.boxes("score:0.5")  # regions that touch at a corner are one
+            ([(32, 32, 64, 64)], [(0, 0, 64, 64)])
         """
         whole = self.upsample().numpy()
         found = boxes_of(self.mask(rule).numpy())
@@ -182,7 +199,12 @@ class SoundMap:
 
 
 def parse_rule(rule: Rule) -> tuple[str, float]:
-    """A rule as its kind and number: `span`, `share` or `score`; InputError where it is none."""
+    """A rule as its kind and number: `span`, `share` or `score`; InputError where it is none.
+
+    Examples:
+        >>> parse_rule("half"), parse_rule(0.5), parse_rule("score:-0.2")
+        (('share', 0.5), ('span', 0.5), ('score', -0.2))
+    """
     kind, _, number = ("share:0.5" if rule == "half" else str(rule)).rpartition(":")
     try:
         value = float(number)

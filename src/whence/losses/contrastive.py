@@ -69,6 +69,12 @@ def place_similarity(
     Returns:
         Similarities in [-1, 1]. The mean of cosines is the cosine with the mean, so `mean` pools the places before
         the product: v u b^2 c work in place of v u b^2 c h w, and no map is ever held.
+
+    Examples:
+        >>> grids = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).view(1, 1, 2, 1, 2)  # two places, at right angles
+        >>> vectors = torch.tensor([[[1.0, 0.0]]])  # a sound that is the first one's
+        >>> [place_similarity(grids, vectors, how).item() for how in ("mean", "max")]
+        [0.5, 1.0]
     """
     if reducer == "mean":
         return vector_similarity(grids.mean(dim=(-2, -1)), vectors)
@@ -113,6 +119,15 @@ def info_nce(
 
     Returns:
         Per pair of views: near 0 when every clip is told apart, log b when all look alike (2 log b if symmetric).
+
+    Examples:
+        >>> info_nce(torch.ones(4, 4))  # all look alike: log 4
+        tensor(1.3863)
+        >>> info_nce(torch.eye(4)) < 1e-4  # every clip is told apart
+        tensor(True)
+        >>> alike = torch.ones(4, 4, dtype=torch.bool)
+        >>> info_nce(torch.ones(4, 4), alike=alike)  # who has no negatives has nothing to learn
+        tensor(0.)
     """
     if symmetric:
         mirrored = None if alike is None else alike.T
@@ -167,5 +182,10 @@ def between_views(
 
 
 def unit(features: Float[Tensor, "..."], dim: int = -1) -> Float[Tensor, "..."]:
-    """Scaled to unit norm along `dim` in at least single precision; what is all zero stays so."""
+    """Scaled to unit norm along `dim` in at least single precision; what is all zero stays so.
+
+    Examples:
+        >>> unit(torch.tensor([3.0, 4.0]))
+        tensor([0.6000, 0.8000])
+    """
     return F.normalize(features.float() if features.dtype in (torch.float16, torch.bfloat16) else features, dim=dim)

@@ -72,6 +72,16 @@ def create(
     Raises:
         RecipeError: an unknown name or option, with the nearest known one, or parts that do not go together.
         CheckpointError: weights that an encoder names cannot be had.
+
+    Examples:
+        >>> small = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 8}
+        >>> method = create("ezvsl", image=small, audio=small, tau=0.07)
+        >>> method.tau, method.front_end.image.size
+        (0.07, 224)
+        >>> create("ezvsl", tua=0.07)
+        Traceback (most recent call last):
+        ...
+        whence.errors.RecipeError: method 'ezvsl' has no option 'tua'. Did you mean 'tau'?
     """
     method = METHODS[name]
     known = options_of(method)
@@ -99,7 +109,12 @@ def options_of(method: type[Method]) -> set[str]:
 
 
 def methods() -> dict[str, str]:
-    """Name and one line of each method there is."""
+    """Name and one line of each method there is.
+
+    Examples:
+        >>> methods()["ezvsl"]
+        'EZ-VSL: a picture scores as its best-matching place.'
+    """
     return {name: (inspect.getdoc(method) or "").partition("\n")[0] for name, method in METHODS.items()}
 
 

@@ -30,6 +30,15 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises:
         RecipeError: no such file, no YAML, an unknown key (with the nearest known one), a value of the wrong type.
+
+    Examples:
+        >>> recipe = read_recipe("ezvsl/debug", ["--train.lr", "0.01"])
+        >>> recipe.method["name"], recipe.train.lr
+        ('ezvsl', 0.01)
+        >>> read_recipe("ezvsl/debug", ["--train.rate", "0.01"])
+        Traceback (most recent call last):
+        ...
+        whence.errors.RecipeError: ...unknown key 'train.rate'...
     """
     from jsonargparse import ArgumentError, ArgumentParser
 

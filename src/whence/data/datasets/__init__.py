@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from whence.data.beside import OPTIONS, Beside
 from whence.errors import DataError, RecipeError, did_you_mean
@@ -41,9 +41,35 @@ _ADAPTERS: dict[str, tuple[str, str, str]] = {
     "extended_flickr": ("flickr", "extended_flickr", ""),
     **{name: ("framed", "framed", name.upper()) for name in ("is3", "vpo_ss", "vpo_ms", "avsbench_s4", "avsbench_ms3")},
 }
+TESTS = {name for name, line in FOLDERS.items() if line.startswith("test:")}
+
+Adapter = TypeVar("Adapter", bound=Callable[..., AudioVisualDataset])
+_REGISTERED: dict[str, Callable[..., AudioVisualDataset]] = {}
 
 
-TESTS = frozenset(name for name, line in FOLDERS.items() if line.startswith("test:"))
+def register(name: str, line: str) -> Callable[[Adapter], Adapter]:
+    """Decorator: makes a data set of yours known by name, to recipes and commands alike.
+
+    What it decorates takes the folder first and its options after it, and answers with an
+    `whence.types.AudioVisualDataset`, such as a `whence.data.datasets.listed.Listed`.
+
+    Args:
+        name: as recipes and commands call it.
+        line: what it is, for `whence datasets`. One that begins with `test:` is a test set: nothing is fitted on it.
+
+    Raises:
+        RecipeError: another data set has this name.
+    """
+
+    def add(adapter: Adapter) -> Adapter:
+        if name in datasets():
+            raise RecipeError(f"two data sets are named {name!r}; give yours another name")
+        FOLDERS[name], _REGISTERED[name] = line, adapter
+        if line.startswith("test:"):
+            TESTS.add(name)
+        return adapter
+
+    return add
 
 
 def datasets() -> dict[str, str]:
@@ -64,6 +90,17 @@ def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> A
 
     Raises:
         RecipeError: an unknown name or option. DataError: the folder is missing or its files are wrong.
+
+    Examples:
+        >>> scenes = open_dataset("scenes-interactive", length=3, size=64, seconds=0.5)
+        >>> len(scenes), scenes.read_image(0).size, scenes.read_sound(0).seconds
+        (6, (64, 64), 0.5)
+        >>> scenes.group(0) == scenes.group(1)  # one picture, asked with two sounds
+        True
+        >>> open_dataset("vgss", "VGGSS")
+        Traceback (most recent call last):
+        ...
+        whence.errors.RecipeError: unknown data set 'vgss'. Did you mean 'vggss'?
     """
     if name not in datasets():
         raise RecipeError(f"unknown data set {name!r}{did_you_mean(name, datasets())}")
@@ -119,6 +156,8 @@ def fitting_options(name: str, front_end: InputSpec, options: dict[str, Any]) ->
 
 def _adapter(name: str) -> Callable[..., AudioVisualDataset]:
     """Imported where used: the catalogue's rules and the scenes' shapes cost nobody who does not need them."""
+    if name in _REGISTERED:
+        return _REGISTERED[name]
     module, what, told = _ADAPTERS[name]
     home = import_module(f"{__name__}.{module}")
     adapter: Callable[..., AudioVisualDataset] = getattr(home, what)

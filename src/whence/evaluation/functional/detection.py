@@ -35,7 +35,12 @@ CELLS = 2**20  # draws x samples at a time
 
 
 def confidence(maps: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
-    """Mean of the highest quarter of each map's pixels: how sure the map is that there is a source at all."""
+    """Mean of the highest quarter of each map's pixels: how sure the map is that there is a source at all.
+
+    Examples:
+        >>> confidence(torch.tensor([[[0.9, 0.1], [0.2, 0.3]]]))  # the highest quarter is one pixel
+        tensor([0.9000], dtype=torch.float64)
+    """
     flat = maps.detach().flatten(1)
     n, some = flat.shape[1], max(1, flat.shape[1] // 4)
     if flat.device.type != "cpu":
@@ -58,6 +63,15 @@ def average_precision(
         iou: of the localisation; nan is a failure, and without a source it does not matter.
         at: a detection is in the right place from this IoU on.
         counts: how often each sample is drawn, for any number of draws; None: once.
+
+    Examples:
+        >>> sure = torch.tensor([0.9, 0.8, 0.1])
+        >>> ious = torch.tensor([0.7, 0.2, torch.nan])  # the second is found in the wrong place
+        >>> has_source = torch.tensor([True, True, False])
+        >>> average_precision(sure, ious, has_source)
+        tensor(0.5000, dtype=torch.float64)
+        >>> average_precision(sure, ious, has_source, published=True)  # and there it is not missed
+        tensor(0., dtype=torch.float64)
     """
     score = _published_ap if published else _corrected_ap
     return _Ranking.of(confidence, iou, has_source, at).each(score, counts)
@@ -115,7 +129,12 @@ def f1_at(
 def loc_acc(
     iou: Float[Tensor, " n"], has_source: Bool[Tensor, " n"], at: float = SUCCESS, strict: bool = False
 ) -> Float[Tensor, ""]:
-    """Share of the samples with a source whose IoU is `at` least, or, as `precision_at_50` has it, `strict`ly more."""
+    """Share of the samples with a source whose IoU is `at` least, or, as `precision_at_50` has it, `strict`ly more.
+
+    Examples:
+        >>> loc_acc(torch.tensor([0.7, 0.2, 0.9]), torch.tensor([True, True, False]))  # the last has no source
+        tensor(0.5000, dtype=torch.float64)
+    """
     values = iou[has_source]
     return ((values > at) if strict else (values >= at)).double().mean()
 

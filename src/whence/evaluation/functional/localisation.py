@@ -21,6 +21,12 @@ def iou(
     """sum(pred * truth) / (sum(truth) + sum(pred where truth == 0)), float64 per sample; nan if both are empty.
 
     With truths between 0 and 1 a pixel counts as spill only where the truth is exactly 0, as all released codes do.
+
+    Examples:
+        >>> pred = torch.tensor([[[True, True], [False, False]]])
+        >>> truth = torch.tensor([[[True, False], [True, False]]])
+        >>> iou(pred, truth)  # one pixel in both, three in either
+        tensor([0.3333], dtype=torch.float64)
     """
     pred, soft = pred.double().flatten(1), truth.double().flatten(1)
     hit = (pred * soft).sum(dim=1)
@@ -29,7 +35,12 @@ def iou(
 
 
 def success_rate(values: Float[Tensor, " n"], at: float = SUCCESS) -> Float[Tensor, ""]:
-    """Share of the values that are `at` least; nan is a failure."""
+    """Share of the values that are `at` least; nan is a failure.
+
+    Examples:
+        >>> success_rate(torch.tensor([0.2, 0.5, 0.9, torch.nan]))  # cIoU: half of the samples
+        tensor(0.5000, dtype=torch.float64)
+    """
     return (values >= at).double().mean()
 
 
@@ -39,6 +50,11 @@ def auc_terms(values: Float[Tensor, " n"], grid: AUCGrid = "integer") -> Float[T
     Args:
         grid: `float` takes the products 0.05 * k as they come out in floating point, so that exactly 0.15 misses the
             threshold 0.15000000000000002, as the released codes do; `integer` compares with k / 20 and forgives 1e-9.
+
+    Examples:
+        >>> fifteen = torch.tensor([0.15], dtype=torch.float64)
+        >>> auc_terms(fifteen, "integer") - auc_terms(fifteen, "float")  # the released grid misses its own threshold
+        tensor([0.0500], dtype=torch.float64)
     """
     steps = torch.arange(STEPS + 1, dtype=torch.float64, device=values.device)
     thresholds = steps * 0.05 if grid == "float" else steps / STEPS
@@ -58,7 +74,13 @@ def mean_iou(values: Float[Tensor, " n"]) -> Float[Tensor, ""]:
 
 
 def worst_of_groups(values: Float[Tensor, " n"], groups: Int[Tensor, " n"]) -> Float[Tensor, " g"]:
-    """The smallest value of each group, groups in ascending order; nan where any of its values is nan."""
+    """The smallest value of each group, groups in ascending order; nan where any of its values is nan.
+
+    Examples:
+        >>> ious = torch.tensor([0.9, 0.2, 0.7])  # the first picture is asked with two sounds
+        >>> worst_of_groups(ious, torch.tensor([0, 0, 1]))
+        tensor([0.2000, 0.7000])
+    """
     names, which = groups.unique(return_inverse=True)
     worst = values.new_full((len(names),), torch.inf)
     return worst.scatter_reduce(0, which, values, "amin")

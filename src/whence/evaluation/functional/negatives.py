@@ -22,6 +22,10 @@ def universal_threshold(peaks: Float[Tensor, " n"], rule: Rule = "q3") -> Float[
     Args:
         rule: `q3` the third quartile (between neighbours linearly), `max` the highest, `max10` a tenth more. The
             released thresholds are constants; their `max` lie below their `q3`, so not all are of one set of peaks.
+
+    Examples:
+        >>> universal_threshold(torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5]))
+        tensor(0.4000, dtype=torch.float64)
     """
     if rule == "q3":
         return torch.quantile(peaks.double(), 0.75)
@@ -29,7 +33,12 @@ def universal_threshold(peaks: Float[Tensor, " n"], rule: Rule = "q3") -> Float[
 
 
 def pia(maps: Float[Tensor, "b h w"], tau: float | Float[Tensor, ""]) -> Float[Tensor, " b"]:
-    """Predicted image area: the share of a map's pixels above tau. Under a negative sound, 0 is right."""
+    """Predicted image area: the share of a map's pixels above tau. Under a negative sound, 0 is right.
+
+    Examples:
+        >>> pia(torch.tensor([[[0.9, 0.1], [0.2, 0.3]]]), tau=0.25)  # half of the picture claimed
+        tensor([0.5000], dtype=torch.float64)
+    """
     return (maps > tau).flatten(1).double().mean(dim=1)
 
 
@@ -56,7 +65,12 @@ def iou_above(
 
 
 def harmonic_mean(a: Float[Tensor, "*n"], b: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """2ab / (a + b), 0 where both are 0 (the released code has nan)."""
+    """2ab / (a + b), 0 where both are 0 (the released code has nan).
+
+    Examples:
+        >>> harmonic_mean(torch.tensor(0.9), torch.tensor(0.1))  # one good half does not make up for the other
+        tensor(0.1800, dtype=torch.float64)
+    """
     a, b = a.double(), b.double()
     return torch.where(a + b > 0, 2 * a * b / (a + b), 0)
 
@@ -77,7 +91,13 @@ def f_auc(auc: Float[Tensor, ""], aucs_n: Float[Tensor, " k"]) -> Float[Tensor, 
 
 
 def map_overlap(a: Bool[Tensor, "b h w"], b: Bool[Tensor, "b h w"]) -> Float[Tensor, " b"]:
-    """IoU of two predictions for one picture, 1 where both are empty. High under two sounds: the sound goes unheard."""
+    """IoU of two predictions for one picture, 1 where both are empty. High under two sounds: the sound goes unheard.
+
+    Examples:
+        >>> one = torch.tensor([[[True, True, False]]])
+        >>> map_overlap(one, one.flip(2))
+        tensor([0.3333], dtype=torch.float64)
+    """
     both, either = ((some.flatten(1).sum(dim=1).double()) for some in (a & b, a | b))
     return torch.where(either > 0, both / either, 1)
 

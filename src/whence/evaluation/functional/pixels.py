@@ -20,6 +20,10 @@ def pixel_ap(
     Args:
         scores: (b, h, w), or any other shape of a sample.
         counted: pixels that take part; None: all.
+
+    Examples:
+        >>> pixel_ap(torch.tensor([[0.9, 0.8, 0.1]]), torch.tensor([[True, False, True]]))  # 1/2 * 1 + 1/2 * 2/3
+        tensor([0.8333], dtype=torch.float64)
     """
     keep = torch.ones_like(truths) if counted is None else counted
     rows = [some.flatten(1).split(ROWS) for some in (scores, truths & keep, keep)]

@@ -69,6 +69,11 @@ def retrieval_ranks(similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n 
 
     Args:
         relevant: which items answer which query; None: item i alone answers query i.
+
+    Examples:
+        >>> similarity = torch.tensor([[0.9, 0.1], [0.8, 0.3]])  # the second query's own item is the second nearest
+        >>> retrieval_ranks(similarity)
+        tensor([0, 1])
     """
     best = similarity.diagonal() if relevant is None else similarity.masked_fill(~relevant, -torch.inf).amax(dim=1)
     return (similarity > best[:, None]).sum(dim=1)
@@ -77,7 +82,13 @@ def retrieval_ranks(similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n 
 def recall_at(
     similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n m"] | None = None, k: int = 1
 ) -> Float[Tensor, ""]:
-    """Share of the queries with a relevant item among the k most similar."""
+    """Share of the queries with a relevant item among the k most similar.
+
+    Examples:
+        >>> similarity = torch.tensor([[0.9, 0.1], [0.8, 0.3]])  # the second query's own item is the second nearest
+        >>> recall_at(similarity).item(), recall_at(similarity, k=2).item()
+        (0.5, 1.0)
+    """
     return (retrieval_ranks(similarity, relevant) < k).double().mean()
 
 

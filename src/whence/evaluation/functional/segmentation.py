@@ -37,7 +37,15 @@ def pixel_counts(
 def f_score(
     hit: Float[Tensor, "*b"], kept: Float[Tensor, "*b"], area: Float[Tensor, "*b"], beta2: float = BETA2
 ) -> Float[Tensor, "*b"]:
-    """(1 + beta^2) P R / (beta^2 P + R) at a single cut, 0 where nothing is hit; nan where the truth has no pixel."""
+    """(1 + beta^2) P R / (beta^2 P + R) at a single cut, 0 where nothing is hit; nan where the truth has no pixel.
+
+    Examples:
+        >>> hit, kept, area = torch.tensor([8.0]), torch.tensor([10.0]), torch.tensor([16.0])
+        >>> f_score(hit, kept, area)  # precision 0.8 weighs more than recall 0.5
+        tensor([0.7027])
+        >>> f_score(hit, kept, area, beta2=1.0)
+        tensor([0.6154])
+    """
     return torch.where(area > 0, (hit + beta2 * hit) / (kept + beta2 * area), torch.nan)
 
 

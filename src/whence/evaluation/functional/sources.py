@@ -160,6 +160,11 @@ def assigned(values: Float[Tensor, "g m k"]) -> Float[Tensor, "g k"]:
 
     Exact, for all g at once: row by row, the best total of every set of columns that may be taken by then. Greedy
     choice would be simpler and may miss it; the 2^k sets are few, since a picture has few sources.
+
+    Examples:
+        >>> values = torch.tensor([[[0.6, 0.5], [0.9, 0.1]]])  # greedily map 0 would take source 0
+        >>> assigned(values)
+        tensor([[0.9000, 0.5000]])
     """
     g, m, k = values.shape
     sets = torch.arange(2**k, device=values.device)

@@ -1,0 +1,87 @@
+"""The command line as a page of the site, from the parsers themselves: nothing is written twice.
+
+python examples/command_pages.py        # prints it
+"""
+
+import argparse
+import re
+from collections.abc import Iterator
+from typing import Any
+
+HEAD = """# Command line
+
+`whence COMMAND --help` says the same. Flags of several words are written with `-` or `_`; `-o` is `--output`. A mistake
+is told in one message, with exit code 2. Where a command takes `--options`, they are JSON, or `--options.name value`.
+
+"""
+NAMES = {"Path": "path", "str": "text", "int": "number", "float": "number", "bool": "flag", "dict": "JSON"}
+
+
+def page() -> str:
+    """The page, in Markdown: a section for each command, a row for each option."""
+    return HEAD + "\n".join("\n".join(told(name, parser)) for name, parser in parsers())
+
+
+def parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """`locate`, `data check`... and the parser of each, in the order of the help."""
+    from whence.cli.main import parser
+
+    yield from _below(parser(), ())
+
+
+def _below(parser: Any, words: tuple[str, ...]) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not groups:
+        yield " ".join(words), parser
+    for group in groups:
+        for name, below in group.choices.items():
+            yield from _below(below, (*words, name))
+
+
+def told(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
+    """One command: what it does, an example, its arguments."""
+    from whence.cli.examples import example
+
+    yield f"## whence {name}\n"
+    yield f"{' '.join((parser.description or '').split())}\n"
+    yield f"```sh\n{example(name)}\n```\n"
+    rows = [row(action) for action in parser._actions if shown(action)]
+    if rows:
+        yield "| | takes | |\n| --- | --- | --- |"
+        yield from rows
+        yield ""
+
+
+def shown(action: argparse.Action) -> bool:
+    return not isinstance(action, argparse._HelpAction) and action.dest != "config"
+
+
+def row(action: argparse.Action) -> str:
+    """An argument's name, what it takes, and what it means with its default."""
+    flags = sorted(dict.fromkeys(flag.replace("_", "-") for flag in action.option_strings), key=len)
+    name = ", ".join(f"`{flag}`" for flag in flags) or f"`{action.dest.upper()}`"
+    meaning = " ".join((action.help or "").split()).replace("|", "\\|")
+    default = action.default
+    if flags and default not in (None, False, argparse.SUPPRESS, []):
+        meaning += f" Default: `{default}`."
+    return f"| {name} | {takes(action)} | {meaning} |"
+
+
+def takes(action: argparse.Action) -> str:
+    """The type in words: `text`, `path or none`..."""
+    if action.nargs == 0:
+        return "flag"
+    kind = getattr(action, "_typehint", None) or action.type or str
+    text = kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
+    text = re.sub(r"(?:pathlib|typing|builtins)\.", "", text)
+    text = re.sub(r"Literal\[([^\]]*)\]", lambda found: found[1].replace("'", "").replace(", ", " | "), text)
+    text = re.sub(r"Optional\[(.*)\]$", r"\1", text)
+    text = re.sub(r"dict\[[^\]]*\]", "JSON", text)
+    text = re.sub(r"list\[(\w+)\]", r"list of \1", text)
+    text = re.sub(r"\b(Path|str|int|float|bool)\b", lambda found: NAMES[found[1]], text)
+    words = [word for word in dict.fromkeys(text.split(" | ")) if word not in ("None", "NoneType")]
+    return " or ".join(words)
+
+
+if __name__ == "__main__":
+    print(page())

@@ -1,0 +1,16 @@
+"""The example of each command: the last section of its docstring, shown by `--help` and in the docs."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def example(name: str) -> str:
+    """A command line that shows how `locate`, `data check`... is used; empty where there is none."""
+    from whence.cli.main import commands
+
+    found: Callable[..., Any] | Mapping[str, Any] = commands()
+    for word in name.split():
+        found = found.get(word, {}) if isinstance(found, Mapping) else {}
+    told = (inspect.getdoc(found) or "") if callable(found) else ""
+    return inspect.cleandoc(told.partition("\nExamples:\n")[2])

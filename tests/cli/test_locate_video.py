@@ -69,6 +69,8 @@ def test_mistakes_are_told_in_one_message(whence, checkpoint: Path, tmp_path: Pa
     clip = write_video(tmp_path / "a.mp4", 0.4, sound=False)
     for words, said in (
         ((clip,), "--sound"),
+        ((clip, "other.wav"), "`--sound other.wav`"),
+        ((clip, "--sound", tmp_path / "gone.wav"), "no such file"),
         ((tmp_path / "gone.mp4",), "no such file"),
         ((tmp_path, "--sheet", tmp_path / "s.jpg"), "is a folder"),
     ):

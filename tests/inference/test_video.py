@@ -20,7 +20,7 @@ from whence.inference.frames import run_lengths
 from whence.inference.localizer import Localizer
 from whence.inference.soundmap import SoundMap
 from whence.inference.steady import Range, Smoothed, between
-from whence.inference.timeline import TimelineFile, loudness, spans, ticks
+from whence.inference.timeline import loudness, spans, thinned, ticks
 from whence.inference.video import BATCH, HELD, LocatedVideo, batches, with_flow
 from whence.methods import create
 from whence.output import FullError
@@ -347,10 +347,14 @@ def test_a_video_is_never_its_own_overlay(own: LocatedVideo, clip: Path) -> None
 # The timeline's parts.
 
 
-def test_parts_of_the_timeline(own: LocatedVideo) -> None:
+def test_parts_of_the_timeline() -> None:
     assert spans(np.array([True, False, True, True])) == [(0, 1), (2, 4)]
     assert ticks(0, 10, 5) == [0, 2, 4, 6, 8, 10]
     assert ticks(0.12, 0.31, 4) == pytest.approx([0.15, 0.2, 0.25, 0.3])
     steps = [np.full((1, 100), value, np.float32) for value in (0.0, 0.5)]
     assert loudness(iter(steps), 100, 2.0, 4).tolist() == pytest.approx([0, 0, 0.5, 0.5])
-    assert TimelineFile(Path("x.png"), own)
+    values = np.random.default_rng(0).normal(size=10_007)
+    kept = thinned(values, 500)
+    assert len(kept) < 1200
+    assert {int(values.argmin()), int(values.argmax()), 10_006} <= set(kept.tolist())
+    assert np.array_equal(thinned(values[:700], 500), np.arange(700))

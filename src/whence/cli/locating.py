@@ -5,12 +5,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from whence.errors import InputError
+
 
 def chosen(words: Sequence[str]) -> Callable[..., Any]:
     """The command for the words that follow `whence locate`.
 
     A folder, or a name that ends as videos do, is a video; so is a second word without a third that does not end as
     pictures do.
+
+    Raises:
+        InputError: a video and a sound, as a picture has them.
     """
     from whence.cli.live import live
     from whence.cli.locate import locate
@@ -24,6 +29,8 @@ def chosen(words: Sequence[str]) -> Callable[..., Any]:
         return locate
     path = Path(names[1])
     moving = path.suffix.lower() in SUFFIXES or path.is_dir()
+    if moving and len(names) > 2:
+        raise InputError(f"{path} is a video: give another sound for it by a flag, `--sound {names[2]}`.")
     return locate_video if moving or (len(names) == 2 and path.suffix.lower() not in STILL) else locate
 
 

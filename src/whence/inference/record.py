@@ -96,7 +96,9 @@ def record(video: "LocatedVideo", outputs: Outputs, overwrite: bool, seen: Seen)
             seen(last, max(video.seconds, last))
         for writer in writers:
             writer.close(video.notes)
-    return Summary(count, last + 1 / video.picture_rate, absent if known else None, video.notes)
+        end = last + 1 / video.picture_rate
+        seen(end, end)
+    return Summary(count, end, absent if known else None, video.notes)
 
 
 def _writers(video: "LocatedVideo", drafts: dict[str, Path], outputs: Outputs) -> Iterator[Writer]:

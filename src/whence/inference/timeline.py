@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from PIL import Image, ImageDraw, ImageFont
 
 from whence.inference.render import DARK, WHITE, Colour
@@ -115,8 +115,9 @@ def draw_timeline(
     if threshold is not None:
         for x in range(FINE * LEFT, FINE * RIGHT, 12 * FINE):
             draw.line((x, py(threshold), x + 7 * FINE, py(threshold)), LIMIT, 2 * FINE)
-    points = [(px(time), py(peak)) for time, peak in zip(times.tolist(), peaks.tolist(), strict=True)]
-    draw.line([*points, (px(until), points[-1][1])], LINE, 2 * FINE, joint="curve" if len(points) < 5000 else None)
+    drawn = thinned(peaks, 2 * (RIGHT - LEFT))
+    points = [(px(float(times[i])), py(float(peaks[i]))) for i in drawn]
+    draw.line([*points, (px(until), points[-1][1])], LINE, 2 * FINE, joint="curve")
     draw.rectangle((FINE * LEFT, FINE * TOP, FINE * RIGHT, FINE * LOUD), None, GREY, FINE)
     _legend(draw, font, threshold, bool(absent.any()))
     return canvas.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
@@ -133,6 +134,16 @@ def _legend(
         draw.rectangle((x, y - 4 * FINE, x + 18 * FINE, y + 4 * FINE), colour)
         draw.text((x + 25 * FINE, y), words, DARK, font, anchor="lm")
         x += round(25 * FINE + font.getlength(words) + 28 * FINE)
+
+
+def thinned(values: Float[np.ndarray, " n"], most: int) -> Int[np.ndarray, " m"]:
+    """Which of many values a line of about `most` points must pass so that it looks the same: extremes of stretches."""
+    step = len(values) // most
+    if step < 3:
+        return np.arange(len(values))
+    rows = values[: len(values) // step * step].reshape(-1, step)
+    first = step * np.arange(len(rows))
+    return np.unique(np.concatenate([first + rows.argmin(axis=1), first + rows.argmax(axis=1), [len(values) - 1]]))
 
 
 def spans(true: np.ndarray) -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from whence.data.audio import as_sound, framed
 from whence.data.flow import optical_flow
-from whence.data.soundtrack import Given, Sliding, SoundTrack, no_sound
+from whence.data.soundtrack import Given, Sliding, SoundTrack
 from whence.data.stream import Reel
 from whence.errors import InputError
 from whence.inference.localizer import Localizer, region_seen
@@ -66,7 +66,8 @@ class LocatedVideo:
         notes: what a reader of the result should know, in sentences. Whole after an iteration.
 
     Raises:
-        InputError: an option out of range, or a model that hears no recordings.
+        InputError: an option out of range, a model that hears no recordings, or a file that is missing, empty, or may
+            not be read. VideoError: no video, or without sound where none is given.
     """
 
     def __init__(
@@ -92,10 +93,10 @@ class LocatedVideo:
         with Reel(self.path) as reel:
             self.seconds, self.begin, self.picture_rate = reel.promised, reel.begin, reel.rate
             self.colours = reel.colours
-            if sound is None and not reel.has_sound:
-                raise no_sound(self.path)
         if sound is not None and not isinstance(sound, str | Path):
             self.sound = as_sound(sound)
+        with self.track():  # whether there is one
+            pass
         self.notes = localizer.notes
 
     def __iter__(self) -> Iterator[Moment]:

@@ -1,0 +1,47 @@
+"""A data set of one's own is opened as the library's are."""
+
+from pathlib import Path
+
+import pytest
+
+from whence.data import datasets
+from whence.data.datasets import fitting_options, open_dataset, register
+from whence.data.datasets.listed import Clip, Listed
+from whence.errors import DataError, RecipeError
+from whence.frontend import InputSpec
+
+
+@pytest.fixture(autouse=True)
+def _forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is registered here is known to no other test."""
+    for name in ("FOLDERS", "_REGISTERED", "TESTS"):
+        monkeypatch.setattr(datasets, name, getattr(datasets, name).copy())
+
+
+def birds(root: str | Path, split: str = "train") -> Listed:
+    return Listed("birds", [Clip("one", "one", "bird", f"{root}/1.png", f"{root}/1.wav")], split)
+
+
+def test_it_opens_by_name_with_its_options() -> None:
+    assert register("birds", "a bird")(birds) is birds
+    opened = open_dataset("birds", "somewhere", split="val")
+    assert (len(opened), opened.split, datasets.datasets()["birds"]) == (1, "val", "a bird")
+
+
+def test_its_options_and_its_folder_are_asked_for() -> None:
+    register("birds", "a bird")(birds)
+    with pytest.raises(RecipeError, match=r"has no option 'spilt'. Did you mean 'split'?"):
+        open_dataset("birds", "somewhere", spilt="val")
+    with pytest.raises(DataError, match=r"'birds' needs a folder; give it as `root`. It is a bird"):
+        open_dataset("birds")
+
+
+def test_a_name_is_given_once() -> None:
+    with pytest.raises(RecipeError, match="two data sets are named 'vggss'"):
+        register("vggss", "mine")(birds)
+
+
+def test_nothing_is_fitted_on_a_test_set_of_ones_own() -> None:
+    register("birds", "test: a bird")(birds)
+    with pytest.raises(RecipeError, match="nothing is fitted on a test set"):
+        fitting_options("birds", InputSpec(), {})

@@ -105,7 +105,7 @@ def _asked(root: Path, n: int) -> list[Row]:
         heard = localizer.embed_sounds([read_sound(path) for path in sounds])
         asked = [composed(v, a, mix) for v, a, mix in zip(seen, heard, np.linspace(0, 1, len(seen)), strict=False)]
         now = index._now()
-        unit = unit_grid(torch.from_numpy(np.array(now.vectors)))
+        unit = torch.from_numpy(np.array(now.vectors, np.float64))
         index.nearest(asked[0], K)
         took, plain, found = [], [], 0.0
         for query in asked:
@@ -127,13 +127,13 @@ def _asked(root: Path, n: int) -> list[Row]:
 
 def _plainly(n: int, path: Path) -> Row:
     """The search alone, over vectors in a file of which every one is a file's."""
-    from whence.search.nearest import Owners, nearest_rows
+    from whence.search.nearest import Owners, kept, nearest_rows
     from whence.search.vectors import VectorWriter, mapped
 
     chance = torch.Generator().manual_seed(0)
     with VectorWriter(path, 0, 512) as writer:
         for _ in range(0, n, 10_000):
-            writer.append(unit_grid(torch.randn(10_000, 512, generator=chance)).float().numpy())
+            writer.append(kept(torch.randn(10_000, 512, generator=chance)))
     vectors, owners = mapped(path, n, 512), Owners(np.arange(n), n)
     asked = unit_grid(torch.randn(40, 512, generator=chance))
     took, plain = [], []

@@ -14,7 +14,7 @@ from whence.data.exact import unit_grid
 from whence.inference.localizer import Localizer
 from whence.search import Index
 from whence.search.beyond import invert, inverted
-from whence.search.nearest import Owners, bound, nearest_rows, products
+from whence.search.nearest import Owners, bound, kept, nearest_rows, products
 from whence.search.result import printable
 from whence.search.vectors import VectorWriter, mapped
 
@@ -33,13 +33,14 @@ def test_index_query_status_remove_and_export(
     picture(media / "p9.png", 9)
     (media / "p0.png").unlink()
     assert main(["search", "index", "media", "--workers", "1"]) == 0  # what it was made by is known
-    assert "1 added, 1 removed, 10 unchanged" in capsys.readouterr().out
+    assert "1 added, 10 unchanged, 1 removed" in capsys.readouterr().out
     ask = ["search", "query", "--sound", "media/long.wav", "--image", "media/p1.png", "--mix", "0.25"]
     assert main([*ask, "--k", "100", "--sheet", "out.png", "--every"]) == 0
     told = capsys.readouterr().out
     assert "p9.png" in told
     assert "v.mp4" in told
-    assert Image.open("out.png").width > 500
+    with Image.open("out.png") as drawn:
+        assert drawn.width > 500
     assert main([*ask, "--json", "--kinds", "[video]"]) == 0
     assert [hit["kind"] for hit in json.loads(capsys.readouterr().out)] == ["video"]
     assert main([*ask, "--mix", "1.5"]) == 2
@@ -80,9 +81,9 @@ def test_near_ties_are_told_apart_and_ties_are_kept(copies: int) -> None:
     chance = torch.Generator().manual_seed(0)
     base = torch.randn(64, generator=chance)
     close = base + 1e-6 * torch.randn(400, 64, generator=chance)
-    vectors = unit_grid(close).float().numpy().repeat(copies, axis=0)
+    vectors = kept(close).repeat(copies, axis=0)
     query = unit_grid(torch.randn(1, 64, generator=chance))[0]
-    exact = (unit_grid(torch.from_numpy(vectors)) @ query).numpy()
+    exact = vectors.astype(np.float64) @ query.numpy()
     rows, scores = nearest_rows(vectors, query, Owners(np.arange(len(vectors)), len(vectors)), 7)
     best = sorted(range(len(vectors)), key=lambda n: (-exact[n], n))[:7]
     assert sorted(rows[np.argsort(-scores, kind="stable")][:7].tolist()) == sorted(best)
@@ -92,7 +93,7 @@ def test_near_ties_are_told_apart_and_ties_are_kept(copies: int) -> None:
 def test_beyond_exact_search_most_is_found_and_all_that_is_new(tmp_path: Path) -> None:
     pytest.importorskip("faiss", reason="the extra `ann` is not installed")
     chance = torch.Generator().manual_seed(0)
-    vectors = unit_grid(torch.randn(5000, 16, generator=chance)).float().numpy()
+    vectors = kept(torch.randn(5000, 16, generator=chance))
     path = tmp_path / "vectors-0.f32"
     with VectorWriter(path, 0, 16) as writer:
         writer.append(vectors[:4000])

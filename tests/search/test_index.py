@@ -17,7 +17,6 @@ from clips import write_video
 from search_media import picture
 from toys import TINY
 from whence.data.audio import read_sound
-from whence.data.exact import unit_grid
 from whence.data.image import read_image
 from whence.errors import CheckpointError, DataError, InputError, OutputError, RecipeError
 from whence.inference.localizer import Localizer
@@ -33,7 +32,7 @@ def plain(index: Index, query: torch.Tensor, k: int, modality: str) -> list[tupl
     names = {one.id: os.fsdecode(one.path) for one in index._catalogue.files()}
     for n, row in enumerate(now.entries.row):
         if ("picture", "sound")[now.entries.modality[n]] == modality:
-            score = float(unit_grid(torch.from_numpy(np.array(now.vectors[row : row + 1])))[0] @ query)
+            score = float(np.array(now.vectors[row], np.float64) @ query.numpy())
             name = names[int(now.entries.file[n])]
             best[name] = max(best.get(name, -2.0), score)
     return sorted(best.items(), key=lambda one: (-one[1], one[0]))[:k]

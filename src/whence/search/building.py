@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from whence.data.exact import unit_grid
 from whence.data.packing import Engine, Sample
 from whence.inference.embed import encode_batch
 from whence.inference.localizer import Localizer
 from whence.search.catalogue import Catalogue, Entry, FileRow
 from whence.search.finding import Found
+from whence.search.nearest import kept
 from whence.search.query import MODALITIES, Modality
 from whence.search.reading import WINDOWS, Read, Reader, kind_of
 from whence.search.result import Failure, Outcome, printable
@@ -201,7 +201,7 @@ class Builder:
         encode = self.localizer.embed_pixels if modality == "picture" else self.localizer.embed_spectrograms
         spans = (np.arange(first, min(first + BATCH, len(ready))) for first in range(0, len(ready), BATCH))
         parts = [encode_batch(ready.__getitem__, lambda items: encode(torch.stack(items)), BATCH, one) for one in spans]
-        return unit_grid(torch.cat(parts)).float().numpy()
+        return kept(torch.cat(parts))
 
 
 def _name(first: int, path: bytes) -> str:

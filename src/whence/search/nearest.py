@@ -1,21 +1,24 @@
 """The files nearest to a query, exactly: a product in float32 with a proven bound, float64 for who may be among them.
 
-With unit vectors on the grid of `whence.data.exact` a dot product in float64 is not rounded at all, so a score depends
-on no order of summation, machine or neighbour in the file, and ties are true ties. The plain product in float32 of n
-numbers is off by no more than (n + 8) 2^-24 times the norms, and what the grid rounds by less than 2^-25 sqrt(n).
+Rows are kept as multiples of 2^-24, which float32 holds exactly, and queries lie on the grid of `whence.data.exact`, so
+that a dot product in float64 is not rounded at all: a score depends on no order of summation, machine or neighbour in
+the file, and ties are true ties. The plain product in float32 of n numbers is off by no more than (n + 8) 2^-24.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor
 
 from whence.data.exact import unit_grid
+from whence.errors import DataError
 
 BLOCK = 8192  # rows compared in float64 at once
 ROWS = 65536  # in float32
+LARGEST = 1.001  # that a cosine may be
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,26 @@ class Owners:
     place: Int64[np.ndarray, " n"]
     files: int
 
+    @cached_property
+    def wanted(self) -> Bool[np.ndarray, " n"]:
+        """Which rows may be found."""
+        return self.place >= 0
+
+    @cached_property
+    def places(self) -> Int64[Tensor, " m"]:
+        """Of the files of those rows."""
+        return torch.from_numpy(self.place[self.wanted])
+
+    @cached_property
+    def alone(self) -> bool:
+        """Whether no file has two of those rows."""
+        return len(self.places.unique()) == len(self.places)
+
+
+def kept(vectors: Float[Tensor, "n d"]) -> Float32[np.ndarray, "n d"]:
+    """Vectors brought to unit norm, but for some 2^-25 sqrt(d), in the form in which they are kept."""
+    return unit_grid(vectors).mul_(2.0**24).round_().mul_(2.0**-24).float().numpy()
+
 
 def nearest_rows(
     vectors: Float32[np.ndarray, "n d"], query: Float64[Tensor, " d"], owners: Owners, k: int, every: bool = False
@@ -37,17 +60,21 @@ def nearest_rows(
     """Rows that may be among the k best, and surely all that are, with their exact scores; in no order.
 
     Args:
-        vectors: rows of about unit norm.
+        vectors: as `kept` makes them.
         query: of unit norm, on the grid.
         every: k best rows; else those of the k best files, a file being as good as its best row.
+
+    Raises:
+        DataError: some vectors are not of unit norm.
     """
     rough = products(vectors, query.float().numpy())
-    wanted = owners.place >= 0
-    rough[~wanted] = -np.inf
-    best = rough if every else best_of_each(rough, owners)
-    k = min(k, int(wanted.sum()) if every else len(best))
+    wanted = owners.wanted
+    best = rough[wanted] if every or owners.alone else best_of_each(rough[wanted], owners)
+    k = min(k, len(best))
     if not k:
         return np.empty(0, np.int64), np.empty(0)
+    if not np.abs(best).max() < LARGEST:  # not a number is not less either
+        raise DataError("vectors of this index are damaged (see `whence search status`): remove it and index again")
     least = np.partition(best, len(best) - k)[len(best) - k]
     rows = np.flatnonzero(rough >= least - 2 * bound(vectors.shape[1]))
     rows = rows[wanted[rows]]
@@ -55,8 +82,8 @@ def nearest_rows(
 
 
 def bound(d: int) -> float:
-    """How far a product in float32 of unit vectors of d numbers may be from the exact one of those on the grid."""
-    return 1.1 * ((d + 8) * 2.0**-24 + 2 * d**0.5 * 2.0**-26)
+    """How far a product in float32 of d numbers may be from the exact one of unit vectors."""
+    return 1.01 * (d + 8) * 2.0**-24
 
 
 def products(vectors: Float32[np.ndarray, "n d"], query: Float32[np.ndarray, " d"]) -> Float32[np.ndarray, " n"]:
@@ -69,11 +96,10 @@ def products(vectors: Float32[np.ndarray, "n d"], query: Float32[np.ndarray, " d
     return found.numpy()
 
 
-def best_of_each(rough: Float32[np.ndarray, " n"], owners: Owners) -> Float32[np.ndarray, " f"]:
-    """The best score of each file that has rows which are wanted."""
-    wanted = owners.place >= 0
+def best_of_each(rough: Float32[np.ndarray, " m"], owners: Owners) -> Float32[np.ndarray, " f"]:
+    """The best score of each file, of those of its rows that are wanted."""
     best = torch.full((owners.files,), -torch.inf)
-    best.scatter_reduce_(0, torch.from_numpy(owners.place[wanted]), torch.from_numpy(rough[wanted]), "amax")
+    best.scatter_reduce_(0, owners.places, torch.from_numpy(rough), "amax")
     return best[best > -torch.inf].numpy()
 
 
@@ -82,6 +108,4 @@ def scores(
 ) -> Float64[np.ndarray, " m"]:
     """Exact cosines of some rows with the query."""
     parts = [rows[first : first + BLOCK] for first in range(0, len(rows), BLOCK)]
-    return np.concatenate(
-        [(unit_grid(torch.from_numpy(vectors[part])) @ query).numpy() for part in parts] or [np.empty(0)]
-    )
+    return np.concatenate([vectors[part].astype(np.float64) @ query.numpy() for part in parts] or [np.empty(0)])

@@ -178,8 +178,14 @@ def describe(localizer: Localizer, source: Mapping[str, Any] | None = None) -> d
         "planes": 5 if method.front_end.image.flow else 3,
         "samples": samples(method.front_end.audio),
         "weights": "float32",
-        "source": dict(source or {}),
+        "source": _brief(source or {}),
     }
+
+
+def _brief(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the ids that a threshold was fitted on, which are many."""
+    fitted = {key: value for key, value in (source.get("calibration") or {}).items() if key != "ids"}
+    return {**source, "calibration": fitted} if fitted else dict(source)
 
 
 def told(model: Any) -> dict[str, Any] | None:

@@ -77,10 +77,10 @@ const halfEven = (x) => (x % 1 === 0.5 ? 2 * Math.round(x / 2) : Math.round(x));
 export function prepared({ pixels, size: [h, w] }, { resize, size }) {
   const bytes = (x) => Math.min(255, Math.max(0, Math.round(x))); // PIL keeps bytes after each direction
   let made;
-  if (resize === "squash") made = resample(pixels, 4, [h, w], [size, size], { kernel: "pil", antialias: true }, bytes);
+  if (resize === "squash") made = resample(pixels, 4, [h, w], [size, size], { kernel: "pil", antialias: true, fixed: true }, bytes);
   else if (resize === "crop") {
     const [H, W, top, left] = cropped(h, w, size);
-    const whole = resample(pixels, 4, [h, w], [H, W], { kernel: "pil", antialias: true }, bytes);
+    const whole = resample(pixels, 4, [h, w], [H, W], { kernel: "pil", antialias: true, fixed: true }, bytes);
     made = new Float32Array(size * size * 4);
     for (let y = 0; y < size; y++) made.set(whole.subarray(((top + y) * W + left) * 4, ((top + y) * W + left + size) * 4), y * size * 4);
   } else {

@@ -12,7 +12,7 @@ const KERNELS = {
 };
 
 /** For each of `made` samples of an axis: where its weights begin among `given` ones, and the weights. */
-export function axis(given, made, { kernel, antialias = false, aligned = false }) {
+export function axis(given, made, { kernel, antialias = false, aligned = false, fixed = false }) {
   if (kernel === "nearest") return Array.from({ length: made }, (_, i) => [Math.floor((i * given) / made), [1]]);
   const [f, reach] = KERNELS[kernel];
   const step = aligned ? (made > 1 ? (given - 1) / (made - 1) : 0) : given / made;
@@ -25,7 +25,7 @@ export function axis(given, made, { kernel, antialias = false, aligned = false }
       const last = Math.min(given, Math.trunc(centre + reach * wide + 0.5));
       const weights = Array.from({ length: last - first }, (_, k) => f((first + k - centre + 0.5) / wide));
       const sum = weights.reduce((a, b) => a + b, 0);
-      return [first, weights.map((w) => w / sum)];
+      return [first, weights.map((w) => (fixed ? Math.round((w / sum) * 2 ** 22) / 2 ** 22 : w / sum))]; // as PIL's bytes
     }
     const from = kernel === "bilinear" && !aligned ? Math.max(0, at) : at;
     const first = Math.floor(from) - reach + 1; // weights beyond an edge go to the sample at the edge

@@ -195,7 +195,6 @@ def test_reports_are_read_and_run_nothing(visit: Visit) -> None:
     visit.page.get_by_role("option", name="Model & scenes").click()
     frame = visit.page.frame_locator("#page iframe")
     frame.get_by_text("38.9 % of all").wait_for()
-    shot(visit, "reports")
     visit.page.locator("#report input").click()
     assert visit.page.get_by_role("option").count() == 2
     visit.page.get_by_role("option", name="Naughty").click()

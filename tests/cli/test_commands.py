@@ -33,7 +33,7 @@ def test_help_lists_every_command_with_a_line(whence) -> None:
     [
         (("lcoate", "a", "b"), "unknown command 'lcoate'. Did you mean 'locate'?"),
         (("evalaute",), "unknown command 'evalaute'. Did you mean 'evaluate'?"),
-        (("xyz",), "unknown command 'xyz'. There are: calibrate, checkpoint, compare,"),
+        (("xyz",), "unknown command 'xyz'. There are: app, calibrate, checkpoint, compare,"),
         (("_help",), "unknown command '_help'"),
         (("data", "chekc"), "unknown command of `whence data` 'chekc'. Did you mean 'check'?"),
         (

@@ -59,7 +59,8 @@ def theme() -> Any:
 
 
 CSS = """
-.gradio-container { max-width: 1180px !important; margin: 0 auto !important; padding: 0 20px 40px !important; }
+.gradio-container { width: 100% !important; max-width: 1180px !important;
+  margin: 0 auto !important; padding: 0 20px 40px !important; }
 footer { display: none !important; }
 .band { height: 5px; border-radius: 0 0 4px 4px;
   background: linear-gradient(90deg,#26035c,#51066c,#7f0b6e,#ad1263,#dd1844,#f15617,#f58c1c,#fab626,#fadf2b); }
@@ -89,9 +90,9 @@ p.note { color: var(--body-text-color-subdued); font-size: .84rem; margin: .2rem
 .dark { --color-accent: #ec84ac; }
 h4 { margin: .2rem 0 0; font-size: .9rem; font-weight: 500; color: var(--body-text-color-subdued); }
 #examples { border: 0; background: none; }
-#examples .grid-wrap { min-height: 0; max-height: none; padding: 0; }
+#examples .grid-wrap, #hits .grid-wrap { min-height: 0; max-height: none; padding: 0; }
 #examples .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; gap: 8px; padding: 0; }
-#examples .caption-label { font-size: .72rem; }
+#examples .caption-label, #hits .caption-label { font-size: .72rem; }
 .empty { border: 1px dashed var(--border-color-primary); border-radius: 10px; height: 300px; }
 .figures { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 250px), 1fr)); }
 .figures figure { margin: 0 auto; min-width: 0; width: 100%; max-width: calc(var(--ratio) * 480px); }

@@ -79,12 +79,12 @@ def search_tab(desk: Desk, folder: Path | None) -> None:
                 clock.check()
         except WhenceError as error:
             return trouble(error, picture, sound), none, [], "", none
-        return "", gr.update(value=shown, visible=True), found, _told(found[0]) if found else "", none
+        return "", gr.update(value=shown, visible=True), found, _told(found[0], index.root) if found else "", none
 
     def listen(found: list[Hit], at: gr.SelectData) -> tuple[str, Any]:
         hit = found[at.index]
         heard = _heard(hit)
-        return _told(hit), gr.update(value=heard, visible=heard is not None)
+        return _told(hit, index.root), gr.update(value=heard, visible=heard is not None)
 
     go.click(
         answer,
@@ -109,12 +109,10 @@ def _heard(hit: Hit) -> tuple[int, Any] | None:
     return part.rate, (part.waveform * 32767).short().numpy()
 
 
-def _told(hit: Hit) -> str:
-    """Where a hit lies, and when."""
+def _told(hit: Hit, root: Path) -> str:
+    """Where a hit lies in the folder that was indexed, and when."""
+    name = hit.path.relative_to(root) if hit.path.is_relative_to(root) else Path(hit.path.name)
     moment = "" if hit.time is None else f" at {hit.time:.1f} s"
     return words.card(
-        "unknown",
-        printable(hit.path.name),
-        f"{hit.kind}{moment}, {hit.score:.3f} by its {hit.by}",
-        printable(str(hit.path)),
+        "hint", printable(hit.path.name), f"{hit.kind}{moment}, {hit.score:.3f} by its {hit.by}", printable(name)
     )

@@ -38,9 +38,21 @@ def video_tab(desk: Desk) -> None:
         with gr.Column(scale=6, min_width=290):
             shown = gr.Video(label="Overlay", interactive=False, height=400, elem_id="overlay", buttons=["download"])
             said = gr.HTML(_hint(desk), elem_id="video-said", padding=False)
-            when = gr.Image(label="When", interactive=False, visible=False, elem_id="timeline", buttons=["fullscreen"])
+            when = gr.Image(
+                label="When",
+                show_label=False,
+                interactive=False,
+                visible=False,
+                elem_id="timeline",
+                buttons=["fullscreen"],
+            )
             glance = gr.Image(
-                label="At a glance", interactive=False, visible=False, elem_id="sheet", buttons=["fullscreen"]
+                label="At a glance",
+                show_label=False,
+                interactive=False,
+                visible=False,
+                elem_id="sheet",
+                buttons=["fullscreen"],
             )
             data = gr.File(label="Boxes and masks of each picture", interactive=False, visible=False, elem_id="frames")
 

@@ -14,8 +14,8 @@ def app(
     host: str = "127.0.0.1",
     port: int = 7860,
     max_upload: str = "200MB",
-    timeout: float = 60,
-    max_video: float = 180,
+    timeout: float = 60.0,
+    max_video: float = 180.0,
     device: str = "auto",
     **refinement: Unpack[Refining],
 ) -> None:

@@ -11,11 +11,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from whence.cli.locate import locate
+from whence.data.image import region_seen
 from whence.device import best_device
 from whence.errors import InputError, OutputError
 from whence.frontend import AudioSpec, ImageSpec, InputSpec
 from whence.inference import localizer as module
-from whence.inference.localizer import Localizer, region_seen
+from whence.inference.localizer import Localizer
 from whence.methods.base import Method
 from whence.types import Sound
 

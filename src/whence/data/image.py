@@ -236,6 +236,16 @@ def _crop(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
     return _to_tensor(resized.crop((left, top, left + size, top + size)))
 
 
+def region_seen(size: tuple[int, int], spec: ImageSpec) -> tuple[float, float, float, float]:
+    """The part of a picture of `size` (width, height) that reaches the network: x0, y0, x1, y1 as fractions."""
+    if spec.resize != "crop":
+        return (0.0, 0.0, 1.0, 1.0)
+    resized = [int(spec.size * side / min(size)) for side in size]  # as `prepare_images` does it, in its pixels
+    near = [round((side - spec.size) / 2) for side in resized]
+    x0, y0, x1, y1 = (*near, *(at + spec.size for at in near))
+    return (x0 / resized[0], y0 / resized[1], x1 / resized[0], y1 / resized[1])
+
+
 def _refuse_bomb(image: Image.Image, path: Path | str) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from whence.data.image import region_seen
 from whence.evaluation.report import Report, SampleRow
 from whence.frontend import ImageSpec
 from whence.inference import render
-from whence.inference.localizer import region_seen
 from whence.inference.soundmap import SoundMap
 from whence.randomness import generator
 from whence.readout import ReadOut

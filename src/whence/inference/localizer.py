@@ -17,14 +17,14 @@ from whence.checkpoint import load_method
 from whence.data.audio import as_sound
 from whence.data.beside import moving, vector_of
 from whence.data.flow import as_flow, flow_picture, optical_flow
-from whence.data.image import as_image, prepare_images
+from whence.data.image import as_image, prepare_images, region_seen
 from whence.data.spectrogram import prepare_sounds
 from whence.data.vectors import as_vector
 from whence.device import device_of
-from whence.frontend import ImageSpec
 from whence.inference.guidance import Guided, ObjectPrior, as_classified, chosen, mixed, refuse_alpha
+from whence.inference.notes import STILL, notes_of
 from whence.inference.separation import Separation, named
-from whence.inference.soundmap import WHOLE, SoundMap
+from whence.inference.soundmap import SoundMap
 from whence.methods.base import Method
 from whence.refinement import Refinement
 from whence.supervision import supervision
@@ -183,8 +183,8 @@ class Localizer:
         code = image if isinstance(image, ImageCode) else self.encode_image(image)
         heard = self._heard(audio)
         maps, there = self.source_maps(code.features, self.encode_sounds([heard]))
-        named = getattr(self.method, "classes", 0) == len(self.classes) == maps.shape[1]
-        names = self.classes if named else [None] * maps.shape[1]
+        classed = getattr(self.method, "classes", 0) == len(self.classes) == maps.shape[1]
+        names = self.classes if classed else [None] * maps.shape[1]
         told = zip(maps[0], there[0], names, strict=True)
         return tuple(replace(self._told(code, heard, one), category=name) for one, sounds, name in told if sounds)
 
@@ -213,7 +213,7 @@ class Localizer:
             picture=picture,
             threshold=self.threshold,
             silent=recording is not None and recording.is_silent,
-            notes=(*self.notes, *code.notes, *(_notes(recording, spec.audio.seconds) if recording else ())),
+            notes=(*self.notes, *code.notes, *(notes_of(recording, spec.audio.seconds) if recording else ())),
         )
 
     # Many at once: what evaluation calls. Rows of the results are rows of the arguments.
@@ -338,26 +338,6 @@ class Localizer:
 
 def _features(codes: Tensor | Guided) -> Tensor:
     return codes.features if isinstance(codes, Guided) else codes
-
-
-def region_seen(size: tuple[int, int], spec: ImageSpec) -> tuple[float, float, float, float]:
-    """The part of a picture of `size` (width, height) that reaches the network: x0, y0, x1, y1 as fractions."""
-    if spec.resize != "crop":
-        return WHOLE
-    resized = [int(spec.size * side / min(size)) for side in size]  # as `prepare_images` does it, in its pixels
-    near = [round((side - spec.size) / 2) for side in resized]
-    x0, y0, x1, y1 = (*near, *(at + spec.size for at in near))
-    return (x0 / resized[0], y0 / resized[1], x1 / resized[0], y1 / resized[1])
-
-
-STILL = "No optical flow was given, and this method looks at it: the picture counts as standing still."
-
-
-def _notes(sound: Sound, window: float) -> Iterator[str]:
-    if sound.is_silent:
-        yield "The sound is silent: the map shows what the model makes of the picture alone."
-    if sound.seconds < window:
-        yield f"The sound lasts {sound.seconds:.2g} s and was repeated to fill the {window:g} s the model hears."
 
 
 load = Localizer.load  # `whence.load`

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from whence.data.audio import as_sound, framed
 from whence.data.flow import optical_flow
+from whence.data.image import region_seen
 from whence.data.soundtrack import Given, Sliding, SoundTrack
 from whence.data.stream import Reel
 from whence.errors import InputError
-from whence.inference.localizer import Localizer, region_seen
+from whence.inference.localizer import Localizer
 from whence.inference.soundmap import Rule, SoundMap
 from whence.inference.steady import Smoothed, between
 from whence.types import Moving

@@ -14,6 +14,7 @@ HEAD = """# Command line
 is told in one message, with exit code 2. Where a command takes `--options`, they are JSON, or `--options.name value`.
 
 """
+FORMS = {"locate": (["locate", "CHECKPOINT", "clip.mp4"], ["locate", "CHECKPOINT", "--live"])}
 NAMES = {"Path": "path", "str": "text", "int": "number", "float": "number", "bool": "flag", "dict": "JSON"}
 
 
@@ -26,7 +27,10 @@ def parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """`locate`, `data check`... and the parser of each, in the order of the help."""
     from whence.cli.main import parser
 
-    yield from _below(parser(), ())
+    for name, found in _below(parser(), ()):
+        yield name, found
+        for words in FORMS.get(name, ()):
+            yield " ".join(words), dict(_below(parser(words), ()))[name]
 
 
 def _below(parser: Any, words: tuple[str, ...]) -> Iterator[tuple[str, argparse.ArgumentParser]]:

@@ -31,6 +31,9 @@ def app(
         timeout: seconds that one answer may take; a video may take ten times as long.
         max_video: seconds that a video may last on the page.
         device: `auto`, `cpu`, `cuda`...
+
+    Examples:
+        whence app runs/demo/best.safetensors --reports runs
     """
     from whence.app.limits import Limits, parse_size
     from whence.app.server import Page, free_port, serve

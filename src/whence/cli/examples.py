@@ -6,11 +6,14 @@ from typing import Any
 
 
 def example(name: str) -> str:
-    """A command line that shows how `locate`, `data check`... is used; empty where there is none."""
-    from whence.cli.main import commands
+    """A command line that shows how `locate`, `data check`... is used; empty where there is none.
 
-    found: Callable[..., Any] | Mapping[str, Any] = commands()
+    Words after those of the command are what it is asked of, as in `locate CHECKPOINT clip.mp4`.
+    """
+    from whence.cli.main import meant
+
+    found: Callable[..., Any] | Mapping[str, Any] = meant(name.split())
     for word in name.split():
-        found = found.get(word, {}) if isinstance(found, Mapping) else {}
+        found = found.get(word, {}) if isinstance(found, Mapping) else found
     told = (inspect.getdoc(found) or "") if callable(found) else ""
     return inspect.cleandoc(told.partition("\nExamples:\n")[2])

@@ -21,6 +21,9 @@ def export(
         page: with a folder: put the page beside the parts, for any host of static files.
         runtime: folder of the npm package onnxruntime-web; by default npm fetches it.
         overwrite: replace what is there.
+
+    Examples:
+        whence export runs/demo/best.safetensors -o model.onnx
     """
     from whence.checkpoint import identity, read_header, recipe_id
     from whence.export import export as write

@@ -31,6 +31,9 @@ def live(
         port: of the page; 0 takes one that is free.
         device: `auto`, `cpu`, `cuda`...
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 where the machine has it.
+
+    Examples:
+        whence locate runs/demo/best.safetensors --live
     """
     from whence.cli.locate_video import open_localizer
     from whence.inference.live import locate_live, sources

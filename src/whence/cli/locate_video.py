@@ -56,6 +56,9 @@ def locate_video(
         device: `auto`, `cpu`, `cuda`...
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 where the machine has it.
         overwrite: replace files that are there.
+
+    Examples:
+        whence locate runs/demo/best.safetensors runs/demo/example.mp4 -o overlay.mp4 --sheet sheet.jpg
     """
     from whence.cli.progress import shown
     from whence.inference.record import Outputs

@@ -118,24 +118,33 @@ def _run(arguments: list[str]) -> int:
         from whence.cli.compare import as_lists
 
         arguments = ["compare", *as_lists(arguments[1:])]
-    known = commands()
-    if arguments[:1] == ["locate"]:
-        from whence.cli.locating import chosen
-
-        known["locate"] = chosen(arguments[1:])
     from jsonargparse import auto_cli
 
     from whence.cli.parser import repeatable
 
-    said = auto_cli(known, args=repeatable(arguments), **_how())
+    said = auto_cli(meant(arguments), args=repeatable(arguments), **_how())
     return said if isinstance(said, int) else 0
 
 
-def parser() -> Any:
-    """What reads the command line, without running anything: a jsonargparse parser, for the docs and their tests."""
+def parser(arguments: Sequence[str] = ()) -> Any:
+    """What reads the command line, without running anything: a jsonargparse parser, for the docs and their tests.
+
+    Args:
+        arguments: a line that it is to read; what `locate` takes depends on whether it is asked of a video.
+    """
     from jsonargparse import auto_parser
 
-    return auto_parser(commands(), **_how())
+    return auto_parser(meant(arguments), **_how())
+
+
+def meant(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    """The commands; that of a picture, a video or a camera behind `locate`, as the arguments tell."""
+    known = commands()
+    if list(arguments[:1]) == ["locate"]:
+        from whence.cli.locating import chosen
+
+        known["locate"] = chosen(arguments[1:])
+    return known
 
 
 def _how() -> dict[str, Any]:

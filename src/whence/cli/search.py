@@ -35,6 +35,9 @@ def index(
         workers: processes that read files; by default as many as there are cores, none for a few files.
         retry: read files again that could not be read the last time.
         device: `auto`, `cpu`, `cuda`...
+
+    Examples:
+        whence search index mine --checkpoint runs/demo/best.safetensors --index found
     """
     from whence.cli.progress import shown
     from whence.data.engines import cores
@@ -84,6 +87,9 @@ def query(
         checkpoint: the one that the index was made by, where that has moved.
         device: `auto`, `cpu`, `cuda`...
         overwrite: replace the sheet.
+
+    Examples:
+        whence search query --index found --sound runs/demo/example.wav
     """
     from whence.output import check_output, whole_file
     from whence.search.query import KINDS, MODALITIES, Modality, refuse_mix
@@ -122,6 +128,9 @@ def remove(paths: list[Path] | Path, index: Path = INDEX) -> None:
     Args:
         paths: of files or folders: one, or several as `[a.jpg,b.wav]`.
         index: folder of the index.
+
+    Examples:
+        whence search remove mine/old.jpg --index found
     """
     from whence.search import Index
 
@@ -135,6 +144,9 @@ def status(index: Path = INDEX, json: bool = False) -> int:
     Args:
         index: folder of the index.
         json: print JSON instead of words.
+
+    Examples:
+        whence search status --index found
     """
     from whence.search import Index
     from whence.search.result import printable
@@ -161,6 +173,9 @@ def export(output: Path, index: Path = INDEX, overwrite: bool = False) -> None:
         output: a .parquet file.
         index: folder of the index.
         overwrite: replace a file that is there.
+
+    Examples:
+        whence search export vectors.parquet --index found
     """
     from whence.search import Index
 

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -101,6 +102,9 @@ def test_a_camera_that_is_not_there_is_named() -> None:
 def test_the_page_shows_the_pictures() -> None:
     with LivePage() as page:
         assert b"<img" in urllib.request.urlopen(page.address).read()
+        foreign = urllib.request.Request(f"{page.address}/pictures", headers={"Host": "elsewhere.example:80"})
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(foreign)
         stop = threading.Event()
 
         def show() -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from whence.errors import OutputError
 
+HOSTS = ("127.0.0.1", "localhost")  # a name elsewhere that leads to this machine is not let in
 _PAGE = b"""<!doctype html><meta charset=utf-8><title>whence live</title>
 <style>body{margin:0;background:#121218;color:#ddd;font:15px system-ui;text-align:center}
 img{max-width:100%;max-height:90vh;display:block;margin:auto}p{margin:.6em}</style>
@@ -77,7 +78,9 @@ class LivePage:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                if self.path == "/pictures":
+                if self.headers.get("Host", "").rpartition(":")[0] not in HOSTS:
+                    self.send_error(403)
+                elif self.path == "/pictures":
                     self._begin("multipart/x-mixed-replace; boundary=next")
                     try:
                         for picture in page.pictures():

@@ -11,5 +11,10 @@ def notes_of(sound: Sound, window: float) -> Iterator[str]:
     """Of the sound that was heard, by a model that hears `window` seconds."""
     if sound.is_silent:
         yield "The sound is silent: the map shows what the model makes of the picture alone."
+    yield from repeated(sound, window)
+
+
+def repeated(sound: Sound, window: float) -> Iterator[str]:
+    """Of a sound that is shorter than the window."""
     if sound.seconds < window:
         yield f"The sound lasts {sound.seconds:.2g} s and was repeated to fill the {window:g} s the model hears."

@@ -23,6 +23,7 @@ from whence.data.soundtrack import Given, Sliding, SoundTrack
 from whence.data.stream import Reel
 from whence.errors import InputError
 from whence.inference.localizer import Localizer
+from whence.inference.notes import repeated
 from whence.inference.soundmap import Rule, SoundMap
 from whence.inference.steady import Smoothed, between
 from whence.types import Moving
@@ -196,11 +197,7 @@ class Asker:
             codes = localizer.encode_sounds([framed(sound, spec) for sound in sounds])
             self._codes |= dict(zip(new, codes, strict=True))
             self._silent |= {window: sound.is_silent for window, sound in zip(new, sounds, strict=True)}
-            if sounds[0].seconds < spec.seconds and not self.notes:
-                self.notes = (
-                    f"The sound lasts {sounds[0].seconds:.2g} s and was repeated to fill the {spec.seconds:g} s the "
-                    "model hears.",
-                )
+            self.notes = self.notes or tuple(repeated(sounds[0], spec.seconds))
         maps = localizer.maps(localizer.encode_images(pictures), torch.stack([self._codes[w] for w in windows]))
         for window in self._codes.keys() - {windows[-1]}:
             del self._codes[window]

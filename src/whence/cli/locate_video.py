@@ -69,7 +69,8 @@ def locate_video(
         outputs.check(overwrite)
         localizer = open_localizer(checkpoint, device, precision, refinement)
         with shown() as seen:
-            print(_run(localizer, video, outputs, overwrite, seen, sound=sound, rate=rate, smooth=smooth))
+            told = _run(localizer, video, outputs, overwrite, seen, sound=sound, rate=rate, smooth=smooth)
+        print(told)
         print("written: " + ", ".join(str(path) for path in named if path is not None))
         return 0
     from whence.errors import InputError, OutputError
@@ -88,10 +89,12 @@ def locate_video(
             continue
         try:
             with shown() as seen:
-                print(_run(localizer, path, outputs, True, seen, rate=rate, smooth=smooth))
+                told = _run(localizer, path, outputs, True, seen, rate=rate, smooth=smooth)
         except InputError as error:
             failed += 1
             print(f"whence: {error}", file=sys.stderr)
+        else:
+            print(told)
     print(f"{len(work) - failed} of {len(work)} videos are located in {output or 'located'}")
     return FAILED if failed else 0
 

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 @contextmanager
 def shown() -> Iterator[Callable[[int, int], None]]:
     """A bar while the block runs; what it gives is called with (done, in all)."""
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     rate = TextColumn("{task.fields[rate]}/s")
-    with Progress(BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn()) as bar:
+    columns = BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True)) as bar:  # what is printed stays fit for a pipe
         task = bar.add_task("", total=None, rate="?")
 
         def seen(done: int, of: int) -> None:

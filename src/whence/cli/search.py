@@ -51,7 +51,8 @@ def index(
         outcome = opened.add(opened.root, seen, workers, retry)
         gone = opened.refresh()
         outcome.removed = gone.removed
-        print(f"{index}: {outcome}; {len(opened)} files by {opened.checkpoint}")
+        told = f"{index}: {outcome}; {len(opened)} files by {opened.checkpoint}"
+    print(told)
     _told(outcome)
 
 

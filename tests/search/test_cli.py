@@ -57,7 +57,7 @@ def test_index_query_status_remove_and_export(
     assert main(["search", "index", "other"]) == 2
     assert "is of the folder" in capsys.readouterr().err
     media.rename(tmp_path / "moved")
-    assert main(["search", "index", "moved"]) == 0
+    assert main(["search", "index", "moved", "--moved"]) == 0
     assert "8 unchanged" in capsys.readouterr().out.replace("3 added, ", "")
 
 

@@ -64,7 +64,7 @@ def work(end):
         Catalogue.tell = lambda self, **words: die()
         return Index.create(folder + "-new", localizer, media)
     if end == "while it is compacted":
-        import whence.search.index as module
+        import whence.search.upkeep as module
         module.DEAD = 0
         module.compacted = lambda *how: (vectors.compacted(*how), die())
         return Index.open(folder, localizer).remove([media + "/long.wav", media + "/v.mp4"])

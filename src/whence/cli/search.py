@@ -19,6 +19,7 @@ def index(
     every: float = 3.0,
     workers: int | None = None,
     retry: bool = False,
+    moved: bool = False,
     device: str = "auto",
 ) -> None:
     """Bring an index in line with a folder: take in what is new, take in anew what has changed, forget what is gone.
@@ -34,23 +35,16 @@ def index(
         every: of a new index, seconds from one window of a video, or of a long sound, to the next.
         workers: processes that read files; by default as many as there are cores, none for a few files.
         retry: read files again that could not be read the last time.
+        moved: the folder is the one that the index is of, and lies elsewhere now.
         device: `auto`, `cpu`, `cuda`...
 
     Examples:
         whence search index mine --checkpoint runs/demo/best.safetensors --index found
     """
     from whence.cli.progress import shown
-    from whence.data.engines import cores
-    from whence.search.finding import find
-    from whence.search.result import Outcome
 
-    opened = _opened_for(folder, index, checkpoint, every, device)
-    if workers is None:
-        workers = cores() if len(find([opened.root], opened.root, Outcome())) > 64 else 0
-    with opened, shown() as seen:
-        outcome = opened.add(opened.root, seen, workers, retry)
-        gone = opened.refresh()
-        outcome.removed = gone.removed
+    with _opened_for(folder, index, checkpoint, every, moved, device) as opened, shown() as seen:
+        outcome = opened.refresh(seen, workers, retry, new=True)
         told = f"{index}: {outcome}; {len(opened)} files by {opened.checkpoint}"
     print(told)
     _told(outcome)
@@ -192,7 +186,7 @@ def _opened(folder: Path, checkpoint: str | None, device: str) -> "Index":
     return Index.open(folder, localizer, device)
 
 
-def _opened_for(folder: Path, index: Path, checkpoint: str | None, every: float, device: str) -> "Index":
+def _opened_for(folder: Path, index: Path, checkpoint: str | None, every: float, moved: bool, device: str) -> "Index":
     """The index of a folder, a new one where there is none."""
     from whence.errors import CheckpointError, OutputError
     from whence.inference.localizer import Localizer
@@ -202,12 +196,14 @@ def _opened_for(folder: Path, index: Path, checkpoint: str | None, every: float,
     root = folder.absolute()
     if holds_index(index):
         opened = _opened(index, checkpoint, device)
-        if opened.root.is_dir() and not opened.root.samefile(root if root.exists() else index):
-            raise OutputError(
-                f"{index}: is of the folder {opened.root}, expected one of {folder}. Give another name: --index NAME"
-            )
-        if not opened.root.is_dir():
+        if moved:
             opened.move(root)
+        elif opened.root != root and not (root.exists() and opened.root.exists() and opened.root.samefile(root)):
+            there = "" if opened.root.is_dir() else ", which is gone"
+            raise OutputError(
+                f"{index}: is of the folder {opened.root}{there}, expected one of {folder}. Give another name: --index "
+                "NAME, or, where the folder was moved, say so: --moved"
+            )
         return opened
     if checkpoint is None and not DEMO.is_file():
         raise CheckpointError(

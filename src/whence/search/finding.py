@@ -2,12 +2,12 @@
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from whence.data.prepare import below
-from whence.errors import InputError
+from whence.errors import DataError, InputError
 from whence.search.reading import kind_of
 from whence.search.result import Outcome, printable
 
@@ -87,6 +87,41 @@ def among(known: Iterable[bytes], paths: Iterable[str | os.PathLike[str]], root:
             raise InputError(f"{printable(str(path))}: is not in the index of {root}. Check the path", "missing")
         gone |= mine
     return sorted(gone)
+
+
+def surely_gone(path: Path) -> bool:
+    """Whether no file lies there any more: not where a disk or a permission keeps us from seeing it."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return isinstance(error, FileNotFoundError | NotADirectoryError)
+    return os.path.isdir(path)
+
+
+def refuse_away(root: Path, known: int) -> None:
+    """Raise DataError where a folder is not there, or nothing to index lies in it, but `known` files did: a disk that
+    is not connected is not a folder whose files were deleted."""
+    if not root.is_dir():
+        raise DataError(
+            f"{printable(root)}: found no such folder, expected that of the {known} files of this index; none was "
+            "forgotten. Connect its disk, or, where it was moved, say so: `whence search index FOLDER --moved`"
+        )
+    if known and not any(kind_of(os.fsencode(one)) for one in below(root)):
+        raise DataError(
+            f"{printable(root)}: found nothing to index, expected some of the {known} files of this index; none was "
+            f"forgotten. Connect its disk, or, where all were deleted, say so: `whence search remove {printable(root)}`"
+        )
+
+
+def refuse_strange(root: Path, known: Sequence[bytes]) -> None:
+    """Raise DataError where a folder cannot be the one in which the known files lay."""
+    if not root.is_dir():
+        raise DataError(f"{printable(root)}: found no such folder, expected the one of your files. Check the path")
+    if known and all(surely_gone(root / os.fsdecode(one)) for one in known):
+        raise DataError(
+            f"{printable(root)}: found none of the {len(known)} files of this index, expected the folder in which they "
+            "lie now. Check the path, or make another index: `whence search index FOLDER --index NAME`"
+        )
 
 
 def _look(path: Path, root: Path, real: str, found: dict[bytes, Found], outcome: Outcome) -> None:

@@ -4,35 +4,26 @@ Any number of processes and threads may ask while one writes: each sees the inde
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
 from whence.data.audio import as_sound
-from whence.data.engines import Pool
 from whence.data.image import as_image
 from whence.errors import CheckpointError, RecipeError
 from whence.inference.embed import weights_of
 from whence.inference.localizer import Localizer
 from whence.output import locked
-from whence.search.beyond import invert
-from whence.search.building import Builder
-from whence.search.catalogue import FILE, Catalogue, FileRow
-from whence.search.finding import Found, among, find
+from whence.search.catalogue import FILE, Catalogue
+from whence.search.finding import among, find, refuse_away, refuse_strange, surely_gone
 from whence.search.making import new_catalogue
 from whence.search.parquet import write_parquet
 from whence.search.query import KINDS, MODALITIES, composed, crossing
-from whence.search.reading import kind_of
 from whence.search.result import Failure, Hit, Outcome, Status
 from whence.search.snapshot import Snapshot
-from whence.search.vectors import VectorWriter, compacted, damaged, mapped, sweep, vector_file
-
-DEAD = (
-    4096  # rows that belong to nothing, above which a file of vectors that holds more of them than others is rewritten
-)
-Seen = Callable[[int, int], None]
+from whence.search.upkeep import Seen, Upkeep
+from whence.search.vectors import damaged, vector_file
 
 
 class Index:
@@ -148,7 +139,7 @@ class Index:
         self,
         paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         seen: Seen = lambda done, of: None,
-        workers: int = 0,
+        workers: int | None = 0,
         retry: bool = False,
     ) -> Outcome:
         """Takes in files, and all that lies below folders; what is in already and has not changed stays as it is.
@@ -160,7 +151,7 @@ class Index:
             paths: below the root.
             seen: is called with (files done, files in all).
             workers: processes that read files, for programs that are guarded by `if __name__ == "__main__"`; 0: this
-                one reads.
+                one reads; None: as many as there are cores, and none for a few files.
             retry: read files again that could not be read the last time and have not changed since.
 
         Raises:
@@ -169,17 +160,34 @@ class Index:
         """
         paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
         outcome = Outcome()
-        self._take(find(paths, self.root, outcome), outcome, seen, workers, retry)
+        self._upkeep.take(find(paths, self.root, outcome), lambda: self.localizer, outcome, seen, workers, retry)
         return outcome
 
-    def refresh(self, seen: Seen = lambda done, of: None, workers: int = 0, retry: bool = False) -> Outcome:
-        """Takes in anew those of its files that have changed, and forgets those that are gone; arguments as `add`."""
+    def refresh(
+        self,
+        seen: Seen = lambda done, of: None,
+        workers: int | None = 0,
+        retry: bool = False,
+        new: bool = False,
+    ) -> Outcome:
+        """Takes in anew those of its files that have changed, and forgets those that are gone; arguments as `add`.
+
+        Args:
+            new: takes in, too, what is new below the root.
+
+        Raises:
+            DataError: the root is gone, or nothing to index is left below it, as where a disk is not there: nothing is
+                forgotten. Else as `add`.
+        """
         outcome = Outcome()
-        known = [self.root / os.fsdecode(one.path) for one in self._catalogue.files()]
-        there = [path for path in known if os.path.lexists(path)]
-        self._take(find(there, self.root, outcome), outcome, seen, workers, retry)
-        gone = [path for path in known if not os.path.lexists(path)]
-        outcome.removed = self._drop([os.fsencode(path.relative_to(self.root)) for path in gone])
+        known = {one.path: self.root / os.fsdecode(one.path) for one in self._catalogue.files()}
+        gone = {path for path, whole in known.items() if surely_gone(whole)}
+        if len(gone) == len(known):
+            refuse_away(self.root, len(known))
+        there = [whole for path, whole in known.items() if path not in gone and os.path.lexists(whole)]
+        found = find([*([self.root] if new else []), *there], self.root, outcome)
+        self._upkeep.take(found, lambda: self.localizer, outcome, seen, workers, retry)
+        outcome.removed = self._upkeep.drop(sorted(gone - {one.path for one in found}))
         return outcome
 
     def remove(self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> int:
@@ -189,80 +197,23 @@ class Index:
             InputError: a path lies outside the root, or nothing is known of it. OutputError: as `add`.
         """
         paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-        return self._drop(among([one.path for one in self._catalogue.files()], paths, self.root))
+        return self._upkeep.drop(among([one.path for one in self._catalogue.files()], paths, self.root))
 
     def move(self, root: str | os.PathLike[str]) -> None:
-        """Says that the folder of the files lies elsewhere now; nothing is read."""
-        self.root = Path(os.path.abspath(root))
+        """Says that the folder of the files lies elsewhere now; nothing is read.
+
+        Raises:
+            DataError: it is no folder, or none of the files lies there. OutputError: as `add`.
+        """
+        base = Path(os.path.abspath(root))
+        refuse_strange(base, [one.path for one in self._catalogue.files()])
         with locked(self.folder), self._catalogue.transaction():
-            self._catalogue.tell(root=os.fsencode(self.root))
+            self._catalogue.tell(root=os.fsencode(base))
+        self.root = base
 
-    def _take(self, found: Sequence[Found], outcome: Outcome, seen: Seen, workers: int, retry: bool) -> None:
-        with self._writing() as writer:
-            known = {one.path: one for one in self._catalogue.files()}
-            fresh = []
-            for one in found:
-                before = known.get(one.path)
-                if one.cause:
-                    self._keep_out(one, outcome)
-                elif (
-                    before is None
-                    or (before.size, before.changed) != (one.size, one.changed)
-                    or (before.cause and retry)
-                ):
-                    fresh.append(one)
-                elif before.cause:
-                    outcome.failures.append(Failure(self.root / os.fsdecode(one.path), before.cause, before.told))
-                else:
-                    outcome.unchanged += 1
-            if fresh:
-                builder = Builder(self._catalogue, writer, self.localizer, self.root, self._told["every"], outcome)
-                builder.take(fresh, known, Pool(workers), seen)
-
-    def _keep_out(self, found: Found, outcome: Outcome) -> None:
-        """What cannot even be opened: known by its name and its cause alone."""
-        kind, path = kind_of(found.path), self.root / os.fsdecode(found.path)
-        assert kind, f"{found.path!r}: none of our files"
-        outcome.failures.append(Failure(path, found.cause, found.told))
-        with self._catalogue.transaction():
-            self._catalogue.put(FileRow(found.path, kind, 0, -1, b"", found.cause, found.told))
-
-    def _drop(self, paths: Sequence[bytes]) -> int:
-        if paths:
-            with self._writing(), self._catalogue.transaction():
-                self._catalogue.drop(paths)
-        return len(paths)
-
-    @contextmanager
-    def _writing(self) -> Iterator[VectorWriter]:
-        """The only writer; afterwards rows that belong to nothing are thrown out where they are many."""
-        with locked(self.folder):
-            told = self._catalogue.told()
-            sweep(self.folder, told["generation"])
-            path = vector_file(self.folder, told["generation"])
-            mapped(
-                path, told["rows"], told["width"]
-            )  # refuses one that was cut short, which would be filled with zeros
-            with VectorWriter(path, told["rows"], told["width"]) as writer:
-                yield writer
-            self._compact()
-            now = self._now()
-            invert(now.vectors, self.folder, now.entries.generation)
-            if now.inverted is None:
-                self._snapshot = None
-
-    def _compact(self) -> None:
-        now = self._now()
-        rows = now.entries.row
-        dead = now.entries.rows - len(rows)
-        if dead <= max(DEAD, len(rows)):
-            return
-        generation = now.entries.generation + 1
-        compacted(now.vectors, rows, vector_file(self.folder, generation))
-        with self._catalogue.transaction():
-            self._catalogue.renumber(rows)
-            self._catalogue.tell(rows=len(rows), generation=generation)
-        sweep(self.folder, generation)
+    @property
+    def _upkeep(self) -> Upkeep:
+        return Upkeep(self.folder, self._catalogue, self.root, self._now, self._look_anew)
 
     # Asking.
 
@@ -330,6 +281,9 @@ class Index:
             if self._snapshot is None or self._snapshot.version != self._catalogue.version:
                 self._snapshot = Snapshot.of(self._catalogue, self.folder, self._told["width"])
             return self._snapshot
+
+    def _look_anew(self) -> None:
+        self._snapshot = None
 
     def to_parquet(self, path: str | os.PathLike[str], overwrite: bool = False) -> int:
         """Writes all vectors and what they are of (`whence.search.parquet.write_parquet`); how many."""

@@ -61,7 +61,9 @@ def test_index_query_status_remove_and_export(
     assert "8 unchanged" in capsys.readouterr().out.replace("3 added, ", "")
 
 
-def test_parquet_holds_every_vector_and_what_it_is_of(index: Index, tmp_path: Path) -> None:
+def test_parquet_holds_every_vector_and_what_it_is_of(
+    index: Index, media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `parquet` is not installed")
     path = tmp_path / "vectors.parquet"
     assert index.to_parquet(path) == index.status().vectors
@@ -69,10 +71,15 @@ def test_parquet_holds_every_vector_and_what_it_is_of(index: Index, tmp_path: Pa
     assert table.schema.names == ["id", "path", "kind", "modality", "time", "vector"]
     rows = {row["id"]: row for row in table.to_pylist()}
     now = index._now()
-    assert sorted(rows) == now.entries.row.tolist()
-    for id, row in rows.items():
-        assert np.array_equal(np.float32(row["vector"]), now.vectors[id])
+    for n, row in enumerate(table.to_pylist()):
+        assert np.array_equal(np.float32(row["vector"]), now.vectors[now.entries.row[n]])
     assert {row["path"]: row["time"] for row in rows.values()}["p1.png"] is None
+    monkeypatch.setattr("whence.search.upkeep.DEAD", 1)
+    index.remove([media / "long.wav", media / "v.mp4"])
+    fewer = index.to_parquet(path, overwrite=True)
+    again = {row["id"]: row for row in parquet.read_table(path).to_pylist()}
+    assert 0 < len(again) == fewer < len(rows)
+    assert all(row == rows[id] for id, row in again.items()), "the same, though the rows were numbered anew"
 
 
 @pytest.mark.parametrize("copies", [1, 50])

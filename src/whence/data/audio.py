@@ -29,6 +29,7 @@ SoundLike = str | os.PathLike[str] | Sound | tuple[NDArray | Tensor, int]
 _EXPECTED = "a sound file (wav, flac, ogg, mp3, m4a...) or a video with sound"
 _REMEDY = "Play it to see whether it is whole, and save it again as WAV or FLAC"
 _EXACT = ("WAV", "FLAC")  # formats whose header tells the length; mp3's estimate
+_UNTOLD = 0x7FFF0000  # bytes from which a wav's length stands for "to the end": 0xFFFFFFFF, 0x7FFFF000...
 _LOUDEST = 8.0  # beyond this, floats are no waveform in [-1, 1] that overshoots but integers in disguise
 
 
@@ -121,12 +122,16 @@ def open_sound(path: str | os.PathLike[str], content: bytes | None = None) -> So
 def _open_wav(path: Path, content: bytes | None) -> Recording:
     """By the standard library, which hands out a part of the bytes in a quarter of libsndfile's time."""
     file = wave.open(str(path) if content is None else io.BytesIO(content))  # noqa: SIM115 (as long-lived as the Recording)
-    if file.getsampwidth() != 2:
-        raise wave.Error("not of 16 bits")
+    if file.getsampwidth() != 2 or not file.getframerate():
+        raise wave.Error("not of 16 bits, or of no rate")
+    frame = 2 * file.getnchannels()
+    if not 0 < file.getnframes() * frame < _UNTOLD:
+        raise wave.Error("written to a pipe: its header does not tell the length")
 
     def read(first: int, count: int) -> NDArray[np.float32]:
         file.setpos(first)
-        samples = np.frombuffer(file.readframes(count), "<i2").reshape(-1, file.getnchannels())
+        content = file.readframes(count)
+        samples = np.frombuffer(content[: len(content) // frame * frame], "<i2").reshape(-1, file.getnchannels())
         return np.divide(samples, np.float32(32768), dtype=np.float32)
 
     return Recording(path, file.getframerate(), file.getnframes(), read)

@@ -36,17 +36,19 @@ class Pending:
     Attributes:
         first: window of the file that it begins with.
         copied: entries of another file with the same content, of which nothing was read.
+        windows: of the file.
     """
 
     file: FileRow
     read: Read | None = None
     first: int = 0
     copied: tuple[Entry, ...] = ()
+    windows: int = 1
 
     @property
     def last(self) -> bool:
         """Whether this is all of the file, or its end."""
-        return self.read is None or self.first + WINDOWS >= self.read.windows
+        return self.first + WINDOWS >= self.windows
 
     @property
     def tensors(self) -> dict[Modality, Tensor]:
@@ -73,6 +75,8 @@ class Builder:
     every: float
     outcome: Outcome
     _ids: dict[bytes, int] = field(default_factory=dict)  # of files of which some windows are written
+    _windows: dict[bytes, int] = field(default_factory=dict)  # of files, as counted when they were begun
+    _torn: set[bytes] = field(default_factory=set)  # files of which some windows cannot be read
     _later: list[str] = field(default_factory=list)  # what is read in the next turn
 
     def take(
@@ -88,7 +92,7 @@ class Builder:
             known: what the catalogue has, by path.
             seen: is called with (files done, files in all).
         """
-        whole = {one.digest: one.id for one in known.values() if not one.cause and one.changed >= 0}
+        whole = {one.digest: one for one in known.values() if not one.cause and one.changed >= 0}
         reader = Reader(self.root, self.localizer.method.front_end, self.every, frozenset(whole))
         by_path = {one.path: one for one in files}
         self._later = [_name(0, one.path) for one in files]
@@ -120,7 +124,7 @@ class Builder:
         name: str,
         sample: Sample,
         known: Mapping[bytes, FileRow],
-        whole: Mapping[bytes, int],
+        whole: Mapping[bytes, FileRow],
     ) -> Pending | None:
         """What is to be written of a sample; None where it is to be read again."""
         first, path = _parts(name)
@@ -131,18 +135,21 @@ class Builder:
             if not first:
                 self.outcome.failures.append(Failure(self.root / os.fsdecode(path), sample.cause, sample.told))
                 return Pending(file)
-            self.outcome.odd[f"{kind} with an end that cannot be read"] += 1
-            return Pending(replace(file, cause=""), None, first)
+            self.outcome.odd[f"{kind} with an end that cannot be read"] += path not in self._torn
+            self._torn.add(path)
+            return Pending(replace(file, cause=""), None, first, windows=self._windows[path])
         read = Read.unpack(sample)
-        file = replace(file, kind=read.kind, digest=read.digest)
-        copied = tuple(self.catalogue.entries_of(whole[read.digest])) if read.known else ()
+        original = whole[read.digest] if read.known else None
+        file = replace(file, kind=original.kind if original else read.kind, digest=read.digest)
+        copied = tuple(self.catalogue.entries_of(original.id)) if original else ()
         if read.known and not copied:  # its other name has got another content meanwhile
             self._later.append(name)
             return None
         if not first:
             self._count(read, sample.told, path in known)
+            self._windows[path] = read.windows
             self._later += [_name(at, path) for at in range(WINDOWS, read.windows, WINDOWS)]
-        return Pending(file, read, first, copied)
+        return Pending(file, read, first, copied, self._windows[path])
 
     def _count(self, read: Read, told: str, again: bool) -> None:
         self.outcome.moved += read.known

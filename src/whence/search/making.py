@@ -13,6 +13,8 @@ from whence.inference.localizer import Localizer
 from whence.output import locked, writing
 from whence.search.catalogue import FILE, Catalogue, UnmadeError
 
+UNMADE = (FILE, f"{FILE}-journal")  # what is left where the making was killed
+
 
 def new_catalogue(folder: Path, localizer: Localizer, root: Path, every: float | int) -> Catalogue:
     """The catalogue of a new index; arguments and errors as `Index.create` has them."""
@@ -26,10 +28,7 @@ def new_catalogue(folder: Path, localizer: Localizer, root: Path, every: float |
         raise RecipeError(f"every: found {every:g}, expected more than 0 seconds")
     if not base.is_dir():
         raise DataError(f"{base}: found no such folder, expected the one of your files. Check the path")
-    if holds_index(folder):
-        raise OutputError(f"{folder}: holds an index already. Open it, or give another name")
-    if folder.exists() and not (folder.is_dir() and all(one.name.startswith(FILE) for one in folder.iterdir())):
-        raise OutputError(f"{folder}: holds something else. Give another name for the index")
+    _refuse_taken(folder)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     told = {
@@ -43,8 +42,9 @@ def new_catalogue(folder: Path, localizer: Localizer, root: Path, every: float |
         "every": float(every),
     }
     with locked(folder):
-        for left in folder.iterdir():  # of one that was killed while it was made
-            left.unlink()
+        _refuse_taken(folder)  # meanwhile
+        for name in UNMADE:
+            (folder / name).unlink(missing_ok=True)
         return Catalogue(folder, told)
 
 
@@ -61,6 +61,13 @@ def holds_index(folder: str | os.PathLike[str]) -> bool:
     except UnmadeError:
         return False
     return True
+
+
+def _refuse_taken(folder: Path) -> None:
+    if holds_index(folder):
+        raise OutputError(f"{folder}: holds an index already. Open it, or give another name")
+    if folder.exists() and not (folder.is_dir() and all(one.name in UNMADE for one in folder.iterdir())):
+        raise OutputError(f"{folder}: holds something else. Give another name for the index")
 
 
 def _blank(localizer: Localizer) -> Float[Tensor, "1 i s s"]:

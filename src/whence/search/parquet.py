@@ -1,6 +1,8 @@
 """The vectors of an index as a Parquet file, the form in which vector databases take them (extra `parquet`)."""
 
+import hashlib
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ def write_parquet(snapshot: Snapshot, catalogue: Catalogue, path: Path, overwrit
     """Writes a row for each vector: `id`, `path` (below the root), `kind`, `modality`, `time` (seconds, or null) and
     `vector` (a list of float32, unit norm); how many.
 
-    Bytes of a name that are no UTF-8, and what would break a line, are escaped.
+    An `id` is of the path, the modality and the time (`identity`), so that writing again gives the same ones. Bytes of
+    a name that are no UTF-8, and what would break a line, are escaped.
 
     Raises:
         RecipeError: pyarrow is not installed. OutputError: the file is there already, or cannot be written.
@@ -36,13 +39,17 @@ def write_parquet(snapshot: Snapshot, catalogue: Catalogue, path: Path, overwrit
             ("vector", pa.list_(pa.float32(), width)),
         ]
     )
+    written = 0
     with writing(path), whole_file(path) as draft, pq.ParquetWriter(draft, schema) as writer:
         for first in range(0, len(e.row), ROWS):
             some = slice(first, first + ROWS)
             names = catalogue.named(set(e.file[some].tolist()))
             here = [n for n in range(first, min(first + ROWS, len(e.row))) if int(e.file[n]) in names]
             columns = [
-                pa.array(e.row[here]),
+                pa.array(
+                    [identity(names[int(e.file[n])], MODALITIES[e.modality[n]], float(e.time[n])) for n in here],
+                    pa.int64(),
+                ),
                 pa.array([printable(os.fsdecode(names[int(file)])) for file in e.file[here]]),
                 pa.array([KINDS[kind] for kind in e.kind[here]]),
                 pa.array([MODALITIES[one] for one in e.modality[here]]),
@@ -50,7 +57,14 @@ def write_parquet(snapshot: Snapshot, catalogue: Catalogue, path: Path, overwrit
                 pa.FixedSizeListArray.from_arrays(pa.array(snapshot.vectors[e.row[here]].reshape(-1)), width),
             ]
             writer.write_batch(pa.record_batch(columns, schema=schema))
-    return len(e.row)
+            written += len(here)
+    return written
+
+
+def identity(path: bytes, modality: str, time: float) -> int:
+    """63 bits that stand for a window of a file, whatever else the index holds or has held."""
+    said = b"\0".join([path, modality.encode(), struct.pack("<d", time)])
+    return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "big") >> 1
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -117,9 +117,11 @@ class Reader:
         except InputError as error:
             return Sample({}, error.cause, str(error))
         except OSError as error:
-            return Sample(
-                {}, "unreadable", f"{path}: could not be read ({error.strerror}). Look whether its disk is there"
-            )
+            words = f"{path}: could not be read ({error.strerror or error}). Look whether its disk is there"
+            return Sample({}, "unreadable", words)
+        except Exception as error:  # decoders are many; none of them ends a run of all files
+            words = f"{path}: could not be read ({type(error).__name__}: {error}). Play or show it to see what is wrong"
+            return Sample({}, "unreadable", words)
 
     def _read(self, path: Path, kind: Kind, first: int, digest: bytes) -> Sample:
         if kind == "image":

@@ -3,6 +3,7 @@
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -14,9 +15,9 @@ from whence.data.audio import open_sound
 from whence.errors import DataError, OutputError
 from whence.inference.localizer import Localizer
 from whence.methods import create
-from whence.search import Index, making
+from whence.search import Index, making, reading
 from whence.search.making import holds_index
-from whence.search.reading import WINDOWS, Reader
+from whence.search.reading import WINDOWS, Read, Reader
 from whence.search.sheet import picture_of
 
 
@@ -133,3 +134,46 @@ def test_weights_that_give_no_numbers_are_refused(media: Path, tmp_path: Path) -
     with pytest.raises(DataError, match="an embedding is not finite"):
         index.add(media / "p0.png")
     assert (len(index), index.status().vectors) == (0, 0)
+
+
+def reader(media: Path, localizer: Localizer, every: float) -> Reader:
+    return Reader(media, localizer.method.front_end, every)
+
+
+@pytest.mark.parametrize(
+    ("name", "opens"), [("v.mp4", "window_moments"), ("spoken.mp4", "open_sound"), ("s.ogg", "open_sound")]
+)
+def test_a_long_file_is_gone_through_once_for_all_its_windows(
+    name: str, opens: str, media: Path, localizer: Localizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(media / "spoken.mp4", seconds=4, picture=False)
+    sound(media / "s.ogg", 3, seconds=4)
+    fresh = [reader(media, localizer, 0.1)(f"{first}:{name}") for first in (0, 16, 32)]
+    times, opened = [], getattr(reading, opens)
+    monkeypatch.setattr(reading, opens, lambda *what: (times.append(what), opened(*what))[1])
+    again = reader(media, localizer, 0.1)
+    assert [again(f"{first}:{name}").parts for first in (0, 16, 32)] == [one.parts for one in fresh]
+    assert len(times) == 1
+    again(f"0:{name}")  # from the beginning: anew
+    assert len(times) == 2
+
+
+def test_a_time_stamp_that_is_broken_makes_no_windows_of_nothing(tmp_path: Path, localizer: Localizer) -> None:
+    day = 86400.0
+    write_video(tmp_path / "torn.mkv", seconds=day, times=[*np.arange(0, 60, 0.5), day], sound=False)
+    whole = Read.unpack(reader(tmp_path, localizer, 3.0)("0:torn.mkv"))
+    assert whole.windows == 60 / 3 + 1 + 1
+    last = Read.unpack(reader(tmp_path, localizer, 3.0)("16:torn.mkv"))
+    assert last.times is not None
+    assert last.times["picture"][-1] == pytest.approx(day, abs=3)
+
+
+def test_a_picture_that_stands_still_keeps_the_windows_of_its_sound(tmp_path: Path, localizer: Localizer) -> None:
+    write_video(tmp_path / "still.mkv", seconds=60, times=[0.0, 59.0])
+    assert Read.unpack(reader(tmp_path, localizer, 1.0)("0:still.mkv")).windows == pytest.approx(60, abs=1)
+
+
+def test_a_long_sound_that_is_cut_short_is_kept_out(tmp_path: Path, localizer: Localizer) -> None:
+    path = sound(tmp_path / "cut.wav", 1, seconds=100)
+    path.write_bytes(path.read_bytes()[:-2000])
+    assert "cut short" in reader(tmp_path, localizer, 3.0)("0:cut.wav").told

@@ -79,6 +79,22 @@ class Video:
         """How long its pictures last: read from their packets, nothing is decoded."""
         return self._frames.seconds
 
+    def filled(self) -> NDArray[np.float64]:
+        """When packets of its pictures and its sound begin, in seconds and in order: nothing is decoded.
+
+        What a header promises, or a single broken time stamp, leaves a length in which there is nothing.
+        """
+        found: list[float] = []
+        try:
+            self._container.seek(0)
+            for packet in self._container.demux([one for one in (self._pictures, self._sounds) if one is not None]):
+                at = packet.dts if packet.pts is None else packet.pts
+                if packet.size and at is not None:
+                    found.append(float(at * packet.time_base) - self._frames.begin)
+        except (av.FFmpegError, ValueError, EOFError):
+            pass  # cut short: what was found until then
+        return np.unique(np.array(found, np.float64))
+
     def frames(self, moments: Sequence[float | int]) -> list[tuple[float, Image.Image]]:
         """What is shown at each moment, upright, and since when.
 

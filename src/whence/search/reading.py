@@ -7,10 +7,11 @@ reader is that file's failure (`whence.data.engines.Pool`).
 import hashlib
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".au", ".caf")
 WINDOWS = 16  # of a file that are read at once: what memory holds of a long one
 LEAST = 0.1  # seconds at the end of a sound that are a window of their own
+Opened = TypeVar("Opened")
 
 
 def kind_of(path: bytes) -> Kind | None:
@@ -100,6 +102,7 @@ class Reader:
     front_end: InputSpec
     every: float
     known: frozenset[bytes] = frozenset()
+    _held: dict[Path, Any] = field(default_factory=dict, init=False, repr=False)  # what is open, one file at most
 
     def key(self, name: str) -> str:
         return name
@@ -115,18 +118,30 @@ class Reader:
                 return Read(kind, digest, known=True).pack()
             return self._read(path, kind, int(first), digest)
         except InputError as error:
-            return Sample({}, error.cause, str(error))
+            return self._failed(error.cause, str(error))
         except OSError as error:
             words = f"{path}: could not be read ({error.strerror or error}). Look whether its disk is there"
-            return Sample({}, "unreadable", words)
+            return self._failed("unreadable", words)
         except Exception as error:  # decoders are many; none of them ends a run of all files
             words = f"{path}: could not be read ({type(error).__name__}: {error}). Play or show it to see what is wrong"
-            return Sample({}, "unreadable", words)
+            return self._failed("unreadable", words)
+
+    def _failed(self, cause: str, told: str) -> Sample:
+        self._held.clear()
+        return Sample({}, cause, told)
+
+    def _opened(self, opens: Callable[[Path], Opened], path: Path, first: int) -> Opened:
+        """A file; for its later windows the one that is open already."""
+        if not first or path not in self._held:
+            self._held.clear()
+            self._held[path] = opens(path)
+        held: Opened = self._held[path]
+        return held
 
     def _read(self, path: Path, kind: Kind, first: int, digest: bytes) -> Sample:
         if kind == "image":
             return Read(kind, digest, 1, False, {"picture": [None]}, {"picture": self._seen([read_image(path)])}).pack()
-        if kind == "sound":
+        if kind == "sound" or (first and isinstance(self._held.get(path), Sound | Recording)):
             return self._sound(path, first, digest)
         try:
             return self._video(path, first, digest)
@@ -140,8 +155,10 @@ class Reader:
 
     def _sound(self, path: Path, first: int, digest: bytes) -> Sample:
         spec = self.front_end.audio
-        whole = open_sound(path)
+        whole = self._opened(open_sound, path, first)
         starts = window_starts(whole.seconds, clip_seconds(spec), self.every)
+        if isinstance(whole, Recording) and not first and len(starts) > WINDOWS:
+            refuse_endless(whole)
         some = starts[first : first + WINDOWS]
         heard = [part_of(whole, start, clip_seconds(spec)) for start in some]
         told = "silent" if all(sound.is_silent for sound in heard) else ""
@@ -150,26 +167,30 @@ class Reader:
 
     def _video(self, path: Path, first: int, digest: bytes) -> Sample:
         spec = self.front_end.audio
-        with Video(path) as video:
-            length = video.seconds() or video.promised
-            count = max(1, round(length / self.every))
-            moments = [(i + 0.5) * length / count for i in range(count)][first : first + WINDOWS]
-            pictures = [picture for _, picture in video.frames(moments)]
-            clip = clip_seconds(spec)
-            starts = [max(0.0, min(moment - clip / 2, length - clip)) for moment in moments]
-            told = ""
-            try:
-                whole = video.sound(starts[0], starts[-1] - starts[0] + clip, spec.rate or 16000)
-            except VideoError as error:
-                heard, starts, told = [], [], "without sound" if error.cause == "no sound" else error.cause
-            else:
-                starts = [start for start in starts if start - starts[0] + LEAST < whole.seconds] or starts[:1]
-                heard = [part_of(whole, start - starts[0], clip) for start in starts]
+        video, windows, length = self._opened(self._film, path, first)
+        moments = windows[first : first + WINDOWS]
+        pictures = [picture for _, picture in video.frames(moments)]
+        clip = clip_seconds(spec)
+        starts = [max(0.0, min(moment - clip / 2, length - clip)) for moment in moments]
+        told = ""
+        try:
+            with Video(path) if first else nullcontext(video) as fresh:  # decoders of sound keep what they heard before
+                whole = fresh.sound(starts[0], starts[-1] - starts[0] + clip, spec.rate or 16000)
+        except VideoError as error:
+            heard, starts, told = [], [], "without sound" if error.cause == "no sound" else error.cause
+        else:
+            starts = [start for start in starts if start - starts[0] + LEAST < whole.seconds] or starts[:1]
+            heard = [part_of(whole, start - starts[0], clip) for start in starts]
         times: dict[Modality, list[float | None]] = {"picture": [*moments]}
         tensors: dict[Modality, Tensor] = {"picture": self._seen(pictures)}
         if heard:
             times["sound"], tensors["sound"] = [*starts], self._heard(heard)
-        return Read("video", digest, count, False, times, tensors).pack(told)
+        return Read("video", digest, len(windows), False, times, tensors).pack(told)
+
+    def _film(self, path: Path) -> tuple[Video, list[float], float]:
+        """A video, the middles of its windows, and its length."""
+        video = Video(path)
+        return video, *window_moments(video, self.every)
 
     def _seen(self, pictures: Sequence[Image.Image]) -> Tensor:
         """As the network takes them; where it looks at optical flow, they count as standing still."""
@@ -194,6 +215,29 @@ def window_starts(length: float, clip: float, every: float) -> list[float]:
     count = int((length - clip) / every) + 1
     starts = [i * every for i in range(count)]
     return starts if length - clip - starts[-1] < LEAST else [*starts, length - clip]
+
+
+def refuse_endless(whole: Recording) -> None:
+    """Raise InputError where the end that a header promises, which may be any, is not there."""
+    try:
+        whole.part(whole.length - 1, 1)
+    except (InputError, RuntimeError) as error:
+        raise InputError(
+            f"{whole.path}: found a sound without an end (cut short), expected the {whole.seconds:.2f} s its header "
+            "promises. Fetch or write it again"
+        ) from error
+
+
+def window_moments(video: Video, every: float) -> tuple[list[float], float]:
+    """The middles of the windows of a video, in seconds, and how long it lasts; of a long one none in which no picture
+    and no sound begins, nor in the one before."""
+    length = video.seconds() or video.promised
+    count = max(1, round(length / every))
+    places = np.arange(min(count, WINDOWS))
+    if count > WINDOWS:
+        filled = np.floor(video.filled() / length * count).clip(0, count - 1)
+        places = np.union1d(filled, (filled + 1).clip(max=count - 1)) if len(filled) else places[:1]
+    return ((places + 0.5) * length / count).tolist(), length
 
 
 def part_of(whole: Sound | Recording, start: float, seconds: float) -> Sound:

@@ -8,6 +8,10 @@ The model is `whence.create("alignment")`: both encoders are ResNet-18, 224 pixe
 does not depend on them. With a checkpoint the share of pictures whose peak lies on what sounds is told as well:
 
     python -m benchmarks.video follows CHECKPOINT
+
+A video of two hours is made and located, which takes minutes, by
+
+    python -m benchmarks.video hours CHECKPOINT
 """
 
 import json
@@ -87,6 +91,47 @@ def memory(clip: Path) -> dict[str, float]:
     return {"megabytes": peak_megabytes()}
 
 
+def hours(checkpoint: Path, count: int = 2) -> dict[str, float]:
+    """The peak of memory after the first twentieth and at last, and the seconds, for all five results of `count` hours
+    of 160x120, one picture a second, at a map each five seconds."""
+    from whence.inference.localizer import Localizer
+
+    localizer, early = Localizer.load(checkpoint), 0.0
+
+    def seen(done: float, of: float) -> None:
+        nonlocal early
+        early = peak_megabytes() if done < of / 20 else early
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _slides(folder / "clip.mp4", 3600 * count)
+        begun = time.perf_counter()
+        video = localizer.locate_video(folder / "clip.mp4", rate=0.2)
+        video.save(*(folder / file for file in ("o.mp4", "s.jpg", "t.png", "f.json", "m.npz")), seen=seen)
+    return {"seconds": time.perf_counter() - begun, "megabytes": peak_megabytes(), "megabytes_early": early}
+
+
+def _slides(path: Path, seconds: int) -> None:
+    """Other coloured squares each second, and noise."""
+    import av
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as made:
+        pictures = made.add_stream("libx264", rate=1, options={"preset": "ultrafast"})
+        pictures.width, pictures.height, pictures.pix_fmt = 160, 120, "yuv420p"
+        sounds = made.add_stream("aac", rate=16000, layout="mono")
+        for second in range(seconds):
+            picture = np.kron(rng.integers(0, 256, (6, 8, 3), np.uint8), np.ones((20, 20, 1), np.uint8))
+            made.mux(pictures.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            noise = rng.uniform(-0.5, 0.5, (1, 16000)).astype(np.float32)
+            sound = av.AudioFrame.from_ndarray(noise, format="fltp", layout="mono")
+            sound.rate, sound.pts = 16000, 16000 * second
+            made.mux(sounds.encode(sound))
+        made.mux(pictures.encode())
+        made.mux(sounds.encode())
+
+
 def plain(clip: Path, count: int) -> dict[str, float]:
     """Milliseconds for each of the first `count` pictures."""
     import av
@@ -133,8 +178,5 @@ def follows(checkpoint: Path, seconds: float = 60.0) -> dict[str, float]:
 
 if __name__ == "__main__":
     what, path, *rest = sys.argv[1:]
-    print(
-        json.dumps(
-            {"ours": ours, "memory": memory, "plain": plain, "follows": follows}[what](Path(path), *map(int, rest))
-        )
-    )
+    measures = {"ours": ours, "memory": memory, "hours": hours, "plain": plain, "follows": follows}
+    print(json.dumps(measures[what](Path(path), *map(int, rest))))

@@ -61,8 +61,8 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise OutputError(
-                f"{path}: could not be written ({error.strerror}). Look whether the folder may be written to and its "
-                "disk is there, then give the same command again"
+                f"{path}: could not be written ({error.strerror or error}). Look whether the folder may be written to "
+                "and its disk is there, then give the same command again"
             ) from error
         folder = next(folder for folder in path.absolute().parents if folder.is_dir())
         left = in_bytes(shutil.disk_usage(folder).free)
@@ -129,8 +129,13 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it at the end: a reader sees the old file or the new, never a part."""
-    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.absolute().parent) as folder:
+    """A temporary name beside `path`, renamed to it at the end: a reader sees the old file or the new, never a part.
+
+    Raises:
+        OutputError: it cannot be written; FullError: there is no room.
+    """
+    parent = path.absolute().parent
+    with writing(path), tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=parent) as folder:
         draft = Path(folder) / path.name
         yield draft
         os.replace(draft, path)

@@ -53,11 +53,13 @@ def test_a_folder_is_done_but_for_what_is_no_video(whence, checkpoint: Path, tmp
     write_video(tmp_path / "in/below/b.mkv", 0.4)
     (tmp_path / "in/c.mp4").write_text("<html></html>")
     write_video(tmp_path / "in/d.mp4", 0.4, sound=False)
+    write_video(tmp_path / "in/Wide.mkv", 0.1, codecs=("ffv1", "pcm_s16le"), size=(17000, 16))
     told = whence("locate", checkpoint, tmp_path / "in", "-o", tmp_path / "out")
     assert told.code == 2
     assert "c.mp4" in told.err
     assert "d.mp4" in told.err
-    assert "2 of 4" in told.out
+    assert "could not be encoded" in told.err
+    assert "2 of 5" in told.out
     ends = (".mp4", ".sheet.jpg", ".timeline.png", ".frames.json", ".maps.npz")
     files = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert files == {stem + end for stem in ("a", "below/b") for end in ends}

@@ -32,6 +32,8 @@ def write_video(
     turned: int = 0,
     size: tuple[int, int] = (64, 48),
     late: tuple[float, float] = (0.0, 0.0),
+    ratio: float | int = 1,
+    lasts: float | None = None,
 ) -> Path:
     """Writes a video of `seconds`.
 
@@ -39,6 +41,8 @@ def write_video(
         times: of the frames; None: 25 a second.
         turned: degrees by which players turn it.
         late: seconds by which the pictures, and the sound, begin later in the file.
+        ratio: width of a pixel by its height.
+        lasts: seconds for which the last picture is shown; None: as the container guesses.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
@@ -47,15 +51,20 @@ def write_video(
         if video is not None:
             video.width, video.height, video.pix_fmt, video.gop_size = *size, "yuv420p", 10
             video.codec_context.time_base = Fraction(1, 1000)
+            video.codec_context.sample_aspect_ratio = Fraction(ratio).limit_denominator(255)
             if turned:
                 video.set_display_rotation(turned)
-            for at in times or np.arange(0, seconds, 1 / 25):
+            times = times or np.arange(0, seconds, 1 / 25).tolist()
+            for at in times:
                 shade = round(255 * at / seconds)
                 pixels = np.full((size[1], size[0], 3), (shade, 255 - shade, 40), np.uint8)
                 pixels[:8] = 255
                 frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
                 frame.pts, frame.time_base = round(1000 * (at + late[0])), Fraction(1, 1000)
-                container.mux(video.encode(frame))
+                packets = video.encode(frame)
+                if lasts and at == times[-1]:
+                    packets[-1].duration = round(1000 * lasts)
+                container.mux(packets)
             container.mux(video.encode())
         if audio is not None:
             frame = av.AudioFrame.from_ndarray(tone(seconds)[None], format="fltp", layout="mono")

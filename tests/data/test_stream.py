@@ -12,7 +12,7 @@ from clips import RATE, tone, write_video
 from whence.data.audio import framed, window
 from whence.data.soundtrack import Given, Sliding, SoundTrack
 from whence.data.stream import Reel
-from whence.data.video import VideoError
+from whence.data.video import Video, VideoError
 from whence.errors import InputError
 from whence.frontend import PRESETS, AudioSpec
 from whence.types import Sound
@@ -46,6 +46,23 @@ def test_moments_count_from_the_first_picture(tmp_path: Path) -> None:
 def test_pictures_are_upright_and_of_one_size(tmp_path: Path) -> None:
     with Reel(write_video(tmp_path / "a.mp4", turned=90, seconds=0.4)) as reel:
         assert {picture.size for _, picture in reel.pictures()} == {(48, 64)}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "turned", "size"), [(2, 0, (128, 48)), (2, 90, (48, 128)), (8 / 9, 0, (57, 48)), (200, 0, (64, 48))]
+)
+def test_pixels_are_square(ratio: float | int, turned: int, size: tuple[int, int], tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", turned=turned, seconds=0.4, ratio=ratio)
+    with Reel(path) as reel, Video(path) as video:
+        assert {picture.size for _, picture in reel.pictures()} == {size}
+        assert video.frames([0.2])[0][1].size == size
+
+
+def test_the_last_picture_is_shown_as_long_as_the_file_says(tmp_path: Path) -> None:
+    for lasts, end in ((None, 0.4), (2.0, 2.36)):
+        with Reel(write_video(tmp_path / "a.mp4", seconds=0.4, lasts=lasts)) as reel:
+            assert len(list(reel.pictures())) == 10
+            assert reel.end == pytest.approx(end, abs=0.01)
 
 
 def test_a_single_picture(tmp_path: Path) -> None:

@@ -5,8 +5,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -38,6 +41,15 @@ def test_a_newer_picture_takes_the_place_of_the_last() -> None:
         newest.put(item)
     newest.end()
     assert (list(newest), newest.dropped) == ([3], 2)
+
+
+def test_an_error_comes_before_what_is_left() -> None:
+    place = Newest()
+    place.end(InputError("pulled out"))
+    place.put(1)
+    place.end()
+    with pytest.raises(InputError, match="pulled out"):
+        list(place)
 
 
 def test_the_window_ends_now() -> None:
@@ -97,6 +109,31 @@ def test_a_camera_that_is_not_there_is_named() -> None:
     with pytest.raises(InputError, match="--camera") as told:
         sources("77", "default")
     assert told.value.cause == "no camera"
+
+
+@pytest.mark.parametrize("what", ["camera", "microphone"])
+def test_a_device_that_is_pulled_out_is_told(
+    what: str, localizer: Localizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pulled:
+        """Plays a video, and fails as FFmpeg does."""
+
+        def __init__(self, name: str, device: str, kind: str) -> None:
+            self._file, self._fails = av.open(str(tmp_path / "a.mp4")), kind == what
+            self.streams = self._file.streams
+
+        def decode(self, stream: Any) -> Iterator[Any]:
+            for frame in self._file.decode(stream):
+                time.sleep(0.02)
+                yield frame
+                if self._fails:
+                    raise av.error.ExternalError(542398533, "Generic error in an external library")
+
+    write_video(tmp_path / "a.mp4", 0.8)
+    monkeypatch.setattr("whence.inference.live._opened", Pulled)
+    monkeypatch.setattr("sys.platform", "linux")
+    with pytest.raises(InputError, match=f"the {what} stopped"):
+        list(locate_live(localizer, *sources("0", "default")))
 
 
 def test_the_page_shows_the_pictures() -> None:

@@ -219,6 +219,23 @@ def test_sound_and_picture_stay_together(late: tuple[float, float], localizer: L
         assert loudest == pytest.approx(expected, abs=10)
 
 
+@pytest.mark.parametrize("lasts", [None, 1.0])
+def test_sound_ends_with_the_last_picture(lasts: float | None, localizer: Localizer, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 0.4, lasts=lasts)
+    video = localizer.locate_video(path, sound=Sound(torch.from_numpy(tone(20.0)), RATE))
+    assert video.save(tmp_path / "o.mp4").seconds == pytest.approx(0.36 + (lasts or 0.04), abs=0.01)
+    with av.open(str(tmp_path / "o.mp4")) as made:
+        heard = sum(frame.samples for frame in made.decode(audio=0)) / made.streams.audio[0].rate
+    assert heard == pytest.approx(0.36 + (lasts or 0.04), abs=0.05)
+
+
+def test_pictures_may_be_an_hour_apart(localizer: Localizer, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 8000, times=[0.0, 3600.0, 7200.0], sound=False)
+    localizer.locate_video(path, sound=Sound(torch.from_numpy(tone(1.0)), RATE)).save(tmp_path / "o.mp4")
+    with Reel(tmp_path / "o.mp4") as made:
+        assert [moment for moment, _ in made.pictures()] == pytest.approx([0, 3600, 7200], abs=0.01)
+
+
 @pytest.mark.parametrize("colours", [2, 1, 5])
 def test_colours_stay_what_they_are(colours: int, localizer: Localizer, tmp_path: Path) -> None:
     """YUV goes to RGB and back by the file's own rule, which the overlay names too."""
@@ -278,7 +295,20 @@ def test_a_full_disk_is_told_and_leaves_nothing(own: LocatedVideo, tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
+def test_it_says_that_it_lives_while_it_reads_the_sound_again(own: LocatedVideo, tmp_path: Path) -> None:
+    told: list[float] = []
+    count = own.save(timeline=tmp_path / "t.png", seen=lambda done, of: told.append(done)).pictures
+    assert len(told) > count + 1
+
+
 # Bad input.
+
+
+def test_pictures_that_cannot_be_encoded_are_told(localizer: Localizer, tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "a.mkv", 0.1, codecs=("ffv1", "pcm_s16le"), size=(17000, 16))
+    with pytest.raises(OutputError, match=r"o\.mp4: could not be encoded"):
+        localizer.locate_video(clip).save(tmp_path / "o.mp4")
+    assert list(tmp_path.iterdir()) == [clip]
 
 
 def test_a_video_without_sound_takes_another(localizer: Localizer, clip: Path, tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ def locate_video(
         timeline: also write the peak over time, and where it is below the fitted threshold (`.png`).
         frames: also write the boxes and the mask of each picture (`.json`).
         maps: also write the raw maps (`.npz`).
-        rate: maps a second; those of the pictures between are interpolated. By default each picture has its own.
+        rate: maps a second; those of the pictures between are interpolated. By default each picture has its own. Large
+            pictures have more: of 1920x1080 at least each 15th has one, of 3840x2160 each third.
         smooth: seconds over which maps are averaged; they lag behind by that.
         rule: what counts as found, in boxes and masks: a number in [0, 1] between the map's lowest and highest score,
             `half`, `share:0.1` or `score:0.3`.
@@ -73,7 +74,7 @@ def locate_video(
         print(told)
         print("written: " + ", ".join(str(path) for path in named if path is not None))
         return 0
-    from whence.errors import InputError, OutputError
+    from whence.errors import OutputError, WhenceError
 
     if any(path is not None for path in (sheet, timeline, frames, maps, sound)):
         raise OutputError(
@@ -90,7 +91,7 @@ def locate_video(
         try:
             with shown() as seen:
                 told = _run(localizer, path, outputs, True, seen, rate=rate, smooth=smooth)
-        except InputError as error:
+        except WhenceError as error:
             failed += 1
             print(f"whence: {error}", file=sys.stderr)
         else:
@@ -114,11 +115,13 @@ def plan(folder: Path, output: Path, rule: float | str) -> list[tuple[Path, Any]
     """The videos below a folder, and what to write of each.
 
     Raises:
-        DataError: there is none, or two have one name (`a.mp4`, `a.mkv`).
+        DataError: there is none, or two have one name (`a.mp4`, `a.mkv`). OutputError: a folder for results cannot be
+            made.
     """
     from whence.data.prepare import SUFFIXES, below
     from whence.errors import DataError
     from whence.inference.record import Outputs
+    from whence.output import writing
 
     inside = output.absolute()
     found = sorted(
@@ -134,7 +137,8 @@ def plan(folder: Path, output: Path, rule: float | str) -> list[tuple[Path, Any]
         if name in work:
             raise DataError(f"{folder}: found {path.name} and {work[name][0].name}, expected one name each. Rename one")
         to = output / name
-        to.parent.mkdir(parents=True, exist_ok=True)
+        with writing(to.parent):
+            to.parent.mkdir(parents=True, exist_ok=True)
         sheet, timeline, frames, maps = (to.with_name(to.name + end) for end in BESIDE)
         work[name] = path, Outputs(to.with_name(to.name + ".mp4"), sheet, timeline, frames, maps, rule)
     return list(work.values())

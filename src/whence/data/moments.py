@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _PLAIN_REFERENCES = ("h264", "mpeg4", "mpeg2video", "mpeg1video")  # a picture says whether others are made from it
+WIDEST = 4  # pixels of television and of discs are at most three times as wide as high
 
 
 class Frames:
@@ -46,7 +47,7 @@ class Frames:
             self._container.seek(int((self.begin + since) / self._stream.time_base), stream=self._stream)
             for frame in self._container.decode(self._stream):
                 if frame.time is not None and frame.time > self.begin + since + 1e-6:
-                    return upright(frame)
+                    return upright(frame, self._stream)
         except (av.FFmpegError, ValueError, EOFError):
             pass  # cut short
         return None
@@ -109,7 +110,8 @@ class Frames:
         skips = codec.name in _PLAIN_REFERENCES
 
         def take(packet: Any) -> None:
-            found.update({frame.pts: upright(frame) for frame in codec.decode(packet) if frame.pts in wanted})
+            frames = (frame for frame in codec.decode(packet) if frame.pts in wanted)
+            found.update({frame.pts: upright(frame, self._stream) for frame in frames})
 
         try:
             self._container.seek(key, stream=self._stream)
@@ -142,7 +144,7 @@ class Frames:
         rest, last = deque(moments), None
 
         def keep(moment: float, frame: Any) -> None:
-            found[moment] = float(frame.time) - self.begin, upright(frame)
+            found[moment] = float(frame.time) - self.begin, upright(frame, self._stream)
 
         try:
             if seek > 0:
@@ -166,12 +168,13 @@ class Frames:
         return found
 
 
-def upright(frame: Any) -> Image.Image:
-    """As players show it: turned as the file says, and with square pixels."""
+def upright(frame: Any, stream: Any) -> Image.Image:
+    """A frame of a stream as players show it: with square pixels, and turned as the file says.
+
+    Pixels that are said to be more than four times as wide as high, or as high as wide, are taken for square.
+    """
     image = Image.fromarray(frame.to_ndarray(format="rgb24"))
-    if frame.rotation % 360:
-        image = image.rotate(frame.rotation, expand=True)
-    ratio = frame.sample_aspect_ratio if hasattr(frame, "sample_aspect_ratio") else None
-    if ratio and ratio > 0 and ratio != 1:
-        image = image.resize((max(1, round(image.width * float(ratio))), image.height))
-    return image
+    ratio = float(stream.sample_aspect_ratio or 1)
+    if ratio != 1 and 1 / WIDEST <= ratio <= WIDEST:
+        image = image.resize((max(1, round(image.width * ratio)), image.height))
+    return image.rotate(frame.rotation, expand=True) if frame.rotation % 360 else image

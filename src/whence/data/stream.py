@@ -16,10 +16,11 @@ class Reel(Video):
     Attributes:
         begin: second of the file at which its pictures begin.
         rate: pictures a second, as its header has it. colours: FFmpeg's number of how it makes them of YUV.
-        damaged: packets that could not be decoded so far.
+        end: second at which the last picture so far is no longer shown. damaged: packets that could not be decoded so
+            far.
     """
 
-    damaged = 0
+    damaged, end = 0, 0.0
 
     def __enter__(self) -> "Reel":
         return self
@@ -53,9 +54,10 @@ class Reel(Video):
             if moment <= last:
                 self.damaged += 1
                 continue
-            picture = upright(frame)
+            picture = upright(frame, self._pictures)
             size = size or picture.size
-            last = moment
+            last, lasts = moment, float((frame.duration or 0) * (frame.time_base or 0))
+            self.end = max(0.0, moment) + (lasts or 1 / self.rate)
             yield max(0.0, moment), picture if picture.size == size else picture.resize(size)
         if math.isinf(last):
             raise VideoError(

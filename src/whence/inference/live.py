@@ -73,18 +73,18 @@ class Newest:
             self._changed.notify()
 
     def end(self, error: BaseException | None = None) -> None:
-        """There will be no more; whoever takes is told of the error, where there is one."""
+        """There will be no more; whoever takes is told of the error, where there is one, before anything else."""
         with self._changed:
-            self._over = error or True
+            self._over = error or self._over or True
             self._changed.notify()
 
     def __iter__(self) -> Iterator[Any]:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._held is not None or self._over)
+                if isinstance(self._over, BaseException):
+                    raise self._over
                 if self._held is None:
-                    if isinstance(self._over, BaseException):
-                        raise self._over
                     return
                 (item,), self._held = self._held, None
             yield item
@@ -184,7 +184,10 @@ def sources(camera: str, microphone: str) -> tuple[Pictures, Sounds]:
     eye, eye_name, ear, ear_name = system
     seen = _opened(eye_name.format(camera), eye, "camera")
     heard = _opened(ear_name.format(microphone), ear, "microphone")
-    return (upright(frame) for frame in seen.decode(video=0)), _heard(heard)
+    eyes = seen.streams.video[0]
+    return (upright(frame, eyes) for frame in _taken(seen, eyes, "camera")), _heard(
+        _taken(heard, heard.streams.audio[0], "microphone")
+    )
 
 
 def _opened(name: str, device: str, what: str) -> Any:
@@ -198,9 +201,20 @@ def _opened(name: str, device: str, what: str) -> Any:
         ) from error
 
 
-def _heard(container: Any) -> Sounds:
+def _taken(container: Any, stream: Any, what: str) -> Iterator[Any]:
+    try:
+        yield from container.decode(stream)
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise InputError(
+            f"the {what} stopped ({error}), expected it to go on until Ctrl-C. Look whether it is plugged in and no "
+            "other program has taken it, and give the same command again",
+            f"no {what}",
+        ) from error
+
+
+def _heard(frames: Iterator[Any]) -> Sounds:
     planar = av.AudioResampler(format="fltp")
-    for frame in container.decode(audio=0):
+    for frame in frames:
         for part in planar.resample(frame):
             yield part.to_ndarray(), int(part.sample_rate)
 

@@ -1,6 +1,7 @@
 """The overlay as a video: every picture of the source at its own moment under the heat, and what was heard."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from whence.errors import RecipeError
+from whence.errors import OutputError, RecipeError
 from whence.inference.render import overlay
 from whence.inference.steady import Range
 from whence.inference.writer import Writer
@@ -35,7 +36,10 @@ def drawn(moment: "Moment", heat: Range, opacity: float) -> Image.Image:
 class OverlayFile(Writer):
     """Writes the video at `path`, by its suffix; H.264 in yuv420p, so an odd width or height grows by a pixel.
 
-    Pictures are encoded as they come, and the sound up to them: nothing is collected.
+    Pictures are encoded as they come, and the sound up to them, to the end of the last picture: nothing is collected.
+
+    Raises:
+        OutputError: FFmpeg cannot encode them.
     """
 
     def __init__(self, path: Path, video: "LocatedVideo", opacity: float) -> None:
@@ -47,34 +51,56 @@ class OverlayFile(Writer):
 
     def add(self, moment: "Moment") -> None:
         """Encode the next picture, and the sound until then."""
-        import av
-
         pixels = np.asarray(drawn(moment, self._heat, self._opacity))
         height, width = pixels.shape[:2]
         if height % 2 or width % 2:
             pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        with self._encoding():
+            self._add(pixels, moment.time)
+
+    def _add(self, pixels: np.ndarray, time: float) -> None:
+        import av
+
         if self._file is None:
             self._open(pixels.shape[1], pixels.shape[0])
-        self._until(moment.time)
+        self._until(time)
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709" if self._colours == ITU709 else "ITU601")
-        frame.pts, frame.time_base = round(moment.time * TICKS), Fraction(1, TICKS)
+        frame.pts, frame.time_base = round(time * TICKS), Fraction(1, TICKS)
         self._file.mux(self._pictures.encode(frame))
 
     def close(self, notes: tuple[str, ...]) -> None:
         """Encode the rest of the sound, and finish the file."""
-        self._file.mux(self._pictures.encode())
-        self._until(float("inf"))
-        self._file.mux(self._sounds.encode())
-        self._file.close()
-        self._file = None
+        with self._encoding():
+            self._file.mux(self._pictures.encode())
+            self._until(self._video.end)
+            self._file.mux(self._sounds.encode())
+            self._file.close()
+            self._file = None
 
     def give_up(self) -> None:
+        import av
+
         if self._file is not None:  # given up
-            with suppress(OSError):
+            with suppress(OSError, av.FFmpegError):
                 self._file.close()
             self._file = None
         self._track.__exit__()
+
+    @contextmanager
+    def _encoding(self) -> Iterator[None]:
+        """What FFmpeg says of the block is an OutputError; what the disk says stays an OSError."""
+        import av
+
+        try:
+            yield
+        except av.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
+            raise OutputError(
+                f"{self._path.name}: could not be encoded by FFmpeg ({error}), expected pictures that its H.264 and a "
+                "sound that its AAC takes. Make the video smaller, or give its sound by `--sound`, in Python `sound=`"
+            ) from error
 
     def _open(self, width: int, height: int) -> None:
         import av
@@ -85,7 +111,7 @@ class OverlayFile(Writer):
                 f"FFmpeg writes no H.264 here ({', '.join(ENCODERS)}); install PyAV's own wheel: pip install av"
             )
         self._chunks = self._track.chunks()
-        self._heard = 0
+        self._heard, self._rest = 0, np.empty((0, 0), np.float32)
         self._file = av.open(str(self._path), "w", options={"movflags": "+faststart"})
         self._pictures = self._file.add_stream(name, rate=Fraction(self._video.picture_rate).limit_denominator(1001))
         self._pictures.width, self._pictures.height, self._pictures.pix_fmt = width, height, "yuv420p"
@@ -104,11 +130,12 @@ class OverlayFile(Writer):
         """Encode the sound up to a moment."""
         import av
 
-        while self._heard <= moment * self._track.rate:
-            chunk = next(self._chunks, None)
+        while (left := round(moment * self._track.rate) - self._heard) > 0:
+            chunk = self._rest if self._rest.size else next(self._chunks, None)
             if chunk is None:
                 self._chunks = iter(())
                 return
+            chunk, self._rest = chunk[:, :left], chunk[:, left:]
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(chunk), format="fltp", layout=self._track.layout)
             frame.rate, frame.pts, frame.time_base = self._track.rate, self._heard, Fraction(1, self._track.rate)
             self._heard += chunk.shape[1]

@@ -19,7 +19,7 @@ from whence.inference.sheet import SheetFile
 from whence.inference.soundmap import SCORES, SUMMARY, Rule, parse_rule
 from whence.inference.timeline import TimelineFile
 from whence.inference.writer import Writer
-from whence.output import check_output, whole_file, writing
+from whence.output import check_output, whole_file
 
 if TYPE_CHECKING:
     from whence.inference.video import LocatedVideo, Moment
@@ -82,32 +82,34 @@ def record(video: "LocatedVideo", outputs: Outputs, overwrite: bool, seen: Seen)
     for path in named.values():
         if path.exists() and path.samefile(video.path):
             raise OutputError(f"{path} is the video itself. Give the result another name.")
+
+    def alive() -> None:
+        seen(last, max(video.seconds, last))
+
     with ExitStack() as stack:
-        drafts = {}
-        for kind, path in named.items():
-            stack.enter_context(writing(path))
-            drafts[kind] = stack.enter_context(whole_file(path))
-        writers = [stack.enter_context(writer) for writer in _writers(video, drafts, outputs)]
+        drafts = {kind: stack.enter_context(whole_file(path)) for kind, path in named.items()}
+        writers = [stack.enter_context(writer) for writer in _writers(video, drafts, outputs, alive)]
         for moment in stack.enter_context(Ahead(video, AHEAD)):
             for writer in writers:
                 writer.add(moment)
             count, last, found = count + 1, moment.time, moment.map.present
             absent, known = absent + (found is False), known or found is not None
-            seen(last, max(video.seconds, last))
+            alive()
         for writer in writers:
             writer.close(video.notes)
-        end = last + 1 / video.picture_rate
-        seen(end, end)
-    return Summary(count, end, absent if known else None, video.notes)
+        seen(video.end, video.end)
+    return Summary(count, video.end, absent if known else None, video.notes)
 
 
-def _writers(video: "LocatedVideo", drafts: dict[str, Path], outputs: Outputs) -> Iterator[Writer]:
+def _writers(
+    video: "LocatedVideo", drafts: dict[str, Path], outputs: Outputs, alive: Callable[[], None]
+) -> Iterator[Writer]:
     if "overlay" in drafts:
         yield OverlayFile(drafts["overlay"], video, outputs.opacity)
     if "sheet" in drafts:
         yield SheetFile(drafts["sheet"], outputs.opacity)
     if "timeline" in drafts:
-        yield TimelineFile(drafts["timeline"], video)
+        yield TimelineFile(drafts["timeline"], video, alive)
     if "frames" in drafts:
         yield FrameFile(drafts["frames"], video, outputs.rule)
     if "maps" in drafts:

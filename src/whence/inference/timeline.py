@@ -1,7 +1,7 @@
 """A video at a glance: the peak of each moment over time, where nothing that is heard is seen, and how loud it is."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,10 +30,13 @@ class TimelineFile(Writer):
     """Writes the plot as a picture; of each moment it keeps three numbers.
 
     The curve is the peak, which is what a threshold is fitted on: below it a source counts as not in the picture.
+
+    Args:
+        alive: called on the way while the sound is read, a second time, at the end; what it raises ends the work.
     """
 
-    def __init__(self, path: Path, video: "LocatedVideo") -> None:
-        self._path, self._video = path, video
+    def __init__(self, path: Path, video: "LocatedVideo", alive: Callable[[], None]) -> None:
+        self._path, self._video, self._alive = path, video, alive
         self._times, self._peaks, self._absent = array("d"), array("f"), array("b")
 
     def add(self, moment: "Moment") -> None:
@@ -45,13 +48,19 @@ class TimelineFile(Writer):
     def close(self, notes: tuple[str, ...]) -> None:
         """Draw and write."""
         times = np.array(self._times)
-        until = max(float(times[-1]) + 1 / self._video.picture_rate, 0.04)
+        until = max(self._video.end, 0.04)
         with self._video.track() as track:
-            loud = loudness(track.chunks(), track.rate, until, RIGHT - LEFT)
+            loud = loudness(self._watched(track.chunks()), track.rate, until, RIGHT - LEFT)
         threshold = self._video.localizer.threshold
         draw_timeline(times, np.array(self._peaks), np.array(self._absent, bool), until, threshold, loud).save(
             self._path, quality=92
         )
+
+    def _watched(self, chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        for i, chunk in enumerate(chunks):
+            if i % 100 == 0:
+                self._alive()
+            yield chunk
 
 
 def loudness(chunks: Iterator[np.ndarray], rate: int, until: float | int, count: int) -> Float[np.ndarray, " n"]:

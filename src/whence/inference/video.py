@@ -57,7 +57,9 @@ class LocatedVideo:
         path: a video that FFmpeg reads.
         sound: what is heard in place of the video's own sound, from the first picture on: a path (of a sound or of a
             video), a Sound, or (waveform, rate).
-        rate: maps computed a second; those of the pictures between are interpolated. None: one for each picture.
+        rate: maps computed a second; those of the pictures between are interpolated. None: one for each picture. Not
+            more than 96 MB of pictures wait for the next map, so that large ones have more: of 1920x1080 at least each
+            15th picture, of 3840x2160 each third.
         smooth: seconds over which maps are averaged, by weights that fall by a factor of e in that time towards the
             past (nothing is known of the future, so that a live picture is treated alike); 0: not at all.
         step: seconds by which the window of sound moves on; None: a twelfth of its length.
@@ -65,7 +67,8 @@ class LocatedVideo:
     Attributes:
         seconds: that the video's header says it lasts; 0 where it does not say.
         begin: second of the file at which its pictures begin. picture_rate, colours: as `Reel` has them.
-        notes: what a reader of the result should know, in sentences. Whole after an iteration.
+        notes: what a reader of the result should know, in sentences; end: second at which the last picture is no longer
+            shown. Both are whole after an iteration.
 
     Raises:
         InputError: an option out of range, a model that hears no recordings, or a file that is missing, empty, or may
@@ -99,7 +102,7 @@ class LocatedVideo:
             self.sound = as_sound(sound)
         with self.track():  # whether there is one
             pass
-        self.notes = localizer.notes
+        self.notes, self.end = localizer.notes, self.seconds
 
     def __iter__(self) -> Iterator[Moment]:
         """Moments of all pictures, in order."""
@@ -109,12 +112,11 @@ class LocatedVideo:
             pictures = reel.pictures()
             frames: Iterable[Frame] = with_flow(pictures) if spec.image.flow else pictures
             asker = Asker(self.localizer, heard, self.smooth, self.step)
-            last = 0.0
             for batch in batches(frames, self.rate):
-                last = batch[0][-1][0]
                 yield from asker(*batch)
             lost = _damage(reel.damaged, track.damaged)
-            self.notes = (*self.localizer.notes, *asker.notes, *lost, *_short(last + 1 / reel.rate, self.seconds))
+            self.notes = (*self.localizer.notes, *asker.notes, *lost, *_short(reel.end, self.seconds))
+            self.end = reel.end
 
     def track(self) -> SoundTrack | Given:
         """What is heard, from the first picture on."""
@@ -220,7 +222,7 @@ class Asker:
 
 def batches(frames: Iterable[Frame], rate: float | int | None) -> Iterator[tuple[list[Frame], list[int]]]:
     """Frames in stretches, and which of each are asked: as many as the network takes at once, or fewer where pictures
-    are large. The last of a stretch is asked, but at the end of a video."""
+    are large. The last of a stretch is asked, whatever the rate says, but at the end of a video."""
     held: list[Frame] = []
     asked: list[int] = []
     due, most = -math.inf, 0

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from whence.errors import RecipeError
-from whence.output import whole_file, writing
+from whence.output import whole_file
 from whence.randomness import generator
 from whence.scenes.procedural import ProceduralSource
 from whence.scenes.source import ObjectSource
@@ -109,7 +109,7 @@ class MovingScene:
         """
         import av
 
-        with writing(path), whole_file(path) as draft, av.open(str(draft), "w", options=_QUICK) as file:
+        with whole_file(path) as draft, av.open(str(draft), "w", options=_QUICK) as file:
             pictures: Any = file.add_stream("libx264", rate=self.rate, options={"preset": "veryfast", "crf": "18"})
             pictures.width, pictures.height, pictures.pix_fmt = *self.size, "yuv420p"
             heard: Any = file.add_stream("aac", rate=self.sound_rate, layout="mono")

@@ -14,21 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import torch
 from PIL import Image
 
 from clips import write_video
-from visitor import NAUGHTY, Files, Served
+from visitor import NAUGHTY, Files, Served, fresh
 from whence.app.examples import composed
 from whence.app.limits import Limits
 from whence.app.server import Page, application, free_port, server
-from whence.frontend import AudioSpec, ImageSpec, InputSpec
+from whence.app.store import Store
 from whence.inference.localizer import Localizer
-from whence.methods import create
 from whence.scenes.moving import MovingScene
 from whence.search import Index
-
-TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -62,9 +58,7 @@ def localizer(files: Files) -> Localizer:
     one."""
     if named := os.environ.get("WHENCE_CHECKPOINT"):
         return Localizer.load(named)
-    torch.manual_seed(0)
-    method = create("alignment", image=TINY, audio=TINY, front_end=InputSpec(ImageSpec(64), AudioSpec(16000, 0.5)))
-    model = Localizer(method)
+    model = fresh(0)
     peaks = [model.locate(files.picture, sound).peak for sound in (files.low, files.high)]
     model.threshold = sum(peaks) / 2
     return model
@@ -112,8 +106,8 @@ def loops_closed() -> Iterator[None]:
 
 
 @contextmanager
-def serving(page: Page) -> Iterator[str]:
-    """The address of a page that is served by a thread."""
+def serving(page: Page) -> Iterator[tuple[str, Store]]:
+    """The address of a page that is served by a thread, and the folder of what it is sent."""
     port = free_port("127.0.0.1", 0)
     with ExitStack() as open_until_the_end:
         with loops_closed():
@@ -124,7 +118,7 @@ def serving(page: Page) -> Iterator[str]:
         while not running.started:
             assert thread.is_alive()
             time.sleep(0.02)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", app.store
         running.should_exit = True
         thread.join(10)
 
@@ -166,11 +160,11 @@ def served(
     room = tmp_path_factory.mktemp("room")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(room))
-        with serving(Page(localizer, os.environ.get("WHENCE_CHECKPOINT", ""), index, reports, limits)) as url:
+        with serving(Page(localizer, os.environ.get("WHENCE_CHECKPOINT", ""), index, reports, limits)) as (url, store):
 
             def stored() -> list[Path]:
                 return [file for file in room.rglob("*") if file.is_file()]
 
-            yield Served(url, localizer, files, reports, stored, reached)
+            yield Served(url, localizer, files, reports, stored, reached, store)
         assert not list(room.glob("whence-app-*"))
     shutil.rmtree(room, ignore_errors=True)

@@ -2,20 +2,23 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from visitor import NAUGHTY, Files
+from visitor import NAUGHTY, Files, fresh
+from whence.app import reports as pages
 from whence.app import words
-from whence.app.answers import Look, ask, draw, judged, shown_at
+from whence.app.answers import Look, ask, draw, in_words, judged, shown_at
 from whence.app.desk import Desk
-from whence.app.guard import _foreign
+from whence.app.guard import _files
 from whence.app.limits import Clock, LimitError, Limits, parse_size, refuse_long
 from whence.app.reports import find, inside
 from whence.app.server import Page, application, free_port
 from whence.cli.main import main
-from whence.errors import InputError
+from whence.data.audio import read_sound
+from whence.errors import CheckpointError, InputError
 from whence.inference.localizer import Localizer
 
 
@@ -24,10 +27,11 @@ def test_what_was_asked_before_is_not_asked_again(localizer: Localizer, files: F
     first = ask(localizer, str(files.picture), [low], Limits(), Clock(9))
     heard = []
     hear = localizer.hear
-    monkeypatch.setattr(localizer, "hear", lambda code, file: (heard.append(file), hear(code, file))[1])
+    monkeypatch.setattr(localizer, "hear", lambda code, sound: (heard.append(sound), hear(code, sound))[1])
     monkeypatch.setattr(localizer, "encode_image", None)
     second = ask(localizer, str(files.picture), [low, high], Limits(), Clock(9), first)
-    assert heard == [high]
+    assert len(heard) == 1
+    assert heard[0].waveform.equal(read_sound(high).waveform)
     assert second.maps["low.wav"] is first.maps["low.wav"]
     assert second.files == {"low.wav": low, "high.wav": high}
 
@@ -61,6 +65,22 @@ def test_the_verdict_follows_the_threshold(localizer: Localizer, files: Files) -
     assert "In the picture<" in told[-9]
     assert "Not in the picture" in told[9]
     assert "whence calibrate" in told[None]
+
+
+def test_what_is_no_visitors_doing_is_told_to_whoever_runs_the_page(caplog: pytest.LogCaptureFixture) -> None:
+    secret = "/srv/private/index: was made by other weights"
+    assert "/srv" not in in_words(CheckpointError(secret))
+    assert secret in caplog.text
+    assert in_words(InputError("/tmp/x/a.wav: found nothing"), "/tmp/x/a.wav") == "a.wav: found nothing"
+
+
+def test_an_index_of_another_model_is_refused_when_the_page_starts(index: Path) -> None:
+    import gradio
+
+    from whence.app.search import search_tab
+
+    with gradio.Blocks(), pytest.raises(CheckpointError, match="with other weights"):
+        search_tab(Desk(fresh(1)), index)
 
 
 def test_names_are_escaped(localizer: Localizer, files: Files) -> None:
@@ -115,11 +135,29 @@ def test_reports_are_those_inside(reports: Path) -> None:
         assert inside(reports, name) is None
 
 
+@pytest.mark.parametrize("goes", ["before it is dated", "before it is read"])
+def test_a_report_that_goes_meanwhile_is_left_out(tmp_path: Path, monkeypatch, goes: str) -> None:
+    for name in ("stays", "goes"):
+        (tmp_path / f"{name}.html").write_text(f"<title>{name}</title>")
+    step = "inside" if goes == "before it is dated" else "_title"
+    own = getattr(pages, step)
+
+    def late(*given: Any) -> Any:
+        found = own(*given) if step == "inside" else None
+        (tmp_path / "goes.html").unlink(missing_ok=True)
+        return found if step == "inside" else own(*given)
+
+    monkeypatch.setattr(pages, step, late)
+    assert find(tmp_path) == {"stays.html": "stays"}
+    (tmp_path / "goes.html").write_text("")
+    assert "No such report" in pages._framed(tmp_path, "goes.html")
+
+
 @pytest.mark.parametrize(
     "body", [b'{"data": [{"path": "/etc/passwd"}]}', b'{"a": {"path": "http://x/y.png"}}', b"[" * 9999, b"{"]
 )
 def test_questions_that_name_other_files_are_foreign(body: bytes, tmp_path: Path) -> None:
-    assert _foreign(body, tmp_path)
+    assert _files(body, tmp_path) is None
 
 
 def test_the_command_line_refuses_what_cannot_be_served(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -133,6 +171,9 @@ def test_the_command_line_refuses_what_cannot_be_served(tmp_path: Path, capsys: 
         assert "--port" in capsys.readouterr().err
     assert main(["app", "none.safetensors", "--port", "0", "--max-upload", "much"]) == 2
     assert "such as 200MB" in capsys.readouterr().err
+    for option, seconds in (("--timeout", ".nan"), ("--timeout", "0"), ("--max-video", ".inf"), ("--max-video", "-1")):
+        assert main(["app", "none.safetensors", "--port", "0", f"{option}={seconds}"]) == 2
+        assert f"{option}: found {seconds.lstrip('.')}," in capsys.readouterr().err
     assert free_port("127.0.0.1", 0) > 0
 
 

@@ -1,5 +1,6 @@
 """The page's server as a stranger meets it: what it refuses, what it bounds, and whom it never calls."""
 
+import math
 import os
 import socket
 import threading
@@ -150,13 +151,77 @@ def test_a_long_sound_is_refused_by_its_header(served: Served, tmp_path: Path) -
     )
 
 
-def test_markup_in_names_stays_text(served: Served, tmp_path: Path) -> None:
-    """Gradio keeps a file's name but for some letters; the original name is the sender's to choose."""
-    naughty = tmp_path / f"{NAUGHTY}.wav".replace("/", "")
-    naughty.write_bytes(served.files.low.read_bytes())
-    said = words_of(asked(served.url, served.config, "picture", "change", question(served, [naughty]), "naughty"))
-    assert "data-verdict" in said
+def test_markup_in_names_stays_text(served: Served) -> None:
+    """Names of reports and of indexed files keep all their letters; those of uploads lose them before we see them."""
+    said = words_of(asked(served.url, served.config, "report", "input", {"report": f"{NAUGHTY}.html"}, "naughty"))
+    assert "iframe" in said
+    assert "&lt;img src=x" in said
     assert "<img src=x" not in said
+
+
+def test_examples_outlive_what_visitors_sent(served: Served) -> None:
+    [upload] = sent(served.url, served.files.low)
+    shelf = next(one["props"] for one in served.config["components"] if one["props"].get("elem_id") == "examples")
+    examples = [one["image"]["path"] for one in shelf["value"]]
+    taken = [str(file) for file in served.stored() if "examples" in file.parts]
+    assert examples
+    assert len(taken) > len(examples)
+
+    def handed_out(path: str) -> bool:
+        return httpx.get(f"{served.url}/gradio_api/file={path}").status_code == 200
+
+    assert all(map(handed_out, [upload["path"], *examples, *taken]))
+    served.store.look(time.time() + served.store.kept + 10)
+    assert all(map(handed_out, [*examples, *taken]))
+    assert not handed_out(upload["path"])
+
+
+def test_an_upload_that_was_cut_is_put_away(served: Served) -> None:
+    served.store.look()
+    before = served.store.held
+    with socket.create_connection((httpx.URL(served.url).host, httpx.URL(served.url).port)) as line:
+        line.sendall(
+            b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n"
+            b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+            b'--x\r\nContent-Disposition: form-data; name="files"; filename="cut.wav"\r\n\r\n' + bytes(3_000_000)
+        )
+        while served.store.held < before + 3_000_000:
+            time.sleep(0.01)
+    time.sleep(0.2)
+    served.store.look()
+    assert served.store.held > before + 2_900_000  # nobody else puts it away
+    served.store.look(time.time() + served.store.kept + 10)
+    assert served.store.held <= before
+
+
+def test_the_verdict_is_the_models_until_its_threshold_is_moved(served: Served, monkeypatch) -> None:
+    """By its last digit; and a field that was cleared is no model without a threshold."""
+    peak = served.localizer.locate(served.files.picture, served.files.low).peak
+    fitted = peak if round(peak, 4) > peak else math.nextafter(peak, math.inf)
+    monkeypatch.setattr(served.localizer, "threshold", fitted)
+    given, config = question(served, [served.files.low]), served.config
+    for field, verdict in ((round(fitted, 4), ("out", "in")[peak >= fitted]), (peak - 1, "in"), (None, "unknown")):
+        said = words_of(asked(served.url, config, "picture", "change", {**given, "threshold": field}, "exact"))
+        assert f'data-verdict=\\"{verdict}' in said
+    assert "cleared" in said
+    assert "whence calibrate" not in said
+
+
+def test_a_sound_that_is_longer_than_it_says_is_ended(served: Served, tmp_path: Path, monkeypatch) -> None:
+    import numpy as np
+    import soundfile
+
+    import whence.app.answers as answers
+    import whence.app.search as search
+
+    for module in (answers, search):
+        monkeypatch.setattr(module, "refuse_long", lambda *_: None)  # a header that lies
+    soundfile.write(tmp_path / "long.flac", np.zeros(8000 * 60, np.float32), 8000)
+    given = question(served, [tmp_path / "long.flac"])
+    said = words_of(asked(served.url, served.config, "picture", "change", given, "liar"))
+    assert "long.flac: found a sound that lasts longer than 30 s" in said
+    found = {"search-sound": given["sounds"][0]}
+    assert "lasts longer than 30 s" in words_of(asked(served.url, served.config, "search", "click", found, "liar"))
 
 
 def test_fifty_requests_at_once_are_answered_or_told_to_come_again(served: Served, monkeypatch) -> None:

@@ -7,10 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import torch
 
+from whence.app.store import Store
+from whence.frontend import AudioSpec, ImageSpec, InputSpec
 from whence.inference.localizer import Localizer
+from whence.methods import create
 
+TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
 NAUGHTY = "<img src=x onerror=document.title='hurt'>"
+
+
+def fresh(seed: int) -> Localizer:
+    """A tiny model of weights that were drawn."""
+    torch.manual_seed(seed)
+    front_end = InputSpec(ImageSpec(64), AudioSpec(16000, 0.5))
+    return Localizer(create("alignment", image=TINY, audio=TINY, front_end=front_end))
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,7 @@ class Served:
     reports: Path
     stored: Callable[[], list[Path]]
     reached: list[Any]
+    store: Store
 
     @property
     def config(self) -> dict[str, Any]:

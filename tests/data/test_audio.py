@@ -1,6 +1,7 @@
 """Any file with a sound gives the same mono waveform; what is no sound is named; windows are cut where they should."""
 
 import io
+from contextlib import contextmanager
 
 import av
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import soundfile
 import torch
 
+from whence.data import audio as audio_module
+from whence.data import decoding
 from whence.data.audio import (
     Recording,
     as_sound,
@@ -276,3 +279,33 @@ def test_an_opened_sound_that_is_cut_short_says_so_where_it_is_missed(kind: str)
 def test_what_is_no_sound_cannot_be_opened() -> None:
     with pytest.raises(InputError, match=r"some: found a file that no reader of sounds knows"):
         open_sound("some", b"no sound at all")
+
+
+@pytest.mark.parametrize("kind", ["flac", "ogg", "mp3", "mp4"])
+def test_a_sound_is_decoded_no_further_than_it_may_last(tmp_path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Whatever its header says; and one that lasts no longer is what it is without a bound."""
+    path = tmp_path / f"long.{kind}"
+    if kind == "mp4":
+        with av.open(str(path), "w") as container:
+            audio = container.add_stream("aac", rate=RATE, layout="stereo")
+            frame = av.AudioFrame.from_ndarray(np.stack([tone(8.0), -0.5 * tone(8.0)]), format="fltp", layout="stereo")
+            frame.sample_rate = RATE
+            container.mux([*audio.encode(frame), *audio.encode(None)])
+    else:
+        soundfile.write(path, np.stack([tone(8.0), -0.5 * tone(8.0)], axis=1), RATE)
+    if kind == "flac":
+        monkeypatch.setattr(decoding, "PIECE", 2000)
+    whole = read_sound(path)
+    torch.testing.assert_close(read_sound(path, most=9).waveform, whole.waveform, rtol=0, atol=0)
+    came = []
+    own = decoding.opened
+
+    @contextmanager
+    def counted(*given):
+        with own(*given) as (rate, pieces):
+            yield rate, (came.append(len(piece)) or piece for piece in pieces)
+
+    monkeypatch.setattr(audio_module, "opened", counted)
+    with pytest.raises(InputError, match=rf"long.{kind}: found a sound that lasts longer than 0.5 s"):
+        read_sound(path, most=0.5)
+    assert 0.5 * RATE < sum(came) <= 0.5 * RATE + 1024

@@ -1,5 +1,6 @@
 """What the page answers: from files to maps, and from maps to pictures and words. Nothing here knows of a web page."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import Literal
 
 from PIL import Image
 
-from whence.app.limits import Clock, Limits, refuse_long
-from whence.errors import WhenceError
+from whence.app.limits import Clock, LimitError, Limits, refuse_long
+from whence.data.audio import read_sound
+from whence.errors import InputError, WhenceError
 from whence.inference.localizer import ImageCode, Localizer
 from whence.inference.render import Colour
 from whence.inference.separation import Separation, named
@@ -85,7 +87,8 @@ def ask(
         try:
             if file not in known:
                 refuse_long(file, limits.sound, "sound", "Cut out the part that you ask about.")
-                known[file] = localizer.hear(before.code, file)
+                heard = read_sound(file, most=limits.sound) if localizer.hears_recordings else file
+                known[file] = localizer.hear(before.code, heard)
         except WhenceError as error:
             problems.append(in_words(error, file))
         else:
@@ -109,9 +112,19 @@ def draw(maps: dict[str, SoundMap], name: str, view: View, look: Look) -> list[D
     return [combined] if view == "combined" else [*(one(*pair) for pair in every.colours.items()), combined]
 
 
-def judged(found: SoundMap, threshold: float | int | None) -> SoundMap:
-    """The map with another threshold for its verdict; None: there is none."""
-    return replace(found, threshold=None if threshold is None else float(threshold))
+def shown_as(threshold: float | None) -> float | None:
+    """A threshold as a field shows it."""
+    return None if threshold is None else round(threshold, 4)
+
+
+def judged(found: SoundMap, given: float | int | None, fitted: float | None = None) -> SoundMap:
+    """The map with the threshold given in a field for its verdict; None: there is none.
+
+    As long as the field shows the one that was fitted, that is taken to its last digit, as elsewhere.
+    """
+    if given == shown_as(fitted):
+        return replace(found, threshold=fitted)
+    return replace(found, threshold=None if given is None else float(given))
 
 
 def shown_at(picture: Image.Image, least: int, most: int) -> Image.Image:
@@ -125,7 +138,13 @@ def shown_at(picture: Image.Image, least: int, most: int) -> Image.Image:
 
 
 def in_words(error: WhenceError, *files: str) -> str:
-    """The message of an error with the names of files in place of the paths that the page put them at."""
+    """The message of an error with the names of files in place of the paths that the page put them at.
+
+    What is no visitor's doing is told to whoever runs the page, with its paths, and not to visitors.
+    """
+    if not isinstance(error, InputError | LimitError):
+        logging.getLogger(__name__).warning("%s", error)
+        return "The page cannot do that now, and it is not your doing. Whoever runs it sees why in its terminal."
     text = str(error)
     for file in files:
         text = text.replace(file, Path(file).name)

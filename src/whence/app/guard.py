@@ -5,12 +5,13 @@ Gradio fetches an address that is given in the place of a file, and has routes f
 
 import asyncio
 import json
-import os
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from whence.app.limits import Limits
+from whence.app.store import Store
 from whence.output import in_bytes
 
 Scope = MutableMapping[str, Any]
@@ -27,6 +28,7 @@ READ = (
 )  # fmt: skip
 WRITE = (UPLOAD, ASK, "/gradio_api/cancel", "/gradio_api/reset")
 QUESTION = 1_000_000  # bytes of a question: names of files and numbers
+FULL = (507, "The page holds as many files as it may. They are put away in time: come again in half an hour.")
 POLICY = (
     "default-src 'self'; script-src 'self' blob: 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src 'self' data: blob:; font-src 'self' data:; "
@@ -45,11 +47,15 @@ class TooLarge(Exception):
     """A body goes on beyond its limit."""
 
 
+class Full(Exception):
+    """A body goes on beyond what the page can still hold."""
+
+
 class Guard:
     """An ASGI application around another that refuses what the page does not need.
 
     Args:
-        stored: the folder that uploads are put in.
+        store: the folder that uploads are put in.
         left: told of each visitor whose page was closed.
         hosts: names that the page may be called by; empty: any. A page elsewhere, whose name was made to lead to this
             machine, is refused by it.
@@ -59,11 +65,11 @@ class Guard:
         self,
         app: App,
         limits: Limits,
-        stored: Path,
+        store: Store,
         left: Callable[[str], None],
         hosts: frozenset[str] = frozenset(),
     ) -> None:
-        self.app, self.limits, self.stored, self.left, self.hosts = app, limits, stored, left, hosts
+        self.app, self.limits, self.store, self.left, self.hosts = app, limits, store, left, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -71,25 +77,35 @@ class Guard:
                 await self.app(scope, receive, send)
             return
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
-        path, method = scope["path"], scope["method"]
-        if refused := self._refused(path, method, headers):
+        path, method = scope["path"].rstrip("/") or "/", scope["method"]
+        scope = {**scope, "path": path}
+        refused = self._refused(path, method, headers)
+        if refused is None and path == UPLOAD:
+            refused = await self._no_room(headers)
+        if refused is not None:
             await _say(send, *refused)
             return
         if path.startswith(HEART):
             await self._beating(path.removeprefix(HEART), scope, receive, send)
             return
-        most = self.limits.upload + QUESTION if path == UPLOAD else QUESTION
         if path == ASK:
-            body = await _whole(receive, most)
+            body = await _whole(receive, QUESTION)
             if body is None:
-                await _say(send, 413, f"A question may have {in_bytes(most)}.")
+                await _say(send, 413, f"A question may have {in_bytes(QUESTION)}.")
                 return
-            if _foreign(body, self.stored):
+            files = _files(body, self.store.folder)
+            if files is None:
                 await _say(send, 400, "Files are uploaded here; none are read or fetched from elsewhere.")
                 return
+            for file in files:
+                self.store.used(file)
             receive = _again(body, receive)
+        elif path == UPLOAD:
+            receive = _counted(receive, self.limits.upload + QUESTION, self.store)
         else:
-            receive = _counted(receive, most)
+            receive = _counted(receive, QUESTION)
+            if path.startswith(FILE):
+                self.store.used(Path(path.removeprefix(FILE)))
         begun = False
 
         async def protected(message: MutableMapping[str, Any]) -> None:
@@ -103,9 +119,9 @@ class Guard:
 
         try:
             await self.app(scope, receive, protected)
-        except TooLarge:
+        except (TooLarge, Full) as error:
             if not begun:
-                await _say(send, 413, self._too_large())
+                await _say(send, *(self._too_large() if isinstance(error, TooLarge) else FULL))
 
     async def _beating(self, visitor: str, scope: Scope, receive: Receive, send: Send) -> None:
         """The stream that an open page holds; the visitor has left as soon as it is cut, which Gradio learns late."""
@@ -128,48 +144,53 @@ class Guard:
         host = headers.get("host", "").rsplit(":", 1)[0].strip("[]")
         if self.hosts and host not in self.hosts:
             return 421, f"This page is not called {host}. Start it with --host to open it to others."
-        if not (path == "/" or path.startswith(READ) if method in ("GET", "HEAD") else path.rstrip("/") in WRITE):
+        if not (path == "/" or path.startswith(READ) if method in ("GET", "HEAD") else path in WRITE):
             return 404, "There is nothing here."
-        if path.startswith(FILE) and not _within(path.removeprefix(FILE), self.stored):
+        if method not in ("GET", "HEAD") and not _from_here(headers):
+            return 403, "Another web site asks this page to do something. Open the page itself."
+        if path.startswith(FILE) and not _within(path.removeprefix(FILE), self.store.folder):
             return 403, "That file is not the page's to hand out."
-        if path != UPLOAD:
-            return None
-        told = headers.get("content-length", "")
-        if told.isdigit() and int(told) > self.limits.upload + QUESTION:
-            return 413, self._too_large()
-        if sum(_sizes(self.stored)) > self.limits.stored:
-            return 507, "The page holds as many files as it may. They are put away in time: come again in half an hour."
         return None
 
-    def _too_large(self) -> str:
-        return (
+    async def _no_room(self, headers: dict[str, str]) -> tuple[int, str] | None:
+        """The same of an upload, by the length that it tells."""
+        told = headers.get("content-length", "")
+        size = int(told) if told.isdigit() else 0
+        if size > self.limits.upload + QUESTION:
+            return self._too_large()
+        await asyncio.to_thread(self.store.look)
+        return FULL if self.store.held + size > self.store.most else None
+
+    def _too_large(self) -> tuple[int, str]:
+        return 413, (
             f"An upload may have {in_bytes(self.limits.upload)} here. Send less, ask by the command line, or start the "
             "page with a larger --max-upload."
         )
 
 
-def _sizes(folder: Path) -> Iterator[int]:
-    for place, _, names in os.walk(folder):
-        for name in names:
-            try:
-                yield (Path(place) / name).stat().st_size
-            except OSError:  # put away meanwhile
-                continue
+def _from_here(headers: dict[str, str]) -> bool:
+    """Whether no page but this one can have sent the request: by what browsers say of it, and others do not send."""
+    if site := headers.get("sec-fetch-site"):
+        return site in ("same-origin", "none")
+    return "origin" not in headers or urlsplit(headers["origin"]).netloc == headers.get("host")
 
 
-def _foreign(body: bytes, stored: Path) -> bool:
-    """Whether a question names a file that was not uploaded: an address, or another file of this machine."""
+def _files(body: bytes, stored: Path) -> list[Path] | None:
+    """The files that a question names; None where one was not uploaded: an address, or another file of this machine."""
 
-    def foreign(value: Any) -> bool:
+    def named(value: Any) -> Iterator[Path | None]:
         if isinstance(value, dict):
-            path = value.get("path")
-            return (isinstance(path, str) and not _within(path, stored)) or any(map(foreign, value.values()))
-        return isinstance(value, list) and any(map(foreign, value))
+            if isinstance(path := value.get("path"), str):
+                yield Path(path) if _within(path, stored) else None
+            value = list(value.values())
+        for inner in value if isinstance(value, list) else ():
+            yield from named(inner)
 
     try:
-        return foreign(json.loads(body))
+        found = list(named(json.loads(body)))
     except (ValueError, RecursionError):
-        return True
+        return None
+    return [file for file in found if file] if None not in found else None
 
 
 def _within(name: str, folder: Path) -> bool:
@@ -207,16 +228,21 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return next_message
 
 
-def _counted(receive: Receive, most: int) -> Receive:
-    """Hands out a body until it has more than `most` bytes."""
+def _counted(receive: Receive, most: int, store: Store | None = None) -> Receive:
+    """Hands out a body until it has more than `most` bytes, or the store that it goes into is full."""
     size = 0
 
     async def next_message() -> MutableMapping[str, Any]:
         nonlocal size
         message = await receive()
-        size += len(message.get("body", b""))
+        came = len(message.get("body", b""))
+        size += came
         if size > most:
             raise TooLarge
+        if store is not None:
+            store.received(came)
+            if store.held > store.most:
+                raise Full
         return message
 
     return next_message

@@ -23,7 +23,8 @@ class Limits:
 
     Attributes:
         upload: bytes of one request, a file of somebody's.
-        stored: bytes of all that visitors sent, until it is put away.
+        stored: bytes of all that visitors sent and were given, until it is put away.
+        kept: seconds after its last use at which a file is put away; longer than any answer takes.
         seconds: that one answer may take; of a video, `video_timeout`.
         sound, video: seconds that a sound and a video may last.
         sounds: in one question.
@@ -34,6 +35,7 @@ class Limits:
 
     upload: int = 200_000_000
     stored: int = 2_000_000_000
+    kept: float | int = 1800
     seconds: float | int = 60
     video_timeout: float | int = 600
     sound: float | int = 600

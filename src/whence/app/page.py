@@ -13,15 +13,10 @@ from whence.app.search import search_tab
 from whence.app.video import video_tab
 
 
-def build(desk: Desk, page: Any, examples: list[Example], delete: tuple[int, int]) -> gr.Blocks:
-    """The page's Gradio blocks.
-
-    Args:
-        page: what it shows (`whence.app.server.Page`).
-        delete: seconds between two looks for old files, and the age at which they go.
-    """
+def build(desk: Desk, page: Any, examples: list[Example]) -> gr.Blocks:
+    """The page's Gradio blocks; `page` is what it shows (`whence.app.server.Page`)."""
     localizer = desk.localizer
-    with gr.Blocks(analytics_enabled=False, title="whence", delete_cache=delete) as blocks:
+    with gr.Blocks(analytics_enabled=False, title="whence") as blocks:
         gr.HTML(words.head(localizer.title, (*localizer.supervision, *localizer.notes)))
         with gr.Tab("Picture", id="picture"):
             picture_tab(desk, examples)

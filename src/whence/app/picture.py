@@ -1,12 +1,13 @@
 """The tab that asks a picture with sounds: switch between them, and see the map move."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from whence.app import words
-from whence.app.answers import MASK, Asked, Look, View, ask, draw, judged
+from whence.app.answers import MASK, Asked, Look, View, ask, draw, judged, shown_as
 from whence.app.desk import Desk
 from whence.app.examples import Example
 from whence.app.parts import as_it_came, as_they_came, quiet, trouble, unchecked
@@ -61,9 +62,8 @@ def picture_tab(desk: Desk, examples: list[Example]) -> None:
                         elem_id="marks",
                     )
                 )  # fmt: skip
-                least = desk.localizer.threshold
                 threshold = gr.Number(
-                    None if least is None else round(least, 4), label="In the picture from a peak of", step=0.01,
+                    shown_as(desk.localizer.threshold), label="In the picture from a peak of", step=0.01,
                     min_width=220, elem_id="threshold",
                 )  # fmt: skip
 
@@ -83,10 +83,12 @@ def picture_tab(desk: Desk, examples: list[Example]) -> None:
         if asked is None or not asked.maps:
             return EMPTY, AGAIN if asked is None else words.problems(asked.problems)
         name = name if name in asked.maps else next(iter(asked.maps))
-        maps = {key: judged(found, least) for key, found in asked.maps.items()}
+        fitted = desk.localizer.threshold
+        unknown = words.UNFITTED if fitted is None else words.CLEARED
+        maps = {key: judged(found, least, fitted) for key, found in asked.maps.items()}
         drawn = draw(maps, name, view, Look(opacity, mask, "outline" in marks, "boxes" in marks))
         every = [name] if view == "one" else list(maps)
-        verdicts = (words.verdict(one, maps[one], len(maps[one].boxes(float(mask)))) for one in every)
+        verdicts = (words.verdict(one, maps[one], len(maps[one].boxes(float(mask))), unknown) for one in every)
         return words.figures(drawn), "".join((*verdicts, words.problems(asked.problems)))
 
     def answer(
@@ -129,7 +131,8 @@ def picture_tab(desk: Desk, examples: list[Example]) -> None:
     def switch(request: gr.Request, name: str | None, *rest: Any) -> tuple[Any, Any, Any]:
         asked = desk.visitor(request.session_hash).asked
         file = asked.files.get(name or "") if asked else None
-        return *told(asked, name, *rest), gr.update(value=file, visible=file is not None)
+        there = file is not None and Path(file).is_file()  # not put away, while its map is still here
+        return *told(asked, name, *rest), gr.update(value=file if there else None, visible=there)
 
     def take(at: gr.SelectData) -> tuple[str, list[str]]:
         return examples[at.index].picture, list(examples[at.index].sounds)

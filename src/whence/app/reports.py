@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,11 +32,17 @@ HINT = words.card(
 def find(folder: Path, most: int = 200) -> dict[str, str]:
     """Pages in a folder and in those below, the newest first: path in the folder -> title.
 
-    Hidden folders are left out, and links that lead out of the folder.
+    Left out are hidden folders, links that lead out of the folder, and what may not be read or goes meanwhile.
     """
-    pages = [file for file in _pages(folder) if inside(folder, str(file.relative_to(folder))) is not None]
-    newest = sorted(pages, key=lambda file: -file.stat().st_mtime)[:most]
-    return {file.relative_to(folder).as_posix(): _title(file) for file in newest}
+    pages, found = [], {}
+    for file in _pages(folder):
+        with suppress(OSError):
+            if inside(folder, str(file.relative_to(folder))) is not None:
+                pages.append((-file.stat().st_mtime, file))
+    for _, file in sorted(pages)[:most]:
+        with suppress(OSError):
+            found[file.relative_to(folder).as_posix()] = _title(file)
+    return found
 
 
 def inside(folder: Path, name: str) -> Path | None:
@@ -106,7 +113,10 @@ def _choices(found: dict[str, str]) -> list[tuple[str, str]]:
 
 
 def _framed(folder: Path, name: str | None) -> Markup:
+    if name is None:
+        return HINT
     file = inside(folder, name) if isinstance(name, str) else None
-    if name is None or file is None:
-        return HINT if name is None else words.card("wrong", "No such report", "Look again: it may have been removed.")
-    return frame(name, _title(file))
+    with suppress(OSError):
+        if file is not None:
+            return frame(name, _title(file))
+    return words.card("wrong", "No such report", "Look again: it may have been removed.")

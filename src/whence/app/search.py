@@ -10,7 +10,7 @@ from whence.app.answers import shown_at
 from whence.app.desk import Desk
 from whence.app.limits import refuse_long
 from whence.app.parts import as_it_came, quiet, trouble
-from whence.data.audio import open_sound
+from whence.data.audio import open_sound, read_sound
 from whence.errors import InputError, WhenceError
 from whence.search import Index
 from whence.search.reading import part_of
@@ -33,6 +33,7 @@ def search_tab(desk: Desk, folder: Path | None) -> None:
         gr.HTML(HINT, padding=False)
         return
     index = Index.open(folder, desk.localizer)
+    index.refuse_other(desk.localizer)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=290):
             picture = as_it_came(
@@ -72,7 +73,8 @@ def search_tab(desk: Desk, folder: Path | None) -> None:
         try:
             if sound:
                 refuse_long(sound, desk.limits.sound, "sound", "Cut out the part that you search by.")
-            found = index.query(desk.localizer, picture, sound, mix=float(mix), k=int(count))
+            heard = read_sound(sound, most=desk.limits.sound) if sound else None
+            found = index.query(desk.localizer, picture, heard, mix=float(mix), k=int(count))
             shown = []
             for hit in found:
                 shown.append((shown_at(picture_of(hit), 1, THUMB), f"{hit.score:.3f} {printable(hit.path.name)}"))

@@ -14,11 +14,11 @@ from whence.app.desk import Desk
 from whence.app.examples import Example, beside, composed
 from whence.app.guard import Guard
 from whence.app.limits import Limits
+from whence.app.store import Store
 from whence.errors import DataError, InputError
 from whence.inference.localizer import Localizer
 
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
-KEPT = 1800  # seconds that an uploaded file is kept after its last use
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def application(page: Page, host: str = "127.0.0.1") -> Iterator[Any]:
         from whence.app.page import build
 
         desk = Desk(page.localizer, page.limits)
-        blocks = build(desk, page, _examples(page, stored / "examples"), delete=(KEPT // 6, KEPT))
+        blocks = build(desk, page, _examples(page, stored / "examples"))
         blocks.queue(max_size=page.limits.waiting, api_open=False, default_concurrency_limit=1)
         blocks.state_session_capacity = page.limits.visitors
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -77,7 +77,9 @@ def application(page: Page, host: str = "127.0.0.1") -> Iterator[Any]:
             theme=theme(),
             css=CSS,
         )
-        yield Guard(app, page.limits, stored, desk.leave, LOCAL if host in LOCAL else frozenset())
+        store = Store(stored, page.limits.stored, page.limits.kept)
+        with store.tended():
+            yield Guard(app, page.limits, store, desk.leave, LOCAL if host in LOCAL else frozenset())
 
 
 def serve(page: Page, host: str = "127.0.0.1", port: int = 7860) -> None:

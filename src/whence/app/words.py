@@ -14,6 +14,8 @@ UNFITTED = (
     "give one below, or fit it with `whence calibrate`."
 )
 
+CLEARED = "The threshold was cleared, so it is not said whether the source is in the picture: give one below."
+
 
 def card(kind: str, title: str, *lines: str) -> Markup:
     """A box with a heading and lines of words; `kind` is its colour: `in`, `out`, `unknown`, `wrong`, `hint`."""
@@ -22,8 +24,12 @@ def card(kind: str, title: str, *lines: str) -> Markup:
     return Markup('<div class="card {}"{}><h3>{}</h3>{}</div>').format(kind, role, title, told)
 
 
-def verdict(name: str, found: SoundMap, regions: int) -> Markup:
-    """What a map says of its sound: in the picture or not, how sure, and what a reader should know."""
+def verdict(name: str, found: SoundMap, regions: int, unknown: str = UNFITTED) -> Markup:
+    """What a map says of its sound: in the picture or not, how sure, and what a reader should know.
+
+    Args:
+        unknown: why it does not say, where the map has no threshold.
+    """
     kind, title = {
         True: ("in", "In the picture"),
         False: ("out", "Not in the picture"),
@@ -34,7 +40,7 @@ def verdict(name: str, found: SoundMap, regions: int) -> Markup:
         numbers.append(("counts from", f"{found.threshold:.3f}"))
     numbers.append(("regions", str(regions)))
     facts = Markup("").join(Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(*pair) for pair in numbers)
-    notes = [UNFITTED] if found.present is None else []
+    notes = [unknown] if found.present is None else []
     told = Markup("").join(Markup("<p>{}</p>").format(_code(line)) for line in (*notes, *found.notes))
     return Markup('<div class="card {}" data-verdict="{}"><h3>{}</h3><p class="of">{}</p>{}<dl>{}</dl>{}</div>').format(
         kind, kind, title, name, gauge(found), facts, told

@@ -1,10 +1,12 @@
 """`whence app CHECKPOINT`: the web page of a model on this machine."""
 
+import math
 from pathlib import Path
 
 from typing_extensions import Unpack
 
 from whence.cli.refining import Refining
+from whence.errors import RecipeError
 
 
 def app(
@@ -40,8 +42,16 @@ def app(
     from whence.inference.localizer import Localizer
 
     upload = parse_size(max_upload)
+    for option, seconds in (("--timeout", timeout), ("--max-video", max_video)):
+        if not 0 < seconds < math.inf:
+            raise RecipeError(f"{option}: found {seconds:g}, expected seconds, more than 0, such as 60")
     limits = Limits(
-        upload=upload, stored=max(10 * upload, 10**9), seconds=timeout, video_timeout=10 * timeout, video=max_video
+        upload=upload,
+        stored=max(10 * upload, 10**9),
+        kept=max(Limits.kept, 20 * timeout),
+        seconds=timeout,
+        video_timeout=10 * timeout,
+        video=max_video,
     )
     port = free_port(host, port)
     localizer = Localizer.load(checkpoint, device=device, **refinement)

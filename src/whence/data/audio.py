@@ -18,6 +18,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from whence.data.decoding import EXPECTED, REMEDY, cut_short, opened, samples_of
 from whence.data.files import refuse_unreadable
 from whence.errors import InputError
 from whence.frontend import AudioSpec
@@ -26,15 +27,17 @@ from whence.types import Sound
 Channels = Literal["mean", "left"]
 SoundLike = str | os.PathLike[str] | Sound | tuple[NDArray | Tensor, int]
 
-_EXPECTED = "a sound file (wav, flac, ogg, mp3, m4a...) or a video with sound"
-_REMEDY = "Play it to see whether it is whole, and save it again as WAV or FLAC"
 _EXACT = ("WAV", "FLAC")  # formats whose header tells the length; mp3's estimate
 _UNTOLD = 0x7FFF0000  # bytes from which a wav's length stands for "to the end": 0xFFFFFFFF, 0x7FFFF000...
 _LOUDEST = 8.0  # beyond this, floats are no waveform in [-1, 1] that overshoots but integers in disguise
 
 
 def read_sound(
-    path: str | os.PathLike[str], rate: int | None = None, channels: Channels = "mean", content: bytes | None = None
+    path: str | os.PathLike[str],
+    rate: int | None = None,
+    channels: Channels = "mean",
+    content: bytes | None = None,
+    most: float | int | None = None,
 ) -> Sound:
     """The whole sound of a file; of a video, its first sound track.
 
@@ -43,21 +46,26 @@ def read_sound(
         rate: samples a second to resample to; None keeps the file's own.
         channels: `mean` of all channels, or the `left` (first) alone, as SSLalignment has it.
         content: the bytes of the file, where they were read from elsewhere; `path` is what messages call it then.
+        most: seconds that it may last, whatever its header says: where more come, none of the rest is decoded.
 
     Raises:
         InputError: missing, empty, not a sound, cut short, a video without sound, no samples, NaN or infinite
-            samples. Silence is no error: see `Sound.is_silent`.
+            samples, longer than `most`. Silence is no error: see `Sound.is_silent`.
     """
     path = Path(path)
     if content is None:
-        refuse_unreadable(path, _EXPECTED)
-    try:
-        file = soundfile.SoundFile(path if content is None else io.BytesIO(content))
-    except (soundfile.SoundFileError, RuntimeError):  # a format libsndfile does not know
-        waveform, own_rate = _read_with_ffmpeg(path, content)
-    else:
-        with file:
-            waveform, own_rate = _read(file, path), file.samplerate
+        refuse_unreadable(path, EXPECTED)
+    kept, length = [], 0
+    with opened(path, content, most) as (own_rate, pieces):
+        for piece in pieces:
+            length += len(piece)
+            if most is not None and length > most * own_rate:
+                raise InputError(
+                    f"{path}: found a sound that lasts longer than {most:g} s, expected no more. Cut out a part.",
+                    "too long",
+                )
+            kept.append(_narrow(piece, channels))
+    waveform = kept[0] if len(kept) == 1 else np.concatenate([np.empty((0, 1), np.float32), *kept])
     return resample(mono(waveform, own_rate, channels, str(path)), rate)
 
 
@@ -88,7 +96,7 @@ class Recording:
         wanted = self.length - first if count is None else count
         found = self.read(first, wanted)
         if len(found) < wanted:
-            raise _cut_short(self.path, first + len(found), self.length, self.rate)
+            raise cut_short(self.path, first + len(found), self.length, self.rate)
         return mono(found, self.rate, "mean", str(self.path))
 
 
@@ -100,7 +108,7 @@ def open_sound(path: str | os.PathLike[str], content: bytes | None = None) -> So
     """
     path = Path(path)
     if content is None:
-        refuse_unreadable(path, _EXPECTED)
+        refuse_unreadable(path, EXPECTED)
     try:
         return _open_wav(path, content)
     except (wave.Error, EOFError):  # not of 16 bits, or no wav
@@ -114,7 +122,7 @@ def open_sound(path: str | os.PathLike[str], content: bytes | None = None) -> So
 
     def read(first: int, count: int) -> NDArray[np.float32]:
         file.seek(first)
-        return _read(file, path, count)
+        return samples_of(file, path, count)
 
     return Recording(path, file.samplerate, file.frames, read)
 
@@ -256,8 +264,8 @@ def mixture(sounds: Sequence[Sound]) -> Sound:
 def mono(waveform: NDArray[np.float32], rate: int, channels: Channels, name: str) -> Sound:
     """A Sound from (t, channels) samples of the source called `name`, once they are seen to be a sound."""
     if 0 in waveform.shape:
-        raise InputError(f"{name}: found a sound of no samples (zero length), expected at least one. {_REMEDY}.")
-    mono = waveform[:, 0] if channels == "left" or waveform.shape[1] == 1 else waveform.mean(axis=1)
+        raise InputError(f"{name}: found a sound of no samples (zero length), expected at least one. {REMEDY}.")
+    mono = _narrow(waveform, channels)[:, 0]
     peak = max(mono.max(), -mono.min())
     if not np.isfinite(peak):
         bad = int((~np.isfinite(mono)).sum())
@@ -275,45 +283,6 @@ def mono(waveform: NDArray[np.float32], rate: int, channels: Channels, name: str
     return Sound(torch.from_numpy(np.ascontiguousarray(mono)), rate)
 
 
-def _read(file: soundfile.SoundFile, path: Path, count: int = -1) -> NDArray[np.float32]:
-    """Samples of an open file, (t, channels), from where it stands; -1: all of them."""
-    try:
-        waveform: NDArray[np.float32] = file.read(count, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        raise InputError(
-            f"{path}: found a broken or truncated sound ({error}), expected a whole one. {_REMEDY}."
-        ) from error
-    if count < 0 and len(waveform) < 0.9 * file.frames:  # mp3 headers estimate, but not by a tenth
-        raise _cut_short(path, len(waveform), file.frames, file.samplerate)
-    return waveform
-
-
-def _cut_short(path: Path, found: int, promised: int, rate: int) -> InputError:
-    return InputError(
-        f"{path}: found {found / rate:.2f} s of sound (cut short), expected the {promised / rate:.2f} s its header "
-        "promises. Fetch or write it again."
-    )
-
-
-def _read_with_ffmpeg(path: Path, content: bytes | None) -> tuple[NDArray[np.float32], int]:
-    """The first sound track as (t, channels) float32 in [-1, 1], and its rate."""
-    import av  # 0.1 s to import, and most sounds do without it
-
-    try:
-        with av.open(str(path) if content is None else io.BytesIO(content)) as container:
-            if not container.streams.audio:
-                kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-                raise InputError(
-                    f"{path}: found a file without sound (it holds: {kinds}), expected {_EXPECTED}. "
-                    "Give the sound as a file of its own."
-                )
-            stream = container.streams.audio[0]
-            planar = av.AudioResampler(format="fltp")
-            frames = [part for frame in container.decode(stream) for part in planar.resample(frame)]
-            chunks = [frame.to_ndarray() for frame in [*frames, *planar.resample(None)]]
-            rate = int(stream.rate)
-    except (av.FFmpegError, ValueError, EOFError) as error:
-        raise InputError(
-            f"{path}: found a file that no reader of sounds knows ({error}), expected {_EXPECTED}. {_REMEDY}."
-        ) from error
-    return (np.concatenate(chunks, axis=1).T if chunks else np.empty((0, 1), np.float32)), rate
+def _narrow(waveform: NDArray[np.float32], channels: Channels) -> NDArray[np.float32]:
+    """(t, channels) as (t, 1); where there are no channels, as it is."""
+    return waveform[:, :1] if channels == "left" or waveform.shape[1] < 2 else waveform.mean(axis=1, keepdims=True)

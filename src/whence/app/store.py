@@ -1,0 +1,72 @@
+"""The folder of what visitors send and are given: bounded in bytes, and emptied of what nobody has used for a while."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+class Store:
+    """A folder that files come into from requests.
+
+    What lies in it when this is made stays: it is the page's own. Of the rest, whoever wrote it, a file goes `kept`
+    seconds after its last use, and a folder that has been empty as long.
+
+    Args:
+        most: bytes that it may hold.
+        kept: seconds.
+    """
+
+    def __init__(self, folder: Path, most: int, kept: float | int) -> None:
+        self.folder, self.most, self.kept = folder.resolve(), most, kept
+        self._own = frozenset(self.folder.rglob("*"))
+        self._received = 0  # bytes, ever
+        self._looked = (0, 0)  # of them when it was last looked at, and the bytes that lay here then
+
+    @property
+    def held(self) -> int:
+        """Bytes that lie here: those found at the last look, and those received since."""
+        before, found = self._looked
+        return found + self._received - before
+
+    def received(self, size: int) -> None:
+        """So many bytes came, and will lie here."""
+        self._received += size
+
+    def used(self, file: Path) -> None:
+        """The file is wanted: its time begins anew."""
+        with suppress(OSError):
+            os.utime(file)
+
+    def look(self, now: float | None = None) -> None:
+        """Put away what is old, and see how much the rest is. Several threads may look at once."""
+        before, oldest, found = self._received, (now or time.time()) - self.kept, 0
+        for place, folders, names in os.walk(self.folder, topdown=False):
+            inside = [(name, os.unlink) for name in names] + [(name, os.rmdir) for name in folders]
+            for path, put_away in ((Path(place, name), put_away) for name, put_away in inside):
+                with suppress(OSError):  # put away meanwhile, or a folder with something in it
+                    status = path.lstat()
+                    found += status.st_size
+                    if path not in self._own and status.st_ctime < oldest:
+                        put_away(path)
+                        found -= status.st_size
+        self._looked = before, found
+
+    @contextmanager
+    def tended(self) -> Iterator[None]:
+        """It is looked at now and then inside the block."""
+        end = threading.Event()
+
+        def tend() -> None:
+            while not end.wait(self.kept / 6):
+                self.look()
+
+        thread = threading.Thread(target=tend, name="whence-store", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            end.set()
+            thread.join()

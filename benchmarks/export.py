@@ -1,4 +1,4 @@
-"""Latency of an exported model against torch's, part by part; and what int8 loses on scenes.
+"""Latency of an exported model against torch's, part by part, and the size of its files; and what int8 loses on scenes.
 
 python -m benchmarks export
 python -m benchmarks.export loss CHECKPOINT [PICTURES]   # the scores of torch, ONNX and int8, and their files
@@ -37,12 +37,14 @@ def run(quick: bool = False) -> list[Row]:
     localizer = Localizer(method)
     with tempfile.TemporaryDirectory() as folder:
         calibration = scenes(method.front_end, length=2 if quick else 8)
-        models = {}
+        models, sizes = {}, []
         for name, options in (("float32", {}), ("int8", {"int8": True, "calibration": calibration})):
             path = Path(folder) / name
             export(localizer, path, **options)  # type: ignore[arg-type]
             models[name] = OnnxLocalizer.load(path, threads=torch.get_num_threads())
-    return [row for b in (1, 16) for row in _rows(settled(method), models, b, quick)]
+            sizes.append(sum(file.stat().st_size for file in path.iterdir()) / 1e6)
+    rows = [row for b in (1, 16) for row in _rows(settled(method), models, b, quick)]
+    return [*rows, Row("files: onnxruntime int8 against float32", *sizes, "MB")]
 
 
 def _rows(method: torch.nn.Module, models: dict[str, OnnxLocalizer], b: int, quick: bool) -> Iterator[Row]:

@@ -79,16 +79,21 @@ def test_the_readme_names_every_method_with_its_page_and_says_things_once() -> N
 
 
 SHOWN = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-LINE = re.compile(r"^(?:torchrun .* -m )?(whence .*)$", re.MULTILINE)
+LINE = re.compile(r"^(?:[A-Z_]+=\S+ )?(?:torchrun .* -m )?(whence .*)$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", SHOWN, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_that_a_page_shows_can_be_given(page: Path) -> None:
     """Read by the parsers, not run: which command, which options, of which type."""
-    for block in blocks(page.read_text(encoding="utf-8")):
-        lines = [command.line for command in commands(block.text)] if block.language == "console" else [block.text]
-        for line in LINE.findall("\n".join(lines)) if block.language in ("sh", "console") else ():
-            read(line)
+    rest = page.read_text(encoding="utf-8")
+    for block in blocks(rest):
+        if block.language in ("sh", "console"):
+            rest = rest.replace(block.text, "")
+            lines = [command.line for command in commands(block.text)] if block.language == "console" else [block.text]
+            for line in LINE.findall("\n".join(lines)):
+                read(line)
+    bare = LINE.findall(re.sub(r"^ *(?:\$ )?", "", rest, flags=re.MULTILINE))
+    assert not bare, f"{page.name}: commands that no test reads; let their block begin with ```sh: {bare}"
 
 
 def test_every_command_has_an_example_that_can_be_given() -> None:

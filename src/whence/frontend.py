@@ -32,6 +32,11 @@ class ImageSpec:
     std: tuple[float, float, float] = IMAGENET_STD
     flow: bool = False
 
+    @property
+    def planes(self) -> int:
+        """How many planes the network sees: those of colour, and the two of the flow where it looks at one."""
+        return 5 if self.flow else 3
+
 
 @dataclass(frozen=True)
 class AudioSpec:

@@ -16,6 +16,7 @@ from whence.cli.locating import chosen
     [
         ("c.safetensors a.png s.wav", locate),
         ("c.safetensors a.png", locate),
+        ("c.safetensors a.avif", locate),
         ("--boxes c.safetensors a.png s.wav", locate),
         ("c.safetensors a.mp4", locate_video),
         ("-o o.mp4 c.safetensors a.MOV", locate_video),

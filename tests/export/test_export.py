@@ -48,7 +48,7 @@ def test_maps_and_codes_of_every_method_are_torchs(name: str) -> None:
 
 
 def same(method: Method, content: bytes) -> None:
-    """Of one and of several, the last sound being silence."""
+    """Of one and of several, the last sound being silence: maps to 1e-4, codes to 1e-4 of their largest number."""
     session, copy = ort.InferenceSession(content), settled(method)
     for b in (1, 4):
         picture, sound = example(copy, b)
@@ -56,9 +56,10 @@ def same(method: Method, content: bytes) -> None:
         with torch.no_grad():
             codes = Seeing(copy)(picture), Hearing(copy)(sound)
             truth = (Comparing(copy)(*codes), *codes)
-        for ours, theirs in zip(found, truth, strict=True):
+        sizes = (1.0, *(float(one.abs().max()) for one in codes))
+        for ours, theirs, size in zip(found, truth, sizes, strict=True):
             assert np.isfinite(ours).all()
-            np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-4, rtol=1e-4)
+            np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-4 * size, rtol=0)
 
 
 def test_a_graph_answers_as_the_localizer_and_is_scored_alike(localizer: Localizer, model: Path) -> None:
@@ -166,11 +167,15 @@ def test_what_is_no_exported_model_is_told(model: Path, tmp_path: Path) -> None:
     del foreign.metadata_props[:]
     onnx.save(foreign, tmp_path / "foreign.onnx")
     (tmp_path / "empty").mkdir()
+    hollow = onnx.load(model)
+    hollow.metadata_props[0].value = "{}"
+    onnx.save(hollow, tmp_path / "hollow.onnx")
     for name, words in (
         ("missing.onnx", "no such file"),
         ("damaged.onnx", "cannot be read as ONNX"),
         ("foreign.onnx", "not one that `whence export"),
         ("empty", "expected model.json, picture.onnx"),
+        ("hollow.onnx", "says of itself less"),
     ):
         with pytest.raises(CheckpointError, match=words):
             OnnxLocalizer.load(tmp_path / name)
@@ -183,9 +188,29 @@ def test_a_method_that_torch_cannot_follow_is_told(tmp_path: Path, monkeypatch: 
         return image_codes.sum(1) if bool(sound_codes.sum() > 0) else image_codes.amax(1)
 
     monkeypatch.setattr(localizer.method, "compare", by_value)
-    with pytest.raises(InputError, match="torch's exporter does not follow it"):
+    with pytest.raises(InputError, match=r"torch's exporter does not follow it \(Could not guard on data"):
         export(localizer, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_library_is_told_before_the_page_is_fetched(
+    localizer: Localizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whence.export.write.assets", lambda _: pytest.fail("the page was fetched"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnxscript" else name)
+    with pytest.raises(InputError, match="export needs onnxscript; install it"):
+        export(localizer, tmp_path / "page.html")
+
+
+def test_distances_of_another_norm_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    localizer = Localizer(toy("lvs").eval())
+
+    def apart(image_codes: Any, sound_codes: Any) -> Any:
+        return torch.cdist(image_codes.flatten(2).mT, sound_codes.flatten(1)[:, None], p=1)
+
+    monkeypatch.setattr(localizer.method, "compare", apart)
+    with pytest.raises(InputError, match=r"torch.cdist is exported with p = 2 alone, and here p = 1"):
+        export(localizer, tmp_path / "model.onnx")
 
 
 def test_a_vector_in_place_of_a_sound(tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def test_the_map_is_torchs_and_nothing_leaves_the_page(opened, asked: Path, loca
     assert float(opened.text_content("#peak")) == pytest.approx(truth.peak, abs=1e-3)
     assert float(opened.text_content("#confidence")) == pytest.approx(truth.confidence, abs=1e-3)
     assert opened.text_content("#verdict") == ("in the picture" if truth.present else "not in the picture")
+    assert opened.evaluate("Number(document.getElementById('threshold').value)") == localizer.threshold
     _screenshot(opened, "page")
     before = opened.evaluate("document.getElementById('heat').toDataURL()")
     opened.locator("#heard label").nth(1).click()

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from whence.data.files import PICTURES, SOUNDS
 from whence.frontend import InputSpec
 
 SEED = 5005  # of scenes that nothing was trained, fitted or scored on
-PICTURES, SOUNDS = (".png", ".jpg", ".jpeg", ".webp"), (".wav", ".flac", ".ogg", ".mp3")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def export(
         checkpoint: a .safetensors file that `whence train` wrote.
         output: `model.onnx`, one graph from picture and sound to the map; a folder (no suffix), its parts, so that a
             picture is encoded once and asked often; `page.html`, a page in one file that runs the model in a browser.
-        int8: eight bits, calibrated on procedural scenes: a quarter of the size, and a little less exact.
+        int8: eight bits, calibrated on procedural scenes: a quarter of a large model's size, a little less exact.
         page: with a folder: put the page beside the parts, for any host of static files.
         runtime: folder of the npm package onnxruntime-web; by default npm fetches it.
         overwrite: replace what is there.
@@ -43,6 +43,6 @@ def export(
     print(f"{output}: {card['title']}, {card['weights']}, {size}")
     print(f"  picture (b, {card['planes']}, {side}, {side}) in [0, 1], sound (b, {card['samples']}): {heard}")
     if page:
-        print(f"  serve it: python -m http.server --directory {output}")
+        print(f"  serve it: python -m http.server --bind 127.0.0.1 --directory {output}")
     elif output.suffix == ".html":
         print("  open it in a browser; it needs no server")

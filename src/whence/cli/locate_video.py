@@ -118,7 +118,8 @@ def plan(folder: Path, output: Path, rule: float | str) -> list[tuple[Path, Any]
         DataError: there is none, or two have one name (`a.mp4`, `a.mkv`). OutputError: a folder for results cannot be
             made.
     """
-    from whence.data.prepare import SUFFIXES, below
+    from whence.data.files import VIDEOS
+    from whence.data.prepare import below
     from whence.errors import DataError
     from whence.inference.record import Outputs
     from whence.output import writing
@@ -127,10 +128,10 @@ def plan(folder: Path, output: Path, rule: float | str) -> list[tuple[Path, Any]
     found = sorted(
         path
         for path in below(folder)
-        if path.suffix.lower() in SUFFIXES and path.is_file() and inside not in path.absolute().parents
+        if path.suffix.lower() in VIDEOS and path.is_file() and inside not in path.absolute().parents
     )
     if not found:
-        raise DataError(f"{folder}: found no videos ({', '.join(SUFFIXES[:4])}...), expected some. Check the path")
+        raise DataError(f"{folder}: found no videos ({', '.join(VIDEOS[:4])}...), expected some. Check the path")
     work: dict[Path, tuple[Path, Outputs]] = {}
     for path in found:
         name = path.relative_to(folder).with_suffix("")

@@ -20,7 +20,7 @@ def chosen(words: Sequence[str]) -> Callable[..., Any]:
     from whence.cli.live import live
     from whence.cli.locate import locate
     from whence.cli.locate_video import locate_video
-    from whence.data.prepare import SUFFIXES
+    from whence.data.files import PICTURES, VIDEOS
 
     if "--live" in words:
         return live
@@ -28,13 +28,10 @@ def chosen(words: Sequence[str]) -> Callable[..., Any]:
     if len(names) < 2:
         return locate
     path = Path(names[1])
-    moving = path.suffix.lower() in SUFFIXES or path.is_dir()
+    moving = path.suffix.lower() in VIDEOS or path.is_dir()
     if moving and len(names) > 2:
         raise InputError(f"{path} is a video: give another sound for it by a flag, `--sound {names[2]}`.")
-    return locate_video if moving or (len(names) == 2 and path.suffix.lower() not in STILL) else locate
-
-
-STILL = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+    return locate_video if moving or (len(names) == 2 and path.suffix.lower() not in PICTURES) else locate
 
 
 def switches(command: Callable[..., Any]) -> list[str]:

@@ -5,6 +5,11 @@ from pathlib import Path
 
 from whence.errors import InputError
 
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jfif")
+SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".au", ".caf")
+VIDEOS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".3gp", ".wmv", ".ogv")
+"""What people's files of each kind end in, where only the name is known: the commonest first."""
+
 
 def refuse_unreadable(path: Path, expected: str) -> None:
     """Raise InputError where `path` is missing, a folder, empty, or may not be read; `expected` ends the sentence."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from PIL import Image
 
 from whence import __version__
+from whence.data.files import VIDEOS
 from whence.data.flow import PARTS, FlowFolder, flow_bytes, opencv, optical_flow
 from whence.data.identity import key_of
 from whence.data.packing import JOURNAL, PLAN, Engine, Sample, refuse_other
-from whence.data.prepare import SUFFIXES
 from whence.data.video import Video
 from whence.errors import DataError, InputError, RecipeError
 from whence.output import write_whole
@@ -71,11 +71,11 @@ def write_flow(
         raise RecipeError(f"at: found {at}, expected a share of the video's length, from 0 to 1")
     opencv()
     make = Flows(videos, how, at)
-    names = sorted(path.relative_to(videos).as_posix() for path in videos.rglob("*") if path.suffix.lower() in SUFFIXES)
+    names = sorted(path.relative_to(videos).as_posix() for path in videos.rglob("*") if path.suffix.lower() in VIDEOS)
     twice = [id for id, n in Counter(map(make.key, names)).items() if n > 1]
     if not names or twice:
         found = f"{len(twice)} names twice (first: {twice[0]})" if twice else "no videos"
-        raise DataError(f"{videos}: found {found}, expected one video ID{SUFFIXES[0]} for each clip. Check the path")
+        raise DataError(f"{videos}: found {found}, expected one video ID{VIDEOS[0]} for each clip. Check the path")
     told = {"how": how, "at": at}
     if not refuse_other(output, told):
         output.mkdir(parents=True, exist_ok=True)

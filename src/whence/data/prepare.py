@@ -17,6 +17,7 @@ from typing import Any, Literal
 import soundfile
 from PIL import Image
 
+from whence.data.files import VIDEOS
 from whence.data.identity import clip_id, key_of
 from whence.data.labels import read_labels
 from whence.data.packing import Engine, Sample, write_shards
@@ -25,7 +26,6 @@ from whence.errors import DataError, InputError, RecipeError
 from whence.types import Sound
 
 Shape = Literal["kept", "square"]
-SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".3gp", ".wmv", ".ogv")
 
 
 @dataclass(frozen=True)
@@ -160,9 +160,9 @@ def prepare(
         DataError: there is no video, two would have the same key (`a.mp4` and `a.mkv`), or the table is wrong or of
             other videos. OutputError: as there.
     """
-    found = sorted(path.relative_to(videos).as_posix() for path in below(videos) if path.suffix.lower() in SUFFIXES)
+    found = sorted(path.relative_to(videos).as_posix() for path in below(videos) if path.suffix.lower() in VIDEOS)
     if not found:
-        raise DataError(f"{videos}: found no videos ({', '.join(SUFFIXES[:4])}...), expected some. Check the path")
+        raise DataError(f"{videos}: found no videos ({', '.join(VIDEOS[:4])}...), expected some. Check the path")
     told, make = asdict(how), Videos(videos, how)
     if table is not None:
         make = Videos(videos, how, categories(table))

@@ -71,12 +71,18 @@ def to_onnx(method: Method) -> Any:
                 "map": last,
             }
         except Exception as error:  # of the exporter, which raises many kinds
-            reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
             raise InputError(
-                f"{method.name}: cannot be exported, since torch's exporter does not follow it ({reason}). "
+                f"{method.name}: cannot be exported, since torch's exporter does not follow it ({_reason(error)}). "
                 "docs/export.md says what a method of your own must keep to."
             ) from error
     return _joined(parts)
+
+
+def _reason(error: BaseException) -> str:
+    """What an exporter's error began with: the first line of its first cause."""
+    while error.__cause__:
+        error = error.__cause__
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _exported(part: nn.Module, given: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]) -> Any:
@@ -129,6 +135,8 @@ def _translations() -> dict[Any, Any]:
 
     def distances(x1: Any, x2: Any, p: float = 2.0, compute_mode: int | None = None) -> Any:
         """torch.cdist with p = 2, as it is written."""
+        if p != 2:
+            raise NotImplementedError(f"torch.cdist is exported with p = 2 alone, and here p = {p:g}")
         apart = op.Sub(op.Unsqueeze(x1, [-2]), op.Unsqueeze(x2, [-3]))
         return op.ReduceL2(apart, [-1], keepdims=0)
 
@@ -175,7 +183,7 @@ def describe(localizer: Localizer, source: Mapping[str, Any] | None = None) -> d
         "readout": asdict(method.readout),
         "threshold": localizer.threshold,
         "notes": [*localizer.notes, *localizer.supervision],
-        "planes": 5 if method.front_end.image.flow else 3,
+        "planes": method.front_end.image.planes,
         "samples": samples(method.front_end.audio),
         "weights": "float32",
         "source": _brief(source or {}),

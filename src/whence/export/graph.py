@@ -85,7 +85,7 @@ def example(method: Method, b: int = 3) -> tuple[Float[Tensor, "b i s s"], Float
     spec = method.front_end
     chance = torch.Generator().manual_seed(0)
     side = spec.image.size
-    pictures = torch.rand(b, 5 if spec.image.flow else 3, side, side, generator=chance)
+    pictures = torch.rand(b, spec.image.planes, side, side, generator=chance)
     sounds = 0.3 * torch.randn(b, samples(spec.audio), generator=chance).clamp(-3, 3)
     sounds[-1] = 0
     return pictures, sounds

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
+from whence import __version__
 from whence.checkpoint import front_end_of
 from whence.data.audio import window
 from whence.errors import CheckpointError
@@ -70,7 +71,12 @@ class OnnxLocalizer:
         require("onnx", "onnxruntime")
         path = Path(path)
         parts, card = _from_folder(path) if path.is_dir() else _from_file(path)
-        return cls(parts, card, threads)
+        try:
+            return cls(parts, card, threads)
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{path}: says of itself less than whence {__version__} asks ({error}); export it again"
+            ) from error
 
     @property
     def hears_recordings(self) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from whence.errors import OutputError
-from whence.export.convert import cut, describe, tell, to_onnx
+from whence.export.convert import cut, describe, require, tell, to_onnx
 from whence.export.graph import refuse
 from whence.export.page import as_one_file, assets, refuse_for_page
 from whence.export.quantise import quantised, refuse_int8, scenes
@@ -35,7 +35,7 @@ def export(
         path: `model.onnx`, one graph from picture and sound to the map; a name without a suffix, a folder of its parts
             (picture.onnx, sound.onnx, map.onnx and model.json), for who asks one picture often; `page.html`, a page in
             one file that asks the model in a browser.
-        int8: eight bits in place of float32: a quarter of the size.
+        int8: eight bits in place of float32: a quarter of a large model's size.
         page: put the page into the folder beside the parts, for any host of static files.
         runtime: folder of the npm package onnxruntime-web, for pages; None: npm fetches it.
         calibration: data whose pictures and sounds set the ranges of int8; None: procedural scenes.
@@ -52,6 +52,7 @@ def export(
     front_end = localizer.method.front_end
     one_file = path.suffix.lower() == ".html"
     refuse(localizer)
+    require("onnx", "onnxscript")
     if int8:
         refuse_int8(front_end)
     if path.suffix:

@@ -73,4 +73,4 @@ def _refuse_taken(folder: Path) -> None:
 def _blank(localizer: Localizer) -> Float[Tensor, "1 i s s"]:
     """A picture to see by how wide vectors are."""
     spec = localizer.method.front_end.image
-    return torch.zeros(1, 5 if spec.flow else 3, spec.size, spec.size)
+    return torch.zeros(1, spec.planes, spec.size, spec.size)

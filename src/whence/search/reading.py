@@ -19,9 +19,9 @@ from PIL import Image
 from torch import Tensor
 
 from whence.data.audio import Recording, open_sound, resample
+from whence.data.files import PICTURES, SOUNDS, VIDEOS
 from whence.data.image import prepare_images, read_image
 from whence.data.packing import Sample
-from whence.data.prepare import SUFFIXES
 from whence.data.spectrogram import prepare_sounds
 from whence.data.video import Video, VideoError
 from whence.errors import InputError
@@ -29,8 +29,6 @@ from whence.frontend import AudioSpec, InputSpec
 from whence.search.query import MODALITIES, Kind, Modality
 from whence.types import Sound
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jfif")
-SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".au", ".caf")
 WINDOWS = 16  # of a file that are read at once: what memory holds of a long one
 LEAST = 0.1  # seconds at the end of a sound that are a window of their own
 Opened = TypeVar("Opened")
@@ -39,7 +37,7 @@ Opened = TypeVar("Opened")
 def kind_of(path: bytes) -> Kind | None:
     """What a file is by its name; None where it is none of them."""
     suffix = os.path.splitext(os.fsdecode(path))[1].lower()
-    kinds: tuple[tuple[tuple[str, ...], Kind], ...] = ((PICTURES, "image"), (SOUNDS, "sound"), (SUFFIXES, "video"))
+    kinds: tuple[tuple[tuple[str, ...], Kind], ...] = ((PICTURES, "image"), (SOUNDS, "sound"), (VIDEOS, "video"))
     return next((kind for suffixes, kind in kinds if suffix in suffixes), None)
 
 

@@ -235,7 +235,7 @@ def _augmented(
     raw: RawBatch, spec: ImageSpec, views: Views, seed: int, samples: NDArray[np.int64]
 ) -> tuple[Float[Tensor, "v b i h w"], Float[Tensor, "v b y x"] | None]:
     """The views of the pictures, normalised, and their truths, where they have some."""
-    names, size, shown = views.names("image"), spec.size, 5 if spec.flow else 3
+    names, size, shown = views.names("image"), spec.size, spec.planes
     whose = [raw.pictures[-1 if view == "neighbour" else 0] for view in names]
     images = torch.empty((len(names), len(samples), shown, size, size), device=raw.pictures.device)
     truths = images[:, :, 0].clone() if raw.pictures.shape[2] > shown else None

@@ -97,7 +97,7 @@ class Clips:
         """The clips of one epoch as a batch."""
         names, audio, b = self.views.names, self.front_end.audio, len(tickets)
         p = 2 if "neighbour" in names("image") else 1
-        planes = 3 + 2 * self.front_end.image.flow + self.truths
+        planes = self.front_end.image.planes + self.truths
         length = audio.vector or max(1, round(audio.seconds * (audio.rate or 16000)))
         pictures = np.empty((p, b, self.canvas, self.canvas, planes), np.uint8)
         waveforms = np.empty((len(names("sound")), b, length), np.float32)

@@ -72,6 +72,8 @@ def _opened_with_ffmpeg(path: Path, content: bytes | None) -> Iterator[tuple[int
     """The rate of the first sound track, and its samples as (t, channels) float32 in [-1, 1]."""
     import av  # 0.1 s to import, and most sounds do without it
 
+    from whence.data.samples import Samples
+
     try:
         with av.open(str(path) if content is None else io.BytesIO(content)) as container:
             if not container.streams.audio:
@@ -81,9 +83,9 @@ def _opened_with_ffmpeg(path: Path, content: bytes | None) -> Iterator[tuple[int
                     "Give the sound as a file of its own."
                 )
             stream = container.streams.audio[0]
-            planar = av.AudioResampler(format="fltp")
+            samples = Samples()
             frames = itertools.chain(container.decode(stream), [None])  # None: what is left in the resampler
-            yield int(stream.rate), (part.to_ndarray().T for frame in frames for part in planar.resample(frame))
+            yield int(stream.rate), (part.T for frame in frames for part in samples(frame))
     except (av.FFmpegError, ValueError, EOFError) as error:
         raise InputError(
             f"{path}: found a file that no reader of sounds knows ({error}), expected {EXPECTED}. {REMEDY}."

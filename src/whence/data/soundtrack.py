@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from whence.data.audio import mono
 from whence.data.files import refuse_unreadable
+from whence.data.samples import Samples
 from whence.data.video import VideoError
 from whence.types import Sound
 
@@ -70,27 +71,27 @@ class SoundTrack:
 
     def chunks(self) -> Iterator[Chunk]:
         """All of it from second 0 on, without holes: (channels, t) at its own rate, at most a second at a time."""
-        planar, given = self._planar(), 0
+        samples, given = self._samples(), 0
         for frame in decoded(self._container, self._stream, self):
             at = given if frame.time is None else round((frame.time - self._begin) * self.rate)
             try:
-                parts = planar.resample(frame)
+                parts = samples(frame)
             except ValueError:  # the file changes its form on the way
-                planar = self._planar()
-                parts = planar.resample(frame)
+                samples = self._samples()
+                parts = samples(frame)
             if at - given > (_SLACK * self.rate if given else 0):
                 yield from self._silence(at - given)
                 given = at
             late = given - at if at < 0 or given - at > _SLACK * self.rate else 0
             for part in parts:
-                samples = part.to_ndarray()[:, late:]
-                late = max(0, late - part.samples)
-                given += samples.shape[1]
-                if samples.shape[1]:
-                    yield samples
+                kept = part[:, late:]
+                late = max(0, late - part.shape[1])
+                given += kept.shape[1]
+                if kept.shape[1]:
+                    yield kept
 
-    def _planar(self) -> Any:
-        return av.AudioResampler(format="fltp", layout=self.layout, rate=self.rate)
+    def _samples(self) -> Samples:
+        return Samples(self.layout, self.rate)
 
     def _silence(self, count: int) -> Iterator[Chunk]:
         channels = self._stream.codec_context.channels

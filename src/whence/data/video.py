@@ -16,6 +16,7 @@ from PIL import Image
 from whence.data.audio import mono, resample
 from whence.data.files import refuse_unreadable
 from whence.data.moments import Frames
+from whence.data.samples import Samples
 from whence.errors import InputError
 from whence.types import Sound
 
@@ -162,7 +163,7 @@ class Video:
 
     def _sound_between(self, since: float, stop: float, seek: float) -> tuple[NDArray[np.float32], float]:
         """What is decoded of the sound from `seek` until `stop`, in the container's time: channels, and since when."""
-        planar = av.AudioResampler(format="fltp")
+        samples = Samples()
         chunks: list[NDArray[np.float32]] = []
         first: float | None = None
         base = getattr(self._sounds, "time_base", None) or 1
@@ -175,7 +176,7 @@ class Video:
                 if frame.time is not None and frame.time >= stop:
                     break
                 first = frame.time if first is None else first
-                chunks += [part.to_ndarray() for part in planar.resample(frame)]
+                chunks += samples(frame)
         except (av.FFmpegError, ValueError, EOFError) as error:
             if not chunks:
                 raise self._unreadable(error) from error

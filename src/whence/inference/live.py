@@ -24,6 +24,7 @@ from PIL import Image
 
 from whence.data.audio import framed
 from whence.data.moments import upright
+from whence.data.samples import Samples
 from whence.data.soundtrack import SoundTrack
 from whence.data.stream import Reel
 from whence.errors import InputError
@@ -213,10 +214,9 @@ def _taken(container: Any, stream: Any, what: str) -> Iterator[Any]:
 
 
 def _heard(frames: Iterator[Any]) -> Sounds:
-    planar = av.AudioResampler(format="fltp")
+    samples = Samples()
     for frame in frames:
-        for part in planar.resample(frame):
-            yield part.to_ndarray(), int(part.sample_rate)
+        yield from ((part, int(frame.sample_rate)) for part in samples(frame))
 
 
 def _played_pictures(path: Path, begun: float) -> Pictures:

@@ -128,7 +128,7 @@ class OverlayFile(Writer):
 
     def _until(self, moment: float) -> None:
         """Encode the sound up to a moment."""
-        import av
+        from whence.data.samples import as_frame
 
         while (left := round(moment * self._track.rate) - self._heard) > 0:
             chunk = self._rest if self._rest.size else next(self._chunks, None)
@@ -136,7 +136,7 @@ class OverlayFile(Writer):
                 self._chunks = iter(())
                 return
             chunk, self._rest = chunk[:, :left], chunk[:, left:]
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(chunk), format="fltp", layout=self._track.layout)
+            frame = as_frame(chunk, self._track.layout)
             frame.rate, frame.pts, frame.time_base = self._track.rate, self._heard, Fraction(1, self._track.rate)
             self._heard += chunk.shape[1]
             for part in self._resampler.resample(frame):

@@ -1,6 +1,7 @@
 """Exported models answer as torch does; what cannot be exported is refused before any work."""
 
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from whence.export.graph import Comparing, Hearing, Seeing, example, settled
 from whence.frontend import PRESETS
 from whence.inference.localizer import Localizer
 from whence.methods import METHODS, Method, create
+from whence.output import FullError
 from whence.types import Sound
 
 ort = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
@@ -157,6 +159,18 @@ def test_where_nothing_can_be_written(localizer: Localizer, tmp_path: Path) -> N
         export(localizer, tmp_path / "folder", overwrite=True)
     with pytest.raises(OutputError, match="--page goes with a folder"):
         export(localizer, tmp_path / "model.onnx", page=True)
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "parts"])
+def test_a_full_disk_is_told_and_leaves_nothing(name: str, localizer: Localizer, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(FullError, match=name):
+            export(localizer, tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_no_exported_model_is_told(model: Path, tmp_path: Path) -> None:

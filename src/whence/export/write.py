@@ -12,7 +12,7 @@ from whence.export.page import as_one_file, assets, refuse_for_page
 from whence.export.quantise import quantised, refuse_int8, scenes
 from whence.export.session import CARD
 from whence.inference.localizer import Localizer
-from whence.output import check_folder, check_output, whole_file, whole_folder
+from whence.output import check_folder, check_output, whole_file, whole_folder, writing
 from whence.types import AudioVisualDataset
 
 KINDS = (".onnx", ".html")
@@ -81,7 +81,7 @@ def export(
         with whole_file(path) as draft:
             draft.write_bytes(as_one_file(files, parts))
         return card
-    with whole_folder(path, overwrite, holds=CARD) as folder:
+    with writing(path), whole_folder(path, overwrite, holds=CARD) as folder:
         for name, content in {**files, **parts}.items():
             (folder / name).write_bytes(content)
     return card

@@ -1,5 +1,6 @@
 """What one visitor may ask of the page: sizes, lengths, and how long an answer may take."""
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -91,7 +92,7 @@ def _seconds(path: str) -> float | None:
     import av
 
     try:
-        with av.open(path) as container:
+        with av.open(os.path.abspath(path)) as container:
             return None if container.duration is None else container.duration / av.time_base
     except (OSError, ValueError):  # av's own errors are both: whoever reads the file says what is wrong with it
         return 0.0

@@ -32,12 +32,14 @@ HINT = words.card(
 def find(folder: Path, most: int = 200) -> dict[str, str]:
     """Pages in a folder and in those below, the newest first: path in the folder -> title.
 
-    Left out are hidden folders, links that lead out of the folder, and what may not be read or goes meanwhile.
+    Left out are hidden folders, links that lead out of the folder, names that are no Unicode, and what may not be read
+    or goes meanwhile.
     """
     pages, found = [], {}
     for file in _pages(folder):
-        with suppress(OSError):
-            if inside(folder, str(file.relative_to(folder))) is not None:
+        with suppress(OSError, UnicodeEncodeError):
+            name = str(file.relative_to(folder))
+            if name.encode() and inside(folder, name) is not None:
                 pages.append((-file.stat().st_mtime, file))
     for _, file in sorted(pages)[:most]:
         with suppress(OSError):

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,7 +76,7 @@ def _opened_with_ffmpeg(path: Path, content: bytes | None) -> Iterator[tuple[int
     from whence.data.samples import Samples
 
     try:
-        with av.open(str(path) if content is None else io.BytesIO(content)) as container:
+        with av.open(os.path.abspath(path) if content is None else io.BytesIO(content)) as container:
             if not container.streams.audio:
                 kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
                 raise InputError(

@@ -4,6 +4,7 @@ Seconds count from the first picture. Where the track says nothing (it begins la
 silence, so that sound and picture stay together whatever the file has lost.
 """
 
+import os
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +49,7 @@ class SoundTrack:
         self.path = path
         refuse_unreadable(path, _EXPECTED)
         try:
-            self._container = av.open(str(path))
+            self._container = av.open(os.path.abspath(path))
         except (av.FFmpegError, ValueError, EOFError) as error:
             raise VideoError(
                 f"{path}: found a file that no reader of sounds knows ({error}), expected {_EXPECTED}. Play it to see "

@@ -45,7 +45,7 @@ class Video:
         self.path = Path(path)
         refuse_unreadable(self.path, _EXPECTED)
         try:
-            self._container = av.open(str(self.path))
+            self._container = av.open(os.path.abspath(self.path))  # a name with a colon is no address
         except (av.FFmpegError, ValueError, EOFError) as error:
             raise self._unreadable(error) from error
         pictures = [stream for stream in self._container.streams.video if not _is_cover(stream)]

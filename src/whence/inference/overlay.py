@@ -112,7 +112,8 @@ class OverlayFile(Writer):
             )
         self._chunks = self._track.chunks()
         self._heard, self._rest = 0, np.empty((0, 0), np.float32)
-        self._file = av.open(str(self._path), "w", options={"movflags": "+faststart"})
+        quick = {} if self._path.suffix.lower() == ".mkv" else {"movflags": "+faststart"}
+        self._file = av.open(str(self._path), "w", options=quick)
         self._pictures = self._file.add_stream(name, rate=Fraction(self._video.picture_rate).limit_denominator(1001))
         self._pictures.width, self._pictures.height, self._pictures.pix_fmt = width, height, "yuv420p"
         self._pictures.codec_context.time_base = Fraction(1, TICKS)

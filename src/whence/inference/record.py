@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,9 +80,10 @@ def record(video: "LocatedVideo", outputs: Outputs, overwrite: bool, seen: Seen)
     last, known = 0.0, False
     outputs.check(overwrite)
     named = outputs.named()
-    for path in named.values():
-        if path.exists() and path.samefile(video.path):
-            raise OutputError(f"{path} is the video itself. Give the result another name.")
+    read = {"video": video.path} | ({"sound": Path(video.sound)} if isinstance(video.sound, str | Path) else {})
+    for path, (what, source) in product(named.values(), read.items()):
+        if path.exists() and source.exists() and path.samefile(source):
+            raise OutputError(f"{path} is the {what} itself. Give the result another name.")
 
     def alive() -> None:
         seen(last, max(video.seconds, last))

@@ -1,5 +1,6 @@
 """What the page answers, without a page."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,15 @@ def test_reports_are_those_inside(reports: Path) -> None:
     assert inside(reports, "one/report.html") is not None
     for name in ("../secret.html", "leak.html", "out/secret.html", "/etc/passwd", ".hidden.html", "one", "a\0b.html"):
         assert inside(reports, name) is None
+
+
+def test_a_report_whose_name_is_no_unicode_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "whole.html").write_text("<title>whole</title>")
+    try:
+        (tmp_path / os.fsdecode(b"\xff.html")).write_text("<title>odd</title>")
+    except OSError:
+        pytest.skip("this file system knows Unicode names alone")
+    assert find(tmp_path) == {"whole.html": "whole"}
 
 
 @pytest.mark.parametrize("goes", ["before it is dated", "before it is read"])

@@ -55,6 +55,7 @@ def test_a_folder_is_done_but_for_what_is_no_video(whence, checkpoint: Path, tmp
     (tmp_path / "in/c.mp4").write_text("<html></html>")
     write_video(tmp_path / "in/d.mp4", 0.4, sound=False)
     write_video(tmp_path / "in/Wide.mkv", 0.1, codecs=("ffv1", "pcm_s16le"), size=(17000, 16))
+    write_video(tmp_path / "in/.a-x1y2/a.mp4", 0.4)  # the draft of a run that was killed
     told = whence("locate", checkpoint, tmp_path / "in", "-o", tmp_path / "out")
     assert told.code == 2
     assert "c.mp4" in told.err
@@ -70,14 +71,16 @@ def test_a_folder_is_done_but_for_what_is_no_video(whence, checkpoint: Path, tmp
 
 def test_mistakes_are_told_in_one_message(whence, checkpoint: Path, tmp_path: Path) -> None:
     clip = write_video(tmp_path / "a.mp4", 0.4, sound=False)
+    heard = write_video(tmp_path / "heard.mkv", 0.4)
     for words, said in (
         ((clip,), "--sound"),
         ((clip, "other.wav"), "`--sound other.wav`"),
         ((clip, "--sound", tmp_path / "gone.wav"), "no such file"),
         ((tmp_path / "gone.mp4",), "no such file"),
         ((tmp_path, "--sheet", tmp_path / "s.jpg"), "is a folder"),
+        ((clip, "--sound", heard, "--overwrite", "-o", heard), "is the sound itself"),
     ):
-        told = whence("locate", checkpoint, *words, "-o", tmp_path / "o.mp4")
+        told = whence("locate", checkpoint, *words, *(() if "-o" in words else ("-o", tmp_path / "o.mp4")))
         assert told.code == 2
         assert said in told.err
         assert not told.written

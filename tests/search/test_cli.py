@@ -30,6 +30,8 @@ def test_index_query_status_remove_and_export(
     said = capsys.readouterr().out
     assert "11 added, 1 kept out (1 unreadable)" in said
     assert r"bad\n<b>.jpg: found a file" in said
+    assert main(["search", "index", "media", "--every", "1.5"]) == 2  # nothing is new, and yet
+    assert "has a window every 3 s, expected one every 1.5" in capsys.readouterr().err
     picture(media / "p9.png", 9)
     (media / "p0.png").unlink()
     assert main(["search", "index", "media", "--workers", "1"]) == 0  # what it was made by is known

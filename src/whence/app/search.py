@@ -84,6 +84,9 @@ def search_tab(desk: Desk, folder: Path | None) -> None:
         return "", gr.update(value=shown, visible=True), found, _told(found[0], index.root) if found else "", none
 
     def listen(found: list[Hit], at: gr.SelectData) -> tuple[str, Any]:
+        if not found or at.index >= len(found):
+            away = words.card("hint", "Search again", "What was found was put away meanwhile.")
+            return away, gr.update(visible=False)
         hit = found[at.index]
         heard = _heard(hit)
         return _told(hit, index.root), gr.update(value=heard, visible=heard is not None)

@@ -128,6 +128,7 @@ def plan(folder: Path, output: Path, rule: float | str) -> list[tuple[Path, Any]
     found = sorted(
         path
         for path in below(folder)
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)  # what a killed run left, say
         if path.suffix.lower() in VIDEOS and path.is_file() and inside not in path.absolute().parents
     )
     if not found:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from whence.search.result import Outcome
 
 INDEX = Path("whence-index")
+EVERY = 3.0  # seconds
 DEMO = Path("runs/demo/best.safetensors")  # what `whence demo` writes
 
 
@@ -16,7 +17,7 @@ def index(
     folder: Path,
     index: Path = INDEX,
     checkpoint: str | None = None,
-    every: float = 3.0,
+    every: float | None = None,
     workers: int | None = None,
     retry: bool = False,
     moved: bool = False,
@@ -32,7 +33,7 @@ def index(
         index: folder of the index.
         checkpoint: what files are embedded by: a .safetensors file that `whence train` wrote. By default that of the
             index; of a new one runs/demo/best.safetensors, which `whence demo` writes.
-        every: of a new index, seconds from one window of a video, or of a long sound, to the next.
+        every: of a new index, seconds from one window of a video, or of a long sound, to the next; by default 3.
         workers: processes that read files; by default as many as there are cores, none for a few files.
         retry: read files again that could not be read the last time.
         moved: the folder is the one that the index is of, and lies elsewhere now.
@@ -183,10 +184,15 @@ def _opened(folder: Path, checkpoint: str | None, device: str) -> "Index":
     from whence.search import Index
 
     localizer = Localizer.load(checkpoint, device=device) if checkpoint else None
-    return Index.open(folder, localizer, device)
+    opened = Index.open(folder, localizer, device)
+    if localizer is not None:
+        opened.refuse_other(localizer)
+    return opened
 
 
-def _opened_for(folder: Path, index: Path, checkpoint: str | None, every: float, moved: bool, device: str) -> "Index":
+def _opened_for(
+    folder: Path, index: Path, checkpoint: str | None, every: float | None, moved: bool, device: str
+) -> "Index":
     """The index of a folder, a new one where there is none."""
     from whence.errors import CheckpointError, OutputError
     from whence.inference.localizer import Localizer
@@ -196,6 +202,11 @@ def _opened_for(folder: Path, index: Path, checkpoint: str | None, every: float,
     root = folder.absolute()
     if holds_index(index):
         opened = _opened(index, checkpoint, device)
+        if every not in (None, opened.every):
+            raise OutputError(
+                f"{index}: has a window every {opened.every:g} s, expected one every {every:g}. Leave --every out, or "
+                "make another index: --index NAME"
+            )
         if moved:
             opened.move(root)
         elif opened.root != root and not (root.exists() and opened.root.exists() and opened.root.samefile(root)):
@@ -210,7 +221,9 @@ def _opened_for(folder: Path, index: Path, checkpoint: str | None, every: float,
             f"{index}: a new index needs a checkpoint to embed files by, found none given and no {DEMO}. Say which: "
             "--checkpoint FILE (`whence demo` makes one)"
         )
-    return Index.create(index, Localizer.load(checkpoint or DEMO, device=device), root, every)
+    return Index.create(
+        index, Localizer.load(checkpoint or DEMO, device=device), root, EVERY if every is None else every
+    )
 
 
 def _told(outcome: "Outcome") -> None:

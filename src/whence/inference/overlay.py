@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from whence.errors import OutputError, RecipeError
+from whence.data.h264 import encoder
+from whence.errors import OutputError
 from whence.inference.render import overlay
 from whence.inference.steady import Range
 from whence.inference.writer import Writer
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from whence.inference.video import LocatedVideo, Moment
 
 TICKS = 90_000  # a second; every usual rate of pictures is a whole number of them
-ENCODERS = ("libx264", "h264_videotoolbox", "libopenh264")
 ITU601, ITU709 = (2, 5, 6), 1  # FFmpeg's numbers of the ways to make YUV of colours; 2: the file does not say
 RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # that AAC knows
 
@@ -105,11 +105,7 @@ class OverlayFile(Writer):
     def _open(self, width: int, height: int) -> None:
         import av
 
-        name = next((name for name in ENCODERS if name in av.codecs_available), None)
-        if name is None:
-            raise RecipeError(
-                f"FFmpeg writes no H.264 here ({', '.join(ENCODERS)}); install PyAV's own wheel: pip install av"
-            )
+        name, options = encoder(crf=20)
         self._chunks = self._track.chunks()
         self._heard, self._rest = 0, np.empty((0, 0), np.float32)
         quick = {} if self._path.suffix.lower() == ".mkv" else {"movflags": "+faststart"}
@@ -119,8 +115,7 @@ class OverlayFile(Writer):
         self._pictures.codec_context.time_base = Fraction(1, TICKS)
         self._pictures.codec_context.thread_type = "AUTO"
         self._pictures.codec_context.colorspace = self._colours
-        if name == "libx264":
-            self._pictures.options = {"preset": "veryfast", "crf": "20"}
+        self._pictures.options = options
         aac = next((one for one in RATES if one <= self._track.rate), RATES[-1])
         layout = "mono" if self._track.layout in ("mono", "1 channels") else "stereo"
         self._sounds = self._file.add_stream("aac", rate=aac, layout=layout)

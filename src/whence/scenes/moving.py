@@ -15,6 +15,7 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image
 
+from whence.data.h264 import encoder
 from whence.errors import RecipeError
 from whence.output import whole_file
 from whence.randomness import generator
@@ -109,8 +110,9 @@ class MovingScene:
         """
         import av
 
+        name, options = encoder(crf=18)
         with whole_file(path) as draft, av.open(str(draft), "w", options=_QUICK) as file:
-            pictures: Any = file.add_stream("libx264", rate=self.rate, options={"preset": "veryfast", "crf": "18"})
+            pictures: Any = file.add_stream(name, rate=self.rate, options=options)
             pictures.width, pictures.height, pictures.pix_fmt = *self.size, "yuv420p"
             heard: Any = file.add_stream("aac", rate=self.sound_rate, layout="mono")
             sounds, given = self.sounds(), 0

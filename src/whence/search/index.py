@@ -30,7 +30,7 @@ class Index:
     """An open index. `Index.create` and `Index.open` make one.
 
     Attributes:
-        folder: of the index. root: of the files, below which they all lie.
+        folder: of the index. root: of the files, below which they all lie. every: seconds from window to window.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Index:
     ) -> None:
         self.folder, self._catalogue, self._localizer, self._device = folder, catalogue, localizer, device
         told = catalogue.told()
-        self.root = Path(os.fsdecode(told["root"]))
+        self.root, self.every = Path(os.fsdecode(told["root"])), float(told["every"])
         self._told = told
         self._snapshot: Snapshot | None = None
         self._fits: Localizer | None = None

@@ -111,6 +111,9 @@ def test_visitors_are_few_and_forgotten_without_harm(localizer: Localizer) -> No
     desk.leave("e")
     with pytest.raises(LimitError, match="closed"):
         desk.clock(last).check()
+    desk.close()
+    with pytest.raises(LimitError, match="closed"):
+        desk.clock(first).check()
 
 
 @pytest.mark.parametrize(("text", "size"), [("200MB", 200_000_000), ("1.5 GB", 1_500_000_000), ("1000", 1000)])

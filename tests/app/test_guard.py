@@ -117,3 +117,18 @@ def test_what_is_old_goes_and_what_is_used_or_the_pages_own_stays(tmp_path: Path
     store.look(later + 100)
     store.look(later + 100)
     assert {path.name for path in tmp_path.rglob("*")} == {"examples", "own.wav"}
+
+
+def test_stopping_the_page_ends_what_is_being_worked_on(tmp_path: Path) -> None:
+    door, told = Door(tmp_path), []
+    door.guard.ended = lambda: told.append("ended")
+
+    async def inside(scope: Any, receive: Any, send: Any) -> None:
+        told.append((await receive())["type"])
+
+    async def receive() -> dict[str, str]:
+        return {"type": "lifespan.shutdown"}
+
+    door.guard.app = inside
+    asyncio.run(door.guard({"type": "lifespan"}, receive, None))
+    assert told == ["ended", "lifespan.shutdown"]

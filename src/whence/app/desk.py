@@ -29,7 +29,7 @@ class Desk:
     def __init__(self, localizer: Localizer, limits: Limits | None = None) -> None:
         self.localizer, self.limits = localizer, limits or Limits()
         localizer.method.eval()
-        self._book = threading.Lock()
+        self._book, self._closed = threading.Lock(), False
         self._visitors: OrderedDict[str, Visitor] = OrderedDict()
 
     def visitor(self, key: str | None) -> Visitor:
@@ -50,9 +50,13 @@ class Desk:
         if found is not None:
             found.gone = True
 
+    def close(self) -> None:
+        """End the work for everybody at its next step: the page is being stopped."""
+        self._closed = True
+
     def __len__(self) -> int:
         return len(self._visitors)
 
     def clock(self, visitor: Visitor, seconds: float | int | None = None) -> Clock:
         """The time that one request of a visitor has from now on."""
-        return Clock(self.limits.seconds if seconds is None else seconds, lambda: visitor.gone)
+        return Clock(self.limits.seconds if seconds is None else seconds, lambda: visitor.gone or self._closed)

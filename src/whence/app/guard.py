@@ -56,7 +56,7 @@ class Guard:
 
     Args:
         store: the folder that uploads are put in.
-        left: told of each visitor whose page was closed.
+        left: told of each visitor whose page was closed. ended: called when the page is being stopped.
         hosts: names that the page may be called by; empty: any. A page elsewhere, whose name was made to lead to this
             machine, is refused by it.
     """
@@ -68,13 +68,15 @@ class Guard:
         store: Store,
         left: Callable[[str], None],
         hosts: frozenset[str] = frozenset(),
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         self.app, self.limits, self.store, self.left, self.hosts = app, limits, store, left, hosts
+        self.ended = ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
-                await self.app(scope, receive, send)
+                await self.app(scope, self._until_ended(receive), send)
             return
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
         path, method = scope["path"].rstrip("/") or "/", scope["method"]
@@ -138,6 +140,15 @@ class Guard:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _until_ended(self, receive: Receive) -> Receive:
+        async def received() -> MutableMapping[str, Any]:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                self.ended()
+            return message
+
+        return received
 
     def _refused(self, path: str, method: str, headers: dict[str, str]) -> tuple[int, str] | None:
         """Status and words where the request is not for this page."""

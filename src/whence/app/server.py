@@ -79,7 +79,7 @@ def application(page: Page, host: str = "127.0.0.1") -> Iterator[Any]:
         )
         store = Store(stored, page.limits.stored, page.limits.kept)
         with store.tended():
-            yield Guard(app, page.limits, store, desk.leave, LOCAL if host in LOCAL else frozenset())
+            yield Guard(app, page.limits, store, desk.leave, LOCAL if host in LOCAL else frozenset(), desk.close)
 
 
 def serve(page: Page, host: str = "127.0.0.1", port: int = 7860) -> None:

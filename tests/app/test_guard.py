@@ -29,9 +29,10 @@ class Door:
     async def _keep(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         self.paths.append(scope["path"])
         self.begun += 1
+        name = str(self.begun)
         while self.begun < self.together:  # all have been let in before one is received
             await asyncio.sleep(0.001)
-        with (self.folder / str(len(self.paths))).open("wb") as file:
+        with (self.folder / name).open("wb") as file:
             more = True
             while more:
                 message = await receive()
@@ -132,3 +133,17 @@ def test_stopping_the_page_ends_what_is_being_worked_on(tmp_path: Path) -> None:
     door.guard.app = inside
     asyncio.run(door.guard({"type": "lifespan"}, receive, None))
     assert told == ["ended", "lifespan.shutdown"]
+
+
+def test_asking_for_a_file_elsewhere_does_not_touch_it(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    door = Door(tmp_path / "store")
+    inside, outside, link = tmp_path / "store" / "in", tmp_path / "out", tmp_path / "store" / "link"
+    for file in (inside, outside):
+        file.write_bytes(b"x")
+        os.utime(file, (1, 1))
+    link.symlink_to(outside)
+    for file in (inside, outside, link, "a\0b"):
+        door.store.used(Path(file))
+    assert inside.stat().st_mtime > 1
+    assert outside.stat().st_mtime == 1

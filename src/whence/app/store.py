@@ -36,9 +36,10 @@ class Store:
         self._received += size
 
     def used(self, file: Path) -> None:
-        """The file is wanted: its time begins anew."""
-        with suppress(OSError):
-            os.utime(file)
+        """The file is wanted: its time begins anew. One elsewhere is not touched."""
+        with suppress(OSError, ValueError):  # gone; a name that is none
+            if file.resolve().is_relative_to(self.folder):
+                os.utime(file)
 
     def look(self, now: float | None = None) -> None:
         """Put away what is old, and see how much the rest is. Several threads may look at once."""

@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .PHONY: demo docs docs-serve table test test-slow lint check bench findings clean
 demo: .venv/ready        ## train on built-in scenes, score, and write runs/demo/report.html
-	$(BIN)/whence demo --overwrite
+	$(BIN)/soundspot demo --overwrite
 
 table: .venv/ready       ## train every method alike on scenes, score all, write docs/table.md (under an hour on two cores)
 	$(BIN)/python examples/table.py

@@ -116,7 +116,7 @@ def main() -> None:
         "date": date.today().isoformat(),
         "machine": where,
         "versions": {"python": platform.python_version()}
-        | {package: version(package) for package in ("whence", "torch", "numpy", "scipy")},
+        | {package: version(package) for package in ("soundspot", "torch", "numpy", "scipy")},
         "rows": [{**asdict(row), "ratio": row.ratio} for row in rows],
         "growth": costs,
     }

@@ -14,14 +14,14 @@ from pathlib import Path
 import torch
 
 from benchmarks import Row, side_by_side
-from whence.data.datasets import open_dataset, scoring_options
-from whence.evaluation.evaluate import evaluate
-from whence.export import OnnxLocalizer, export
-from whence.export.graph import Comparing, Hearing, Seeing, example, settled
-from whence.export.quantise import scenes
-from whence.inference.localizer import Localizer
-from whence.methods import create
-from whence.recipe import FrontEnd
+from soundspot.config.schema import FrontEndConfig
+from soundspot.data.datasets.registry import open_dataset, scoring_options
+from soundspot.evaluation.engine.evaluate import evaluate
+from soundspot.export import OnnxLocalizer, export
+from soundspot.export.graph import AudioGraph, ImageGraph, MapGraph, example_inputs, freeze_switches
+from soundspot.export.quantize import calibration_scenes
+from soundspot.inference.localizer import Localizer
+from soundspot.methods import create
 
 TEST = 7007  # the seed of the scenes that are scored; quantisation is calibrated on others
 TINY = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 8}
@@ -32,24 +32,24 @@ def run(quick: bool = False) -> list[Row]:
     """ResNet-18 of the alignment method at 224 pixels and 3 s, random weights; torch in float32 is the plain way."""
     torch.manual_seed(0)
     encoder = TINY if quick else {"encoder": "resnet18"}
-    front_end = FrontEnd("alignment", size=64 if quick else 224).build()
+    front_end = FrontEndConfig("alignment", size=64 if quick else 224).build()
     method = create("alignment", image=encoder, audio=encoder, front_end=front_end).eval()
     localizer = Localizer(method)
     with tempfile.TemporaryDirectory() as folder:
-        calibration = scenes(method.front_end, length=2 if quick else 8)
+        calibration = calibration_scenes(method.front_end, length=2 if quick else 8)
         models, sizes = {}, []
         for name, options in (("float32", {}), ("int8", {"int8": True, "calibration": calibration})):
             path = Path(folder) / name
             export(localizer, path, **options)  # type: ignore[arg-type]
             models[name] = OnnxLocalizer.load(path, threads=torch.get_num_threads())
             sizes.append(sum(file.stat().st_size for file in path.iterdir()) / 1e6)
-    rows = [row for b in (1, 16) for row in _rows(settled(method), models, b, quick)]
+    rows = [row for b in (1, 16) for row in _rows(freeze_switches(method), models, b, quick)]
     return [*rows, Row("files: onnxruntime int8 against float32", *sizes, "MB")]
 
 
 def _rows(method: torch.nn.Module, models: dict[str, OnnxLocalizer], b: int, quick: bool) -> Iterator[Row]:
-    picture, sound = example(method, b)  # type: ignore[arg-type]
-    modules = dict(zip(PARTS, (Seeing(method), Hearing(method), Comparing(method)), strict=True))  # type: ignore[arg-type]
+    picture, sound = example_inputs(method, b)  # type: ignore[arg-type]
+    modules = dict(zip(PARTS, (ImageGraph(method), AudioGraph(method), MapGraph(method)), strict=True))  # type: ignore[arg-type]
     with torch.inference_mode():
         codes = modules["picture"](picture), modules["sound"](sound)
     given = {"picture": (picture,), "sound": (sound,), "map": codes}

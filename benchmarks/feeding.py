@@ -14,16 +14,16 @@ import torch
 
 from benchmarks import Row
 from benchmarks.loading import WAYS, write
-from whence.data.datasets import open_dataset
-from whence.data.engines import Pool, cores
-from whence.data.pack import pack
-from whence.frontend import PRESETS
-from whence.methods import create
-from whence.recipe import Recipe, Train, Views
-from whence.training.feed import Clips, RawBatch, Stream, loader, prepare
-from whence.training.task import best_precision, compiles
+from soundspot.config.frontend import PRESETS
+from soundspot.config.schema import Recipe, TrainConfig, ViewsConfig
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.data.shards.executors import ProcessExecutor, count_cores
+from soundspot.data.shards.from_dataset import write_shards_from_dataset
+from soundspot.methods import create
+from soundspot.training.datamodule import ClipReader, RawBatch, ResumableBatchSampler, build_batch, build_dataloader
+from soundspot.training.lightning_module import resolve_precision, should_compile
 
-VIEWS = Views(multi_view=False, semantic=False)
+VIEWS = ViewsConfig(multi_view=False, semantic=False)
 
 
 def run(quick: bool = False) -> list[Row]:
@@ -33,14 +33,14 @@ def run(quick: bool = False) -> list[Row]:
     size, steps, clips = (4, 2, 16) if quick else (256, 40, 4096) if cuda else (32, 6, 256)
     spec = PRESETS["ezvsl"]
     method = create("ezvsl").to(device, memory_format=torch.channels_last)
-    if compiles("auto"):
+    if should_compile("auto"):
         for encoder in (method.image_encoder, method.audio_encoder):
             encoder.forward = torch.compile(encoder.forward)  # type: ignore[method-assign]
     optimizer = torch.optim.Adam(method.parameters(), lr=1e-4, fused=True)
-    fast = best_precision("auto", device) != "32-true"
+    fast = resolve_precision("auto", device) != "32-true"
 
     def step(raw: RawBatch, whole: bool) -> None:
-        batch = prepare(raw, spec, VIEWS, seed=0) if whole else resident
+        batch = build_batch(raw, spec, VIEWS, seed=0) if whole else resident
         optimizer.zero_grad()
         with torch.autocast(device.type, torch.bfloat16, enabled=fast):
             loss = method.losses(batch)["contrast"]
@@ -55,13 +55,18 @@ def run(quick: bool = False) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder) / "files", clips)
         shards = Path(folder) / "shards"
-        pack(open_dataset("pairs", Path(folder) / "files"), shards, next(iter(WAYS.values())), Pool(cores()))
-        feed = Clips(open_dataset("shards", shards), spec, VIEWS, seed=0)
-        recipe = Recipe(views=VIEWS, train=Train(batch_size=size))
-        stream = Stream(clips, recipe, 3 + steps, lambda: 0, lambda: None)
-        batches = iter(loader(feed, stream, workers=cores() if cuda else 0))
+        write_shards_from_dataset(
+            open_dataset("pairs", Path(folder) / "files"),
+            shards,
+            next(iter(WAYS.values())),
+            ProcessExecutor(count_cores()),
+        )
+        feed = ClipReader(open_dataset("shards", shards), spec, VIEWS, seed=0)
+        recipe = Recipe(views=VIEWS, train=TrainConfig(batch_size=size))
+        stream = ResumableBatchSampler(clips, recipe, 3 + steps, lambda: 0, lambda: None)
+        batches = iter(build_dataloader(feed, stream, num_workers=count_cores() if cuda else 0))
         first = next(batches).to(device)
-        resident = prepare(first, spec, VIEWS, seed=0)
+        resident = build_batch(first, spec, VIEWS, seed=0)
         for raw in islice(batches, 2):
             step(raw.to(device, non_blocking=True), whole=True)
         start = clock()

@@ -17,18 +17,18 @@ from PIL import Image
 from scipy import signal
 
 from benchmarks import Row, side_by_side
-from whence.data.datasets import open_dataset
-from whence.data.engines import Pool
-from whence.data.pack import Packing, pack
-from whence.frontend import IMAGENET_MEAN, IMAGENET_STD, PRESETS
-from whence.recipe import Views
-from whence.training.feed import prepare
-from whence.training.reading import Clips, Ticket
+from soundspot.config.frontend import IMAGENET_MEAN, IMAGENET_STD, PRESETS
+from soundspot.config.schema import ViewsConfig
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.data.shards.executors import ProcessExecutor
+from soundspot.data.shards.from_dataset import PackingOptions, write_shards_from_dataset
+from soundspot.training.clip_reader import ClipReader, SampleRequest
+from soundspot.training.datamodule import build_batch
 
 RATE, LONG, WINDOW, BATCH = 16000, 10, 3, 32
 WAYS = {
-    "252 x 252 pixels and wav": Packing(side=252, shape="square", sound="wav"),
-    "what is written by default": Packing(),
+    "252 x 252 pixels and wav": PackingOptions(max_side=252, shape="square", audio_format="wav"),
+    "what is written by default": PackingOptions(),
 }
 
 
@@ -79,21 +79,21 @@ def run(quick: bool = False) -> list[Row]:
         names = [path.stem for path in sorted((root / "frames").iterdir())]
         batches = [range(first, min(clips, first + BATCH)) for first in range(0, clips, BATCH)]
         chance = np.random.default_rng(0)
-        spec, views = PRESETS["ezvsl"], Views(multi_view=False, semantic=False)
+        spec, views = PRESETS["ezvsl"], ViewsConfig(multi_view=False, semantic=False)
 
         def theirs() -> None:
             for batch in batches:
                 plain(root, [names[n] for n in batch], chance)
 
-        def ours(feed: Clips) -> None:
+        def ours(feed: ClipReader) -> None:
             for batch in batches:
-                prepare(feed.read([Ticket(0, n, n, n) for n in batch]), spec, views, seed=0)
+                build_batch(feed.read([SampleRequest(0, n, n, n) for n in batch]), spec, views, seed=0)
 
         works = [theirs]
         for number, how in enumerate(WAYS.values()):
             shards = Path(folder) / str(number)
-            pack(open_dataset("pairs", root), shards, how, Pool(0))
-            works.append(partial(ours, Clips(open_dataset("shards", shards), spec, views, seed=0)))
+            write_shards_from_dataset(open_dataset("pairs", root), shards, how, ProcessExecutor(0))
+            works.append(partial(ours, ClipReader(open_dataset("shards", shards), spec, views, seed=0)))
         plainly, *taken = (1e3 * one / clips for one in side_by_side(works))
     torch.set_num_threads(threads)
     return [

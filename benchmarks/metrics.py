@@ -14,8 +14,8 @@ from benchmarks import Row, seconds
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "evaluation"))
 import reference
-from whence.evaluation.functional import auc, success_rate
-from whence.evaluation.protocols import PROTOCOLS, Protocol
+from soundspot.evaluation.functional import auc, success_rate
+from soundspot.evaluation.protocols.presets import PROTOCOLS, Protocol
 
 SIDE, BATCH = 224, 64
 
@@ -34,7 +34,7 @@ def inputs(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def scores(maps: torch.Tensor, truths: torch.Tensor, protocol: Protocol) -> dict[str, float]:
-    iou, adaptive = protocol.score(maps, truths)
+    iou, adaptive = protocol.compute_iou(maps, truths)
     return {
         "ciou": success_rate(iou).item(),
         "ciou_adaptive": success_rate(adaptive).item(),
@@ -74,7 +74,8 @@ def run(quick: bool = False) -> list[Row]:
 
     def whole() -> list[torch.Tensor]:
         return [
-            rules.score(few, theirs)[0] for few, theirs in zip(coarse.split(BATCH), truths.split(BATCH), strict=True)
+            rules.compute_iou(few, theirs)[0]
+            for few, theirs in zip(coarse.split(BATCH), truths.split(BATCH), strict=True)
         ]
 
     plain = reference.score(upsampled(coarse[:looped]), theirs, mirrored=True)["iou"]

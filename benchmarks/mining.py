@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from benchmarks import Row, peak_megabytes
-from whence.data.exact import ROWS, Exact
-from whence.data.rowfile import RowFile
+from soundspot.data.neighbors.exact_knn import ROWS, ExactSearch
+from soundspot.utils.npy_writer import NpyWriter
 
 WIDTH = 512
 PLAIN_ROWS = 1024
@@ -39,10 +39,10 @@ def product(file: Path, k: int) -> None:
 
 
 def search(file: Path, k: int) -> None:
-    """The table of `whence mine`, beside the file."""
+    """The table of `soundspot mine`, beside the file."""
     given = np.load(file, mmap_mode="c")
-    with RowFile(file.with_name("table.npy"), len(given), k, np.int32) as table:
-        find = Exact(torch.from_numpy(given), k)
+    with NpyWriter(file.with_name("table.npy"), len(given), k, np.int32) as table:
+        find = ExactSearch(torch.from_numpy(given), k)
         for rows in torch.arange(len(given)).split(ROWS):
             table.append(find(rows))
 

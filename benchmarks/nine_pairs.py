@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from benchmarks import Row, measured_apart, peak_megabytes, seconds
-from whence.losses.contrastive import info_nce, place_similarity
+from soundspot.losses.contrastive import info_nce, map_similarity
 
 
 def pooled(grids: Tensor, vectors: Tensor) -> Tensor:
-    return place_similarity(grids, vectors, "mean")
+    return map_similarity(grids, vectors, "mean")
 
 
 def unpooled(grids: Tensor, vectors: Tensor) -> Tensor:

@@ -29,12 +29,12 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import Row
-from whence.data.engines import Pool, cores
-from whence.data.prepare import Preparation, Videos, prepare
+from soundspot.data.shards.executors import ProcessExecutor, count_cores
+from soundspot.data.shards.from_videos import ExtractionOptions, VideoSampleReader, write_shards_from_videos
 
 SIZE, RATE, SECONDS, SOUND_RATE = (640, 360), 25, 10, 44100
 DISTINCT = 12  # are encoded; the others are links to these
-CORES = cores()
+CORES = count_cores()
 
 
 def write_video(path: Path, seed: int, seconds: int = SECONDS) -> None:
@@ -115,8 +115,8 @@ def run(quick: bool = False) -> list[Row]:
         ways = {
             "everything": partial(bare, paths),
             "needed": partial(bare, paths, SECONDS / 2),
-            "defaults": partial(prepared, videos, Preparation()),
-            "ten": partial(prepared, videos, Preparation(frames="10")),
+            "defaults": partial(prepared, videos, ExtractionOptions()),
+            "ten": partial(prepared, videos, ExtractionOptions(frames="10")),
         }
         taken = dict.fromkeys(ways, 9000000000.0)
         for name in [*ways] * times:
@@ -140,23 +140,23 @@ def once(work: Callable[[], None]) -> float:
     return time.perf_counter() - begin
 
 
-def prepared(videos: Path, how: Preparation) -> None:
+def prepared(videos: Path, how: ExtractionOptions) -> None:
     """One run of ours, whose shards are thrown away."""
     with tempfile.TemporaryDirectory(dir=videos.parent) as output:
-        prepare(videos, Path(output), how, Pool(CORES))
+        write_shards_from_videos(videos, Path(output), how, ProcessExecutor(CORES))
 
 
 def sizes(videos: Path, paths: Sequence[Path]) -> dict[str, float]:
     """Bytes of each part of a clip, the mean of some."""
-    made = [Videos(videos, Preparation())(path.name).parts for path in paths]
+    made = [VideoSampleReader(videos, ExtractionOptions())(path.name).files for path in paths]
     return {part: float(np.mean([len(one[part]) for one in made])) for part in made[0]}
 
 
 MEASURED = """
 import json, multiprocessing, resource, sys, time
 from pathlib import Path
-from whence.data.engines import Pool
-from whence.data.prepare import Preparation, prepare
+from soundspot.data.shards.executors import Pool
+from soundspot.data.shards.from_videos import Preparation, prepare
 
 videos, output, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Scoring 5,158 maps of 224 x 224 with all that a report has, against the plain loop over samples for the IoU alone.
 
-Ours: `whence score` of a folder of predictions on VGG-SS's list with drawn boxes: maps read from disk, truths made,
+Ours: `soundspot score` of a folder of predictions on VGG-SS's list with drawn boxes: maps read from disk, truths made,
 every localisation score of the model, of the rows that need no model and of the ceiling, and 1,000 bootstrap draws. The
 loop: tests/evaluation/reference.py on the same three sets of maps (model, centred box, ceiling), held in memory and
 with no bootstrap, measured on a part of them.
@@ -24,12 +24,12 @@ from torch import Tensor
 
 from benchmarks import Row, measured_apart, peak_megabytes
 from benchmarks.metrics import SIDE, inputs, reference
-from whence.evaluation import baselines
-from whence.evaluation.evaluate import evaluate, score
-from whence.evaluation.predictions import MapWriter
-from whence.evaluation.protocols import PROTOCOLS
-from whence.randomness import generator, uniform
-from whence.types import Box, Sound, Truth
+from soundspot.evaluation.engine import baselines
+from soundspot.evaluation.engine.evaluate import evaluate, evaluate_maps
+from soundspot.evaluation.engine.predictions import MapWriter
+from soundspot.evaluation.protocols.presets import PROTOCOLS
+from soundspot.types import Audio, Box, GroundTruth
+from soundspot.utils.hash_rng import make_generator, uniform
 
 WIDTH = 512  # numbers in the code of a picture or of a sound
 
@@ -49,17 +49,17 @@ class Boxes:
 
     group = category = id
 
-    def truth(self, index: int) -> Truth:
+    def ground_truth(self, index: int) -> GroundTruth:
         x, y, w, h = uniform(("box",), [index], 4)[0].tolist()
-        return Truth(1, 1, (Box(0.6 * x, 0.6 * y, 0.6 * x + 0.1 + 0.3 * w, 0.6 * y + 0.1 + 0.3 * h),))
+        return GroundTruth(1, 1, (Box(0.6 * x, 0.6 * y, 0.6 * x + 0.1 + 0.3 * w, 0.6 * y + 0.1 + 0.3 * h),))
 
     def read_image(self, index: int) -> Image.Image:
         return Image.fromarray(np.array([[index]], np.int32))
 
-    def read_sound(self, index: int) -> Sound:
-        return Sound(torch.full((8,), float(index + 1)), 8000)
+    def read_audio(self, index: int) -> Audio:
+        return Audio(torch.full((8,), float(index + 1)), 8000)
 
-    def at(self, epoch: int) -> "Boxes":
+    def at_epoch(self, epoch: int) -> "Boxes":
         return self
 
 
@@ -69,14 +69,14 @@ class Drawn:
     name = "drawn"
 
     def __init__(self, side: int) -> None:
-        random = generator("drawn", side)
+        random = make_generator("drawn", side)
         self.table = torch.from_numpy(random.standard_normal((997, WIDTH), dtype=np.float32))
         self.map = torch.from_numpy(random.standard_normal((side, side), dtype=np.float32))
 
     def encode_images(self, pictures: list[Image.Image]) -> Tensor:
         return self.table[torch.tensor([int(np.asarray(picture)[0, 0]) % 997 for picture in pictures])]
 
-    def encode_sounds(self, sounds: list[Sound]) -> Tensor:
+    def encode_sounds(self, sounds: list[Audio]) -> Tensor:
         return self.table[torch.tensor([int(sound.waveform[0]) % 997 for sound in sounds])]
 
     def maps(self, image_codes: Tensor, sound_codes: Tensor) -> Tensor:
@@ -103,11 +103,11 @@ def measure(n: int, way: str = "score", side: int = 14, size: int = SIDE) -> dic
     data, rules = Boxes(n), replace(PROTOCOLS["corrected"], size=size)
     with tempfile.TemporaryDirectory() as folder:
         if way == "score":
-            drawn = generator("maps", side).standard_normal((50, side, side), dtype=np.float32)
+            drawn = make_generator("maps", side).standard_normal((50, side, side), dtype=np.float32)
             predictions(Path(folder), data, torch.from_numpy(drawn))
         start = time.perf_counter()
         if way == "score":
-            score(folder, data, protocol=rules).save(Path(folder) / "report", maps=False)
+            evaluate_maps(folder, data, protocol=rules).save(Path(folder) / "report", maps=False)
         else:
             evaluate(Drawn(side), data, protocol=rules, output=Path(folder) / "report")
         taken = time.perf_counter() - start
@@ -118,8 +118,8 @@ def run(quick: bool = False) -> list[Row]:
     """Seconds for the whole set, under one protocol and under all of them; memory at two sizes."""
     count, looped = (64, 8) if quick else (5158, 100)
     data, maps = Boxes(count), inputs(looped)[0]
-    truths = torch.stack([data.truth(index).map(SIDE, SIDE) for index in range(looped)])
-    answers = [maps, baselines.centred_box(SIDE, SIDE).expand_as(maps), baselines.oracle(truths)]
+    truths = torch.stack([data.ground_truth(index).to_map(SIDE, SIDE) for index in range(looped)])
+    answers = [maps, baselines.centered_box(SIDE, SIDE).expand_as(maps), baselines.oracle_maps(truths)]
     start = time.perf_counter()
     for each in answers:
         reference.score(each.numpy(), truths.double().numpy(), mirrored=True)
@@ -130,7 +130,7 @@ def run(quick: bool = False) -> list[Row]:
         predictions(Path(folder), data, maps)
         for protocol in ("corrected", "all"):
             start = time.perf_counter()
-            score(folder, data, protocol=protocol)
+            evaluate_maps(folder, data, protocol=protocol)
             taken = time.perf_counter() - start
             rows.append(Row(f"scoring, protocol {protocol}", loop, taken, "s", note=f"{count} maps from disk"))
     return rows + [memory(way, quick) for way in ("score", "evaluate")]

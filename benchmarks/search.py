@@ -15,17 +15,17 @@ import torch
 from PIL import Image
 
 from benchmarks import Row, peak_megabytes
-from whence.data.audio import read_sound
-from whence.data.engines import cores
-from whence.data.exact import unit_grid
-from whence.data.image import prepare_images, read_image
-from whence.data.spectrogram import prepare_sounds
-from whence.inference.localizer import Localizer
-from whence.methods import create
-from whence.recipe import FrontEnd
-from whence.search import Index
-from whence.search.building import BATCH
-from whence.search.query import composed
+from soundspot.config.schema import FrontEndConfig
+from soundspot.data.media.audio import read_audio
+from soundspot.data.media.image import preprocess_images, read_image
+from soundspot.data.neighbors.exact_knn import normalize_to_grid
+from soundspot.data.shards.executors import count_cores
+from soundspot.data.transforms.spectrogram import preprocess_audio
+from soundspot.inference.localizer import Localizer
+from soundspot.methods import create
+from soundspot.search import Index
+from soundspot.search.indexer import BATCH_SIZE
+from soundspot.search.query import compose_query
 
 SMALL = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 8}
 QUERIES, K = 200, 10
@@ -58,7 +58,7 @@ def files(root: Path, n: int, side: int, seconds: float) -> None:
 def small() -> Localizer:
     """Two small encoders, projected to 512 numbers."""
     torch.manual_seed(0)
-    front_end = FrontEnd("ezvsl", size=32, seconds=0.5).build()
+    front_end = FrontEndConfig("ezvsl", size=32, seconds=0.5).build()
     return Localizer(create("ezvsl", image=SMALL, audio=SMALL, front_end=front_end))
 
 
@@ -68,18 +68,18 @@ def _built(root: Path, n: int) -> Row:
     localizer = Localizer(create("alignment"))
     files(root, n, 320, 10.0)
     spec = localizer.method.front_end
-    paths = sorted(root.iterdir())[: 2 * BATCH * 10]
-    pixels = prepare_images([read_image(path) for path in paths if path.suffix == ".jpg"][:BATCH], spec.image)
-    heard = prepare_sounds([read_sound(path) for path in paths if path.suffix == ".wav"][:BATCH], spec.audio)
+    paths = sorted(root.iterdir())[: 2 * BATCH_SIZE * 10]
+    pixels = preprocess_images([read_image(path) for path in paths if path.suffix == ".jpg"][:BATCH_SIZE], spec.image)
+    heard = preprocess_audio([read_audio(path) for path in paths if path.suffix == ".wav"][:BATCH_SIZE], spec.audio)
     bare = n * (
         0.9 * _seconds_of(lambda: localizer.embed_pixels(pixels)) / len(pixels)
         + 0.1 * _seconds_of(lambda: localizer.embed_spectrograms(heard)) / len(heard)
     )
     start = time.perf_counter()
     with Index.create(root.with_name("full-index"), localizer, root) as index:
-        index.add(root, workers=cores())
+        index.add(root, num_workers=count_cores())
         taken = time.perf_counter() - start
-        note = f"{n / taken:.0f} files/s, {bare / taken:.0%} of the networks alone; {cores()} processes read"
+        note = f"{n / taken:.0f} files/s, {bare / taken:.0%} of the networks alone; {count_cores()} processes read"
         return Row(f"index {len(index)} files by ResNet-18", bare, taken, "s", note=note)
 
 
@@ -97,20 +97,20 @@ def _asked(root: Path, n: int) -> list[Row]:
     files(root, n, 40, 0.5)
     start = time.perf_counter()
     with Index.create(root.with_name("many-index"), localizer, root) as index:
-        index.add(root, workers=cores())
+        index.add(root, num_workers=count_cores())
         built = time.perf_counter() - start
         pictures = [root / f"{i:06d}.jpg" for i in range(1, n) if i % 10][:: max(1, n // QUERIES)]
         sounds = [root / f"{i:06d}.wav" for i in range(0, n, 10)][:: max(1, n // 10 // QUERIES)]
         seen = localizer.embed_images([read_image(path) for path in pictures])
-        heard = localizer.embed_sounds([read_sound(path) for path in sounds])
-        asked = [composed(v, a, mix) for v, a, mix in zip(seen, heard, np.linspace(0, 1, len(seen)), strict=False)]
-        now = index._now()
+        heard = localizer.embed_audio([read_audio(path) for path in sounds])
+        asked = [compose_query(v, a, mix) for v, a, mix in zip(seen, heard, np.linspace(0, 1, len(seen)), strict=False)]
+        now = index._current_snapshot()
         unit = torch.from_numpy(np.array(now.vectors, np.float64))
-        index.nearest(asked[0], K)
+        index.query_vector(asked[0], K)
         took, plain, found = [], [], 0.0
         for query in asked:
             start = time.perf_counter()
-            hits = index.nearest(query, K)
+            hits = index.query_vector(query, K)
             took.append(time.perf_counter() - start)
             start = time.perf_counter()
             best = (unit @ query).topk(K).values
@@ -127,19 +127,19 @@ def _asked(root: Path, n: int) -> list[Row]:
 
 def _plainly(n: int, path: Path) -> Row:
     """The search alone, over vectors in a file of which every one is a file's."""
-    from whence.search.nearest import Owners, kept, nearest_rows
-    from whence.search.vectors import VectorWriter, mapped
+    from soundspot.search.exact_search import RowFilter, find_nearest_rows, quantize_unit
+    from soundspot.search.vector_store import VectorWriter, open_vectors
 
     chance = torch.Generator().manual_seed(0)
     with VectorWriter(path, 0, 512) as writer:
         for _ in range(0, n, 10_000):
-            writer.append(kept(torch.randn(10_000, 512, generator=chance)))
-    vectors, owners = mapped(path, n, 512), Owners(np.arange(n), n)
-    asked = unit_grid(torch.randn(40, 512, generator=chance))
+            writer.append(quantize_unit(torch.randn(10_000, 512, generator=chance)))
+    vectors, owners = open_vectors(path, n, 512), RowFilter(np.arange(n), n)
+    asked = normalize_to_grid(torch.randn(40, 512, generator=chance))
     took, plain = [], []
     for query in asked:
         start = time.perf_counter()
-        nearest_rows(vectors, query, owners, K)
+        find_nearest_rows(vectors, query, owners, K)
         took.append(time.perf_counter() - start)
         start = time.perf_counter()
         torch.mv(torch.from_numpy(np.asarray(vectors)), query.float()).topk(K)

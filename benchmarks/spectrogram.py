@@ -5,8 +5,8 @@ import torch
 from scipy import signal
 
 from benchmarks import Row, seconds
-from whence.data.spectrogram import spectrogram
-from whence.frontend import PRESETS
+from soundspot.config.frontend import PRESETS
+from soundspot.data.transforms.spectrogram import spectrogram
 
 
 def run(quick: bool = False) -> list[Row]:

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks import Row, measured_apart, peak_megabytes, seconds
-from whence.methods import Method, create
-from whence.training.task import best_precision, compiles
-from whence.types import Batch
+from soundspot.methods import Method, create
+from soundspot.training.lightning_module import resolve_precision, should_compile
+from soundspot.types import Batch
 
 
 def batch(size: int, side: int, frames: int, device: torch.device) -> Batch:
@@ -29,7 +29,7 @@ def plain_loss(method: Method, data: Batch) -> Tensor:
     """EZ-VSL in a few lines: every picture's best place for every sound, and cross-entropy both ways."""
     space = method.space
     places = F.normalize(space.picture(method.image_encoder(data.images[0])), dim=1)
-    heard = method.audio_encoder(data.sounds[0])
+    heard = method.audio_encoder(data.audio[0])
     vectors = F.normalize(space.sound(F.adaptive_max_pool2d(heard, 1)[:, :, 0, 0]), dim=1)
     logits = torch.einsum("nchw,mc->nmhw", places, vectors).flatten(2).max(dim=2).values / 0.03
     own = torch.arange(len(logits), device=logits.device)
@@ -45,11 +45,11 @@ def measure(form: str, size: int, side: int, frames: int, device: str) -> dict[s
     ours = form == "ours"
     if ours:
         method = method.to(memory_format=torch.channels_last)
-        if compiles("auto"):
+        if should_compile("auto"):
             for encoder in (method.image_encoder, method.audio_encoder):
                 encoder.forward = torch.compile(encoder.forward)  # type: ignore[method-assign]
     optimizer = torch.optim.Adam(method.parameters(), lr=1e-4, fused=ours)
-    fast = ours and best_precision("auto", where) != "32-true"
+    fast = ours and resolve_precision("auto", where) != "32-true"
     losses: list[float] = []
 
     def work() -> None:

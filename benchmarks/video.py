@@ -4,7 +4,7 @@
                 somebody writes in twenty lines with the library's other names, in single precision
     ours        `locate_video(clip).save(overlay, sheet, timeline, frames, maps)`, bfloat16 where the CPU has it
 
-The model is `whence.create("alignment")`: both encoders are ResNet-18, 224 pixels. Its weights are fresh, since time
+The model is `soundspot.create("alignment")`: both encoders are ResNet-18, 224 pixels. Its weights are fresh, since time
 does not depend on them. With a checkpoint the share of pictures whose peak lies on what sounds is told as well:
 
     python -m benchmarks.video follows CHECKPOINT
@@ -29,9 +29,9 @@ TARGET = 25  # pictures a second
 
 def scene(seconds: float) -> "MovingScene":
     """A clip in which one sounds, then the other, then neither."""
-    from whence.scenes.moving import MovingScene
+    from soundspot.scenes.video_scene import VideoScene
 
-    return MovingScene(CATEGORIES, ((0.0, 0), (seconds / 3, 1), (seconds * 2 / 3, 0), (seconds * 0.9, None)), seconds)
+    return VideoScene(CATEGORIES, ((0.0, 0), (seconds / 3, 1), (seconds * 2 / 3, 0), (seconds * 0.9, None)), seconds)
 
 
 def run(quick: bool = False) -> list[Row]:
@@ -60,17 +60,17 @@ def run(quick: bool = False) -> list[Row]:
 
 
 def _localizer(precision: str) -> "Localizer":
-    import whence
-    from whence.inference.localizer import Localizer
+    import soundspot
+    from soundspot.inference.localizer import Localizer
 
-    return Localizer(whence.create("alignment"), precision=precision)
+    return Localizer(soundspot.create("alignment"), precision=precision)
 
 
 def ours(clip: Path) -> dict[str, float]:
     """Milliseconds for a picture, of the overlay alone and of all five results."""
-    from whence.device import native_bf16
+    from soundspot.utils.device import has_native_bf16
 
-    video = _localizer("bfloat16" if native_bf16() else "float32").locate_video(clip)
+    video = _localizer("bfloat16" if has_native_bf16() else "float32").locate_video(clip)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         begun = time.perf_counter()
@@ -94,7 +94,7 @@ def memory(clip: Path) -> dict[str, float]:
 def hours(checkpoint: Path, count: int = 2) -> dict[str, float]:
     """The peak of memory after the first twentieth and at last, and the seconds, for all five results of `count` hours
     of 160x120, one picture a second, at a map each five seconds."""
-    from whence.inference.localizer import Localizer
+    from soundspot.inference.localizer import Localizer
 
     localizer, early = Localizer.load(checkpoint), 0.0
 
@@ -107,7 +107,7 @@ def hours(checkpoint: Path, count: int = 2) -> dict[str, float]:
         _slides(folder / "clip.mp4", 3600 * count)
         begun = time.perf_counter()
         video = localizer.locate_video(folder / "clip.mp4", rate=0.2)
-        video.save(*(folder / file for file in ("o.mp4", "s.jpg", "t.png", "f.json", "m.npz")), seen=seen)
+        video.save(*(folder / file for file in ("o.mp4", "s.jpg", "t.png", "f.json", "m.npz")), progress=seen)
     return {"seconds": time.perf_counter() - begun, "megabytes": peak_megabytes(), "megabytes_early": early}
 
 
@@ -136,11 +136,11 @@ def plain(clip: Path, count: int) -> dict[str, float]:
     """Milliseconds for each of the first `count` pictures."""
     import av
 
-    from whence.data.video import Video
+    from soundspot.data.media.video import Video
 
     localizer = _localizer("float32")
     with Video(clip) as video:
-        sound = video.sound(0.0, 3600.0, 16000)
+        sound = video.read_audio(0.0, 3600.0, 16000)
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as name, av.open(str(clip)) as read, av.open(f"{name}/o.mp4", "w") as made:
         stream = made.add_stream("libx264", rate=25)
@@ -161,7 +161,7 @@ def plain(clip: Path, count: int) -> dict[str, float]:
 def follows(checkpoint: Path, seconds: float = 60.0) -> dict[str, float]:
     """Of a clip of the moving scene: shares of pictures whose peak lies on what sounds, or on the other object, and
     of pictures that are told apart rightly as with and without a source."""
-    from whence.inference.localizer import Localizer
+    from soundspot.inference.localizer import Localizer
 
     clip, localizer = scene(seconds), Localizer.load(checkpoint)
     on = other = told = sounding = count = 0

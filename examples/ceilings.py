@@ -16,13 +16,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from whence.data.datasets import open_dataset
-from whence.evaluation import functional as F
-from whence.evaluation.baselines import centred_box
-from whence.evaluation.evaluate import score
-from whence.evaluation.predictions import write_maps
-from whence.evaluation.tables import LOGITS, markdown
-from whence.types import AudioVisualDataset
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.evaluation import functional as F
+from soundspot.evaluation.engine.baselines import centered_box
+from soundspot.evaluation.engine.evaluate import evaluate_maps
+from soundspot.evaluation.engine.predictions import write_maps
+from soundspot.evaluation.report.tables import LOGIT_PROTOCOLS, format_markdown_table
+from soundspot.types import AudioVisualDataset
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "ceilings.md"
@@ -88,13 +88,13 @@ def truths(data: AudioVisualDataset, batch: int = 64) -> Iterator[Tensor]:
     """(b, 224 * 224) of 0 and 1, float32, batch by batch."""
     for start in range(0, len(data), batch):
         stop = min(start + batch, len(data))
-        yield torch.stack([data.truth(index).map(SIZE, SIZE).flatten() for index in range(start, stop)])
+        yield torch.stack([data.ground_truth(index).to_map(SIZE, SIZE).flatten() for index in range(start, stop)])
 
 
 def overlaps(data: AudioVisualDataset) -> Overlaps:
     """By counts: how many pixels each answer keeps, and how many of those are the object's."""
     rank = torch.empty(PIXELS)  # 0 for the innermost pixel; whole numbers, exact in float32
-    rank[centred_box(SIZE, SIZE).flatten().argsort(descending=True)] = torch.arange(PIXELS).float()
+    rank[centered_box(SIZE, SIZE).flatten().argsort(descending=True)] = torch.arange(PIXELS).float()
     square = torch.zeros(SIZE, SIZE)
     square[(SIZE - SQUARE) // 2 : (SIZE + SQUARE) // 2, (SIZE - SQUARE) // 2 : (SIZE + SQUARE) // 2] = 1
     parts: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in ANSWERS}
@@ -143,12 +143,12 @@ def blob(side: int = 14) -> Tensor:
 
 
 def under_every_rule(annotations: Path) -> dict[str, dict[str, float]]:
-    """Protocol -> scores of the blob as the answer to every item of VGG-SS, as `whence score` has them."""
+    """Protocol -> scores of the blob as the answer to every item of VGG-SS, as `soundspot score` has them."""
     data = open_dataset("vggss", annotations, media="unchecked")
     maps = {data.id(index): blob().numpy() for index in range(len(data))}
     with tempfile.TemporaryDirectory() as folder:
         write_maps(Path(folder), maps, {"model": "blob"})
-        return score(folder, data, protocol="all", bootstraps=0).spread()
+        return evaluate_maps(folder, data, protocol="all", bootstraps=0).scores_by_protocol()
 
 
 def by_rules(spread: dict[str, dict[str, float]]) -> str:
@@ -157,8 +157,8 @@ def by_rules(spread: dict[str, dict[str, float]]) -> str:
     lines = [["protocol", *keys]]
     for name, found in spread.items():
         lines.append([name, *(f"{100 * found[key]:.1f}" if key in found else "-" for key in keys)])
-    found = sorted(100 * scores["ciou"] for name, scores in spread.items() if name not in LOGITS)
-    return RULES.format(low=f"{found[0]:.1f}", high=f"{found[-1]:.1f}") + markdown(lines) + "\n"
+    found = sorted(100 * scores["ciou"] for name, scores in spread.items() if name not in LOGIT_PROTOCOLS)
+    return RULES.format(low=f"{found[0]:.1f}", high=f"{found[-1]:.1f}") + format_markdown_table(lines) + "\n"
 
 
 def page(measures: dict[str, Overlaps]) -> str:

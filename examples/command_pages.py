@@ -10,7 +10,7 @@ from typing import Any
 
 HEAD = """# Command line
 
-`whence COMMAND --help` says the same. Flags of several words are written with `-` or `_`; `-o` is `--output`. A mistake
+`soundspot COMMAND --help` says the same. Flags of several words are written with `-` or `_`; `-o` is `--output`. A mistake
 is told in one message, with exit code 2. Where a command takes `--options`, they are JSON, or `--options.name value`.
 
 """
@@ -25,12 +25,12 @@ def page() -> str:
 
 def parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """`locate`, `data check`... and the parser of each, in the order of the help."""
-    from whence.cli.main import parser
+    from soundspot.cli.main import build_parser
 
-    for name, found in _below(parser(), ()):
+    for name, found in _below(build_parser(), ()):
         yield name, found
         for words in FORMS.get(name, ()):
-            yield " ".join(words), dict(_below(parser(words), ()))[name]
+            yield " ".join(words), dict(_below(build_parser(words), ()))[name]
 
 
 def _below(parser: Any, words: tuple[str, ...]) -> Iterator[tuple[str, argparse.ArgumentParser]]:
@@ -44,11 +44,11 @@ def _below(parser: Any, words: tuple[str, ...]) -> Iterator[tuple[str, argparse.
 
 def told(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
     """One command: what it does, an example, its arguments."""
-    from whence.cli.examples import example
+    from soundspot.cli.examples import get_example
 
-    yield f"## whence {name}\n"
+    yield f"## soundspot {name}\n"
     yield f"{' '.join((parser.description or '').split())}\n"
-    yield f"```sh\n{example(name)}\n```\n"
+    yield f"```sh\n{get_example(name)}\n```\n"
     rows = [row(action) for action in parser._actions if shown(action)]
     if rows:
         yield "| | takes | |\n| --- | --- | --- |"

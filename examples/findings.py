@@ -12,13 +12,13 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from PIL import Image
 
-from whence.data.datasets import open_dataset
-from whence.evaluation.evaluate import evaluate
-from whence.inference.localizer import Localizer
-from whence.inference.render import contact_sheet, outline
-from whence.recipe import read_recipe
-from whence.training.run import train
-from whence.types import AudioVisualDataset
+from soundspot.config.load import read_recipe
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.evaluation.engine.evaluate import evaluate
+from soundspot.inference.localizer import Localizer
+from soundspot.inference.render import draw_outline, make_contact_sheet
+from soundspot.training.fit import train
+from soundspot.types import AudioVisualDataset
 
 STEPS = 400
 FOLDER = Path("runs/findings")
@@ -68,8 +68,8 @@ def main() -> None:
 
 def shown(localizer: Localizer, test: AudioVisualDataset, index: int) -> Image.Image:
     """The map over the picture, with the outline of the truth."""
-    found = localizer.locate(test.read_image(index), test.read_sound(index))
-    return outline(found.overlay(), test.truth(index).map(128, 128).numpy() > 0)
+    found = localizer.locate(test.read_image(index), test.read_audio(index))
+    return draw_outline(found.overlay(), test.ground_truth(index).to_map(128, 128).numpy() > 0)
 
 
 def draw(results: dict[str, dict], sheets: dict[str, list[Image.Image]], blind: dict[str, float]) -> None:
@@ -96,7 +96,7 @@ def draw(results: dict[str, dict], sheets: dict[str, list[Image.Image]], blind: 
     captions = [
         [name.split(" (")[0].split(",")[0], *name.split(", ")[1:], "", ""][: len(row)] for name, row in sheets.items()
     ]
-    contact_sheet(list(sheets.values()), captions, height=128).save(DOCS / "maps.jpg", quality=88)
+    make_contact_sheet(list(sheets.values()), captions, height=128).save(DOCS / "maps.jpg", quality=88)
     head = "| variant | ciou_adaptive | iiou_adaptive |\n| --- | --- | --- |\n"
     cell = "{value:.1%} ({low:.1%} to {high:.1%})"
     lines = [

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from marks import Marks
-from whence.evaluation import rulebook
-from whence.evaluation.protocols import PROTOCOLS
-from whence.evaluation.tables import markdown
+from soundspot.evaluation.protocols import table as rulebook
+from soundspot.evaluation.protocols.presets import PROTOCOLS
+from soundspot.evaluation.report.tables import format_markdown_table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "protocols.md"
 MARKS = Marks("tables", "protocols")
@@ -14,15 +14,15 @@ MARKS = Marks("tables", "protocols")
 def rendered() -> str:
     """The tables, and what their words mean."""
     sources = [["protocol", "is", "follows"], *([p.name, p.summary, p.source] for p in PROTOCOLS.values())]
-    meanings = [f"- **{column}**: {meaning}" for column, meaning in rulebook.COLUMNS.items()]
+    meanings = [f"- **{column}**: {meaning}" for column, meaning in rulebook.COLUMN_DESCRIPTIONS.items()]
     parts = [
-        markdown(rulebook.table()),
+        format_markdown_table(rulebook.protocol_table()),
         "\n".join(meanings),
-        markdown(sources),
+        format_markdown_table(sources),
         "What each released method was fed, by preset (`name@repository`: as another repository feeds it):",
-        markdown(rulebook.front_ends()),
+        format_markdown_table(rulebook.front_end_table()),
         "What public encoders are fed ([encoders](encoders.md)):",
-        markdown(rulebook.front_ends(of_encoders=True)),
+        format_markdown_table(rulebook.front_end_table(encoders=True)),
     ]
     return "\n\n".join(parts)
 

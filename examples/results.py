@@ -1,4 +1,4 @@
-"""Writes the tables of docs/results.md from docs/results/*.json: report.json files of `whence evaluate`.
+"""Writes the tables of docs/results.md from docs/results/*.json: report.json files of `soundspot evaluate`.
 
 python examples/results.py [FOLDER NAME TITLE]     # first takes in the report.json of a report folder
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from marks import Marks
-from whence.evaluation.tables import markdown
+from soundspot.evaluation.report.tables import format_markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "scale.md"
@@ -32,10 +32,12 @@ def rendered() -> str:
     parts = [
         f"Each pair measured in one run, on {run['date']}: {machine['cpu']}, {machine['cores']} cores, {gpu}; "
         f"torch {versions['torch']}, NumPy {versions['numpy']}, Python {versions['python']}.",
-        markdown([["what", "plain way", "ours", "ratio", "aim"], *(line(row) for row in run["rows"])]),
+        format_markdown_table([["what", "plain way", "ours", "ratio", "aim"], *(line(row) for row in run["rows"])]),
         notes(run["rows"]),
         "How each cost grows, and the exponent of its size that fits best:",
-        markdown([["what", "sizes", "seconds", "peak MB", "seconds grow as"], *(grown(one) for one in run["growth"])]),
+        format_markdown_table(
+            [["what", "sizes", "seconds", "peak MB", "seconds grow as"], *(grown(one) for one in run["growth"])]
+        ),
     ]
     return "\n\n".join(parts)
 

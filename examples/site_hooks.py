@@ -68,9 +68,9 @@ def section(text: str, title: str, level: int = 2) -> str:
 
 def words_of(family: str) -> str:
     """The keys of a report that belong to a family, as a table."""
-    from whence.evaluation.words import WORDS as KNOWN
+    from soundspot.evaluation.metrics.metric_info import METRIC_INFO as KNOWN
 
-    lines = [f"| `{key}` | {word.name} | {word.meaning} |" for key, word in KNOWN.items() if word.family == family]
+    lines = [f"| `{key}` | {word.label} | {word.description} |" for key, word in KNOWN.items() if word.family == family]
     return "\n".join(["| in a report | printed | what it is |", "| --- | --- | --- |", *lines])
 
 

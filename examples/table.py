@@ -27,18 +27,18 @@ import table_page
 import torch
 import torch.nn.functional as F
 
-import whence
-from whence.data.datasets import open_dataset
-from whence.data.image import normalise, squash
-from whence.evaluation.evaluate import evaluate
-from whence.inference.localizer import Localizer
-from whence.inference.render import contact_sheet, outline
-from whence.models.encoders import build_encoder, channels_of
-from whence.models.heads import mean_pool
-from whence.output import whole_file
-from whence.recipe import read_recipe
-from whence.training.run import open_data, train
-from whence.types import AudioVisualDataset
+import soundspot
+from soundspot.config.load import read_recipe
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.data.media.image import normalize, squash
+from soundspot.evaluation.engine.evaluate import evaluate
+from soundspot.inference.localizer import Localizer
+from soundspot.inference.render import draw_outline, make_contact_sheet
+from soundspot.models.encoders import build_encoder, output_channels
+from soundspot.models.heads import mean_pool
+from soundspot.training.fit import open_recipe_dataset, train
+from soundspot.types import AudioVisualDataset
+from soundspot.utils.atomic_io import atomic_write
 
 sys.path.insert(0, str(table_page.ROOT))
 from benchmarks.__main__ import machine
@@ -61,10 +61,10 @@ def main(names: list[str], training: bool = True) -> None:
             shutil.rmtree(RUNS, ignore_errors=True)
             make_start(START)
         compose()
-    failed = each(one if training else score_again, names or sorted(whence.methods(), key=weight), began)
-    found = {name: read(name) for name in whence.methods() if (RUNS / name / "result.json").exists()}
+    failed = each(one if training else score_again, names or sorted(soundspot.list_methods(), key=weight), began)
+    found = {name: read(name) for name in soundspot.list_methods() if (RUNS / name / "result.json").exists()}
     minutes = spent((time.time() - began) / 60 if training else 0)
-    missing = sorted(failed | (whence.methods().keys() - found.keys()))
+    missing = sorted(failed | (soundspot.list_methods().keys() - found.keys()))
     if missing:
         sys.exit(f"no page is written: there is no result of {', '.join(missing)}. Name them to train them again")
     steps = {result.pop("steps") for result in found.values()}
@@ -78,7 +78,7 @@ def main(names: list[str], training: bool = True) -> None:
         "methods": {name: found[name] for name in sorted(found)},
     }
     table_page.DOCS.mkdir(parents=True, exist_ok=True)
-    with whole_file(table_page.RESULTS) as draft:
+    with atomic_write(table_page.RESULTS) as draft:
         draft.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     draw_maps(table_page.in_order(record["methods"]))
     table_page.main()
@@ -107,10 +107,10 @@ def compose() -> None:
 
 
 def compose_epoch(epoch: int) -> None:
-    scenes = open_data(read_recipe("alignment/scenes", ALIKE).data).at(epoch)
+    scenes = open_recipe_dataset(read_recipe("alignment/scenes", ALIKE).data).at_epoch(epoch)
     for i in range(len(scenes)):
         scenes.read_image(i)
-        scenes.read_sound(i)
+        scenes.read_audio(i)
 
 
 def spent(minutes: float) -> float:
@@ -141,12 +141,12 @@ def make_start(file: Path, pictures: int = 3200, steps: int = 150, batch: int = 
     named = torch.tensor([names.index(scenes.category(i)) for i in range(pictures)])
     torch.manual_seed(0)
     encoder = build_encoder(recipe.image, in_channels=3).to(memory_format=torch.channels_last)
-    head = torch.nn.Linear(channels_of(encoder), len(names))
+    head = torch.nn.Linear(output_channels(encoder), len(names))
     optimizer = torch.optim.AdamW([*encoder.parameters(), *head.parameters()], lr=3e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
     for _ in range(steps):
         some = torch.randint(0, pictures, (batch,))
-        images = normalise(shown[some], recipe.front_end.build().image)
+        images = normalize(shown[some], recipe.front_end.build().image)
         loss = F.cross_entropy(head(mean_pool(encoder(images))), named[some])
         optimizer.zero_grad()
         loss.backward()
@@ -178,7 +178,7 @@ def score_again(name: str) -> None:
 
 
 def write(name: str, found: dict[str, Any]) -> None:
-    with whole_file(RUNS / name / "result.json") as draft:
+    with atomic_write(RUNS / name / "result.json") as draft:
         draft.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
@@ -198,7 +198,7 @@ def scores(localizer: Localizer, kind: str) -> dict[str, Any]:
         "model" if row is report.model else row.name: {k: vars(v) for k, v in row.metrics.items() if k in keys}
         for row in report.rows
     }
-    return rows | ({"verdict": report.listening.verdict} if report.listening else {})
+    return rows | ({"verdict": report.sound_sensitivity.verdict} if report.sound_sensitivity else {})
 
 
 def opened(kind: str) -> AudioVisualDataset:
@@ -208,19 +208,19 @@ def opened(kind: str) -> AudioVisualDataset:
 def draw_maps(names: list[str]) -> None:
     """Two pictures, each asked with both of its sounds, by every method; two methods stand side by side."""
     test = opened("interactive")
-    truths = [test.truth(i).map(128, 128).numpy() > 0 for i in SHOWN]
-    rows = [[outline(test.read_image(i), truth) for i, truth in zip(SHOWN, truths, strict=True)]]
+    truths = [test.ground_truth(i).to_map(128, 128).numpy() > 0 for i in SHOWN]
+    rows = [[draw_outline(test.read_image(i), truth) for i, truth in zip(SHOWN, truths, strict=True)]]
     captions = [[test.category(i) for i in SHOWN]]
     for name in names:
         localizer = Localizer.load(RUNS / name / "best.safetensors")
-        found = [localizer.locate(test.read_image(i), test.read_sound(i)).overlay() for i in SHOWN]
-        rows.append([outline(answer, truth) for answer, truth in zip(found, truths, strict=True)])
+        found = [localizer.locate(test.read_image(i), test.read_audio(i)).overlay() for i in SHOWN]
+        rows.append([draw_outline(answer, truth) for answer, truth in zip(found, truths, strict=True)])
         captions.append([name] * len(SHOWN))
     beside = [
         [left + right for left, right in zip_longest(one[::2], one[1::2], fillvalue=[])] for one in (rows, captions)
     ]
-    with whole_file(table_page.DOCS / "maps.jpg") as draft:
-        contact_sheet(*beside, height=112).save(draft, quality=88)
+    with atomic_write(table_page.DOCS / "maps.jpg") as draft:
+        make_contact_sheet(*beside, height=112).save(draft, quality=88)
 
 
 if __name__ == "__main__":

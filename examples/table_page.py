@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from marks import Marks
-from whence.evaluation.tables import markdown
+from soundspot.evaluation.report.tables import format_markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS, PAGE = ROOT / "docs" / "table", ROOT / "docs" / "table.md"
@@ -73,7 +73,7 @@ def table(record: Record) -> str:
         f"{record['minutes']:g} minutes in all on {where['cores']} cores ({where['cpu']}), torch {record['torch']}, "
         f"{record['date']}."
     )
-    return f"{markdown(list(lines(record)))}\n\n{under}"
+    return f"{format_markdown_table(list(lines(record)))}\n\n{under}"
 
 
 def page(record: Record) -> str:
@@ -84,10 +84,10 @@ def page(record: Record) -> str:
         found = methods[name]
         costs.append([name, f"{found['weights']:,}", f"{found['training']:.1f}", f"{found['scoring']:.1f}"])
     parts = {
-        "Without the right sound (cIoU)": markdown(list(deaf_lines(record))),
-        "Several sources at once (interactive scenes)": markdown(list(mixture_lines(record))),
+        "Without the right sound (cIoU)": format_markdown_table(list(deaf_lines(record))),
+        "Several sources at once (interactive scenes)": format_markdown_table(list(mixture_lines(record))),
         "Does it listen? (interactive scenes)": "\n".join(told),
-        "Minutes of one core": markdown(costs),
+        "Minutes of one core": format_markdown_table(costs),
     }
     return "\n\n".join([table(record), *(f"### {head}\n\n{text}" for head, text in parts.items())])
 

@@ -1,7 +1,7 @@
-"""Predictions of a model that whence has never heard of, as a folder that `whence score` scores. NumPy alone.
+"""Predictions of a model that soundspot has never heard of, as a folder that `soundspot score` scores. NumPy alone.
 
 python examples/write_predictions.py predictions
-whence score predictions scenes-interactive --options '{"length": 50, "size": 128, "seconds": 2.0}'
+soundspot score predictions scenes-interactive --options '{"length": 50, "size": 128, "seconds": 2.0}'
 """
 
 import json

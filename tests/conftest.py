@@ -12,27 +12,27 @@ torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
 def golden_root() -> Path:
-    """$WHENCE_GOLDEN, else ../shared/golden, else the trimmed copies beside the tests."""
-    named = os.environ.get("WHENCE_GOLDEN")
+    """$SOUNDSPOT_GOLDEN, else ../shared/golden, else the trimmed copies beside the tests."""
+    named = os.environ.get("SOUNDSPOT_GOLDEN")
     shared = ROOT.parent / "shared" / "golden"
     return Path(named) if named else shared if shared.is_dir() else ROOT / "tests" / "golden"
 
 
 def realset_root() -> Path:
-    """$WHENCE_REALSET, else ../shared/realset."""
-    return Path(os.environ.get("WHENCE_REALSET") or ROOT.parent / "shared" / "realset")
+    """$SOUNDSPOT_REALSET, else ../shared/realset."""
+    return Path(os.environ.get("SOUNDSPOT_REALSET") or ROOT.parent / "shared" / "realset")
 
 
 def annotations_root() -> Path:
-    """$WHENCE_ANNOTATIONS, else ../shared/annotations: the authors' own lists and boxes."""
-    return Path(os.environ.get("WHENCE_ANNOTATIONS") or ROOT.parent / "shared" / "annotations")
+    """$SOUNDSPOT_ANNOTATIONS, else ../shared/annotations: the authors' own lists and boxes."""
+    return Path(os.environ.get("SOUNDSPOT_ANNOTATIONS") or ROOT.parent / "shared" / "annotations")
 
 
 @pytest.fixture(scope="session")
 def golden() -> Path:
     root = golden_root()
     if not root.is_dir():
-        pytest.skip(f"golden cases are absent: no folder {root} (set WHENCE_GOLDEN)")
+        pytest.skip(f"golden cases are absent: no folder {root} (set SOUNDSPOT_GOLDEN)")
     return root
 
 
@@ -40,7 +40,7 @@ def golden() -> Path:
 def realset() -> Path:
     root = realset_root()
     if not (root / "annotations.json").is_file():
-        pytest.skip(f"the real set is absent: no {root / 'annotations.json'} (set WHENCE_REALSET)")
+        pytest.skip(f"the real set is absent: no {root / 'annotations.json'} (set SOUNDSPOT_REALSET)")
     return root
 
 
@@ -48,7 +48,7 @@ def realset() -> Path:
 def annotations() -> Path:
     root = annotations_root()
     if not (root / "vggss.json").is_file():
-        pytest.skip(f"the authors' annotation files are absent: no {root / 'vggss.json'} (set WHENCE_ANNOTATIONS)")
+        pytest.skip(f"the authors' annotation files are absent: no {root / 'vggss.json'} (set SOUNDSPOT_ANNOTATIONS)")
     return root
 
 

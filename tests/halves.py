@@ -8,10 +8,10 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
+from soundspot.methods import METHODS, Method
+from soundspot.training.sync_batchnorm import convert_sync_batchnorm
+from soundspot.types import Batch
 from toys import CLASSES, clips, toy
-from whence.methods import METHODS, Method
-from whence.training.norms import synchronised
-from whence.types import Batch
 
 CLIPS = 8
 CASES = [
@@ -36,9 +36,9 @@ def made(name: str, mode: str, options: dict[str, Any]) -> Method:
     method = toy(name, **options).to(precision(mode)).train(mode == "train")
     if name == "dsol":
         torch.manual_seed(2)
-        method.take_clusters(torch.rand(CLASSES, method.dictionary.shape[1]))
+        method.set_cluster_centers(torch.rand(CLASSES, method.dictionary.shape[1]))
     if mode == "second":
-        method.before_step(1.0)
+        method.on_train_step_start(1.0)
     return method
 
 
@@ -49,8 +49,8 @@ def batch(name: str, mode: str) -> Batch:
     alike[1, 6] = alike[6, 1] = True
     labels = whole.labels.clone()
     labels[:, 2] = torch.nan
-    images, sounds, labels = (one.to(precision(mode)) for one in (whole.images, whole.sounds, labels))
-    return replace(whole, images=images, sounds=sounds, alike=alike, labels=labels)
+    images, sounds, labels = (one.to(precision(mode)) for one in (whole.images, whole.audio, labels))
+    return replace(whole, images=images, audio=sounds, false_negatives=alike, labels=labels)
 
 
 def half_of(whole: Batch, rank: int) -> Batch:
@@ -58,7 +58,7 @@ def half_of(whole: Batch, rank: int) -> Batch:
     return replace(
         whole,
         images=whole.images[:, mine],
-        sounds=whole.sounds[:, mine],
+        sounds=whole.audio[:, mine],
         index=whole.index[mine],
         labels=whole.labels[:, mine],
     )
@@ -93,7 +93,7 @@ def half(rank: int, rendezvous: str, results: str) -> None:
         whole = batch(name, mode)
         method = made(name, mode, options)
         if mode == "train":
-            synchronised(method, torch.device("cpu"))
+            convert_sync_batchnorm(method, torch.device("cpu"))
         one = gradients(method, half_of(whole, rank))
         for value in one.values():
             dist.all_reduce(value)

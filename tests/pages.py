@@ -131,12 +131,12 @@ class Walk:
 
 
 def in_process(line: str) -> str:
-    """Runs `whence ...` and `python FILE ...` in this process, which has loaded all they need; the rest in a shell."""
+    """Runs `soundspot ...` and `python FILE ...` in this process, which has loaded all they need; the rest in a shell."""
     words = shlex.split(line, comments=True)
-    if words[:2] == ["whence", "app"]:
+    if words[:2] == ["soundspot", "app"]:
         return answered([sys.executable, "-m", *words])
-    if words[0] == "whence":
-        from whence.cli.main import main
+    if words[0] == "soundspot":
+        from soundspot.cli.main import main
 
         code, printed = _captured(lambda: main(words[1:]), words)
     elif words[0] == "python" and words[1].endswith(".py"):

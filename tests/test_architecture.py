@@ -12,28 +12,32 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-import whence
+import soundspot
 from conftest import ROOT
 
-SOURCE = ROOT / "src" / "whence"
+SOURCE = ROOT / "src" / "soundspot"
 FILES = sorted(SOURCE.rglob("*.py"))
 
-# A part imports from itself and from earlier rows alone; the members of one row know nothing of each other.
+# A part imports from itself and from earlier rows alone; the members of one row know nothing of each other. A folder that
+# holds things of several rows (config, data) is named by its modules.
 LAYERS = (
-    {"errors", "types", "randomness", "frontend", "readout"},
-    {"device", "registry", "output", "processes", "refinement", "supervision"},
+    {"_version", "errors"},
+    {"types", "utils"},
+    {"config.frontend", "config.upsampling", "config.refinement", "config.supervision"},
     {"data", "models", "losses"},
-    {"scenes", "methods", "recipe"},
-    {"importers", "checkpoint"},
-    {"inference", "inspection"},
+    {"scenes", "methods", "config.schema"},
+    {"importers", "config.checkpoint", "config.load"},
+    {"inference", "config.inspect_checkpoint"},
     {"evaluation", "search", "export"},
     {"training"},
     {"demo", "app"},
     {"cli"},
 )
 RANK = {part: rank for rank, row in enumerate(LAYERS) for part in row}
-BLIND = {"losses": {"types"}, "methods": {"data"}, "evaluation": {"methods", "models", "losses", "checkpoint"}}
-BACKWARDS = {("whence.data.datasets", "scenes"): "data sets are opened by name, and scenes are data sets; lazy"}
+BLIND = {"losses": {"types"}, "methods": {"data"}, "evaluation": {"methods", "models", "losses", "config.checkpoint"}}
+BACKWARDS = {
+    ("soundspot.data.datasets.registry", "scenes"): "data sets are opened by name, and scenes are data sets; lazy"
+}
 
 FORBIDDEN = {"torchvision", "torchaudio", "timm", "open_clip", "open-clip-torch", "litdata"}
 HEAVY = {
@@ -72,9 +76,9 @@ def imported(file: Path) -> Iterator[str]:
 
 
 def part_of(module: str) -> str:
-    """`data` of `whence.data.audio.cut`; empty for the package itself, which imports nothing of its own when loaded."""
-    name = module.split(".")[1] if module.count(".") else ""
-    return name if name in RANK else ""
+    """Return the row entry of a module: `data` of `soundspot.data.media.audio`; empty for the package itself."""
+    names = module.split(".")[1:]
+    return next((part for part in (".".join(names[:2]), ".".join(names[:1])) if part in RANK), "")
 
 
 def imports_between_parts() -> set[tuple[str, str]]:
@@ -83,14 +87,23 @@ def imports_between_parts() -> set[tuple[str, str]]:
     for file in FILES:
         name = module_name(file)
         for module in imported(file):
-            if module.startswith("whence.") and part_of(module) not in ("", part_of(name)):
+            if module.startswith("soundspot.") and part_of(module) not in ("", part_of(name)):
                 found.add((name, part_of(module)))
     return found
 
 
 def test_every_part_has_its_layer() -> None:
-    parts = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert parts - {"__init__", "__main__"} == set(RANK)
+    parts = {
+        part_of(module_name(file))
+        for file in FILES
+        if file.parent != SOURCE or file.stem not in ("__init__", "__main__")
+    }
+    assert parts - {""} == set(RANK)
+    assert [module_name(file) for file in FILES if not part_of(module_name(file))] == [
+        "soundspot",
+        "soundspot.__main__",
+        "soundspot.config",
+    ]
 
 
 def test_imports_go_one_way() -> None:
@@ -112,11 +125,11 @@ def test_nothing_imports_what_breaks_other_peoples_torch() -> None:
     assert not found
 
 
-def test_nothing_that_is_installed_for_whence_needs_torchvision_or_torchaudio() -> None:
+def test_nothing_that_is_installed_for_soundspot_needs_torchvision_or_torchaudio() -> None:
     """Every requirement of every requirement, with all extras of ours, as far as it is installed here."""
-    extras = whence_extras()
+    extras = soundspot_extras()
     seen: set[tuple[str, str]] = set()
-    queue = [("whence", extra) for extra in ("", *extras)]
+    queue = [("soundspot", extra) for extra in ("", *extras)]
     while queue:
         name, extra = queue.pop()
         if (name, extra) in seen:
@@ -135,8 +148,8 @@ def test_nothing_that_is_installed_for_whence_needs_torchvision_or_torchaudio() 
     assert not names & {re.sub(r"[-_.]+", "-", name) for name in FORBIDDEN}
 
 
-def whence_extras() -> set[str]:
-    return set(re.findall(r"extra == ['\"](\w+)['\"]", "\n".join(requires("whence") or ())))
+def soundspot_extras() -> set[str]:
+    return set(re.findall(r"extra == ['\"](\w+)['\"]", "\n".join(requires("soundspot") or ())))
 
 
 def loaded_by(code: str) -> set[str]:
@@ -146,12 +159,12 @@ def loaded_by(code: str) -> set[str]:
     return {module.split(".")[0] for module in json.loads(said)}
 
 
-def test_importing_whence_imports_next_to_nothing() -> None:
-    assert not ({"torch", "numpy"} | HEAVY) & loaded_by("import whence")
+def test_importing_soundspot_imports_next_to_nothing() -> None:
+    assert not ({"torch", "numpy"} | HEAVY) & loaded_by("import soundspot")
 
 
 def test_locating_imports_no_trainer_and_no_plots() -> None:
-    assert not HEAVY & loaded_by("import whence; whence.load, whence.create, whence.import_checkpoint")
+    assert not HEAVY & loaded_by("import soundspot; soundspot.load, soundspot.create, soundspot.import_checkpoint")
 
 
 def public(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.ClassDef]:
@@ -175,29 +188,29 @@ def test_files_are_small(file: Path) -> None:
 
 
 def test_the_public_names_are_there() -> None:
-    for name in whence.__all__:
-        assert getattr(whence, name) is not None
-    assert dir(whence) == sorted(whence.__all__)
+    for name in soundspot.__all__:
+        assert getattr(soundspot, name) is not None
+    assert dir(soundspot) == sorted(soundspot.__all__)
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
-        whence.lode  # noqa: B018
+        soundspot.lode  # noqa: B018
 
 
 def test_the_readme_shows_names_that_exist() -> None:
-    """Every Python example of the README parses and calls what whence has."""
+    """Every Python example of the README parses and calls what soundspot has."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     assert examples, "the README has no example in Python"
     for example in examples:
         for node in ast.walk(ast.parse(example)):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "whence":
-                assert hasattr(whence, node.attr), f"whence.{node.attr}"
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "soundspot":
+                assert hasattr(soundspot, node.attr), f"soundspot.{node.attr}"
 
 
 def test_no_method_imports_another_and_none_is_long() -> None:
     """What two methods need is in the skeletons; a method's file says what alone differs."""
-    from whence.methods import METHODS
+    from soundspot.methods import METHODS
 
-    files = {f"whence.methods.{name}": SOURCE / "methods" / f"{name}.py" for name in METHODS}
+    files = {f"soundspot.methods.{name}": SOURCE / "methods" / f"{name}.py" for name in METHODS}
     for module, file in files.items():
         assert file.is_file(), f"{module}: a method's file has its name"
         assert len(file.read_text(encoding="utf-8").splitlines()) <= 250, module

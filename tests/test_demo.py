@@ -16,7 +16,7 @@ import pytest
 
 from conftest import ROOT
 from pages import Walk, answered, in_process, in_shell
-from whence.demo import demo
+from soundspot.demo import demo
 
 TINY = ("--train.epochs", "1", "--train.leg", "4", "--train.batch_size", "16", "--train.workers", "0")
 TINY += ("--data.options.length", "64", "--select.data.options.length", "8")
@@ -54,7 +54,7 @@ class Literal(Walk):
 def test_everything_that_is_shown_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = tmp_path / "made"
     said: list[str] = []
-    assert demo(made, overrides=TINY, pictures=6, say=said.append) == made / "report.html"
+    assert demo(made, overrides=TINY, num_images=6, log=said.append) == made / "report.html"
     what_was_promised_is_there(made)
 
     def at_hand(output: Path, overwrite: bool, say: Any) -> Path:
@@ -63,7 +63,7 @@ def test_everything_that_is_shown_works(tmp_path: Path, monkeypatch: pytest.Monk
             say(line)
         return output / "report.html"
 
-    monkeypatch.setattr("whence.demo.demo", at_hand)
+    monkeypatch.setattr("soundspot.demo.demo", at_hand)
     for page in PAGES:
         folder = tmp_path / page.stem
         folder.mkdir()
@@ -101,7 +101,7 @@ def test_every_line_works_literally_in_a_new_environment(page: Path, tmp_path: P
 
     def run(line: str) -> str:
         enter = "[ ! -e .venv/bin/activate ] || . .venv/bin/activate; "
-        if line.startswith("whence app"):
+        if line.startswith("soundspot app"):
             return answered(["bash", "-c", f"{enter} exec {line}"], clean(), tmp_path)
         return in_shell(enter + line, cwd=tmp_path, env=clean())
 

@@ -69,7 +69,7 @@ def test_the_rule_book_is_that_of_the_protocols() -> None:
 
 
 def test_the_readme_names_every_method_with_its_page_and_says_things_once() -> None:
-    from whence.methods import METHODS
+    from soundspot.methods import METHODS
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in METHODS:
@@ -79,7 +79,7 @@ def test_the_readme_names_every_method_with_its_page_and_says_things_once() -> N
 
 
 SHOWN = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-LINE = re.compile(r"^(?:[A-Z_]+=\S+ )?(?:torchrun .* -m )?(whence .*)$", re.MULTILINE)
+LINE = re.compile(r"^(?:[A-Z_]+=\S+ )?(?:torchrun .* -m )?(soundspot .*)$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", SHOWN, ids=lambda page: str(page.relative_to(ROOT)))
@@ -97,38 +97,38 @@ def test_every_command_that_a_page_shows_can_be_given(page: Path) -> None:
 
 
 def test_every_command_has_an_example_that_can_be_given() -> None:
-    from whence.cli.examples import example
+    from soundspot.cli.examples import get_example
 
     for name, _ in script("command_pages").parsers():
-        line = example(name)
-        assert line.startswith(f"whence {name.partition(' CHECKPOINT')[0]}"), (
-            f"`whence {name}` has no example at the end of its docstring"
+        line = get_example(name)
+        assert line.startswith(f"soundspot {name.partition(' CHECKPOINT')[0]}"), (
+            f"`soundspot {name}` has no example at the end of its docstring"
         )
         read(line)
 
 
 def read(line: str) -> None:
     """Reads a command line; a mistake in it fails the test with what the parser says."""
-    from whence.cli.compare import as_lists
-    from whence.cli.parser import repeatable
-    from whence.cli.train import split
-    from whence.recipe import read_recipe
+    from soundspot.cli.compare import to_json_arguments
+    from soundspot.cli.parser import accept_repeated_lists
+    from soundspot.cli.train import split_arguments
+    from soundspot.config.load import read_recipe
 
     words = shlex.split(line, comments=True)[1:]
     if words[0] == "train":
-        known, overrides = split(words[1:])
+        known, overrides = split_arguments(words[1:])
         if not known.recipe.name.isupper() and not known.recipe.suffix:
             read_recipe(known.recipe, overrides)
         return
     if words[0] == "compare":
-        words = ["compare", *as_lists(words[1:])]
+        words = ["compare", *to_json_arguments(words[1:])]
     if not {"--help", "--version"} & set(words):
-        one_parser(*(words if words[0] == "locate" else ())).parse_args(repeatable(words))
+        one_parser(*(words if words[0] == "locate" else ())).parse_args(accept_repeated_lists(words))
 
 
 @functools.cache
 def one_parser(*words: str) -> Any:
     """Made once for all lines but those of `locate`: it looks at every command's signature."""
-    from whence.cli.main import parser
+    from soundspot.cli.main import build_parser
 
-    return parser(words)
+    return build_parser(words)

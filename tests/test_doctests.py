@@ -20,7 +20,7 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 def documented() -> Iterator[tuple[Path, str, int, str]]:
     """File, qualified name, line and docstring of everything that has an example."""
-    for file in sorted((SOURCE / "whence").rglob("*.py")):
+    for file in sorted((SOURCE / "soundspot").rglob("*.py")):
         text = file.read_text(encoding="utf-8")
         if ">>>" in text:
             yield from _within(file, ast.parse(text), "")

@@ -8,9 +8,9 @@ import pytest
 
 from conftest import ROOT
 from pages import Walk, blocks, in_process
-from whence.data import datasets
-from whence.methods import METHODS
-from whence.models.encoders import ENCODERS
+from soundspot.data import datasets
+from soundspot.methods import METHODS
+from soundspot.models.encoders import ENCODERS
 
 PAGES = sorted((ROOT / "docs" / "howto").glob("*.md"))
 HOW_TO = [page for page in PAGES if "tests/test_howto.py" in page.read_text(encoding="utf-8")]

@@ -20,24 +20,28 @@ def test_a_wheel_works_without_a_checkout(tmp_path: Path) -> None:
     if done.returncode and "hatchling" in done.stderr:
         pytest.skip("the wheel cannot be built: no index that has hatchling")
     assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob("whence-*.whl")
+    (wheel,) = tmp_path.glob("soundspot-*.whl")
     installed = tmp_path / "installed"
     with zipfile.ZipFile(wheel) as packed:
         names = set(packed.namelist())
         packed.extractall(installed)
     source = ROOT / "src"
-    needed = {f.relative_to(source).as_posix() for f in (source / "whence").rglob("*") if f.suffix in (".py", *NO_CODE)}
-    needed |= {f"whence/{f.relative_to(ROOT).as_posix()}" for f in (ROOT / "recipes").rglob("*.yaml")}
+    needed = {
+        f.relative_to(source).as_posix() for f in (source / "soundspot").rglob("*") if f.suffix in (".py", *NO_CODE)
+    }
+    needed |= {f"soundspot/{f.relative_to(ROOT).as_posix()}" for f in (ROOT / "recipes").rglob("*.yaml")}
     assert not needed - names
     assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
 
     alone = {**os.environ, "PYTHONPATH": str(installed)}
-    told = "import whence; print(whence.__file__); print(*whence.methods()); whence.read_recipe('lvs/scenes')"
+    told = (
+        "import soundspot; print(soundspot.__file__); print(*soundspot.methods()); soundspot.read_recipe('lvs/scenes')"
+    )
     said = subprocess.run(
         [sys.executable, "-c", told], cwd=tmp_path, env=alone, capture_output=True, text=True, check=True
     ).stdout.split()
     assert said[0].startswith(str(installed))
     assert "ezvsl" in said
-    toy = ["-m", "whence", "train", "ezvsl/debug", "-o", "toy", "--quiet", "--train.epochs", "1"]
+    toy = ["-m", "soundspot", "train", "ezvsl/debug", "-o", "toy", "--quiet", "--train.epochs", "1"]
     subprocess.run([sys.executable, *toy], cwd=tmp_path, env=alone, capture_output=True, check=True)
     assert (tmp_path / "toy" / "best.safetensors").is_file()

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from whence.frontend import PRESETS, ImageSpec, InputSpec
+from soundspot.config.frontend import PRESETS, ImageSpec, InputSpec
 
 _VIT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 _CONVNEXT = {"hidden_sizes": [8, 12, 16, 32], "depths": [1, 1, 1, 2]}
@@ -56,7 +56,7 @@ def front_end(picture: str, sound: str, size: int = 32) -> InputSpec:
     """What fits a small picture tower and a small sound tower."""
     mean_std = PRESETS["clip" if picture == "clip" else "alignment"].image
     bands, frames = SHAPES[sound]
-    heard = replace(PRESETS[sound].audio, seconds=0.5, padded=0.0, n_mels=bands, frames=frames)
+    heard = replace(PRESETS[sound].audio, seconds=0.5, padded_seconds=0.0, n_mels=bands, frames=frames)
     if sound == "clap":
         heard = replace(heard, seconds=2.5, frames=0)
     return InputSpec(ImageSpec(size, "squash", mean_std.mean, mean_std.std), heard)

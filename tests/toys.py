@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 
-from whence.methods import METHODS, Method, create, options_of
-from whence.recipe import FrontEnd
-from whence.types import Batch
+from soundspot.config.schema import FrontEndConfig
+from soundspot.methods import METHODS, Method, create, method_options
+from soundspot.types import Batch
 
 TINY = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 4}
 CLASSES = 3
@@ -16,8 +16,8 @@ def toy(name: str, **options: Any) -> Method:
     """A method with tiny encoders and the same weights at each call, made for what `clips` holds where that matters."""
     torch.manual_seed(0)
     if name == "joint_slots":  # its decoders have the grids of its front end, and k must be below the batch
-        options = {"width": 16, "k": 2, "front_end": FrontEnd(name, size=32, seconds=0.5).build(), **options}
-    if "classes" in options_of(METHODS[name]):  # as `clips` labels them
+        options = {"width": 16, "k": 2, "front_end": FrontEndConfig(name, size=32, seconds=0.5).build(), **options}
+    if "classes" in method_options(METHODS[name]):  # as `clips` labels them
         options = {"classes": CLASSES, **options}
     if name == "dmc":  # in 512 dimensions all would be further apart than its margin
         options = {"width": 16, **options}

@@ -17,14 +17,14 @@ import soundfile
 from PIL import Image
 
 from clips import write_video
+from soundspot.app.examples import compose_examples
+from soundspot.app.limits import Limits
+from soundspot.app.server import PageConfig, create_server, find_free_port, open_app
+from soundspot.app.uploads import UploadStore
+from soundspot.inference.localizer import Localizer
+from soundspot.scenes.video_scene import VideoScene
+from soundspot.search import Index
 from visitor import NAUGHTY, Files, Served, fresh
-from whence.app.examples import composed
-from whence.app.limits import Limits
-from whence.app.server import Page, application, free_port, server
-from whence.app.store import Store
-from whence.inference.localizer import Localizer
-from whence.scenes.moving import MovingScene
-from whence.search import Index
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,7 +46,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     at = np.arange(16000) / 16000
     for name, pitch in (("low.wav", 200), ("high.wav", 5000)):
         soundfile.write(folder / name, 0.5 * np.sin(2 * np.pi * pitch * at), 16000)
-    clip = MovingScene(("green star", "yellow ring"), ((0.0, 0), (1.5, 1)), seconds=3.0, rate=10, size=(320, 180))
+    clip = VideoScene(("green star", "yellow ring"), ((0.0, 0), (1.5, 1)), seconds=3.0, fps=10, size=(320, 180))
     clip.write(folder / "clip.mp4")
     write_video(folder / "mute.mp4", 1.0, sound=False)
     return Files(*(folder / name for name in ("", "room.png", "low.wav", "high.wav", "clip.mp4", "mute.mp4", "index")))
@@ -54,9 +54,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 @pytest.fixture(scope="session")
 def localizer(files: Files) -> Localizer:
-    """Fresh weights, or those of $WHENCE_CHECKPOINT; by its threshold the low tone is in the picture alone, or the high
+    """Fresh weights, or those of $SOUNDSPOT_CHECKPOINT; by its threshold the low tone is in the picture alone, or the high
     one."""
-    if named := os.environ.get("WHENCE_CHECKPOINT"):
+    if named := os.environ.get("SOUNDSPOT_CHECKPOINT"):
         return Localizer.load(named)
     model = fresh(0)
     peaks = [model.locate(files.picture, sound).peak for sound in (files.low, files.high)]
@@ -68,8 +68,8 @@ def localizer(files: Files) -> Localizer:
 def index(localizer: Localizer, files: Files) -> Path:
     """Of scenes and their sounds; one of them has a naughty name."""
     own = files.folder / "own"
-    for example in composed(localizer.method.front_end, own):
-        shutil.copy(example.sounds[0], own / f"{NAUGHTY} {Path(example.picture).parent.name}.wav")
+    for example in compose_examples(localizer.method.front_end, own):
+        shutil.copy(example.audios[0], own / f"{NAUGHTY} {Path(example.image).parent.name}.wav")
     with Index.create(files.index, localizer) as made:
         made.add([own])
     return files.index
@@ -106,13 +106,13 @@ def loops_closed() -> Iterator[None]:
 
 
 @contextmanager
-def serving(page: Page) -> Iterator[tuple[str, Store]]:
+def serving(page: PageConfig) -> Iterator[tuple[str, UploadStore]]:
     """The address of a page that is served by a thread, and the folder of what it is sent."""
-    port = free_port("127.0.0.1", 0)
+    port = find_free_port("127.0.0.1", 0)
     with ExitStack() as open_until_the_end:
         with loops_closed():
-            app = open_until_the_end.enter_context(application(page))
-        running = server(app, "127.0.0.1", port)
+            app = open_until_the_end.enter_context(open_app(page))
+        running = create_server(app, "127.0.0.1", port)
         thread = threading.Thread(target=running.run, daemon=True)
         thread.start()
         while not running.started:
@@ -156,15 +156,25 @@ def served(
     reached: list[Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
-    limits = Limits(upload=20_000_000, seconds=20, sound=30, video=30, waiting=12, visitors=8)
+    limits = Limits(
+        max_upload_bytes=20_000_000,
+        timeout=20,
+        max_audio_seconds=30,
+        max_video_seconds=30,
+        max_queue=12,
+        max_sessions=8,
+    )
     room = tmp_path_factory.mktemp("room")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(room))
-        with serving(Page(localizer, os.environ.get("WHENCE_CHECKPOINT", ""), index, reports, limits)) as (url, store):
+        with serving(PageConfig(localizer, os.environ.get("SOUNDSPOT_CHECKPOINT", ""), index, reports, limits)) as (
+            url,
+            store,
+        ):
 
             def stored() -> list[Path]:
                 return [file for file in room.rglob("*") if file.is_file()]
 
             yield Served(url, localizer, files, reports, stored, reached, store)
-        assert not list(room.glob("whence-app-*"))
+        assert not list(room.glob("soundspot-app-*"))
     shutil.rmtree(room, ignore_errors=True)

@@ -127,7 +127,7 @@ def test_what_is_no_sound_is_named_and_the_others_are_heard(served: Served, tmp_
     said = words_of(asked(served.url, served.config, "picture", "change", given, f"kind-{kind}"))
     assert "Not everything could be used" in said
     assert "wrong.wav" in said
-    assert "whence-app-" not in said.replace("/gradio_api/file=", "").split("Not everything")[1].split("</div>")[0]
+    assert "soundspot-app-" not in said.replace("/gradio_api/file=", "").split("Not everything")[1].split("</div>")[0]
     assert "data:image/webp" in said
 
 
@@ -171,27 +171,27 @@ def test_examples_outlive_what_visitors_sent(served: Served) -> None:
         return httpx.get(f"{served.url}/gradio_api/file={path}").status_code == 200
 
     assert all(map(handed_out, [upload["path"], *examples, *taken]))
-    served.store.look(time.time() + served.store.kept + 10)
+    served.store.remove_expired(time.time() + served.store.retention_seconds + 10)
     assert all(map(handed_out, [*examples, *taken]))
     assert not handed_out(upload["path"])
 
 
 def test_an_upload_that_was_cut_is_put_away(served: Served) -> None:
-    served.store.look()
-    before = served.store.held
+    served.store.remove_expired()
+    before = served.store.stored_bytes
     with socket.create_connection((httpx.URL(served.url).host, httpx.URL(served.url).port)) as line:
         line.sendall(
             b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n"
             b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
             b'--x\r\nContent-Disposition: form-data; name="files"; filename="cut.wav"\r\n\r\n' + bytes(3_000_000)
         )
-        while served.store.held < before + 3_000_000:
+        while served.store.stored_bytes < before + 3_000_000:
             time.sleep(0.01)
     time.sleep(0.2)
-    served.store.look()
-    assert served.store.held > before + 2_900_000  # nobody else puts it away
-    served.store.look(time.time() + served.store.kept + 10)
-    assert served.store.held <= before
+    served.store.remove_expired()
+    assert served.store.stored_bytes > before + 2_900_000  # nobody else puts it away
+    served.store.remove_expired(time.time() + served.store.retention_seconds + 10)
+    assert served.store.stored_bytes <= before
 
 
 def test_the_verdict_is_the_models_until_its_threshold_is_moved(served: Served, monkeypatch) -> None:
@@ -204,15 +204,15 @@ def test_the_verdict_is_the_models_until_its_threshold_is_moved(served: Served, 
         said = words_of(asked(served.url, config, "picture", "change", {**given, "threshold": field}, "exact"))
         assert f'data-verdict=\\"{verdict}' in said
     assert "cleared" in said
-    assert "whence calibrate" not in said
+    assert "soundspot calibrate" not in said
 
 
 def test_a_sound_that_is_longer_than_it_says_is_ended(served: Served, tmp_path: Path, monkeypatch) -> None:
     import numpy as np
     import soundfile
 
-    import whence.app.answers as answers
-    import whence.app.search as search
+    import soundspot.app.search_tab as search
+    import soundspot.app.service as answers
 
     for module in (answers, search):
         monkeypatch.setattr(module, "refuse_long", lambda *_: None)  # a header that lies
@@ -264,12 +264,12 @@ def test_a_request_that_takes_too_long_is_ended(served: Served, monkeypatch) -> 
         time.sleep(0.3)
         return hear(code, sound)
 
-    hear = served.localizer.hear
+    hear = served.localizer.predict
     monkeypatch.setattr(served.localizer, "hear", slow)
-    import whence.app.desk as desk
+    import soundspot.app.sessions as desk
 
     monkeypatch.setattr(desk, "Clock", lambda seconds, gone: clock(0.2, gone))
-    from whence.app.limits import Clock as clock
+    from soundspot.app.limits import Deadline as clock
 
     said = words_of(asked(served.url, served.config, "picture", "change", given, "late"))
     assert "longer than the 0.2 s" in said
@@ -284,7 +284,7 @@ def test_a_visitor_who_leaves_ends_the_work(served: Served, monkeypatch) -> None
         sound.write_bytes(served.files.low.read_bytes()[: -2 * (number + 1)])
     given["sounds"] = sent(served.url, *sounds)
     heard: list[Any] = []
-    hear = served.localizer.hear
+    hear = served.localizer.predict
 
     def slow(code: Any, sound: Any) -> Any:
         heard.append(sound)

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import torch
 
-from whence.app.store import Store
-from whence.frontend import AudioSpec, ImageSpec, InputSpec
-from whence.inference.localizer import Localizer
-from whence.methods import create
+from soundspot.app.uploads import UploadStore
+from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
+from soundspot.inference.localizer import Localizer
+from soundspot.methods import create
 
 TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
 NAUGHTY = "<img src=x onerror=document.title='hurt'>"
@@ -48,7 +48,7 @@ class Served:
     reports: Path
     stored: Callable[[], list[Path]]
     reached: list[Any]
-    store: Store
+    store: UploadStore
 
     @property
     def config(self) -> dict[str, Any]:

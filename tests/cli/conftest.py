@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from whence.checkpoint import save_method
-from whence.cli.main import main
-from whence.frontend import AudioSpec, ImageSpec, InputSpec
-from whence.methods import create
-from whence.scenes import open_scenes, write_catalogue
+from soundspot.cli.main import main
+from soundspot.config.checkpoint import save_checkpoint
+from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
+from soundspot.methods import create
+from soundspot.scenes import open_scenes, write_catalog
 
 TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
 
@@ -26,12 +26,12 @@ class Answer:
     written: frozenset[Path]  # every file or folder that was not there before, or changed
 
 
-Whence = Callable[..., Answer]
+Soundspot = Callable[..., Answer]
 
 
 @pytest.fixture
-def whence(tmp_path: Path, capsys: pytest.CaptureFixture) -> Whence:
-    """whence("locate", ...) runs the command in this process and compares `tmp_path` before and after."""
+def soundspot(tmp_path: Path, capsys: pytest.CaptureFixture) -> Soundspot:
+    """soundspot("locate", ...) runs the command in this process and compares `tmp_path` before and after."""
 
     def run(*arguments: object) -> Answer:
         before = listing(tmp_path)
@@ -58,8 +58,8 @@ def listing(folder: Path) -> dict[Path, tuple[int, int]]:
 def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     method = create("alignment", image=TINY, audio=TINY, front_end=InputSpec(ImageSpec(32), AudioSpec(16000, 0.5)))
-    save_method(method, folder / "tiny.safetensors")
-    write_catalogue(open_scenes("scenes", length=8, size=32, seconds=0.5, categories=3), folder / "catalogue")
+    save_checkpoint(method, folder / "tiny.safetensors")
+    write_catalog(open_scenes("scenes", length=8, size=32, seconds=0.5, categories=3), folder / "catalogue")
     return folder
 
 

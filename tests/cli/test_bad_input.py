@@ -19,7 +19,7 @@ DEBUG = ROOT / "recipes" / "alignment" / "debug.yaml"
 def refused(answer, *words: str) -> str:
     """The message, once it is seen to be one and to have left nothing behind."""
     assert answer.code == 2, answer.err
-    assert answer.err.startswith("whence: ")
+    assert answer.err.startswith("soundspot: ")
     assert "Traceback" not in answer.err
     assert answer.out == ""
     assert not answer.written
@@ -32,13 +32,13 @@ def refused(answer, *words: str) -> str:
 
 
 @pytest.fixture
-def ask(whence, checkpoint: Path, picture: Path, sound: Path, tmp_path: Path) -> Callable:
-    """ask(image=..., audio=...) -> what `whence locate` answers."""
+def ask(soundspot, checkpoint: Path, picture: Path, sound: Path, tmp_path: Path) -> Callable:
+    """ask(image=..., audio=...) -> what `soundspot locate` answers."""
 
     def locate(
         image: Path = picture, audio: Path | str = sound, weights: Path = checkpoint, *more: object, out="out.png"
     ):
-        return whence("locate", weights, image, audio, "-o", tmp_path / out, "--device", "cpu", *more)
+        return soundspot("locate", weights, image, audio, "-o", tmp_path / out, "--device", "cpu", *more)
 
     return locate
 
@@ -131,7 +131,7 @@ def test_silence_is_answered_and_flagged(ask, picture, write, tmp_path) -> None:
 
 
 def test_a_missing_checkpoint(ask, picture, sound, tmp_path) -> None:
-    refused(ask(picture, sound, tmp_path / "no.safetensors"), "no.safetensors: no such checkpoint", "whence train")
+    refused(ask(picture, sound, tmp_path / "no.safetensors"), "no.safetensors: no such checkpoint", "soundspot train")
 
 
 @pytest.mark.parametrize("kept", [10, 2000, -100], ids=["its first bytes", "part of its header", "all but its end"])
@@ -178,7 +178,7 @@ def test_outputs_that_cannot_be_written(ask, picture, sound, checkpoint) -> None
 
 
 @pytest.mark.parametrize("command", ["mine", "scenes", "evaluate"])
-def test_a_folder_of_somebodys_is_never_replaced(whence, checkpoint, catalogue, tmp_path, command) -> None:
+def test_a_folder_of_somebodys_is_never_replaced(soundspot, checkpoint, catalogue, tmp_path, command) -> None:
     folder = tmp_path / "thesis"
     folder.mkdir()
     (folder / "chapter.txt").write_text("years of work")
@@ -187,7 +187,7 @@ def test_a_folder_of_somebodys_is_never_replaced(whence, checkpoint, catalogue, 
         "scenes": ("data", "scenes", "scenes-single", folder, "--length", 1, "--overwrite"),
         "evaluate": ("evaluate", checkpoint, "scenes-interactive", "--output", folder),
     }
-    refused(whence(*arguments[command]), f"{folder}", "exists already")
+    refused(soundspot(*arguments[command]), f"{folder}", "exists already")
 
 
 # Annotations.
@@ -207,51 +207,51 @@ def spoil(catalogue: Path, change: Callable) -> None:
     path.write_text(json.dumps(document))
 
 
-def train(whence, catalogue: Path, *more: object):
+def train(soundspot, catalogue: Path, *more: object):
     data = json.dumps({"name": "catalogue", "root": str(catalogue), "options": {"split": "train"}})
     output = ("--output", catalogue.parent / "run", "--quiet", "--train.epochs", 1, "--train.batch_size", 4)
-    return whence("train", DEBUG, "--data", data, *output, *more)
+    return soundspot("train", DEBUG, "--data", data, *output, *more)
 
 
 @pytest.mark.parametrize("case", SPOILED)
-def test_wrong_annotations_are_refused_and_explained(whence, checkpoint, catalogue, case) -> None:
+def test_wrong_annotations_are_refused_and_explained(soundspot, checkpoint, catalogue, case) -> None:
     change, words = SPOILED[case]
     spoil(catalogue, change)
-    refused(train(whence, catalogue), "annotations.json", "images[2]", words)
-    evaluated = whence("evaluate", checkpoint, "catalogue", "--root", catalogue, "--device", "cpu")
+    refused(train(soundspot, catalogue), "annotations.json", "images[2]", words)
+    evaluated = soundspot("evaluate", checkpoint, "catalogue", "--root", catalogue, "--device", "cpu")
     refused(evaluated, "images[2]", words)
 
-    checked = whence("data", "check", catalogue)
+    checked = soundspot("data", "check", catalogue)
     assert checked.code == 2
     assert words in checked.out
     assert f"{catalogue}: found 1 error" in checked.err
     assert not checked.written
 
 
-def test_a_folder_that_is_no_catalogue(whence, tmp_path) -> None:
-    refused(train(whence, tmp_path / "nowhere"), "found no such folder, expected a catalogue")
-    checked = whence("data", "check", tmp_path)
+def test_a_folder_that_is_no_catalogue(soundspot, tmp_path) -> None:
+    refused(train(soundspot, tmp_path / "nowhere"), "found no such folder, expected a catalogue")
+    checked = soundspot("data", "check", tmp_path)
     assert checked.code == 2
     assert "found a folder without annotations.json" in checked.out
 
 
-def test_a_catalogue_check_in_json(whence, catalogue) -> None:
-    answer = whence("data", "check", catalogue, "--json")
+def test_a_catalogue_check_in_json(soundspot, catalogue) -> None:
+    answer = soundspot("data", "check", catalogue, "--json")
     assert answer.code == 0
     assert json.loads(answer.out)["problems"] == []
     assert sum(sum(of.values()) for of in json.loads(answer.out)["counts"].values()) == 16
     spoil(catalogue, SPOILED["an inverted box"][0])
-    answer = whence("data", "check", catalogue, "--json")
+    answer = soundspot("data", "check", catalogue, "--json")
     assert answer.code == 2
     told = json.loads(answer.out)
     assert (told["errors"], told["warnings"]) == (1, 0)
     assert told["problems"][0]["where"].startswith("images[2]")
 
 
-def test_a_check_that_reads_files_finds_what_is_broken(whence, catalogue, picture) -> None:
+def test_a_check_that_reads_files_finds_what_is_broken(soundspot, catalogue, picture) -> None:
     picture.write_bytes(picture.read_bytes()[:400])
-    assert whence("data", "check", catalogue).code == 0
-    answer = whence("data", "check", catalogue, "--read_files")
+    assert soundspot("data", "check", catalogue).code == 0
+    answer = soundspot("data", "check", catalogue, "--read_files")
     assert answer.code == 2
     assert f"images/{picture.name}: found a broken or truncated image" in answer.out
 
@@ -278,46 +278,48 @@ def test_a_check_that_reads_files_finds_what_is_broken(whence, catalogue, pictur
     ],
     ids=lambda value: value[0].removeprefix("--") if isinstance(value, tuple) else "",
 )
-def test_a_recipe_that_cannot_be_carried_out_starts_nothing(whence, catalogue, flags, words) -> None:
-    refused(train(whence, catalogue, *flags), words)
+def test_a_recipe_that_cannot_be_carried_out_starts_nothing(soundspot, catalogue, flags, words) -> None:
+    refused(train(soundspot, catalogue, *flags), words)
 
 
-def test_a_recipe_that_is_not_there(whence, tmp_path) -> None:
-    refused(whence("train", tmp_path / "none.yaml"), "none.yaml: no such recipe")
+def test_a_recipe_that_is_not_there(soundspot, tmp_path) -> None:
+    refused(soundspot("train", tmp_path / "none.yaml"), "none.yaml: no such recipe")
 
 
-def test_a_run_that_is_there_survives_a_recipe_that_cannot_be_carried_out(whence, catalogue, tmp_path) -> None:
+def test_a_run_that_is_there_survives_a_recipe_that_cannot_be_carried_out(soundspot, catalogue, tmp_path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.yaml").write_text("method: {name: alignment}\n")
     (tmp_path / "run" / "best.safetensors").write_text("weeks of work")
-    refused(train(whence, catalogue, "--overwrite", "--data.root", tmp_path / "nowhere"), "found no such folder")
+    refused(train(soundspot, catalogue, "--overwrite", "--data.root", tmp_path / "nowhere"), "found no such folder")
 
 
 @pytest.mark.parametrize("flags", [[], ["--overwrite"], ["--resume"]], ids=["plain", "overwrite", "resume"])
-def test_a_folder_that_is_no_run_is_never_trained_into(whence, catalogue, tmp_path, flags) -> None:
+def test_a_folder_that_is_no_run_is_never_trained_into(soundspot, catalogue, tmp_path, flags) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "letter.txt").write_text("dear")
-    refused(train(whence, catalogue, *flags), "run: holds something that is not a run", "train elsewhere")
+    refused(train(soundspot, catalogue, *flags), "run: holds something that is not a run", "train elsewhere")
 
 
-def test_neighbours_of_another_data_set(whence, checkpoint, catalogue, tmp_path) -> None:
-    mined = whence(
+def test_neighbours_of_another_data_set(soundspot, checkpoint, catalogue, tmp_path) -> None:
+    mined = soundspot(
         "mine", checkpoint, "catalogue", tmp_path / "table", "--root", catalogue, "--k", 3, "--device", "cpu"
     )
     assert mined.code == 0, mined.err
-    again = whence(
+    again = soundspot(
         "mine", checkpoint, "catalogue", tmp_path / "table", "--root", catalogue, "--k", 3, "--device", "cpu"
     )
     refused(again, "table: exists already", "--overwrite")
     semantic = ("--views.semantic", "true", "--neighbours.table", tmp_path / "table", "--neighbours.k", 3)
     scenes = ("--data", '{"name": "scenes", "options": {"length": 8, "size": 64, "fresh": false}}')
-    said = refused(train(whence, catalogue, *semantic, *scenes), "made for another data set", "whence mine")
+    said = refused(train(soundspot, catalogue, *semantic, *scenes), "made for another data set", "soundspot mine")
     assert str(tmp_path / "table") in said
 
 
-def test_neighbours_that_cannot_be_mined(whence, checkpoint, catalogue, tmp_path) -> None:
+def test_neighbours_that_cannot_be_mined(soundspot, checkpoint, catalogue, tmp_path) -> None:
     def mine(encoder: object, *more: object):
-        return whence("mine", encoder, "catalogue", tmp_path / "table", "--root", catalogue, "--device", "cpu", *more)
+        return soundspot(
+            "mine", encoder, "catalogue", tmp_path / "table", "--root", catalogue, "--device", "cpu", *more
+        )
 
     refused(mine(checkpoint, "--k", 8), "8 neighbours were asked of a set of 8; expected 1 to 7", "Lower `k`")
     refused(mine(tmp_path / "none.safetensors"), "none.safetensors: no such checkpoint")
@@ -330,12 +332,12 @@ def test_neighbours_that_cannot_be_mined(whence, checkpoint, catalogue, tmp_path
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_picture_that_breaks_in_the_middle_of_a_run_is_named(whence, catalogue, picture, workers) -> None:
+def test_a_picture_that_breaks_in_the_middle_of_a_run_is_named(soundspot, catalogue, picture, workers) -> None:
     """The run has begun and can go on by --resume once the file is mended, so its folder stays."""
     picture.write_bytes(picture.read_bytes()[:400])
-    answer = train(whence, catalogue, "--train.workers", workers)
+    answer = train(soundspot, catalogue, "--train.workers", workers)
     assert answer.code == 2
-    assert answer.err.startswith(f"whence: {picture}: found a broken or truncated image")
+    assert answer.err.startswith(f"soundspot: {picture}: found a broken or truncated image")
     assert answer.err.count("\n") == 1
     assert not list((catalogue.parent / "run").glob("*.safetensors"))
 
@@ -350,5 +352,5 @@ def test_a_picture_that_breaks_in_the_middle_of_a_run_is_named(whence, catalogue
     ],
     ids=["data", "protocol", "root", "options"],
 )
-def test_an_evaluation_that_cannot_be_done(whence, checkpoint, flags, words) -> None:
-    refused(whence("evaluate", checkpoint, *flags, "--device", "cpu"), words)
+def test_an_evaluation_that_cannot_be_done(soundspot, checkpoint, flags, words) -> None:
+    refused(soundspot("evaluate", checkpoint, *flags, "--device", "cpu"), words)

@@ -6,26 +6,26 @@ import pytest
 import torch
 
 from clips import write_video
+from soundspot.cli.main import load_commands
+from soundspot.data.datasets.catalog import Catalog
+from soundspot.data.datasets.lists import bundled_ids
+from soundspot.data.datasets.registry import open_dataset
 from trees import framed
-from whence.cli.main import commands
-from whence.data.datasets import open_dataset
-from whence.data.datasets.catalogue import Catalogue
-from whence.data.lists import shipped
 
 
-@pytest.mark.parametrize("command", [name for name in commands() if name != "data"])
-def test_every_command_explains_itself(whence, command) -> None:
-    answer = whence(command, "--help")
+@pytest.mark.parametrize("command", [name for name in load_commands() if name != "data"])
+def test_every_command_explains_itself(soundspot, command) -> None:
+    answer = soundspot(command, "--help")
     assert answer.code == 0
-    assert answer.out.startswith("usage: whence")
+    assert answer.out.startswith("usage: soundspot")
     assert "--config" not in answer.out
 
 
-def test_help_lists_every_command_with_a_line(whence) -> None:
-    answer = whence("--help")
+def test_help_lists_every_command_with_a_line(soundspot) -> None:
+    answer = soundspot("--help")
     lines = [line.split(maxsplit=1) for line in answer.out.splitlines() if line.startswith("    ")]
     told = {words[0] for words in lines if len(words) > 1}
-    assert set(commands()) <= told
+    assert set(load_commands()) <= told
 
 
 @pytest.mark.parametrize(
@@ -35,74 +35,74 @@ def test_help_lists_every_command_with_a_line(whence) -> None:
         (("evalaute",), "unknown command 'evalaute'. Did you mean 'evaluate'?"),
         (("xyz",), "unknown command 'xyz'. There are: app, calibrate, checkpoint, compare,"),
         (("_help",), "unknown command '_help'"),
-        (("data", "chekc"), "unknown command of `whence data` 'chekc'. Did you mean 'check'?"),
+        (("data", "chekc"), "unknown command of `soundspot data` 'chekc'. Did you mean 'check'?"),
         (
             ("checkpoint", "inspcet", "a.pth"),
-            "unknown command of `whence checkpoint` 'inspcet'. Did you mean 'inspect'?",
+            "unknown command of `soundspot checkpoint` 'inspcet'. Did you mean 'inspect'?",
         ),
         (
             ("data", "_help"),
-            "unknown command of `whence data` '_help'. There are: check, flow, index, pack, prepare, scenes.",
+            "unknown command of `soundspot data` '_help'. There are: check, flow, index, pack, prepare, scenes.",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_a_word_that_is_no_command(whence, words, said) -> None:
-    answer = whence(*words)
+def test_a_word_that_is_no_command(soundspot, words, said) -> None:
+    answer = soundspot(*words)
     assert answer.code == 2
-    assert answer.err.startswith(f"whence: {said}")
+    assert answer.err.startswith(f"soundspot: {said}")
     assert not answer.out
 
 
 @pytest.mark.parametrize("words", [(), ("data",), ("checkpoint",)], ids=lambda words: " ".join(words) or "nothing")
-def test_a_command_that_is_left_out_is_asked_for(whence, words) -> None:
-    answer = whence(*words)
+def test_a_command_that_is_left_out_is_asked_for(soundspot, words) -> None:
+    answer = soundspot(*words)
     assert answer.code in (0, 2)
     assert "check" in answer.out + answer.err
 
 
 @pytest.mark.parametrize("command", ["methods", "datasets", "protocols"])
-def test_lists_have_a_name_and_a_line_each(whence, command) -> None:
-    answer = whence(command)
+def test_lists_have_a_name_and_a_line_each(soundspot, command) -> None:
+    answer = soundspot(command)
     assert answer.code == 0
     assert all(len(line.split(maxsplit=1)) == 2 for line in answer.out.splitlines() if line)
 
 
-def test_a_file_of_weights_says_what_it_is(whence, checkpoint, tmp_path) -> None:
+def test_a_file_of_weights_says_what_it_is(soundspot, checkpoint, tmp_path) -> None:
     """0: something here can use it; 1: nothing can; 2: it is no file of weights."""
-    answer = whence("checkpoint", "inspect", checkpoint)
+    answer = soundspot("checkpoint", "inspect", checkpoint)
     assert answer.code == 0, answer.err
-    assert answer.out.startswith(f"{checkpoint}: a checkpoint of whence")
-    told = json.loads(whence("checkpoint", "inspect", checkpoint, "--json").out)
+    assert answer.out.startswith(f"{checkpoint}: a checkpoint of soundspot")
+    told = json.loads(soundspot("checkpoint", "inspect", checkpoint, "--json").out)
     assert (told["kind"], told["methods"], told["usable"]) == ("checkpoint", ["alignment"], True)
     torch.save({"state_dict": {"module.conv1.weight": torch.zeros(64, 3, 7, 7)}}, tmp_path / "part.pth")
-    answer = whence("checkpoint", "inspect", tmp_path / "part.pth")
+    answer = soundspot("checkpoint", "inspect", tmp_path / "part.pth")
     assert answer.code == 1, answer.err
     assert "nearest: resnet18, with 1 names and shapes in common" in answer.out
     assert "under `state_dict`, with `module.` before each name" in answer.out
     (tmp_path / "note.pth").write_text("no weights")
-    answer = whence("checkpoint", "inspect", tmp_path / "note.pth")
+    answer = soundspot("checkpoint", "inspect", tmp_path / "note.pth")
     assert answer.code == 2
-    assert answer.err.startswith(f"whence: {tmp_path / 'note.pth'}: cannot be opened as weights")
+    assert answer.err.startswith(f"soundspot: {tmp_path / 'note.pth'}: cannot be opened as weights")
     assert not answer.out
 
 
-def test_scenes_become_a_catalogue(whence, tmp_path) -> None:
+def test_scenes_become_a_catalogue(soundspot, tmp_path) -> None:
     write = ("data", "scenes", "scenes-interactive", tmp_path / "scenes", "--length", 3, "--size", 48, "--seconds", 0.5)
-    answer = whence(*write, "--options", json.dumps({"objects": 3}), "--seed", 5)
+    answer = soundspot(*write, "--options", json.dumps({"objects": 3}), "--seed", 5)
     assert answer.code == 0, answer.err
     assert "9 items of scenes-interactive" in answer.out
-    assert len(Catalogue(tmp_path / "scenes", "test")) == 9
-    again = whence(*write)
+    assert len(Catalog(tmp_path / "scenes", "test")) == 9
+    again = soundspot(*write)
     assert again.code == 2
     assert not again.written
     assert "--overwrite" in again.err
-    assert whence(*write, "--overwrite").code == 0, "a flag needs no word"
-    assert len(Catalogue(tmp_path / "scenes", "test")) == 6
+    assert soundspot(*write, "--overwrite").code == 0, "a flag needs no word"
+    assert len(Catalog(tmp_path / "scenes", "test")) == 6
 
 
-def test_a_check_tells_what_a_catalogue_holds(whence, catalogue) -> None:
-    answer = whence("data", "check", catalogue)
+def test_a_check_tells_what_a_catalogue_holds(soundspot, catalogue) -> None:
+    answer = soundspot("data", "check", catalogue)
     assert answer.code == 0
     head, *rows, total, _, verdict = answer.out.splitlines()
     assert head.split() == ["category", "pictures", "train", "recordings", "train"]
@@ -111,46 +111,46 @@ def test_a_check_tells_what_a_catalogue_holds(whence, catalogue) -> None:
     assert verdict == "no problems found"
 
 
-def test_a_check_answers_by_its_exit_code_and_in_json(whence, tmp_path) -> None:
+def test_a_check_answers_by_its_exit_code_and_in_json(soundspot, tmp_path) -> None:
     """0: nothing worse than a note; 1: warnings; 2: errors, such as clips to train on that are scored."""
     clean, twice, leaky = (tmp_path / f"{name}.txt" for name in ("clean", "twice", "leaky"))
     clean.write_text("AAAAAAAAAAa_000001")
     twice.write_text("AAAAAAAAAAa_000001\nAAAAAAAAAAa_000001\n")
-    leaky.write_text(f"{shipped('vggss')[0]}\n")
+    leaky.write_text(f"{bundled_ids('vggss')[0]}\n")
     empty = tmp_path / "empty"
     empty.mkdir()
     for lists, code in (([clean], 0), ([clean, twice], 1), ([clean, leaky], 2)):
         flags = [flag for path in lists for flag in ("--train-list", path)]
-        answer = whence("data", "check", empty, *flags)
+        answer = soundspot("data", "check", empty, *flags)
         assert answer.code == code, answer.err
         assert not answer.written
         assert all(path.name in answer.out for path in lists)
-        told = json.loads(whence("data", "check", empty, *flags, "--json").out)
+        told = json.loads(soundspot("data", "check", empty, *flags, "--json").out)
         assert [row["file"] for row in told["tables"]["lists"]] == [path.name for path in lists]
         assert ((told["errors"] > 0) * 2 or told["warnings"] > 0) == code
     assert "Leave them out by `exclude: [vggss]`" in answer.out
     assert "found 1 error" in answer.err
 
 
-def test_a_check_of_a_data_set_by_name(whence, tmp_path) -> None:
+def test_a_check_of_a_data_set_by_name(soundspot, tmp_path) -> None:
     framed(tmp_path / "is3", "is3")
-    answer = whence(
+    answer = soundspot(
         "data", "check", tmp_path / "is3", "--data", "is3", "--options", '{"truth": "masks"}', "--read-files"
     )
     assert answer.code == 0, answer.err
     assert [row.split()[:3] for row in answer.out.splitlines()[1:2]] == [["is3/masks", "2", "1"]]
-    answer = whence("data", "check", tmp_path / "is3", "--data", "is4")
+    answer = soundspot("data", "check", tmp_path / "is3", "--data", "is4")
     assert answer.code == 2
     assert "unknown data set 'is4'. Did you mean 'is3'?" in answer.err
 
 
-def test_videos_become_shards(whence, tmp_path) -> None:
+def test_videos_become_shards(soundspot, tmp_path) -> None:
     for n in range(2):
         write_video(tmp_path / "in" / f"{n}.mp4", seconds=0.6)
     (tmp_path / "in" / "words.mp4").write_text("no video")
-    answer = whence("data", "prepare", tmp_path / "in", tmp_path / "out", "--seconds", 0.5, "--workers", 0)
+    answer = soundspot("data", "prepare", tmp_path / "in", tmp_path / "out", "--seconds", 0.5, "--workers", 0)
     assert answer.code == 0
     assert "out: 2 samples" in answer.out.replace("\n", "")
     assert "1 left out: unreadable" in answer.out
     assert len(open_dataset("shards", tmp_path / "out")) == 2
-    assert whence("data", "prepare", tmp_path / "in", tmp_path / "out", "--side", 8).code == 2
+    assert soundspot("data", "prepare", tmp_path / "in", tmp_path / "out", "--side", 8).code == 2

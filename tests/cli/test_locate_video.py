@@ -1,14 +1,14 @@
-"""`whence locate CKPT clip.mp4`: the right command is chosen, and what it leaves is what it says."""
+"""`soundspot locate CKPT clip.mp4`: the right command is chosen, and what it leaves is what it says."""
 
 from pathlib import Path
 
 import pytest
 
 from clips import write_video
-from whence.cli.live import live
-from whence.cli.locate import locate
-from whence.cli.locate_video import locate_video
-from whence.cli.locating import chosen
+from soundspot.cli.dispatch import select_command
+from soundspot.cli.live import live
+from soundspot.cli.locate import locate
+from soundspot.cli.locate_video import locate_video
 
 
 @pytest.mark.parametrize(
@@ -30,33 +30,33 @@ from whence.cli.locating import chosen
     ],
 )
 def test_the_second_word_decides(words: str, command) -> None:
-    assert chosen(words.split()) is command
+    assert select_command(words.split()) is command
 
 
 def test_a_folder_is_of_videos(tmp_path: Path) -> None:
-    assert chosen(["c.safetensors", str(tmp_path)]) is locate_video
+    assert select_command(["c.safetensors", str(tmp_path)]) is locate_video
 
 
-def test_a_video_becomes_what_is_named(whence, checkpoint: Path, tmp_path: Path) -> None:
+def test_a_video_becomes_what_is_named(soundspot, checkpoint: Path, tmp_path: Path) -> None:
     clip = write_video(tmp_path / "odd name #1.mp4", 0.6)
     names = [tmp_path / name for name in ("o.mp4", "s.jpg", "t.png", "f.json", "m.npz")]
     flags = ("-o", "--sheet", "--timeline", "--frames", "--maps")
     named = [word for pair in zip(flags, names, strict=True) for word in pair]
-    told = whence("locate", checkpoint, clip, *named, "--rate", "5", "--smooth", "0.2", "--precision", "float32")
+    told = soundspot("locate", checkpoint, clip, *named, "--rate", "5", "--smooth", "0.2", "--precision", "float32")
     assert (told.code, set(names)) == (0, told.written)
     assert "15 pictures" in told.out
-    assert whence("locate", checkpoint, clip, "-o", names[0]).code == 2
-    assert whence("locate", checkpoint, clip, "-o", names[0], "--overwrite").code == 0
+    assert soundspot("locate", checkpoint, clip, "-o", names[0]).code == 2
+    assert soundspot("locate", checkpoint, clip, "-o", names[0], "--overwrite").code == 0
 
 
-def test_a_folder_is_done_but_for_what_is_no_video(whence, checkpoint: Path, tmp_path: Path) -> None:
+def test_a_folder_is_done_but_for_what_is_no_video(soundspot, checkpoint: Path, tmp_path: Path) -> None:
     write_video(tmp_path / "in/a.mp4", 0.4)
     write_video(tmp_path / "in/below/b.mkv", 0.4)
     (tmp_path / "in/c.mp4").write_text("<html></html>")
     write_video(tmp_path / "in/d.mp4", 0.4, sound=False)
     write_video(tmp_path / "in/Wide.mkv", 0.1, codecs=("ffv1", "pcm_s16le"), size=(17000, 16))
     write_video(tmp_path / "in/.a-x1y2/a.mp4", 0.4)  # the draft of a run that was killed
-    told = whence("locate", checkpoint, tmp_path / "in", "-o", tmp_path / "out")
+    told = soundspot("locate", checkpoint, tmp_path / "in", "-o", tmp_path / "out")
     assert told.code == 2
     assert "c.mp4" in told.err
     assert "d.mp4" in told.err
@@ -65,11 +65,11 @@ def test_a_folder_is_done_but_for_what_is_no_video(whence, checkpoint: Path, tmp
     ends = (".mp4", ".sheet.jpg", ".timeline.png", ".frames.json", ".maps.npz")
     files = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert files == {stem + end for stem in ("a", "below/b") for end in ends}
-    again = whence("locate", checkpoint, tmp_path / "in", "-o", tmp_path / "out")
+    again = soundspot("locate", checkpoint, tmp_path / "in", "-o", tmp_path / "out")
     assert again.out.count("done before") == 2
 
 
-def test_mistakes_are_told_in_one_message(whence, checkpoint: Path, tmp_path: Path) -> None:
+def test_mistakes_are_told_in_one_message(soundspot, checkpoint: Path, tmp_path: Path) -> None:
     clip = write_video(tmp_path / "a.mp4", 0.4, sound=False)
     heard = write_video(tmp_path / "heard.mkv", 0.4)
     for words, said in (
@@ -80,12 +80,12 @@ def test_mistakes_are_told_in_one_message(whence, checkpoint: Path, tmp_path: Pa
         ((tmp_path, "--sheet", tmp_path / "s.jpg"), "is a folder"),
         ((clip, "--sound", heard, "--overwrite", "-o", heard), "is the sound itself"),
     ):
-        told = whence("locate", checkpoint, *words, *(() if "-o" in words else ("-o", tmp_path / "o.mp4")))
+        told = soundspot("locate", checkpoint, *words, *(() if "-o" in words else ("-o", tmp_path / "o.mp4")))
         assert told.code == 2
         assert said in told.err
         assert not told.written
 
 
-def test_the_help_of_each_is_shown(whence) -> None:
-    assert "clip.mp4 --help" in " ".join(whence("locate", "--help").out.split())
-    assert "--timeline" in whence("locate", "c", "a.mp4", "--help").out
+def test_the_help_of_each_is_shown(soundspot) -> None:
+    assert "clip.mp4 --help" in " ".join(soundspot("locate", "--help").out.split())
+    assert "--timeline" in soundspot("locate", "c", "a.mp4", "--help").out

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from conftest import ROOT
-from whence.checkpoint import load_method, read_header
-from whence.evaluation import gallery
-from whence.models.encoders import build_encoder
+from soundspot.config.checkpoint import load_checkpoint, read_header
+from soundspot.evaluation.report import gallery
+from soundspot.models.encoders import build_encoder
 
 TEST = ("scenes-interactive", "--options", json.dumps({"length": 6, "seed": 5, "categories": 4}))
 HELD_OUT = ("scenes-interactive", "--options", json.dumps({"length": 6, "seed": 6, "categories": 4}))
@@ -22,38 +22,42 @@ def _small_pictures(monkeypatch):
     monkeypatch.setattr(gallery, "SIDE", 60)
 
 
-def test_a_threshold_travels_and_lets_locate_say_nothing_here(whence, checkpoint, picture, sound):
-    before = load_method(checkpoint)[0].state_dict()
-    assert "presence unknown" in whence("locate", checkpoint, picture, sound, "-o", checkpoint.with_name("a.png")).out
-    answer = whence("calibrate", checkpoint, *HELD_OUT, "--rule", "max10")
+def test_a_threshold_travels_and_lets_locate_say_nothing_here(soundspot, checkpoint, picture, sound):
+    before = load_checkpoint(checkpoint)[0].state_dict()
+    assert (
+        "presence unknown" in soundspot("locate", checkpoint, picture, sound, "-o", checkpoint.with_name("a.png")).out
+    )
+    answer = soundspot("calibrate", checkpoint, *HELD_OUT, "--rule", "max10")
     assert answer.code == 0, answer.err
     assert answer.written == {checkpoint}
     header = read_header(checkpoint)
     assert f"threshold {header['threshold']:.4f}" in answer.out
     assert header["calibration"]["data"] == "scenes-interactive"
-    after = load_method(checkpoint)[0].state_dict()
+    after = load_checkpoint(checkpoint)[0].state_dict()
     assert all(bool((after[name] == value).all()) for name, value in before.items())
-    located = whence("locate", checkpoint, picture, sound, "-o", checkpoint.with_name("b.png"), "--json")
+    located = soundspot("locate", checkpoint, picture, sound, "-o", checkpoint.with_name("b.png"), "--json")
     assert json.loads(located.out)[0]["present"] is False  # fresh weights are no surer of this sound than of noise
 
 
-def test_refinement_is_one_set_of_options_and_travels_with_the_threshold(whence, checkpoint, picture, sound, tmp_path):
+def test_refinement_is_one_set_of_options_and_travels_with_the_threshold(
+    soundspot, checkpoint, picture, sound, tmp_path
+):
     torch.manual_seed(0)
     torch.save(build_encoder({"last_stride": 2}, 3).state_dict(), tmp_path / "resnet18.pth")
     ogl = ("--refine", "ogl", "--alpha", 0.3, "--prior", tmp_path / "resnet18.pth")
     ask = ("locate", checkpoint, picture, sound, "--overwrite", "-o", tmp_path / "a.png")
-    refined = whence("calibrate", checkpoint, *HELD_OUT, *ogl)
+    refined = soundspot("calibrate", checkpoint, *HELD_OUT, *ogl)
     assert refined.code == 0, refined.err
     assert "maps refined by ogl (alpha 0.3)" in refined.out
     assert read_header(checkpoint)["calibration"]["refinement"]["refine"] == ["ogl"]
-    same, other, plain = (whence(*ask, *some, "--json") for some in (ogl, (*ogl[:3], 0.4, *ogl[4:]), ()))
+    same, other, plain = (soundspot(*ask, *some, "--json") for some in (ogl, (*ogl[:3], 0.4, *ogl[4:]), ()))
     assert same.code == other.code == plain.code == 0, other.err
     assert json.loads(same.out)[0]["present"] is not None
     for answer in (other, plain):
         assert json.loads(answer.out)[0]["present"] is None
         assert "fitted on maps refined by ogl (alpha 0.3)" in json.loads(answer.out)[0]["notes"][-1]
-    assert "presence unknown" in whence(*ask).out
-    run = whence("evaluate", checkpoint, *TEST, "-o", tmp_path / "run", "--bootstraps", 0, *ogl)
+    assert "presence unknown" in soundspot(*ask).out
+    run = soundspot("evaluate", checkpoint, *TEST, "-o", tmp_path / "run", "--bootstraps", 0, *ogl)
     assert run.code == 0, run.err
     assert "alignment + ogl (alpha 0.3)" in run.out
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
@@ -67,9 +71,9 @@ def test_refinement_is_one_set_of_options_and_travels_with_the_threshold(whence,
 
 @pytest.mark.parametrize("command", ["locate", "evaluate", "calibrate"])
 def test_every_command_with_maps_takes_a_refinement_and_refuses_a_wrong_one(
-    whence, checkpoint, picture, sound, command
+    soundspot, checkpoint, picture, sound, command
 ):
-    told = whence(command, "--help").out
+    told = soundspot(command, "--help").out
     assert all(flag in told for flag in ("--refine", "--alpha", "--prior", "mix maps with `iqr`"))
     more = {"locate": (picture, sound), "evaluate": TEST, "calibrate": HELD_OUT}[command]
     for flags, said in (
@@ -77,22 +81,22 @@ def test_every_command_with_maps_takes_a_refinement_and_refuses_a_wrong_one(
         (("--refine", "iqr"), "alignment has no image query"),
         (("--alpha", 2), "alpha: found 2"),
     ):
-        answer = whence(command, checkpoint, *more, *flags)
+        answer = soundspot(command, checkpoint, *more, *flags)
         assert answer.code == 2
         assert said in answer.err
         assert not answer.written
 
 
-def test_nothing_is_fitted_on_a_test_split(whence, checkpoint, catalogue):
-    answer = whence("calibrate", checkpoint, "catalogue", "--root", catalogue, "--options", '{"split": "test"}')
+def test_nothing_is_fitted_on_a_test_split(soundspot, checkpoint, catalogue):
+    answer = soundspot("calibrate", checkpoint, "catalogue", "--root", catalogue, "--options", '{"split": "test"}')
     assert answer.code == 2
     assert not answer.written
     assert "nothing is fitted on a test set" in answer.err
 
 
-def test_one_set_of_maps_under_every_rule(whence, checkpoint, tmp_path):
-    assert whence("calibrate", checkpoint, *HELD_OUT).code == 0
-    run = whence("evaluate", checkpoint, *TEST, "--protocol", "all", "-o", tmp_path / "run", "--bootstraps", 20)
+def test_one_set_of_maps_under_every_rule(soundspot, checkpoint, tmp_path):
+    assert soundspot("calibrate", checkpoint, *HELD_OUT).code == 0
+    run = soundspot("evaluate", checkpoint, *TEST, "--protocol", "all", "-o", tmp_path / "run", "--bootstraps", 20)
     assert run.code == 0, run.err
     assert "stand apart" in run.out
     content = json.loads((tmp_path / "run" / "report.json").read_text())
@@ -105,30 +109,30 @@ def test_one_set_of_maps_under_every_rule(whence, checkpoint, tmp_path):
     assert "The same maps under every rule" in page
     assert "Does it listen?" in page
     assert content["listening"]["verdict"].split(":")[0] in page
-    few = whence("evaluate", checkpoint, *TEST, "--protocol", "lvs,acl", "-o", tmp_path / "few", "--bootstraps", 0)
+    few = soundspot("evaluate", checkpoint, *TEST, "--protocol", "lvs,acl", "-o", tmp_path / "few", "--bootstraps", 0)
     assert few.code == 0, few.err
     assert "protocol lvs" in few.out
     assert "acl take maps as logits" in few.out
-    wrong = whence("evaluate", checkpoint, *TEST, "--protocol", "lvs,alc", "-o", tmp_path / "wrong")
+    wrong = soundspot("evaluate", checkpoint, *TEST, "--protocol", "lvs,alc", "-o", tmp_path / "wrong")
     assert wrong.code == 2
     assert "Did you mean 'acl'" in wrong.err
     assert not wrong.written
 
 
-def test_anyones_maps_are_scored_and_compared(whence, checkpoint, tmp_path):
-    assert whence("evaluate", checkpoint, *TEST, "-o", tmp_path / "ours", "--bootstraps", 20).code == 0
+def test_anyones_maps_are_scored_and_compared(soundspot, checkpoint, tmp_path):
+    assert soundspot("evaluate", checkpoint, *TEST, "-o", tmp_path / "ours", "--bootstraps", 20).code == 0
     options = json.dumps({"length": 6, "seed": 5, "categories": 4, "size": 32, "seconds": 0.5})
     there = (tmp_path / "ours" / "maps", TEST[0], "--options", options, "--bootstraps", 20)
-    scored = whence("score", *there, "-o", tmp_path / "theirs")
+    scored = soundspot("score", *there, "-o", tmp_path / "theirs")
     assert scored.code == 0, scored.err
     assert {path.name for path in (tmp_path / "theirs").iterdir()} == {"report.json", "samples.csv", "report.html"}
     reports = (tmp_path / "ours", tmp_path / "theirs")
-    compared = whence("compare", *reports, "--names", "ours,theirs", "-o", tmp_path / "table.md")
+    compared = soundspot("compare", *reports, "--names", "ours,theirs", "-o", tmp_path / "table.md")
     assert compared.code == 0, compared.err
     assert "theirs - ours" in compared.out
     assert compared.written == {tmp_path / "table.md"}
     assert (tmp_path / "table.md").read_text().startswith("## scenes-interactive: 12 items, protocol corrected")
-    page = whence("compare", *reports, "-o", tmp_path / "table.html")
+    page = soundspot("compare", *reports, "-o", tmp_path / "table.html")
     assert page.code == 0
     assert "<table>" in (tmp_path / "table.html").read_text()
     for wrong, said in (
@@ -136,7 +140,7 @@ def test_anyones_maps_are_scored_and_compared(whence, checkpoint, tmp_path):
         ((*reports, "-o", tmp_path / "x.pdf"), "cannot write .pdf"),
         ((reports[0], tmp_path), "no readable report"),
     ):
-        answer = whence("compare", *wrong)
+        answer = soundspot("compare", *wrong)
         assert answer.code == 2
         assert said in answer.err
         assert not answer.written
@@ -144,7 +148,7 @@ def test_anyones_maps_are_scored_and_compared(whence, checkpoint, tmp_path):
 
 def test_the_examples_own_words_run(tmp_path: Path):
     example = ROOT / "examples" / "write_predictions.py"
-    told = [line for line in example.read_text().splitlines() if line.startswith("whence score")]
+    told = [line for line in example.read_text().splitlines() if line.startswith("soundspot score")]
     assert len(told) == 1
     subprocess.run([sys.executable, example, "predictions"], cwd=tmp_path, check=True)
     import shlex

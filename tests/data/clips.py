@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from whence.data.packing import Sample
+from soundspot.data.shards.writer import SampleRecord
 
 RATE = 48000
 
@@ -80,7 +80,7 @@ class Fragile:
     def key(self, name: str) -> str:
         return name
 
-    def __call__(self, name: str) -> Sample:
+    def __call__(self, name: str) -> SampleRecord:
         if name == "1":
             os.kill(os.getpid(), signal.SIGSEGV)
-        return Sample({"json": name.encode()})
+        return SampleRecord({"json": name.encode()})

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from whence.types import AudioVisualDataset, Sound, Truth
+from soundspot.types import Audio, AudioVisualDataset, GroundTruth
 
 
 @dataclass
@@ -36,16 +36,16 @@ class Clips:
     def read_image(self, index: int) -> Image.Image:
         raise AssertionError(index)
 
-    def read_sound(self, index: int) -> Sound:
+    def read_audio(self, index: int) -> Audio:
         raise AssertionError(index)
 
-    def truth(self, index: int) -> Truth:
+    def ground_truth(self, index: int) -> GroundTruth:
         raise AssertionError(index)
 
     def category(self, index: int) -> str:
         raise AssertionError(index)
 
-    def at(self, epoch: int) -> "Clips":
+    def at_epoch(self, epoch: int) -> "Clips":
         return self
 
 
@@ -54,7 +54,7 @@ class Hashing:
     """Vectors drawn by the ids, of which it counts those it is asked for."""
 
     name: str = "hashing"
-    weights: str = "0123456789abcdef"
+    weights_digest: str = "0123456789abcdef"
     pause: float | int = 0
     sizes: list[int] = field(default_factory=list)
     asked: Counter[str] = field(default_factory=Counter)
@@ -72,9 +72,9 @@ class Hashing:
         self.sizes.append(len(images))
         return torch.stack([self._vector(image, 12) for image in images])
 
-    def embed_sounds(self, sounds: list[Any]) -> torch.Tensor:
+    def embed_audio(self, audio: list[Any]) -> torch.Tensor:
         time.sleep(self.pause)
-        return torch.stack([self._vector(sound, 7) for sound in sounds])
+        return torch.stack([self._vector(sound, 7) for sound in audio])
 
     @staticmethod
     def _vector(name: str, width: int) -> torch.Tensor:
@@ -87,18 +87,20 @@ def clips(n: int = 600) -> Clips:
 
 def slowly(output: Path) -> None:
     """Mines in small steps, with pauses, so that there is time to kill it in any of them."""
-    from whence.data import exact
-    from whence.inference import mining
+    from soundspot.data.neighbors import exact_knn as exact
+    from soundspot.inference.mining import mine as mining
 
     exact.ROWS = mining.ROWS = 16
-    search = exact.Exact.__call__
+    search = exact.ExactSearch.__call__
 
-    def pausing(self: exact.Exact, rows: torch.Tensor) -> Any:
+    def pausing(self: exact.ExactSearch, rows: torch.Tensor) -> Any:
         time.sleep(0.02)
         return search(self, rows)
 
-    exact.Exact.__call__ = pausing  # type: ignore[method-assign]
-    mining.mine(Hashing(pause=0.02), clips(), output, mining.Mining(20, keep_vectors=True, batch_size=16))
+    exact.ExactSearch.__call__ = pausing  # type: ignore[method-assign]
+    mining.mine_neighbors(
+        Hashing(pause=0.02), clips(), output, mining.MiningOptions(20, keep_vectors=True, batch_size=16)
+    )
 
 
 if __name__ == "__main__":

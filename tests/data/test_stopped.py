@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from clips import write_video
-from whence.cli.main import main
-from whence.data.datasets import open_dataset
-from whence.data.engines import Pool
-from whence.data.prepare import Preparation, prepare
-from whence.errors import OutputError
-from whence.output import FullError, in_bytes
+from soundspot.cli.main import main
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.data.shards.executors import ProcessExecutor
+from soundspot.data.shards.from_videos import ExtractionOptions, write_shards_from_videos
+from soundspot.errors import OutputError
+from soundspot.utils.atomic_io import DiskFullError, format_bytes
 
-HOW = Preparation(seconds=1.0)
+HOW = ExtractionOptions(seconds=1.0)
 SCENES = ["scenes", "--options", '{"length": 7, "size": 48, "seconds": 0.5}']
 
 
@@ -55,10 +55,10 @@ def everything(folder: Path) -> dict[str, bytes]:
 ENDS = """
 import json, os, resource, signal, sys
 import jsonargparse, rich.progress
-import whence.data.cluster, whence.data.datasets, whence.data.prepare, whence.scenes
-from whence import output
-from whence.cli.main import commands, main
-from whence.data import packing, shards
+import soundspot.data.shards.ray, soundspot.data.datasets, soundspot.data.shards.from_videos, soundspot.scenes
+from soundspot.utils import atomic_io as output
+from soundspot.cli.main import commands, main
+from soundspot.data.shards import writer as packing, format as shards
 
 plain = os.replace
 
@@ -136,7 +136,7 @@ def test_a_file_that_may_not_grow_is_told_and_gone_on_with(
     codes, told = ended([(size - 1, 0, command) for size in sizes])
     assert codes == [2, 2], told
     for file in ("prepared.json", "shard-000000.tar"):
-        assert re.search(rf"whence: \S*{file}: could not be written \(File too large\): [\d.]+ .B are left", told)
+        assert re.search(rf"soundspot: \S*{file}: could not be written \(File too large\): [\d.]+ .B are left", told)
     assert told.count("make room there and give the same command again, and it goes on from there") == 2
     assert re.search(r"The [34] inputs that are left will take some [\d.]+ .B$", told)
     assert main(command) == 0
@@ -193,7 +193,7 @@ def running(pid: str) -> bool:
 def test_nobody_outlives_a_killed_run(videos: Path, tmp_path: Path) -> None:
     """Its processes would wait for work for ever."""
     command = ["data", "prepare", str(videos), str(tmp_path / "out"), "--workers", "2"]
-    run = subprocess.Popen([sys.executable, "-m", "whence", *command], stdout=subprocess.DEVNULL)
+    run = subprocess.Popen([sys.executable, "-m", "soundspot", *command], stdout=subprocess.DEVNULL)
     below = Path(f"/proc/{run.pid}/task/{run.pid}/children")
     readers: list[str] = []
     while len(readers) < 2 and run.poll() is None:
@@ -214,30 +214,41 @@ def test_what_failed_is_tried_again_when_that_is_asked_for(videos: Path, tmp_pat
     (tmp_path / "in" / "v4.mp4").rename(tmp_path / "v4.mp4")
     (tmp_path / "in" / "v4.mp4").write_bytes(b"")  # a download that broke off
     out = tmp_path / "out"
-    assert prepare(tmp_path / "in", out, HOW, Pool(0), 3) == {"": 4, "unreadable": 1, "empty": 1}
+    assert write_shards_from_videos(tmp_path / "in", out, HOW, ProcessExecutor(0), 3) == {
+        "": 4,
+        "unreadable": 1,
+        "empty": 1,
+    }
     (tmp_path / "v4.mp4").rename(tmp_path / "in" / "v4.mp4")
     before = everything(out)
-    assert prepare(tmp_path / "in", out, HOW, Pool(0), 3) == {"": 4, "unreadable": 1, "empty": 1}
+    assert write_shards_from_videos(tmp_path / "in", out, HOW, ProcessExecutor(0), 3) == {
+        "": 4,
+        "unreadable": 1,
+        "empty": 1,
+    }
     assert everything(out) == before, "each input is read once"
-    assert prepare(tmp_path / "in", out, HOW, Pool(0), 3, retry=True) == {"": 5, "unreadable": 1}
+    assert write_shards_from_videos(tmp_path / "in", out, HOW, ProcessExecutor(0), 3, retry=True) == {
+        "": 5,
+        "unreadable": 1,
+    }
     journal = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
     assert [(line["input"], line["cause"]) for line in journal[6:]] == [("v2.mp4", "unreadable"), ("v4.mp4", "")]
     assert everything(out)["shard-000000.tar"] == before["shard-000000.tar"]
     data = open_dataset("shards", out)
     assert [data.id(n) for n in range(5)] == ["v0", "v1", "v3", "v5", "v4"]
-    assert prepare(tmp_path / "in", out, HOW, Pool(0), 3) == {"": 5, "unreadable": 1}
+    assert write_shards_from_videos(tmp_path / "in", out, HOW, ProcessExecutor(0), 3) == {"": 5, "unreadable": 1}
 
 
 def test_a_folder_that_may_not_be_written_is_told(videos: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="could not be written") as caught:
-        prepare(videos, tmp_path / "file" / "out", HOW, Pool(0))
-    assert not isinstance(caught.value, FullError)
+        write_shards_from_videos(videos, tmp_path / "file" / "out", HOW, ProcessExecutor(0))
+    assert not isinstance(caught.value, DiskFullError)
 
 
 def test_sizes_in_words() -> None:
     told = {0: "0 bytes", 999: "999 bytes", 1000: "1 kB", 123456: "123 kB", 5e9: "5 GB", 7e15: "7e+03 TB"}
-    assert {size: in_bytes(size) for size in told} == told
+    assert {size: format_bytes(size) for size in told} == told
 
 
 # What is gone, or came less far than the journal says.
@@ -262,7 +273,7 @@ def test_a_shard_that_is_gone_with_its_input_is_told(videos: Path, tmp_path: Pat
     (folder / "shard-000000.tar").unlink()
     (mine / "v1.mp4").write_bytes(b"")
     with pytest.raises(OutputError, match=r"shard-000000.tar: found no such shard, and v1.mp4, which it held, can no"):
-        prepare(mine, folder, HOW, Pool(0), shard_size=3)
+        write_shards_from_videos(mine, folder, HOW, ProcessExecutor(0), shard_size=3)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 0.9])
@@ -280,7 +291,7 @@ def test_a_draft_that_is_shorter_than_the_journal_loses_nothing(
             yield make(name)
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(videos, folder, HOW, some, shard_size=3)
+        write_shards_from_videos(videos, folder, HOW, some, shard_size=3)
     draft = folder / "shard-000001.tar.part"
     draft.write_bytes(draft.read_bytes()[: int(share * draft.stat().st_size)])
     assert main(["data", *commands(videos)["prepare"], str(folder)]) == 0
@@ -290,10 +301,10 @@ def test_a_draft_that_is_shorter_than_the_journal_loses_nothing(
 def test_two_runs_do_not_write_in_one_folder(videos: Path, tmp_path: Path) -> None:
     def meets(make, names):
         with pytest.raises(OutputError, match="another run writes here now"):
-            prepare(videos, tmp_path / "shards", HOW, Pool(0), shard_size=3)
+            write_shards_from_videos(videos, tmp_path / "shards", HOW, ProcessExecutor(0), shard_size=3)
         yield from map(make, names)
 
-    assert prepare(videos, tmp_path / "shards", HOW, meets, shard_size=3)[""] == 5
+    assert write_shards_from_videos(videos, tmp_path / "shards", HOW, meets, shard_size=3)[""] == 5
 
 
 @pytest.mark.parametrize(
@@ -305,10 +316,10 @@ def test_two_runs_do_not_write_in_one_folder(videos: Path, tmp_path: Path) -> No
     ],
 )
 def test_damaged_files_are_told(file: str, content: str, told: str, videos: Path, tmp_path: Path) -> None:
-    prepare(videos, tmp_path / "shards", HOW, Pool(0), shard_size=3)
+    write_shards_from_videos(videos, tmp_path / "shards", HOW, ProcessExecutor(0), shard_size=3)
     (tmp_path / "shards" / file).write_text(content)
     with pytest.raises(OutputError, match=told):
-        prepare(videos, tmp_path / "shards", HOW, Pool(0), shard_size=3)
+        write_shards_from_videos(videos, tmp_path / "shards", HOW, ProcessExecutor(0), shard_size=3)
 
 
 def test_videos_in_linked_folders_are_found_once(videos: Path, tmp_path: Path) -> None:
@@ -316,7 +327,7 @@ def test_videos_in_linked_folders_are_found_once(videos: Path, tmp_path: Path) -
     root.mkdir()
     (root / "there").symlink_to(videos)
     (root / "round").symlink_to(root)
-    assert prepare(root, tmp_path / "shards", HOW, Pool(0)) == {"": 5, "unreadable": 1}
+    assert write_shards_from_videos(root, tmp_path / "shards", HOW, ProcessExecutor(0)) == {"": 5, "unreadable": 1}
 
 
 @pytest.mark.parametrize(

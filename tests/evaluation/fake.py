@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from whence.randomness import generator
-from whence.types import Sound, Truth
+from soundspot.types import Audio, GroundTruth
+from soundspot.utils.hash_rng import make_generator
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
 NAMES = list(COLOURS)
@@ -45,18 +45,18 @@ class Squares:
             pixels[self._place(index, at)] = COLOURS[self._colours(index)[at]]
         return Image.fromarray(pixels)
 
-    def read_sound(self, index: int) -> Sound:
+    def read_audio(self, index: int) -> Audio:
         category = self.category(index)
         level = 0.0 if category == ABSENT else (1 + NAMES.index(category)) / 10
-        return Sound(torch.full((800,), level), 8000)
+        return Audio(torch.full((800,), level), 8000)
 
-    def truth(self, index: int) -> Truth:
+    def ground_truth(self, index: int) -> GroundTruth:
         mask = torch.zeros(SIDE, SIDE, dtype=torch.bool)
         if self.category(index) != ABSENT:
             mask[self._place(index, index % self._each)] = True
-        return Truth(SIDE, SIDE, mask=mask, rule="mask", present=bool(mask.any()))
+        return GroundTruth(SIDE, SIDE, mask=mask, rule="mask", present=bool(mask.any()))
 
-    def at(self, epoch: int) -> "Squares":
+    def at_epoch(self, epoch: int) -> "Squares":
         return self
 
     @property
@@ -64,14 +64,14 @@ class Squares:
         return 3 if self.silence else 2
 
     def _colours(self, index: int) -> list[str]:
-        return [NAMES[k] for k in generator("colours", index // self._each).permutation(len(NAMES))[:2]]
+        return [NAMES[k] for k in make_generator("colours", index // self._each).permutation(len(NAMES))[:2]]
 
     def _place(self, index: int, at: int) -> tuple[slice, slice]:
-        y, side = generator("place", index // self._each, at).integers((0, 8), (8, 14))
+        y, side = make_generator("place", index // self._each, at).integers((0, 8), (8, 14))
         return slice(y + 2, y + 2 + side), slice(2 + 15 * at, 2 + 15 * at + side)
 
 
-def heard(sound: Sound) -> Tensor:
+def heard(sound: Audio) -> Tensor:
     """The colour a sound names, (3,) in [0, 1]; black where it is silent or noise."""
     at = round(float(sound.waveform[0]) * 10) - 1
     return torch.tensor(COLOURS[NAMES[at]] if 0 <= at < len(NAMES) and sound.rate == 8000 else (0, 0, 0)) / 255
@@ -81,14 +81,14 @@ def seen(picture: Image.Image) -> Tensor:
     return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1) / 255
 
 
-def listener(picture: Image.Image, sound: Sound) -> Tensor:
+def listener(picture: Image.Image, sound: Audio) -> Tensor:
     """Finds the right square, with its pixels all at one value."""
     colour = heard(sound)
     pixels = seen(picture)
     return ((pixels - colour[:, None, None]).abs().sum(dim=0) < 0.1).float() * colour.max()
 
 
-def deaf(picture: Image.Image, sound: Sound) -> Tensor:
+def deaf(picture: Image.Image, sound: Audio) -> Tensor:
     """Finds whatever is there."""
     return seen(picture).amax(dim=0)
 
@@ -105,7 +105,7 @@ class Batched:
         self.pictures += len(pictures)
         return torch.stack([seen(picture) for picture in pictures])
 
-    def encode_sounds(self, sounds: list[Sound]) -> Tensor:
+    def encode_audio(self, sounds: list[Audio]) -> Tensor:
         self.sounds += len(sounds)
         return torch.stack([heard(sound) for sound in sounds])
 
@@ -116,7 +116,7 @@ class Batched:
     def saliency(self, image_codes: Tensor) -> Tensor:
         return image_codes.amax(dim=1)
 
-    def embed_sounds(self, sounds: list[Sound]) -> Tensor:
+    def embed_audio(self, sounds: list[Audio]) -> Tensor:
         return torch.stack([_unit([float((heard(s) - _colour(name)).norm() < 0.1) for name in NAMES]) for s in sounds])
 
     def embed_images(self, pictures: list[Image.Image]) -> Tensor:

@@ -5,20 +5,25 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from whence.evaluation.metrics import Gathered, LocalisationScores, NegativeScores, RetrievalScores
-from whence.evaluation.protocols import PROTOCOLS
+from soundspot.evaluation.metrics.torchmetrics_classes import (
+    LocalizationScores,
+    NegativeScores,
+    RetrievalScores,
+    SampleMetric,
+)
+from soundspot.evaluation.protocols.presets import PROTOCOLS
 
 N = 23
 KINDS = ["silence", "noise", "offscreen"]
 
 
-def made(name: str) -> Gathered:
+def made(name: str) -> SampleMetric:
     """A metric by name: `retrieval`, `negatives`, or localisation under a protocol."""
     if name == "retrieval":
         return RetrievalScores()
     if name == "negatives":
         return NegativeScores(threshold=0.6)
-    return LocalisationScores(name, masks=name in ("corrected", "avsbench"))
+    return LocalizationScores(name, is_mask=name in ("corrected", "avsbench"))
 
 
 def inputs(name: str) -> list[Any]:

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from whence.readout import ReadOut
-from whence.types import Box, Truth
+from soundspot.config.upsampling import Upsampling
+from soundspot.types import Box, GroundTruth
 
-READOUTS = {"kron": ReadOut("nearest"), "cv2": ReadOut("bilinear"), "torch": ReadOut("bilinear-aligned")}
+READOUTS = {"kron": Upsampling("nearest"), "cv2": Upsampling("bilinear"), "torch": Upsampling("bilinear-aligned")}
 
 
 def folders(golden: Path) -> list[Path]:
@@ -78,8 +78,8 @@ def sets(folder: Path) -> list[Set]:
         few = [case for case, _ in chosen]
         boxes = [tuple(Box(*map(float, box), annotator=at) for at, box in enumerate(case["boxes"])) for case in few]
         truths = {
-            "vggss": torch.stack([Truth(224, 224, some).map(224, 224) for some in boxes]).bool(),
-            "flickr": torch.stack([Truth(224, 224, some, rule="consensus").map(224, 224) for some in boxes]),
+            "vggss": torch.stack([GroundTruth(224, 224, some).to_map(224, 224) for some in boxes]).bool(),
+            "flickr": torch.stack([GroundTruth(224, 224, some, rule="consensus").to_map(224, 224) for some in boxes]),
             "mask": torch.from_numpy(np.stack([mask for _, mask in chosen])),
         }
         found.append(Set(few, torch.from_numpy(arrays[[case["index"] for case in few]]), truths))

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 
 from fake import Squares, listener
-from whence.data.datasets import open_dataset
-from whence.evaluation.evaluate import evaluate, score
-from whence.evaluation.predictions import MapWriter
-from whence.evaluation.protocols import PROTOCOLS
-from whence.frontend import AudioSpec, ImageSpec, InputSpec
-from whence.inference.localizer import Localizer
-from whence.methods import create
-from whence.processes import together
+from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.evaluation.engine.evaluate import evaluate, evaluate_maps
+from soundspot.evaluation.engine.predictions import MapWriter
+from soundspot.evaluation.protocols.presets import PROTOCOLS
+from soundspot.inference.localizer import Localizer
+from soundspot.methods import create
+from soundspot.utils.distributed import process_group
 
 TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
 RULES = tuple(replace(PROTOCOLS[name], size=56) for name in ("corrected", "acl", "alignment"))
@@ -35,7 +35,7 @@ def work(folder: Path) -> None:
         evaluate(tiny(name), scenes, batch_size=4, output=folder / name, **more)
     told = evaluate(listener, Squares(5, silence=True), batch_size=3, output=folder / "plain", **more)
     assert len(told.samples) == 15
-    again = score(folder / "some", Squares(5), batch_size=2, allow_missing=True, **more)
+    again = evaluate_maps(folder / "some", Squares(5), batch_size=2, allow_missing=True, **more)
     if told.maps:  # the first process has them
         again.save(folder / "again")
 
@@ -46,11 +46,11 @@ def incomplete(folder: Path) -> None:
     folder.mkdir()
     writer = MapWriter(folder)
     for i in (*range(4), *range(6, len(data))):
-        writer.add(data.id(i), listener(data.read_image(i), data.read_sound(i)).numpy())
+        writer.add(data.id(i), listener(data.read_image(i), data.read_audio(i)).numpy())
     writer.close({"model": "mine"})
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    with together():
+    with process_group():
         work(Path(sys.argv[1]))

@@ -1,16 +1,16 @@
-"""`whence evaluate`: a folder that is whole or not there, and never in anyone's way."""
+"""`soundspot evaluate`: a folder that is whole or not there, and never in anyone's way."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from whence.checkpoint import save_method
-from whence.cli.evaluate import evaluate
-from whence.errors import DataError, OutputError
-from whence.evaluation import gallery
-from whence.frontend import AudioSpec, ImageSpec, InputSpec
-from whence.methods import create
+from soundspot.cli.evaluate import evaluate
+from soundspot.config.checkpoint import save_checkpoint
+from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
+from soundspot.errors import DataError, OutputError
+from soundspot.evaluation.report import gallery
+from soundspot.methods import create
 
 SCENES = {"length": 4, "size": 64, "seconds": 0.5, "categories": 3}
 TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
@@ -25,7 +25,7 @@ def _small_pictures(monkeypatch):
 def checkpoint(tmp_path) -> Path:
     """A method with fresh weights, as a run would leave it."""
     method = create("alignment", image=TINY, audio=TINY, front_end=InputSpec(ImageSpec(64), AudioSpec(16000, 0.5)))
-    save_method(method, tmp_path / "best.safetensors")
+    save_checkpoint(method, tmp_path / "best.safetensors")
     logs = tmp_path / "logs" / "attempt-0"
     logs.mkdir(parents=True)
     (logs / "metrics.csv").write_text("step,train/loss\n1,4.0\n2,3.0\n")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from golden import READOUTS, expected, having, listed, number
-from whence.evaluation import functional as F
+from soundspot.evaluation import functional as F
 
 Samples = tuple[Tensor, Tensor, Tensor]
 
@@ -67,7 +67,7 @@ def test_golden_lists(metrics: list[Path]) -> None:
             got = {
                 "n": len(iou),
                 "AP": F.average_precision(*samples, published=True).item(),
-                "AP_75": F.average_precision(*samples, published=True, at=0.75).item(),
+                "AP_75": F.average_precision(*samples, published=True, iou_threshold=0.75).item(),
                 "AP_visible": F.average_precision(*visible, published=True).item(),
                 "F1_list": f1.tolist(),
                 "max_F1": F.max_f1(*samples, published=True).item(),
@@ -102,7 +102,9 @@ def test_golden_tables(metrics: list[Path], form: str, kind: str, upsampling: st
         assert got == pytest.approx({key: wanted[key] for key in got}, abs=1e-12, rel=0)
         compared = 0
         for at in (0.5, 0.75):
-            for subset, stats in F.detection_stats(confidence, iou, source, area, published=True, at=at).items():
+            for subset, stats in F.detection_stats(
+                confidence, iou, source, area, published=True, iou_threshold=at
+            ).items():
                 key = f"{subset}@{100 * at:.0f}"
                 theirs = [number(wanted["stats"][f"{column}-{key}"]) for column in ("Precision", "AP", "AUC")]
                 ours = [stats.precision.item(), stats.ap.item(), stats.auc.item()]
@@ -165,7 +167,7 @@ def test_counts_repeat_the_samples(seed: int, n: int, levels: int, published: bo
 def test_many_draws_go_through_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     samples, counts = drawn(30, 0), torch.randint(0, 3, (2, 9, 30))
     whole = F.average_precision(*samples, counts=counts)
-    monkeypatch.setattr("whence.evaluation.functional.detection.CELLS", 60)
+    monkeypatch.setattr("soundspot.evaluation.functional.detection.CELLS", 60)
     torch.testing.assert_close(F.average_precision(*samples, counts=counts), whole, rtol=0, atol=0)
     assert whole.shape == (2, 9)
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from golden import READOUTS, Set, expected, having, listed, number, sets
-from whence.evaluation import functional as F
-from whence.evaluation.binarise import scaled
-from whence.evaluation.metrics import LocalisationScores
-from whence.evaluation.protocols import PROTOCOLS, Protocol
+from soundspot.evaluation import functional as F
+from soundspot.evaluation.metrics.torchmetrics_classes import LocalizationScores
+from soundspot.evaluation.protocols.presets import PROTOCOLS, Protocol
+from soundspot.evaluation.protocols.thresholding import scale_maps
 
 # The golden values of the alignment evaluator were made with the plain min-max; the released loop mirrors it.
 PLAIN = replace(PROTOCOLS["alignment"], scaling="forward")
@@ -63,7 +63,7 @@ def test_the_shipped_presets_mirror_the_min_max(metrics: list[Path], name: str, 
         if got == pytest.approx(wanted, abs=slack, rel=0, nan_ok=True):
             compared += 1
         else:
-            levels = [len(scaled(values[None], form).unique()) for form in ("mirrored", "forward")]
+            levels = [len(scale_maps(values[None], form).unique()) for form in ("mirrored", "forward")]
             assert levels[0] < levels[1], f"{case['name']} {kind}"
             different.add((case["name"], upsampling))
     assert compared > 10 * len(different)
@@ -73,16 +73,16 @@ def test_the_shipped_presets_mirror_the_min_max(metrics: list[Path], name: str, 
 
 def test_the_presets_resize_as_the_golden_values_were() -> None:
     """So that the columns above, read with an upsampling by name, are those of the presets."""
-    assert PROTOCOLS["alignment-vggss"].readout == READOUTS["cv2"]
-    assert PROTOCOLS["alignment"].readout == PROTOCOLS["ezvsl"].readout == READOUTS["torch"]
+    assert PROTOCOLS["alignment-vggss"].upsampling == READOUTS["cv2"]
+    assert PROTOCOLS["alignment"].upsampling == PROTOCOLS["ezvsl"].upsampling == READOUTS["torch"]
 
 
 def test_confidence_of_every_case(metrics: list[Path]) -> None:
     compared = 0
     for some in (some for folder in metrics for some in sets(folder)):
         for upsampling in some.cases[0]["expected"]:
-            protocol = replace(PROTOCOLS["slavc"], readout=READOUTS[upsampling])
-            got = F.confidence(protocol.read_out(some.maps)).tolist()
+            protocol = replace(PROTOCOLS["slavc"], upsampling=READOUTS[upsampling])
+            got = F.confidence(protocol.upsample(some.maps)).tolist()
             wanted = [case["expected"][upsampling]["confidence_slavc"] for case in some.cases]
             assert got == pytest.approx(wanted, abs=1e-6)
             compared += len(got)
@@ -93,9 +93,9 @@ def test_a_batch_scores_as_its_samples_do(metrics: list[Path]) -> None:
     some = sets(metrics[0])[0]
     maps, truths = some.maps[::3], some.truths["mask"][::3]
     for protocol in (PROTOCOLS["corrected"], PLAIN):
-        together = torch.stack(protocol.score(maps, truths))
+        together = torch.stack(protocol.compute_iou(maps, truths))
         pairs = zip(maps.split(1), truths.split(1), strict=True)
-        alone = torch.cat([torch.stack(protocol.score(*pair)) for pair in pairs], dim=1)
+        alone = torch.cat([torch.stack(protocol.compute_iou(*pair)) for pair in pairs], dim=1)
         torch.testing.assert_close(together, alone, rtol=0, atol=0, equal_nan=True)
 
 
@@ -107,7 +107,7 @@ def test_aggregates_of_maps(metrics: list[Path], released: str, kind: str) -> No
     """From the repeated pixels to the numbers of a table."""
     for folder, wanted in having(metrics, "aggregates", "kron", f"{released}_{kind}"):
         protocol: Protocol = PLAIN if released == "alignment" else PROTOCOLS[released]
-        scores = LocalisationScores(replace(protocol, readout=READOUTS["kron"]))
+        scores = LocalizationScores(replace(protocol, upsampling=READOUTS["kron"]))
         for some in sets(folder):
             scores.update(some.maps, some.truths[kind], [_group(case["name"]) for case in some.cases])
         _agree({key: value.item() for key, value in scores.compute().items()}, wanted)
@@ -173,14 +173,14 @@ def _scores(iou: Tensor, adaptive: Tensor, names: list[str]) -> dict[str, float]
 
 def _scored(metrics: list[Path], named: Protocol, which: int, upsampling: str) -> Iterator[Scored]:
     """Each case that has the upsampling, with a kind of truth, its IoU (`which` 0) or adaptive IoU (1), and its map."""
-    protocol = replace(named, readout=READOUTS[upsampling])
+    protocol = replace(named, upsampling=READOUTS[upsampling])
     chosen: list[Set] = [some for folder in metrics for some in sets(folder) if upsampling in some.cases[0]["expected"]]
     if not chosen:
         pytest.skip(f"no case of these golden metrics was resized by {upsampling}")
     for some in chosen:
         for kind, truths in some.truths.items():
-            maps = protocol.read_out(some.maps)
-            found = protocol.score(some.maps, truths)[which].tolist()
+            maps = protocol.upsample(some.maps)
+            found = protocol.compute_iou(some.maps, truths)[which].tolist()
             for case, truth, got, values in zip(some.cases, truths, found, maps, strict=True):
                 assert truth.double().sum() == case["gt_sum"][kind]
                 assert int((truth != 0).sum()) == case["gt_nonzero"][kind]

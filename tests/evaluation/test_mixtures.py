@@ -10,17 +10,17 @@ from PIL import Image
 from torch import Tensor
 
 from fake import COLOURS, NAMES, SIDE, Squares, listener, seen
-from whence.errors import InputError
-from whence.evaluation import functional as F
-from whence.evaluation.evaluate import evaluate
-from whence.evaluation.items import NOISES
-from whence.evaluation.protocols import PROTOCOLS
-from whence.evaluation.report import Report, load
-from whence.readout import ReadOut
-from whence.types import Sound, Truth
+from soundspot.config.upsampling import Upsampling
+from soundspot.errors import InputError
+from soundspot.evaluation import functional as F
+from soundspot.evaluation.engine.evaluate import evaluate
+from soundspot.evaluation.engine.items import NUM_NOISES
+from soundspot.evaluation.protocols.presets import PROTOCOLS
+from soundspot.evaluation.report.report import Report, load_report
+from soundspot.types import Audio, GroundTruth
 
 RATE = 8000
-SHARP = replace(PROTOCOLS["corrected"], size=SIDE, readout=ReadOut("nearest"))
+SHARP = replace(PROTOCOLS["corrected"], size=SIDE, upsampling=Upsampling("nearest"))
 KEYS = ("ciou_mixture_adaptive", "ciou_mixture", "ciou_mixture@0.3", "cap_mixture", "piap_mixture")
 
 
@@ -28,14 +28,14 @@ KEYS = ("ciou_mixture_adaptive", "ciou_mixture", "ciou_mixture@0.3", "cap_mixtur
 class Tones(Squares):
     """The same squares, where the sound of a colour is a pitch of its own, some of them short and quiet."""
 
-    def read_sound(self, index: int) -> Sound:
+    def read_audio(self, index: int) -> Audio:
         category = self.category(index)
         if category not in NAMES:
-            return Sound(torch.zeros(RATE), RATE)
+            return Audio(torch.zeros(RATE), RATE)
         which = NAMES.index(category)
         samples = RATE if which % 2 else RATE // 2
         pitch = 2 * torch.pi * 400 * (1 + which) * torch.arange(samples) / RATE
-        return Sound(0.5**which * torch.sin(pitch), RATE)
+        return Audio(0.5**which * torch.sin(pitch), RATE)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Shuffled:
     def __len__(self) -> int:
         return len(self.order)
 
-    def at(self, epoch: int) -> "Shuffled":
+    def at_epoch(self, epoch: int) -> "Shuffled":
         return self
 
     def __getattr__(self, name: str) -> Callable[[int], Any]:
@@ -72,7 +72,7 @@ class Separator:
         self.pictures += len(pictures)
         return torch.stack([seen(picture) for picture in pictures])
 
-    def encode_sounds(self, sounds: list[Sound]) -> Tensor:
+    def encode_sounds(self, sounds: list[Audio]) -> Tensor:
         codes = torch.stack([pitches(sound) for sound in sounds])
         self.asked += [[name for name, one in zip(NAMES, code, strict=True) if one] for code in codes]
         return codes
@@ -92,7 +92,7 @@ class Separator:
         return ((image_codes[:, None] - colours).abs().sum(dim=2) < 0.1).float()
 
 
-def pitches(sound: Sound) -> Tensor:
+def pitches(sound: Audio) -> Tensor:
     """Which of the four are in a sound, as strong as the strongest of them."""
     power = torch.fft.rfft(sound.waveform, n=RATE).abs()
     found = torch.stack([power[400 * (1 + which)] for which in range(4)])
@@ -119,7 +119,7 @@ def test_who_tells_all_sources_apart_has_full_scores(report: Report) -> None:
 def test_the_ceiling_is_that_of_graded_maps(report: Report) -> None:
     """Half of the picture is kept under the published cut, though an object covers less."""
     data, ceiling = Tones(), row(report, "ceiling")
-    truths = torch.stack([data.truth(i).map(SIDE, SIDE) for i in range(len(data))]).bool()
+    truths = torch.stack([data.ground_truth(i).to_map(SIDE, SIDE) for i in range(len(data))]).bool()
     half = SIDE * SIDE // 2
     either = truths.view(-1, 2, SIDE, SIDE).any(dim=1)
     area = either.sum(dim=(1, 2)) / half
@@ -147,12 +147,12 @@ def test_scores_are_those_of_the_functions_picture_by_picture() -> None:
     for picture in range(5):
         items = [2 * picture, 2 * picture + 1]
         codes = model.encode_images([data.read_image(items[0])])
-        told = torch.stack([pitches(data.read_sound(i)) for i in items]).amax(dim=0).bool()
-        truths = torch.stack([data.truth(i).map(SIDE, SIDE) for i in items]).bool()
-        got = F.matched_sources(model._of_colours(codes)[:, told], truths[None], together=True)
+        told = torch.stack([pitches(data.read_audio(i)) for i in items]).amax(dim=0).bool()
+        truths = torch.stack([data.ground_truth(i).to_map(SIDE, SIDE) for i in items]).bool()
+        got = F.matched_sources(model._of_colours(codes)[:, told], truths[None], shared_image=True)
         own += F.assigned_sources(model._of_colours(codes)[:, told], truths[None])[0].tolist()
-        iou += got.iou[got.counted].tolist()
-        cap += got.cap[got.counted].tolist()
+        iou += got.iou[got.valid].tolist()
+        cap += got.cap[got.valid].tolist()
         piap += got.piap.tolist()
         summed, either = model._of_colours(codes)[0, told].sum(dim=0), truths.any(dim=0)
         alone = F.matched_sources(summed[None, None], either[None, None])  # one map, one truth: no reading but one
@@ -179,7 +179,7 @@ def test_each_mixture_is_encoded_once_and_holds_the_picture_s_present_sources() 
     model, data = Separator(), Tones(4, silence=True)
     evaluate(model, data, protocol=SHARP, bootstraps=0, batch_size=6)
     assert model.pictures == 4
-    assert len(model.asked) == len(data) + 4 + 1 + NOISES
+    assert len(model.asked) == len(data) + 4 + 1 + NUM_NOISES
     wanted = [{data.category(3 * picture), data.category(3 * picture + 1)} for picture in range(4)]
     assert [set(one) for one in model.asked if len(one) > 1] == wanted
 
@@ -190,8 +190,8 @@ def test_who_has_no_such_scores() -> None:
             return str(index)
 
     class Consensus(Tones):
-        def truth(self, index: int) -> Truth:
-            return replace(super().truth(index), rule="consensus", boxes=(), mask=None)
+        def ground_truth(self, index: int) -> GroundTruth:
+            return replace(super().ground_truth(index), rule="consensus", boxes=(), mask=None)
 
     for model, data in (
         (listener, Tones()),
@@ -220,9 +220,9 @@ def test_maps_that_are_no_numbers_are_refused_by_the_picture_s_first_item() -> N
 
 def test_they_are_saved_printed_and_read_back(report: Report, tmp_path: Any) -> None:
     report.save(tmp_path / "one")
-    again = load(tmp_path / "one")
+    again = load_report(tmp_path / "one")
     assert {key: again[key] for key in KEYS} == {key: report[key] for key in KEYS}
     for name in ("CAP, mixture", "PIAP, mixture", "cIoU, mixture", "cIoU, mixture, adaptive"):
         assert name in report.table()
-    others = evaluate(Separator(), Tones(), protocol=[SHARP, "ezvsl"], bootstraps=0).others
+    others = evaluate(Separator(), Tones(), protocol=[SHARP, "ezvsl"], bootstraps=0).other_protocols
     assert not any("mixture" in key for other in others for row in other.rows for key in row.metrics)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from whence.evaluation import functional as F
+from soundspot.evaluation import functional as F
 
 
 def drawn(seed: int, n: int = 6) -> tuple[Tensor, Tensor]:

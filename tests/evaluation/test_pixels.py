@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whence.evaluation import functional as F
+from soundspot.evaluation import functional as F
 
 Array = NDArray[np.float64]
 
@@ -126,7 +126,7 @@ def test_matched_sources_as_published(seed: int, shape: tuple[int, int], parts: 
     for i in range(len(maps)):
         each = list(maps[i].expand(m, k, 5, 5).numpy())
         iou, cap, piap = plain_matches(each, list(truths[i].numpy()))
-        counted = got.counted[i]
+        counted = got.valid[i]
         assert got.iou[i][counted].tolist() == pytest.approx(iou, abs=1e-12, nan_ok=True)
         assert got.cap[i][counted].tolist() == pytest.approx(cap, abs=1e-12)
         assert got.piap[i].item() == pytest.approx(piap, abs=1e-12)
@@ -138,17 +138,17 @@ def test_ragged_groups_score_as_they_do_alone(seed: int) -> None:
     sizes = [(3, 2), (1, 3), (2, 2), (0, 2), (2, 1)]
     maps = [drawn(seed + i, m, 5, 5)[0] for i, (m, _) in enumerate(sizes)]
     truths = [drawn(seed - i, k, 5, 5)[1] for i, (_, k) in enumerate(sizes)]
-    (all_maps, answered), (all_truths, asked) = F.padded(maps), F.padded(truths)
+    (all_maps, answered), (all_truths, asked) = F.pad_groups(maps), F.pad_groups(truths)
     assert answered.sum(dim=1).tolist() == [m for m, _ in sizes]
     got = F.matched_sources(all_maps, all_truths, asked, answered)
     for i, (few, theirs) in enumerate(zip(maps, truths, strict=True)):
         if not len(few):  # the released code passes over a picture without maps
             assert got.piap[i].isnan()
-            assert not got.counted[i].any()
+            assert not got.valid[i].any()
             continue
         alone = F.matched_sources(few[None], theirs[None])
         for column, one in ((got.iou, alone.iou), (got.cap, alone.cap)):
-            torch.testing.assert_close(column[i][got.counted[i]], one[0][alone.counted[0]], equal_nan=True)
+            torch.testing.assert_close(column[i][got.valid[i]], one[0][alone.valid[0]], equal_nan=True)
         torch.testing.assert_close(got.piap[i], alone.piap[0])
 
 
@@ -158,9 +158,9 @@ def test_a_map_takes_the_best_of_the_truths_that_are_left() -> None:
     towards = torch.arange(16.0).view(4, 4) / 100 + torch.tensor([0.0, 0, 1, 1])  # kept: right, less one pixel
     found = F.matched_sources(torch.stack([towards, towards])[None], torch.stack([left, right])[None])
     assert found.iou[0].tolist() == [7 / 8, 0, 0, 0]  # the second finds the right one taken
-    assert found.counted[0].tolist() == [True, True, False, False]
+    assert found.valid[0].tolist() == [True, True, False, False]
     one = F.matched_sources(towards[None, None], torch.stack([left, right])[None])
-    assert one.counted[0].tolist() == [True, True, False]  # the source without a map is a zero
+    assert one.valid[0].tolist() == [True, True, False]  # the source without a map is a zero
     assert one.cap[0, 0].item() == pytest.approx(7 / 8 + 1 / 8 * 8 / 16)
 
 
@@ -174,7 +174,7 @@ def test_source_ap_is_each_maps_own(seed: int, k: int) -> None:
         rows = zip(maps[i].double().numpy(), truths[i].numpy(), strict=True)
         assert got.cap[i].tolist() == pytest.approx([plain_ap(*row) for row in rows], abs=1e-12)
         some = truths[i].flatten(1).any(dim=1)
-        assert torch.equal(got.counted[i], some)
+        assert torch.equal(got.valid[i], some)
         if some.any():
             wanted = plain_ap(maps[i][some].double().numpy().ravel(), truths[i][some].numpy().ravel())
             assert got.piap[i].item() == pytest.approx(wanted, abs=1e-12)
@@ -190,16 +190,16 @@ def test_a_source_without_a_map_ranks_last() -> None:
     maps, truths = drawn(4, 3, 2, 6, 6)
     truths[:, :, 0, 0] = True
     answered = torch.tensor([[True, True], [True, False], [False, False]])
-    got, whole = F.source_ap(maps, truths, answered=answered), F.source_ap(maps, truths)
+    got, whole = F.source_ap(maps, truths, has_map=answered), F.source_ap(maps, truths)
     assert got.cap[1].tolist() == [whole.cap[1, 0].item(), 0]
-    assert got.counted.all()
+    assert got.valid.all()
     assert got.piap[0] == whole.piap[0]
     last = torch.cat([maps[1, 0].flatten(), torch.full((36,), -torch.inf)]).numpy()
     assert got.piap[1].item() == pytest.approx(plain_ap(last, truths[1].numpy().ravel()), abs=1e-12)
     assert got.piap[2].item() == pytest.approx(truths[2].double().mean().item())
-    asked = F.source_ap(maps, truths, asked=torch.tensor([[True, False]] * 3))
+    asked = F.source_ap(maps, truths, has_source=torch.tensor([[True, False]] * 3))
     torch.testing.assert_close(asked.piap, whole.cap[:, 0])
-    assert not asked.counted[:, 1].any()
+    assert not asked.valid[:, 1].any()
 
 
 @settings(max_examples=30, deadline=None)
@@ -288,9 +288,9 @@ def test_one_map_for_two_sources_finds_one_and_two_maps_find_both() -> None:
 
 def test_the_best_total_counts_where_the_first_choice_would_miss_it() -> None:
     values = torch.tensor([[[0.9, 0.8], [0.7, 0.0]], [[1.0, 0.5], [0.5, 0.0]]], dtype=torch.float64)
-    assert F.assigned(values).tolist() == [[0.7, 0.8], [0.5, 0.5]]  # of equal totals the one that finds more
-    assert F.assigned(values.flip(1)).tolist() == [[0.7, 0.8], [0.5, 0.5]]
-    assert F.assigned(values[:, :0]).tolist() == [[0, 0], [0, 0]]
+    assert F.assign_sources(values).tolist() == [[0.7, 0.8], [0.5, 0.5]]  # of equal totals the one that finds more
+    assert F.assign_sources(values.flip(1)).tolist() == [[0.7, 0.8], [0.5, 0.5]]
+    assert F.assign_sources(values[:, :0]).tolist() == [[0, 0], [0, 0]]
 
 
 def test_assigned_sources_of_ragged_groups_and_of_what_does_not_count() -> None:
@@ -298,7 +298,7 @@ def test_assigned_sources_of_ragged_groups_and_of_what_does_not_count() -> None:
     maps = [drawn(i, m, 5, 5)[0] for i, (m, _) in enumerate(sizes)]
     truths = [drawn(9 + i, k, 5, 5)[1] for i, (_, k) in enumerate(sizes)]
     truths[1][0] = False  # an object without a pixel
-    (all_maps, answered), (all_truths, asked) = F.padded(maps), F.padded(truths)
+    (all_maps, answered), (all_truths, asked) = F.pad_groups(maps), F.pad_groups(truths)
     got = F.assigned_sources(all_maps, all_truths, asked, answered)
     assert (~got.isnan()).tolist() == [
         [True, True, False],

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from golden import having
-from whence.evaluation import functional as F
+from soundspot.evaluation import functional as F
 
 
 def drawn(seed: int, n: int = 40, d: int = 6, alike: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -49,7 +49,7 @@ def test_ranks_in_parts_are_ranks_at_once(seed: int, n: int, by_category: bool) 
     if not by_category:
         assert torch.equal(got, F.embedding_ranks(images, sounds, torch.eye(n, dtype=torch.bool)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("whence.evaluation.functional.retrieval.QUERIES", 3)
+        patch.setattr("soundspot.evaluation.functional.retrieval.QUERIES", 3)
         assert torch.equal(got, F.embedding_ranks(images, sounds, relevant))
 
 
@@ -108,7 +108,7 @@ def test_plain_sums_agree(seed: int, n: int, alike: float) -> None:
     wanted = np.percentile(paired, 25) - np.percentile(others, 75)
     assert F.separability(images, sounds).item() == pytest.approx(wanted, abs=1e-6)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("whence.evaluation.functional.embeddings.ROWS", 3)
+        patch.setattr("soundspot.evaluation.functional.embeddings.ROWS", 3)
         assert F.separability(images, sounds).item() == pytest.approx(wanted, abs=1e-6)
 
 

@@ -11,29 +11,29 @@ import sharing
 import torch
 
 from conftest import ROOT
-from whence.evaluation import scores
-from whence.evaluation.functional import embedding_ranks
-from whence.evaluation.relevance import relevance
-from whence.evaluation.rows import Chosen, Rows
+from soundspot.evaluation.engine import aggregate as scores
+from soundspot.evaluation.engine.disk_tensor import DiskTensor, RowView
+from soundspot.evaluation.engine.relevance import compute_relevance
+from soundspot.evaluation.functional import embedding_ranks
 
 
 def test_rows_come_back_as_they_were_added(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whence.evaluation.rows.HELD", 100)  # so that they lie in a file
-    monkeypatch.setattr("whence.evaluation.rows.BLOCK", 100)
+    monkeypatch.setattr("soundspot.evaluation.engine.disk_tensor.HELD", 100)  # so that they lie in a file
+    monkeypatch.setattr("soundspot.evaluation.engine.disk_tensor.BLOCK", 100)
     for dtype in (torch.float32, torch.bfloat16, torch.uint8):
         drawn = (100 * torch.rand(50, 2, 3)).to(dtype)
-        rows = Rows()
+        rows = DiskTensor()
         for some in drawn.split([1, 20, 0, 29]):
             rows.append(some)
         order = torch.tensor([3, 4, 5, 49, 0, 0, 1])
         assert rows.shape == drawn.shape
         assert torch.equal(rows[order], drawn[order])
         assert torch.equal(rows[45:70], drawn[45:70])
-        assert torch.equal(torch.cat([*rows.blocks()]), drawn)
-        assert len([*rows.blocks()]) > 1
-        assert torch.equal(Chosen(rows, order)[2:4], drawn[order[2:4]])
+        assert torch.equal(torch.cat([*rows.iter_blocks()]), drawn)
+        assert len([*rows.iter_blocks()]) > 1
+        assert torch.equal(RowView(rows, order)[2:4], drawn[order[2:4]])
         assert rows[order[:0]].shape == (0, 2, 3)
-    assert [*Rows().blocks()] == []
+    assert [*DiskTensor().iter_blocks()] == []
 
 
 def test_ranks_by_labels_are_those_of_the_whole_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,22 +44,30 @@ def test_ranks_by_labels_are_those_of_the_whole_matrix(monkeypatch: pytest.Monke
     shows = torch.zeros(len(pictures), 7, dtype=torch.bool)
     shows[which, kinds] = True
     wanted = {"": pictures[:, None] == groups, "_category": shows[:, kinds]}
-    found = relevance(groups, kinds)
+    found = compute_relevance(groups, kinds)
     for name, size in (("QUERIES", 3), ("CELLS", 1), ("ITEMS", 11)):
-        monkeypatch.setattr(f"whence.evaluation.functional.retrieval.{name}", size)
+        monkeypatch.setattr(f"soundspot.evaluation.functional.retrieval.{name}", size)
     for suffix, matrix in wanted.items():
-        assert torch.equal(found[suffix].block(slice(None), slice(None)), matrix)
-        assert torch.equal(found[suffix].block(slice(5, 9), slice(90, 200)), matrix[5:9, 90:])
-        assert [side.tolist() for side in found[suffix].counts()] == [matrix.sum(1).tolist(), matrix.sum(0).tolist()]
+        assert torch.equal(found[suffix].get_block(slice(None), slice(None)), matrix)
+        assert torch.equal(found[suffix].get_block(slice(5, 9), slice(90, 200)), matrix[5:9, 90:])
+        assert [side.tolist() for side in found[suffix].count_relevant()] == [
+            matrix.sum(1).tolist(),
+            matrix.sum(0).tolist(),
+        ]
         for got, plain in (
-            (embedding_ranks(images, sounds, found[suffix].block), embedding_ranks(images, sounds, matrix)),
-            (embedding_ranks(sounds, images, found[suffix].transposed), embedding_ranks(sounds, images, matrix.T)),
+            (embedding_ranks(images, sounds, found[suffix].get_block), embedding_ranks(images, sounds, matrix)),
+            (
+                embedding_ranks(sounds, images, found[suffix].get_transposed_block),
+                embedding_ranks(sounds, images, matrix.T),
+            ),
         ):
             assert torch.equal(got, plain)
-    rows = Rows()
+    rows = DiskTensor()
     rows.append(sounds)
     order = torch.arange(100).flip(0)
-    kept, stored = (scores.embedding(images[which], some, groups) for some in (sounds, Chosen(rows, order.flip(0))))
+    kept, stored = (
+        scores.compute_embedding_scores(images[which], some, groups) for some in (sounds, RowView(rows, order.flip(0)))
+    )
     assert all(torch.equal(kept[key].values, stored[key].values) for key in kept)
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from golden import READOUTS, expected, having, listed, number, sets
-from whence.evaluation import functional as F
-from whence.evaluation.binarise import Cut, scaled, selected
+from soundspot.evaluation import functional as F
+from soundspot.evaluation.protocols.thresholding import ThresholdRule, scale_maps, select_pixels
 
-CUTS = {"fscore_b03_top50": Cut("half", "drop"), "fscore_b03_adap": Cut("truth", "drop")}
+CUTS = {"fscore_b03_top50": ThresholdRule("half", "drop"), "fscore_b03_adap": ThresholdRule("truth", "drop")}
 
 
 def drawn(kind: str, n: int, seed: int, side: int = 20) -> tuple[Tensor, Tensor]:
@@ -50,9 +50,9 @@ def test_golden_f_score_of_every_case(metrics: list[Path], column: str, upsampli
     """Exact for repeated pixels; else a pixel near the threshold moves a hit or a kept one."""
     compared = 0
     for some in (some for folder in metrics for some in sets(folder) if upsampling in some.cases[0]["expected"]):
-        values = scaled(READOUTS[upsampling].upsample(some.maps, 224, 224), "forward")
+        values = scale_maps(READOUTS[upsampling].upsample(some.maps, 224, 224), "forward")
         truths = some.truths["mask"]
-        got = F.f_score(*F.pixel_counts(selected(values, truths, CUTS[column]), truths))
+        got = F.f_score(*F.pixel_counts(select_pixels(values, truths, CUTS[column]), truths))
         for case, f, area in zip(some.cases, got.tolist(), truths.sum(dim=(1, 2)).tolist(), strict=True):
             wanted = number(case["expected"][upsampling]["mask"][column])
             near = case["expected"][upsampling]["n_near_threshold"]
@@ -96,7 +96,7 @@ def test_golden_max_f(metrics: list[Path]) -> None:
         if "max_f_minmax" not in wanted:
             continue
         logits, masks = _logits(folder)
-        for name, maps in {"sigmoid_logits": logits.sigmoid(), "minmax": scaled(logits, "forward")}.items():
+        for name, maps in {"sigmoid_logits": logits.sigmoid(), "minmax": scale_maps(logits, "forward")}.items():
             curves = F.f_curve(maps, masks)
             key = "max_f_minmax" if name == "minmax" else f"max_f_{name}"
             assert F.max_f(curves).item() == pytest.approx(wanted[key], abs=1e-6, rel=0)

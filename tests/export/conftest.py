@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
+from soundspot.config.schema import FrontEndConfig
+from soundspot.errors import InputError
+from soundspot.export.convert import to_onnx
+from soundspot.inference.localizer import Localizer
+from soundspot.methods import Method
+from soundspot.models.weights import weights_digest
 from toys import toy
-from whence.errors import InputError
-from whence.export.convert import to_onnx
-from whence.inference.localizer import Localizer
-from whence.methods import Method
-from whence.models.weights import digest
-from whence.recipe import FrontEnd
 
-CHECKPOINT = "WHENCE_CHECKPOINT"  # a trained model for the screenshots, in place of a random one
+CHECKPOINT = "SOUNDSPOT_CHECKPOINT"  # a trained model for the screenshots, in place of a random one
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def localizer() -> Localizer:
     """Asks a toy of the alignment method."""
     if path := os.environ.get(CHECKPOINT):
         return Localizer.load(path)
-    front_end = FrontEnd("alignment", size=96, seconds=1.0).build()
+    front_end = FrontEndConfig("alignment", size=96, seconds=1.0).build()
     return Localizer(toy("alignment", front_end=front_end).eval(), threshold=0.25037)
 
 
@@ -35,23 +35,23 @@ def _once() -> Iterator[None]:
     made: dict[str, Any] = {}
 
     def kept(method: Method) -> Any:
-        key = digest(method)
+        key = weights_digest(method)
         if key not in made:
             made[key] = to_onnx(method)
         return deepcopy(made[key])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("whence.export.write.to_onnx", kept)
+        patch.setattr("soundspot.export.write.to_onnx", kept)
         yield
 
 
 @pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """onnxruntime-web, from npm by the lock file."""
-    from whence.export import page
+    from soundspot.export import web_page as page
 
     try:
-        found = page.fetched()
+        found = page.fetch_runtime()
     except InputError as error:
         pytest.skip(f"onnxruntime-web is not here: {error}")
     folder = tmp_path_factory.mktemp("runtime")

@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 import torch
 
-import whence
+import soundspot
+from soundspot.cli.main import main
+from soundspot.config.checkpoint import save_checkpoint
+from soundspot.config.frontend import PRESETS
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.errors import CheckpointError, InputError, OutputError
+from soundspot.export import OnnxLocalizer, export
+from soundspot.export.convert import KEY, to_onnx
+from soundspot.export.graph import AudioGraph, ImageGraph, MapGraph, example_inputs, freeze_switches
+from soundspot.inference.localizer import Localizer
+from soundspot.methods import METHODS, Method, create
+from soundspot.types import Audio
+from soundspot.utils.atomic_io import DiskFullError
 from toys import TINY, toy
-from whence.checkpoint import save_method
-from whence.cli.main import main
-from whence.data.datasets import open_dataset
-from whence.errors import CheckpointError, InputError, OutputError
-from whence.export import OnnxLocalizer, export
-from whence.export.convert import KEY, to_onnx
-from whence.export.graph import Comparing, Hearing, Seeing, example, settled
-from whence.frontend import PRESETS
-from whence.inference.localizer import Localizer
-from whence.methods import METHODS, Method, create
-from whence.output import FullError
-from whence.types import Sound
 
 ort = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
 pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
@@ -51,13 +51,13 @@ def test_maps_and_codes_of_every_method_are_torchs(name: str) -> None:
 
 def same(method: Method, content: bytes) -> None:
     """Of one and of several, the last sound being silence: maps to 1e-4, codes to 1e-4 of their largest number."""
-    session, copy = ort.InferenceSession(content), settled(method)
+    session, copy = ort.InferenceSession(content), freeze_switches(method)
     for b in (1, 4):
-        picture, sound = example(copy, b)
+        picture, sound = example_inputs(copy, b)
         found = session.run(["map", "picture_code", "sound_code"], {"picture": picture.numpy(), "sound": sound.numpy()})
         with torch.no_grad():
-            codes = Seeing(copy)(picture), Hearing(copy)(sound)
-            truth = (Comparing(copy)(*codes), *codes)
+            codes = ImageGraph(copy)(picture), AudioGraph(copy)(sound)
+            truth = (MapGraph(copy)(*codes), *codes)
         sizes = (1.0, *(float(one.abs().max()) for one in codes))
         for ours, theirs, size in zip(found, truth, sizes, strict=True):
             assert np.isfinite(ours).all()
@@ -68,12 +68,12 @@ def test_a_graph_answers_as_the_localizer_and_is_scored_alike(localizer: Localiz
     exported = OnnxLocalizer.load(model)
     scenes = open_dataset("scenes-interactive", length=4, size=128, seed=7007)
     ours, theirs = (
-        exported(scenes.read_image(0), scenes.read_sound(0)),
-        localizer(scenes.read_image(0), scenes.read_sound(0)),
+        exported(scenes.read_image(0), scenes.read_audio(0)),
+        localizer(scenes.read_image(0), scenes.read_audio(0)),
     )
     torch.testing.assert_close(ours.scores, theirs.scores, atol=1e-4, rtol=0)
     assert (ours.threshold, ours.size, ours.region) == (theirs.threshold, theirs.size, theirs.region)
-    reports = [whence.evaluate(one, scenes, negatives=(), bootstraps=0) for one in (exported, localizer)]
+    reports = [soundspot.evaluate(one, scenes, negatives=(), bootstraps=0) for one in (exported, localizer)]
     first, second = ({name: one.value for name, one in report.rows[0].metrics.items()} for report in reports)
     assert first["iiou_adaptive"] == pytest.approx(second["iiou_adaptive"], abs=1e-3)
     assert reports[0].front_end == reports[1].front_end
@@ -97,7 +97,7 @@ def test_a_model_says_what_it_is(localizer: Localizer, model: Path, tmp_path: Pa
     ]
     again = OnnxLocalizer.load(tmp_path / "parts", threads=1)
     assert again.front_end == spec
-    assert again.card == told | {"source": {}}
+    assert again.metadata == told | {"source": {}}
 
 
 def test_eight_bits_are_smaller_and_nearly_as_good(localizer: Localizer, model: Path, tmp_path: Path) -> None:
@@ -105,8 +105,8 @@ def test_eight_bits_are_smaller_and_nearly_as_good(localizer: Localizer, model: 
     export(localizer, tmp_path / "int8.onnx", int8=True, calibration=calibration)
     assert (tmp_path / "int8.onnx").stat().st_size < model.stat().st_size
     small = OnnxLocalizer.load(tmp_path / "int8.onnx")
-    assert small.card["weights"] == "int8"
-    picture, sound = calibration.read_image(0), calibration.read_sound(0)
+    assert small.metadata["weights"] == "int8"
+    picture, sound = calibration.read_image(0), calibration.read_audio(0)
     apart = small(picture, sound).scores - localizer(picture, sound).scores
     assert 0 < float(apart.abs().max()) < 0.2
 
@@ -123,7 +123,7 @@ def of_vectors() -> Localizer:
 
 
 def test_what_cannot_be_exported_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whence.export.write.to_onnx", lambda _: pytest.fail("work was begun"))
+    monkeypatch.setattr("soundspot.export.write.to_onnx", lambda _: pytest.fail("work was begun"))
     flow = Localizer(toy("heartheflow"))
     refined = Localizer(toy("joint_slots"), refine="iqr")
     for localizer, options, words in (
@@ -138,7 +138,7 @@ def test_what_cannot_be_exported_is_refused_in_words(tmp_path: Path, monkeypatch
         export(flow, tmp_path / "page.html")
     with pytest.raises(InputError, match="hears vectors"):
         export(of_vectors(), tmp_path / "page", page=True)
-    monkeypatch.setattr("whence.export.graph.LARGEST", 1000)
+    monkeypatch.setattr("soundspot.export.graph.LARGEST", 1000)
     with pytest.raises(InputError, match="an ONNX file holds"):
         export(Localizer(toy("alignment")), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
@@ -166,7 +166,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(name: str, localizer: Localizer,
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
     try:
-        with pytest.raises(FullError, match=name):
+        with pytest.raises(DiskFullError, match=name):
             export(localizer, tmp_path / name)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -187,7 +187,7 @@ def test_what_is_no_exported_model_is_told(model: Path, tmp_path: Path) -> None:
     for name, words in (
         ("missing.onnx", "no such file"),
         ("damaged.onnx", "cannot be read as ONNX"),
-        ("foreign.onnx", "not one that `whence export"),
+        ("foreign.onnx", "not one that `soundspot export"),
         ("empty", "expected model.json, picture.onnx"),
         ("hollow.onnx", "says of itself less"),
     ):
@@ -210,7 +210,7 @@ def test_a_method_that_torch_cannot_follow_is_told(tmp_path: Path, monkeypatch: 
 def test_a_missing_library_is_told_before_the_page_is_fetched(
     localizer: Localizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whence.export.write.assets", lambda _: pytest.fail("the page was fetched"))
+    monkeypatch.setattr("soundspot.export.write.assets", lambda _: pytest.fail("the page was fetched"))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnxscript" else name)
     with pytest.raises(InputError, match="export needs onnxscript; install it"):
         export(localizer, tmp_path / "page.html")
@@ -236,12 +236,12 @@ def test_a_vector_in_place_of_a_sound(tmp_path: Path) -> None:
 
 
 def test_the_command(localizer: Localizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    save_method(localizer.method, tmp_path / "best.safetensors", threshold=0.3)
+    save_checkpoint(localizer.method, tmp_path / "best.safetensors", threshold=0.3)
     assert main(["export", str(tmp_path / "best.safetensors"), "--output", str(tmp_path / "model.onnx")]) == 0
     assert "picture (b, 3, 96, 96) in [0, 1], sound (b, 16000)" in capsys.readouterr().out
     found = OnnxLocalizer.load(tmp_path / "model.onnx")
     assert found.threshold == 0.3
-    assert found.card["source"]["checkpoint"] == "best.safetensors"
-    found.locate(np.zeros((40, 50, 3), np.uint8), Sound(torch.zeros(8000), 8000)).save(tmp_path / "out.png")
+    assert found.metadata["source"]["checkpoint"] == "best.safetensors"
+    found.locate(np.zeros((40, 50, 3), np.uint8), Audio(torch.zeros(8000), 8000)).save(tmp_path / "out.png")
     assert main(["export", str(tmp_path / "best.safetensors"), "--output", str(tmp_path / "model.onnx")]) == 2
     assert "exists already" in capsys.readouterr().err

@@ -10,15 +10,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from whence.cli.locate import locate
-from whence.data.image import region_seen
-from whence.device import best_device
-from whence.errors import InputError, OutputError
-from whence.frontend import AudioSpec, ImageSpec, InputSpec
-from whence.inference import localizer as module
-from whence.inference.localizer import Localizer
-from whence.methods.base import Method
-from whence.types import Sound
+from soundspot.cli.locate import locate
+from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
+from soundspot.data.media.image import visible_region
+from soundspot.errors import InputError, OutputError
+from soundspot.inference import localizer as module
+from soundspot.inference.localizer import Localizer
+from soundspot.methods.base import Method
+from soundspot.types import Audio
+from soundspot.utils.device import select_best_device
 
 
 class Toy(Method):
@@ -45,39 +45,39 @@ def photo() -> Image.Image:
 
 
 @pytest.fixture
-def tones() -> list[Sound]:
+def tones() -> list[Audio]:
     t = torch.arange(16000) / 16000
-    return [Sound(0.5 * torch.sin(2 * torch.pi * f * t), 16000) for f in (220.0, 880.0, 3000.0)]
+    return [Audio(0.5 * torch.sin(2 * torch.pi * f * t), 16000) for f in (220.0, 880.0, 3000.0)]
 
 
 def test_asking_at_once_and_encoding_first_agree(method, photo, tones):
     localizer = Localizer(method)
     code = localizer.encode_image(photo)
     for sound in tones:
-        at_once, later = localizer(photo, sound), localizer.hear(code, sound)
+        at_once, later = localizer(photo, sound), localizer.predict(code, sound)
         assert torch.equal(at_once.scores, later.scores)
         assert at_once.size == (90, 120)
         assert at_once.scores.shape == (8, 8)
-    assert not torch.equal(localizer.hear(code, tones[0]).scores, localizer.hear(code, tones[2]).scores)
+    assert not torch.equal(localizer.predict(code, tones[0]).scores, localizer.predict(code, tones[2]).scores)
 
 
 class Telling(Toy):
     """Tells two sources apart, of which it hears the second of every picture alone."""
 
-    def sources(self, image_codes, sound_codes):
-        maps = self.compare(image_codes, sound_codes)
+    def locate_sources(self, encoded_images, encoded_audio):
+        maps = self.similarity_map(encoded_images, encoded_audio)
         heard = torch.tensor([False, True]).expand(len(maps), -1)
         return torch.stack([maps, -maps], dim=1), heard
 
 
 def test_sources_are_those_that_are_heard_and_one_where_they_are_not_told_apart(method, photo, tones):
     localizer, telling = Localizer(method), Localizer(Telling())
-    (one,) = localizer.sources(photo, tones[0])
+    (one,) = localizer.locate_sources(photo, tones[0])
     assert torch.equal(one.scores, localizer(photo, tones[0]).scores)
     assert one.size == (90, 120)
-    (second,) = telling.sources(telling.encode_image(photo), tones[0])
+    (second,) = telling.locate_sources(telling.encode_image(photo), tones[0])
     torch.testing.assert_close(second.scores, -telling(photo, tones[0]).scores)
-    maps, heard = telling.source_maps(telling.encode_images([photo] * 2), telling.encode_sounds(tones[:2]))
+    maps, heard = telling.source_maps(telling.encode_images([photo] * 2), telling.encode_audio(tones[:2]))
     assert maps.shape == (2, 2, 8, 8)
     assert heard.tolist() == [[False, True]] * 2
 
@@ -85,11 +85,11 @@ def test_sources_are_those_that_are_heard_and_one_where_they_are_not_told_apart(
 def test_many_at_once_are_what_each_is_alone(method, photo, tones):
     localizer = Localizer(method)
     pictures = [photo, photo.rotate(90, expand=True), photo.crop((0, 0, 40, 60))]
-    maps = localizer.maps(localizer.encode_images(pictures), localizer.encode_sounds(tones))
+    maps = localizer.maps(localizer.encode_images(pictures), localizer.encode_audio(tones))
     alone = torch.stack([localizer(picture, sound).scores for picture, sound in zip(pictures, tones, strict=True)])
     torch.testing.assert_close(maps, alone, atol=1e-6, rtol=0)
     assert localizer.saliency(localizer.encode_images(pictures)).shape == (3, 8, 8)
-    for embedded in (localizer.embed_images(pictures), localizer.embed_sounds(tones)):
+    for embedded in (localizer.embed_images(pictures), localizer.embed_audio(tones)):
         torch.testing.assert_close(embedded.norm(dim=-1), torch.ones(3))
 
 
@@ -113,8 +113,8 @@ def test_half_precision_answers_in_float32(method, photo, tones):
 
 
 def test_silence_is_answered_and_flagged(method, photo):
-    result = Localizer(method, threshold=-2.0)(photo, Sound(torch.zeros(16000), 16000))
-    assert result.silent
+    result = Localizer(method, threshold=-2.0)(photo, Audio(torch.zeros(16000), 16000))
+    assert result.is_silent
     assert result.present is False
     assert "silent" in result.notes[0]
     json.dumps(result.to_dict())
@@ -127,8 +127,8 @@ def test_a_short_sound_is_answered_and_noted(method, photo):
 
 @pytest.mark.parametrize(("size", "seen"), [((120, 90), (0.125, 0, 0.875, 1)), ((50, 100), (0, 0.25, 1, 0.75))])
 def test_a_centre_crop_is_placed_where_it_was_taken(size, seen):
-    assert region_seen(size, ImageSpec(90, "crop")) == pytest.approx(seen, abs=0.01)
-    assert region_seen(size, ImageSpec(90, "squash")) == (0, 0, 1, 1)
+    assert visible_region(size, ImageSpec(90, "crop")) == pytest.approx(seen, abs=0.01)
+    assert visible_region(size, ImageSpec(90, "squash")) == (0, 0, 1, 1)
 
 
 def test_the_crop_reaches_the_result(photo, tones):
@@ -140,16 +140,16 @@ def test_the_crop_reaches_the_result(photo, tones):
 
 def test_separating_is_asking_with_each_sound(method, photo, tones):
     localizer = Localizer(method)
-    found = localizer.separate(photo, {"low": tones[0], "high": tones[2]})
+    found = localizer.locate_each(photo, {"low": tones[0], "high": tones[2]})
     for name, sound in (("low", tones[0]), ("high", tones[2])):
         assert torch.equal(found.maps[name].scores, localizer(photo, sound).scores)
-    again = localizer.separate(localizer.encode_image(photo), tones)
+    again = localizer.locate_each(localizer.encode_image(photo), tones)
     assert list(again.maps) == ["sound 1", "sound 2", "sound 3"]
     assert torch.equal(again.maps["sound 1"].scores, found.maps["low"].scores)
 
 
 def test_the_best_device_is_one_that_there_is():
-    torch.zeros(1, device=best_device())
+    torch.zeros(1, device=select_best_device())
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_locate_writes_and_tells(files, capsys):
     locate("toy", "photo.png", ["a.wav", "b.wav"], Path("two.png"), device="cpu")
     locate("toy", "photo.png", ["a.wav", "b.wav"], Path("two.npz"), device="cpu")
     capsys.readouterr()
-    locate("toy", "photo.png", "c.wav", Path("three.json"), json=True, device="cpu", rule="share:0.1")
+    locate("toy", "photo.png", "c.wav", Path("three.json"), json=True, device="cpu", mask_threshold="share:0.1")
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads(Path("three.json").read_text())
     assert printed[0]["sound"] == "c.wav"
@@ -184,7 +184,7 @@ def test_locate_writes_and_tells(files, capsys):
 
 def test_locate_tells_the_sources_of_a_mixture(files, monkeypatch, capsys):
     monkeypatch.setattr(module, "load_method", lambda path: (Telling(), {}))
-    locate("toy", "photo.png", ["a.wav", "b.wav"], Path("two.json"), sources=True, device="cpu")
+    locate("toy", "photo.png", ["a.wav", "b.wav"], Path("two.json"), per_source=True, device="cpu")
     found = json.loads(Path("two.json").read_text())
     assert [(one["sound"], one["source"]) for one in found] == [("a.wav", 1), ("b.wav", 1)]
     assert not any("class" in one for one in found)
@@ -192,13 +192,13 @@ def test_locate_tells_the_sources_of_a_mixture(files, monkeypatch, capsys):
     for classes, own in ((["cat", "dog"], 2), (["cat", "dog", "owl"], 3), (["cat", "dog"], 0)):  # of the maps, or not
         monkeypatch.setattr(Telling, "classes", own, raising=False)
         monkeypatch.setattr(module, "load_method", lambda path, classes=classes: (Telling(), {"classes": classes}))
-        locate("toy", "photo.png", "a.wav", Path("one.json"), sources=True, device="cpu", overwrite=True)
+        locate("toy", "photo.png", "a.wav", Path("one.json"), per_source=True, device="cpu", overwrite=True)
         (one,) = json.loads(Path("one.json").read_text())
         assert one.get("class") == ("dog" if own == 2 else None)
         assert ("a.wav (1), dog: peak" in capsys.readouterr().out) == (own == 2)
     monkeypatch.setattr(Telling, "sources", lambda self, *codes: (torch.zeros(1, 2, 8, 8), torch.zeros(1, 2).bool()))
     with pytest.raises(InputError, match="no source was heard"):
-        locate("toy", "photo.png", "a.wav", Path("none.png"), sources=True, device="cpu")
+        locate("toy", "photo.png", "a.wav", Path("none.png"), per_source=True, device="cpu")
     assert not Path("none.png").exists()
 
 

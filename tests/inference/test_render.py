@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from whence.inference import render
+from soundspot.inference import render
 
 
 @pytest.fixture
@@ -21,13 +21,13 @@ def lightness(rgb: np.ndarray) -> np.ndarray:
 
 
 def test_heat_rises_evenly_in_lightness():
-    steps = np.diff(lightness(render.HEAT[::16].astype(float)))
+    steps = np.diff(lightness(render.HEAT_COLORMAP[::16].astype(float)))
     assert steps.min() > 0
     assert steps.max() < 3 * steps.min()
 
 
 def test_heat_clips_and_has_both_ends():
-    ends = render.heat(np.array([[-1.0, 0.0, 1.0, 2.0]]))[0]
+    ends = render.apply_colormap(np.array([[-1.0, 0.0, 1.0, 2.0]]))[0]
     assert (ends[0] == ends[1]).all()
     assert (ends[2] == ends[3]).all()
     assert ends[3].sum() > ends[0].sum()
@@ -35,21 +35,24 @@ def test_heat_clips_and_has_both_ends():
 
 def test_the_picture_is_untouched_where_the_map_is_low(photo):
     values = np.tile(np.linspace(0, 1, 90), (60, 1))
-    before, after = np.asarray(photo), np.asarray(render.overlay(photo, values, opacity=0.6, clear=0.2))
+    before, after = (
+        np.asarray(photo),
+        np.asarray(render.overlay_heatmap(photo, values, opacity=0.6, transparent_below=0.2)),
+    )
     low = values <= 0.2
     assert (after[low] == before[low]).all()
     assert np.abs(after[values > 0.9].astype(int) - before[values > 0.9]).mean() > 20
 
 
 def test_full_opacity_shows_the_heat_alone(photo):
-    drawn = render.overlay(photo, np.ones((60, 90)), opacity=1.0)
-    assert (np.asarray(drawn) == render.HEAT[255]).all()
+    drawn = render.overlay_heatmap(photo, np.ones((60, 90)), opacity=1.0)
+    assert (np.asarray(drawn) == render.HEAT_COLORMAP[255]).all()
 
 
 def test_an_outline_runs_inside_the_region_and_along_the_border():
     mask = np.zeros((40, 40), bool)
     mask[10:30, 20:] = True
-    drawn = np.asarray(render.outline(Image.new("RGB", (40, 40), (200, 200, 200)), mask, (0, 255, 0), width=2))
+    drawn = np.asarray(render.draw_outline(Image.new("RGB", (40, 40), (200, 200, 200)), mask, (0, 255, 0), width=2))
     line = (drawn == (0, 255, 0)).all(axis=-1)
     assert line[10:30, 20:22].all()
     assert line[10:12, 20:].all()
@@ -62,7 +65,7 @@ def test_an_outline_runs_inside_the_region_and_along_the_border():
 @pytest.mark.parametrize("share", [False, True])
 def test_an_outline_of_nothing_is_nothing_and_of_all_is_the_border(share):
     grey = Image.new("RGB", (30, 20), (90, 90, 90))
-    drawn = np.asarray(render.outline(grey, np.full((5, 5), share), (255, 0, 0), width=1))
+    drawn = np.asarray(render.draw_outline(grey, np.full((5, 5), share), (255, 0, 0), width=1))
     line = (drawn == (255, 0, 0)).all(axis=-1)
     border = np.ones((20, 30), bool)
     border[1:-1, 1:-1] = False
@@ -71,8 +74,10 @@ def test_an_outline_of_nothing_is_nothing_and_of_all_is_the_border(share):
 
 def test_a_sheet_holds_each_picture_at_one_height_and_leaves_them_alone(photo):
     before = photo.tobytes()
-    sheet = render.contact_sheet([[photo, photo.rotate(90, expand=True)], [photo]], [["a", "b"], ["long " * 90]], 120)
-    wide = render.strip([photo, photo], height=120)
+    sheet = render.make_contact_sheet(
+        [[photo, photo.rotate(90, expand=True)], [photo]], [["a", "b"], ["long " * 90]], 120
+    )
+    wide = render.make_strip([photo, photo], height=120)
     assert photo.tobytes() == before
     assert sheet.height > 2 * 120
     assert wide.height < 150

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from whence.errors import RecipeError
-from whence.losses.clusters import clusters_apart, soft_kmeans
-from whence.losses.distances import margin_pairs
+from soundspot.errors import RecipeError
+from soundspot.losses.clusters import cluster_distances, soft_kmeans
+from soundspot.losses.distances import margin_pair_loss
 
 
 def slow_kmeans(tokens: list[list[float]], k: int, rounds: int, sharpness: float) -> tuple[list[list[float]], ...]:
@@ -34,17 +34,17 @@ def test_soft_kmeans_written_out(k: int, rounds: int, sharpness: float) -> None:
     found = soft_kmeans(tokens, k, rounds, sharpness)
     for i in range(3):
         centres, shares = slow_kmeans(tokens[i].tolist(), k, rounds, sharpness)
-        torch.testing.assert_close(found.centres[i], torch.tensor(centres, dtype=torch.float64), rtol=0, atol=1e-9)
-        torch.testing.assert_close(found.shares[i], torch.tensor(shares, dtype=torch.float64), rtol=0, atol=1e-9)
+        torch.testing.assert_close(found.centers[i], torch.tensor(centres, dtype=torch.float64), rtol=0, atol=1e-9)
+        torch.testing.assert_close(found.assignments[i], torch.tensor(shares, dtype=torch.float64), rtol=0, atol=1e-9)
 
 
 def test_two_blobs_are_told_apart_and_shares_sum_to_one() -> None:
     blobs = torch.randn(4, 20, 6, generator=torch.Generator().manual_seed(0)) * 0.05
     blobs[:, 10:] += 3
     found = soft_kmeans(blobs, 2)
-    torch.testing.assert_close(found.shares[:, 0], (torch.arange(20) < 10).float().expand(4, -1))
-    torch.testing.assert_close(found.centres[:, 1], blobs[:, 10:].mean(dim=1))
-    torch.testing.assert_close(soft_kmeans(blobs, 3, sharpness=0.5).shares.sum(dim=1), torch.ones(4, 20))
+    torch.testing.assert_close(found.assignments[:, 0], (torch.arange(20) < 10).float().expand(4, -1))
+    torch.testing.assert_close(found.centers[:, 1], blobs[:, 10:].mean(dim=1))
+    torch.testing.assert_close(soft_kmeans(blobs, 3, sharpness=0.5).assignments.sum(dim=1), torch.ones(4, 20))
 
 
 def test_a_cluster_that_loses_every_token_stays_a_number() -> None:
@@ -53,18 +53,18 @@ def test_a_cluster_that_loses_every_token_stays_a_number() -> None:
     tokens = torch.cat([line, torch.zeros_like(line)], dim=-1).requires_grad_()
     for sharpness in (30.0, 3000.0):
         found = soft_kmeans(tokens, 3, rounds=6, sharpness=sharpness)
-        assert bool(found.centres.isfinite().all())
-        (gradient,) = torch.autograd.grad(found.centres.square().sum(), tokens)
+        assert bool(found.centers.isfinite().all())
+        (gradient,) = torch.autograd.grad(found.centers.square().sum(), tokens)
         assert bool(gradient.isfinite().all())
     far = torch.tensor([[[0.0], [1e4], [2e4], [1e4]]])
-    assert bool(soft_kmeans(far, 4, rounds=4).centres.isfinite().all())
+    assert bool(soft_kmeans(far, 4, rounds=4).centers.isfinite().all())
 
 
 def test_tokens_that_are_all_alike_have_even_shares_and_no_gradient_that_is_not_a_number() -> None:
     tokens = torch.ones(2, 6, 3, requires_grad=True)
     found = soft_kmeans(tokens, 3)
-    torch.testing.assert_close(found.shares, torch.full((2, 3, 6), 1 / 3))
-    (gradient,) = torch.autograd.grad(found.centres.sum(), tokens)
+    torch.testing.assert_close(found.assignments, torch.full((2, 3, 6), 1 / 3))
+    (gradient,) = torch.autograd.grad(found.centers.sum(), tokens)
     torch.testing.assert_close(gradient, torch.full((2, 6, 3), 0.5))
 
 
@@ -72,8 +72,8 @@ def test_the_order_of_the_tokens_matters_only_by_the_first_centres() -> None:
     tokens = torch.randn(1, 8, 4, generator=torch.Generator().manual_seed(3))
     order = torch.tensor([0, 3, 1, 2, 4, 7, 5, 6])  # 0 and 4 stay, which two clusters begin with
     one, two = soft_kmeans(tokens, 2), soft_kmeans(tokens[:, order], 2)
-    torch.testing.assert_close(one.centres, two.centres)
-    torch.testing.assert_close(one.shares[:, :, order], two.shares)
+    torch.testing.assert_close(one.centers, two.centers)
+    torch.testing.assert_close(one.assignments[:, :, order], two.assignments)
 
 
 @pytest.mark.parametrize("k", [0, 7])
@@ -86,7 +86,7 @@ def test_half_precision_is_clustered_in_single() -> None:
     tokens = torch.randn(2, 9, 4).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
         found = soft_kmeans(tokens, 2)
-    torch.testing.assert_close(found.centres, soft_kmeans(tokens.float(), 2).centres, rtol=0, atol=0)
+    torch.testing.assert_close(found.centers, soft_kmeans(tokens.float(), 2).centers, rtol=0, atol=0)
 
 
 def slow_apart(seen: Tensor, heard: Tensor) -> float:
@@ -95,7 +95,7 @@ def slow_apart(seen: Tensor, heard: Tensor) -> float:
 
 def test_clusters_apart_written_out() -> None:
     seen, heard = torch.randn(2, 3, 4, 5, dtype=torch.float64), torch.randn(1, 3, 2, 5, dtype=torch.float64)
-    found = clusters_apart(seen, heard)
+    found = cluster_distances(seen, heard)
     assert found.shape == (2, 1, 3, 3)
     for v in range(2):
         for i in range(3):
@@ -106,12 +106,12 @@ def test_clusters_apart_written_out() -> None:
 def test_gradients_in_float64() -> None:
     torch.manual_seed(0)
     tokens = torch.randn(2, 6, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: soft_kmeans(x, 2, rounds=3, sharpness=2.0).centres, (tokens,))
-    assert torch.autograd.gradcheck(lambda x: soft_kmeans(x, 3, rounds=2, sharpness=1.0).shares, (tokens,))
+    assert torch.autograd.gradcheck(lambda x: soft_kmeans(x, 2, rounds=3, sharpness=2.0).centers, (tokens,))
+    assert torch.autograd.gradcheck(lambda x: soft_kmeans(x, 3, rounds=2, sharpness=1.0).assignments, (tokens,))
     seen = torch.randn(1, 3, 2, 4, dtype=torch.float64, requires_grad=True)
     heard = torch.randn(2, 3, 2, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda v, a: margin_pairs(clusters_apart(v, a)), (seen, heard))
+    assert torch.autograd.gradcheck(lambda v, a: margin_pair_loss(cluster_distances(v, a)), (seen, heard))
     meeting = seen.detach().clone().requires_grad_()  # centres that coincide: no gradient that is not a number
-    margin_pairs(clusters_apart(meeting, meeting)).backward()
+    margin_pair_loss(cluster_distances(meeting, meeting)).backward()
     assert meeting.grad is not None
     assert bool(meeting.grad.isfinite().all())

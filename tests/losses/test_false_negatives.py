@@ -3,13 +3,15 @@
 import pytest
 import torch
 
-from whence.losses.contrastive import unit
-from whence.losses.false_negatives import false_negative_terms
+from soundspot.losses.contrastive import unit_norm
+from soundspot.losses.false_negatives import false_negative_losses
 
 
 def features(b: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
-    return unit(torch.randn(1, b, 5, 3, 2, dtype=torch.float64), dim=2), unit(torch.randn(1, b, 5, dtype=torch.float64))
+    return unit_norm(torch.randn(1, b, 5, 3, 2, dtype=torch.float64), dim=2), unit_norm(
+        torch.randn(1, b, 5, dtype=torch.float64)
+    )
 
 
 def test_the_terms_written_out_for_one_view() -> None:
@@ -24,17 +26,17 @@ def test_the_terms_written_out_for_one_view() -> None:
         for x in (maps.amax((-2, -1)), vectors[0] @ vectors[0].T, front @ front.T, whole @ whole.T)
     )
     expected = [(a - b).abs().mean().item() for a, b in ((sounds, pairs), (sounds, fronts), (inside, pairs))]
-    assert [term.item() for term in false_negative_terms(grids, vectors)] == pytest.approx(expected, rel=1e-9)
+    assert [term.item() for term in false_negative_losses(grids, vectors)] == pytest.approx(expected, rel=1e-9)
 
 
 def test_views_are_summed() -> None:
     grids, vectors = features()
-    once, four = (false_negative_terms(grids.expand(n, -1, -1, -1, -1), vectors.expand(n, -1, -1)) for n in (1, 2))
+    once, four = (false_negative_losses(grids.expand(n, -1, -1, -1, -1), vectors.expand(n, -1, -1)) for n in (1, 2))
     assert [x.item() for x in four] == pytest.approx([4 * x.item() for x in once])
 
 
 def test_gradients() -> None:
     grids, vectors = (x.clone().requires_grad_() for x in features(b=3))
     assert torch.autograd.gradcheck(
-        lambda g, a: torch.stack(false_negative_terms(unit(g, dim=2), unit(a), tau=0.5)), (grids, vectors)
+        lambda g, a: torch.stack(false_negative_losses(unit_norm(g, dim=2), unit_norm(a), tau=0.5)), (grids, vectors)
     )

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from whence.losses.matching import matching
+from soundspot.losses.matching import matching_loss
 
 
 def written_out(logits: torch.Tensor, alike: torch.Tensor, cells: int) -> float:
@@ -33,17 +33,17 @@ def test_written_out(cells: int) -> None:
     alike = torch.zeros(4, 4, dtype=torch.bool)
     alike[0, 3] = alike[2, 1] = True
     expected = sum(written_out(logits[view, 0], alike, cells) for view in range(2))
-    assert matching(logits, alike, cells).item() == pytest.approx(expected, rel=1e-5)
+    assert matching_loss(logits, alike, cells).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_where_nothing_is_known_it_costs_log_two_and_told_apart_nothing() -> None:
-    assert matching(torch.zeros(1, 1, 3, 3, 2, 2)).item() == pytest.approx(math.log(2))
+    assert matching_loss(torch.zeros(1, 1, 3, 3, 2, 2)).item() == pytest.approx(math.log(2))
     apart = 80 * torch.eye(3)[None, None, :, :, None, None].expand(-1, -1, -1, -1, 2, 2) - 40
-    assert matching(apart).item() == pytest.approx(0, abs=1e-6)
+    assert matching_loss(apart).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_one_clip_has_its_own_pair_alone() -> None:
-    assert matching(torch.zeros(1, 1, 1, 1, 2, 2)).item() == pytest.approx(math.log(2) / 2)
+    assert matching_loss(torch.zeros(1, 1, 1, 1, 2, 2)).item() == pytest.approx(math.log(2) / 2)
 
 
 def test_gradients_in_float64() -> None:
@@ -52,4 +52,4 @@ def test_gradients_in_float64() -> None:
     alike = torch.eye(3, dtype=torch.bool)
     alike[0, 1] = True
     for cells in (1, 2):
-        assert torch.autograd.gradcheck(lambda x, n=cells: matching(x, alike, n), (logits,))
+        assert torch.autograd.gradcheck(lambda x, n=cells: matching_loss(x, alike, n), (logits,))

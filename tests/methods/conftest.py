@@ -7,10 +7,10 @@ import pytest
 from torch import Tensor
 
 from released import Case, golden_case
+from soundspot.importers import import_checkpoint
+from soundspot.methods import Method
+from soundspot.types import Batch
 from toys import clips, toy
-from whence.importers import import_checkpoint
-from whence.methods import Method
-from whence.types import Batch
 
 
 @pytest.fixture(name="toy")

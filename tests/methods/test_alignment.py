@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from whence.losses.contrastive import between_views, info_nce, place_similarity, unit, vector_similarity
-from whence.methods import Method
-from whence.methods.alignment import Alignment
-from whence.types import Batch
+from soundspot.losses.contrastive import cross_view_nce, embedding_similarity, info_nce, map_similarity, unit_norm
+from soundspot.methods import Method
+from soundspot.methods.alignment import Alignment
+from soundspot.types import Batch
 
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
 Terms = Callable[..., dict[str, Tensor]]
@@ -23,7 +23,7 @@ ALIKE[0, 1] = ALIKE[1, 0] = True
 @pytest.fixture
 def terms(toy: Toy, clips: Clips) -> Terms:
     """Terms of two views of four clips, of which two are known to be alike."""
-    batch = replace(clips(views=2), alike=ALIKE)
+    batch = replace(clips(views=2), false_negatives=ALIKE)
 
     @torch.no_grad()
     def of(**options: Any) -> dict[str, Tensor]:
@@ -58,15 +58,17 @@ def test_every_term_is_what_its_options_say(
     weights = torch.softmax(3.0 * places, dim=-1) if reducer == "softmax" else torch.tensor(1 / places.shape[-1])
     both = {"symmetric": symmetric, "alike": ALIKE, **how}
     torch.testing.assert_close(found["localisation"], info_nce((weights * places).sum(-1), **both))
-    torch.testing.assert_close(found["alignment"], info_nce(vector_similarity(pictures, sounds), **both))
-    inside = between_views(pictures, alike=ALIKE, **how) + between_views(sounds, alike=ALIKE, **how)
+    torch.testing.assert_close(found["alignment"], info_nce(embedding_similarity(pictures, sounds), **both))
+    inside = cross_view_nce(pictures, false_negatives=ALIKE, **how) + cross_view_nce(
+        sounds, false_negatives=ALIKE, **how
+    )
     torch.testing.assert_close(found["intra_modal"], inside)
 
 
 @pytest.mark.parametrize("reducer", ["max", "trimap"])
 def test_a_reducer_is_that_of_places(reducer: str, toy: Toy, clips: Clips) -> None:
     batch, method = clips(), toy("alignment", reducer=reducer, alignment=0.0).eval()
-    similarity = place_similarity(*method.encode(batch), reducer)[0, 0]  # type: ignore[arg-type]
+    similarity = map_similarity(*method.encode(batch), reducer)[0, 0]  # type: ignore[arg-type]
     expected = F.cross_entropy(similarity / 0.07, torch.arange(4))
     torch.testing.assert_close(method.losses(batch)["localisation"], expected)
 
@@ -85,6 +87,6 @@ def test_projections_are_as_wide_and_as_deep_as_told(depth: int, toy: Toy, clips
 @torch.no_grad()
 def test_without_projections_embeddings_are_pooled_features(toy: Toy, clips: Clips) -> None:
     batch, method = clips(), toy("alignment", projection_width=0).eval()
-    pictures = unit(method.encode_images(batch.images[0]).mean(dim=(-2, -1)))
+    pictures = unit_norm(method.encode_images(batch.images[0]).mean(dim=(-2, -1)))
     torch.testing.assert_close(method.image_embedding(batch.images[0]), pictures)
     assert toy("alignment").image_embedding(batch.images[0]).shape == (4, 8)

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from released import inputs_of
-from whence.errors import RecipeError
-from whence.losses.contrastive import own_maps, unit
-from whence.losses.distances import distance_ratio
-from whence.methods import Method, create
-from whence.methods.attention10k import Attention10k
-from whence.types import Batch
+from soundspot.errors import RecipeError
+from soundspot.losses.contrastive import matched_pair_maps, unit_norm
+from soundspot.losses.distances import distance_ratio_loss
+from soundspot.methods import Method, create
+from soundspot.methods.attention10k import Attention10k
+from soundspot.types import Batch
 
 GOLDEN = "attention10k"
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
@@ -32,7 +32,7 @@ def batch() -> Batch:
 
 @torch.no_grad()
 def test_maps_and_what_they_are_made_of(released: Attention10k, theirs: dict[str, Tensor], batch: Batch) -> None:
-    images, sounds = batch.images[0], batch.sounds[0]
+    images, sounds = batch.images[0], batch.audio[0]
     codes, queries = released.encode_images(images), released.encode_sounds(sounds)
     torch.testing.assert_close(queries, theirs["audio_query"], rtol=0, atol=2e-5)
     torch.testing.assert_close(released.compare(codes, queries), theirs["attention"], rtol=0, atol=1e-7)
@@ -46,7 +46,7 @@ def test_maps_and_what_they_are_made_of(released: Attention10k, theirs: dict[str
 def test_both_losses(released: Attention10k, theirs: dict[str, Tensor], batch: Batch, monkeypatch: Any) -> None:
     """The released loop reads one other sound for each clip, given here; ours takes the others of the batch."""
     others = inputs_of({"audio": ["audio_neg", [2, 1000]]})["audio"]
-    own = batch.sounds[0, :, 0, :, 0]
+    own = batch.audio[0, :, 0, :, 0]
     seen: list[Tensor] = []
 
     def given(visual: Tensor, sounds: Tensor) -> Tensor:
@@ -54,11 +54,11 @@ def test_both_losses(released: Attention10k, theirs: dict[str, Tensor], batch: B
         to_own, to_other = (F.pairwise_distance(visual[0, 0], s) for s in (own, others))
         return torch.stack([torch.stack([to_own[0], to_other[0]]), torch.stack([to_other[1], to_own[1]])])
 
-    monkeypatch.setattr("whence.methods.attention10k.distances", given)
+    monkeypatch.setattr("soundspot.methods.attention10k.distances", given)
     marked = torch.full((1, 2, 20, 20), torch.nan)
     marked[0, 0] = 0
     marked[0, 0].view(-1)[100:140] = 1
-    terms = released.losses(replace(batch, truths=marked))
+    terms = released.losses(replace(batch, ground_truth=marked))
     assert terms["distance"].item() == pytest.approx(theirs["loss_unsupervised"].item(), rel=1e-4)
     assert terms["supervised"].item() == pytest.approx(theirs["loss_supervised"].item(), rel=1e-4)
     torch.testing.assert_close(
@@ -74,19 +74,19 @@ def test_distances_are_those_of_every_other_clip_of_the_batch(toy: Toy, clips: C
     assert isinstance(method, Attention10k)
     with torch.no_grad():
         grids, sounds = method.image_encoder(batch.images[0]), method.hear(batch.sounds[0])
-        cosines = own_maps(unit(grids, 1)[None], unit(method.query(sounds))[None])[0, :, 0]
+        cosines = matched_pair_maps(unit_norm(grids, 1)[None], unit_norm(method.query(sounds))[None])[0, :, 0]
         weights = F.relu(cosines).flatten(1).softmax(-1)
         visual = method.meaning((grids.flatten(2) * weights[:, None]).sum(-1))
-        expected = distance_ratio((visual[:, None] - sounds[None]).norm(dim=-1))
+        expected = distance_ratio_loss((visual[:, None] - sounds[None]).norm(dim=-1))
         torch.testing.assert_close(method.losses(batch)["distance"], expected, rtol=1e-4, atol=0)
 
 
 def test_views_are_summed_over_their_pairs(toy: Toy, clips: Clips) -> None:
-    one = replace(clips(), truths=torch.rand(1, 4, 32, 32))
+    one = replace(clips(), ground_truth=torch.rand(1, 4, 32, 32))
     two = Batch(*(x.expand(2, -1, -1, -1, -1) for x in (one.images, one.sounds)), one.index)
     assert one.truths is not None
     method = toy("attention10k").eval()
-    once, four = method.losses(one), method.losses(replace(two, truths=one.truths.expand(2, -1, -1, -1)))
+    once, four = method.losses(one), method.losses(replace(two, ground_truth=one.truths.expand(2, -1, -1, -1)))
     assert once.keys() == {"distance", "supervised"}
     for name in once:
         assert four[name].item() == pytest.approx(4 * once[name].item(), rel=1e-4), name
@@ -98,7 +98,7 @@ def test_what_is_taught_is_learned(toy: Toy, clips: Clips) -> None:
     marked[0, :2] = 0
     marked[0, :2, :16, :16] = 1
     method = toy("attention10k", sharpness=10.0).train()
-    batch = replace(clips(), truths=marked)
+    batch = replace(clips(), ground_truth=marked)
     optimizer = torch.optim.Adam(method.parameters(), lr=1e-2)
     first = method.losses(batch)["supervised"].item()
     for _ in range(30):
@@ -117,7 +117,7 @@ def test_gradients_of_the_whole_loss(toy: Toy, clips: Clips) -> None:
     grids = torch.randn(3, 8, 2, 2, dtype=torch.float64, requires_grad=True)
     heard = torch.randn(3, 8, dtype=torch.float64, requires_grad=True)
     batch = Batch(torch.zeros(1, 3, 3, 8, 8).double(), torch.zeros(1, 3, 1, 3, 3).double(), torch.arange(3))
-    batch = replace(batch, truths=torch.rand(1, 3, 2, 2, dtype=torch.float64))
+    batch = replace(batch, ground_truth=torch.rand(1, 3, 2, 2, dtype=torch.float64))
 
     def loss(grids: Tensor, heard: Tensor) -> Tensor:
         method.image_encoder.forward = lambda images: grids  # type: ignore[method-assign]

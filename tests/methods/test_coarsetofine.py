@@ -11,16 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from whence.checkpoint import load_method, save_method
-from whence.data.spectrogram import spectrogram
-from whence.errors import RecipeError
-from whence.frontend import PRESETS
-from whence.losses.classes import balanced_pairs, class_distances, labelled
-from whence.losses.contrastive import unit
-from whence.methods import Method, create
-from whence.methods.coarsetofine import CoarseToFine
-from whence.models.heads import ClassPooling, PairHead
-from whence.types import Batch
+from soundspot.config.checkpoint import load_checkpoint, save_checkpoint
+from soundspot.config.frontend import PRESETS
+from soundspot.data.transforms.spectrogram import spectrogram
+from soundspot.errors import RecipeError
+from soundspot.losses.classes import balanced_pair_bce, class_margin_loss, multilabel_bce
+from soundspot.losses.contrastive import unit_norm
+from soundspot.methods import Method, create
+from soundspot.methods.coarsetofine import CoarseToFine
+from soundspot.models.heads import ClassPooling, PairHead
+from soundspot.types import Batch
 
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
 K = 3
@@ -52,8 +52,8 @@ def test_labels_are_judged_class_by_class() -> None:
                 p, y = 1 / (1 + math.exp(-logits[view, b, k])), float(labels[b, k])
                 terms.append(-y * math.log(p) - (1 - y) * math.log(1 - p))
         total += sum(terms) / len(terms)
-    assert labelled(logits, labels).item() == pytest.approx(total, rel=1e-5)
-    assert labelled(logits, torch.full_like(labels, torch.nan)).item() == 0
+    assert multilabel_bce(logits, labels).item() == pytest.approx(total, rel=1e-5)
+    assert multilabel_bce(logits, torch.full_like(labels, torch.nan)).item() == 0
 
 
 def test_pairs_of_one_clip_weigh_as_much_as_all_others() -> None:
@@ -62,8 +62,8 @@ def test_pairs_of_one_clip_weigh_as_much_as_all_others() -> None:
     truth = torch.eye(5, dtype=torch.long).flatten()
     each = F.cross_entropy(both.flatten(0, 1), truth, reduction="none")
     expected = each[truth == 1].mean() / 2 + each[truth == 0].mean() / 2
-    torch.testing.assert_close(balanced_pairs(both[..., 1] - both[..., 0]), expected)
-    assert balanced_pairs(torch.zeros(1, 1)).item() == pytest.approx(math.log(2) / 2)
+    torch.testing.assert_close(balanced_pair_bce(both[..., 1] - both[..., 0]), expected)
+    assert balanced_pair_bce(torch.zeros(1, 1)).item() == pytest.approx(math.log(2) / 2)
 
 
 def distances_by_hand(seen: Tensor, heard: Tensor, shown: Tensor, sounding: Tensor, alike: Tensor | None) -> float:
@@ -85,21 +85,21 @@ def distances_by_hand(seen: Tensor, heard: Tensor, shown: Tensor, sounding: Tens
 @pytest.mark.parametrize("known", [False, True])
 def test_distances_of_classes_are_those_of_every_pair(known: bool) -> None:
     torch.manual_seed(0)
-    seen, heard = unit(torch.randn(4, K, 5)), unit(torch.randn(4, K, 5))
+    seen, heard = unit_norm(torch.randn(4, K, 5)), unit_norm(torch.randn(4, K, 5))
     shown, sounding = torch.rand(4, K) > 0.4, torch.rand(4, K) > 0.4
     alike = torch.rand(4, 4) > 0.5 if known else None
     expected = distances_by_hand(seen, heard, shown, sounding, alike)
-    assert class_distances(seen, heard, shown, sounding, 1.4, alike).item() == pytest.approx(expected, rel=1e-5)
+    assert class_margin_loss(seen, heard, shown, sounding, 1.4, alike).item() == pytest.approx(expected, rel=1e-5)
     none = torch.zeros_like(shown)
-    assert class_distances(seen, heard, none, sounding).item() == 0
+    assert class_margin_loss(seen, heard, none, sounding).item() == 0
 
 
 def test_where_vectors_are_the_same_the_gradient_is_finite() -> None:
     """The root of a distance has an infinite slope at 0, and rounding brings distances below it."""
     torch.manual_seed(0)
     raw = torch.randn(1, 1, 64).expand(6, K, 64).clone().requires_grad_()
-    vectors, there = unit(raw), torch.ones(6, K, dtype=torch.bool)
-    loss = class_distances(vectors, vectors, there, there)
+    vectors, there = unit_norm(raw), torch.ones(6, K, dtype=torch.bool)
+    loss = class_margin_loss(vectors, vectors, there, there)
     loss.backward()
     assert raw.grad is not None
     assert torch.isfinite(loss)
@@ -112,12 +112,12 @@ def test_gradients_of_every_loss() -> None:
     logits = torch.randn(2, 3, K, dtype=torch.float64, requires_grad=True)
     labels = torch.rand(3, K, dtype=torch.float64)
     labels[0] = torch.nan
-    assert torch.autograd.gradcheck(lambda x: labelled(x, labels), (logits,))
+    assert torch.autograd.gradcheck(lambda x: multilabel_bce(x, labels), (logits,))
     square = torch.randn(2, 3, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(balanced_pairs, (square,))
+    assert torch.autograd.gradcheck(balanced_pair_bce, (square,))
     seen, heard = (torch.randn(3, K, 4, dtype=torch.float64, requires_grad=True) for _ in range(2))
     there = torch.rand(2, 3, K) > 0.2
-    assert torch.autograd.gradcheck(lambda s, h: class_distances(unit(s), unit(h), *there), (seen, heard))
+    assert torch.autograd.gradcheck(lambda s, h: class_margin_loss(unit_norm(s), unit_norm(h), *there), (seen, heard))
 
 
 # The networks.
@@ -149,12 +149,12 @@ def test_all_pairs_are_judged_as_if_side_by_side() -> None:
     torch.manual_seed(0)
     head, pictures, sounds = PairHead(5, 4, 6), torch.randn(2, 3, 5), torch.randn(1, 3, 4)
     found = head(pictures, sounds)
-    weight = torch.cat([head.picture.weight, head.sound.weight], dim=1)
+    weight = torch.cat([head.image.weight, head.audio.weight], dim=1)
     for v in range(2):
         for i in range(3):
             for j in range(3):
-                hidden = F.relu(weight @ torch.cat([pictures[v, i], sounds[0, j]]) + head.picture.bias)
-                no, yes = head.judge(hidden)
+                hidden = F.relu(weight @ torch.cat([pictures[v, i], sounds[0, j]]) + head.image.bias)
+                no, yes = head.classifier(hidden)
                 torch.testing.assert_close(found[v, 0, i, j], yes - no)
 
 
@@ -188,15 +188,15 @@ def test_stages_follow_the_run_and_travel_in_the_checkpoint(toy: Toy, clips: Cli
     ):
         method.before_step(progress)
         assert set(method.losses(batch)) == terms
-    save_method(method.eval(), tmp_path / "one.safetensors")
-    again, _ = load_method(tmp_path / "one.safetensors")
+    save_checkpoint(method.eval(), tmp_path / "one.safetensors")
+    again, _ = load_checkpoint(tmp_path / "one.safetensors")
     assert set(again.losses(batch)) == {"shown", "heard", "pairs", "fine"}
 
 
 def test_views_are_summed_over_and_what_is_not_labelled_costs_nothing(toy: Toy, clips: Clips) -> None:
     method, batch = made(toy, fine=0.0).eval(), with_labels(clips())
     method.before_step(0.0)
-    twice = replace(batch, images=batch.images.expand(2, -1, -1, -1, -1), sounds=batch.sounds.expand(2, -1, -1, -1, -1))
+    twice = replace(batch, images=batch.images.expand(2, -1, -1, -1, -1), audio=batch.audio.expand(2, -1, -1, -1, -1))
     once, more = method.losses(batch), method.losses(twice)
     for name, factor in {"shown": 2, "heard": 2, "pairs": 4, "fine": 4}.items():
         assert more[name].item() == pytest.approx(factor * once[name].item(), rel=1e-4), name

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from whence.errors import RecipeError
-from whence.methods import Method, create
-from whence.methods.dmc import DMC
-from whence.types import Batch
+from soundspot.errors import RecipeError
+from soundspot.methods import Method, create
+from soundspot.methods.dmc import DMC
+from soundspot.types import Batch
 
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
 Row = list[float]
@@ -30,7 +30,7 @@ def build(toy: Toy) -> Callable[..., DMC]:
 @pytest.fixture
 def batch(clips: Clips) -> Batch:
     one = clips()
-    return replace(one, images=one.images.double(), sounds=one.sounds.double())
+    return replace(one, images=one.images.double(), audio=one.sounds.double())
 
 
 # A slow reference: one clip, one cluster, one number at a time, from the features of both networks.
@@ -65,7 +65,7 @@ def tokens_of(features: Tensor, weight: Tensor, bias: Tensor) -> list[Row]:
 
 def reference(method: DMC, batch: Batch) -> tuple[list[list[Row]], list[list[Row]], list[list[Row]]]:
     """Centres and shares of each picture, centres of each sound."""
-    pictures, sounds = method.image_encoder(batch.images[0]), method.audio_encoder(batch.sounds[0])
+    pictures, sounds = method.image_encoder(batch.images[0]), method.audio_encoder(batch.audio[0])
     seen, heard = method.space.picture, method.space.sound
     assert seen.bias is not None
     visual = [kmeans(tokens_of(one, seen.weight[:, :, 0, 0], seen.bias), method.seen) for one in pictures]
@@ -100,7 +100,7 @@ def test_maps_are_the_shares_in_the_cluster_that_is_nearest_to_the_sound(
 ) -> None:
     method = build(heard=heard, seen=3)
     seen, shares, sounds = reference(method, batch)
-    codes, vectors = method.encode_images(batch.images[0]), method.encode_sounds(batch.sounds[0])
+    codes, vectors = method.encode_images(batch.images[0]), method.encode_sounds(batch.audio[0])
     maps, told = method.sources(codes, vectors)
     assert maps.shape == (4, heard, *codes.shape[2:])
     assert told.shape == (4, heard)
@@ -119,7 +119,7 @@ def test_embeddings_are_the_mean_of_the_centres(build: Callable[..., DMC], batch
     seen, _, sounds = (torch.tensor(one, dtype=torch.float64) for one in reference(method, batch))
     for found, centres in (
         (method.image_embedding(batch.images[0]), seen),
-        (method.sound_embedding(batch.sounds[0]), sounds),
+        (method.sound_embedding(batch.audio[0]), sounds),
     ):
         mean = centres.mean(dim=1)
         torch.testing.assert_close(found, mean / mean.norm(dim=1, keepdim=True), rtol=0, atol=1e-8)
@@ -147,9 +147,7 @@ def test_a_mixture_is_told_apart_by_where_its_sounds_match(build: Callable[..., 
 def test_a_trained_model_can_be_asked_with_other_numbers_of_clusters(build: Callable[..., DMC], batch: Batch) -> None:
     solo, duet = build(), build(seen=3, heard=2)
     duet.load_state_dict(solo.state_dict())
-    assert (
-        duet.all_maps(batch.images[0], batch.sounds[0]).shape == solo.all_maps(batch.images[0], batch.sounds[0]).shape
-    )
+    assert duet.all_maps(batch.images[0], batch.audio[0]).shape == solo.all_maps(batch.images[0], batch.audio[0]).shape
 
 
 def test_views_are_summed_over_their_pairs(build: Callable[..., DMC], batch: Batch) -> None:
@@ -168,7 +166,7 @@ def test_the_default_is_the_published_network() -> None:
     with torch.no_grad():
         method.eval()
         assert method.encode_images(torch.zeros(1, 3, 224, 224)).shape == (1, 512, 14, 14)
-        assert method.encode_sounds(torch.zeros(1, 1, *spec.shape)).shape == (1, 1, 512)
+        assert method.encode_audio(torch.zeros(1, 1, *spec.shape)).shape == (1, 1, 512)
 
 
 def test_more_clusters_than_places_are_told() -> None:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from whence.checkpoint import load_method, save_method
-from whence.errors import RecipeError
-from whence.methods import Method
-from whence.methods.dsol import DSOL, grown
-from whence.types import Batch
+from soundspot.config.checkpoint import load_checkpoint, save_checkpoint
+from soundspot.errors import RecipeError
+from soundspot.methods import Method
+from soundspot.methods.dsol import DSOL, dilate
+from soundspot.types import Batch
 
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
 CLASSES = 3
@@ -142,7 +142,7 @@ def test_maps_objects_and_sources_written_out(dsol: Callable[..., DSOL], clips: 
 def test_a_mask_grows_to_four_sides() -> None:
     mask = torch.zeros(1, 4, 5, dtype=torch.bool)
     mask[0, 0, 0] = mask[0, 2, 3] = True
-    assert grown(mask)[0].int().tolist() == [
+    assert dilate(mask)[0].int().tolist() == [
         [1, 1, 0, 0, 0],
         [1, 0, 0, 1, 0],
         [0, 0, 1, 1, 1],
@@ -197,11 +197,12 @@ def test_an_evaluation_needs_no_word_about_the_stage(dsol: Callable[..., DSOL], 
     batch = clips()
     for stage in (0, 1, 2):
         method = dsol(stage)
-        save_method(method, tmp_path / "one.safetensors")
-        again, _ = load_method(tmp_path / "one.safetensors")
+        save_checkpoint(method, tmp_path / "one.safetensors")
+        again, _ = load_checkpoint(tmp_path / "one.safetensors")
         asked = (batch.images[0], batch.sounds[0])
         for one, other in zip(
-            *(m.sources(m.encode_images(asked[0]), m.encode_sounds(asked[1])) for m in (method, again)), strict=True
+            *(m.locate_sources(m.encode_images(asked[0]), m.encode_audio(asked[1])) for m in (method, again)),
+            strict=True,
         ):
             assert torch.equal(one, other)
 

@@ -1,6 +1,6 @@
 """Released models, rebuilt from their names and shapes: maps and embeddings agree with what they gave.
 
-Walks every `case.json` below $WHENCE_GOLDEN, so other cases of the same form are checked without a change. A case whose
+Walks every `case.json` below $SOUNDSPOT_GOLDEN, so other cases of the same form are checked without a change. A case whose
 method has no importer yet is skipped by name.
 """
 
@@ -14,10 +14,10 @@ import torch
 
 from conftest import golden_root
 from released import inputs_of, state_of
-from whence.importers import IMPORTERS, import_checkpoint
-from whence.methods import Method
-from whence.readout import ReadOut, min_max
-from whence.types import Batch
+from soundspot.config.upsampling import Upsampling, min_max_normalize
+from soundspot.importers import IMPORTERS, import_checkpoint
+from soundspot.methods import Method
+from soundspot.types import Batch
 
 CASES = sorted(golden_root().glob("*/case.json"))
 TRAINED = [case for case in CASES if (case.parent / "train.json").exists()]
@@ -35,7 +35,7 @@ def test_released_model(case: Path) -> None:
     x = inputs_of(spec["inputs"])
     with torch.no_grad():
         maps = method.maps(x["image"], x["audio"])
-        grid, vector = method.encode_images(x["image"]), method.encode_sounds(x["audio"])
+        grid, vector = method.encode_images(x["image"]), method.encode_audio(x["audio"])
     tau = LOGITS.get(spec["method"], 1.0)
     wanted = arrays[spec["map"]].reshape(maps.shape)
     np.testing.assert_allclose(maps / tau, wanted, rtol=0, atol=TOLERANCE if tau == 1 else 1e-4)
@@ -67,9 +67,9 @@ def check_upsampled(method: Method, maps: torch.Tensor, arrays: Mapping[str, np.
     names = {"bilinear-aligned": "map_up_bilinear_align_sample0", aligned: "map_up_bicubic_sample0"}
     for upsampling, name in names.items():
         if name in arrays:
-            ours = ReadOut(upsampling).upsample(maps, 224, 224)[0]  # type: ignore[arg-type]
+            ours = Upsampling(upsampling).upsample(maps, 224, 224)[0]  # type: ignore[arg-type]
             np.testing.assert_allclose(ours, arrays[name], rtol=0, atol=1e-4)
-            assert method.readout.upsampling in names
+            assert method.upsampling.upsampling in names
 
 
 def training_case(case: Path) -> tuple[Method, Batch, dict]:
@@ -92,7 +92,7 @@ def training_case(case: Path) -> tuple[Method, Batch, dict]:
 def test_released_training(case: Path) -> None:
     """One step from the filled state: the loss to 1e-4, norms of gradients to 1e-3."""
     method, batch, expected = training_case(case)
-    method.before_step(progress=1.0)
+    method.on_train_step_start(progress=1.0)
     terms = method.losses(batch)
     loss = torch.stack(list(terms.values())).sum()
     loss.backward()
@@ -104,11 +104,11 @@ def test_released_training(case: Path) -> None:
         )
     importer = IMPORTERS[method.name]
     for name, norm in expected["grad_l2"].items():
-        gradient = method.get_parameter(importer.ours(name)).grad
+        gradient = method.get_parameter(importer.to_local_name(name)).grad
         assert gradient is not None
         assert gradient.norm().item() == pytest.approx(norm, rel=1e-3), name
     for name, norm in {**expected.get("momentum_after_l2", {}), **expected.get("momentum_bn_after", {})}.items():
-        assert method.state_dict()[importer.ours(name)].norm().item() == pytest.approx(norm, rel=1e-4), name
+        assert method.state_dict()[importer.to_local_name(name)].norm().item() == pytest.approx(norm, rel=1e-4), name
 
 
 @pytest.mark.skipif(not any(c.parent.name == "alignment" for c in CASES), reason="golden/alignment is absent")
@@ -117,12 +117,12 @@ def test_alignment_read_outs() -> None:
     arrays = np.load(next(c for c in CASES if c.parent.name == "alignment").parent / "io.npz")
     maps = torch.from_numpy(arrays["map"])[:1]
     for upsampling, name in (("bilinear", "pred_cv2_sample0"), ("bilinear-aligned", "pred_bilinear_align_sample0")):
-        ours = min_max(ReadOut(upsampling).upsample(maps, 224, 224))[0]  # type: ignore[arg-type]
+        ours = min_max_normalize(Upsampling(upsampling).upsample(maps, 224, 224))[0]  # type: ignore[arg-type]
         np.testing.assert_allclose(ours, arrays[name], rtol=0, atol=5e-5)
 
 
 def test_a_wrapped_state_with_prefixes_is_the_same_model() -> None:
-    from whence.methods import create
+    from soundspot.methods import create
 
     plain = released_alignment()
     wrapped = {"epoch": 7, "model_state_dict": {f"module.{name}": value for name, value in plain.items()}}
@@ -133,7 +133,7 @@ def test_a_wrapped_state_with_prefixes_is_the_same_model() -> None:
 
 def released_alignment() -> dict[str, torch.Tensor]:
     """A state dict with the released names, from our own fresh weights."""
-    from whence.methods import create
+    from soundspot.methods import create
 
     state = {}
     for name, value in create("alignment", projection_width=0).state_dict().items():
@@ -145,7 +145,7 @@ def released_alignment() -> dict[str, torch.Tensor]:
 
 
 def test_missing_encoder_weights_and_unknown_names_are_refused() -> None:
-    from whence.errors import CheckpointError
+    from soundspot.errors import CheckpointError
 
     lacking = released_alignment()
     del lacking["imgnet.layer1.0.conv1.weight"]
@@ -159,17 +159,17 @@ def test_missing_encoder_weights_and_unknown_names_are_refused() -> None:
 
 def released(name: str) -> dict[str, torch.Tensor]:
     """A state dict with a release's names, from our own fresh weights."""
-    from whence.methods import create
+    from soundspot.methods import create
 
     release = IMPORTERS[name]
     own = create(name, **dict(release.options)).state_dict()
-    return {release.theirs(key): value for key, value in own.items()} | {
-        f"{mark}weight": torch.zeros(1) for mark in release.own
+    return {release.to_released_name(key): value for key, value in own.items()} | {
+        f"{mark}weight": torch.zeros(1) for mark in release.marker_prefixes
     }
 
 
 def test_another_methods_checkpoint_is_refused_and_named() -> None:
-    from whence.errors import CheckpointError
+    from soundspot.errors import CheckpointError
 
     for asked, given, said in (
         ("slavc", "ezvsl", "ezvsl or fnac or marginnce"),
@@ -185,7 +185,7 @@ def test_another_methods_checkpoint_is_refused_and_named() -> None:
 
 @pytest.mark.parametrize("name", ["ezvsl", "fnac", "marginnce", "lvs", "slavc", "ssltie"])
 def test_missing_unknown_and_misshapen_names_are_told(name: str) -> None:
-    from whence.errors import CheckpointError
+    from soundspot.errors import CheckpointError
 
     state = released(name)
     wrapped = {"epoch": 3, "model": {f"module.{key}": value for key, value in state.items()}}

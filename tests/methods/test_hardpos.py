@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from whence.methods import Method
-from whence.types import Batch
+from soundspot.methods import Method
+from soundspot.types import Batch
 
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
 

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from released import filled, inputs_of, shaped
-from whence.checkpoint import load_method, save_method
-from whence.errors import RecipeError
-from whence.frontend import PRESETS, InputSpec
-from whence.importers import IMPORTERS, import_checkpoint
-from whence.inspection import inspect_checkpoint
-from whence.losses.contrastive import info_nce, unit
-from whence.methods import Method, create
-from whence.methods.heartheflow import CrossAttention, HearTheFlow, attended
-from whence.models.encoders import build_encoder
-from whence.types import Batch
+from soundspot.config.checkpoint import load_checkpoint, save_checkpoint
+from soundspot.config.frontend import PRESETS, InputSpec
+from soundspot.config.inspect_checkpoint import inspect_checkpoint
+from soundspot.errors import RecipeError
+from soundspot.importers import IMPORTERS, import_checkpoint
+from soundspot.losses.contrastive import info_nce, unit_norm
+from soundspot.methods import Method, create
+from soundspot.methods.heartheflow import CrossAttention, HearTheFlow, cross_attention
+from soundspot.models.encoders import build_encoder
+from soundspot.types import Batch
 
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
 TINY = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 4}
@@ -66,7 +66,7 @@ def near(ours: Tensor, theirs: Tensor, within: float) -> None:
 def test_evaluation(released: HearTheFlow, theirs: dict[str, Tensor]) -> None:
     released.eval()
     batch = batch_of(2)
-    images, sounds = batch.images[0], batch.sounds[0]
+    images, sounds = batch.images[0], batch.audio[0]
     grid = released.image_encoder(images[:, :3])
     flow = released.see_flow(images[:, 3:], grid)
     near(grid, theirs["image_features"], 2e-5)
@@ -85,14 +85,14 @@ def test_training(released: HearTheFlow, theirs: dict[str, Tensor]) -> None:
     loss = released.losses(batch)["contrast"]
     loss.backward()
     assert loss.item() == pytest.approx(theirs["train_loss"].item(), rel=1e-4)
-    ours = IMPORTERS["heartheflow"].ours
+    ours = IMPORTERS["heartheflow"].to_local_name
     norms = [released.get_parameter(ours(f"{name}.weight")).grad.norm().item() for name in GRADIENTS]  # type: ignore[union-attr]
     assert norms == pytest.approx(theirs["grad_norms"].tolist(), rel=1e-3)
     assert all(one.grad is None for one in released.image_encoder.parameters())
     after = released.state_dict()
     assert not torch.equal(after["image_encoder.bn1.running_mean"], state["image_encoder.bn1.running_mean"])
     with torch.no_grad():
-        near(released.maps(batch.images[0], batch.sounds[0]), theirs["train_map"], 2e-5)
+        near(released.maps(batch.images[0], batch.audio[0]), theirs["train_map"], 2e-5)
     released.load_state_dict(state)
     released.zero_grad()
     released.eval()
@@ -103,7 +103,7 @@ def test_the_loss_by_itself(theirs: dict[str, Tensor], toy: Toy) -> None:
     assert isinstance(method, HearTheFlow)
     visual, audio = theirs["syn_visual"], theirs["syn_audio"]
     similarity, behind = method.responses(visual[None], audio[None])
-    loss = info_nce(similarity, method.tau, hard=behind)
+    loss = info_nce(similarity, method.tau, hard_negatives=behind)
     assert loss.item() == pytest.approx(theirs["syn_loss"].item(), rel=1e-4)
     torch.testing.assert_close(method.compare(visual, audio), theirs["syn_map"], rtol=0, atol=2e-5)
 
@@ -116,7 +116,7 @@ def test_its_files_are_known(case: Path, tmp_path: Path, form: str) -> None:
     else:
         torch.save({"model": state}, tmp_path / "one")
     found = inspect_checkpoint(tmp_path / "one")
-    assert (found.kind, found.methods, found.usable) == ("release", ("heartheflow",), True)
+    assert (found.kind, found.methods, found.is_usable) == ("release", ("heartheflow",), True)
     assert found.prefix == ("model." if form == "ckpt" else "")
 
 
@@ -138,14 +138,14 @@ def test_attention_is_its_formula() -> None:
 def test_gradients_of_the_attention_and_of_the_loss(toy: Toy) -> None:
     torch.manual_seed(0)
     few = [torch.randn(2, *shape, dtype=torch.float64, requires_grad=True) for shape in ((3, 2), (4, 2), (4, 5))]
-    assert torch.autograd.gradcheck(attended, few)
+    assert torch.autograd.gradcheck(cross_attention, few)
     method = toy("heartheflow", sharpness=0.3).double()
     assert isinstance(method, HearTheFlow)
 
     def loss(grid: Tensor, flow: Tensor, heard: Tensor) -> Tensor:
-        seen = unit(grid + method.attention(grid, flow), dim=1)
-        similarity, behind = method.responses(seen[None], unit(heard)[None])
-        return info_nce(similarity, method.tau, hard=behind)
+        seen = unit_norm(grid + method.attention(grid, flow), dim=1)
+        similarity, behind = method.responses(seen[None], unit_norm(heard)[None])
+        return info_nce(similarity, method.tau, hard_negatives=behind)
 
     c = method.attention.value.weight.shape[0]
     given = [torch.randn(3, *s, dtype=torch.float64, requires_grad=True) for s in ((c, 2, 2), (c, 2, 2), (c,))]
@@ -176,9 +176,9 @@ def test_what_learns_and_what_it_begins_with(tmp_path: Path) -> None:
     flow, fresh = method.flow_encoder.state_dict(), body.state_dict()
     assert flow["conv1.weight"].shape[1] == 2
     assert all(torch.equal(flow[name], fresh[name]) for name in fresh if name != "conv1.weight")
-    save_method(method, tmp_path / "one.safetensors")
+    save_checkpoint(method, tmp_path / "one.safetensors")
     (tmp_path / "body.pt").unlink()
-    assert load_method(tmp_path / "one.safetensors")[0].config["flow"]["width"] == 4
+    assert load_checkpoint(tmp_path / "one.safetensors")[0].config["flow"]["width"] == 4
     assert all(one.requires_grad for one in create("heartheflow", image=TINY, audio=TINY, frozen=False).parameters())
 
 

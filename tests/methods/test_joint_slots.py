@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from released import Case, inputs_of
-from whence.errors import CheckpointError, RecipeError
-from whence.importers import import_checkpoint
-from whence.importers.jsa import joint_slots as release
-from whence.losses.contrastive import info_nce, unit, vector_similarity
-from whence.losses.slots import divergence, reciprocal_neighbours
-from whence.methods import create
-from whence.methods.joint_slots import JointSlots
-from whence.models.slots import attend
-from whence.recipe import FrontEnd
-from whence.types import Batch
+from soundspot.config.schema import FrontEndConfig
+from soundspot.errors import CheckpointError, RecipeError
+from soundspot.importers import import_checkpoint
+from soundspot.importers.jsa import joint_slots as release
+from soundspot.losses.contrastive import embedding_similarity, info_nce, unit_norm
+from soundspot.losses.slots import divergence_loss, reciprocal_neighbors
+from soundspot.methods import create
+from soundspot.methods.joint_slots import JointSlots
+from soundspot.models.slots import attend
+from soundspot.types import Batch
 
 GOLDEN, METHOD = "jsa", "joint_slots"
 SMALL = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 8}
@@ -26,7 +26,7 @@ SMALL = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 8}
 
 def small(**options: Any) -> JointSlots:
     torch.manual_seed(0)
-    front_end = FrontEnd("joint_slots", size=64, seconds=0.5).build()
+    front_end = FrontEndConfig("joint_slots", size=64, seconds=0.5).build()
     options = {"width": 16, "k": 2, **options}
     method = create("joint_slots", image=SMALL, audio=SMALL, front_end=front_end, **options)
     assert isinstance(method, JointSlots)
@@ -91,8 +91,8 @@ def test_maps_and_the_pictures_own(
 @torch.no_grad()
 def test_retrieval_is_by_target_slots(case: Case, released: JointSlots, theirs: dict[str, Tensor]) -> None:
     x = inputs_of(case.read("case.json")["inputs"])
-    close(released.image_embedding(x["image"]), unit(theirs["image_slots"][:, 0]), atol=2e-5)
-    close(released.sound_embedding(x["audio"]), unit(theirs["audio_slots"][:, 0]), atol=2e-5)
+    close(released.image_embedding(x["image"]), unit_norm(theirs["image_slots"][:, 0]), atol=2e-5)
+    close(released.sound_embedding(x["audio"]), unit_norm(theirs["audio_slots"][:, 0]), atol=2e-5)
 
 
 def published_batch() -> Batch:
@@ -132,18 +132,18 @@ def test_losses_in_evaluation_mode_mask_nothing(published: JointSlots, theirs: d
     given = published_batch()
     terms = published.losses(given)
     close(torch.stack([terms[name] for name in LOSSES]) / WEIGHTS, theirs["eval_bn_losses"], rtol=1e-4)
-    target = published.image_embedding(given.images[0]), published.sound_embedding(given.sounds[0])
-    assert (~reciprocal_neighbours(*target, 2) == theirs["eval_bn_keep"].bool()).all()
+    target = published.image_embedding(given.images[0]), published.sound_embedding(given.audio[0])
+    assert (~reciprocal_neighbors(*target, 2) == theirs["eval_bn_keep"].bool()).all()
 
 
 def test_contrast_exclusion_and_divergence_by_themselves(theirs: dict[str, Tensor]) -> None:
     v, a = theirs["syn_image_slots"], theirs["syn_audio_slots"]
-    similarity = vector_similarity(v[None, :, 0], a[None, :, 0])
+    similarity = embedding_similarity(v[None, :, 0], a[None, :, 0])
     for at, k in enumerate(theirs["syn_k"].tolist()):
-        alike = reciprocal_neighbours(v[:, 0], a[:, 0], k)
+        alike = reciprocal_neighbors(v[:, 0], a[:, 0], k)
         assert (~alike == theirs["syn_keep"][at].bool()).all()
         close(info_nce(similarity, 0.03, alike, symmetric=True), theirs["syn_info"].flatten()[at], atol=1e-6, rtol=1e-4)
-    both = divergence(v) + divergence(a)
+    both = divergence_loss(v) + divergence_loss(a)
     close(both.expand_as(theirs["syn_div"]), theirs["syn_div"], rtol=1e-4)
 
 
@@ -152,7 +152,7 @@ def test_contrast_exclusion_and_divergence_by_themselves(theirs: dict[str, Tenso
 
 def theirs() -> dict[str, Tensor]:
     """The released names, from our own fresh weights."""
-    return {release.theirs(name): value for name, value in create("joint_slots").state_dict().items()}
+    return {release.to_released_name(name): value for name, value in create("joint_slots").state_dict().items()}
 
 
 def test_a_released_checkpoint_has_307_entries_and_errors_name_theirs_that_do_not_fit() -> None:
@@ -200,8 +200,8 @@ def test_masking_happens_in_training_alone_and_at_its_ratio() -> None:
 def test_degenerate_batches_have_finite_losses_and_gradients(degenerate: str) -> None:
     x = batch()
     images = torch.zeros_like(x.images) if degenerate in ("constant pictures", "both") else x.images
-    silence = torch.full_like(x.sounds, np.log(1e-7) / 12)
-    sounds = silence if degenerate in ("silent sounds", "both") else x.sounds
+    silence = torch.full_like(x.audio, np.log(1e-7) / 12)
+    sounds = silence if degenerate in ("silent sounds", "both") else x.audio
     alike = torch.ones(4, 4, dtype=torch.bool) if degenerate == "all alike" else None
     method = small()
     terms = method.losses(Batch(images, sounds, x.index, alike))
@@ -245,8 +245,8 @@ def test_a_weight_is_that_of_its_own_term(weight: str) -> None:
 @pytest.mark.parametrize(("tau", "k"), [(0.03, 1), (0.2, 1), (0.2, 3)])
 def test_the_contrast_has_its_temperature_and_its_neighbours(tau: float, k: int) -> None:
     method, x = small(tau=tau, k=k).eval(), batch()
-    v, a = method.image_embedding(x.images[0]), method.sound_embedding(x.sounds[0])
-    alike = reciprocal_neighbours(v, a, k)
+    v, a = method.image_embedding(x.images[0]), method.sound_embedding(x.audio[0])
+    alike = reciprocal_neighbors(v, a, k)
     assert bool(alike.any()) == (k > 1)
     cosines = (v @ a.T / tau).exp()
     powers = cosines.where(~alike, 0.0)
@@ -257,8 +257,8 @@ def test_the_contrast_has_its_temperature_and_its_neighbours(tau: float, k: int)
 @torch.no_grad()
 def test_slots_iterations_width_and_factor_are_what_they_are_called() -> None:
     method, x = small(slots=3, iterations=2, width=24, factor=0.7).eval(), batch()
-    tokens = method.sound_tokens(x.sounds[0])
-    queries, codes = method.encode_sounds(x.sounds[0]), method.encode_images(x.images[0])
+    tokens = method.sound_tokens(x.audio[0])
+    queries, codes = method.encode_sounds(x.audio[0]), method.encode_images(x.images[0])
     assert queries.shape == (4, 3, 24)
     torch.testing.assert_close(queries, method.sound_slots(tokens, method.slots, 2).queries)
     keys = codes.flatten(2).transpose(1, 2)[..., :-1]

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from whence.errors import RecipeError
-from whence.methods import Method, create
-from whence.recipe import read_recipe
-from whence.types import Batch
+from soundspot.config.load import read_recipe
+from soundspot.errors import RecipeError
+from soundspot.methods import Method, create
+from soundspot.types import Batch
 
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
 
@@ -61,7 +61,7 @@ def test_without_labels_it_says_so(toy: Toy, clips: Clips) -> None:
 
 
 def test_every_recipe_says_that_it_learns_from_labels_and_gives_them() -> None:
-    from whence.recipe import find_recipe
+    from soundspot.config.load import find_recipe
 
     for kind in ("debug", "scenes", "vggsound144k", "flickr144k"):
         assert read_recipe(f"lcbm/{kind}").labels.source != "none"

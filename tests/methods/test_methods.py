@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 
-import whence
+import soundspot
 from conftest import ROOT
-from whence.checkpoint import load_method, save_method
-from whence.errors import RecipeError
-from whence.methods import METHODS, Method
-from whence.recipe import find_recipe, read_recipe
-from whence.training.run import open_data
-from whence.types import Batch
+from soundspot.config.checkpoint import load_checkpoint, save_checkpoint
+from soundspot.config.load import find_recipe, read_recipe
+from soundspot.errors import RecipeError
+from soundspot.methods import METHODS, Method
+from soundspot.training.fit import open_recipe_dataset
+from soundspot.types import Batch
 
 NAMES = sorted(METHODS)
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
@@ -43,7 +43,7 @@ def test_the_debug_recipe_learns(name: str, tmp_path: Path, shelf: Path, one_thr
     recipe = read_recipe(f"{name}/debug", ["--data.options.keep", str(shelf)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trained = whence.train(recipe, tmp_path, progress=False)
+        trained = soundspot.train(recipe, tmp_path, progress=False)
     with (tmp_path / "logs" / "attempt-0" / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["train/loss"]]
     losses = [float(row["train/loss"]) for row in rows]
@@ -53,9 +53,9 @@ def test_the_debug_recipe_learns(name: str, tmp_path: Path, shelf: Path, one_thr
     stages = [[*stage] for _, stage in groupby(range(len(rows)), lambda i: {key for key in named if rows[i][key]})]
     first, *_, last = max(stages, key=len)  # with the same terms: another stage's are not comparable
     assert losses[first] - losses[last] > max(0.01 * abs(losses[first]), 1e-3), losses  # cosines end below 0
-    data, localizer = open_data(recipe.data), whence.load(trained)
-    picture = localizer.encode_images([localizer.read_picture(data, 0)])
-    assert localizer.maps(picture, localizer.encode_sounds([data.read_sound(0)])).isfinite().all()
+    data, localizer = open_recipe_dataset(recipe.data), soundspot.load(trained)
+    picture = localizer.encode_images([localizer.read_image(data, 0)])
+    assert localizer.maps(picture, localizer.encode_audio([data.read_audio(0)])).isfinite().all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -86,7 +86,7 @@ def test_odd_batches_give_defined_losses_and_gradients_or_are_refused(
     if odd in ("one picture", "no variation at all"):
         batch = replace(batch, images=torch.full_like(batch.images, 0.5))
     if odd in ("silence", "no variation at all"):
-        batch = replace(batch, sounds=torch.full_like(batch.sounds, math.log(1e-7) / 12))
+        batch = replace(batch, audio=torch.full_like(batch.sounds, math.log(1e-7) / 12))
     method = toy(name).train()
     method.before_step(progress=1.0)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
@@ -130,23 +130,23 @@ def test_alike_clips_are_no_negatives(name: str, toy: Toy, clips: Clips) -> None
     method = toy(name).eval()
     with torch.no_grad():
         strict = total(method.losses(batch))
-        lenient = total(method.losses(replace(batch, alike=torch.ones(4, 4, dtype=torch.bool))))
+        lenient = total(method.losses(replace(batch, false_negatives=torch.ones(4, 4, dtype=torch.bool))))
     assert lenient < strict
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_checkpoint_brings_the_method_back(name: str, tmp_path: Path, toy: Toy, clips: Clips) -> None:
     batch, method = clips(), toy(name).eval()
-    save_method(method, tmp_path / "one.safetensors")
-    again, _ = load_method(tmp_path / "one.safetensors")
+    save_checkpoint(method, tmp_path / "one.safetensors")
+    again, _ = load_checkpoint(tmp_path / "one.safetensors")
     assert again.config == method.config
-    assert (again.front_end, again.readout) == (method.front_end, method.readout)
+    assert (again.front_end, again.upsampling) == (method.front_end, method.readout)
     with torch.no_grad():
         assert torch.equal(again.maps(batch.images[0], batch.sounds[0]), method.maps(batch.images[0], batch.sounds[0]))
 
 
 def test_every_method_is_listed_with_a_line() -> None:
-    assert all(whence.methods()[name] for name in NAMES)
+    assert all(soundspot.list_methods()[name] for name in NAMES)
 
 
 @pytest.mark.parametrize("kind", ["vggsound144k", "flickr144k"])
@@ -165,5 +165,5 @@ def test_the_numbers_to_expect_are_the_published_ones(name: str, kind: str) -> N
 
 
 def published_rows() -> list[dict[str, str]]:
-    path = ROOT / "src" / "whence" / "evaluation" / "published.csv"
+    path = ROOT / "src" / "soundspot" / "evaluation" / "published.csv"
     return [*csv.DictReader(line for line in path.read_text().splitlines() if not line.startswith("#"))]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from whence.methods import METHODS, Method, options_of
-from whence.types import Batch
+from soundspot.methods import METHODS, Method, method_options
+from soundspot.types import Batch
 
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
 
@@ -95,7 +95,7 @@ def told(toy: Toy, clips: Clips, name: str, **options: Any) -> dict[str, Tensor]
         method.train().before_step(progress=0.5)
         truths = torch.rand(len(batch.images), 4, 16, 16)
         labels = torch.rand(2, 4, getattr(method, "classes", 3))
-        terms = method.losses(replace(batch, alike=alike, truths=truths, labels=labels))
+        terms = method.losses(replace(batch, false_negatives=alike, ground_truth=truths, labels=labels))
         asked = (batch.images[0], batch.sounds[0])
         sources, heard = method.eval().sources(method.encode_images(asked[0]), method.encode_sounds(asked[1]))
         answers = {"sources": sources, "heard": heard.float(), "objects": method.objects(*asked)}
@@ -104,7 +104,7 @@ def told(toy: Toy, clips: Clips, name: str, **options: Any) -> dict[str, Tensor]
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_the_table_names_every_option(name: str) -> None:
-    assert set(ANOTHER[name]) == options_of(METHODS[name]) - ENCODERS
+    assert set(ANOTHER[name]) == method_options(METHODS[name]) - ENCODERS
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))

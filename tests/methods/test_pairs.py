@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-import whence
+import soundspot
+from soundspot.config.checkpoint import load_checkpoint, read_header, save_checkpoint
+from soundspot.config.schema import DataConfig, FrontEndConfig, Recipe, TrainConfig, ViewsConfig
+from soundspot.errors import RecipeError
+from soundspot.methods import METHODS, Method, create
+from soundspot.types import Batch
 from tiny import PICTURES, TINY, front_end, options
-from whence.checkpoint import load_method, read_header, save_method
-from whence.errors import RecipeError
-from whence.methods import METHODS, Method, create
-from whence.recipe import Data, FrontEnd, Recipe, Train, Views
-from whence.types import Batch
 
 pytest.importorskip("transformers", reason="the extra `hub` is not installed")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -60,20 +60,20 @@ def test_losses_gradients_and_a_checkpoint(
 ) -> None:
     method = pair(name, picture, sound).train()
     clips = batch(method)
-    method.before_step(progress=0.5)
+    method.on_train_step_start(progress=0.5)
     torch.stack(list(method.losses(clips).values())).sum().backward()
     gradients = {n: one.grad for n, one in method.named_parameters() if one.grad is not None}
     assert all(bool(one.isfinite().all()) for one in gradients.values())
     for encoder in ("image_encoder.neck.weight", "audio_encoder.neck.weight", "image_encoder.network."):
         assert any(n.startswith(encoder) and bool(one.any()) for n, one in gradients.items()), encoder
 
-    save_method(method.eval(), tmp_path / "one.safetensors")
+    save_checkpoint(method.eval(), tmp_path / "one.safetensors")
     monkeypatch.setattr(socket, "socket", None)
-    again, _ = load_method(tmp_path / "one.safetensors")
+    again, _ = load_checkpoint(tmp_path / "one.safetensors")
     assert again.config == method.config
     with torch.no_grad():
-        maps = again.maps(clips.images[0], clips.sounds[0])
-        assert torch.equal(maps, method.maps(clips.images[0], clips.sounds[0]))
+        maps = again.maps(clips.images[0], clips.audio[0])
+        assert torch.equal(maps, method.maps(clips.images[0], clips.audio[0]))
     assert maps.shape[0] == 4
     assert bool(maps.isfinite().all())
 
@@ -90,7 +90,7 @@ def test_a_tower_goes_with_a_resnet(picture: str) -> None:
         front_end=spec,
     )
     clips = batch(method)
-    assert method.maps(clips.images[0], clips.sounds[0]).isfinite().all()
+    assert method.maps(clips.images[0], clips.audio[0]).isfinite().all()
 
 
 def test_public_weights_are_not_asked_for_again(tmp_path: Path) -> None:
@@ -102,13 +102,13 @@ def test_public_weights_are_not_asked_for_again(tmp_path: Path) -> None:
     transformers.Dinov2Model(transformers.Dinov2Config(**TINY["dinov2"])).save_pretrained(home)
     image = {"encoder": "dinov2", "weights": str(home), "trained": 0, "width": 24}
     method = create("ezvsl", image=image, audio=options("ast"), front_end=front_end("dinov2", "ast")).eval()
-    save_method(method, tmp_path / "one.safetensors")
+    save_checkpoint(method, tmp_path / "one.safetensors")
     home.rename(tmp_path / "gone")
-    again, header = load_method(tmp_path / "one.safetensors")
+    again, header = load_checkpoint(tmp_path / "one.safetensors")
     assert header["config"]["image"]["weights"] == str(home)
     assert header["config"]["image"]["config"]["hidden_size"] == 32
     clips = batch(method)
-    assert torch.equal(again.maps(clips.images[0], clips.sounds[0]), method.maps(clips.images[0], clips.sounds[0]))
+    assert torch.equal(again.maps(clips.images[0], clips.audio[0]), method.maps(clips.images[0], clips.audio[0]))
 
 
 def recipe(name: str = "alignment", **encoders: Any) -> Recipe:
@@ -117,26 +117,26 @@ def recipe(name: str = "alignment", **encoders: Any) -> Recipe:
         method={"name": name},
         image=options("dinov2", trained=1) | encoders,
         audio=options("ast", config=ast, trained=0) | encoders,
-        front_end=FrontEnd("ast", size=42, seconds=0.5),
-        data=Data("scenes", options={"length": 16, "size": 48, "seconds": 0.6, "categories": 3}),
-        views=Views(semantic=False),
-        train=Train(epochs=2.0, batch_size=8, lr=3e-3, workers=0, precision="fp32"),
+        front_end=FrontEndConfig("ast", size=42, seconds=0.5),
+        data=DataConfig("scenes", options={"length": 16, "size": 48, "seconds": 0.6, "categories": 3}),
+        views=ViewsConfig(semantic=False),
+        train=TrainConfig(epochs=2.0, batch_size=8, lr=3e-3, workers=0, precision="fp32"),
     )
 
 
 def test_a_pair_of_towers_is_trained_and_asked(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        best = whence.train(recipe(), tmp_path / "run", progress=False)
+        best = soundspot.train(recipe(), tmp_path / "run", progress=False)
     with (tmp_path / "run" / "logs" / "attempt-0" / "metrics.csv").open() as file:
         assert len([row for row in csv.DictReader(file) if row["train/loss"]]) == 2
-    last, first = load_method(best)[0], create_untrained()
+    last, first = load_checkpoint(best)[0], create_untrained()
     ours, theirs = last.state_dict(), first.state_dict()
     moved = {name for name in ours if not torch.equal(ours[name], theirs[name])}
     assert "image_encoder.network.encoder.layer.1.mlp.fc1.weight" in moved
     assert not [n for n in moved if n.startswith(("audio_encoder.network", "image_encoder.network.encoder.layer.0"))]
     assert json.dumps(read_header(best)["config"])
-    found = whence.load(best).locate(torch.rand(3, 40, 60), (torch.randn(16000), 16000))
+    found = soundspot.load(best).locate(torch.rand(3, 40, 60), (torch.randn(16000), 16000))
     assert found.scores.shape == (3, 3)
 
 
@@ -150,5 +150,5 @@ def test_nothing_to_learn_is_told(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(RecipeError, match=r"nothing of this method learns.*raise `trained`"):
-            whence.train(recipe("lvs", trained=0, width=None), tmp_path / "run", progress=False)
+            soundspot.train(recipe("lvs", trained=0, width=None), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from whence.methods import Method
-from whence.methods.slavc import SLAVC
-from whence.types import Batch
+from soundspot.methods import Method
+from soundspot.methods.slavc import SLAVC
+from soundspot.types import Batch
 
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
 

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from released import Case, inputs_of
-from whence.errors import RecipeError
-from whence.importers import import_checkpoint
-from whence.importers.sslalignment import ssltie as RELEASE
-from whence.losses.contrastive import own_maps, unit
-from whence.losses.equivariance import Move, moved
-from whence.methods import Method, create
-from whence.methods.ssltie import SSLTIE
-from whence.types import Batch
+from soundspot.errors import RecipeError
+from soundspot.importers import import_checkpoint
+from soundspot.importers.sslalignment import ssltie as RELEASE
+from soundspot.losses.contrastive import matched_pair_maps, unit_norm
+from soundspot.losses.equivariance import GeometricTransform, apply_transform
+from soundspot.methods import Method, create
+from soundspot.methods.ssltie import SSLTIE
+from soundspot.types import Batch
 
 GOLDEN = "ssltie"
 DRAWS = range(4)
@@ -41,9 +41,11 @@ def released(case: Case) -> SSLTIE:
     return method
 
 
-def drawn(case: Case, number: int) -> tuple[dict[str, Any], Move]:
+def drawn(case: Case, number: int) -> tuple[dict[str, Any], GeometricTransform]:
     expected = case.read("train.json")["full"][number]
-    return expected, Move(torch.tensor(expected["angles_deg"]).float(), expected["scale"], expected["hflip"])
+    return expected, GeometricTransform(
+        torch.tensor(expected["angles_deg"]).float(), expected["scale"], expected["hflip"]
+    )
 
 
 def batch_of(case: Case) -> Batch:
@@ -63,10 +65,12 @@ def test_the_best_place_of_every_pair(case: Case, released: SSLTIE) -> None:
 def test_a_move_is_the_released_one(number: int, case: Case, theirs: dict[str, Tensor]) -> None:
     _, move = drawn(case, number)
     torch.testing.assert_close(move.matrices(*CANVAS), theirs[f"matrix_{number}"], rtol=0, atol=2e-5)
-    picture = moved(batch_of(case).images[0], move, CANVAS)[0, 0]  # noise: 3e-5 of a pixel shows in the fourth digit
+    picture = apply_transform(batch_of(case).images[0], move, CANVAS)[
+        0, 0
+    ]  # noise: 3e-5 of a pixel shows in the fourth digit
     torch.testing.assert_close(picture, theirs[f"timage_{number}_sample0_ch0"], rtol=0, atol=5e-4)
     assert float((picture - theirs[f"timage_{number}_sample0_ch0"]).abs().mean()) < 5e-5
-    of_map = moved(theirs["heatmap"], move, CANVAS)
+    of_map = apply_transform(theirs["heatmap"], move, CANVAS)
     torch.testing.assert_close(of_map, theirs[f"theatmap_{number}"], rtol=0, atol=2e-5)
 
 
@@ -82,7 +86,7 @@ def test_a_step_is_the_released_one(number: int, case: Case, released: SSLTIE) -
     for name, (ours, weight) in TERMS.items():
         assert terms[ours].item() / weight == pytest.approx(expected[name], rel=1e-4), name
     for name, norm in expected["grad_l2"].items():
-        gradient = released.get_parameter(RELEASE.ours(name)).grad
+        gradient = released.get_parameter(RELEASE.to_local_name(name)).grad
         assert gradient is not None
         assert gradient.norm().item() == pytest.approx(norm, rel=4e-3 if name in ROUNDED else 1e-3), name
 
@@ -92,10 +96,10 @@ def test_maps_in_training_are_the_released_ones(case: Case, released: SSLTIE, th
     batch = batch_of(case)
     released.train()
     grids, vectors = released.encode(batch)
-    torch.testing.assert_close(own_maps(grids, vectors)[0], theirs["heatmap"], rtol=0, atol=5e-5)
+    torch.testing.assert_close(matched_pair_maps(grids, vectors)[0], theirs["heatmap"], rtol=0, atol=5e-5)
     for number in DRAWS:
-        again = released.encode_images(moved(batch.images[0], drawn(case, number)[1], CANVAS))
-        found = own_maps(again[None], vectors)[0]
+        again = released.encode_images(apply_transform(batch.images[0], drawn(case, number)[1], CANVAS))
+        found = matched_pair_maps(again[None], vectors)[0]
         torch.testing.assert_close(found, theirs[f"heatmap_ts_{number}"], rtol=0, atol=5e-5)
 
 
@@ -177,11 +181,11 @@ def test_gradients_of_the_whole_loss(toy: Toy, clips: Clips) -> None:
     grids, again = (torch.randn(2, 4, n, n, dtype=torch.float64, requires_grad=True) for n in (4, 2))
     vectors = torch.randn(2, 4, dtype=torch.float64, requires_grad=True)
     batch = Batch(torch.zeros(1, 2, 3, 8, 8).double(), torch.zeros(1, 2, 1, 3, 3).double(), torch.arange(2))
-    method.draw = lambda views, index: Move(torch.tensor([9.0, -21.0]).double(), 0.5, True)  # type: ignore[method-assign]
+    method.draw = lambda views, index: GeometricTransform(torch.tensor([9.0, -21.0]).double(), 0.5, True)  # type: ignore[method-assign]
 
     def loss(grids: Tensor, again: Tensor, vectors: Tensor) -> Tensor:
-        method.encode = lambda batch: (unit(grids, 1)[None], unit(vectors)[None])  # type: ignore[method-assign]
-        method.encode_images = lambda images: unit(again, 1)  # type: ignore[method-assign]
+        method.encode = lambda batch: (unit_norm(grids, 1)[None], unit_norm(vectors)[None])  # type: ignore[method-assign]
+        method.encode_images = lambda images: unit_norm(again, 1)  # type: ignore[method-assign]
         return torch.stack(list(method.losses(batch).values())).sum()
 
     assert torch.autograd.gradcheck(loss, (grids, again, vectors), fast_mode=True)

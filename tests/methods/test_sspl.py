@@ -10,17 +10,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from released import Case, golden_case, inputs_of
-from whence.data.spectrogram import spectrogram
-from whence.errors import CheckpointError, RecipeError
-from whence.frontend import PRESETS
-from whence.importers import IMPORTERS, import_checkpoint
-from whence.losses.siamese import attended_sum
-from whence.methods import Method, create
-from whence.methods.attended import Attended
-from whence.methods.sspl_pcm import SSPLPCM
-from whence.models.heads import mean_pool
-from whence.models.pcm import PredictiveCoding
-from whence.types import Batch
+from soundspot.config.frontend import PRESETS
+from soundspot.data.transforms.spectrogram import spectrogram
+from soundspot.errors import CheckpointError, RecipeError
+from soundspot.importers import IMPORTERS, import_checkpoint
+from soundspot.losses.siamese import attention_weighted_sum
+from soundspot.methods import Method, create
+from soundspot.methods.sspl_base import SSPLBase
+from soundspot.methods.sspl_pcm import SSPLPCM
+from soundspot.models.heads import mean_pool
+from soundspot.models.pcm import PredictiveCoding
+from soundspot.types import Batch
 
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
 BOTH = ("sspl", "sspl_pcm")
@@ -57,22 +57,22 @@ def near(ours: Tensor, theirs: Tensor, within: float) -> None:
 
 
 @torch.no_grad()
-def test_evaluation(released: Attended, theirs: dict[str, Tensor]) -> None:
+def test_evaluation(released: SSPLBase, theirs: dict[str, Tensor]) -> None:
     released.eval()
     batch = batch_of(2)
-    grids, patches = released.image_encoder(batch.images[0]), released.patches(batch.sounds[0])
-    codes = released.encode_sounds(batch.sounds[0])
-    maps = released.maps(batch.images[0], batch.sounds[0])
+    grids, patches = released.image_encoder(batch.images[0]), released.patch_embeddings(batch.audio[0])
+    codes = released.encode_audio(batch.audio[0])
+    maps = released.maps(batch.images[0], batch.audio[0])
     near(maps, theirs["map"], 2e-5)
-    near(released.hear(patches), theirs["audio_embedding"], 2e-5)
+    near(released.query_audio(patches), theirs["audio_embedding"], 2e-5)
     near(F.normalize(patches.mean(1)), theirs["audio_vggish_unit"], 2e-5)
-    seen = released.heard(grids, codes)
+    seen = released.attended_features(grids, codes)
     for name, ours in (("visual_features", grids), ("pcm_features", seen)):  # the copies here hold fewer channels
         if name in theirs:
             near(ours[:1, : theirs[name].shape[1]], theirs[name], 2e-5)
     if isinstance(released, SSPLPCM):
         near(codes[:, 512:], theirs["audio_vggish_unit"], 2e-5)
-    attended = attended_sum(seen, maps)
+    attended = attention_weighted_sum(seen, maps)
     near(attended, theirs["fav1"], 2e-5)
     projected, predicted = released.head(attended)
     near(projected, theirs["z1"], 2e-4)
@@ -80,7 +80,7 @@ def test_evaluation(released: Attended, theirs: dict[str, Tensor]) -> None:
     assert released.losses(batch)["predict"].item() == pytest.approx(theirs["loss_eval"].item(), abs=1e-5)
 
 
-def test_training(released: Attended, theirs: dict[str, Tensor]) -> None:
+def test_training(released: SSPLBase, theirs: dict[str, Tensor]) -> None:
     """Batch norm over four clips; single precision itself is 3.5e-3 off in the gradients, as the cases say."""
     released.train()
     state = {name: value.clone() for name, value in released.state_dict().items() if "running" in name}
@@ -88,13 +88,13 @@ def test_training(released: Attended, theirs: dict[str, Tensor]) -> None:
     loss = released.losses(batch)["predict"]
     loss.backward()
     assert loss.item() == pytest.approx(theirs["train_loss"].item(), abs=2e-5)
-    ours, wanted = IMPORTERS[released.name].ours, theirs["grad_norms"].tolist()
+    ours, wanted = IMPORTERS[released.name].to_local_name, theirs["grad_norms"].tolist()
     found = [released.get_parameter(ours(name)).grad.norm().item() for name in GRADIENTS[: len(wanted)]]  # type: ignore[union-attr]
     assert found == pytest.approx(wanted, rel=5e-3)
     assert all(one.grad is None for one in released.image_encoder.parameters())
     assert all(one.grad is None for one in released.audio_encoder.parameters())
     with torch.no_grad():
-        near(released.maps(batch.images[0], batch.sounds[0]), theirs["train_map"], 2e-5)
+        near(released.maps(batch.images[0], batch.audio[0]), theirs["train_map"], 2e-5)
     released.load_state_dict(state, strict=False)
     released.zero_grad()
     released.eval()
@@ -104,7 +104,7 @@ def test_training(released: Attended, theirs: dict[str, Tensor]) -> None:
 def test_a_folder_of_its_files_is_read(name: str, tmp_path: Path) -> None:
     release = IMPORTERS[name]
     small = create(name, image={"width": 2}, audio={"width": 2, "hidden": 8}, width=16)
-    state = {release.theirs(name): value for name, value in small.state_dict().items()}
+    state = {release.to_released_name(name): value for name, value in small.state_dict().items()}
     for part, file in release.files:
         torch.save({n.partition("/")[2]: v for n, v in state.items() if n.startswith(f"{part}/")}, tmp_path / file)
     with pytest.raises(
@@ -156,7 +156,7 @@ def by_hand(pcm: PredictiveCoding, grids: Tensor, sounds: Tensor) -> Tensor:
     a, b = ([F.relu(gate) for gate in gates] for gates in (pcm.gates.a, pcm.gates.b))
 
     def correct(low: Tensor, middle: Tensor, high: Tensor, below: tuple[Tensor, Tensor], norms: nn.Module) -> list:
-        error = (sounds - gelu(pcm.hear(low)).mean((2, 3)))[:, :, None, None].expand(-1, -1, 3, 3)
+        error = (sounds - gelu(pcm.predict_audio(low)).mean((2, 3)))[:, :, None, None].expand(-1, -1, 3, 3)
         low = gelu(norms[0](low + a[0] * pcm.up[0](error)))  # type: ignore[index]
         middle = gelu(norms[1](middle + a[1] * pcm.up[1](low - below[0])))  # type: ignore[index]
         wide = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)(middle - below[1])
@@ -172,7 +172,7 @@ def by_hand(pcm: PredictiveCoding, grids: Tensor, sounds: Tensor) -> Tensor:
         to_low = pool(pcm.down[0](middle))
         low = gelu(down[0]((1 - b[0]) * levels[0] + b[0] * to_low))  # type: ignore[index]
         levels = correct(low, middle, high, (to_low, to_middle), up)
-    return pcm.last(levels[2])
+    return pcm.output(levels[2])
 
 
 @torch.no_grad()
@@ -207,7 +207,7 @@ def test_a_sound_that_is_predicted_right_corrects_nothing() -> None:
     low = grids
     for level in (1, 0):
         low = F.gelu(pcm.down_norms[0][level](F.max_pool2d(pcm.down[level](low), 2)))  # type: ignore[index]
-    predicted = mean_pool(F.gelu(pcm.hear(low)))
+    predicted = mean_pool(F.gelu(pcm.predict_audio(low)))
     torch.testing.assert_close(pcm(grids), pcm(grids, predicted))
     assert (pcm(grids) - pcm(grids, predicted + 1)).abs().max() > 1e-3
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from whence.errors import CheckpointError, RecipeError
-from whence.models.encoders import build_encoder, load_public_weights
-from whence.models.resnet import BasicBlock, ResNet, ThinConv2d
+from soundspot.errors import CheckpointError, RecipeError
+from soundspot.models.encoders import build_encoder, load_public_weights
+from soundspot.models.resnet import BasicBlock, ResNet, ThinConv2d
 
 
 @pytest.mark.parametrize(("stride", "cells"), [(1, 14), (2, 7)])

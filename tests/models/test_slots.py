@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from whence.models.slots import SlotAttention, SlotDecoder, attend
+from soundspot.models.slots import SlotAttention, SlotDecoder, attend
 
 
 @pytest.fixture

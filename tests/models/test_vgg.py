@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from released import filled, inputs_of
-from whence.data.spectrogram import spectrogram
-from whence.errors import CheckpointError, RecipeError
-from whence.frontend import PRESETS
-from whence.methods import create
-from whence.models.encoders import build_encoder
-from whence.models.vgg import VGGish
+from soundspot.config.frontend import PRESETS
+from soundspot.data.transforms.spectrogram import spectrogram
+from soundspot.errors import CheckpointError, RecipeError
+from soundspot.methods import create
+from soundspot.models.encoders import build_encoder
+from soundspot.models.vgg import VGGish
 
 RATE = 16000
 

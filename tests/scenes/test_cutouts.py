@@ -7,14 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from whence.data.annotations import Picture
-from whence.data.check import check_catalogue
-from whence.data.datasets.catalogue import Catalogue
-from whence.errors import DataError, OutputError, RecipeError
-from whence.randomness import generator
-from whence.scenes import ProceduralSource, Scenes, compose, open_scenes, write_catalogue
-from whence.scenes.cutouts import CutoutSource, fill_in, find_object
-from whence.types import Box
+from soundspot.data.datasets.catalog import Catalog
+from soundspot.data.datasets.catalog_format import ImageEntry
+from soundspot.data.validation.catalog import validate_catalog
+from soundspot.errors import DataError, OutputError, RecipeError
+from soundspot.scenes import ProceduralSource, SceneDataset, compose, open_scenes, write_catalog
+from soundspot.scenes.cutouts import CutoutSource, find_object, inpaint
+from soundspot.types import Box
+from soundspot.utils.hash_rng import make_generator
 
 SOURCE = ProceduralSource(6)
 
@@ -22,65 +22,65 @@ SOURCE = ProceduralSource(6)
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     """A catalogue with masks that needs no download: single shapes."""
-    scenes = Scenes(SOURCE, "single", length=30, size=64, seconds=0.5)
-    return write_catalogue(scenes, tmp_path_factory.mktemp("scenes") / "drawn")
+    scenes = SceneDataset(SOURCE, "single", length=30, size=64, seconds=0.5)
+    return write_catalog(scenes, tmp_path_factory.mktemp("scenes") / "drawn")
 
 
 @pytest.fixture(scope="module")
 def cutouts(drawn):
-    return CutoutSource(Catalogue(drawn, "test"))
+    return CutoutSource(Catalog(drawn, "test"))
 
 
 @pytest.mark.parametrize("kind", ["train", "single", "interactive", "extended"])
 def test_a_written_catalogue_gives_the_same_items_back(kind, tmp_path):
-    scenes = Scenes(SOURCE, kind, length=8, size=48, seconds=0.3)
-    root = write_catalogue(scenes, tmp_path / "written")
-    assert check_catalogue(root, read_files=True) == [] or kind == "extended"  # which has one silence many times
-    read = Catalogue(root, "train" if kind == "train" else "test", repair=False)
+    scenes = SceneDataset(SOURCE, kind, length=8, size=48, seconds=0.3)
+    root = write_catalog(scenes, tmp_path / "written")
+    assert validate_catalog(root, read_files=True) == [] or kind == "extended"  # which has one silence many times
+    read = Catalog(root, "train" if kind == "train" else "test", shuffle_pairs=False)
     assert len(read) == len(scenes)
     for index in range(len(scenes)):
-        truth, again = scenes.truth(index), read.truth(index)
+        truth, again = scenes.ground_truth(index), read.ground_truth(index)
         assert read.category(index) == scenes.category(index)
         assert (again.present, again.boxes) == (truth.present, truth.boxes)
-        assert torch.equal(again.map(48, 48), truth.map(48, 48))
+        assert torch.equal(again.to_map(48, 48), truth.to_map(48, 48))
         assert np.array_equal(np.asarray(read.read_image(index)), np.asarray(scenes.read_image(index)))
-        error = (read.read_sound(index).waveform - scenes.read_sound(index).waveform).abs().max()
+        error = (read.read_audio(index).waveform - scenes.read_audio(index).waveform).abs().max()
         assert error <= 1 / 32768
     written, composed = ([d.group(i) for i in range(len(d))] for d in (read, scenes))
     assert [written.index(name) for name in written] == [composed.index(name) for name in composed]
     told = [entry["kind"] for entry in json.loads((root / "annotations.json").read_text())["images"]]
-    assert told == [scenes.kind_of(index) for index in range(len(scenes))]
+    assert told == [scenes.audio_kind(index) for index in range(len(scenes))]
 
 
 def test_a_folder_is_replaced_only_on_request_and_never_in_part(tmp_path, monkeypatch):
-    scenes = Scenes(SOURCE, length=2, size=32, seconds=0.1)
-    root = write_catalogue(scenes, tmp_path / "written")
+    scenes = SceneDataset(SOURCE, length=2, size=32, seconds=0.1)
+    root = write_catalog(scenes, tmp_path / "written")
     before = sorted(path.name for path in root.rglob("*"))
     with pytest.raises(OutputError, match="exists already"):
-        write_catalogue(scenes, root)
+        write_catalog(scenes, root)
 
     def fail(self, index):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Scenes, "read_sound", fail)
+        patch.setattr(SceneDataset, "read_sound", fail)
         with pytest.raises(KeyboardInterrupt):
-            write_catalogue(scenes, root, overwrite=True)
+            write_catalog(scenes, root, overwrite=True)
     assert sorted(path.name for path in root.rglob("*")) == before
     assert [path.name for path in tmp_path.iterdir()] == ["written"]
-    write_catalogue(scenes.at(1), root, overwrite=True)
+    write_catalog(scenes.at_epoch(1), root, overwrite=True)
     assert sorted(path.name for path in root.rglob("*")) != before
 
 
 def test_cut_out_scenes_have_exact_disjoint_masks(cutouts):
     for index in range(10):
-        scene = compose(cutouts, cutouts.categories[:3], (0.3, 0.4, 0.5), generator(1, index), 96)
-        empty = compose(cutouts, (), (), generator(1, index), 96)
+        scene = compose(cutouts, cutouts.categories[:3], (0.3, 0.4, 0.5), make_generator(1, index), 96)
+        empty = compose(cutouts, (), (), make_generator(1, index), 96)
         masks = torch.stack([placed.mask for placed in scene.objects])
         assert masks.flatten(1).any(1).all()
         assert int(masks.sum(0).max()) == 1
         outside = ~masks.any(0).numpy()
-        assert np.array_equal(np.asarray(scene.picture)[outside], np.asarray(empty.picture)[outside])
+        assert np.array_equal(np.asarray(scene.image)[outside], np.asarray(empty.image)[outside])
 
 
 def test_cut_outs_do_not_depend_on_what_was_drawn_before(drawn):
@@ -88,16 +88,16 @@ def test_cut_outs_do_not_depend_on_what_was_drawn_before(drawn):
     assert (one.name, len(one)) == ("cutouts-interactive", 8)
     for index in reversed(range(8)):
         two.read_image(index)
-        two.read_sound(index)
+        two.read_audio(index)
     for index in range(8):
         assert one.read_image(index).tobytes() == two.read_image(index).tobytes()
-        assert torch.equal(one.read_sound(index).waveform, two.read_sound(index).waveform)
-        assert len(one.read_sound(index).waveform) == 16000  # from recordings of half a second
+        assert torch.equal(one.read_audio(index).waveform, two.read_audio(index).waveform)
+        assert len(one.read_audio(index).waveform) == 16000  # from recordings of half a second
 
 
 def test_cut_outs_keep_the_objects_own_pixels(cutouts):
     """A red disc stays red and round: nothing of its old background comes along."""
-    patch = cutouts.draw_object("red disc", generator(2), 40)
+    patch = cutouts.draw_object("red disc", make_generator(2), 40)
     assert max(patch.shape[:2]) == 40
     assert set(np.unique(patch[..., 3])) == {0, 255}
     red, green, blue = patch[patch[..., 3] > 0, :3].T.astype(int)
@@ -106,7 +106,7 @@ def test_cut_outs_keep_the_objects_own_pixels(cutouts):
 
 
 def picture(width, height, *boxes):
-    return Picture("a", "a.png", "dog", "train", "a", width, height, tuple(Box(*map(float, box)) for box in boxes))
+    return ImageEntry("a", "a.png", "dog", "train", "a", width, height, tuple(Box(*map(float, box)) for box in boxes))
 
 
 def test_which_objects_are_cut_out():
@@ -133,7 +133,7 @@ def test_a_background_shows_nothing_of_its_object():
     slope = np.repeat(np.linspace(20, 100, 120)[None, :, None], 100, 0).repeat(3, 2)
     shown, mask = slope.copy(), np.zeros((100, 120), np.uint8)
     shown[30:70, 40:80], mask[30:70, 40:80] = 255, 255
-    filled, share = fill_in(Image.fromarray(shown.astype(np.uint8)), Image.fromarray(mask))
+    filled, share = inpaint(Image.fromarray(shown.astype(np.uint8)), Image.fromarray(mask))
     assert np.abs(np.asarray(filled, float) - slope).max() < 16
     assert share[50, 60] > 0.99
     assert share[5, 5] == 0
@@ -141,9 +141,9 @@ def test_a_background_shows_nothing_of_its_object():
 
 def test_catalogues_that_do_not_serve(drawn, tmp_path):
     with pytest.raises(DataError, match="'lime pill' has 0 and 0"):
-        CutoutSource(Catalogue(drawn, "test"), ["red disc", "lime pill"])
+        CutoutSource(Catalog(drawn, "test"), ["red disc", "lime pill"])
     with pytest.raises(DataError, match="no category has 50 or more"):
-        CutoutSource(Catalogue(drawn, "test"), least=50)
+        CutoutSource(Catalog(drawn, "test"), min_count=50)
     with pytest.raises(RecipeError, match="by name; found 3"):
         open_scenes("cutouts", drawn, categories=3)
 
@@ -152,8 +152,8 @@ def test_cut_outs_of_the_real_set(realset):
     scenes = open_scenes("cutouts-interactive", realset, length=12, size=96)
     assert set(scenes.categories) >= {"bird", "cat", "cow", "dog", "keyboard", "person", "rooster", "sheep"}
     for index in range(len(scenes)):
-        assert scenes.truth(index).mask.float().mean() > 0.005
-        assert not scenes.read_sound(index).is_silent
+        assert scenes.ground_truth(index).mask.float().mean() > 0.005
+        assert not scenes.read_audio(index).is_silent
     training = open_scenes("cutouts", realset)
     own, other = ({cut.picture.group for c in s.source.cuts.values() for cut in c} for s in (scenes, training))
     assert not own & other

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from whence.errors import DataError, OutputError, RecipeError
-from whence.randomness import generator
-from whence.scenes import ProceduralSource, Scenes, compose, open_scenes
-from whence.scenes.timbres import TIMBRES
-from whence.types import AudioVisualDataset
+from soundspot.errors import DataError, OutputError, RecipeError
+from soundspot.scenes import ProceduralSource, SceneDataset, compose, open_scenes
+from soundspot.scenes.synthesis import TIMBRES
+from soundspot.types import AudioVisualDataset
+from soundspot.utils.hash_rng import make_generator
 
 SOURCE = ProceduralSource()
 
@@ -29,22 +29,22 @@ def same(one, two, index):
 
 
 def test_scenes_are_a_data_set():
-    assert isinstance(Scenes(SOURCE), AudioVisualDataset)
+    assert isinstance(SceneDataset(SOURCE), AudioVisualDataset)
 
 
 @pytest.mark.parametrize("kind", ["train", "single", "interactive", "extended"])
 def test_an_item_depends_on_neither_order_nor_history(kind):
-    forwards, backwards = (Scenes(SOURCE, kind, length=8, seed=3, size=64) for _ in range(2))
+    forwards, backwards = (SceneDataset(SOURCE, kind, length=8, seed=3, size=64) for _ in range(2))
     for index in reversed(range(len(backwards))):
-        backwards.read_sound(index)
-        backwards.truth(index)
+        backwards.read_audio(index)
+        backwards.ground_truth(index)
     assert all(same(forwards, backwards, index) for index in range(len(forwards)))
 
 
 def test_an_item_is_the_same_in_another_process():
     program = """
 import zlib
-from whence.scenes import open_scenes
+from soundspot.scenes import open_scenes
 scenes = open_scenes("scenes", length=9, seed=5, size=64).at(2)
 print(zlib.crc32(scenes.read_image(7).tobytes()), zlib.crc32(scenes.read_sound(7).waveform.numpy().tobytes()))
 """
@@ -54,29 +54,31 @@ print(zlib.crc32(scenes.read_image(7).tobytes()), zlib.crc32(scenes.read_sound(7
 
 def test_masks_are_exact_and_disjoint():
     for index in range(30):
-        scene = compose(SOURCE, SOURCE.categories[:3], (0.3, 0.4, 0.5), generator(1, index), 96)
-        empty = compose(SOURCE, (), (), generator(1, index), 96)  # the background is drawn first, from the same state
+        scene = compose(SOURCE, SOURCE.categories[:3], (0.3, 0.4, 0.5), make_generator(1, index), 96)
+        empty = compose(
+            SOURCE, (), (), make_generator(1, index), 96
+        )  # the background is drawn first, from the same state
         masks = torch.stack([placed.mask for placed in scene.objects])
         assert int(masks.sum(0).max()) == 1
         outside = ~masks.any(0).numpy()
-        assert np.array_equal(pixels(scene.picture)[outside], pixels(empty.picture)[outside])
+        assert np.array_equal(pixels(scene.image)[outside], pixels(empty.image)[outside])
         for placed in scene.objects:
             rows, columns = np.nonzero(placed.mask.numpy())
             box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
             assert box == (placed.box.x0, placed.box.y0, placed.box.x1, placed.box.y1)
-            changed = (pixels(scene.picture) != pixels(empty.picture)).any(-1)[placed.mask.numpy()]
+            changed = (pixels(scene.image) != pixels(empty.image)).any(-1)[placed.mask.numpy()]
             assert changed.mean() > 0.95
 
 
 def test_objects_that_find_no_room_shrink_together():
-    scene = compose(SOURCE, SOURCE.categories[:6], (0.9,) * 6, generator(1), 128)
+    scene = compose(SOURCE, SOURCE.categories[:6], (0.9,) * 6, make_generator(1), 128)
     assert int(torch.stack([placed.mask for placed in scene.objects]).sum(0).max()) == 1
     with pytest.raises(DataError, match="12 objects do not fit into 16 x 16 pixels; ask for fewer"):
-        compose(SOURCE, SOURCE.categories, (0.9,) * 12, generator(1), 16)
+        compose(SOURCE, SOURCE.categories, (0.9,) * 12, make_generator(1), 16)
 
 
 def test_sounding_objects_are_no_larger_and_no_more_central_than_silent_ones():
-    scenes = Scenes(SOURCE, "train", length=400, distractors=(2, 2), size=64)
+    scenes = SceneDataset(SOURCE, "train", length=400, distractors=(2, 2), size=64)
     numbers = np.array(
         [
             [(p.mask.sum().item(), abs(p.box.x0 + p.box.x1 - 64) + abs(p.box.y0 + p.box.y1 - 64)) for p in s.objects]
@@ -98,42 +100,42 @@ class Counting(ProceduralSource):
         self.drawn.add("picture")
         return super().draw_object(*arguments)
 
-    def draw_sound(self, *arguments):
+    def draw_audio(self, *arguments):
         self.drawn.add("sound")
-        return super().draw_sound(*arguments)
+        return super().draw_audio(*arguments)
 
 
 @pytest.mark.parametrize(("read", "part"), [("read_image", "picture"), ("truth", "picture"), ("read_sound", "sound")])
 def test_a_modality_is_drawn_alone(read, part):
     source = Counting()
-    getattr(Scenes(source), read)(3)
+    getattr(SceneDataset(source), read)(3)
     assert source.drawn == {part}
 
 
 def test_epochs_seeds_and_kinds_have_nothing_in_common():
-    sets = [Scenes(SOURCE, length=20, size=32), Scenes(SOURCE, length=20, size=32).at(1)]
-    sets += [Scenes(SOURCE, length=20, size=32, seed=1), Scenes(SOURCE, "single", length=20, size=32)]
+    sets = [SceneDataset(SOURCE, length=20, size=32), SceneDataset(SOURCE, length=20, size=32).at_epoch(1)]
+    sets += [SceneDataset(SOURCE, length=20, size=32, seed=1), SceneDataset(SOURCE, "single", length=20, size=32)]
     pictures = {scenes.read_image(index).tobytes() for scenes in sets for index in range(20)}
-    sounds = {scenes.read_sound(index).waveform.numpy().tobytes() for scenes in sets for index in range(20)}
+    sounds = {scenes.read_audio(index).waveform.numpy().tobytes() for scenes in sets for index in range(20)}
     ids = {scenes.id(index) for scenes in sets for index in range(20)}
     assert len(pictures) == len(sounds) == len(ids) == 80
 
 
 def test_scenes_that_are_not_fresh_stay():
-    still, test = Scenes(SOURCE, fresh=False), Scenes(SOURCE, "interactive")
-    assert still.at(4) is still
-    assert test.at(4) is test
-    assert Scenes(SOURCE).at(4).at(0).id(0) == Scenes(SOURCE).id(0)
+    still, test = SceneDataset(SOURCE, regenerate=False), SceneDataset(SOURCE, "interactive")
+    assert still.at_epoch(4) is still
+    assert test.at_epoch(4) is test
+    assert SceneDataset(SOURCE).at_epoch(4).at_epoch(0).id(0) == SceneDataset(SOURCE).id(0)
 
 
 @pytest.mark.parametrize("kind", ["train", "interactive"])
 def test_what_is_kept_is_what_was_composed(kind, tmp_path, monkeypatch):
-    plain = Scenes(SOURCE, kind, length=6, size=32, seconds=0.25)
+    plain = SceneDataset(SOURCE, kind, length=6, size=32, seconds=0.25)
     for fresh in (True, False):  # the second training composes nothing
-        kept = replace(plain, keep=str(tmp_path / "shelf"), fresh=fresh)
+        kept = replace(plain, keep=str(tmp_path / "shelf"), regenerate=fresh)
         assert all(same(plain, kept, index) for index in (3, 0))
         assert same(plain, kept, 3), "read twice"
-        monkeypatch.setattr("whence.scenes.dataset.compose", lambda *_: pytest.fail("composed again"))
+        monkeypatch.setattr("soundspot.scenes.dataset.compose", lambda *_: pytest.fail("composed again"))
         plain = replace(plain, keep=str(tmp_path / "shelf"))
     assert np.array_equal(pixels(kept.read_image(-len(kept) + 3)), pixels(kept.read_image(3)))
     assert len(pickle.dumps(kept)) < 10_000, "workers map the files by themselves"
@@ -142,9 +144,9 @@ def test_what_is_kept_is_what_was_composed(kind, tmp_path, monkeypatch):
 
 def test_scenes_of_other_measures_or_epochs_are_kept_apart(tmp_path):
     def of(**options):
-        return Scenes(SOURCE, **{"length": 6, "size": 64, "seconds": 0.5, "keep": str(tmp_path), **options})
+        return SceneDataset(SOURCE, **{"length": 6, "size": 64, "seconds": 0.5, "keep": str(tmp_path), **options})
 
-    each = [of(), of().at(1), of(seed=1), of(size=32), of(seconds=0.25), of(distractors=(1, 1))]
+    each = [of(), of().at_epoch(1), of(seed=1), of(size=32), of(seconds=0.25), of(distractors=(1, 1))]
     for data in each:
         data.read_image(0)
     assert len(list(tmp_path.iterdir())) == len(each)
@@ -153,25 +155,25 @@ def test_scenes_of_other_measures_or_epochs_are_kept_apart(tmp_path):
 def test_a_shelf_that_cannot_be_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be kept there"):
-        Scenes(SOURCE, length=6, keep=str(tmp_path / "file")).read_image(0)
-    Scenes(SOURCE, length=6, keep=str(tmp_path / "shelf")).read_image(0)
+        SceneDataset(SOURCE, length=6, cache_dir=str(tmp_path / "file")).read_image(0)
+    SceneDataset(SOURCE, length=6, cache_dir=str(tmp_path / "shelf")).read_image(0)
     file = next((tmp_path / "shelf").glob("*/pictures.npy"))
     np.save(file, np.zeros((2, 2)))
     with pytest.raises(OutputError, match=r"pictures\.npy is \(2, 2\), expected"):
-        Scenes(SOURCE, length=6, keep=str(tmp_path / "shelf")).read_image(0)
+        SceneDataset(SOURCE, length=6, cache_dir=str(tmp_path / "shelf")).read_image(0)
 
 
 def test_the_number_of_distractors_keeps_its_bounds():
-    scenes = Scenes(SOURCE, length=200, distractors=(1, 3))
-    counts = [len(scenes.plan(index).categories) - 1 for index in range(200)]
+    scenes = SceneDataset(SOURCE, length=200, distractors=(1, 3))
+    counts = [len(scenes.layout(index).categories) - 1 for index in range(200)]
     assert set(counts) == {1, 2, 3}
-    assert all(len(set(scenes.plan(index).categories)) == count + 1 for index, count in enumerate(counts))
+    assert all(len(set(scenes.layout(index).categories)) == count + 1 for index, count in enumerate(counts))
     assert len({scenes.group(index) for index in range(200)}) == 200
 
 
 @pytest.mark.parametrize("objects", [2, 3])
 def test_an_interactive_picture_is_asked_with_each_of_its_sounds(objects):
-    scenes = Scenes(SOURCE, "interactive", length=5, objects=objects, size=64)
+    scenes = SceneDataset(SOURCE, "interactive", length=5, num_objects=objects, size=64)
     assert len(scenes) == 5 * objects
     assert len({scenes.id(index) for index in range(len(scenes))}) == len(scenes)
     for first in range(0, len(scenes), objects):
@@ -179,26 +181,26 @@ def test_an_interactive_picture_is_asked_with_each_of_its_sounds(objects):
         assert len({scenes.group(index) for index in items}) == 1
         assert len({scenes.category(index) for index in items}) == objects
         assert len({scenes.read_image(index).tobytes() for index in items}) == 1
-        assert int(torch.stack([scenes.truth(index).mask for index in items]).sum(0).max()) == 1
-        assert all(scenes.truth(index).present for index in items)
+        assert int(torch.stack([scenes.ground_truth(index).mask for index in items]).sum(0).max()) == 1
+        assert all(scenes.ground_truth(index).present for index in items)
 
 
 def test_extended_scenes_are_a_quarter_of_each_kind():
-    scenes = Scenes(SOURCE, "extended", length=40, size=64)
+    scenes = SceneDataset(SOURCE, "extended", length=40, size=64)
     for index in range(40):
-        kind = scenes.kind_of(index)
+        kind = scenes.audio_kind(index)
         assert kind == ("sound", "silence", "noise", "offscreen")[index % 4]
-        assert scenes.truth(index).present == (kind == "sound")
-        assert float(scenes.truth(index).map(8, 8).max()) == (kind == "sound")
-        assert scenes.read_sound(index).is_silent == (kind == "silence")
-        in_picture = scenes.plan(index).categories
+        assert scenes.ground_truth(index).present == (kind == "sound")
+        assert float(scenes.ground_truth(index).to_map(8, 8).max()) == (kind == "sound")
+        assert scenes.read_audio(index).is_silent == (kind == "silence")
+        in_picture = scenes.layout(index).categories
         assert (scenes.category(index) in in_picture) == (kind == "sound")
 
 
 def test_sizes_of_pictures_and_sounds():
-    scenes = Scenes(SOURCE, size=80, seconds=3.3, rate=22050)
+    scenes = SceneDataset(SOURCE, size=80, seconds=3.3, rate=22050)
     assert scenes.read_image(0).size == (80, 80)
-    sound = scenes.read_sound(-1)
+    sound = scenes.read_audio(-1)
     assert (len(sound.waveform), sound.rate) == (round(3.3 * 22050), 22050)
     assert 0.2 < float(sound.waveform.abs().max()) <= 0.9
     with pytest.raises(IndexError, match="item 1000 of 1000"):
@@ -206,12 +208,12 @@ def test_sizes_of_pictures_and_sounds():
 
 
 def test_scenes_travel_to_worker_processes():
-    scenes = Scenes(SOURCE, length=4, size=32)
+    scenes = SceneDataset(SOURCE, length=4, size=32)
     assert same(scenes, pickle.loads(pickle.dumps(scenes)), 2)
 
 
 def test_a_picture_may_be_drawn_upon():
-    scenes = Scenes(SOURCE)
+    scenes = SceneDataset(SOURCE)
     scenes.read_image(0).paste((0, 0, 0), (0, 0, 128, 128))
     assert pixels(scenes.read_image(0)).any()
 
@@ -220,7 +222,7 @@ def test_twelve_timbres_are_told_apart_by_their_mean_spectrum():
     """Nearest centroid on the mean log spectrum, loudness removed, of sounds not used for the centroids."""
 
     def spectrum(category, number):
-        wave = SOURCE.draw_sound(category, generator(9, number), 2.0, 16000).waveform.numpy()
+        wave = SOURCE.draw_audio(category, make_generator(9, number), 2.0, 16000).waveform.numpy()
         power = np.abs(np.fft.rfft(wave.reshape(-1, 500) * np.hanning(500))) ** 2
         mean = np.log(power + 1e-7).mean(0)
         return mean - mean.mean()
@@ -236,7 +238,7 @@ def test_twelve_timbres_are_told_apart_by_their_mean_spectrum():
 @pytest.mark.parametrize("size", [8, 31, 64])
 def test_an_object_fills_its_patch(category, size):
     for number in range(5):
-        patch = SOURCE.draw_object(category, generator(number), size)
+        patch = SOURCE.draw_object(category, make_generator(number), size)
         assert 0.6 * size <= max(patch.shape[:2]) <= size
         assert set(np.unique(patch[..., 3])) <= {0, 255}
         assert all(edge.any() for edge in (patch[0, :, 3], patch[-1, :, 3], patch[:, 0, 3], patch[:, -1, 3]))
@@ -255,7 +257,7 @@ def test_an_object_fills_its_patch(category, size):
 )
 def test_what_cannot_be_composed_is_refused(wrong, told):
     with pytest.raises(RecipeError, match=told):
-        Scenes(SOURCE, **wrong)
+        SceneDataset(SOURCE, **wrong)
 
 
 def test_scenes_by_name():

@@ -8,21 +8,21 @@ import pytest
 import torch
 
 from clips import write_video
-from search_media import picture, sound
+from search_media import write_audio, write_image
+from soundspot.config.checkpoint import save_checkpoint
+from soundspot.config.schema import FrontEndConfig
+from soundspot.inference.localizer import Localizer
+from soundspot.methods import create
+from soundspot.search import Index
 from toys import TINY
-from whence.checkpoint import save_method
-from whence.inference.localizer import Localizer
-from whence.methods import create
-from whence.recipe import FrontEnd
-from whence.search import Index
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    front_end = FrontEnd("ezvsl", size=32, seconds=0.5).build()
+    front_end = FrontEndConfig("ezvsl", size=32, seconds=0.5).build()
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    save_method(create("ezvsl", image=TINY, audio=TINY, front_end=front_end), path)
+    save_checkpoint(create("ezvsl", image=TINY, audio=TINY, front_end=front_end), path)
     return path
 
 
@@ -38,10 +38,10 @@ def made(localizer: Localizer, tmp_path_factory: pytest.TempPathFactory) -> Path
     root = folder / "media"
     (root / "below").mkdir(parents=True)
     for n in range(6):
-        picture(root / f"p{n}.png", n)
+        write_image(root / f"p{n}.png", n)
     for n in range(3):
-        sound(root / "below" / f"s{n}.wav", n)
-    sound(root / "long.wav", 9, seconds=20)
+        write_audio(root / "below" / f"s{n}.wav", n)
+    write_audio(root / "long.wav", 9, seconds=20)
     write_video(root / "v.mp4", seconds=4)
     with Index.create(folder / "index", localizer, root) as index:
         index.add(root)
@@ -56,5 +56,5 @@ def media(made: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def index(made: Path, media: Path, localizer: Localizer, tmp_path: Path) -> Iterator[Index]:
     with Index.open(shutil.copytree(made / "index", tmp_path / "index"), localizer) as found:
-        found.move(media)
+        found.relocate(media)
         yield found

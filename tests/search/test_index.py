@@ -14,26 +14,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clips import write_video
-from search_media import picture
+from search_media import write_image
+from soundspot.data.media.audio import read_audio
+from soundspot.data.media.image import read_image
+from soundspot.errors import CheckpointError, DataError, InputError, OutputError, RecipeError
+from soundspot.inference.localizer import Localizer
+from soundspot.methods import create
+from soundspot.search import Hit, Index
+from soundspot.search.query import compose_query, default_modalities
+from soundspot.utils.atomic_io import lock_folder
 from toys import TINY
-from whence.data.audio import read_sound
-from whence.data.image import read_image
-from whence.errors import CheckpointError, DataError, InputError, OutputError, RecipeError
-from whence.inference.localizer import Localizer
-from whence.methods import create
-from whence.output import locked
-from whence.search import Hit, Index
-from whence.search.query import composed, crossing
 
 
 def plain(index: Index, query: torch.Tensor, k: int, modality: str) -> list[tuple[str, float]]:
     """Every file's best vector of a modality by a loop in float64."""
-    now, best = index._now(), {}
-    names = {one.id: os.fsdecode(one.path) for one in index._catalogue.files()}
+    now, best = index._current_snapshot(), {}
+    names = {one.id: os.fsdecode(one.path) for one in index._database.list_files()}
     for n, row in enumerate(now.entries.row):
         if ("picture", "sound")[now.entries.modality[n]] == modality:
             score = float(np.array(now.vectors[row], np.float64) @ query.numpy())
-            name = names[int(now.entries.file[n])]
+            name = names[int(now.entries.file_id[n])]
             best[name] = max(best.get(name, -2.0), score)
     return sorted(best.items(), key=lambda one: (-one[1], one[0]))[:k]
 
@@ -41,11 +41,11 @@ def plain(index: Index, query: torch.Tensor, k: int, modality: str) -> list[tupl
 def test_all_files_are_found_as_a_plain_search_finds_them(index: Index, media: Path, localizer: Localizer) -> None:
     assert len(index) == 11
     image, sound = media / "p2.png", media / "below" / "s1.wav"
-    seen, heard = localizer.embed_images([read_image(image)])[0], localizer.embed_sounds([read_sound(sound)])[0]
+    seen, heard = localizer.embed_images([read_image(image)])[0], localizer.embed_audio([read_audio(sound)])[0]
     for asked, query, modality in (
-        ({"image": image}, composed(seen, None), "sound"),
-        ({"sound": sound}, composed(None, heard), "picture"),
-        ({"image": image, "sound": sound, "mix": 0.3}, composed(seen, heard, 0.3), "picture"),
+        ({"image": image}, compose_query(seen, None), "sound"),
+        ({"sound": sound}, compose_query(None, heard), "picture"),
+        ({"image": image, "sound": sound, "mix": 0.3}, compose_query(seen, heard, 0.3), "picture"),
     ):
         for k in (1, 3, 100):
             hits = index.query(localizer, k=k, **asked)
@@ -53,29 +53,29 @@ def test_all_files_are_found_as_a_plain_search_finds_them(index: Index, media: P
 
 
 def test_a_picture_and_a_sound_find_themselves(index: Index, media: Path, localizer: Localizer) -> None:
-    hit = index.query(localizer, image=media / "p3.png", against=["picture"])[0]
-    assert (hit.path.name, hit.kind, hit.time, hit.by) == ("p3.png", "image", None, "picture")
+    hit = index.query(localizer, image=media / "p3.png", modalities=["picture"])[0]
+    assert (hit.path.name, hit.file_type, hit.time, hit.modality) == ("p3.png", "image", None, "picture")
     assert hit.score == pytest.approx(1, abs=1e-5)
-    hit = index.query(localizer, sound=media / "below" / "s2.wav", kinds=["sound"])[0]
-    assert (hit.path.name, hit.kind, hit.time, hit.by) == ("s2.wav", "sound", 0.0, "sound")
+    hit = index.query(localizer, audio=media / "below" / "s2.wav", file_types=["sound"])[0]
+    assert (hit.path.name, hit.file_type, hit.time, hit.modality) == ("s2.wav", "sound", 0.0, "sound")
     assert hit.score == pytest.approx(1, abs=1e-5)
 
 
 def test_kinds_and_windows(index: Index, media: Path, localizer: Localizer) -> None:
-    every = index.query(localizer, image=media / "p0.png", k=99, every=True, kinds=["sound"])
+    every = index.query(localizer, image=media / "p0.png", k=99, per_window=True, file_types=["sound"])
     long = sorted(hit.time for hit in every if hit.path.name == "long.wav")
     assert long == pytest.approx([0, 3, 6, 9, 12, 15, 18, 19.5])  # one every three seconds, the last ends with it
-    assert {hit.kind for hit in index.query(localizer, sound=media / "long.wav", k=99)} == {"image", "video"}
-    video = index.query(localizer, sound=media / "long.wav", kinds=["video"], against=["sound"])
-    assert [(hit.kind, hit.by) for hit in video] == [("video", "sound")]
+    assert {hit.file_type for hit in index.query(localizer, audio=media / "long.wav", k=99)} == {"image", "video"}
+    video = index.query(localizer, audio=media / "long.wav", file_types=["video"], modalities=["sound"])
+    assert [(hit.file_type, hit.modality) for hit in video] == [("video", "sound")]
 
 
 def test_what_a_query_is_compared_with() -> None:
     every = ("image", "sound", "video")
-    assert crossing(False, True, every) == crossing(True, True, every) == ("picture",)
-    assert crossing(True, False, every) == ("sound",)
-    assert crossing(False, True, ("sound",)) == ("sound",)
-    assert crossing(True, False, ("image",)) == ("picture",)
+    assert default_modalities(False, True, every) == default_modalities(True, True, every) == ("picture",)
+    assert default_modalities(True, False, every) == ("sound",)
+    assert default_modalities(False, True, ("sound",)) == ("sound",)
+    assert default_modalities(True, False, ("image",)) == ("picture",)
 
 
 @given(st.integers(0, 10**6), st.floats(0, 1))
@@ -83,18 +83,18 @@ def test_what_a_query_is_compared_with() -> None:
 def test_a_mixture_is_the_unit_vector_between(seed: int, mix: float) -> None:
     v, a = (3 * torch.rand(2, 8, generator=torch.Generator().manual_seed(seed)) + 0.1).double()
     z = mix * v / v.norm() + (1 - mix) * a / a.norm()
-    assert torch.allclose(composed(v, a, mix), z / z.norm(), atol=1e-7)
+    assert torch.allclose(compose_query(v, a, mix), z / z.norm(), atol=1e-7)
 
 
 @pytest.mark.parametrize("mix", [-0.1, 1.1, float("nan")])
 def test_a_mix_that_is_no_share_is_refused(mix: float, index: Index, media: Path, localizer: Localizer) -> None:
     with pytest.raises(RecipeError, match=r"mix: found .* expected a number from 0"):
-        index.query(localizer, image=media / "p0.png", sound=media / "long.wav", mix=mix)
+        index.query(localizer, image=media / "p0.png", audio=media / "long.wav", image_weight=mix)
 
 
 def test_opposites_leave_nothing_between() -> None:
     with pytest.raises(InputError, match="cancel each other out"):
-        composed(torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 0.0]), 0.5)
+        compose_query(torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 0.0]), 0.5)
 
 
 def test_queries_that_make_no_sense_are_told(index: Index, media: Path, localizer: Localizer) -> None:
@@ -103,30 +103,30 @@ def test_queries_that_make_no_sense_are_told(index: Index, media: Path, localize
     with pytest.raises(RecipeError, match="k: found 0"):
         index.query(localizer, image=media / "p0.png", k=0)
     with pytest.raises(RecipeError, match="found 'text', expected some of image"):
-        index.query(localizer, image=media / "p0.png", kinds=["text"])
+        index.query(localizer, image=media / "p0.png", file_types=["text"])
 
 
 def test_an_empty_index_finds_nothing(tmp_path: Path, localizer: Localizer, media: Path) -> None:
     (tmp_path / "empty").mkdir()
     index = Index.create(tmp_path / "index", localizer, tmp_path / "empty")
     assert str(index.add(tmp_path / "empty")) == "nothing to do"
-    assert index.query(localizer, sound=media / "long.wav") == []
-    assert index.status().wrong == []
+    assert index.query(localizer, audio=media / "long.wav") == []
+    assert index.status().problems == []
 
 
 # Changes.
 
 
 def test_changed_gone_moved_and_new_files(index: Index, media: Path, localizer: Localizer) -> None:
-    before = index.query(localizer, image=media / "p1.png", against=["picture"], k=20)
+    before = index.query(localizer, image=media / "p1.png", modalities=["picture"], k=20)
     assert index.refresh().unchanged == 11
     (media / "p1.png").rename(media / "below" / "moved.png")
     (media / "p0.png").unlink()
-    picture(media / "p2.png", 77)
-    picture(media / "new.png", 78)
+    write_image(media / "p2.png", 77)
+    write_image(media / "new.png", 78)
     outcome = index.add(media) + index.refresh()
     assert (outcome.added, outcome.changed, outcome.moved, outcome.removed) == (1, 1, 1, 2)
-    hit = index.query(localizer, image=media / "below" / "moved.png", against=["picture"])[0]
+    hit = index.query(localizer, image=media / "below" / "moved.png", modalities=["picture"])[0]
     assert (hit.path.name, hit.score) == ("moved.png", before[0].score)
     assert len(index) == 11
 
@@ -139,7 +139,7 @@ def test_two_files_that_change_places_change_vectors(index: Index, media: Path, 
         os.utime(media / name, (1, 1))
     index.refresh()
     for name in ("p0.png", "p1.png"):
-        hit = index.query(localizer, image=media / name, against=["picture"])[0]
+        hit = index.query(localizer, image=media / name, modalities=["picture"])[0]
         assert (hit.path.name, hit.score) == (name, pytest.approx(1, abs=1e-5))
 
 
@@ -158,7 +158,7 @@ def test_an_index_is_what_a_dictionary_would_be(
     for step, n in steps:
         name, time = f"{n}.png", time + 1
         if step == "write":
-            picture(media / name, 10 * n + time % 3)
+            write_image(media / name, 10 * n + time % 3)
             os.utime(media / name, ns=(time, time))
             there[name] = (media / name).read_bytes()
         elif step == "delete" and name in there:
@@ -178,12 +178,12 @@ def test_an_index_is_what_a_dictionary_would_be(
             index.refresh()
             known = {one: there[one] for one in known if one in there}
     with Index.open(root / "index", localizer) as again:
-        found = {os.fsdecode(one.path) for one in again._catalogue.files()}
+        found = {os.fsdecode(one.path) for one in again._database.list_files()}
         assert found == set(known)
-        assert again.status().wrong == []
+        assert again.status().problems == []
         for name, content in known.items():
             (root / "asked.png").write_bytes(content)
-            best = again.query(localizer, image=root / "asked.png", against=["picture"], k=20)
+            best = again.query(localizer, image=root / "asked.png", modalities=["picture"], k=20)
             assert next(hit.score for hit in best if hit.path.name == name) == pytest.approx(1, abs=1e-5)
 
 
@@ -200,15 +200,15 @@ def test_an_index_made_in_pieces_answers_as_one_made_at_once(
 def test_rows_that_belong_to_nothing_are_thrown_out(
     index: Index, media: Path, localizer: Localizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whence.search.upkeep.DEAD", 1)
+    monkeypatch.setattr("soundspot.search.writer.DEAD", 1)
     asker = Index.open(index.folder, localizer)
     asked = {"sound": media / "long.wav", "kinds": ["image"], "k": 20}
     before = asker.query(localizer, **asked)
     index.remove([media / "long.wav", media / "v.mp4"])
     status = index.status()
-    assert (status.dead, status.wrong) == (0, [])
+    assert (status.unused_rows, status.problems) == (0, [])
     assert not (index.folder / "vectors-0.f32").exists()
-    assert (index.folder / "vectors-1.f32").stat().st_size == status.vectors * 4 * index._told["width"]
+    assert (index.folder / "vectors-1.f32").stat().st_size == status.num_vectors * 4 * index._metadata["width"]
     assert asker.query(localizer, **asked) == before  # by one who had it open
 
 
@@ -228,7 +228,7 @@ def test_what_cannot_be_read_is_named_and_kept_out(index: Index, media: Path) ->
     found = {one.path.name: one.cause for one in outcome.failures}
     expected = {"bad.jpg": "unreadable", "empty.wav": "empty", "bad.mp4": "unreadable", "pipe.png": "no file"}
     assert found == {**expected, "out.png": "outside"}
-    assert (outcome.added, outcome.passed, outcome.odd) == (1, 1, {"video without sound": 1})
+    assert (outcome.added, outcome.skipped, outcome.warnings) == (1, 1, {"video without sound": 1})
     assert {one.path.name for one in index.status().failures} == set(found)
     assert len(index.add(media).failures) == 5  # told again, not read again
     (media / "bad.jpg").write_bytes((media / "p0.png").read_bytes())
@@ -244,9 +244,9 @@ def test_odd_names_come_back_as_they_are(name: bytes, index: Index, media: Path,
         os.close(os.open(odd, os.O_CREAT | os.O_WRONLY))
     except OSError:
         pytest.skip("this file system takes UTF-8 names alone")
-    shutil.copy(picture(media.parent / "odd.png", 55), odd)
+    shutil.copy(write_image(media.parent / "odd.png", 55), odd)
     index.add(media)
-    hit = index.query(localizer, image=media.parent / "odd.png", against=["picture"])[0]
+    hit = index.query(localizer, image=media.parent / "odd.png", modalities=["picture"])[0]
     assert os.fsencode(hit.path) == odd
     index.refresh()
     assert index.remove(hit.path) == 1
@@ -270,12 +270,12 @@ def test_another_checkpoint_is_refused(index: Index, media: Path) -> None:
     with pytest.raises(CheckpointError, match=r"expected the same .*--index NAME"):
         index.query(other, image=media / "p0.png")
     with pytest.raises(CheckpointError, match="expected the same"):
-        Index.open(index.folder, other).add(picture(media / "new.png", 99))
+        Index.open(index.folder, other).add(write_image(media / "new.png", 99))
 
 
 def test_a_checkpoint_that_is_gone_is_told(index: Index, media: Path) -> None:
-    with index._catalogue.transaction():
-        index._catalogue.tell(checkpoint="/nowhere/best.safetensors")
+    with index._database.transaction():
+        index._database.set_metadata(checkpoint="/nowhere/best.safetensors")
     with pytest.raises(CheckpointError, match=r"nowhere/best.safetensors, which is gone.*--checkpoint FILE"):
         Index.open(index.folder).query(image=media / "p0.png")
 
@@ -283,7 +283,7 @@ def test_a_checkpoint_that_is_gone_is_told(index: Index, media: Path) -> None:
 def test_methods_that_hear_vectors_are_refused(tmp_path: Path, localizer: Localizer) -> None:
     deaf = Localizer(localizer.method)
     spec = deaf.method.front_end
-    deaf.method.front_end = replace(spec, audio=replace(spec.audio, vector=8))
+    deaf.method.front_end = replace(spec, audio=replace(spec.audio, embedding_dim=8))
     try:
         with pytest.raises(RecipeError, match="hears no recordings"):
             Index.create(tmp_path / "index", deaf)
@@ -292,10 +292,10 @@ def test_methods_that_hear_vectors_are_refused(tmp_path: Path, localizer: Locali
 
 
 def test_one_writer_at_a_time(index: Index, media: Path, localizer: Localizer) -> None:
-    with locked(index.folder):
+    with lock_folder(index.folder):
         with pytest.raises(OutputError, match="another run writes here now"):
             index.add(media)
-        assert index.query(localizer, image=media / "p0.png", kinds=["image"])[0].path.name == "p0.png"
+        assert index.query(localizer, image=media / "p0.png", file_types=["image"])[0].path.name == "p0.png"
 
 
 def half(path: Path) -> None:
@@ -329,7 +329,7 @@ def test_a_flipped_bit_is_found_by_status(index: Index, localizer: Localizer) ->
     content = bytearray(path.read_bytes())
     content[5] ^= 1
     path.write_bytes(content)
-    assert "1 vectors are damaged (first: row 0)" in Index.open(index.folder, localizer).status().wrong[0]
+    assert "1 vectors are damaged (first: row 0)" in Index.open(index.folder, localizer).status().problems[0]
 
 
 def test_an_index_is_not_made_over_something_else(media: Path, localizer: Localizer, index: Index) -> None:

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from whence.inference.localizer import Localizer
-from whence.search import Index
-from whence.search.making import holds_index
+from soundspot.inference.localizer import Localizer
+from soundspot.search import Index
+from soundspot.search.create import is_index
 
 ENDS = """
 import json, os, resource, signal, sys
-from whence.search import Index, building, vectors
-from whence.search.catalogue import Catalogue
-from whence.inference.localizer import Localizer
-from whence.errors import OutputError
+from soundspot.search import Index, indexer as building, vector_store as vectors
+from soundspot.search.metadata_db import Catalogue
+from soundspot.inference.localizer import Localizer
+from soundspot.errors import OutputError
 
 checkpoint, media, folder, ends = json.loads(sys.argv[1])
 localizer = Localizer.load(checkpoint)
@@ -64,7 +64,7 @@ def work(end):
         Catalogue.tell = lambda self, **words: die()
         return Index.create(folder + "-new", localizer, media)
     if end == "while it is compacted":
-        import whence.search.upkeep as module
+        import soundspot.search.writer as module
         module.DEAD = 0
         module.compacted = lambda *how: (vectors.compacted(*how), die())
         return Index.open(folder, localizer).remove([media + "/long.wav", media + "/v.mp4"])
@@ -107,14 +107,14 @@ def test_killed_again_and_again_it_ends_as_if_nothing_had_been(
     codes, told = ended(checkpoint, media, folder, ends)
     assert codes == [-signal.SIGKILL] * len(ends), told
     with Index.open(folder, localizer) as half:
-        assert half.status().wrong == []
+        assert half.status().problems == []
         files = {hit.path for hit in half.query(localizer, **asked)}
         assert 0 < len(files) < 11
         outcome = half.add(media)
         assert outcome.unchanged
         assert (half.query(localizer, **asked), len(half)) == (right, 11)
-        assert half.status().wrong == []
-    assert not holds_index(f"{folder}-new")
+        assert half.status().problems == []
+    assert not is_index(f"{folder}-new")
     Index.create(f"{folder}-new", localizer, media).close()
 
 
@@ -127,7 +127,7 @@ def test_killed_while_it_is_compacted(index: Index, media: Path, checkpoint: Pat
     assert index.query(localizer, **asked) == before
     index.add(media)
     assert not (index.folder / "vectors-1.f32").exists()
-    assert (index.query(localizer, **asked), index.status().wrong, len(index)) == (before, [], 11)
+    assert (index.query(localizer, **asked), index.status().problems, len(index)) == (before, [], 11)
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="the system has no limit on the size of files")
@@ -140,7 +140,7 @@ def test_a_full_disk_is_told_and_what_was_whole_is_kept(
     assert codes == [3], told
     assert "could not be written" in told or "cannot be read or written" in told
     with Index.open(folder, localizer) as index:
-        assert index.status().wrong == []
+        assert index.status().problems == []
         index.add(media)
         assert len(index) == 11
 
@@ -149,4 +149,4 @@ def test_an_index_that_was_copied_while_nobody_wrote_is_whole(
     index: Index, tmp_path: Path, localizer: Localizer
 ) -> None:
     copy = shutil.copytree(index.folder, tmp_path / "copy")
-    assert Index.open(copy, localizer).status().wrong == []
+    assert Index.open(copy, localizer).status().problems == []

@@ -10,19 +10,20 @@ import pytest
 import torch
 from PIL import Image
 
-import whence
-from whence.data.augment import STRONG, WEAK, augment
-from whence.data.beside import moving
-from whence.data.datasets import open_dataset
-from whence.errors import DataError, InputError, RecipeError
-from whence.evaluation.evaluate import evaluate
-from whence.frontend import AudioSpec, ImageSpec, InputSpec
-from whence.inference.localizer import Localizer
-from whence.methods import create
-from whence.recipe import Data, FrontEnd, Recipe, Train, Views, read_recipe
-from whence.training.feed import prepare
-from whence.training.reading import Clips, Ticket
-from whence.types import Moving
+import soundspot
+from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
+from soundspot.config.load import read_recipe
+from soundspot.config.schema import DataConfig, FrontEndConfig, Recipe, TrainConfig, ViewsConfig
+from soundspot.data.datasets.auxiliary import read_image_with_flow
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.data.transforms.augment import STRONG, WEAK, augment
+from soundspot.errors import DataError, InputError, RecipeError
+from soundspot.evaluation.engine.evaluate import evaluate
+from soundspot.inference.localizer import Localizer
+from soundspot.methods import create
+from soundspot.training.clip_reader import ClipReader, SampleRequest
+from soundspot.training.datamodule import build_batch
+from soundspot.types import ImageWithFlow
 
 TINY = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 4}
 SMALL = {"length": 8, "size": 32, "seconds": 0.5, "fresh": False}
@@ -45,27 +46,29 @@ def test_planes_are_cropped_and_mirrored_with_their_picture_and_not_coloured() -
     assert torch.equal(plain[:, 0], plain[:, 3])
 
 
-def batch_of(data: Any, spec: InputSpec, views: Views, truths: bool = False) -> Any:
-    clips = Clips(data, spec, views, seed=0, truths=truths)
-    tickets = [Ticket(0, i, (i + 1) % 8, (i + 1) % 8) for i in range(8)]
-    return prepare(clips.read(tickets), spec, views, seed=0)
+def batch_of(data: Any, spec: InputSpec, views: ViewsConfig, truths: bool = False) -> Any:
+    clips = ClipReader(data, spec, views, seed=0, with_ground_truth=truths)
+    tickets = [SampleRequest(0, i, (i + 1) % 8, (i + 1) % 8) for i in range(8)]
+    return build_batch(clips.read(tickets), spec, views, seed=0)
 
 
 def test_the_flow_of_a_batch_is_the_scenes() -> None:
     data = open_dataset("scenes", motion=6, **SMALL)
     spec = InputSpec(ImageSpec(size=32, flow=True), AUDIO)
-    batch = batch_of(data, spec, Views(multi_view=False, semantic=False, plain="whole"))
+    batch = batch_of(data, spec, ViewsConfig(multi_view=False, semantic=False, base_view="whole"))
     assert batch.images.shape == (1, 8, 5, 32, 32)
     assert batch.truths is None
     for i in range(8):
         expected = data.read_flow(i).clamp(min=0) / 255  # type: ignore[attr-defined]
         torch.testing.assert_close(batch.images[0, i, 3:], expected)
-    still = batch_of(data, InputSpec(ImageSpec(size=32), AUDIO), Views(multi_view=False, semantic=False, plain="whole"))
+    still = batch_of(
+        data, InputSpec(ImageSpec(size=32), AUDIO), ViewsConfig(multi_view=False, semantic=False, base_view="whole")
+    )
     assert torch.equal(still.images, batch.images[:, :, :3])
 
 
-@pytest.mark.parametrize("views", [Views(), Views(multi_view=False, semantic=False)])
-def test_truths_move_with_their_pictures(views: Views) -> None:
+@pytest.mark.parametrize("views", [ViewsConfig(), ViewsConfig(multi_view=False, semantic=False)])
+def test_truths_move_with_their_pictures(views: ViewsConfig) -> None:
     """A picture that is its own truth stays so, whatever crop and mirror; nobody's stay unknown in every view."""
     data = open_dataset("scenes", truths="own", truths_share=0.5, **SMALL)
     shown = [data.read_truth(i) for i in range(8)]  # type: ignore[attr-defined]
@@ -82,13 +85,13 @@ def test_truths_move_with_their_pictures(views: Views) -> None:
             return getattr(data, name)
 
         def read_image(self, index: int) -> Any:
-            where = data.truth(index).map(36, 36).numpy()
+            where = data.ground_truth(index).to_map(36, 36).numpy()
             return Image.fromarray((where * 255).astype(np.uint8)).convert("RGB")
 
-        def read_truth(self, index: int) -> Any:
-            return None if shown[index] is None else data.truth(index)
+        def read_ground_truth(self, index: int) -> Any:
+            return None if shown[index] is None else data.ground_truth(index)
 
-        def at(self, epoch: int) -> Any:
+        def at_epoch(self, epoch: int) -> Any:
             return self
 
     spec = InputSpec(ImageSpec(size=32, mean=(0.0,) * 3, std=(1.0,) * 3), AUDIO)
@@ -96,7 +99,7 @@ def test_truths_move_with_their_pictures(views: Views) -> None:
     assert batch.images.shape[2] == 3
     marked = torch.tensor([one is not None for one in shown])
     assert 0 < marked.sum() < 8
-    for at, view in enumerate(views.names("image")):
+    for at, view in enumerate(views.view_names("image")):
         known = marked.roll(-1) if view == "neighbour" else marked
         assert torch.equal(batch.truths[at].isnan().flatten(1).all(1), ~known)
         assert not batch.truths[at][known].isnan().any()
@@ -112,7 +115,7 @@ def taught(tmp_path: Path, *more: str) -> tuple[Path, list[dict[str, str]]]:
     recipe = read_recipe("attention10k/debug", [*small, "--train.epochs", "10", "--train.batch_size", "16", *more])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        best = whence.train(recipe, tmp_path, progress=False)
+        best = soundspot.train(recipe, tmp_path, progress=False)
     with (tmp_path / "logs" / "attempt-0" / "metrics.csv").open() as file:
         return best, [row for row in csv.DictReader(file) if row["train/loss"]]
 
@@ -129,7 +132,7 @@ def test_attention10k_learns_semi_supervised_from_a_recipe(tmp_path: Path, one_t
 def test_a_method_that_cannot_be_taught_is_not(tmp_path: Path) -> None:
     recipe = read_recipe("lvs/debug", ["--data.options.truths", "own"])
     with pytest.raises(RecipeError, match=r"data.options.truths: method 'lvs' cannot be taught"):
-        whence.train(recipe, tmp_path / "run", progress=False)
+        soundspot.train(recipe, tmp_path / "run", progress=False)
 
 
 # Vectors.
@@ -153,16 +156,16 @@ def test_vectors_are_trained_with_and_evaluated(tmp_path: Path, one_thread: None
         method={"name": "attention10k", "sharpness": 10.0},
         image=TINY,
         audio={"encoder": "vectors", "width": 6},
-        data=Data("scenes", None, {**options, "vectors": str(folder)}),
-        views=Views(semantic=False),
-        front_end=FrontEnd("attention10k", size=32),
-        train=Train(epochs=2.0, batch_size=16, workers=0, lr=1e-3),
+        data=DataConfig("scenes", None, {**options, "vectors": str(folder)}),
+        views=ViewsConfig(semantic=False),
+        front_end=FrontEndConfig("attention10k", size=32),
+        train=TrainConfig(epochs=2.0, batch_size=16, workers=0, lr=1e-3),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        best = whence.train(recipe, tmp_path / "run", progress=False)
+        best = soundspot.train(recipe, tmp_path / "run", progress=False)
     localizer = Localizer.load(best)
-    assert localizer.method.front_end.audio.vector == 6
+    assert localizer.method.front_end.audio.embedding_dim == 6
     test = {"length": 6, "size": 32, "seconds": 0.5, "categories": 4}
     heard = with_vectors(tmp_path / "test", open_dataset("scenes-interactive", **test))
     data = open_dataset("scenes-interactive", vectors=heard, **test)
@@ -176,15 +179,15 @@ def test_vectors_are_trained_with_and_evaluated(tmp_path: Path, one_thread: None
     with pytest.raises(
         InputError, match=r"found a recording, expected a vector of 6 numbers that another network made"
     ):
-        localizer.locate(data.read_image(0), data.read_sound(0))
+        localizer.locate(data.read_image(0), data.read_audio(0))
     with pytest.raises(InputError, match=r"found recordings, expected vectors of 6 numbers"):
-        localizer.encode_sounds([data.read_sound(0)])
+        localizer.encode_audio([data.read_audio(0)])
     with pytest.raises(InputError, match=r"found numbers of shape \(5,\), expected a vector of 6"):
         localizer.locate(data.read_image(0), np.zeros(5))
     with pytest.raises(DataError, match=r"has no vectors of sounds"):
         evaluate(localizer, open_dataset("scenes-single", **test), bootstraps=0)
     with pytest.raises(RecipeError, match=r"views.bands: found 'mended' where sounds are vectors"):
-        Clips(data, localizer.method.front_end, Views(bands="mended"), seed=0)
+        ClipReader(data, localizer.method.front_end, ViewsConfig(spec_augment="mended"), seed=0)
 
 
 # Flow, asked for.
@@ -198,7 +201,7 @@ def looking() -> Localizer:
 
 def test_a_picture_is_asked_with_its_flow_or_its_next_frame(looking: Localizer) -> None:
     data = open_dataset("scenes", motion=8, **SMALL)
-    picture, sound, flow = data.read_image(0), data.read_sound(0), data.read_flow(0)  # type: ignore[attr-defined]
+    picture, sound, flow = data.read_image(0), data.read_audio(0), data.read_flow(0)  # type: ignore[attr-defined]
     with pytest.warns(UserWarning, match="No optical flow was given"):
         still = looking.locate(picture, sound)
     with warnings.catch_warnings():
@@ -206,13 +209,13 @@ def test_a_picture_is_asked_with_its_flow_or_its_next_frame(looking: Localizer) 
         assert torch.equal(looking.locate(picture, sound).scores, still.scores)  # told once
         zero = looking.locate(picture, sound, flow=np.zeros((2, 32, 32)))
         moved = looking.locate(picture, sound, flow=flow * 20)
-        nothing = looking.locate(picture, sound, after=picture)
+        nothing = looking.locate(picture, sound, next_frame=picture)
     assert torch.equal(zero.scores, still.scores)
     assert torch.equal(nothing.scores, still.scores)
     assert (moved.scores - still.scores).abs().max() > 1e-5  # an untrained network's
     assert any("No optical flow" in note for note in still.notes)
     assert not any("No optical flow" in note for note in zero.notes)
-    batched = looking.maps(looking.encode_images([Moving(picture, flow * 20)]), looking.encode_sounds([sound]))[0]
+    batched = looking.maps(looking.encode_images([ImageWithFlow(picture, flow * 20)]), looking.encode_audio([sound]))[0]
     torch.testing.assert_close(batched, moved.scores)
     with pytest.raises(InputError, match=r"expected finite numbers \(2, h, w\)"):
         looking.locate(picture, sound, flow=np.zeros((32, 32, 2)))
@@ -224,7 +227,9 @@ def test_evaluation_shows_the_flow_of_the_data_set(looking: Localizer) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         report = evaluate(looking, data, bootstraps=0)
-    first = looking.maps(looking.encode_images([moving(data, 0)]), looking.encode_sounds([data.read_sound(0)]))[0]
+    first = looking.maps(
+        looking.encode_images([read_image_with_flow(data, 0)]), looking.encode_audio([data.read_audio(0)])
+    )[0]
     torch.testing.assert_close(torch.as_tensor(report.maps[data.id(0)]), first, rtol=0, atol=1e-5)
     without = evaluate(looking, open_dataset("scenes-interactive", **options), bootstraps=0)
     assert np.abs(report.maps[data.id(0)] - without.maps[data.id(0)]).max() > 1e-6

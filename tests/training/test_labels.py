@@ -10,15 +10,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-import whence
-from whence.checkpoint import read_header
-from whence.data.datasets import open_dataset
-from whence.errors import DataError, RecipeError
-from whence.methods import METHODS, Method
-from whence.recipe import Labels, Neighbourhood, Recipe, read_recipe
-from whence.training.labels import Labeller, due_steps
-from whence.training.run import learner, refuse_unlabelled
-from whence.types import Sound, Truth
+import soundspot
+from soundspot.config.checkpoint import read_header
+from soundspot.config.load import read_recipe
+from soundspot.config.schema import LabelsConfig, NeighborsConfig, Recipe
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.errors import DataError, RecipeError
+from soundspot.methods import METHODS, Method
+from soundspot.training.fit import build_method, check_label_source
+from soundspot.training.labels import LabelCallback, schedule_to_steps
+from soundspot.types import Audio, GroundTruth
 
 
 class Four:
@@ -38,15 +39,15 @@ class Four:
     def read_image(self, index: int) -> Image.Image:
         return Image.new("RGB", (8, 8))
 
-    def read_sound(self, index: int) -> Sound:
-        return Sound(torch.zeros(8), 8)
+    def read_audio(self, index: int) -> Audio:
+        return Audio(torch.zeros(8), 8)
 
-    def truth(self, index: int) -> Truth:
-        return Truth(8, 8)
+    def ground_truth(self, index: int) -> GroundTruth:
+        return GroundTruth(8, 8)
 
     group = id
 
-    def at(self, epoch: int) -> "Four":
+    def at_epoch(self, epoch: int) -> "Four":
         return self
 
 
@@ -62,16 +63,16 @@ class Anew(Four):
     def category(self, index: int) -> str:
         return "dog" if (index + self.epoch) % 2 else "cat"
 
-    def at(self, epoch: int) -> "Anew":
+    def at_epoch(self, epoch: int) -> "Anew":
         return Anew(epoch)
 
 
 def recipe(**labels: Any) -> Recipe:
-    return Recipe(labels=Labels(**labels), neighbours=Neighbourhood(sampling="anchor"))
+    return Recipe(labels=LabelsConfig(**labels), neighbors=NeighborsConfig(sampling="anchor"))
 
 
-def labeller(data: Any, folder: Path, **labels: Any) -> Labeller:
-    return Labeller(data, recipe(**labels), folder, legs=10, leg=1)
+def labeller(data: Any, folder: Path, **labels: Any) -> LabelCallback:
+    return LabelCallback(data, recipe(**labels), folder, num_intervals=10, interval_steps=1)
 
 
 ALL = np.arange(4)
@@ -79,12 +80,12 @@ ALL = np.arange(4)
 
 def test_there_are_none_unless_asked_for(tmp_path: Path) -> None:
     none = labeller(Four(), tmp_path)
-    assert (none(ALL, 0), none.names, none.count) == (None, (), 0)
+    assert (none(ALL, 0), none.class_names, none.num_classes) == (None, (), 0)
 
 
 def test_categories_are_one_hot_in_both_modalities_or_unknown(tmp_path: Path) -> None:
     known = labeller(Four(), tmp_path, source="category", missing="unknown")
-    assert known.names == ("cat", "dog")
+    assert known.class_names == ("cat", "dog")
     labels = known(ALL, 0)
     assert labels is not None
     assert labels.shape == (2, 4, 2)
@@ -103,7 +104,7 @@ def test_scenes_composed_anew_have_the_categories_of_their_epoch(epoch: int, tmp
 
 def test_held_out_clips_have_the_classes_of_the_training_set(tmp_path: Path) -> None:
     known = labeller(Anew(), tmp_path, source="category", missing="unknown")
-    held_out = known.over(Four())(ALL, 0)
+    held_out = known.for_dataset(Four())(ALL, 0)
     assert held_out is not None
     assert held_out[0, [0, 2, 3]].tolist() == [[0, 1], [1, 0], [0, 1]]
 
@@ -143,7 +144,7 @@ def test_a_table_labels_the_clips_of_its_ids(tmp_path: Path) -> None:
 )
 def test_a_recipe_of_labels_that_cannot_be_meant_is_refused(labels: dict[str, Any], said: str) -> None:
     with pytest.raises(RecipeError, match=said):
-        Labels(**labels)
+        LabelsConfig(**labels)
 
 
 def test_a_source_that_is_neither_a_word_nor_a_file_is_told_before_all_else(tmp_path: Path) -> None:
@@ -166,33 +167,35 @@ def test_clusters_are_made_when_due_and_taken_once(tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="the extra `clusters` is not installed")
     data = open_dataset("scenes", **SCENES)
     small = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
-    method = whence.create("ezvsl", image=small, audio=small)
+    method = soundspot.create("ezvsl", image=small, audio=small)
     took: list[torch.Tensor] = []
-    method.take_clusters = took.append
+    method.set_cluster_centers = took.append
     given = {"source": "clusters", "clusters": 3, "at": (0.2, 0.5)}
     one = labeller(data, tmp_path, **given)
     index = np.array([3, 1, 9])
-    assert one.count == 3
-    one.bring(method, 1)
+    assert one.num_classes == 3
+    one.update_clusters(method, 1)
     assert (one(index, 0), took) == (None, [])
-    one.bring(method, 2)
-    one.bring(method, 3)
+    one.update_clusters(method, 2)
+    one.update_clusters(method, 3)
     assert len(took) == 1
-    assert took[0].shape == (3, method.image_embedding(torch.zeros(1, 3, 32, 32)).shape[1])
+    assert took[0].shape == (3, method.embed_images(torch.zeros(1, 3, 32, 32)).shape[1])
     labels = one(index, 5)
     assert labels is not None
     assert labels.sum(dim=-1).tolist() == [[1.0] * 3] * 2
-    assert one.over(open_dataset("scenes-single", length=4))(index, 0) is None, "held-out clips are in no cluster"
+    assert one.for_dataset(open_dataset("scenes-single", length=4))(index, 0) is None, (
+        "held-out clips are in no cluster"
+    )
     state = one.state_dict()
-    one.bring(method, 5)
+    one.update_clusters(method, 5)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clusters-00000002", "clusters-00000005"]
 
     again = labeller(data, tmp_path, **given)
     again.load_state_dict(state)
-    again.bring(method, 4)
+    again.update_clusters(method, 4)
     assert torch.equal(again(index, 0), labels)
     assert len(took) == 2, "the method of that step has them already"
-    again.bring(method, 5)
+    again.update_clusters(method, 5)
     assert torch.equal(took[2], took[1])
 
 
@@ -201,7 +204,7 @@ SHORT = ["--data.options.length", "4", "--data.options.categories", "6", "--trai
 
 def test_training_writes_the_names_of_the_classes_into_the_checkpoint(tmp_path: Path) -> None:
     debug = read_recipe("ezvsl/debug", ["--train.epochs", "1", "--labels.source", "category", *SHORT])
-    header = read_header(whence.train(debug, tmp_path, progress=False))
+    header = read_header(soundspot.train(debug, tmp_path, progress=False))
     assert len(header["classes"]) == 6
     assert header["classes"] == sorted(header["classes"])
 
@@ -211,25 +214,25 @@ def test_a_broken_run_goes_on_with_its_clusters_to_the_same_numbers(
 ) -> None:
     """Broken off in the leg after clusters were made, and again in the second stage."""
     pytest.importorskip("sklearn", reason="the extra `clusters` is not installed")
-    from whence.training.task import Task
+    from soundspot.training.lightning_module import LocalizationModule
 
     more = ["--data.options.length", "16", "--train.batch_size", "4", "--train.epochs", "2", "--train.leg", "2"]
     asked = read_recipe("dsol/debug", [*more, "--labels.clusters", "3", "--labels.at", "[0.0, 0.4]"])
-    whence.train(asked, tmp_path / "whole", progress=False)
+    soundspot.train(asked, tmp_path / "whole", progress=False)
 
-    step, broken = Task.training_step, [5, 7]
+    step, broken = LocalizationModule.training_step, [5, 7]
 
-    def once(task: Task, raw: Any, number: int) -> torch.Tensor:
+    def once(task: LocalizationModule, raw: Any, number: int) -> torch.Tensor:
         if broken and task.global_step == broken[0]:
             broken.pop(0)
             raise RecipeError("broken off")
         return step(task, raw, number)
 
-    monkeypatch.setattr(Task, "training_step", once)
+    monkeypatch.setattr(LocalizationModule, "training_step", once)
     for attempt in range(2):
         with pytest.raises(RecipeError, match="broken off"):
-            whence.train(asked, tmp_path / "broken", resume=attempt > 0, progress=False)
-    whence.train(asked, tmp_path / "broken", resume=True, progress=False)
+            soundspot.train(asked, tmp_path / "broken", resume=attempt > 0, progress=False)
+    soundspot.train(asked, tmp_path / "broken", resume=True, progress=False)
     assert sorted(p.name for p in (tmp_path / "broken").glob("clusters-*")) == [
         "clusters-00000000",
         "clusters-00000004",
@@ -258,25 +261,25 @@ def needy(monkeypatch: pytest.MonkeyPatch) -> type[Method]:
 def test_a_method_without_the_labels_that_it_learns_from_is_refused_with_the_remedies(needy: type[Method]) -> None:
     asked = replace(recipe(), method={"name": "needy"})
     for source in ("category", "labels.csv"):
-        refuse_unlabelled(replace(asked, labels=Labels(source=source)))
-    refuse_unlabelled(replace(asked, labels=Labels(source="clusters", at=(0.0, 0.5))))
+        check_label_source(replace(asked, labels=LabelsConfig(source=source)))
+    check_label_source(replace(asked, labels=LabelsConfig(source="clusters", cluster_schedule=(0.0, 0.5))))
     with pytest.raises(
-        RecipeError, match=r"'needy' learns from class labels, and labels.source is 'none'.*whence label"
+        RecipeError, match=r"'needy' learns from class labels, and labels.source is 'none'.*soundspot label"
     ):
-        refuse_unlabelled(asked)
+        check_label_source(asked)
     with pytest.raises(RecipeError, match=r"none before 0\.5 of the training"):
-        refuse_unlabelled(replace(asked, labels=Labels(source="clusters", at=(0.5,))))
+        check_label_source(replace(asked, labels=LabelsConfig(source="clusters", cluster_schedule=(0.5,))))
     needy.learns_from = "clusters"
     with pytest.raises(RecipeError, match=r"learns from clusters of its own features, and labels.source is 'category'"):
-        refuse_unlabelled(replace(asked, labels=Labels(source="category")))
+        check_label_source(replace(asked, labels=LabelsConfig(source="category")))
 
 
 def test_a_class_head_has_the_labels_classes(needy: type[Method]) -> None:
     asked = replace(recipe(), method={"name": "needy"}, front_end=read_recipe("ezvsl/debug").front_end)
-    assert learner(asked, 7).config["classes"] == 7
-    assert learner(replace(asked, method={"name": "needy", "classes": 7}), 7).classes == 7
+    assert build_method(asked, 7).config["classes"] == 7
+    assert build_method(replace(asked, method={"name": "needy", "classes": 7}), 7).classes == 7
     with pytest.raises(RecipeError, match=r"method\.classes is 6, and the labels have 7 classes; leave it out"):
-        learner(replace(asked, method={"name": "needy", "classes": 6}), 7)
+        build_method(replace(asked, method={"name": "needy", "classes": 6}), 7)
 
 
 def test_what_comes_too_late_is_refused_before_training(tmp_path: Path) -> None:
@@ -288,9 +291,9 @@ def test_what_comes_too_late_is_refused_before_training(tmp_path: Path) -> None:
         (["--labels.at", "[0.0, 0.8]", "--method.second", "0.5"], r"would be made at step 16 of 20.*none after 0\.5"),
     ):
         with pytest.raises(RecipeError, match=told):
-            whence.train(read_recipe("dsol/debug", [*short, *more]), tmp_path / "run", progress=False)
+            soundspot.train(read_recipe("dsol/debug", [*short, *more]), tmp_path / "run", progress=False)
         assert not (tmp_path / "run").exists()
-    assert due_steps("labels.at", (0.0, 0.1, 0.25, 0.5), legs=4, leg=10) == [0, 10, 10, 20]
+    assert schedule_to_steps("labels.at", (0.0, 0.1, 0.25, 0.5), num_intervals=4, interval_steps=10) == [0, 10, 10, 20]
 
 
 def test_a_table_without_a_common_class_cannot_be_matched(tmp_path: Path) -> None:
@@ -298,15 +301,15 @@ def test_a_table_without_a_common_class_cannot_be_matched(tmp_path: Path) -> Non
     rows = [f"clip {i},image,cat,1\nclip {i},sound,Meow,1" for i in range(4)]
     table.write_text("id,modality,class,probability\n" + "\n".join(rows) + "\n")
     made = labeller(Four(), tmp_path, source=str(table))
-    made.suit(METHODS["lcbm"], steps=10)
+    made.check_compatible(METHODS["lcbm"], total_steps=10)
     with pytest.raises(RecipeError, match=r"no class in common.*--groups"):
-        made.suit(METHODS["coarsetofine"], steps=10)
+        made.check_compatible(METHODS["coarsetofine"], total_steps=10)
     table.write_text(table.read_text().replace("Meow", "cat"))
-    labeller(Four(), tmp_path, source=str(table)).suit(METHODS["coarsetofine"], steps=10)
+    labeller(Four(), tmp_path, source=str(table)).check_compatible(METHODS["coarsetofine"], total_steps=10)
 
 
 def test_held_out_clips_have_no_clusters_to_select_by() -> None:
     more = ["--labels.source", "clusters", "--labels.at", "[0.0]", "--select.data", '{"name": "scenes"}']
     with pytest.raises(RecipeError, match="held-out clips have no clusters"):
-        refuse_unlabelled(read_recipe("lcbm/debug", more))
-    refuse_unlabelled(read_recipe("lcbm/debug", [*more, "--select.metric", "ciou_adaptive"]))
+        check_label_source(read_recipe("lcbm/debug", more))
+    check_label_source(read_recipe("lcbm/debug", [*more, "--select.metric", "ciou_adaptive"]))

@@ -23,7 +23,7 @@ OVERRIDES += [
 
 
 def start(output: Path, *more: str, workers: int = 1) -> subprocess.Popen:
-    command = [sys.executable, "-m", "whence", "train", str(DEBUG), "--output", str(output), "--quiet", *OVERRIDES]
+    command = [sys.executable, "-m", "soundspot", "train", str(DEBUG), "--output", str(output), "--quiet", *OVERRIDES]
     command += ["--train.workers", str(workers), *more]
     return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
@@ -60,7 +60,7 @@ def test_killed_twice_and_resumed_with_other_workers_is_the_undisturbed_run(tmp_
 
 @pytest.mark.parametrize("flag", [[], ["--resume", "--train.lr", "0.1"]])
 def test_a_run_is_not_overwritten_unasked(tmp_path: Path, flag: list[str], capsys: pytest.CaptureFixture) -> None:
-    from whence.cli.main import main
+    from soundspot.cli.main import main
 
     folder = tmp_path / "run"
     folder.mkdir()

@@ -5,20 +5,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from whence.data.datasets import open_dataset
-from whence.data.engines import Pool
-from whence.data.pack import Packing, pack
-from whence.data.shards import ShardReader, shards_of
-from whence.errors import DataError
-from whence.frontend import AudioSpec, ImageSpec, InputSpec
-from whence.recipe import Data, FrontEnd, Recipe, Train, Views
-from whence.scenes import open_scenes
-from whence.training.feed import Stream, blocks_of, loader, prepare
-from whence.training.reading import Clips, Ticket
-from whence.training.run import train
+from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
+from soundspot.config.schema import DataConfig, FrontEndConfig, Recipe, TrainConfig, ViewsConfig
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.data.shards.executors import ProcessExecutor
+from soundspot.data.shards.format import ShardReader, list_shards
+from soundspot.data.shards.from_dataset import PackingOptions, write_shards_from_dataset
+from soundspot.errors import DataError
+from soundspot.scenes import open_scenes
+from soundspot.training.clip_reader import ClipReader, SampleRequest
+from soundspot.training.datamodule import ResumableBatchSampler, build_batch, build_dataloader, shard_of_samples
+from soundspot.training.fit import train
 
 SPEC = InputSpec(ImageSpec(size=32), AudioSpec(rate=16000, seconds=0.3))
-VIEWS = Views(semantic=False, plain_sound="random")
+VIEWS = ViewsConfig(semantic=False, base_audio_window="random")
 TINY = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 4}
 
 
@@ -28,8 +28,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("shards")
     for kind in ("wav", "flac"):
         scenes = open_scenes("scenes", length=24, size=40, seconds=0.8)
-        how = Packing(side=36, shape="square", sound=kind, quality=95)
-        pack(scenes, root / kind, how, Pool(0), shard_size=5)
+        how = PackingOptions(max_side=36, shape="square", audio_format=kind, quality=95)
+        write_shards_from_dataset(scenes, root / kind, how, ProcessExecutor(0), shard_size=5)
     return root
 
 
@@ -44,7 +44,7 @@ class Whole:
             raise AttributeError(name)
         return getattr(self.data, name)
 
-    def at(self, epoch: int) -> "Whole":
+    def at_epoch(self, epoch: int) -> "Whole":
         return self
 
 
@@ -54,17 +54,23 @@ def test_windows_alone_are_those_of_the_whole(root: Path, kind: str, rate: int) 
     data = open_dataset("shards", root / kind)
     assert data.read_image(0).size == (36, 36)
     spec = InputSpec(SPEC.image, AudioSpec(rate=rate, seconds=0.3))
-    tickets = [Ticket(0, i, i, i) for i in range(24)]
-    ours, theirs = (Clips(one, spec, VIEWS, seed=0).read(tickets) for one in (data, Whole(data)))  # type: ignore[arg-type]
+    tickets = [SampleRequest(0, i, i, i) for i in range(24)]
+    ours, theirs = (ClipReader(one, spec, VIEWS, seed=0).read(tickets) for one in (data, Whole(data)))  # type: ignore[arg-type]
     assert torch.equal(ours.waveforms, theirs.waveforms)
-    assert torch.equal(ours.pictures, theirs.pictures)
-    assert prepare(ours, spec, VIEWS, seed=0).images.shape == (2, 24, 3, 32, 32)
+    assert torch.equal(ours.images, theirs.images)
+    assert build_batch(ours, spec, VIEWS, seed=0).images.shape == (2, 24, 3, 32, 32)
 
 
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
-    pack(open_scenes("scenes", length=8, size=40, seconds=0.8), tmp_path / "shards", Packing(), Pool(0), shard_size=4)
-    path = shards_of(tmp_path / "shards")[1]
+    write_shards_from_dataset(
+        open_scenes("scenes", length=8, size=40, seconds=0.8),
+        tmp_path / "shards",
+        PackingOptions(),
+        ProcessExecutor(0),
+        shard_size=4,
+    )
+    path = list_shards(tmp_path / "shards")[1]
     *_, parts = ShardReader(path).index.values()
     flipped = bytearray(path.read_bytes())
     flipped[parts["flac"].offset + 900] ^= 4
@@ -75,10 +81,12 @@ def damaged(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_flipped_byte_comes_through_the_workers_in_one_line(damaged: Path, workers: int) -> None:
     data = open_dataset("shards", damaged.parent)
-    recipe = Recipe(views=VIEWS, train=Train(batch_size=4, seed=1))
-    stream = Stream(len(data), recipe, 2, lambda: 0, lambda: None, blocks_of(data, Train(order="shards")))
+    recipe = Recipe(views=VIEWS, train=TrainConfig(batch_size=4, seed=1))
+    stream = ResumableBatchSampler(
+        len(data), recipe, 2, lambda: 0, lambda: None, shard_of_samples(data, TrainConfig(order="shards"))
+    )
     with pytest.raises(DataError) as told:
-        list(loader(Clips(data, SPEC, VIEWS, seed=0), stream, workers))
+        list(build_dataloader(ClipReader(data, SPEC, VIEWS, seed=0), stream, workers))
     assert "\n" not in str(told.value)
     assert str(told.value).startswith(f"{damaged}: found ")
     assert "with another checksum" in str(told.value)
@@ -90,10 +98,10 @@ def test_a_training_names_the_damage(damaged: Path, tmp_path: Path, workers: int
         method={"name": "ezvsl"},
         image=TINY,
         audio=TINY,
-        front_end=FrontEnd("ezvsl", size=32, seconds=0.3),
-        data=Data("shards", str(damaged.parent)),
-        views=Views(multi_view=False, semantic=False),
-        train=Train(epochs=2.0, batch_size=4, precision="fp32", order="shards", workers=workers),
+        front_end=FrontEndConfig("ezvsl", size=32, seconds=0.3),
+        data=DataConfig("shards", str(damaged.parent)),
+        views=ViewsConfig(multi_view=False, semantic=False),
+        train=TrainConfig(epochs=2.0, batch_size=4, precision="fp32", order="shards", workers=workers),
     )
     with pytest.raises(DataError, match=r"^[^\n]*shard-000001\.tar: found [^\n]*\.flac with another checksum[^\n]*$"):
         train(recipe, tmp_path / "run", progress=False)

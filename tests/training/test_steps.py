@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-import whence
-from whence.recipe import read_recipe
-from whence.training.feed import Clips, Stream
-from whence.training.run import learner, open_data
-from whence.training.task import OPTIMIZERS, compiles, prepare
+import soundspot
+from soundspot.config.load import read_recipe
+from soundspot.training.datamodule import ClipReader, ResumableBatchSampler
+from soundspot.training.fit import build_method, open_recipe_dataset
+from soundspot.training.lightning_module import OPTIMIZERS, build_batch, should_compile
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -24,23 +24,23 @@ STEP += ["--train.precision", "fp32", "--train.optimizer", "sgd"]
 
 
 def trained(folder: Path, *more: str) -> dict[str, Tensor]:
-    whence.train(read_recipe("ezvsl/debug", [*STEP, *more]), folder, progress=False)
+    soundspot.train(read_recipe("ezvsl/debug", [*STEP, *more]), folder, progress=False)
     return load_file(folder / "last.safetensors")
 
 
 def test_a_step_of_two_batches_takes_the_mean_of_their_gradients(tmp_path: Path) -> None:
     found = trained(tmp_path / "run", "--train.accumulate", "2")
     recipe = read_recipe("ezvsl/debug", [*STEP, "--train.accumulate", "2"])
-    data = open_data(recipe.data)
+    data = open_recipe_dataset(recipe.data)
     torch.manual_seed(recipe.train.seed)
-    method = learner(recipe, 0)
+    method = build_method(recipe, 0)
     clips, stream = (
-        Clips(data, method.front_end, recipe.views, recipe.train.seed),
-        Stream(len(data), recipe, 1, lambda: 0, lambda: None),
+        ClipReader(data, method.front_end, recipe.views, recipe.train.seed),
+        ResumableBatchSampler(len(data), recipe, 1, lambda: 0, lambda: None),
     )
     for tickets in stream:
         raw = clips.read(tickets)
-        loss = method.losses(prepare(raw, method.front_end, recipe.views, recipe.train.seed))["contrast"]
+        loss = method.losses(build_batch(raw, method.front_end, recipe.views, recipe.train.seed))["contrast"]
         (loss / 2).backward()
     optimizer = OPTIMIZERS["sgd"](method.parameters(), lr=recipe.train.lr, weight_decay=recipe.train.weight_decay)
     optimizer.step()
@@ -52,9 +52,9 @@ def test_a_step_of_two_batches_takes_the_mean_of_their_gradients(tmp_path: Path)
 
 
 def test_it_is_compiled_where_that_pays_or_when_it_is_asked_for() -> None:
-    assert compiles("always")
-    assert not compiles("never")
-    assert compiles("auto") <= torch.cuda.is_available()
+    assert should_compile("always")
+    assert not should_compile("never")
+    assert should_compile("auto") <= torch.cuda.is_available()
 
 
 def test_each_encoder_is_compiled_and_then_cut_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,17 @@ def test_each_encoder_is_compiled_and_then_cut_in_chunks(tmp_path: Path, monkeyp
 def test_compiled_for_this_machine_it_learns_the_same(tmp_path: Path) -> None:
     """In processes of their own, where no annotation is checked: a compiler cannot read the checks."""
     for how in ("never", "always"):
-        command = [sys.executable, "-m", "whence", "train", "ezvsl/debug", "-o", str(tmp_path / how), "--quiet", *STEP]
+        command = [
+            sys.executable,
+            "-m",
+            "soundspot",
+            "train",
+            "ezvsl/debug",
+            "-o",
+            str(tmp_path / how),
+            "--quiet",
+            *STEP,
+        ]
         subprocess.run([*command, "--train.compile", how], check=True)
     plain, compiled = (load_file(tmp_path / how / "last.safetensors") for how in ("never", "always"))
     for name, weight in plain.items():

@@ -21,7 +21,7 @@ SMALL = ["--data.options", '{"length": 128, "size": 64, "seconds": 1.0, "fresh":
 def start(output: Path, *more: str, processes: int = 2) -> subprocess.Popen:
     """A run of lvs/debug in a process group of its own."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [*launcher, "-m", "whence", "train", "lvs/debug", "--output", str(output), "--quiet", *SMALL, *more]
+    command = [*launcher, "-m", "soundspot", "train", "lvs/debug", "--output", str(output), "--quiet", *SMALL, *more]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with said(output).open("w") as errors:
         return subprocess.Popen(command, env=environment, stderr=errors, start_new_session=True)
@@ -77,9 +77,9 @@ def test_variables_of_a_launcher_that_is_not_there_are_told(tmp_path: Path) -> N
     environment = {**os.environ, "WORLD_SIZE": "2"}
     for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
         environment.pop(name, None)
-    whence = [sys.executable, "-m", "whence"]
-    assert subprocess.run([*whence, "methods"], env=environment, capture_output=True).returncode == 0
-    found = subprocess.run([*whence, "train", "lvs/debug"], env=environment, capture_output=True, cwd=tmp_path)
+    soundspot = [sys.executable, "-m", "soundspot"]
+    assert subprocess.run([*soundspot, "methods"], env=environment, capture_output=True).returncode == 0
+    found = subprocess.run([*soundspot, "train", "lvs/debug"], env=environment, capture_output=True, cwd=tmp_path)
     assert found.returncode == 2
     assert b"found WORLD_SIZE=2 without RANK, MASTER_ADDR, MASTER_PORT" in found.stderr
 

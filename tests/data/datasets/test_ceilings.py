@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from conftest import ROOT
-from whence.data.datasets import open_dataset
-from whence.evaluation import functional as F
-from whence.evaluation.baselines import centred_box, oracle
-from whence.evaluation.protocols import get_protocol
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.evaluation import functional as F
+from soundspot.evaluation.engine.baselines import centered_box, oracle_maps
+from soundspot.evaluation.protocols.presets import get_protocol
 
 SIDE = 158  # of the square that fills half of 224 x 224
 CEILINGS = {  # ciou and auc
@@ -77,10 +77,10 @@ def test_the_counts_are_what_the_protocol_itself_says(
     area = measures[title].rows["whole image"][0]
     odd = ((area == 0) | (area == 1)).nonzero()[:, 0]
     some = torch.cat([torch.arange(0, len(data), 40), odd]).unique()
-    truths = torch.stack([data.truth(index).map(224, 224) for index in some.tolist()]) > 0
-    for row, maps in (("ceiling", oracle(truths)), ("centred box", centred_box(224, 224).expand(truths.shape))):
+    truths = torch.stack([data.ground_truth(index).to_map(224, 224) for index in some.tolist()]) > 0
+    for row, maps in (("ceiling", oracle_maps(truths)), ("centred box", centered_box(224, 224).expand(truths.shape))):
         for found, expected in zip(
-            get_protocol("alignment").score(maps, truths), measures[title].rows[row], strict=True
+            get_protocol("alignment").compute_iou(maps, truths), measures[title].rows[row], strict=True
         ):
             assert torch.allclose(found.double(), expected[some], atol=1e-9, equal_nan=True), row
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.errors import DataError
 from trees import put
-from whence.data.datasets import open_dataset
-from whence.errors import DataError
 
 IDS = ("10000130166", "10437048305")
 XML = (
@@ -55,13 +55,13 @@ def test_each_layout_is_found_and_its_truth_is_the_consensus(tmp_path: Path, lay
     root = build(tmp_path, layout)
     data = open_dataset("flickr", root, list=root / "list.csv")
     assert [data.id(i) for i in range(len(data))] == list(IDS)
-    truth = data.truth(0)
+    truth = data.ground_truth(0)
     assert (truth.width, truth.height, truth.rule) == (256, 256, "consensus")
     assert [box.annotator for box in truth.boxes] == [0, 1, 2]
     expected = published([[30, 40, 200, 220], [100, 40, 256, 220], [150, 0, 160, 256]])
-    assert np.array_equal(truth.map(224, 224).numpy(), expected)
+    assert np.array_equal(truth.to_map(224, 224).numpy(), expected)
     assert data.read_image(1).size == (8, 6)
-    assert data.read_sound(1).rate == 16000
+    assert data.read_audio(1).rate == 16000
 
 
 def test_the_extended_set(tmp_path: Path) -> None:
@@ -69,8 +69,8 @@ def test_the_extended_set(tmp_path: Path) -> None:
     (root / "flickr_test_plus_silent.csv").write_text(f"video,audio,label\r\n{IDS[0]},{IDS[1]},non-sounding")
     data = open_dataset("extended_flickr", root, list=root / "list.csv")
     assert [data.id(i) for i in range(3)] == [*IDS, "+".join(IDS)]
-    assert [data.truth(i).present for i in range(3)] == [True, True, False]
-    assert (data.group(2), data.truth(2).rule) == (IDS[0], "consensus")
+    assert [data.ground_truth(i).present for i in range(3)] == [True, True, False]
+    assert (data.group(2), data.ground_truth(2).rule) == (IDS[0], "consensus")
 
 
 def test_a_missing_annotation_counts_as_a_missing_file(tmp_path: Path) -> None:
@@ -79,9 +79,9 @@ def test_a_missing_annotation_counts_as_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"of 2 clips 1 lack 1 files \(first: {root}/Annotations/{IDS[1]}.xml\)"):
         open_dataset("flickr", root, list=root / "list.csv")
     unchecked = open_dataset("flickr", root, list=root / "list.csv", media="unchecked")
-    assert unchecked.truth(0).present
+    assert unchecked.ground_truth(0).present
     with pytest.raises(DataError, match=rf"{IDS[1]}.xml: found no readable XML .*No such file"):
-        unchecked.truth(1)
+        unchecked.ground_truth(1)
 
 
 BOMB = '<!DOCTYPE l [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><ann><annotator>&b;</annotator></ann>'
@@ -117,7 +117,7 @@ def test_xml_that_is_wrong_or_out_to_do_harm_is_refused(tmp_path: Path, xml: str
     root = build(tmp_path, xml=xml)
     data = open_dataset("flickr", root, list=root / "list.csv")
     with pytest.raises(DataError, match=rf"{IDS[0]}.xml: {said}"):
-        data.truth(0)
+        data.ground_truth(0)
 
 
 def test_all_of_flickr(annotations: Path) -> None:

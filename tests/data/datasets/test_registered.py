@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from whence.data import datasets
-from whence.data.datasets import fitting_options, open_dataset, register
-from whence.data.datasets.listed import Clip, Listed
-from whence.errors import DataError, RecipeError
-from whence.frontend import InputSpec
+from soundspot.config.frontend import InputSpec
+from soundspot.data import datasets
+from soundspot.data.datasets.base import ClipDataset, SampleEntry
+from soundspot.data.datasets.registry import fitting_options, open_dataset, register_dataset
+from soundspot.errors import DataError, RecipeError
 
 
 @pytest.fixture(autouse=True)
@@ -18,18 +18,18 @@ def _forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(datasets, name, getattr(datasets, name).copy())
 
 
-def birds(root: str | Path, split: str = "train") -> Listed:
-    return Listed("birds", [Clip("one", "one", "bird", f"{root}/1.png", f"{root}/1.wav")], split)
+def birds(root: str | Path, split: str = "train") -> ClipDataset:
+    return ClipDataset("birds", [SampleEntry("one", "one", "bird", f"{root}/1.png", f"{root}/1.wav")], split)
 
 
 def test_it_opens_by_name_with_its_options() -> None:
-    assert register("birds", "a bird")(birds) is birds
+    assert register_dataset("birds", "a bird")(birds) is birds
     opened = open_dataset("birds", "somewhere", split="val")
     assert (len(opened), opened.split, datasets.datasets()["birds"]) == (1, "val", "a bird")
 
 
 def test_its_options_and_its_folder_are_asked_for() -> None:
-    register("birds", "a bird")(birds)
+    register_dataset("birds", "a bird")(birds)
     with pytest.raises(RecipeError, match=r"has no option 'spilt'. Did you mean 'split'?"):
         open_dataset("birds", "somewhere", spilt="val")
     with pytest.raises(DataError, match=r"'birds' needs a folder; give it as `root`. It is a bird"):
@@ -38,10 +38,10 @@ def test_its_options_and_its_folder_are_asked_for() -> None:
 
 def test_a_name_is_given_once() -> None:
     with pytest.raises(RecipeError, match="two data sets are named 'vggss'"):
-        register("vggss", "mine")(birds)
+        register_dataset("vggss", "mine")(birds)
 
 
 def test_nothing_is_fitted_on_a_test_set_of_ones_own() -> None:
-    register("birds", "test: a bird")(birds)
+    register_dataset("birds", "test: a bird")(birds)
     with pytest.raises(RecipeError, match="nothing is fitted on a test set"):
         fitting_options("birds", InputSpec(), {})

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from soundspot.data.datasets.lists import bundled_ids
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.errors import DataError, RecipeError
+from soundspot.types import AudioVisualDataset
 from trees import VGGSS, milliseconds, put, write_json
-from whence.data.datasets import open_dataset
-from whence.data.lists import shipped
-from whence.errors import DataError, RecipeError
-from whence.types import AudioVisualDataset
 
 IDS = [entry["file"] for entry in VGGSS]
 TREES = {
@@ -50,16 +50,16 @@ def test_each_layout_is_found_by_its_folders(tmp_path: Path, layout: str) -> Non
     assert [data.category(i) for i in range(2)] == ["elk bugling", "playing timbales"]
     assert [data.group(i) for i in range(2)] == IDS
     assert data.read_image(0).size == (8, 6)
-    assert data.read_sound(0).rate == 16000
+    assert data.read_audio(0).rate == 16000
 
 
 def test_boxes_are_fractions_cut_as_published(tmp_path: Path) -> None:
     root = build(tmp_path)
     data = open_dataset("vggss", root, list=root / "list.txt")
     for index, entry in enumerate(VGGSS):
-        truth = data.truth(index)
+        truth = data.ground_truth(index)
         assert (truth.width, truth.rule, len(truth.boxes), truth.present) == (1, "union", len(entry["bbox"]), True)
-        assert np.array_equal(truth.map(224, 224).numpy(), published(entry["bbox"]))
+        assert np.array_equal(truth.to_map(224, 224).numpy(), published(entry["bbox"]))
 
 
 def test_ssl_ties_own_boxes_are_read_where_the_json_is_absent(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_ssl_ties_own_boxes_are_read_where_the_json_is_absent(tmp_path: Path) ->
         corners = "".join(f"<{c}>{x}</{c}>" for c, x in zip("abcd", (0.1, 0.2, 0.5, 1.0), strict=True))
         (root / "anno" / f"{id}.xml").write_text(f"<clip><bbox><box>{corners}</box></bbox></clip>")
     data = open_dataset("vggss", root, list=root / "list.txt")
-    assert data.truth(0).map(10, 10).sum() == 4 * 8
+    assert data.ground_truth(0).to_map(10, 10).sum() == 4 * 8
     (root / "anno" / f"{IDS[1]}.xml").unlink()
     with pytest.raises(DataError, match=r"of 2 clips 1 lack 1 files \(first: .*Db6Hjt0x28k_000056.xml\)"):
         open_dataset("vggss", root, list=root / "list.txt")
@@ -86,7 +86,7 @@ def test_files_that_are_not_there_are_refused_skipped_or_not_asked_for(tmp_path:
         skipping = open_dataset("vggss", root, list=root / "list.txt", media="skip")
     assert (len(skipping), skipping.skipped) == (1, (IDS[1],))
     unchecked = open_dataset("vggss", root / "metadata", list=root / "list.txt", media="unchecked")
-    assert (len(unchecked), unchecked.category(1), unchecked.truth(1).present) == (2, "playing timbales", True)
+    assert (len(unchecked), unchecked.category(1), unchecked.ground_truth(1).present) == (2, "playing timbales", True)
 
 
 def test_what_is_missing_or_misspelt_is_told(tmp_path: Path) -> None:
@@ -118,14 +118,14 @@ def test_the_extended_set_asks_pictures_with_sounds_that_are_not_theirs(tmp_path
     rows = ["video,audio,label", f"{IDS[0]},{IDS[1]},non-sounding", f"{outside},{outside},non-sounding"]
     (root / "metadata" / "vggss_test_plus_silent.csv").write_bytes("\r\n".join(rows).encode())
     data = open_dataset("extended_vggss", root, list=root / "list.txt")
-    found = [(data.id(i), data.group(i), data.category(i), data.truth(i).present) for i in range(len(data))]
+    found = [(data.id(i), data.group(i), data.category(i), data.ground_truth(i).present) for i in range(len(data))]
     assert found == [
         (IDS[0], IDS[0], "elk bugling", True),
         (IDS[1], IDS[1], "playing timbales", True),
         (f"{IDS[0]}+{IDS[1]}", IDS[0], "playing timbales", False),
         (f"{outside}+{outside}", outside, "", False),
     ]
-    assert not data.truth(2).map(224, 224).any()
+    assert not data.ground_truth(2).to_map(224, 224).any()
     assert data.clips[2].image.endswith(f"frames/{IDS[0]}.jpg")
     assert data.clips[2].sound.endswith(f"audio/{IDS[1]}.wav")
 
@@ -133,25 +133,29 @@ def test_the_extended_set_asks_pictures_with_sounds_that_are_not_theirs(tmp_path
 @pytest.mark.usefixtures("one_thread")
 def test_all_of_vggss(annotations: Path) -> None:
     """Every truth equals the published formula, overflows included; the lists are parts of the 5158."""
-    from whence.data.authors import read_json
+    from soundspot.data.datasets.annotation_files import read_json
 
     data = open_dataset("vggss", annotations, media="unchecked")
     entries = {entry["file"]: entry for entry in read_json(annotations / "vggss.json")}
     assert len(data) == len(entries) == 5158
     assert len({data.category(i) for i in range(len(data))}) == 221
     for index in range(len(data)):
-        assert np.array_equal(data.truth(index).map(224, 224).numpy(), published(entries[data.id(index)]["bbox"]))
+        assert np.array_equal(
+            data.ground_truth(index).to_map(224, 224).numpy(), published(entries[data.id(index)]["bbox"])
+        )
     for list, n in ((4655, 4655), ("heard", 2564), ("unheard", 2575)):
         part = open_dataset("vggss", annotations, list=list, media="unchecked")
         assert len(part) == n
     named = open_dataset("vggss", annotations, list=annotations / "ours_vggss.txt", media="unchecked")
     four = open_dataset("vggss", annotations, list="4655", media="unchecked")
     assert {clip.id for clip in named.clips} == {clip.id for clip in four.clips}
-    assert torch.equal(named.truth(0).map(9, 9), data.truth(shipped("vggss").index(named.id(0))).map(9, 9))
+    assert torch.equal(
+        named.ground_truth(0).to_map(9, 9), data.ground_truth(bundled_ids("vggss").index(named.id(0))).to_map(9, 9)
+    )
 
 
 def test_all_of_extended_vggss(annotations: Path) -> None:
     data = open_dataset("extended_vggss", annotations, media="unchecked")
     assert len(data) == 2 * 5158
-    assert sum(data.truth(i).present for i in range(len(data))) == 5158
+    assert sum(data.ground_truth(i).present for i in range(len(data))) == 5158
     assert len({data.group(i) for i in range(len(data))}) == 5158 + 379

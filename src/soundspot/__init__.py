@@ -1,0 +1,63 @@
+"""soundspot: find where in a picture a sound comes from.
+
+    import soundspot
+    localizer = soundspot.load("runs/demo/best.safetensors")
+    localizer.locate("dog.jpg", "bark.wav").save("out.png")
+
+Names are imported when they are first used, so that `import soundspot` costs next to nothing on top of torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from soundspot._version import __version__ as __version__
+
+_HOMES = {
+    "create": "soundspot.methods",
+    "methods": "soundspot.methods",
+    "import_checkpoint": "soundspot.importers",
+    "inspect_checkpoint": "soundspot.config.inspect_checkpoint",
+    "load": "soundspot.inference.localizer",
+    "Localizer": "soundspot.inference.localizer",
+    "SoundMap": "soundspot.inference.result",
+    "evaluate": "soundspot.evaluation.engine.evaluate",
+    "score": "soundspot.evaluation.engine.evaluate",
+    "compare": "soundspot.evaluation.report.compare",
+    "calibrate": "soundspot.evaluation.engine.calibrate",
+    "Report": "soundspot.evaluation.report.report",
+    "protocols": "soundspot.evaluation.protocols.presets",
+    "datasets": "soundspot.data.datasets.registry",
+    "read_recipe": "soundspot.config.load",
+    "train": "soundspot.training.fit",
+    "SoundspotError": "soundspot.errors",
+}
+__all__ = [*sorted(_HOMES), "__version__"]
+
+if TYPE_CHECKING:
+    from soundspot.config.inspect_checkpoint import inspect_checkpoint as inspect_checkpoint
+    from soundspot.config.load import read_recipe as read_recipe
+    from soundspot.data.datasets.registry import list_datasets as list_datasets
+    from soundspot.errors import SoundspotError as SoundspotError
+    from soundspot.evaluation.engine.calibrate import calibrate as calibrate
+    from soundspot.evaluation.engine.evaluate import evaluate as evaluate
+    from soundspot.evaluation.engine.evaluate import evaluate_maps as evaluate_maps
+    from soundspot.evaluation.protocols.presets import list_protocols as list_protocols
+    from soundspot.evaluation.report.compare import compare as compare
+    from soundspot.evaluation.report.report import Report as Report
+    from soundspot.importers import import_checkpoint as import_checkpoint
+    from soundspot.inference.localizer import Localizer as Localizer
+    from soundspot.inference.localizer import load as load
+    from soundspot.inference.result import LocalizationMap as LocalizationMap
+    from soundspot.methods import create as create
+    from soundspot.methods import list_methods as list_methods
+    from soundspot.training.fit import train as train
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'soundspot' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,76 @@
+"""What every reader asks of a file before it opens it, and which of many files there are."""
+
+import os
+from pathlib import Path
+
+from soundspot.errors import InputError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jfif")
+AUDIO_SUFFIXES = (
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".m4a",
+    ".aac",
+    ".aif",
+    ".aiff",
+    ".wma",
+    ".au",
+    ".caf",
+)
+VIDEO_SUFFIXES = (
+    ".mp4",
+    ".mkv",
+    ".webm",
+    ".mov",
+    ".avi",
+    ".m4v",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".flv",
+    ".3gp",
+    ".wmv",
+    ".ogv",
+)
+"""What people's files of each kind end in, where only the name is known: the commonest first."""
+
+
+def check_readable(path: Path, expected: str) -> None:
+    """Raise InputError where `path` is missing, a folder, empty, or may not be read; `expected` ends the sentence."""
+    if not path.exists():
+        found, remedy, cause = "no such file", "Check the path", "missing"
+    elif path.is_dir():
+        found, remedy, cause = "a folder", "Name a file in it", "a folder"
+    elif not os.access(path, os.R_OK):
+        found, remedy, cause = "a file that may not be read", "Change its permissions", "no permission"
+    elif path.stat().st_size == 0:
+        found, remedy, cause = "an empty file (0 bytes)", "Fetch or write it again", "empty"
+    else:
+        return
+    raise InputError(f"{path}: found {found}, expected {expected}. {remedy}.", cause)
+
+
+class DirectoryIndex:
+    """Which files there are below a folder, by one listing of each folder rather than one question a file."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folders: dict[str, dict[str, list[str]]] = {}
+
+    def files_by_stem(self, folder: str) -> dict[str, list[str]]:
+        """Name without its suffix -> names of the files in a folder (relative, `/` between its parts)."""
+        if folder not in self._folders:
+            path = self.root / folder
+            stems: dict[str, list[str]] = {}
+            for name in sorted(os.listdir(path)) if path.is_dir() else ():
+                stems.setdefault(name.rpartition(".")[0] or name, []).append(name)
+            self._folders[folder] = stems
+        return self._folders[folder]
+
+    def __contains__(self, file: str) -> bool:
+        folder, _, name = file.rpartition("/")
+        return name in self.files_by_stem(folder).get(name.rpartition(".")[0] or name, ())

@@ -1,0 +1,42 @@
+"""Errors for callers' mistakes. Each message says what was found, what was expected and what to do.
+
+`assert` is for our own mistakes. The command line prints the message alone and exits with code 2.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SoundspotError(Exception):
+    """A caller's mistake: bad input, a wrong name, a file that does not fit."""
+
+
+class InputError(SoundspotError):
+    """An image, a sound or a video cannot be read or used; `cause` is why, in a word or two."""
+
+    def __init__(self, message: str, cause: str = "unreadable") -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class DataError(SoundspotError):
+    """A data set, its annotations or a table built from it is wrong."""
+
+
+class RecipeError(SoundspotError):
+    """A recipe or an option is wrong."""
+
+
+class CheckpointError(SoundspotError):
+    """A checkpoint is unreadable, cut short, or does not fit the method."""
+
+
+class OutputError(SoundspotError):
+    """A result cannot be written where it should go."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`. Did you mean 'x'?` where one of `known` is close to `word`, else the list of what there is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f". Did you mean {close[0]!r}?" if close else f". There are: {', '.join(names)}."

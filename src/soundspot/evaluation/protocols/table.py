@@ -1,0 +1,83 @@
+"""What differs between protocols, as a table: `soundspot protocols` prints it and docs/protocols.md holds it."""
+
+from dataclasses import asdict
+
+from soundspot.config.frontend import CLIP_MEAN, ENCODER_PRESETS, IMAGENET_MEAN, PRESETS
+from soundspot.evaluation.protocols.presets import PROTOCOLS, Protocol
+from soundspot.evaluation.protocols.thresholding import ThresholdRule
+
+COLUMN_DESCRIPTIONS = {
+    "keeps": "the pixels of a map that count as predicted: `half` of the picture, as many as the `truth` has, or those "
+    "from a value on",
+    "ties": "pixels equal to the last one kept: `>` drops them all, and that one too; `>=` keeps them all; `> or top` "
+    "is `>` but pixels at the very maximum always count; `shared` gives each a fraction, so that exactly as many as "
+    "asked for are kept",
+    "adaptive": "the same for the adaptive scores",
+    "scaling": "what is done to a map before: min-max, `1 - minmax(-x)` (the same but for rounding), the affine map of "
+    "a cosine that SLAVC has, a sigmoid, or nothing",
+    "upsampling": "how a map is brought to 224 x 224: `bilinear` has pixel centres at half (OpenCV), `aligned` has the "
+    "corners aligned",
+    "empty truth": "samples whose truth has no pixel: a failure, set apart, or scored by the background left alone",
+    "consensus": "who has half a voice in a consensus of annotators: each of the boxes, or each of the annotators",
+    "AUC": "thresholds 0, 0.05, ... 1 as floating point products (0.15 misses the third) or exact",
+    "AP, max-F1": "`published`: every s-th threshold from the second on, and a source in the wrong place is not "
+    "missed; `full`: every threshold, and it is",
+    "F-score": "at the cut, or the maximum over 255 thresholds of the mean curve",
+    "IIoU": "pictures that enter the interactive scores by the number of their sounds",
+}
+TIE_SYMBOLS = {"drop": ">", "keep": ">=", "fill": "> or top", "share": "shared"}
+MEAN_NAMES = {IMAGENET_MEAN: "ImageNet", CLIP_MEAN: "CLIP"}
+SCALING_NAMES = {"none": "-", "forward": "min-max", "mirrored": "1 - minmax(-x)", "sigmoid": "sigmoid"}
+
+
+def describe_protocol(protocol: Protocol) -> dict[str, str]:
+    """What a protocol does, by the names of `COLUMNS`."""
+    keeps = (
+        f"best of {len(protocol.candidate_thresholds)} values"
+        if protocol.candidate_thresholds
+        else _keeps(protocol.threshold_rule)
+    )
+    adaptive = protocol.adaptive_rule
+    scaling = SCALING_NAMES[protocol.scaling]
+    if protocol.tau is not None:
+        scaling = "affine" + (f", {scaling}" if scaling != "-" else "")
+    cells = (
+        keeps,
+        TIE_SYMBOLS[protocol.threshold_rule.ties],
+        f"{_keeps(adaptive)}, {TIE_SYMBOLS[adaptive.ties]}" if adaptive else "-",
+        scaling,
+        protocol.upsampling.upsampling.replace("-", " "),
+        protocol.empty_target,
+        protocol.consensus,
+        "products" if protocol.auc_grid == "float" else "exact",
+        protocol.detection,
+        protocol.fscore,
+        f"{protocol.min_group_size} or more",
+    )
+    return dict(zip(COLUMN_DESCRIPTIONS, cells, strict=True))
+
+
+def _keeps(cut: ThresholdRule) -> str:
+    return cut.keep if isinstance(cut.keep, str) else f"from {cut.keep:g}"
+
+
+def protocol_table() -> list[list[str]]:
+    """A line for each protocol, after the head."""
+    return [
+        ["protocol", *COLUMN_DESCRIPTIONS],
+        *([name, *describe_protocol(protocol).values()] for name, protocol in PROTOCOLS.items()),
+    ]
+
+
+def front_end_table(encoders: bool = False) -> list[list[str]]:
+    """A line for each preset of what released methods were fed (or of what public encoders are), after the head."""
+    presets = {name: preset for name, preset in PRESETS.items() if (name in ENCODER_PRESETS) == encoders}
+    specs = {name: asdict(preset.image) | asdict(preset.audio) for name, preset in presets.items()}
+    for spec in specs.values():
+        spec["mean"] = MEAN_NAMES[spec["mean"]]  # the standard deviations go with it
+    keys = [key for key in next(iter(specs.values())) if key != "std"]
+    differing = [key for key in keys if len({str(spec[key]) for spec in specs.values()}) > 1]
+    return [
+        ["front end", *differing],
+        *([name, *(str(spec[key]) for key in differing)] for name, spec in specs.items()),
+    ]

@@ -1,0 +1,54 @@
+"""Pages: a template of ours filled in, self-contained; nothing is fetched."""
+
+import platform
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+
+def render_template(template: str, **values: Any) -> str:
+    """One of the templates as text, escaped throughout."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # imported where used: few uses of soundspot need it
+
+    environment = Environment(
+        loader=PackageLoader("soundspot.evaluation.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    date = datetime.now(timezone.utc).strftime("%d %B %Y, %H:%M UTC").lstrip("0")
+    return environment.get_template(template).render(versions=list_versions(), date=date, **values)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested plain values as (dotted name, text) pairs."""
+    pairs = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            pairs += flatten(value, f"{prefix}{key}.")
+        else:
+            pairs.append((f"{prefix}{key}", _text(value)))
+    return pairs
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(one) for one in value) or "–"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def list_versions() -> list[tuple[str, str]]:
+    """What computed the numbers: name and version."""
+    found = [("python", platform.python_version())]
+    for name in ("soundspot", "torch", "numpy", "pillow", "soxr"):
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:  # run from a source tree
+            continue
+    return [*found, ("system", f"{platform.system()} {platform.machine()}")]

@@ -1,0 +1,98 @@
+"""What comes from the Hugging Face hub (extra `hub`): checkpoints, and public encoders as a source of neighbours.
+
+CLIP embeds pictures and CLAP sounds. The alignment paper's self-supervised variant uses CLIP's image encoder and
+Wav2CLIP; CLAP stands in for the latter, which has no maintained release.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from soundspot.config.frontend import CLIP_MEAN, CLIP_STD, ImageSpec
+from soundspot.data.media.audio import resample
+from soundspot.data.media.image import preprocess_images
+from soundspot.errors import CheckpointError, RecipeError
+from soundspot.models.weights import weights_digest
+from soundspot.types import Audio
+
+
+class HubEmbedder:
+    """One unit-norm vector of each picture (CLIP) and of each sound (CLAP), from models of the Hugging Face hub.
+
+    Args:
+        clip, clap: names on the hub or folders.
+
+    Raises:
+        RecipeError: transformers is not installed, or a model can be found neither on this machine nor on the hub.
+    """
+
+    def __init__(
+        self,
+        clip_name: str = "openai/clip-vit-base-patch32",
+        clap_name: str = "laion/clap-htsat-unfused",
+        device: str = "cpu",
+    ) -> None:
+        try:
+            from transformers import ClapModel, ClapProcessor, CLIPVisionModelWithProjection
+        except ImportError as error:
+            raise RecipeError(
+                "encoder `hub` needs transformers; install it with `pip install soundspot[hub]`"
+            ) from error
+        try:
+            self.clip = CLIPVisionModelWithProjection.from_pretrained(clip_name).to(device).eval()
+            self.clap = ClapModel.from_pretrained(clap_name).to(device).eval()
+            self.clap_input = ClapProcessor.from_pretrained(clap_name)
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise RecipeError(
+                f"{clip_name} or {clap_name} cannot be loaded ({reason}); name one on the hub or a folder"
+            ) from error
+        self.clip_input = ImageSpec(self.clip.config.image_size, "crop", CLIP_MEAN, CLIP_STD)
+        self.device, self.name = device, f"{clip_name}, {clap_name}"
+
+    @property
+    def weights_digest(self) -> str:
+        """16 hexadecimal digits that stand for the weights of both."""
+        return weights_digest(torch.nn.ModuleList([self.clip, self.clap]))
+
+    @torch.inference_mode()
+    def embed_images(self, images: list[Image.Image]) -> Float[Tensor, "b d"]:
+        pixels = preprocess_images(images, self.clip_input).to(self.device)
+        return F.normalize(self.clip(pixel_values=pixels).image_embeds, dim=1).cpu()
+
+    @torch.inference_mode()
+    def embed_audio(self, audio: list[Audio]) -> Float[Tensor, "b d"]:
+        rate: int = self.clap_input.feature_extractor.sampling_rate
+        waveforms = [resample(sound, rate).waveform.numpy() for sound in audio]
+        inputs: Any = self.clap_input(audio=waveforms, sampling_rate=rate, return_tensors="pt").to(self.device)
+        features = self.clap.get_audio_features(**inputs)
+        vectors = features if isinstance(features, Tensor) else features.pooler_output
+        return F.normalize(vectors, dim=1).cpu()
+
+
+def fetch_checkpoint(name: str) -> Path:
+    """The file of `OWNER/NAME` (its model.safetensors) or `OWNER/NAME/FILE` on the hub, fetched once and kept.
+
+    Raises:
+        CheckpointError: the extra is not installed, the name is not of that form, or there is no such file.
+    """
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise CheckpointError(
+            f"hub:{name} needs huggingface_hub; install it with `pip install soundspot[hub]`"
+        ) from error
+    owner, _, rest = name.partition("/")
+    repository, _, file = rest.partition("/")
+    if not (owner and repository):
+        raise CheckpointError(f"hub:{name}: found no owner and name; expected hub:OWNER/NAME or hub:OWNER/NAME/FILE")
+    try:
+        return Path(hf_hub_download(f"{owner}/{repository}", file or "model.safetensors"))
+    except Exception as error:  # the hub's client raises a dozen kinds, of three libraries
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"hub:{name} cannot be fetched ({reason}); check the name and the network") from error

@@ -1,0 +1,117 @@
+"""Slot attention over two modalities that begin at the same learned slots, and the decoders of its slots.
+
+I. Kim, Song, Park, W. H. Kim and Kwak, "Improving Sound Source Localization with Joint Slot Attention on Image and
+Audio", CVPR 2025, after Locatello et al., "Object-Centric Learning with Slot Attention", NeurIPS 2020. b batch, n
+tokens, s slots, d channels. Unlike Locatello's, the first slots are a learned parameter, the same for picture and
+sound: nothing is drawn.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+EPS = 1e-8  # added to each share of a token before a slot's shares are divided by their sum
+
+
+def attend(
+    queries: Float[Tensor, "b s d"], keys: Float[Tensor, "b n d"], logit_scale: float = 1.0
+) -> Float[Tensor, "b s n"]:
+    """How each slot spreads over the tokens that all compete for: a softmax over *slots*, then shares of tokens.
+
+    In full precision under autocast: at a factor of 0.1 a whole map varies by one part in a hundred.
+
+    Args:
+        factor: multiplies the logits. The released read-out calls it "sharpening"; at its 0.1 the softmax is nearly
+            linear and the maps are flatter.
+
+    Returns:
+        Rows that sum to 1 over tokens.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        logits = logit_scale * queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5
+        shares = torch.softmax(logits, dim=1) + EPS
+        return shares / shares.sum(dim=-1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class SlotState:
+    """What one modality's slots have become.
+
+    Attributes:
+        slots: after the last iteration, not normalised; slot 0 is the target.
+        queries: of the last iteration, made *before* its update: what all attention maps are read with.
+        keys: of the tokens.
+    """
+
+    slots: Float[Tensor, "b s d"]
+    queries: Float[Tensor, "b s d"]
+    keys: Float[Tensor, "b n d"]
+
+
+class SlotAttention(nn.Module):
+    """Slot attention over the tokens of one modality.
+
+    Args:
+        width: d. hidden: of the MLP; None: twice d.
+    """
+
+    def __init__(self, width: int, hidden: int | None = None) -> None:
+        super().__init__()
+        hidden = hidden or 2 * width
+        self.mask_token = nn.Parameter(torch.randn(1, 1, width))
+        self.norm_input, self.norm_slots, self.norm_mlp = (nn.LayerNorm(width) for _ in range(3))
+        self.to_q, self.to_k, self.to_v = (nn.Linear(width, width) for _ in range(3))
+        self.gru = nn.GRUCell(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, width))
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "b n d"],
+        initial_slots: Float[Tensor, "1 s d"],
+        iterations: int,
+        mask: Bool[Tensor, "b n"] | None = None,
+    ) -> SlotState:
+        """Slots of the tokens, in the parameters' precision whatever autocast says: five updates add their errors up.
+
+        Args:
+            first: the slots to begin with.
+            hidden: tokens that are replaced by the learned mask token; they stay among keys and values.
+        """
+        with torch.autocast(tokens.device.type, enabled=False):
+            tokens = tokens.to(initial_slots.dtype)
+            if mask is not None:
+                tokens = torch.where(mask[..., None], self.mask_token, tokens)
+            tokens = self.norm_input(tokens)
+            keys, values = self.to_k(tokens), self.to_v(tokens)
+            slots = initial_slots.expand(tokens.shape[0], -1, -1)  # exporters take len() for a constant
+            for _ in range(iterations):
+                queries = self.to_q(self.norm_slots(slots))
+                update = attend(queries, keys) @ values
+                slots = self.gru(update.flatten(0, 1), slots.flatten(0, 1)).view_as(slots)
+                slots = slots + self.mlp(self.norm_mlp(slots))
+            return SlotState(slots, queries, keys)
+
+
+class SlotDecoder(nn.Module):
+    """Features of every cell from slots: each slot is copied to all cells, and a softmax over slots mixes them.
+
+    Args:
+        width: of slots and features; even. cells: (rows, columns) of the grid.
+    """
+
+    def __init__(self, width: int, grid_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.rows, self.columns = (nn.Parameter(torch.rand(count, width // 2)) for count in grid_size)
+        layers: list[nn.Module] = []
+        for _ in range(3):
+            layers += [nn.Linear(width, width), nn.ReLU(inplace=True)]
+        self.mlp = nn.Sequential(*layers, nn.Linear(width, width + 1))
+
+    def forward(self, slots: Float[Tensor, "b s d"]) -> Float[Tensor, "b n d"]:
+        tall, wide = len(self.rows), len(self.columns)
+        across, down = self.columns[None].expand(tall, -1, -1), self.rows[:, None].expand(-1, wide, -1)
+        place = torch.cat([across, down], dim=-1).flatten(0, 1)  # the column's half comes first, as released
+        decoded = self.mlp(slots[:, :, None] + place)
+        return (decoded[..., :-1] * torch.softmax(decoded[..., -1:], dim=1)).sum(dim=1)

@@ -1,0 +1,52 @@
+"""Scenes with nothing to download: coloured, textured shapes, each with a synthesised timbre."""
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from soundspot.errors import RecipeError
+from soundspot.scenes import shapes
+from soundspot.scenes import synthesis as timbres
+from soundspot.scenes.shapes import Appearance
+from soundspot.types import Audio
+
+PROCEDURAL_CATEGORIES: dict[str, tuple[Appearance, str]] = {
+    "red disc": (Appearance("disc", 0.0, "shaded"), "hum"),
+    "blue square": (Appearance("square", 0.62, "striped"), "bell"),
+    "green star": (Appearance("star", 0.34, "shaded"), "warble"),
+    "yellow ring": (Appearance("ring", 0.16, "rippled"), "siren"),
+    "magenta cross": (Appearance("cross", 0.86, "dotted"), "clicks"),
+    "cyan crescent": (Appearance("crescent", 0.51, "shaded"), "hiss"),
+    "orange hexagon": (Appearance("hexagon", 0.08, "checked"), "motor"),
+    "violet triangle": (Appearance("triangle", 0.76, "ringed"), "pluck"),
+    "pink flower": (Appearance("flower", 0.93, "ringed"), "zap"),
+    "lime pill": (Appearance("pill", 0.25, "striped"), "organ"),
+    "sky gear": (Appearance("gear", 0.57, "checked"), "gusts"),
+    "teal spiral": (Appearance("spiral", 0.43, "rippled"), "ringer"),
+}
+
+
+class ProceduralSource:
+    """Up to twelve categories of drawn objects with synthesised sounds (see `LOOKS`); needs no files.
+
+    A scene of 128 x 128 pixels, or a sound of two seconds at 16 kHz, takes about a millisecond on one core.
+    """
+
+    name = "scenes"
+
+    def __init__(self, categories: int = 12) -> None:
+        if not 1 <= categories <= len(PROCEDURAL_CATEGORIES):
+            raise RecipeError(
+                f"procedural scenes have 1 to {len(PROCEDURAL_CATEGORIES)} categories; {categories} were asked for."
+            )
+        self.categories: tuple[str, ...] = tuple(PROCEDURAL_CATEGORIES)[:categories]
+
+    def draw_object(self, category: str, rng: np.random.Generator, size: int) -> UInt8[np.ndarray, "h w 4"]:
+        return shapes.draw_object(PROCEDURAL_CATEGORIES[category][0], rng, size)
+
+    def draw_audio(self, category: str, rng: np.random.Generator, seconds: float, rate: int) -> Audio:
+        waveform = timbres.synthesize(PROCEDURAL_CATEGORIES[category][1], rng, round(seconds * rate), rate)
+        return Audio(torch.from_numpy(waveform), rate)
+
+    def draw_background(self, rng: np.random.Generator, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
+        return shapes.draw_background(rng, height, width)

@@ -1,0 +1,53 @@
+"""Batch norm over the clips of all processes, so that how many there are does not move what is learned."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from soundspot.utils.distributed import all_gather_with_grad, world_size
+
+
+def convert_sync_batchnorm(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module with statistics of every batch norm taken over all processes; names of weights stay as they are.
+
+    On a GPU by `torch.nn.SyncBatchNorm`, which knows no other device; elsewhere by `GlobalBatchNorm`.
+    """
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    for part in module.modules():
+        if type(part) in (nn.BatchNorm1d, nn.BatchNorm2d):
+            part.__class__ = GlobalBatchNorm
+    return module
+
+
+class GlobalBatchNorm(_BatchNorm):
+    """Batch norm of inputs (b, c, ...), whose statistics in training are those of all processes' inputs."""
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        """Any number of axes."""
+
+    def forward(self, x: Float[Tensor, "b c *places"]) -> Float[Tensor, "b c *places"]:
+        if not self.training or world_size() == 1:
+            return super().forward(x)
+        places = [axis for axis in range(x.ndim) if axis != 1]
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        mean = all_gather_with_grad(wide.mean(dim=places)[None]).mean(dim=0)
+        shape = [1, -1] + [1] * (x.ndim - 2)
+        apart = wide - mean.view(shape)
+        variance = all_gather_with_grad(apart.square().mean(dim=places)[None]).mean(dim=0)
+        self._follow(mean.detach(), variance.detach(), world_size() * x.numel() // x.shape[1])
+        normal = apart * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            normal = normal * self.weight.view(shape) + self.bias.view(shape)
+        return normal.to(x.dtype)
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, variance: Tensor, n: int) -> None:
+        """The running statistics, as torch's follow: of the unbiased variance of n numbers of each channel."""
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked += 1
+        momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean), momentum)
+        self.running_var.lerp_((variance * n / max(1, n - 1)).to(self.running_var), momentum)

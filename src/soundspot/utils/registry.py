@@ -1,0 +1,48 @@
+"""A name for each class of a kind, and a clear word where a name is unknown."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Generic, TypeVar
+
+from soundspot.errors import RecipeError, did_you_mean
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """Maps names to classes or functions of one kind: `@registry.register("name")`, then `registry["name"]`.
+
+    Examples:
+        >>> shapes: Registry[type] = Registry("shape")
+        >>> @shapes.register("circle")
+        ... class Circle: ...
+        >>> shapes["circel"]
+        Traceback (most recent call last):
+        ...
+        soundspot.errors.RecipeError: unknown shape 'circel'. Did you mean 'circle'?
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        def add(entry: T) -> T:
+            assert name not in self._entries, f"two {self.kind}s are named {name!r}"
+            self._entries[name] = entry
+            return entry
+
+        return add
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._entries:
+            raise RecipeError(f"unknown {self.kind} {name!r}{did_you_mean(name, self._entries)}")
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)

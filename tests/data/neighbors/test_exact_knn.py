@@ -1,0 +1,155 @@
+"""The exact search is exact: whatever is compared roughly first, the table is that of every pair compared exactly."""
+
+import numpy as np
+import pytest
+import torch
+
+from soundspot.data.neighbors import candidate_filter as sieve
+from soundspot.data.neighbors import exact_knn as exact
+from soundspot.data.neighbors.candidate_filter import CandidateFilter
+from soundspot.data.neighbors.exact_knn import ExactSearch, find_neighbors, normalize_to_grid
+from soundspot.errors import DataError
+
+
+def vectors(n: int = 40, d: int = 6, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
+
+
+def brute(x: torch.Tensor, k: int, groups: list[str] | None = None) -> np.ndarray:
+    """Cosine of every pair, one at a time, in double precision."""
+    rows = []
+    for i, one in enumerate(x.double()):
+        fit = []
+        for j, other in enumerate(x.double()):
+            same = i == j or (groups is not None and groups[i] == groups[j])
+            fit.append(-np.inf if same else float(one @ other / (one.norm() * other.norm())))
+        rows.append(np.argsort(-np.array(fit), kind="stable")[:k])
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("k", [1, 5, 39])
+def test_nearest_is_exact(k: int) -> None:
+    table = find_neighbors(vectors(), k)
+    assert table.dtype == np.int32
+    np.testing.assert_array_equal(table, brute(vectors(), k))
+
+
+def test_lengths_do_not_matter() -> None:
+    x = vectors()
+    np.testing.assert_array_equal(find_neighbors(x * torch.rand(40, 1).add(0.1) * 100, 10), find_neighbors(x, 10))
+
+
+def test_a_sample_and_its_group_are_left_out() -> None:
+    groups = [f"video {i // 4}" for i in range(40)]
+    table = find_neighbors(vectors(), 12, groups)
+    np.testing.assert_array_equal(table, brute(vectors(), 12, groups))
+    assert not (table // 4 == np.arange(40)[:, None] // 4).any()
+
+
+def test_of_equals_the_lower_comes_first() -> None:
+    table = find_neighbors(torch.ones(5, 3), 3)
+    assert table.tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2], [0, 1, 2]]
+
+
+def test_a_similarity_depends_on_no_order_of_summation() -> None:
+    unit = normalize_to_grid(vectors(60, 512))
+    shuffled = unit[:, torch.randperm(512, generator=torch.Generator().manual_seed(1))]
+    whole = unit @ unit.T
+    assert torch.equal(whole, shuffled @ shuffled.T)
+    assert torch.equal(whole[3, 50], sum((unit[3] * unit[50]).tolist()) * torch.ones((), dtype=torch.float64))
+    assert not torch.equal(unit.float() @ unit.float().T, shuffled.float() @ shuffled.float().T), "as it is otherwise"
+
+
+KINDS = {
+    "all directions": lambda x: x,
+    "a narrow cone": lambda x: 0.01 * x + vectors(1, 24, seed=7),
+    "clusters": lambda x: 0.1 * x + vectors(30, 24, seed=8)[torch.arange(len(x)) % 30],
+    "copies": lambda x: x[: len(x) // 40].repeat(40, 1),
+    "one picture, nearly": lambda x: 1e-4 * x + vectors(1, 24, seed=7),
+    "half of them nothing": lambda x: x * (torch.arange(len(x)) % 2)[:, None],
+}
+
+
+@pytest.fixture(params=["bfloat16", "float32"])
+def sieved(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small sets go through the sieve, in either precision, in steps that do not divide them."""
+    if request.param == "bfloat16" and not sieve.has_native_bf16():
+        pytest.skip("this machine does not multiply in bf16")
+    monkeypatch.setattr(sieve, "native_bf16", lambda: request.param == "bfloat16")
+    monkeypatch.setattr(exact, "SAMPLE", 256)
+    monkeypatch.setattr(exact, "ROWS", 130)
+
+
+@pytest.mark.usefixtures("sieved")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("k", [1, 60])
+def test_the_sieve_changes_nothing(kind: str, k: int) -> None:
+    x = KINDS[kind](vectors(1200, 24))
+    groups = [f"{i // 3}" for i in range(1200)]
+    search = ExactSearch(x, k, groups)
+    assert search._candidate_filter is not None
+    table = np.concatenate([search(rows) for rows in torch.arange(1200).split(exact.ROWS)])
+    search._candidate_filter = None
+    np.testing.assert_array_equal(table, search(torch.arange(1200)))
+
+
+@pytest.mark.usefixtures("sieved")
+@pytest.mark.parametrize("kind", ["all directions", "a narrow cone", "clusters"])
+def test_the_sieve_lets_few_through_and_holds_nearly_every_row(kind: str) -> None:
+    search = ExactSearch(KINDS[kind](vectors(1200, 24)), 20)
+    assert isinstance(search._candidate_filter, CandidateFilter)
+    pairs, held = search._candidate_filter(search.unit_vectors, search.group_codes, torch.arange(130))
+    assert held.float().mean() > 0.9
+    assert len(pairs.row) < 3 * 20 * int(held.sum())
+
+
+@pytest.mark.usefixtures("sieved")
+def test_rows_at_once_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = KINDS["clusters"](vectors(600, 24))
+    tables = []
+    for rows in (9, 70, 300):
+        monkeypatch.setattr(exact, "ROWS", rows)
+        tables.append(find_neighbors(x, 30))
+    np.testing.assert_array_equal(tables[0], tables[1])
+    np.testing.assert_array_equal(tables[0], tables[2])
+
+
+def test_it_finds_what_a_plain_product_in_single_precision_finds() -> None:
+    x = torch.nn.functional.normalize(vectors(500, 64), dim=1)
+    plain = (x @ x.T).fill_diagonal_(-torch.inf).topk(20, dim=1)
+    found = (x @ x.T).gather(1, torch.from_numpy(find_neighbors(x, 20)).long())
+    torch.testing.assert_close(found, plain.values, atol=1e-6, rtol=0)
+
+
+@pytest.mark.usefixtures("sieved")
+@pytest.mark.parametrize("kind", ["all directions", "copies"])
+def test_rows_that_are_known_are_merged_with_new_columns(kind: str) -> None:
+    x = KINDS[kind](vectors(1200, 24))
+    groups = [f"{i // 3}" for i in range(1200)]
+    whole = find_neighbors(x, 25, groups)
+    fresh = torch.arange(5, 1200, 11)
+    old = torch.ones(1200, dtype=torch.bool).index_fill(0, fresh, value=False).nonzero().flatten()
+    before = find_neighbors(x[old], 25, [groups[i] for i in old])
+    known = old[torch.from_numpy(before).long()].int()
+    merged = ExactSearch(x, 25, groups).merge(old[200:330], known[200:330], fresh)
+    np.testing.assert_array_equal(merged, whole[old[200:330]])
+
+
+@pytest.mark.parametrize("k", [0, 40, 41])
+def test_more_neighbours_than_there_are_is_refused(k: int) -> None:
+    with pytest.raises(DataError, match=f"^{k} neighbours were asked of a set of 40; expected 1 to 39"):
+        find_neighbors(vectors(), k)
+
+
+def test_more_neighbours_than_lie_outside_the_group_is_refused() -> None:
+    said = "group 'one', 25 of 40 samples, have fewer than 30 neighbours outside their own group; lower `k` to 15"
+    with pytest.raises(DataError, match=said):
+        find_neighbors(vectors(), 30, ["one"] * 25 + ["two"] * 15)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_vectors_that_are_not_finite_are_named(bad: float) -> None:
+    x = vectors()
+    x[[7, 9], 2] = bad
+    with pytest.raises(DataError, match=r"an embedding is not finite \(row 7, 2 of 40 looked at\)"):
+        find_neighbors(x, 3)

@@ -1,0 +1,109 @@
+"""Any data set becomes shards: the same ids, groups, categories and truths, pictures and sounds near the same."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundspot.cli.data import index_shards
+from soundspot.cli.main import main
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.data.shards.executors import ProcessExecutor
+from soundspot.data.shards.from_dataset import PackingOptions, write_shards_from_dataset
+from soundspot.data.shards.writer import SampleReader, SampleRecord
+from soundspot.errors import OutputError
+from soundspot.scenes import open_scenes, write_catalog
+from soundspot.types import AudioVisualDataset
+from trees import framed
+
+
+def ids(data: AudioVisualDataset) -> list[str]:
+    return [data.id(index) for index in range(len(data))]
+
+
+def test_scenes_keep_all_that_is_known(tmp_path: Path) -> None:
+    data = open_scenes("scenes-interactive", length=4, size=64, seconds=0.5)
+    assert write_shards_from_dataset(
+        data, tmp_path / "out", PackingOptions(quality=95), ProcessExecutor(0), shard_size=3
+    ) == {"": 8}
+    packed = open_dataset("shards", tmp_path / "out")
+    assert isinstance(packed, AudioVisualDataset)
+    assert ids(packed) == ids(data)
+    for i in range(8):
+        assert (packed.group(i), packed.category(i)) == (data.group(i), data.category(i))
+        ours, theirs = packed.ground_truth(i), data.ground_truth(i)
+        assert (ours.boxes, ours.rule, ours.present) == (theirs.boxes, theirs.rule, theirs.present)
+        assert ours.mask.equal(theirs.mask)
+        difference = np.asarray(packed.read_image(i)).astype(float) - np.asarray(data.read_image(i))
+        assert np.abs(difference).mean() < 6
+        heard = packed.read_audio(i)
+        assert heard.rate == 16000
+        assert float((heard.waveform - data.read_audio(i).waveform).abs().max()) < 1e-4
+
+
+def test_a_catalogue_and_a_public_layout(tmp_path: Path) -> None:
+    write_catalog(open_scenes("scenes", length=6, size=48, seconds=0.3), tmp_path / "catalogue", False)
+    sets = [
+        open_dataset("catalogue", tmp_path / "catalogue", split="train"),
+        open_dataset("avsbench_s4", framed(tmp_path / "public", "avsbench_s4")),
+    ]
+    for number, data in enumerate(sets):
+        write_shards_from_dataset(data, tmp_path / str(number), PackingOptions(max_side=32), ProcessExecutor(0))
+        packed = open_dataset("shards", tmp_path / str(number))
+        assert [one.replace(".", "_") for one in ids(data)] == ids(packed)
+        assert max(packed.read_image(0).size) <= 32
+        assert packed.ground_truth(0).to_map(24, 24).equal(data.ground_truth(0).to_map(24, 24)), (
+            "boxes and masks keep their own units"
+        )
+
+
+def test_pictures_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
+    write_catalog(open_scenes("scenes", length=6, size=48, seconds=0.3), tmp_path / "catalogue", False)
+    data = open_dataset("catalogue", tmp_path / "catalogue", split="train")
+    next((tmp_path / "catalogue").rglob("*.png")).write_bytes(b"")
+    causes = write_shards_from_dataset(data, tmp_path / "out", PackingOptions(), ProcessExecutor(0))
+    assert causes["empty"] >= 1
+    assert causes[""] == len(data) - causes["empty"]
+
+
+def stopped(make: SampleReader, names: Sequence[str]) -> Iterator[SampleRecord]:
+    """As a run that is ended after two samples."""
+    yield from map(make, names[:2])
+    raise KeyboardInterrupt
+
+
+def test_a_run_goes_on_with_its_own_data_set_alone(tmp_path: Path) -> None:
+    data, out = open_scenes("scenes", length=6, size=32, seconds=0.2), tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        write_shards_from_dataset(data, out, PackingOptions(), stopped, dataset_options={"split": "train"})
+    with pytest.raises(OutputError, match="prepared otherwise"):
+        write_shards_from_dataset(data, out, PackingOptions(), ProcessExecutor(0), dataset_options={"split": "val"})
+    with pytest.raises(OutputError, match=rf"1 inputs .* no more in .* \(first: {data.id(5)}\). Bring them back"):
+        write_shards_from_dataset(
+            open_scenes("scenes", length=5, size=32, seconds=0.2),
+            out,
+            PackingOptions(),
+            ProcessExecutor(0),
+            dataset_options={"split": "train"},
+        )
+    assert write_shards_from_dataset(
+        data, out, PackingOptions(), ProcessExecutor(0), dataset_options={"split": "train"}
+    ) == {"": 6}
+
+
+def test_the_command_writes_the_options_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["data", "pack", "scenes", str(tmp_path / "out"), "--workers", "0", "--options"]
+    assert main([*command, '{"length": 2, "size": 32, "seconds": 0.2}']) == 0
+    assert main([*command, '{"length": 2, "size": 48, "seconds": 0.2}']) == 2
+    assert "prepared otherwise" in capsys.readouterr().err
+
+
+def test_the_command_makes_an_index_for_shards_of_other_tools(tmp_path: Path) -> None:
+    write_shards_from_dataset(
+        open_scenes("scenes", length=3, size=32, seconds=0.2), tmp_path / "out", PackingOptions(), ProcessExecutor(0)
+    )
+    for file in (tmp_path / "out").glob("*.index.json"):
+        file.unlink()
+    index_shards(tmp_path / "out")
+    assert len(open_dataset("shards", tmp_path / "out")) == 3

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo docs docs-serve table test test-slow lint check bench findings clean
+.PHONY: demo docs docs-serve table test test-slow lint check speed ablations clean
 demo: .venv/ready        ## train on built-in scenes, score, and write runs/demo/report.html
 	$(BIN)/soundspot demo --overwrite
 
@@ -22,7 +22,7 @@ lint: .venv/ready        ## ruff and mypy
 
 check: lint test
 
-bench: .venv/ready       ## ratios against the plain ways, measured in one run
+speed: .venv/ready       ## ratios against the plain ways, measured in one run
 	$(BIN)/python -m benchmarks
 
 docs: .venv/ready        ## the documentation as a site, in site/
@@ -31,8 +31,8 @@ docs: .venv/ready        ## the documentation as a site, in site/
 docs-serve: .venv/ready  ## the same at a local address, written anew as pages change
 	$(BIN)/mkdocs serve
 
-findings: .venv/ready    ## the figures of docs/findings.md (about an hour on two cores)
-	$(BIN)/python examples/findings.py
+ablations: .venv/ready    ## the figures of docs/ablations.md (about an hour on two cores)
+	$(BIN)/python examples/ablations.py
 
 # torch goes first and by itself, so that a machine's own choice of build is kept by what comes after.
 .venv/ready: pyproject.toml constraints.txt

@@ -11,7 +11,7 @@ from soundspot.types import AudioVisualDataset
 if TYPE_CHECKING:
     from soundspot.inference.localizer import Localizer
 
-# Seeds of scenes: training has 0, the probe 1001, and the recipe was chosen on 2002 (docs/findings.md).
+# Seeds of scenes: training has 0, the probe 1001, and the recipe was chosen on 2002 (docs/ablations.md).
 TEST_SEED = 3003  # the test
 CALIBRATION_SEED = 4004  # what the threshold is fitted on
 

@@ -16,7 +16,7 @@ k = 1000 nearest of each modality by itself; Adam, 1e-4, 50 epochs. Eq. 4 prints
 **Ours**, because the paper leaves it open and training code was never released: batch size, schedule and weight decay
 (in the recipes); two-layer projections as wide as the features; avg v taken over raw features; the clip itself is never
 its own neighbour; mean over the batch. Switches for what the paper does not have: the reducer of s_L over places, which
-decides whether maps localise at all (docs/findings.md), and what becomes of likely false negatives.
+decides whether maps localise at all (docs/ablations.md), and what becomes of likely false negatives.
 
 **Released weights** (kaistmm/SSLalignment, `ours_*.pth.tar`) hold the two encoders only, so an imported method has no
 projections and its embeddings are pooled features; `soundspot.import_checkpoint(..., method="alignment")`.

@@ -1,6 +1,6 @@
-"""What makes the printed form of s_L localise or not: trains small variants alike and draws docs/findings/*.
+"""What makes the printed form of s_L localise or not: trains small variants alike and draws docs/ablations/*.
 
-make findings            # about half an hour on two cores; a variant that is already there is not trained again
+make ablations            # about half an hour on two cores; a variant that is already there is not trained again
 """
 
 import json
@@ -21,8 +21,8 @@ from soundspot.training.fit import train
 from soundspot.types import AudioVisualDataset
 
 STEPS = 400
-FOLDER = Path("runs/findings")
-DOCS = Path("docs/findings")
+FOLDER = Path("runs/ablations")
+DOCS = Path("docs/ablations")
 
 # Three measures of the picture encoder on 128 pixels, all with 16 x 16 cells: what one cell sees.
 VIEWS = {

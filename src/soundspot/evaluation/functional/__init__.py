@@ -66,14 +66,14 @@ from soundspot.evaluation.functional.sources import (
 )
 
 __all__ = [
-    "SIZES",
     "AUC_STEPS",
     "IOU_THRESHOLD",
+    "SIZES",
     "AUCGrid",
-    "PixelCounts",
     "DetectionStats",
     "Magnitude",
     "MatchedSources",
+    "PixelCounts",
     "SourceAP",
     "alignment",
     "assign_sources",

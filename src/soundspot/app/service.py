@@ -75,9 +75,7 @@ def locate_audios(
     """
     if previous is None or previous.image != image:
         code = localizer.encode_image(image)
-        previous = LocatedImage(
-            image, replace(code, image=resize_for_display(code.image, *limits.display_side_range))
-        )
+        previous = LocatedImage(image, replace(code, image=resize_for_display(code.image, *limits.display_side_range)))
         deadline.check()
     known = {file: previous.maps[name] for name, file in previous.files.items()}
     maps: dict[str, LocalizationMap] = {}

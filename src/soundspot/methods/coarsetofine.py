@@ -150,7 +150,9 @@ class CoarseToFine(Method):
             of_all = [all_gather_with_grad(one, 1) for one in (seen, said, shown.sigmoid(), heard.sigmoid())]
             seen, said, shown, heard = (one[:, None] if n % 2 == 0 else one[None] for n, one in enumerate(of_all))
             there = shown > self.class_threshold, heard > self.class_threshold
-            terms["fine"] = class_margin_loss(seen, said, *there, margin=self.margin, false_negatives=batch.false_negatives)
+            terms["fine"] = class_margin_loss(
+                seen, said, *there, margin=self.margin, false_negatives=batch.false_negatives
+            )
         return terms
 
     def _labels(self, batch: Batch) -> Float[Tensor, "2 b k"]:

@@ -89,7 +89,9 @@ def evaluate(
     known = _threshold(getattr(localizer, "threshold", None) if threshold is None else threshold)
     board, embedded = SampleTable(rules, opened, items, known), Embeddings()
     scratch = TemporaryMapFolder()
-    with atomic_write_folder(saved, overwrite, marker_file=REPORT_FILE) if saved else nullcontext(scratch.path) as folder:
+    with (
+        atomic_write_folder(saved, overwrite, marker_file=REPORT_FILE) if saved else nullcontext(scratch.path) as folder
+    ):
         (folder / MAPS_FOLDER).mkdir()
         writer = MapWriter(folder / MAPS_FOLDER)
         answered = iter_predictions(localizer, opened, items, batch_size, embedded, negatives, share)

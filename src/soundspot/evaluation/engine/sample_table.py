@@ -265,7 +265,12 @@ def _everything(truths: Tensor, rules: Protocol, masks: bool) -> Columns:
     """Numbers of predicting every pixel: the same in the adaptive columns."""
     all_pixels = torch.ones(truths.shape)
     found = replace(
-        rules, threshold_rule=ThresholdRule(0.5, "keep"), adaptive_rule=None, candidate_thresholds=(), scaling="none", fscore="cut"
+        rules,
+        threshold_rule=ThresholdRule(0.5, "keep"),
+        adaptive_rule=None,
+        candidate_thresholds=(),
+        scaling="none",
+        fscore="cut",
     ).compute_columns(all_pixels, truths, masks)
     columns = found | {f"{name}_adaptive": column for name, column in found.items() if rules.adaptive_rule}
     return columns

@@ -6,7 +6,9 @@ python examples/command_pages.py        # prints it
 import argparse
 import re
 from collections.abc import Iterator
-from typing import Any
+
+from soundspot.cli.main import COMMANDS, load_command
+from soundspot.cli.parser import CommandParser, build_parser
 
 HEAD = """# Command line
 
@@ -14,41 +16,25 @@ HEAD = """# Command line
 is told in one message, with exit code 2. Where a command takes `--options`, they are JSON, or `--options.name value`.
 
 """
-FORMS = {"locate": (["locate", "CHECKPOINT", "clip.mp4"], ["locate", "CHECKPOINT", "--live"])}
 NAMES = {"Path": "path", "str": "text", "int": "number", "float": "number", "bool": "flag", "dict": "JSON"}
 
 
 def page() -> str:
     """The page, in Markdown: a section for each command, a row for each option."""
-    return HEAD + "\n".join("\n".join(told(name, parser)) for name, parser in parsers())
+    return HEAD + "\n".join("\n".join(describe(name, parser)) for name, parser in parsers())
 
 
-def parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """`locate`, `data check`... and the parser of each, in the order of the help."""
-    from soundspot.cli.main import build_parser
-
-    for name, found in _below(build_parser(), ()):
-        yield name, found
-        for words in FORMS.get(name, ()):
-            yield " ".join(words), dict(_below(build_parser(words), ()))[name]
+def parsers() -> Iterator[tuple[str, CommandParser]]:
+    """Yield the words and the parser of each command, in the order of the help."""
+    for name in COMMANDS:
+        yield name, build_parser(name, load_command(name))
 
 
-def _below(parser: Any, words: tuple[str, ...]) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not groups:
-        yield " ".join(words), parser
-    for group in groups:
-        for name, below in group.choices.items():
-            yield from _below(below, (*words, name))
-
-
-def told(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
-    """One command: what it does, an example, its arguments."""
-    from soundspot.cli.examples import get_example
-
+def describe(name: str, parser: CommandParser) -> Iterator[str]:
+    """Yield the lines about one command: what it does, an example, its arguments."""
     yield f"## soundspot {name}\n"
     yield f"{' '.join((parser.description or '').split())}\n"
-    yield f"```sh\n{get_example(name)}\n```\n"
+    yield f"```sh\n{parser.example}\n```\n"
     rows = [row(action) for action in parser._actions if shown(action)]
     if rows:
         yield "| | takes | |\n| --- | --- | --- |"
@@ -62,7 +48,7 @@ def shown(action: argparse.Action) -> bool:
 
 def row(action: argparse.Action) -> str:
     """An argument's name, what it takes, and what it means with its default."""
-    flags = sorted(dict.fromkeys(flag.replace("_", "-") for flag in action.option_strings), key=len)
+    flags = sorted(dict.fromkeys(flag.replace("_", "-").rstrip("+") for flag in action.option_strings), key=len)
     name = ", ".join(f"`{flag}`" for flag in flags) or f"`{action.dest.upper()}`"
     meaning = " ".join((action.help or "").split()).replace("|", "\\|")
     default = action.default
@@ -83,6 +69,7 @@ def takes(action: argparse.Action) -> str:
     text = re.sub(r"dict\[[^\]]*\]", "JSON", text)
     text = re.sub(r"list\[(\w+)\]", r"list of \1", text)
     text = re.sub(r"\b(Path|str|int|float|bool)\b", lambda found: NAMES[found[1]], text)
+    text = f"list of {text}" if action.nargs in ("*", "+") else text
     words = [word for word in dict.fromkeys(text.split(" | ")) if word not in ("None", "NoneType")]
     return " or ".join(words)
 

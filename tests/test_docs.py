@@ -1,13 +1,11 @@
 """What pages say was measured is what was measured."""
 
-import functools
 import importlib.util
 import json
 import re
 import shlex
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -97,38 +95,23 @@ def test_every_command_that_a_page_shows_can_be_given(page: Path) -> None:
 
 
 def test_every_command_has_an_example_that_can_be_given() -> None:
-    from soundspot.cli.examples import get_example
-
-    for name, _ in script("command_pages").parsers():
-        line = get_example(name)
-        assert line.startswith(f"soundspot {name.partition(' CHECKPOINT')[0]}"), (
+    for name, parser in script("command_pages").parsers():
+        assert parser.example.startswith(f"soundspot {name}"), (
             f"`soundspot {name}` has no example at the end of its docstring"
         )
-        read(line)
+        read(parser.example)
 
 
 def read(line: str) -> None:
     """Reads a command line; a mistake in it fails the test with what the parser says."""
-    from soundspot.cli.compare import to_json_arguments
-    from soundspot.cli.parser import accept_repeated_lists
-    from soundspot.cli.train import split_arguments
+    from soundspot.cli.main import GROUPS, find_command, parse_command
     from soundspot.config.load import read_recipe
 
     words = shlex.split(line, comments=True)[1:]
-    if words[0] == "train":
-        known, overrides = split_arguments(words[1:])
-        if not known.recipe.name.isupper() and not known.recipe.suffix:
-            read_recipe(known.recipe, overrides)
+    if {"--help", "--version"} & set(words):
         return
-    if words[0] == "compare":
-        words = ["compare", *to_json_arguments(words[1:])]
-    if not {"--help", "--version"} & set(words):
-        one_parser(*(words if words[0] == "locate" else ())).parse_args(accept_repeated_lists(words))
-
-
-@functools.cache
-def one_parser(*words: str) -> Any:
-    """Made once for all lines but those of `locate`: it looks at every command's signature."""
-    from soundspot.cli.main import build_parser
-
-    return build_parser(words)
+    name = find_command(words)
+    assert name not in GROUPS, f"{line}: no command"
+    _, options = parse_command(name, words[len(name.split()) :])
+    if name == "train" and not Path(options["recipe"]).name.isupper() and not Path(options["recipe"]).suffix:
+        read_recipe(options["recipe"], options["overrides"])

@@ -1,4 +1,4 @@
-"""soundspot: find where in a picture a sound comes from.
+"""soundspot: find where in an image a sound comes from.
 
     import soundspot
     localizer = soundspot.load("runs/demo/best.safetensors")
@@ -14,19 +14,23 @@ from soundspot._version import __version__ as __version__
 
 _HOMES = {
     "create": "soundspot.methods",
-    "methods": "soundspot.methods",
+    "list_methods": "soundspot.methods",
     "import_checkpoint": "soundspot.importers",
     "inspect_checkpoint": "soundspot.config.inspect_checkpoint",
+    "list_models": "soundspot.config.checkpoint",
     "load": "soundspot.inference.localizer",
     "Localizer": "soundspot.inference.localizer",
-    "SoundMap": "soundspot.inference.result",
+    "LocalizationMap": "soundspot.inference.result",
     "evaluate": "soundspot.evaluation.engine.evaluate",
-    "score": "soundspot.evaluation.engine.evaluate",
+    "evaluate_maps": "soundspot.evaluation.engine.evaluate",
     "compare": "soundspot.evaluation.report.compare",
     "calibrate": "soundspot.evaluation.engine.calibrate",
     "Report": "soundspot.evaluation.report.report",
-    "protocols": "soundspot.evaluation.protocols.presets",
-    "datasets": "soundspot.data.datasets.registry",
+    "list_protocols": "soundspot.evaluation.protocols.presets",
+    "list_datasets": "soundspot.data.datasets.registry",
+    "open_dataset": "soundspot.data.datasets.registry",
+    "read_image": "soundspot.data.media.image",
+    "read_audio": "soundspot.data.media.audio",
     "read_recipe": "soundspot.config.load",
     "train": "soundspot.training.fit",
     "SoundspotError": "soundspot.errors",
@@ -34,9 +38,13 @@ _HOMES = {
 __all__ = [*sorted(_HOMES), "__version__"]
 
 if TYPE_CHECKING:
+    from soundspot.config.checkpoint import list_models as list_models
     from soundspot.config.inspect_checkpoint import inspect_checkpoint as inspect_checkpoint
     from soundspot.config.load import read_recipe as read_recipe
     from soundspot.data.datasets.registry import list_datasets as list_datasets
+    from soundspot.data.datasets.registry import open_dataset as open_dataset
+    from soundspot.data.media.audio import read_audio as read_audio
+    from soundspot.data.media.image import read_image as read_image
     from soundspot.errors import SoundspotError as SoundspotError
     from soundspot.evaluation.engine.calibrate import calibrate as calibrate
     from soundspot.evaluation.engine.evaluate import evaluate as evaluate

@@ -8,11 +8,22 @@ from collections.abc import Iterable
 
 
 class SoundspotError(Exception):
-    """A caller's mistake: bad input, a wrong name, a file that does not fit."""
+    """A caller's mistake: bad input, a wrong name, a file that does not fit.
+
+    Attributes:
+        is_reported: another process of the run prints the message, so this one does not.
+    """
+
+    is_reported = False
 
 
 class InputError(SoundspotError):
-    """An image, a sound or a video cannot be read or used; `cause` is why, in a word or two."""
+    """An image, a sound or a video cannot be read or used.
+
+    Args:
+        message: what was found, what was expected, what to do.
+        cause: why, in a word or two, for counts of failures.
+    """
 
     def __init__(self, message: str, cause: str = "unreadable") -> None:
         super().__init__(message)
@@ -36,7 +47,15 @@ class OutputError(SoundspotError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`. Did you mean 'x'?` where one of `known` is close to `word`, else the list of what there is."""
+    """Return the end of an error message about an unknown name.
+
+    Args:
+        name: the unknown name.
+        known: the names that exist.
+
+    Returns:
+        `. Did you mean 'x'?` with the closest known name, or the list of all where none is close.
+    """
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f". Did you mean {close[0]!r}?" if close else f". There are: {', '.join(names)}."

@@ -1,38 +1,38 @@
-"""`soundspot checkpoint inspect FILE`, `import FILE`: what weights are, and released ones as a checkpoint of ours."""
+"""`soundspot checkpoint inspect FILE`, `import FILE`: identify files of weights, and convert released ones."""
 
 import json as to_json
 from pathlib import Path
 
 
 def inspect_file(file: Path, json: bool = False) -> int:
-    """Tell what a file of weights is: a checkpoint of ours, released weights and of which method, or how far from any.
+    """Identify a file of weights: a checkpoint of soundspot, released weights and their method, or the nearest method.
 
-    Nothing in the file is run. Exit code 0: something here can use it; 1: nothing can; 2: it cannot be read as weights.
+    Nothing in the file is run. Exit code 0: it can be used here; 1: it cannot; 2: it cannot be read as weights.
 
     Args:
         file: a .safetensors file or a torch file.
-        json: print one JSON object instead of words.
+        json: print one JSON object instead of text.
 
     Examples:
         soundspot checkpoint inspect runs/demo/best.safetensors
     """
     from soundspot.config.inspect_checkpoint import inspect_checkpoint
 
-    found = inspect_checkpoint(file)
-    print(to_json.dumps(found.as_dict(), indent=2) if json else found.format_summary())
-    return 0 if found.is_usable else 1
+    inspection = inspect_checkpoint(file)
+    print(to_json.dumps(inspection.as_dict(), indent=2) if json else inspection.format_summary())
+    return 0 if inspection.is_usable else 1
 
 
 def import_file(file: Path, method: str, output: Path | None = None, overwrite: bool = False) -> None:
-    """Write released weights as a checkpoint, which `soundspot evaluate`, `locate` and the others take.
+    """Convert released weights to a checkpoint, with the front end and the upsampling they were made for.
 
-    Nothing in the file is run. The front end and the read-out that the weights were made for go with them.
+    Nothing in the file is run.
 
     Args:
         file: a torch file or a .safetensors file of the method's authors.
-        method: whose weights they are (`soundspot checkpoint inspect FILE` says).
+        method: its method (`soundspot checkpoint inspect FILE` says).
         output: the checkpoint; by default FILE with the ending .safetensors, in the working directory.
-        overwrite: replace a file that is there.
+        overwrite: replace an existing file.
 
     Examples:
         soundspot checkpoint import ours_sup.pth.tar alignment -o ours.safetensors

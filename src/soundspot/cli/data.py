@@ -1,8 +1,10 @@
-"""`soundspot data`: what is wrong with data, scenes as a catalogue, videos as shards, their optical flow."""
+"""`soundspot data`: check data sets; write videos or data sets as shards, optical flow, scenes as a catalog."""
 
 import json as to_json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from typing_extensions import TypedDict, Unpack
 
 from soundspot.cli.progress import progress_bar
 
@@ -14,6 +16,30 @@ if TYPE_CHECKING:
     from soundspot.data.validation.findings import Findings, FindingsTable
 
 
+class ShardOptions(TypedDict, total=False):
+    """Options of all commands that write shards.
+
+    Args:
+        max_side: longest side of an image in pixels (400).
+        quality: of the JPEG files (90).
+        audio_format: flac, or wav, twice as large and quicker to read.
+        shape: of images: original, or square, squashed to side x side as training does anyway (252 for 224).
+        shard_size: samples in a shard (500).
+        retry: try again what failed before, such as files on a disk that was away.
+        workers: processes that read; by default one for each core; 0: this process.
+        executor: pool, processes of this machine, or ray, a Ray cluster (extra `cluster`).
+    """
+
+    max_side: int
+    quality: int
+    audio_format: Literal["flac", "wav"]
+    shape: Literal["original", "square"]
+    shard_size: int
+    retry: bool
+    workers: int | None
+    executor: Literal["pool", "ray"]
+
+
 def check_data(
     root: Path,
     data: str | None = None,
@@ -22,37 +48,39 @@ def check_data(
     read_files: bool = False,
     json: bool = False,
 ) -> int:
-    """Tell what a folder holds and everything that is wrong with it, clips of test sets among training clips included.
+    """Report what a folder holds and all that is wrong with it, test clips in training lists included.
 
     Exit code 0: nothing worse than a note; 1: warnings; 2: errors.
 
     Args:
-        root: a catalogue, a folder of authors' lists and annotation files, or one of pictures and sounds.
-        data: name of a data set to check there (`soundspot datasets`); by default what is found is recognised.
+        root: a catalog, a folder of authors' lists and annotation files, or one of images and sounds.
+        data: name of a data set to check (`soundspot datasets`); by default it is recognized by its files.
         options: of that data set, as in a recipe: `{"list": "4655"}`.
-        train_list: a list of ids that is trained on, checked for test clips; can be given several times.
-        read_files: also decode every picture, mask and sound (some 5 ms each), and look for copies in a catalogue.
+        train_list: lists of ids that are trained on, checked for test clips.
+        read_files: also decode every image, mask and sound (some 5 ms each), and look for copies in a catalog.
         json: print one JSON object instead of tables.
 
     Examples:
-        soundspot data check CATALOGUE --read-files
+        soundspot data check CATALOG --read-files
     """
-    from soundspot.data.validation.validator import validate_data
+    from soundspot.data.validation import examine
     from soundspot.errors import DataError
 
-    found = validate_data(root, data, options, train_list or (), read_files)
-    print(to_json.dumps({"root": str(root), **found.to_dict()}, indent=2) if json else "\n".join(_lines(found)))
-    if found.count("error"):
-        number = "1 error" if found.count("error") == 1 else f"{found.count('error')} errors"
-        raise DataError(f"{root}: found {number}, expected none in data that is used. Mend them and check again.")
-    return 1 if found.count("warning") else 0
+    findings = examine(root, data, options, train_list or (), read_files)
+    summary = {"root": str(root), **findings.as_dict()}
+    print(to_json.dumps(summary, indent=2) if json else "\n".join(_format_findings(findings)))
+    if errors := findings.count("error"):
+        raise DataError(
+            f"{root}: found {errors} error{'s'[: errors - 1]}, expected none in data that is used. Correct the data and "
+            "check again."
+        )
+    return 1 if findings.count("warning") else 0
 
 
 def write_scenes(
     name: str,
     output: Path,
     root: Path | None = None,
-    split: str | None = None,
     length: int = 1000,
     seed: int = 0,
     size: int = 128,
@@ -60,31 +88,30 @@ def write_scenes(
     options: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write composed scenes as a catalogue that any tool can read.
+    """Write composed scenes as a catalog that any tool can read.
 
     Args:
         name: which scenes (`soundspot datasets`), such as scenes-interactive.
         output: the folder to write.
-        root: of cut-outs, the catalogue they are taken from.
-        split: of that catalogue.
-        length: pictures.
+        root: of cut-outs, the catalog they are taken from.
+        length: images.
         seed: scenes of different seeds have nothing in common.
-        size: side of a picture in pixels.
+        size: side of an image in pixels.
         seconds: of each sound.
-        options: the others, as in a recipe: `{"objects": 3}`.
-        overwrite: replace a folder that is there.
+        options: other options of the data set, as in a recipe: `{"num_objects": 3}`.
+        overwrite: replace an existing catalog.
 
     Examples:
-        soundspot data scenes scenes-interactive CATALOGUE --length 100 --seed 7
+        soundspot data scenes scenes-interactive CATALOG --length 100 --seed 7
     """
-    from soundspot.data.datasets.catalog_format import ANNOTATIONS_FILE
+    from soundspot.data.datasets.catalog_format import ANNOTATIONS
     from soundspot.scenes import open_scenes, write_catalog
     from soundspot.utils.atomic_io import check_output
 
-    check_output(output, overwrite and (output / ANNOTATIONS_FILE).is_file())  # nothing but a catalogue is replaced
-    composed = open_scenes(name, root, split, length=length, seed=seed, size=size, seconds=seconds, **(options or {}))
+    check_output(output, overwrite and (output / ANNOTATIONS).is_file())  # nothing but a catalog is replaced
+    composed = open_scenes(name, root, length=length, seed=seed, size=size, seconds=seconds, **(options or {}))
     write_catalog(composed, output, overwrite)
-    print(f"{output}: {len(composed)} items of {name}, {len(composed.categories)} categories, seed {seed}")
+    print(f"{output}: {len(composed)} samples of {name}, {len(composed.categories)} categories, seed {seed}")
 
 
 def extract_flow(
@@ -94,26 +121,24 @@ def extract_flow(
     position: float = 0.5,
     workers: int | None = None,
 ) -> None:
-    """Write the optical flow of every video of a folder: what a data set takes as its option `flow`.
-
-    What is there already is skipped, so a stopped run goes on.
+    """Write the optical flow of every video of a folder, for the option `flow` of a data set; continues a stopped run.
 
     Args:
-        videos: a folder; videos in folders below it count too. Each one's id is its path there, as `prepare` has it.
-        output: folder of flow_x/ID.png, flow_y/ID.png, prepared.json and journal.jsonl, which says what failed and why.
-        how: `farneback` as HearTheFlow has it, or `dis`, dense inverse search (extra `flow`).
-        at: which frame, as a share of the length, and the one after it; 0.5 is the middle.
-        workers: processes that read videos; by default one for each core; 0: this one alone.
+        videos: a folder, searched with its subfolders. The id of a video is its path there, as in `data extract`.
+        output: folder of flow_x/ID.png, flow_y/ID.png, prepared.json and journal.jsonl, which names failures.
+        algorithm: `farneback` as in HearTheFlow, or `dis`, dense inverse search (extra `flow`).
+        position: which frame, as a share of the duration, and the one after it; 0.5 is the middle.
+        workers: processes that read; by default one for each core; 0: this process.
 
     Examples:
         soundspot data flow VIDEOS -o FLOW
     """
     from soundspot.data.shards.extract_flow import extract_flow
 
-    with progress_bar() as seen:
-        causes = extract_flow(videos, output, _engine("pool", workers), algorithm, position, seen)
-    print(f"{causes.pop('there', 0)} were there")
-    _tell(causes, output)
+    with progress_bar() as on_progress:
+        causes = extract_flow(videos, output, _make_executor("pool", workers), algorithm, position, on_progress)
+    print(f"{causes.pop('there', 0)} existed already")
+    _print_causes(causes, output)
 
 
 def extract(
@@ -124,29 +149,29 @@ def extract(
     seconds: float = 10.0,
     rate: int = 16000,
     labels: Path | None = None,
-    **shard_options: Any,
+    **shard_options: Unpack[ShardOptions],
 ) -> None:
-    """Write frames and sounds of a folder of videos as shards to train on; goes on where it was stopped.
+    """Write frames and sounds of a folder of videos as shards for training; continues a stopped run.
 
     Args:
-        videos: a folder; videos in folders below it count too.
+        videos: a folder, searched with its subfolders.
         output: folder of the shards (tar, WebDataset's layout), their indexes, prepared.json and journal.jsonl.
-        frames: middle; a number, that many evenly; or moments in seconds, at:0.5,3.
-        window: which part of the sound: middle, first, or the second at which it begins, at:2.5.
+        frames: middle; a number, that many evenly spaced; or times in seconds, at:0.5,3.
+        window: which seconds of the sound: middle, first, or the second at which it begins, at:2.5.
         seconds: of sound.
-        rate: samples a second of the sound.
-        table: what sounds in each clip: VGGSound's own table, or a CSV of id,modality,class.
+        rate: sample rate of the sound in Hz.
+        labels: category of each clip: VGGSound's own table, or a CSV of id,modality,class.
 
     Examples:
-        soundspot data prepare VIDEOS SHARDS --seconds 10
+        soundspot data extract VIDEOS SHARDS --seconds 10
     """
-    from soundspot.data.shards.from_videos import ExtractionOptions
-    from soundspot.data.shards.from_videos import write_shards_from_videos as write
+    from soundspot.data.shards.from_videos import ExtractionOptions, write_shards_from_videos
 
-    def made(how: dict[str, Any], **run: Any) -> "Counter[str]":
-        return write(videos, output, ExtractionOptions(frames, window, seconds, rate, **how), label_table=labels, **run)
+    def write(encoding: dict[str, Any], **run: Any) -> "Counter[str]":
+        extraction = ExtractionOptions(frames, window, seconds, rate, **encoding)
+        return write_shards_from_videos(videos, output, extraction, label_table=labels, **run)
 
-    _make(made, output, **shard_options)
+    _write_shards(write, output, shard_options)
 
 
 def to_shards(
@@ -155,76 +180,53 @@ def to_shards(
     root: Path | None = None,
     options: dict[str, Any] | None = None,
     rate: int | None = 16000,
-    **shard_options: Any,
+    **shard_options: Unpack[ShardOptions],
 ) -> None:
-    """Write a data set as shards, with what is known of its truth; goes on where it was stopped.
+    """Write a data set as shards, with its ground truth; continues a stopped run.
 
     Args:
         name: which data set (`soundspot datasets`).
         output: folder of the shards.
         root: folder of the data set.
         options: of the data set, as in a recipe: `{"list": "vggss_144k.txt", "missing": "skip"}`.
-        rate: samples a second of the sounds, which are kept whole; null: their own.
+        rate: sample rate in Hz of the sounds, which are not shortened; null: their own.
 
     Examples:
-        soundspot data pack catalogue SHARDS --root CATALOGUE
+        soundspot data to-shards catalog SHARDS --root CATALOG
     """
     from soundspot.data.datasets.registry import open_dataset
-    from soundspot.data.shards.from_dataset import PackingOptions
-    from soundspot.data.shards.from_dataset import write_shards_from_dataset as write
+    from soundspot.data.shards.from_dataset import PackingOptions, write_shards_from_dataset
 
     data = open_dataset(name, root, **(options or {}))
+    identity = {"data": name, **(options or {})}
 
-    def made(how: dict[str, Any], **run: Any) -> "Counter[str]":
-        return write(
-            data, output, PackingOptions(rate=rate, **how), dataset_options={"data": name, **(options or {})}, **run
+    def write(encoding: dict[str, Any], **run: Any) -> "Counter[str]":
+        return write_shards_from_dataset(
+            data, output, PackingOptions(rate=rate, **encoding), dataset_options=identity, **run
         )
 
-    _make(made, output, **shard_options)
+    _write_shards(write, output, shard_options)
 
 
-def _make(
-    write_shards: "Callable[..., Counter[str]]",
-    output: Path,
-    max_side: int = 400,
-    jpeg_quality: int = 90,
-    audio_format: Literal["flac", "wav"] = "flac",
-    image_shape: Literal["kept", "square"] = "kept",
-    shard_size: int = 500,
-    retry: bool = False,
-    workers: int | None = None,
-    executor: Literal["pool", "ray"] = "pool",
-) -> None:
-    """What all makers of shards have in common.
-
-    Args:
-        made: makes them, of how pictures and sounds are kept and how the run goes.
-        output: folder of the shards.
-        side: pixels of a picture's longer side at most.
-        quality: of the JPEG files.
-        sound: flac, or wav, twice as large and quicker to read.
-        shape: of pictures: kept, or square, squashed to side x side as training does it anyway (252 for 224).
-        shard_size: inputs in a shard.
-        retry: try again what failed before, as where a disk was away.
-        workers: processes that read; by default one for each core; 0: this one alone.
-        engine: pool, processes of this machine, or ray, a Ray cluster (extra `cluster`).
-    """
-    how = {"side": max_side, "quality": jpeg_quality, "sound": audio_format, "shape": image_shape}
-    with progress_bar() as seen:
-        causes = write_shards(how, engine=_engine(executor, workers), shard_size=shard_size, seen=seen, retry=retry)
-    _tell(causes, output)
-    if causes:  # less those that did not fail
+def _write_shards(write: "Callable[..., Counter[str]]", output: Path, options: ShardOptions) -> None:
+    values: dict[str, Any] = dict(options)
+    executor = _make_executor(values.pop("executor", "pool"), values.pop("workers", None))
+    run = {name: values.pop(name) for name in ("shard_size", "retry") if name in values}
+    with progress_bar() as on_progress:
+        causes = write(values, executor=executor, on_progress=on_progress, **run)
+    _print_causes(causes, output)
+    if causes:  # what is left of them are failures
         print("  give the same command with --retry to try them again")
 
 
 def index_shards(shards: Path) -> None:
-    """Write the index of each shard of a folder that has none, as those of other tools.
+    """Write the missing index of each shard of a folder, such as shards of other tools.
 
     Args:
         shards: a folder of tar files in WebDataset's layout.
 
     Examples:
-        soundspot data index SHARDS
+        soundspot data index-shards SHARDS
     """
     from soundspot.data.shards.format import get_index_path, list_shards, write_shard_index
 
@@ -233,14 +235,14 @@ def index_shards(shards: Path) -> None:
             print(f"{get_index_path(shard)}: {write_shard_index(shard)} samples")
 
 
-def _engine(engine: str, workers: int | None) -> "Executor":
+def _make_executor(name: str, workers: int | None) -> "Executor":
     from soundspot.data.shards.executors import ProcessExecutor, count_cores
     from soundspot.data.shards.ray import RayExecutor
 
-    return RayExecutor(workers) if engine == "ray" else ProcessExecutor(count_cores() if workers is None else workers)
+    return RayExecutor(workers) if name == "ray" else ProcessExecutor(count_cores() if workers is None else workers)
 
 
-def _tell(causes: "Counter[str]", output: Path) -> None:
+def _print_causes(causes: "Counter[str]", output: Path) -> None:
     print(f"{output}: {causes.pop('', 0)} samples")
     for cause, count in causes.most_common():
         print(f"  {count} left out: {cause}")
@@ -248,19 +250,20 @@ def _tell(causes: "Counter[str]", output: Path) -> None:
         print(f"  each is a line in {output / 'journal.jsonl'}")
 
 
-def _lines(found: "Findings") -> list[str]:
-    told = [f"{problem.severity:<8} {problem}" for problem in found.problems]
-    return [*(line for table in found.tables for line in (*_table(table), "")), *(told or ["no problems found"])]
+def _format_findings(findings: "Findings") -> list[str]:
+    problems = [f"{problem.severity:<8} {problem}" for problem in findings.problems]
+    tables = [line for table in findings.tables for line in (*_format_table(table), "")]
+    return [*tables, *(problems or ["no problems found"])]
 
 
-def _table(table: "FindingsTable") -> list[str]:
-    """Columns in which every cell has room: words to the left, numbers to the right."""
+def _format_table(table: "FindingsTable") -> list[str]:
+    """Return the lines of a table: columns as wide as their cells, text to the left, numbers to the right."""
     cells = [["" if cell is None else str(cell) for cell in row] for row in table.rows]
     widths = [max(map(len, column)) for column in zip(table.header, *cells, strict=True)]
-    words = [any(isinstance(row[place], str) for row in table.rows) for place in range(len(table.header))]
+    is_text = [any(isinstance(row[i], str) for row in table.rows) for i in range(len(table.header))]
 
     def line(row: list[str]) -> str:
-        padded = (f"{cell:<{w}}" if word else f"{cell:>{w}}" for cell, w, word in zip(row, widths, words, strict=True))
+        padded = (f"{cell:{'<' if text else '>'}{w}}" for cell, w, text in zip(row, widths, is_text, strict=True))
         return "  ".join(padded).rstrip()
 
     return [line(list(table.header)), *map(line, cells)]

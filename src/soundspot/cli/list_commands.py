@@ -1,45 +1,51 @@
-"""`soundspot methods`, `soundspot datasets`, `soundspot protocols`: what there is, a line each."""
+"""`soundspot models`, `methods`, `datasets`, `protocols`: list what there is, a line each."""
+
+import soundspot
+
+
+def list_models() -> None:
+    """List the models that come with the library.
+
+    Examples:
+        soundspot models
+    """
+    _print(soundspot.list_models() or {"none": "give --model FILE, a checkpoint of `soundspot train` or `demo`"})
 
 
 def list_methods() -> None:
-    """List the methods there are.
+    """List the methods that can be trained.
 
     Examples:
         soundspot methods
     """
-    from soundspot.methods import list_methods as names
-
-    _print(names())
+    _print(soundspot.list_methods())
 
 
 def list_datasets() -> None:
-    """List the data sets there are.
+    """List the data sets that can be opened by name.
 
     Examples:
         soundspot datasets
     """
-    from soundspot.data.datasets.registry import list_datasets as names
-
-    _print(names())
+    _print(soundspot.list_datasets())
 
 
 def list_protocols() -> None:
-    """List the rules of scoring there are, and what differs between them.
+    """List the protocols (rules of scoring), and what differs between them.
 
     Examples:
         soundspot protocols
     """
-    from soundspot.evaluation.protocols import table as rulebook
-    from soundspot.evaluation.protocols.presets import list_protocols as names
+    from soundspot.evaluation.protocols import table
     from soundspot.evaluation.report.tables import format_text_table
 
-    print(format_text_table(rulebook.protocol_table()), end="\n\n")
-    _print(names())
+    print(format_text_table(table.protocol_table()), end="\n\n")
+    _print(soundspot.list_protocols())
     print()
-    _print(rulebook.COLUMN_DESCRIPTIONS)
+    _print(table.COLUMN_DESCRIPTIONS)
 
 
 def _print(lines: dict[str, str]) -> None:
-    width = max(map(len, lines), default=0)
+    width = max(map(len, lines))
     for name, line in lines.items():
         print(f"{name:<{width}}  {line}")

@@ -1,100 +1,76 @@
-"""`soundspot COMMAND ...`: thin. Each command is a function whose signature makes its options."""
+"""`soundspot COMMAND ...`: a command is a function whose signature gives the options and whose docstring the help."""
 
+import inspect
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from soundspot._version import __version__
 from soundspot.errors import InputError, SoundspotError, did_you_mean
+from soundspot.utils import renamed
 
 EXIT_USER_ERROR = 2
-IS_LAUNCHED = (
-    int(os.environ.get("WORLD_SIZE", "1")) > 1
-)  # as `soundspot.utils.distributed.launched`, which takes torch with it
-
-
-def load_commands() -> dict[str, Callable[..., Any]]:
-    """Name -> function; imported here so that `import soundspot` and `soundspot --version` stay quick."""
-    from soundspot.cli.app import app
-    from soundspot.cli.calibrate import calibrate
-    from soundspot.cli.checkpoint import import_file, inspect_file
-    from soundspot.cli.compare import compare
-    from soundspot.cli.data import check_data, extract, extract_flow, index_shards, to_shards, write_scenes
-    from soundspot.cli.demo import demo
-    from soundspot.cli.evaluate import evaluate, evaluate_maps
-    from soundspot.cli.export import export
-    from soundspot.cli.list_commands import list_datasets, list_methods, list_protocols
-    from soundspot.cli.locate import locate
-    from soundspot.cli.mine import mine
-    from soundspot.cli.pseudo_label import pseudo_label
-    from soundspot.cli.search import export as export_vectors
-    from soundspot.cli.search import index as index_files
-    from soundspot.cli.search import query, remove, status
-
-    return {
-        "demo": demo,
-        "train": _train_help,
-        "evaluate": evaluate,
-        "score": evaluate_maps,
-        "calibrate": calibrate,
-        "compare": compare,
-        "locate": locate,
-        "app": app,
-        "export": export,
-        "mine": mine,
-        "label": pseudo_label,
-        "checkpoint": {"_help": _CHECKPOINT, "inspect": inspect_file, "import": import_file},  # type: ignore[dict-item]
-        "data": {  # type: ignore[dict-item]
-            "_help": _DATA,
-            "check": check_data,
-            "flow": extract_flow,
-            "prepare": extract,
-            "pack": to_shards,
-            "index": index_shards,
-            "scenes": write_scenes,
-        },
-        "search": {  # type: ignore[dict-item]
-            "_help": _SEARCH,
-            "index": index_files,
-            "query": query,
-            "status": status,
-            "remove": remove,
-            "export": export_vectors,
-        },
-        "methods": list_methods,
-        "datasets": list_datasets,
-        "protocols": list_protocols,
-    }
-
-
-def _train_help(recipe: str, output: str | None = None, resume: bool = False, overwrite: bool = False) -> None:
-    """Train by a recipe; any key of it can be given here, as in `--train.lr 0.001`.
-
-    Args:
-        recipe: a YAML file, such as recipes/alignment/scenes.yaml.
-        output: folder of the run; by default runs/METHOD-RECIPE.
-        resume: go on with the run that is there.
-        overwrite: replace the run that is there.
-
-    Examples:
-        soundspot train alignment/scenes -o runs/mine --train.lr 0.001
-    """
+COMMANDS = {  # words of a command -> module.function in this package
+    "demo": "demo.demo",
+    "train": "train.train",
+    "evaluate": "evaluate.evaluate",
+    "evaluate-maps": "evaluate.evaluate_maps",
+    "calibrate": "calibrate.calibrate",
+    "compare": "compare.compare",
+    "locate": "locate.locate",
+    "app": "app.app",
+    "export": "export.export",
+    "neighbors mine": "mine.mine",
+    "pseudo-label": "pseudo_label.pseudo_label",
+    "checkpoint inspect": "checkpoint.inspect_file",
+    "checkpoint import": "checkpoint.import_file",
+    "data check": "data.check_data",
+    "data flow": "data.extract_flow",
+    "data extract": "data.extract",
+    "data to-shards": "data.to_shards",
+    "data index-shards": "data.index_shards",
+    "data scenes": "data.write_scenes",
+    "search index": "search.index",
+    "search query": "search.query",
+    "search status": "search.status",
+    "search remove": "search.remove",
+    "search export": "search.export",
+    "models": "list_commands.list_models",
+    "methods": "list_commands.list_methods",
+    "datasets": "list_commands.list_datasets",
+    "protocols": "list_commands.list_protocols",
+}
+GROUPS = {  # first words that several commands share, and all of them together
+    "": "Find where in an image a sound comes from: train, score and use visual sound source localization.",
+    "neighbors": "Mine the nearest neighbors of each sample of a data set.",
+    "checkpoint": "Inspect files of weights, and import released ones.",
+    "data": "Check data sets; write videos as shards for training, their optical flow, or composed scenes as a catalog.",
+    "search": "Index your own images, sounds and videos, and search them by a sound, an image, or both.",
+}
+DISTRIBUTED = (
+    "evaluate",
+    "evaluate-maps",
+)  # commands that work with all processes of torchrun; training joins by itself
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; a user's mistake is told in one message, with exit code 2."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        if arguments[:1] not in (["evaluate"], ["score"]) or not IS_LAUNCHED:
-            return _run(arguments)  # training joins the others itself
-        from soundspot.utils.distributed import process_group
+    """Run a command.
 
-        with process_group():
-            return _run(arguments)
+    Args:
+        arguments: the words after `soundspot`; None: those of this process.
+
+    Returns:
+        The exit code: 0, or what the command returns; 2 after a user's mistake, which is printed as one message.
+    """
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
     except SoundspotError as error:
-        if not getattr(error, "told", False):  # by another process, which prints it
+        if not error.is_reported:
             print(f"soundspot: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
@@ -110,69 +86,105 @@ def _run(arguments: list[str]) -> int:
     if arguments == ["--version"]:
         print(f"soundspot {__version__}")
         return 0
-    check_command(arguments, load_commands())
-    if arguments[:1] == ["train"] and not {"-h", "--help"} & set(arguments):
-        from soundspot.cli.train import train
+    name = find_command(arguments)
+    if name in GROUPS:
+        print(format_commands(name))
+        return 0 if arguments and arguments[-1] in ("-h", "--help") else EXIT_USER_ERROR
+    if name in DISTRIBUTED and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from soundspot.utils.distributed import process_group
 
-        train(arguments[1:])
-        return 0
-    if arguments[:1] == ["compare"]:  # its list is told by words, `compare A B`, as people write lists of files
-        from soundspot.cli.compare import to_json_arguments
-
-        arguments = ["compare", *to_json_arguments(arguments[1:])]
-    from jsonargparse import auto_cli
-
-    from soundspot.cli.parser import accept_repeated_lists
-
-    said = auto_cli(resolve_commands(arguments), args=accept_repeated_lists(arguments), **_how())
-    return said if isinstance(said, int) else 0
+        with process_group():
+            return run_command(name, arguments[1:])
+    return run_command(name, arguments[len(name.split()) :])
 
 
-def build_parser(arguments: Sequence[str] = ()) -> Any:
-    """What reads the command line, without running anything: a jsonargparse parser, for the docs and their tests.
+def run_command(name: str, arguments: Sequence[str]) -> int:
+    """Call the function of a command; return its exit code, 0 where it returns none."""
+    function, options = parse_command(name, arguments)
+    code = function(**options)
+    return code if isinstance(code, int) else 0
+
+
+def parse_command(name: str, arguments: Sequence[str]) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Parse the arguments of a command.
 
     Args:
-        arguments: a line that it is to read; what `locate` takes depends on whether it is asked of a video.
+        name: words of the command, a key of `COMMANDS`.
+        arguments: what follows them.
+
+    Returns:
+        The function of the command and its keyword arguments.
+
+    Raises:
+        InputError: an option has another name now, or the model is given as a positional argument.
     """
-    from jsonargparse import auto_parser
+    from soundspot.cli.parser import build_parser
 
-    return auto_parser(resolve_commands(arguments), **_how())
-
-
-def resolve_commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
-    """The commands; that of a picture, a video or a camera behind `locate`, as the arguments tell."""
-    known = load_commands()
-    if list(arguments[:1]) == ["locate"]:
-        from soundspot.cli.dispatch import select_command
-
-        known["locate"] = select_command(arguments[1:])
-    return known
-
-
-def _how() -> dict[str, Any]:
-    from soundspot.cli.parser import CommandParser
-
-    return {"parser_class": CommandParser, "prog": "soundspot", "description": _DESCRIPTION}
+    function = load_command(name)
+    parser = build_parser(name, function)
+    known, unknown = parser.split_arguments(arguments)
+    overrides = {}
+    if "overrides" in inspect.signature(function).parameters:
+        overrides, unknown = {"overrides": unknown}, []
+    for word in unknown:
+        flag = word.partition("=")[0].lstrip("-").replace("_", "-")
+        if flag in renamed.OPTIONS.get(name, {}):
+            raise InputError(f"soundspot {name}: --{flag} is now --{renamed.OPTIONS[name][flag]}.")
+    if known and known[0].endswith(".safetensors") and "--model" in parser._option_string_actions:
+        raise InputError(f"soundspot {name}: found the model {known[0]} as an argument; give it as --model {known[0]}.")
+    return function, parser.instantiate(parser.parse_args([*known, *unknown])).as_dict() | overrides
 
 
-_DATA = "Check data, write videos as shards to train on or their optical flow, or composed scenes as a catalogue."
+def load_command(name: str) -> Callable[..., Any]:
+    """Return the function of a command; its module is imported."""
+    module, _, function = COMMANDS[name].partition(".")
+    return getattr(import_module(f"soundspot.cli.{module}"), function)  # type: ignore[no-any-return]
 
 
-def check_command(arguments: Sequence[str], known: Mapping[str, Any], of: str = "command") -> None:
-    """Raise InputError where the first word is no command, or the second none of its group; flags are let through."""
-    word = next(iter(arguments), "-")
-    if word.startswith("-"):
-        return
-    names = [name for name in known if not name.startswith("_")]
-    if word not in names:
-        raise InputError(f"unknown {of} {word!r}{did_you_mean(word, names)} `soundspot --help` tells what they do.")
-    if isinstance(group := known[word], Mapping):
-        check_command(arguments[1:], group, f"command of `soundspot {word}`")
+def find_command(arguments: Sequence[str]) -> str:
+    """Return the words of the command that a line begins with: a key of `COMMANDS`, or of `GROUPS` where one is missing.
+
+    Raises:
+        InputError: the words name no command.
+    """
+    name = ""
+    for word in arguments:
+        if name in COMMANDS or word.startswith("-"):
+            break
+        longer = f"{name} {word}".lstrip()
+        if longer in renamed.COMMANDS:
+            raise InputError(f"`soundspot {longer}` is now `soundspot {renamed.COMMANDS[longer]}`.")
+        prefix = f"{name} ".lstrip()
+        names = {key.removeprefix(prefix).split()[0] for key in COMMANDS if key.startswith(prefix)}
+        if word not in names:
+            group = f"command of `soundspot {name}`" if name else "command"
+            raise InputError(f"unknown {group} {word!r}{did_you_mean(word, names)} See `soundspot --help`.")
+        name = longer
+    return name
 
 
-_SEARCH = "Index your own pictures, sounds and videos, and find them by a sound, a picture, or both."
-_CHECKPOINT = "Tell what a file of weights is."
-_DESCRIPTION = "Find where in a picture a sound comes from: train, score and use visual sound source localisation."
+def format_commands(group: str) -> str:
+    """Return the help of a group of commands (of all: the empty group), a line each; none of them is imported."""
+    lines = {}
+    prefix = f"{group} ".lstrip()
+    for name, target in COMMANDS.items():
+        words = name.removeprefix(prefix).split()
+        if name.startswith(prefix):
+            lines[words[0]] = summarize(target) if len(words) == 1 else GROUPS[words[0]]
+    width = max(map(len, lines))
+    rows = "\n".join(f"    {word:<{width}}  {line}" for word, line in lines.items())
+    words = f"soundspot {group}".strip()
+    options = "" if group else "\noptions:\n    -h, --help, --version\n"
+    return f"usage: {words} COMMAND ...\n\n{GROUPS[group]}\n{options}\ncommands (`{words} COMMAND --help`):\n{rows}"
+
+
+def summarize(target: str) -> str:
+    """Return the first line of a command's docstring, read from its file."""
+    module, _, function = target.partition(".")
+    text = (Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8")
+    match = re.search(rf'^def {function}\(.*?^    """(.+?)$', text, re.DOTALL | re.MULTILINE)
+    return match[1].rstrip('"') if match else ""
+
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -1,36 +1,83 @@
-"""How a command line is read: jsonargparse's way, less what a command of this kind does not need."""
+"""Build the parser of a command from the signature and the docstring of its function."""
 
-import re
-from collections.abc import Sequence
-from typing import Any
+import inspect
+from argparse import SUPPRESS
+from collections.abc import Callable, Sequence
+from typing import Any, get_args, get_origin
 
 from jsonargparse import ActionConfigFile, ArgumentParser
 
-from soundspot.cli.examples import get_example
-
 
 class CommandParser(ArgumentParser):
-    """Flags are given by name alone (`--overwrite`), `-o` is `--output`, and commands have no `--config`.
+    """Parser of one command: flags need no value, lists are given as words, `-o` is `--output`.
 
     Names of several words are written with `-` or `_`.
     """
 
+    example = ""
+
     def add_argument(self, *names: str, **options: Any) -> Any:
+        """Add one argument of the function, as jsonargparse asks for it."""
         if options.get("action") is ActionConfigFile:
             return None
-        dashed = tuple(n.replace("_", "-") for n in names if n.startswith("--") and "_" in n)
-        names = (*(("-o",) if names == ("--output",) else ()), *names, *dashed)
-        if options.get("default") is False:
-            return super().add_argument(*names, action="store_true", help=options.get("help"))
+        annotation = getattr(options.get("action"), "_typehint", None)
+        is_option = names[0].startswith("-")
+        if lists := [hint for hint in (annotation, *get_args(annotation)) if get_origin(hint) is list]:
+            del options["action"]
+            options |= {"type": get_args(lists[0])[0], "nargs": "*"}
+            if is_option:
+                options |= {"nargs": "+", "action": "extend"}
+        dashed = [n.replace("_", "-") for n in names if n.startswith("--") and "_" in n]
+        names = (*(["-o"] if names == ("--output",) else []), *dashed, *names)
+        if options.get("default") is False or annotation is bool or options.get("type") is bool:
+            default = options.get("default", SUPPRESS)
+            return super().add_argument(*names, action="store_true", default=default, help=options.get("help"))
         return super().add_argument(*names, **options)
 
     def format_help(self) -> str:
-        """The help, with an example of the command at its end."""
-        words = self.prog.replace("[options]", "").split()
-        shown = get_example(" ".join(words[1:]))
-        return super().format_help() + (f"\nexample:\n  {shown}\n" if shown else "")
+        """Return the help, with an example of the command at its end."""
+        return super().format_help() + (f"\nexample:\n  {self.example}\n" if self.example else "")
+
+    def split_arguments(self, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Split a command line into words that the command knows, positional ones first, and flags it does not know."""
+        positional: list[str] = []
+        options: list[str] = []
+        unknown: list[str] = []
+        words = list(arguments)
+        while words:
+            word = words.pop(0)
+            if not word.startswith("-"):
+                positional.append(word)
+                continue
+            action = self._option_string_actions.get(word.partition("=")[0].partition(".")[0])
+            group = unknown if action is None else options
+            group.append(word)
+            if "=" not in word and (action is None or action.nargs != 0):
+                several = action is not None and action.nargs == "+"
+                while words and not words[0].startswith("--"):
+                    group.append(words.pop(0))
+                    if not several:
+                        break
+        return [*positional, *options], unknown
 
 
-def accept_repeated_lists(arguments: Sequence[str]) -> list[str]:
-    """Arguments in which a list may be given by several flags: jsonargparse adds to it where its flag ends in `+`."""
-    return [re.sub(r"^--train[-_]list(?==|$)", "--train_list+", argument) for argument in arguments]
+def build_parser(name: str, function: Callable[..., Any]) -> CommandParser:
+    """Build the parser of a command.
+
+    Args:
+        name: words of the command, such as `data check`.
+        function: what it runs; a parameter `overrides` takes the flags that its signature does not name.
+
+    Returns:
+        The parser; its help ends with the example of the docstring.
+    """
+    text = inspect.getdoc(function) or ""
+    parser = CommandParser(prog=f"soundspot {name}", description=text.partition("\n\nArgs:")[0])
+    parser.example = get_example(function)
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip={"overrides"})
+    return parser
+
+
+def get_example(function: Callable[..., Any]) -> str:
+    """Return the command line at the end of a command's docstring, under `Examples:`."""
+    return inspect.cleandoc((inspect.getdoc(function) or "").partition("\nExamples:\n")[2])

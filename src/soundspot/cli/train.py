@@ -1,34 +1,38 @@
 """`soundspot train RECIPE --output FOLDER --key.sub value`."""
 
-from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 
-def split_arguments(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
-    """What the command itself is told, and the keys of the recipe that are told anew."""
-    parser = ArgumentParser(prog="soundspot train", add_help=False, allow_abbrev=False)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("-o", "--output", type=Path)
-    parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--overwrite", action="store_true")
-    parser.add_argument("--quiet", action="store_true")
-    return parser.parse_known_args(arguments)
+def train(
+    recipe: str,
+    output: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+    overrides: Sequence[str] = (),
+) -> None:
+    """Train a model by a recipe; any key of the recipe is an option, such as `--train.lr 0.001`.
 
+    Args:
+        recipe: a YAML file, or the name of a recipe of the library, such as alignment/scenes.
+        output: folder of the run; by default runs/METHOD-RECIPE.
+        resume: continue the run in that folder.
+        overwrite: replace the run in that folder.
+        quiet: show no progress bar.
+        overrides: keys of the recipe and their values.
 
-def train(arguments: Sequence[str]) -> None:
-    """Reads the recipe with its overrides, trains, and says where the result is and what to do with it."""
-    known, overrides = split_arguments(arguments)
-
+    Examples:
+        soundspot train alignment/scenes -o runs/mine --train.lr 0.001
+    """
     from soundspot.config.load import read_recipe
-    from soundspot.training.fit import train as run
+    from soundspot.training import fit
     from soundspot.utils.distributed import is_launched_rank_zero
 
-    recipe = read_recipe(known.recipe, overrides)
-    output = known.output or Path("runs") / f"{recipe.method['name']}-{known.recipe.stem}"
-    best = run(recipe, output, known.resume, known.overwrite, progress=not known.quiet)
-    if not is_launched_rank_zero():
-        return
-    print(f"trained:   {best}")
-    print(f"score it:  soundspot evaluate {best} DATA    (see `soundspot datasets`)")
-    print(f"use it:    soundspot locate {best} PICTURE SOUND -o out.png")
+    values = read_recipe(recipe, overrides)
+    folder = output or Path("runs") / f"{values.method['name']}-{Path(recipe).stem}"
+    best = fit.train(values, folder, resume, overwrite, progress=not quiet)
+    if is_launched_rank_zero():
+        print(f"trained:   {best}")
+        print(f"score it:  soundspot evaluate DATA --model {best}    (see `soundspot datasets`)")
+        print(f"use it:    soundspot locate IMAGE SOUND --model {best} -o out.png")

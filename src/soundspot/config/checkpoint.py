@@ -1,6 +1,6 @@
-"""Our checkpoints: one safetensors file holds weights and, in its header, all that is needed to use them.
+"""Checkpoints: one safetensors file holds the weights and, in its header, all that is needed to use them.
 
-The header carries the method and its options, the front end, the read-out, the recipe, the fitted threshold and the
+The header carries the method and its options, the front end, the upsampling, the recipe, the fitted threshold and the
 library's version, so loading takes no flags and cannot pair weights with the wrong front end.
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from soundspot._version import __version__
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
@@ -23,110 +24,170 @@ from soundspot.models.weights import load_strict
 from soundspot.utils.atomic_io import atomic_write
 
 
+def list_models() -> dict[str, str]:
+    """List the models that come with the library.
+
+    Returns:
+        Name -> one line of description; empty, as none comes with it yet: train one, or make one by `soundspot demo`.
+    """
+    return {}
+
+
 def save_checkpoint(method: Method, path: str | Path, **header_fields: Any) -> None:
-    """Writes weights and header; the file appears whole or not at all.
+    """Write the weights and the header of a method; a reader sees the complete file or none.
 
     Args:
-        extras: plain values for the header: `recipe`, `threshold`, `step`...
+        method: the method with its weights.
+        path: file to write.
+        header_fields: plain values for the header: `recipe`, `threshold`, `step`...
     """
-    path = Path(path)
     header = {
         "soundspot": __version__,
         "method": method.name,
         "config": method.config,
         "front_end": asdict(method.front_end),
-        "readout": asdict(method.upsampling),
+        "upsampling": asdict(method.upsampling),
         **header_fields,
     }
-    weights = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
-    with atomic_write(path) as draft:
-        draft.write_bytes(save(weights, metadata={"soundspot": json.dumps(header)}))
+    _write(Path(path), method.state_dict(), header)
 
 
 def update_header(path: str | Path, **header_fields: Any) -> None:
-    """Writes plain values into the header of a checkpoint; its weights stay as they are, to the last bit."""
-    path = Path(path)
-    header = read_header(path)
-    with safe_open(path, "pt") as file:
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    with atomic_write(path) as draft:
-        draft.write_bytes(save(weights, metadata={"soundspot": json.dumps(header | header_fields)}))
+    """Write plain values into the header of a checkpoint; its weights stay the same to the bit.
+
+    Args:
+        path: the checkpoint.
+        header_fields: names and values to add or replace.
+    """
+    _write(Path(path), _read_weights(path), read_header(path) | header_fields)
 
 
 def describe_checkpoint(path: str | Path) -> dict[str, Any]:
-    """What a report knows a checkpoint by: its name, the hash of its file, and what its threshold was fitted on."""
+    """Return what identifies a checkpoint in a report.
+
+    Args:
+        path: the checkpoint, or its name on the hub.
+
+    Returns:
+        File name, SHA-256 of the file, and the calibration of its threshold; of a name on the hub the name alone.
+    """
     path = Path(path)
-    if not path.is_file():  # on the hub, where its name says which
+    if not path.is_file():
         return {"checkpoint": str(path)}
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return {"checkpoint": path.name, "sha256": digest, "calibration": read_header(path).get("calibration")}
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint says of itself, without reading its weights.
+    """Read the header of a checkpoint, without its weights.
+
+    Args:
+        path: the checkpoint.
+
+    Returns:
+        The fields that `save_checkpoint` wrote.
 
     Raises:
-        CheckpointError: missing, cut short, not a safetensors file, or not one of ours.
+        CheckpointError: missing, cut short, not a safetensors file, not a checkpoint of this library, or one of its
+            time as `whence`.
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint; expected a .safetensors file that `soundspot train` wrote")
+        raise CheckpointError(f"{path}: no such checkpoint; expected a .safetensors file of `soundspot train`")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path}: cannot be read as safetensors ({error}); expected a checkpoint that `soundspot train` wrote. If it "
-            "was cut short, copy it again; a file released by a paper goes through `soundspot.import_checkpoint`"
+            f"{path}: cannot be read as safetensors ({error}); expected a checkpoint of `soundspot train`. If it "
+            "was cut short, copy it again; weights released by a paper go through `soundspot.import_checkpoint`"
         ) from error
+    if "whence" in metadata:
+        raise CheckpointError(
+            f"{path}: is a checkpoint of `whence`, as this library was called before; expected one of `soundspot`. "
+            "Train it again by its recipe (`soundspot train` names the new keys), or import the released weights again"
+        )
     if "soundspot" not in metadata:
         raise CheckpointError(
-            f"{path}: is a safetensors file, but its header does not say what method it holds; expected a checkpoint "
-            "of `soundspot train`. Released weights go through `soundspot.import_checkpoint`"
+            f"{path}: is a safetensors file, but its header does not name a method; expected a checkpoint of "
+            "`soundspot train`. Released weights go through `soundspot.import_checkpoint`"
         )
     header: dict[str, Any] = json.loads(metadata["soundspot"])
     return header
 
 
 def load_checkpoint(path: str | Path) -> tuple[Method, dict[str, Any]]:
-    """The method of a checkpoint, in evaluation mode, and its header.
+    """Load the method of a checkpoint.
+
+    Args:
+        path: the checkpoint.
+
+    Returns:
+        The method with its weights, in evaluation mode, and the header.
 
     Raises:
         CheckpointError: as `read_header`, or the weights do not fit the method that the header names.
     """
     header = read_header(path)
     method = method_from_header(header)
-    with safe_open(path, "pt") as file:
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    load_strict(method, weights, source=str(path))
+    load_strict(method, _read_weights(path), source=str(path))
     return method.eval(), header
 
 
 def method_from_header(header: dict[str, Any]) -> Method:
-    """The method that a header tells of, with fresh weights."""
-    front_end = input_spec_from_dict(header["front_end"])
-    config = {key: _without_weights(value) for key, value in header["config"].items()}
-    method = create(header["method"], front_end=front_end, **config)
-    method.upsampling = Upsampling(**header["readout"])
+    """Build the method that a header describes.
+
+    Args:
+        header: as `read_header` returns it.
+
+    Returns:
+        The method with fresh weights, its front end and its upsampling.
+    """
+    # Options of encoders without the file they once started from: the checkpoint holds every weight.
+    config = {
+        key: {k: v for k, v in value.items() if k != "weights"} if isinstance(value, dict) else value
+        for key, value in header["config"].items()
+    }
+    method = create(header["method"], front_end=input_spec_from_dict(header["front_end"]), **config)
+    method.upsampling = Upsampling(**header["upsampling"])
     return method
 
 
 def input_spec_from_dict(spec: dict[str, Any]) -> InputSpec:
-    """A front end from what `dataclasses.asdict` made of it, JSON's lists being tuples again."""
-    return InputSpec(ImageSpec(**_tuples(spec["image"])), AudioSpec(**_tuples(spec["audio"])))
+    """Build a front end from plain values, where JSON's lists become tuples again.
+
+    Args:
+        spec: what `dataclasses.asdict` made of an `InputSpec`.
+
+    Returns:
+        The front end.
+    """
+    image, audio = (
+        {key: tuple(value) if isinstance(value, list) else value for key, value in spec[modality].items()}
+        for modality in ("image", "audio")
+    )
+    return InputSpec(ImageSpec(**image), AudioSpec(**audio))
 
 
 def hash_recipe(recipe: dict[str, Any]) -> str:
-    """16 hexadecimal digits that stand for a recipe; the number of workers, which moves no number, is left out."""
+    """Compute a short hash of a recipe; the number of workers, which moves no number, is left out.
+
+    Args:
+        recipe: plain values, as a header holds them.
+
+    Returns:
+        16 hexadecimal digits.
+    """
     train = {key: value for key, value in recipe.get("train", {}).items() if key != "workers"}
     return hashlib.sha256(json.dumps(recipe | {"train": train}, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no tuples; specs are hashable values and need them."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+def _read_weights(path: str | Path) -> dict[str, Tensor]:
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
 
 
-def _without_weights(value: Any) -> Any:
-    """Encoder options without the file they once started from: the checkpoint holds every weight."""
-    return {k: v for k, v in value.items() if k != "weights"} if isinstance(value, dict) else value
+def _write(path: Path, weights: dict[str, Tensor], header: dict[str, Any]) -> None:
+    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    with atomic_write(path) as draft:
+        draft.write_bytes(save(tensors, metadata={"soundspot": json.dumps(header)}))

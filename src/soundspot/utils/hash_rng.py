@@ -1,4 +1,4 @@
-"""Chance as a pure function of where it is used, never of a worker's stream.
+"""Random numbers as a pure function of where they are used, never of a worker's stream.
 
 What a sample looks like depends on (seed, epoch, sample, view, ...) alone: not on the number of workers or processes,
 not on the batch it falls in, and not on a resume.
@@ -12,31 +12,77 @@ from numpy.typing import NDArray
 _GOLDEN, _M1, _M2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
-def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64's finaliser: neighbouring inputs come out unrelated (Steele, Lea and Flood, OOPSLA 2014)."""
-    x = (x ^ (x >> np.uint64(30))) * _M1
-    x = (x ^ (x >> np.uint64(27))) * _M2
-    return x ^ (x >> np.uint64(31))
+class Key:
+    """Words that stand in keys of random numbers; their values are data, as another value gives other numbers."""
 
-
-def hash_key(part: int | str) -> np.uint64:
-    """A number that stands for a part of a key."""
-    return np.uint64(zlib.crc32(part.encode()) if isinstance(part, str) else part & 0xFFFFFFFFFFFFFFFF)
+    # training
+    ORDER = "order"
+    SHARDS = "shards"
+    AUDIO_WINDOW = "window"
+    AUGMENTATION = "augment"
+    BAND_MASKS = "bands"
+    BASE_VIEW = "plain"
+    AUGMENTED_VIEW = "augmented"
+    NEIGHBOR_VIEW = "neighbour"
+    # data sets
+    PAIRING = "pair"
+    AUDIO_DECK = "deck"
+    VALIDATION = "validation"
+    GROUND_TRUTH = "truths"
+    FRAME = "frame"
+    NEIGHBOR = "neighbour"
+    NEIGHBOR_IMAGES = "images"
+    NEIGHBOR_AUDIO = "sounds"
+    # scenes
+    SCENES = "scenes"
+    SCENE_PLAN = "plan"
+    SCENE_IMAGE = "picture"
+    SCENE_AUDIO = "sound"
+    SCENE_MOTION = "motion"
+    VIDEO_SCENE = "moving"
+    BACKGROUND = "background"
+    OBJECT = "object"
+    # evaluation
+    NOISE = "noise"
+    FOREIGN_AUDIO = "foreign"
+    BOOTSTRAP = "bootstrap"
+    REPORT = "report"
+    STRIPS = "strips"
 
 
 def uniform(key: tuple[int | str, ...], samples: NDArray[np.int64] | list[int], n: int = 1) -> NDArray[np.float32]:
-    """Numbers in [0, 1), (len(samples), n) float32: row i depends on `key` and `samples[i]` alone."""
+    """Draw uniform numbers for samples.
+
+    Args:
+        key: what the numbers are for, such as (seed, epoch, `Key.ORDER`).
+        samples: (s,) numbers of the samples.
+        n: how many numbers each sample needs.
+
+    Returns:
+        (s, n) in [0, 1); row i depends on `key` and `samples[i]` alone.
+    """
     with np.errstate(over="ignore"):
         state = np.zeros(1, np.uint64)
-        for part in key:
-            state = _mix((state ^ hash_key(part)) + _GOLDEN)
+        for word in key:
+            state = _mix((state ^ hash_key(word)) + _GOLDEN)
         rows = _mix((state ^ np.asarray(samples, np.int64).astype(np.uint64)) + _GOLDEN)
         bits = _mix(rows[:, None] + _GOLDEN * np.arange(1, n + 1, dtype=np.uint64))
     return ((bits >> np.uint64(40)).astype(np.float64) * 2.0**-24).astype(np.float32)
 
 
 def make_generator(*key: int | str) -> np.random.Generator:
-    """A NumPy generator for one use, seeded by `key` alone; for draws too irregular for `uniform`."""
-    return np.random.Generator(
-        np.random.Philox(key=np.random.SeedSequence([int(hash_key(k)) for k in key]).generate_state(2, np.uint64))
-    )
+    """Make a NumPy generator for one use, seeded by `key` alone; for draws too irregular for `uniform`."""
+    words = np.random.SeedSequence([int(hash_key(word)) for word in key]).generate_state(2, np.uint64)
+    return np.random.Generator(np.random.Philox(key=words))
+
+
+def hash_key(word: int | str) -> np.uint64:
+    """Return the number that stands for one word of a key."""
+    return np.uint64(zlib.crc32(word.encode()) if isinstance(word, str) else word & 0xFFFFFFFFFFFFFFFF)
+
+
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Apply SplitMix64's finalizer: inputs one apart come out unrelated (Steele, Lea and Flood, OOPSLA 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * _M1
+    x = (x ^ (x >> np.uint64(27))) * _M2
+    return x ^ (x >> np.uint64(31))

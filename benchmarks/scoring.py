@@ -2,7 +2,7 @@
 
 Ours: `soundspot score` of a folder of predictions on VGG-SS's list with drawn boxes: maps read from disk, truths made,
 every localisation score of the model, of the rows that need no model and of the ceiling, and 1,000 bootstrap draws. The
-loop: tests/evaluation/reference.py on the same three sets of maps (model, centred box, ceiling), held in memory and
+loop: tests/evaluation/reference.py on the same three sets of maps (model, centered box, ceiling), held in memory and
 with no bootstrap, measured on a part of them.
 
 Memory is the peak of a process that scores 1,000 items against that of one that scores 20,000, each item with a map of
@@ -76,13 +76,13 @@ class Drawn:
     def encode_images(self, pictures: list[Image.Image]) -> Tensor:
         return self.table[torch.tensor([int(np.asarray(picture)[0, 0]) % 997 for picture in pictures])]
 
-    def encode_sounds(self, sounds: list[Audio]) -> Tensor:
+    def encode_audio(self, sounds: list[Audio]) -> Tensor:
         return self.table[torch.tensor([int(sound.waveform[0]) % 997 for sound in sounds])]
 
     def maps(self, image_codes: Tensor, sound_codes: Tensor) -> Tensor:
         return (image_codes * sound_codes).sum(dim=1)[:, None, None] + self.map
 
-    embed_images, embed_sounds = encode_images, encode_sounds
+    embed_images, embed_audio = encode_images, encode_audio
 
 
 def predictions(folder: Path, data: Boxes, maps: Tensor) -> None:

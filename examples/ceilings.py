@@ -3,7 +3,7 @@
 python examples/ceilings.py [FOLDER]     # of the authors' annotation files; by default ../shared/annotations
 
 Under the published rule "the top half of the map, pixels above the threshold" every map predicts N / 2 - 1 of its N
-pixels, so an object of another size cannot be met. Pixels of an oracle and of the centred box never tie, so their
+pixels, so an object of another size cannot be met. Pixels of an oracle and of the centered box never tie, so their
 overlaps follow from counts alone; tests/data/datasets/test_ceilings.py compares them with the protocol `alignment`.
 """
 
@@ -29,7 +29,7 @@ PAGE = ROOT / "docs" / "ceilings.md"
 SIZE, PIXELS = 224, 224 * 224
 KEPT = PIXELS - PIXELS // 2 - 1  # pixels strictly above the one that stands at N // 2 in ascending order
 SQUARE = 158  # 224 / sqrt(2), rounded
-ANSWERS = ("ceiling", "centred box", "centred square", "whole image")
+ANSWERS = ("ceiling", "centered box", "centred square", "whole image")
 LISTS: dict[str, tuple[str, dict[str, object]]] = {
     "VGG-SS, 5158": ("vggss", {"list": "5158"}),
     "VGG-SS, 4655": ("vggss", {"list": "4655"}),
@@ -55,7 +55,7 @@ HEAD = """# Ceilings
 What the published rules let any map reach on the public test lists, computed from the authors' boxes (all of them,
 squashed to 224 x 224). *ciou* and *auc* keep the top half of a map, pixels strictly above the threshold (protocol
 `alignment`); the adaptive columns keep as many pixels as the object has. *ceiling*: an oracle that ranks the object's
-pixels first. *centred box*: a map that falls from the middle outwards and hears nothing. *centred square*: 158 x 158
+pixels first. *centered box*: a map that falls from the middle outwards and hears nothing. *centred square*: 158 x 158
 pixels, about half of them, and *whole image*: all of them, both under no threshold. A published number says what it is
 worth between these and the first. Written by `examples/ceilings.py`.
 
@@ -105,7 +105,7 @@ def overlaps(data: AudioVisualDataset) -> Overlaps:
         share = torch.where(area > 0, area - 1, KEPT)
         within = (rank < share[:, None]).float()
         inside = (objects @ (rank < KEPT).float(), torch.einsum("bn,bn->b", objects, within))
-        for name, hits in (("ceiling", (area.minimum(half), area.minimum(share))), ("centred box", inside)):
+        for name, hits in (("ceiling", (area.minimum(half), area.minimum(share))), ("centered box", inside)):
             parts[name].append((_iou(hits[0], half, area), _iou(hits[1], share, area)))
         in_square = _iou(objects @ square.flatten(), torch.full_like(area, SQUARE**2), area)
         parts["centred square"].append((in_square, in_square))

@@ -49,7 +49,7 @@ def rendered(results: Path = RESULTS) -> str:
         report = json.loads(path.read_text(encoding="utf-8"))
         head = f"**{report['title']}** ({report['n']} items, protocol `{report['protocol']['name']}`)"
         parts += [head, "", *table(report), ""]
-        if heard := report.get("listening"):
+        if heard := report.get("sound_sensitivity"):
             parts += [heard["verdict"], ""]
     return "\n".join(parts)
 
@@ -57,7 +57,7 @@ def rendered(results: Path = RESULTS) -> str:
 def take_in(folder: Path, name: str, title: str) -> None:
     """Keeps a report folder's report.json as docs/results/NAME.json."""
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    del report["others"]  # the page shows one protocol
+    del report["other_protocols"]  # the page shows one protocol
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({"title": title, **report}, indent=1) + "\n", encoding="utf-8")
 

@@ -51,8 +51,8 @@ YEARS = {  # of publication: one training each gives no order
     "marginnce": 2023,
     "joint_slots": 2025,
 }
-FREE = ("centred box", "whole image", "chance", "ceiling")  # the same whatever the model
-DEAF = ("object saliency", "muted", "noise", "swapped sound")  # a model's answers without the right sound
+FREE = ("centered box", "whole image", "chance", "ceiling")  # the same whatever the model
+DEAF = ("object saliency", "muted", "noise", "swapped audio")  # a model's answers without the right sound
 
 
 def main() -> None:
@@ -121,7 +121,7 @@ def mixture_lines(record: Record) -> Iterator[list[str]]:
     yield ["", *MIXTURES]
     for name in in_order(methods):
         yield [f"**{name}**", *(cell(score(methods[name], *column)) for column in MIXTURES.values())]
-    for row in ("centred box", "ceiling"):
+    for row in ("centered box", "ceiling"):
         yield [row, *(cell(score(methods["alignment"], *column, row=row)) for column in MIXTURES.values())]
 
 

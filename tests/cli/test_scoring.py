@@ -19,7 +19,7 @@ HELD_OUT = ("scenes-interactive", "--options", json.dumps({"length": 6, "seed": 
 
 @pytest.fixture(autouse=True)
 def _small_pictures(monkeypatch):
-    monkeypatch.setattr(gallery, "SIDE", 60)
+    monkeypatch.setattr(gallery, "FIGURE_SIZE", 60)
 
 
 def test_a_threshold_travels_and_lets_locate_say_nothing_here(soundspot, checkpoint, picture, sound):
@@ -100,7 +100,7 @@ def test_one_set_of_maps_under_every_rule(soundspot, checkpoint, tmp_path):
     assert run.code == 0, run.err
     assert "stand apart" in run.out
     content = json.loads((tmp_path / "run" / "report.json").read_text())
-    assert len(content["others"]) == 11
+    assert len(content["other_protocols"]) == 11
     assert content["source"]["checkpoint"] == checkpoint.name
     assert len(content["source"]["sha256"]) == 64
     assert content["source"]["threshold"] is not None
@@ -108,7 +108,7 @@ def test_one_set_of_maps_under_every_rule(soundspot, checkpoint, tmp_path):
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "The same maps under every rule" in page
     assert "Does it listen?" in page
-    assert content["listening"]["verdict"].split(":")[0] in page
+    assert content["sound_sensitivity"]["verdict"].split(":")[0] in page
     few = soundspot("evaluate", checkpoint, *TEST, "--protocol", "lvs,acl", "-o", tmp_path / "few", "--bootstraps", 0)
     assert few.code == 0, few.err
     assert "protocol lvs" in few.out

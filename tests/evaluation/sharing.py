@@ -30,7 +30,7 @@ def tiny(name: str) -> Localizer:
 def work(folder: Path) -> None:
     """Reports of a method, of one that tells sources apart, of a plain function, and of a folder with a map missing."""
     scenes = open_dataset("scenes-interactive", length=15, size=64, seconds=0.5, categories=4)
-    more: dict[str, Any] = {"bootstraps": 50, "threshold": 0.1, "shared": True, "protocol": RULES}
+    more: dict[str, Any] = {"bootstraps": 50, "threshold": 0.1, "distributed": True, "protocol": RULES}
     for name in ("alignment", "dmc"):
         evaluate(tiny(name), scenes, batch_size=4, output=folder / name, **more)
     told = evaluate(listener, Squares(5, silence=True), batch_size=3, output=folder / "plain", **more)

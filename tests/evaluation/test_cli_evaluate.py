@@ -18,7 +18,7 @@ TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
 
 @pytest.fixture(autouse=True)
 def _small_pictures(monkeypatch):
-    monkeypatch.setattr(gallery, "SIDE", 60)
+    monkeypatch.setattr(gallery, "FIGURE_SIZE", 60)
 
 
 @pytest.fixture
@@ -69,5 +69,5 @@ def test_a_folder_that_is_there_is_refused_or_replaced_whole(checkpoint, tmp_pat
 
 def test_wrong_curves_are_told_before_the_work(checkpoint, tmp_path):
     with pytest.raises(DataError, match=r"none.csv: no such file"):
-        score(checkpoint, output=tmp_path / "out", curves=[tmp_path / "none.csv"])
+        score(checkpoint, output=tmp_path / "out", train_logs=[tmp_path / "none.csv"])
     assert not (tmp_path / "out").exists()

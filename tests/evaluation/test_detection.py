@@ -167,7 +167,7 @@ def test_counts_repeat_the_samples(seed: int, n: int, levels: int, published: bo
 def test_many_draws_go_through_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     samples, counts = drawn(30, 0), torch.randint(0, 3, (2, 9, 30))
     whole = F.average_precision(*samples, counts=counts)
-    monkeypatch.setattr("soundspot.evaluation.functional.detection.CELLS", 60)
+    monkeypatch.setattr("soundspot.evaluation.functional.detection.MAX_CELLS", 60)
     torch.testing.assert_close(F.average_precision(*samples, counts=counts), whole, rtol=0, atol=0)
     assert whole.shape == (2, 9)
 

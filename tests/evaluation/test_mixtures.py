@@ -72,7 +72,7 @@ class Separator:
         self.pictures += len(pictures)
         return torch.stack([seen(picture) for picture in pictures])
 
-    def encode_sounds(self, sounds: list[Audio]) -> Tensor:
+    def encode_audio(self, sounds: list[Audio]) -> Tensor:
         codes = torch.stack([pitches(sound) for sound in sounds])
         self.asked += [[name for name, one in zip(NAMES, code, strict=True) if one] for code in codes]
         return codes
@@ -111,7 +111,7 @@ def report() -> Report:
 def test_who_tells_all_sources_apart_has_full_scores(report: Report) -> None:
     for key in KEYS:
         assert report[key] == pytest.approx(1)
-        assert row(report, "centred box")[key] < 1
+        assert row(report, "centered box")[key] < 1
         assert (row(report, "object saliency")[key] == 1) == (key == "piap_mixture")  # it tells no source from another
         assert report.model.metrics[key].low <= 1 <= report.model.metrics[key].high
 

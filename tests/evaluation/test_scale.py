@@ -18,8 +18,8 @@ from soundspot.evaluation.functional import embedding_ranks
 
 
 def test_rows_come_back_as_they_were_added(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("soundspot.evaluation.engine.disk_tensor.HELD", 100)  # so that they lie in a file
-    monkeypatch.setattr("soundspot.evaluation.engine.disk_tensor.BLOCK", 100)
+    monkeypatch.setattr("soundspot.evaluation.engine.disk_tensor.MAX_MEMORY_BYTES", 100)  # so that they lie in a file
+    monkeypatch.setattr("soundspot.evaluation.engine.disk_tensor.BLOCK_BYTES", 100)
     for dtype in (torch.float32, torch.bfloat16, torch.uint8):
         drawn = (100 * torch.rand(50, 2, 3)).to(dtype)
         rows = DiskTensor()
@@ -45,7 +45,7 @@ def test_ranks_by_labels_are_those_of_the_whole_matrix(monkeypatch: pytest.Monke
     shows[which, kinds] = True
     wanted = {"": pictures[:, None] == groups, "_category": shows[:, kinds]}
     found = compute_relevance(groups, kinds)
-    for name, size in (("QUERIES", 3), ("CELLS", 1), ("ITEMS", 11)):
+    for name, size in (("MIN_QUERIES", 3), ("MAX_CELLS", 1), ("ITEM_CHUNK", 11)):
         monkeypatch.setattr(f"soundspot.evaluation.functional.retrieval.{name}", size)
     for suffix, matrix in wanted.items():
         assert torch.equal(found[suffix].get_block(slice(None), slice(None)), matrix)

@@ -1,4 +1,4 @@
-"""The constants of the published rules: what no map can exceed on each test list, and what a centred box scores."""
+"""The constants of the published rules: what no map can exceed on each test list, and what a centered box scores."""
 
 import importlib.util
 from pathlib import Path
@@ -54,7 +54,7 @@ def measures(ceilings: ModuleType, annotations: Path) -> dict:
 def test_the_ceilings(measures: dict) -> None:
     for title, expected in CEILINGS.items():
         assert measures[title].percent("ceiling")[:2] == pytest.approx(expected, abs=0.051), title
-    assert measures["VGG-SS, 5158"].percent("centred box")[:2] == pytest.approx((31.8, 36.9), abs=0.051)
+    assert measures["VGG-SS, 5158"].percent("centered box")[:2] == pytest.approx((31.8, 36.9), abs=0.051)
 
 
 def test_the_page_is_up_to_date(ceilings: ModuleType, measures: dict) -> None:
@@ -71,14 +71,14 @@ def test_so_is_its_part_on_the_rules(ceilings: ModuleType, annotations: Path) ->
 def test_the_counts_are_what_the_protocol_itself_says(
     ceilings: ModuleType, measures: dict, annotations: Path, title
 ) -> None:
-    """The oracle and the centred box through the protocol `alignment`, on every 40th item and every odd one."""
+    """The oracle and the centered box through the protocol `alignment`, on every 40th item and every odd one."""
     name, options = ceilings.LISTS[title]
     data = open_dataset(name, annotations, media="unchecked", **options)
     area = measures[title].rows["whole image"][0]
     odd = ((area == 0) | (area == 1)).nonzero()[:, 0]
     some = torch.cat([torch.arange(0, len(data), 40), odd]).unique()
     truths = torch.stack([data.ground_truth(index).to_map(224, 224) for index in some.tolist()]) > 0
-    for row, maps in (("ceiling", oracle_maps(truths)), ("centred box", centered_box(224, 224).expand(truths.shape))):
+    for row, maps in (("ceiling", oracle_maps(truths)), ("centered box", centered_box(224, 224).expand(truths.shape))):
         for found, expected in zip(
             get_protocol("alignment").compute_iou(maps, truths), measures[title].rows[row], strict=True
         ):

@@ -41,7 +41,7 @@ def test_a_perfect_listener_scores_the_ceiling(report: Report) -> None:
 def test_who_does_not_listen_cannot_be_right_for_each_sound(report: Report) -> None:
     assert evaluate(deaf, DATA, protocol=SHARP, bootstraps=0)["iiou_adaptive"] == 0
     assert row(report, "object saliency")["iiou_adaptive"] == 0
-    assert row(report, "centred box")["iiou_adaptive"] == 0
+    assert row(report, "centered box")["iiou_adaptive"] == 0
     assert {row.kind for row in report.rows} == {"model", "sound-blind", "ceiling"}
 
 

@@ -47,7 +47,7 @@ def test_a_folder_scores_as_the_model_that_wrote_it(tmp_path: Path) -> None:
     assert ours == [line.protocol["name"] for line in again.other_protocols]
     beside = {row.name: row for row in report.rows}
     assert all(beside[row.name].metrics == row.metrics for row in again.rows[1:])
-    assert {row.name for row in again.rows[1:]} == {"whole image", "centred box", "ceiling"}
+    assert {row.name for row in again.rows[1:]} == {"whole image", "centered box", "ceiling"}
 
 
 def test_half_precision_other_sizes_and_shards_are_read(tmp_path: Path, maps: dict[str, np.ndarray]) -> None:
@@ -73,7 +73,7 @@ def test_folders_of_negatives_tell_whether_it_listens(tmp_path: Path, maps: dict
     report = evaluate_maps(folder, DATA, bootstraps=50)
     assert report.sound_sensitivity is not None
     assert report.sound_sensitivity.is_sensitive
-    assert [one.audio for one in report.sound_sensitivity.conditions] == ["own", "muted", "noise", "swapped sound"]
+    assert [one.audio for one in report.sound_sensitivity.conditions] == ["own", "muted", "noise", "swapped audio"]
     assert report["pia_silence"] == report["pia_noise"] == 0
     assert report["f_loc"] > 0.6
     assert report.source["threshold"] == 0.5

@@ -34,7 +34,7 @@ def test_a_model_that_listens_beats_one_that_does_not(reports: list[Report]) -> 
     assert gap.p_value < 0.01
     assert found.values["iiou_adaptive"][0] == reports[0].model.metrics["iiou_adaptive"]
     assert found.differences["recall_a2i@1"] == (None,)  # samples alone do not give it
-    assert set(found.model_free) == {"whole image", "centred box", "ceiling", "chance"}
+    assert set(found.model_free) == {"whole image", "centered box", "ceiling", "chance"}
 
 
 def test_a_model_does_not_differ_from_itself(reports: list[Report]) -> None:

@@ -58,7 +58,7 @@ class Plates:
 
 @pytest.fixture(autouse=True)
 def _small_pictures(monkeypatch):
-    monkeypatch.setattr(gallery, "SIDE", 60)
+    monkeypatch.setattr(gallery, "FIGURE_SIZE", 60)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def report(data) -> Report:
             NAUGHTY, "model", {**metrics, "recall_a2i@1": Interval(0.125, 0.1, 0.15), "alignment": Interval(0.412)}
         ),
         ReportRow(
-            "centred box",
+            "centered box",
             "sound-blind",
             {"ciou_adaptive": Interval(0.3, 0.2, 0.4), "iiou_adaptive": Interval(0.15, 0.05, 0.25)},
         ),
@@ -160,7 +160,7 @@ def test_the_page_says_everything_able_to_move_a_number(report):
         "corrected",
         "A note of the evaluation.",
         "torch",
-        "centred box",
+        "centered box",
         "12.5",
     ):
         assert told in text
@@ -171,7 +171,7 @@ def test_the_page_says_everything_able_to_move_a_number(report):
 def test_headlines_are_held_against_the_best_row_that_hears_nothing(report):
     first, second, third = build_cards(report)
     assert (first.value, first.interval, first.is_better) == ("60.0", "50.0 – 70.0", True)
-    assert first.verdict == "30.0 points above centred box, the best row that hears nothing."
+    assert first.verdict == "30.0 points above centered box, the best row that hears nothing."
     assert not second.is_better
     assert second.verdict.endswith("their intervals overlap.")
     assert third.verdict == ""

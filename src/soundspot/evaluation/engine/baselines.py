@@ -19,7 +19,7 @@ def whole_image_iou(target: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"]) -> F
 
 
 def centered_box(height: int, width: int) -> Float[Tensor, "h w"]:
-    """A map in [-1, 1] whose highest pixels form a centred box of the picture's shape, however many are kept.
+    """A map in [-1, 1] whose highest pixels form a centered box of the picture's shape, however many are kept.
 
     No two pixels are equal, so that no rule for ties has a say; the upper half of them is positive.
     """

@@ -31,10 +31,10 @@ class BatchedLocalizer(Protocol):
     """What a localizer offers to be asked in batches, each picture and each sound being encoded once.
 
     Optional beside it: `saliency(image_codes) -> (b, h, w)`, maps that heard nothing; `embed_images(pictures)` and
-    `embed_sounds(sounds)` -> (b, d) unit-norm vectors for retrieval; `source_maps(image_codes, sound_codes)`, a map for
+    `embed_audio(sounds)` -> (b, d) unit-norm vectors for retrieval; `source_maps(image_codes, sound_codes)`, a map for
     each source of a mixture (b, k, h, w) and which of them are heard (b, k), for scores of several sources;
-    `read_picture(data, index)` and `read_sound(data, index)`, what of a clip it wants to be given, where that is not
-    its picture and its sound; `hears_recordings`, False where there is neither silence, noise nor a mixture to ask it
+    `read_image(data, index)` and `read_audio(data, index)`, what of a clip it wants to be given, where that is not
+    its picture and its sound; `takes_waveforms`, False where there is neither silence, noise nor a mixture to ask it
     with.
     """
 
@@ -221,7 +221,7 @@ def _heard(
     share: RankShard,
 ) -> _Heard:
     """Every sound encoded once, each process its share; all have the codes of all."""
-    recordings = getattr(localizer, "hears_recordings", True)
+    recordings = getattr(localizer, "takes_waveforms", True)
     codes, vectors, mixed, mixing = (
         DiskTensor(),
         DiskTensor(),
@@ -232,18 +232,18 @@ def _heard(
     for some in share.select(batches):
         sounds = {i: read_model_audio(localizer, data, i) for i in some}
         embedded.silent_indices += [i for i, one in sounds.items() if isinstance(one, Audio) and one.is_silent]
-        codes.append(localizer.encode_sounds([*sounds.values()]))
-        if embed := getattr(localizer, "embed_sounds", None):
+        codes.append(localizer.encode_audio([*sounds.values()]))
+        if embed := getattr(localizer, "embed_audio", None):
             vectors.append(embed([*sounds.values()]))
         together = [items.sources_by_group.get(at, []) for at in dict.fromkeys(items.group_index[some].tolist())]
         if mixing and (mixtures := [mix_audio([sounds[i] for i in those]) for those in together if those]):
-            mixed.append(localizer.encode_sounds(mixtures))
+            mixed.append(localizer.encode_audio(mixtures))
     embedded.silent_indices = [i for some in share.all_gather(embedded.silent_indices) for i in some]
     codes, embedded.audio, mixed = (all_gather_rows(rows, share) for rows in (codes, vectors, mixed))
     order = torch.tensor([i for some in batches for i in some], dtype=torch.int64)
     embedded.audio_rows = order.argsort()  # sounds come picture by picture, and are wanted by the numbers of items
     if recordings:
-        codes.append(localizer.encode_sounds([make_silence(), *make_noises()]))
+        codes.append(localizer.encode_audio([make_silence(), *make_noises()]))
     place = torch.cat([embedded.audio_rows, torch.arange(len(order), len(codes))])
     numbers = {picture: at for at, picture in enumerate(items.sources_by_group)} if len(mixed) else {}
     return _Heard(codes, place, mixed, numbers, recordings)

@@ -25,7 +25,7 @@ from soundspot.types import AudioVisualDataset, GroundTruth
 MODEL, WHOLE_IMAGE, CENTERED_BOX, OBJECT_SALIENCY, CEILING = (
     "model",
     "whole image",
-    "centred box",
+    "centered box",
     "object saliency",
     "ceiling",
 )

@@ -35,7 +35,7 @@ REFERENCE_ROWS: dict[str, tuple[str, RowKind]] = {
     OBJECT_SALIENCY: (OBJECT_SALIENCY, "sound-blind"),
     SILENCE: ("muted", "sound-blind"),
     NOISE: ("noise", "sound-blind"),
-    OFFSCREEN: ("swapped sound", "sound-blind"),
+    OFFSCREEN: ("swapped audio", "sound-blind"),
     CEILING: (CEILING, "ceiling"),
 }
 
@@ -210,7 +210,7 @@ def iter_notes(table: SampleTable, embeddings: Embeddings, num_calibrated: int) 
         if without:
             yield f"{without} pictures were not asked with {kind}; scores of negative sounds are of the others."
     if OFFSCREEN in asked and not any(items.categories):
-        yield "Nobody said what sounds here, so an off-screen or swapped sound may be of the same kind as the own one."
+        yield "Nobody said what sounds here, so an off-screen or swapped audio may be of the same kind as the own one."
     if table.threshold is None and any(name.startswith("overlap_") for name in table.sample_columns):
         yield "There is no threshold of these maps (`soundspot calibrate` fits one): no pIA, AUC-N, F-LOC and F-AUC."
 

@@ -142,7 +142,7 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """The content of report.json: all but samples and maps; numbers that are not there are null."""
         ours = {"dataset": self.dataset, "protocol": self.protocol, "n": self.n, "soundspot": __version__}
-        rest = {name: getattr(self, name) for name in ("rows", "others", "listening", "notes", "source", "front_end")}
+        rest = {name: getattr(self, name) for name in ("rows", "other_protocols", "sound_sensitivity", "notes", "source", "front_end")}
         plain: dict[str, Any] = _plain(ours | rest)
         return plain
 
@@ -212,8 +212,8 @@ def load_report(folder: str | Path, maps: bool = True) -> Report:
             samples,
             notes=tuple(content["notes"]),
             front_end=content["front_end"],
-            other_protocols=tuple(ProtocolRows(other["protocol"], _rows(other["rows"])) for other in content["others"]),
-            sound_sensitivity=_listening(content["listening"]),
+            other_protocols=tuple(ProtocolRows(other["protocol"], _rows(other["rows"])) for other in content["other_protocols"]),
+            sound_sensitivity=_sound_sensitivity(content["sound_sensitivity"]),
             source=content["source"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -241,14 +241,14 @@ def _rows(content: list[dict[str, Any]]) -> tuple[ReportRow, ...]:
     )
 
 
-def _listening(content: dict[str, Any] | None) -> SoundSensitivity | None:
+def _sound_sensitivity(content: dict[str, Any] | None) -> SoundSensitivity | None:
     if content is None:
         return None
-    asked = []
-    for one in content["asked"]:
-        loss, overlap = (one[end] and _interval(one[end]) for end in ("loss", "overlap"))
-        asked.append(AudioCondition(one["sound"], _interval(one["score"]), loss, overlap))
-    return SoundSensitivity(content["metric"], tuple(asked), content["listens"], content["verdict"])
+    conditions = []
+    for condition in content["conditions"]:
+        drop, overlap = (condition[key] and _interval(condition[key]) for key in ("drop", "overlap"))
+        conditions.append(AudioCondition(condition["audio"], _interval(condition["score"]), drop, overlap))
+    return SoundSensitivity(content["metric"], tuple(conditions), content["is_sensitive"], content["verdict"])
 
 
 def _interval(ends: dict[str, float | None]) -> Interval:

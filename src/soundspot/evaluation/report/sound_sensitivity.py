@@ -86,4 +86,4 @@ def _verdict(metric: str, rows: list[AudioCondition]) -> str:
 
 
 def _with(sound: str) -> str:
-    return {"muted": "muted", "noise": "with noise", "swapped sound": "with another's"}.get(sound, f"with {sound}")
+    return {"muted": "muted", "noise": "with noise", "swapped audio": "with another's"}.get(sound, f"with {sound}")

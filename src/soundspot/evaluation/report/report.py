@@ -142,7 +142,10 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """The content of report.json: all but samples and maps; numbers that are not there are null."""
         ours = {"dataset": self.dataset, "protocol": self.protocol, "n": self.n, "soundspot": __version__}
-        rest = {name: getattr(self, name) for name in ("rows", "other_protocols", "sound_sensitivity", "notes", "source", "front_end")}
+        rest = {
+            name: getattr(self, name)
+            for name in ("rows", "other_protocols", "sound_sensitivity", "notes", "source", "front_end")
+        }
         plain: dict[str, Any] = _plain(ours | rest)
         return plain
 
@@ -212,7 +215,9 @@ def load_report(folder: str | Path, maps: bool = True) -> Report:
             samples,
             notes=tuple(content["notes"]),
             front_end=content["front_end"],
-            other_protocols=tuple(ProtocolRows(other["protocol"], _rows(other["rows"])) for other in content["other_protocols"]),
+            other_protocols=tuple(
+                ProtocolRows(other["protocol"], _rows(other["rows"])) for other in content["other_protocols"]
+            ),
             sound_sensitivity=_sound_sensitivity(content["sound_sensitivity"]),
             source=content["source"],
         )

@@ -169,7 +169,7 @@ def test_maps_are_upsampled_as_the_library_does_it(opened, upsampling: Any) -> N
     torch.testing.assert_close(torch.tensor(theirs).view(50, 61), spread, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("window", ["centre", "first", "rolled"])
+@pytest.mark.parametrize("window", ["center", "first", "rolled"])
 @pytest.mark.parametrize("length", [30, 100, 251])
 def test_sounds_are_cut_as_the_library_does_it(opened, window: Any, length: int) -> None:
     from soundspot.config.frontend import AudioSpec

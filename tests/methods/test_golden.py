@@ -69,7 +69,7 @@ def check_upsampled(method: Method, maps: torch.Tensor, arrays: Mapping[str, np.
         if name in arrays:
             ours = Upsampling(upsampling).upsample(maps, 224, 224)[0]  # type: ignore[arg-type]
             np.testing.assert_allclose(ours, arrays[name], rtol=0, atol=1e-4)
-            assert method.upsampling.upsampling in names
+            assert method.upsampling.mode in names
 
 
 def training_case(case: Path) -> tuple[Method, Batch, dict]:

@@ -49,7 +49,7 @@ class AudioSpec:
         rate: samples a second the spectrogram is made at; None keeps the file's own (as several releases do).
         seconds: length of the window the network sees.
         clip_seconds: the file is first cut or tiled to this many seconds (None: taken whole), then the window is cut.
-        window: which part of that: `centre`, `first`, or `rolled` (the first, turned round so that the middle of the
+        window: which part of that: `center`, `first`, or `rolled` (the first, turned round so that the middle of the
             file lies in its middle).
         n_fft, hop: segment length and step in samples.
         function: `tukey` with constant detrend and one-sided power density (scipy.signal.spectrogram's defaults),
@@ -78,7 +78,7 @@ class AudioSpec:
     rate: int | None = 16000
     seconds: float = 3.0
     clip_seconds: float | None = None
-    window: Literal["centre", "first", "rolled"] = "centre"
+    window: Literal["center", "first", "rolled"] = "center"
     n_fft: int = 512
     hop: int = 159
     window_function: Literal["tukey", "hann", "kaldi", "magnitude", "hann-magnitude"] = "tukey"

@@ -69,7 +69,7 @@ class ViewsConfig:
     semantic: bool = True
     modalities: Literal["both", "image", "sound"] = "both"
     base_view: Literal["whole", "weak", "strong"] = "weak"
-    base_audio_window: Literal["centre", "random"] = "centre"
+    base_audio_window: Literal["center", "random"] = "center"
     max_time_shift: float | None = None
     augmentation: Augmentation = STRONG
     spec_augment: Literal["none", "mended", "published", "specaugment"] = "none"

@@ -25,10 +25,10 @@ class Upsampling:
         [[0.0, 0.25, 0.75, 1.0], [0.0, 0.0, 1.0, 1.0]]
     """
 
-    upsampling: UpsamplingMode = "bilinear"
+    mode: UpsamplingMode = "bilinear"
 
     def upsample(self, maps: Float[Tensor, "b h w"], height: int, width: int) -> Float[Tensor, "b H W"]:
-        mode, _, aligned = self.upsampling.partition("-")
+        mode, _, aligned = self.mode.partition("-")
         corners = None if mode == "nearest" else bool(aligned)
         return F.interpolate(maps[:, None].float(), (height, width), mode=mode, align_corners=corners)[:, 0]
 

@@ -155,7 +155,7 @@ class ClipReader:
                 windows.append(crop_or_tile(own, seconds, room / 2 + (2 * shifted - 1) * reach))
             else:
                 windows.append(
-                    crop_or_tile(own, seconds, None if views.base_audio_window == "centre" else plain * room)
+                    crop_or_tile(own, seconds, None if views.base_audio_window == "center" else plain * room)
                 )
         return windows
 

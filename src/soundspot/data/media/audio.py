@@ -224,7 +224,7 @@ def extract_window(audio: Audio, spec: AudioSpec) -> Float[Tensor, " t"]:
     """The samples of the sound that the network of `spec` hears at test time, at `spec.rate` (None: the sound's)."""
     whole = resample(audio, spec.rate)
     clip = Audio(crop_or_tile(whole, spec.clip_seconds, 0.0), whole.rate) if spec.clip_seconds else whole
-    part = crop_or_tile(clip, spec.seconds, None if spec.window == "centre" else 0.0)
+    part = crop_or_tile(clip, spec.seconds, None if spec.window == "center" else 0.0)
     if spec.window == "rolled":
         return part.roll(len(part) // 2 - len(clip.waveform) // 2)
     return part
@@ -236,7 +236,7 @@ def pad_to_window(audio: Audio, spec: AudioSpec) -> Audio:
     clip, length = round((spec.clip_seconds or 0) * audio.rate), len(audio.waveform)
     if length < max(1, round(spec.seconds * audio.rate)) or clip <= length:
         return audio
-    ahead = (clip - length) // 2 if spec.window == "centre" else 0
+    ahead = (clip - length) // 2 if spec.window == "center" else 0
     return Audio(F.pad(audio.waveform, (ahead, clip - length - ahead)), audio.rate)
 
 

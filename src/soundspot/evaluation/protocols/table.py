@@ -46,7 +46,7 @@ def describe_protocol(protocol: Protocol) -> dict[str, str]:
         TIE_SYMBOLS[protocol.threshold_rule.ties],
         f"{_keeps(adaptive)}, {TIE_SYMBOLS[adaptive.ties]}" if adaptive else "-",
         scaling,
-        protocol.upsampling.upsampling.replace("-", " "),
+        protocol.upsampling.mode.replace("-", " "),
         protocol.empty_target,
         protocol.consensus,
         "products" if protocol.auc_grid == "float" else "exact",

@@ -15,10 +15,10 @@ export function readOut(scores) {
 }
 
 /** Scores at the size of a picture, scaled to [0, 1] by their own least and most; the least beyond `region`. */
-export function spread(scores, shape, [height, width], { upsampling }, [x0, y0, x1, y1]) {
+export function spread(scores, shape, [height, width], { mode }, [x0, y0, x1, y1]) {
   const [left, top, right, bottom] = [x0 * width, y0 * height, x1 * width, y1 * height].map(Math.round);
   const inside = [Math.max(1, bottom - top), Math.max(1, right - left)];
-  const [kernel, aligned] = upsampling.split("-");
+  const [kernel, aligned] = mode.split("-");
   const up = resample(scores, 1, shape, inside, { kernel, aligned: aligned === "aligned" });
   let low = Infinity;
   let high = -Infinity;

@@ -39,7 +39,7 @@ function cut(samples, wanted, start) {
 export function windowed(samples, { rate, seconds, clip_seconds: clip, window }) {
   const of = (time) => Math.max(1, Math.round(time * rate));
   const whole = clip ? cut(samples, of(clip), 0) : samples;
-  const part = cut(whole, of(seconds), window === "centre" ? null : 0);
+  const part = cut(whole, of(seconds), window === "center" ? null : 0);
   if (window !== "rolled") return Float32Array.from(part);
   const n = part.length;
   const by = Math.floor(n / 2) - Math.floor(whole.length / 2);

@@ -1,7 +1,6 @@
-"""Front ends: what a method is fed, as values. `soundspot.data` turns pictures and sounds into it.
+"""Front ends: how a method's inputs are made of images and audio, as values; `soundspot.data` does what they say.
 
-Every released method was trained and scored with a front end of its own; a
-checkpoint carries the one it was made for, so that nobody has to remember it.
+Every released method was trained and scored with a front end of its own; a checkpoint carries the one it was made for.
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,22 +10,20 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-CENTERED_WINDOWS = (
-    "hann",
-    "hann-magnitude",
-)  # window functions whose segments lie around their moments and not behind them
+CENTERED_WINDOWS = ("hann", "hann-magnitude")  # segments lie around their times; all others begin there
 
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """How a picture becomes (3, size, size).
+    """Image front end: how an RGB image becomes a (3, size, size) tensor.
 
     Attributes:
-        size: side of the square the network sees, in pixels.
+        size: side of the network's square input, in pixels.
         resize: `squash` (aspect ratio not kept, PIL bicubic), `squash-tensor` (bicubic on the float tensor without
-            antialiasing), `squash-tensor-antialias`, or `crop` (shorter side to `size` with PIL bicubic, centre crop).
-        flow: two planes follow the picture's three: its optical flow, over 255 (`soundspot.data.media.optical_flow`), brought to size in
-            the same way.
+            antialiasing), `squash-tensor-antialias`, or `crop` (shorter side to `size` with PIL bicubic, center crop).
+        mean, std: per channel, of values in [0, 1]: the input is (value - mean) / std.
+        flow: whether the optical flow follows as two more channels, divided by 255
+            (`soundspot.data.media.optical_flow`) and resized like the image.
     """
 
     size: int = 224
@@ -37,42 +34,43 @@ class ImageSpec:
 
     @property
     def num_channels(self) -> int:
-        """How many planes the network sees: those of colour, and the two of the flow where it looks at one."""
+        """Number of input channels: 3 of color, and 2 of optical flow where `flow` is set."""
         return 5 if self.flow else 3
 
 
 @dataclass(frozen=True)
 class AudioSpec:
-    """How a waveform becomes (1, f, t).
+    """Audio front end: how a waveform becomes a (1, f, t) spectrogram.
 
     Attributes:
-        rate: samples a second the spectrogram is made at; None keeps the file's own (as several releases do).
-        seconds: length of the window the network sees.
-        clip_seconds: the file is first cut or tiled to this many seconds (None: taken whole), then the window is cut.
-        window: which part of that: `center`, `first`, or `rolled` (the first, turned round so that the middle of the
-            file lies in its middle).
-        n_fft, hop: segment length and step in samples.
-        function: `tukey` with constant detrend and one-sided power density (scipy.signal.spectrogram's defaults),
-            `hann` power centred with reflection (librosa's and torchaudio's defaults), `kaldi` power of segments
-            without their mean, pre-emphasised by 0.97, under a symmetric Hann window, filled up to a power of two,
-            `magnitude`, its root, of segments as they are, under a periodic Hann window, filled up likewise (VGGish),
-            or `hann-magnitude`, the root of `hann` power, with silence in place of reflection (librosa's stft).
-        normalised: `hann` power divided by the window's energy (torchaudio's `normalized=True`).
-        n_mels: 0 for linear frequency, else the number of mel bands.
+        rate: sampling rate of the spectrogram's input in Hz; None keeps the rate of each file, as several releases do.
+        seconds: length of the network's window.
+        clip_seconds: length to which the file is cut or tiled before the window is taken; None: not at all.
+        window: where in that the window lies: `center`, `first`, or `rolled` (the first, rotated so that the middle of
+            the file lies in its middle).
+        n_fft, hop: length of a segment and step between segments, in samples.
+        window_function: `tukey` with constant detrend and one-sided power density (scipy.signal.spectrogram's
+            defaults); `hann`, power of centered segments with reflection (librosa's and torchaudio's defaults);
+            `kaldi`, power of segments less their mean, pre-emphasized by 0.97, under a symmetric Hann window,
+            zero-padded to a power of two; `magnitude`, root of the power of raw segments under a periodic Hann window,
+            zero-padded likewise (VGGish); or `hann-magnitude`, root of `hann` power with zeros in place of reflection
+            (librosa's stft).
+        normalized: whether `hann` power is divided by the window's energy (torchaudio's `normalized=True`).
+        n_mels: number of mel bands; 0: linear frequency.
         scaling: `log/12` = log(x + 1e-7) / 12, `db` = 10 log10(max(x, 1e-10)), `log` = log(max(x, 1.19e-7)),
-            `log+0.01` = log(x + 0.01), `log+eps` = log(x + 2.2e-16), or `log10-8` = log10(max(x, 1e-10)), nothing of a
-            sound more than 8 below its largest.
-        frames: keep this many frames around the middle (0: all). Where there are fewer of `kaldi` power, zeros follow
-            the scaled ones, as AST's feature extractor has it; elsewhere that is an error.
-        mel: scale of the bands: `htk`, triangles of height 1 (torchaudio's default, which the releases that use mel
-            bands rely on); `slaney`, triangles of equal area (librosa's); `kaldi`, triangles on the mel axis itself.
-        low, high: edges of the lowest and the highest band in Hz; None is half the rate.
-        padded: silence follows the window up to this many seconds.
-        stretched: the window's samples are first shifted and divided, to lie in about [-1, 1] by its own least and most
-            (SSPL).
-        peak: the window's samples are first divided by the largest of their sizes (CoarseToFine).
-        shift, scale: the scaled values are shifted and divided at last, (x - shift) / scale.
-        vector: no spectrogram at all: what another network made of the sound, so many numbers, as (1, vector, 1).
+            `log+0.01` = log(x + 0.01), `log+eps` = log(x + 2.2e-16), or `log10-8` = log10(max(x, 1e-10)) clamped to at
+            most 8 below the maximum of the spectrogram.
+        num_frames: number of frames taken from the middle; 0: all. Where there are fewer, `kaldi` spectrograms are
+            padded with zeros after scaling, as AST's feature extractor does; others raise an error.
+        mel_scale: `htk`, triangles of height 1 (torchaudio's default, on which the releases with mel bands rely);
+            `slaney`, triangles of equal area (librosa's); `kaldi`, triangles on the mel axis itself.
+        f_min, f_max: edges of the lowest and the highest band in Hz; None: half the rate.
+        padded_seconds: length to which the window is padded with silence.
+        min_max_normalize: whether the waveform is first scaled to about [-1, 1] by its minimum and maximum (SSPL).
+        peak_normalize: whether the waveform is first divided by its largest absolute value (CoarseToFine).
+        shift, scale: the scaled spectrogram becomes (x - shift) / scale.
+        embedding_dim: length of the vector that another network computed from the audio and that replaces the
+            spectrogram, as (1, embedding_dim, 1); 0: none.
     """
 
     rate: int | None = 16000
@@ -98,7 +96,7 @@ class AudioSpec:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(f, t) of the spectrogram; a front end that keeps each file's own rate is taken at 16 kHz."""
+        """Shape (f, t) of the spectrogram; 16 kHz is assumed where `rate` is None."""
         if self.embedding_dim:
             return self.embedding_dim, 1
         samples = round(max(self.seconds, self.padded_seconds) * (self.rate or 16000))
@@ -108,7 +106,12 @@ class AudioSpec:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """Both front ends of a method."""
+    """Both front ends of a method.
+
+    Attributes:
+        image: of the images.
+        audio: of the audio.
+    """
 
     image: ImageSpec = field(default_factory=ImageSpec)
     audio: AudioSpec = field(default_factory=AudioSpec)
@@ -203,7 +206,7 @@ PRESETS: dict[str, InputSpec] = {
     "lvs@sslalignment": InputSpec(_SQUASH_TENSOR, _ALIGNMENT_AUDIO),
     # The same on AVSBench S4 and MS3, whose clips last 5 s: 1 s to 4 s.
     "alignment@avsbench": InputSpec(_SQUASH_TENSOR, AudioSpec(clip_seconds=5.0, seconds=3.0, hop=159)),
-    # LVS, own repository: shorter side and centre crop; the first 10 s, tiled: 257 x 671.
+    # LVS, own repository: shorter side and center crop; the first 10 s, tiled: 257 x 671.
     "lvs": InputSpec(ImageSpec(resize="crop"), AudioSpec(seconds=10.0, window="first", hop=238)),
     # EZ-VSL, SLAVC (its 5 s argument is ignored) and FNAC, own repositories.
     "ezvsl": InputSpec(ImageSpec(), _EZVSL_AUDIO),
@@ -219,18 +222,18 @@ PRESETS: dict[str, InputSpec] = {
     # SSL-TIE, own repository, and as SSLalignment feeds it.
     "ssltie": InputSpec(ImageSpec(resize="crop"), _SSLTIE_AUDIO),
     "ssltie@sslalignment": InputSpec(_SQUASH_TENSOR, _SSLTIE_AUDIO),
-    # JSA, test path: the middle 5 s, centred Hann power: 257 x 501.
+    # JSA, test path: the middle 5 s, centered Hann power: 257 x 501.
     "joint_slots": InputSpec(ImageSpec(), AudioSpec(seconds=5.0, hop=160, window_function="hann")),
     # SSPL, own repository, without and with predictive coding.
     "sspl": InputSpec(ImageSpec(resize="crop"), _SSPL_AUDIO),
     "sspl_pcm": InputSpec(ImageSpec(resize="crop"), _SSPL_AUDIO),
     # HearTheFlow, own repository: the middle 3 s at 22.05 kHz, to a whole second: 257 x 276.
     "heartheflow": InputSpec(ImageSpec(flow=True), AudioSpec(rate=22050, seconds=3.0, hop=238)),
-    # Attention10k, own repository, whose pictures are resized bilinearly; the sound's part is ours: it has none.
+    # Attention10k, own repository, whose images are resized bilinearly; the audio front end is ours: it has none.
     "attention10k": InputSpec(ImageSpec(size=320), _EZVSL_AUDIO),
     # CoarseToFine, own repository (testdata.py).
     "coarsetofine": InputSpec(ImageSpec(size=256), _COARSETOFINE_AUDIO),
-    # DMC, own repository, whose pictures are resized bilinearly.
+    # DMC, own repository, whose images are resized bilinearly.
     "dmc": InputSpec(ImageSpec(), _DMC_AUDIO),
     # DSOL, own repository: as DMC's, which its authors wrote too.
     "dsol": InputSpec(ImageSpec(), _DMC_AUDIO),
@@ -241,15 +244,12 @@ PRESETS: dict[str, InputSpec] = {
     "whisper": InputSpec(ImageSpec(), _WHISPER_AUDIO),
     "vggish": InputSpec(ImageSpec(), _VGGISH_AUDIO),
 }
-"""What each released method was scored with, by its name; `name@repository` where another one feeds it differently.
+"""Front end of each released method by its name; `name@repository` where another repository feeds it differently.
 
-`clip`, `ast`, `clap`, `whisper` and `vggish` are those of public encoders; recipes say `clip+ast` for the picture's
-part of one preset with the sound's of another.
-
-
-Stereo is not part of a preset, because files are read before: SSLalignment keeps the left channel, the EZ-VSL family
-takes the mean (`soundspot.data.media.audio.read_sound`, `channels`).
+`clip`, `ast`, `clap`, `whisper` and `vggish` are those of public encoders; a recipe's `clip+ast` takes the image front
+end of one preset and the audio front end of another. How stereo becomes mono is not part of a preset: SSLalignment
+keeps the left channel, the EZ-VSL family takes the mean (`channels` of `soundspot.data.media.audio.read_audio`).
 """
 
 ENCODER_PRESETS = ("clip", "ast", "clap", "whisper", "vggish")
-"""Those of `PRESETS` that belong to a public encoder and not to a method."""
+"""Names in `PRESETS` of public encoders; all others are methods'."""

@@ -1,4 +1,4 @@
-"""Read-outs: how a raw map becomes one the size of a picture. Part of a protocol, since it moves numbers."""
+"""Upsampling of localization maps to the size of the image. Part of a protocol, since it moves numbers."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,31 +13,46 @@ UpsamplingMode = Literal["bilinear", "bilinear-aligned", "bicubic", "bicubic-ali
 
 @dataclass(frozen=True)
 class Upsampling:
-    """How maps are brought to the size of the truth.
+    """Interpolation that brings a map to the size of the ground truth.
 
     Attributes:
-        upsampling: `bilinear` has half-pixel centres (what OpenCV's linear resize computes); `-aligned` is torch's
+        mode: `bilinear` and `bicubic` sample at pixel centers (OpenCV's linear resize); `-aligned` is torch's
             align_corners=True; `nearest` repeats pixels.
 
     Examples:
-        >>> raw = torch.tensor([[[0.0, 1.0]]])
-        >>> [ReadOut(how).upsample(raw, 1, 4)[0, 0].tolist() for how in ("bilinear", "nearest")]
+        >>> maps = torch.tensor([[[0.0, 1.0]]])
+        >>> [Upsampling(mode).upsample(maps, 1, 4)[0, 0].tolist() for mode in ("bilinear", "nearest")]
         [[0.0, 0.25, 0.75, 1.0], [0.0, 0.0, 1.0, 1.0]]
     """
 
     mode: UpsamplingMode = "bilinear"
 
     def upsample(self, maps: Float[Tensor, "b h w"], height: int, width: int) -> Float[Tensor, "b H W"]:
+        """Return the maps interpolated to height x width, as float32.
+
+        Args:
+            maps: (b, h, w).
+            height, width: of the result, in pixels.
+
+        Returns:
+            (b, height, width).
+        """
         mode, _, aligned = self.mode.partition("-")
-        corners = None if mode == "nearest" else bool(aligned)
-        return F.interpolate(maps[:, None].float(), (height, width), mode=mode, align_corners=corners)[:, 0]
+        align_corners = None if mode == "nearest" else bool(aligned)
+        return F.interpolate(maps[:, None].float(), (height, width), mode=mode, align_corners=align_corners)[:, 0]
 
 
 def min_max_normalize(maps: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
-    """Each map scaled to [0, 1] by its own minimum and maximum; a constant map comes back unchanged.
+    """Scale each map to [0, 1] by its own minimum and maximum; a constant map is returned unchanged.
+
+    Args:
+        maps: (b, h, w).
+
+    Returns:
+        (b, h, w).
 
     Examples:
-        >>> min_max(torch.tensor([[[-1.0, 0.0, 1.0]], [[3.0, 3.0, 3.0]]]))
+        >>> min_max_normalize(torch.tensor([[[-1.0, 0.0, 1.0]], [[3.0, 3.0, 3.0]]]))
         tensor([[[0.0000, 0.5000, 1.0000]],
         <BLANKLINE>
                 [[3.0000, 3.0000, 3.0000]]])

@@ -24,8 +24,7 @@ from PIL import Image
 
 from soundspot.data.media.audio import pad_to_window
 from soundspot.data.media.audio_stream import AudioStream
-from soundspot.data.media.frame_index import frame_to_image
-from soundspot.data.media.pcm import PcmConverter
+from soundspot.data.media.ffmpeg import PcmConverter, frame_to_image
 from soundspot.data.media.video_stream import VideoStream
 from soundspot.errors import InputError
 from soundspot.inference.localizer import Localizer

@@ -15,7 +15,6 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image
 
-from soundspot.data.media.h264 import choose_encoder
 from soundspot.errors import RecipeError
 from soundspot.scenes.procedural import ProceduralSource
 from soundspot.scenes.source import ObjectSource
@@ -108,7 +107,7 @@ class VideoScene:
         Raises:
             OutputError: it cannot be written.
         """
-        import av
+        from soundspot.data.media.ffmpeg import av, choose_encoder
 
         name, options = choose_encoder(crf=18)
         with atomic_write(path) as draft, av.open(str(draft), "w", options=_QUICK) as file:

@@ -150,7 +150,7 @@ class FileReader:
         try:
             return self._video(path, first, digest)
         except VideoError as error:
-            if error.cause != "no picture":
+            if error.cause != "no frames":
                 raise
             try:
                 return self._read_audio(path, first, digest)  # a recording in a container of videos
@@ -235,7 +235,7 @@ def check_decodable_end(whole: AudioFile) -> None:
 def window_centers(video: Video, stride: float) -> tuple[list[float], float]:
     """The middles of the windows of a video, in seconds, and how long it lasts; of a long one none in which no picture
     and no sound begins, nor in the one before."""
-    length = video.duration() or video.header_duration
+    length = video.duration or video.header_duration
     count = max(1, round(length / stride))
     places = np.arange(min(count, WINDOWS_PER_READ))
     if count > WINDOWS_PER_READ:

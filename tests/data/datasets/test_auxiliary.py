@@ -11,7 +11,7 @@ from PIL import Image
 
 from soundspot.data.datasets.auxiliary import AuxiliaryDataset, read_audio_embedding, read_flow
 from soundspot.data.datasets.registry import open_dataset
-from soundspot.data.media.optical_flow import FlowFolder
+from soundspot.data.media.optical_flow import FlowFolder, encode_flow
 from soundspot.errors import DataError, InputError, RecipeError
 from soundspot.types import AudioVisualDataset
 
@@ -28,7 +28,7 @@ def with_flow(folder: Path, n: int = 4) -> None:
     (folder / "flow_x").mkdir(parents=True)
     (folder / "flow_y").mkdir()
     for i in range(n):
-        FlowFolder(folder).write(data.id(i), torch.full((2, 32, 32), float(i + 1 if i < 3 else 300)))
+        FlowFolder(folder).write(data.id(i), encode_flow(torch.full((2, 32, 32), float(i + 1 if i < 3 else 300))))
 
 
 def test_the_set_it_wraps_answers_for_the_rest(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from soundspot.data.media.optical_flow import (
     FlowFolder,
     as_flow,
     compute_optical_flow,
+    encode_flow,
     flow_to_image,
     quantize_flow,
 )
@@ -87,7 +88,7 @@ def test_a_folder_reads_what_it_wrote_and_jpeg_too(tmp_path: Path) -> None:
     for part in ("flow_x", "flow_y"):
         (tmp_path / part).mkdir()
         Image.new("L", (8, 6), 40).save(tmp_path / part / "old.jpg")
-    FlowFolder(tmp_path).write("new", torch.full((2, 6, 8), 3.0))
+    FlowFolder(tmp_path).write("new", encode_flow(torch.full((2, 6, 8), 3.0)))
     folder = FlowFolder(tmp_path)
     assert torch.equal(folder.read("new"), torch.full((2, 6, 8), 3.0))
     assert torch.equal(folder.read("old"), torch.full((2, 6, 8), 40.0))

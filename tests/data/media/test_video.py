@@ -35,7 +35,7 @@ def pitch(sound) -> float:
 def test_frames_and_sounds_are_those_of_their_moment(name: str, tmp_path: Path) -> None:
     path = write_video(tmp_path / name, codecs=KINDS[name])
     with Video(path) as video:
-        assert video.duration() == pytest.approx(3, abs=0.1)
+        assert video.duration == pytest.approx(3, abs=0.1)
         found = video.frames_at([2.5, 0.0, 1.5, 99.0])  # any order; behind the end: the last
         assert [time for time, _ in found] == pytest.approx([2.5, 0, 1.5, 2.96], abs=0.06)
         assert [shade(picture) for _, picture in found] == pytest.approx([2.5 / 3, 0, 0.5, 2.96 / 3], abs=0.06)
@@ -143,7 +143,7 @@ def test_what_is_no_video_is_told(tmp_path: Path) -> None:
     write_video(tmp_path / "sound.m4a", picture=False)
     with pytest.raises(VideoError, match="it holds: audio") as caught:
         Video(tmp_path / "sound.m4a")
-    assert caught.value.cause == "no picture"
+    assert caught.value.cause == "no frames"
     with Video(write_video(tmp_path / "mute.mp4", sound=False)) as video:
         assert not video.has_audio
         with pytest.raises(VideoError, match="without sound") as caught:
@@ -158,7 +158,7 @@ def test_a_header_that_lies_is_not_believed(tmp_path: Path) -> None:
     whole = write_video(tmp_path / "whole.mkv", codecs=("libx264", "flac")).read_bytes()
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
     with Video(tmp_path / "cut.mkv") as video:
-        length = video.duration()
+        length = video.duration
         assert video.header_duration == pytest.approx(3, abs=0.1)
         assert 0.3 < length < 2.5
         (time, picture), (last, _) = video.frames_at([length / 2, 2.9])

@@ -172,7 +172,7 @@ def test_a_short_sound_is_left_to_the_front_end() -> None:
         (lambda path: None, "no such file"),
         (lambda path: path.touch(), "empty file"),
         (lambda path: path.write_text("<html>not found</html>"), "no reader of videos knows"),
-        (lambda path: write_video(path, picture=False), "without moving pictures"),
+        (lambda path: write_video(path, picture=False), "without moving images"),
     ],
 )
 def test_what_is_no_video_is_named(make, words: str, tmp_path: Path) -> None:
@@ -184,6 +184,6 @@ def test_what_is_no_video_is_named(make, words: str, tmp_path: Path) -> None:
 
 def test_a_video_without_sound_offers_to_take_one(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", sound=False, seconds=0.4)
-    with pytest.raises(VideoError, match="--sound") as told:
+    with pytest.raises(VideoError, match="--audio") as told:
         AudioStream(path)
     assert told.value.cause == "no sound"

@@ -1,4 +1,4 @@
-"""Sounds: read from any file that has one, resampled, cut. What leaves here is mono float32 in [-1, 1]."""
+"""Audio: read from any file that has a sound, resampled, cropped, mixed; always mono float32 in [-1, 1]."""
 
 import io
 import math
@@ -14,7 +14,7 @@ import soundfile
 import soxr
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -27,9 +27,9 @@ from soundspot.types import Audio
 Channels = Literal["mean", "left"]
 AudioLike = str | os.PathLike[str] | Audio | tuple[NDArray | Tensor, int]
 
-_EXACT = ("WAV", "FLAC")  # formats whose header tells the length; mp3's estimate
-_UNTOLD = 0x7FFF0000  # bytes from which a wav's length stands for "to the end": 0xFFFFFFFF, 0x7FFFF000...
-_LOUDEST = 8.0  # beyond this, floats are no waveform in [-1, 1] that overshoots but integers in disguise
+_EXACT_LENGTH = ("WAV", "FLAC")  # formats whose header gives the length; mp3's estimates it
+_STREAMED_LENGTH = 0x7FFF0000  # bytes from which a wav's length means "to the end": 0xFFFFFFFF, 0x7FFFF000...
+_MAX_AMPLITUDE = 8.0  # beyond this, floats are no waveform in [-1, 1] that overshoots but integers in disguise
 
 
 def read_audio(
@@ -38,73 +38,80 @@ def read_audio(
     channels: Channels = "mean",
     content: bytes | None = None,
     max_seconds: float | int | None = None,
+    track: int | None = None,
 ) -> Audio:
-    """The whole sound of a file; of a video, its first sound track.
+    """Read the audio of a sound file or a video.
 
     Args:
         path: wav, flac, ogg or mp3 (libsndfile), else anything FFmpeg knows.
-        rate: samples a second to resample to; None keeps the file's own.
-        channels: `mean` of all channels, or the `left` (first) alone, as SSLalignment has it.
-        content: the bytes of the file, where they were read from elsewhere; `path` is what messages call it then.
-        most: seconds that it may last, whatever its header says: where more come, none of the rest is decoded.
+        rate: Hz to resample to; None keeps the file's own.
+        channels: `mean` of all channels, or only the `left` (first), as SSLalignment reads files.
+        content: bytes of the file, where they were read from elsewhere; `path` is then its name in messages.
+        max_seconds: longest accepted duration, whatever the header promises: of a longer file no more is decoded.
+        track: number of the audio track, from 0; None: the first.
+
+    Returns:
+        The waveform (t,), float32 in [-1, 1], and its rate. Silence is no error (`Audio.is_silent`).
 
     Raises:
-        InputError: missing, empty, not a sound, cut short, a video without sound, no samples, NaN or infinite
-            samples, longer than `most`. Silence is no error: see `Sound.is_silent`.
+        InputError: missing, empty, not a sound, cut short, a video without sound, no such track, no samples, NaN or
+            infinite samples, or longer than `max_seconds`.
     """
     path = Path(path)
     if content is None:
         check_readable(path, EXPECTED)
-    kept, length = [], 0
-    with open_decoder(path, content, max_seconds) as (own_rate, pieces):
-        for piece in pieces:
-            length += len(piece)
-            if max_seconds is not None and length > max_seconds * own_rate:
+    chunks, length = [], 0
+    with open_decoder(path, content, max_seconds, track) as (file_rate, decoded):
+        for chunk in decoded:
+            length += len(chunk)
+            if max_seconds is not None and length > max_seconds * file_rate:
                 raise InputError(
-                    f"{path}: found a sound that lasts longer than {max_seconds:g} s, expected no more. Cut out a part.",
+                    f"{path}: found a sound that lasts longer than {max_seconds:g} s, expected no more. Cut it.",
                     "too long",
                 )
-            kept.append(_narrow(piece, channels))
-    waveform = kept[0] if len(kept) == 1 else np.concatenate([np.empty((0, 1), np.float32), *kept])
-    return resample(to_mono(waveform, own_rate, channels, str(path)), rate)
+            chunks.append(_downmix(chunk, channels))
+    waveform = chunks[0] if len(chunks) == 1 else np.concatenate([np.empty((0, 1), np.float32), *chunks])
+    return resample(to_mono(waveform, file_rate, channels, str(path)), rate)
 
 
 @dataclass(frozen=True)
 class AudioFile:
-    """A sound of which parts can be had without the rest: of a file in memory, decoded where it is asked for.
+    """An open sound file, from which segments are decoded on demand.
 
     Attributes:
-        path: what messages call it. rate: samples a second. length: samples.
-        read: (first, count) to samples, (count, channels).
+        path: name of the file in messages.
+        rate: in Hz.
+        length: in samples.
+        read: function of (first, count) that returns (count, channels) samples.
     """
 
     path: Path
     rate: int
     length: int
-    read: Callable[[int, int], NDArray[np.float32]]
+    read: Callable[[int, int], Float32[np.ndarray, "t c"]]
 
     @property
     def seconds(self) -> float:
         return self.length / self.rate
 
     def read_segment(self, first: int = 0, count: int | None = None) -> Audio:
-        """`count` samples from `first` on, mono; None: all.
+        """Read `count` samples from sample `first` on; None: all that follow.
 
         Raises:
-            InputError: as `read_sound`.
+            InputError: as `read_audio`.
         """
-        wanted = self.length - first if count is None else count
-        found = self.read(first, wanted)
-        if len(found) < wanted:
-            raise truncation_error(self.path, first + len(found), self.length, self.rate)
-        return to_mono(found, self.rate, "mean", str(self.path))
+        expected = self.length - first if count is None else count
+        samples = self.read(first, expected)
+        if len(samples) < expected:
+            raise truncation_error(self.path, first + len(samples), self.length, self.rate)
+        return to_mono(samples, self.rate, "mean", str(self.path))
 
 
 def open_audio(path: str | os.PathLike[str], content: bytes | None = None) -> Audio | AudioFile:
-    """The sound of a file, or of its bytes: opened where its header tells its length (wav, flac), else read.
+    """Open a sound file, or its bytes; formats whose header does not give the exact length are read instead.
 
     Raises:
-        InputError: as `read_sound`; of an opened one, when it is cut.
+        InputError: as `read_audio`; of an open file, when a segment is read.
     """
     path = Path(path)
     if content is None:
@@ -117,10 +124,10 @@ def open_audio(path: str | os.PathLike[str], content: bytes | None = None) -> Au
         file = soundfile.SoundFile(path if content is None else io.BytesIO(content))
     except (soundfile.SoundFileError, RuntimeError):
         return read_audio(path, content=content)
-    if file.format not in _EXACT:
+    if file.format not in _EXACT_LENGTH:
         return read_audio(path, content=content)
 
-    def read(first: int, count: int) -> NDArray[np.float32]:
+    def read(first: int, count: int) -> Float32[np.ndarray, "t c"]:
         file.seek(first)
         return read_samples(file, path, count)
 
@@ -128,28 +135,32 @@ def open_audio(path: str | os.PathLike[str], content: bytes | None = None) -> Au
 
 
 def _open_wav(path: Path, content: bytes | None) -> AudioFile:
-    """By the standard library, which hands out a part of the bytes in a quarter of libsndfile's time."""
-    file = wave.open(str(path) if content is None else io.BytesIO(content))  # noqa: SIM115 (as long-lived as the Recording)
+    """Open a 16-bit wav by the standard library, which reads a segment in a quarter of libsndfile's time."""
+    file = wave.open(str(path) if content is None else io.BytesIO(content))  # noqa: SIM115 (as long-lived as the AudioFile)
     if file.getsampwidth() != 2 or not file.getframerate():
         raise wave.Error("not of 16 bits, or of no rate")
-    frame = 2 * file.getnchannels()
-    if not 0 < file.getnframes() * frame < _UNTOLD:
-        raise wave.Error("written to a pipe: its header does not tell the length")
+    frame_size = 2 * file.getnchannels()
+    if not 0 < file.getnframes() * frame_size < _STREAMED_LENGTH:
+        raise wave.Error("written to a pipe: its header does not give the length")
 
-    def read(first: int, count: int) -> NDArray[np.float32]:
+    def read(first: int, count: int) -> Float32[np.ndarray, "t c"]:
         file.setpos(first)
         content = file.readframes(count)
-        samples = np.frombuffer(content[: len(content) // frame * frame], "<i2").reshape(-1, file.getnchannels())
-        return np.divide(samples, np.float32(32768), dtype=np.float32)
+        samples = np.frombuffer(content[: len(content) // frame_size * frame_size], "<i2")
+        return np.divide(samples.reshape(-1, file.getnchannels()), np.float32(32768), dtype=np.float32)
 
     return AudioFile(path, file.getframerate(), file.getnframes(), read)
 
 
 def as_audio(audio: AudioLike | object) -> Audio:
-    """A Sound from a path, a Sound, or a pair (waveform, rate).
+    """Return an Audio from a path, an Audio, or a pair (waveform, rate).
 
-    Waveforms are arrays or tensors of shape (t,), (channels, t) or (t, channels): the shorter axis is the channels,
-    which are averaged. Floats lie in [-1, 1]; integers are scaled by the range of their type.
+    Args:
+        audio: waveforms are arrays or tensors of shape (t,), (channels, t) or (t, channels): the shorter axis is the
+            channels, which are averaged. Floats lie in [-1, 1]; integers are scaled by the range of their type.
+
+    Raises:
+        InputError: none of these, or as `read_audio`.
     """
     if isinstance(audio, Audio):
         return audio
@@ -157,7 +168,7 @@ def as_audio(audio: AudioLike | object) -> Audio:
         return read_audio(audio)
     if not (isinstance(audio, tuple | list) and len(audio) == 2):
         raise InputError(
-            f"found a sound given as {type(audio).__name__}, expected a path, a Sound or a pair (waveform, rate). "
+            f"found audio given as {type(audio).__name__}, expected a path, an Audio or a pair (waveform, rate). "
             "An array alone does not say its rate: pass (array, 16000)."
         )
     waveform, rate = audio
@@ -168,9 +179,7 @@ def as_audio(audio: AudioLike | object) -> Audio:
             "(channels, t) or (t, channels). Pass one sound at a time."
         )
     if int(rate) != rate or rate < 1:
-        raise InputError(
-            f"found a rate of {rate}, expected whole samples a second such as 16000. Pass (waveform, rate)."
-        )
+        raise InputError(f"found a rate of {rate}, expected a whole number of Hz such as 16000. Pass (waveform, rate).")
     if array.dtype.kind in "iu":
         limits = np.iinfo(array.dtype)
         middle = (limits.max + limits.min + 1) / 2  # 0, or 128 for unsigned 8 bit
@@ -183,7 +192,7 @@ def as_audio(audio: AudioLike | object) -> Audio:
 
 
 def resample(audio: Audio, rate: int | None) -> Audio:
-    """The sound at `rate` samples a second (soxr, high quality); itself where it has that already or rate is None."""
+    """Return the audio at `rate` Hz (soxr, high quality); unchanged where it has that rate or `rate` is None."""
     if rate is None or rate == audio.rate:
         return audio
     waveform = torch.from_numpy(soxr.resample(audio.waveform.numpy(), audio.rate, rate, quality="HQ"))
@@ -192,80 +201,88 @@ def resample(audio: Audio, rate: int | None) -> Audio:
     return Audio(waveform.clamp(-1, 1), rate)  # filters overshoot
 
 
-def max_start(audio: Audio, seconds: float) -> float:
-    """How late a window of `seconds` may start: draw `start` of `cut` from 0 to this.
-
-    A sound too short for the window is tiled, so its window may start anywhere in it.
-    """
-    spare = audio.seconds - seconds
-    return spare if spare >= 0 else audio.seconds
-
-
 def crop_or_tile(audio: Audio | AudioFile, seconds: float, start: float | None = None) -> Float[Tensor, " t"]:
-    """`seconds` of the sound, (t,), from `start` (in seconds); repeated end to end where it is too short.
+    """Return a window of the waveform; a sound shorter than the window is repeated end to end.
 
-    `start` None takes the middle of a long sound and the beginning of a short one. A long sound is never wrapped: a
-    start later than `available_seconds` means the last window there is.
+    Args:
+        audio: a sound in memory, or an open file, of which only the window is decoded.
+        seconds: length of the window.
+        start: beginning of the window in seconds. None: the middle of a long sound, the beginning of a short one. A
+            long sound is never wrapped: a start beyond the last full window means that window.
+
+    Returns:
+        (t,), seconds * rate samples.
     """
     length = audio.length if isinstance(audio, AudioFile) else len(audio.waveform)
-    wanted = max(1, round(seconds * audio.rate))
-    if length >= wanted:
-        last = length - wanted
+    count = max(1, round(seconds * audio.rate))
+    if length >= count:
+        last = length - count
         first = last // 2 if start is None else min(max(round(start * audio.rate), 0), last)
         if isinstance(audio, AudioFile):
-            return audio.read_segment(first, wanted).waveform
-        return audio.waveform[first : first + wanted]
+            return audio.read_segment(first, count).waveform
+        return audio.waveform[first : first + count]
     waveform = audio.read_segment().waveform if isinstance(audio, AudioFile) else audio.waveform
     first = 0 if start is None else round(start * audio.rate) % length
-    return waveform.repeat(math.ceil((first + wanted) / length))[first : first + wanted]
+    return waveform.repeat(math.ceil((first + count) / length))[first : first + count]
 
 
 def extract_window(audio: Audio, spec: AudioSpec) -> Float[Tensor, " t"]:
-    """The samples of the sound that the network of `spec` hears at test time, at `spec.rate` (None: the sound's)."""
-    whole = resample(audio, spec.rate)
-    clip = Audio(crop_or_tile(whole, spec.clip_seconds, 0.0), whole.rate) if spec.clip_seconds else whole
-    part = crop_or_tile(clip, spec.seconds, None if spec.window == "center" else 0.0)
-    if spec.window == "rolled":
-        return part.roll(len(part) // 2 - len(clip.waveform) // 2)
-    return part
+    """Return the samples that the network of `spec` is given at test time, at `spec.rate` (None: the audio's own)."""
+    audio = resample(audio, spec.rate)
+    if spec.clip_seconds:
+        audio = Audio(crop_or_tile(audio, spec.clip_seconds, 0.0), audio.rate)
+    window = crop_or_tile(audio, spec.seconds, None if spec.window == "center" else 0.0)
+    return window.roll(len(window) // 2 - len(audio.waveform) // 2) if spec.window == "rolled" else window
 
 
 def pad_to_window(audio: Audio, spec: AudioSpec) -> Audio:
-    """A sound in which the network of `spec` hears exactly `part`, at test time: silence around it where the front end
-    takes a window out of a longer clip. A part shorter than that window is left to the front end, which tiles it."""
-    clip, length = round((spec.clip_seconds or 0) * audio.rate), len(audio.waveform)
-    if length < max(1, round(spec.seconds * audio.rate)) or clip <= length:
+    """Pad with silence so that the window that `spec` takes at test time is exactly `audio`.
+
+    Only front ends that take a window out of a longer clip need that; audio shorter than the window is returned
+    unchanged, since the front end tiles it.
+    """
+    clip_length, length = round((spec.clip_seconds or 0) * audio.rate), len(audio.waveform)
+    if length < max(1, round(spec.seconds * audio.rate)) or clip_length <= length:
         return audio
-    ahead = (clip - length) // 2 if spec.window == "center" else 0
-    return Audio(F.pad(audio.waveform, (ahead, clip - length - ahead)), audio.rate)
+    before = (clip_length - length) // 2 if spec.window == "center" else 0
+    return Audio(F.pad(audio.waveform, (before, clip_length - length - before)), audio.rate)
 
 
 def mix_audio(audios: Sequence[Audio]) -> Audio:
-    """Several sounds at once, each as loud as the others.
+    """Mix several sounds at equal loudness.
 
-    All are resampled to the highest of their rates and repeated to the longest of their lengths, and each is brought to
-    the root mean square that they have together: no recording hides another by its level, and of n sounds that have
-    nothing to do with each other the sum over sqrt(n) is as loud as one of them. Silence stays silent. A sum that
-    overshoots [-1, 1] is scaled down.
+    All are resampled to the highest of their rates and repeated to the longest of their lengths, and each is scaled to
+    the root mean square of all together: no recording masks another by its level, and of n uncorrelated sounds the sum
+    over sqrt(n) is as loud as each. Silence stays silent. A sum that overshoots [-1, 1] is scaled down.
 
     Raises:
-        InputError: there is none.
+        InputError: there are none.
     """
     if not audios:
         raise InputError("found no sounds to mix, expected one or more. Pass them as a list.")
-    rate, seconds = max(one.rate for one in audios), max(one.seconds for one in audios)
-    parts = torch.stack([crop_or_tile(resample(one, rate), seconds, 0.0) for one in audios])
-    power = parts.square().mean(dim=1, keepdim=True)
+    rate, seconds = max(audio.rate for audio in audios), max(audio.seconds for audio in audios)
+    waveforms = torch.stack([crop_or_tile(resample(audio, rate), seconds, 0.0) for audio in audios])
+    power = waveforms.square().mean(dim=1, keepdim=True)
     gain = torch.where(power > 0, power.mean() / power, 0.0).sqrt()
-    mixed = (gain * parts).sum(dim=0) / math.sqrt(len(audios))
+    mixed = (gain * waveforms).sum(dim=0) / math.sqrt(len(audios))
     return Audio(mixed / mixed.abs().max().clamp(min=1), rate)
 
 
-def to_mono(waveform: NDArray[np.float32], rate: int, channels: Channels, name: str) -> Audio:
-    """A Sound from (t, channels) samples of the source called `name`, once they are seen to be a sound."""
+def to_mono(waveform: Float32[np.ndarray, "t c"], rate: int, channels: Channels, name: str) -> Audio:
+    """Return an Audio of (t, channels) samples after checking them.
+
+    Args:
+        waveform: (t, channels); values slightly beyond [-1, 1] are clipped.
+        rate: in Hz.
+        channels: as in `read_audio`.
+        name: of the source, for messages.
+
+    Raises:
+        InputError: no samples, NaN or infinite values, or values far beyond [-1, 1].
+    """
     if 0 in waveform.shape:
         raise InputError(f"{name}: found a sound of no samples (zero length), expected at least one. {REMEDY}.")
-    mono = _narrow(waveform, channels)[:, 0]
+    mono = _downmix(waveform, channels)[:, 0]
     peak = max(mono.max(), -mono.min())
     if not np.isfinite(peak):
         bad = int((~np.isfinite(mono)).sum())
@@ -273,7 +290,7 @@ def to_mono(waveform: NDArray[np.float32], rate: int, channels: Channels, name: 
             f"{name}: found NaN or infinite values in {bad} of {len(mono)} samples, expected numbers in [-1, 1]. "
             "Export the sound again, or replace them: numpy.nan_to_num."
         )
-    if peak > _LOUDEST:
+    if peak > _MAX_AMPLITUDE:
         raise InputError(
             f"{name}: found samples as large as {peak:.6g}, expected values in [-1, 1]. "
             "Divide by the full scale (32768 for 16-bit sound)."
@@ -283,6 +300,6 @@ def to_mono(waveform: NDArray[np.float32], rate: int, channels: Channels, name: 
     return Audio(torch.from_numpy(np.ascontiguousarray(mono)), rate)
 
 
-def _narrow(waveform: NDArray[np.float32], channels: Channels) -> NDArray[np.float32]:
-    """(t, channels) as (t, 1); where there are no channels, as it is."""
+def _downmix(waveform: Float32[np.ndarray, "t c"], channels: Channels) -> Float32[np.ndarray, "t 1"]:
+    """Return (t, 1) samples; an array without channels is returned as it is."""
     return waveform[:, :1] if channels == "left" or waveform.shape[1] < 2 else waveform.mean(axis=1, keepdims=True)

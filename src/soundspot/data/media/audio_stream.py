@@ -1,7 +1,7 @@
-"""The sound of a video of any length, in order: chunks of it as they are decoded, and a window that slides over them.
+"""Audio track of a file of any length in order: chunks as they are decoded, and a window that slides over them.
 
-Seconds count from the first picture. Where the track says nothing (it begins later, lost packets, a gap) there is
-silence, so that sound and picture stay together whatever the file has lost.
+Seconds count from the first frame. Where the track holds nothing (it begins later, lost packets, a gap) there is
+silence, so that sound and images stay synchronous whatever the file has lost.
 """
 
 import os
@@ -10,39 +10,40 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import soxr
 import torch
-from numpy.typing import NDArray
+from jaxtyping import Float32
 
 from soundspot.data.media.audio import to_mono
+from soundspot.data.media.ffmpeg import DECODE_ERRORS, PcmConverter, av, iter_decoded
 from soundspot.data.media.file_types import check_readable
-from soundspot.data.media.pcm import PcmConverter
 from soundspot.data.media.video import VideoError
 from soundspot.types import Audio
 
-Chunk = NDArray[np.float32]  # (channels, t)
+Chunk = Float32[np.ndarray, "c t"]
 
 _EXPECTED = "a sound, or a video with sound"
-_SLACK = 0.05  # seconds by which a packet may lie beside its place before it is put there
-_AFTER = 0.5  # seconds for which what was heard last still holds when the sound ends before the picture
+_MAX_JITTER = 0.05  # seconds by which a packet may be off before it is moved to its time
+_HOLD_SECONDS = 0.5  # seconds for which the last samples still hold when the sound ends before the images
+_OWN_FILE = "Give the sound as a file of its own: `--audio other.wav`, in Python `audio=`"
 
 
 class AudioStream:
-    """The first sound of a file; use it in a `with` block.
+    """First audio track of a file, decoded from beginning to end; use it in a `with` block.
 
     Args:
-        path: a video, or a sound alone.
-        begin: second of the file at which its pictures begin; None: the sound's own beginning.
+        path: a video, or a sound file.
+        start_time: time of the first frame in the file, in seconds; None: that of the track itself.
 
     Attributes:
-        rate, layout: of the sound: samples a second, and FFmpeg's name of its channels.
-        damaged: packets that could not be decoded so far.
+        rate: in Hz.
+        layout: FFmpeg's name of the channel layout.
+        damaged: number of packets so far that could not be decoded.
 
     Raises:
-        InputError: missing, empty, or may not be read. VideoError: not a sound or video, without sound, or of a codec
-            that is not known.
+        InputError: missing, empty, or may not be read. VideoError: not a sound or video, without sound, or of an
+            unknown codec.
     """
 
     def __init__(self, path: Path, start_time: float | None = None) -> None:
@@ -50,17 +51,24 @@ class AudioStream:
         check_readable(path, _EXPECTED)
         try:
             self._container = av.open(os.path.abspath(path))
-        except (av.FFmpegError, ValueError, EOFError) as error:
+        except DECODE_ERRORS as error:
             raise VideoError(
                 f"{path}: found a file that no reader of sounds knows ({error}), expected {_EXPECTED}. Play it to see "
                 "whether it is whole"
             ) from error
-        stream = next(iter(self._container.streams.audio), None)
+        stream: Any = next(iter(self._container.streams.audio), None)
         if stream is None or stream.codec_context is None or not stream.rate:
             self._container.close()
-            raise no_audio_error(path) if stream is None else _unknown(path)
-        self._stream: Any = stream
-        self._begin = float((stream.start_time or 0) * (stream.time_base or 0)) if start_time is None else start_time
+            if stream is None:
+                problem, cause = "a video without sound, expected one with it", "no sound"
+            else:
+                problem = f"sound of a codec that this build of FFmpeg has no decoder for, expected {_EXPECTED}"
+                cause = "unknown codec"
+            raise VideoError(f"{path}: found {problem}. {_OWN_FILE}", cause)
+        self._stream = stream
+        self._start_time = (
+            float((stream.start_time or 0) * (stream.time_base or 0)) if start_time is None else start_time
+        )
         self.rate, self.layout = int(stream.rate), str(stream.layout.name)
         self.damaged = 0
 
@@ -71,44 +79,41 @@ class AudioStream:
         self._container.close()
 
     def iter_chunks(self) -> Iterator[Chunk]:
-        """All of it from second 0 on, without holes: (channels, t) at its own rate, at most a second at a time."""
-        samples, given = self._samples(), 0
+        """Yield the track from second 0 on, without gaps: (channels, t) at its own rate, at most a second each."""
+        to_arrays, position = PcmConverter(self.layout, self.rate), 0
         for frame in iter_decoded(self._container, self._stream, self):
-            at = given if frame.time is None else round((frame.time - self._begin) * self.rate)
+            start = position if frame.time is None else round((frame.time - self._start_time) * self.rate)
             try:
-                parts = samples(frame)
-            except ValueError:  # the file changes its form on the way
-                samples = self._samples()
-                parts = samples(frame)
-            if at - given > (_SLACK * self.rate if given else 0):
-                yield from self._silence(at - given)
-                given = at
-            late = given - at if at < 0 or given - at > _SLACK * self.rate else 0
-            for part in parts:
-                kept = part[:, late:]
-                late = max(0, late - part.shape[1])
-                given += kept.shape[1]
-                if kept.shape[1]:
-                    yield kept
+                arrays = to_arrays(frame)
+            except ValueError:  # the file changes its format on the way
+                to_arrays = PcmConverter(self.layout, self.rate)
+                arrays = to_arrays(frame)
+            if start - position > (_MAX_JITTER * self.rate if position else 0):
+                yield from self._iter_silence(start - position)
+                position = start
+            skip = position - start if start < 0 or position - start > _MAX_JITTER * self.rate else 0
+            for samples in arrays:
+                chunk = samples[:, skip:]
+                skip = max(0, skip - samples.shape[1])
+                position += chunk.shape[1]
+                if chunk.shape[1]:
+                    yield chunk
 
-    def _samples(self) -> PcmConverter:
-        return PcmConverter(self.layout, self.rate)
-
-    def _silence(self, count: int) -> Iterator[Chunk]:
+    def _iter_silence(self, count: int) -> Iterator[Chunk]:
         channels = self._stream.codec_context.channels
         for start in range(0, count, self.rate):
             yield np.zeros((channels, min(self.rate, count - start)), np.float32)
 
 
 class InMemoryAudio:
-    """A sound that lies in memory, with the same face."""
+    """A sound in memory with the interface of `AudioStream`."""
 
     damaged = 0
     layout = "mono"
     path = Path("the sound")
 
     def __init__(self, audio: Audio) -> None:
-        self._sound, self.rate = audio, audio.rate
+        self._audio, self.rate = audio, audio.rate
 
     def __enter__(self) -> "InMemoryAudio":
         return self
@@ -117,113 +122,73 @@ class InMemoryAudio:
         pass
 
     def iter_chunks(self) -> Iterator[Chunk]:
-        """All of it, a second at a time."""
-        for part in self._sound.waveform.split(self.rate):
-            yield part[None].numpy()
+        """Yield the waveform as (1, t) chunks of a second."""
+        for samples in self._audio.waveform.split(self.rate):
+            yield samples[None].numpy()
 
 
 class SlidingWindow:
-    """A window that moves forward over a track: the mean of its channels at `rate`; what lies behind it is forgotten.
+    """Window that moves forward over a stream, mono; samples behind it are dropped.
 
     Args:
-        rate: samples a second; None: the track's own.
+        stream: of which the channels are averaged.
+        rate: Hz to resample to; None: the stream's own.
         seconds: length of the window.
     """
 
     def __init__(self, stream: AudioStream | InMemoryAudio, rate: int | None, seconds: float | int) -> None:
-        self.name = str(stream.path)
+        self._name = str(stream.path)
         self.rate = rate or stream.rate
         self.length = max(1, round(seconds * self.rate))
-        self._chunks = self._resampled(stream)
-        self._pieces: deque[NDArray[np.float32]] = deque()
-        self._first = self._end = 0  # samples that are kept
-        self._over = False
+        self._chunks = self._iter_resampled(stream)
+        self._buffer: deque[Float32[np.ndarray, " t"]] = deque()
+        self._first = self._end = 0  # range of the samples in the buffer
+        self._is_exhausted = False
 
     def window_at(self, time: float | int) -> Audio:
-        """The window around a moment; moments rise from call to call.
+        """Return the window centered on a time in seconds; times rise from call to call.
 
         At the beginning and at the end of the sound the window is moved inward, so that it is always full; a sound
-        shorter than the window is given whole. A moment more than half a second behind its end hears silence.
+        shorter than the window is returned whole. More than half a second behind the end there is silence.
 
         Raises:
             VideoError: there is no sound at all.
         """
         start = max(0, round(time * self.rate) - self.length // 2)
-        self._read(start)
+        self._read_until(start)
         if not self._end:
             raise VideoError(
-                f"{self.name}: found no sound that can be decoded, expected some. Give the sound as a file of its own: "
-                "`--sound other.wav`, in Python `sound=`",
-                "no sound",
+                f"{self._name}: found no sound that can be decoded, expected some. {_OWN_FILE}", "no sound"
             )
-        if self._over and round((time - _AFTER) * self.rate) > self._end:
+        if self._is_exhausted and round((time - _HOLD_SECONDS) * self.rate) > self._end:
             return Audio(torch.zeros(self.length), self.rate)
         start = max(0, min(start, self._end - self.length)) - self._first
-        kept = np.concatenate(self._pieces)
-        return Audio(torch.from_numpy(kept[start : start + self.length].copy()), self.rate)
+        samples = np.concatenate(self._buffer)
+        return Audio(torch.from_numpy(samples[start : start + self.length].copy()), self.rate)
 
-    def _read(self, start: int) -> None:
-        """All of the window that begins at `start`, as far as there is; the last full window is kept in any case."""
-        while self._end < start + self.length and not self._over:
-            piece = next(self._chunks, None)
-            if piece is None:
-                self._over = True
-            elif len(piece):
-                self._pieces.append(piece)
-                self._end += len(piece)
-                self._forget(start)
-        self._forget(start)
+    def _read_until(self, start: int) -> None:
+        """Fill the buffer with the window that begins at sample `start`; the last full window is never dropped."""
+        while self._end < start + self.length and not self._is_exhausted:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                self._is_exhausted = True
+            elif len(chunk):
+                self._buffer.append(chunk)
+                self._end += len(chunk)
+                self._drop(start)
+        self._drop(start)
 
-    def _forget(self, start: int) -> None:
-        while self._pieces and self._first + len(self._pieces[0]) <= min(start, self._end - self.length):
-            self._first += len(self._pieces.popleft())
+    def _drop(self, start: int) -> None:
+        while self._buffer and self._first + len(self._buffer[0]) <= min(start, self._end - self.length):
+            self._first += len(self._buffer.popleft())
 
-    def _resampled(self, track: AudioStream | InMemoryAudio) -> Iterator[NDArray[np.float32]]:
-        """Its samples, (t,), at the window's rate."""
-        plain = (to_mono(chunk.T, track.rate, "mean", self.name).waveform.numpy() for chunk in track.iter_chunks())
-        if track.rate == self.rate:
-            yield from plain
+    def _iter_resampled(self, stream: AudioStream | InMemoryAudio) -> Iterator[Float32[np.ndarray, " t"]]:
+        """Yield the mono samples of the stream, (t,), at the window's rate."""
+        chunks = (to_mono(chunk.T, stream.rate, "mean", self._name).waveform.numpy() for chunk in stream.iter_chunks())
+        if stream.rate == self.rate:
+            yield from chunks
             return
-        stream = soxr.ResampleStream(track.rate, self.rate, 1, dtype="float32", quality="HQ")
-        for samples in plain:
-            yield stream.resample_chunk(samples).clip(-1, 1)
-        yield stream.resample_chunk(np.empty(0, np.float32), last=True).clip(-1, 1)
-
-
-def iter_decoded(container: Any, stream: Any, counter: Any) -> Iterator[Any]:
-    """The frames of a stream in order; packets that cannot be decoded are counted (`tally.damaged`) and left out.
-
-    A file that is cut short ends where it is cut.
-    """
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except (av.FFmpegError, ValueError, EOFError):
-            counter.damaged += 1
-            return
-        try:
-            frames = packet.decode()
-        except (av.FFmpegError, ValueError, EOFError):
-            counter.damaged += 1
-            continue
-        yield from frames
-
-
-def no_audio_error(path: Path) -> VideoError:
-    """What to say of a video that has none."""
-    return VideoError(
-        f"{path}: found a video without sound, expected one with it. Give the sound as a file of its own: "
-        "`--sound other.wav`, in Python `sound=`",
-        "no sound",
-    )
-
-
-def _unknown(path: Path) -> VideoError:
-    return VideoError(
-        f"{path}: found sound of a codec that this build of FFmpeg has no decoder for, expected {_EXPECTED}. Give the "
-        "sound as a file of its own: `--sound other.wav`, in Python `sound=`",
-        "unknown codec",
-    )
+        resampler = soxr.ResampleStream(stream.rate, self.rate, 1, dtype="float32", quality="HQ")
+        for samples in chunks:
+            yield resampler.resample_chunk(samples).clip(-1, 1)
+        yield resampler.resample_chunk(np.empty(0, np.float32), last=True).clip(-1, 1)

@@ -1,68 +1,52 @@
-"""What every reader asks of a file before it opens it, and which of many files there are."""
+"""File types by suffix, the check of a file before it is opened, and listings of folders."""
 
 import os
 from pathlib import Path
 
 from soundspot.errors import InputError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jfif")
+# Suffixes of people's files of each type, the most frequent first.
+# fmt: off
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jfif",
+)
 AUDIO_SUFFIXES = (
-    ".wav",
-    ".flac",
-    ".ogg",
-    ".oga",
-    ".opus",
-    ".mp3",
-    ".m4a",
-    ".aac",
-    ".aif",
-    ".aiff",
-    ".wma",
-    ".au",
-    ".caf",
+    ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".au", ".caf",
 )
 VIDEO_SUFFIXES = (
-    ".mp4",
-    ".mkv",
-    ".webm",
-    ".mov",
-    ".avi",
-    ".m4v",
-    ".mpg",
-    ".mpeg",
-    ".ts",
-    ".flv",
-    ".3gp",
-    ".wmv",
-    ".ogv",
+    ".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".3gp", ".wmv", ".ogv",
 )
-"""What people's files of each kind end in, where only the name is known: the commonest first."""
+# fmt: on
 
 
 def check_readable(path: Path, expected: str) -> None:
     """Raise InputError where `path` is missing, a folder, empty, or may not be read; `expected` ends the sentence."""
     if not path.exists():
-        found, remedy, cause = "no such file", "Check the path", "missing"
+        problem, remedy, cause = "no such file", "Check the path", "missing"
     elif path.is_dir():
-        found, remedy, cause = "a folder", "Name a file in it", "a folder"
+        problem, remedy, cause = "a folder", "Name a file in it", "a folder"
     elif not os.access(path, os.R_OK):
-        found, remedy, cause = "a file that may not be read", "Change its permissions", "no permission"
+        problem, remedy, cause = "a file that may not be read", "Change its permissions", "no permission"
     elif path.stat().st_size == 0:
-        found, remedy, cause = "an empty file (0 bytes)", "Fetch or write it again", "empty"
+        problem, remedy, cause = "an empty file (0 bytes)", "Fetch or write it again", "empty"
     else:
         return
-    raise InputError(f"{path}: found {found}, expected {expected}. {remedy}.", cause)
+    raise InputError(f"{path}: found {problem}, expected {expected}. {remedy}.", cause)
 
 
 class DirectoryIndex:
-    """Which files there are below a folder, by one listing of each folder rather than one question a file."""
+    """Cached listing of the files below a folder: `file in index` costs one listing per folder, not one stat per file.
+
+    Args:
+        root: the folder; names are relative to it, with `/` between their parts.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._folders: dict[str, dict[str, list[str]]] = {}
 
     def files_by_stem(self, folder: str) -> dict[str, list[str]]:
-        """Name without its suffix -> names of the files in a folder (relative, `/` between its parts)."""
+        """Return the file names of a folder by their stems (name without suffix)."""
         if folder not in self._folders:
             path = self.root / folder
             stems: dict[str, list[str]] = {}

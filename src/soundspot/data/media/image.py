@@ -1,4 +1,4 @@
-"""Pictures: read, resized, normalised, and back. Pillow decodes; what leaves here is RGB."""
+"""Images: read, resized, normalized, and back. Pillow decodes; results are RGB."""
 
 import io
 import os
@@ -26,22 +26,25 @@ ImageLike = str | os.PathLike[str] | Image.Image | NDArray | Tensor
 
 T = TypeVar("T")
 _LOSSY = ("JPEG", "MPO")
-_ORIENTATION = 0x0112  # the EXIF tag that says how the camera was held
+_ORIENTATION = 0x0112  # the EXIF tag of the camera's orientation
 _REMEDY = "Open it in an image viewer to see whether it is whole, and save it again as JPEG or PNG"
 
 
 def read_image(path: str | os.PathLike[str], min_side: int | None = None, content: bytes | None = None) -> Image.Image:
-    """The picture in a file: RGB, upright (EXIF orientation applied), transparency laid on white.
+    """Read an image: RGB, upright (EXIF orientation applied), transparency laid on white.
 
     Args:
         path: any format Pillow reads; of an animation the first frame.
-        at_least: pixels the shorter side must keep. A JPEG is then decoded at a half, a quarter or an eighth of its
+        min_side: pixels the shorter side must keep. A JPEG is then decoded at a half, a quarter or an eighth of its
             size where that is enough, several times faster and a little softer than a full decode.
-        content: the bytes of the file, where they were read from elsewhere; `path` is what messages call it then.
+        content: bytes of the file, where they were read from elsewhere; `path` is then its name in messages.
+
+    Returns:
+        The decoded image, independent of the file.
 
     Raises:
-        InputError: missing, empty, cut short, not an image, or of more than 80 megapixels (told from the header,
-            before anything is decoded).
+        InputError: missing, empty, cut short, not an image, or of more than 80 megapixels (seen in the header, before
+            anything is decoded).
     """
 
     def decode(image: Image.Image) -> Image.Image:
@@ -49,30 +52,38 @@ def read_image(path: str | os.PathLike[str], min_side: int | None = None, conten
             image.draft(None, (min_side, min_side))
         return _upright_rgb(image)
 
-    return _decoded(Path(path), decode, content)
+    return _decode(Path(path), decode, content)
 
 
 def read_mask(path: str | os.PathLike[str], content: bytes | None = None) -> Bool[Tensor, "h w"]:
-    """True where the mask in a file shows the object, upright.
+    """Read a mask, upright: True where a pixel is part of the object.
 
-    Any pixel that is not 0 is object: grey, colour, or index of a palette, so masks of 0 and 1, of 0 and 255 and of
-    numbered objects read alike. A JPEG's noise is no object: there a pixel must be brighter than 127.
+    Any pixel that is not 0 is: gray, color, or index of a palette, so masks of 0 and 1, of 0 and 255 and of numbered
+    objects read alike. Because of its noise, a pixel of a JPEG must be brighter than 127.
+
+    Args:
+        path: any format Pillow reads.
+        content: as in `read_image`.
 
     Raises:
         InputError: as `read_image`.
     """
-    return _decoded(Path(path), _mask, content)
+    return _decode(Path(path), _mask, content)
 
 
 def as_image(image: ImageLike | object) -> Image.Image:
-    """An upright RGB picture from a path, a PIL image, an (h, w, 3) array or a (3, h, w) tensor.
+    """Return an upright RGB image from a path, a PIL image, an (h, w, 3) array or a (3, h, w) tensor.
 
-    Arrays and tensors hold uint8, or floats in [0, 1].
+    Args:
+        image: arrays and tensors hold uint8, or floats in [0, 1].
+
+    Raises:
+        InputError: none of these, or as `read_image`.
     """
     if isinstance(image, str | os.PathLike):
         return read_image(image)
     if isinstance(image, Image.Image):
-        _refuse_bomb(image, "the image")
+        _check_size(image, "the image")
         return _upright_rgb(image)
     if isinstance(image, Tensor):
         array, layout = image.detach().cpu().numpy(), "(3, h, w)"
@@ -91,21 +102,21 @@ def as_image(image: ImageLike | object) -> Image.Image:
     if array.dtype.kind != "f" or not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
         raise InputError(
             f"found image values of {array.dtype} from {array.min()} to {array.max()}, expected uint8 or floats in "
-            "[0, 1]. Divide by the largest value there can be, or undo the normalisation (`denormalise`)."
+            "[0, 1]. Divide by the largest value there can be, or undo the normalization (`denormalize`)."
         )
     return Image.fromarray((array * 255).round().astype(np.uint8))
 
 
 def squash(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
-    """An RGB picture made size x size by PIL's bicubic filter; the aspect ratio is not kept."""
+    """Resize an RGB image to size x size by PIL's bicubic filter; the aspect ratio is not kept."""
     return _to_tensor(image.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def fast_squash(image: Image.Image, size: int) -> UInt8[np.ndarray, "size size 3"]:
-    """An RGB picture made size x size as `squash` does it, channels last; as it is where it has that size.
+    """Resize an RGB image to size x size by torch's bicubic filter, channels last; unchanged where it has that size.
 
-    Torch's bicubic filter for bytes, four times as fast as PIL's and a level of 255 or so beside it: for training.
-    Released front ends name PIL.
+    For training: four times as fast as PIL's filter (`squash`), from which it differs by about one level of 255.
+    Released front ends use PIL.
     """
     if image.size == (size, size):
         return np.asarray(image)
@@ -116,21 +127,23 @@ def fast_squash(image: Image.Image, size: int) -> UInt8[np.ndarray, "size size 3
 def preprocess_images(
     images: Sequence[Image.Image], spec: ImageSpec, flows: Sequence[Image.Image] = ()
 ) -> Float[Tensor, "b i size size"]:
-    """RGB pictures of any sizes, as the network of `spec` takes them: resized and normalised, float32.
+    """Resize and normalize RGB images of any sizes for the network of `spec`.
 
     Args:
-        flows: optical flow of each as a picture (`soundspot.data.media.optical_flow.flow_picture`), where `spec` has it.
+        images: b RGB images.
+        spec: the image front end.
+        flows: optical flow of each as an image (`soundspot.data.media.optical_flow.flow_to_image`), where `spec.flow`.
 
     Returns:
-        Three channels; where `spec` has flow, five.
+        (b, 3, size, size) float32; with flow (b, 5, size, size).
     """
-    planes = _resized(images, spec)
+    channels = _resize(images, spec)
     if spec.flow:
-        planes = torch.cat([planes, _resized(flows, spec)[:, :2]], dim=1)
-    return normalize(planes, spec)
+        channels = torch.cat([channels, _resize(flows, spec)[:, :2]], dim=1)
+    return normalize(channels, spec)
 
 
-def _resized(
+def _resize(
     images: Sequence[Image.Image], spec: ImageSpec
 ) -> UInt8[Tensor, "b 3 size size"] | Float[Tensor, "b 3 size size"]:
     if spec.resize == "squash":
@@ -150,9 +163,15 @@ def normalize(
     spec: ImageSpec,
     out: Float[Tensor, "*b i h w"] | None = None,
 ) -> Float[Tensor, "*b i h w"]:
-    """Pictures in uint8, or floats in [0, 1], less the mean and over the standard deviation of each channel.
+    """Subtract the mean and divide by the standard deviation of each channel.
 
-    Planes after the third are scaled to [0, 1] alone. `out` is written into, where it is given.
+    Args:
+        images: (..., i, h, w) uint8, or floats in [0, 1]. Channels after the third are only scaled to [0, 1].
+        spec: the image front end.
+        out: where to write the result.
+
+    Returns:
+        (..., i, h, w) float.
     """
     scaled = images.float() / 255 if images.dtype == torch.uint8 else images
     mean, std = _mean_and_std(spec, images.shape[-3] - 3, scaled.dtype, scaled.device)
@@ -161,62 +180,67 @@ def normalize(
 
 @lru_cache
 def _mean_and_std(
-    spec: ImageSpec, more: int, dtype: torch.dtype, device: torch.device
+    spec: ImageSpec, num_extra: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Float[Tensor, "i 1 1"], Float[Tensor, "i 1 1"]]:
-    values = torch.tensor([spec.mean + (0.0,) * more, spec.std + (1.0,) * more], dtype=dtype, device=device)
+    values = torch.tensor([spec.mean + (0.0,) * num_extra, spec.std + (1.0,) * num_extra], dtype=dtype, device=device)
     return values[0, :, None, None], values[1, :, None, None]
 
 
 def denormalize(images: Float[Tensor, "*b 3 h w"], spec: ImageSpec) -> Float[Tensor, "*b 3 h w"]:
-    """What `normalise` was given, as floats, cut to [0, 1] for showing."""
+    """Undo `normalize` of (..., 3, h, w) images: floats clipped to [0, 1], for display."""
     mean, std = (images.new_tensor(values)[:, None, None] for values in (spec.mean, spec.std))
     return (images * std + mean).clamp(0, 1)
 
 
-def _decoded(path: Path, decode: Callable[[Image.Image], T], content: bytes | None = None) -> T:
-    """What `decode` makes of the opened file; whatever goes wrong is an InputError that says what was found."""
+def _decode(path: Path, decode: Callable[[Image.Image], T], content: bytes | None = None) -> T:
+    """Return `decode(image)` of the opened file; any error becomes an InputError that says what was found."""
     if content is None:
         check_readable(path, "an image file such as JPEG or PNG")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's about bombs and odd metadata: what matters of it is raised below
+        warnings.simplefilter("ignore")  # of bombs and odd metadata: what matters is raised below
         try:
             with Image.open(path if content is None else io.BytesIO(content)) as image:
-                _refuse_bomb(image, path)
+                _check_size(image, path)
                 return decode(image)
         except InputError:
             raise
         except Image.DecompressionBombError as error:
-            pixels = int(re.findall(r"\d+", str(error))[0])  # Pillow itself gave up, and says the size in words
-            raise InputError(_bomb(path, f"{pixels / 1e6:.0f} megapixels")) from error
+            pixels = int(re.findall(r"\d+", str(error))[0])  # Pillow itself gave up, and gives the size in its message
+            raise _size_error(path, f"{pixels / 1e6:.0f} megapixels") from error
         except Exception as error:  # decoders of broken files raise anything, from OSError to KeyError
-            raise InputError(f"{path}: found {_words(error)}, expected a whole image. {_REMEDY}.") from error
+            problem = f"a broken or truncated image ({error or type(error).__name__})"
+            if isinstance(error, UnidentifiedImageError):  # its message repeats the path
+                problem = "a file of no known image format"
+            raise InputError(f"{path}: found {problem}, expected a whole image. {_REMEDY}.") from error
 
 
 def _mask(image: Image.Image) -> Bool[Tensor, "h w"]:
-    lossy = image.format in _LOSSY
-    if image.getexif().get(_ORIENTATION, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-    if lossy:
+    is_lossy = image.format in _LOSSY
+    image = _upright(image)
+    if is_lossy:
         return torch.from_numpy(np.asarray(image.convert("L")) > 127)
-    there = np.asarray(image) != 0
-    if there.ndim == 3:
-        colours = 3 if there.shape[2] > 2 else 1  # what is left is transparency
-        there = np.logical_or.reduce(there[..., :colours], axis=2)
-    return torch.from_numpy(there)
+    mask = np.asarray(image) != 0
+    if mask.ndim == 3:
+        num_colors = 3 if mask.shape[2] > 2 else 1  # what is left is transparency
+        mask = np.logical_or.reduce(mask[..., :num_colors], axis=2)
+    return torch.from_numpy(mask)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    return image if image.getexif().get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
-    if image.getexif().get(_ORIENTATION, 1) != 1:
-        image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     if image.mode == "RGB":
-        image.load()  # what is lazily opened must not need its file any more
+        image.load()  # the result must not need its file any more
         return image
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    if image.mode == "I" or image.mode.startswith("I;16"):  # Pillow would cut 16-bit grey at 255
-        grey = np.asarray(image).astype(np.int64).clip(0, 65535) >> 8
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.mode == "I" or image.mode.startswith("I;16"):  # Pillow would clip 16-bit gray at 255
+        gray = np.asarray(image).astype(np.int64).clip(0, 65535) >> 8
+        return Image.fromarray(gray.astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         return as_image(np.asarray(image)[..., None].repeat(3, axis=-1))
     return image.convert("RGB")
@@ -227,7 +251,7 @@ def _to_tensor(image: Image.Image) -> UInt8[Tensor, "3 h w"]:
 
 
 def _crop(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
-    """Shorter side to `size` (the longer one rounded down), then the middle, as torchvision's Resize and CenterCrop."""
+    """Resize the shorter side to `size` (the longer one rounded down) and crop the middle, as torchvision does."""
     width, height = image.size
     short = min(width, height)
     width, height = int(size * width / short), int(size * height / short)
@@ -237,27 +261,30 @@ def _crop(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
 
 
 def visible_region(size: tuple[int, int], spec: ImageSpec) -> tuple[float, float, float, float]:
-    """The part of a picture of `size` (width, height) that reaches the network: x0, y0, x1, y1 as fractions."""
+    """Return the region of an image that reaches the network.
+
+    Args:
+        size: (width, height) of the image in pixels.
+        spec: the image front end.
+
+    Returns:
+        x0, y0, x1, y1 as fractions of the image's width and height.
+    """
     if spec.resize != "crop":
         return (0.0, 0.0, 1.0, 1.0)
-    resized = [int(spec.size * side / min(size)) for side in size]  # as `prepare_images` does it, in its pixels
-    near = [round((side - spec.size) / 2) for side in resized]
-    x0, y0, x1, y1 = (*near, *(at + spec.size for at in near))
+    resized = [int(spec.size * side / min(size)) for side in size]  # as `preprocess_images` does, in its pixels
+    x0, y0 = (round((side - spec.size) / 2) for side in resized)
+    x1, y1 = x0 + spec.size, y0 + spec.size
     return (x0 / resized[0], y0 / resized[1], x1 / resized[0], y1 / resized[1])
 
 
-def _refuse_bomb(image: Image.Image, path: Path | str) -> None:
+def _check_size(image: Image.Image, path: Path | str) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise InputError(_bomb(path, f"{width} x {height} pixels ({width * height / 1e6:.0f} megapixels)"))
+        raise _size_error(path, f"{width} x {height} pixels ({width * height / 1e6:.0f} megapixels)")
 
 
-def _bomb(path: Path | str, found: str) -> str:
-    return f"{path}: found {found}, expected at most {MAX_PIXELS // 1_000_000} megapixels. Make it smaller first."
-
-
-def _words(error: Exception) -> str:
-    """What the decoder says, without the path that PIL repeats."""
-    if isinstance(error, UnidentifiedImageError):
-        return "a file of no known image format"
-    return f"a broken or truncated image ({error or type(error).__name__})"
+def _size_error(path: Path | str, size: str) -> InputError:
+    return InputError(
+        f"{path}: found {size}, expected at most {MAX_PIXELS // 1_000_000} megapixels. Make it smaller first."
+    )

@@ -1,4 +1,4 @@
-"""Vectors that another network made of sounds, such as SoundNet's: read by id, or given as they are."""
+"""Audio embeddings that another network computed, such as SoundNet's: read by clip id, or checked as given."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,10 @@ from soundspot.types import Audio
 
 
 class ArrayStore:
-    """Vectors by id: a folder of `ID.npy`, or one .npz that holds them all.
+    """Embeddings by clip id: a folder of `ID.npy`, or one .npz that holds them all.
+
+    Args:
+        path: the folder or the .npz.
 
     Raises:
         DataError: there is neither. InputError: the .npz cannot be read.
@@ -41,21 +44,25 @@ class ArrayStore:
         return self.__dict__ | {"_open": {}}
 
     def read(self, id: str) -> Float[Tensor, " d"]:
-        """The vector of a clip; InputError where it cannot be read, or is no vector of finite numbers."""
-        where = f"{self.path}: {id}" if self._files is None else f"{self.path / f'{id}.npy'}"
+        """Read the embedding of a clip, (d,) float32.
+
+        Raises:
+            InputError: it cannot be read, or is no vector of finite numbers.
+        """
+        name = f"{self.path}: {id}" if self._files is None else f"{self.path / f'{id}.npy'}"
         try:
-            found: Any = self._archive()[id] if self._files is None else np.load(where, allow_pickle=False)
+            vector: Any = self._archive()[id] if self._files is None else np.load(name, allow_pickle=False)
         except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{where}: cannot be read ({error}), expected a vector. Make it again.") from error
-        if found.ndim != 1 or found.dtype.kind not in "fiu" or not len(found) or not np.isfinite(found).all():
+            raise InputError(f"{name}: cannot be read ({error}), expected a vector. Make it again.") from error
+        if vector.ndim != 1 or vector.dtype.kind not in "fiu" or not len(vector) or not np.isfinite(vector).all():
             raise InputError(
-                f"{where}: found {found.dtype} of shape {found.shape}, expected one vector of finite numbers. "
+                f"{name}: found {vector.dtype} of shape {vector.shape}, expected one vector of finite numbers. "
                 "Make it again."
             )
-        return torch.from_numpy(found.astype(np.float32))
+        return torch.from_numpy(vector.astype(np.float32))
 
     def _archive(self) -> Any:
-        """The open .npz, one for each process: workers must not share the place in a file."""
+        """Return the open .npz, one for each process: workers must not share a position in a file."""
         if os.getpid() not in self._open:
             check_readable(self.path, "vectors in an .npz")
             try:
@@ -66,12 +73,24 @@ class ArrayStore:
 
 
 def as_vector(vector: Any, width: int) -> Float[Tensor, " d"]:
-    """One vector of `width` finite numbers from an array or tensor; InputError where it is none."""
-    expected = f"a vector of {width} numbers that another network made of the sound: this model hears nothing else"
-    if isinstance(vector, Audio | str | os.PathLike | tuple) or not hasattr(vector, "__len__"):
-        found = "a recording" if isinstance(vector, Audio | str | os.PathLike | tuple) else type(vector).__name__
-        raise InputError(f"found {found}, expected {expected}. Give such a vector as the sound.")
-    numbers = torch.as_tensor(vector).float()
-    if numbers.shape != (width,) or not numbers.isfinite().all():
-        raise InputError(f"found numbers of shape {tuple(numbers.shape)}, expected {expected}, all finite.")
-    return numbers
+    """Return an audio embedding as a (width,) float32 tensor.
+
+    Args:
+        vector: array, tensor or sequence of `width` finite numbers.
+        width: number of components that the model takes.
+
+    Raises:
+        InputError: it is something else.
+    """
+    expected = f"a vector of {width} numbers that another network made of the sound: this model takes nothing else"
+    if isinstance(vector, Audio | str | os.PathLike | tuple):
+        raise InputError(f"found a recording, expected {expected}. Give such a vector as the sound.")
+    try:
+        values = torch.as_tensor(vector).float()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"found {type(vector).__name__}, expected {expected}. Give such a vector as the sound."
+        ) from error
+    if values.shape != (width,) or not values.isfinite().all():
+        raise InputError(f"found numbers of shape {tuple(values.shape)}, expected {expected}, all finite.")
+    return values

@@ -1,6 +1,6 @@
-"""Videos: pictures at moments, and a window of the sound, from any container that FFmpeg reads.
+"""Videos: frames at given times and windows of the audio, from any container that FFmpeg reads.
 
-What a header says of length and rate is a hint here and nothing more: moments are those of the frames themselves.
+Header values of duration and rate are hints only: times are those of the frames themselves.
 """
 
 import os
@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, Float64
 from PIL import Image
 
 from soundspot.data.media.audio import resample, to_mono
+from soundspot.data.media.ffmpeg import DECODE_ERRORS, PcmConverter, av
 from soundspot.data.media.file_types import check_readable
-from soundspot.data.media.frame_index import FrameIndex
-from soundspot.data.media.pcm import PcmConverter
+from soundspot.data.media.frame_index import FrameIndex, TimedImage
 from soundspot.errors import InputError
 from soundspot.types import Audio
 
@@ -30,41 +29,47 @@ _REMEDY = "Play it to see whether it is whole, and fetch or write it again"
 
 
 class Video:
-    """An open video; use it in a `with` block.
+    """An open video with random access by time; use it in a `with` block. Second 0 is the start of the first frame.
+
+    Args:
+        path: of the file.
 
     Attributes:
-        path: of the file.
-        promised: seconds that its header says it lasts; 0 where it does not say.
+        header_duration: duration in seconds that the header promises; 0 where it gives none.
 
     Raises:
-        InputError: missing, empty, or may not be read. VideoError: not a video, without a picture, or of a codec that
-            is not known.
+        InputError: missing, empty, or may not be read. VideoError: not a video, without frames, or of an unknown codec.
     """
+
+    _thread_type = "NONE"  # a clip is read by one of several processes
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         check_readable(self.path, _EXPECTED)
         try:
             self._container = av.open(os.path.abspath(self.path))  # a name with a colon is no address
-        except (av.FFmpegError, ValueError, EOFError) as error:
+        except DECODE_ERRORS as error:
             raise self._unreadable(error) from error
-        pictures = [stream for stream in self._container.streams.video if not _is_cover(stream)]
-        if not pictures:
+        streams = [stream for stream in self._container.streams.video if not _is_cover(stream)]
+        if not streams:
             kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
             self._container.close()
             raise VideoError(
-                f"{self.path}: found a file without moving pictures (it holds: {kinds}), expected {_EXPECTED}. "
+                f"{self.path}: found a file without moving images (it holds: {kinds}), expected {_EXPECTED}. "
                 "Leave it out",
-                "no picture",
+                "no frames",
             )
-        self._pictures = pictures[0]
-        if self._pictures.codec_context is None:
+        self._video_stream = streams[0]
+        if self._video_stream.codec_context is None:
             self._container.close()
-            raise self._unknown("pictures")
-        self._frames = FrameIndex(self._container, self._pictures)
-        self._pictures.thread_type = "NONE"  # a clip is read by one of several processes
-        self._sounds = next(iter(self._container.streams.audio), None)
-        self.header_duration = self._promised()
+            raise self._unknown_codec("images")
+        self._index = FrameIndex(self._container, self._video_stream)
+        self._video_stream.thread_type = self._thread_type
+        self._audio_stream = next(iter(self._container.streams.audio), None)
+        if self._video_stream.duration and self._video_stream.time_base:
+            self.header_duration = float(self._video_stream.duration * self._video_stream.time_base)
+        else:
+            self.header_duration = float(self._container.duration or 0) / av.time_base
 
     def __enter__(self) -> "Video":
         return self
@@ -74,124 +79,135 @@ class Video:
 
     @property
     def has_audio(self) -> bool:
-        return self._sounds is not None
+        return self._audio_stream is not None
 
+    @property
     def duration(self) -> float:
-        """How long its pictures last: read from their packets, nothing is decoded."""
-        return self._frames.duration
+        """Duration of the frames in seconds, read from their packets; 0 where packets have no times."""
+        return self._index.duration
 
-    def packet_times(self) -> NDArray[np.float64]:
-        """When packets of its pictures and its sound begin, in seconds and in order: nothing is decoded.
+    def packet_times(self) -> Float64[np.ndarray, " n"]:
+        """Return the start times of the video and audio packets, in seconds and in order, without decoding.
 
-        What a header promises, or a single broken time stamp, leaves a length in which there is nothing.
+        A header, or a single broken time stamp, may promise a duration in which there is nothing.
         """
-        found: list[float] = []
+        times: list[float] = []
         try:
+            self._index.is_rewound = False
             self._container.seek(0)
-            for packet in self._container.demux([one for one in (self._pictures, self._sounds) if one is not None]):
-                at = packet.dts if packet.pts is None else packet.pts
-                if packet.size and at is not None:
-                    found.append(float(at * packet.time_base) - self._frames.start_time)
-        except (av.FFmpegError, ValueError, EOFError):
-            pass  # cut short: what was found until then
-        return np.unique(np.array(found, np.float64))
+            streams = [stream for stream in (self._video_stream, self._audio_stream) if stream is not None]
+            for packet in self._container.demux(streams):
+                ticks = packet.dts if packet.pts is None else packet.pts
+                if packet.size and ticks is not None:
+                    times.append(float(ticks * packet.time_base) - self._index.start_time)
+        except DECODE_ERRORS:
+            pass  # cut short: what came until then
+        return np.unique(np.array(times, np.float64))
 
-    def frames_at(self, times: Sequence[float | int]) -> list[tuple[float, Image.Image]]:
-        """What is shown at each moment, upright, and since when.
+    def frames_at(self, times: Sequence[float | int]) -> list[TimedImage]:
+        """Decode the frame that is shown at each time.
 
         Args:
-            moments: seconds from the beginning. Later than the last frame means the last frame.
+            times: in seconds; later than the last frame means the last frame.
+
+        Returns:
+            For each time the start time of its frame in seconds, and the frame, upright.
 
         Raises:
-            VideoError: not one frame can be decoded.
+            VideoError: no frame can be decoded.
         """
-        if found := self._frames.frames_at(times):
-            return found
-        raise VideoError(
-            f"{self.path}: found no picture that can be decoded, expected {_EXPECTED}. {_REMEDY}", "no picture"
-        )
+        if frames := self._index.frames_at(times):
+            return frames
+        raise self._no_frames()
+
+    def frame_after(self, time: float | int) -> Image.Image | None:
+        """Return the first frame that starts after `time` (in seconds), upright; None where there is none."""
+        return self._index.frame_after(time)
 
     def frame_pair(self, time: float | int) -> tuple[Image.Image, Image.Image]:
-        """What is shown at a moment, as `frames` has it, and the frame after it; where that is the last, it and the one
-        before.
+        """Return the frame shown at a time (in seconds) and the next one; of the last frame, the one before and it.
 
         Raises:
             VideoError: there are no two frames that can be decoded.
         """
-        since, shown = self.frames_at([time])[0]
-        after = self._frames.frame_after(since)
+        start, frame = self.frames_at([time])[0]
+        after = self._index.frame_after(start)
         if after is not None:
-            return shown, after
-        earlier, before = self.frames_at([since - 1e-4])[0]
-        if earlier >= since:
+            return frame, after
+        earlier, before = self.frames_at([start - 1e-4])[0]
+        if earlier >= start:
             raise VideoError(
                 f"{self.path}: found a single frame, expected two in a row. Leave it out, or fetch it again",
                 "one frame",
             )
-        return before, shown
+        return before, frame
 
     def read_audio(self, start: float | int, seconds: float | int, rate: int) -> Audio:
-        """A window of its sound at `rate`, the mean of all channels; shorter where the sound ends sooner.
+        """Read a window of the first audio track, the mean of its channels; shorter where the track ends sooner.
 
-        `start` counts from the first picture, as moments do; where the sound begins later than the window, there is
-        silence in front.
+        Args:
+            start: in seconds from the first frame on; where the track begins later, there is silence in front.
+            seconds: length of the window.
+            rate: Hz to resample to.
 
         Raises:
-            VideoError: it has no sound, or none in the window.
+            VideoError: there is no audio track, or nothing of it in the window.
         """
-        if self._sounds is None:
+        if self._audio_stream is None:
             raise VideoError(
                 f"{self.path}: found a video without sound, expected one with it. Leave it out", "no sound"
             )
-        if self._sounds.codec_context is None:
-            raise self._unknown("sound")
-        own = int(self._sounds.rate)
-        since = self._frames.start_time + start
-        found, first = self._sound_between(since, since + seconds, seek=since)
-        if not found.shape[1] or first > since:  # it begins later, or the container put us behind the moment
-            found, first = self._sound_between(since, since + seconds, seek=0.0)
-        ahead = round((since - first) * own)
-        samples = found[:, max(0, ahead) : max(0, ahead + round(seconds * own))]
+        if self._audio_stream.codec_context is None:
+            raise self._unknown_codec("sound")
+        file_rate = int(self._audio_stream.rate)
+        begin = self._index.start_time + start
+        decoded, first = self._decode_audio(begin, begin + seconds, seek=begin)
+        if not decoded.shape[1] or first > begin:  # it begins later, or the container put us behind the time
+            decoded, first = self._decode_audio(begin, begin + seconds, seek=0.0)
+        skip = round((begin - first) * file_rate)
+        samples = decoded[:, max(0, skip) : max(0, skip + round(seconds * file_rate))]
         if not samples.shape[1]:
             raise VideoError(
                 f"{self.path}: found no sound from {start:.2f} s to {start + seconds:.2f} s, expected some. Choose "
                 "another window, or leave it out",
                 "no sound in the window",
             )
-        silence = np.zeros((len(samples), max(0, -ahead)), samples.dtype)
-        return resample(to_mono(np.concatenate([silence, samples], axis=1).T, own, "mean", str(self.path)), rate)
+        silence = np.zeros((len(samples), max(0, -skip)), samples.dtype)
+        waveform = np.concatenate([silence, samples], axis=1).T
+        return resample(to_mono(waveform, file_rate, "mean", str(self.path)), rate)
 
-    def _sound_between(self, since: float, stop: float, seek: float) -> tuple[NDArray[np.float32], float]:
-        """What is decoded of the sound from `seek` until `stop`, in the container's time: channels, and since when."""
-        samples = PcmConverter()
-        chunks: list[NDArray[np.float32]] = []
+    def _decode_audio(self, begin: float, end: float, seek: float) -> tuple[Float32[np.ndarray, "c t"], float]:
+        """Decode audio from `seek` until `end`, in the container's time: samples (channels, t) and their start time."""
+        to_arrays = PcmConverter()
+        chunks: list[Float32[np.ndarray, "c t"]] = []
         first: float | None = None
-        base = getattr(self._sounds, "time_base", None) or 1
+        stream: Any = self._audio_stream
+        self._index.is_rewound = False
         try:
             if seek > 0:
-                self._container.seek(int(seek / base), stream=self._sounds)
+                self._container.seek(int(seek / (stream.time_base or 1)), stream=stream)
             else:
                 self._container.seek(0)
-            for frame in self._container.decode(self._sounds):
-                if frame.time is not None and frame.time >= stop:
+            for frame in self._container.decode(stream):
+                if frame.time is not None and frame.time >= end:
                     break
                 first = frame.time if first is None else first
-                chunks += samples(frame)
-        except (av.FFmpegError, ValueError, EOFError) as error:
+                chunks += to_arrays(frame)
+        except DECODE_ERRORS as error:
             if not chunks:
                 raise self._unreadable(error) from error
         if not chunks:
-            return np.empty((1, 0), np.float32), since
-        return np.concatenate(chunks, axis=1), since if first is None else first
+            return np.empty((1, 0), np.float32), begin
+        return np.concatenate(chunks, axis=1), begin if first is None else first
 
-    def _promised(self) -> float:
-        if self._pictures.duration and self._pictures.time_base:
-            return float(self._pictures.duration * self._pictures.time_base)
-        return float(self._container.duration or 0) / av.time_base
-
-    def _unknown(self, what: str) -> VideoError:
+    def _no_frames(self) -> VideoError:
         return VideoError(
-            f"{self.path}: found {what} of a codec that this build of FFmpeg has no decoder for, expected {_EXPECTED}. "
+            f"{self.path}: found no frame that can be decoded, expected {_EXPECTED}. {_REMEDY}", "no frames"
+        )
+
+    def _unknown_codec(self, kind: str) -> VideoError:
+        return VideoError(
+            f"{self.path}: found {kind} of a codec that this build of FFmpeg has no decoder for, expected {_EXPECTED}. "
             "Write it again with another, or leave it out",
             "unknown codec",
         )
@@ -203,5 +219,5 @@ class Video:
 
 
 def _is_cover(stream: Any) -> bool:
-    """A picture that a sound file carries."""
+    """Return whether a stream is the cover image of a sound file."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)

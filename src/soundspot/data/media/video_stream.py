@@ -1,25 +1,35 @@
-"""The pictures of a video of any length, one after the other, each with its moment. One is held at a time."""
+"""Frames of a video of any length in order, each with its time; one frame is in memory at a time."""
 
 import math
+import os
 from collections.abc import Iterator
+from functools import cached_property
 
-from PIL import Image
+import numpy as np
 
-from soundspot.data.media.audio_stream import iter_decoded
-from soundspot.data.media.frame_index import frame_to_image
-from soundspot.data.media.video import Video, VideoError
+from soundspot.data.media.audio import to_mono
+from soundspot.data.media.audio_stream import AudioStream
+from soundspot.data.media.ffmpeg import frame_to_image, iter_decoded
+from soundspot.data.media.frame_index import TimedImage
+from soundspot.data.media.video import Video
+from soundspot.types import Audio
 
 
 class VideoStream(Video):
-    """A video that is read from its beginning to its end, with all of FFmpeg's threads; use it in a `with` block.
+    """A video that is decoded from beginning to end, with all of FFmpeg's threads; use it in a `with` block.
+
+    Args:
+        path: of the file.
 
     Attributes:
-        begin: second of the file at which its pictures begin.
-        rate: pictures a second, as its header has it. colours: FFmpeg's number of how it makes them of YUV.
-        end: second at which the last picture so far is no longer shown. damaged: packets that could not be decoded so
-            far.
+        end_time: end of the last frame so far, in seconds.
+        damaged: number of packets so far that could not be decoded.
+
+    Raises:
+        InputError: missing, empty, or may not be read. VideoError: not a video, without frames, or of an unknown codec.
     """
 
+    _thread_type = "AUTO"
     damaged, end_time = 0, 0.0
 
     def __enter__(self) -> "VideoStream":
@@ -27,43 +37,73 @@ class VideoStream(Video):
 
     @property
     def start_time(self) -> float:
-        return self._frames.start_time
+        """Time of the first frame in the file, in seconds."""
+        return self._index.start_time
 
     @property
     def frame_rate(self) -> float:
-        told = self._pictures.average_rate or self._pictures.guessed_rate
-        return float(told) if told and 0 < told <= 1000 else 25.0
+        """Frames per second as the header gives them; 25 where it gives none."""
+        rate = self._video_stream.average_rate or self._video_stream.guessed_rate
+        return float(rate) if rate and 0 < rate <= 1000 else 25.0
 
     @property
     def colorspace(self) -> int:
-        return int(self._pictures.codec_context.colorspace)
+        """FFmpeg's number of the matrix between RGB and YUV."""
+        return int(self._video_stream.codec_context.colorspace)
 
-    def frames(self) -> Iterator[tuple[float, Image.Image]]:
-        """Moment and picture of each frame, upright; moments rise, and all pictures have the size of the first.
+    @cached_property
+    def audio(self) -> Audio:
+        """First audio track of the video, mono, from the time of the first frame on; VideoError where there is none."""
+        with AudioStream(self.path, self.start_time) as stream:
+            chunks = list(stream.iter_chunks())
+            waveform = np.concatenate(chunks, axis=1) if chunks else np.empty((1, 0), np.float32)
+            return to_mono(waveform.T, stream.rate, "mean", str(self.path))
 
-        A frame whose moment is not behind the last one's counts as damaged and is left out, as players do.
+    def frames(self) -> Iterator[TimedImage]:
+        """Decode the frames in order.
+
+        A frame whose time is not after the last one's counts as damaged and is left out, as players do.
+
+        Yields:
+            Start time in seconds, rising, and the frame, upright; all have the size of the first.
 
         Raises:
-            VideoError: not one frame can be decoded.
+            VideoError: no frame can be decoded.
         """
-        self._pictures.thread_type = "AUTO"
+        self._index.rewind()
         last, size = -math.inf, None
-        for frame in iter_decoded(self._container, self._pictures, self):
-            first = math.isinf(last)
-            moment = (
-                frame.time - self.start_time if frame.time is not None else 0.0 if first else last + 1 / self.frame_rate
+        for frame in iter_decoded(self._container, self._video_stream, self):
+            is_first = math.isinf(last)
+            time = (
+                frame.time - self.start_time
+                if frame.time is not None
+                else 0.0
+                if is_first
+                else last + 1 / self.frame_rate
             )
-            if moment <= last:
+            if time <= last:
                 self.damaged += 1
                 continue
-            picture = frame_to_image(frame, self._pictures)
-            size = size or picture.size
-            last, lasts = moment, float((frame.duration or 0) * (frame.time_base or 0))
-            self.end_time = max(0.0, moment) + (lasts or 1 / self.frame_rate)
-            yield max(0.0, moment), picture if picture.size == size else picture.resize(size)
+            image = frame_to_image(frame, self._video_stream)
+            size = size or image.size
+            last, duration = time, float((frame.duration or 0) * (frame.time_base or 0))
+            self.end_time = max(0.0, time) + (duration or 1 / self.frame_rate)
+            yield max(0.0, time), image if image.size == size else image.resize(size)
         if math.isinf(last):
-            raise VideoError(
-                f"{self.path}: found no picture that can be decoded, expected a video. Play it to see whether it is "
-                "whole, and fetch or write it again",
-                "no picture",
-            )
+            raise self._no_frames()
+
+
+def open_video(path: str | os.PathLike[str]) -> VideoStream:
+    """Open a video to read its frames in order, its audio, or single frames.
+
+    Args:
+        path: mp4, mkv, webm, mov, avi or another container that FFmpeg reads.
+
+    Returns:
+        `.frames()` yields (time in seconds, upright RGB image) in order; `.audio`, `.duration` in seconds,
+        `.frame_after(time)`.
+
+    Raises:
+        InputError: missing, empty, or may not be read. VideoError: not a video, without frames, or of an unknown codec.
+    """
+    return VideoStream(path)

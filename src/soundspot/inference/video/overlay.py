@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from soundspot.data.media.h264 import choose_encoder
 from soundspot.errors import OutputError
 from soundspot.inference.render import overlay_heatmap
 from soundspot.inference.video.smoothing import RunningRange
@@ -105,7 +104,7 @@ class OverlayWriter(FrameWriter):
             ) from error
 
     def _open(self, width: int, height: int) -> None:
-        import av
+        from soundspot.data.media.ffmpeg import av, choose_encoder
 
         name, options = choose_encoder(crf=20)
         self._chunks = self._track.iter_chunks()
@@ -126,7 +125,7 @@ class OverlayWriter(FrameWriter):
 
     def _until(self, moment: float) -> None:
         """Encode the sound up to a moment."""
-        from soundspot.data.media.pcm import array_to_frame
+        from soundspot.data.media.ffmpeg import array_to_frame
 
         while (left := round(moment * self._track.rate) - self._heard) > 0:
             chunk = self._rest if self._rest.size else next(self._chunks, None)

@@ -9,7 +9,7 @@ import pytest
 
 from soundspot.data.media.audio import read_audio
 from soundspot.data.media.audio_stream import AudioStream
-from soundspot.data.media.pcm import PcmConverter, array_to_frame
+from soundspot.data.media.ffmpeg import PcmConverter, array_to_frame
 from soundspot.data.media.video import Video
 
 RATE = 16000

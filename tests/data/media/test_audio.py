@@ -86,6 +86,19 @@ def test_the_sound_of_a_video(tmp_path, name):
     assert sound.waveform.abs().max().item() == pytest.approx(0.5, abs=0.05)
 
 
+def test_a_track_is_chosen_by_its_number(tmp_path):
+    with av.open(str(tmp_path / "two.mkv"), "w") as container:
+        streams = [container.add_stream("pcm_s16le", rate=RATE, layout="mono") for _ in range(2)]
+        for stream, pitch in zip(streams, (440.0, 880.0), strict=True):
+            frame = av.AudioFrame.from_ndarray((tone(pitch=pitch) * 32767).astype(np.int16)[None], "s16", "mono")
+            frame.sample_rate = RATE
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+    for track, pitch in ((None, 440), (0, 440), (1, 880)):
+        assert pitch_of(read_audio(tmp_path / "two.mkv", track=track)) == pytest.approx(pitch, abs=3)
+    with pytest.raises(InputError, match=r"found 2 audio tracks, expected one of number 2\. Count them from 0"):
+        read_audio(tmp_path / "two.mkv", track=2)
+
+
 @pytest.mark.parametrize("rate", [8000, 44100, 96000])
 def test_any_rate_is_resampled(tmp_path, rate):
     soundfile.write(tmp_path / "a.flac", tone(1.0, rate), rate)

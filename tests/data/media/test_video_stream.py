@@ -13,7 +13,7 @@ from soundspot.config.frontend import PRESETS, AudioSpec
 from soundspot.data.media.audio import extract_window, pad_to_window
 from soundspot.data.media.audio_stream import AudioStream, InMemoryAudio, SlidingWindow
 from soundspot.data.media.video import Video, VideoError
-from soundspot.data.media.video_stream import VideoStream
+from soundspot.data.media.video_stream import VideoStream, open_video
 from soundspot.errors import InputError
 from soundspot.types import Audio
 
@@ -187,3 +187,18 @@ def test_a_video_without_sound_offers_to_take_one(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="--audio") as told:
         AudioStream(path)
     assert told.value.cause == "no sound"
+
+
+def test_an_open_video_gives_frames_audio_duration_and_the_next_frame(tmp_path: Path) -> None:
+    """In any order, as often as one likes; the audio begins with the first frame."""
+    path = write_video(tmp_path / "a.mkv", times=[0.0, 0.5, 1.5], codecs=("mpeg4", "pcm_s16le"), late=(1.0, 0.0))
+    with open_video(path) as video:
+        times = [time for time, _ in video.frames()]
+        assert times == pytest.approx([0.0, 0.5, 1.5], abs=2e-3)
+        assert video.duration == pytest.approx(1.5, abs=0.1)
+        assert pitch(video.audio.waveform[: RATE - 4000].numpy(), RATE) == pytest.approx(400, abs=5)
+        frames = [image for _, image in video.frames()]
+        assert len(frames) == 3
+        assert video.frame_after(0.2).tobytes() == frames[1].tobytes()
+        assert video.frame_after(1.5) is None
+        assert [image.tobytes() for _, image in video.frames()] == [image.tobytes() for image in frames]

@@ -49,7 +49,7 @@ def test_ranks_in_parts_are_ranks_at_once(seed: int, n: int, by_category: bool) 
     if not by_category:
         assert torch.equal(got, F.embedding_ranks(images, sounds, torch.eye(n, dtype=torch.bool)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("soundspot.evaluation.functional.retrieval.QUERIES", 3)
+        patch.setattr("soundspot.evaluation.functional.retrieval.MIN_QUERIES", 3)
         assert torch.equal(got, F.embedding_ranks(images, sounds, relevant))
 
 
@@ -108,7 +108,7 @@ def test_plain_sums_agree(seed: int, n: int, alike: float) -> None:
     wanted = np.percentile(paired, 25) - np.percentile(others, 75)
     assert F.separability(images, sounds).item() == pytest.approx(wanted, abs=1e-6)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("soundspot.evaluation.functional.embeddings.ROWS", 3)
+        patch.setattr("soundspot.evaluation.functional.embeddings.CHUNK_SIZE", 3)
         assert F.separability(images, sounds).item() == pytest.approx(wanted, abs=1e-6)
 
 

@@ -13,7 +13,7 @@ from golden import READOUTS, expected, having, listed, number, sets
 from soundspot.evaluation import functional as F
 from soundspot.evaluation.protocols.thresholding import ThresholdRule, scale_maps, select_pixels
 
-CUTS = {"fscore_b03_top50": ThresholdRule("half", "drop"), "fscore_b03_adap": ThresholdRule("truth", "drop")}
+CUTS = {"fscore_b03_top50": ThresholdRule("half", "drop"), "fscore_b03_adap": ThresholdRule("target", "drop")}
 
 
 def drawn(kind: str, n: int, seed: int, side: int = 20) -> tuple[Tensor, Tensor]:

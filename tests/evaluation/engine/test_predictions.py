@@ -17,7 +17,7 @@ from soundspot.evaluation.engine.aggregate import select_best_threshold
 from soundspot.evaluation.engine.evaluate import evaluate, evaluate_maps
 from soundspot.evaluation.engine.predict import NEGATIVES, make_silence
 from soundspot.evaluation.engine.predictions import Predictions, write_maps
-from soundspot.evaluation.protocols.presets import PROTOCOLS
+from soundspot.evaluation.protocols.presets import PROTOCOLS, compute_columns
 from soundspot.types import Box, GroundTruth
 
 DATA = Squares()
@@ -251,6 +251,6 @@ def test_fixed_thresholds_by_their_formulas(name: str) -> None:
         found.append(((kept & truths).sum((1, 2)) / (kept | truths).sum((1, 2))).double())
     wanted = max(found, key=lambda ious: F.auc(ious, "float").item())
     columns = select_best_threshold(
-        protocol.compute_columns(protocol.upsample(maps), truths), protocol, torch.ones(30, dtype=torch.bool)
+        compute_columns([protocol], protocol.upsample(maps), truths)[0], protocol, torch.ones(30, dtype=torch.bool)
     )
     assert torch.allclose(columns["iou"], wanted, atol=1e-7)

@@ -20,7 +20,7 @@ from soundspot.evaluation.protocols.thresholding import (
     select_pixels,
 )
 
-CUTS = [ThresholdRule(places, ties) for places in ("half", "truth") for ties in ("drop", "keep", "fill", "share")]
+CUTS = [ThresholdRule(places, ties) for places in ("half", "target") for ties in ("drop", "keep", "fill", "share")]
 SIDE = 67  # odd, so that half of the pixels is no whole number; large enough for the fast way
 
 
@@ -61,7 +61,7 @@ def test_the_released_loop_to_the_last_bit(kind: str, mirrored: bool) -> None:
     maps, truths = drawn(kind, side=64)
     with np.errstate(invalid="ignore"):
         wanted = reference.score(maps.numpy(), truths.numpy().astype(np.float64), mirrored)
-    cuts = [ThresholdRule("half", "drop"), ThresholdRule("truth", "drop")]
+    cuts = [ThresholdRule("half", "drop"), ThresholdRule("target", "drop")]
     got = compute_overlaps(maps, truths, cuts, "mirrored" if mirrored else "forward").iou.numpy()
     assert np.array_equal(got, [wanted["iou"], wanted["iou_adaptive"]], equal_nan=True)
     assert F.auc(torch.from_numpy(got[0]), "float").item() == pytest.approx(wanted["auc"], abs=1e-14)
@@ -71,7 +71,7 @@ def test_the_released_loop_to_the_last_bit(kind: str, mirrored: bool) -> None:
 def test_soft_truths_and_threads_change_nothing() -> None:
     maps, truths = drawn("smooth", n=100)
     torch.set_num_threads(2)
-    cuts = PROTOCOLS["corrected"].threshold_rule, ThresholdRule("truth", "share")
+    cuts = PROTOCOLS["corrected"].threshold_rule, ThresholdRule("target", "share")
     whole = compute_overlaps(maps, truths, cuts).iou
     torch.testing.assert_close(compute_overlaps(maps, truths.float(), cuts).iou, whole, rtol=0, atol=0, equal_nan=True)
     parts = torch.cat(
@@ -83,7 +83,7 @@ def test_soft_truths_and_threads_change_nothing() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_shared_ties_keep_exactly_as_many_as_asked_for(kind: str) -> None:
     maps, truths = drawn(kind)
-    for cut in (ThresholdRule("half", "share"), ThresholdRule("truth", "share")):
+    for cut in (ThresholdRule("half", "share"), ThresholdRule("target", "share")):
         kept = select_pixels(maps, truths, cut)
         torch.testing.assert_close(kept.double().sum(dim=(1, 2)), count_selected(truths, cut))
         assert bool(((kept >= 0) & (kept <= 1)).all())
@@ -97,8 +97,8 @@ def test_published_rules_keep_what_they_are_known_to_keep() -> None:
     kept = {cut: int(select_pixels(maps, truths, cut).sum()) for cut in CUTS}
     assert kept[ThresholdRule("half", "drop")] == 25087
     assert kept[ThresholdRule("half", "keep")] == kept[ThresholdRule("half", "share")] == 25088
-    assert kept[ThresholdRule("truth", "drop")] == 99
-    assert kept[ThresholdRule("truth", "share")] == 100
+    assert kept[ThresholdRule("target", "drop")] == 99
+    assert kept[ThresholdRule("target", "share")] == 100
     constant = torch.full((1, 224, 224), 0.25)
     assert select_pixels(constant, truths, ThresholdRule("half", "drop")).sum() == 0
     assert select_pixels(constant, truths, ThresholdRule("half", "keep")).sum() == 50176
@@ -109,7 +109,7 @@ def test_published_rules_keep_what_they_are_known_to_keep() -> None:
 def test_a_constant_map_gets_what_random_maps_get_and_no_more() -> None:
     _, truths = drawn("constant", n=8)
     truths = truths[2:]
-    cuts = [ThresholdRule("half", "share"), ThresholdRule("truth", "share")]
+    cuts = [ThresholdRule("half", "share"), ThresholdRule("target", "share")]
     constant = compute_overlaps(torch.zeros(len(truths), SIDE, SIDE), truths, cuts).iou
     chance = torch.stack(
         [compute_overlaps(torch.rand(len(truths), SIDE, SIDE), truths, cuts).iou for _ in range(40)]
@@ -121,7 +121,7 @@ def test_a_constant_map_gets_what_random_maps_get_and_no_more() -> None:
 @given(st.integers(0, 10**6), st.sampled_from(KINDS), st.sampled_from([8, 31, 67, 80]))
 def test_iou_lies_between_nothing_and_the_ceiling(seed: int, kind: str, side: int) -> None:
     maps, truths = drawn(kind, n=6, side=side, seed=seed)
-    cuts = [ThresholdRule("half", "share"), ThresholdRule("truth", "share")]
+    cuts = [ThresholdRule("half", "share"), ThresholdRule("target", "share")]
     found = compute_overlaps(maps, truths, cuts).iou
     ceiling = compute_overlaps(baselines.oracle_maps(truths), truths, cuts).iou
     assert not bool(found.isnan().any())
@@ -135,7 +135,7 @@ def test_iou_lies_between_nothing_and_the_ceiling(seed: int, kind: str, side: in
 def test_order_does_not_matter(seed: int, kind: str) -> None:
     maps, truths = drawn(kind, seed=seed)
     order = torch.randperm(len(maps), generator=torch.Generator().manual_seed(seed))
-    cuts = [ThresholdRule("half", "share"), ThresholdRule("truth", "drop")]
+    cuts = [ThresholdRule("half", "share"), ThresholdRule("target", "drop")]
     found = compute_overlaps(maps, truths, cuts, "forward").iou
     torch.testing.assert_close(
         compute_overlaps(maps[order], truths[order], cuts, "forward").iou, found[:, order], equal_nan=True
@@ -146,6 +146,6 @@ def test_the_centred_box_is_one_whatever_is_kept() -> None:
     centre, truths = baselines.centered_box(40, 60)[None], torch.zeros(1, 40, 60, dtype=torch.bool)
     assert len(centre.unique()) == 2400
     truths[0, 10:30, 15:45] = True
-    assert compute_overlaps(centre, truths, [ThresholdRule("truth", "share")]).iou.item() == 1
+    assert compute_overlaps(centre, truths, [ThresholdRule("target", "share")]).iou.item() == 1
     assert (centre > 0).sum() == 1200
     assert baselines.whole_image_iou(truths).item() == 0.25

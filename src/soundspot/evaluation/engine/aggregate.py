@@ -102,7 +102,7 @@ def select_best_threshold(columns: Columns, protocol: Protocol, is_scored: Bool[
 
 def is_scored(present: Bool[Tensor, " n"], area: Float[Tensor, " n"], protocol: Protocol) -> Bool[Tensor, " n"]:
     """Which samples enter the localisation scores: those with a source, unless its truth is empty and set apart."""
-    return present & ((area > 0) | (protocol.empty_target != "apart"))
+    return present & ((area > 0) | (protocol.empty_target != "exclude"))
 
 
 def compute_sample_scores(

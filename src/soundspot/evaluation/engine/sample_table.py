@@ -18,7 +18,7 @@ from soundspot.evaluation.engine.distributed import RankShard
 from soundspot.evaluation.engine.items import SampleIndex
 from soundspot.evaluation.engine.predict import NEGATIVES, PredictionBatch
 from soundspot.evaluation.protocols.fast_iou import compute_overlaps
-from soundspot.evaluation.protocols.presets import Columns, Protocol
+from soundspot.evaluation.protocols.presets import Columns, Protocol, compute_columns
 from soundspot.evaluation.protocols.thresholding import TARGET_AREA, ThresholdRule, select_pixels
 from soundspot.types import AudioVisualDataset, GroundTruth
 
@@ -93,52 +93,76 @@ class SampleTable:
         here = torch.tensor(batch.indices)
         truths = [self.data.ground_truth(i) for i in batch.indices]
         self.added_indices += batch.indices
-        made: dict[tuple[int, str], Tensor] = {}
         main = _rules(self.protocols[0])
+        by_form: dict[tuple[int, str], list[Protocol]] = {}
         for rules in dict.fromkeys(map(_rules, self.protocols)):
-            form = rules.size, rules.consensus
-            if form not in made:
-                made[form] = _truth_maps(truths, *form)
-            large = _large(rules, batch.maps)
-            self._measure(rules, batch, here, made[form], large)
-            if rules == main:
-                self._common(main, batch, here, made[form], large)
-                self._of_mixtures(main, batch, made[form])
+            consensus = rules.consensus if any(truth.rule == "consensus" for truth in truths) else ""
+            by_form.setdefault((rules.size, consensus), []).append(rules)
+        for form, protocols in by_form.items():
+            target = _truth_maps(truths, *form)
+            large = self._measure(protocols, batch, here, target)
+            if main in protocols:
+                self._common(main, batch, here, target, large)
+                self._of_mixtures(main, batch, target)
 
     def _measure(
-        self,
-        rules: Protocol,
-        answers: PredictionBatch,
-        here: Int[Tensor, " b"],
-        truths: Tensor,
-        large: Float[Tensor, "b s s"],
-    ) -> None:
-        """Each row's numbers under one protocol's rules; `large` are the maps as it reads them."""
-        size = rules.size
-        self._put(rules, WHOLE_IMAGE, here, _everything(truths, rules, self.samples.has_masks))
+        self, protocols: list[Protocol], answers: PredictionBatch, here: Int[Tensor, " b"], truths: Tensor
+    ) -> Tensor:
+        """Each row's numbers under protocols that read the ground truth alike: each map is looked at once for all.
+
+        Returns:
+            The model's maps as the first of the protocols reads them.
+        """
+        size, masks = protocols[0].size, self.samples.has_masks
+        for rules, columns in zip(protocols, _whole_image_columns(protocols, truths, masks), strict=True):
+            self._put(rules, WHOLE_IMAGE, here, columns)
         for row, maps in (
             (CENTERED_BOX, _centred_box(size).expand(len(here), -1, -1)),
             (CEILING, baselines.oracle_maps(truths)),
         ):
-            self._put(rules, row, here, rules.compute_columns(maps, truths, self.samples.has_masks))
+            for rules, columns in zip(protocols, compute_columns(protocols, maps, truths, masks), strict=True):
+                self._put(rules, row, here, columns)
         if answers.saliency is not None:
-            self._score(rules, OBJECT_SALIENCY, here, answers.saliency, truths)
-        self._put(rules, MODEL, here, rules.compute_columns(large, truths, self.samples.has_masks))
+            self._score(protocols, OBJECT_SALIENCY, here, answers.saliency, truths)
+        large = self._score(protocols, MODEL, here, answers.maps, truths)
+        for rules in protocols:
+            self._fail_missing(rules, answers)
+        main = _rules(self.protocols[0])
+        for kind, asked in answers.negatives.items() if main in protocols else ():
+            if asked:
+                mine = _places(answers.indices, asked)
+                self._score([main], kind, here[mine], [*asked.values()], truths[mine])
+        return large
+
+    def _fail_missing(self, rules: Protocol, answers: PredictionBatch) -> None:
+        """Score samples without a map as failures."""
         lost = torch.tensor(sorted(answers.missing), dtype=torch.int64)
         for name, column in self.get_protocol_columns(
             rules, MODEL
         ).items():  # a failure; where nothing could be scored, nothing
             best = self.get_protocol_columns(rules, CEILING)[name][lost]
             column[lost] = torch.where(best.isnan(), best, 0)
-        if rules != _rules(self.protocols[0]):
-            return
-        for kind, asked in answers.negatives.items():
-            if asked:
-                mine = _places(answers.indices, asked)
-                self._score(rules, kind, here[mine], [*asked.values()], truths[mine])
 
-    def _score(self, rules: Protocol, row: str, here: Int[Tensor, " b"], maps: MapList, truths: Tensor) -> None:
-        self._put(rules, row, here, rules.compute_columns(_large(rules, maps), truths, self.samples.has_masks))
+    def _score(
+        self, protocols: list[Protocol], row: str, here: Int[Tensor, " b"], maps: MapList, truths: Tensor
+    ) -> Tensor:
+        """Numbers of one row under several protocols; those that bring maps to their size alike share the work.
+
+        Returns:
+            The maps as the first of the protocols reads them.
+        """
+        alike: dict[object, list[Protocol]] = {}
+        for rules in protocols:
+            resized = any(each.shape[-2:] != (rules.size, rules.size) for each in maps)
+            alike.setdefault((rules.tau, rules.upsampling if resized else None), []).append(rules)
+        raw, large_maps = _stacked(maps), []
+        for group in alike.values():
+            large_maps.append(large := _upsample(group[0], raw))
+            for rules, columns in zip(
+                group, compute_columns(group, large, truths, self.samples.has_masks), strict=True
+            ):
+                self._put(rules, row, here, columns)
+        return large_maps[0]
 
     def _put(self, rules: Protocol, row: str, here: Int[Tensor, " b"], columns: Columns) -> None:
         _fill(self.protocol_columns.setdefault((rules, row), {}), here, columns, len(self.samples.ids))
@@ -248,7 +272,11 @@ def _truth_maps(truths: list[GroundTruth], size: int, consensus: str) -> Tensor:
 
 
 def _large(protocol: Protocol, maps: MapList) -> Float[Tensor, "b s s"]:
-    first, *others = [protocol.upsample(some) for some in _stacked(maps)]
+    return _upsample(protocol, _stacked(maps))
+
+
+def _upsample(protocol: Protocol, stacked: list[Tensor]) -> Float[Tensor, "b s s"]:
+    first, *others = [protocol.upsample(some) for some in stacked]
     return torch.cat([first, *others]) if others else first
 
 
@@ -261,19 +289,24 @@ def _peaks(maps: MapList) -> Float[Tensor, " b"]:
     return torch.cat([some.flatten(1).amax(dim=1) for some in _stacked(maps)])
 
 
-def _everything(truths: Tensor, rules: Protocol, masks: bool) -> Columns:
+def _whole_image_columns(protocols: list[Protocol], truths: Tensor, masks: bool) -> list[Columns]:
     """Numbers of predicting every pixel: the same in the adaptive columns."""
-    all_pixels = torch.ones(truths.shape)
-    found = replace(
-        rules,
-        threshold_rule=ThresholdRule(0.5, "keep"),
-        adaptive_rule=None,
-        candidate_thresholds=(),
-        scaling="none",
-        fscore="cut",
-    ).compute_columns(all_pixels, truths, masks)
-    columns = found | {f"{name}_adaptive": column for name, column in found.items() if rules.adaptive_rule}
-    return columns
+    plain = [
+        replace(
+            rules,
+            threshold_rule=ThresholdRule(0.5, "keep"),
+            adaptive_rule=None,
+            candidate_thresholds=(),
+            scaling="none",
+            fscore="threshold",
+        )
+        for rules in protocols
+    ]
+    found = compute_columns(plain, torch.ones(truths.shape[1:]).expand(truths.shape), truths, masks)
+    return [
+        columns | {f"{name}_adaptive": column for name, column in columns.items() if rules.adaptive_rule}
+        for rules, columns in zip(protocols, found, strict=True)
+    ]
 
 
 def _of_sources(

@@ -47,20 +47,8 @@ def _average_precision(
     return area / right[:, -1].clamp(min=1)
 
 
-def sort_rows(rows: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-    """Each row sorted; on the CPU by NumPy, whose sort is vectorised (20 times torch's speed here)."""
-    return torch.from_numpy(np.sort(rows.numpy(), axis=1)) if rows.device.type == "cpu" else rows.sort(dim=1).values
-
-
 def _falling(rows: Float[Tensor, "b n"]) -> Int[Tensor, "b n"]:
     """Places of each row's values from the highest to the lowest, equal ones in any order."""
     if rows.device.type != "cpu":
         return rows.argsort(dim=1, descending=True)
     return torch.from_numpy(np.argsort(-rows.numpy(), axis=1))
-
-
-def kth_smallest(values: Float[Tensor, "b n"], k: int) -> Float[Tensor, " b"]:
-    """Of each row, the value that is at place n in ascending order."""
-    if values.device.type == "cpu":
-        return torch.from_numpy(np.partition(values.numpy(), k, axis=1)[:, k].copy())  # several times faster
-    return values.kthvalue(k + 1, dim=1).values

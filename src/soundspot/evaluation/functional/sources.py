@@ -14,6 +14,7 @@ others are padded, and a mask says what is there.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -21,7 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from soundspot.config.upsampling import min_max_normalize
 from soundspot.evaluation.functional.localization import IOU_THRESHOLD
-from soundspot.evaluation.functional.pixels import kth_smallest, pixel_ap
+from soundspot.evaluation.functional.pixels import pixel_ap
 from soundspot.evaluation.protocols.fast_iou import compute_overlaps
 from soundspot.evaluation.protocols.thresholding import TARGET_AREA
 
@@ -208,5 +209,9 @@ def _upper_half(maps: Float[Tensor, "*b h w"]) -> Bool[Tensor, "*b h w"]:
     """Pixels above a map's median after min-max, and those that are 1 (its maximum, unless the map is constant)."""
     values = min_max_normalize(maps.flatten(0, -3))
     rows = values.flatten(1)
-    middle = kth_smallest(rows, rows.shape[1] // 2)
-    return ((values > middle[:, None, None]) | (values >= 1)).view(maps.shape)
+    k = rows.shape[1] // 2
+    if rows.device.type == "cpu":
+        median = torch.from_numpy(np.partition(rows.numpy(), k, axis=1)[:, k].copy())  # several times faster
+    else:
+        median = rows.kthvalue(k + 1, dim=1).values
+    return ((values > median[:, None, None]) | (values >= 1)).view(maps.shape)

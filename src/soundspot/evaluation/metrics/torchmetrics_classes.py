@@ -16,7 +16,7 @@ from soundspot.evaluation.engine.aggregate import Scores
 from soundspot.evaluation.engine.predict import NEGATIVES
 from soundspot.evaluation.engine.relevance import compute_relevance
 from soundspot.evaluation.protocols.fast_iou import compute_overlaps
-from soundspot.evaluation.protocols.presets import Protocol, get_protocol
+from soundspot.evaluation.protocols.presets import Protocol, compute_columns, get_protocol
 from soundspot.evaluation.protocols.thresholding import ThresholdRule
 
 
@@ -65,7 +65,7 @@ class LocalizationScores(SampleMetric):
     def __init__(self, protocol: str | Protocol = "corrected", is_mask: bool = False) -> None:
         rules, blank = get_protocol(protocol), torch.zeros(1, 4, 4)
         self.is_mask = is_mask
-        found = replace(rules, size=4).compute_columns(blank, blank.bool(), is_mask)
+        found = compute_columns([replace(rules, size=4)], blank, blank.bool(), is_mask)[0]
         self.measured_columns = tuple(found)
         self.columns = (*self.measured_columns, "confidence", "present", "area", "groups")
         super().__init__(rules)
@@ -87,7 +87,7 @@ class LocalizationScores(SampleMetric):
         """
         large = self.protocol.upsample(preds)
         self.append_columns(
-            **self.protocol.compute_columns(large, target, self.is_mask),
+            **compute_columns([self.protocol], large, target, self.is_mask)[0],
             confidence=F.confidence(large),
             present=torch.ones(len(preds), dtype=torch.bool) if present is None else present,
             area=(target != 0).flatten(1).double().mean(dim=1),

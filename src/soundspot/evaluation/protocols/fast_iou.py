@@ -1,14 +1,17 @@
-"""Overlap of many maps with their truths, by `binarise`'s rules, without sorting: what scoring spends its time in.
+"""Overlap of many maps with their targets under many threshold rules: what scoring spends its time in.
 
-A sample of the pixels says roughly where the threshold lies. Two counts of the pixels above two values bracket it, and
-only the few pixels inside the bracket are looked at one by one. Masks are packed to bits as soon as they are made, so
-that counting, intersecting and finding work on 6 kB instead of 200 kB; rows are taken a few at a time to stay in cache.
-The result is exact: where the bracket fails or holds too many equals, that map goes through `binarise` instead.
+It follows the rules of `thresholding` without sorting a map. A sample of the pixels says roughly where a threshold by
+rank lies, and two counts of the pixels above two values bracket it. Only the few pixels inside the bracket are compared
+individually, and they answer every rule of that rank, whatever its ties and its scaling: scaling keeps the order of
+the pixels. Masks are packed to bits as soon as they are made, so that counting and intersecting work on 6 kB instead
+of 200 kB; maps are taken in chunks that stay in cache. The result is exact: where the bracket fails or holds too many
+equal values, the map goes through `thresholding` instead.
 """
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -21,203 +24,244 @@ from torch import Tensor
 from soundspot.evaluation.protocols.thresholding import MapOverlap, Scaling, ThresholdRule, compute_overlap, scale_maps
 
 CHUNK_SIZE = 16  # maps at a time: 3.2 MB of 224 x 224 pixels
-STRIDE = 31  # every so many pixels say where the thresholds are; a prime, so that they are not all in a few columns
-MIN_PIXELS = 4096  # maps of fewer pixels go the plain way
-MAX_BRACKET = 8  # a bracket with more than 1 / CROWD of the pixels is left to the plain rule
+STRIDE = 31  # pixels between two samples; a prime, so that they are not all in a few columns
+MIN_PIXELS = 4096  # smaller maps go through `thresholding`
+MAX_BRACKET = 8  # a bracket with more than 1 / MAX_BRACKET of the pixels is left to `thresholding`
+ScaledRule: TypeAlias = tuple[ThresholdRule, Scaling]
 FloatArray: TypeAlias = NDArray[np.float64]
+Pixels: TypeAlias = NDArray[np.float32]
+Bits: TypeAlias = NDArray[np.uint8]  # masks of n pixels, in rows of whole 64-bit words
 
 
 def compute_overlaps(
     maps: Float[Tensor, "b h w"],
     target: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"],
     rules: Sequence[ThresholdRule],
-    scaling: Scaling = "none",
+    scaling: Scaling | Sequence[Scaling] = "none",
 ) -> MapOverlap:
-    """Overlap of each map with its truth under each cut: (len(cuts), b) float64.
+    """Compute the overlap of each map with its target under each rule.
 
     Args:
-        maps: at the size of the truths, before min-max.
-        truths: bool is fastest; floats with values between 0 and 1 (annotators who disagree) go the plain way.
-        scaling: the min-max before the cut.
+        maps: (b, h, w) at the size of the targets, before scaling; one map expanded to b is thresholded only once.
+        target: (b, h, w); bool is fastest. Values between 0 and 1 (annotators who disagree) take the slow path.
+        rules: r threshold rules.
+        scaling: of the maps before the threshold, for all rules or for each.
+
+    Returns:
+        Numbers of shape (r, b), float64, on the CPU.
     """
-    if not len(maps) or not rules:
-        return MapOverlap(*torch.zeros(3, len(rules), len(maps), dtype=torch.float64))
+    pairs = [*zip(rules, [scaling] * len(rules) if isinstance(scaling, str) else scaling, strict=True)]
+    distinct = [*dict.fromkeys(pairs)]
+    result = np.zeros((3, len(distinct), len(maps)))
+    exact = np.zeros((len(distinct), len(maps)), bool)
     binary = target.dtype == torch.bool or bool(((target == 0) | (target == 1)).all())
-    by_rank = [isinstance(cut.keep, str) for cut in rules]
-    fast = binary and maps[0].numel() >= MIN_PIXELS and maps.device.type == "cpu"
-    if not fast or scaling == "sigmoid" or not all(by_rank):
-        way = _counted if fast and not any(by_rank) else _plain
-        chunks = zip(maps.split(CHUNK_SIZE), target.split(CHUNK_SIZE), strict=True)
-        return MapOverlap(*torch.cat([way(few, theirs, rules, scaling) for few, theirs in chunks], dim=2))
-    values = maps.float().contiguous().flatten(1).numpy()
-    masks = target.bool().contiguous().flatten(1).numpy()
-    *found, fine = np.empty((4, len(rules), len(maps)))
+    if len(maps) and binary and maps[0].numel() >= MIN_PIXELS and maps.device.type == "cpu":
+        x = (maps[:1] if maps.stride(0) == 0 else maps).float().contiguous().flatten(1).numpy()
+        masks = target.bool().contiguous().flatten(1).numpy()
+        order = x[0].argsort()[::-1] if len(x) < len(maps) else None
 
-    def work(part: slice) -> None:
-        room = _Room.of(CHUNK_SIZE, values.shape[1], len(rules))
-        for start in range(part.start, part.stop, CHUNK_SIZE):
-            few = slice(start, min(start + CHUNK_SIZE, part.stop))
-            *numbers, fine[:, few] = _narrowed(values[few], masks[few], rules, scaling, room)
-            for column, number in zip(found, numbers, strict=True):
-                column[:, few] = number
+        def score_range(start: int, stop: int) -> None:
+            buffer = np.empty((CHUNK_SIZE, masks.shape[1]), bool)
+            for first in range(start, stop, CHUNK_SIZE):
+                rows = slice(first, min(first + CHUNK_SIZE, stop))
+                chunk = _Chunk(x if len(x) == 1 else x[rows], masks[rows], order, buffer)
+                result[:, :, rows], exact[:, rows] = chunk.overlaps(distinct)
 
-    workers = max(1, min(torch.get_num_threads(), len(maps) // (4 * CHUNK_SIZE)))
-    edges = np.linspace(0, len(maps), workers + 1).astype(int).tolist()
-    parts = [slice(start, stop) for start, stop in pairwise(edges)]
-    if workers == 1:
-        work(parts[0])
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(work, parts))
-    result = torch.from_numpy(np.stack(found))
-    crowded = torch.from_numpy(np.flatnonzero((fine == 0).any(axis=0)))
-    for left in crowded.split(CHUNK_SIZE) if len(crowded) else ():
-        result[:, :, left] = _plain(maps[left], target[left], rules, scaling)
-    return MapOverlap(*result)
+        workers = max(1, min(torch.get_num_threads(), len(maps) // (4 * CHUNK_SIZE)))
+        edges = np.linspace(0, len(maps), workers + 1).astype(int).tolist()
+        if workers == 1:
+            score_range(*edges)
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(score_range, *zip(*pairwise(edges), strict=True)))
+    for i, (rule, scale) in enumerate(distinct):
+        for rows in torch.from_numpy(np.flatnonzero(~exact[i])).split(CHUNK_SIZE) if not exact[i].all() else ():
+            overlap = compute_overlap(scale_maps(maps[rows].float(), scale), target[rows], rule)
+            numbers = overlap.intersection, overlap.false_positives, overlap.target_area
+            result[:, i, rows.numpy()] = torch.stack(numbers).cpu().numpy()
+    return MapOverlap(*torch.from_numpy(result[:, [distinct.index(pair) for pair in pairs]]))
 
 
-def _plain(maps: Tensor, truths: Tensor, cuts: Sequence[ThresholdRule], scaling: Scaling) -> Float[Tensor, "3 r b"]:
-    values = scale_maps(maps.float(), scaling)
-    each = [compute_overlap(values, truths, cut) for cut in cuts]
-    return torch.stack(
-        [torch.stack([one.intersection, one.false_positives, one.target_area]) for one in each], dim=1
-    ).cpu()
+@dataclass
+class _Chunk:
+    """Maps x (c, n) against targets (c, n), or a single map (1, n) and the `order` of its pixels, the highest first."""
+
+    x: Pixels
+    target: NDArray[np.bool_]
+    order: NDArray[np.intp] | None
+    buffer: NDArray[np.bool_]  # memory for a mask of each map
+
+    def __post_init__(self) -> None:
+        self.target_bits = _pack(self.target)
+        self.area = _count(self.target_bits).astype(np.float64)
+
+    @cached_property
+    def extremes(self) -> tuple[Pixels, Pixels]:
+        """Lowest and highest value of each map, (c, 1)."""
+        return self.x.min(axis=1, keepdims=True), self.x.max(axis=1, keepdims=True)
+
+    def scale(self, values: Pixels, scaling: Scaling) -> Pixels:
+        """Scale values (c, k) of the maps as `thresholding.scale_maps` does, to the last bit."""
+        if scaling == "none":
+            return values
+        if scaling == "sigmoid":
+            return torch.from_numpy(values).sigmoid().numpy()
+        low, high = self.extremes
+        span: Pixels = np.where(high > low, high - low, np.float32(1))
+        if scaling == "forward":
+            return (values - np.where(high > low, low, np.float32(0))) / span
+        return 1 - (np.where(high > low, high, np.float32(0)) - values) / span
+
+    def overlaps(self, pairs: Sequence[ScaledRule]) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """Compute intersection, false positives and target area (3, r, c), and which of them are exact (r, c)."""
+        c = len(self.target)
+        result, exact = np.zeros((3, len(pairs), c)), np.zeros((len(pairs), c), bool)
+        result[2] = self.area
+        for scaling in dict.fromkeys(scaling for _, scaling in pairs):
+            by_value = [i for i, (rule, of) in enumerate(pairs) if of == scaling and not isinstance(rule.keep, str)]
+            values = self.scale(self.x, scaling) if by_value else self.x
+            for i in by_value:
+                threshold, strict = np.float32(pairs[i][0].keep), pairs[i][0].ties == "drop"
+                mask = (np.greater if strict else np.greater_equal)(values, threshold, out=self.buffer[: len(values)])
+                selected = _pack(mask)
+                hits = _count(selected & self.target_bits)
+                result[:2, i], exact[i] = (hits, _count(selected) - hits), True
+        ranked = [i for i, (rule, scaling) in enumerate(pairs) if isinstance(rule.keep, str) and scaling != "sigmoid"]
+        if ranked:
+            by_rank = _overlaps_by_bracket if self.order is None else _overlaps_by_order
+            result[:2, ranked], exact[ranked] = by_rank(self, [pairs[i] for i in ranked])
+        return result, exact
+
+    def num_selected(self, keep: str) -> FloatArray:
+        """Number of pixels (c,) that a rule by rank selects; the threshold is the value of the last of them."""
+        pixels = self.target.shape[1]
+        return np.full(len(self.area), pixels / 2) if keep == "half" else np.where(self.area, self.area, pixels // 2)
 
 
-def _counted(maps: Tensor, truths: Tensor, cuts: Sequence[ThresholdRule], scaling: Scaling) -> Float[Tensor, "3 r b"]:
-    """The same where all cuts are at values: one comparison each, counted as bits."""
-    values, masks = scale_maps(maps.float(), scaling).flatten(1).numpy(), truths.bool().flatten(1).numpy()
-    truth, kept = (np.zeros((len(values), _width(values.shape[1])), np.uint8) for _ in range(2))
-    _pack(masks, truth)
-    found = np.empty((3, len(cuts), len(values)))
-    for i, cut in enumerate(cuts):
-        _pack(values >= np.float32(cut.keep) if cut.ties == "keep" else values > np.float32(cut.keep), kept)
-        hits = _count(kept & truth)
-        found[:, i] = hits, _count(kept) - hits, _count(truth)
-    return torch.from_numpy(found)
+def _overlaps_by_order(chunk: _Chunk, pairs: Sequence[ScaledRule]) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Compute intersection and false positives (2, r, c) of one map, which selects the first pixels of its order."""
+    assert chunk.order is not None
+    c, n = chunk.target.shape
+    rows, result, exact = np.arange(c), np.empty((2, len(pairs), c)), np.ones((len(pairs), c), bool)
+    hits = np.zeros((c, n + 1), np.int32)  # by the number of selected pixels
+    np.cumsum(chunk.target[:, chunk.order], axis=1, out=hits[:, 1:])
+    for i, (rule, scaling) in enumerate(pairs):
+        wanted = chunk.num_selected(rule.keep)
+        values = -chunk.scale(chunk.x[:, chunk.order], scaling)[0]  # ascending
+        thresholds = values[np.ceil(wanted).astype(np.int64) - 1]
+        above, reaching = (values.searchsorted(thresholds, side) for side in ("left", "right"))
+        num_selected = above
+        if rule.ties == "keep":
+            num_selected = reaching
+        elif rule.ties == "fill":
+            num_selected = np.maximum(above, values.searchsorted(-1, "right"))
+        intersection = hits[rows, num_selected]
+        if rule.ties == "share":
+            exact[i] = reaching == above + 1
+            num_selected = wanted
+            intersection = intersection + (wanted - above) * (hits[rows, reaching] - intersection)
+        result[:, i] = intersection, num_selected - intersection
+    return result, exact
 
 
-@dataclass(frozen=True)
-class _Room:
-    """Memory that is used again for each chunk: a mask, and the bits of masks in rows of whole 64-bit words."""
-
-    mask: NDArray[np.bool_]
-    above: NDArray[np.uint8]
-    truth: NDArray[np.uint8]
-
-    @classmethod
-    def of(cls, c: int, n: int, r: int) -> "_Room":
-        bits = np.zeros((2 * r + 1, c, _width(n)), np.uint8)
-        return cls(np.empty((c, n), bool), bits[1:].reshape(2, r, c, -1), bits[0])
-
-
-def _narrowed(
-    x: NDArray[np.float32], truth: NDArray[np.bool_], cuts: Sequence[ThresholdRule], scaling: Scaling, room: "_Room"
-) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.bool_]]:
-    """Hit, spill and area (r, c) of the maps x (c, n) under r cuts, and whether each could be had this way."""
-    (c, n), r = x.shape, len(cuts)
-    mask, above, truth_bits = room.mask[:c], room.above[:, :, :c], room.truth[:c]
-    _pack(truth, truth_bits)
-    area = _count(truth_bits).astype(np.float64)
-    wanted = np.array([np.full(c, n / 2) if cut.keep == "half" else np.where(area, area, n // 2) for cut in cuts])
+def _overlaps_by_bracket(chunk: _Chunk, pairs: Sequence[ScaledRule]) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Compute intersection and false positives (2, r, c) of each map from a bracket of each threshold by rank."""
+    c, n = chunk.x.shape
+    keeps = [*dict.fromkeys(rule.keep for rule, _ in pairs)]
+    wanted = np.stack([chunk.num_selected(keep) for keep in keeps])  # (k, c)
     need = np.ceil(wanted).astype(np.int64)  # the threshold is the need-th highest value
-
-    guesses, counts = _bracketed(x, need, mask, above)
-    below, beyond = guesses.min(axis=0), guesses.max(axis=0)
-    sure, crowd = counts.min(axis=0), np.abs(counts[0] - counts[1])  # above the bracket, and inside it
-    fine = (sure < need) & (need <= sure + crowd) & (crowd <= n // MAX_BRACKET)
-    crowd[~fine] = 0
-    hits = _count(above[0] & above[1] & truth_bits)
+    bounds, counts, above = _bracket(chunk.x, need, chunk.buffer)
+    lower, upper = bounds.min(axis=0)[..., None], bounds.max(axis=0)[..., None]
+    num_above, num_inside = counts.min(axis=0), np.abs(counts[0] - counts[1])
+    valid = (num_above < need) & (need <= num_above + num_inside) & (num_inside <= n // MAX_BRACKET)
+    num_inside[~valid] = 0
+    hits_above = _count(above[0] & above[1] & chunk.target_bits)
     inside = above[0] ^ above[1]
-    inside[~fine] = 0
-    values, holds = _gathered(inside.reshape(r * c, -1), crowd.ravel(), x, truth)
+    inside[~valid] = 0
+    values, is_target = _gather(inside.reshape(len(keeps) * c, -1), num_inside.ravel(), chunk)
     last = values.shape[1] - 1
-    which = np.clip(last + 1 - (need - sure).reshape(-1, 1), 0, last)
-    threshold = np.take_along_axis(np.sort(values, axis=1), which, axis=1)
+    position = np.clip(last + 1 - (need - num_above).reshape(-1, 1), 0, last)
+    thresholds = np.take_along_axis(np.sort(values, axis=1), position, axis=1)
 
-    # Who is kept, after min-max: which may round neighbours together, so those just outside are checked.
-    lows, highs = (np.tile(side, r)[:, None] for side in _range(x, scaling))
-    p, t = _scaled(values, lows, highs, scaling), _scaled(threshold, lows, highs, scaling)
-    sides = (np.split(side, r) for side in (p, t, holds))
-    each = (_kept(*few) for few in zip(*sides, wanted - sure, cuts, strict=True))
-    kept, kept_hits = (np.stack(column) for column in zip(*each, strict=True))
-    total, hits = sure + kept, hits + kept_hits
-    if scaling != "none":
-        apart = _scaled(beyond.reshape(-1, 1), lows, highs, scaling) > t
-        apart &= _scaled(below.reshape(-1, 1), lows, highs, scaling) < t
-        fine &= apart.reshape(r, c)
-    fine &= np.array([cut.ties != "fill" for cut in cuts])[:, None] | (t.reshape(r, c) < 1)
-    return hits, total - hits, np.broadcast_to(area, hits.shape), fine
+    result, exact = np.empty((2, len(pairs), c)), np.tile(valid.all(axis=0), (len(pairs), 1))
+    for i, (rule, scaling) in enumerate(pairs):
+        k = keeps.index(rule.keep)
+        rows = slice(k * c, (k + 1) * c)
+        p, t = chunk.scale(values[rows], scaling), chunk.scale(thresholds[rows], scaling)
+        selected, hits = _select(p, t, is_target[rows], wanted[k] - num_above[k], rule)
+        intersection = hits_above[k] + hits
+        result[:, i] = intersection, num_above[k] + selected - intersection
+        if scaling != "none":  # it may round neighbors together, so the bounds of the bracket must stay apart
+            apart = (chunk.scale(upper[k], scaling) > t) & (chunk.scale(lower[k], scaling) < t)
+            exact[i] &= apart[:, 0]
+        if rule.ties == "fill":
+            exact[i] &= t[:, 0] < 1
+    return result, exact
 
 
-def _bracketed(
-    x: NDArray[np.float32], need: NDArray[np.int64], mask: NDArray[np.bool_], above: NDArray[np.uint8]
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Two values (2, r, c) around the need-th highest of each map, most likely, and how many pixels are above each.
+def _bracket(x: Pixels, need: NDArray[np.int64], buffer: NDArray[np.bool_]) -> tuple[Pixels, NDArray[np.int64], Bits]:
+    """Find two values (2, k, c) that most likely enclose the need-th highest of each map.
 
-    `above` is filled with the bits of those pixels.
+    Returns:
+        The values, how many pixels are above each (2, k, c), and the bits of those pixels (2, k, c, bytes).
     """
-    sample, rows, n = _sample(x), np.arange(len(x)), x.shape[1]
+    sample, rows, n = _sample_values(x), np.arange(len(x)), x.shape[1]
     m = sample.shape[1] - 1
-    guesses, counts = np.empty((2, *need.shape), np.float32), np.empty((2, *need.shape), np.int64)
-    at = 1 + np.clip((n - need) * m // n, 0, m - 1)
-    for guess in (0, 1):
-        guesses[guess] = sample[rows, at]
-        for values, bits in zip(guesses[guess], above[guess], strict=True):
-            _pack(np.greater(x, values[:, None], out=mask), bits)
-        counts[guess] = _count(above[guess])
-        off = (counts[guess] - need) * (m / n)  # in pixels of the sample; how far it may err grows with its root
-        step = (1.2 * np.abs(off) + 2 * np.sqrt(np.abs(off))).astype(np.int64) + 3
-        at = np.clip(at + np.where(off >= 0, step, -step), 0, m)  # to the other side of the threshold
-    return guesses, counts
+    bounds, counts = np.empty((2, *need.shape), np.float32), np.empty((2, *need.shape), np.int64)
+    above = np.empty((2, *need.shape, -(-n // 64) * 8), np.uint8)
+    index = 1 + np.clip((n - need) * m // n, 0, m - 1)
+    for side in (0, 1):
+        bounds[side] = sample[rows, index]
+        for values, bits in zip(bounds[side], above[side], strict=True):
+            bits[:] = _pack(np.greater(x, values[:, None], out=buffer[: len(x)]))
+        counts[side] = _count(above[side])
+        error = (counts[side] - need) * (m / n)  # in pixels of the sample; how far it may be off grows with its root
+        step = (1.2 * np.abs(error) + 2 * np.sqrt(np.abs(error))).astype(np.int64) + 3
+        index = np.clip(index + np.where(error >= 0, step, -step), 0, m)  # to the other side of the threshold
+    return bounds, counts, above
 
 
-def _kept(
-    p: NDArray[np.float32], t: NDArray[np.float32], holds: NDArray[np.bool_], left: FloatArray, cut: ThresholdRule
+def _select(
+    p: Pixels, t: Pixels, is_target: NDArray[np.bool_], missing: FloatArray, rule: ThresholdRule
 ) -> tuple[FloatArray, FloatArray]:
-    """How many pixels inside the bracket count, and hit; `left` places are not yet taken by those above it."""
-    sure = p >= t if cut.ties == "keep" else p > t
-    kept, hits = _per_row(sure), _per_row(sure & holds)
-    if cut.ties == "share":
-        tied = p == t
-        share = (left - kept) / np.maximum(_per_row(tied), 1)
-        kept, hits = left, hits + share * _per_row(tied & holds)
-    return kept, hits
+    """Count the pixels p (c, k) that a rule selects at the thresholds t (c, 1), and the target pixels among them.
+
+    Args:
+        missing: (c,) how many pixels `share` has still to select.
+    """
+    target_bits = _pack(is_target)
+    above = _pack(p >= t if rule.ties == "keep" else p > t)
+    selected, hits = _count(above).astype(np.float64), _count(above & target_bits).astype(np.float64)
+    if rule.ties != "share":
+        return selected, hits
+    tied = _pack(p == t)
+    share = (missing - selected) / np.maximum(_count(tied), 1)
+    return missing, hits + share * _count(tied & target_bits)
 
 
-def _per_row(mask: NDArray[np.bool_]) -> FloatArray:
-    bits = np.zeros((len(mask), _width(mask.shape[1])), np.uint8)
-    _pack(mask, bits)
-    return _count(bits).astype(np.float64)
-
-
-def _width(pixels: int) -> int:
-    """Bytes that hold so many bits in whole 64-bit words."""
-    return -(-pixels // 64) * 8
-
-
-def _sample(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values between some pixels of each row, ascending from -inf to inf; between, so that no pixel is at a bracket."""
-    few = x[:, ::STRIDE]
-    sample = np.empty((len(x), few.shape[1] + 2), np.float32)
-    sample[:, 0], sample[:, 1:-1], sample[:, -1] = -np.inf, few, np.inf
+def _sample_values(x: Pixels) -> Pixels:
+    """Return values between some pixels of each row, ascending from -inf to inf, so that no pixel equals a bound."""
+    pixels = x[:, ::STRIDE]
+    sample = np.empty((len(x), pixels.shape[1] + 2), np.float32)
+    sample[:, 0], sample[:, 1:-1], sample[:, -1] = -np.inf, pixels, np.inf
     sample.sort(axis=1)
     sample *= 0.5
     return sample[:, :-1] + sample[:, 1:]
 
 
-def _pack(mask: NDArray[np.bool_], bits: NDArray[np.uint8]) -> None:
-    """Rows of a mask as bits, in rows of whole 64-bit words."""
-    bits[:, : -(-mask.shape[1] // 8)] = np.packbits(mask, axis=1)
+def _pack(mask: NDArray[np.bool_]) -> Bits:
+    """Pack the rows of a mask to bits, in whole 64-bit words."""
+    bits = np.packbits(mask, axis=-1)
+    return np.pad(bits, ((0, 0), (0, -bits.shape[-1] % 8))) if bits.shape[-1] % 8 else bits
 
 
-def _count(bits: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Set bits along the last axis."""
+def _count(bits: Bits) -> NDArray[np.int64]:
+    """Count the bits that are set along the last axis."""
     return np.bitwise_count(bits.view(np.uint64)).sum(axis=-1, dtype=np.int32).astype(np.int64)
 
 
-def _set_bits(bits: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Where bits are set, counted over all rows. Few are: words, then bytes, then bits are looked for."""
+def _set_bits(bits: Bits) -> NDArray[np.int64]:
+    """Return the indices of the bits that are set, over all rows: first of words, then of bytes, as there are few."""
     words = bits.reshape(-1).view(np.uint64)
     word = np.flatnonzero(words != 0)  # of bools: NumPy finds those many times faster than numbers
     within = words[word].view(np.uint8)
@@ -226,35 +270,17 @@ def _set_bits(bits: NDArray[np.uint8]) -> NDArray[np.int64]:
     return ((word[byte >> 3] << 6) + ((byte & 7) << 3))[bit >> 3] + (bit & 7)
 
 
-def _gathered(
-    bits: NDArray[np.uint8], counts: NDArray[np.int64], x: NDArray[np.float32], truth: NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The pixels whose bits are set, row by row: (rows of bits, most), -inf where a row has fewer; truths likewise.
+def _gather(bits: Bits, counts: NDArray[np.int64], chunk: _Chunk) -> tuple[Pixels, NDArray[np.bool_]]:
+    """Return the pixels whose bits are set as (rows, most), padded with -inf, and whether each is in the target.
 
-    Row i of `bits`, of which `counts[i]` are set, is about map i % len(x).
+    Row i of `bits`, of which `counts[i]` are set, belongs to map i % c of the chunk.
     """
-    rows, most = np.arange(len(bits)), max(1, int(counts.max()))
+    x, rows, most = chunk.x, np.arange(len(bits)), max(1, int(counts.max()))
     skipped = (rows % len(x)) * x.shape[1] - rows * bits.shape[1] * 8
     source = _set_bits(bits) + np.repeat(skipped, counts)
-    target = np.arange(len(source)) + np.repeat(rows * most - (np.cumsum(counts) - counts), counts)
+    destination = np.arange(len(source)) + np.repeat(rows * most - (np.cumsum(counts) - counts), counts)
     values = np.full(len(bits) * most, -np.inf, np.float32)
-    values[target] = x.reshape(-1)[source]
-    holds = np.zeros(len(values), bool)
-    holds[target] = truth.reshape(-1)[source]
-    return values.reshape(-1, most), holds.reshape(-1, most)
-
-
-def _range(x: NDArray[np.float32], scaling: Scaling) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    if scaling == "none":
-        return np.zeros(len(x), np.float32), np.ones(len(x), np.float32)
-    return x.min(axis=1), x.max(axis=1)
-
-
-def _scaled(
-    x: NDArray[np.float32], low: NDArray[np.float32], high: NDArray[np.float32], scaling: Scaling
-) -> NDArray[np.float32]:
-    """`binarise.scaled` of single values, to the last bit; constant maps never come here with a good bracket."""
-    if scaling == "none":
-        return x
-    span: NDArray[np.float32] = np.where(high > low, high - low, np.float32(1))
-    return (x - low) / span if scaling == "forward" else 1 - (high - x) / span
+    values[destination] = x.reshape(-1)[source]
+    is_target = np.zeros(len(values), bool)
+    is_target[destination] = chunk.target.reshape(-1)[source]
+    return values.reshape(-1, most), is_target.reshape(-1, most)

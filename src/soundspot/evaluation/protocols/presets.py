@@ -1,4 +1,4 @@
-"""Protocols: named, frozen values that hold everything able to move a localisation score.
+"""Protocols: named, frozen values that hold everything able to move a localization score.
 
 `corrected` is the default. The others follow a released evaluator, its quirks included (docs/protocols.md lists them,
 and which of them are tested against the evaluators' own outputs). A report prints its protocol.
@@ -17,33 +17,35 @@ from soundspot.errors import RecipeError, did_you_mean
 from soundspot.evaluation import functional as F
 from soundspot.evaluation.functional import AUCGrid
 from soundspot.evaluation.protocols.fast_iou import compute_overlaps
-from soundspot.evaluation.protocols.thresholding import Scaling, ThresholdRule, scale_maps
+from soundspot.evaluation.protocols.thresholding import MapOverlap, Scaling, Target, ThresholdRule, scale_maps
 
 Columns = dict[str, Tensor]  # numbers of each sample by name, (n,) or (n, k) float64
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How raw maps and truths become numbers for each sample, and those become scores.
+    """The rules that turn raw maps and ground truth into numbers for each sample, and those into scores.
 
     Attributes:
-        summary: one line on what it is; `source` says whose code it follows.
-        cut: what cIoU, AUC, IIoU, IAUC, mean IoU and the F-score keep of a map.
-        adaptive: what their adaptive forms keep; None where the released code has none.
-        best_of: thresholds that are all tried in place of `cut`'s, the one with the best AUC being reported: chosen on
-            the test set itself, as the released code does.
-        readout: how raw maps are brought to `size`.
-        size: side of the square that maps and truths are compared at, in pixels.
+        name: by which it is asked for and printed.
+        summary: one line on what it is.
+        source: whose code it follows.
+        threshold_rule: the pixels that count for cIoU, AUC, IIoU, IAUC, mean IoU and the F-score.
+        adaptive_rule: the same for their adaptive forms; None where the released code has none.
+        candidate_thresholds: values that are all tried in place of `threshold_rule`'s, the one with the best AUC being
+            reported: chosen on the test set itself, as in the released code.
+        upsampling: from the resolution of raw maps to `size`.
+        size: side of the square at which maps and ground truth are compared, in pixels.
         tau: raw maps are cosines; where given, they are first turned into (map / tau + 1 / tau) / (2 / tau), as SLAVC's
             evaluation does with its logits.
-        scaling: the min-max, or the sigmoid, before the cuts.
-        empty_truth: samples whose truth has not one pixel at `size` stay as `failure`s, are set `apart`, or are scored
-            by the share of `background` that is left alone.
-        consensus: whether each of the `boxes`, or each of the `annotators`, has a voice in a consensus (`Truth.map`).
-        fscore: F of masks (beta^2 = 0.3) at the `cut`, or the `maximum` over 255 thresholds of the mean curve.
+        scaling: the min-max, or the sigmoid, before the thresholds.
+        empty_target: samples whose ground truth has no pixel at `size` are a `failure`, are left out (`exclude`), or
+            are scored by the share of the `background` that is not predicted.
+        consensus: whether each of the `boxes`, or each of the `annotators`, has a vote (`GroundTruth.to_map`).
+        fscore: F of masks (beta^2 = 0.3) of one `threshold`, or the `maximum` over 255 thresholds of the mean curve.
         detection: AP and max-F1 with the `published` subsampling and step pairing, or over the `full` curve.
         auc_grid: thresholds of the areas, see `functional.auc_terms`.
-        min_group: pictures asked with fewer sounds than this do not enter the interactive scores.
+        min_group_size: images with fewer sounds than this do not enter the interactive scores.
     """
 
     name: str
@@ -56,92 +58,129 @@ class Protocol:
     size: int = 224
     tau: float | None = None
     scaling: Scaling = "forward"
-    empty_target: Literal["failure", "apart", "background"] = "failure"
+    empty_target: Literal["failure", "exclude", "background"] = "failure"
     consensus: Literal["boxes", "annotators"] = "boxes"
-    fscore: Literal["cut", "maximum"] = "cut"
+    fscore: Literal["threshold", "maximum"] = "threshold"
     detection: Literal["published", "full"] = "published"
     auc_grid: AUCGrid = "float"
     min_group_size: int = 1
 
+    @property
+    def rules(self) -> list[ThresholdRule]:
+        """The rules that every map is thresholded by: the candidates, or the threshold rule and the adaptive one."""
+        if self.candidate_thresholds:
+            return [replace(self.threshold_rule, keep=value) for value in self.candidate_thresholds]
+        return [self.threshold_rule, *([self.adaptive_rule] if self.adaptive_rule else [])]
+
     def upsample(self, maps: Float[Tensor, "b h w"]) -> Float[Tensor, "b s s"]:
-        """Raw maps at the size of the protocol and in its unit; those that have the size are not resampled."""
+        """Bring raw maps to the protocol's size and unit.
+
+        Args:
+            maps: (b, h, w) raw scores; maps of the protocol's size are not resampled.
+
+        Returns:
+            (b, size, size) float32.
+        """
         maps = maps.float()
         if maps.shape[-2:] != (self.size, self.size):
             maps = self.upsampling.upsample(maps, self.size, self.size)
-        return maps if self.tau is None else (maps / self.tau + 1 / self.tau) / (2 / self.tau)
-
-    def compute_columns(
-        self,
-        maps: Float[Tensor, "b s s"],
-        target: Bool[Tensor, "b s s"] | Float[Tensor, "b s s"],
-        is_mask: bool = False,
-    ) -> Columns:
-        """Numbers of each sample, float64: `iou`, `iou_adaptive`, and of masks `f`, `f_adaptive` or `f_curve` (b, 255).
-
-        Args:
-            large: maps as `read_out` gives them.
-            truths: at the protocol's size.
-            masks: whether the truths are masks of objects, which have F-scores.
-        """
-        if self.candidate_thresholds:
-            found = compute_overlaps(
-                maps,
-                target,
-                [ThresholdRule(at, self.threshold_rule.ties) for at in self.candidate_thresholds],
-                self.scaling,
-            )
-            f = F.f_score(found.intersection, found.pred_area, found.target_area) if is_mask else None
-            return {"iou": found.iou.T} | ({"f": f.T} if f is not None else {})
-        cuts = {"": self.threshold_rule} | ({"_adaptive": self.adaptive_rule} if self.adaptive_rule else {})
-        found = compute_overlaps(maps, target, [*cuts.values()], self.scaling)
-        iou = found.iou
-        if self.empty_target == "background":
-            iou = iou.where(found.target_area > 0, 1 - found.false_positives / self.size**2)
-        columns = {f"iou{suffix}": row for suffix, row in zip(cuts, iou, strict=True)}
-        if is_mask and self.fscore == "maximum":
-            columns["f_curve"] = F.f_curve(scale_maps(maps, self.scaling), target.bool())
-        elif is_mask:
-            f = F.f_score(found.intersection, found.pred_area, found.target_area)
-            columns |= {f"f{suffix}": row for suffix, row in zip(cuts, f, strict=True)}
-        return columns
+        return maps if self.tau is None else (maps / self.tau).add_(1 / self.tau).div_(2 / self.tau)
 
     def compute_iou(
         self, maps: Float[Tensor, "b h w"], target: Bool[Tensor, "b s s"] | Float[Tensor, "b s s"]
     ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
-        """IoU, and adaptive IoU (nan where the protocol has none), of raw maps with truths at the protocol's size.
+        """Compute IoU and adaptive IoU of raw maps.
+
+        Args:
+            maps: (b, h, w) raw scores.
+            target: (b, size, size) ground truth.
+
+        Returns:
+            IoU (b,) and adaptive IoU (b,), nan where the protocol has none; float64.
 
         Examples:
-            >>> maps, truths = torch.zeros(1, 14, 14), torch.zeros(1, 224, 224, dtype=torch.bool)
-            >>> maps[0, :7, :7], truths[0, :112, :112] = 1.0, True  # a quarter of the picture, found exactly
-            >>> half, adaptive = get_protocol("corrected").score(maps, truths)
+            >>> maps, target = torch.zeros(1, 14, 14), torch.zeros(1, 224, 224, dtype=torch.bool)
+            >>> maps[0, :7, :7], target[0, :112, :112] = 1.0, True  # a quarter of the image, located exactly
+            >>> half, adaptive = get_protocol("corrected").compute_iou(maps, target)
             >>> adaptive.item() > 0.9 > half.item() > 0.4  # half of the pixels are twice too many
             True
         """
-        columns = self.compute_columns(self.upsample(maps), target)
+        columns = compute_columns([self], self.upsample(maps), target)[0]
         return columns["iou"], columns.get("iou_adaptive", torch.full_like(columns["iou"], torch.nan))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values for JSON, by attribute."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Protocol":
-        """The protocol of plain values, as a report keeps them."""
-        cuts = {name: ThresholdRule(**values[name]) if values[name] else None for name in ("cut", "adaptive")}
-        rest = {"best_of": tuple(values["best_of"]), "readout": Upsampling(**values["readout"])}
-        return cls(**values | cuts | rest)
+        """Build the protocol that a report holds.
+
+        Args:
+            values: as `as_dict` returns them.
+
+        Returns:
+            An equal protocol.
+        """
+        rules = {name: ThresholdRule(**values[name]) if values[name] else None for name in _RULES}
+        thresholds = tuple(values["candidate_thresholds"])
+        upsampling = Upsampling(**values["upsampling"])
+        return cls(**values | rules | {"candidate_thresholds": thresholds, "upsampling": upsampling})
+
+
+_RULES = ("threshold_rule", "adaptive_rule")
+
+
+def compute_columns(
+    protocols: Sequence[Protocol], maps: Float[Tensor, "b h w"], target: Target, is_mask: bool = False
+) -> list[Columns]:
+    """Compute the numbers of each sample under several protocols, from one pass over the maps.
+
+    Args:
+        protocols: p protocols of one size.
+        maps: (b, size, size) as `Protocol.upsample` returns them for each of the protocols; one map expanded to b is
+            thresholded only once.
+        target: (b, size, size) ground truth; where `is_mask`, masks of objects, which have F-scores.
+        is_mask: whether to compute F-scores.
+
+    Returns:
+        For each protocol, float64 columns by name: `iou` (b,) and, where it has them, `iou_adaptive`, and of masks `f`,
+        `f_adaptive` or `f_curve` (b, 255). With t candidate thresholds, `iou` and `f` are (b, t).
+    """
+    rules = [rule for protocol in protocols for rule in protocol.rules]
+    overlap = compute_overlaps(
+        maps, target, rules, [protocol.scaling for protocol in protocols for _ in protocol.rules]
+    )
+    results, stop = [], 0
+    for protocol in protocols:
+        start, stop = stop, stop + len(protocol.rules)
+        numbers = MapOverlap(*(values[start:stop] for values in overlap))
+        iou, f = numbers.iou, F.f_score(numbers.intersection, numbers.pred_area, numbers.target_area)
+        if protocol.empty_target == "background":
+            iou = iou.where(numbers.target_area > 0, 1 - numbers.false_positives / protocol.size**2)
+        scores = {"iou": iou} | ({"f": f} if is_mask and protocol.fscore == "threshold" else {})
+        if protocol.candidate_thresholds:
+            results.append({name: values.T for name, values in scores.items()})
+            continue
+        columns = {
+            name + end: row for name, rows in scores.items() for end, row in zip(("", "_adaptive"), rows, strict=False)
+        }
+        if is_mask and protocol.fscore == "maximum":
+            columns["f_curve"] = F.f_curve(scale_maps(maps, protocol.scaling), target.bool())
+        results.append(columns)
+    return results
 
 
 BILINEAR_ALIGNED = Upsampling("bilinear-aligned")
 
 CORRECTED = Protocol(
     "corrected",
-    "exactly half, or exactly as many pixels as the object; ties share their places",
+    "exactly half, or exactly as many pixels as the object; ties share what is left",
     "this library; docs/protocols.md",
     threshold_rule=ThresholdRule("half", "share"),
-    adaptive_rule=ThresholdRule("truth", "share"),
-    scaling="none",  # by rank: min-max could only round neighbours together
-    empty_target="apart",
+    adaptive_rule=ThresholdRule("target", "share"),
+    scaling="none",  # by rank: min-max could only round neighbors together
+    empty_target="exclude",
     consensus="annotators",
     detection="full",
     auc_grid="integer",
@@ -154,7 +193,7 @@ ALIGNMENT = Protocol(
     upsampling=BILINEAR_ALIGNED,
     scaling="mirrored",
     threshold_rule=ThresholdRule("half", "drop"),
-    adaptive_rule=ThresholdRule("truth", "drop"),
+    adaptive_rule=ThresholdRule("target", "drop"),
 )
 EZVSL = Protocol(
     "ezvsl",
@@ -187,7 +226,7 @@ PROTOCOLS: dict[str, Protocol] = {
         replace(
             ALIGNMENT,
             name="alignment-vggss",
-            summary="the same on VGG-SS: maps resized by OpenCV, pixel centres at half",
+            summary="the same on VGG-SS: maps resized by OpenCV, pixel centers at half",
             upsampling=Upsampling(),
         ),
         EZVSL,
@@ -231,11 +270,20 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def get_protocol(protocol: str | Protocol) -> Protocol:
-    """A protocol by name; one that is a value already comes back as it is.
+    """Return a protocol by name.
+
+    Args:
+        protocol: a name of `list_protocols`; a `Protocol` is returned unchanged.
+
+    Returns:
+        The protocol.
+
+    Raises:
+        RecipeError: no protocol has this name.
 
     Examples:
-        >>> get_protocol("ezvsl").cut
-        Cut(places='half', ties='keep')
+        >>> get_protocol("ezvsl").threshold_rule
+        ThresholdRule(keep='half', ties='keep')
         >>> get_protocol("ezvls")
         Traceback (most recent call last):
         ...
@@ -249,23 +297,34 @@ def get_protocol(protocol: str | Protocol) -> Protocol:
 
 
 def resolve_protocols(protocol: str | Protocol | Sequence[str | Protocol]) -> tuple[Protocol, ...]:
-    """One protocol, several (in a string with commas between), or by `all` every one, `corrected` first; each once.
+    """Return the protocols that are named, in order and without repeats.
+
+    Args:
+        protocol: one protocol, several (a sequence, or names with commas between), or `all`, `corrected` first.
+
+    Returns:
+        One protocol at least.
+
+    Raises:
+        RecipeError: a name is unknown, or none is given.
 
     Examples:
-        >>> [protocol.name for protocol in choose("lvs, corrected")]
+        >>> [protocol.name for protocol in resolve_protocols("lvs, corrected")]
         ['lvs', 'corrected']
     """
-    if protocol == "all" or (isinstance(protocol, str) and "all" in protocol.split(",")):
-        named: list[str | Protocol] = [*PROTOCOLS.values()]
-    elif isinstance(protocol, str):
-        named = [*filter(None, map(str.strip, protocol.split(",")))]
-    else:
-        named = [protocol] if isinstance(protocol, Protocol) else [*protocol]
-    if not named:
+    if isinstance(protocol, str):
+        protocol = [name for name in map(str.strip, protocol.split(",")) if name]
+    elif isinstance(protocol, Protocol):
+        protocol = [protocol]
+    if not protocol:
         raise RecipeError("no protocol was given; name one, or `all`.")
-    return tuple(dict.fromkeys(map(get_protocol, named)))
+    return tuple(dict.fromkeys(PROTOCOLS.values() if "all" in protocol else map(get_protocol, protocol)))
 
 
 def list_protocols() -> dict[str, str]:
-    """Name and one line of each protocol there is."""
+    """List the protocols.
+
+    Returns:
+        Name -> one line on what it is.
+    """
     return {name: protocol.summary for name, protocol in PROTOCOLS.items()}

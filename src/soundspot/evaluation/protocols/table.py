@@ -1,4 +1,4 @@
-"""What differs between protocols, as a table: `soundspot protocols` prints it and docs/protocols.md holds it."""
+"""The differences between protocols as a table: `soundspot protocols` prints it and docs/protocols.md holds it."""
 
 from dataclasses import asdict
 
@@ -7,23 +7,24 @@ from soundspot.evaluation.protocols.presets import PROTOCOLS, Protocol
 from soundspot.evaluation.protocols.thresholding import ThresholdRule
 
 COLUMN_DESCRIPTIONS = {
-    "keeps": "the pixels of a map that count as predicted: `half` of the picture, as many as the `truth` has, or those "
-    "from a value on",
-    "ties": "pixels equal to the last one kept: `>` drops them all, and that one too; `>=` keeps them all; `> or top` "
-    "is `>` but pixels at the very maximum always count; `shared` gives each a fraction, so that exactly as many as "
-    "asked for are kept",
+    "selects": "the pixels of a map that count as predicted: `half` of the image, as many as the `target` has, or "
+    "those from a value on",
+    "ties": "pixels equal to the last one selected: `>` drops them all, and that one too; `>=` keeps them all; `> or "
+    "top` is `>` but pixels at the very maximum always count; `shared` gives each a fraction, so that exactly the "
+    "wanted number is selected",
     "adaptive": "the same for the adaptive scores",
     "scaling": "what is done to a map before: min-max, `1 - minmax(-x)` (the same but for rounding), the affine map of "
     "a cosine that SLAVC has, a sigmoid, or nothing",
-    "upsampling": "how a map is brought to 224 x 224: `bilinear` has pixel centres at half (OpenCV), `aligned` has the "
+    "upsampling": "how a map is brought to 224 x 224: `bilinear` has pixel centers at half (OpenCV), `aligned` has the "
     "corners aligned",
-    "empty truth": "samples whose truth has no pixel: a failure, set apart, or scored by the background left alone",
-    "consensus": "who has half a voice in a consensus of annotators: each of the boxes, or each of the annotators",
+    "empty target": "samples whose ground truth has no pixel: a failure, excluded, or scored by the background that is "
+    "not predicted",
+    "consensus": "who has half a vote in a consensus of annotators: each of the boxes, or each of the annotators",
     "AUC": "thresholds 0, 0.05, ... 1 as floating point products (0.15 misses the third) or exact",
-    "AP, max-F1": "`published`: every s-th threshold from the second on, and a source in the wrong place is not "
+    "AP, max-F1": "`published`: every s-th threshold from the second on, and a source located wrongly is not "
     "missed; `full`: every threshold, and it is",
-    "F-score": "at the cut, or the maximum over 255 thresholds of the mean curve",
-    "IIoU": "pictures that enter the interactive scores by the number of their sounds",
+    "F-score": "at the threshold, or the maximum over 255 thresholds of the mean curve",
+    "IIoU": "images that enter the interactive scores by the number of their sounds",
 }
 TIE_SYMBOLS = {"drop": ">", "keep": ">=", "fill": "> or top", "share": "shared"}
 MEAN_NAMES = {IMAGENET_MEAN: "ImageNet", CLIP_MEAN: "CLIP"}
@@ -31,20 +32,22 @@ SCALING_NAMES = {"none": "-", "forward": "min-max", "mirrored": "1 - minmax(-x)"
 
 
 def describe_protocol(protocol: Protocol) -> dict[str, str]:
-    """What a protocol does, by the names of `COLUMNS`."""
-    keeps = (
-        f"best of {len(protocol.candidate_thresholds)} values"
-        if protocol.candidate_thresholds
-        else _keeps(protocol.threshold_rule)
-    )
-    adaptive = protocol.adaptive_rule
-    scaling = SCALING_NAMES[protocol.scaling]
+    """Describe the rules of a protocol.
+
+    Args:
+        protocol: any protocol, also one that is not among the presets.
+
+    Returns:
+        Column of `COLUMN_DESCRIPTIONS` -> cell.
+    """
+    adaptive, scaling = protocol.adaptive_rule, SCALING_NAMES[protocol.scaling]
     if protocol.tau is not None:
         scaling = "affine" + (f", {scaling}" if scaling != "-" else "")
+    candidates = len(protocol.candidate_thresholds)
     cells = (
-        keeps,
+        f"best of {candidates} values" if candidates else _selects(protocol.threshold_rule),
         TIE_SYMBOLS[protocol.threshold_rule.ties],
-        f"{_keeps(adaptive)}, {TIE_SYMBOLS[adaptive.ties]}" if adaptive else "-",
+        f"{_selects(adaptive)}, {TIE_SYMBOLS[adaptive.ties]}" if adaptive else "-",
         scaling,
         protocol.upsampling.mode.replace("-", " "),
         protocol.empty_target,
@@ -57,20 +60,22 @@ def describe_protocol(protocol: Protocol) -> dict[str, str]:
     return dict(zip(COLUMN_DESCRIPTIONS, cells, strict=True))
 
 
-def _keeps(cut: ThresholdRule) -> str:
-    return cut.keep if isinstance(cut.keep, str) else f"from {cut.keep:g}"
+def _selects(rule: ThresholdRule) -> str:
+    return rule.keep if isinstance(rule.keep, str) else f"from {rule.keep:g}"
 
 
 def protocol_table() -> list[list[str]]:
-    """A line for each protocol, after the head."""
-    return [
-        ["protocol", *COLUMN_DESCRIPTIONS],
-        *([name, *describe_protocol(protocol).values()] for name, protocol in PROTOCOLS.items()),
-    ]
+    """Return the table of protocols: the head, then a row of cells for each."""
+    rows = [[name, *describe_protocol(protocol).values()] for name, protocol in PROTOCOLS.items()]
+    return [["protocol", *COLUMN_DESCRIPTIONS], *rows]
 
 
 def front_end_table(encoders: bool = False) -> list[list[str]]:
-    """A line for each preset of what released methods were fed (or of what public encoders are), after the head."""
+    """Return the table of front-end presets: the head, then a row of cells for each.
+
+    Args:
+        encoders: presets of public encoders, in place of those that released methods were fed with.
+    """
     presets = {name: preset for name, preset in PRESETS.items() if (name in ENCODER_PRESETS) == encoders}
     specs = {name: asdict(preset.image) | asdict(preset.audio) for name, preset in presets.items()}
     for spec in specs.values():

@@ -1,12 +1,12 @@
-"""Which pixels of a map count as predicted: the rules, written for reading. `overlap.py` computes the same faster.
+"""Which pixels of a map count as predicted: the rules, written for reading. `fast_iou` computes the same faster.
 
-The released codes keep "the top half" or "as many pixels as the object has", and differ in what happens at the
-threshold; each dialect is a `Cut`. Here a threshold is the value of the pixel at some rank of the sorted map, so pixels
-that tie with it are all kept or all dropped; only `share` keeps exactly as many as asked for.
+The released codes select "the top half" or "as many pixels as the object has", and differ in what happens at the
+threshold; each dialect is a `ThresholdRule`. A threshold by rank is the value of the pixel at a rank of the sorted map,
+so pixels that tie with it are all selected or all dropped; only `share` selects exactly the wanted number.
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -23,30 +23,58 @@ Target: TypeAlias = Bool[Tensor, "b h w"] | Float[Tensor, "b h w"]
 
 @dataclass(frozen=True)
 class ThresholdRule:
-    """How many of the highest pixels are kept, and what becomes of those that tie with the last one.
+    """A rule that selects the highest pixels of a map, and says what becomes of pixels that tie with the last one.
 
     Attributes:
-        places: `half` of the picture, `truth` (as many as the truth has pixels; half where it has none), or a number:
-            the pixels that score at least this much.
-        ties: `drop` is the `>` of the released codes (one pixel fewer than asked for, and all its equals), `keep` is
-            `>=`, `fill` is `>` but the highest value of all (1 after min-max) always counts, as LVS has it.
-            `share` splits the places that are left evenly among the pixels that tie, each counting for a fraction. It
-            keeps exactly as many as asked for, depends on no order of pixels, and a constant map gets what a random
-            map gets on average, no more.
+        keep: the number of pixels, `half` of the image or `target` (as many as the target has; half where it has none);
+            or a value that selected pixels reach.
+        ties: `drop` is the `>` of the released codes (one pixel fewer than wanted, and all its equals), `keep` is `>=`,
+            `fill` is `>` but the highest value of all (1 after min-max) always counts, as in LVS. `share` divides the
+            remaining number evenly among the pixels that tie, each counting for a fraction: exactly the wanted number
+            is selected whatever the order of pixels, and a constant map scores what a random map scores on average.
     """
 
-    keep: Literal["half", "truth"] | float
+    keep: Literal["half", "target"] | float
     ties: Ties
 
 
-TARGET_AREA = ThresholdRule("truth", "share")  # exactly as many pixels as the object has
+TARGET_AREA = ThresholdRule("target", "share")  # exactly as many pixels as the object has
+
+
+class MapOverlap(NamedTuple):
+    """Overlap of selected pixels and targets, float64: one number for each map (b,), or for each rule and map (r, b).
+
+    Attributes:
+        intersection: sum of the target over the selected pixels.
+        false_positives: selected pixels where the target is exactly 0.
+        target_area: sum of the target.
+    """
+
+    intersection: Tensor
+    false_positives: Tensor
+    target_area: Tensor
+
+    @property
+    def iou(self) -> Tensor:
+        """Intersection over union as `functional.iou` defines it; nan where neither mask has a pixel."""
+        return self.intersection / (self.target_area + self.false_positives)
+
+    @property
+    def pred_area(self) -> Tensor:
+        """Number of selected pixels, where targets are 0 or 1."""
+        return self.intersection + self.false_positives
 
 
 def scale_maps(maps: Float[Tensor, "b h w"], scaling: Scaling) -> Float[Tensor, "b h w"]:
-    """Maps brought to [0, 1]: by their own range in one of two published float forms, or as logits.
+    """Scale maps to [0, 1], by their own range in one of two published forms, or as logits.
 
-    `forward`: (x - min) / (max - min), a constant c stays c. `mirrored`: 1 - forward(-x), a constant c becomes 1 + c.
-    They differ in rounding and for constant maps.
+    Args:
+        maps: (b, h, w) raw scores.
+        scaling: `none`; `forward` (x - min) / (max - min), a constant c stays c; `mirrored` 1 - forward(-x), a constant
+            c becomes 1 + c (the two differ in rounding and for constant maps); `sigmoid`.
+
+    Returns:
+        Scaled maps, (b, h, w).
     """
     if scaling == "none":
         return maps
@@ -56,8 +84,16 @@ def scale_maps(maps: Float[Tensor, "b h w"], scaling: Scaling) -> Float[Tensor, 
 
 
 def count_selected(target: Target, rule: ThresholdRule) -> Float[Tensor, " b"]:
-    """How many pixels a cut by rank should keep, float64; half a pixel is possible where their number is odd."""
-    assert isinstance(rule.keep, str), "a fixed threshold keeps no fixed number of pixels"
+    """Compute the number of pixels that a rule by rank should select of each map.
+
+    Args:
+        target: (b, h, w) ground truth.
+        rule: a rule whose `keep` is `half` or `target`.
+
+    Returns:
+        (b,) float64 pixels; half a pixel is possible where the image has an odd number of them.
+    """
+    assert isinstance(rule.keep, str), "a fixed threshold selects no fixed number of pixels"
     pixels = target[0].numel()
     half = torch.full((len(target),), pixels / 2, dtype=torch.float64, device=target.device)
     if rule.keep == "half":
@@ -67,86 +103,93 @@ def count_selected(target: Target, rule: ThresholdRule) -> Float[Tensor, " b"]:
 
 
 def threshold_ranks(num_selected: Float[Tensor, " b"], num_pixels: int) -> Int[Tensor, " b"]:
-    """Where the threshold stands in the ascending order of a map: floor(pixels / 2), or pixels - area."""
+    """Compute the index of the threshold in the ascending pixels of each map: floor(pixels / 2), or pixels - area.
+
+    Args:
+        num_selected: (b,) pixels that should be selected.
+        num_pixels: pixels of a map.
+
+    Returns:
+        (b,) indices from 0.
+    """
     return num_pixels - num_selected.ceil().long()
 
 
 def split_ties(
     maps: Float[Tensor, "b h w"], target: Target, rule: ThresholdRule
 ) -> tuple[Masks, Masks, Float[Tensor, " b"]]:
-    """What is kept of (already scaled) maps: pixels that count, pixels that tie, and for how much each of those counts.
+    """Divide the pixels of scaled maps into those that count fully, those that tie, and the rest.
 
-    The truths matter for a cut by their area, and give nothing else away.
+    Args:
+        maps: (b, h, w) scaled scores.
+        target: (b, h, w) ground truth; only its area is used, and only by a rule that keeps the target's area.
+        rule: what to select.
+
+    Returns:
+        Pixels that count (b, h, w), pixels that tie (b, h, w), and the fraction (b,) that each of these counts for.
     """
-    none, nothing = torch.zeros_like(maps, dtype=torch.bool), torch.zeros(len(maps), dtype=torch.float64)
+    no_ties, no_share = torch.zeros_like(maps, dtype=torch.bool), torch.zeros(len(maps), dtype=torch.float64)
     if not isinstance(rule.keep, str):
         assert rule.ties in ("drop", "keep"), "no rank, so nothing to share"
-        return (maps >= rule.keep if rule.ties == "keep" else maps > rule.keep), none, nothing
-    wanted = count_selected(target, rule)
-    ordered = _sorted(maps.flatten(1))
-    threshold = ordered.gather(1, threshold_ranks(wanted, ordered.shape[1])[:, None])[:, :, None]
+        return (maps >= rule.keep if rule.ties == "keep" else maps > rule.keep), no_ties, no_share
+    num_selected = count_selected(target, rule)
+    ordered = _sort_rows(maps.flatten(1))
+    threshold = ordered.gather(1, threshold_ranks(num_selected, ordered.shape[1])[:, None])[:, :, None]
     above = maps > threshold
     if rule.ties == "keep":
-        return maps >= threshold, none, nothing
+        return maps >= threshold, no_ties, no_share
     if rule.ties == "fill":
-        return above | (maps >= 1), none, nothing
+        return above | (maps >= 1), no_ties, no_share
     if rule.ties == "drop":
-        return above, none, nothing
+        return above, no_ties, no_share
     tied = maps == threshold
-    return above, tied, (wanted - above.sum(dim=(1, 2))) / tied.sum(dim=(1, 2))
+    return above, tied, (num_selected - above.sum(dim=(1, 2))) / tied.sum(dim=(1, 2))
 
 
 def select_pixels(maps: Float[Tensor, "b h w"], target: Target, rule: ThresholdRule) -> Float[Tensor, "b h w"]:
-    """How much each pixel of (already scaled) maps counts as predicted: 0 or 1, and fractions where ties share.
+    """Compute how much each pixel of scaled maps counts as predicted.
+
+    Args:
+        maps: (b, h, w) scaled scores.
+        target: (b, h, w) ground truth.
+        rule: what to select.
+
+    Returns:
+        (b, h, w) float64: 0 or 1, and fractions where ties share.
 
     Examples:
-        >>> maps, truths = torch.ones(1, 2, 2), torch.tensor([[[True, False], [False, False]]])
-        >>> selected(maps, truths, Cut("truth", "share"))  # four pixels tie for one place
+        >>> maps, target = torch.ones(1, 2, 2), torch.tensor([[[True, False], [False, False]]])
+        >>> select_pixels(maps, target, ThresholdRule("target", "share"))  # four pixels tie, one is wanted
         tensor([[[0.2500, 0.2500],
                  [0.2500, 0.2500]]], dtype=torch.float64)
-        >>> selected(maps, truths, Cut("truth", "keep")).sum()  # as released: all of them
+        >>> select_pixels(maps, target, ThresholdRule("target", "keep")).sum()  # as released: all of them
         tensor(4., dtype=torch.float64)
     """
-    sure, tied, share = split_ties(maps, target, rule)
-    return sure.double() + tied * share[:, None, None]
-
-
-@dataclass(frozen=True)
-class MapOverlap:
-    """What predicted pixels and true ones have in common, float64, one number for each map (and cut, (r, b)).
-
-    Attributes:
-        hit: sum of the truth over the predicted pixels.
-        spill: predicted pixels where the truth is exactly 0.
-        area: sum of the truth.
-    """
-
-    intersection: Tensor
-    false_positives: Tensor
-    target_area: Tensor
-
-    @property
-    def iou(self) -> Tensor:
-        """As `functional.iou`; nan where neither prediction nor truth has a pixel."""
-        return self.intersection / (self.target_area + self.false_positives)
-
-    @property
-    def pred_area(self) -> Tensor:
-        """Predicted pixels, where truths are 0 or 1."""
-        return self.intersection + self.false_positives
+    selected, tied, share = split_ties(maps, target, rule)
+    return selected.double() + tied * share[:, None, None]
 
 
 def compute_overlap(maps: Float[Tensor, "b h w"], target: Target, rule: ThresholdRule) -> MapOverlap:
-    """Overlap of `selected` with the truths, summed so that it does not depend on the batch even in the last bit."""
-    sure, tied, share = split_ties(maps, target, rule)
-    soft, where = target.float(), (1, 2)
-    hit, spill = (
-        (sure * values).sum(where, dtype=torch.float64) + share * (tied * values).sum(where, dtype=torch.float64)
-        for values in (soft, target == 0)
+    """Compute the overlap of `select_pixels` with the targets, the same to the last bit in a batch of any size.
+
+    Args:
+        maps: (b, h, w) scaled scores.
+        target: (b, h, w) ground truth.
+        rule: what to select.
+
+    Returns:
+        Numbers of shape (b,), float64.
+    """
+    selected, tied, share = split_ties(maps, target, rule)
+    weights, spatial = target.float(), (1, 2)
+    intersection, false_positives = (
+        (selected * values).sum(spatial, dtype=torch.float64)
+        + share * (tied * values).sum(spatial, dtype=torch.float64)
+        for values in (weights, target == 0)
     )
-    return MapOverlap(hit, spill, soft.sum(where, dtype=torch.float64))
+    return MapOverlap(intersection, false_positives, weights.sum(spatial, dtype=torch.float64))
 
 
-def _sorted(rows: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-    """Each row in ascending order; on the CPU by NumPy, whose sort is vectorised (20 times torch's speed here)."""
+def _sort_rows(rows: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+    """Sort each row in ascending order; on the CPU by NumPy, whose sort is vectorized (several times faster here)."""
     return torch.from_numpy(np.sort(rows.numpy(), axis=1)) if rows.device.type == "cpu" else rows.sort(dim=1).values

@@ -188,7 +188,7 @@ def iter_notes(table: SampleTable, embeddings: Embeddings, num_calibrated: int) 
     if empty:
         fates = {
             "failure": "count as failures",
-            "apart": "are not scored",
+            "exclude": "are not scored",
             "background": "are scored by the background",
         }
         fate = fates[protocol.empty_target]

@@ -49,7 +49,7 @@ def main() -> None:
     results, sheets = {}, {}
     for name, overrides in VARIANTS.items():
         run = FOLDER / "".join(c if c.isalnum() else "-" for c in name)
-        epochs = ["--train.epochs", str(STEPS / 100), "--select.data", "null", "--data.options.length", "6400"]
+        epochs = ["--train.epochs", str(STEPS / 100), "--validation.data", "null", "--data.options.length", "6400"]
         best = run / "best.safetensors"
         if not best.exists():
             train(read_recipe("alignment/scenes", [*overrides, *epochs]), run, overwrite=True, progress=False)

@@ -23,7 +23,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = (
     {"_version", "errors"},
     {"types", "utils"},
-    {"config.frontend", "config.upsampling", "config.refinement", "config.supervision"},
+    {"config.frontend", "config.upsampling", "config.refinement"},
     {"data", "models", "losses"},
     {"scenes", "methods", "config.schema"},
     {"importers", "config.checkpoint", "config.load"},

@@ -18,8 +18,17 @@ from conftest import ROOT
 from pages import Walk, answered, in_process, in_shell
 from soundspot.demo import demo
 
-TINY = ("--train.epochs", "1", "--train.leg", "4", "--train.batch_size", "16", "--train.workers", "0")
-TINY += ("--data.options.length", "64", "--select.data.options.length", "8")
+TINY = (
+    "--train.epochs",
+    "1",
+    "--train.checkpoint_every_n_steps",
+    "4",
+    "--train.batch_size",
+    "16",
+    "--train.workers",
+    "0",
+)
+TINY += ("--data.options.length", "64", "--validation.data.options.length", "8")
 PAGES = [ROOT / "README.md", ROOT / "docs" / "tutorial.md"]
 ENVIRONMENT = ("python3 -m venv", ". .venv/", "pip install")
 BOX = r"\(\d+, \d+\)-\(\d+, \d+\)"

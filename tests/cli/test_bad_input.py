@@ -274,7 +274,7 @@ def test_a_check_that_reads_files_finds_what_is_broken(soundspot, catalogue, pic
         (("--data.name", "catalog"), "unknown data set 'catalog'. Did you mean 'catalogue'?"),
         (("--train.batch_size", 9), "the training set has 8 clips and a batch 9; lower `train.batch_size`"),
         (("--views.semantic", "true"), "there are no neighbours: give `neighbours.table`"),
-        (("--views.semantic", "true", "--neighbours.mine_at", "[0]"), "asks for 1000 neighbours"),
+        (("--views.semantic", "true", "--neighbors.mining_schedule", "[0]"), "asks for 1000 neighbours"),
     ],
     ids=lambda value: value[0].removeprefix("--") if isinstance(value, tuple) else "",
 )
@@ -309,7 +309,7 @@ def test_neighbours_of_another_data_set(soundspot, checkpoint, catalogue, tmp_pa
         "mine", checkpoint, "catalogue", tmp_path / "table", "--root", catalogue, "--k", 3, "--device", "cpu"
     )
     refused(again, "table: exists already", "--overwrite")
-    semantic = ("--views.semantic", "true", "--neighbours.table", tmp_path / "table", "--neighbours.k", 3)
+    semantic = ("--views.semantic", "true", "--neighbors.table", tmp_path / "table", "--neighbors.k", 3)
     scenes = ("--data", '{"name": "scenes", "options": {"length": 8, "size": 64, "fresh": false}}')
     said = refused(train(soundspot, catalogue, *semantic, *scenes), "made for another data set", "soundspot mine")
     assert str(tmp_path / "table") in said

@@ -131,7 +131,7 @@ def test_semantic_views_need_neighbours(write: Write) -> None:
     said = refused(write("method: {name: alignment}"))
     assert "views.semantic is on, but there are no neighbours" in said
     assert "neighbours.table" in said
-    with pytest.raises(RecipeError, match=r"both a `table` and `mine_at`.*--neighbours.mine_at \[\]"):
+    with pytest.raises(RecipeError, match=r"both a `table` and `mine_at`.*--neighbors.mining_schedule \[\]"):
         Recipe(neighbors=NeighborsConfig(table="somewhere", mining_schedule=(0.5,)))
     for remedy in ("{table: somewhere}", "{mine_at: [0.5]}", "{sampling: anchor}"):
         read_recipe(write(f"method: {{name: alignment}}\nneighbours: {remedy}"))
@@ -155,10 +155,17 @@ def test_overrides_reach_every_depth(write: Write) -> None:
         "--method.tau=0.2",
         "--data.options.length",
         "7",
-        "--neighbours.mine_at",
+        "--neighbors.mining_schedule",
         "[0.1, 0.4]",
     ]
-    flags += ["--views.augmentation.scale", "[0.5, 1.0]", "--select.data.name", "scenes-single", "--image.width", "8"]
+    flags += [
+        "--views.augmentation.scale",
+        "[0.5, 1.0]",
+        "--validation.data.name",
+        "scenes-single",
+        "--image.width",
+        "8",
+    ]
     recipe = read_recipe(path, flags)
     assert recipe.train.lr == 0.5
     assert recipe.method == {"name": "alignment", "tau": 0.2}

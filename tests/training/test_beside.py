@@ -55,14 +55,16 @@ def batch_of(data: Any, spec: InputSpec, views: ViewsConfig, truths: bool = Fals
 def test_the_flow_of_a_batch_is_the_scenes() -> None:
     data = open_dataset("scenes", motion=6, **SMALL)
     spec = InputSpec(ImageSpec(size=32, flow=True), AUDIO)
-    batch = batch_of(data, spec, ViewsConfig(multi_view=False, semantic=False, base_view="whole"))
+    batch = batch_of(data, spec, ViewsConfig(multi_view=False, semantic=False, base_view="unaugmented"))
     assert batch.images.shape == (1, 8, 5, 32, 32)
     assert batch.truths is None
     for i in range(8):
         expected = data.read_flow(i).clamp(min=0) / 255  # type: ignore[attr-defined]
         torch.testing.assert_close(batch.images[0, i, 3:], expected)
     still = batch_of(
-        data, InputSpec(ImageSpec(size=32), AUDIO), ViewsConfig(multi_view=False, semantic=False, base_view="whole")
+        data,
+        InputSpec(ImageSpec(size=32), AUDIO),
+        ViewsConfig(multi_view=False, semantic=False, base_view="unaugmented"),
     )
     assert torch.equal(still.images, batch.images[:, :, :3])
 

@@ -18,19 +18,19 @@ from soundspot.data.neighbors.table import NeighborTable
 from soundspot.errors import DataError, RecipeError
 from soundspot.training.clip_reader import ClipReader, SampleRequest
 from soundspot.training.datamodule import (
-    SHARDS_SHUFFLED_TOGETHER,
+    SHUFFLE_BUFFER,
     FalseNegativeMask,
     ResumableBatchSampler,
     build_batch,
     build_dataloader,
     epoch_order,
-    shard_of_samples,
+    find_shard_ids,
 )
 from soundspot.types import Audio, GroundTruth
 
 SIZE, RATE = 32, 1000
 FRONT_END = InputSpec(ImageSpec(size=SIZE), AudioSpec(rate=RATE, seconds=1.0, n_fft=64, hop=32))
-PLAIN = ViewsConfig(multi_view=False, semantic=False, base_view="whole")
+PLAIN = ViewsConfig(multi_view=False, semantic=False, base_view="unaugmented")
 
 
 class Numbered:
@@ -130,12 +130,12 @@ def test_an_order_of_shards_reads_from_few_at_a_time_and_mixes_those() -> None:
     found = epoch_order(1200, 7, 0, BLOCKS)
     assert sorted(found) == list(range(1200))
     shards = BLOCKS[found]
-    for first in range(0, 1200, 50 * SHARDS_SHUFFLED_TOGETHER):
-        assert len(set(shards[first : first + 50 * SHARDS_SHUFFLED_TOGETHER])) == SHARDS_SHUFFLED_TOGETHER
-    assert len(set(shards[:40])) == SHARDS_SHUFFLED_TOGETHER, "a batch is drawn from all of them"
+    for first in range(0, 1200, 50 * SHUFFLE_BUFFER):
+        assert len(set(shards[first : first + 50 * SHUFFLE_BUFFER])) == SHUFFLE_BUFFER
+    assert len(set(shards[:40])) == SHUFFLE_BUFFER, "a batch is drawn from all of them"
     assert np.array_equal(found, epoch_order(1200, 7, 0, BLOCKS)), "a function of the seed and the epoch"
     for other in (epoch_order(1200, 7, 1, BLOCKS), epoch_order(1200, 8, 0, BLOCKS)):
-        assert set(BLOCKS[other[: 50 * SHARDS_SHUFFLED_TOGETHER]]) != set(shards[: 50 * SHARDS_SHUFFLED_TOGETHER]), (
+        assert set(BLOCKS[other[: 50 * SHUFFLE_BUFFER]]) != set(shards[: 50 * SHUFFLE_BUFFER]), (
             "other shards come first"
         )
 
@@ -146,12 +146,11 @@ def test_ranks_and_workers_share_an_epoch_without_overlap_or_loss(
     blocks: np.ndarray | None, workers: int, ranks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each rank reads its part of every batch."""
-    from soundspot.training import datamodule as feed
 
     seen: list[list[int]] = [[], []]
-    monkeypatch.setattr(feed, "world", lambda: ranks)
+    monkeypatch.setattr(datamodule, "world_size", lambda: ranks)
     for rank in range(ranks):
-        monkeypatch.setattr(feed, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(datamodule, "rank", lambda rank=rank: rank)
         two_epochs = ResumableBatchSampler(24, recipe(batch_size=6), 8, lambda: 0, lambda: None, blocks)
         for raw in build_dataloader(ClipReader(Numbered(), FRONT_END, PLAIN, seed=0), two_epochs, workers):
             assert len(raw.index) == 6 // ranks
@@ -160,13 +159,13 @@ def test_ranks_and_workers_share_an_epoch_without_overlap_or_loss(
 
 
 def test_only_shards_have_an_order_of_shards() -> None:
-    assert shard_of_samples(Numbered(), TrainConfig()) is None
+    assert find_shard_ids(Numbered(), TrainConfig()) is None
     with pytest.raises(RecipeError, match=r"train\.order: shards, and numbered does not lie in shards"):
-        shard_of_samples(Numbered(), TrainConfig(order="shards"))
+        find_shard_ids(Numbered(), TrainConfig(order="shards"))
 
 
 def test_a_batch_larger_than_the_data_set_is_refused() -> None:
-    with pytest.raises(DataError, match=r"the training set has 24 clips and a batch 25; lower `train\.batch_size`"):
+    with pytest.raises(DataError, match=r"the training set has 24 samples and a batch 25; lower `train\.batch_size`"):
         stream(batch_size=25)
 
 
@@ -189,14 +188,14 @@ def test_neighbours_stand_in_by_the_rule_of_the_recipe() -> None:
 TICKET = SampleRequest(epoch=0, index=3, neighbor_image=5, neighbor_audio=9)
 
 
-@pytest.mark.parametrize("modalities", ["both", "image", "sound"])
+@pytest.mark.parametrize("modalities", ["both", "image", "audio"])
 @pytest.mark.parametrize("multi_view", [True, False])
 @pytest.mark.parametrize("semantic", [True, False])
 def test_views_come_in_order_and_files_are_read_once(modalities: str, multi_view: bool, semantic: bool) -> None:
     views = ViewsConfig(multi_view=multi_view, semantic=semantic, modalities=modalities)
     data = Numbered()
     fetched = ClipReader(data, FRONT_END, views, seed=0)
-    read = fetched._at(0).read  # the data set of epoch 0 counts what is read
+    read = fetched._at_epoch(0).read  # the data set of epoch 0 counts what is read
     raw = fetched.read([TICKET])
     batch = build_batch(raw, FRONT_END, views, seed=0)
 
@@ -205,18 +204,18 @@ def test_views_come_in_order_and_files_are_read_once(modalities: str, multi_view
     for level, name in zip(grey, views.view_names("image"), strict=True):
         assert expected[name] is None or bool((level == expected[name]).all())
     owners = [start_of(waveform, data)[0] for waveform in raw.waveforms[:, 0]]
-    assert owners == [9 if name == "neighbour" else 3 for name in views.view_names("sound")]
+    assert owners == [9 if name == "neighbour" else 3 for name in views.view_names("audio")]
 
     both = {("image", 3): 1, ("sound", 3): 1}
     if "neighbour" in views.view_names("image"):
         both["image", 5] = 1
-    if "neighbour" in views.view_names("sound"):
+    if "neighbour" in views.view_names("audio"):
         both["sound", 9] = 1
     assert dict(read) == both
 
 
 def test_shapes_of_a_batch() -> None:
-    views = ViewsConfig(modalities="sound")
+    views = ViewsConfig(modalities="audio")
     clips = ClipReader(Numbered(), FRONT_END, views, seed=0)
     tickets = [replace(TICKET, index=i) for i in (2, 8, 1, 0)]
     raw = clips.read(tickets)
@@ -261,7 +260,7 @@ def windows(views: ViewsConfig, seconds: float = 3.0, epoch: int = 0) -> list[tu
 
 
 def test_a_shifted_sound_stays_within_its_shift_and_its_clip() -> None:
-    shift = np.array([starts for _, starts in windows(replace(PLAIN, multi_view=True, shift=0.4))])
+    shift = np.array([starts for _, starts in windows(replace(PLAIN, multi_view=True, max_time_shift=0.4))])
     np.testing.assert_allclose(shift[:, 0], 1.0, atol=0.01)  # the plain view is the middle second of three
     assert np.abs(shift[:, 1] - 1).max() < 0.41
     assert shift[:, 1].max() - shift[:, 1].min() > 0.7
@@ -347,7 +346,7 @@ def test_nothing_is_alike_unless_asked_for() -> None:
 
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_clips_of_one_category_are_alike_where_the_recipe_says_so(epoch: int) -> None:
-    mask = alike(None, alike="category")(np.array([0, 3, 8, 5]), epoch)
+    mask = alike(None, false_negatives="category")(np.array([0, 3, 8, 5]), epoch)
     assert mask is not None
     assert mask.tolist() == [[i % 2 == j % 2 for j in (0, 3, 8, 5)] for i in (0, 3, 8, 5)]
 
@@ -362,7 +361,7 @@ def test_scenes_composed_anew_have_the_categories_of_their_epoch() -> None:
         def at_epoch(self, epoch: int) -> "Anew":
             return Anew(epoch=epoch)
 
-    known = FalseNegativeMask(Anew(), recipe(alike="category"), lambda: None)
+    known = FalseNegativeMask(Anew(), recipe(false_negatives="category"), lambda: None)
     for epoch in (0, 1):
         mask = known(np.arange(6), epoch)
         assert mask is not None
@@ -372,8 +371,10 @@ def test_scenes_composed_anew_have_the_categories_of_their_epoch() -> None:
 def test_neighbours_are_alike_and_add_to_the_category() -> None:
     t, index = table(), np.array([0, 3, 8, 5, 21])
     near = alike(t, NeighborsConfig(sampling="anchor", false_negatives_from_neighbors=4))(index, 0)
-    both = alike(t, NeighborsConfig(sampling="anchor", false_negatives_from_neighbors=4), alike="category")(index, 0)
-    same = alike(t, alike="category")(index, 0)
+    both = alike(t, NeighborsConfig(sampling="anchor", false_negatives_from_neighbors=4), false_negatives="category")(
+        index, 0
+    )
+    same = alike(t, false_negatives="category")(index, 0)
     assert near is not None and both is not None and same is not None  # noqa: PT018
     assert torch.equal(near, torch.from_numpy(t.false_negative_mask(index, 4)))
     assert torch.equal(both, near | same)
@@ -385,14 +386,13 @@ def test_processes_have_each_clip_of_an_epoch_once_between_them(
     count: int, accumulate: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their shares, one behind the other, are the batches that one process has."""
-    from soundspot.training import datamodule as feed
 
     settings = {"batch_size": 10, "accumulate": accumulate}
     alone = [ticket for batch in stream(size=80, **settings) for ticket in batch]
-    monkeypatch.setattr(feed, "world", lambda: count)
+    monkeypatch.setattr(datamodule, "world_size", lambda: count)
     shares = []
     for number in range(count):
-        monkeypatch.setattr(feed, "rank", lambda number=number: number)
+        monkeypatch.setattr(datamodule, "rank", lambda number=number: number)
         shares.append(list(stream(size=80, **settings)))
     assert all(len(share) == 4 * accumulate for share in shares)
     together = [ticket for parts in zip(*shares, strict=True) for part in parts for ticket in part]
@@ -404,5 +404,5 @@ def test_processes_have_each_clip_of_an_epoch_once_between_them(
 def test_a_step_of_two_batches_begins_where_the_step_says() -> None:
     whole, rest = (list(stream(leg=4, start=start, batch_size=4, accumulate=2)) for start in (0, 3))
     assert rest == whole[6:]
-    with pytest.raises(DataError, match=r"24 clips and a batch 3 times 9 \(train.accumulate\)"):
+    with pytest.raises(DataError, match=r"24 samples and a batch 3 times 9 \(train.accumulate\)"):
         stream(batch_size=9, accumulate=3)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import soundspot
 from soundspot.config.load import read_recipe
-from soundspot.methods import create
+from soundspot.methods import Method, create
 from soundspot.training.grad_cache import apply_grad_cache
 from soundspot.types import Batch
 
@@ -23,7 +23,7 @@ def batch(b: int = 10) -> Batch:
     return Batch(images, sounds, torch.arange(b))
 
 
-def step(method: soundspot.list_methods.Method, chunk: int) -> dict[str, Tensor]:
+def step(method: Method, chunk: int) -> dict[str, Tensor]:
     """Loss and gradients of one step."""
     method = copy.deepcopy(method)
     if chunk:
@@ -95,5 +95,14 @@ def test_little_is_remembered() -> None:
 
 
 def test_a_recipe_trains_in_chunks(tmp_path: Any) -> None:
-    short = ["--train.epochs", "1", "--data.options.length", "64", "--train.chunk", "8", "--select.data", "null"]
+    short = [
+        "--train.epochs",
+        "1",
+        "--data.options.length",
+        "64",
+        "--train.grad_cache_size",
+        "8",
+        "--validation.data",
+        "null",
+    ]
     assert soundspot.train(read_recipe("ezvsl/debug", short), tmp_path, progress=False).exists()

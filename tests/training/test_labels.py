@@ -216,8 +216,17 @@ def test_a_broken_run_goes_on_with_its_clusters_to_the_same_numbers(
     pytest.importorskip("sklearn", reason="the extra `clusters` is not installed")
     from soundspot.training.lightning_module import LocalizationModule
 
-    more = ["--data.options.length", "16", "--train.batch_size", "4", "--train.epochs", "2", "--train.leg", "2"]
-    asked = read_recipe("dsol/debug", [*more, "--labels.clusters", "3", "--labels.at", "[0.0, 0.4]"])
+    more = [
+        "--data.options.length",
+        "16",
+        "--train.batch_size",
+        "4",
+        "--train.epochs",
+        "2",
+        "--train.checkpoint_every_n_steps",
+        "2",
+    ]
+    asked = read_recipe("dsol/debug", [*more, "--labels.num_clusters", "3", "--labels.cluster_schedule", "[0.0, 0.4]"])
     soundspot.train(asked, tmp_path / "whole", progress=False)
 
     step, broken = LocalizationModule.training_step, [5, 7]
@@ -285,10 +294,22 @@ def test_a_class_head_has_the_labels_classes(needy: type[Method]) -> None:
 def test_what_comes_too_late_is_refused_before_training(tmp_path: Path) -> None:
     """Shares count from the beginning of the next leg; later than the last one, or in a second stage, none are made."""
     pytest.importorskip("sklearn", reason="the extra `clusters` is not installed")
-    short = ["--data.options.length", "16", "--train.batch_size", "4", "--train.epochs", "5", "--labels.clusters", "3"]
+    short = [
+        "--data.options.length",
+        "16",
+        "--train.batch_size",
+        "4",
+        "--train.epochs",
+        "5",
+        "--labels.num_clusters",
+        "3",
+    ]
     for more, told in (
-        (["--labels.at", "[0.9]"], r"labels\.at: found 0\.9.*the last one at 0\.8 of the run"),
-        (["--labels.at", "[0.0, 0.8]", "--method.second", "0.5"], r"would be made at step 16 of 20.*none after 0\.5"),
+        (["--labels.cluster_schedule", "[0.9]"], r"labels\.at: found 0\.9.*the last one at 0\.8 of the run"),
+        (
+            ["--labels.cluster_schedule", "[0.0, 0.8]", "--method.second", "0.5"],
+            r"would be made at step 16 of 20.*none after 0\.5",
+        ),
     ):
         with pytest.raises(RecipeError, match=told):
             soundspot.train(read_recipe("dsol/debug", [*short, *more]), tmp_path / "run", progress=False)
@@ -309,7 +330,14 @@ def test_a_table_without_a_common_class_cannot_be_matched(tmp_path: Path) -> Non
 
 
 def test_held_out_clips_have_no_clusters_to_select_by() -> None:
-    more = ["--labels.source", "clusters", "--labels.at", "[0.0]", "--select.data", '{"name": "scenes"}']
+    more = [
+        "--labels.source",
+        "clusters",
+        "--labels.cluster_schedule",
+        "[0.0]",
+        "--validation.data",
+        '{"name": "scenes"}',
+    ]
     with pytest.raises(RecipeError, match="held-out clips have no clusters"):
         check_label_source(read_recipe("lcbm/debug", more))
-    check_label_source(read_recipe("lcbm/debug", [*more, "--select.metric", "ciou_adaptive"]))
+    check_label_source(read_recipe("lcbm/debug", [*more, "--validation.metric", "ciou_adaptive"]))

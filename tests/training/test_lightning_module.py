@@ -53,7 +53,7 @@ def test_a_group_is_of_whole_names_and_of_what_learns(method: Method) -> None:
 def test_groups_are_read_and_refused() -> None:
     recipe = read_recipe("sspl_pcm/vggsound144k")
     assert recipe.train.param_groups["pcm.gates"] == {"weight_decay": 0.0}
-    assert read_recipe("sspl/debug", ["--train.groups", "{head: {lr: 0.5}}"]).train.param_groups == {
+    assert read_recipe("sspl/debug", ["--train.param_groups", "{head: {lr: 0.5}}"]).train.param_groups == {
         "head": {"lr": 0.5}
     }
     with pytest.raises(RecipeError, match=r"train\.groups\.head: no 'rate'"):

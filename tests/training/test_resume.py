@@ -13,7 +13,16 @@ from safetensors.torch import load_file
 from conftest import ROOT
 
 DEBUG = ROOT / "recipes" / "alignment" / "debug.yaml"
-OVERRIDES = ["--train.epochs", "9", "--train.leg", "12", "--neighbours.mine_at", "[0.3]", "--neighbours.k", "5"]
+OVERRIDES = [
+    "--train.epochs",
+    "9",
+    "--train.checkpoint_every_n_steps",
+    "12",
+    "--neighbors.mining_schedule",
+    "[0.3]",
+    "--neighbors.k",
+    "5",
+]
 OVERRIDES += [
     "--views.semantic",
     "true",
@@ -48,7 +57,7 @@ def test_killed_twice_and_resumed_with_other_workers_is_the_undisturbed_run(tmp_
     run = start(broken)
     kill_mid_leg(run, broken, "resume.ckpt")
     run = start(broken, "--resume")
-    kill_mid_leg(run, broken, "neighbours-00000024")
+    kill_mid_leg(run, broken, "neighbors-00000024")
     assert not list(broken.glob("best.safetensors.*"))
     assert start(broken, "--resume", workers=0).wait() == 0
     ours, theirs = (load_file(tmp_path / name / "last.safetensors") for name in ("broken", "whole"))

@@ -14,7 +14,7 @@ from soundspot.data.shards.from_dataset import PackingOptions, write_shards_from
 from soundspot.errors import DataError
 from soundspot.scenes import open_scenes
 from soundspot.training.clip_reader import ClipReader, SampleRequest
-from soundspot.training.datamodule import ResumableBatchSampler, build_batch, build_dataloader, shard_of_samples
+from soundspot.training.datamodule import ResumableBatchSampler, build_batch, build_dataloader, find_shard_ids
 from soundspot.training.fit import train
 
 SPEC = InputSpec(ImageSpec(size=32), AudioSpec(rate=16000, seconds=0.3))
@@ -83,7 +83,7 @@ def test_a_flipped_byte_comes_through_the_workers_in_one_line(damaged: Path, wor
     data = open_dataset("shards", damaged.parent)
     recipe = Recipe(views=VIEWS, train=TrainConfig(batch_size=4, seed=1))
     stream = ResumableBatchSampler(
-        len(data), recipe, 2, lambda: 0, lambda: None, shard_of_samples(data, TrainConfig(order="shards"))
+        len(data), recipe, 2, lambda: 0, lambda: None, find_shard_ids(data, TrainConfig(order="shards"))
     )
     with pytest.raises(DataError) as told:
         list(build_dataloader(ClipReader(data, SPEC, VIEWS, seed=0), stream, workers))

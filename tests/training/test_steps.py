@@ -58,7 +58,7 @@ def test_it_is_compiled_where_that_pays_or_when_it_is_asked_for() -> None:
 
 
 def test_each_encoder_is_compiled_and_then_cut_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, sizes = trained(tmp_path / "plain", "--train.chunk", "4"), set()
+    plain, sizes = trained(tmp_path / "plain", "--train.grad_cache_size", "4"), set()
 
     def compiled(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         def forward(x: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ def test_each_encoder_is_compiled_and_then_cut_in_chunks(tmp_path: Path, monkeyp
         return forward
 
     monkeypatch.setattr(torch, "compile", compiled)
-    found = trained(tmp_path / "compiled", "--train.compile", "always", "--train.chunk", "4")
+    found = trained(tmp_path / "compiled", "--train.compile", "always", "--train.grad_cache_size", "4")
     assert sizes == {(3, 4), (1, 4)}
     assert all(torch.equal(found[name], weight) for name, weight in plain.items())
 

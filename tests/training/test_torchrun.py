@@ -53,7 +53,7 @@ def losses(output: Path) -> list[float]:
 
 def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     """In single precision and with batch norm over both, to rounding."""
-    more = ["--train.epochs", "1", "--train.leg", "2"]
+    more = ["--train.epochs", "1", "--train.checkpoint_every_n_steps", "2"]
     two, one = start(tmp_path / "two", *more), start(tmp_path / "one", *more, processes=1)
     assert two.wait() == one.wait() == 0
     assert len(losses(tmp_path / "one")) == 2
@@ -113,7 +113,7 @@ def test_when_one_process_stands_still_the_others_end(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_twice_and_resumed_is_the_undisturbed_run(tmp_path: Path) -> None:
-    more = ["--train.epochs", "12", "--train.leg", "8"]
+    more = ["--train.epochs", "12", "--train.checkpoint_every_n_steps", "8"]
     assert start(tmp_path / "whole", *more).wait() == 0
     broken = tmp_path / "broken"
     for number in range(2):

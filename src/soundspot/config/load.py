@@ -1,4 +1,4 @@
-"""Recipes as YAML files, with command-line overrides; unknown keys are refused."""
+"""Load recipes from YAML files with command-line overrides; unknown keys are errors."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,15 +10,26 @@ import yaml
 
 from soundspot.config.schema import Recipe
 from soundspot.errors import RecipeError, did_you_mean
+from soundspot.utils.renamed import RECIPE_KEYS
 
 
 def find_recipe(name: str | Path) -> Path:
-    """The file of a recipe: a path, or the name of one that comes with the library, such as `alignment/scenes`."""
+    """Find the file of a recipe.
+
+    Args:
+        name: a path, or the name of a recipe of the library, such as `alignment/scenes`.
+
+    Returns:
+        Path of the YAML file.
+
+    Raises:
+        RecipeError: neither a file nor a recipe of the library has that name.
+    """
     if Path(name).is_file():
         return Path(name)
     package = Path(__file__).parent.parent
-    homes = (package / "recipes", package.parent.parent / "recipes")  # installed; in a checkout
-    known = {p.relative_to(home).with_suffix("").as_posix(): p for home in homes for p in home.glob("*/*.yaml")}
+    folders = (package / "recipes", package.parent.parent / "recipes")  # installed; in a checkout
+    known = {p.relative_to(folder).with_suffix("").as_posix(): p for folder in folders for p in folder.glob("*/*.yaml")}
     if str(name) not in known:
         hint = did_you_mean(str(name), known)
         raise RecipeError(f"{name}: no such recipe, neither a file nor one of the library's{hint}")
@@ -26,10 +37,18 @@ def find_recipe(name: str | Path) -> Path:
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of a file (or of a name, see `find_recipe`) with command-line overrides (`--train.lr 0.001`).
+    """Read a recipe.
+
+    Args:
+        path: a file, or a name (see `find_recipe`).
+        overrides: flags of a command line that replace values of the file: `["--train.lr", "0.001"]`.
+
+    Returns:
+        The recipe.
 
     Raises:
-        RecipeError: no such file, no YAML, an unknown key (with the nearest known one), a value of the wrong type.
+        RecipeError: no such file, no YAML, an unknown key (with the nearest known one, or what it is called now), a
+            value of the wrong type.
 
     Examples:
         >>> recipe = read_recipe("ezvsl/debug", ["--train.lr", "0.01"])
@@ -44,33 +63,43 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
     path = find_recipe(path)
     try:
-        given = [*_keys(_read(path)), *(one[2:].partition("=")[0] for one in overrides if one.startswith("--"))]
-        for key in given:
-            _refuse_unknown(key)
+        flags = [word[2:].partition("=")[0] for word in overrides if word.startswith("--")]
+        for key in [*_iter_keys(_read_yaml(path)), *flags]:
+            _check_key(key)
         parser = ArgumentParser(exit_on_error=False, prog="soundspot train")
         parser.add_class_arguments(Recipe, None)
         parser.add_argument("--recipe", action="config")
-        built = parser.instantiate(parser.parse_args(["--recipe", str(path), *overrides]))
-        return Recipe(**{one.name: built[one.name] for one in fields(Recipe)})
+        values = parser.instantiate(parser.parse_args(["--recipe", str(path), *overrides]))
+        return Recipe(**{field.name: values[field.name] for field in fields(Recipe)})
     except (ArgumentError, TypeError, ValueError, RecipeError) as error:
-        raise RecipeError(f"{path}: {_plain(str(error))}") from error
+        message = re.sub(r"Parser key \"([^\"]+)\":", r"\1:", " ".join(str(error).split()))
+        message = re.sub(r"<class '(\w+)'>", r"\1", message).replace("a typing.Literal", "one of ")
+        raise RecipeError(f"{path}: {message}") from error
 
 
 def list_recipe_keys(config_class: Any = Recipe, prefix: str = "") -> list[str]:
-    """Every dotted key of a recipe."""
+    """List every dotted key of a recipe.
+
+    Args:
+        config_class: the dataclass that holds the keys.
+        prefix: what stands before each.
+
+    Returns:
+        `method`, `image`, ..., `train.lr`, ...
+    """
     keys = []
-    for name, nested in _nested(config_class).items():
+    for name, nested in _nested_classes(config_class).items():
         keys += [prefix + name, *(list_recipe_keys(nested, f"{prefix}{name}.") if nested else ())]
     return keys
 
 
-def _nested(kind: Any) -> dict[str, Any]:
-    """Field -> the dataclass it holds; None where it holds plain values, or options that a recipe does not know."""
-    types = {one.name: get_args(one.type) or (one.type,) for one in fields(kind)}
-    return {name: next(filter(is_dataclass, among), None) for name, among in types.items()}
+def _nested_classes(config_class: Any) -> dict[str, Any]:
+    """Map each field to the dataclass it holds; None where it holds plain values, or options unknown to a recipe."""
+    types = {field.name: get_args(field.type) or (field.type,) for field in fields(config_class)}
+    return {name: next(filter(is_dataclass, options), None) for name, options in types.items()}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -80,32 +109,29 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _keys(values: Any, prefix: str = "") -> Iterator[str]:
-    """The dotted keys of nested dictionaries."""
+def _iter_keys(values: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of nested dictionaries."""
     for key, value in values.items() if isinstance(values, dict) else ():
         if not isinstance(key, str):
             raise RecipeError(
                 f"found the key {prefix}{key}, expected a word; YAML reads on, off, yes and no as booleans"
             )
         yield prefix + key
-        yield from _keys(value, f"{prefix}{key}.")
+        yield from _iter_keys(value, f"{prefix}{key}.")
 
 
-def _refuse_unknown(key: str) -> None:
-    """Raise RecipeError for a dotted key that no dataclass has, with the nearest one or the place where it belongs."""
-    kind: Any = Recipe
-    for part in key.split("."):
-        known = _nested(kind)
-        if part not in known:
-            elsewhere = [name for name in list_recipe_keys() if name.endswith(f".{part}")]
-            hint = f". Did you mean {elsewhere[0]!r}?" if elsewhere else did_you_mean(part, known)
+def _check_key(key: str) -> None:
+    """Raise RecipeError for a dotted key that no dataclass has, with the new or the nearest name."""
+    config_class: Any = Recipe
+    for name in key.split("."):
+        known = _nested_classes(config_class)
+        if name not in known:
+            for old in (key, key[: key.find(name) + len(name)]):
+                if old in RECIPE_KEYS:
+                    raise RecipeError(f"`{old}` is now `{RECIPE_KEYS[old]}`")
+            elsewhere = [other for other in list_recipe_keys() if other.endswith(f".{name}")]
+            hint = f". Did you mean {elsewhere[0]!r}?" if elsewhere else did_you_mean(name, known)
             raise RecipeError(f"unknown key {key!r}{hint}")
-        kind = known[part]
-        if kind is None:
+        config_class = known[name]
+        if config_class is None:
             return
-
-
-def _plain(message: str) -> str:
-    """The parser's message without its own vocabulary."""
-    message = re.sub(r"Parser key \"([^\"]+)\":", r"\1:", " ".join(message.split()))
-    return re.sub(r"<class '(\w+)'>", r"\1", message).replace("a typing.Literal", "one of ")

@@ -1,5 +1,6 @@
-"""What a recipe is made of: values, checked when they are made."""
+"""Parts of a recipe: frozen values, checked when they are made."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -11,15 +12,16 @@ from soundspot.errors import RecipeError, did_you_mean
 
 @dataclass(frozen=True)
 class FrontEndConfig:
-    """A preset and what differs from it.
+    """A front-end preset and what differs from it.
 
     Attributes:
-        preset: name of a front end (`soundspot.config.frontend.PRESETS`); `clip+ast` is the picture's part of the first with the
-            sound's of the second.
-        size: side of the square picture in pixels.
-        resize: how pictures are brought to that size (`soundspot.config.frontend.ImageSpec`). Training squashes with PIL, which
-            antialiases; `squash` does so afterwards too, and the presets' own ways belong to released weights.
-        seconds: of sound. hop: of the spectrogram, in samples.
+        preset: name of a front end (`soundspot.config.frontend.PRESETS`); `clip+ast` takes images as the first does and
+            sounds as the second.
+        size: side of the square image in pixels; None: the preset's.
+        resize: how images are brought to that size (`soundspot.config.frontend.ImageSpec`). Training squashes with PIL,
+            which antialiases; so does `squash` afterwards. The presets' own ways belong to released weights.
+        seconds: length of the sound; None: the preset's.
+        hop: of the spectrogram, in samples; None: the preset's.
     """
 
     preset: str = "alignment"
@@ -29,19 +31,34 @@ class FrontEndConfig:
     hop: int | None = None
 
     def build(self) -> InputSpec:
-        pictures, _, sounds = self.preset.partition("+")
-        for name in (pictures, sounds or pictures):
+        """Build the front end.
+
+        Returns:
+            The preset with the values that are given here.
+
+        Raises:
+            RecipeError: no preset has that name.
+        """
+        image_preset, _, audio_preset = self.preset.partition("+")
+        audio_preset = audio_preset or image_preset
+        for name in (image_preset, audio_preset):
             if name not in PRESETS:
                 raise RecipeError(f"front_end.preset: unknown front end {name!r}{did_you_mean(name, PRESETS)}")
-        spec = InputSpec(PRESETS[pictures].image, PRESETS[sounds or pictures].audio)
-        image = replace(spec.image, size=self.size or spec.image.size, resize=self.resize)
-        sound = spec.audio if self.seconds is None else replace(spec.audio, seconds=self.seconds, clip_seconds=None)
-        return InputSpec(image, sound if self.hop is None else replace(sound, hop=self.hop))
+        image, audio = PRESETS[image_preset].image, PRESETS[audio_preset].audio
+        image = replace(image, size=self.size or image.size, resize=self.resize)
+        audio = audio if self.seconds is None else replace(audio, seconds=self.seconds, clip_seconds=None)
+        return InputSpec(image, audio if self.hop is None else replace(audio, hop=self.hop))
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """A data set by name (`soundspot.datasets()`), its folder, and options of its own (split, length, seed...)."""
+    """A data set.
+
+    Attributes:
+        name: as `soundspot.list_datasets()` has it.
+        root: its folder.
+        options: its own options (split, length, seed...).
+    """
 
     name: str = "scenes"
     root: str | None = None
@@ -50,53 +67,62 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ViewsConfig:
-    """Which views of each clip are learned from. All three of both modalities make the paper's nine pairs.
+    """Views of each sample that are learned from. All three of both modalities make the paper's nine pairs.
 
     Attributes:
-        multi_view: the augmented view (SimCLR for pictures, a random shift in time for sounds).
-        semantic: the neighbour's view; needs `neighbours`.
-        modalities: which modality gets the extra views.
-        plain: what the first view is: the picture `whole`, `weak`ly augmented (crop of 0.8 and mirror), or `strong`ly,
-            by `augmentation`.
-        plain_sound: its window: the `centre` of the clip or anywhere (`random`).
-        shift: most seconds by which the augmented sound's window is moved from the middle; None: anywhere.
-        augmentation: strong; of the augmented picture.
-        bands: whether a band of frequencies and one of moments of a sound's spectrogram are masked: `none`; `mended` or
-            `published` (joint slot attention); `specaugment` (SSL-TIE). See `soundspot.data.transforms.augment.BANDS`.
+        multi_view: add the augmented view (SimCLR for images, a random time shift for sounds).
+        semantic: add the neighbor's view; needs `neighbors`.
+        modalities: which modality gets the added views.
+        base_view: the image of the first view: `unaugmented`; `weak` (crop of at least 0.8, mirrored or not); or
+            `strong`, by `augmentation`.
+        base_audio_window: the sound of the first view: the `center` of the clip, or a `random` window.
+        max_time_shift: seconds by which the augmented sound's window is moved from the middle, at most; None: anywhere.
+        augmentation: of the augmented image, and of a `strong` first view.
+        spec_augment: mask a band of frequencies and one of times of each spectrogram: `none`; `mended` or `published`
+            (joint slot attention); `specaugment` (SSL-TIE). See `soundspot.data.transforms.augment.BAND_MASKING`.
     """
 
     multi_view: bool = True
     semantic: bool = True
-    modalities: Literal["both", "image", "sound"] = "both"
-    base_view: Literal["whole", "weak", "strong"] = "weak"
+    modalities: Literal["both", "image", "audio"] = "both"
+    base_view: Literal["unaugmented", "weak", "strong"] = "weak"
     base_audio_window: Literal["center", "random"] = "center"
     max_time_shift: float | None = None
     augmentation: Augmentation = STRONG
     spec_augment: Literal["none", "mended", "published", "specaugment"] = "none"
 
-    def view_names(self, modality: Literal["image", "sound"]) -> tuple[str, ...]:
-        """The views of one modality, in the order of the batch's first axis."""
-        extra = self.modalities in ("both", modality)
-        chosen = (True, self.multi_view and extra, self.semantic and extra)
-        return tuple(n for n, used in zip(("plain", "augmented", "neighbour"), chosen, strict=True) if used)
+    def view_names(self, modality: Literal["image", "audio"]) -> tuple[str, ...]:
+        """List the views of one modality.
+
+        Args:
+            modality: `image` or `audio`.
+
+        Returns:
+            `plain`, `augmented` and `neighbour`, those in use, in the order of the batch's first axis; the words are
+            keys of random numbers (`soundspot.utils.hash_rng.Key`).
+        """
+        has_more = self.modalities in ("both", modality)
+        is_used = {"plain": True, "augmented": self.multi_view and has_more, "neighbour": self.semantic and has_more}
+        return tuple(name for name, used in is_used.items() if used)
 
     @property
     def base_augmentation(self) -> Augmentation | None:
-        return {"whole": None, "weak": WEAK, "strong": self.augmentation}[self.base_view]
+        """Augmentation of the first view's image; None: no augmentation."""
+        return {"unaugmented": None, "weak": WEAK, "strong": self.augmentation}[self.base_view]
 
 
 @dataclass(frozen=True)
 class NeighborsConfig:
-    """Where semantic neighbours come from.
+    """Source of semantic neighbors.
 
     Attributes:
-        table: folder that `soundspot mine` wrote; None with `mine_at` empty means there are none.
-        mine_at: shares of the training (0 to 1) at which neighbours are mined with the model itself (self-mined): no
-            outside supervision. Before the first of them the neighbour's view is the clip's own.
-        k: how many of the nearest are drawn from; sampling: at `random`, always the nearest (`fixed`), or the clip
-            itself (`anchor`).
-        alike: clips among each other's first this many, in either modality, count as alike: likely false negatives; 0:
-            none do.
+        table: folder that `soundspot neighbors mine` wrote; None with an empty `mining_schedule`: no neighbors.
+        mining_schedule: shares of the training (0 to 1) at which neighbors are mined with the model itself: no outside
+            supervision. Before the first of them the neighbor's view is the sample's own.
+        k: a neighbor is drawn from the k nearest.
+        sampling: `random`, always the nearest (`fixed`), or the sample itself (`anchor`).
+        false_negatives_from_neighbors: samples among each other's first so many, in either modality, count as likely
+            false negatives; 0: none.
     """
 
     table: str | None = None
@@ -107,66 +133,76 @@ class NeighborsConfig:
 
     @property
     def required_k(self) -> int:
-        """How many neighbours a table must hold."""
+        """Number of neighbors that a table must hold for each sample."""
         return max(self.k, self.false_negatives_from_neighbors, 1)
 
 
 @dataclass(frozen=True)
 class LabelsConfig:
-    """Where class labels come from, for methods that learn from them (`soundspot.types.Batch.labels`).
+    """Source of class labels, for methods that learn from them (`soundspot.types.Batch.labels`).
 
     Attributes:
         source: `none`; `category`, the data set's own categories, which is supervision: say so where you print a
-            number; `clusters` of the model's own features; or a table, which `soundspot label` writes.
-        missing: clips that a table lacks, or whose category is not known: `refuse`, or count them as `unknown`.
-        clusters: how many.
-        at: shares of the training (0 to 1) at which clusters are made, of all samples, at the beginning of the next leg
-            (`train.leg`). Before the first of them there are no labels.
+            number; `clusters` of the model's own features; or a table, which `soundspot pseudo-label` writes.
+        missing: samples that a table lacks, or whose category is not known: an `error`, or `unknown` labels.
+        num_clusters: how many clusters.
+        cluster_schedule: shares of the training (0 to 1) at which all samples are clustered, at the next checkpoint
+            (`train.checkpoint_every_n_steps`). Before the first of them there are no labels.
     """
 
     source: str = "none"
-    missing: Literal["refuse", "unknown"] = "refuse"
+    missing: Literal["error", "unknown"] = "error"
     num_clusters: int = 11
     cluster_schedule: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        schedule = list(self.cluster_schedule)
         if self.num_clusters < 2:
-            raise RecipeError(f"labels.clusters: found {self.num_clusters}, expected 2 or more")
-        if (self.source == "clusters") != bool(self.cluster_schedule):
+            raise RecipeError(f"labels.num_clusters: found {self.num_clusters}, expected 2 or more")
+        if (self.source == "clusters") != bool(schedule):
             raise RecipeError(
-                f"labels.source is {self.source!r} and labels.at {list(self.cluster_schedule)}; expected both `source: clusters` and "
-                "the shares of the training at which they are made, such as `at: [0.2, 0.5]`, or neither"
+                f"labels.source is {self.source!r} and labels.cluster_schedule {schedule}; expected both `source: "
+                "clusters` and the shares of the training at which they are made, such as `cluster_schedule: [0.2, "
+                "0.5]`, or neither"
             )
-        if any(not 0 <= share < 1 for share in self.cluster_schedule):
+        if any(not 0 <= share < 1 for share in schedule):
             raise RecipeError(
-                f"labels.at: found {list(self.cluster_schedule)}, expected shares of the training, from 0 to below 1"
+                f"labels.cluster_schedule: found {schedule}, expected shares of the training, from 0 to below 1"
             )
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The run.
+    """The optimization.
 
     Attributes:
-        epochs: passes over the data; batch_size: clips that are told apart, of all processes together; the last
-            incomplete batch of an epoch is dropped.
-        accumulate: batches whose mean gradient makes one step. Their clips are no negatives of each other's: for that
-            raise `batch_size`, and let `chunk` make it fit.
-        leg: steps between checkpoints, probes and log lines; 0: one epoch. A killed run loses at most one leg.
+        epochs: passes over the data.
+        batch_size: samples contrasted with each other, of all processes together; the last incomplete batch of an epoch
+            is dropped.
+        accumulate: batches whose mean gradient makes one step. Their samples are no negatives of each other's: for that
+            raise `batch_size`, and let `grad_cache_size` make it fit.
+        checkpoint_every_n_steps: steps between checkpoints, validations and log lines; 0: one epoch. A killed run loses
+            no more than these.
         optimizer: `adam`, `adamw` or `sgd` (momentum 0.9).
-        schedule: `constant` or `cosine` (to 0), after `warmup` steps.
-        groups: what some of the method's parameters have of their own, by the beginnings of their names:
-            `{query: {lr: 5.0e-4}, pcm.gates: {weight_decay: 0.0}}`. The longest beginning that fits tells.
+        lr: learning rate.
+        weight_decay: of the optimizer.
+        schedule: `constant` or `cosine` (to 0), after the warm-up.
+        warmup: steps in which the learning rate rises from 0.
+        grad_clip_norm: largest norm of the gradient; 0: not clipped.
+        param_groups: own `lr` or `weight_decay` of parameters, by the beginning of their names:
+            `{query: {lr: 5.0e-4}, pcm.gates: {weight_decay: 0.0}}`. The longest beginning that matches counts.
         precision: `auto` is bf16 where the machine has it; `bf16`, `fp32`.
-        alike: which clips count as alike besides neighbours: `none`, or those of the same `category` (uses labels, as a
-            catalogue's pairing does already; say so where you print a number).
-        chunk: inputs that an encoder takes at a time, so that large batches fit; 0: all (`soundspot.training.grad_cache`).
+        false_negatives: samples that count as likely false negatives besides neighbors: `none`, or those of the same
+            `category` (uses labels, as a catalog's pairing does already; say so where you print a number).
+        grad_cache_size: samples that an encoder takes at a time, so that large batches fit; 0: all
+            (`soundspot.training.grad_cache`).
         compile: the encoders, by `torch.compile`: `auto` does where there is a GPU and Triton, `always`, or `never`.
-        sync_batchnorm: of several processes, batch norms take their statistics over all, so that how many there are
-            moves nothing; false: each of its own clips, which is quicker.
+        sync_batchnorm: batch norms take their statistics over all processes, so that their number moves nothing; false:
+            each over its own samples, which is quicker.
         order: of an epoch: `samples`, any after any; or `shards`, for a slow disk: shards in random order, the samples
-            of eight of them mixed, so that few files are read from at once.
-        workers: processes that read data; 0: none. seed: of everything.
+            of eight of them shuffled, so that few files are read from at once.
+        workers: processes that read data; 0: none.
+        seed: of everything random.
     """
 
     epochs: float = 50.0
@@ -190,37 +226,32 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("batch_size", 2),
-            ("accumulate", 1),
-            ("workers", 0),
-            ("chunk", 0),
-            ("leg", 0),
-            ("weight_decay", 0),
-            ("warmup", 0),
-        ):
-            if getattr(self, name) < least:
-                raise RecipeError(f"train.{name}: found {getattr(self, name)}, expected {least} or more")
+        values = asdict(self)
+        at_least = {"batch_size": 2, "accumulate": 1}
+        zero = ("workers", "grad_cache_size", "checkpoint_every_n_steps", "weight_decay", "warmup")
+        for name, least in (at_least | dict.fromkeys(zero, 0)).items():
+            if values[name] < least:
+                raise RecipeError(f"train.{name}: found {values[name]}, expected {least} or more")
         for name in ("epochs", "lr"):
-            if not getattr(self, name) > 0:
-                raise RecipeError(f"train.{name}: found {getattr(self, name)}, expected more than 0")
-        for start, own in self.param_groups.items():
+            if not values[name] > 0:
+                raise RecipeError(f"train.{name}: found {values[name]}, expected more than 0")
+        for prefix, own in self.param_groups.items():
             for name, value in own.items():
                 if name not in ("lr", "weight_decay"):
-                    known = did_you_mean(name, ("lr", "weight_decay"))
-                    raise RecipeError(f"train.groups.{start}: no {name!r}{known}; expected lr or weight_decay")
+                    hint = did_you_mean(name, ("lr", "weight_decay"))
+                    raise RecipeError(f"train.param_groups.{prefix}: no {name!r}{hint}; expected lr or weight_decay")
                 if not value >= 0:
-                    raise RecipeError(f"train.groups.{start}.{name}: found {value}, expected 0 or more")
+                    raise RecipeError(f"train.param_groups.{prefix}.{name}: found {value}, expected 0 or more")
 
 
 @dataclass(frozen=True)
 class ValidationConfig:
-    """What the best checkpoint is chosen by, on data held out of training; never a test set.
+    """Selection of the best checkpoint on data held out of training; never a test set.
 
     Attributes:
         data: the held-out set; None: no selection, the best is the last.
-        metric: `loss`, or a key of the report (`ciou_adaptive`...), which needs truth on the held-out set.
-        every: legs between two looks.
+        metric: `loss`, or a key of the report (`ciou_adaptive`...), which needs ground truth of the held-out set.
+        every_n_checkpoints: checkpoints between two validations.
     """
 
     data: DataConfig | None = None
@@ -230,7 +261,20 @@ class ValidationConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a training run is made of."""
+    """All that a training run is made of.
+
+    Attributes:
+        method: its `name` and options.
+        image: `encoder` of images and its options.
+        audio: `encoder` of sounds and its options.
+        front_end: what the encoders are fed.
+        data: the training set.
+        views: what each sample shows of itself.
+        neighbors: where semantic neighbors come from.
+        labels: where class labels come from.
+        train: the optimization.
+        validation: what the best checkpoint is selected by.
+    """
 
     method: dict[str, Any] = field(default_factory=lambda: {"name": "alignment"})
     image: dict[str, Any] = field(default_factory=lambda: {"encoder": "resnet18"})
@@ -246,21 +290,51 @@ class Recipe:
     def __post_init__(self) -> None:
         if "name" not in self.method:
             raise RecipeError(f"method: no `name` in {self.method}; give one, as in `method: {{name: alignment}}`")
-        mined = self.neighbors.table or self.neighbors.mining_schedule
-        if self.neighbors.table and self.neighbors.mining_schedule:
+        neighbors = self.neighbors
+        if neighbors.table and neighbors.mining_schedule:
             raise RecipeError(
-                "neighbours: found both a `table` and `mine_at`, whose tables would take its place; expected one of "
-                "them. With a table of yours give `--neighbours.mine_at []`"
+                "neighbors: found both a `table` and a `mining_schedule`, whose tables would replace it; expected one of "
+                "them. With a table of yours give `--neighbors.mining_schedule []`"
             )
-        if self.views.semantic and not mined and self.neighbors.sampling != "anchor":
+        has_neighbors = neighbors.table or neighbors.mining_schedule or neighbors.sampling == "anchor"
+        if self.views.semantic and not has_neighbors:
             raise RecipeError(
-                "views.semantic is on, but there are no neighbours: give `neighbours.table` (see `soundspot mine`), or "
-                "`neighbours.mine_at` for self-mined ones, or turn `views.semantic` off"
+                "views.semantic is on, but there are no neighbors: give `neighbors.table` (see `soundspot neighbors "
+                "mine`), or `neighbors.mining_schedule` for self-mined ones, or turn `views.semantic` off"
             )
-        held_out = self.validation.data
-        if held_out is not None and held_out.options.get("split") == "test":
-            raise RecipeError("select.data: this is a test split, and nothing is selected on one; use the split `val`")
+        if self.validation.data is not None and self.validation.data.options.get("split") == "test":
+            raise RecipeError(
+                "validation.data: this is a test split, and nothing is selected on one; use the split `val`"
+            )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as YAML and the checkpoint hold them."""
+        """Convert the recipe to plain values.
+
+        Returns:
+            Nested dictionaries, as YAML and the header of a checkpoint hold them.
+        """
         return asdict(self)
+
+
+def describe_supervision(recipe: Mapping[str, Any]) -> tuple[str, ...]:
+    """Describe the labels of people that a model learned from, for reports.
+
+    Args:
+        recipe: plain values, as the header of a checkpoint has them; empty where there is none.
+
+    Returns:
+        One sentence; nothing for image-audio pairs, mined neighbors and clusters.
+    """
+    used = []
+    source = recipe.get("labels", {}).get("source", "none")
+    if source not in ("none", "clusters"):
+        used.append(f"class labels (labels.source: {source})")
+    if recipe.get("train", {}).get("false_negatives") == "category":
+        used.append("categories, as likely false negatives (train.false_negatives: category)")
+    if recipe.get("data", {}).get("options", {}).get("train_ground_truth"):
+        used.append("annotated images (data.options.train_ground_truth)")
+    if not used:
+        return ()
+    return (
+        f"The model learned from {' and '.join(used)}: say so where its numbers stand beside self-supervised ones.",
+    )

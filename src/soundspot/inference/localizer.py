@@ -15,7 +15,7 @@ from torch import Tensor
 
 from soundspot.config.checkpoint import load_checkpoint
 from soundspot.config.refinement import Refinement
-from soundspot.config.supervision import describe_supervision
+from soundspot.config.schema import describe_supervision
 from soundspot.data.datasets.auxiliary import read_audio_embedding, read_image_with_flow
 from soundspot.data.media.audio import as_audio
 from soundspot.data.media.image import as_image, preprocess_images, visible_region

@@ -1,10 +1,10 @@
-"""The clips of a batch: pictures and sounds are decoded once, where a view needs them, and straight into the batch.
+"""Read the samples of a batch: images and sounds are decoded once, where a view needs them, and into the batch.
 
-What a clip looks like depends on (seed, epoch, sample, view) alone, so whoever reads it holds no state.
+What a sample looks like depends on (seed, epoch, sample, view) alone, so a reader holds no state.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -21,14 +21,21 @@ from soundspot.data.media.image import fast_squash
 from soundspot.data.media.optical_flow import flow_to_image
 from soundspot.errors import RecipeError
 from soundspot.types import Audio, AudioVisualDataset
-from soundspot.utils.hash_rng import uniform
+from soundspot.utils.hash_rng import Key, uniform
 
-UNANNOTATED = 255  # throughout the plane of a truth: nobody marked this picture; where one did, 254 is 1
+UNANNOTATED = 255  # throughout the ground-truth plane of an image that nobody annotated; in an annotated one 254 is 1
 
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """One clip of one epoch: whose picture and sound, and whose stand in as semantic neighbours."""
+    """Request of one sample of one epoch.
+
+    Attributes:
+        epoch: the epoch, which data sets that compose or pair anew depend on.
+        index: position of the sample.
+        neighbor_image: position of the sample whose image is its semantic neighbor.
+        neighbor_audio: position of the sample whose sound is its semantic neighbor.
+    """
 
     epoch: int
     index: int
@@ -38,14 +45,15 @@ class SampleRequest:
 
 @dataclass(frozen=True)
 class RawBatch:
-    """What workers answer with.
+    """Samples as they are read, before augmentation and spectrograms.
 
     Attributes:
-        pictures: (p, b, i, s, s) the clips' own and, if used, the neighbours'; s is a little more than the crop. After
-            the three planes of colour come two of optical flow, where the front end has it, and one of the truth, where
-            the data set offers truths to a method that can be taught. In memory a pixel's planes lie together.
-        waveforms: (u, b, t) one window for each view of the sound, or the vector in its place.
-        index: (b,) samples; epoch: the same for all.
+        images: (p, b, i, s, s) the samples' own images and, if used, the neighbors'; s is a little more than the crop.
+            The three color planes are followed by two of optical flow, where the front end has it, and by one of ground
+            truth, where the data set offers it to the method. In memory a pixel's planes are adjacent.
+        waveforms: (u, b, t) one window for each view of the sound, or its embedding instead.
+        index: (b,) positions of the samples.
+        epoch: of all samples.
     """
 
     images: UInt8[Tensor, "p b i s s"]
@@ -54,24 +62,28 @@ class RawBatch:
     epoch: int
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "RawBatch":
-        """Itself on a device; from pinned memory without waiting for it."""
-        apart = non_blocking or self.images.is_pinned()
-        pictures, waveforms = (x.to(device, non_blocking=apart) for x in (self.images, self.waveforms))
-        return RawBatch(pictures, waveforms, self.index, self.epoch)
+        """Return a copy on `device`; the copy is asynchronous when the tensors are in pinned memory."""
+        non_blocking = non_blocking or self.images.is_pinned()
+        images, waveforms = (x.to(device, non_blocking=non_blocking) for x in (self.images, self.waveforms))
+        return replace(self, images=images, waveforms=waveforms)
 
     def pin_memory(self) -> "RawBatch":
-        """Itself in memory that a GPU can fetch by itself; the loader asks for it."""
-        return RawBatch(self.images.pin_memory(), self.waveforms.pin_memory(), self.index, self.epoch)
+        """Return a copy in pinned memory; torch's loader calls this."""
+        return replace(self, images=self.images.pin_memory(), waveforms=self.waveforms.pin_memory())
 
 
 class ClipReader:
-    """Reads the clips of tickets: each picture and each sound is decoded once, and only where a view needs it.
+    """Reader of the samples that are requested: each image and each sound is decoded once, and only if a view needs it.
 
     Args:
-        truths: also read where the source is (`soundspot.training.datamodule.teaching`).
+        data: the data set.
+        front_end: what the method is fed.
+        views: which views are read.
+        seed: of the windows of sounds.
+        with_ground_truth: read the ground truth too (`soundspot.training.datamodule.uses_ground_truth`).
 
     Raises:
-        RecipeError: bands of vectors are to be masked.
+        RecipeError: bands of embeddings are to be masked.
     """
 
     def __init__(
@@ -84,87 +96,95 @@ class ClipReader:
     ) -> None:
         if front_end.audio.embedding_dim and views.spec_augment != "none":
             raise RecipeError(
-                f"views.bands: found {views.spec_augment!r} where sounds are vectors, expected none: a vector has no bands"
+                f"views.spec_augment: found {views.spec_augment!r} where sounds are embeddings, expected none: an "
+                "embedding has no bands"
             )
         self.data, self.front_end, self.views, self.seed = data, front_end, views, seed
         self.with_ground_truth = with_ground_truth
-        whole = views.base_view == "whole" and "augmented" not in views.view_names("image")
-        self.canvas = front_end.image.size if whole else round(front_end.image.size * 1.125)
+        is_uncropped = views.base_view == "unaugmented" and Key.AUGMENTED_VIEW not in views.view_names("image")
+        self.image_side = front_end.image.size if is_uncropped else round(front_end.image.size * 1.125)
 
     def __len__(self) -> int:
         return len(self.data)
 
     @lru_cache(maxsize=3)  # noqa: B019 (one per worker process, as long-lived as the worker)
-    def _at(self, epoch: int) -> AudioVisualDataset:
+    def _at_epoch(self, epoch: int) -> AudioVisualDataset:
         return self.data.at_epoch(epoch)
 
     def read(self, requests: Sequence[SampleRequest]) -> RawBatch:
-        """The clips of one epoch as a batch."""
-        names, audio, b = self.views.view_names, self.front_end.audio, len(requests)
-        p = 2 if "neighbour" in names("image") else 1
-        planes = self.front_end.image.num_channels + self.with_ground_truth
-        length = audio.embedding_dim or max(1, round(audio.seconds * (audio.rate or 16000)))
-        pictures = np.empty((p, b, self.canvas, self.canvas, planes), np.uint8)
-        waveforms = np.empty((len(names("sound")), b, length), np.float32)
-        index, epoch = [ticket.index for ticket in requests], requests[0].epoch
-        data, chances = self._at(epoch), uniform((self.seed, epoch, "window"), index, 3).tolist()
-        for place, ticket in enumerate(requests):
-            for one, whose in enumerate((ticket.index, ticket.neighbor_image)[:p]):
-                self._draw(data, whose, pictures[one, place])
-            sounds = (
-                self._vectors(data, ticket) if audio.embedding_dim else self._windows(data, ticket, *chances[place])
-            )
-            for one, sound in enumerate(sounds):
-                waveforms[one, place] = sound.numpy()
-        planar = torch.from_numpy(pictures).permute(0, 1, 4, 2, 3)
+        """Read samples of one epoch.
+
+        Args:
+            requests: (b,) the samples.
+
+        Returns:
+            The batch.
+        """
+        spec, b, epoch = self.front_end.audio, len(requests), requests[0].epoch
+        p = 2 if Key.NEIGHBOR_VIEW in self.views.view_names("image") else 1
+        channels = self.front_end.image.num_channels + self.with_ground_truth
+        length = spec.embedding_dim or max(1, round(spec.seconds * (spec.rate or 16000)))
+        images = np.empty((p, b, self.image_side, self.image_side, channels), np.uint8)
+        waveforms = np.empty((len(self.views.view_names("audio")), b, length), np.float32)
+        index = [request.index for request in requests]
+        data, draws = self._at_epoch(epoch), uniform((self.seed, epoch, Key.AUDIO_WINDOW), index, 3).tolist()
+        for i, request in enumerate(requests):
+            for k, source in enumerate((request.index, request.neighbor_image)[:p]):
+                self._read_image(data, source, images[k, i])
+            read_audio = self._read_embeddings if spec.embedding_dim else self._read_windows
+            for u, waveform in enumerate(read_audio(data, request, draws[i])):
+                waveforms[u, i] = waveform.numpy()
+        planar = torch.from_numpy(images).permute(0, 1, 4, 2, 3)
         return RawBatch(planar, torch.from_numpy(waveforms), torch.tensor(index), epoch)
 
-    def _draw(self, data: AudioVisualDataset, index: int, onto: UInt8[np.ndarray, "s s i"]) -> None:
-        """Colours, flow and truth of one picture, all of them squashed alike."""
-        onto[..., :3] = fast_squash(data.read_image(index), self.canvas)
+    def _read_image(self, data: AudioVisualDataset, index: int, out: UInt8[np.ndarray, "s s i"]) -> None:
+        """Write color, flow and ground truth of one image to `out`, all squashed in the same way."""
+        out[..., :3] = fast_squash(data.read_image(index), self.image_side)
         if self.front_end.image.flow:
-            onto[..., 3:5] = fast_squash(flow_to_image(read_flow(data, index)), self.canvas)[..., :2]
+            out[..., 3:5] = fast_squash(flow_to_image(read_flow(data, index)), self.image_side)[..., :2]
         if self.with_ground_truth:
-            truth = data.read_truth(index)  # type: ignore[attr-defined]  # `teaching` says that it is there
-            marked = None if truth is None else truth.map(self.canvas, self.canvas) * (UNANNOTATED - 1)
-            onto[..., -1] = UNANNOTATED if marked is None else marked.round().numpy()
+            ground_truth = data.read_ground_truth(index)  # type: ignore[attr-defined]  # `uses_ground_truth` asked
+            side = self.image_side
+            out[..., -1] = (
+                UNANNOTATED
+                if ground_truth is None
+                else (ground_truth.to_map(side, side) * (UNANNOTATED - 1)).round().numpy()
+            )
 
-    def _vectors(self, data: AudioVisualDataset, ticket: SampleRequest) -> list[Float[Tensor, " t"]]:
-        """The same vector in every view, but for the neighbour's."""
-        whose = dict.fromkeys(self.views.view_names("sound"), ticket.index)
-        if "neighbour" in whose:
-            whose["neighbour"] = ticket.neighbor_audio
-        return [read_audio_embedding(data, i, self.front_end.audio.embedding_dim) for i in whose.values()]
-
-    def _windows(
-        self, data: AudioVisualDataset, ticket: SampleRequest, plain: float, shifted: float, near: float
+    def _read_embeddings(
+        self, data: AudioVisualDataset, request: SampleRequest, draws: Sequence[float]
     ) -> list[Float[Tensor, " t"]]:
-        """The windows of the views; numbers in [0, 1) place them."""
-        spec, views = self.front_end.audio, self.views
-        seconds, rate = spec.seconds, spec.rate or 16000
-        own = open_audio_at_rate(data, ticket.index, rate)
-        room = max(0.0, own.seconds - seconds)
+        """Return the sample's embedding for every view but the neighbor's, which has its own."""
+        sources = dict.fromkeys(self.views.view_names("audio"), request.index)
+        if Key.NEIGHBOR_VIEW in sources:
+            sources[Key.NEIGHBOR_VIEW] = request.neighbor_audio
+        return [read_audio_embedding(data, i, self.front_end.audio.embedding_dim) for i in sources.values()]
+
+    def _read_windows(
+        self, data: AudioVisualDataset, request: SampleRequest, draws: Sequence[float]
+    ) -> list[Float[Tensor, " t"]]:
+        """Return the window of each view; its start is drawn by a number in [0, 1): of base, augmented, neighbor."""
+        base_draw, augmented_draw, neighbor_draw = draws
+        views, seconds, rate = self.views, self.front_end.audio.seconds, self.front_end.audio.rate or 16000
+        own = open_audio_at_rate(data, request.index, rate)
+        slack = max(0.0, own.seconds - seconds)
         windows = []
-        for view in views.view_names("sound"):
-            if view == "neighbour":
-                # A table of neighbours speaks of epoch 0's recordings, where a set is paired anew in each epoch.
-                other = open_audio_at_rate(self._at(0), ticket.neighbor_audio, rate)
-                windows.append(crop_or_tile(other, seconds, near * max(0.0, other.seconds - seconds)))
-            elif view == "augmented":
-                reach = room / 2 if views.max_time_shift is None else min(views.max_time_shift, room / 2)
-                windows.append(crop_or_tile(own, seconds, room / 2 + (2 * shifted - 1) * reach))
-            else:
-                windows.append(
-                    crop_or_tile(own, seconds, None if views.base_audio_window == "center" else plain * room)
-                )
+        for view in views.view_names("audio"):
+            source, start = own, None if views.base_audio_window == "center" else base_draw * slack
+            if view == Key.NEIGHBOR_VIEW:
+                # A table of neighbors is about epoch 0's sounds, where a data set pairs anew in each epoch.
+                source = open_audio_at_rate(self._at_epoch(0), request.neighbor_audio, rate)
+                start = neighbor_draw * max(0.0, source.seconds - seconds)
+            elif view == Key.AUGMENTED_VIEW:
+                reach = slack / 2 if views.max_time_shift is None else min(views.max_time_shift, slack / 2)
+                start = slack / 2 + (2 * augmented_draw - 1) * reach
+            windows.append(crop_or_tile(source, seconds, start))
         return windows
 
 
 def open_audio_at_rate(data: Any, index: int, rate: int) -> Audio | AudioFile:
-    """The sound of a clip at `rate`; not decoded yet if the data set can open it (`open_sound`) and has that rate."""
-    if hasattr(data, "open_sound"):
-        opened: Audio | AudioFile = data.open_sound(index)
-        if opened.rate == rate:
-            return opened
-        return resample(opened if isinstance(opened, Audio) else opened.read_segment(), rate)
-    return resample(data.read_sound(index), rate)
+    """Open the sound of a sample at `rate` Hz; it is not decoded yet if the data set has `open_audio` and that rate."""
+    audio: Audio | AudioFile = data.open_audio(index) if hasattr(data, "open_audio") else data.read_audio(index)
+    if isinstance(audio, AudioFile):
+        return audio if audio.rate == rate else resample(audio.read_segment(), rate)
+    return resample(audio, rate)

@@ -1,13 +1,14 @@
-"""From a data set to batches: workers read and cut, the device augments and makes spectrograms.
+"""Batches of a data set: workers read and crop, the device augments and computes spectrograms.
 
-A worker gets tickets (epoch, sample, its neighbours) and answers with raw clips (`soundspot.training.clip_reader`), so a
-stopped run goes on where it was.
+A worker gets requests (epoch, sample, its neighbors) and returns raw samples (`soundspot.training.clip_reader`), so a
+resumed run continues with the batches that it would have had.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+import lightning as L
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
@@ -24,38 +25,41 @@ from soundspot.data.transforms.spectrogram import silence_value, spectrogram
 from soundspot.errors import DataError, RecipeError, SoundspotError
 from soundspot.methods.base import Method
 from soundspot.training.clip_reader import UNANNOTATED, ClipReader, RawBatch, SampleRequest
+from soundspot.training.schedule import ScheduledCallback
 from soundspot.types import AudioVisualDataset, Batch
 from soundspot.utils.distributed import rank, world_size
-from soundspot.utils.hash_rng import uniform
+from soundspot.utils.hash_rng import Key, uniform
 
-SHARDS_SHUFFLED_TOGETHER = 8  # shards whose samples are shuffled among each other, where the order is that of shards
+SHUFFLE_BUFFER = 8  # shards whose samples are shuffled among each other, where the order is that of shards
 
 
 def uses_ground_truth(method: Method, data: AudioVisualDataset) -> bool:
-    """Whether the data set offers truths to learn from (`soundspot.data.datasets.auxiliary`).
+    """Return whether the data set offers ground truth to learn from (`soundspot.data.datasets.auxiliary`).
 
     Raises:
-        RecipeError: it does, and the method cannot be taught.
+        RecipeError: it does, and the method cannot learn from it.
     """
-    offered = getattr(data, "truths", None) is not None
-    if offered and not method.supports_ground_truth:
+    is_offered = getattr(data, "ground_truth_source", None) is not None
+    if is_offered and not method.supports_ground_truth:
         raise RecipeError(
-            f"data.options.truths: method {method.name!r} cannot be taught by truths; leave them out, or train one "
-            "that can (attention10k)"
+            f"data.options.train_ground_truth: method {method.name!r} cannot learn from ground truth; leave it out, or "
+            "train a method that can (attention10k)"
         )
-    return offered
+    return is_offered
 
 
 class ResumableBatchSampler:
-    """Batches of tickets, a pure function of the step: the loader asks where training stands and goes on from there.
+    """Sampler of batches that are a pure function of the step.
 
-    Every process has its share of each batch, so that together they learn from the clips that one alone would.
+    Every process gets its share of each batch, so that all of them learn from the samples that a single one would.
 
     Args:
-        size: of the data set. start: answers with the optimizer step that the next batch is for.
-        leg: steps between two calls of `__iter__` (a checkpoint lies between).
-        neighbours: answers with the table in force, or None.
-        blocks: of the samples that lie together, whose number each has (`blocks_of`); None: order `samples`.
+        dataset_size: number of samples.
+        recipe: batch size, seed and neighbors.
+        interval_steps: optimizer steps between two calls of `__iter__` (a checkpoint lies between).
+        get_step: returns the optimizer step that the next batch is for.
+        get_neighbors: returns the current table, or None.
+        shard_ids: (dataset_size,) number of the shard of each sample; None: order `samples`.
     """
 
     def __init__(
@@ -65,91 +69,92 @@ class ResumableBatchSampler:
         interval_steps: int,
         get_step: Callable[[], int],
         get_neighbors: Callable[[], NeighborTable | None],
-        shard_of_samples: NDArray[np.int64] | None = None,
+        shard_ids: NDArray[np.int64] | None = None,
     ) -> None:
-        batch, self.accumulate = recipe.train.batch_size, recipe.train.accumulate
-        if dataset_size < batch * self.accumulate:
-            found = f"{batch}" if self.accumulate == 1 else f"{self.accumulate} times {batch} (train.accumulate)"
-            raise DataError(f"the training set has {dataset_size} clips and a batch {found}; lower `train.batch_size`")
-        self.dataset_size, self.recipe, self.interval_steps, self.get_step, self.get_neighbors = (
-            dataset_size,
-            recipe,
-            interval_steps,
-            get_step,
-            get_neighbors,
-        )
-        self.batches_per_epoch = dataset_size // (batch * self.accumulate) * self.accumulate
-        self.shard_of_samples = shard_of_samples
+        batch, accumulate = recipe.train.batch_size, recipe.train.accumulate
+        if dataset_size < batch * accumulate:
+            needed = f"{batch}" if accumulate == 1 else f"{accumulate} times {batch} (train.accumulate)"
+            raise DataError(
+                f"the training set has {dataset_size} samples and a batch {needed}; lower `train.batch_size`"
+            )
+        self.recipe, self.get_step, self.get_neighbors = recipe, get_step, get_neighbors
+        self.dataset_size, self.shard_ids = dataset_size, shard_ids
+        self.interval_batches = interval_steps * accumulate
+        self.batches_per_epoch = dataset_size // (batch * accumulate) * accumulate
 
     def __len__(self) -> int:
-        return self.interval_steps * self.accumulate
+        return self.interval_batches
 
     def __iter__(self) -> Iterator[list[SampleRequest]]:
-        first = self.get_step()
-        for number in range(
-            first * self.accumulate, (first // self.interval_steps + 1) * self.interval_steps * self.accumulate
-        ):
-            whole = self.batch_requests(number)
-            share = len(whole) // world_size()
-            yield whole[rank() * share : (rank() + 1) * share]
+        first = self.get_step() * self.recipe.train.accumulate
+        for number in range(first, (first // self.interval_batches + 1) * self.interval_batches):
+            requests = self.batch_requests(number)
+            share = len(requests) // world_size()
+            yield requests[rank() * share : (rank() + 1) * share]
 
     def batch_requests(self, batch_number: int) -> list[SampleRequest]:
-        """All clips of a batch, by its number in the run."""
-        epoch, place = divmod(batch_number, self.batches_per_epoch)
-        b, seed, near = self.recipe.train.batch_size, self.recipe.train.seed, self.recipe.neighbors
-        index = self._order(epoch)[place * b : (place + 1) * b]
-        image, sound = index, index
-        table = self.get_neighbors()
-        if table is not None:
-            image = table.draw("images", (seed, epoch), index, near.k, near.sampling)
-            sound = table.draw("sounds", (seed, epoch), index, near.k, near.sampling)
-        return [SampleRequest(epoch, int(i), int(j), int(k)) for i, j, k in zip(index, image, sound, strict=True)]
+        """List the samples of a batch, of all processes, by its number in the run."""
+        epoch, position = divmod(batch_number, self.batches_per_epoch)
+        b, seed, config = self.recipe.train.batch_size, self.recipe.train.seed, self.recipe.neighbors
+        index = self._epoch_order(epoch)[position * b : (position + 1) * b]
+        images, audio = index, index
+        if (table := self.get_neighbors()) is not None:
+            images = table.draw("images", (seed, epoch), index, config.k, config.sampling)
+            audio = table.draw("sounds", (seed, epoch), index, config.k, config.sampling)
+        return [SampleRequest(epoch, int(i), int(j), int(k)) for i, j, k in zip(index, images, audio, strict=True)]
 
     @lru_cache(maxsize=2)  # noqa: B019 (lives as long as the run)
-    def _order(self, epoch: int) -> NDArray[np.int64]:
-        return epoch_order(self.dataset_size, self.recipe.train.seed, epoch, self.shard_of_samples)
+    def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
+        return epoch_order(self.dataset_size, self.recipe.train.seed, epoch, self.shard_ids)
 
 
 def epoch_order(
     num_samples: int,
     seed: int,
     epoch: int,
-    shard_of_samples: NDArray[np.int64] | None = None,
-    shards_shuffled_together: int = SHARDS_SHUFFLED_TOGETHER,
+    shard_ids: NDArray[np.int64] | None = None,
+    shuffle_buffer: int = SHUFFLE_BUFFER,
 ) -> NDArray[np.int64]:
-    """An epoch's order of `size` samples: sorted by a random number of their own.
+    """Compute the order of the samples in an epoch: sorted by a random number of each.
 
     Args:
-        blocks: (size,) whose number each sample has; blocks are then shuffled first, likewise, and the samples of
-            `mixed` blocks in a row among each other.
+        num_samples: size of the data set.
+        seed: of the run.
+        epoch: number of the epoch.
+        shard_ids: (num_samples,) shard of each sample; the shards are then shuffled first, in the same way, and the
+            samples of `shuffle_buffer` shards in a row among each other.
+        shuffle_buffer: number of shards.
+
+    Returns:
+        (num_samples,) positions in the data set.
     """
-    chances = uniform((seed, epoch, "order"), list(range(num_samples)))[:, 0]
-    if shard_of_samples is None:
-        return np.argsort(chances, kind="stable")
-    of_blocks = uniform((seed, epoch, "shards"), list(range(int(shard_of_samples.max()) + 1)))[:, 0]
-    place = np.argsort(np.argsort(of_blocks, kind="stable"), kind="stable")
-    return np.lexsort((chances, place[shard_of_samples] // shards_shuffled_together))
+    draws = uniform((seed, epoch, Key.ORDER), list(range(num_samples)))[:, 0]
+    if shard_ids is None:
+        return np.argsort(draws, kind="stable")
+    shard_draws = uniform((seed, epoch, Key.SHARDS), list(range(int(shard_ids.max()) + 1)))[:, 0]
+    shard_position = np.argsort(np.argsort(shard_draws, kind="stable"), kind="stable")
+    return np.lexsort((draws, shard_position[shard_ids] // shuffle_buffer))
 
 
-def shard_of_samples(data: AudioVisualDataset, train: TrainConfig) -> NDArray[np.int64] | None:
-    """Which samples lie together, as `train.order` wants it (see `Stream`).
+def find_shard_ids(data: AudioVisualDataset, train: TrainConfig) -> NDArray[np.int64] | None:
+    """Return the shard of each sample, (n,), for `train.order: shards`; None for the order `samples`.
 
     Raises:
-        RecipeError: samples of this data set lie each for itself.
+        RecipeError: the data set does not lie in shards.
     """
     if train.order == "samples":
         return None
-    if not hasattr(data, "blocks"):
+    shard_ids: NDArray[np.int64] | None = getattr(data, "shard_ids", None)
+    if shard_ids is None:
         raise RecipeError(
-            f"train.order: shards, and {data.name} does not lie in shards. Pack it (`soundspot data pack`), or leave the "
-            "order at `samples`"
+            f"train.order: shards, and {data.name} does not lie in shards. Write it as shards (`soundspot data "
+            "to-shards`), or leave the order at `samples`"
         )
-    found: NDArray[np.int64] = data.blocks
-    return found
+    return shard_ids
 
 
 class FalseNegativeMask:
-    """Which sounds of a batch would do for which pictures as well as their own, as the recipe tells it."""
+    """Mask of likely false negatives of a batch, by neighbors and categories, as the recipe says."""
 
     def __init__(
         self, data: AudioVisualDataset, recipe: Recipe, get_neighbors: Callable[[], NeighborTable | None]
@@ -158,7 +163,7 @@ class FalseNegativeMask:
         self.uses_category = recipe.train.false_negatives == "category"
 
     def __call__(self, index: NDArray[np.int64], epoch: int) -> Bool[Tensor, "b b"] | None:
-        """(b, b), see `soundspot.types.Batch.alike`; None where nothing is known."""
+        """Compute the mask of samples (b,) (`soundspot.types.Batch.false_negatives`); None where nothing is known."""
         masks = []
         if self.uses_category:
             data = self.data.at_epoch(epoch)  # composed anew in each epoch, a sample has another category there
@@ -170,8 +175,29 @@ class FalseNegativeMask:
         return torch.from_numpy(np.logical_or.reduce(masks)) if masks else None
 
 
+class TrainingData(L.LightningDataModule):
+    """Training batches for Lightning; neighbors and clusters are current before the first batch is drawn."""
+
+    def __init__(
+        self,
+        reader: ClipReader,
+        sampler: ResumableBatchSampler,
+        num_workers: int,
+        scheduled: Sequence[ScheduledCallback] = (),
+    ) -> None:
+        super().__init__()
+        self.reader, self.sampler, self.num_workers, self.scheduled = reader, sampler, num_workers, scheduled
+
+    def train_dataloader(self) -> "RawBatchLoader":
+        """Build the loader; Lightning calls this once, before any `on_train_epoch_start`, and draws from it at once."""
+        assert self.trainer is not None
+        for callback in self.scheduled:
+            callback.on_train_epoch_start(self.trainer, self.trainer.lightning_module)
+        return build_dataloader(self.reader, self.sampler, self.num_workers)
+
+
 class RawBatchLoader(DataLoader):
-    """Batches of a stream's clips; what a worker found wrong with the data is raised here, in its own words."""
+    """Loader of raw batches; an error of a worker is raised here without the worker's traceback."""
 
     def __iter__(self) -> Iterator[RawBatch]:  # type: ignore[override]  # torch's own iterator stays inside
         for batch in super().__iter__():
@@ -181,10 +207,10 @@ class RawBatchLoader(DataLoader):
 
 
 def build_dataloader(reader: ClipReader, sampler: ResumableBatchSampler, num_workers: int) -> RawBatchLoader:
-    """Reads the stream's clips in worker processes (none: in this one), into pinned memory where there is a GPU."""
+    """Build the loader of a sampler's batches, with `num_workers` processes (0: none), pinned for a GPU."""
     return RawBatchLoader(
         SafeDataset(reader),
-        batch_sampler=sampler,  # type: ignore[arg-type]  # tickets where torch's stubs expect int
+        batch_sampler=sampler,  # type: ignore[arg-type]  # requests where torch's stubs expect int
         num_workers=num_workers,
         collate_fn=identity_collate,
         persistent_workers=num_workers > 0,
@@ -194,7 +220,7 @@ def build_dataloader(reader: ClipReader, sampler: ResumableBatchSampler, num_wor
 
 
 class SafeDataset(Dataset):
-    """Clips of which a mistake in the data is an answer, since torch would raise it with a traceback in its message."""
+    """Dataset that returns errors in the data, since torch would raise them with a traceback in their message."""
 
     def __init__(self, reader: ClipReader) -> None:
         self.reader = reader
@@ -210,7 +236,7 @@ class SafeDataset(Dataset):
 
 
 def identity_collate(batch: Any) -> Any:
-    """What `Told` answers with is a batch already."""
+    """Return what `SafeDataset` returns, which is a batch already (a function of a module, as workers pickle it)."""
     return batch
 
 
@@ -222,49 +248,47 @@ def build_batch(
     false_negatives: Bool[Tensor, "b b"] | None = None,
     labels: Float[Tensor, "2 b k"] | None = None,
 ) -> Batch:
-    """Augments and normalises the pictures, and makes the spectrograms, all at once on the device of `raw`.
+    """Augment and normalize images and compute spectrograms, on the device of the raw batch.
 
-    Flow and truths are cropped and mirrored as their pictures are.
-
-    In single precision whatever the training's: eight bits of mantissa would be seen in a picture.
+    In single precision whatever the training's: eight bits of mantissa would be visible in an image. Flow and ground
+    truth are cropped and mirrored with their images.
     """
     device, samples = raw_batch.images.device, raw_batch.index.cpu().numpy()
     with torch.autocast(device.type, enabled=False):
-        images, truths = _augmented(raw_batch, front_end.image, views, seed, samples)
-        sounds = raw_batch.waveforms.flatten(0, 1)
+        images, ground_truth = _augment_images(raw_batch, front_end.image, views, seed, samples)
+        waveforms = raw_batch.waveforms.flatten(0, 1)
         if front_end.audio.embedding_dim:
-            flat = sounds[:, None, :, None]
+            audio = waveforms[:, None, :, None]
         else:
-            flat = spectrogram(sounds, front_end.audio, front_end.audio.rate or 16000)
+            audio = spectrogram(waveforms, front_end.audio, front_end.audio.rate or 16000)
         if views.spec_augment != "none":
-            names = views.view_names("sound")
-            rows = [uniform((seed, raw_batch.epoch, "bands", view), samples, 5) for view in names]
-            chances = torch.cat([torch.from_numpy(row) for row in rows]).to(device)
-            flat = mask_bands(flat, chances, BAND_MASKING[views.spec_augment], silence_value(front_end.audio))
-    sounds = flat.unflatten(0, raw_batch.waveforms.shape[:2])
-    return Batch(images, sounds, raw_batch.index, false_negatives, truths, labels)
+            keys = [(seed, raw_batch.epoch, Key.BAND_MASKS, view) for view in views.view_names("audio")]
+            draws = torch.cat([torch.from_numpy(uniform(key, samples, 5)) for key in keys]).to(device)
+            audio = mask_bands(audio, draws, BAND_MASKING[views.spec_augment], silence_value(front_end.audio))
+    audio = audio.unflatten(0, raw_batch.waveforms.shape[:2])
+    return Batch(images, audio, raw_batch.index, false_negatives, ground_truth, labels)
 
 
-def _augmented(
-    raw: RawBatch, spec: ImageSpec, views: ViewsConfig, seed: int, samples: NDArray[np.int64]
+def _augment_images(
+    raw_batch: RawBatch, spec: ImageSpec, views: ViewsConfig, seed: int, samples: NDArray[np.int64]
 ) -> tuple[Float[Tensor, "v b i h w"], Float[Tensor, "v b y x"] | None]:
-    """The views of the pictures, normalised, and their truths, where they have some."""
-    names, size, shown = views.view_names("image"), spec.size, spec.num_channels
-    whose = [raw.images[-1 if view == "neighbour" else 0] for view in names]
-    images = torch.empty((len(names), len(samples), shown, size, size), device=raw.images.device)
-    truths = images[:, :, 0].clone() if raw.images.shape[2] > shown else None
-    for place, (view, pictures) in enumerate(zip(names, whose, strict=True)):
-        how = views.augmentation if view == "augmented" else views.base_augmentation
-        draws = torch.from_numpy(uniform((seed, raw.epoch, "augment", view), samples, NUM_DRAWS)).to(images.device)
-        for part, planes in iter_augmented(pictures, size, how, draws):
-            normalize(planes[:, :shown], spec, out=images[place, part])
-            if truths is not None:
-                truths[place, part] = decode_ground_truth(planes[:, -1], pictures[part, -1])
-    return images, truths
+    """Return the views of the images, normalized, and their ground truth, where they have some."""
+    names, size, channels, device = views.view_names("image"), spec.size, spec.num_channels, raw_batch.images.device
+    images = torch.empty((len(names), len(samples), channels, size, size), device=device)
+    ground_truth = images[:, :, 0].clone() if raw_batch.images.shape[2] > channels else None
+    for v, view in enumerate(names):
+        source = raw_batch.images[-1 if view == Key.NEIGHBOR_VIEW else 0]
+        augmentation = views.augmentation if view == Key.AUGMENTED_VIEW else views.base_augmentation
+        draws = torch.from_numpy(uniform((seed, raw_batch.epoch, Key.AUGMENTATION, view), samples, NUM_DRAWS))
+        for rows, planes in iter_augmented(source, size, augmentation, draws.to(device)):
+            normalize(planes[:, :channels], spec, out=images[v, rows])
+            if ground_truth is not None:
+                ground_truth[v, rows] = decode_ground_truth(planes[:, -1], source[rows, -1])
+    return images, ground_truth
 
 
 def decode_ground_truth(planes: Float[Tensor, "b y x"], stored: UInt8[Tensor, "b s s"]) -> Float[Tensor, "b y x"]:
-    """The truths of cropped planes, in [0, 1]; not a number throughout where nobody marked the picture."""
-    nobody = stored.flatten(1).amin(dim=-1) == UNANNOTATED  # before anything was resampled
-    truths = (planes * UNANNOTATED / (UNANNOTATED - 1)).clamp(0, 1)
-    return truths.masked_fill(nobody[:, None, None], torch.nan)
+    """Return the ground truth of cropped planes, in [0, 1]; nan throughout for images without annotation."""
+    is_unannotated = stored.flatten(1).amin(dim=-1) == UNANNOTATED  # before anything was resampled
+    ground_truth = (planes * UNANNOTATED / (UNANNOTATED - 1)).clamp(0, 1)
+    return ground_truth.masked_fill(is_unannotated[:, None, None], torch.nan)

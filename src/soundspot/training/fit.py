@@ -1,4 +1,4 @@
-"""A training run from a recipe: `train(read_recipe(path), "runs/mine")`."""
+"""Train a method by a recipe: `train(read_recipe(path), "runs/mine")`."""
 
 import os
 import shutil
@@ -18,8 +18,8 @@ from soundspot.training.clip_reader import ClipReader
 from soundspot.training.datamodule import (
     FalseNegativeMask,
     ResumableBatchSampler,
-    build_dataloader,
-    shard_of_samples,
+    TrainingData,
+    find_shard_ids,
     uses_ground_truth,
 )
 from soundspot.types import AudioVisualDataset
@@ -30,244 +30,255 @@ from soundspot.utils.distributed import all_gather_object, on_rank_zero, process
 def train(
     recipe: Recipe, output: str | Path, resume: bool = False, overwrite: bool = False, progress: bool = True
 ) -> Path:
-    """Trains by a recipe; under `torchrun` with all processes that it starts, each of which learns from its share of
-    every batch, and which together learn what one would: `torchrun --nproc-per-node 8 -m soundspot train RECIPE`.
+    """Train a method by a recipe.
+
+    Under `torchrun` all processes that it starts learn from their shares of every batch, and together what a single one
+    would: `torchrun --nproc-per-node 8 -m soundspot train RECIPE`.
 
     Args:
+        recipe: see `soundspot.read_recipe`.
         output: folder for `best.safetensors`, `last.safetensors`, `resume.ckpt`, `recipe.yaml` and `logs/`.
-        resume: go on with the run that is there, to the same numbers it would have reached undisturbed.
-        overwrite: throw away what is there.
+        resume: continue the run in that folder, to the same numbers it would have reached undisturbed.
+        overwrite: replace the run in that folder.
+        progress: show a progress bar.
 
     Returns:
         The path of `best.safetensors`.
 
     Raises:
         OutputError: the folder holds a run and neither `resume` nor `overwrite` is given, or another recipe's run.
-        RecipeError, DataError, CheckpointError: the recipe cannot be carried out; nothing was written then.
+        RecipeError: the recipe cannot be carried out; nothing is written.
+        DataError: the data set cannot; nothing is written.
+        CheckpointError: weights that the recipe names cannot; nothing is written.
     """
     with process_group():
         return _train(recipe, Path(output), resume, overwrite, progress)
 
 
 def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress: bool) -> Path:
-    here = all_gather_object(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    on_rank_zero(lambda: check_even_batches(recipe, here))
+    local_sizes = all_gather_object(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    on_rank_zero(lambda: check_even_batches(recipe, local_sizes))
     on_rank_zero(lambda: check_run_dir(folder, recipe, resume, overwrite))
-    # After the cheap checks: importing the trainer takes seconds.
+    check_label_source(recipe)
+    # After the cheap checks: importing Lightning takes seconds.
+    from soundspot.training.callbacks import CheckpointCallback, NeighborMiningCallback, ValidationCallback
+    from soundspot.training.labels import LabelCallback
+    from soundspot.training.lightning_module import LocalizationModule
+    from soundspot.training.sync_batchnorm import convert_sync_batchnorm
+
+    config = recipe.validation.data
+    data = open_recipe_dataset(recipe.data)
+    validation_data = None if config is None else open_recipe_dataset(resolve_validation_data(config, recipe.data))
+    num_intervals, interval_steps = training_steps(len(data), recipe)
+    total_steps = num_intervals * interval_steps
+    labels = LabelCallback(data, recipe, folder, num_intervals, interval_steps)
+    torch.manual_seed(recipe.train.seed)
+    method = build_method(recipe, labels.num_classes)
+    if recipe.train.sync_batchnorm and world_size() > 1:
+        convert_sync_batchnorm(method, training_device())
+    labels.check_compatible(method, total_steps)
+    neighbors = NeighborMiningCallback(data, recipe, folder, num_intervals, interval_steps)
+    validation = None
+    if validation_data is not None:
+        check_not_test_split(validation_data)
+        validation = ValidationCallback(validation_data, recipe, labels.for_dataset(validation_data))
+    checkpoint = CheckpointCallback(folder, recipe, validation, labels.class_names)
+    shard_ids = find_shard_ids(data, recipe.train)
+    sampler = ResumableBatchSampler(
+        len(data), recipe, interval_steps, lambda: trainer.global_step, neighbors.current_table, shard_ids
+    )
+    reader = ClipReader(data, method.front_end, recipe.views, recipe.train.seed, uses_ground_truth(method, data))
+    false_negatives = FalseNegativeMask(data, recipe, neighbors.current_table)
+    module = LocalizationModule(method, recipe, false_negatives, labels, total_steps)
+    on_rank_zero(lambda: prepare_run_dir(folder, recipe, resume))
+    callbacks = [c for c in (neighbors, labels, validation, checkpoint) if c]
+    trainer = build_trainer(recipe, folder, callbacks, num_intervals, interval_steps, progress)
+    resume_file = folder / "resume.ckpt"
+    trainer.fit(
+        module.to(memory_format=torch.channels_last),
+        datamodule=TrainingData(reader, sampler, recipe.train.workers, (neighbors, labels)),
+        ckpt_path=str(resume_file) if resume and resume_file.exists() else None,
+        weights_only=False,
+    )
+    return folder / "best.safetensors"
+
+
+def build_trainer(
+    recipe: Recipe, folder: Path, callbacks: Sequence[Any], num_intervals: int, interval_steps: int, progress: bool
+) -> Any:
+    """Build Lightning's trainer; one of its epochs is one checkpoint interval."""
     import lightning as L
     from lightning.pytorch.callbacks import RichProgressBar
     from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-    from soundspot.training.callbacks import CheckpointCallback, NeighborMiningCallback, ValidationCallback
-    from soundspot.training.labels import LabelCallback
-    from soundspot.training.lightning_module import LocalizationModule, resolve_precision, silence_lightning
-    from soundspot.training.sync_batchnorm import convert_sync_batchnorm
+    from soundspot.training.lightning_module import resolve_precision, silence_lightning
 
     silence_lightning()
-    check_label_source(recipe)
-    data = open_recipe_dataset(recipe.data)
-    held_out = (
-        None
-        if recipe.validation.data is None
-        else open_recipe_dataset(resolve_validation_data(recipe.validation.data, recipe.data))
-    )
-
-    legs, leg = training_steps(len(data), recipe)
-    steps = legs * leg
-    labeller = LabelCallback(data, recipe, folder, legs, leg)
-    torch.manual_seed(recipe.train.seed)
-    method = build_method(recipe, labeller.num_classes)
-    if recipe.train.sync_batchnorm and world_size() > 1:
-        convert_sync_batchnorm(method, training_device())
-    labeller.check_compatible(method, steps)
-    miner = NeighborMiningCallback(data, recipe, folder, legs, leg)
-    check_not_test_split(held_out)
-    selector = None if held_out is None else ValidationCallback(held_out, recipe, labeller.for_dataset(held_out))
-
-    def position() -> int:
-        """The step that the next batch is for; by then neighbours and clusters for it must be there."""
-        for one in (miner, labeller):
-            one.update_neighbors(task.method, trainer.global_step)
-        return trainer.global_step
-
-    stream = ResumableBatchSampler(
-        len(data), recipe, leg, position, miner.current_table, shard_of_samples(data, recipe.train)
-    )
-    clips = ClipReader(data, method.front_end, recipe.views, recipe.train.seed, uses_ground_truth(method, data))
-    task = LocalizationModule(method, recipe, FalseNegativeMask(data, recipe, miner.current_table), labeller, steps)
-    on_rank_zero(lambda: prepare_run_dir(folder, recipe, resume))
     attempt = len(list((folder / "logs").glob("attempt-*")))
-    trainer = L.Trainer(
+    return L.Trainer(
         accelerator="auto",
-        max_epochs=legs,
+        max_epochs=num_intervals,
         accumulate_grad_batches=recipe.train.accumulate,
         precision=resolve_precision(recipe.train.precision, training_device()),
         gradient_clip_val=recipe.train.grad_clip_norm or None,
-        callbacks=[
-            c
-            for c in (miner, labeller, selector, CheckpointCallback(folder, recipe, selector, labeller.class_names))
-            if c
-        ]
-        + ([RichProgressBar()] if progress else []),
+        callbacks=[*callbacks, *([RichProgressBar()] if progress else [])],
         logger=[
             CSVLogger(folder, name="logs", version=f"attempt-{attempt}"),
             TensorBoardLogger(folder, name="logs", version="tensorboard"),
         ],
-        log_every_n_steps=leg,
+        log_every_n_steps=interval_steps,
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=progress,
         use_distributed_sampler=False,
         **distributed_strategy(),
     )
-    checkpoint = folder / "resume.ckpt"
-    trainer.fit(
-        task.to(memory_format=torch.channels_last),
-        train_dataloaders=build_dataloader(clips, stream, recipe.train.workers),
-        ckpt_path=str(checkpoint) if resume and checkpoint.exists() else None,
-        weights_only=False,
-    )
-    return folder / "best.safetensors"
 
 
 def check_label_source(recipe: Recipe) -> None:
-    """Raise RecipeError where a method learns from labels that the recipe does not give it."""
-    kind, source, at = METHODS[recipe.method["name"]], recipe.labels.source, recipe.labels.cluster_schedule
-    wanted = kind.learns_from
-    if wanted == "labels" and (source == "none" or min(at, default=0.0) > 0):
-        found = f"none before {min(at):g} of the training (labels.at)" if at else "labels.source is 'none'"
+    """Raise RecipeError if the method learns from labels that the recipe does not provide."""
+    method, labels = METHODS[recipe.method["name"]], recipe.labels
+    schedule = labels.cluster_schedule
+    needs_labels = method.learns_from == "labels"
+    if needs_labels and (labels.source == "none" or min(schedule, default=0.0) > 0):
+        found = "labels.source is 'none'"
+        if schedule:
+            found = f"there are none before {min(schedule):g} of the training (labels.cluster_schedule)"
         raise RecipeError(
-            f"method {kind.name!r} learns from class labels, and {found}. Give `labels.source`: `category`, the data "
-            "set's own, which is supervision; a table, as `soundspot label` writes it with classifiers of yours; or "
-            "`clusters` from the beginning (`at: [0.0]`)"
+            f"method {method.name!r} learns from class labels, and {found}. Give `labels.source`: `category`, the data "
+            "set's own, which is supervision; a table, as `soundspot pseudo-label` writes it with classifiers of "
+            "yours; or `clusters` from the beginning (`cluster_schedule: [0.0]`)"
         )
-    if wanted == "labels" and source == "clusters" and recipe.validation.data and recipe.validation.metric == "loss":
+    is_selected_by_loss = recipe.validation.data and recipe.validation.metric == "loss"
+    if needs_labels and labels.source == "clusters" and is_selected_by_loss:
         raise RecipeError(
-            f"select.metric: method {kind.name!r} learns from labels, and held-out clips have no clusters, so "
-            "their loss is not known; select by a score, or not at all (`select.data: null`)"
+            f"validation.metric: method {method.name!r} learns from labels, and held-out samples have no clusters, so "
+            "their loss is not known; select by a score, or not at all (`validation.data: null`)"
         )
-    if wanted == "clusters" and source != "clusters":
+    if method.learns_from == "clusters" and labels.source != "clusters":
         raise RecipeError(
-            f"method {kind.name!r} learns from clusters of its own features, and labels.source is {source!r}; give "
-            "`labels: {source: clusters, at: [0.2, 0.4]}`"
+            f"method {method.name!r} learns from clusters of its own features, and labels.source is {labels.source!r}; "
+            "give `labels: {source: clusters, cluster_schedule: [0.2, 0.4]}`"
         )
 
 
 def build_method(recipe: Recipe, num_classes: int) -> Method:
-    """The method of a recipe, with fresh weights and a class head for each of the labels' classes.
+    """Build the method of a recipe, with fresh weights and a class head for each of the labels' classes.
 
     Raises:
-        RecipeError: the recipe tells another number of `classes`; or as `create`.
+        RecipeError: the recipe gives another number of `classes`; or as `create`.
     """
-    options = {k: v for k, v in recipe.method.items() if k != "name"}
-    told = "classes" in method_options(METHODS[recipe.method["name"]]) and num_classes
-    if told and options.setdefault("classes", num_classes) != num_classes:
+    name = recipe.method["name"]
+    options = {key: value for key, value in recipe.method.items() if key != "name"}
+    has_classes = "classes" in method_options(METHODS[name]) and num_classes
+    if has_classes and options.setdefault("classes", num_classes) != num_classes:
         raise RecipeError(
             f"method.classes is {options['classes']}, and the labels have {num_classes} classes; leave it out"
         )
-    front_end = recipe.front_end.build()
-    return create(recipe.method["name"], image=recipe.image, audio=recipe.audio, front_end=front_end, **options)
+    return create(name, image=recipe.image, audio=recipe.audio, front_end=recipe.front_end.build(), **options)
 
 
-def open_recipe_dataset(data: DataConfig) -> AudioVisualDataset:
-    """The data set that a recipe names."""
-    return open_dataset(data.name, data.root, **data.options)
+def open_recipe_dataset(config: DataConfig) -> AudioVisualDataset:
+    """Open the data set of a recipe."""
+    return open_dataset(config.name, config.root, **config.options)
 
 
-def resolve_validation_data(data: DataConfig, training: DataConfig) -> DataConfig:
-    """A held-out set lies where the training set does and, of the same kind, has its options but for its own."""
-    shared = training.options if data.name == training.name else {}
-    return replace(data, root=data.root or training.root, options={**shared, **data.options})
+def resolve_validation_data(validation: DataConfig, training: DataConfig) -> DataConfig:
+    """Complete a held-out set by the training set's root and, if it is of the same kind, by its options."""
+    shared = training.options if validation.name == training.name else {}
+    return replace(validation, root=validation.root or training.root, options={**shared, **validation.options})
 
 
-def check_not_test_split(validation_data: AudioVisualDataset | None) -> None:
-    """Nothing is selected on a test split, however it came to be chosen (cut-outs take it unless told otherwise)."""
-    source = getattr(getattr(validation_data, "source", None), "catalogue", validation_data)
+def check_not_test_split(validation_data: AudioVisualDataset) -> None:
+    """Raise RecipeError if a held-out set is a test split, whatever chose it (by default cut-outs take that one)."""
+    source = getattr(getattr(validation_data, "source", None), "catalog", validation_data)
     if getattr(source, "split", None) == "test":
-        raise RecipeError("select.data: this is a test split, and nothing is selected on one; give it `split: val`")
+        raise RecipeError("validation.data: this is a test split, and nothing is selected on one; give it `split: val`")
 
 
 def training_steps(dataset_size: int, recipe: Recipe) -> tuple[int, int]:
-    """(legs, steps in each): the epochs asked for, rounded up to whole legs."""
+    """Return (number of checkpoint intervals, steps in each): the epochs asked for, rounded up to whole intervals."""
     per_epoch = max(1, dataset_size // (recipe.train.batch_size * recipe.train.accumulate))
-    leg = recipe.train.checkpoint_every_n_steps or per_epoch
-    return max(1, -(-round(recipe.train.epochs * per_epoch) // leg)), leg
+    interval_steps = recipe.train.checkpoint_every_n_steps or per_epoch
+    return max(1, -(-round(recipe.train.epochs * per_epoch) // interval_steps)), interval_steps
 
 
 def training_device() -> torch.device:
-    """What Lightning's `auto` trains on, as far as precision is concerned."""
+    """Return the device that Lightning's `auto` trains on, as far as precision is concerned."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def distributed_strategy() -> dict[str, Any]:
-    """What Lightning is told of how many processes there are."""
+    """Return Lightning's arguments about the number of processes."""
     if world_size() == 1:
         return {"devices": 1}
     from lightning.pytorch.strategies import DDPStrategy
 
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     # Stages of a method leave parameters out for a while, so which have gradients is found out at each step.
-    return {"devices": here, "num_nodes": world_size() // here, "strategy": DDPStrategy(find_unused_parameters=True)}
+    strategy = DDPStrategy(find_unused_parameters=True)
+    return {"devices": local_size, "num_nodes": world_size() // local_size, "strategy": strategy}
 
 
 def check_even_batches(recipe: Recipe, processes_per_machine: Sequence[int]) -> None:
-    """Raise RecipeError where a batch cannot be shared out evenly over the processes, or these not over the machines.
+    """Raise RecipeError if a batch cannot be divided evenly over the processes, or these over the machines.
 
     Args:
-        here: how many processes the machine of each process has; as many numbers as there are processes.
+        recipe: of the run.
+        processes_per_machine: number of processes on the machine of each process, as many as there are processes.
     """
     if recipe.train.batch_size % len(processes_per_machine):
         raise RecipeError(
-            f"train.batch_size: found {recipe.train.batch_size} clips for {len(processes_per_machine)} processes, expected a multiple "
-            "of their number. It is of all of them together: raise or lower it"
+            f"train.batch_size: found {recipe.train.batch_size} samples for {len(processes_per_machine)} processes, "
+            "expected a multiple of their number. It is of all of them together: raise or lower it"
         )
-    if len(set(processes_per_machine)) > 1:
+    if len(sizes := set(processes_per_machine)) > 1:
         raise RecipeError(
-            f"found machines with {' and '.join(map(str, sorted(set(processes_per_machine))))} processes, expected as many on each. "
+            f"found machines with {' and '.join(map(str, sorted(sizes)))} processes, expected as many on each. "
             "Give each torchrun the same --nproc-per-node"
         )
 
 
 def check_run_dir(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> None:
-    """Raise OutputError where a run may not go into `folder`."""
-    written = folder / "recipe.yaml"
+    """Raise OutputError if a run may not be written to `folder`."""
+    recipe_file = folder / "recipe.yaml"
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file; name a folder with --output")
     if not folder.exists() or not any(folder.iterdir()):
         return
-    if not written.exists():
+    if not recipe_file.exists():
         raise OutputError(f"{folder}: holds something that is not a run (there is no recipe.yaml); train elsewhere")
-    ours, theirs = _plain(recipe.as_dict()), yaml.safe_load(written.read_text(encoding="utf-8"))
+    ours, theirs = _to_lists(recipe.as_dict()), yaml.safe_load(recipe_file.read_text(encoding="utf-8"))
     if resume and _without_workers(ours) != _without_workers(theirs):
         raise OutputError(
-            f"{folder}: holds a run of another recipe (see {written}); resume with that, or train elsewhere"
+            f"{folder}: holds a run of another recipe (see {recipe_file}); resume with that, or train elsewhere"
         )
     if not (resume or overwrite):
         raise OutputError(
-            f"{folder}: already exists. Go on with the run in it by --resume, replace it by --overwrite, or name "
+            f"{folder}: already exists. Continue the run in it by --resume, replace it by --overwrite, or name "
             "another folder with --output"
         )
 
 
 def prepare_run_dir(folder: Path, recipe: Recipe, resume: bool) -> None:
-    """Makes the run's folder, rid of an older run unless that is resumed, and writes the recipe into it."""
-    if folder.exists() and not resume:  # only what runs write: whatever else lies there is somebody's
+    """Make the run's folder, without an older run unless that is resumed, and write the recipe into it."""
+    if folder.exists() and not resume:  # only what runs write: other files are the user's
         for name in ("best.safetensors", "last.safetensors", "resume.ckpt", "recipe.yaml"):
             (folder / name).unlink(missing_ok=True)
-        for old in (folder / "logs", *folder.glob("neighbours-*"), *folder.glob("clusters-*")):
+        for old in (folder / "logs", *folder.glob("neighbors-*"), *folder.glob("clusters-*")):
             shutil.rmtree(old, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / "recipe.yaml") as draft:
-        draft.write_text(yaml.safe_dump(_plain(recipe.as_dict()), sort_keys=False), encoding="utf-8")
+        draft.write_text(yaml.safe_dump(_to_lists(recipe.as_dict()), sort_keys=False), encoding="utf-8")
 
 
 def _without_workers(recipe: Any) -> Any:
-    """A recipe as YAML has it, less the one key that moves no number."""
+    """Return a recipe as YAML has it, without the one key that moves no number."""
     return {**recipe, "train": {**recipe.get("train", {}), "workers": 0}}
 
 
-def _plain(value: object) -> object:
-    """Tuples as lists, which is what YAML has."""
+def _to_lists(value: object) -> object:
+    """Return nested values with lists for tuples, as YAML has them."""
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+        return {k: _to_lists(v) for k, v in value.items()}
+    return [_to_lists(v) for v in value] if isinstance(value, list | tuple) else value

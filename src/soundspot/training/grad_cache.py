@@ -1,9 +1,9 @@
-"""Large batches in little memory: encoders run on a few clips at a time and forget, and remember when gradients come.
+"""Large batches in little memory: encoders run on a few samples at a time, and again when gradients come.
 
 Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup", RepL4NLP 2021 (gradient caching),
-by torch's own checkpointing: what an encoder answers is kept for the loss, which sees the whole batch; what it needed
-on the way is computed once more, chunk by chunk. Contrast over 4,096 clips then needs the memory of a chunk, and their
-answers.
+by torch's own checkpointing: the outputs of an encoder are held for the loss, which sees the whole batch; its
+activations are computed once more, chunk by chunk. Contrast over 4,096 samples then needs the memory of a chunk, and
+the outputs.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,32 +17,28 @@ from torch.utils.checkpoint import checkpoint
 
 
 def apply_grad_cache(encoder: nn.Module, chunk_size: int) -> None:
-    """From now on `encoder` runs on `size` inputs at a time, in training; names of its weights stay as they are.
+    """Make an encoder run on `chunk_size` inputs at a time in training; names of its weights stay.
 
-    The gradient is the plain one where inputs do not see each other. Batch norm in training does: its statistics are
-    then those of a chunk, as on several devices, and follow each input once.
+    The gradient is that of the whole batch where inputs do not see each other. Batch norm in training does: its
+    statistics are then those of a chunk, as on several devices, and follow each input once.
     """
-    plain: Callable[[Tensor], Tensor] = encoder.forward
+    original: Callable[[Tensor], Tensor] = encoder.forward
+
+    def contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+        return nullcontext(), _frozen_statistics(encoder)
 
     def forward(x: Tensor) -> Tensor:
         if not torch.is_grad_enabled() or len(x) <= chunk_size:
-            return plain(x)
-        return torch.cat([_again(plain, one, encoder) for one in x.split(chunk_size)])
+            return original(x)
+        chunks = x.split(chunk_size)
+        return torch.cat([checkpoint(original, c, use_reentrant=False, context_fn=contexts) for c in chunks])
 
     encoder.forward = forward  # type: ignore[method-assign]
 
 
-def _again(plain: Callable[[Tensor], Tensor], x: Tensor, encoder: nn.Module) -> Tensor:
-    def contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-        return nullcontext(), _statistics_stand_still(encoder)
-
-    answer: Tensor = checkpoint(plain, x, use_reentrant=False, context_fn=contexts)
-    return answer
-
-
 @contextmanager
-def _statistics_stand_still(encoder: nn.Module) -> Iterator[None]:
-    """Batch norms normalise as before and do not follow the inputs a second time."""
+def _frozen_statistics(encoder: nn.Module) -> Iterator[None]:
+    """Let batch norms normalize as before without following the inputs a second time."""
     norms = [module for module in encoder.modules() if isinstance(module, _BatchNorm)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:

@@ -1,4 +1,4 @@
-"""Batch norm over the clips of all processes, so that how many there are does not move what is learned."""
+"""Batch norm over the samples of all processes, so that their number does not change what is learned."""
 
 import torch
 from jaxtyping import Float
@@ -9,15 +9,15 @@ from soundspot.utils.distributed import all_gather_with_grad, world_size
 
 
 def convert_sync_batchnorm(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module with statistics of every batch norm taken over all processes; names of weights stay as they are.
+    """Convert every batch norm to one with statistics over all processes; names of weights stay as they are.
 
     On a GPU by `torch.nn.SyncBatchNorm`, which knows no other device; elsewhere by `GlobalBatchNorm`.
     """
     if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(module)
-    for part in module.modules():
-        if type(part) in (nn.BatchNorm1d, nn.BatchNorm2d):
-            part.__class__ = GlobalBatchNorm
+    for submodule in module.modules():
+        if type(submodule) in (nn.BatchNorm1d, nn.BatchNorm2d):
+            submodule.__class__ = GlobalBatchNorm
     return module
 
 
@@ -25,26 +25,27 @@ class GlobalBatchNorm(_BatchNorm):
     """Batch norm of inputs (b, c, ...), whose statistics in training are those of all processes' inputs."""
 
     def _check_input_dim(self, x: Tensor) -> None:
-        """Any number of axes."""
+        """Accept any number of axes."""
 
     def forward(self, x: Float[Tensor, "b c *places"]) -> Float[Tensor, "b c *places"]:
+        """Normalize the inputs over batch and places of all processes."""
         if not self.training or world_size() == 1:
             return super().forward(x)
-        places = [axis for axis in range(x.ndim) if axis != 1]
-        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        mean = all_gather_with_grad(wide.mean(dim=places)[None]).mean(dim=0)
+        axes = [axis for axis in range(x.ndim) if axis != 1]
         shape = [1, -1] + [1] * (x.ndim - 2)
-        apart = wide - mean.view(shape)
-        variance = all_gather_with_grad(apart.square().mean(dim=places)[None]).mean(dim=0)
-        self._follow(mean.detach(), variance.detach(), world_size() * x.numel() // x.shape[1])
-        normal = apart * (variance + self.eps).rsqrt().view(shape)
+        values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        mean = all_gather_with_grad(values.mean(dim=axes)[None]).mean(dim=0)
+        deviation = values - mean.view(shape)
+        variance = all_gather_with_grad(deviation.square().mean(dim=axes)[None]).mean(dim=0)
+        self._update_statistics(mean.detach(), variance.detach(), world_size() * x.numel() // x.shape[1])
+        normalized = deviation * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
-            normal = normal * self.weight.view(shape) + self.bias.view(shape)
-        return normal.to(x.dtype)
+            normalized = normalized * self.weight.view(shape) + self.bias.view(shape)
+        return normalized.to(x.dtype)
 
     @torch.no_grad()
-    def _follow(self, mean: Tensor, variance: Tensor, n: int) -> None:
-        """The running statistics, as torch's follow: of the unbiased variance of n numbers of each channel."""
+    def _update_statistics(self, mean: Tensor, variance: Tensor, n: int) -> None:
+        """Update the running statistics as torch does: by the unbiased variance of n numbers of each channel."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked += 1

@@ -6,8 +6,7 @@ import pytest
 
 import soundspot
 from soundspot.config.checkpoint import save_checkpoint
-from soundspot.config.schema import FrontEndConfig, Recipe, ViewsConfig
-from soundspot.config.supervision import describe_supervision
+from soundspot.config.schema import FrontEndConfig, Recipe, ViewsConfig, describe_supervision
 from soundspot.evaluation.engine.evaluate import evaluate
 from soundspot.methods import create
 from soundspot.scenes import open_scenes

@@ -1,0 +1,74 @@
+"""Callbacks that make something of the whole training set at given shares of a run, such as neighbors or clusters."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from soundspot.errors import RecipeError
+from soundspot.types import AudioVisualDataset
+from soundspot.utils.distributed import on_rank_zero
+
+
+class ScheduledCallback(L.Callback):
+    """Base of callbacks that make a table of the training set with the model itself, at given steps.
+
+    A table is stored in the run's folder under the step it was made at, so a resumed run finds the current one.
+
+    Attributes:
+        table_name: what its folder is called: NAME-STEP.
+        due_steps: the steps, in order.
+    """
+
+    table_name = ""
+
+    def __init__(self, data: AudioVisualDataset, folder: Path, due_steps: list[int]) -> None:
+        self.data, self.folder, self.due_steps = data, folder, due_steps
+
+    def on_train_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
+        """Refresh the table before the batches of the next checkpoint interval are drawn."""
+        self.refresh(module.method, trainer.global_step)
+
+    def refresh(self, method: Any, step: int) -> None:
+        """Load the newest table that is due at `step`; the first process makes it if the folder does not have it."""
+        due = [s for s in self.due_steps if s <= step]
+        if due:
+            folder = self.folder / f"{self.table_name}-{due[-1]:08d}"
+            on_rank_zero(lambda: None if (folder / "meta.json").exists() else self.make_table(method, folder))
+            self.load_table(method, folder, due[-1])
+
+    def make_table(self, method: Any, folder: Path) -> None:
+        """Make the table with the method as it is now, and write it to `folder`."""
+        raise NotImplementedError
+
+    def load_table(self, method: Any, folder: Path, step: int) -> None:
+        """Load the table of `step`."""
+        raise NotImplementedError
+
+
+def schedule_to_steps(key: str, schedule: Sequence[float], num_intervals: int, interval_steps: int) -> list[int]:
+    """Convert shares of a run to steps, each at the beginning of the next checkpoint interval.
+
+    Raises:
+        RecipeError: no interval begins after one of the shares; the message names the `key` of the recipe.
+    """
+    steps = [math.ceil(share * num_intervals - 1e-9) * interval_steps for share in schedule]
+    for share, step in zip(schedule, steps, strict=True):
+        if step >= num_intervals * interval_steps:
+            raise RecipeError(
+                f"{key}: found {share}, and it is due at the next checkpoint, the last one but the end at "
+                f"{(num_intervals - 1) / num_intervals:.3g} of the run; give no later one, or more checkpoints "
+                f"(`train.checkpoint_every_n_steps`, now {interval_steps})"
+            )
+    return sorted(steps)
+
+
+def check_fixed_dataset(data: AudioVisualDataset, feature: str) -> None:
+    """Raise RecipeError if a data set is another one in each epoch, where `feature` needs one that stays the same."""
+    if data.at_epoch(1).id(0) != data.id(0):
+        raise RecipeError(
+            f"{feature} need a data set that stays the same, and {data.name} is composed anew in each epoch; give its "
+            f"option `regenerate: false`, or train without {feature}"
+        )

@@ -183,7 +183,7 @@ def is_soundspot_checkpoint(path: Path) -> bool:
         return False
     try:
         with safe_open(path, "pt") as file:
-            return "soundspot" in (file.metadata() or {})
+            return bool({"soundspot", "whence"} & set(file.metadata() or {}))
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path}: cannot be read as safetensors ({error}). If it was cut short, copy or fetch it again"

@@ -18,7 +18,7 @@ from soundspot.types import Audio, AudioVisualDataset, GroundTruth
 
 
 @dataclass
-class Clips:
+class Clips(AudioVisualDataset):
     """Clips of these ids, of which two that stand side by side are of one recording."""
 
     ids: list[str]
@@ -59,11 +59,11 @@ class Hashing:
     sizes: list[int] = field(default_factory=list)
     asked: Counter[str] = field(default_factory=Counter)
 
-    def read_picture(self, data: AudioVisualDataset, index: int) -> str:
+    def read_image(self, data: AudioVisualDataset, index: int) -> str:
         self.asked["picture " + data.id(index)] += 1
         return "picture " + data.id(index)
 
-    def read_sound(self, data: AudioVisualDataset, index: int) -> str:
+    def read_audio(self, data: AudioVisualDataset, index: int) -> str:
         self.asked["sound " + data.id(index)] += 1
         return "sound " + data.id(index)
 

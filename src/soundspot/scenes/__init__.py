@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from soundspot.data.datasets.auxiliary import AUXILIARY_OPTIONS
 from soundspot.data.datasets.catalog import Catalog
+from soundspot.data.datasets.registry import list_datasets
 from soundspot.errors import DataError, RecipeError, did_you_mean
 from soundspot.scenes.compose import PlacedObject, Scene, compose
 from soundspot.scenes.cutouts import CutoutSource
@@ -67,5 +68,5 @@ def open_scenes(
         catalog = Catalog(root, split or ("test" if kind else "train"), val_fraction=val_fraction)
         source = CutoutSource(catalog, categories)
     else:
-        raise RecipeError(f"unknown scenes {name!r}{did_you_mean(name, ('scenes', 'cutouts'))}")
+        raise RecipeError(f"unknown scenes {name!r}{did_you_mean(name, list_datasets())}")
     return SceneDataset(source, cast(SceneKind, kind or "train"), **options)

@@ -264,6 +264,8 @@ class SceneDataset(AudioVisualDataset):
             if number == scene:
                 return composed
         layout = self.layout(scene)
-        composed = compose(self.source, layout.categories, layout.sizes, self._generator(scene, Key.SCENE_IMAGE), self.size)
+        composed = compose(
+            self.source, layout.categories, layout.sizes, self._generator(scene, Key.SCENE_IMAGE), self.size
+        )
         self._last[:] = [(scene, composed)]
         return composed

@@ -67,7 +67,7 @@ def test_a_picture_that_cannot_be_read_costs_no_other(folders: tuple[str, str], 
     write_catalog(open_scenes("scenes", length=6, size=32, seconds=0.3), tmp_path / "set", False)
     spoilt = next((tmp_path / "set").rglob("*.png"))
     spoilt.write_bytes(b"")
-    said = ["label", "catalogue", "--root", str(tmp_path / "set"), "-o", str(tmp_path / "l.csv")]
+    said = ["label", "catalog", "--root", str(tmp_path / "set"), "-o", str(tmp_path / "l.csv")]
     assert main([*said, "--image-classifier", folders[0]]) == 0
     told = capsys.readouterr().out
     assert "could not be read and have no label" in told

@@ -47,8 +47,8 @@ def test_a_table_holds_the_nearest_of_each_modality_and_says_whose_they_are(tmp_
     data, by = clips(50), Hashing()
     table = mine_neighbors(by, data, tmp_path / "t", MiningOptions(9, batch_size=16))
     groups = [data.group(i) for i in range(50)]
-    pictures = by.embed_images([by.read_picture(data, i) for i in range(50)])
-    sounds = by.embed_audio([by.read_sound(data, i) for i in range(50)])
+    pictures = by.embed_images([by.read_image(data, i) for i in range(50)])
+    sounds = by.embed_audio([by.read_audio(data, i) for i in range(50)])
     np.testing.assert_array_equal(table.images, find_neighbors(pictures, 9, groups))
     np.testing.assert_array_equal(table.audio, find_neighbors(sounds, 9, groups))
     assert isinstance(table.images, np.memmap)
@@ -215,7 +215,7 @@ def test_an_extended_table_is_the_one_made_anew(where: str, tmp_path: Path) -> N
 
 
 def test_a_networks_vectors_are_the_same_whoever_is_embedded_with_them(tmp_path: Path) -> None:
-    scenes = {"size": 64, "seconds": 1.0, "fresh": False}
+    scenes = {"size": 64, "seconds": 1.0, "regenerate": False}
     few, all_of = (open_dataset("scenes", length=length, **scenes) for length in (37, 45))
     front_end = InputSpec(ImageSpec(64), AudioSpec(16000, 0.5))
     tiny = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 8}

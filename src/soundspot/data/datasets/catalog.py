@@ -177,7 +177,9 @@ class Catalog(AudioVisualDataset):
                 unpaired[self.images[index].category].append(index)
         for category, indices in unpaired.items():
             deck = self._by_category[category]
-            shuffled = np.argsort(uniform((self.seed, Key.AUDIO_DECK, self.epoch, category), list(range(len(deck))))[:, 0])
+            shuffled = np.argsort(
+                uniform((self.seed, Key.AUDIO_DECK, self.epoch, category), list(range(len(deck))))[:, 0]
+            )
             for turn, index in enumerate(indices):
                 pairs[index] = deck[shuffled[turn % len(deck)]]
         return tuple(pair for pair in pairs if pair is not None)

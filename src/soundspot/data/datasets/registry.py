@@ -15,8 +15,8 @@ from soundspot.types import AudioVisualDataset
 Opener = Callable[..., AudioVisualDataset]
 AnyOpener = TypeVar("AnyOpener", bound=Opener)
 
-# module:function -> name -> summary. The module is imported when a data set is opened; the function takes the name first
-# if it opens several. `test:` marks a test set, on which nothing is fitted; `training:` one without annotations.
+# module:function -> name -> summary. The module is imported when a data set is opened; the function takes the name
+# first if it opens several. `test:` marks a test set, on which nothing is fitted; `training:` one without annotations.
 _BUILT_IN = {
     "soundspot.data.datasets.catalog:Catalog": {
         "catalog": "a folder of images and recordings with annotations.json, paired by category",

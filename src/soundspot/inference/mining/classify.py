@@ -166,7 +166,12 @@ def classify_dataset(
                 probable, names = sum_group_probabilities(probable, names, groups, classifier.multi_label)
             kept = (probable >= min_probability) | (probable == probable.amax(dim=1, keepdim=True))
             for row, column in kept.nonzero().tolist():
-                yield Label(data.id(some[row]), kind, names[column], float(probable[row, column]))
+                yield Label(
+                    data.id(some[row]),
+                    "audio" if kind == "sound" else kind,
+                    names[column],
+                    float(probable[row, column]),
+                )
 
 
 def _read(read: Callable[[int], Any], some: Sequence[int], unread: list[str] | None) -> tuple[list[int], list[Any]]:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from benchmarks import Row, peak_megabytes
-from soundspot.data.neighbors.exact_knn import ROWS, ExactSearch
-from soundspot.utils.npy_writer import NpyWriter
+from soundspot.data.neighbors.exact_knn import ROWS_PER_BLOCK, ExactSearch
+from soundspot.utils.npy_writer import RowWriter, make_npy_header
 
 WIDTH = 512
 PLAIN_ROWS = 1024
@@ -39,11 +39,12 @@ def product(file: Path, k: int) -> None:
 
 
 def search(file: Path, k: int) -> None:
-    """The table of `soundspot mine`, beside the file."""
+    """The table of `soundspot neighbors mine`, beside the file."""
     given = np.load(file, mmap_mode="c")
-    with NpyWriter(file.with_name("table.npy"), len(given), k, np.int32) as table:
+    header = make_npy_header((len(given), k), np.dtype(np.int32))
+    with RowWriter(file.with_name("table.npy"), k, np.int32, header) as table:
         find = ExactSearch(torch.from_numpy(given), k)
-        for rows in torch.arange(len(given)).split(ROWS):
+        for rows in torch.arange(len(given)).split(ROWS_PER_BLOCK):
             table.append(find(rows))
 
 

@@ -127,19 +127,19 @@ def _asked(root: Path, n: int) -> list[Row]:
 
 def _plainly(n: int, path: Path) -> Row:
     """The search alone, over vectors in a file of which every one is a file's."""
-    from soundspot.search.exact_search import RowFilter, find_nearest_rows, quantize_unit
-    from soundspot.search.vector_store import VectorWriter, open_vectors
+    from soundspot.data.neighbors.exact_knn import find_nearest_rows, quantize_unit
+    from soundspot.utils.npy_writer import RowWriter
 
     chance = torch.Generator().manual_seed(0)
-    with VectorWriter(path, 0, 512) as writer:
+    with RowWriter(path, 512) as writer:
         for _ in range(0, n, 10_000):
             writer.append(quantize_unit(torch.randn(10_000, 512, generator=chance)))
-    vectors, owners = open_vectors(path, n, 512), RowFilter(np.arange(n), n)
+    vectors, groups = np.memmap(path, "<f4", "c", shape=(n, 512)), np.arange(n)
     asked = normalize_to_grid(torch.randn(40, 512, generator=chance))
     took, plain = [], []
     for query in asked:
         start = time.perf_counter()
-        find_nearest_rows(vectors, query, owners, K)
+        find_nearest_rows(vectors, query, groups, K)
         took.append(time.perf_counter() - start)
         start = time.perf_counter()
         torch.mv(torch.from_numpy(np.asarray(vectors)), query.float()).topk(K)

@@ -35,7 +35,9 @@ LAYERS = (
 )
 RANK = {part: rank for rank, row in enumerate(LAYERS) for part in row}
 BLIND = {"losses": {"types"}, "methods": {"data"}, "evaluation": {"methods", "models", "losses", "config.checkpoint"}}
-BACKWARDS: dict[tuple[str, str], str] = {}
+BACKWARDS = {
+    ("soundspot.data.datasets.registry", "scenes"): "data sets are opened by name, and scenes are data sets; lazy"
+}
 
 FORBIDDEN = {"torchvision", "torchaudio", "timm", "open_clip", "open-clip-torch", "litdata"}
 HEAVY = {

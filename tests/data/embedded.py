@@ -18,7 +18,7 @@ from soundspot.types import Audio, AudioVisualDataset, GroundTruth
 
 
 @dataclass
-class Clips(AudioVisualDataset):
+class Clips:
     """Clips of these ids, of which two that stand side by side are of one recording."""
 
     ids: list[str]
@@ -54,6 +54,7 @@ class Hashing:
     """Vectors drawn by the ids, of which it counts those it is asked for."""
 
     name: str = "hashing"
+    device: str = "cpu"
     weights_digest: str = "0123456789abcdef"
     pause: float | int = 0
     sizes: list[int] = field(default_factory=list)
@@ -87,19 +88,19 @@ def clips(n: int = 600) -> Clips:
 
 def slowly(output: Path) -> None:
     """Mines in small steps, with pauses, so that there is time to kill it in any of them."""
-    from soundspot.data.neighbors import exact_knn as exact
+    from soundspot.data.neighbors import exact_knn
     from soundspot.inference.mining import mine as mining
 
-    exact.ROWS = mining.ROWS = 16
-    search = exact.ExactSearch.__call__
+    exact_knn.ROWS_PER_BLOCK = mining.ROWS_PER_BLOCK = 16
+    search = exact_knn.ExactSearch.__call__
 
-    def pausing(self: exact.ExactSearch, rows: torch.Tensor) -> Any:
+    def pausing(self: exact_knn.ExactSearch, rows: torch.Tensor) -> Any:
         time.sleep(0.02)
         return search(self, rows)
 
-    exact.ExactSearch.__call__ = pausing  # type: ignore[method-assign]
+    exact_knn.ExactSearch.__call__ = pausing  # type: ignore[method-assign]
     mining.mine_neighbors(
-        Hashing(pause=0.02), clips(), output, mining.MiningOptions(20, keep_vectors=True, batch_size=16)
+        Hashing(pause=0.02), clips(), output, mining.MiningOptions(20, keep_embeddings=True, batch_size=16)
     )
 
 

@@ -15,7 +15,7 @@ from soundspot.search.scan import is_deleted
 
 def test_a_folder_that_is_gone_is_refused_and_nothing_is_forgotten(index: Index, media: Path) -> None:
     media.rename(media.parent / "away")
-    with pytest.raises(DataError, match=r"media: found no such folder, expected that of the 11 files .* --moved"):
+    with pytest.raises(DataError, match=r"media: found no such folder, expected that of the 11 files .* --relocate"):
         index.refresh(add_new=True)
     media.mkdir()  # where a disk is to be mounted
     (media / "README").touch()
@@ -38,13 +38,13 @@ def test_a_folder_that_moved_is_said_to_have_moved(
     for folder, words, told in (
         (other, [], "media, which is gone, expected one of"),
         (media, [], "media: found no such folder, expected that of the 11 files"),
-        (media.parent / "typo", ["--moved"], "typo: found no such folder"),
-        (other, ["--moved"], "other: found none of the 11 files of this index"),
+        (media.parent / "typo", ["--relocate"], "typo: found no such folder"),
+        (other, ["--relocate"], "other: found none of the 11 files of this index"),
     ):
         assert main([*asked, str(folder), *words]) == 2
         assert told in " ".join(capsys.readouterr().err.split())
         assert (len(index), Index.open(index.folder).root) == (11, media)
-    assert main([*asked, str(away), "--moved"]) == 0
+    assert main([*asked, str(away), "--relocate"]) == 0
     assert "11 unchanged;" in capsys.readouterr().out
     assert main([*asked, str(away)]) == 0
 
@@ -73,9 +73,9 @@ def test_what_is_kept_out_is_written_down_once(index: Index, media: Path, locali
     for n in range(3):
         (media / f"out{n}.png").symlink_to(write_image(media.parent / f"outside{n}.png", n))
     with Index.open(index.folder, localizer) as other:
-        before = other._database.version
-        assert str(index.refresh(add_new=True)) == "11 unchanged, 3 kept out (3 outside)"
-        after = other._database.version
+        before = other._store.version
+        assert str(index.refresh(add_new=True)) == "11 unchanged, 3 failed (3 outside)"
+        after = other._store.version
         assert before != after
-        assert str(index.refresh(add_new=True)) == "11 unchanged, 3 kept out (3 outside)"
-        assert other._database.version == after
+        assert str(index.refresh(add_new=True)) == "11 unchanged, 3 failed (3 outside)"
+        assert other._store.version == after

@@ -14,12 +14,10 @@ from soundspot.data.media.audio import open_audio
 from soundspot.errors import DataError, OutputError
 from soundspot.inference.localizer import Localizer
 from soundspot.methods import create
-from soundspot.search import Index
-from soundspot.search import create as making
-from soundspot.search import file_reader as reading
+from soundspot.search import Index, file_reader, store
 from soundspot.search.contact_sheet import load_thumbnail
-from soundspot.search.create import is_index
 from soundspot.search.file_reader import WINDOWS_PER_READ, FileReader, FileWindows
+from soundspot.search.store import is_index
 from toys import TINY
 
 
@@ -46,7 +44,7 @@ def test_files_that_decoders_stumble_over_are_kept_out_and_the_others_taken_in(
     spoilt(media / "still.wav", 24, struct.pack("<I", 0))
     write_audio(media / "good.wav", 5)
     write_audio(media / "worse.wav", 6)
-    monkeypatch.setattr(FileReader, "_sound", stumbling(FileReader._read_audio))
+    monkeypatch.setattr(FileReader, "_read_audio", stumbling(FileReader._read_audio))
     outcome = index.refresh(add_new=True)
     told = {one.path.name: one.message for one in outcome.failures}
     assert set(told) == {"odd.wav", "stereo.wav", "still.wav", "worse.wav"}
@@ -69,18 +67,18 @@ def test_an_end_that_cannot_be_read_is_told_once(index: Index, media: Path, monk
     write_audio(media / "longer.wav", 4, seconds=3 * 5 * WINDOWS_PER_READ)
     read = FileReader._read_audio
 
-    def torn(self: FileReader, path: Path, first: int, digest: bytes):
+    def torn(self: FileReader, path: Path, first: int):
         if first >= 2 * WINDOWS_PER_READ:
             raise ValueError("torn")
-        return read(self, path, first, digest)
+        return read(self, path, first)
 
-    monkeypatch.setattr(FileReader, "_sound", torn)
+    monkeypatch.setattr(FileReader, "_read_audio", torn)
     seen: list[tuple[int, int]] = []
     outcome = index.refresh(lambda done, of: seen.append((done, of)), add_new=True)
-    assert outcome.warnings == {"sound with an end that cannot be read": 1}
+    assert outcome.warnings == {"audio with an end that cannot be read": 1}
     assert seen[-1] == (1, 1)
     assert (
-        len(index.query(audio=media / "longer.wav", file_types=["sound"], k=99, per_window=True))
+        len(index.query(audio=media / "longer.wav", file_types=["audio"], k=99, per_window=True))
         >= 2 * WINDOWS_PER_READ
     )
     assert index.refresh(add_new=True).unchanged == 12
@@ -91,23 +89,23 @@ def test_a_copy_of_a_recording_is_of_the_kind_of_the_recording(index: Index, med
     index.add(media / "spoken.mp4")
     (media / "copy.mp4").write_bytes((media / "spoken.mp4").read_bytes())
     assert index.add(media / "copy.mp4").moved == 1
-    hits = {hit.path.name: hit for hit in index.query(audio=media / "spoken.mp4", file_types=["sound"], k=99)}
-    assert hits["copy.mp4"].file_type == hits["spoken.mp4"].file_type == "sound"
+    hits = {hit.path.name: hit for hit in index.query(audio=media / "spoken.mp4", file_types=["audio"], k=99)}
+    assert hits["copy.mp4"].file_type == hits["spoken.mp4"].file_type == "audio"
     assert load_thumbnail(hits["copy.mp4"]).tobytes() == load_thumbnail(hits["spoken.mp4"]).tobytes()
 
 
 def test_two_that_make_an_index_at_once_make_one(
     media: Path, localizer: Localizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, weights_of = tmp_path / "index", making.compute_weights_digest
+    folder, digest = tmp_path / "index", store.compute_weights_digest
 
     def slow(localizer: Localizer):
-        monkeypatch.setattr(making, "weights_of", weights_of)
+        monkeypatch.setattr(store, "compute_weights_digest", digest)
         with Index.create(folder, localizer, media) as first:  # while the other looks at its weights
             first.add(media / "p0.png")
-        return weights_of(localizer)
+        return digest(localizer)
 
-    monkeypatch.setattr(making, "weights_of", slow)
+    monkeypatch.setattr(store, "compute_weights_digest", slow)
     with pytest.raises(OutputError, match="holds an index already"):
         Index.create(folder, localizer, media)
     with Index.open(folder, localizer) as index:
@@ -119,8 +117,8 @@ def test_what_was_kept_beside_an_index_that_was_not_made_is_not_touched(
 ) -> None:
     folder = tmp_path / "index"
     folder.mkdir()
-    (folder / "catalogue.sqlite").touch()
-    kept = folder / "catalogue.sqlite.bak"
+    (folder / "index.sqlite").touch()
+    kept = folder / "index.sqlite.bak"
     kept.write_text("mine")
     with pytest.raises(OutputError, match="holds something else"):
         Index.create(folder, localizer, media)
@@ -146,7 +144,7 @@ def reader(media: Path, localizer: Localizer, every: float) -> FileReader:
 
 
 @pytest.mark.parametrize(
-    ("name", "opens"), [("v.mp4", "window_moments"), ("spoken.mp4", "open_sound"), ("s.ogg", "open_sound")]
+    ("name", "opens"), [("v.mp4", "open_windows"), ("spoken.mp4", "open_audio"), ("s.ogg", "open_audio")]
 )
 def test_a_long_file_is_gone_through_once_for_all_its_windows(
     name: str, opens: str, media: Path, localizer: Localizer, monkeypatch: pytest.MonkeyPatch
@@ -154,10 +152,14 @@ def test_a_long_file_is_gone_through_once_for_all_its_windows(
     write_video(media / "spoken.mp4", seconds=4, picture=False)
     write_audio(media / "s.ogg", 3, seconds=4)
     fresh = [reader(media, localizer, 0.1)(f"{first}:{name}") for first in (0, 16, 32)]
-    times, opened = [], getattr(reading, opens)
-    monkeypatch.setattr(reading, opens, lambda *what: (times.append(what), opened(*what))[1])
+    times, opened = [], getattr(file_reader, opens)
+    monkeypatch.setattr(file_reader, opens, lambda *what: (times.append(what), opened(*what))[1])
     again = reader(media, localizer, 0.1)
-    assert [again(f"{first}:{name}").files for first in (0, 16, 32)] == [one.files for one in fresh]
+    for first, separate in zip((0, 16, 32), fresh, strict=True):
+        windows = again(f"{first}:{name}")
+        assert windows.times == separate.times
+        for modality, inputs in windows.inputs.items():
+            np.testing.assert_array_equal(inputs, separate.inputs[modality])
     assert len(times) == 1
     again(f"0:{name}")  # from the beginning: anew
     assert len(times) == 2
@@ -166,16 +168,16 @@ def test_a_long_file_is_gone_through_once_for_all_its_windows(
 def test_a_time_stamp_that_is_broken_makes_no_windows_of_nothing(tmp_path: Path, localizer: Localizer) -> None:
     day = 86400.0
     write_video(tmp_path / "torn.mkv", seconds=day, times=[*np.arange(0, 60, 0.5), day], sound=False)
-    whole = FileWindows.unpack(reader(tmp_path, localizer, 3.0)("0:torn.mkv"))
+    whole = reader(tmp_path, localizer, 3.0)("0:torn.mkv")
     assert whole.num_windows == 60 / 3 + 1 + 1
-    last = FileWindows.unpack(reader(tmp_path, localizer, 3.0)("16:torn.mkv"))
-    assert last.times is not None
-    assert last.times["picture"][-1] == pytest.approx(day, abs=3)
+    last = reader(tmp_path, localizer, 3.0)("16:torn.mkv")
+    assert isinstance(whole, FileWindows)
+    assert last.times["image"][-1] == pytest.approx(day, abs=3)
 
 
 def test_a_picture_that_stands_still_keeps_the_windows_of_its_sound(tmp_path: Path, localizer: Localizer) -> None:
     write_video(tmp_path / "still.mkv", seconds=60, times=[0.0, 59.0])
-    assert FileWindows.unpack(reader(tmp_path, localizer, 1.0)("0:still.mkv")).num_windows == pytest.approx(60, abs=1)
+    assert reader(tmp_path, localizer, 1.0)("0:still.mkv").num_windows == pytest.approx(60, abs=1)
 
 
 def test_a_long_sound_that_is_cut_short_is_kept_out(tmp_path: Path, localizer: Localizer) -> None:

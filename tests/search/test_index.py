@@ -29,11 +29,11 @@ from toys import TINY
 def plain(index: Index, query: torch.Tensor, k: int, modality: str) -> list[tuple[str, float]]:
     """Every file's best vector of a modality by a loop in float64."""
     now, best = index._current_snapshot(), {}
-    names = {one.id: os.fsdecode(one.path) for one in index._database.list_files()}
-    for n, row in enumerate(now.entries.row):
-        if ("picture", "sound")[now.entries.modality[n]] == modality:
+    names = {one.id: os.fsdecode(one.path) for one in index._store.list_files()}
+    for n, row in enumerate(now.row):
+        if ("image", "audio")[now.modality[n]] == modality:
             score = float(np.array(now.vectors[row], np.float64) @ query.numpy())
-            name = names[int(now.entries.file_id[n])]
+            name = names[int(now.file_id[n])]
             best[name] = max(best.get(name, -2.0), score)
     return sorted(best.items(), key=lambda one: (-one[1], one[0]))[:k]
 
@@ -43,9 +43,9 @@ def test_all_files_are_found_as_a_plain_search_finds_them(index: Index, media: P
     image, sound = media / "p2.png", media / "below" / "s1.wav"
     seen, heard = localizer.embed_images([read_image(image)])[0], localizer.embed_audio([read_audio(sound)])[0]
     for asked, query, modality in (
-        ({"image": image}, compose_query(seen, None), "sound"),
-        ({"sound": sound}, compose_query(None, heard), "picture"),
-        ({"image": image, "sound": sound, "mix": 0.3}, compose_query(seen, heard, 0.3), "picture"),
+        ({"image": image}, compose_query(seen, None), "audio"),
+        ({"audio": sound}, compose_query(None, heard), "image"),
+        ({"image": image, "audio": sound, "image_weight": 0.3}, compose_query(seen, heard, 0.3), "image"),
     ):
         for k in (1, 3, 100):
             hits = index.query(localizer, k=k, **asked)
@@ -53,29 +53,29 @@ def test_all_files_are_found_as_a_plain_search_finds_them(index: Index, media: P
 
 
 def test_a_picture_and_a_sound_find_themselves(index: Index, media: Path, localizer: Localizer) -> None:
-    hit = index.query(localizer, image=media / "p3.png", modalities=["picture"])[0]
-    assert (hit.path.name, hit.file_type, hit.time, hit.modality) == ("p3.png", "image", None, "picture")
+    hit = index.query(localizer, image=media / "p3.png", modalities=["image"])[0]
+    assert (hit.path.name, hit.file_type, hit.time, hit.modality) == ("p3.png", "image", None, "image")
     assert hit.score == pytest.approx(1, abs=1e-5)
-    hit = index.query(localizer, audio=media / "below" / "s2.wav", file_types=["sound"])[0]
-    assert (hit.path.name, hit.file_type, hit.time, hit.modality) == ("s2.wav", "sound", 0.0, "sound")
+    hit = index.query(localizer, audio=media / "below" / "s2.wav", file_types=["audio"])[0]
+    assert (hit.path.name, hit.file_type, hit.time, hit.modality) == ("s2.wav", "audio", 0.0, "audio")
     assert hit.score == pytest.approx(1, abs=1e-5)
 
 
 def test_kinds_and_windows(index: Index, media: Path, localizer: Localizer) -> None:
-    every = index.query(localizer, image=media / "p0.png", k=99, per_window=True, file_types=["sound"])
+    every = index.query(localizer, image=media / "p0.png", k=99, per_window=True, file_types=["audio"])
     long = sorted(hit.time for hit in every if hit.path.name == "long.wav")
     assert long == pytest.approx([0, 3, 6, 9, 12, 15, 18, 19.5])  # one every three seconds, the last ends with it
     assert {hit.file_type for hit in index.query(localizer, audio=media / "long.wav", k=99)} == {"image", "video"}
-    video = index.query(localizer, audio=media / "long.wav", file_types=["video"], modalities=["sound"])
-    assert [(hit.file_type, hit.modality) for hit in video] == [("video", "sound")]
+    video = index.query(localizer, audio=media / "long.wav", file_types=["video"], modalities=["audio"])
+    assert [(hit.file_type, hit.modality) for hit in video] == [("video", "audio")]
 
 
 def test_what_a_query_is_compared_with() -> None:
-    every = ("image", "sound", "video")
-    assert default_modalities(False, True, every) == default_modalities(True, True, every) == ("picture",)
-    assert default_modalities(True, False, every) == ("sound",)
-    assert default_modalities(False, True, ("sound",)) == ("sound",)
-    assert default_modalities(True, False, ("image",)) == ("picture",)
+    every = ("image", "audio", "video")
+    assert default_modalities(False, True, every) == default_modalities(True, True, every) == ("image",)
+    assert default_modalities(True, False, every) == ("audio",)
+    assert default_modalities(False, True, ("audio",)) == ("audio",)
+    assert default_modalities(True, False, ("image",)) == ("image",)
 
 
 @given(st.integers(0, 10**6), st.floats(0, 1))
@@ -88,7 +88,7 @@ def test_a_mixture_is_the_unit_vector_between(seed: int, mix: float) -> None:
 
 @pytest.mark.parametrize("mix", [-0.1, 1.1, float("nan")])
 def test_a_mix_that_is_no_share_is_refused(mix: float, index: Index, media: Path, localizer: Localizer) -> None:
-    with pytest.raises(RecipeError, match=r"mix: found .* expected a number from 0"):
+    with pytest.raises(RecipeError, match=r"image_weight: found .* expected a number from 0"):
         index.query(localizer, image=media / "p0.png", audio=media / "long.wav", image_weight=mix)
 
 
@@ -98,7 +98,7 @@ def test_opposites_leave_nothing_between() -> None:
 
 
 def test_queries_that_make_no_sense_are_told(index: Index, media: Path, localizer: Localizer) -> None:
-    with pytest.raises(InputError, match="neither a picture nor a sound"):
+    with pytest.raises(InputError, match="neither an image nor an audio"):
         index.query(localizer)
     with pytest.raises(RecipeError, match="k: found 0"):
         index.query(localizer, image=media / "p0.png", k=0)
@@ -118,7 +118,7 @@ def test_an_empty_index_finds_nothing(tmp_path: Path, localizer: Localizer, medi
 
 
 def test_changed_gone_moved_and_new_files(index: Index, media: Path, localizer: Localizer) -> None:
-    before = index.query(localizer, image=media / "p1.png", modalities=["picture"], k=20)
+    before = index.query(localizer, image=media / "p1.png", modalities=["image"], k=20)
     assert index.refresh().unchanged == 11
     (media / "p1.png").rename(media / "below" / "moved.png")
     (media / "p0.png").unlink()
@@ -126,7 +126,7 @@ def test_changed_gone_moved_and_new_files(index: Index, media: Path, localizer: 
     write_image(media / "new.png", 78)
     outcome = index.add(media) + index.refresh()
     assert (outcome.added, outcome.changed, outcome.moved, outcome.removed) == (1, 1, 1, 2)
-    hit = index.query(localizer, image=media / "below" / "moved.png", modalities=["picture"])[0]
+    hit = index.query(localizer, image=media / "below" / "moved.png", modalities=["image"])[0]
     assert (hit.path.name, hit.score) == ("moved.png", before[0].score)
     assert len(index) == 11
 
@@ -139,7 +139,7 @@ def test_two_files_that_change_places_change_vectors(index: Index, media: Path, 
         os.utime(media / name, (1, 1))
     index.refresh()
     for name in ("p0.png", "p1.png"):
-        hit = index.query(localizer, image=media / name, modalities=["picture"])[0]
+        hit = index.query(localizer, image=media / name, modalities=["image"])[0]
         assert (hit.path.name, hit.score) == (name, pytest.approx(1, abs=1e-5))
 
 
@@ -178,12 +178,12 @@ def test_an_index_is_what_a_dictionary_would_be(
             index.refresh()
             known = {one: there[one] for one in known if one in there}
     with Index.open(root / "index", localizer) as again:
-        found = {os.fsdecode(one.path) for one in again._database.list_files()}
+        found = {os.fsdecode(one.path) for one in again._store.list_files()}
         assert found == set(known)
         assert again.status().problems == []
         for name, content in known.items():
             (root / "asked.png").write_bytes(content)
-            best = again.query(localizer, image=root / "asked.png", modalities=["picture"], k=20)
+            best = again.query(localizer, image=root / "asked.png", modalities=["image"], k=20)
             assert next(hit.score for hit in best if hit.path.name == name) == pytest.approx(1, abs=1e-5)
 
 
@@ -193,16 +193,16 @@ def test_an_index_made_in_pieces_answers_as_one_made_at_once(
     pieces = Index.create(tmp_path / "pieces", localizer, media)
     for path in sorted(media.rglob("*.*"), reverse=True):
         pieces.add(path)
-    asked = {"image": media / "p1.png", "sound": media / "long.wav", "k": 20, "every": True}
+    asked = {"image": media / "p1.png", "audio": media / "long.wav", "k": 20, "per_window": True}
     assert pieces.query(localizer, **asked) == index.query(localizer, **asked)
 
 
 def test_rows_that_belong_to_nothing_are_thrown_out(
     index: Index, media: Path, localizer: Localizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("soundspot.search.writer.DEAD", 1)
+    monkeypatch.setattr("soundspot.search.indexer.MAX_UNUSED_ROWS", 1)
     asker = Index.open(index.folder, localizer)
-    asked = {"sound": media / "long.wav", "kinds": ["image"], "k": 20}
+    asked = {"audio": media / "long.wav", "file_types": ["image"], "k": 20}
     before = asker.query(localizer, **asked)
     index.remove([media / "long.wav", media / "v.mp4"])
     status = index.status()
@@ -246,7 +246,7 @@ def test_odd_names_come_back_as_they_are(name: bytes, index: Index, media: Path,
         pytest.skip("this file system takes UTF-8 names alone")
     shutil.copy(write_image(media.parent / "odd.png", 55), odd)
     index.add(media)
-    hit = index.query(localizer, image=media.parent / "odd.png", modalities=["picture"])[0]
+    hit = index.query(localizer, image=media.parent / "odd.png", modalities=["image"])[0]
     assert os.fsencode(hit.path) == odd
     index.refresh()
     assert index.remove(hit.path) == 1
@@ -274,9 +274,9 @@ def test_another_checkpoint_is_refused(index: Index, media: Path) -> None:
 
 
 def test_a_checkpoint_that_is_gone_is_told(index: Index, media: Path) -> None:
-    with index._database.transaction():
-        index._database.set_metadata(checkpoint="/nowhere/best.safetensors")
-    with pytest.raises(CheckpointError, match=r"nowhere/best.safetensors, which is gone.*--checkpoint FILE"):
+    with index._store.transaction():
+        index._store.set_metadata(checkpoint="/nowhere/best.safetensors")
+    with pytest.raises(CheckpointError, match=r"nowhere/best.safetensors, which is gone.*--model FILE"):
         Index.open(index.folder).query(image=media / "p0.png")
 
 
@@ -285,7 +285,7 @@ def test_methods_that_hear_vectors_are_refused(tmp_path: Path, localizer: Locali
     spec = deaf.method.front_end
     deaf.method.front_end = replace(spec, audio=replace(spec.audio, embedding_dim=8))
     try:
-        with pytest.raises(RecipeError, match="hears no recordings"):
+        with pytest.raises(RecipeError, match="takes no waveforms"):
             Index.create(tmp_path / "index", deaf)
     finally:
         deaf.method.front_end = spec
@@ -307,8 +307,8 @@ def half(path: Path) -> None:
     [
         (lambda folder: half(folder / "vectors-0.f32"), "vectors-0.f32: found .* bytes, expected"),
         (lambda folder: (folder / "vectors-0.f32").unlink(), "vectors-0.f32: found no such file"),
-        (lambda folder: (folder / "catalogue.sqlite").write_bytes(b"nonsense" * 999), "catalogue.sqlite: is damaged"),
-        (lambda folder: (folder / "catalogue.sqlite").unlink(), "found no index of files"),
+        (lambda folder: (folder / "index.sqlite").write_bytes(b"nonsense" * 999), "index.sqlite: is damaged"),
+        (lambda folder: (folder / "index.sqlite").unlink(), "found no index of files"),
     ],
 )
 def test_damage_is_told_and_not_made_worse(
@@ -339,15 +339,15 @@ def test_an_index_is_not_made_over_something_else(media: Path, localizer: Locali
         Index.create(media, localizer)
 
 
-def test_a_catalogue_of_another_layout_is_refused(index: Index) -> None:
+def test_a_store_of_another_layout_is_refused(index: Index) -> None:
     index.close()
-    with sqlite3.connect(index.folder / "catalogue.sqlite") as connection:
+    with sqlite3.connect(index.folder / "index.sqlite") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(DataError, match="found the layout 99, expected 1"):
+    with pytest.raises(DataError, match="found the schema 99, expected 1"):
         Index.open(index.folder)
 
 
 def test_hits_are_plain_values() -> None:
-    told = Hit(Path("a"), "sound", 0.5, 3.0, "sound").to_dict()
-    assert told == {"path": "a", "kind": "sound", "score": 0.5, "time": 3.0, "by": "sound"}
+    told = Hit(Path("a"), "audio", 0.5, 3.0, "audio").to_dict()
+    assert told == {"path": "a", "file_type": "audio", "score": 0.5, "time": 3.0, "modality": "audio"}

@@ -12,23 +12,24 @@ import pytest
 
 from soundspot.inference.localizer import Localizer
 from soundspot.search import Index
-from soundspot.search.create import is_index
+from soundspot.search.store import is_index
 
 ENDS = """
 import json, os, resource, signal, sys
-from soundspot.search import Index, indexer as building, vector_store as vectors
-from soundspot.search.metadata_db import Catalogue
+from soundspot.search import Index, indexer
+from soundspot.search.store import IndexStore
+from soundspot.utils import npy_writer
 from soundspot.inference.localizer import Localizer
 from soundspot.errors import OutputError
 
 checkpoint, media, folder, ends = json.loads(sys.argv[1])
 localizer = Localizer.load(checkpoint)
-building.TOGETHER = 4
+indexer.VECTORS_PER_COMMIT = 4
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
-class Deadly(vectors.FileIO):
+class Deadly(npy_writer.FileIO):
     times = 0
     def write(self, content):
         Deadly.times += 1
@@ -42,31 +43,30 @@ def work(end):
         resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     if end == "a vector":
-        vectors.FileIO = Deadly
+        npy_writer.FileIO = Deadly
     if end in ("before it is told", "in the transaction"):
-        tell, times = Catalogue.tell, [0]
+        tell, times = IndexStore.set_metadata, [0]
         def told(self, **words):
             times[0] += 1
             if times[0] == 2:
                 die()
             tell(self, **words)
-        add = Catalogue.add
-        def added(self, entries):
-            times[0] += 1
+        execute = IndexStore.execute_many
+        def executed(self, statement, values):
+            times[0] += "INTO windows" in statement
             if times[0] == 3:
                 die()
-            add(self, entries)
+            execute(self, statement, values)
         if end == "in the transaction":
-            Catalogue.add = added
+            IndexStore.execute_many = executed
         else:
-            Catalogue.tell = told
+            IndexStore.set_metadata = told
     if end == "while it is made":
-        Catalogue.tell = lambda self, **words: die()
+        IndexStore.set_metadata = lambda self, **words: die()
         return Index.create(folder + "-new", localizer, media)
     if end == "while it is compacted":
-        import soundspot.search.writer as module
-        module.DEAD = 0
-        module.compacted = lambda *how: (vectors.compacted(*how), die())
+        indexer.MAX_UNUSED_ROWS = 0
+        npy_writer.RowWriter.sync = lambda self: die()
         return Index.open(folder, localizer).remove([media + "/long.wav", media + "/v.mp4"])
     Index.open(folder, localizer).add(media)
 
@@ -95,10 +95,10 @@ def test_killed_again_and_again_it_ends_as_if_nothing_had_been(
 ) -> None:
     asked = {
         "image": media / "p1.png",
-        "sound": media / "long.wav",
+        "audio": media / "long.wav",
         "k": 30,
-        "every": True,
-        "against": ["picture", "sound"],
+        "per_window": True,
+        "modalities": ["image", "audio"],
     }
     right = index.query(localizer, **asked)
     folder = tmp_path / "killed"
@@ -119,7 +119,7 @@ def test_killed_again_and_again_it_ends_as_if_nothing_had_been(
 
 
 def test_killed_while_it_is_compacted(index: Index, media: Path, checkpoint: Path, localizer: Localizer) -> None:
-    asked = {"image": media / "p1.png", "against": ["picture"], "kinds": ["image"], "k": 30}
+    asked = {"image": media / "p1.png", "modalities": ["image"], "file_types": ["image"], "k": 30}
     before = index.query(localizer, **asked)
     codes, told = ended(checkpoint, media, index.folder, ["while it is compacted"])
     assert codes == [-signal.SIGKILL], told

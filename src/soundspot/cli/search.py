@@ -1,54 +1,63 @@
-"""`soundspot search`: an index of your own pictures, sounds and videos."""
+"""`soundspot search`: an index of your own images, audio and videos."""
 
 import json as to_json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from soundspot.search import Index
-    from soundspot.search.result import IndexingSummary
+    from soundspot.search.result import Failure
 
 INDEX = Path("soundspot-index")
-EVERY = 3.0  # seconds
-DEMO = Path("runs/demo/best.safetensors")  # what `soundspot demo` writes
 
 
 def index(
     folder: Path,
+    model: str | None = None,
     index: Path = INDEX,
-    checkpoint: str | None = None,
     stride: float | None = None,
     workers: int | None = None,
     retry: bool = False,
     relocate: bool = False,
     device: str = "auto",
 ) -> None:
-    """Bring an index in line with a folder: take in what is new, take in anew what has changed, forget what is gone.
+    """Bring an index in line with a folder: index new and changed files, remove deleted ones.
 
-    A run that was stopped, or killed, goes on where it was when the same command is given again. Files that cannot be
-    read are named and kept out.
+    A run that was stopped or killed is continued when the same command is given again. Files that cannot be read are
+    named and left out.
 
     Args:
-        folder: of your pictures, sounds and videos, folders below it included.
+        folder: of your images, audio and videos, folders below it included.
+        model: a checkpoint, whose embeddings the index holds; by default that of the index, needed for a new one.
         index: folder of the index.
-        checkpoint: what files are embedded by: a .safetensors file that `soundspot train` wrote. By default that of the
-            index; of a new one runs/demo/best.safetensors, which `soundspot demo` writes.
-        every: of a new index, seconds from one window of a video, or of a long sound, to the next; by default 3.
-        workers: processes that read files; by default as many as there are cores, none for a few files.
-        retry: read files again that could not be read the last time.
-        moved: the folder is the one that the index is of, and lies elsewhere now.
+        stride: of a new index, seconds between the windows of a video or a long audio; by default 3.
+        workers: processes that read files; by default one per core, and none for a few files.
+        retry: read files again that failed the last time.
+        relocate: the folder of this index was moved, and this is where it lies now.
         device: `auto`, `cpu`, `cuda`...
 
     Examples:
-        soundspot search index mine --checkpoint runs/demo/best.safetensors --index found
+        soundspot search index my_files --model runs/demo/best.safetensors --index my_index
     """
     from soundspot.cli.progress import progress_bar
+    from soundspot.inference.localizer import load
+    from soundspot.search import Index
+    from soundspot.search.store import is_index
 
-    with _opened_for(folder, index, checkpoint, stride, relocate, device) as opened, progress_bar() as seen:
-        outcome = opened.refresh(seen, workers, retry, add_new=True)
-        told = f"{index}: {outcome}; {len(opened)} files by {opened.checkpoint}"
-    print(told)
-    _told(outcome)
+    root = folder.absolute()
+    if is_index(index):
+        opened = _open(index, model, device)
+        _check_index(opened, root, stride, relocate)
+    else:
+        opened = Index.create(index, load(model, device=device), root, 3.0 if stride is None else stride)
+    with opened, progress_bar() as progress:
+        summary = opened.refresh(progress, workers, retry, add_new=True)
+        line = f"{index}: {summary}; {len(opened)} files by {opened.checkpoint}"
+    print(line)
+    _print_failures(summary.failures[:20])
+    if len(summary.failures) > 20:
+        print(f"and {len(summary.failures) - 20} more; `soundspot search status` lists them")
 
 
 def query(
@@ -57,181 +66,149 @@ def query(
     image: str | None = None,
     image_weight: float = 0.5,
     k: int = 10,
-    file_types: list[Literal["image", "sound", "video"]] | None = None,
-    modalities: Literal["picture", "sound", "both"] | None = None,
+    file_types: list[Literal["image", "audio", "video"]] | None = None,
+    modalities: Literal["image", "audio", "both"] | None = None,
     per_window: bool = False,
     contact_sheet: Path | None = None,
     json: bool = False,
-    checkpoint: str | None = None,
+    model: str | None = None,
     device: str = "auto",
     overwrite: bool = False,
 ) -> None:
-    """Find the files nearest to a sound, a picture, or something between both.
+    """Find the files nearest to an audio, an image, or a mixture of both.
 
     Args:
         index: folder that `soundspot search index` made.
-        sound: a sound file, or a video with sound.
-        image: a picture.
-        mix: the picture's share, where both are given: from 0, the sound alone, to 1, the picture alone.
-        k: how many files at most.
-        kinds: of files, as `[image,video]`; all by default.
-        against: what of the files is compared: `picture`, `sound` or `both`; by default pictures, and sounds where a
-            picture alone is asked for or only sounds are searched.
-        every: each window of a video or a long sound by itself, not only the best of each file.
-        sheet: a `.png`, `.jpg` or `.webp` to write, with what was found as pictures.
-        json: print JSON instead of a table.
-        checkpoint: the one that the index was made by, where that has moved.
+        audio: an audio file, or a video with sound.
+        image: an image file.
+        image_weight: weight of the image where both are given: from 0, the audio only, to 1, the image only.
+        k: maximum number of files.
+        file_types: to search in, as `[image,video]`; all by default.
+        modalities: of the files to compare with: `image`, `audio` or `both`; by default images, and audio where the
+            query is an image or only audio files are searched.
+        per_window: list each window of a video or a long audio, not only the best of each file.
+        contact_sheet: a `.png`, `.jpg` or `.webp` to write, with the hits as images.
+        json: print JSON in place of a table.
+        model: the checkpoint of the index, where that file was moved.
         device: `auto`, `cpu`, `cuda`...
-        overwrite: replace the sheet.
+        overwrite: replace the contact sheet.
 
     Examples:
-        soundspot search query --index found --sound runs/demo/example.wav
+        soundspot search query --index my_index --audio runs/demo/example.wav
     """
-    from soundspot.search.query import FILE_TYPES, MODALITIES, Modality, check_image_weight
+    from soundspot.search.query import FILE_TYPES, MODALITIES
     from soundspot.search.result import format_hits
     from soundspot.utils.atomic_io import atomic_write, check_output
 
-    check_image_weight(image_weight)
     if contact_sheet is not None:
         check_output(contact_sheet, overwrite, (".png", ".jpg", ".jpeg", ".webp"))
-    each: dict[str | None, tuple[Modality, ...] | None] = {
-        "both": MODALITIES,
-        "picture": ("picture",),
-        "sound": ("sound",),
-    }
-    with _opened(index, checkpoint, device) as opened:
-        wanted = tuple(file_types) if file_types else FILE_TYPES
-        hits = opened.query(None, image, audio, image_weight, k, wanted, each.get(modalities), per_window)
+    selected = MODALITIES if modalities == "both" else modalities and (modalities,)
+    with _open(index, model, device) as opened:
+        hits = opened.query(None, image, audio, image_weight, k, file_types or FILE_TYPES, selected, per_window)
         if json:
             print(to_json.dumps([hit.to_dict() for hit in hits], indent=2))
-        elif hits:
-            print(format_hits(hits, opened.root))
         else:
-            print(
-                f"{index}: nothing found; it holds {len(opened)} files (`soundspot search status` tells of which kinds)"
+            nothing = (
+                f"{index}: nothing found; it holds {len(opened)} files (`soundspot search status` counts the types)"
             )
+            print(format_hits(hits, opened.root) if hits else nothing)
     if contact_sheet is not None:
-        from soundspot.search.contact_sheet import draw_contact_sheet as draw
+        from soundspot.search.contact_sheet import draw_contact_sheet
 
-        drawn = draw(hits, image, audio, image_weight)
+        sheet = draw_contact_sheet(hits, image, audio, image_weight)
         with atomic_write(contact_sheet) as draft:
-            drawn.save(draft, quality=90)
+            sheet.save(draft, quality=90)
         if not json:
             print(f"written: {contact_sheet}")
 
 
 def remove(paths: list[Path] | Path, index: Path = INDEX) -> None:
-    """Forget files, or all files below folders; the files themselves are not touched.
+    """Remove files, or all files below folders, from an index; the files themselves are not touched.
 
     Args:
         paths: of files or folders: one, or several as `[a.jpg,b.wav]`.
         index: folder of the index.
 
     Examples:
-        soundspot search remove mine/old.jpg --index found
+        soundspot search remove my_files/old.jpg --index my_index
     """
-    from soundspot.search import Index
-
-    with Index.open(index) as opened:
+    with _open(index) as opened:
         print(f"{index}: {opened.remove(paths)} removed; {len(opened)} files are left")
 
 
 def status(index: Path = INDEX, json: bool = False) -> int:
-    """Tell what an index holds, which files are kept out and why, and whether it is whole; exit code 1 where not.
+    """Print what an index holds, which files failed and why, and whether it is damaged; exit code 1 if so.
 
     Args:
         index: folder of the index.
-        json: print JSON instead of words.
+        json: print JSON in place of text.
 
     Examples:
-        soundspot search status --index found
+        soundspot search status --index my_index
     """
-    from soundspot.search import Index
     from soundspot.search.result import escape_unprintable
 
-    with Index.open(index) as opened:
-        found = opened.status()
+    with _open(index) as opened:
+        report = opened.status()
     if json:
-        failures = [{"path": str(one.path), "cause": one.cause, "told": one.message} for one in found.failures]
-        print(to_json.dumps({**vars(found), "root": str(found.root), "failures": failures}, indent=2))
-        return int(bool(found.problems))
-    counted = ", ".join(f"{count} of kind {kind}" for kind, count in found.files.items())
-    print(f"{index}: of {escape_unprintable(found.root)}, by {found.method} ({found.checkpoint or 'no file'})")
-    print(f"files: {counted}; {found.num_vectors} vectors, {found.unused_rows} rows that belong to nothing")
-    for one in found.failures:
-        print(f"kept out ({one.cause}): {escape_unprintable(one.message)}")
-    print("\n".join(found.problems) if found.problems else "whole: every vector is what was written")
-    return int(bool(found.problems))
+        failures = [{**vars(failure), "path": str(failure.path)} for failure in report.failures]
+        print(to_json.dumps({**vars(report), "root": str(report.root), "failures": failures}, indent=2))
+    else:
+        counts = ", ".join(f"{count} of type {file_type}" for file_type, count in report.files.items())
+        print(f"{index}: of {escape_unprintable(report.root)}, by {report.method} ({report.checkpoint or 'no file'})")
+        print(f"files: {counts}; {report.num_vectors} vectors, {report.unused_rows} unused rows")
+        _print_failures(report.failures)
+        print("\n".join(report.problems) or "healthy: every vector is as it was written")
+    return int(bool(report.problems))
 
 
 def export(output: Path, index: Path = INDEX, overwrite: bool = False) -> None:
-    """Write the vectors and what they are of as a Parquet file, for a vector database (extra `parquet`).
+    """Write the embeddings of an index as a Parquet file, for a vector database (extra `parquet`).
 
     Args:
         output: a .parquet file.
         index: folder of the index.
-        overwrite: replace a file that is there.
+        overwrite: replace a file that exists.
 
     Examples:
-        soundspot search export vectors.parquet --index found
+        soundspot search export vectors.parquet --index my_index
     """
-    from soundspot.search import Index
-
-    with Index.open(index) as opened:
+    with _open(index) as opened:
         print(f"{output}: {opened.to_parquet(output, overwrite)} vectors")
 
 
-def _opened(folder: Path, checkpoint: str | None, device: str) -> "Index":
-    from soundspot.inference.localizer import Localizer
+def _open(folder: Path, model: str | None = None, device: str = "auto") -> "Index":
+    from soundspot.inference.localizer import load
     from soundspot.search import Index
 
-    localizer = Localizer.load(checkpoint, device=device) if checkpoint else None
+    localizer = load(model, device=device) if model else None
     opened = Index.open(folder, localizer, device)
     if localizer is not None:
         opened.check_localizer(localizer)
     return opened
 
 
-def _opened_for(
-    folder: Path, index: Path, checkpoint: str | None, every: float | None, moved: bool, device: str
-) -> "Index":
-    """The index of a folder, a new one where there is none."""
-    from soundspot.errors import CheckpointError, OutputError
-    from soundspot.inference.localizer import Localizer
-    from soundspot.search import Index
-    from soundspot.search.create import is_index
+def _check_index(opened: "Index", root: Path, stride: float | None, relocate: bool) -> None:
+    """Raise OutputError if an index has another stride or root than asked for; relocate it if that is asked for."""
+    from soundspot.errors import OutputError
 
-    root = folder.absolute()
-    if is_index(index):
-        opened = _opened(index, checkpoint, device)
-        if every not in (None, opened.stride):
-            raise OutputError(
-                f"{index}: has a window every {opened.stride:g} s, expected one every {every:g}. Leave --every out, or "
-                "make another index: --index NAME"
-            )
-        if moved:
-            opened.relocate(root)
-        elif opened.root != root and not (root.exists() and opened.root.exists() and opened.root.samefile(root)):
-            there = "" if opened.root.is_dir() else ", which is gone"
-            raise OutputError(
-                f"{index}: is of the folder {opened.root}{there}, expected one of {folder}. Give another name: --index "
-                "NAME, or, where the folder was moved, say so: --moved"
-            )
-        return opened
-    if checkpoint is None and not DEMO.is_file():
-        raise CheckpointError(
-            f"{index}: a new index needs a checkpoint to embed files by, found none given and no {DEMO}. Say which: "
-            "--checkpoint FILE (`soundspot demo` makes one)"
+    if stride not in (None, opened.stride):
+        raise OutputError(
+            f"{opened.folder}: has a window every {opened.stride:g} s, expected one every {stride:g}. Leave --stride "
+            "out, or make another index: --index NAME"
         )
-    return Index.create(
-        index, Localizer.load(checkpoint or DEMO, device=device), root, EVERY if every is None else every
-    )
+    if relocate:
+        opened.relocate(root)
+    elif opened.root != root and not (root.exists() and opened.root.exists() and opened.root.samefile(root)):
+        gone = "" if opened.root.is_dir() else ", which is gone"
+        raise OutputError(
+            f"{opened.folder}: is of the folder {opened.root}{gone}, expected one of {root}. Give another name: "
+            "--index NAME, or, where the folder was moved, say so: --relocate"
+        )
 
 
-def _told(outcome: "IndexingSummary") -> None:
+def _print_failures(failures: "Sequence[Failure]") -> None:
     from soundspot.search.result import escape_unprintable
 
-    for one in outcome.failures[:20]:
-        print(f"kept out ({one.cause}): {escape_unprintable(one.message)}")
-    if len(outcome.failures) > 20:
-        print(f"and {len(outcome.failures) - 20} more; `soundspot search status` lists them")
+    for failure in failures:
+        print(f"failed ({failure.cause}): {escape_unprintable(failure.message)}")

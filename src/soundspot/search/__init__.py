@@ -1,4 +1,4 @@
-"""An index of a user's own pictures, sounds and videos, asked by a picture, a sound, or both at once."""
+"""Search in an index of a user's own images, audio and videos, by an image, an audio, or both at once."""
 
 from soundspot.search.index import Index
 from soundspot.search.result import Hit, IndexingSummary

@@ -1,4 +1,4 @@
-"""What was asked for and what was found, as one picture."""
+"""Contact sheet of a query and its hits."""
 
 import os
 from collections.abc import Sequence
@@ -16,65 +16,72 @@ from soundspot.search.file_reader import slice_audio
 from soundspot.search.result import Hit, escape_unprintable
 from soundspot.types import Audio
 
-ACROSS = 5
-HEIGHT = 180
-SHOWN = 10.0  # seconds of a sound
+HITS_PER_ROW = 5
+HEIGHT = 180  # pixels
+MAX_SECONDS = 10.0  # of a spectrogram
+N_FFT, HOP = 512, 160
 
 
 def draw_contact_sheet(
     hits: Sequence[Hit], image: Any = None, audio: Any = None, image_weight: float | int = 0.5
 ) -> Image.Image:
-    """A row of what was asked for, and the hits below, with rank, score and name; sounds as their spectrograms."""
-    asked: list[tuple[Image.Image, str]] = []
-    share = "" if image is None or audio is None else f"{image_weight:.0%} "
+    """Draw the query in a row above the hits with rank, score and name; audio as its spectrogram.
+
+    Args:
+        hits: best first.
+        image: of the query, as `Index.query` takes it.
+        audio: of the query.
+        image_weight: of the query.
+    """
+    query: list[tuple[Image.Image, str]] = []
+    is_mixed = image is not None and audio is not None
     if image is not None:
-        asked.append((as_image(image), f"asked: {share}{_name(image, 'picture')}"))
+        weight = f"{image_weight:.0%} " if is_mixed else ""
+        query.append((as_image(image), f"query: {weight}{_get_name(image, 'image')}"))
     if audio is not None:
-        rest = f"{1 - image_weight:.0%} " if share else ""
-        asked.append((draw_spectrogram(as_audio(audio)), f"asked: {rest}{_name(audio, 'sound')}"))
-    shown = [(load_thumbnail(hit), _caption(rank, hit)) for rank, hit in enumerate(hits, 1)]
-    rows = [asked, *(shown[first : first + ACROSS] for first in range(0, len(shown), ACROSS))]
-    pictures = [[_framed(picture) for picture, _ in row] for row in rows]
-    return make_contact_sheet(pictures, [[caption for _, caption in row] for row in rows], HEIGHT)
+        weight = f"{1 - image_weight:.0%} " if is_mixed else ""
+        query.append((draw_spectrogram(as_audio(audio)), f"query: {weight}{_get_name(audio, 'audio')}"))
+    cells = [(load_thumbnail(hit), _format_caption(rank, hit)) for rank, hit in enumerate(hits, 1)]
+    rows = [query, *(cells[first : first + HITS_PER_ROW] for first in range(0, len(cells), HITS_PER_ROW))]
+    images = [[_crop_panorama(image) for image, _ in row] for row in rows]
+    return make_contact_sheet(images, [[caption for _, caption in row] for row in rows], HEIGHT)
 
 
 def load_thumbnail(hit: Hit) -> Image.Image:
-    """What stands for a hit: the picture, the frame at that moment, or the spectrogram; grey where it is gone."""
+    """Load the image, the frame or the spectrogram of a hit; a gray square if its file is gone."""
     try:
         if hit.file_type == "image":
             return read_image(hit.path, min_side=HEIGHT)
         if hit.file_type == "video":
             with Video(hit.path) as video:
                 return video.frames_at([hit.time or 0.0])[0][1]
-        return draw_spectrogram(slice_audio(open_audio(hit.path), hit.time or 0.0, SHOWN))
+        return draw_spectrogram(slice_audio(open_audio(hit.path), hit.time or 0.0, MAX_SECONDS))
     except InputError:
         return Image.new("RGB", (HEIGHT, HEIGHT), (200, 200, 205))
 
 
-def draw_spectrogram(sound: Audio) -> Image.Image:
-    """The loudness of a sound's frequencies, low ones below, over up to SHOWN seconds, 70 dB from dark to bright."""
-    waveform = sound.waveform[: int(SHOWN * sound.rate)]
-    size = 512
-    waveform = torch.nn.functional.pad(waveform, (0, max(0, size - len(waveform))))
-    power = torch.stft(waveform, size, 160, window=torch.hann_window(size), return_complex=True).abs().square()
+def draw_spectrogram(audio: Audio) -> Image.Image:
+    """Draw the power of up to MAX_SECONDS of audio, low frequencies at the bottom, 70 dB from dark to bright."""
+    waveform = audio.waveform[: int(MAX_SECONDS * audio.rate)]
+    waveform = torch.nn.functional.pad(waveform, (0, max(0, N_FFT - len(waveform))))
+    power = torch.stft(waveform, N_FFT, HOP, window=torch.hann_window(N_FFT), return_complex=True).abs().square()
     level = 10 * (power + 1e-10).log10()
-    bright = ((level - level.max() + 70) / 70).clamp(0, 1).flip(0)
-    return Image.fromarray(HEAT_COLORMAP[(255 * bright).byte().numpy()]).resize(
-        (HEIGHT * 4 // 3, HEIGHT), Image.Resampling.BOX
-    )
+    brightness = ((level - level.max() + 70) / 70).clamp(0, 1).flip(0)
+    image = Image.fromarray(HEAT_COLORMAP[(255 * brightness).byte().numpy()])
+    return image.resize((HEIGHT * 4 // 3, HEIGHT), Image.Resampling.BOX)
 
 
-def _framed(picture: Image.Image) -> Image.Image:
-    """At most four by three, by cutting off what is too wide; a panorama would make the sheet as wide."""
-    widest = picture.height * 4 // 3
-    left = (picture.width - widest) // 2
-    return picture.crop((left, 0, left + widest, picture.height)) if left > 0 else picture
+def _crop_panorama(image: Image.Image) -> Image.Image:
+    """Crop an image that is wider than 4:3 to it; a panorama would make the sheet as wide."""
+    max_width = image.height * 4 // 3
+    left = (image.width - max_width) // 2
+    return image.crop((left, 0, left + max_width, image.height)) if left > 0 else image
 
 
-def _name(asked: Any, kind: str) -> str:
-    return escape_unprintable(os.path.basename(asked)) if isinstance(asked, str | os.PathLike) else kind
+def _get_name(query: Any, modality: str) -> str:
+    return escape_unprintable(os.path.basename(query)) if isinstance(query, str | os.PathLike) else modality
 
 
-def _caption(rank: int, hit: Hit) -> str:
-    at = "" if hit.time is None else f" {hit.time:.0f} s"
-    return f"{rank}. {hit.score:.2f}{at} {escape_unprintable(hit.path.name)}"
+def _format_caption(rank: int, hit: Hit) -> str:
+    time = "" if hit.time is None else f" {hit.time:.0f} s"
+    return f"{rank}. {hit.score:.2f}{time} {escape_unprintable(hit.path.name)}"

@@ -1,6 +1,6 @@
-"""An index: a folder with the vectors of a user's files (`vectors-N.f32`) and what they belong to (`catalogue.sqlite`).
+"""Search index of a user's files: a folder of their embeddings (`vectors-N.f32`) and metadata (`index.sqlite`).
 
-Any number of processes and threads may ask while one writes: each sees the index as it was at one moment.
+Any number of processes and threads may query while one writes: each sees the index as it was at one moment.
 """
 
 import os
@@ -14,80 +14,90 @@ from soundspot.data.media.image import as_image
 from soundspot.errors import CheckpointError, RecipeError
 from soundspot.inference.localizer import Localizer
 from soundspot.inference.mining.embed import compute_weights_digest
-from soundspot.search.create import create_database
-from soundspot.search.metadata_db import FILE, MetadataDatabase
+from soundspot.search.indexer import IndexWriter, Progress
 from soundspot.search.parquet import write_parquet
 from soundspot.search.query import FILE_TYPES, MODALITIES, compose_query, default_modalities
-from soundspot.search.result import Failure, Hit, IndexingSummary, IndexStatus
-from soundspot.search.scan import check_files_present, check_new_root, is_deleted, scan_files, select_indexed
+from soundspot.search.result import Hit, IndexingSummary, IndexStatus
+from soundspot.search.scan import (
+    AnyPath,
+    check_files_present,
+    check_new_root,
+    is_deleted,
+    scan_files,
+    select_indexed,
+)
 from soundspot.search.snapshot import Snapshot
-from soundspot.search.vector_store import find_damaged_rows, vector_path
-from soundspot.search.writer import IndexWriter, Seen
+from soundspot.search.store import IndexStore, create_store
 from soundspot.utils.atomic_io import lock_folder
 
 
 class Index:
-    """An open index. `Index.create` and `Index.open` make one.
+    """An open search index; made by `Index.create` or `Index.open`.
+
+    Args:
+        store: the database and vectors in the folder of the index.
+        localizer: embeds files and queries; None: the checkpoint of the index, loaded when needed.
+        device: of that checkpoint.
 
     Attributes:
-        folder: of the index. root: of the files, below which they all lie. every: seconds from window to window.
+        folder: of the index.
+        root: folder of the files; all of them lie below it.
+        stride: seconds between the windows of a video or a long audio.
     """
 
-    def __init__(
-        self, folder: Path, catalogue: MetadataDatabase, localizer: Localizer | None = None, device: str = "auto"
-    ) -> None:
-        self.folder, self._database, self._localizer, self._device = folder, catalogue, localizer, device
-        told = catalogue.get_metadata()
-        self.root, self.stride = Path(os.fsdecode(told["root"])), float(told["every"])
-        self._metadata = told
+    def __init__(self, store: IndexStore, localizer: Localizer | None = None, device: str = "auto") -> None:
+        self._store, self._localizer, self._device = store, localizer, device
+        self._metadata = store.get_metadata()
+        self.folder, self.root = store.folder, Path(os.fsdecode(self._metadata["root"]))
+        self.stride = float(self._metadata["stride"])
         self._snapshot: Snapshot | None = None
-        self._fits: Localizer | None = None
+        self._checked: Localizer | None = None
         self._lock = RLock()
-
-    # Making and opening.
 
     @classmethod
     def create(
-        cls,
-        folder: str | os.PathLike[str],
-        localizer: Localizer,
-        root: str | os.PathLike[str] | None = None,
-        stride: float | int = 3.0,
+        cls, folder: AnyPath, localizer: Localizer, root: AnyPath | None = None, stride: float | int = 3.0
     ) -> "Index":
-        """A new, empty index.
+        """Create an empty index.
 
         Args:
-            folder: to be made; it may be there, if there is nothing in it.
-            localizer: whose vectors it holds.
-            root: folder of the files; None: the one in which the index lies.
-            every: seconds from one window of a video, or of a long sound, to the next.
+            folder: of the index; it may exist if it is empty.
+            localizer: embeds the files and queries.
+            root: folder of the files; None: the parent of `folder`.
+            stride: seconds between the windows of a video or a long audio.
+
+        Returns:
+            The open index.
 
         Raises:
-            OutputError: something lies there, or it cannot be written. RecipeError: the method hears no recordings, or
-                `every` is no time. DataError: the root is no folder.
+            OutputError: the folder is not empty, or cannot be written.
+            RecipeError: the method takes no waveforms, or `stride` is not positive.
+            DataError: the root is no folder.
         """
         folder = Path(os.path.abspath(folder))
-        return cls(
-            folder, create_database(folder, localizer, Path(folder.parent if root is None else root), stride), localizer
-        )
+        root = folder.parent if root is None else Path(os.path.abspath(root))
+        return cls(create_store(folder, localizer, root, float(stride)), localizer)
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str], localizer: Localizer | None = None, device: str = "auto") -> "Index":
-        """An index that is there.
+    def open(cls, folder: AnyPath, localizer: Localizer | None = None, device: str = "auto") -> "Index":
+        """Open an index.
 
         Args:
-            localizer: what files are embedded by; None: that of the checkpoint which the index was made by, loaded when
-                it is needed.
-            device: where that one runs.
+            folder: of the index.
+            localizer: embeds files and queries; None: the checkpoint of the index, loaded when needed.
+            device: of that checkpoint.
+
+        Returns:
+            The open index.
 
         Raises:
             DataError: there is none, or it is damaged.
         """
-        folder = Path(os.path.abspath(folder))
-        return cls(folder, MetadataDatabase(folder), localizer, device)
+        return cls(IndexStore(Path(os.path.abspath(folder))), localizer, device)
 
     def close(self) -> None:
-        self._database.close()
+        """Close the files of the index."""
+        self._store.close()
 
     def __enter__(self) -> "Index":
         return self
@@ -95,129 +105,149 @@ class Index:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __len__(self) -> int:
+        """Return the number of indexed files."""
+        return sum(self._store.count_files().values())
+
     @property
     def checkpoint(self) -> str:
-        """The checkpoint that it was made by, as it was then; empty where that was no file."""
+        """Path of the checkpoint whose embeddings the index holds; empty if it was no file."""
         return str(self._metadata["checkpoint"])
 
     @property
     def localizer(self) -> Localizer:
-        """What its vectors were made by.
+        """The localizer whose embeddings the index holds.
 
         Raises:
-            CheckpointError: it is gone, or another one lies there now.
+            CheckpointError: its checkpoint is gone, or was replaced by another one.
         """
         if self._localizer is None:
             if not self.checkpoint or not Path(self.checkpoint).is_file():
                 raise CheckpointError(
                     f"{self.folder}: was made by the checkpoint {self.checkpoint or '(of no file)'}, which is gone, "
-                    "expected to load it. Say where it lies: --checkpoint FILE"
+                    "expected to load it. Say where it lies: --model FILE"
                 )
             self._localizer = Localizer.load(self.checkpoint, device=self._device)
         self.check_localizer(self._localizer)
         return self._localizer
 
     def check_localizer(self, localizer: Localizer) -> None:
-        """Raise CheckpointError where a localizer's vectors are not to be compared with those in the index."""
-        if localizer is self._fits:
+        """Check that embeddings of a localizer can be compared with those of the index.
+
+        Args:
+            localizer: expected to have the weights, front end and precision of the index.
+
+        Raises:
+            CheckpointError: it has others.
+        """
+        if localizer is self._checked:
             return
         if compute_weights_digest(localizer) != self._metadata["weights"]:
             raise CheckpointError(
-                f"{self.folder}: was made by {self._metadata['method']} with other weights, another front end or another "
-                f"precision than the {localizer.name} given, expected the same (then: {self.checkpoint or 'no file'}). "
-                "Give that checkpoint, or make another index by this one: `soundspot search index FOLDER --index NAME`"
+                f"{self.folder}: was made by {self._metadata['method']} with other weights, another front end or "
+                f"another precision than the {localizer.name} given, expected the same (then: "
+                f"{self.checkpoint or 'no file'}). Give that checkpoint, or make another index by this one: `soundspot "
+                "search index FOLDER --index NAME`"
             )
-        self._fits = localizer
-
-    def __len__(self) -> int:
-        """Files that can be found."""
-        return sum(self._database.count_files().values())
-
-    # Writing.
+        self._checked = localizer
 
     def add(
         self,
-        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-        progress: Seen = lambda done, of: None,
+        paths: AnyPath | Iterable[AnyPath],
+        progress: Progress = lambda done, total: None,
         num_workers: int | None = 0,
         retry_failed: bool = False,
     ) -> IndexingSummary:
-        """Takes in files, and all that lies below folders; what is in already and has not changed stays as it is.
+        """Index files, and all files below folders; what is indexed and unchanged stays as it is.
 
-        A file that cannot be read is named in the outcome, and kept out. When the process dies, all but the last second
-        or so of its work is kept: the same call goes on from there.
+        When the process dies, all but the last second or so of its work is kept: the same call goes on from there.
 
         Args:
-            paths: below the root.
-            seen: is called with (files done, files in all).
-            workers: processes that read files, for programs that are guarded by `if __name__ == "__main__"`; 0: this
-                one reads; None: as many as there are cores, and none for a few files.
-            retry: read files again that could not be read the last time and have not changed since.
+            paths: files and folders below the root.
+            progress: called with (files done, files in all).
+            num_workers: processes that read files, for programs guarded by `if __name__ == "__main__"`; 0: read in this
+                one; None: one per core, and none for a few files.
+            retry_failed: read unchanged files again that failed the last time.
+
+        Returns:
+            Counts of what was done, and the files that failed.
 
         Raises:
-            InputError: a path lies outside the root or is not there. OutputError: another process writes here, or the
-                index cannot be written (FullError: no room). CheckpointError: as `localizer`.
+            InputError: a path lies outside the root or does not exist.
+            OutputError: another process writes, or the index cannot be written (DiskFullError: no space is left).
+            CheckpointError: as `localizer`.
         """
-        paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-        outcome = IndexingSummary()
-        self._upkeep.update(
-            scan_files(paths, self.root, outcome), lambda: self.localizer, outcome, progress, num_workers, retry_failed
-        )
-        return outcome
+        summary = IndexingSummary()
+        files = scan_files(_as_list(paths), self.root, summary)
+        self._writer.update(files, summary, progress, num_workers, retry_failed)
+        return summary
 
     def refresh(
         self,
-        progress: Seen = lambda done, of: None,
+        progress: Progress = lambda done, total: None,
         num_workers: int | None = 0,
         retry_failed: bool = False,
         add_new: bool = False,
     ) -> IndexingSummary:
-        """Takes in anew those of its files that have changed, and forgets those that are gone; arguments as `add`.
+        """Index changed files again and remove deleted ones.
 
         Args:
-            new: takes in, too, what is new below the root.
+            progress: as in `add`.
+            num_workers: as in `add`.
+            retry_failed: as in `add`.
+            add_new: index new files below the root, too.
+
+        Returns:
+            Counts of what was done, and the files that failed.
 
         Raises:
-            DataError: the root is gone, or nothing to index is left below it, as where a disk is not there: nothing is
-                forgotten. Else as `add`.
+            DataError: the root is gone or nothing to index is left below it, as if its disk were not connected.
+            OutputError: as `add`.
+            CheckpointError: as `localizer`.
         """
-        outcome = IndexingSummary()
-        known = {one.path: self.root / os.fsdecode(one.path) for one in self._database.list_files()}
-        gone = {path for path, whole in known.items() if is_deleted(whole)}
-        if len(gone) == len(known):
-            check_files_present(self.root, len(known))
-        there = [whole for path, whole in known.items() if path not in gone and os.path.lexists(whole)]
-        found = scan_files([*([self.root] if add_new else []), *there], self.root, outcome)
-        self._upkeep.update(found, lambda: self.localizer, outcome, progress, num_workers, retry_failed)
-        outcome.removed = self._upkeep.remove(sorted(gone - {one.path for one in found}))
-        return outcome
+        summary = IndexingSummary()
+        paths = {file.path: self.root / os.fsdecode(file.path) for file in self._store.list_files()}
+        deleted = {name for name, path in paths.items() if is_deleted(path)}
+        if len(deleted) == len(paths):
+            check_files_present(self.root, len(paths))
+        left = [path for name, path in paths.items() if name not in deleted and os.path.lexists(path)]
+        files = scan_files([self.root, *left] if add_new else left, self.root, summary)
+        self._writer.update(files, summary, progress, num_workers, retry_failed)
+        summary.removed = self._writer.delete(sorted(deleted - {file.path for file in files}))
+        return summary
 
-    def remove(self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> int:
-        """Forgets files, and all below folders; how many that were. The files themselves are not touched.
+    def remove(self, paths: AnyPath | Iterable[AnyPath]) -> int:
+        """Remove files, and all files below folders, from the index; the files themselves are not touched.
+
+        Args:
+            paths: files and folders below the root.
+
+        Returns:
+            Number of files removed.
 
         Raises:
-            InputError: a path lies outside the root, or nothing is known of it. OutputError: as `add`.
+            InputError: a path lies outside the root, or names no indexed file.
+            OutputError: as `add`.
         """
-        paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-        return self._upkeep.remove(select_indexed([one.path for one in self._database.list_files()], paths, self.root))
+        return self._writer.delete(
+            select_indexed([file.path for file in self._store.list_files()], _as_list(paths), self.root)
+        )
 
-    def relocate(self, root: str | os.PathLike[str]) -> None:
-        """Says that the folder of the files lies elsewhere now; nothing is read.
+    def relocate(self, root: AnyPath) -> None:
+        """Set the root of the files after the folder was moved; no file is read.
+
+        Args:
+            root: where the folder lies now.
 
         Raises:
-            DataError: it is no folder, or none of the files lies there. OutputError: as `add`.
+            DataError: it is no folder, or holds none of the indexed files.
+            OutputError: as `add`.
         """
-        base = Path(os.path.abspath(root))
-        check_new_root(base, [one.path for one in self._database.list_files()])
-        with lock_folder(self.folder), self._database.transaction():
-            self._database.set_metadata(root=os.fsencode(base))
-        self.root = base
-
-    @property
-    def _upkeep(self) -> IndexWriter:
-        return IndexWriter(self.folder, self._database, self.root, self._current_snapshot, self._look_anew)
-
-    # Asking.
+        new_root = Path(os.path.abspath(root))
+        check_new_root(new_root, [file.path for file in self._store.list_files()])
+        with lock_folder(self.folder), self._store.transaction():
+            self._store.set_metadata(root=os.fsencode(new_root))
+        self.root = new_root
 
     def query(
         self,
@@ -230,41 +260,39 @@ class Index:
         modalities: Sequence[str] | None = None,
         per_window: bool = False,
     ) -> list[Hit]:
-        """The k files nearest to a picture, a sound, or a mixture of both; the best first, of equals by path.
+        """Find the k files nearest to an image, an audio, or a mixture of both; exactly.
 
         Args:
-            localizer: the one it was made by; None: `localizer`.
-            image, sound: as `Localizer.locate` takes them; of a sound is heard what `locate` hears of it.
-            mix: the picture's share, where both are given (`soundspot.search.query.composed`).
-            k: how many at most.
-            kinds: of files: `image`, `sound`, `video`.
-            against: what of them is compared: `picture`, `sound` or both; None: what the query is not itself
-                (`soundspot.search.query.crossing`).
-            every: each window of a file is a hit of its own.
+            localizer: the one of the index; None: `self.localizer`.
+            image: as `Localizer.locate` takes it.
+            audio: as `Localizer.locate` takes it, which also says which part of it is heard.
+            image_weight: weight of the image in [0, 1] where both are given (`compose_query`).
+            k: maximum number of hits.
+            file_types: any of `image`, `audio`, `video`.
+            modalities: embeddings to compare with: `image`, `audio` or both; None: `default_modalities`.
+            per_window: return each window of a file as a hit of its own.
+
+        Returns:
+            Hits, best first, ties by path.
 
         Raises:
-            InputError: neither is given, or one cannot be read. RecipeError: `mix`, `k`, `kinds` or `against` makes no
-                sense. CheckpointError: the localizer is another one. DataError: the index is damaged.
+            InputError: neither image nor audio is given, or one cannot be read.
+            RecipeError: an option has a value that makes no sense.
+            CheckpointError: the localizer is not the one of the index.
+            DataError: the index is damaged.
         """
-        file_types = tuple(file_types)
-        if k < 1:
-            raise RecipeError(f"k: found {k}, expected 1 or more")
-        for word, known in [
-            *((kind, FILE_TYPES) for kind in file_types),
-            *((one, MODALITIES) for one in modalities or ()),
-        ]:
-            if word not in known:
-                raise RecipeError(f"found {word!r}, expected some of {', '.join(known)}")
-        if not file_types or modalities == ():
-            raise RecipeError("found no kinds to search in, expected some. Leave the option out to search in all")
-        asker = localizer or self.localizer
-        self.check_localizer(asker)
-        seen = None if image is None else asker.embed_images([as_image(image)])[0]
-        heard = None if audio is None else asker.embed_audio([as_audio(audio)])[0]
-        wanted = (
-            tuple(modalities) if modalities else default_modalities(seen is not None, heard is not None, file_types)
-        )
-        return self.query_vector(compose_query(seen, heard, image_weight), k, file_types, wanted, per_window)
+        for name, known in [*((name, FILE_TYPES) for name in file_types), *((m, MODALITIES) for m in modalities or ())]:
+            if name not in known:
+                raise RecipeError(f"found {name!r}, expected some of {', '.join(known)}")
+        if not len(file_types) or (modalities is not None and not len(modalities)):
+            raise RecipeError("found nothing to search in, expected some types. Leave the option out to search in all")
+        localizer = localizer or self.localizer
+        self.check_localizer(localizer)
+        image_embedding = None if image is None else localizer.embed_images([as_image(image)])[0]
+        audio_embedding = None if audio is None else localizer.embed_audio([as_audio(audio)])[0]
+        query = compose_query(image_embedding, audio_embedding, image_weight)
+        selected = modalities or default_modalities(image is not None, audio is not None, file_types)
+        return self.query_vector(query, k, file_types, selected, per_window)
 
     def query_vector(
         self,
@@ -274,41 +302,72 @@ class Index:
         modalities: Sequence[str] = MODALITIES,
         per_window: bool = False,
     ) -> list[Hit]:
-        """The same of a vector, (d,), of `soundspot.search.query.composed`."""
-        while True:
-            now = self._current_snapshot()
-            hits = now.find_hits(
-                self._database, self.root, vector, now.filter_rows(file_types, modalities), k, per_window
-            )
-            if hits is not None:
-                return hits
-            self._snapshot = None  # a file went while we looked
+        """Find the k files nearest to an embedding; exactly.
 
-    def _current_snapshot(self) -> Snapshot:
-        """The index as it is; read anew where somebody has written since."""
-        with self._lock:
-            if self._snapshot is None or self._snapshot.version != self._database.version:
-                self._snapshot = Snapshot.load(self._database, self.folder, self._metadata["width"])
-            return self._snapshot
+        Args:
+            vector: (d,) of unit norm, by `compose_query`.
+            k: maximum number of hits.
+            file_types: as in `query`.
+            modalities: as in `query`.
+            per_window: as in `query`.
 
-    def _look_anew(self) -> None:
-        self._snapshot = None
+        Returns:
+            Hits, best first, ties by path.
 
-    def to_parquet(self, path: str | os.PathLike[str], overwrite: bool = False) -> int:
-        """Writes all vectors and what they are of (`soundspot.search.parquet.write_parquet`); how many."""
-        return write_parquet(self._current_snapshot(), self._database, Path(path), overwrite)
+        Raises:
+            RecipeError: k is not positive.
+            DataError: the index is damaged.
+        """
+        if k < 1:
+            raise RecipeError(f"k: found {k}, expected 1 or more")
+        hits, filters = None, (tuple(file_types), tuple(modalities))
+        while hits is None:  # a file may be deleted between the search and the look at its path
+            hits = self._current_snapshot().search(self._store, self.root, vector, k, filters, per_window)
+        return hits
+
+    def to_parquet(self, path: AnyPath, overwrite: bool = False) -> int:
+        """Write all embeddings with path, file type, modality and time of their windows (`write_parquet`).
+
+        Args:
+            path: a .parquet file.
+            overwrite: replace a file that exists.
+
+        Returns:
+            Number of embeddings written.
+        """
+        return write_parquet(self._current_snapshot(), self._store, Path(path), overwrite)
 
     def status(self, check: bool = True) -> IndexStatus:
-        """What it holds, and, on `check`, whether that is what was written."""
-        now = self._current_snapshot()
-        failed = self._database.list_files("cause != ''")
-        wrong = [f"{self.folder / FILE}: {word}" for word in [self._database.validate()] if check and word]
-        if check and (bad := find_damaged_rows(now.vectors, *self._database.load_checksums())):
-            path = vector_path(self.folder, now.entries.generation)
-            wrong.append(f"{path}: {len(bad)} vectors are damaged (first: row {bad[0]})")
-        failures = [Failure(self.root / os.fsdecode(one.path), one.cause, one.message) for one in failed]
-        method, counts = str(self._metadata["method"]), self._database.count_files()
-        rows = len(now.entries.row)
-        return IndexStatus(
-            self.root, self.checkpoint, method, counts, rows, now.entries.num_rows - rows, failures, wrong
-        )
+        """Count what the index holds, and look for damage.
+
+        Args:
+            check: whether to check the database, and each embedding against its checksum.
+
+        Returns:
+            Counts, failures and problems.
+        """
+        snapshot, problems = self._current_snapshot(), []
+        if check and (answer := self._store.select("PRAGMA quick_check(1)")[0][0]) != "ok":
+            problems.append(f"{self._store.path}: {answer}")
+        if check and (damaged := snapshot.find_damaged_rows()):
+            path = self._store.vector_path(snapshot.generation)
+            problems.append(f"{path}: {len(damaged)} vectors are damaged (first: row {damaged[0]})")
+        failures = [file.to_failure(self.root) for file in self._store.list_files("cause != ''")]
+        counts, num_vectors = self._store.count_files(), len(snapshot.row)
+        unused, method = len(snapshot.vectors) - num_vectors, str(self._metadata["method"])
+        return IndexStatus(self.root, self.checkpoint, method, counts, num_vectors, unused, failures, problems)
+
+    def _current_snapshot(self) -> Snapshot:
+        """Return the index as it is, loaded again if any process has written since."""
+        with self._lock:
+            if self._snapshot is None or self._snapshot.version != self._store.version:
+                self._snapshot = Snapshot.load(self._store)
+            return self._snapshot
+
+    @property
+    def _writer(self) -> IndexWriter:
+        return IndexWriter(self._store, self.root, self.stride, lambda: self.localizer)
+
+
+def _as_list(paths: AnyPath | Iterable[AnyPath]) -> list[AnyPath]:
+    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)

@@ -1,223 +1,325 @@
-"""Files into an index: read by other processes, embedded here in batches, committed some at a time.
-
-Vectors are on the disk before the transaction that says whose they are. Whatever is killed leaves rows that belong to
-nothing, which the next writer cuts off, and a file is in with all its vectors or is read again.
-"""
+"""Writing into an index: files are read by other processes, embedded here in batches, and committed a few at a time."""
 
 import os
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float32
-from torch import Tensor
+from jaxtyping import Float32, Int64
 
-from soundspot.data.shards.writer import Executor, SampleRecord
+from soundspot.data.neighbors.exact_knn import quantize_unit
+from soundspot.data.shards.executors import ProcessExecutor, count_cores
+from soundspot.data.shards.writer import SampleRecord
 from soundspot.inference.localizer import Localizer
-from soundspot.inference.mining.embed import encode_batch
-from soundspot.search.exact_search import quantize_unit
-from soundspot.search.file_reader import WINDOWS_PER_READ, FileReader, FileWindows, detect_file_type
-from soundspot.search.metadata_db import FileRecord, MetadataDatabase, WindowEntry
+from soundspot.inference.mining.embed import embed_batch
+from soundspot.search.file_reader import WINDOWS_PER_READ, FileReader, FileWindows
 from soundspot.search.query import MODALITIES, Modality
-from soundspot.search.result import Failure, IndexingSummary, escape_unprintable
-from soundspot.search.scan import ScannedFile
-from soundspot.search.vector_store import VectorWriter, compute_checksums, open_vectors
+from soundspot.search.result import IndexingSummary, escape_unprintable
+from soundspot.search.store import INCOMPLETE, FileRecord, IndexStore
+from soundspot.utils.atomic_io import lock_folder
+from soundspot.utils.npy_writer import RowWriter
 
-BATCH_SIZE = 16  # embedded at once, filled up where there are fewer: a vector is the same whoever is embedded with it
-TOGETHER = 128  # vectors to a transaction, about
+BATCH_SIZE = 16  # embedded at once, padded where there are fewer: an embedding does not depend on its batch
+VECTORS_PER_COMMIT = 128  # about
+MAX_UNUSED_ROWS = 4096  # a vector file with more, and more than it has used rows, is compacted
+BLOCK = 8192  # rows copied at once
+FILES_BEFORE_PROCESSES = 64  # files that one process has read before others have started
+Progress = Callable[[int, int], None]
+Window: TypeAlias = tuple[int, float | None, Float32[np.ndarray, " d"]]
 
 
 @dataclass(frozen=True, eq=False)
-class Pending:
-    """What was read of a file and is not written yet.
+class IndexWriter:
+    """Write into an index, one process at a time.
 
     Attributes:
-        first: window of the file that it begins with.
-        copied: entries of another file with the same content, of which nothing was read.
-        windows: of the file.
+        store: of the index.
+        root: folder of the files.
+        stride: seconds between the windows of a video or a long audio.
+        load_localizer: returns what embeds them.
+    """
+
+    store: IndexStore
+    root: Path
+    stride: float
+    load_localizer: Callable[[], Localizer]
+
+    def update(
+        self,
+        files: Sequence[FileRecord],
+        summary: IndexingSummary,
+        progress: Progress,
+        num_workers: int | None,
+        retry_failed: bool,
+    ) -> None:
+        """Index those of some scanned files that are new or have changed; other arguments as in `Index.add`.
+
+        Args:
+            files: by `scan_files`.
+            summary: is added to.
+        """
+        with self._open() as (writer, generation):
+            indexed = {file.path: file for file in self.store.list_files()}
+            changed, failed = list[FileRecord](), list[FileRecord]()
+            for file in files:
+                known = indexed.get(file.path)
+                is_same = known is not None and (known.size, known.mtime_ns) == (file.size, file.mtime_ns)
+                if file.cause:
+                    summary.failures.append(file.to_failure(self.root))
+                    if known is None or (known.cause, known.message) != (file.cause, file.message):
+                        failed.append(file)
+                elif known is None or not is_same or (known.cause and retry_failed):
+                    changed.append(file)
+                elif known.cause:
+                    summary.failures.append(known.to_failure(self.root))
+                else:
+                    summary.unchanged += 1
+            if failed:
+                with self.store.transaction():
+                    for file in failed:
+                        self.store.insert_file(file)
+            if changed:
+                indexer = Indexer(
+                    self.store, writer, generation, self.load_localizer(), self.root, self.stride, summary
+                )
+                indexer.index_files(changed, indexed, num_workers, progress)
+
+    def delete(self, paths: Sequence[bytes]) -> int:
+        """Delete files from the index and return how many they were."""
+        if paths:
+            with self._open(), self.store.transaction():
+                self.store.delete_files(paths)
+        return len(paths)
+
+    @contextmanager
+    def _open(self) -> Iterator[tuple[RowWriter, int]]:
+        """Lock the index and open its vector file, of this generation; compact it afterwards if need be."""
+        with lock_folder(self.store.folder):
+            metadata = self.store.get_metadata()
+            num_rows, width, generation = metadata["num_rows"], metadata["width"], metadata["generation"]
+            self.store.remove_stale_files(generation)
+            self.store.open_vectors(num_rows, width, generation)  # a file that is too short would be padded with zeros
+            with RowWriter(self.store.vector_path(generation), width, "<f4") as writer:
+                writer.truncate(num_rows)
+                yield writer, generation
+                num_rows = writer.num_written
+            rows = [row for (row,) in self.store.select("SELECT row FROM windows ORDER BY row")]
+            if num_rows - len(rows) > max(MAX_UNUSED_ROWS, len(rows)):
+                vectors = self.store.open_vectors(num_rows, width, generation)
+                self._compact(vectors, np.array(rows, np.int64), generation + 1)
+
+    def _compact(self, vectors: Float32[np.ndarray, "n d"], rows: Int64[np.ndarray, " m"], generation: int) -> None:
+        """Write the used rows to a vector file of the next generation, and exchange the files in one transaction."""
+        with RowWriter(self.store.vector_path(generation), vectors.shape[1], "<f4") as writer:
+            for block in np.array_split(rows, -(-len(rows) // BLOCK) or 1):
+                writer.append(vectors[block])
+            writer.sync()
+        with self.store.transaction():
+            renumbered = ((new, int(old)) for new, old in enumerate(rows) if new != old)
+            self.store.execute_many("UPDATE windows SET row = ? WHERE row = ?", renumbered)
+            self.store.set_metadata(num_rows=len(rows), generation=generation)
+        self.store.remove_stale_files(generation)
+
+
+@dataclass(frozen=True, eq=False)
+class PendingWindows:
+    """Windows of a file that are read and not yet written.
+
+    Attributes:
+        file: record of the file.
+        first: position of the first of them among the file's windows.
+        is_last: whether the file has no windows after them.
+        times: (m,) seconds of each window by modality.
+        inputs: (m, ...) network inputs by modality.
+        copied_from: id of a file with the same content whose windows are copied; 0: none.
     """
 
     file: FileRecord
-    read: FileWindows | None = None
     first: int = 0
-    copied: tuple[WindowEntry, ...] = ()
-    windows: int = 1
+    is_last: bool = True
+    times: Mapping[Modality, Sequence[float | None]] = field(default_factory=dict)
+    inputs: Mapping[Modality, Float32[np.ndarray, "m ..."]] = field(default_factory=dict)
+    copied_from: int = 0
 
     @property
-    def last(self) -> bool:
-        """Whether this is all of the file, or its end."""
-        return self.first + WINDOWS_PER_READ >= self.windows
-
-    @property
-    def tensors(self) -> dict[Modality, Tensor]:
-        return (self.read.tensors or {}) if self.read else {}
-
-    @property
-    def vectors(self) -> int:
-        return len(self.copied) + sum(map(len, self.tensors.values()))
+    def num_vectors(self) -> int:
+        """Embeddings to make of them; a file without any counts as one, so that a commit ends."""
+        return sum(map(len, self.inputs.values())) or 1
 
 
 @dataclass(eq=False)
 class Indexer:
-    """Writes files into an index whose folder is locked.
+    """Embed files and write them into an index whose folder is locked.
 
     Attributes:
-        root: of the files. every: seconds from window to window.
-        outcome: is added to.
+        store: of the index.
+        writer: of its vector file.
+        generation: of that file.
+        localizer: embeds the windows.
+        root: folder of the files.
+        stride: seconds between the windows of a video or a long audio.
+        summary: counts what is done.
     """
 
-    catalogue: MetadataDatabase
-    writer: VectorWriter
+    store: IndexStore
+    writer: RowWriter
+    generation: int
     localizer: Localizer
     root: Path
-    every: float
-    outcome: IndexingSummary
-    _ids: dict[bytes, int] = field(default_factory=dict)  # of files of which some windows are written
-    _windows: dict[bytes, int] = field(default_factory=dict)  # of files, as counted when they were begun
-    _torn: set[bytes] = field(default_factory=set)  # files of which some windows cannot be read
-    _later: list[str] = field(default_factory=list)  # what is read in the next turn
+    stride: float
+    summary: IndexingSummary
+    _num_windows: dict[bytes, int] = field(default_factory=dict)  # of each file whose first windows are read
+    _damaged: set[bytes] = field(default_factory=set)  # files of which later windows cannot be read
+    _following: list[str] = field(default_factory=list)  # reads of the next round
 
     def index_files(
         self,
-        files: Sequence[ScannedFile],
-        known: Mapping[bytes, FileRecord],
-        engine: Executor,
-        seen: Callable[[int, int], None] = lambda done, of: None,
+        files: Sequence[FileRecord],
+        indexed: Mapping[bytes, FileRecord],
+        num_workers: int | None,
+        progress: Progress,
     ) -> None:
-        """Reads, embeds and writes some files.
+        """Read, embed and write files.
 
         Args:
-            known: what the catalogue has, by path.
-            seen: is called with (files done, files in all).
+            files: to index, new or in place of what is indexed.
+            indexed: records of the index by path.
+            num_workers: processes that read; None: one per core, and none for a few files.
+            progress: called with (files done, files in all).
         """
-        whole = {one.digest: one for one in known.values() if not one.cause and one.mtime_ns >= 0}
-        reader = FileReader(self.root, self.localizer.method.front_end, self.every, frozenset(whole))
-        by_path = {one.path: one for one in files}
-        self._later = [_name(0, one.path) for one in files]
-        pending: list[Pending] = []
-        done = 0
-        seen(0, len(files))
-        for name, sample in self._samples(reader, engine):
-            one = self._pending(by_path, name, sample, known, whole)
-            if one is None:
-                continue
-            pending.append(one)
-            if sum(p.vectors for p in pending) >= TOGETHER or len(pending) >= TOGETHER:
-                self._write(pending)
-                pending = []
-            done += one.last
-            seen(done, len(files))
-        self._write(pending)
+        if num_workers is None:
+            num_workers = count_cores() if len(files) > FILES_BEFORE_PROCESSES else 0
+        executor, by_path = ProcessExecutor(num_workers), {file.path: file for file in files}
+        originals = {file.digest: file for file in indexed.values() if not file.cause and file.mtime_ns != INCOMPLETE}
+        reader = FileReader(self.root, self.localizer.method.front_end, self.stride, frozenset(originals))
+        names, pending, num_done = [_read_name(file.path, 0) for file in files], list[PendingWindows](), 0
+        progress(0, len(files))
+        while names:  # first windows of all files; then, in further rounds, the other windows of long ones
+            for name, record in zip(names, executor(reader, names), strict=True):
+                windows = self._to_pending(name, record, by_path, indexed, originals)
+                if windows is None:
+                    continue
+                pending.append(windows)
+                if sum(windows.num_vectors for windows in pending) >= VECTORS_PER_COMMIT:
+                    self._commit(pending)
+                    pending = []
+                num_done += windows.is_last
+                progress(num_done, len(files))
+            names, self._following = self._following, []
+            reader = replace(reader, known_digests=frozenset())
+        self._commit(pending)
 
-    def _samples(self, reader: FileReader, engine: Executor) -> Iterator[tuple[str, SampleRecord]]:
-        """Of all files their first windows, and in further turns what long ones have besides."""
-        while self._later:
-            names, self._later = self._later, []
-            yield from zip(names, engine(reader, names), strict=True)
-            reader = replace(reader, known=frozenset())
-
-    def _pending(
+    def _to_pending(
         self,
-        files: Mapping[bytes, ScannedFile],
         name: str,
-        sample: SampleRecord,
-        known: Mapping[bytes, FileRecord],
-        whole: Mapping[bytes, FileRecord],
-    ) -> Pending | None:
-        """What is to be written of a sample; None where it is to be read again."""
-        first, path = _parts(name)
-        found, kind = files[path], detect_file_type(path)
-        assert kind, f"{name}: none of our files"
-        file = FileRecord(path, kind, found.size, found.mtime_ns, b"", sample.cause, escape_unprintable(sample.message))
-        if sample.cause:
-            if not first:
-                self.outcome.failures.append(Failure(self.root / os.fsdecode(path), sample.cause, sample.message))
-                return Pending(file)
-            self.outcome.warnings[f"{kind} with an end that cannot be read"] += path not in self._torn
-            self._torn.add(path)
-            return Pending(replace(file, cause=""), None, first, windows=self._windows[path])
-        read = FileWindows.unpack(sample)
-        original = whole[read.digest] if read.known else None
-        file = replace(file, file_type=original.file_type if original else read.file_type, digest=read.digest)
-        copied = tuple(self.catalogue.get_file_entries(original.id)) if original else ()
-        if read.known and not copied:  # its other name has got another content meanwhile
-            self._later.append(name)
-            return None
+        record: SampleRecord,
+        files: Mapping[bytes, FileRecord],
+        indexed: Mapping[bytes, FileRecord],
+        originals: Mapping[bytes, FileRecord],
+    ) -> PendingWindows | None:
+        """Return what is to be written of a read, and plan further reads; None if the file must be read again."""
+        prefix, _, relative = name.partition(":")
+        first, path = int(prefix), os.fsencode(relative)
+        file = replace(files[path], message=escape_unprintable(record.message))
+        is_last = first + WINDOWS_PER_READ >= self._num_windows.get(path, 0)
+        if not isinstance(record, FileWindows):
+            if first:
+                self.summary.warnings[f"{file.file_type} with an end that cannot be read"] += path not in self._damaged
+                self._damaged.add(path)
+                return PendingWindows(file, first, is_last)
+            file = replace(file, cause=record.cause)
+            self.summary.failures.append(file.to_failure(self.root))
+            return PendingWindows(file)
+        if record.is_known:
+            original = originals[record.digest]
+            if not self.store.select("SELECT 1 FROM windows WHERE file = ?", [original.id]):
+                self._following.append(name)  # the content of its original has changed meanwhile
+                return None
+            self.summary.moved += 1
+            file = replace(file, file_type=original.file_type, digest=record.digest)
+            return PendingWindows(file, copied_from=original.id)
         if not first:
-            self._count(read, sample.message, path in known)
-            self._windows[path] = read.num_windows
-            self._later += [_name(at, path) for at in range(WINDOWS_PER_READ, read.num_windows, WINDOWS_PER_READ)]
-        return Pending(file, read, first, copied, self._windows[path])
+            self.summary.changed += path in indexed
+            self.summary.added += path not in indexed
+            if record.message:
+                self.summary.warnings[f"{record.file_type} {record.message}"] += 1
+            self._num_windows[path] = record.num_windows
+            starts = range(WINDOWS_PER_READ, record.num_windows, WINDOWS_PER_READ)
+            self._following += [_read_name(path, start) for start in starts]
+            is_last = not starts
+        file = replace(file, file_type=record.file_type, digest=record.digest)
+        return PendingWindows(file, first, is_last, record.times, record.inputs)
 
-    def _count(self, read: FileWindows, told: str, again: bool) -> None:
-        self.outcome.moved += read.known
-        self.outcome.changed += again and not read.known
-        self.outcome.added += not again and not read.known
-        if told:
-            self.outcome.warnings[f"{read.file_type} {told}"] += 1
-
-    def _write(self, pending: Sequence[Pending]) -> None:
-        """Embeds and commits: vectors first."""
-        embedded = {modality: iter(self._embedded(pending, modality)) for modality in MODALITIES}
-        owned = [self._rows(one, embedded) for one in pending]
-        vectors = np.concatenate([rows for _, rows in owned]) if owned else self._nothing
-        row = self.writer.append(vectors) if len(vectors) else self.writer.num_rows
-        numbered = zip(range(row, self.writer.num_rows), compute_checksums(vectors), strict=True)
-        with self.catalogue.transaction():
-            for one, (entries, _) in zip(pending, owned, strict=True):
-                file = self._file(one)
-                placed = zip(entries, numbered, strict=False)
-                self.catalogue.insert_entries(
-                    [replace(entry, row=at, file_id=file, checksum=checksum) for entry, (at, checksum) in placed]
+    def _commit(self, pending: Sequence[PendingWindows]) -> None:
+        """Embed the windows, write the embeddings, then the transaction that says to which window each belongs."""
+        embedded = {modality: iter(self._embed(pending, modality)) for modality in MODALITIES}
+        windows_of_files = [self._list_windows(read, embedded) for read in pending]
+        vectors = [vector for windows in windows_of_files for _, _, vector in windows]
+        row = self.writer.num_written
+        if vectors:
+            self.writer.append(np.stack(vectors))
+            self.writer.sync()
+        with self.store.transaction():
+            for read, windows in zip(pending, windows_of_files, strict=True):
+                file_id = self._write_file(read)
+                self.store.execute_many(
+                    "INSERT INTO windows VALUES (?, ?, ?, ?, ?)",
+                    [
+                        (row + i, file_id, code, time, zlib.crc32(vector))
+                        for i, (code, time, vector) in enumerate(windows)
+                    ],
                 )
-            self.catalogue.set_metadata(rows=self.writer.num_rows)
-        self.outcome.num_vectors += len(vectors)
+                row += len(windows)
+            self.store.set_metadata(num_rows=row)
+        self.summary.num_vectors += len(vectors)
 
-    def _file(self, one: Pending) -> int:
-        """The number of a file, written down now if this is its beginning."""
-        path, changed = one.file.path, one.file.mtime_ns
-        if not one.first:
-            self._ids[path] = self.catalogue.insert_file(one.file if one.last else replace(one.file, mtime_ns=-1))
-        elif one.last:
-            self.catalogue.update_file(self._ids[path], changed, one.file.message)
-        return self._ids[path]
+    def _write_file(self, read: PendingWindows) -> int:
+        """Insert a file with its first windows, mark it complete with its last; return its id."""
+        if not read.first:
+            return self.store.insert_file(read.file if read.is_last else replace(read.file, mtime_ns=INCOMPLETE))
+        file = self.store.list_files("path = ?", [read.file.path])[0]
+        if read.is_last:
+            values = (read.file.mtime_ns, read.file.message, file.id)
+            self.store.execute_many("UPDATE files SET mtime_ns = ?, message = ? WHERE id = ?", [values])
+        return file.id
 
-    def _rows(
-        self, one: Pending, embedded: Mapping[Modality, Iterator[Float32[np.ndarray, " d"]]]
-    ) -> tuple[list[WindowEntry], Float32[np.ndarray, "n d"]]:
-        """Entries without their rows yet, and the vectors of these."""
-        if one.copied:
-            there = open_vectors(self.writer.path, self.writer.num_rows, self.writer.width)
-            return list(one.copied), there[[entry.row for entry in one.copied]]
-        times = (one.read.times or {}) if one.read else {}
-        entries = [WindowEntry(0, 0, modality, time, 0) for modality in MODALITIES for time in times.get(modality, [])]
-        rows = [next(embedded[entry.modality]) for entry in entries]
-        return entries, np.stack(rows) if rows else self._nothing
+    def _list_windows(
+        self, read: PendingWindows, embedded: Mapping[Modality, Iterator[Float32[np.ndarray, " d"]]]
+    ) -> list[Window]:
+        """Return position in MODALITIES, time and embedding of each window of a read, copied or taken from `embedded`."""
+        if not read.copied_from:
+            return [
+                (code, time, next(embedded[modality]))
+                for code, modality in enumerate(MODALITIES)
+                for time in read.times.get(modality, ())
+            ]
+        query = "SELECT row, modality, time FROM windows WHERE file = ? ORDER BY row"
+        windows = self.store.select(query, [read.copied_from])
+        vectors = self.store.open_vectors(self.writer.num_written, self.writer.width, self.generation)
+        return [(code, time, vectors[row]) for row, code, time in windows]
 
-    @property
-    def _nothing(self) -> Float32[np.ndarray, "0 d"]:
-        return np.empty((0, self.writer.width), np.float32)
+    def _embed(self, pending: Sequence[PendingWindows], modality: Modality) -> Float32[np.ndarray, "n d"]:
+        """Compute the unit-norm embeddings of all windows of a modality, in order."""
+        inputs = [torch.from_numpy(window) for read in pending for window in read.inputs.get(modality, ())]
+        if not inputs:
+            return np.empty((0, self.writer.width), np.float32)
+        embed = self.localizer.embed_pixels if modality == "image" else self.localizer.embed_spectrograms
+        batches = np.split(np.arange(len(inputs)), range(BATCH_SIZE, len(inputs), BATCH_SIZE))
+        return quantize_unit(
+            torch.cat(
+                [
+                    embed_batch(inputs.__getitem__, lambda batch: embed(torch.stack(batch)), BATCH_SIZE, batch)
+                    for batch in batches
+                ]
+            )
+        )
 
-    def _embedded(self, pending: Sequence[Pending], modality: Modality) -> Float32[np.ndarray, "n d"]:
-        """Vectors of unit norm of all pictures, or all sounds, in order."""
-        ready = [item for one in pending for item in one.tensors.get(modality, ())]
-        if not ready:
-            return self._nothing
-        encode = self.localizer.embed_pixels if modality == "picture" else self.localizer.embed_spectrograms
-        spans = (np.arange(first, min(first + BATCH_SIZE, len(ready))) for first in range(0, len(ready), BATCH_SIZE))
-        parts = [
-            encode_batch(ready.__getitem__, lambda items: encode(torch.stack(items)), BATCH_SIZE, one) for one in spans
-        ]
-        return quantize_unit(torch.cat(parts))
 
-
-def _name(first: int, path: bytes) -> str:
-    """What a reader knows a file and a window of it by."""
+def _read_name(path: bytes, first: int) -> str:
+    """Return the name by which a FileReader knows the windows of a file from `first` on."""
     return f"{first}:{os.fsdecode(path)}"
-
-
-def _parts(name: str) -> tuple[int, bytes]:
-    first, _, path = name.partition(":")
-    return int(first), os.fsencode(path)

@@ -1,76 +1,80 @@
-"""The vectors of an index as a Parquet file, the form in which vector databases take them (extra `parquet`)."""
+"""Export of an index as a Parquet file, which vector databases take (extra `parquet`)."""
 
 import hashlib
 import os
 import struct
 from pathlib import Path
-from typing import Any
 
+from soundspot.data.neighbors.candidate_filter import row_blocks
 from soundspot.errors import RecipeError
-from soundspot.search.metadata_db import MetadataDatabase
-from soundspot.search.query import FILE_TYPES, MODALITIES
+from soundspot.search.query import FILE_TYPES, MODALITIES, Modality
 from soundspot.search.result import escape_unprintable
 from soundspot.search.snapshot import Snapshot
-from soundspot.utils.atomic_io import atomic_write, check_output, convert_os_errors
+from soundspot.search.store import IndexStore
+from soundspot.utils.atomic_io import atomic_write, check_output
 
-ROWS = 8192  # at a time
+_ID_WORDS: dict[Modality, bytes] = {"image": b"picture", "audio": b"sound"}  # data: other words would give other ids
 
 
-def write_parquet(snapshot: Snapshot, catalogue: MetadataDatabase, path: Path, overwrite: bool = False) -> int:
-    """Writes a row for each vector: `id`, `path` (below the root), `kind`, `modality`, `time` (seconds, or null) and
-    `vector` (a list of float32, unit norm); how many.
+def write_parquet(snapshot: Snapshot, store: IndexStore, path: Path, overwrite: bool = False) -> int:
+    """Write one row per embedding.
 
-    An `id` is of the path, the modality and the time (`identity`), so that writing again gives the same ones. Bytes of
-    a name that are no UTF-8, and what would break a line, are escaped.
+    Columns: `id` (`window_id`), `path` (relative to the root; bytes that are not UTF-8 or would break a line are
+    escaped), `file_type`, `modality`, `time` (seconds, or null) and `vector` (float32, unit norm).
+
+    Args:
+        snapshot: of the index.
+        store: of the index.
+        path: a .parquet file.
+        overwrite: replace a file that exists.
+
+    Returns:
+        Number of rows.
 
     Raises:
-        RecipeError: pyarrow is not installed. OutputError: the file is there already, or cannot be written.
+        RecipeError: pyarrow is not installed.
+        OutputError: the file exists already, or cannot be written.
     """
-    pa, pq = _pyarrow()
-    check_output(path, overwrite, (".parquet",))
-    e, width = snapshot.entries, snapshot.vectors.shape[1]
-    schema = pa.schema(
-        [
-            ("id", pa.int64()),
-            ("path", pa.string()),
-            ("kind", pa.string()),
-            ("modality", pa.string()),
-            ("time", pa.float64()),
-            ("vector", pa.list_(pa.float32(), width)),
-        ]
-    )
-    written = 0
-    with convert_os_errors(path), atomic_write(path) as draft, pq.ParquetWriter(draft, schema) as writer:
-        for first in range(0, len(e.row), ROWS):
-            some = slice(first, first + ROWS)
-            names = catalogue.get_paths(set(e.file_id[some].tolist()))
-            here = [n for n in range(first, min(first + ROWS, len(e.row))) if int(e.file_id[n]) in names]
-            columns = [
-                pa.array(
-                    [window_id(names[int(e.file_id[n])], MODALITIES[e.modality[n]], float(e.time[n])) for n in here],
-                    pa.int64(),
-                ),
-                pa.array([escape_unprintable(os.fsdecode(names[int(file)])) for file in e.file_id[here]]),
-                pa.array([FILE_TYPES[kind] for kind in e.file_type[here]]),
-                pa.array([MODALITIES[one] for one in e.modality[here]]),
-                pa.array(e.time[here], from_pandas=True),
-                pa.FixedSizeListArray.from_arrays(pa.array(snapshot.vectors[e.row[here]].reshape(-1)), width),
-            ]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
-            written += len(here)
-    return written
-
-
-def window_id(path: bytes, modality: str, time: float) -> int:
-    """63 bits that stand for a window of a file, whatever else the index holds or has held."""
-    said = b"\0".join([path, modality.encode(), struct.pack("<d", time)])
-    return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "big") >> 1
-
-
-def _pyarrow() -> tuple[Any, Any]:
     try:
-        import pyarrow
-        import pyarrow.parquet
+        import pyarrow as pa
+        import pyarrow.parquet as pq
     except ImportError as error:
         raise RecipeError("a Parquet file needs pyarrow; install it with `pip install soundspot[parquet]`") from error
-    return pyarrow, pyarrow.parquet
+    check_output(path, overwrite, (".parquet",))
+    width = snapshot.vectors.shape[1]
+    text, number = pa.string(), pa.float64()
+    fields = {"id": pa.int64(), "path": text, "file_type": text, "modality": text, "time": number}
+    schema = pa.schema([*fields.items(), ("vector", pa.list_(pa.float32(), width))])
+    paths, num_rows = dict(store.select("SELECT id, path FROM files")), 0
+    with atomic_write(path) as draft, pq.ParquetWriter(draft, schema) as writer:
+        for block in row_blocks(len(snapshot.row)):
+            windows = [n for n in range(block.start, block.stop) if int(snapshot.file_id[n]) in paths]
+            files = [paths[int(file)] for file in snapshot.file_id[windows]]
+            modalities = [MODALITIES[code] for code in snapshot.modality[windows]]
+            keys = zip(files, modalities, snapshot.time[windows].tolist(), strict=True)
+            columns = [
+                pa.array([window_id(*key) for key in keys], pa.int64()),
+                pa.array([escape_unprintable(os.fsdecode(file)) for file in files], text),
+                pa.array([FILE_TYPES[code] for code in snapshot.file_type[windows]], text),
+                pa.array(modalities, text),
+                pa.array(snapshot.time[windows], from_pandas=True),
+                pa.FixedSizeListArray.from_arrays(pa.array(snapshot.vectors[snapshot.row[windows]].reshape(-1)), width),
+            ]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+            num_rows += len(windows)
+    return num_rows
+
+
+def window_id(path: bytes, modality: Modality, time: float) -> int:
+    """Compute an id of a window that does not depend on what else the index holds or has held.
+
+    Args:
+        path: of its file, relative to the root.
+        modality: `image` or `audio`.
+        time: in seconds; nan for an image file.
+
+    Returns:
+        63 bits.
+    """
+    key = b"\0".join([path, _ID_WORDS[modality], struct.pack("<d", time)])
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> 1

@@ -1,69 +1,85 @@
-"""What is asked for, as one vector: a picture's, a sound's, or one between both."""
+"""Query vectors of an index: the embedding of an image, of an audio, or a weighted mean of both."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from soundspot.data.neighbors.exact_knn import normalize_to_grid
 from soundspot.errors import InputError, RecipeError
 
-Modality = Literal["picture", "sound"]
-FileType = Literal["image", "sound", "video"]
-FILE_TYPES: tuple[FileType, ...] = ("image", "sound", "video")
-MODALITIES: tuple[Modality, ...] = ("picture", "sound")
+Modality = Literal["image", "audio"]
+FileType = Literal["image", "audio", "video"]
+FILE_TYPES: tuple[FileType, ...] = ("image", "audio", "video")
+MODALITIES: tuple[Modality, ...] = ("image", "audio")
 
 
 def compose_query(
     image: Float[Tensor, " d"] | None, audio: Float[Tensor, " d"] | None, image_weight: float | int = 0.5
-) -> Float[Tensor, " d"]:
-    """z = mix v + (1 - mix) a, of unit norm: compositional retrieval, as audio-visual alignment allows it.
+) -> Float64[Tensor, " d"]:
+    """Compute the unit-norm query z = w v + (1 - w) a: compositional retrieval in a joint embedding space.
 
-    Both vectors are brought to unit norm before they are mixed, so that neither counts for more by its length. In
-    float64, on the grid of `soundspot.data.neighbors.exact_knn`.
+    Both embeddings are brought to unit norm first, so neither counts for more by its length.
 
     Args:
-        picture, sound: either or both; alone, `mix` does not count.
-        mix: lambda, the picture's share, in [0, 1].
+        image: (d,) image embedding v, or None.
+        audio: (d,) audio embedding a, or None.
+        image_weight: w in [0, 1]; without effect when only one embedding is given.
+
+    Returns:
+        (d,) float64 query on the grid of `soundspot.data.neighbors.exact_knn`.
 
     Raises:
-        RecipeError: `mix` lies outside. InputError: neither is given, or they point in opposite directions, so that
-            nothing is left between them.
+        RecipeError: `image_weight` lies outside [0, 1].
+        InputError: neither embedding is given, or they cancel each other out.
     """
     check_image_weight(image_weight)
     if image is None and audio is None:
+        raise InputError("found neither an image nor an audio to search by, expected one or both. Give one")
+    weighted = [(image_weight, image), (1 - image_weight, audio)]
+    units = [(weight, normalize_to_grid(vector[None])[0]) for weight, vector in weighted if vector is not None]
+    if len(units) == 1:
+        return units[0][1]
+    query = torch.stack([weight * unit for weight, unit in units]).sum(dim=0)
+    if float(query.norm()) < 1e-6:
         raise InputError(
-            "found neither a picture nor a sound to search by, expected one or both. Give an image or a sound"
+            f"the image and the audio cancel each other out at an image weight of {image_weight:g}, expected a vector "
+            "between them. Give another weight"
         )
-    parts = [(image_weight, image), (1 - image_weight, audio)]
-    given = [(share, normalize_to_grid(vector[None])[0]) for share, vector in parts if vector is not None]
-    if len(given) == 1:
-        return given[0][1]
-    z = torch.stack([share * vector for share, vector in given]).sum(dim=0)
-    if float(z.norm()) < 1e-6:
-        raise InputError(
-            f"the picture and the sound cancel each other out at a mix of {image_weight:g}, expected something between them. "
-            "Give another mix"
-        )
-    return normalize_to_grid(z[None])[0]
+    return normalize_to_grid(query[None])[0]
 
 
 def check_image_weight(image_weight: float | int) -> None:
-    """Raise RecipeError where `mix` is no share."""
+    """Check the weight of the image in a composed query.
+
+    Args:
+        image_weight: expected in [0, 1].
+
+    Raises:
+        RecipeError: the weight lies outside [0, 1] or is not a number.
+    """
     if not 0 <= image_weight <= 1:
         raise RecipeError(
-            f"mix: found {image_weight:g}, expected a number from 0 (the sound alone) to 1 (the picture alone)"
+            f"image_weight: found {image_weight:g}, expected a number from 0 (audio only) to 1 (image only)"
         )
 
 
 def default_modalities(has_image: bool, has_audio: bool, file_types: Sequence[str]) -> tuple[Modality, ...]:
-    """What a query is compared with where nobody says: what it is not itself, pictures where it is both.
+    """Return the modality that a query is compared with by default: across modalities, and images for a mixed query.
 
-    Cosines within a modality lie higher than across, so to compare with both at once would list sounds for a sound.
-    Where only sounds are wanted a query is compared with sounds, and where only pictures are, with pictures.
+    Cosines within a modality lie higher than across, so comparing with both at once would rank audio first for an
+    audio query. A search of image files only, or of audio files only, has just one modality to compare with.
+
+    Args:
+        has_image: whether the query has an image.
+        has_audio: whether the query has an audio.
+        file_types: types of the files searched.
+
+    Returns:
+        A tuple of one modality.
     """
     if "video" not in file_types and len(set(file_types)) == 1:
-        return ("picture",) if "image" in file_types else ("sound",)
-    return ("sound",) if has_image and not has_audio else ("picture",)
+        return ("image",) if "image" in file_types else ("audio",)
+    return ("audio",) if has_image and not has_audio else ("image",)

@@ -1,8 +1,8 @@
-"""What a search finds and what an indexing run did, as values."""
+"""Results of searching and of indexing, as values."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +11,40 @@ from soundspot.search.query import FileType, Modality
 
 @dataclass(frozen=True)
 class Hit:
-    """A file that was found, by the best of its vectors.
+    """A file of the index near a query, represented by its best window.
 
     Attributes:
-        path: of the file.
-        kind: `image`, `sound` or `video`.
-        score: cosine with what was asked for, in [-1, 1].
-        time: where in the file the vector's picture is shown or its sound begins, in seconds; None of a picture.
-        by: whether its picture or its sound was compared.
+        path: absolute path of the file.
+        file_type: `image`, `audio` or `video`.
+        score: cosine similarity with the query, in [-1, 1].
+        time: seconds at which the frame is shown or the audio window begins; None for an image file.
+        modality: which embedding of the window was compared: `image` or `audio`.
     """
 
     path: Path
     file_type: FileType
     score: float
     time: float | None = None
-    modality: Modality = "picture"
+    modality: Modality = "image"
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it; bytes of a name that are no UTF-8 are lone surrogates, as Python has them."""
-        return {
-            "path": str(self.path),
-            "kind": self.file_type,
-            "score": self.score,
-            "time": self.time,
-            "by": self.modality,
-        }
+        """Return the fields as JSON types.
+
+        Returns:
+            Field name -> value; bytes of a file name that are not UTF-8 are lone surrogates, as in `os.fsdecode`.
+        """
+        return asdict(self) | {"path": str(self.path)}
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that could not be read, and why."""
+    """A file that could not be indexed.
+
+    Attributes:
+        path: absolute path of the file.
+        cause: the reason in one or two words, such as `unreadable` or `empty`.
+        message: the error message, with a remedy.
+    """
 
     path: Path
     cause: str
@@ -49,15 +53,18 @@ class Failure:
 
 @dataclass
 class IndexingSummary:
-    """What became of the files that an indexing run looked at.
+    """Counts of an indexing run.
 
     Attributes:
-        added, changed: files that were embedded, for the first time or anew. moved: files whose content was known by
-            another name, or is there twice: nothing was embedded. unchanged, removed: files.
-        vectors: that were written.
-        failures: files that are kept out.
-        odd: files that are in, with something to be told, such as a video without sound; counted by what that is.
-        passed: files that are no pictures, sounds or videos by their names.
+        added: files embedded for the first time.
+        changed: files embedded again, since their content changed.
+        moved: files whose content was indexed under another path; their embeddings were copied.
+        unchanged: files left as they were.
+        removed: files taken out of the index.
+        num_vectors: embeddings written.
+        skipped: files that are neither image, audio nor video by their suffix.
+        failures: files that could not be indexed.
+        warnings: indexed files with a peculiarity, such as a video without sound, counted by its description.
     """
 
     added: int = 0
@@ -71,27 +78,31 @@ class IndexingSummary:
     warnings: Counter[str] = field(default_factory=Counter)
 
     def __add__(self, other: "IndexingSummary") -> "IndexingSummary":
-        numbers = ("added", "changed", "moved", "unchanged", "removed", "vectors", "passed")
-        summed = {name: getattr(self, name) + getattr(other, name) for name in numbers}
-        return IndexingSummary(
-            **summed, failures=self.failures + other.failures, warnings=self.warnings + other.warnings
-        )
+        return IndexingSummary(**{name: value + vars(other)[name] for name, value in vars(self).items()})
 
     def __str__(self) -> str:
-        told = {name: getattr(self, name) for name in ("added", "changed", "moved", "unchanged", "removed")}
-        words = [f"{count} {name}" for name, count in told.items() if count] or ["nothing to do"]
-        words += [f"{count} {what}" for what, count in self.warnings.items()]
-        words += [f"{len(self.failures)} kept out ({format_causes(self.failures)})"] if self.failures else []
-        return ", ".join(words)
+        names = ("added", "changed", "moved", "unchanged", "removed")
+        phrases = [f"{vars(self)[name]} {name}" for name in names if vars(self)[name]] or ["nothing to do"]
+        phrases += [f"{count} {warning}" for warning, count in self.warnings.items()]
+        if self.failures:
+            causes = Counter(failure.cause for failure in self.failures).most_common()
+            phrases.append(f"{len(self.failures)} failed ({', '.join(f'{count} {cause}' for cause, count in causes)})")
+        return ", ".join(phrases)
 
 
 @dataclass(frozen=True)
 class IndexStatus:
-    """What an index holds, and what is wrong with it.
+    """Contents and health of an index.
 
     Attributes:
-        files: that can be found, by kind. vectors: of those. dead: rows that belong to nothing.
-        failures: files that are kept out. wrong: what is damaged, in sentences.
+        root: folder of the indexed files.
+        checkpoint: path of the checkpoint whose embeddings it holds; empty if it was no file.
+        method: name of the method of that checkpoint.
+        files: number of indexed files by file type.
+        num_vectors: embeddings of those files.
+        unused_rows: rows of the vector file that belong to no file.
+        failures: files that could not be indexed.
+        problems: sentences that say what is damaged; empty for a healthy index.
     """
 
     root: Path
@@ -104,24 +115,33 @@ class IndexStatus:
     problems: list[str]
 
 
-def format_causes(failures: Sequence[Failure]) -> str:
-    """`3 unreadable, 1 empty`."""
-    return ", ".join(f"{count} {cause}" for cause, count in Counter(one.cause for one in failures).most_common())
-
-
 def escape_unprintable(path: Path | str) -> str:
-    """A name on one line of a terminal: what would break the line, move the cursor or is no text is escaped."""
+    """Escape what would break a line of a terminal, move its cursor, or is not text.
+
+    Args:
+        path: a file name.
+
+    Returns:
+        The name on one line, in valid UTF-8.
+    """
     text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def format_hits(hits: Sequence[Hit], root: Path | None = None) -> str:
-    """Hits in lines: rank, score, kind, time, and path, below `root` where it lies there."""
-    lines = [("", "score", "kind", "at", "file")]
+    """Format hits as a table of rank, score, file type, time and path.
+
+    Args:
+        hits: best first.
+        root: paths below this folder are printed relative to it.
+
+    Returns:
+        A line for the header and one for each hit.
+    """
+    rows = [("", "score", "type", "at", "file")]
     for rank, hit in enumerate(hits, 1):
         path = hit.path.relative_to(root) if root and hit.path.is_relative_to(root) else hit.path
-        at = "" if hit.time is None else f"{hit.time:.1f} s"
-        lines.append((f"{rank}", f"{hit.score:.3f}", hit.file_type, at, escape_unprintable(path)))
-    widths = [max(len(line[column]) for line in lines) for column in range(4)]
-    aligned = [[f"{cell:>{width}}" for cell, width in zip(line, widths, strict=False)] for line in lines]
-    return "\n".join("  ".join([*cells, line[4]]) for cells, line in zip(aligned, lines, strict=True))
+        time = "" if hit.time is None else f"{hit.time:.1f} s"
+        rows.append((f"{rank}", f"{hit.score:.3f}", hit.file_type, time, escape_unprintable(path)))
+    widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:4]]
+    return "\n".join("  ".join([*map(str.rjust, row, widths), row[4]]) for row in rows)

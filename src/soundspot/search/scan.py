@@ -1,98 +1,116 @@
-"""Which files there are to index: below one folder, and nothing that only a link leads to from there."""
+"""Files to index below the root folder of an index; links that lead out of it are not followed."""
 
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from soundspot.data.shards.from_videos import iter_files
 from soundspot.errors import DataError, InputError
 from soundspot.search.file_reader import detect_file_type
 from soundspot.search.result import IndexingSummary, escape_unprintable
+from soundspot.search.store import FileRecord
+
+AnyPath = str | os.PathLike[str]
 
 
-@dataclass(frozen=True)
-class ScannedFile:
-    """A file as the folder shows it: path below the root, size in bytes, and when it was changed, in nanoseconds.
-
-    Attributes:
-        cause, told: why it is not to be opened.
-    """
-
-    path: bytes
-    size: int = 0
-    mtime_ns: int = -1
-    cause: str = ""
-    message: str = ""
-
-
-def relative_path(path: str | os.PathLike[str], root: Path) -> bytes:
-    """A path below the root, in the system's bytes.
+def relative_path(path: AnyPath, root: Path) -> bytes:
+    """Return a path relative to the root folder, in the system's bytes; empty for the root itself.
 
     Raises:
-        InputError: it lies elsewhere.
+        InputError: the path lies outside the root.
     """
-    whole = os.path.abspath(path)
-    if not Path(whole).is_relative_to(root) or Path(whole) == root:
+    absolute = Path(os.path.abspath(path))
+    if not absolute.is_relative_to(root):
         raise InputError(
-            f"{escape_unprintable(whole)}: found a path outside the folder {root} that this index is of, expected one below it. "
-            "Copy the file there, or make another index: `soundspot search index FOLDER --index NAME`",
+            f"{escape_unprintable(absolute)}: found a path outside the folder {root} of this index, expected one below "
+            "it. Copy the file there, or make another index: `soundspot search index FOLDER --index NAME`",
             "outside",
         )
-    return os.fsencode(os.path.relpath(whole, root))
+    return b"" if absolute == root else os.fsencode(os.path.relpath(absolute, root))
 
 
-def scan_files(paths: Iterable[str | os.PathLike[str]], root: Path, outcome: IndexingSummary) -> list[ScannedFile]:
-    """The pictures, sounds and videos among some files and below some folders, each once, in order.
+def scan_files(paths: Iterable[AnyPath], root: Path, summary: IndexingSummary) -> list[FileRecord]:
+    """List the image, audio and video files among some files and below some folders, sorted by path.
 
-    Links that lead out of the root and what is no file are told as such; other kinds of files are counted as passed.
+    Args:
+        paths: files and folders below the root.
+        root: folder of the index's files.
+        summary: its `skipped` is increased by the number of files of other types.
+
+    Returns:
+        One record per file; those that must not be opened (broken links, links out of the root, pipes) have a `cause`.
 
     Raises:
-        InputError: a path lies outside the root, is not there, or is no picture, sound or video by its name.
+        InputError: a path lies outside the root, does not exist, or is a file of another type.
     """
-    real = os.path.realpath(root)
-    found: dict[bytes, ScannedFile] = {}
-    for path in paths:
-        whole = Path(os.path.abspath(path))
-        if whole != root:
-            relative_path(whole, root)
-        if not os.path.lexists(whole):
-            raise InputError(f"{escape_unprintable(whole)}: found no such file or folder. Check the path", "missing")
-        if whole.is_dir():
-            for one in iter_files(whole):
-                _look(one, root, real, found, outcome)
-        elif detect_file_type(os.fsencode(whole)) is None:
+    real_root = Path(os.path.realpath(root))
+    candidates: list[Path] = []
+    for path in map(Path, map(os.path.abspath, paths)):
+        relative_path(path, root)
+        if not os.path.lexists(path):
+            raise InputError(f"{escape_unprintable(path)}: found no such file or folder. Check the path", "missing")
+        if not path.is_dir() and detect_file_type(os.fsencode(path)) is None:
             raise InputError(
-                f"{escape_unprintable(whole)}: found a file that is no picture, sound or video by its name, expected one such "
-                "as .jpg, .wav or .mp4. Rename it"
+                f"{escape_unprintable(path)}: found a file that is no image, audio or video by its suffix, expected "
+                "one such as .jpg, .wav or .mp4. Rename it"
             )
+        candidates += iter_files(path) if path.is_dir() else [path]
+    records: dict[bytes, FileRecord] = {}
+    for path in candidates:
+        name = os.fsencode(os.path.relpath(path, root))
+        if name in records or path.is_dir():
+            continue
+        if file_type := detect_file_type(name):
+            records[name] = _inspect(path, FileRecord(name, file_type), real_root)
         else:
-            _look(whole, root, real, found, outcome)
-    return sorted(found.values(), key=lambda one: one.path)
+            summary.skipped += 1
+    return [records[name] for name in sorted(records)]
 
 
-def select_indexed(known: Iterable[bytes], paths: Iterable[str | os.PathLike[str]], root: Path) -> list[bytes]:
-    """Which of the known files, below the root, are named by some paths or lie below folders that are.
+def _inspect(path: Path, record: FileRecord, real_root: Path) -> FileRecord:
+    """Return the record with the size and time of its file, or with the cause why it must not be opened."""
+    name = escape_unprintable(path)
+    try:
+        status = path.stat()
+    except OSError:  # gone meanwhile, or a broken link
+        return record.with_failure("missing", f"{name}: leads to no file. Mend the link")
+    if not stat.S_ISREG(status.st_mode):
+        return record.with_failure("no file", f"{name}: is no regular file. Leave it out")
+    if not Path(os.path.realpath(path)).is_relative_to(real_root):
+        remedy = "Copy the file there, or index the folder in which it lies"
+        return record.with_failure("outside", f"{name}: is a link out of the folder {real_root}. {remedy}")
+    return FileRecord(record.path, record.file_type, status.st_size, status.st_mtime_ns)
+
+
+def select_indexed(indexed: Iterable[bytes], paths: Iterable[AnyPath], root: Path) -> list[bytes]:
+    """Select the indexed files that some paths name, or that lie below folders they name.
+
+    Args:
+        indexed: paths of the index's files, relative to the root.
+        paths: files and folders.
+        root: folder of the index's files.
+
+    Returns:
+        The selected relative paths, sorted.
 
     Raises:
-        InputError: a path lies outside the root, or names none.
+        InputError: a path lies outside the root, or names no indexed file.
     """
-    known = sorted(known)
-    gone: set[bytes] = set()
+    indexed, selected = list(indexed), set[bytes]()
     for path in paths:
-        name = b"" if Path(os.path.abspath(path)) == root else relative_path(path, root)
-        mine = {one for one in known if not name or one == name or one.startswith(name + b"/")}
-        if not mine:
+        name = relative_path(path, root)
+        named = {file for file in indexed if not name or file == name or file.startswith(name + b"/")}
+        if not named:
             raise InputError(
                 f"{escape_unprintable(str(path))}: is not in the index of {root}. Check the path", "missing"
             )
-        gone |= mine
-    return sorted(gone)
+        selected |= named
+    return sorted(selected)
 
 
 def is_deleted(path: Path) -> bool:
-    """Whether no file lies there any more: not where a disk or a permission keeps us from seeing it."""
+    """Return True if a file certainly exists no more; False where a disk or a permission hides it."""
     try:
         os.lstat(path)
     except OSError as error:
@@ -100,57 +118,31 @@ def is_deleted(path: Path) -> bool:
     return os.path.isdir(path)
 
 
-def check_files_present(root: Path, known: int) -> None:
-    """Raise DataError where a folder is not there, or nothing to index lies in it, but `known` files did: a disk that
-    is not connected is not a folder whose files were deleted."""
+def check_files_present(root: Path, num_indexed: int) -> None:
+    """Raise DataError if the root folder is gone or holds nothing to index any more: a disk that is not connected must
+    not empty the index."""
     if not root.is_dir():
         raise DataError(
-            f"{escape_unprintable(root)}: found no such folder, expected that of the {known} files of this index; none was "
-            "forgotten. Connect its disk, or, where it was moved, say so: `soundspot search index FOLDER --moved`"
+            f"{escape_unprintable(root)}: found no such folder, expected that of the {num_indexed} files of this index; "
+            "none was removed from it. Connect its disk, or, where the folder was moved, say so: `soundspot search "
+            "index FOLDER --relocate`"
         )
-    if known and not any(detect_file_type(os.fsencode(one)) for one in iter_files(root)):
+    if num_indexed and not any(detect_file_type(os.fsencode(path)) for path in iter_files(root)):
         raise DataError(
-            f"{escape_unprintable(root)}: found nothing to index, expected some of the {known} files of this index; none was "
-            f"forgotten. Connect its disk, or, where all were deleted, say so: `soundspot search remove {escape_unprintable(root)}`"
+            f"{escape_unprintable(root)}: found nothing to index, expected some of the {num_indexed} files of this "
+            "index; none was removed from it. Connect its disk, or, where all were deleted, say so: `soundspot search "
+            f"remove {escape_unprintable(root)}`"
         )
 
 
-def check_new_root(root: Path, known: Sequence[bytes]) -> None:
-    """Raise DataError where a folder cannot be the one in which the known files lay."""
+def check_new_root(root: Path, indexed: Sequence[bytes]) -> None:
+    """Raise DataError if a folder cannot be the one to which the indexed files were moved."""
     if not root.is_dir():
         raise DataError(
             f"{escape_unprintable(root)}: found no such folder, expected the one of your files. Check the path"
         )
-    if known and all(is_deleted(root / os.fsdecode(one)) for one in known):
+    if indexed and all(is_deleted(root / os.fsdecode(path)) for path in indexed):
         raise DataError(
-            f"{escape_unprintable(root)}: found none of the {len(known)} files of this index, expected the folder in which they "
-            "lie now. Check the path, or make another index: `soundspot search index FOLDER --index NAME`"
+            f"{escape_unprintable(root)}: found none of the {len(indexed)} files of this index, expected the folder in "
+            "which they lie now. Check the path, or make another index: `soundspot search index FOLDER --index NAME`"
         )
-
-
-def _look(path: Path, root: Path, real: str, found: dict[bytes, ScannedFile], outcome: IndexingSummary) -> None:
-    name = os.fsencode(os.path.relpath(path, root))
-    if name in found:
-        return
-    try:
-        told = path.stat()
-    except OSError:
-        told = None  # gone meanwhile, or a link to nothing
-    if told and stat.S_ISDIR(told.st_mode):
-        return
-    if detect_file_type(name) is None:
-        outcome.skipped += 1
-    elif told is None:
-        found[name] = ScannedFile(
-            name, cause="missing", message=f"{escape_unprintable(path)}: leads to no file. Mend the link"
-        )
-    elif not stat.S_ISREG(told.st_mode):
-        found[name] = ScannedFile(
-            name, cause="no file", message=f"{escape_unprintable(path)}: is no plain file. Leave it out"
-        )
-    elif not Path(os.path.realpath(path)).is_relative_to(real):
-        advice = "Copy the file there, or index the folder in which it lies"
-        words = f"{escape_unprintable(path)}: is a link out of the folder {root}. {advice}"
-        found[name] = ScannedFile(name, cause="outside", message=words)
-    else:
-        found[name] = ScannedFile(name, told.st_size, told.st_mtime_ns)

@@ -1,102 +1,119 @@
-"""An index as it was at one moment, and what is nearest in it."""
+"""An index as it was at one moment, and the search in it."""
 
 import os
-from collections.abc import Collection
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64, UInt8
 from torch import Tensor
 
+from soundspot.data.neighbors.exact_knn import find_nearest_rows
 from soundspot.errors import DataError
-from soundspot.search.exact_search import RowFilter, find_nearest_rows
-from soundspot.search.faiss_ivf import InvertedIndex, open_inverted_index
-from soundspot.search.metadata_db import MetadataDatabase, WindowTable
 from soundspot.search.query import FILE_TYPES, MODALITIES
 from soundspot.search.result import Hit
-from soundspot.search.vector_store import open_vectors, vector_path
+from soundspot.search.store import IndexStore
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Vectors, and what they belong to.
+    """All windows of an index, sorted by row, with their embeddings.
 
     Attributes:
-        version: of the catalogue, at that moment or before it.
-        inverted: where there are too many vectors to be compared with each query.
-        files: numbers of the files that have entries. place: of each entry's file among those.
+        version: of the store, at that moment or before it.
+        generation: number of the vector file.
+        vectors: (n, d) embeddings, rows that belong to no window included.
+        row: (m,) row in `vectors` of each window.
+        file_id: (m,) id of each window's file.
+        file_type: (m,) position in FILE_TYPES.
+        modality: (m,) position in MODALITIES.
+        time: (m,) seconds; nan for image files.
+        checksum: (m,) CRC-32 of the embedding as it was written.
     """
 
     version: tuple[int, int]
-    entries: WindowTable
+    generation: int
     vectors: Float32[np.ndarray, "n d"]
-    file_ids: Int64[np.ndarray, " f"]
-    file_index: Int64[np.ndarray, " m"]
-    inverted_index: InvertedIndex | None = None
-    _owners: dict[tuple[frozenset[str], frozenset[str]], RowFilter] = field(default_factory=dict)
+    row: Int64[np.ndarray, " m"]
+    file_id: Int64[np.ndarray, " m"]
+    file_type: UInt8[np.ndarray, " m"]
+    modality: UInt8[np.ndarray, " m"]
+    time: Float64[np.ndarray, " m"]
+    checksum: Int64[np.ndarray, " m"]
+    _groups: dict[tuple[Sequence[str], Sequence[str]], Int64[np.ndarray, " n"]] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, catalogue: MetadataDatabase, folder: Path, width: int) -> "Snapshot":
-        """An index as it is now.
+    def load(cls, store: IndexStore) -> "Snapshot":
+        """Load the index as it is now.
 
         Raises:
             DataError: it is damaged.
         """
-        version = catalogue.version
-        entries = catalogue.load_entries()
+        version = store.version
+        query = "SELECT row, file, type, modality, time, checksum FROM windows JOIN files ON id = file ORDER BY row"
+        with store.transaction("DEFERRED"):
+            windows, metadata = store.select(query), store.get_metadata()
         try:
-            vectors = open_vectors(vector_path(folder, entries.generation), entries.num_rows, width)
+            vectors = store.open_vectors(metadata["num_rows"], metadata["width"], metadata["generation"])
         except DataError:
-            if catalogue.load_entries().generation == entries.generation:
+            if store.get_metadata()["generation"] == metadata["generation"]:
                 raise
-            return cls.load(catalogue, folder, width)  # it was rewritten between the two looks
-        files, place = np.unique(entries.file_id, return_inverse=True)
-        far = open_inverted_index(vectors, folder, entries.generation)
-        return cls(version, entries, vectors, files, place, far)
+            return cls.load(store)  # it was compacted meanwhile
+        columns = zip(*windows, strict=True) if windows else ((),) * 6
+        dtypes = ("i8", "i8", "u1", "u1", "f8", "i8")
+        arrays = [np.array(column, dtype) for column, dtype in zip(columns, dtypes, strict=True)]
+        return cls(version, metadata["generation"], vectors, *arrays)
 
-    def filter_rows(self, kinds: Collection[str], against: Collection[str]) -> RowFilter:
-        """Whose each row is, of those that are asked for."""
-        key = frozenset[str](kinds), frozenset[str](against)
-        if key not in self._owners:
-            self._owners[key] = self._owned(*key)
-        return self._owners[key]
-
-    def _owned(self, kinds: Collection[str], against: Collection[str]) -> RowFilter:
-        e = self.entries
-        wanted = np.isin(e.file_type, [n for n, kind in enumerate(FILE_TYPES) if kind in kinds])
-        wanted &= np.isin(e.modality, [n for n, one in enumerate(MODALITIES) if one in against])
-        place = np.full(e.num_rows, -1)
-        place[e.row[wanted]] = self.file_index[wanted]
-        return RowFilter(place, len(self.file_ids))
-
-    def find_hits(
+    def search(
         self,
-        catalogue: MetadataDatabase,
+        store: IndexStore,
         root: Path,
         query: Float64[Tensor, " d"],
-        owners: RowFilter,
         k: int,
-        every: bool,
+        filters: tuple[Sequence[str], Sequence[str]],
+        per_window: bool,
     ) -> list[Hit] | None:
-        """The k nearest, the best first, of equals by path; None where a file has gone from the catalogue since."""
-        e = self.entries
-        search = self.inverted_index.find_nearest_rows if self.inverted_index else find_nearest_rows
-        rows, scores = search(self.vectors, query, owners, k, every)
-        at = np.searchsorted(e.row, rows)
-        names = catalogue.get_paths(np.unique(e.file_id[at]).tolist())
-        if not all(int(file) in names for file in e.file_id[at]):
+        """Return the k best hits, best first, ties by path; None if a file was deleted since the snapshot was taken.
+
+        Args:
+            store: of the index, asked for the paths of the hits.
+            root: folder of the files.
+            query: (d,) of unit norm, by `compose_query`.
+            k: maximum number of hits.
+            filters: file types and modalities to search in.
+            per_window: whether each window is a hit of its own, or each file by its best window.
+        """
+        rows, scores = find_nearest_rows(self.vectors, query, self._group_rows(filters), k, per_row=per_window)
+        windows = np.searchsorted(self.row, rows)
+        files = self.file_id[windows].tolist()
+        paths = store.get_paths(files)
+        if not paths.keys() >= set(files):
             return None
-        order = sorted(range(len(rows)), key=lambda i: (-scores[i], names[int(e.file_id[at[i]])], rows[i]))
-        hits: list[Hit] = []
-        told: set[int] = set()
-        for i in order:
-            n, file = at[i], int(e.file_id[at[i]])
-            if every or file not in told:
-                told.add(file)
-                time = None if np.isnan(e.time[n]) else float(e.time[n])
-                path, modality = root / os.fsdecode(names[file]), MODALITIES[e.modality[n]]
-                hits.append(Hit(path, FILE_TYPES[e.file_type[n]], float(scores[i]), time, modality))
-            if len(hits) == k:
-                break
-        return hits
+        hits: dict[object, Hit] = {}
+        for i in sorted(range(len(rows)), key=lambda i: (-scores[i], paths[files[i]], rows[i])):
+            window, path = windows[i], root / os.fsdecode(paths[files[i]])
+            time = None if np.isnan(self.time[window]) else float(self.time[window])
+            file_type, modality = FILE_TYPES[self.file_type[window]], MODALITIES[self.modality[window]]
+            hits.setdefault(i if per_window else path, Hit(path, file_type, float(scores[i]), time, modality))
+        return list(hits.values())[:k]
+
+    def _group_rows(self, filters: tuple[Sequence[str], Sequence[str]]) -> Int64[np.ndarray, " n"]:
+        """Return the position of each row's file among the files; -1 for rows that are filtered out or unused."""
+        if filters not in self._groups:
+            file_types, modalities = filters
+            selected = np.isin(self.file_type, [FILE_TYPES.index(name) for name in file_types])
+            selected &= np.isin(self.modality, [MODALITIES.index(name) for name in modalities])
+            groups = np.full(len(self.vectors), -1)
+            groups[self.row[selected]] = np.unique(self.file_id, return_inverse=True)[1][selected]
+            self._groups[filters] = groups
+        return self._groups[filters]
+
+    def find_damaged_rows(self) -> list[int]:
+        """Return the rows whose embedding differs from its checksum."""
+        return [
+            int(row)
+            for row, checksum in zip(self.row, self.checksum, strict=True)
+            if zlib.crc32(self.vectors[row]) != checksum
+        ]

@@ -39,7 +39,7 @@ def uses_ground_truth(method: Method, data: AudioVisualDataset) -> bool:
     Raises:
         RecipeError: it does, and the method cannot learn from it.
     """
-    is_offered = data.has_train_ground_truth
+    is_offered = getattr(data, "ground_truth_source", None) is not None
     if is_offered and not method.supports_ground_truth:
         raise RecipeError(
             f"data.options.train_ground_truth: method {method.name!r} cannot learn from ground truth; leave it out, or "
@@ -100,7 +100,7 @@ class ResumableBatchSampler:
         images, audio = index, index
         if (table := self.get_neighbors()) is not None:
             images = table.draw("images", (seed, epoch), index, config.k, config.sampling)
-            audio = table.draw("sounds", (seed, epoch), index, config.k, config.sampling)
+            audio = table.draw("audio", (seed, epoch), index, config.k, config.sampling)
         return [SampleRequest(epoch, int(i), int(j), int(k)) for i, j, k in zip(index, images, audio, strict=True)]
 
     @lru_cache(maxsize=2)  # noqa: B019 (lives as long as the run)
@@ -144,7 +144,7 @@ def find_shard_ids(data: AudioVisualDataset, train: TrainConfig) -> NDArray[np.i
     """
     if train.order == "samples":
         return None
-    shard_ids = data.shard_ids()
+    shard_ids: NDArray[np.int64] | None = getattr(data, "shard_ids", None)
     if shard_ids is None:
         raise RecipeError(
             f"train.order: shards, and {data.name} does not lie in shards. Write it as shards (`soundspot data "

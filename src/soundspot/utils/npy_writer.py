@@ -1,6 +1,7 @@
-"""Arrays written to disk some rows at a time, by a process that may be killed at any moment."""
+"""Arrays written to disk row by row, by a process that may be killed at any moment."""
 
 import io
+import os
 from io import FileIO
 from pathlib import Path
 
@@ -10,47 +11,63 @@ from numpy.typing import DTypeLike, NDArray
 from soundspot.utils.atomic_io import convert_os_errors, write_all
 
 
-class NpyWriter:
-    """An .npy of (rows, width) that grows row by row, in a `with` block. How far it has come is its length.
+class RowWriter:
+    """Append rows to an array on disk; to be used in a `with` block.
 
-    One that is there already is gone on with, if it is of the same form; a row that is not whole is cut off.
+    The length of the file says how many rows are written: a file that exists is continued if it begins with the same
+    header, and an incomplete last row is cut off.
+
+    Args:
+        path: file of the header and then the rows.
+        width: numbers in a row.
+        dtype: of the numbers.
+        header: bytes before the first row: `make_npy_header(shape, dtype)` makes the file an .npy.
 
     Attributes:
-        done: rows that are written.
+        num_written: complete rows in the file.
     """
 
-    def __init__(self, path: Path, rows: int, width: int, dtype: DTypeLike) -> None:
-        self.path, self.rows, self.width, self.dtype = path, rows, width, np.dtype(dtype)
-        self._header = make_npy_header((rows, width), self.dtype)
-        self._file = FileIO(path, "r+b" if path.exists() else "w+b")
-        if self._file.read(len(self._header)) != self._header:
+    def __init__(self, path: Path, width: int, dtype: DTypeLike = np.float32, header: bytes = b"") -> None:
+        self.path, self.width, self.dtype, self._header = path, width, np.dtype(dtype), header
+        with convert_os_errors(path):
+            self._file = FileIO(path, "r+b" if path.exists() else "w+b")
+        if self._file.read(len(header)) != header:
+            self._file.truncate(0)
             self._file.seek(0)
-            self._file.truncate()
-            self._write(self._header)
-        self.truncate(min(rows, (path.stat().st_size - len(self._header)) // (width * self.dtype.itemsize)))
+            self._write(header)
+        self.truncate((path.stat().st_size - len(header)) // (width * self.dtype.itemsize))
 
-    def truncate(self, rows: int) -> None:
-        """Keeps that many rows."""
-        self.num_written = rows
-        end = len(self._header) + rows * self.width * self.dtype.itemsize
-        self._file.truncate(end)
+    def truncate(self, num_rows: int) -> None:
+        """Keep the first `num_rows` rows."""
+        self.num_written = num_rows
+        end = len(self._header) + num_rows * self.width * self.dtype.itemsize
+        with convert_os_errors(self.path):
+            self._file.truncate(end)
         self._file.seek(end)
 
     def append(self, rows: NDArray) -> None:
-        """Writes the next rows.
+        """Write the next rows.
+
+        Args:
+            rows: (m, width).
 
         Raises:
-            OutputError: it cannot be written; FullError: there is no room.
+            OutputError: the file cannot be written (DiskFullError: no space is left).
         """
         assert rows.shape[1:] == (self.width,), f"{self.path}: rows of {rows.shape[1:]}, expected {self.width}"
         self._write(np.ascontiguousarray(rows, self.dtype).data.cast("B"))
         self.num_written += len(rows)
 
+    def sync(self) -> None:
+        """Wait until the rows are on the disk."""
+        with convert_os_errors(self.path):
+            os.fsync(self._file.fileno())
+
     def _write(self, content: bytes | memoryview) -> None:
         with convert_os_errors(self.path):
             write_all(self._file, content)
 
-    def __enter__(self) -> "NpyWriter":
+    def __enter__(self) -> "RowWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -58,15 +75,15 @@ class NpyWriter:
 
 
 def make_npy_header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
-    """What an .npy of such an array begins with."""
-    begin = io.BytesIO()
-    told = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(begin, told)
-    return begin.getvalue()
+    """Return the first bytes of an .npy file that holds a C-contiguous array of this shape."""
+    buffer = io.BytesIO()
+    description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, description)
+    return buffer.getvalue()
 
 
 def read_npy_width(path: Path) -> int | None:
-    """The width of an array that was begun; None where there is none."""
+    """Return the number of columns of an .npy file, which may be incomplete; None if there is none."""
     try:
         with path.open("rb") as file:
             np.lib.format.read_magic(file)

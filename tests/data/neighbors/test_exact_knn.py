@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from soundspot.data.neighbors import candidate_filter as sieve
-from soundspot.data.neighbors import exact_knn as exact
+from soundspot.data.neighbors import candidate_filter, exact_knn
 from soundspot.data.neighbors.candidate_filter import CandidateFilter
 from soundspot.data.neighbors.exact_knn import ExactSearch, find_neighbors, normalize_to_grid
 from soundspot.errors import DataError
@@ -71,44 +70,44 @@ KINDS = {
 
 
 @pytest.fixture(params=["bfloat16", "float32"])
-def sieved(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small sets go through the sieve, in either precision, in steps that do not divide them."""
-    if request.param == "bfloat16" and not sieve.has_native_bf16():
+def filtered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small sets go through the candidate filter, in either precision, in steps that do not divide them."""
+    if request.param == "bfloat16" and not candidate_filter.has_native_bf16():
         pytest.skip("this machine does not multiply in bf16")
-    monkeypatch.setattr(sieve, "native_bf16", lambda: request.param == "bfloat16")
-    monkeypatch.setattr(exact, "SAMPLE", 256)
-    monkeypatch.setattr(exact, "ROWS", 130)
+    monkeypatch.setattr(candidate_filter, "has_native_bf16", lambda: request.param == "bfloat16")
+    monkeypatch.setattr(exact_knn, "SAMPLE_SIZE", 256)
+    monkeypatch.setattr(exact_knn, "ROWS_PER_BLOCK", 130)
 
 
-@pytest.mark.usefixtures("sieved")
+@pytest.mark.usefixtures("filtered")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("k", [1, 60])
-def test_the_sieve_changes_nothing(kind: str, k: int) -> None:
+def test_the_candidate_filter_changes_nothing(kind: str, k: int) -> None:
     x = KINDS[kind](vectors(1200, 24))
     groups = [f"{i // 3}" for i in range(1200)]
     search = ExactSearch(x, k, groups)
-    assert search._candidate_filter is not None
-    table = np.concatenate([search(rows) for rows in torch.arange(1200).split(exact.ROWS)])
-    search._candidate_filter = None
+    assert search._filter is not None
+    table = np.concatenate([search(rows) for rows in torch.arange(1200).split(exact_knn.ROWS_PER_BLOCK)])
+    search._filter = None
     np.testing.assert_array_equal(table, search(torch.arange(1200)))
 
 
-@pytest.mark.usefixtures("sieved")
+@pytest.mark.usefixtures("filtered")
 @pytest.mark.parametrize("kind", ["all directions", "a narrow cone", "clusters"])
-def test_the_sieve_lets_few_through_and_holds_nearly_every_row(kind: str) -> None:
+def test_the_candidate_filter_leaves_few_and_completes_nearly_every_row(kind: str) -> None:
     search = ExactSearch(KINDS[kind](vectors(1200, 24)), 20)
-    assert isinstance(search._candidate_filter, CandidateFilter)
-    pairs, held = search._candidate_filter(search.unit_vectors, search.group_codes, torch.arange(130))
-    assert held.float().mean() > 0.9
-    assert len(pairs.row) < 3 * 20 * int(held.sum())
+    assert isinstance(search._filter, CandidateFilter)
+    pairs, is_complete = search._filter(search.unit_vectors, search.group_codes, torch.arange(130))
+    assert is_complete.float().mean() > 0.9
+    assert len(pairs.row) < 3 * 20 * int(is_complete.sum())
 
 
-@pytest.mark.usefixtures("sieved")
+@pytest.mark.usefixtures("filtered")
 def test_rows_at_once_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x = KINDS["clusters"](vectors(600, 24))
     tables = []
     for rows in (9, 70, 300):
-        monkeypatch.setattr(exact, "ROWS", rows)
+        monkeypatch.setattr(exact_knn, "ROWS_PER_BLOCK", rows)
         tables.append(find_neighbors(x, 30))
     np.testing.assert_array_equal(tables[0], tables[1])
     np.testing.assert_array_equal(tables[0], tables[2])
@@ -121,28 +120,14 @@ def test_it_finds_what_a_plain_product_in_single_precision_finds() -> None:
     torch.testing.assert_close(found, plain.values, atol=1e-6, rtol=0)
 
 
-@pytest.mark.usefixtures("sieved")
-@pytest.mark.parametrize("kind", ["all directions", "copies"])
-def test_rows_that_are_known_are_merged_with_new_columns(kind: str) -> None:
-    x = KINDS[kind](vectors(1200, 24))
-    groups = [f"{i // 3}" for i in range(1200)]
-    whole = find_neighbors(x, 25, groups)
-    fresh = torch.arange(5, 1200, 11)
-    old = torch.ones(1200, dtype=torch.bool).index_fill(0, fresh, value=False).nonzero().flatten()
-    before = find_neighbors(x[old], 25, [groups[i] for i in old])
-    known = old[torch.from_numpy(before).long()].int()
-    merged = ExactSearch(x, 25, groups).merge(old[200:330], known[200:330], fresh)
-    np.testing.assert_array_equal(merged, whole[old[200:330]])
-
-
 @pytest.mark.parametrize("k", [0, 40, 41])
-def test_more_neighbours_than_there_are_is_refused(k: int) -> None:
-    with pytest.raises(DataError, match=f"^{k} neighbours were asked of a set of 40; expected 1 to 39"):
+def test_more_neighbors_than_there_are_is_refused(k: int) -> None:
+    with pytest.raises(DataError, match=f"^k: found {k} neighbors of a set of 40 samples, expected 1 to 39"):
         find_neighbors(vectors(), k)
 
 
-def test_more_neighbours_than_lie_outside_the_group_is_refused() -> None:
-    said = "group 'one', 25 of 40 samples, have fewer than 30 neighbours outside their own group; lower `k` to 15"
+def test_more_neighbors_than_lie_outside_the_group_is_refused() -> None:
+    said = "k: found 30, but the samples of the group 'one', 25 of 40, have fewer neighbors outside .* lower `k` to 15"
     with pytest.raises(DataError, match=said):
         find_neighbors(vectors(), 30, ["one"] * 25 + ["two"] * 15)
 
@@ -151,5 +136,5 @@ def test_more_neighbours_than_lie_outside_the_group_is_refused() -> None:
 def test_vectors_that_are_not_finite_are_named(bad: float) -> None:
     x = vectors()
     x[[7, 9], 2] = bad
-    with pytest.raises(DataError, match=r"an embedding is not finite \(row 7, 2 of 40 looked at\)"):
+    with pytest.raises(DataError, match=r"an embedding is not finite \(row 7, 2 of 40 checked\)"):
         find_neighbors(x, 3)

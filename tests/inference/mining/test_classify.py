@@ -37,7 +37,16 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 def label(folders: tuple[str, str], out: Path, *more: str) -> int:
     options = '{"length": 5, "size": 32, "seconds": 0.5}'
-    said = ["label", "scenes", "--image-classifier", folders[0], "--sound-classifier", folders[1], "-o", str(out)]
+    said = [
+        "pseudo-label",
+        "scenes",
+        "--image-classifier",
+        folders[0],
+        "--audio-classifier",
+        folders[1],
+        "-o",
+        str(out),
+    ]
     return main([*said, "--options", options, *more])
 
 
@@ -45,8 +54,8 @@ def test_every_clip_gets_a_row_of_each_modality(folders: tuple[str, str], tmp_pa
     assert label(folders, tmp_path / "l.csv") == 0
     rows = read_labels(tmp_path / "l.csv")
     assert {row.class_name for row in rows if row.modality == "image"} <= set(SEEN)
-    assert {row.class_name for row in rows if row.modality == "sound"} <= set(HEARD)
-    for modality, total in (("image", 1.0), ("sound", None)):
+    assert {row.class_name for row in rows if row.modality == "audio"} <= set(HEARD)
+    for modality, total in (("image", 1.0), ("audio", None)):
         for id in {row.id for row in rows}:
             mine = [row.probability for row in rows if (row.id, row.modality) == (id, modality)]
             assert mine
@@ -56,9 +65,9 @@ def test_every_clip_gets_a_row_of_each_modality(folders: tuple[str, str], tmp_pa
 
 
 def test_one_modality_alone_may_be_labelled_but_not_none(folders: tuple[str, str], tmp_path: Path, capsys) -> None:
-    said = ["label", "scenes", "--options", '{"length": 3, "size": 32}', "-o", str(tmp_path / "l.csv")]
+    said = ["pseudo-label", "scenes", "--options", '{"length": 3, "size": 32}', "-o", str(tmp_path / "l.csv")]
     assert main(said) == 2
-    assert "give --image-classifier, --sound-classifier, or both" in capsys.readouterr().err
+    assert "give --image-classifier, --audio-classifier, or both" in capsys.readouterr().err
     assert main([*said, "--image-classifier", folders[0]]) == 0
     assert {row.modality for row in read_labels(tmp_path / "l.csv")} == {"image"}
 
@@ -67,7 +76,7 @@ def test_a_picture_that_cannot_be_read_costs_no_other(folders: tuple[str, str], 
     write_catalog(open_scenes("scenes", length=6, size=32, seconds=0.3), tmp_path / "set", False)
     spoilt = next((tmp_path / "set").rglob("*.png"))
     spoilt.write_bytes(b"")
-    said = ["label", "catalog", "--root", str(tmp_path / "set"), "-o", str(tmp_path / "l.csv")]
+    said = ["pseudo-label", "catalog", "--root", str(tmp_path / "set"), "-o", str(tmp_path / "l.csv")]
     assert main([*said, "--image-classifier", folders[0]]) == 0
     told = capsys.readouterr().out
     assert "could not be read and have no label" in told
@@ -116,14 +125,14 @@ def test_probabilities_are_of_one_class_or_of_each_by_itself(folders: tuple[str,
     together, each = (Classifier("image", folders[0], many)(pictures) for many in (None, True))
     torch.testing.assert_close(together.sum(dim=1), torch.ones(2))
     torch.testing.assert_close(torch.logit(each).softmax(dim=1), together, rtol=1e-4, atol=1e-5)
-    assert Classifier("sound", folders[1]).multi_label, "as its configuration says"
+    assert Classifier("audio", folders[1]).multi_label, "as its configuration says"
 
 
 def test_what_cannot_be_loaded_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        RecipeError, match=r"cannot be loaded as a classifier of sounds .*name one on the hub or a folder"
+        RecipeError, match=r"cannot be loaded as a classifier of audios .*name one on the hub or a folder"
     ):
-        Classifier("sound", str(tmp_path / "none"))
+        Classifier("audio", str(tmp_path / "none"))
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
     with pytest.raises(RecipeError, match=r'needs transformers; install it with `pip install "soundspot\[hub\]"`'):
         Classifier("image", "any")

@@ -20,7 +20,7 @@ from conftest import ROOT
 from embedded import Clips, Hashing, clips
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
 from soundspot.data.datasets.registry import open_dataset
-from soundspot.data.neighbors import exact_knn as exact
+from soundspot.data.neighbors import exact_knn
 from soundspot.data.neighbors.exact_knn import find_neighbors
 from soundspot.data.neighbors.table import NeighborTable, fingerprint_ids
 from soundspot.errors import DataError, OutputError, RecipeError
@@ -28,15 +28,15 @@ from soundspot.inference.localizer import Localizer
 from soundspot.inference.mining import mine as mining
 from soundspot.inference.mining.mine import EncoderInfo, MiningOptions, mine_from_embeddings, mine_neighbors
 from soundspot.methods import create
-from soundspot.utils.npy_writer import NpyWriter
+from soundspot.utils.npy_writer import RowWriter
 
-KEPT = MiningOptions(20, keep_vectors=True, batch_size=16)
+KEPT = MiningOptions(20, keep_embeddings=True, batch_size=16)
 
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (exact, mining):
-        monkeypatch.setattr(module, "ROWS", 16)
+    for module in (exact_knn, mining):
+        monkeypatch.setattr(module, "ROWS_PER_BLOCK", 16)
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -57,7 +57,7 @@ def test_a_table_holds_the_nearest_of_each_modality_and_says_whose_they_are(tmp_
         by.weights_digest,
         fingerprint_ids(data.ids),
     )
-    assert [*everything(tmp_path / "t")] == ["ids.txt", "images.npy", "meta.json", "sounds.npy"]
+    assert [*everything(tmp_path / "t")] == ["audio.npy", "ids.txt", "images.npy", "meta.json"]
     assert [path.name for path in tmp_path.iterdir()] == ["t"], "no draft is left"
     assert (tmp_path / "t" / "ids.txt").read_text().split("\n") == data.ids
     assert (NeighborTable.load(tmp_path / "t").weights_digest, table.recall) == (by.weights_digest, {})
@@ -94,12 +94,12 @@ def test_killed_twice_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
     def size(name: str) -> int:
         return (part / name).stat().st_size if (part / name).exists() else 0
 
-    kill_when(lambda: size("images.vectors.npy") > 5000, broken)
-    embedded_first = size("images.vectors.npy")
-    assert 5000 < embedded_first < (whole / "images.vectors.npy").stat().st_size
-    kill_when(lambda: size("sounds.npy") > 5000, broken)
+    kill_when(lambda: size("images.embeddings.npy") > 5000, broken)
+    embedded_first = size("images.embeddings.npy")
+    assert 5000 < embedded_first < (whole / "images.embeddings.npy").stat().st_size
+    kill_when(lambda: size("audio.npy") > 5000, broken)
     assert size("images.npy") == (whole / "images.npy").stat().st_size
-    assert size("sounds.npy") < (whole / "sounds.npy").stat().st_size
+    assert size("audio.npy") < (whole / "audio.npy").stat().st_size
     last = Hashing()
     mine_neighbors(last, clips(), broken, KEPT)
     assert everything(broken) == everything(whole)
@@ -121,9 +121,9 @@ def test_stopped_anywhere_it_ends_with_the_same_bytes(
         mine_neighbors(Hashing(), Clips(clips(90).ids[:7] + clips(90).ids[9:80]), tmp_path / "old", KEPT)
         how = replace(KEPT, extend=tmp_path / "old")
     mine_neighbors(Hashing(), clips(90), tmp_path / "whole", how)
-    append, left = NpyWriter.append, after
+    append, left = RowWriter.append, after
 
-    def counted(self: NpyWriter, rows: np.ndarray) -> None:
+    def counted(self: RowWriter, rows: np.ndarray) -> None:
         nonlocal left
         left -= 1
         append(self, rows[: 3 if left == 0 else None])
@@ -132,7 +132,7 @@ def test_stopped_anywhere_it_ends_with_the_same_bytes(
             raise Stopped
 
     with monkeypatch.context() as patched:
-        patched.setattr(NpyWriter, "append", counted)
+        patched.setattr(RowWriter, "append", counted)
         if after < 80:
             with pytest.raises(Stopped):
                 mine_neighbors(Hashing(), clips(90), tmp_path / "broken", how)
@@ -143,11 +143,11 @@ def test_stopped_anywhere_it_ends_with_the_same_bytes(
 def test_a_draft_of_something_else_is_told_and_kept_unless_thrown_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: NpyWriter, rows: np.ndarray) -> None:
+    def full(self: RowWriter, rows: np.ndarray) -> None:
         raise Stopped
 
     with monkeypatch.context() as patched:
-        patched.setattr(NpyWriter, "append", full)
+        patched.setattr(RowWriter, "append", full)
         with pytest.raises(Stopped):
             mine_neighbors(Hashing(), clips(40), tmp_path / "t", MiningOptions(9))
     before = sorted((tmp_path / ".t.part").rglob("*"))
@@ -155,7 +155,7 @@ def test_a_draft_of_something_else_is_told_and_kept_unless_thrown_away(
         ((Hashing(), clips(40), tmp_path / "t", MiningOptions(8)), "k 9, now 8"),
         (
             (Hashing(weights_digest="f" * 16), clips(40), tmp_path / "t", MiningOptions(9)),
-            "weights '0123456789abcdef', now 'ffff",
+            "weights_digest '0123456789abcdef', now 'ffff",
         ),
     ):
         with pytest.raises(OutputError, match=rf"\.t\.part: holds what was begun by another plan \({words}"):
@@ -170,7 +170,7 @@ def test_a_draft_of_something_else_is_told_and_kept_unless_thrown_away(
 def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    with NpyWriter(tmp_path / "a.npy", 4, 3, np.int32) as rows:
+    with RowWriter(tmp_path / "a.npy", 3, np.int32) as rows:
         rows._file.close()
         rows._file = FileIO("/dev/full", "wb")
         with pytest.raises(
@@ -183,7 +183,7 @@ def test_a_table_of_vectors_that_are_there(tmp_path: Path) -> None:
     pictures, sounds = torch.randn(30, 5), torch.randn(30, 4)
     table = mine_from_embeddings(pictures, sounds, clips(30), EncoderInfo("mine"), tmp_path / "t", MiningOptions(6))
     np.testing.assert_array_equal(table.audio, find_neighbors(sounds, 6, [clips(30).group(i) for i in range(30)]))
-    with pytest.raises(RecipeError, match="they are yours already"):
+    with pytest.raises(RecipeError, match="you have them already"):
         mine_from_embeddings(pictures, sounds, clips(30), EncoderInfo("mine"), tmp_path / "u", KEPT)
 
 
@@ -224,12 +224,12 @@ def test_a_networks_vectors_are_the_same_whoever_is_embedded_with_them(tmp_path:
     mine_neighbors(localizer, all_of, tmp_path / "anew", replace(KEPT, k=6))
     mine_neighbors(localizer, all_of, tmp_path / "extended", replace(KEPT, k=6, extend=tmp_path / "old"))
     assert everything(tmp_path / "extended") == everything(tmp_path / "anew")
-    assert len(json.loads((tmp_path / "anew" / "meta.json").read_text())["weights"]) == 16
+    assert len(json.loads((tmp_path / "anew" / "meta.json").read_text())["weights_digest"]) == 16
 
 
 def test_what_cannot_be_extended_is_told(tmp_path: Path) -> None:
     mine_neighbors(Hashing(), clips(40), tmp_path / "old", KEPT)
-    mine_neighbors(Hashing(), clips(40), tmp_path / "bare", replace(KEPT, keep_vectors=False))
+    mine_neighbors(Hashing(), clips(40), tmp_path / "bare", replace(KEPT, keep_embeddings=False))
 
     def refused(words: str, data: Clips, by: Hashing | None = None, old: str = "old") -> None:
         with pytest.raises(DataError, match=words):
@@ -245,13 +245,13 @@ def test_what_cannot_be_extended_is_told(tmp_path: Path) -> None:
     refused("made by hashing 0123", clips(44), Hashing(name="other"))
     refused(r"2 of its 40 samples are not in the data set \(first: 'clip 0000a'\)", Clips(ids[2:]))
     refused("stand in another order", Clips([ids[1], ids[0], *ids[2:]]))
-    refused("images.vectors.npy: cannot be read .* mine anew with --keep_vectors", clips(44), old="bare")
+    refused("images.embeddings.npy: cannot be read .* mine anew with --keep_embeddings", clips(44), old="bare")
     regrouped = clips(44)
     regrouped.group = regrouped.id
     refused("belong to other groups", regrouped)
-    (tmp_path / "old" / "sounds.vectors.npy").write_bytes((tmp_path / "old" / "images.npy").read_bytes())
+    (tmp_path / "old" / "audio.embeddings.npy").write_bytes((tmp_path / "old" / "images.npy").read_bytes())
     refused(r"holds int32 of shape \(40, 20\), expected float32 of 40 samples", clips(44))
-    refused("no table of neighbours can be read", clips(44), old="none")
+    refused("no neighbor table can be read", clips(44), old="none")
 
 
 def test_without_faiss_its_indexes_are_refused_before_anything_is_done(
@@ -272,13 +272,13 @@ def test_meta_says_what_made_it(tmp_path: Path) -> None:
     meta = json.loads((tmp_path / "t" / "meta.json").read_text())
     groups = fingerprint_ids([clips(40).group(i) for i in range(40)])
     assert meta == {
-        "data": fingerprint_ids(clips(40).ids),
+        "data_fingerprint": fingerprint_ids(clips(40).ids),
         "groups": groups,
         "encoder": "hashing",
-        "weights": "0123456789abcdef",
+        "weights_digest": "0123456789abcdef",
         "n": 40,
         "k": 5,
-        "index": "exact",
+        "index_type": "exact",
     }
 
 
@@ -287,11 +287,11 @@ def test_vectors_that_tell_nothing_are_told_before_anything_is_written(tmp_path:
     data, good = clips(10), torch.randn(10, 4, generator=torch.Generator().manual_seed(0))
     broken, dead = good.clone(), good.clone()
     broken[3, 1], dead[[2, 7]] = torch.nan, 0.0
-    with pytest.raises(DataError, match=rf"sounds: 1 of 10 vectors are not finite \(first: {data.id(3)}\)"):
+    with pytest.raises(DataError, match=rf"audio: 1 of 10 embeddings are not finite \(first: {data.id(3)}\)"):
         mine_from_embeddings(good, broken, data, EncoderInfo("mine"), tmp_path / "t", MiningOptions(3))
     assert not list(tmp_path.iterdir())
-    with pytest.warns(UserWarning, match=rf"images: 2 of 10 vectors are all zero \(first: {data.id(2)}\)"):
+    with pytest.warns(UserWarning, match=rf"images: 2 of 10 embeddings are all zero \(first: {data.id(2)}\)"):
         mine_from_embeddings(dead, good, data, EncoderInfo("mine"), tmp_path / "t", MiningOptions(3))
-    for wrong in ({"probes": 0}, {"k": 0}, {"batch_size": 0}):
+    for wrong in ({"num_probes": 0}, {"k": 0}, {"batch_size": 0}):
         with pytest.raises(RecipeError, match=f"{next(iter(wrong))}: found 0, expected 1 or more"):
             MiningOptions(**wrong)

@@ -1,40 +1,40 @@
-"""Approximate nearest neighbours by cosine, for millions of vectors: FAISS (extra `ann`)."""
+"""Approximate nearest neighbors by cosine, for millions of vectors: FAISS (extra `ann`)."""
 
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int32, Int64
+from jaxtyping import Float, Int32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
 from soundspot.data.neighbors.candidate_filter import row_blocks
 from soundspot.data.neighbors.exact_knn import check_num_neighbors, encode_groups, normalize_to_grid
-from soundspot.errors import DataError, RecipeError
+from soundspot.errors import RecipeError
 
-Kind = Literal["ivf", "ivfpq"]
-PROBES = 64
-TRAINED_ON = 64  # vectors for each cell
+NUM_PROBES = 64
+TRAINING_VECTORS_PER_CELL = 64
+MIN_VECTORS_PER_CELL = 39  # with fewer FAISS warns
 
 
 class ApproximateSearch:
-    """Searches a set of vectors through an inverted file, some rows at a time.
+    """Nearest neighbors among a set of vectors through an inverted file (IVF), for some rows of it at a time.
 
-    About 4 sqrt(n) cells are trained on a sample. `ivf` keeps the vectors as float32; `ivfpq` keeps a byte for about
-    eight numbers.
+    About 4 sqrt(n) cells are trained on a sample; the index keeps the vectors as float32.
 
     Args:
-        embeddings: (n, d), as a memory map perhaps: read some rows at a time.
-        k, groups: as `soundspot.data.neighbors.exact_knn.nearest` has them.
-        kind: of the index.
-        file: where the index is kept; one that is there is used.
-        probes: cells that are looked into. Rows that find fewer than k neighbours look into more.
+        embeddings: (n, d) vectors of any norm; may be a memory map, which is read in blocks.
+        k: number of neighbors.
+        groups: as in `ExactSearch`.
+        file: the index is kept here; a file that exists is used.
+        num_probes: cells searched. Rows with fewer than k neighbors in them search more.
 
     Raises:
-        RecipeError: FAISS is not installed. DataError: too few rows for k, or to train on; a vector is not finite.
+        RecipeError: FAISS is not installed.
+        DataError: too few rows for k, or a vector is not finite.
     """
 
     def __init__(
@@ -42,58 +42,44 @@ class ApproximateSearch:
         embeddings: Float[Tensor, "n d"] | NDArray[np.float32],
         k: int,
         groups: Sequence[str] | None,
-        index_type: Kind,
         file: Path,
-        probes: int = PROBES,
+        num_probes: int = NUM_PROBES,
     ) -> None:
         faiss = import_faiss()
         n, d = embeddings.shape
         check_num_neighbors(k, n, groups)
-        self.k, self.probes, self.embeddings = k, probes, embeddings
-        self.codes = encode_groups(groups, n).numpy()
-        self.spare = int(np.bincount(self.codes).max())  # those of the own group are found too
+        self.k, self.num_probes, self.embeddings = k, num_probes, embeddings
+        self.group_codes = encode_groups(groups, n).numpy()
+        self.max_group_size = int(np.bincount(self.group_codes).max())  # members of the own group are found too
         if not file.exists():
-            index = faiss.index_factory(d, index_factory_string(index_type, n, d), faiss.METRIC_INNER_PRODUCT)
-            size = min(n, TRAINED_ON * index.nlist)
-            index.train(self._unit(np.sort(np.random.default_rng(0).permutation(n)[:size])))
-            for some in row_blocks(n):
-                index.add(self._unit(np.arange(some.start, some.stop)))
+            num_cells = max(1, min(int(4 * n**0.5), n // MIN_VECTORS_PER_CELL))
+            index = faiss.index_factory(d, f"IVF{num_cells},Flat", faiss.METRIC_INNER_PRODUCT)
+            sample = np.random.default_rng(0).permutation(n)[: min(n, TRAINING_VECTORS_PER_CELL * num_cells)]
+            index.train(self._get_unit(np.sort(sample)))
+            for block in row_blocks(n):
+                index.add(self._get_unit(np.arange(block.start, block.stop)))
             draft = file.with_suffix(".draft")
             faiss.write_index(index, str(draft))
             draft.replace(file)
         self.index: Any = faiss.read_index(str(file))
 
     def __call__(self, rows: Int64[Tensor, " r"]) -> Int32[np.ndarray, "r k"]:
-        """The neighbours of some rows, as near as the index tells."""
-        wanted = rows.numpy()
-        table = np.empty((len(wanted), self.k), np.int32)
-        left, probes = np.arange(len(wanted)), self.probes
+        """Return the positions of the neighbors of some rows, nearest first, as far as the index finds them."""
+        table = np.empty((len(rows), self.k), np.int32)
+        left, num_probes = np.arange(len(rows)), self.num_probes
         while len(left):
-            self.index.nprobe = probes
-            some = wanted[left]
-            found = self.index.search(self._unit(some), min(self.k + self.spare, len(self.codes)))[1]
-            fit = (found >= 0) & (self.codes[found] != self.codes[some][:, None])
-            enough = fit.sum(axis=1) >= self.k
-            first = fit & (fit.cumsum(axis=1) <= self.k)
-            table[left[enough]] = found[enough][first[enough]].reshape(-1, self.k)
-            left, probes = left[~enough], 4 * probes  # with all cells looked into every row has enough
+            self.index.nprobe = num_probes
+            queries = rows.numpy()[left]
+            max_results = min(self.k + self.max_group_size, len(self.group_codes))
+            columns = self.index.search(self._get_unit(queries), max_results)[1]
+            is_neighbor = (columns >= 0) & (self.group_codes[columns] != self.group_codes[queries][:, None])
+            is_full = is_neighbor.sum(axis=1) >= self.k
+            is_first_k = is_neighbor & (is_neighbor.cumsum(axis=1) <= self.k)
+            table[left[is_full]] = columns[is_full][is_first_k[is_full]].reshape(-1, self.k)
+            left, num_probes = left[~is_full], 4 * num_probes  # with all cells searched every row is full
         return table
 
-    def search(
-        self, queries: Float32[np.ndarray, "r d"], k: int, mask: Bool[np.ndarray, " n"] | None = None
-    ) -> Int64[np.ndarray, "r k"]:
-        """Positions of the k nearest to vectors from elsewhere, of unit norm; -1 where the cells hold fewer.
-
-        Args:
-            wanted: which of the set may be found; None: all.
-        """
-        faiss = import_faiss()
-        how = {} if mask is None else {"sel": faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))}
-        asked = faiss.SearchParametersIVF(nprobe=self.probes, **how)
-        found: NDArray[np.int64] = self.index.search(np.ascontiguousarray(queries), k, params=asked)[1]
-        return found
-
-    def _unit(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _get_unit(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         return normalize_to_grid(torch.as_tensor(self.embeddings[rows])).float().numpy()
 
 
@@ -101,50 +87,44 @@ def measure_recall(
     table: NDArray[np.int32],
     embeddings: Float[Tensor, "n d"] | NDArray[np.float32],
     groups: Sequence[str] | None,
-    sample: int = 1000,
+    sample_size: int = 1000,
 ) -> float:
-    """The share of the true k nearest that a table holds, over a sample of its rows drawn by a fixed seed."""
+    """Compute the fraction of the true k nearest neighbors that a table holds, over a fixed sample of its rows.
+
+    Args:
+        table: (n, k) positions.
+        embeddings: (n, d) vectors that were searched.
+        groups: as in `ExactSearch`.
+        sample_size: rows compared.
+
+    Returns:
+        Recall in [0, 1].
+    """
     n, k = table.shape
-    rows = np.sort(np.random.default_rng(1).permutation(n)[:sample])
+    rows = np.sort(np.random.default_rng(1).permutation(n)[:sample_size])
     codes = encode_groups(groups, n)
-    asked = normalize_to_grid(torch.as_tensor(embeddings[rows]))
+    queries = normalize_to_grid(torch.as_tensor(embeddings[rows]))
     value = torch.empty(len(rows), 0, dtype=torch.float64)
     column = torch.empty(len(rows), 0, dtype=torch.int64)
-    for some in row_blocks(n):
-        near = asked @ normalize_to_grid(torch.as_tensor(embeddings[some]), some.start).T
-        near[codes[rows][:, None] == codes[some]] = -torch.inf
-        value = torch.cat([value, near], dim=1)
-        column = torch.cat([column, torch.arange(some.start, some.stop).expand(len(rows), -1)], dim=1)
-        value, place = value.topk(min(k, value.shape[1]), dim=1)
-        column = column.gather(1, place)
-    shared = [len(np.intersect1d(one, two)) for one, two in zip(table[rows], column.numpy(), strict=True)]
-    return float(np.mean(shared)) / k
-
-
-def index_factory_string(kind: Kind, n: int, d: int) -> str:
-    """FAISS's name for an index of n vectors of d numbers.
-
-    Raises:
-        DataError: too few vectors to train it.
-    """
-    cells = max(1, min(int(4 * n**0.5), n // 39))  # with fewer than 39 vectors a cell FAISS warns
-    if kind == "ivf":
-        return f"IVF{cells},Flat"
-    if n < 39 * 256:
-        raise DataError(
-            f"an index `ivfpq` of {n} vectors cannot be trained, expected {39 * 256} or more; use `exact` or `ivf`"
-        )
-    return f"IVF{cells},PQ{max(m for m in range(1, max(1, d // 8) + 1) if d % m == 0)}"
+    for block in row_blocks(n):
+        similarity = queries @ normalize_to_grid(torch.as_tensor(embeddings[block]), block.start).T
+        similarity[codes[rows][:, None] == codes[block]] = -torch.inf
+        value = torch.cat([value, similarity], dim=1)
+        column = torch.cat([column, torch.arange(block.start, block.stop).expand(len(rows), -1)], dim=1)
+        value, order = value.topk(min(k, value.shape[1]), dim=1)
+        column = column.gather(1, order)
+    num_shared = [len(np.intersect1d(row, true)) for row, true in zip(table[rows], column.numpy(), strict=True)]
+    return float(np.mean(num_shared)) / k
 
 
 def import_faiss() -> Any:
-    """FAISS; RecipeError where it is not installed."""
+    """Return the module `faiss`; RecipeError if it is not installed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its wrapper's types have no __module__
             import faiss
     except ImportError as error:
         raise RecipeError(
-            "an index `ivf` or `ivfpq` needs FAISS; install it with `pip install soundspot[ann]`, or use `exact`"
+            "an index `ivf` needs FAISS; install it with `pip install soundspot[ann]`, or use `exact`"
         ) from error
     return faiss

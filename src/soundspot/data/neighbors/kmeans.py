@@ -1,6 +1,6 @@
-"""Offline clusters: k-means over one vector of each sample (extra `clusters`), and the files that keep them.
+"""Offline clusters: k-means over one embedding per sample (extra `kmeans`), and the files that keep them.
 
-Vectors are compared by direction. A cluster's centre is the mean of its members' vectors as they are.
+Embeddings are compared by direction. The center of a cluster is the mean of its members' embeddings as they are.
 """
 
 import json
@@ -17,17 +17,17 @@ from torch import Tensor
 from soundspot.errors import DataError, RecipeError
 from soundspot.utils.atomic_io import atomic_write_folder
 
-LARGE = 50_000  # samples from which k-means sees a batch of them at a time
+MIN_MINIBATCH_SAMPLES = 50_000  # from which k-means goes through the samples in batches
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """Which cluster each sample is in.
+    """Clusters of the samples of a data set.
 
     Attributes:
-        members: (n,) from 0 to k - 1; each is somebody's.
-        centres: (k, d).
-        data: fingerprint of the data set that they were made of.
+        assignments: (n,) cluster of each sample, 0 to k - 1; no cluster is empty.
+        centers: (k, d).
+        data_fingerprint: of the data set that was clustered.
     """
 
     assignments: Int[np.ndarray, " n"]
@@ -35,99 +35,103 @@ class Clusters:
     data_fingerprint: str
 
     def one_hot(self, indices: NDArray[np.int64]) -> Float[Tensor, "2 b k"]:
-        """As labels (`soundspot.types.Batch.labels`): picture and sound of a sample are of its cluster."""
+        """Return the clusters of samples as labels of their images and of their audio (`Batch.labels`)."""
         codes = torch.from_numpy(np.asarray(self.assignments[indices], np.int64))
         return torch.nn.functional.one_hot(codes, len(self.centers)).float().expand(2, -1, -1)
 
     def save(self, folder: Path) -> None:
-        """Writes members.npy, centres.npy and meta.json; the folder appears whole."""
+        """Write assignments.npy, centers.npy and meta.json; the folder appears at once when complete."""
         folder.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write_folder(folder, overwrite=True, marker_file="meta.json") as draft:
-            np.save(draft / "members.npy", self.assignments)
-            np.save(draft / "centres.npy", self.centers)
-            (draft / "meta.json").write_text(json.dumps({"data": self.data_fingerprint, "shape": self.centers.shape}))
+            np.save(draft / "assignments.npy", self.assignments)
+            np.save(draft / "centers.npy", self.centers)
+            (draft / "meta.json").write_text(json.dumps({"data_fingerprint": self.data_fingerprint}))
 
     @classmethod
     def load(cls, folder: Path, data_fingerprint: str) -> "Clusters":
-        """Reads what `save` wrote.
+        """Load what `save` wrote.
 
         Raises:
-            DataError: there are none, they are damaged, or they are another data set's.
+            DataError: there are none, they are damaged, or they are of another data set.
         """
         try:
-            meta = json.loads((folder / "meta.json").read_text())
-            members, centres = (np.load(folder / f"{name}.npy") for name in ("members", "centres"))
-        except (OSError, ValueError) as error:
+            found = json.loads((folder / "meta.json").read_text())["data_fingerprint"]
+            assignments, centers = (np.load(folder / f"{name}.npy") for name in ("assignments", "centers"))
+        except (OSError, ValueError, KeyError) as error:
             raise DataError(
                 f"{folder}: no clusters can be read ({error}); remove the folder to make them anew"
             ) from error
-        if meta["data"] != data_fingerprint:
+        if found != data_fingerprint:
             raise DataError(
-                f"{folder}: these clusters were made of another data set ({meta['data']}), expected {data_fingerprint}. Remove the "
-                "folder to make them anew, or train elsewhere"
+                f"{folder}: these clusters were made of another data set ({found}), expected {data_fingerprint}. Remove "
+                "the folder to make them anew, or train elsewhere"
             )
-        return cls(members, centres, data_fingerprint)
+        return cls(assignments, centers, data_fingerprint)
 
 
 def fit_kmeans(vectors: Float[Tensor, "n d"], k: int, data_fingerprint: str, seed: int = 0) -> Clusters:
-    """k-means of the vectors' directions.
+    """Cluster the directions of embeddings by k-means.
 
     Args:
-        vectors: one of each sample; one that is all zero has no direction and counts as the middle of all.
-        data: fingerprint of the data set.
-        seed: the same vectors and seed have the same clusters. From 50,000 samples on batches of them are looked at.
+        vectors: (n, d), one per sample; an all-zero one has no direction and lies in the middle of all.
+        k: number of clusters.
+        data_fingerprint: of the data set.
+        seed: the same vectors and seed have the same clusters. From 50,000 samples on, mini-batches are used.
+
+    Returns:
+        The clusters, none of them empty.
 
     Raises:
         RecipeError: scikit-learn is not installed.
-        DataError: a vector is not finite, or fewer of them differ than there are clusters.
+        DataError: a vector is not finite, or fewer distinct ones than clusters are given.
     """
     if len(vectors) < k:
-        raise DataError(f"{k} clusters were asked of {len(vectors)} samples; lower `labels.clusters`")
+        raise DataError(f"labels.num_clusters: found {k}, but there are {len(vectors)} samples; lower it")
     bad = (~torch.isfinite(vectors).all(dim=1)).nonzero().flatten()
     if len(bad):
         raise DataError(f"{len(bad)} of {len(vectors)} vectors to cluster are not finite (first: sample {int(bad[0])})")
     flat = vectors.double().numpy()
     directions = torch.nn.functional.normalize(vectors.double(), dim=1).numpy()
-    members = fill_empty_clusters(directions, grouped(directions, k, seed), k)
-    centres = np.stack([flat[members == cluster].mean(axis=0) for cluster in range(k)])
-    return Clusters(members, centres.astype(np.float32), data_fingerprint)
+    assignments = fill_empty_clusters(directions, run_kmeans(directions, k, seed), k)
+    centers = np.stack([flat[assignments == cluster].mean(axis=0) for cluster in range(k)])
+    return Clusters(assignments, centers.astype(np.float32), data_fingerprint)
 
 
-def grouped(directions: Float[np.ndarray, "n d"], k: int, seed: int) -> Int[np.ndarray, " n"]:
-    """scikit-learn's k-means; a cluster may be empty."""
+def run_kmeans(directions: Float[np.ndarray, "n d"], k: int, seed: int) -> Int[np.ndarray, " n"]:
+    """Return the cluster of each vector by scikit-learn's k-means; a cluster may be empty."""
     try:
         from sklearn.cluster import KMeans, MiniBatchKMeans
     except ImportError as error:
         raise RecipeError(
             '`labels.source: clusters` needs scikit-learn; install it with `pip install "soundspot[kmeans]"`'
         ) from error
-    kind, options = (KMeans, {}) if len(directions) < LARGE else (MiniBatchKMeans, {"batch_size": 4096})
-    with warnings.catch_warnings():  # fewer distinct vectors than clusters: `filled` says it in our words
+    is_small = len(directions) < MIN_MINIBATCH_SAMPLES
+    estimator, options = (KMeans, {}) if is_small else (MiniBatchKMeans, {"batch_size": 4096})
+    with warnings.catch_warnings():  # fewer distinct vectors than clusters: `fill_empty_clusters` raises
         warnings.simplefilter("ignore")
-        found = kind(k, n_init=10, random_state=seed, **options).fit(directions)
-    return np.asarray(found.labels_, np.int64)
+        return np.asarray(estimator(k, n_init=10, random_state=seed, **options).fit(directions).labels_, np.int64)
 
 
 def fill_empty_clusters(
     directions: Float[np.ndarray, "n d"], assignments: Int[np.ndarray, " n"], k: int
 ) -> Int[np.ndarray, " n"]:
-    """The same with every empty cluster begun anew by the sample that lies farthest from its own cluster's centre.
+    """Move the sample farthest from its own center into each empty cluster; return the new assignments.
 
     Raises:
-        DataError: there is none that lies off its centre: fewer vectors differ than there are clusters.
+        DataError: every sample lies at its center: fewer directions than clusters.
     """
     assignments = assignments.copy()
     while len(empty := np.setdiff1d(np.arange(k), assignments)):
         sizes = np.bincount(assignments, minlength=k)
         sums = np.zeros((k, directions.shape[1]))
         np.add.at(sums, assignments, directions)
-        off = np.linalg.norm(directions - (sums / np.maximum(sizes, 1)[:, None])[assignments], axis=1)
-        off[sizes[assignments] < 2] = 0
-        if off.max() < 1e-6:
+        distance = np.linalg.norm(directions - (sums / np.maximum(sizes, 1)[:, None])[assignments], axis=1)
+        distance[sizes[assignments] < 2] = 0
+        if distance.max() < 1e-6:
             raise DataError(
-                f"the {len(assignments)} vectors to cluster have {k - len(empty)} directions, fewer than the {k} clusters "
-                "asked for: the features have collapsed, or the data set is too small. Lower `labels.clusters`, or "
-                "make clusters at another time (`labels.at`)"
+                f"the {len(assignments)} vectors to cluster have {k - len(empty)} directions, fewer than the {k} "
+                "clusters asked for: the features have collapsed, or the data set is too small. Lower "
+                "`labels.num_clusters`, or make clusters at another time (`labels.cluster_schedule`)"
             )
-        assignments[off.argmax()] = empty[0]
+        assignments[distance.argmax()] = empty[0]
     return assignments

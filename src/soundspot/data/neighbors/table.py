@@ -1,8 +1,8 @@
-"""Tables of semantically similar samples: build them from any embeddings, save them, draw from them.
+"""Tables of semantically similar samples (neighbors), from which training draws.
 
-A table is (n, k) int32 positions, nearest first, the sample itself left out, in a memory-mapped .npy; beside it lie
-the ids, and a .json with their hash, the encoder and the hash of its weights, so that a table is never used with
-another set.
+A table is (n, k) int32 positions for each modality, nearest first, the sample itself left out, in a memory-mapped
+.npy. Beside it lie the ids of the samples, and a .json with their hash, the encoder and the hash of its weights, so
+that a table is never used with another data set.
 """
 
 import hashlib
@@ -10,36 +10,48 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Int32, Int64
 
 from soundspot.errors import DataError
-from soundspot.utils.atomic_io import atomic_write_folder
-from soundspot.utils.hash_rng import uniform
+from soundspot.utils.hash_rng import Key, uniform
 
 META_FILE, IDS_FILE = "meta.json", "ids.txt"
 Sampling = Literal["random", "fixed", "anchor"]
+Modality = Literal["images", "audio"]
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
+_RANDOM_KEYS: dict[Modality, str] = {"images": Key.NEIGHBOR_IMAGES, "audio": Key.NEIGHBOR_AUDIO}
 
 
 def fingerprint_ids(ids: Sequence[str]) -> str:
-    """Sixteen hex digits that stand for a list of sample ids in its order."""
+    """Compute a hash of a list of sample ids, order included.
+
+    Args:
+        ids: of the samples.
+
+    Returns:
+        16 hexadecimal digits.
+    """
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class NeighborTable:
-    """A table for each modality: row i holds the positions of the samples most like sample i, nearest first.
+    """Nearest neighbors of each sample of a data set, by image and by audio.
 
     Attributes:
-        data: fingerprint of the data set's ids.
-        encoder: name of who made the vectors. weights: 16 hexadecimal digits that stand for what it has learned.
-        recall: for each modality the share of true neighbours that was measured, where the search was not exact.
+        images: (n, k) positions of the samples whose images are most similar to the i-th, nearest first.
+        audio: (n, k) likewise by their audio.
+        data_fingerprint: `fingerprint_ids` of the data set.
+        encoder: name of the encoder of the embeddings.
+        weights_digest: 16 hexadecimal digits that identify the encoder's weights.
+        recall: fraction of true neighbors by modality, where the search was approximate.
     """
 
-    images: NDArray[np.int32]
-    audio: NDArray[np.int32]
+    images: Int32[np.ndarray, "n k"]
+    audio: Int32[np.ndarray, "n k"]
     data_fingerprint: str
     encoder: str = ""
     weights_digest: str = ""
@@ -47,75 +59,83 @@ class NeighborTable:
 
     def draw(
         self,
-        modality: Literal["images", "sounds"],
+        modality: Modality,
         key: tuple[int | str, ...],
-        indices: NDArray[np.int64],
+        indices: Int64[np.ndarray, " b"],
         k: int,
         sampling: Sampling,
-    ) -> NDArray[np.int64]:
-        """For each sample one of its first k neighbours: at `random`, the nearest (`fixed`), or itself (`anchor`)."""
-        table = self.images if modality == "images" else self.audio
+    ) -> Int64[np.ndarray, " b"]:
+        """Draw a neighbor for each sample.
+
+        Args:
+            modality: `images` or `audio`.
+            key: of the random numbers, such as (seed, epoch).
+            indices: (b,) positions of the samples.
+            k: number of nearest neighbors to draw from.
+            sampling: `random` neighbor, nearest one (`fixed`), or the sample itself (`anchor`).
+
+        Returns:
+            (b,) positions of the drawn samples.
+
+        Raises:
+            DataError: the table holds fewer than k neighbors.
+        """
+        table: Int32[np.ndarray, "n k"] = getattr(self, modality)
         if sampling == "anchor":
             return np.asarray(indices, np.int64)
         if k > table.shape[1]:
-            raise DataError(
-                f"the table holds {table.shape[1]} neighbours of each sample, {k} were asked for; lower `k`"
-            )
+            raise DataError(f"k: found {k}, but the table holds {table.shape[1]} neighbors of each sample; lower `k`")
         column = np.zeros(len(indices), np.int64)
         if sampling == "random":
-            column = (uniform((*key, "neighbour", modality), indices)[:, 0] * k).astype(np.int64)
+            column = (uniform((*key, Key.NEIGHBOR, _RANDOM_KEYS[modality]), indices)[:, 0] * k).astype(np.int64)
         return table[indices, column].astype(np.int64)
 
-    def false_negative_mask(self, indices: NDArray[np.int64], k: int) -> NDArray[np.bool_]:
-        """(b, b): True where j is among the first k neighbours of i, or i of j, in either modality."""
+    def false_negative_mask(self, indices: Int64[np.ndarray, " b"], k: int) -> Bool[np.ndarray, "b b"]:
+        """Mark pairs of samples that are likely alike, and so no negatives of each other.
+
+        Args:
+            indices: (b,) positions of the samples.
+            k: number of nearest neighbors that count.
+
+        Returns:
+            (b, b): True where j is among the k nearest neighbors of i, or i of j, in either modality.
+        """
         hits = np.zeros((len(indices), len(indices)), bool)
         for table in (self.images, self.audio):
-            near = np.asarray(table[indices, :k])
-            hits |= (near[:, :, None] == indices[None, None, :]).any(axis=1)
+            hits |= (np.asarray(table[indices, :k])[:, :, None] == indices).any(axis=1)
         return hits | hits.T
-
-    def save(self, folder: Path) -> None:
-        """Writes images.npy, sounds.npy and meta.json; the folder appears whole, in place of one that was there."""
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write_folder(folder, overwrite=True, marker_file=META_FILE) as draft:
-            for name in ("images", "sounds"):
-                np.save(draft / f"{name}.npy", np.ascontiguousarray(getattr(self, name), np.int32))
-            n, k = self.images.shape
-            meta = {
-                "data": self.data_fingerprint,
-                "encoder": self.encoder,
-                "weights": self.weights_digest,
-                "n": n,
-                "k": k,
-            }
-            (draft / META_FILE).write_text(json.dumps(meta))
 
     @classmethod
     def load(cls, folder: Path, data_fingerprint: str | None = None) -> "NeighborTable":
-        """Opens a table as memory maps.
+        """Open a table as memory maps.
 
         Args:
-            folder: as `save` wrote it.
-            data: fingerprint of the data set it is to be used with.
+            folder: as `soundspot neighbors mine` writes it.
+            data_fingerprint: of the data set that it is used with; None: not checked.
+
+        Returns:
+            The table.
 
         Raises:
             DataError: there is none, it is damaged, or it belongs to another data set.
         """
         try:
-            meta = json.loads((folder / META_FILE).read_text())
-            shape, known = (meta["n"], meta["k"]), (meta["data"], meta["encoder"])
-            images, sounds = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "sounds"))
+            meta = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
+            shape, known = (meta["n"], meta["k"]), (meta["data_fingerprint"], meta["encoder"], meta["weights_digest"])
+            images, audio = (np.load(folder / f"{modality}.npy", mmap_mode="r") for modality in MODALITIES)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"{folder}: no table of neighbours can be read ({error}); make one with `soundspot mine`"
+                f"{folder}: no neighbor table can be read ({type(error).__name__}: {error}), expected one by soundspot; "
+                "make it with `soundspot neighbors mine`"
             ) from error
-        if images.shape != shape or sounds.shape != shape:
+        if images.shape != shape or audio.shape != shape:
             raise DataError(
-                f"{folder}: tables are {images.shape} and {sounds.shape}, meta.json says {shape}; mine again"
+                f"{folder}: found tables of {images.shape} and {audio.shape}, expected {shape} as meta.json says; mine "
+                "again"
             )
-        if data_fingerprint is not None and meta["data"] != data_fingerprint:
+        if data_fingerprint not in (None, known[0]):
             raise DataError(
-                f"{folder}: this table of neighbours was made for another data set ({meta['data']}, {meta['n']} "
-                f"samples); expected {data_fingerprint}. Mine neighbours of the set that is trained on with `soundspot mine`"
+                f"{folder}: this neighbor table was made for another data set ({known[0]}, {meta['n']} samples), "
+                f"expected {data_fingerprint}. Mine the neighbors of the training set: `soundspot neighbors mine`"
             )
-        return cls(images, sounds, *known, meta.get("weights", ""), meta.get("recall", {}))
+        return cls(images, audio, *known, meta.get("recall", {}))

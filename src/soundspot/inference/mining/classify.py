@@ -1,10 +1,10 @@
-"""Class labels from classifiers that the user names (extra `hub`): what each picture shows, what each sound is.
+"""Class labels of images and audio from classifiers that the user names (extra `hub`).
 
-Pictures are squashed whole, as they are in training; sounds go through the classifier's own feature extractor.
+Images are squashed whole, as in training; audio goes through the classifier's own feature extractor.
 """
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,33 +21,44 @@ from soundspot.data.media.image import preprocess_images
 from soundspot.errors import DataError, InputError, RecipeError, did_you_mean
 from soundspot.types import Audio, AudioVisualDataset
 
-Kind = Literal["image", "sound"]
+Modality = Literal["image", "audio"]
 
 
 class Classifier:
-    """A classifier of pictures or of sounds from the Hugging Face hub or a folder.
+    """Classifier of images or of audio from the Hugging Face hub or a folder.
 
     Args:
-        kind: `image` or `sound`.
+        modality: `image` or `audio`.
         name: on the hub, or a folder.
-        many: several classes can be right at once, so that each has a probability by itself (sigmoid), in place of all
-            together (softmax); None: as the classifier's configuration says.
+        multi_label: whether several classes can hold at once, so that each has a probability of its own (sigmoid, not
+            softmax); None: as the classifier's configuration says.
+        device: where it runs.
+
+    Attributes:
+        class_names: of the k classes.
 
     Raises:
         RecipeError: transformers is not installed, or no such classifier can be loaded.
     """
 
-    def __init__(self, modality: Kind, name: str, multi_label: bool | None = None, device: str = "cpu"):
+    def __init__(self, modality: Modality, name: str, multi_label: bool | None = None, device: str = "cpu"):
         try:
             import transformers
         except ImportError as error:
             raise RecipeError(
-                '`soundspot label` needs transformers; install it with `pip install "soundspot[hub]"`'
+                '`soundspot pseudo-label` needs transformers; install it with `pip install "soundspot[hub]"`'
             ) from error
-        models = transformers.AutoModelForImageClassification, transformers.AutoModelForAudioClassification
+        self.modality, self.device = modality, device
+        models = {
+            "image": transformers.AutoModelForImageClassification,
+            "audio": transformers.AutoModelForAudioClassification,
+        }
         try:
-            self.model = models[modality == "sound"].from_pretrained(name).to(device).eval()
-            self.enter = self._pictures(name) if modality == "image" else self._sounds(name)
+            self.model = models[modality].from_pretrained(name).to(device).eval()
+            if modality == "image":
+                self._image_spec = self._read_image_spec(name)
+            else:
+                self._extractor = transformers.AutoFeatureExtractor.from_pretrained(name)
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise RecipeError(
@@ -56,135 +67,129 @@ class Classifier:
         config = self.model.config
         self.class_names = [config.id2label[i] for i in range(config.num_labels)]
         self.multi_label = config.problem_type == "multi_label_classification" if multi_label is None else multi_label
-        self.device = device
 
     @torch.inference_mode()
     def __call__(self, inputs: Sequence[Any]) -> Float[Tensor, "b k"]:
-        """Probabilities of each class, on the CPU."""
-        given = {name: value.to(self.device) for name, value in self.enter(inputs).items()}
-        logits = self.model(**given).logits.float()
+        """Return the (b, k) class probabilities of images or of audio, on the CPU."""
+        preprocess = self._preprocess_images if self.modality == "image" else self._preprocess_audio
+        tensors = {name: value.to(self.device) for name, value in preprocess(inputs).items()}
+        logits = self.model(**tensors).logits.float()
         return (logits.sigmoid() if self.multi_label else logits.softmax(dim=-1)).cpu()
 
-    def _pictures(self, name: str) -> Callable[[Sequence[Image.Image]], Mapping[str, Tensor]]:
-        """As its preprocessor's file says, where it has one: size, mean and deviation."""
+    def _read_image_spec(self, name: str) -> ImageSpec:
+        """Return size, mean and deviation as the preprocessor's file says, if there is one."""
         from transformers.image_processing_base import ImageProcessingMixin
 
         try:
-            told = ImageProcessingMixin.get_image_processor_dict(name)[0]
+            config = ImageProcessingMixin.get_image_processor_dict(name)[0]
         except OSError:
-            told = {}
-        size = told.get("crop_size") or told.get("size") or getattr(self.model.config, "image_size", 224)
+            config = {}
+        size = config.get("crop_size") or config.get("size") or self.model.config.to_dict().get("image_size", 224)
         side = next(iter(size.values())) if isinstance(size, dict) else size
-        mean, std = told.get("image_mean", IMAGENET_MEAN), told.get("image_std", IMAGENET_STD)
-        spec = ImageSpec(int(side), "squash", tuple(mean), tuple(std))
-        return lambda pictures: {"pixel_values": preprocess_images(list(pictures), spec)}
+        mean, std = config.get("image_mean", IMAGENET_MEAN), config.get("image_std", IMAGENET_STD)
+        return ImageSpec(int(side), "squash", tuple(mean), tuple(std))
 
-    def _sounds(self, name: str) -> Callable[[Sequence[Audio]], Mapping[str, Tensor]]:
-        from transformers import AutoFeatureExtractor
+    def _preprocess_images(self, images: Sequence[Image.Image]) -> Mapping[str, Tensor]:
+        return {"pixel_values": preprocess_images(list(images), self._image_spec)}
 
-        extractor = AutoFeatureExtractor.from_pretrained(name)
-        rate: int = extractor.sampling_rate
-
-        def enter(sounds: Sequence[Audio]) -> Mapping[str, Tensor]:
-            waves = [resample(sound, rate).waveform.numpy() for sound in sounds]
-            return extractor(waves, sampling_rate=rate, return_tensors="pt", padding=True)
-
-        return enter
+    def _preprocess_audio(self, audios: Sequence[Audio]) -> Mapping[str, Tensor]:
+        rate: int = self._extractor.sampling_rate
+        waveforms = [resample(audio, rate).waveform.numpy() for audio in audios]
+        return self._extractor(waveforms, sampling_rate=rate, return_tensors="pt", padding=True)
 
 
-def read_class_groups(path: Path, known: Sequence[str]) -> dict[str, str]:
-    """Class -> group, of a CSV `class,group`; a class may have one group.
+def read_class_groups(path: Path, known_classes: Sequence[str]) -> dict[str, str]:
+    """Read a mapping of classes to groups; a class may have one group.
 
     Args:
-        known: the classifiers' classes.
+        path: CSV with the header `class,group`.
+        known_classes: of the classifiers.
+
+    Returns:
+        Class -> group.
 
     Raises:
         DataError: the file cannot be read, or names a class that no classifier has.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if row]
+            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: no groups can be read ({error}); expected a CSV of class,group") from error
-    if not rows or [cell.strip() for cell in rows[0]] != ["class", "group"] or len(rows) < 2:
+    if rows[:1] != [["class", "group"]] or len(rows) < 2:
         raise DataError(f"{path}: found {rows[:1]}, expected the header class,group and a row for each class")
     groups: dict[str, str] = {}
     for number, row in enumerate(rows[1:], 2):
-        cells = [cell.strip() for cell in row]
-        if len(cells) != 2 or not all(cells) or cells[0] in groups:
+        if len(row) != 2 or not all(row) or row[0] in groups:
             raise DataError(
                 f"{path}: line {number}: found {row}, expected a class that no other line has, and its group"
             )
-        if cells[0] not in known:
-            raise DataError(
-                f"{path}: line {number}: no classifier has the class {cells[0]!r}{did_you_mean(cells[0], known)}"
-            )
-        groups[cells[0]] = cells[1]
+        if row[0] not in known_classes:
+            suggestion = did_you_mean(row[0], known_classes)
+            raise DataError(f"{path}: line {number}: no classifier has the class {row[0]!r}{suggestion}")
+        groups[row[0]] = row[1]
     return groups
 
 
 def sum_group_probabilities(
-    probable: Float[Tensor, "b k"], names: Sequence[str], groups: Mapping[str, str], many: bool
+    probabilities: Float[Tensor, "b k"], class_names: Sequence[str], groups: Mapping[str, str], multi_label: bool
 ) -> tuple[Float[Tensor, "b g"], list[str]]:
-    """Probabilities of groups: the sum over a group's classes, or where several can be right the largest of them."""
-    kept = sorted(set(groups.values()))
-    members = [[i for i, name in enumerate(names) if groups.get(name) == group] for group in kept]
-    columns = [
-        probable.new_zeros(len(probable))
-        if not some
-        else probable[:, some].amax(dim=1)
-        if many
-        else probable[:, some].sum(dim=1).clamp(max=1.0)
-        for some in members
-    ]
-    return torch.stack(columns, dim=1), kept
+    """Compute the probabilities of groups: the sum over a group's classes, or their maximum if they are multi-label.
+
+    Args:
+        probabilities: (b, k) of classes.
+        class_names: of the k classes.
+        groups: class -> group; other classes are left out.
+        multi_label: whether several classes can hold at once.
+
+    Returns:
+        (b, g) probabilities, and the names of the g groups, sorted.
+    """
+    names, columns = sorted(set(groups.values())), []
+    for group in names:
+        members = probabilities[:, [i for i, name in enumerate(class_names) if groups.get(name) == group]]
+        largest = torch.nn.functional.pad(members, (0, 1)).amax(dim=1)  # 0 where a group has no class
+        columns.append(largest if multi_label else members.sum(dim=1).clamp(max=1.0))
+    return torch.stack(columns, dim=1), names
 
 
 def classify_dataset(
     data: AudioVisualDataset,
-    classifiers: Mapping[Kind, Classifier],
+    classifiers: Sequence[Classifier],
     groups: Mapping[str, str] | None = None,
     min_probability: float = 0.01,
     batch_size: int = 32,
     progress: bool = False,
-    unreadable: list[str] | None = None,
-) -> Iterator[Label]:
-    """The rows of a table of labels: of each clip the most probable class and all others that reach `least`.
+) -> Iterator[Label | InputError]:
+    """Classify the images and audio of a data set.
 
     Args:
-        unread: gets a message for each picture or sound that cannot be read, which is left out then; None: the first is
-            an error.
+        data: the data set.
+        classifiers: at most one of each modality.
+        groups: class -> group by which classes are counted; None: each class by itself.
+        min_probability: below it a class gets no label, unless it is the most probable one of the sample.
+        batch_size: samples classified at once.
+        progress: show a progress bar.
+
+    Yields:
+        Labels, and the error of each image or audio that cannot be read.
     """
-    for kind, classifier in classifiers.items():
-        read: Callable[[int], Any] = data.read_image if kind == "image" else data.read_audio
-        for start in track(range(0, len(data), batch_size), f"{kind}s", disable=not progress):
-            some, given = _read(read, range(start, min(start + batch_size, len(data))), unreadable)
-            if not some:
+    for classifier in classifiers:
+        read = data.read_image if classifier.modality == "image" else data.read_audio
+        batches = torch.arange(len(data)).split(batch_size)
+        for batch in track(batches, classifier.modality, disable=not progress):
+            inputs: dict[int, Any] = {}
+            for i in batch.tolist():
+                try:
+                    inputs[i] = read(i)
+                except InputError as error:
+                    yield error
+            if not inputs:
                 continue
-            probable, names = classifier(given), classifier.class_names
+            probabilities, names = classifier([*inputs.values()]), classifier.class_names
             if groups is not None:
-                probable, names = sum_group_probabilities(probable, names, groups, classifier.multi_label)
-            kept = (probable >= min_probability) | (probable == probable.amax(dim=1, keepdim=True))
-            for row, column in kept.nonzero().tolist():
-                yield Label(
-                    data.id(some[row]),
-                    "audio" if kind == "sound" else kind,
-                    names[column],
-                    float(probable[row, column]),
-                )
-
-
-def _read(read: Callable[[int], Any], some: Sequence[int], unread: list[str] | None) -> tuple[list[int], list[Any]]:
-    """Those of some samples that can be read, and what they hold."""
-    there: list[int] = []
-    given: list[Any] = []
-    for i in some:
-        try:
-            given.append(read(i))
-        except InputError as error:
-            if unread is None:
-                raise
-            unread.append(str(error))
-        else:
-            there.append(i)
-    return there, given
+                probabilities, names = sum_group_probabilities(probabilities, names, groups, classifier.multi_label)
+            selected = (probabilities >= min_probability) | (probabilities == probabilities.amax(dim=1, keepdim=True))
+            ids = [data.id(i) for i in inputs]
+            for row, column in selected.nonzero().tolist():
+                yield Label(ids[row], classifier.modality, names[column], float(probabilities[row, column]))

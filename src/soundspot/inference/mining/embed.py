@@ -1,6 +1,7 @@
-"""Embeddings of a whole data set: what neighbours are mined from and what retrieval compares."""
+"""Embeddings of a data set, from which neighbors are mined and clusters made."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,6 +11,7 @@ from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 from torch import Tensor
 
+from soundspot.config.frontend import InputSpec
 from soundspot.data.datasets.auxiliary import read_model_audio, read_model_image
 from soundspot.data.neighbors.table import fingerprint_ids
 from soundspot.errors import DataError
@@ -17,66 +19,99 @@ from soundspot.inference.localizer import Localizer
 from soundspot.models.weights import weights_digest
 from soundspot.types import AudioVisualDataset
 
+# The words by which fields of the front end enter digests of weights: others would make other digests.
+_DIGEST_NAMES = {
+    "window_function": "function", "normalized": "normalised", "num_frames": "frames", "mel_scale": "mel",
+    "f_min": "low", "f_max": "high", "padded_seconds": "padded", "min_max_normalize": "stretched",
+    "peak_normalize": "peak", "embedding_dim": "vector",
+}  # fmt: skip
+
 
 @runtime_checkable
 class Embedder(Protocol):
-    """What a Localizer offers, and any encoder from elsewhere: one vector of each picture and of each sound.
+    """Encoder from elsewhere: one embedding per image and per audio.
 
-    Optional beside it: `read_picture(data, index)` and `read_sound(data, index)`, as `evaluation.asking` has them;
-    `weights`, digits that stand for what it has learned; `device`, where neighbours are searched too.
+    Attributes:
+        name: for people.
+        weights_digest: hexadecimal digits that identify the weights; may be empty.
+        device: where neighbors are searched.
     """
 
     name: str
+    device: str
 
+    @property
+    def weights_digest(self) -> str: ...
     def embed_images(self, images: list[Any]) -> Float[Tensor, "b d"]: ...
     def embed_audio(self, audio: list[Any]) -> Float[Tensor, "b e"]: ...
 
 
-def compute_weights_digest(embedder: Embedder) -> str:
-    """16 hexadecimal digits that stand for what an embedder's vectors depend on; empty where it does not tell."""
-    if isinstance(embedder, Localizer):
-        return weights_digest(embedder.method, f"{embedder.method.front_end} {embedder.precision}")
-    return str(getattr(embedder, "weights", ""))
+def compute_weights_digest(localizer: Localizer) -> str:
+    """Compute the 16 hexadecimal digits of all that the embeddings of a localizer depend on."""
+    spec = localizer.method.front_end
+    return weights_digest(localizer.method, f"{_describe_front_end(spec)} {localizer.precision}")
 
 
-def encode_batch(
-    read: Callable[[int], Any], encode: Callable[[list[Any]], Tensor], batch_size: int, indices: NDArray[np.int64]
+def _describe_front_end(spec: InputSpec) -> str:
+    values = [
+        ", ".join(
+            f"{_DIGEST_NAMES.get(field.name, field.name)}={getattr(part, field.name)!r}" for field in fields(part)
+        )
+        for part in (spec.image, spec.audio)
+    ]
+    text = f"InputSpec(image=ImageSpec({values[0]}), audio=AudioSpec({values[1]}))"
+    return text.replace("'center'", "'centre'")
+
+
+def embed_batch(
+    read: Callable[[int], Any], embed: Callable[[list[Any]], Tensor], batch_size: int, indices: NDArray[np.int64]
 ) -> Float32[Tensor, "b d"]:
-    """The vectors of up to `size` samples.
+    """Embed up to `batch_size` samples.
 
-    A batch that is not full is filled up with its last item: what a network makes of one item may depend, in the last
-    bit, on how many there are, and a sample's vector is to be the same whoever is embedded with it.
+    A smaller batch is padded with its last sample: the last bit of a network's output may depend on the size of the
+    batch, and the embedding of a sample must not depend on the others.
+
+    Args:
+        read: returns the input of a sample by its index.
+        embed: a network: list of inputs -> (b, d).
+        batch_size: of each call of the network.
+        indices: (b,) of the samples.
+
+    Returns:
+        (b, d) on the CPU.
     """
-    items = [read(int(i)) for i in indices]
-    return encode(items + items[-1:] * (batch_size - len(items)))[: len(items)].float().cpu()
+    inputs = [read(int(i)) for i in indices]
+    return embed(inputs + inputs[-1:] * (batch_size - len(inputs)))[: len(inputs)].float().cpu()
 
 
 def embed_objects(localizer: Localizer, data: AudioVisualDataset, batch_size: int = 64) -> Float[Tensor, "n d"]:
-    """One vector of what sounds in each picture of `data` (`Method.objects`), in its order."""
-    spans = (range(start, min(start + batch_size, len(data))) for start in range(0, len(data), batch_size))
-    asked = (
-        ([read_model_image(localizer, data, i) for i in s], [read_model_audio(localizer, data, i) for i in s])
-        for s in spans
+    """Compute the (n, d) embeddings of the sounding object of each sample, in the order of the data set."""
+    batches = torch.arange(len(data)).split(batch_size)
+    return torch.cat(
+        [
+            localizer.embed_objects(
+                [read_model_image(localizer, data, i) for i in batch.tolist()],
+                [read_model_audio(localizer, data, i) for i in batch.tolist()],
+            )
+            for batch in batches
+        ]
     )
-    return torch.cat([localizer.embed_objects(*both) for both in asked])
-
-
-def check_num_embeddings(pictures: Tensor, sounds: Tensor, n: int) -> None:
-    """Raise DataError where there is not one vector of each kind for each of n samples."""
-    if len(pictures) != n or len(sounds) != n:
-        raise DataError(
-            f"there are {len(pictures)} picture and {len(sounds)} sound embeddings for a data set of {n} samples; "
-            "expected one row of each for every sample, in the order of the data set"
-        )
 
 
 def fingerprint_dataset(data: AudioVisualDataset) -> str:
-    """What a table of neighbours knows its data set by."""
+    """Compute the hash of a data set's ids by which a neighbor table knows its data set."""
     return fingerprint_ids([data.id(i) for i in range(len(data))])
 
 
 def read_embeddings(path: str | Path) -> Float[Tensor, "n d"]:
-    """Vectors that somebody else made: an .npy of (n, d) numbers, as a memory map where they are float32."""
+    """Read embeddings that another program made.
+
+    Args:
+        path: an .npy of (n, d) floats; float32 stays a memory map.
+
+    Raises:
+        DataError: it cannot be read, or has another shape or type.
+    """
     try:
         array: Any = np.load(path, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError) as error:

@@ -1,6 +1,6 @@
-"""What comes from the Hugging Face hub (extra `hub`): checkpoints, and public encoders as a source of neighbours.
+"""Downloads from the Hugging Face hub (extra `hub`): checkpoints, and public encoders to mine neighbors with.
 
-CLIP embeds pictures and CLAP sounds. The alignment paper's self-supervised variant uses CLIP's image encoder and
+CLIP embeds images and CLAP audio. The alignment paper's self-supervised variant uses CLIP's image encoder and
 Wav2CLIP; CLAP stands in for the latter, which has no maintained release.
 """
 
@@ -22,10 +22,12 @@ from soundspot.types import Audio
 
 
 class HubEmbedder:
-    """One unit-norm vector of each picture (CLIP) and of each sound (CLAP), from models of the Hugging Face hub.
+    """Unit-norm embeddings of images by CLIP and of audio by CLAP, from the Hugging Face hub.
 
     Args:
-        clip, clap: names on the hub or folders.
+        clip_name: of the CLIP model on the hub, or a folder.
+        clap_name: of the CLAP model.
+        device: where they run.
 
     Raises:
         RecipeError: transformers is not installed, or a model can be found neither on this machine nor on the hub.
@@ -57,18 +59,20 @@ class HubEmbedder:
 
     @property
     def weights_digest(self) -> str:
-        """16 hexadecimal digits that stand for the weights of both."""
+        """16 hexadecimal digits that identify the weights of both."""
         return weights_digest(torch.nn.ModuleList([self.clip, self.clap]))
 
     @torch.inference_mode()
     def embed_images(self, images: list[Image.Image]) -> Float[Tensor, "b d"]:
+        """Return the (b, d) embeddings of images."""
         pixels = preprocess_images(images, self.clip_input).to(self.device)
         return F.normalize(self.clip(pixel_values=pixels).image_embeds, dim=1).cpu()
 
     @torch.inference_mode()
     def embed_audio(self, audio: list[Audio]) -> Float[Tensor, "b d"]:
+        """Return the (b, d) embeddings of audio."""
         rate: int = self.clap_input.feature_extractor.sampling_rate
-        waveforms = [resample(sound, rate).waveform.numpy() for sound in audio]
+        waveforms = [resample(clip, rate).waveform.numpy() for clip in audio]
         inputs: Any = self.clap_input(audio=waveforms, sampling_rate=rate, return_tensors="pt").to(self.device)
         features = self.clap.get_audio_features(**inputs)
         vectors = features if isinstance(features, Tensor) else features.pooler_output
@@ -76,7 +80,13 @@ class HubEmbedder:
 
 
 def fetch_checkpoint(name: str) -> Path:
-    """The file of `OWNER/NAME` (its model.safetensors) or `OWNER/NAME/FILE` on the hub, fetched once and kept.
+    """Download a checkpoint from the Hugging Face hub, or find it in the hub's cache.
+
+    Args:
+        name: `OWNER/NAME` (its model.safetensors) or `OWNER/NAME/FILE`.
+
+    Returns:
+        Path of the file on this machine.
 
     Raises:
         CheckpointError: the extra is not installed, the name is not of that form, or there is no such file.

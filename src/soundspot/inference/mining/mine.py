@@ -1,16 +1,15 @@
-"""Tables of neighbours of a whole data set: embedded, searched and written some rows at a time.
+"""Neighbor tables of a whole data set: embedded, searched and written a block of rows at a time.
 
-What is made lies in a draft beside the output until it is whole, so a run that is killed goes on where it was, to the
-same bytes.
+The draft lies beside the output until it is complete, so a run that is killed is continued, to the same bytes.
 """
 
 import json
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -21,53 +20,52 @@ from torch import Tensor
 
 from soundspot.data.datasets.auxiliary import read_model_audio, read_model_image
 from soundspot.data.neighbors.candidate_filter import row_blocks
-from soundspot.data.neighbors.exact_knn import ROWS, ExactSearch, check_num_neighbors
-from soundspot.data.neighbors.faiss import PROBES, ApproximateSearch, import_faiss, measure_recall
-from soundspot.data.neighbors.table import IDS_FILE, META_FILE, NeighborTable, fingerprint_ids
+from soundspot.data.neighbors.exact_knn import ROWS_PER_BLOCK, ExactSearch, check_num_neighbors
+from soundspot.data.neighbors.faiss import NUM_PROBES, ApproximateSearch, import_faiss, measure_recall
+from soundspot.data.neighbors.table import IDS_FILE, META_FILE, MODALITIES, Modality, NeighborTable, fingerprint_ids
 from soundspot.errors import DataError, RecipeError
-from soundspot.inference.mining.embed import Embedder, check_num_embeddings, compute_weights_digest, encode_batch
+from soundspot.inference.localizer import Localizer
+from soundspot.inference.mining.embed import Embedder, compute_weights_digest, embed_batch
 from soundspot.inference.mining.incremental import PreviousTable
 from soundspot.types import AudioVisualDataset
 from soundspot.utils.atomic_io import resumable_folder
-from soundspot.utils.npy_writer import NpyWriter, read_npy_width
+from soundspot.utils.npy_writer import RowWriter, make_npy_header, read_npy_width
 
-Index = Literal["exact", "ivf", "ivfpq"]
-Modality = Literal["images", "sounds"]
-MODALITIES: tuple[Modality, ...] = get_args(Modality)
-Vectors: TypeAlias = Callable[[Modality, Path, "PreviousTable | None"], Float32[np.ndarray, "n d"]]
-"""The vectors of a modality, kept in the folder if they are made, those of an earlier table taken over."""
+Embeddings: TypeAlias = Float32[np.ndarray, "n d"]
+LoadEmbeddings: TypeAlias = Callable[[Modality, Path, Path, PreviousTable | None], Embeddings]
+"""(modality, file, folder of drafts, previous table) -> embeddings of the data set, which may be kept in the file."""
 
 
 @dataclass(frozen=True)
 class MiningOptions:
-    """How a table is made.
+    """Options of `mine_neighbors`.
 
     Attributes:
-        k: neighbours of each sample.
-        index: `exact`, or FAISS's `ivf` or `ivfpq` for millions of samples (extra `ann`).
-        probes: cells that FAISS looks into; more find more and take longer.
-        batch_size: samples that are embedded at once.
-        keep_vectors: whether the vectors stay beside the table, so that it can be extended.
-        extend: a table, with its vectors, of a part of the data set by the same encoder. Its vectors are taken over,
-            and its rows merged with the new samples; the result is that of mining anew.
+        k: neighbors of each sample.
+        index_type: `exact`, or FAISS's `ivf` for millions of samples (extra `ann`).
+        num_probes: cells of the inverted file that are searched; more find more and take longer.
+        batch_size: samples embedded at once.
+        keep_embeddings: keep the embeddings beside the table, so that it can be extended.
+        extend: folder of a table, with its embeddings, of a part of the data set by the same encoder. Only the other
+            samples are embedded; the result is that of mining anew.
     """
 
     k: int = 1000
-    index_type: Index = "exact"
-    probes: int = PROBES
+    index_type: Literal["exact", "ivf"] = "exact"
+    num_probes: int = NUM_PROBES
     batch_size: int = 64
-    keep_vectors: bool = False
+    keep_embeddings: bool = False
     extend: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("k", "probes", "batch_size"):
-            if getattr(self, name) < 1:
-                raise RecipeError(f"{name}: found {getattr(self, name)}, expected 1 or more")
+        for name in ("k", "num_probes", "batch_size"):
+            if vars(self)[name] < 1:
+                raise RecipeError(f"{name}: found {vars(self)[name]}, expected 1 or more")
 
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """Who made the vectors: a name for people, and 16 hexadecimal digits that stand for the weights or the files."""
+    """Name of an encoder for people, hexadecimal digits that identify its weights, and its device."""
 
     name: str
     weights_digest: str = ""
@@ -75,43 +73,53 @@ class EncoderInfo:
 
 
 def mine_neighbors(
-    embedder: Embedder,
+    embedder: Embedder | Localizer,
     data: AudioVisualDataset,
     output: Path,
     options: MiningOptions = MiningOptions(),
     overwrite: bool = False,
     progress: bool = False,
 ) -> NeighborTable:
-    """The k nearest neighbours of every sample, in each modality by itself.
+    """Find the k nearest neighbors of every sample by the embeddings of a model, in each modality.
 
-    Samples that show the same picture or come from one recording (`group`) are no neighbours of each other.
+    Samples with the same image or from one recording (`group`) are no neighbors of each other.
 
     Args:
-        output: folder of the table. Until it is whole its draft lies beside it, as `.NAME.part`.
-        overwrite: whether a table that is there, or the draft of another one, is replaced.
+        embedder: embeds images and audio.
+        data: the data set.
+        output: folder of the table; its draft lies beside it, as `.NAME.part`.
+        options: k, index and batch size.
+        overwrite: replace a table that exists, or the draft of another one.
+        progress: show a progress bar.
+
+    Returns:
+        The table.
 
     Raises:
-        DataError: too few samples for k, or `how.extend` is not of a part of the data set by this encoder. OutputError:
-            something is in the way, or the disk is full. RecipeError: FAISS is not installed.
+        DataError: too few samples for k, or `options.extend` is not of a part of the data set by this encoder.
+        OutputError: something lies at the output, or the disk is full.
+        RecipeError: FAISS is not installed.
     """
-    asked = {
-        "images": partial(
-            encode_batch, partial(read_model_image, embedder, data), embedder.embed_images, options.batch_size
-        ),
-        "sounds": partial(
-            encode_batch, partial(read_model_audio, embedder, data), embedder.embed_audio, options.batch_size
-        ),
-    }
+    readers = {"images": read_model_image, "audio": read_model_audio}
+    embedders = {"images": embedder.embed_images, "audio": embedder.embed_audio}
 
-    def vectors(modality: Modality, folder: Path, earlier: PreviousTable | None) -> Float32[np.ndarray, "n d"]:
-        known = None if earlier is None else earlier.vectors(modality)
-        file = folder / f"{modality}.vectors.npy"
-        made = embed_to(file, asked[modality], len(data), options.batch_size, earlier, known, progress)
-        check_embeddings(made, modality, data)
-        return made
+    def embed(modality: Modality, file: Path, drafts: Path, previous: PreviousTable | None) -> Embeddings:
+        read = partial(readers[modality], embedder, data)
+        encode = partial(embed_batch, read, embedders[modality], options.batch_size)
+        indices = np.arange(len(data))
+        if previous is None:
+            embeddings = embed_to_file(file, encode, indices, options.batch_size, progress)
+        else:
+            new, width = np.setdiff1d(indices, previous.indices), previous.open_embeddings(modality).shape[1]
+            draft = drafts / f"{modality}.new.npy"
+            previous.merge(file, modality, embed_to_file(draft, encode, new, options.batch_size, progress, width))
+            embeddings = _open_embeddings(file)
+        check_embeddings(embeddings, modality, data)
+        return embeddings
 
-    encoder = EncoderInfo(embedder.name, compute_weights_digest(embedder), str(getattr(embedder, "device", "cpu")))
-    return _tables(vectors, data, encoder, output, options, overwrite, progress)
+    digest = compute_weights_digest(embedder) if isinstance(embedder, Localizer) else embedder.weights_digest
+    encoder = EncoderInfo(embedder.name, digest, str(embedder.device))
+    return _write_tables(embed, data, encoder, output, options, overwrite, progress)
 
 
 def mine_from_embeddings(
@@ -124,144 +132,140 @@ def mine_from_embeddings(
     overwrite: bool = False,
     progress: bool = False,
 ) -> NeighborTable:
-    """The same from embeddings that are there already, in the order of the data set."""
-    check_num_embeddings(image_embeddings, audio_embeddings, len(data))
-    if options.keep_vectors or options.extend:
-        raise RecipeError("vectors of your own are neither kept beside the table nor extended; they are yours already")
-    given = {"images": image_embeddings.float().numpy(), "sounds": audio_embeddings.float().numpy()}
-    for modality, rows in given.items():
-        check_embeddings(rows, modality, data)
-    return _tables(lambda modality, *_: given[modality], data, encoder, output, options, overwrite, progress)
+    """Find the k nearest neighbors of every sample by given embeddings, in the order of the data set.
 
+    Args:
+        image_embeddings: (n, d).
+        audio_embeddings: (n, e).
+        data: the data set, of n samples.
+        encoder: what made the embeddings.
+        output: as in `mine_neighbors`, as all that follow.
 
-def embed_to(
-    file: Path,
-    encode: Callable[[NDArray[np.int64]], Float32[Tensor, "b d"]],
-    n: int,
-    batch_size: int,
-    earlier: PreviousTable | None,
-    known: Float32[np.ndarray, "o d"] | None,
-    progress: bool,
-) -> Float32[np.ndarray, "n d"]:
-    """The vectors of a data set as a memory map: those that are known already, the others embedded in batches.
-
-    Each batch is written with the known vectors before it, so what a stopped run has written ends at some batch.
-    """
-    fresh = np.arange(n) if earlier is None else earlier.fresh
-    batches = np.split(fresh, range(batch_size, len(fresh), batch_size))
-    ends = [int(batch[-1]) + 1 for batch in batches[:-1]] + [n]
-    width = read_npy_width(file) if known is None else known.shape[1]
-    ahead = [] if width else [encode(batches[0]).numpy()]  # what tells the width
-    with NpyWriter(file, n, width or ahead[0].shape[1], np.float32) as rows:
-        past = int(np.searchsorted(ends, rows.num_written, side="right"))
-        rows.truncate(ends[past - 1] if past else 0)
-        for batch in track(batches[past:], file.name.partition(".")[0], disable=not progress):
-            made = ahead.pop() if ahead else encode(batch).numpy() if len(batch) else np.empty((0, rows.width))
-            end = ends[past]
-            for some in row_blocks(end - rows.num_written):
-                at = np.arange(some.start, some.stop) + rows.num_written - some.start
-                new = np.isin(at, batch)
-                part = np.empty((len(at), rows.width), np.float32)
-                part[new] = made[np.searchsorted(batch, at[new])]
-                if earlier is not None and known is not None:
-                    part[~new] = known[earlier.position[at[~new]]]
-                rows.append(part)
-            past += 1
-    return _opened(file)
-
-
-def check_embeddings(vectors: Float32[np.ndarray, "n d"], modality: str, data: AudioVisualDataset) -> None:
-    """Warns of vectors that are all zero, whose neighbours mean nothing.
+    Returns:
+        The table.
 
     Raises:
-        DataError: one is not finite.
+        DataError: not one embedding of each modality per sample.
     """
-    length = np.concatenate(
-        [np.linalg.norm(vectors[some.start : some.stop], axis=1) for some in row_blocks(len(vectors))]
-    )
-    for bad, told in ((~np.isfinite(length), "not finite"), (length == 0, "all zero")):
+    if len(image_embeddings) != len(data) or len(audio_embeddings) != len(data):
+        raise DataError(
+            f"there are {len(image_embeddings)} image and {len(audio_embeddings)} audio embeddings for a data set of "
+            f"{len(data)} samples; expected one row of each for every sample, in the order of the data set"
+        )
+    if options.keep_embeddings or options.extend:
+        raise RecipeError(
+            "embeddings of your own are neither kept beside the table nor extended; you have them already"
+        )
+    given = {"images": image_embeddings.float().numpy(), "audio": audio_embeddings.float().numpy()}
+    for modality, embeddings in given.items():
+        check_embeddings(embeddings, modality, data)
+    return _write_tables(lambda modality, *_: given[modality], data, encoder, output, options, overwrite, progress)
+
+
+def embed_to_file(
+    file: Path,
+    encode: Callable[[NDArray[np.int64]], Float32[Tensor, "b d"]],
+    indices: Int64[np.ndarray, " n"],
+    batch_size: int,
+    progress: bool,
+    width: int | None = None,
+) -> Embeddings:
+    """Embed samples in batches into an .npy, continuing what a stopped run has written; return it as a memory map.
+
+    Args:
+        file: to write.
+        encode: embeds the samples of some indices.
+        indices: (n,) of the samples.
+        batch_size: samples embedded at once.
+        progress: show a progress bar.
+        width: d, if known.
+    """
+    width = width or read_npy_width(file)
+    first = [] if width else [encode(indices[:batch_size])]  # shows the width
+    width = width or first[0].shape[1]
+    header = make_npy_header((len(indices), width), np.dtype(np.float32))
+    with RowWriter(file, width, header=header) as writer:
+        starts = range(writer.num_written, len(indices), batch_size)
+        for start in track(starts, file.name.partition(".")[0], disable=not progress):
+            writer.append((first.pop() if first else encode(indices[start : start + batch_size])).numpy())
+    return _open_embeddings(file)
+
+
+def check_embeddings(embeddings: Embeddings, modality: str, data: AudioVisualDataset) -> None:
+    """Warn of embeddings that are all zero, whose neighbors are arbitrary; raise DataError if one is not finite."""
+    norms = np.concatenate([np.linalg.norm(embeddings[block], axis=1) for block in row_blocks(len(embeddings))])
+    for bad, finding in ((~np.isfinite(norms), "not finite"), (norms == 0, "all zero")):
         if not bad.any():
             continue
         first = data.id(int(bad.argmax()))
-        told = f"{modality}: {int(bad.sum())} of {len(vectors)} vectors are {told} (first: {first})"
-        if not np.isfinite(length).all():
-            raise DataError(f"{told}, expected numbers. Mend the encoder, or the file")
-        warnings.warn(f"{told}; their neighbours mean nothing. Look at the encoder", stacklevel=3)
+        message = f"{modality}: {int(bad.sum())} of {len(norms)} embeddings are {finding} (first: {first})"
+        if finding == "not finite":
+            raise DataError(f"{message}, expected numbers. Mend the encoder, or the file")
+        warnings.warn(f"{message}; their neighbors are arbitrary. Check the encoder", stacklevel=3)
 
 
-def _opened(file: Path) -> Any:
+def _open_embeddings(file: Path) -> Any:
     return np.load(file, mmap_mode="c")  # private: torch takes no array that cannot be written to
 
 
-def _tables(
-    vectors: Vectors,
+def _write_tables(
+    load_embeddings: LoadEmbeddings,
     data: AudioVisualDataset,
     encoder: EncoderInfo,
     output: Path,
-    how: MiningOptions,
+    options: MiningOptions,
     overwrite: bool,
     progress: bool,
 ) -> NeighborTable:
-    ids, groups = ([ask(i) for i in range(len(data))] for ask in (data.id, data.group))
-    check_num_neighbors(how.k, len(data), groups)
-    if how.index_type != "exact":
-        import_faiss()
+    ids, groups = ([get(i) for i in range(len(data))] for get in (data.id, data.group))
+    check_num_neighbors(options.k, len(data), groups)
     meta: dict[str, Any] = {
-        "data": fingerprint_ids(ids),
+        "data_fingerprint": fingerprint_ids(ids),
         "groups": fingerprint_ids(groups),
         "encoder": encoder.name,
-        "weights": encoder.weights_digest,
+        "weights_digest": encoder.weights_digest,
         "n": len(ids),
-        "k": how.k,
-        "index": how.index_type,
+        "k": options.k,
+        "index_type": options.index_type,
     }
-    if how.index_type != "exact":
-        meta["probes"] = how.probes
-    earlier = (
-        None if how.extend is None else PreviousTable.of(how.extend, ids, groups, encoder.name, encoder.weights_digest)
-    )
-    rest = {key: value for key, value in asdict(how).items() if key not in meta}
-    plan = {**meta, **rest, "device": encoder.device, "extend": earlier and earlier.meta}
-    with resumable_folder(output, plan, overwrite, marker_file=META_FILE) as new:
-        home = new if how.keep_vectors else new.parent
-        made = {modality: vectors(modality, home, earlier) for modality in MODALITIES}
-        found = {}
+    if options.index_type == "ivf":
+        import_faiss()
+        meta["num_probes"] = options.num_probes
+    previous = None
+    if options.extend is not None:
+        previous = PreviousTable.load(options.extend, ids, groups, (encoder.name, encoder.weights_digest))
+    settings = {name: vars(options)[name] for name in ("batch_size", "keep_embeddings")}
+    settings |= meta | {"device": encoder.device, "extend": previous and previous.meta}
+    with resumable_folder(output, settings, overwrite, marker_file=META_FILE) as new:
+        drafts, recall = new.parent, {}
+        folder = new if options.keep_embeddings else drafts
+        files = {modality: folder / f"{modality}.embeddings.npy" for modality in MODALITIES}
+        embeddings = {name: load_embeddings(name, file, drafts, previous) for name, file in files.items()}
         for modality in MODALITIES:
-            given = made.pop(modality)
-            _write(new / f"{modality}.npy", modality, given, groups, encoder.device, how, earlier, progress)
-            if how.index_type != "exact":
-                found[modality] = measure_recall(np.load(new / f"{modality}.npy", mmap_mode="r"), given, groups)
+            table = new / f"{modality}.npy"
+            _write_table(table, embeddings[modality], groups, encoder.device, options, progress)
+            if options.index_type == "ivf":
+                recall[modality] = measure_recall(np.load(table, mmap_mode="r"), embeddings[modality], groups)
         (new / IDS_FILE).write_text("\n".join(ids), encoding="utf-8")
-        (new / META_FILE).write_text(json.dumps(meta | ({"recall": found} if found else {})), encoding="utf-8")
-    return NeighborTable.load(output, meta["data"])
+        (new / META_FILE).write_text(json.dumps(meta | ({"recall": recall} if recall else {})), encoding="utf-8")
+    return NeighborTable.load(output, meta["data_fingerprint"])
 
 
-def _write(
-    file: Path,
-    modality: Modality,
-    vectors: Float32[np.ndarray, "n d"],
-    groups: list[str],
-    device: str,
-    how: MiningOptions,
-    earlier: PreviousTable | None,
-    progress: bool,
+def _write_table(
+    file: Path, embeddings: Embeddings, groups: list[str], device: str, options: MiningOptions, progress: bool
 ) -> None:
-    """The table of one modality, from where a stopped run was."""
-    n = len(vectors)
-    with NpyWriter(file, n, how.k, np.int32) as table:
+    """Write the neighbors of all rows, continuing what a stopped run has written."""
+    n = len(embeddings)
+    with RowWriter(file, options.k, np.int32, make_npy_header((n, options.k), np.dtype(np.int32))) as table:
         if table.num_written == n:
             return
-        left = torch.arange(table.num_written, n).split(ROWS)
         search: ExactSearch | ApproximateSearch
-        if how.index_type == "exact":
-            place = torch.device(device if device.startswith("cuda") else "cpu")  # others have no float64
-            search = ExactSearch(torch.from_numpy(vectors).to(place), how.k, groups)
+        if options.index_type == "exact":
+            search_device = torch.device(device if device.startswith("cuda") else "cpu")  # others have no float64
+            search = ExactSearch(torch.from_numpy(embeddings).to(search_device), options.k, groups)
         else:
-            search = ApproximateSearch(
-                vectors, how.k, groups, how.index_type, file.parent.parent / f"{modality}.index", how.probes
-            )
-        of: Callable[[Int64[Tensor, " r"]], NDArray[np.int32]] = search
-        if isinstance(search, ExactSearch) and earlier is not None and earlier.useful(how.k):
-            of = partial(earlier.rows, search, modality)
-        for rows in track(left, f"neighbours of {modality}", disable=not progress):
-            table.append(of(rows))
+            index_file = file.parent.parent / f"{file.stem}.index"
+            search = ApproximateSearch(embeddings, options.k, groups, index_file, options.num_probes)
+        blocks = torch.arange(table.num_written, n).split(ROWS_PER_BLOCK)
+        for rows in track(blocks, f"neighbors of {file.stem}", disable=not progress):
+            table.append(search(rows))

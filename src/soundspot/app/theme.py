@@ -1,4 +1,64 @@
-/* Colors of the heatmap on quiet gray, light and dark. */
+"""How the page looks: the colours of the heat map on quiet grey, light and dark, in the fonts that are there."""
+
+from typing import Any
+
+SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
+MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
+
+
+def build_theme() -> Any:
+    """Gradio's plainest theme in our colours; no font is fetched."""
+    from gradio.themes import Base, Color, sizes
+
+    rose = Color(
+        "#fdf1f5", "#fbdde8", "#f5b5cd", "#ec84ac", "#d94d85", "#ad1263", "#980f63", "#7f0b6e", "#51066c", "#3a0462",
+        "#26035c", name="soundspot",
+    )  # fmt: skip
+    grey = Color(
+        "#fbfbfc", "#f3f3f6", "#e4e5ea", "#d0d1d9", "#a3a6b2", "#7b7e8a", "#5d606b", "#40424c", "#30323b", "#1b1c22",
+        "#131418", name="soundspot-grey",
+    )  # fmt: skip
+    base = Base(
+        primary_hue=rose, secondary_hue=rose, neutral_hue=grey, radius_size=sizes.radius_md, font=SANS, font_mono=MONO
+    )
+    return base.set(
+        body_background_fill="#fbfbfc",
+        body_background_fill_dark="#131418",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#1b1c22",
+        block_border_width="1px",
+        block_label_background_fill="transparent",
+        block_label_background_fill_dark="transparent",
+        block_label_border_width="0px",
+        block_label_text_color="#5d606b",
+        block_label_text_color_dark="#a3a6b2",
+        block_title_text_color="#5d606b",
+        block_title_text_color_dark="#a3a6b2",
+        block_title_text_weight="500",
+        body_text_color_subdued="#5d606b",
+        body_text_color_subdued_dark="#a3a6b2",
+        checkbox_label_background_fill="#f3f3f6",
+        checkbox_label_background_fill_dark="#26282f",
+        checkbox_label_background_fill_hover="#e4e5ea",
+        checkbox_label_background_fill_hover_dark="#30323b",
+        checkbox_label_background_fill_selected="#fbdde8",
+        checkbox_label_background_fill_selected_dark="#51066c",
+        input_background_fill="#ffffff",
+        input_background_fill_dark="#131418",
+        link_text_color_dark="#f5b5cd",
+        link_text_color_hover_dark="#ffffff",
+        slider_color="#ad1263",
+        slider_color_dark="#dd1844",
+        button_primary_background_fill="#ad1263",
+        button_primary_background_fill_hover="#7f0b6e",
+        button_primary_background_fill_dark="#ad1263",
+        button_primary_background_fill_hover_dark="#dd1844",
+        button_primary_text_color="#ffffff",
+        button_primary_text_color_dark="#ffffff",
+    )
+
+
+CSS = """
 .gradio-container { width: 100% !important; max-width: 1180px !important;
   margin: 0 auto !important; padding: 0 20px 40px !important; }
 footer { display: none !important; }
@@ -50,3 +110,4 @@ p.open span { color: var(--body-text-color-subdued); } p.open a { margin-left: .
   .gradio-container { padding: 0 10px 30px !important; }
   .head span { margin-left: 0; width: 100%; } .head p { font-size: .95rem; }
 }
+"""

@@ -1,0 +1,309 @@
+"""The files of an index: a SQLite database of files and windows, and one memory-mapped file of their embeddings.
+
+Embeddings are on the disk before the transaction that says which window they belong to. Whatever is killed leaves rows
+that belong to no window; the next writer cuts them off.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from errno import ENOSPC
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from soundspot.errors import DataError, OutputError, RecipeError
+from soundspot.inference.localizer import Localizer
+from soundspot.inference.mining.embed import compute_weights_digest
+from soundspot.search.query import FILE_TYPES, FileType
+from soundspot.search.result import Failure
+from soundspot.utils.atomic_io import convert_os_errors, lock_folder
+
+DATABASE_FILE = "index.sqlite"
+WHENCE_FILE = "catalogue.sqlite"  # of an index by `whence`
+SCHEMA_VERSION = 1
+INCOMPLETE = -1  # time of a file of which not all windows are written
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE metadata (name TEXT PRIMARY KEY, value);
+CREATE TABLE files (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB UNIQUE NOT NULL, type INTEGER NOT NULL, size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL, digest BLOB NOT NULL, cause TEXT NOT NULL, message TEXT NOT NULL
+);
+CREATE TABLE windows (
+    row INTEGER PRIMARY KEY, file INTEGER NOT NULL REFERENCES files (id) ON DELETE CASCADE, modality INTEGER NOT NULL,
+    time REAL, checksum INTEGER NOT NULL
+);
+CREATE INDEX windows_of_file ON windows (file);
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+
+class IncompleteIndexError(DataError):
+    """An index whose creation was interrupted."""
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A file below the root of an index.
+
+    Attributes:
+        path: relative to the root, in the system's bytes.
+        file_type: `image`, `audio` or `video`.
+        size: in bytes.
+        mtime_ns: modification time in nanoseconds; INCOMPLETE until all windows are written.
+        digest: hash of the content.
+        cause: why the file could not be indexed, in one or two words; empty if it was.
+        message: the error message, or the peculiarity of an indexed file.
+        id: in the database.
+    """
+
+    path: bytes
+    file_type: FileType
+    size: int = 0
+    mtime_ns: int = INCOMPLETE
+    digest: bytes = b""
+    cause: str = ""
+    message: str = ""
+    id: int = 0
+
+    def with_failure(self, cause: str, message: str) -> "FileRecord":
+        """Return a copy that says why the file could not be indexed."""
+        return replace(self, cause=cause, message=message)
+
+    def to_failure(self, root: Path) -> Failure:
+        """Return the failure of a file with a `cause`."""
+        return Failure(root / os.fsdecode(self.path), self.cause, self.message)
+
+
+class IndexStore:
+    """An open index folder; threads may share it.
+
+    Args:
+        folder: of the index.
+        metadata: of an index to create; None: open the one that is there.
+
+    Raises:
+        DataError: there is no index, it is damaged, or has another schema.
+        OutputError: it cannot be written.
+    """
+
+    def __init__(self, folder: Path, metadata: dict[str, Any] | None = None) -> None:
+        self.folder, self.path = folder, folder / DATABASE_FILE
+        self._lock, self._num_commits = RLock(), 0
+        if metadata is None and (folder / WHENCE_FILE).is_file():
+            raise DataError(
+                f"{folder}: found an index by `whence`, expected one by soundspot. Remove the folder and index again: "
+                "`soundspot search index FOLDER --model FILE`"
+            )
+        if metadata is None and not self.path.is_file():
+            raise DataError(
+                f"{folder}: found no index of files (no {DATABASE_FILE} in it). Make one: `soundspot search index "
+                "FOLDER --model FILE`"
+            )
+        with self._translate_errors():
+            self._connection = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            if metadata is not None:
+                self._connection.executescript(_SCHEMA)
+                self.set_metadata(**metadata)
+                self._connection.execute("COMMIT")
+            version = self.select("PRAGMA user_version")[0][0]
+        if version != SCHEMA_VERSION:
+            self.close()
+            finding = f"{self.path}: found the schema {version}, expected {SCHEMA_VERSION}. "
+            if not version:
+                raise IncompleteIndexError(finding + "Its creation was interrupted: index again")
+            raise DataError(
+                finding + "Another version of soundspot wrote it: update, or remove the folder and index again"
+            )
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    @contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        """Let one thread at a time use the database, and raise its errors as DataError or OutputError."""
+        with self._lock:
+            try:
+                yield
+            except sqlite3.DatabaseError as error:
+                text = str(error)
+                if "is full" in text:
+                    with convert_os_errors(self.path):
+                        raise OSError(ENOSPC, os.strerror(ENOSPC)) from error
+                if "locked" in text:
+                    raise OutputError(
+                        f"{self.path}: another run writes here and did not end in a minute. Wait for its end"
+                    ) from error
+                if "readonly" in text or "unable to open" in text or "I/O" in text:
+                    raise OutputError(
+                        f"{self.path}: cannot be read or written ({error}). Look at the permissions of its folder"
+                    ) from error
+                raise DataError(
+                    f"{self.path}: is damaged ({error}), expected an index by `soundspot search index`. Put a copy back, "
+                    "or remove the folder and index again; your own files are not touched by that"
+                ) from error
+
+    @contextmanager
+    def transaction(self, mode: str = "IMMEDIATE") -> Iterator[None]:
+        """Run the block in a transaction: all of its statements take effect, or none."""
+        with self._translate_errors():
+            self._connection.execute(f"BEGIN {mode}")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._num_commits += mode == "IMMEDIATE"
+
+    def select(self, query: str, values: Sequence[Any] = ()) -> list[tuple]:
+        """Return the rows of a SELECT statement."""
+        with self._translate_errors():
+            return self._connection.execute(query, values).fetchall()
+
+    def execute_many(self, statement: str, values: Iterable[Sequence[Any]]) -> None:
+        """Execute a statement for each tuple of values; to be called in a `transaction`."""
+        self._connection.executemany(statement, values)
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """A value that differs after any process has written."""
+        return self.select("PRAGMA data_version")[0][
+            0
+        ], self._num_commits  # data_version tells of other connections only
+
+    def get_metadata(self) -> dict[str, Any]:
+        """Return what is known of the whole index, by name."""
+        return dict(self.select("SELECT name, value FROM metadata"))
+
+    def set_metadata(self, **values: Any) -> None:
+        """Write values of the whole index; to be called in a `transaction`."""
+        self.execute_many("INSERT OR REPLACE INTO metadata VALUES (?, ?)", values.items())
+
+    def list_files(self, condition: str = "1", values: Sequence[Any] = ()) -> list[FileRecord]:
+        """Return the records of the files that satisfy an SQL condition, sorted by path."""
+        columns = "path, type, size, mtime_ns, digest, cause, message, id"
+        rows = self.select(f"SELECT {columns} FROM files WHERE {condition} ORDER BY path", values)
+        return [FileRecord(path, FILE_TYPES[file_type], *rest) for path, file_type, *rest in rows]
+
+    def get_paths(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """Return the paths of files by their ids, without those that are gone."""
+        query = "SELECT id, path FROM files WHERE id IN (SELECT value FROM json_each(?))"
+        return dict(self.select(query, [json.dumps(ids)]))
+
+    def insert_file(self, file: FileRecord) -> int:
+        """Insert a file in place of the one of its path, whose windows are deleted, and return its id."""
+        self.delete_files([file.path])
+        values = (file.path, FILE_TYPES.index(file.file_type), file.size, file.mtime_ns, file.digest)
+        statement = (
+            "INSERT INTO files (path, type, size, mtime_ns, digest, cause, message) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        )
+        return int(self._connection.execute(statement, (*values, file.cause, file.message)).lastrowid or 0)
+
+    def delete_files(self, paths: Iterable[bytes]) -> None:
+        """Delete files with their windows."""
+        self.execute_many("DELETE FROM files WHERE path = ?", ((path,) for path in paths))
+
+    def count_files(self) -> dict[FileType, int]:
+        """Count the indexed files of each type."""
+        counts = dict(self.select("SELECT type, COUNT(*) FROM files WHERE cause = '' GROUP BY type"))
+        return {file_type: counts.get(code, 0) for code, file_type in enumerate(FILE_TYPES)}
+
+    def vector_path(self, generation: int) -> Path:
+        """Return the path of the embeddings: (n, d) little-endian float32 rows without a header.
+
+        A new generation leaves out the rows that belong to no window.
+        """
+        return self.folder / f"vectors-{generation}.f32"
+
+    def open_vectors(self, num_rows: int, width: int, generation: int) -> Float32[np.ndarray, "n d"]:
+        """Map the embeddings into memory.
+
+        Raises:
+            DataError: the file is missing, or has fewer rows than expected.
+        """
+        if not num_rows:
+            return np.empty((0, width), np.float32)
+        path, expected = self.vector_path(generation), num_rows * width * 4
+        size = path.stat().st_size if path.exists() else None
+        if size is None or size < expected:
+            raise DataError(
+                f"{path}: found {'no such file' if size is None else f'{size} bytes'}, expected {expected} or more for "
+                f"the {num_rows} vectors of this index. Put a copy back, or remove the folder and index again"
+            )
+        # Mode "c": nothing is written, but torch wants an array that could be.
+        return np.memmap(path, "<f4", "c", shape=(num_rows, width))
+
+    def remove_stale_files(self, generation: int) -> None:
+        """Remove vector files of other generations, which a killed process may have left."""
+        for path in self.folder.glob("vectors-*.f32"):
+            if path != self.vector_path(generation):
+                path.unlink()
+
+
+def is_index(folder: str | os.PathLike[str]) -> bool:
+    """Return True if a folder holds an index, False also for one whose creation was interrupted.
+
+    Raises:
+        DataError: it holds a damaged index, or one by `whence`.
+    """
+    if not any((Path(folder) / name).is_file() for name in (DATABASE_FILE, WHENCE_FILE)):
+        return False
+    try:
+        IndexStore(Path(folder)).close()
+    except IncompleteIndexError:
+        return False
+    return True
+
+
+def create_store(folder: Path, localizer: Localizer, root: Path, stride: float) -> IndexStore:
+    """Create the store of an empty index; arguments and errors as in `Index.create`."""
+    if not localizer.takes_waveforms:
+        raise RecipeError(
+            f"{localizer.name} takes no waveforms but audio embeddings of another network, so files cannot be indexed "
+            "by it. Use a checkpoint with an audio encoder of its own"
+        )
+    if not stride > 0:
+        raise RecipeError(f"stride: found {stride:g}, expected more than 0 seconds")
+    if not root.is_dir():
+        raise DataError(f"{root}: found no such folder, expected the one of your files. Check the path")
+    _check_free(folder)
+    with convert_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    spec = localizer.method.front_end.image
+    metadata = {
+        "root": os.fsencode(root),
+        "width": localizer.embed_pixels(torch.zeros(1, spec.num_channels, spec.size, spec.size)).shape[1],
+        "num_rows": 0,
+        "generation": 0,
+        "weights": compute_weights_digest(localizer),
+        "method": localizer.name,
+        "checkpoint": localizer.checkpoint,
+        "stride": stride,
+    }
+    with lock_folder(folder):
+        _check_free(folder)  # another process may have created an index meanwhile
+        for path in folder.iterdir():
+            path.unlink()
+        return IndexStore(folder, metadata)
+
+
+def _check_free(folder: Path) -> None:
+    """Raise OutputError if a folder holds anything but an index whose creation was interrupted."""
+    if is_index(folder):
+        raise OutputError(f"{folder}: holds an index already. Open it, or give another name")
+    leftovers = {DATABASE_FILE, f"{DATABASE_FILE}-journal"}
+    if folder.exists() and not (folder.is_dir() and all(path.name in leftovers for path in folder.iterdir())):
+        raise OutputError(f"{folder}: holds something else. Give another name for the index")

@@ -28,14 +28,14 @@ from soundspot.evaluation.engine import baselines
 from soundspot.evaluation.engine.evaluate import evaluate, evaluate_maps
 from soundspot.evaluation.engine.predictions import MapWriter
 from soundspot.evaluation.protocols.presets import PROTOCOLS
-from soundspot.types import Audio, Box, GroundTruth
+from soundspot.types import Audio, AudioVisualDataset, Box, GroundTruth
 from soundspot.utils.hash_rng import make_generator, uniform
 
 WIDTH = 512  # numbers in the code of a picture or of a sound
 
 
 @dataclass(frozen=True)
-class Boxes:
+class Boxes(AudioVisualDataset):
     """A test set with one drawn box for each picture, in fractions; what is seen and heard is the item's number."""
 
     length: int

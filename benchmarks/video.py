@@ -74,7 +74,7 @@ def ours(clip: Path) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         begun = time.perf_counter()
-        pictures = video.save(folder / "o.mp4").pictures
+        pictures = video.save(folder / "o.mp4").num_frames
         first = time.perf_counter() - begun
         names = (folder / name for name in ("s.jpg", "t.png", "f.json", "m.npz"))
         begun = time.perf_counter()

@@ -121,12 +121,12 @@ def _iou(hit: Tensor, kept: Tensor, area: Tensor) -> Tensor:
 
 def measured(annotations: Path) -> dict[str, Overlaps]:
     """Title -> overlaps, for each of LISTS; the lists of VGG-SS are parts of one."""
-    whole = open_dataset("vggss", annotations, media="unchecked")
+    whole = open_dataset("vggss", annotations, missing="ignore")
     found = overlaps(whole)
     place = {whole.id(index): index for index in range(len(whole))}
     measures = {}
     for title, (name, options) in LISTS.items():
-        data = open_dataset(name, annotations, media="unchecked", **options)
+        data = open_dataset(name, annotations, missing="ignore", **options)
         if name == "vggss":
             at = torch.tensor([place[data.id(index)] for index in range(len(data))])
             measures[title] = Overlaps({row: (a[at], b[at]) for row, (a, b) in found.rows.items()})
@@ -144,7 +144,7 @@ def blob(side: int = 14) -> Tensor:
 
 def under_every_rule(annotations: Path) -> dict[str, dict[str, float]]:
     """Protocol -> scores of the blob as the answer to every item of VGG-SS, as `soundspot score` has them."""
-    data = open_dataset("vggss", annotations, media="unchecked")
+    data = open_dataset("vggss", annotations, missing="ignore")
     maps = {data.id(index): blob().numpy() for index in range(len(data))}
     with tempfile.TemporaryDirectory() as folder:
         write_maps(Path(folder), maps, {"model": "blob"})

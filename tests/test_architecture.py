@@ -35,9 +35,7 @@ LAYERS = (
 )
 RANK = {part: rank for rank, row in enumerate(LAYERS) for part in row}
 BLIND = {"losses": {"types"}, "methods": {"data"}, "evaluation": {"methods", "models", "losses", "config.checkpoint"}}
-BACKWARDS = {
-    ("soundspot.data.datasets.registry", "scenes"): "data sets are opened by name, and scenes are data sets; lazy"
-}
+BACKWARDS: dict[tuple[str, str], str] = {}
 
 FORBIDDEN = {"torchvision", "torchaudio", "timm", "open_clip", "open-clip-torch", "litdata"}
 HEAVY = {

@@ -1,24 +1,33 @@
-"""What flows between the stages: small frozen values that know nothing of models, paths or metrics.
+"""The values that pass from stage to stage: small, frozen, and free of models, paths and metrics.
 
-One alphabet everywhere: b batch, n m items, c channels, h w place, f t spectrogram, s slots, k neighbours, v u views.
+One alphabet everywhere: b batch, n m items, c channels, h w height and width, f t spectrogram, s slots, k neighbors,
+v u views.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+
+from soundspot.errors import DataError
 
 
 @dataclass(frozen=True)
 class Audio:
-    """A mono waveform: (t,) float32, from files in [-1, 1], at `rate` samples a second.
+    """A mono audio signal.
+
+    Attributes:
+        waveform: (t,) float32; from files in [-1, 1].
+        rate: sample rate in Hz.
 
     Examples:
-        >>> Sound(torch.zeros(8000), rate=16000).seconds, Sound(torch.zeros(8000), rate=16000).is_silent
+        >>> Audio(torch.zeros(8000), rate=16000).seconds, Audio(torch.zeros(8000), rate=16000).is_silent
         (0.5, True)
     """
 
@@ -27,17 +36,23 @@ class Audio:
 
     @property
     def seconds(self) -> float:
+        """Duration in seconds."""
         return len(self.waveform) / self.rate
 
     @property
     def is_silent(self) -> bool:
-        """True where no sample is louder than one step of 16-bit sound."""
+        """True where no sample is louder than one step of 16-bit audio."""
         return not bool((self.waveform.abs() > 1 / 32768).any())
 
 
 @dataclass(frozen=True, eq=False)
 class ImageWithFlow:
-    """A picture and its optical flow: pixels to the right and down that each place moves by until the next frame."""
+    """An image and its optical flow.
+
+    Attributes:
+        image: RGB image.
+        flow: (2, h, w) displacement of each pixel until the next frame, to the right and down, in pixels.
+    """
 
     image: Image.Image
     flow: Float[Tensor, "2 h w"]
@@ -45,7 +60,13 @@ class ImageWithFlow:
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle, x0 <= x < x1 and y0 <= y < y1, in the units of its `Truth`; `annotator` says whose it is."""
+    """A rectangle in the units of its `GroundTruth`.
+
+    Attributes:
+        x0, y0: left and top edge, inclusive.
+        x1, y1: right and bottom edge, exclusive.
+        annotator: index of the annotator who drew it.
+    """
 
     x0: float
     y0: float
@@ -59,22 +80,23 @@ GroundTruthRule = Literal["union", "consensus", "mask"]
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Where the source of a sound is in a picture of `height` x `width` units: pixels, or 1 x 1 for fractions.
+    """The location of a sound source in an image.
 
     Attributes:
-        boxes: rectangles around the sources, in those units.
-        mask: (height, width) bool, or None where only boxes are known.
-        rule: how `map` makes one map of it: `union` of the boxes, `consensus` (boxes summed, halved, cut at 1, as
-            Flickr-SoundNet has it), or `mask`.
-        present: False where the data set says that no source of the sound is in the picture (silence, noise, off-screen
-            sound). A truth that is present and yet has no pixel is one whose annotation is empty.
-        annotators: how many were asked, those who drew nothing included; None: those who drew.
+        height, width: size of the image in the units of the boxes: pixels, or 1 x 1 where boxes are fractions.
+        boxes: rectangles around the sources.
+        mask: (height, width) bool, True on the source; None where only boxes are known.
+        rule: how `to_map` combines the annotation: `union` of the boxes, `consensus` (boxes summed, halved and clipped
+            at 1, as in Flickr-SoundNet), or `mask`.
+        present: False where the data set states that no source of the sound is in the image (silence, noise, off-screen
+            sound). Ground truth that is present and yet has no pixel is an empty annotation.
+        num_annotators: number of annotators, those who drew nothing included; None: those who drew.
 
     Examples:
         >>> boxes = (Box(0.0, 0.0, 2.0, 1.0, annotator=0), Box(0.0, 0.0, 1.0, 1.0, annotator=1))
-        >>> Truth(1, 4, boxes).map(1, 4)
+        >>> GroundTruth(1, 4, boxes).to_map(1, 4)
         tensor([[1., 1., 0., 0.]])
-        >>> Truth(1, 4, boxes, rule="consensus").map(1, 4)  # two of them agree on the first pixel alone
+        >>> GroundTruth(1, 4, boxes, rule="consensus").to_map(1, 4)  # two of them agree on the first pixel alone
         tensor([[1.0000, 0.5000, 0.0000, 0.0000]])
     """
 
@@ -87,68 +109,167 @@ class GroundTruth:
     num_annotators: int | None = None
 
     def to_map(self, height: int, width: int, by_annotator: bool = False) -> Float[Tensor, "h w"]:
-        """The truth squashed to height x width, values in [0, 1]; all zero where none is known.
+        """Rasterize the ground truth at height x width pixels.
 
-        Box edges are truncated to whole pixels and the far edge is exclusive, as every released evaluator does;
-        masks are resized to the nearest pixel.
+        Box edges are truncated to whole pixels and the far edge is exclusive, as in every released evaluator; masks are
+        resized by nearest neighbor.
 
         Args:
-            by_annotator: in a consensus, overlapping boxes of one annotator have one voice, and where there is only one
-                annotator that voice is enough. As published, each box has half a voice, whoever drew it.
+            height, width: size of the map in pixels.
+            by_annotator: in a consensus, overlapping boxes of one annotator count once, and where there is only one
+                annotator that one is enough. As published, each box counts one half, whoever drew it.
+
+        Returns:
+            (height, width) float32 in [0, 1]; all zero where nothing is annotated.
         """
         if self.rule == "mask":
             if self.mask is None:
                 return torch.zeros(height, width)
             return F.interpolate(self.mask[None, None].float(), (height, width), mode="nearest")[0, 0]
-        one_voice = self.rule == "union"  # of all boxes together, of each annotator's, or of each box
-        voices = [0 if one_voice else box.annotator if by_annotator else i for i, box in enumerate(self.boxes)]
-        layers = {voice: torch.zeros(height, width) for voice in voices or [0]}
-        for voice, box in zip(voices, self.boxes, strict=True):
+        is_union = self.rule == "union"  # one layer of all boxes, one of each annotator, or one of each box
+        keys = [0 if is_union else box.annotator if by_annotator else i for i, box in enumerate(self.boxes)]
+        layers = {key: torch.zeros(height, width) for key in keys or [0]}
+        for key, box in zip(keys, self.boxes, strict=True):
             x0, x1 = (int(width * min(max(x, 0.0), self.width) / self.width) for x in (box.x0, box.x1))
             y0, y1 = (int(height * min(max(y, 0.0), self.height) / self.height) for y in (box.y0, box.y1))
-            layers[voice][y0:y1, x0:x1] = 1.0
-        if one_voice:
+            layers[key][y0:y1, x0:x1] = 1.0
+        if is_union:
             return layers[0]
-        needed = min(2, self.num_annotators or len(layers)) if by_annotator else 2
-        return (torch.stack([*layers.values()]).sum(0) / needed).clamp(max=1.0)
+        required = min(2, self.num_annotators or len(layers)) if by_annotator else 2
+        return (torch.stack([*layers.values()]).sum(0) / required).clamp(max=1.0)
 
 
 @runtime_checkable
 class AudioVisualDataset(Protocol):
-    """Random access to each modality by itself, so that a neighbour's picture is drawn without decoding its sound.
+    """A data set of samples, each an image with an audio signal; subclass it to make your own.
 
-    `group(i)` names the picture an item shows: items that ask one picture with several sounds share it (interactive
-    scores take the worst of a group). `at(epoch)` is the data set as that epoch sees it: sets that pair or compose
-    anew return another value of the same length, all others return themselves.
+    Each modality is read by itself, so that a neighbor's image is drawn without decoding its audio. A subclass defines
+    `name`, `__len__`, `id`, `read_image` and `read_audio`; every other member has a default.
+
+    Attributes:
+        name: name that reports print.
+        split: `train`, `val` or `test`; empty where the data set has none. Nothing is fitted on a test split.
     """
 
-    @property
-    def name(self) -> str: ...
+    name: str
+    split: str = ""
+
     def __len__(self) -> int: ...
-    def id(self, index: int) -> str: ...
-    def read_image(self, index: int) -> Image.Image: ...
-    def read_audio(self, index: int) -> Audio: ...
-    def ground_truth(self, index: int) -> GroundTruth: ...
-    def group(self, index: int) -> str: ...
-    def category(self, index: int) -> str: ...
-    def at_epoch(self, epoch: int) -> "AudioVisualDataset": ...
+
+    def id(self, index: int) -> str:
+        """Return the sample's id, unique in the data set."""
+        ...
+
+    def read_image(self, index: int) -> Image.Image:
+        """Return the sample's image, upright RGB."""
+        ...
+
+    def read_audio(self, index: int) -> Audio:
+        """Return the sample's audio, decoded in full."""
+        ...
+
+    def open_audio(self, index: int) -> Any:
+        """Return the audio decoded (`Audio`), or an open file of which segments are decoded (`AudioFile`)."""
+        return self.read_audio(index)
+
+    def ground_truth(self, index: int) -> GroundTruth:
+        """Return the location of the sound source.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Boxes or mask of the source; `present=False` where it is not in the image.
+
+        Raises:
+            DataError: the samples are not annotated; an empty annotation would say that the source is not there.
+        """
+        raise DataError(f"{self.name}: these samples have no boxes or masks, so maps of them cannot be scored")
+
+    def group(self, index: int) -> str:
+        """Return the id of the sample's image: samples that pair one image with several sounds share it."""
+        return self.id(index)
+
+    def category(self, index: int) -> str:
+        """Return the category of the sound; empty where it is not known."""
+        return ""
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Categories that samples of any epoch can have; empty where they are those of this epoch's samples."""
+        return ()
+
+    def at_epoch(self, epoch: int) -> "AudioVisualDataset":
+        """Return the data set as one epoch sees it: another value of equal length where samples are composed anew."""
+        return self
+
+    def count_frames(self) -> int:
+        """Return the largest number of frames that one sample chooses its image from."""
+        return 1
+
+    def shard_ids(self) -> NDArray[np.int64] | None:
+        """Return the (n,) number of the shard that holds each sample; None where samples do not lie in shards."""
+        return None
+
+    def read_flow(self, index: int) -> Float[Tensor, "2 h w"]:
+        """Return the optical flow of the sample's image.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            (2, h, w) displacement until the next frame, to the right and down, in pixels.
+
+        Raises:
+            DataError: the data set has no optical flow.
+        """
+        raise DataError(
+            f"{self.name}: has no optical flow, and this method takes it as input. Give its folder by the option "
+            "`flow` (`soundspot data flow VIDEOS -o FOLDER` makes one)"
+        )
+
+    def read_audio_embedding(self, index: int) -> Float[Tensor, " d"]:
+        """Return the (d,) embedding of the sample's audio by another network.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            (d,) float32.
+
+        Raises:
+            DataError: the data set has no embeddings.
+        """
+        raise DataError(
+            f"{self.name}: has no embeddings of audio, and this method takes nothing else. Give their folder, or their "
+            ".npz, by the option `audio_embeddings`, or train another audio encoder (`audio: {encoder: resnet18}`)"
+        )
+
+    @property
+    def has_train_ground_truth(self) -> bool:
+        """True where samples offer ground truth to train on (`read_train_ground_truth`)."""
+        return False
+
+    def read_train_ground_truth(self, index: int) -> GroundTruth | None:
+        """Return the ground truth that the sample is trained on; None where it is not annotated."""
+        return None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a method learns from: views are axes, so each modality is encoded in one call.
+    """The input of `Method.losses`. Views are axes, so each modality is encoded in one call.
 
     Attributes:
-        images: (v, b, 3, h, w) normalised pictures; views in the order plain, augmented, neighbour (those in use).
-            Where the front end has optical flow, two planes of it follow, in 255 pixels a frame.
-        sounds: (u, b, 1, f, t) scaled spectrograms, views likewise.
+        images: (v, b, 3, h, w) normalized images; views in the order plain, augmented, neighbor (those in use). Where
+            the front end has optical flow, two planes of it follow, in 255 pixels a frame.
+        audio: (u, b, 1, f, t) scaled spectrograms, views likewise.
         index: (b,) position of each sample in its data set.
-        alike: (m, m) bool, True where sound j would do for image i as well as its own, as far as is known: a likely
-            false negative; None where nothing is known. Of all clips of the step, those of other processes included.
-        truths: (v, b, y, x) where the source is in each picture, in [0, 1] and of any size, for methods that can be
-            taught; not a number throughout where nobody marked it, None where nobody marked any.
-        labels: (2, b, k) how far each of k classes is what each picture shows, and what each sound is, in [0, 1]; not
-            a number throughout where it is not known; None where nothing is. Whose they are, the recipe says.
+        false_negatives: (m, m) bool over all samples of the step, those of other processes included: True where audio j
+            is known to fit image i as well as its own; None where nothing is known.
+        ground_truth: (v, b, y, x) location of the source in each image, in [0, 1] and of any size, for methods that
+            learn from it; NaN throughout where an image is not annotated, None where none is.
+        labels: (2, b, k) probability of each of k classes, of the images and of the audio, in [0, 1]; NaN throughout
+            where it is not known; None where nothing is. The recipe says where labels come from.
     """
 
     images: Float[Tensor, "v b i h w"]

@@ -54,8 +54,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 @pytest.fixture(scope="session")
 def localizer(files: Files) -> Localizer:
-    """Fresh weights, or those of $SOUNDSPOT_CHECKPOINT; by its threshold the low tone is in the picture alone, or the high
-    one."""
+    """Fresh weights, or those of $SOUNDSPOT_CHECKPOINT; by its threshold one of the two
+    tones is in the image."""
     if named := os.environ.get("SOUNDSPOT_CHECKPOINT"):
         return Localizer.load(named)
     model = fresh(0)
@@ -167,10 +167,7 @@ def served(
     room = tmp_path_factory.mktemp("room")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(room))
-        with serving(PageConfig(localizer, os.environ.get("SOUNDSPOT_CHECKPOINT", ""), index, reports, limits)) as (
-            url,
-            store,
-        ):
+        with serving(PageConfig(localizer, index, reports, limits)) as (url, store):
 
             def stored() -> list[Path]:
                 return [file for file in room.rglob("*") if file.is_file()]

@@ -1,6 +1,6 @@
 """The page in a real browser: what a person does, what they see, and that nothing leaves the machine.
 
-$SOUNDSPOT_SCREENSHOTS names a folder that pictures of it are written to; $SOUNDSPOT_CHECKPOINT a model worth looking at.
+$SOUNDSPOT_SCREENSHOTS names a folder for pictures of it; $SOUNDSPOT_CHECKPOINT a model worth looking at.
 """
 
 import os
@@ -51,14 +51,14 @@ class Visit:
 
     @property
     def map(self) -> str:
-        return str(self.page.locator("#shown img").first.get_attribute("src"))
+        return str(self.page.locator("#drawing img").first.get_attribute("src"))
 
     def verdict(self) -> str:
-        return str(self.page.locator("#said [data-verdict]").first.get_attribute("data-verdict"))
+        return str(self.page.locator("#verdict [data-verdict]").first.get_attribute("data-verdict"))
 
     def until_map_changes(self, before: str) -> str:
         self.page.wait_for_function(
-            "before => { const i = document.querySelector('#shown img'); return i && i.src !== before }", arg=before
+            "before => { const i = document.querySelector('#drawing img'); return i && i.src !== before }", arg=before
         )
         return self.map
 
@@ -92,14 +92,14 @@ def shot(visit: Visit, name: str) -> None:
 
 
 def test_sounds_are_switched_and_the_map_moves(visit: Visit) -> None:
-    visit.give("picture", visit.served.files.picture)
+    visit.give("image", visit.served.files.picture)
     visit.page.wait_for_selector("text=Now give a sound")
-    visit.give("sounds", visit.served.files.low, visit.served.files.high)
-    visit.page.wait_for_selector("#said [data-verdict]")
+    visit.give("audios", visit.served.files.low, visit.served.files.high)
+    visit.page.wait_for_selector("#verdict [data-verdict]")
     first, said = visit.map, visit.verdict()
     visit.page.get_by_role("radio", name="high.wav").check()
     second = visit.until_map_changes(first)
-    assert visit.page.locator("#said .of").inner_text() == "high.wav"
+    assert visit.page.locator("#verdict .of").inner_text() == "high.wav"
     if "SOUNDSPOT_CHECKPOINT" not in os.environ:  # the threshold of the tests' model lies between the two
         assert {said, visit.verdict()} == {"in", "out"}
 
@@ -116,33 +116,33 @@ def test_sounds_are_switched_and_the_map_moves(visit: Visit) -> None:
     boxed = visit.until_map_changes(strict)
 
     visit.slide("threshold", -5)
-    visit.page.wait_for_selector("#said [data-verdict=in]")
+    visit.page.wait_for_selector("#verdict [data-verdict=in]")
     visit.slide("threshold", 5)
-    visit.page.wait_for_selector("#said [data-verdict=out]")
+    visit.page.wait_for_selector("#verdict [data-verdict=out]")
     visit.slide("threshold", -5)
-    visit.page.get_by_role("radio", name="All in one picture").check()
+    visit.page.get_by_role("radio", name="All in one image").check()
     visit.until_map_changes(boxed)
-    visit.page.wait_for_function("document.querySelectorAll('#said [data-verdict]').length === 2")
+    visit.page.wait_for_function("document.querySelectorAll('#verdict [data-verdict]').length === 2")
     visit.page.get_by_role("radio", name="Side by side").check()
-    visit.page.wait_for_function("document.querySelectorAll('#shown img').length === 3")
+    visit.page.wait_for_function("document.querySelectorAll('#drawing img').length === 3")
 
 
 def test_a_picture_is_encoded_once_and_a_sound_heard_once(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    for name in ("encode_image", "hear"):
+    for name in ("encode_image", "predict"):
         own = getattr(visit.served.localizer, name)
         monkeypatch.setattr(
             visit.served.localizer, name, lambda *a, own=own, name=name, **k: (asked.append(name), own(*a, **k))[1]
         )
     visit.page.locator("#examples img").first.click()
-    visit.page.wait_for_selector("#said [data-verdict]")
+    visit.page.wait_for_selector("#verdict [data-verdict]")
     before = visit.map
-    visit.page.locator("#chosen input").nth(1).check()
+    visit.page.locator("#selection input").nth(1).check()
     before = visit.until_map_changes(before)
     visit.slide("opacity", 0.2)
     visit.until_map_changes(before)
     visit.page.wait_for_timeout(300)
-    assert sorted(asked) == ["encode_image", "hear", "hear"]
+    assert sorted(asked) == ["encode_image", "predict", "predict"]
 
 
 def test_pictures_of_the_page(browser: Any, served: Served) -> None:
@@ -151,7 +151,7 @@ def test_pictures_of_the_page(browser: Any, served: Served) -> None:
         visit = Visit(browser, served, color_scheme=scheme)
         visit.page.set_viewport_size({"width": width, "height": 900})
         visit.page.locator("#examples img").first.click()
-        visit.page.wait_for_selector("#said [data-verdict]")
+        visit.page.wait_for_selector("#verdict [data-verdict]")
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
         shot(visit, name)
         visit.close()
@@ -161,18 +161,18 @@ def test_a_file_of_500_megabytes_is_refused_in_words(visit: Visit, tmp_path: Pat
     large = tmp_path / "large.wav"
     with large.open("wb") as file:
         file.truncate(500_000_000)
-    visit.give("sounds", large)
+    visit.give("audios", large)
     visit.page.wait_for_selector("text=/maximum allowed size|exceeds/i")
     large.unlink()
 
 
 def test_what_is_no_picture_is_told(visit: Visit, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not a picture")
-    visit.give("sounds", visit.served.files.low)
-    visit.page.wait_for_selector("text=Now give a picture")
-    visit.give("picture", tmp_path / "text.png")
-    visit.page.wait_for_selector("#said [role=alert]")
-    told = visit.page.locator("#said [role=alert]").inner_text()
+    visit.give("audios", visit.served.files.low)
+    visit.page.wait_for_selector("text=Now give an image")
+    visit.give("image", tmp_path / "text.png")
+    visit.page.wait_for_selector("#verdict [role=alert]")
+    told = visit.page.locator("#verdict [role=alert]").inner_text()
     assert "text.png" in told
     assert "/" not in told.replace("PNG/JPEG", "").split("text.png")[0]
 
@@ -225,7 +225,7 @@ def test_a_video_is_answered(visit: Visit) -> None:
     visit.tab("Video")
     visit.give("video", visit.served.files.clip)
     visit.page.wait_for_timeout(300)
-    visit.page.locator("#go").click()
+    visit.page.locator("#locate-video").click()
     visit.page.wait_for_selector("#overlay video")
     visit.page.wait_for_selector("#timeline img")
     assert visit.page.evaluate("document.querySelector('#overlay video').error") is None
@@ -236,11 +236,11 @@ def test_a_video_without_sound_is_offered_one(visit: Visit) -> None:
     visit.tab("Video")
     visit.give("video", visit.served.files.mute)
     visit.page.wait_for_timeout(300)
-    visit.page.locator("#go").click()
+    visit.page.locator("#locate-video").click()
     visit.page.wait_for_selector("text=Give one in the field")
-    visit.give("video-sound", visit.served.files.high)
+    visit.give("video-audio", visit.served.files.high)
     visit.page.wait_for_timeout(500)
-    visit.page.locator("#go").click()
+    visit.page.locator("#locate-video").click()
     visit.page.wait_for_selector("#overlay video")
 
 
@@ -253,13 +253,13 @@ def test_a_browser_that_is_closed_ends_the_video(browser: Any, served: Served, m
     ended: list[str] = []
     save = LocatedVideo.save
 
-    def slow(self: LocatedVideo, *paths: Any, seen: Any, **more: Any) -> Any:
+    def slow(self: LocatedVideo, *paths: Any, progress: Any, **more: Any) -> Any:
         def slowly(done: float, of: float) -> None:
             time.sleep(0.3)
-            seen(done, of)
+            progress(done, of)
 
         try:
-            begun.append(self.path)
+            begun.append(self.info.path)
             for _ in range(100):
                 slowly(0.0, 1.0)
             return save(self, *paths, progress=slowly, **more)
@@ -272,7 +272,7 @@ def test_a_browser_that_is_closed_ends_the_video(browser: Any, served: Served, m
     visit.tab("Video")
     visit.give("video", served.files.clip)
     visit.page.wait_for_timeout(300)
-    visit.page.locator("#go").click()
+    visit.page.locator("#locate-video").click()
     while not begun:
         visit.page.wait_for_timeout(50)
     visit.close()

@@ -122,7 +122,7 @@ def test_what_is_old_goes_and_what_is_used_or_the_pages_own_stays(tmp_path: Path
 
 def test_stopping_the_page_ends_what_is_being_worked_on(tmp_path: Path) -> None:
     door, told = Door(tmp_path), []
-    door.guard.ended = lambda: told.append("ended")
+    door.guard.on_shutdown = lambda: told.append("ended")
 
     async def inside(scope: Any, receive: Any, send: Any) -> None:
         told.append((await receive())["type"])

@@ -18,15 +18,15 @@ from visitor import NAUGHTY, Served, asked, sent, words_of
 
 def question(served: Served, sounds: list[Path]) -> dict[str, Any]:
     picture, *rest = sent(served.url, served.files.picture, *sounds)
-    return {"picture": picture, "sounds": rest, "recorded": None}
+    return {"image": picture, "audios": rest, "recording": None}
 
 
 def test_a_picture_and_two_sounds_are_answered(served: Served) -> None:
     given = question(served, [served.files.low, served.files.high])
-    said = words_of(asked(served.url, served.config, "picture", "change", given, "plain"))
+    said = words_of(asked(served.url, served.config, "image", "change", given, "plain"))
     assert "data:image/webp;base64," in said
     assert "low.wav" in said
-    assert "In the picture" in said or "Not in the picture" in said
+    assert "In the image" in said or "Not in the image" in said
 
 
 @pytest.mark.parametrize(
@@ -103,15 +103,15 @@ def test_500_megabytes_are_refused_before_they_are_sent(served: Served) -> None:
 
 def test_nothing_is_fetched_for_a_visitor(served: Served) -> None:
     address = {"path": "http://example.com/cat.png", "meta": {"_type": "gradio.FileData"}}
-    given = question(served, [served.files.low]) | {"picture": address}
-    assert asked(served.url, served.config, "picture", "change", given, "fetch")["refused"] == 400
+    given = question(served, [served.files.low]) | {"image": address}
+    assert asked(served.url, served.config, "image", "change", given, "fetch")["refused"] == 400
     assert served.reached == []
 
 
 def test_a_file_that_was_not_uploaded_is_not_read(served: Served) -> None:
     given = question(served, [served.files.low])
-    given["picture"] = {"path": str(served.files.picture), "meta": {"_type": "gradio.FileData"}}
-    assert asked(served.url, served.config, "picture", "change", given, "local")["refused"] == 400
+    given["image"] = {"path": str(served.files.picture), "meta": {"_type": "gradio.FileData"}}
+    assert asked(served.url, served.config, "image", "change", given, "local")["refused"] == 400
 
 
 @pytest.mark.parametrize("kind", ["text", "empty", "picture", "cut"])
@@ -124,7 +124,7 @@ def test_what_is_no_sound_is_named_and_the_others_are_heard(served: Served, tmp_
     }[kind]
     (tmp_path / "wrong.wav").write_bytes(content)
     given = question(served, [served.files.low, tmp_path / "wrong.wav"])
-    said = words_of(asked(served.url, served.config, "picture", "change", given, f"kind-{kind}"))
+    said = words_of(asked(served.url, served.config, "image", "change", given, f"kind-{kind}"))
     assert "Not everything could be used" in said
     assert "wrong.wav" in said
     assert "soundspot-app-" not in said.replace("/gradio_api/file=", "").split("Not everything")[1].split("</div>")[0]
@@ -133,8 +133,8 @@ def test_what_is_no_sound_is_named_and_the_others_are_heard(served: Served, tmp_
 
 def test_a_sound_in_the_place_of_the_picture_is_named(served: Served) -> None:
     given = question(served, [served.files.low])
-    [given["picture"]] = sent(served.url, served.files.low)
-    said = words_of(asked(served.url, served.config, "picture", "change", given, "swapped"))
+    [given["image"]] = sent(served.url, served.files.low)
+    said = words_of(asked(served.url, served.config, "image", "change", given, "swapped"))
     assert "That did not work" in said
     assert "low.wav" in said
     assert "Traceback" not in said
@@ -147,7 +147,7 @@ def test_a_long_sound_is_refused_by_its_header(served: Served, tmp_path: Path) -
     soundfile.write(tmp_path / "long.wav", np.zeros(8000 * 60, np.float32), 8000, subtype="PCM_U8")
     given = question(served, [tmp_path / "long.wav"])
     assert "lasts 1 min 0 s; a sound may last 30 s here" in words_of(
-        asked(served.url, served.config, "picture", "change", given, "long")
+        asked(served.url, served.config, "image", "change", given, "long")
     )
 
 
@@ -201,7 +201,7 @@ def test_the_verdict_is_the_models_until_its_threshold_is_moved(served: Served, 
     monkeypatch.setattr(served.localizer, "threshold", fitted)
     given, config = question(served, [served.files.low]), served.config
     for field, verdict in ((round(fitted, 4), ("out", "in")[peak >= fitted]), (peak - 1, "in"), (None, "unknown")):
-        said = words_of(asked(served.url, config, "picture", "change", {**given, "threshold": field}, "exact"))
+        said = words_of(asked(served.url, config, "image", "change", {**given, "threshold": field}, "exact"))
         assert f'data-verdict=\\"{verdict}' in said
     assert "cleared" in said
     assert "soundspot calibrate" not in said
@@ -212,15 +212,15 @@ def test_a_sound_that_is_longer_than_it_says_is_ended(served: Served, tmp_path: 
     import soundfile
 
     import soundspot.app.search_tab as search
-    import soundspot.app.service as answers
+    import soundspot.app.service as service
 
-    for module in (answers, search):
-        monkeypatch.setattr(module, "refuse_long", lambda *_: None)  # a header that lies
+    for module in (service, search):
+        monkeypatch.setattr(module, "check_duration", lambda *_: None)  # a header that lies
     soundfile.write(tmp_path / "long.flac", np.zeros(8000 * 60, np.float32), 8000)
     given = question(served, [tmp_path / "long.flac"])
-    said = words_of(asked(served.url, served.config, "picture", "change", given, "liar"))
+    said = words_of(asked(served.url, served.config, "image", "change", given, "liar"))
     assert "long.flac: found a sound that lasts longer than 30 s" in said
-    found = {"search-sound": given["sounds"][0]}
+    found = {"search-sound": given["audios"][0]}
     assert "lasts longer than 30 s" in words_of(asked(served.url, served.config, "search", "click", found, "liar"))
 
 
@@ -242,8 +242,7 @@ def test_fifty_requests_at_once_are_answered_or_told_to_come_again(served: Serve
     monkeypatch.setattr(served.localizer, "encode_image", slow)
     with ThreadPoolExecutor(50) as crowd:
         jobs = [
-            crowd.submit(asked, served.url, config, "picture", "change", given, f"crowd{number}")
-            for number in range(50)
+            crowd.submit(asked, served.url, config, "image", "change", given, f"crowd{number}") for number in range(50)
         ]
         told = [job.result() for job in jobs]
     refused = [message for message in told if "refused" in message or not message.get("success")]
@@ -252,7 +251,7 @@ def test_fifty_requests_at_once_are_answered_or_told_to_come_again(served: Serve
     assert len(answered) + len(refused) == 50
     assert all("full" in words_of(message).lower() for message in refused)
     assert most == 1
-    assert "data-verdict" in words_of(asked(served.url, config, "picture", "change", given, "after the crowd"))
+    assert "data-verdict" in words_of(asked(served.url, config, "image", "change", given, "after the crowd"))
 
 
 def test_a_request_that_takes_too_long_is_ended(served: Served, monkeypatch) -> None:
@@ -265,13 +264,13 @@ def test_a_request_that_takes_too_long_is_ended(served: Served, monkeypatch) -> 
         return hear(code, sound)
 
     hear = served.localizer.predict
-    monkeypatch.setattr(served.localizer, "hear", slow)
-    import soundspot.app.sessions as desk
+    monkeypatch.setattr(served.localizer, "predict", slow)
+    import soundspot.app.sessions as sessions
 
-    monkeypatch.setattr(desk, "Clock", lambda seconds, gone: clock(0.2, gone))
-    from soundspot.app.limits import Deadline as clock
+    monkeypatch.setattr(sessions, "Deadline", lambda seconds, is_cancelled: deadline(0.2, is_cancelled))
+    from soundspot.app.limits import Deadline as deadline
 
-    said = words_of(asked(served.url, served.config, "picture", "change", given, "late"))
+    said = words_of(asked(served.url, served.config, "image", "change", given, "late"))
     assert "longer than the 0.2 s" in said
     assert len(heard) == 1
 
@@ -282,7 +281,7 @@ def test_a_visitor_who_leaves_ends_the_work(served: Served, monkeypatch) -> None
     sounds = [served.files.folder / f"copy{n}.wav" for n in range(8)]
     for number, sound in enumerate(sounds):
         sound.write_bytes(served.files.low.read_bytes()[: -2 * (number + 1)])
-    given["sounds"] = sent(served.url, *sounds)
+    given["audios"] = sent(served.url, *sounds)
     heard: list[Any] = []
     hear = served.localizer.predict
 
@@ -291,9 +290,9 @@ def test_a_visitor_who_leaves_ends_the_work(served: Served, monkeypatch) -> None
         time.sleep(0.4)
         return hear(code, sound)
 
-    monkeypatch.setattr(served.localizer, "hear", slow)
+    monkeypatch.setattr(served.localizer, "predict", slow)
     config = served.config
-    work = threading.Thread(target=asked, args=(served.url, config, "picture", "change", given, "leaver"))
+    work = threading.Thread(target=asked, args=(served.url, config, "image", "change", given, "leaver"))
     with httpx.Client(timeout=30) as client, client.stream("GET", f"{served.url}/gradio_api/heartbeat/leaver") as heart:
         beats = heart.iter_lines()  # kept, for its end cuts the stream
         next(beats)
@@ -303,7 +302,7 @@ def test_a_visitor_who_leaves_ends_the_work(served: Served, monkeypatch) -> None
     work.join(20)
     assert 1 <= len(heard) < 4
     monkeypatch.undo()
-    assert "data-verdict" in words_of(asked(served.url, config, "picture", "change", given, "next"))
+    assert "data-verdict" in words_of(asked(served.url, config, "image", "change", given, "next"))
 
 
 def test_nobody_was_called(served: Served) -> None:

@@ -1,5 +1,6 @@
 """What the page answers, without a page."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -8,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from soundspot.app import html as words
 from soundspot.app import reports as pages
+from soundspot.app.components import render_card, render_verdict
 from soundspot.app.limits import Deadline, LimitError, Limits, check_duration, parse_size
-from soundspot.app.middleware import _uploaded_files
+from soundspot.app.middleware import RequestRefusedError, _uploaded_files
 from soundspot.app.reports import find_reports, resolve_report
 from soundspot.app.server import PageConfig, find_free_port, open_app
 from soundspot.app.service import (
@@ -35,7 +36,7 @@ def test_what_was_asked_before_is_not_asked_again(localizer: Localizer, files: F
     first = locate_audios(localizer, str(files.picture), [low], Limits(), Deadline(9))
     heard = []
     hear = localizer.predict
-    monkeypatch.setattr(localizer, "hear", lambda code, sound: (heard.append(sound), hear(code, sound))[1])
+    monkeypatch.setattr(localizer, "predict", lambda code, sound: (heard.append(sound), hear(code, sound))[1])
     monkeypatch.setattr(localizer, "encode_image", None)
     second = locate_audios(localizer, str(files.picture), [low, high], Limits(), Deadline(9), first)
     assert len(heard) == 1
@@ -55,9 +56,10 @@ def test_the_pages_map_is_the_command_lines(localizer: Localizer, files: Files) 
 def test_views_and_looks_draw_what_they_say(localizer: Localizer, files: Files) -> None:
     asked = locate_audios(localizer, str(files.picture), [str(files.low), str(files.high)], Limits(), Deadline(9))
     assert [
-        len(draw_figures(asked.maps, "low.wav", view, OverlayStyle())) for view in ("one", "combined", "beside")
+        len(draw_figures(asked.maps, "low.wav", view, OverlayStyle()))
+        for view in ("single", "combined", "side_by_side")
     ] == [1, 1, 3]
-    [clear] = draw_figures(asked.maps, "low.wav", "one", OverlayStyle(opacity=0, outline=False))
+    [clear] = draw_figures(asked.maps, "low.wav", "single", OverlayStyle(opacity=0, outline=False))
     picture = asked.encoded.image
     assert picture is not None
     np.testing.assert_array_equal(np.asarray(clear.image), np.asarray(picture))
@@ -66,14 +68,14 @@ def test_views_and_looks_draw_what_they_say(localizer: Localizer, files: Files) 
 def test_too_many_sounds_are_told(localizer: Localizer, files: Files) -> None:
     asked = locate_audios(localizer, str(files.picture), [str(files.low)] * 3, Limits(max_audios=2), Deadline(9))
     assert list(asked.maps) == ["low.wav", "low.wav (2)"]
-    assert asked.errors == ("Only the first 2 of 3 sounds were heard; ask with those alone.",)
+    assert asked.errors == ("Only the first 2 of 3 sounds were used; give the others alone.",)
 
 
 def test_the_verdict_follows_the_threshold(localizer: Localizer, files: Files) -> None:
     found = localizer.locate(files.picture, files.low)
-    told = {least: str(words.render_verdict("x", with_threshold(found, least), 1)) for least in (-9, 9, None)}
-    assert "In the picture<" in told[-9]
-    assert "Not in the picture" in told[9]
+    told = {least: str(render_verdict("x", with_threshold(found, least), 1)) for least in (-9, 9, None)}
+    assert "In the image<" in told[-9]
+    assert "Not in the image" in told[9]
     assert "soundspot calibrate" in told[None]
 
 
@@ -87,17 +89,16 @@ def test_what_is_no_visitors_doing_is_told_to_whoever_runs_the_page(caplog: pyte
 def test_an_index_of_another_model_is_refused_when_the_page_starts(index: Path) -> None:
     import gradio
 
-    from soundspot.app.search_tab import search_tab
+    from soundspot.app.search_tab import build_search_tab
 
     with gradio.Blocks(), pytest.raises(CheckpointError, match="with other weights"):
-        search_tab(SessionStore(fresh(1)), index)
+        build_search_tab(SessionStore(fresh(1)), index)
+    gc.collect()  # Gradio leaves an event loop open, which warns when it is collected
 
 
 def test_names_are_escaped(localizer: Localizer, files: Files) -> None:
     found = localizer.locate(files.picture, files.low)
-    assert NAUGHTY not in words.render_verdict(NAUGHTY, found, 1) + words.render_card(
-        "wrong", NAUGHTY, NAUGHTY, f"`{NAUGHTY}`"
-    )
+    assert NAUGHTY not in render_verdict(NAUGHTY, found, 1) + render_card("wrong", NAUGHTY, NAUGHTY, f"`{NAUGHTY}`")
 
 
 def test_large_and_small_pictures_are_drawn_at_a_size_to_look_at() -> None:
@@ -165,13 +166,13 @@ def test_a_report_whose_name_is_no_unicode_is_left_out(tmp_path: Path) -> None:
 def test_a_report_that_goes_meanwhile_is_left_out(tmp_path: Path, monkeypatch, goes: str) -> None:
     for name in ("stays", "goes"):
         (tmp_path / f"{name}.html").write_text(f"<title>{name}</title>")
-    step = "inside" if goes == "before it is dated" else "_title"
+    step = "resolve_report" if goes == "before it is dated" else "_read_title"
     own = getattr(pages, step)
 
     def late(*given: Any) -> Any:
-        found = own(*given) if step == "inside" else None
+        found = own(*given) if step == "resolve_report" else None
         (tmp_path / "goes.html").unlink(missing_ok=True)
-        return found if step == "inside" else own(*given)
+        return found if step == "resolve_report" else own(*given)
 
     monkeypatch.setattr(pages, step, late)
     assert find_reports(tmp_path) == {"stays.html": "stays"}
@@ -183,7 +184,8 @@ def test_a_report_that_goes_meanwhile_is_left_out(tmp_path: Path, monkeypatch, g
     "body", [b'{"data": [{"path": "/etc/passwd"}]}', b'{"a": {"path": "http://x/y.png"}}', b"[" * 9999, b"{"]
 )
 def test_questions_that_name_other_files_are_foreign(body: bytes, tmp_path: Path) -> None:
-    assert _uploaded_files(body, tmp_path) is None
+    with pytest.raises(RequestRefusedError, match="none are read or fetched from elsewhere"):
+        _uploaded_files(body, tmp_path)
 
 
 def test_the_command_line_refuses_what_cannot_be_served(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -193,12 +195,12 @@ def test_the_command_line_refuses_what_cannot_be_served(tmp_path: Path, capsys: 
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert main(["app", "none.safetensors", "--port", str(port)]) == 2
+        assert main(["app", "--model", "none.safetensors", "--port", str(port)]) == 2
         assert "--port" in capsys.readouterr().err
-    assert main(["app", "none.safetensors", "--port", "0", "--max-upload", "much"]) == 2
+    assert main(["app", "--model", "none.safetensors", "--port", "0", "--max-upload", "much"]) == 2
     assert "such as 200MB" in capsys.readouterr().err
     for option, seconds in (("--timeout", ".nan"), ("--timeout", "0"), ("--max-video", ".inf"), ("--max-video", "-1")):
-        assert main(["app", "none.safetensors", "--port", "0", f"{option}={seconds}"]) == 2
+        assert main(["app", "--model", "none.safetensors", "--port", "0", f"{option}={seconds}"]) == 2
         assert f"{option}: found {seconds.lstrip('.')}," in capsys.readouterr().err
     assert find_free_port("127.0.0.1", 0) > 0
 

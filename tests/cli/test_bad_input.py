@@ -183,7 +183,7 @@ def test_a_folder_of_somebodys_is_never_replaced(soundspot, checkpoint, catalogu
     folder.mkdir()
     (folder / "chapter.txt").write_text("years of work")
     arguments = {
-        "mine": ("mine", checkpoint, "catalogue", folder, "--root", catalogue, "--k", 2, "--overwrite"),
+        "mine": ("mine", checkpoint, "catalog", folder, "--root", catalogue, "--k", 2, "--overwrite"),
         "scenes": ("data", "scenes", "scenes-single", folder, "--length", 1, "--overwrite"),
         "evaluate": ("evaluate", checkpoint, "scenes-interactive", "--output", folder),
     }
@@ -208,7 +208,7 @@ def spoil(catalogue: Path, change: Callable) -> None:
 
 
 def train(soundspot, catalogue: Path, *more: object):
-    data = json.dumps({"name": "catalogue", "root": str(catalogue), "options": {"split": "train"}})
+    data = json.dumps({"name": "catalog", "root": str(catalogue), "options": {"split": "train"}})
     output = ("--output", catalogue.parent / "run", "--quiet", "--train.epochs", 1, "--train.batch_size", 4)
     return soundspot("train", DEBUG, "--data", data, *output, *more)
 
@@ -218,7 +218,7 @@ def test_wrong_annotations_are_refused_and_explained(soundspot, checkpoint, cata
     change, words = SPOILED[case]
     spoil(catalogue, change)
     refused(train(soundspot, catalogue), "annotations.json", "images[2]", words)
-    evaluated = soundspot("evaluate", checkpoint, "catalogue", "--root", catalogue, "--device", "cpu")
+    evaluated = soundspot("evaluate", checkpoint, "catalog", "--root", catalogue, "--device", "cpu")
     refused(evaluated, "images[2]", words)
 
     checked = soundspot("data", "check", catalogue)
@@ -229,7 +229,7 @@ def test_wrong_annotations_are_refused_and_explained(soundspot, checkpoint, cata
 
 
 def test_a_folder_that_is_no_catalogue(soundspot, tmp_path) -> None:
-    refused(train(soundspot, tmp_path / "nowhere"), "found no such folder, expected a catalogue")
+    refused(train(soundspot, tmp_path / "nowhere"), "found no such folder, expected a catalog")
     checked = soundspot("data", "check", tmp_path)
     assert checked.code == 2
     assert "found a folder without annotations.json" in checked.out
@@ -270,8 +270,8 @@ def test_a_check_that_reads_files_finds_what_is_broken(soundspot, catalogue, pic
         (("--image.widht", 3), "encoder 'resnet' has no option 'widht'. Did you mean 'width'?"),
         (("--image.weights", "none.pth"), "none.pth: no such file"),
         (("--front_end.preset", "ezvls"), "unknown front end 'ezvls'. Did you mean 'ezvsl'?"),
-        (("--data.options.splt", "train"), "the data set 'catalogue' has no option 'splt'. Did you mean 'split'?"),
-        (("--data.name", "catalog"), "unknown data set 'catalog'. Did you mean 'catalogue'?"),
+        (("--data.options.splt", "train"), "the data set 'catalog' has no option 'splt'. Did you mean 'split'?"),
+        (("--data.name", "catalogue"), "unknown data set 'catalogue'. Did you mean 'catalog'?"),
         (("--train.batch_size", 9), "the training set has 8 clips and a batch 9; lower `train.batch_size`"),
         (("--views.semantic", "true"), "there are no neighbours: give `neighbours.table`"),
         (("--views.semantic", "true", "--neighbors.mining_schedule", "[0]"), "asks for 1000 neighbours"),
@@ -302,24 +302,22 @@ def test_a_folder_that_is_no_run_is_never_trained_into(soundspot, catalogue, tmp
 
 def test_neighbours_of_another_data_set(soundspot, checkpoint, catalogue, tmp_path) -> None:
     mined = soundspot(
-        "mine", checkpoint, "catalogue", tmp_path / "table", "--root", catalogue, "--k", 3, "--device", "cpu"
+        "mine", checkpoint, "catalog", tmp_path / "table", "--root", catalogue, "--k", 3, "--device", "cpu"
     )
     assert mined.code == 0, mined.err
     again = soundspot(
-        "mine", checkpoint, "catalogue", tmp_path / "table", "--root", catalogue, "--k", 3, "--device", "cpu"
+        "mine", checkpoint, "catalog", tmp_path / "table", "--root", catalogue, "--k", 3, "--device", "cpu"
     )
     refused(again, "table: exists already", "--overwrite")
     semantic = ("--views.semantic", "true", "--neighbors.table", tmp_path / "table", "--neighbors.k", 3)
-    scenes = ("--data", '{"name": "scenes", "options": {"length": 8, "size": 64, "fresh": false}}')
+    scenes = ("--data", '{"name": "scenes", "options": {"length": 8, "size": 64, "regenerate": false}}')
     said = refused(train(soundspot, catalogue, *semantic, *scenes), "made for another data set", "soundspot mine")
     assert str(tmp_path / "table") in said
 
 
 def test_neighbours_that_cannot_be_mined(soundspot, checkpoint, catalogue, tmp_path) -> None:
     def mine(encoder: object, *more: object):
-        return soundspot(
-            "mine", encoder, "catalogue", tmp_path / "table", "--root", catalogue, "--device", "cpu", *more
-        )
+        return soundspot("mine", encoder, "catalog", tmp_path / "table", "--root", catalogue, "--device", "cpu", *more)
 
     refused(mine(checkpoint, "--k", 8), "8 neighbours were asked of a set of 8; expected 1 to 7", "Lower `k`")
     refused(mine(tmp_path / "none.safetensors"), "none.safetensors: no such checkpoint")
@@ -347,7 +345,7 @@ def test_a_picture_that_breaks_in_the_middle_of_a_run_is_named(soundspot, catalo
     [
         (("scnes-single",), "unknown data set 'scnes-single'. Did you mean 'scenes-single'?"),
         (("scenes-single", "--protocol", "corected"), "unknown protocol 'corected'. Did you mean 'corrected'?"),
-        (("catalogue",), "needs a folder; give it as `root`"),
+        (("catalog",), "needs a folder; give it as `root`"),
         (("scenes-single", "--options", '{"lenght": 3}'), "unknown option of scenes 'lenght'. Did you mean 'length'?"),
     ],
     ids=["data", "protocol", "root", "options"],

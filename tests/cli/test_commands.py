@@ -161,7 +161,7 @@ def test_a_check_answers_by_its_exit_code_and_in_json(soundspot, tmp_path) -> No
 def test_a_check_of_a_data_set_by_name(soundspot, tmp_path) -> None:
     framed(tmp_path / "is3", "is3")
     answer = soundspot(
-        "data", "check", tmp_path / "is3", "--data", "is3", "--options", '{"truth": "masks"}', "--read-files"
+        "data", "check", tmp_path / "is3", "--data", "is3", "--options", '{"ground_truth": "masks"}', "--read-files"
     )
     assert answer.code == 0, answer.err
     assert [row.split()[:3] for row in answer.out.splitlines()[1:2]] == [["is3/masks", "2", "1"]]

@@ -88,7 +88,7 @@ def test_every_command_with_maps_takes_a_refinement_and_refuses_a_wrong_one(
 
 
 def test_nothing_is_fitted_on_a_test_split(soundspot, checkpoint, catalogue):
-    answer = soundspot("calibrate", checkpoint, "catalogue", "--root", catalogue, "--options", '{"split": "test"}')
+    answer = soundspot("calibrate", checkpoint, "catalog", "--root", catalogue, "--options", '{"split": "test"}')
     assert answer.code == 2
     assert not answer.written
     assert "nothing is fitted on a test set" in answer.err

@@ -18,7 +18,7 @@ from soundspot.types import Audio, AudioVisualDataset, GroundTruth
 
 
 @dataclass
-class Clips:
+class Clips(AudioVisualDataset):
     """Clips of these ids, of which two that stand side by side are of one recording."""
 
     ids: list[str]

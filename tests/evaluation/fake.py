@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from soundspot.types import Audio, GroundTruth
+from soundspot.types import Audio, AudioVisualDataset, GroundTruth
 from soundspot.utils.hash_rng import make_generator
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
@@ -17,7 +17,7 @@ ABSENT = "silence"
 
 
 @dataclass(frozen=True)
-class Squares:
+class Squares(AudioVisualDataset):
     """`pictures` pictures with two squares of different colours; items ask for one, then for the other.
 
     The sound of a colour is a constant that names it. With `silence` each picture is also asked with no sound.

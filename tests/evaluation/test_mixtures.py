@@ -17,7 +17,7 @@ from soundspot.evaluation.engine.evaluate import evaluate
 from soundspot.evaluation.engine.items import NUM_NOISES
 from soundspot.evaluation.protocols.presets import PROTOCOLS
 from soundspot.evaluation.report.report import Report, load_report
-from soundspot.types import Audio, GroundTruth
+from soundspot.types import Audio, AudioVisualDataset, GroundTruth
 
 RATE = 8000
 SHARP = replace(PROTOCOLS["corrected"], size=SIDE, upsampling=Upsampling("nearest"))
@@ -39,7 +39,7 @@ class Tones(Squares):
 
 
 @dataclass(frozen=True)
-class Shuffled:
+class Shuffled(AudioVisualDataset):
     """The same items, those of a picture far from each other."""
 
     inner: Tones

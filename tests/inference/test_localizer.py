@@ -158,18 +158,18 @@ def files(tmp_path, photo, tones, method, monkeypatch) -> Path:
     photo.save(tmp_path / "photo.png")
     for name, sound in zip("abc", tones, strict=True):
         soundfile.write(tmp_path / f"{name}.wav", sound.waveform.numpy(), sound.rate)
-    monkeypatch.setattr(module, "load_method", lambda path: (method, {"threshold": 0.1}))
+    monkeypatch.setattr(module, "load_checkpoint", lambda path: (method, {"threshold": 0.1}))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_locate_writes_and_tells(files, capsys):
-    locate("toy", "photo.png", "a.wav", Path("one.png"), mask=Path("mask.png"), boxes=True, device="cpu")
+    locate(Path("photo.png"), ["a.wav"], "toy", Path("one.png"), mask=Path("mask.png"), boxes=True, device="cpu")
     assert "a.wav: peak" in capsys.readouterr().out
-    locate("toy", "photo.png", ["a.wav", "b.wav"], Path("two.png"), device="cpu")
-    locate("toy", "photo.png", ["a.wav", "b.wav"], Path("two.npz"), device="cpu")
+    locate(Path("photo.png"), ["a.wav", "b.wav"], "toy", Path("two.png"), device="cpu")
+    locate(Path("photo.png"), ["a.wav", "b.wav"], "toy", Path("two.npz"), device="cpu")
     capsys.readouterr()
-    locate("toy", "photo.png", "c.wav", Path("three.json"), json=True, device="cpu", mask_threshold="share:0.1")
+    locate(Path("photo.png"), ["c.wav"], "toy", Path("three.json"), json=True, device="cpu", mask_threshold="share:0.1")
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads(Path("three.json").read_text())
     assert printed[0]["sound"] == "c.wav"
@@ -183,43 +183,45 @@ def test_locate_writes_and_tells(files, capsys):
 
 
 def test_locate_tells_the_sources_of_a_mixture(files, monkeypatch, capsys):
-    monkeypatch.setattr(module, "load_method", lambda path: (Telling(), {}))
-    locate("toy", "photo.png", ["a.wav", "b.wav"], Path("two.json"), per_source=True, device="cpu")
+    monkeypatch.setattr(module, "load_checkpoint", lambda path: (Telling(), {}))
+    locate(Path("photo.png"), ["a.wav", "b.wav"], "toy", Path("two.json"), per_source=True, device="cpu")
     found = json.loads(Path("two.json").read_text())
     assert [(one["sound"], one["source"]) for one in found] == [("a.wav", 1), ("b.wav", 1)]
     assert not any("class" in one for one in found)
     assert "b.wav (1): peak" in capsys.readouterr().out
     for classes, own in ((["cat", "dog"], 2), (["cat", "dog", "owl"], 3), (["cat", "dog"], 0)):  # of the maps, or not
         monkeypatch.setattr(Telling, "classes", own, raising=False)
-        monkeypatch.setattr(module, "load_method", lambda path, classes=classes: (Telling(), {"classes": classes}))
-        locate("toy", "photo.png", "a.wav", Path("one.json"), per_source=True, device="cpu", overwrite=True)
+        monkeypatch.setattr(module, "load_checkpoint", lambda path, classes=classes: (Telling(), {"classes": classes}))
+        locate(Path("photo.png"), ["a.wav"], "toy", Path("one.json"), per_source=True, device="cpu", overwrite=True)
         (one,) = json.loads(Path("one.json").read_text())
         assert one.get("class") == ("dog" if own == 2 else None)
         assert ("a.wav (1), dog: peak" in capsys.readouterr().out) == (own == 2)
-    monkeypatch.setattr(Telling, "sources", lambda self, *codes: (torch.zeros(1, 2, 8, 8), torch.zeros(1, 2).bool()))
-    with pytest.raises(InputError, match="no source was heard"):
-        locate("toy", "photo.png", "a.wav", Path("none.png"), per_source=True, device="cpu")
+    monkeypatch.setattr(
+        Telling, "locate_sources", lambda self, *codes: (torch.zeros(1, 2, 8, 8), torch.zeros(1, 2).bool())
+    )
+    with pytest.raises(InputError, match="found no audible source"):
+        locate(Path("photo.png"), ["a.wav"], "toy", Path("none.png"), per_source=True, device="cpu")
     assert not Path("none.png").exists()
 
 
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"image": "no.png"}, InputError, "no.png: found no such file"),
-        ({"sounds": "no.wav"}, InputError, "no.wav: found no such file"),
+        ({"image": Path("no.png")}, InputError, "no.png: found no such file"),
+        ({"audio": ["no.wav"]}, InputError, "no.wav: found no such file"),
         ({"output": Path("photo.png")}, OutputError, "photo.png exists already. Pass --overwrite"),
         ({"output": Path("no/out.png")}, OutputError, "the folder no does not exist"),
         ({"output": Path("out.tiff")}, OutputError, "cannot write .tiff; use .png"),
         ({"mask": Path("mask.jpg")}, OutputError, "cannot write .jpg; use .png"),
-        ({"mask": Path("m.png"), "sounds": ["a.wav", "b.wav"]}, OutputError, "there may be several"),
-        ({"mask": Path("m.png"), "sources": True}, OutputError, "there may be several"),
-        ({"rule": "most"}, InputError, "rule 'most' is not known"),
+        ({"mask": Path("m.png"), "audio": ["a.wav", "b.wav"]}, OutputError, "there may be several"),
+        ({"mask": Path("m.png"), "per_source": True}, OutputError, "there may be several"),
+        ({"mask_threshold": "most"}, InputError, "found the mask threshold 'most'"),
     ],
 )
 def test_locate_refuses_and_leaves_nothing_behind(files, change, error, message):
     before = sorted(files.iterdir())
     with pytest.raises(error, match=message):
-        locate(**{"checkpoint": "toy", "image": "photo.png", "sounds": "a.wav", "device": "cpu", **change})
+        locate(**{"model": "toy", "image": Path("photo.png"), "audio": ["a.wav"], "device": "cpu", **change})
     assert sorted(files.iterdir()) == before
 
 

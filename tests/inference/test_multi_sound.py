@@ -73,7 +73,7 @@ def test_sounds_keep_their_names_and_get_others():
 
 
 def test_no_sound_and_no_picture_are_refused():
-    with pytest.raises(InputError, match="no sound was given"):
+    with pytest.raises(InputError, match="found no sound to locate"):
         MultiSoundResult({})
-    with pytest.raises(InputError, match="came without a picture"):
+    with pytest.raises(InputError, match="came without an image"):
         MultiSoundResult({"a": LocalizationMap(torch.tensor([[0.0, 1.0]]), (4, 8))}).combined_overlay()

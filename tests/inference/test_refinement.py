@@ -230,7 +230,7 @@ def test_mistakes_are_told() -> None:
         localizer("alignment", refine="iqr")
     with pytest.raises(InputError, match=r"unknown refinement 'olg'. Did you mean 'ogl'"):
         localizer(refine="olg")
-    with pytest.raises(InputError, match=r"alpha: found 1.4, expected the share of the sound's map"):
+    with pytest.raises(InputError, match=r"alpha: found 1.4, expected the weight of the sound's map"):
         localizer(refine="iqr", alpha=1.4)
 
 

@@ -40,7 +40,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_debug_recipe_learns(name: str, tmp_path: Path, shelf: Path, one_thread: None) -> None:
     """A few dozen steps on scenes: the loss of the last epoch is clearly below the first's."""
-    recipe = read_recipe(f"{name}/debug", ["--data.options.keep", str(shelf)])
+    recipe = read_recipe(f"{name}/debug", ["--data.options.cache_dir", str(shelf)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trained = soundspot.train(recipe, tmp_path, progress=False)

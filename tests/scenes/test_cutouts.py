@@ -35,7 +35,9 @@ def cutouts(drawn):
 def test_a_written_catalogue_gives_the_same_items_back(kind, tmp_path):
     scenes = SceneDataset(SOURCE, kind, length=8, size=48, seconds=0.3)
     root = write_catalog(scenes, tmp_path / "written")
-    assert validate_catalog(root, read_files=True) == [] or kind == "extended"  # which has one silence many times
+    assert (
+        validate_catalog(root, read_files=True).problems == () or kind == "extended"
+    )  # which has one silence many times
     read = Catalog(root, "train" if kind == "train" else "test", shuffle_pairs=False)
     assert len(read) == len(scenes)
     for index in range(len(scenes)):
@@ -63,7 +65,7 @@ def test_a_folder_is_replaced_only_on_request_and_never_in_part(tmp_path, monkey
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(SceneDataset, "read_sound", fail)
+        patch.setattr(SceneDataset, "read_audio", fail)
         with pytest.raises(KeyboardInterrupt):
             write_catalog(scenes, root, overwrite=True)
     assert sorted(path.name for path in root.rglob("*")) == before
@@ -106,7 +108,8 @@ def test_cut_outs_keep_the_objects_own_pixels(cutouts):
 
 
 def picture(width, height, *boxes):
-    return ImageEntry("a", "a.png", "dog", "train", "a", width, height, tuple(Box(*map(float, box)) for box in boxes))
+    names = {"id": "a", "file": "a.png", "category": "dog", "split": "train", "group": "a"}
+    return ImageEntry(**names, width=width, height=height, boxes=tuple(Box(*map(float, box)) for box in boxes))
 
 
 def test_which_objects_are_cut_out():
@@ -155,5 +158,5 @@ def test_cut_outs_of_the_real_set(realset):
         assert scenes.ground_truth(index).mask.float().mean() > 0.005
         assert not scenes.read_audio(index).is_silent
     training = open_scenes("cutouts", realset)
-    own, other = ({cut.picture.group for c in s.source.cuts.values() for cut in c} for s in (scenes, training))
+    own, other = ({cut.image.group for c in s.source.cutouts.values() for cut in c} for s in (scenes, training))
     assert not own & other

@@ -24,7 +24,7 @@ def pixels(picture):
 
 def same(one, two, index):
     return np.array_equal(pixels(one.read_image(index)), pixels(two.read_image(index))) and torch.equal(
-        one.read_sound(index).waveform, two.read_sound(index).waveform
+        one.read_audio(index).waveform, two.read_audio(index).waveform
     )
 
 
@@ -45,8 +45,8 @@ def test_an_item_is_the_same_in_another_process():
     program = """
 import zlib
 from soundspot.scenes import open_scenes
-scenes = open_scenes("scenes", length=9, seed=5, size=64).at(2)
-print(zlib.crc32(scenes.read_image(7).tobytes()), zlib.crc32(scenes.read_sound(7).waveform.numpy().tobytes()))
+scenes = open_scenes("scenes", length=9, seed=5, size=64).at_epoch(2)
+print(zlib.crc32(scenes.read_image(7).tobytes()), zlib.crc32(scenes.read_audio(7).waveform.numpy().tobytes()))
 """
     told = [subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True) for _ in "ab"]
     assert told[0].stdout == told[1].stdout != ""
@@ -73,7 +73,7 @@ def test_masks_are_exact_and_disjoint():
 def test_objects_that_find_no_room_shrink_together():
     scene = compose(SOURCE, SOURCE.categories[:6], (0.9,) * 6, make_generator(1), 128)
     assert int(torch.stack([placed.mask for placed in scene.objects]).sum(0).max()) == 1
-    with pytest.raises(DataError, match="12 objects do not fit into 16 x 16 pixels; ask for fewer"):
+    with pytest.raises(DataError, match="12 objects do not fit into 16 x 16 pixels; use fewer"):
         compose(SOURCE, SOURCE.categories, (0.9,) * 12, make_generator(1), 16)
 
 
@@ -105,7 +105,9 @@ class Counting(ProceduralSource):
         return super().draw_audio(*arguments)
 
 
-@pytest.mark.parametrize(("read", "part"), [("read_image", "picture"), ("truth", "picture"), ("read_sound", "sound")])
+@pytest.mark.parametrize(
+    ("read", "part"), [("read_image", "picture"), ("ground_truth", "picture"), ("read_audio", "sound")]
+)
 def test_a_modality_is_drawn_alone(read, part):
     source = Counting()
     getattr(SceneDataset(source), read)(3)
@@ -132,11 +134,11 @@ def test_scenes_that_are_not_fresh_stay():
 def test_what_is_kept_is_what_was_composed(kind, tmp_path, monkeypatch):
     plain = SceneDataset(SOURCE, kind, length=6, size=32, seconds=0.25)
     for fresh in (True, False):  # the second training composes nothing
-        kept = replace(plain, keep=str(tmp_path / "shelf"), regenerate=fresh)
+        kept = replace(plain, cache_dir=str(tmp_path / "shelf"), regenerate=fresh)
         assert all(same(plain, kept, index) for index in (3, 0))
         assert same(plain, kept, 3), "read twice"
         monkeypatch.setattr("soundspot.scenes.dataset.compose", lambda *_: pytest.fail("composed again"))
-        plain = replace(plain, keep=str(tmp_path / "shelf"))
+        plain = replace(plain, cache_dir=str(tmp_path / "shelf"))
     assert np.array_equal(pixels(kept.read_image(-len(kept) + 3)), pixels(kept.read_image(3)))
     assert len(pickle.dumps(kept)) < 10_000, "workers map the files by themselves"
     assert same(pickle.loads(pickle.dumps(kept)), kept, 0)
@@ -144,7 +146,7 @@ def test_what_is_kept_is_what_was_composed(kind, tmp_path, monkeypatch):
 
 def test_scenes_of_other_measures_or_epochs_are_kept_apart(tmp_path):
     def of(**options):
-        return SceneDataset(SOURCE, **{"length": 6, "size": 64, "seconds": 0.5, "keep": str(tmp_path), **options})
+        return SceneDataset(SOURCE, **{"length": 6, "size": 64, "seconds": 0.5, "cache_dir": str(tmp_path), **options})
 
     each = [of(), of().at_epoch(1), of(seed=1), of(size=32), of(seconds=0.25), of(distractors=(1, 1))]
     for data in each:
@@ -154,12 +156,12 @@ def test_scenes_of_other_measures_or_epochs_are_kept_apart(tmp_path):
 
 def test_a_shelf_that_cannot_be_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be kept there"):
+    with pytest.raises(OutputError, match="cannot be cached there"):
         SceneDataset(SOURCE, length=6, cache_dir=str(tmp_path / "file")).read_image(0)
     SceneDataset(SOURCE, length=6, cache_dir=str(tmp_path / "shelf")).read_image(0)
-    file = next((tmp_path / "shelf").glob("*/pictures.npy"))
+    file = next((tmp_path / "shelf").glob("*/images.npy"))
     np.save(file, np.zeros((2, 2)))
-    with pytest.raises(OutputError, match=r"pictures\.npy is \(2, 2\), expected"):
+    with pytest.raises(OutputError, match=r"images\.npy is \(2, 2\), expected"):
         SceneDataset(SOURCE, length=6, cache_dir=str(tmp_path / "shelf")).read_image(0)
 
 
@@ -203,7 +205,7 @@ def test_sizes_of_pictures_and_sounds():
     sound = scenes.read_audio(-1)
     assert (len(sound.waveform), sound.rate) == (round(3.3 * 22050), 22050)
     assert 0.2 < float(sound.waveform.abs().max()) <= 0.9
-    with pytest.raises(IndexError, match="item 1000 of 1000"):
+    with pytest.raises(IndexError, match="sample 1000 of 1000"):
         scenes.read_image(1000)
 
 
@@ -250,7 +252,7 @@ def test_an_object_fills_its_patch(category, size):
         ({"distractors": (2, 1)}, "0 <= least <= most"),
         ({"distractors": (0, 12)}, "need 13 categories; the source has 12"),
         ({"kind": "extended", "distractors": (0, 11)}, "need 13 categories"),
-        ({"kind": "interactive", "objects": 13}, "Ask for fewer"),
+        ({"kind": "interactive", "num_objects": 13}, "Use fewer"),
         ({"object_size": (0.0, 0.5)}, "within 0 to 1"),
         ({"length": 0}, "at least 1"),
     ],

@@ -62,7 +62,7 @@ def test_the_file_shows_and_plays_it(scene: VideoScene, tmp_path: Path) -> None:
         assert video.read_audio(1.15, 0.2, 16000).waveform.abs().max() < 0.02
 
 
-@pytest.mark.parametrize("wrong", [{"plan": ()}, {"plan": ((1.0, 0),)}, {"object_size": 0.9}, {"rate": 0}])
+@pytest.mark.parametrize("wrong", [{"schedule": ()}, {"schedule": ((1.0, 0),)}, {"object_size": 0.9}, {"fps": 0}])
 def test_scenes_that_cannot_be_are_refused(wrong: dict) -> None:
     with pytest.raises(RecipeError):
         VideoScene(("red disc", "green star"), **wrong)

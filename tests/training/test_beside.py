@@ -23,10 +23,10 @@ from soundspot.inference.localizer import Localizer
 from soundspot.methods import create
 from soundspot.training.clip_reader import ClipReader, SampleRequest
 from soundspot.training.datamodule import build_batch
-from soundspot.types import ImageWithFlow
+from soundspot.types import AudioVisualDataset, ImageWithFlow
 
 TINY = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 4}
-SMALL = {"length": 8, "size": 32, "seconds": 0.5, "fresh": False}
+SMALL = {"length": 8, "size": 32, "seconds": 0.5, "regenerate": False}
 AUDIO = AudioSpec(seconds=0.25)
 
 
@@ -72,10 +72,10 @@ def test_the_flow_of_a_batch_is_the_scenes() -> None:
 @pytest.mark.parametrize("views", [ViewsConfig(), ViewsConfig(multi_view=False, semantic=False)])
 def test_truths_move_with_their_pictures(views: ViewsConfig) -> None:
     """A picture that is its own truth stays so, whatever crop and mirror; nobody's stay unknown in every view."""
-    data = open_dataset("scenes", truths="own", truths_share=0.5, **SMALL)
+    data = open_dataset("scenes", train_ground_truth="own", train_ground_truth_fraction=0.5, **SMALL)
     shown = [data.read_truth(i) for i in range(8)]  # type: ignore[attr-defined]
 
-    class Told:
+    class Told(AudioVisualDataset):
         """Pictures that show nothing but where their source is."""
 
         name, truths = "told", "own"
@@ -124,7 +124,13 @@ def taught(tmp_path: Path, *more: str) -> tuple[Path, list[dict[str, str]]]:
 
 def test_attention10k_learns_semi_supervised_from_a_recipe(tmp_path: Path, one_thread: None) -> None:
     _, plain = taught(tmp_path / "plain")
-    _, rows = taught(tmp_path / "taught", "--data.options.truths", "own", "--data.options.truths_share", "0.3")
+    _, rows = taught(
+        tmp_path / "taught",
+        "--data.options.train_ground_truth",
+        "own",
+        "--data.options.train_ground_truth_fraction",
+        "0.3",
+    )
     assert "train/supervised" not in plain[0]
     losses = [float(row["train/supervised"]) for row in rows]
     assert all(np.isfinite(losses))
@@ -132,7 +138,7 @@ def test_attention10k_learns_semi_supervised_from_a_recipe(tmp_path: Path, one_t
 
 
 def test_a_method_that_cannot_be_taught_is_not(tmp_path: Path) -> None:
-    recipe = read_recipe("lvs/debug", ["--data.options.truths", "own"])
+    recipe = read_recipe("lvs/debug", ["--data.options.train_ground_truth", "own"])
     with pytest.raises(RecipeError, match=r"data.options.truths: method 'lvs' cannot be taught"):
         soundspot.train(recipe, tmp_path / "run", progress=False)
 
@@ -152,7 +158,7 @@ def with_vectors(folder: Path, data: Any, width: int = 6) -> Path:
 
 
 def test_vectors_are_trained_with_and_evaluated(tmp_path: Path, one_thread: None) -> None:
-    options = {"length": 64, "size": 32, "seconds": 0.5, "categories": 4, "fresh": False}
+    options = {"length": 64, "size": 32, "seconds": 0.5, "categories": 4, "regenerate": False}
     folder = with_vectors(tmp_path / "vectors", open_dataset("scenes", **options))
     recipe = Recipe(
         method={"name": "attention10k", "sharpness": 10.0},
@@ -170,7 +176,7 @@ def test_vectors_are_trained_with_and_evaluated(tmp_path: Path, one_thread: None
     assert localizer.method.front_end.audio.embedding_dim == 6
     test = {"length": 6, "size": 32, "seconds": 0.5, "categories": 4}
     heard = with_vectors(tmp_path / "test", open_dataset("scenes-interactive", **test))
-    data = open_dataset("scenes-interactive", vectors=heard, **test)
+    data = open_dataset("scenes-interactive", audio_embeddings=heard, **test)
     report = evaluate(localizer, data, bootstraps=0)
     names = [row.name for row in report.rows]
     assert 0 <= report.model.metrics["ciou_adaptive"].value <= 1

@@ -26,14 +26,14 @@ from soundspot.training.datamodule import (
     epoch_order,
     find_shard_ids,
 )
-from soundspot.types import Audio, GroundTruth
+from soundspot.types import Audio, AudioVisualDataset, GroundTruth
 
 SIZE, RATE = 32, 1000
 FRONT_END = InputSpec(ImageSpec(size=SIZE), AudioSpec(rate=RATE, seconds=1.0, n_fft=64, hop=32))
 PLAIN = ViewsConfig(multi_view=False, semantic=False, base_view="unaugmented")
 
 
-class Numbered:
+class Numbered(AudioVisualDataset):
     """Picture i is grey level i + 1; sound i counts its own samples, so that a window tells where it was cut."""
 
     name = "numbered"

@@ -19,10 +19,10 @@ from soundspot.errors import DataError, RecipeError
 from soundspot.methods import METHODS, Method
 from soundspot.training.fit import build_method, check_label_source
 from soundspot.training.labels import LabelCallback, schedule_to_steps
-from soundspot.types import Audio, GroundTruth
+from soundspot.types import Audio, AudioVisualDataset, GroundTruth
 
 
-class Four:
+class Four(AudioVisualDataset):
     """Four clips; the second is of no category that anybody said."""
 
     name = "four"
@@ -159,7 +159,7 @@ def test_clusters_need_a_set_that_stays_the_same(tmp_path: Path) -> None:
         labeller(Four(), tmp_path, source="clusters", at=(0.5,))
 
 
-SCENES = {"length": 12, "size": 32, "seconds": 0.5, "categories": 4, "fresh": False, "distractors": (0, 0)}
+SCENES = {"length": 12, "size": 32, "seconds": 0.5, "categories": 4, "regenerate": False, "distractors": (0, 0)}
 
 
 def test_clusters_are_made_when_due_and_taken_once(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ OVERRIDES += [
     "--views.semantic",
     "true",
     "--data.options",
-    '{"length": 256, "size": 64, "seconds": 1.0, "fresh": false}',
+    '{"length": 256, "size": 64, "seconds": 1.0, "regenerate": false}',
 ]
 
 

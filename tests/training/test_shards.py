@@ -33,7 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-class Whole:
+class Whole(AudioVisualDataset):
     """A data set whose sounds are read as a whole."""
 
     def __init__(self, data: object) -> None:

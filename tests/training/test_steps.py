@@ -18,7 +18,7 @@ from soundspot.training.lightning_module import OPTIMIZERS, build_batch, should_
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CLIPS = ["--data.options", '{"length": 16, "size": 64, "seconds": 1.0, "fresh": false}', "--train.batch_size", "8"]
+CLIPS = ["--data.options", '{"length": 16, "size": 64, "seconds": 1.0, "regenerate": false}', "--train.batch_size", "8"]
 STEP = [*CLIPS, "--train.epochs", "1", "--train.warmup", "0", "--train.schedule", "constant"]
 STEP += ["--train.precision", "fp32", "--train.optimizer", "sgd"]
 

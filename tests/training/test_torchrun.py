@@ -15,7 +15,12 @@ from safetensors.torch import load_file
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="this torch has no torch.distributed")
 
-SMALL = ["--data.options", '{"length": 128, "size": 64, "seconds": 1.0, "fresh": false}', "--train.precision", "fp32"]
+SMALL = [
+    "--data.options",
+    '{"length": 128, "size": 64, "seconds": 1.0, "regenerate": false}',
+    "--train.precision",
+    "fp32",
+]
 
 
 def start(output: Path, *more: str, processes: int = 2) -> subprocess.Popen:

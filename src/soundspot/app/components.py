@@ -1,46 +1,47 @@
-"""Pieces that the tabs share: upload fields that hand over the file as it came, and errors as cards."""
+"""Components that the tabs share: inputs that pass values unchecked, and cards, verdicts and figures in HTML.
+
+Every name and number is escaped on its way into the HTML.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from soundspot.app import html as words
-from soundspot.app.service import format_error
+from soundspot.app.service import MapFigure, format_error
 from soundspot.errors import SoundspotError
+from soundspot.inference.render import encode_data_uri
+from soundspot.inference.result import LocalizationMap
+from soundspot.inference.video.save import VideoSummary
+
+NO_THRESHOLD = (
+    "No threshold was fitted for this model, so it does not say whether the source is in the image: "
+    "give one below, or fit it with `soundspot calibrate`."
+)
+THRESHOLD_CLEARED = "The threshold was cleared, so it is not known whether the source is in the image: give one below."
 
 
 def pass_path(component: Any) -> Any:
-    """The component, handing over the path of what was uploaded without a look at it.
-
-    Ours are the words for what cannot be read; and Gradio would convert, or answer "Error".
-    """
+    """Make a component pass the path of its upload unread: messages on unreadable files are ours, not Gradio's."""
     component.preprocess = lambda payload: None if payload is None else payload.path
     return component
 
 
 def pass_paths(component: Any) -> Any:
-    """The same for several files."""
-    component.preprocess = lambda payload: [one.path for one in payload.root] if payload else []
+    """Make a component pass the paths of its uploads unread."""
+    component.preprocess = lambda payload: [file.path for file in payload.root] if payload else []
     return component
 
 
 def pass_value(component: Any) -> Any:
-    """A choice whose value is handed over whatever it is: its choices change with what was asked."""
+    """Make a component pass its value unchecked: its choices change with the answers."""
     component.preprocess = lambda payload: payload
     return component
 
 
-def error_card(error: SoundspotError, *files: str | None) -> Markup:
-    """An error as a card that stays, without the paths of uploaded files."""
-    return words.render_card("wrong", "That did not work", format_error(error, *(file for file in files if file)))
-
-
-def wire_silent_event(
-    component_event: Callable[..., Any], fn: Callable[..., Any], inputs: Sequence[Any], outputs: Any
-) -> None:
-    """Wire an event of which only the last of many matters, as a slider has them, without a sign of progress."""
-    component_event(
+def wire_silent_event(event: Callable[..., Any], fn: Callable[..., Any], inputs: Sequence[Any], outputs: Any) -> None:
+    """Wire an event of which only the last of many matters, such as a slider's, without a sign of progress."""
+    event(
         fn,
         list(inputs),
         outputs,
@@ -50,3 +51,109 @@ def wire_silent_event(
         concurrency_limit=2,
         concurrency_id="drawing",
     )
+
+
+def error_card(error: SoundspotError, *files: str | None) -> Markup:
+    """Render an error as a card, without the paths of uploaded files."""
+    return render_card("wrong", "That did not work", format_error(error, *(file for file in files if file)))
+
+
+def render_card(kind: str, title: str, *lines: str) -> Markup:
+    """Render a box with a heading and lines of text; its color is `kind`: `in`, `out`, `unknown`, `wrong`, `hint`."""
+    role = Markup(' role="alert"') if kind == "wrong" else Markup("")
+    template = Markup('<div class="card {}"{}><h3>{}</h3>{}</div>')
+    return template.format(kind, role, title, _render_paragraphs(lines))
+
+
+def render_verdict(name: str, result: LocalizationMap, num_regions: int, no_threshold: str = NO_THRESHOLD) -> Markup:
+    """Render the verdict of a map: whether the source is in the image, peak and confidence, and notes.
+
+    Args:
+        name: of the sound.
+        result: the map of the sound.
+        num_regions: number of regions of the mask.
+        no_threshold: shown where the map has no threshold.
+
+    Returns:
+        A card.
+    """
+    kind, title = {
+        True: ("in", "In the image"),
+        False: ("out", "Not in the image"),
+        None: ("unknown", "In the image? Not known"),
+    }[result.present]
+    numbers = [("peak", f"{result.peak:.3f}"), ("confidence", f"{result.confidence:.3f}")]
+    if result.threshold is not None:
+        numbers.append(("counts from", f"{result.threshold:.3f}"))
+    numbers.append(("regions", str(num_regions)))
+    facts = Markup("").join(Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(*pair) for pair in numbers)
+    notes = [no_threshold] if result.present is None else []
+    template = Markup('<div class="card {}" data-verdict="{}"><h3>{}</h3><p class="of">{}</p>{}<dl>{}</dl>{}</div>')
+    return template.format(
+        kind, kind, title, name, _render_gauge(result), facts, _render_paragraphs((*notes, *result.notes))
+    )
+
+
+def _render_gauge(result: LocalizationMap) -> Markup:
+    """Render the peak on a scale, with a mark at the threshold."""
+    values = [result.peak] if result.threshold is None else [result.peak, result.threshold]
+    low, high = min(0.0, *values), max(1.0, *values)
+    positions = [f"{100 * (value - low) / (high - low):.1f}" for value in values]
+    marks = Markup("").join(Markup('<i class="mark" style="left:{}%"></i>').format(x) for x in positions[1:])
+    template = Markup('<div class="gauge" aria-hidden="true"><i class="peak" style="left:{}%"></i>{}</div>')
+    return template.format(positions[0], marks)
+
+
+def render_figures(figures: Sequence[MapFigure]) -> Markup:
+    """Render figures with captions, as many beside each other as there is room for; each can be saved."""
+    swatch = Markup('<span class="swatch"><i style="background:rgb{}"></i>{}</span>')
+    template = Markup(
+        '<figure style="--ratio:{ratio:.4f}"><img src="{uri}" alt="Map of {title} over the image"><figcaption>'
+        '<span>{legend}</span><a href="{uri}" download="soundspot.webp">Save</a></figcaption></figure>'
+    )
+    rendered = Markup("")
+    for figure in figures:
+        legend = Markup(" ").join(swatch.format(color, name) for name, color in figure.colors.items())
+        rendered += template.format(
+            uri=encode_data_uri(figure.image, 88, 2),
+            title=figure.title,
+            ratio=figure.image.width / figure.image.height,
+            legend=legend or figure.title,
+        )
+    return Markup('<div class="figures">{}</div>').format(rendered)
+
+
+def render_video_summary(summary: VideoSummary) -> Markup:
+    """Render the summary of a located video."""
+    lines = [f"{summary.num_frames} frames in {summary.seconds:.1f} s."]
+    if summary.num_absent is None:
+        return render_card("unknown", "In the video? Not known", *lines, NO_THRESHOLD, *summary.notes)
+    share = 1 - summary.num_absent / max(1, summary.num_frames)
+    lines.append(f"The source is in {100 * share:.0f} % of the frames; in {summary.num_absent} of them it is not.")
+    kind, title = ("in", "Mostly in the video") if share >= 0.5 else ("out", "Mostly not in the video")
+    return render_card(kind, title, *lines, *summary.notes)
+
+
+def render_errors(lines: Sequence[str]) -> Markup:
+    """Render the errors of sounds that could not be used, if there are any."""
+    return render_card("wrong", "Not everything could be used", *lines) if lines else Markup("")
+
+
+def render_header(model: str, notes: Sequence[str]) -> Markup:
+    """Render the top of the page with the title of the model and its notes."""
+    return Markup(
+        '<div class="band"></div><div class="head"><h1>soundspot</h1>'
+        "<p>Where in the image does the sound come from?</p><span>{}</span></div>{}"
+    ).format(model, _render_paragraphs(notes, "note"))
+
+
+def _render_paragraphs(lines: Sequence[str], kind: str = "") -> Markup:
+    """Render lines as paragraphs, with `text in backticks` as code."""
+    rendered = Markup("")
+    for line in lines:
+        pieces = line.split("`") if line.count("`") % 2 == 0 else [line]  # a backtick that is never closed
+        text = Markup("").join(
+            Markup("<code>{}</code>").format(piece) if n % 2 else escape(piece) for n, piece in enumerate(pieces)
+        )
+        rendered += Markup('<p class="{}">{}</p>').format(kind, text) if kind else Markup("<p>{}</p>").format(text)
+    return rendered

@@ -1,5 +1,6 @@
-"""Examples at hand: those that lie beside a checkpoint, and scenes composed for it."""
+"""Examples of the page: those in the folder of the checkpoint, and scenes composed for the model."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,43 +12,71 @@ SEED = 5005  # of scenes that nothing was trained, fitted or scored on
 
 @dataclass(frozen=True)
 class Example:
-    """A picture and sounds to ask it with, as files, and what it is called."""
+    """An image and sounds to locate in it, as files.
+
+    Attributes:
+        title: caption.
+        image: path.
+        audios: paths.
+    """
 
     title: str
     image: str
     audios: tuple[str, ...]
 
 
-def find_examples(checkpoint: Path, most: int = 4) -> list[Example]:
-    """The picture and the sounds in the folder of a checkpoint, as `soundspot demo` leaves them there: one or none."""
-    if not checkpoint.is_file():
+def copy_examples(checkpoint: Path, folder: Path, max_audios: int = 4) -> list[Example]:
+    """Copy the example in the folder of a checkpoint, as `soundspot demo` writes it, to where the page may serve it.
+
+    Args:
+        checkpoint: file of the model.
+        folder: that files are copied into.
+        max_audios: number of sounds.
+
+    Returns:
+        One example, or none.
+    """
+    files = sorted(checkpoint.parent.iterdir()) if checkpoint.is_file() else []
+    images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES and file.stem == "example"][:1]
+    audios = [file for file in files if file.suffix.lower() in AUDIO_SUFFIXES][:max_audios]
+    if not images or not audios:
         return []
-    files = sorted(checkpoint.parent.iterdir())
-    picture = next((file for file in files if file.suffix.lower() in IMAGE_SUFFIXES and file.stem == "example"), None)
-    sounds = [str(file) for file in files if file.suffix.lower() in AUDIO_SUFFIXES][:most]
-    return [Example("example", str(picture), tuple(sounds))] if picture and sounds else []
+    folder.mkdir(parents=True)
+    image, *copies = (str(shutil.copy(file, folder)) for file in (*images, *audios))
+    return [Example("example", image, tuple(copies))]
 
 
-def compose_examples(spec: InputSpec, folder: Path, pictures: int = 3) -> list[Example]:
-    """Procedural scenes written as files, each with the sounds of its shapes; none where vectors are heard."""
+def compose_examples(spec: InputSpec, folder: Path, num_images: int = 3) -> list[Example]:
+    """Write procedural scenes as files, each with the sounds of its objects.
+
+    Args:
+        spec: front end of the model; one that takes embeddings gets no example.
+        folder: that files are written into.
+        num_images: number of scenes.
+
+    Returns:
+        The examples.
+    """
     import soundfile
 
     from soundspot.data.datasets.registry import open_dataset, scoring_options
 
     if spec.audio.embedding_dim:
         return []
-    options = scoring_options("scenes-interactive", spec) | {"length": pictures, "seed": SEED}
+    options = scoring_options("scenes-interactive", spec) | {"length": num_images, "seed": SEED}
     data = open_dataset("scenes-interactive", **options)
-    found: dict[str, Example] = {}
+    groups: dict[str, list[int]] = {}
     for index in range(len(data)):
-        group, category = data.group(index), data.category(index)
-        place = folder / str(len(found) if group not in found else len(found) - 1)
-        place.mkdir(parents=True, exist_ok=True)
-        if group not in found:
-            data.read_image(index).save(place / "scene.png")
-            found[group] = Example(f"scene {len(found) + 1}", str(place / "scene.png"), ())
-        sound = data.read_audio(index)
-        file = place / f"{category}.wav"
-        soundfile.write(file, sound.waveform.numpy(), sound.rate)
-        found[group] = Example(found[group].title, found[group].image, (*found[group].audios, str(file)))
-    return list(found.values())
+        groups.setdefault(data.group(index), []).append(index)
+    examples = []
+    for number, indices in enumerate(groups.values(), 1):
+        target = folder / str(number - 1)
+        target.mkdir(parents=True, exist_ok=True)
+        data.read_image(indices[0]).save(target / "scene.png")
+        files = []
+        for index in indices:
+            audio = data.read_audio(index)
+            files.append(str(target / f"{data.category(index)}.wav"))
+            soundfile.write(files[-1], audio.waveform.numpy(), audio.rate)
+        examples.append(Example(f"scene {number}", str(target / "scene.png"), tuple(files)))
+    return examples

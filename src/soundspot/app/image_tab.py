@@ -1,4 +1,4 @@
-"""The tab that asks a picture with sounds: switch between them, and see the map move."""
+"""The tab that locates sounds in an image: switch between them, and see the map move."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,19 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from soundspot.app import html as words
-from soundspot.app.components import error_card, pass_path, pass_paths, pass_value, wire_silent_event
+from soundspot.app.components import (
+    NO_THRESHOLD,
+    THRESHOLD_CLEARED,
+    error_card,
+    pass_path,
+    pass_paths,
+    pass_value,
+    render_card,
+    render_errors,
+    render_figures,
+    render_verdict,
+    wire_silent_event,
+)
 from soundspot.app.examples import Example
 from soundspot.app.service import (
     DEFAULT_MASK_THRESHOLD,
@@ -22,47 +33,46 @@ from soundspot.app.service import (
 from soundspot.app.sessions import SessionStore
 from soundspot.errors import SoundspotError
 
-VIEWS = [("This sound", "one"), ("All in one picture", "combined"), ("Side by side", "beside")]
-HINT = words.render_card("hint", "Ask it something", "Give a picture and a sound, or take an example.")
+VIEWS = [("This sound", "single"), ("All in one image", "combined"), ("Side by side", "side_by_side")]
+HINT = render_card("hint", "Locate a sound", "Give an image and a sound, or take an example.")
 EMPTY = '<div class="empty"></div>'
-AGAIN = words.render_card(
-    "hint", "Ask again", "The maps were put away meanwhile: give a picture and a sound once more."
-)
+EXPIRED = render_card("hint", "Locate again", "The maps were deleted meanwhile: give an image and a sound once more.")
 
 
-def build_image_tab(desk: SessionStore, examples: list[Example]) -> None:
-    """Lays the tab out and wires it."""
+def build_image_tab(sessions: SessionStore, examples: list[Example]) -> None:
+    """Lay out the tab and wire its events."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=290):
-            picture = pass_path(
+            image = pass_path(
                 gr.Image(
-                    label="Picture", type="filepath", sources=["upload", "clipboard"], height=240, elem_id="picture",
+                    label="Image", type="filepath", sources=["upload", "clipboard"], height=240, elem_id="image",
                     buttons=[],
                 )
             )  # fmt: skip
-            sounds = pass_paths(
+            audios = pass_paths(
                 gr.File(
                     label="Sounds, one or more", file_count="multiple", file_types=["audio", "video"], height=120,
-                    elem_id="sounds",
+                    elem_id="audios",
                 )
             )  # fmt: skip
             with gr.Accordion("Record a sound", open=False):
-                recorded = pass_path(
-                    gr.Audio(sources=["microphone"], type="filepath", show_label=False, elem_id="recorded", buttons=[])
+                recording = pass_path(
+                    gr.Audio(sources=["microphone"], type="filepath", show_label=False, elem_id="recording", buttons=[])
                 )
             gr.HTML("<h4>Examples</h4>", padding=False)
-            shelf = gr.Gallery(
-                [(Image.open(one.image), one.title) for one in examples], show_label=False, columns=4, height="auto",
-                allow_preview=False, elem_id="examples", object_fit="cover", buttons=[], interactive=False,
+            gallery = gr.Gallery(
+                [(Image.open(example.image), example.title) for example in examples], show_label=False, columns=4,
+                height="auto", allow_preview=False, elem_id="examples", object_fit="cover", buttons=[],
+                interactive=False,
             )  # fmt: skip
-            played = gr.Audio(
-                label="Listen", interactive=False, visible=False, elem_id="played", buttons=[], type="filepath"
+            player = gr.Audio(
+                label="Listen", interactive=False, visible=False, elem_id="player", buttons=[], type="filepath"
             )
         with gr.Column(scale=6, min_width=290):
-            chosen = pass_value(gr.Radio([], label="Sound", visible=False, elem_id="chosen"))
-            shown = gr.HTML(EMPTY, elem_id="shown", padding=False)
-            said = gr.HTML(HINT, elem_id="said", padding=False)
-            view = pass_value(gr.Radio(VIEWS, value="one", label="Show", visible=False, elem_id="view"))
+            selection = pass_value(gr.Radio([], label="Sound", visible=False, elem_id="selection"))
+            drawing = gr.HTML(EMPTY, elem_id="drawing", padding=False)
+            verdict = gr.HTML(HINT, elem_id="verdict", padding=False)
+            view = pass_value(gr.Radio(VIEWS, value="single", label="Show", visible=False, elem_id="view"))
             with gr.Row():
                 opacity = gr.Slider(0, 1, 0.6, step=0.05, label="Opacity", min_width=220, elem_id="opacity")
                 mask = gr.Slider(
@@ -76,92 +86,94 @@ def build_image_tab(desk: SessionStore, examples: list[Example]) -> None:
                     )
                 )  # fmt: skip
                 threshold = gr.Number(
-                    round_threshold(desk.localizer.threshold), label="In the picture from a peak of", step=0.01,
+                    round_threshold(sessions.localizer.threshold), label="In the image from a peak of", step=0.01,
                     min_width=220, elem_id="threshold",
                 )  # fmt: skip
 
-    look = [view, opacity, mask, marks, threshold]
-    answered = [shown, said, chosen, view, played]
+    style = [view, opacity, mask, marks, threshold]
 
-    def told(
-        asked: LocatedImage | None,
+    def render(
+        located: LocatedImage | None,
         name: str | None,
         view: View,
         opacity: float | int,
         mask: float | int,
         marks: list[str],
-        least: Any,
+        threshold: Any,
     ) -> tuple[Any, Any]:
-        """The picture and the verdict; the visitor's own words are the numbers of the sliders."""
-        if asked is None or not asked.maps:
-            return EMPTY, AGAIN if asked is None else words.render_errors(asked.errors)
-        name = name if name in asked.maps else next(iter(asked.maps))
-        fitted = desk.localizer.threshold
-        unknown = words.NO_THRESHOLD if fitted is None else words.THRESHOLD_CLEARED
-        maps = {key: with_threshold(found, least, fitted) for key, found in asked.maps.items()}
-        drawn = draw_figures(maps, name, view, OverlayStyle(opacity, mask, "outline" in marks, "boxes" in marks))
-        every = [name] if view == "one" else list(maps)
-        verdicts = (words.render_verdict(one, maps[one], len(maps[one].boxes(float(mask))), unknown) for one in every)
-        return words.render_figures(drawn), "".join((*verdicts, words.render_errors(asked.errors)))
+        """Render the figures and the verdicts."""
+        if located is None or not located.maps:
+            return EMPTY, EXPIRED if located is None else render_errors(located.errors)
+        name = name if name in located.maps else next(iter(located.maps))
+        fitted = sessions.localizer.threshold
+        reason = NO_THRESHOLD if fitted is None else THRESHOLD_CLEARED
+        maps = {key: with_threshold(result, threshold, fitted) for key, result in located.maps.items()}
+        figures = draw_figures(maps, name, view, OverlayStyle(opacity, mask, "outline" in marks, "boxes" in marks))
+        verdicts = [
+            render_verdict(key, maps[key], len(maps[key].boxes(float(mask))), reason)
+            for key in ([name] if view == "single" else maps)
+        ]
+        return render_figures(figures), "".join((*verdicts, render_errors(located.errors)))
+
+    def clear(text: Any) -> dict[Any, Any]:
+        hidden = gr.update(visible=False)
+        return {drawing: EMPTY, verdict: text, selection: hidden, view: hidden, player: hidden}
 
     def answer(
         request: gr.Request,
-        picture: str | None,
-        sounds: list[str] | None,
-        recorded: str | None,
+        image: str | None,
+        audios: list[str] | None,
+        recording: str | None,
         name: str | None,
-        *rest: Any,
+        *style: Any,
     ) -> dict[Any, Any]:
-        visitor = desk.get_session(request.session_hash)
-        files = [*(sounds or ()), *([recorded] if recorded else ())]
-        if not picture or not files:
-            visitor.located = None
-            lacking = "Now give a picture." if files else "Now give a sound." if picture else None
-            hint = words.render_card("hint", "Half way", lacking) if lacking else HINT
-            none = gr.update(visible=False)
-            return {shown: EMPTY, said: hint, chosen: none, view: none, played: none}
-        clock = desk.start_deadline(visitor)
+        session = sessions.get_session(request.session_hash)
+        files = [*(audios or ()), *([recording] if recording else ())]
+        if not image or not files:
+            session.located = None
+            missing = "Now give an image." if files else "Now give a sound." if image else None
+            return clear(render_card("hint", "Half done", missing) if missing else HINT)
+        deadline = sessions.start_deadline(session)
         try:
-            asked = locate_audios(desk.localizer, picture, files, desk.limits, clock, visitor.located)
-            visitor.located = asked
-            name = name if name in asked.maps else next(iter(asked.maps), None)
-            drawn, verdict = told(asked, name, *rest)
+            located = locate_audios(sessions.localizer, image, files, sessions.limits, deadline, session.located)
+            name = name if name in located.maps else next(iter(located.maps), None)
+            figures, text = render(located, name, *style)
         except SoundspotError as error:
-            visitor.located = None
-            none = gr.update(visible=False)
-            return {shown: EMPTY, said: error_card(error, picture, *files), chosen: none, view: none, played: none}
+            session.located = None
+            return clear(error_card(error, image, *files))
+        session.located = located
         return {
-            shown: drawn,
-            said: verdict,
-            chosen: gr.update(choices=list(asked.maps), value=name, visible=bool(asked.maps)),
-            view: gr.update(visible=len(asked.maps) > 1),
-            played: gr.update(value=asked.files.get(name or ""), visible=bool(asked.maps)),
+            drawing: figures,
+            verdict: text,
+            selection: gr.update(choices=list(located.maps), value=name, visible=bool(located.maps)),
+            view: gr.update(visible=len(located.maps) > 1),
+            player: gr.update(value=located.files.get(name or ""), visible=bool(located.maps)),
         }
 
-    def redraw(request: gr.Request, name: str | None, *rest: Any) -> tuple[Any, Any]:
-        return told(desk.get_session(request.session_hash).located, name, *rest)
+    def redraw(request: gr.Request, name: str | None, *style: Any) -> tuple[Any, Any]:
+        return render(sessions.get_session(request.session_hash).located, name, *style)
 
-    def switch(request: gr.Request, name: str | None, *rest: Any) -> tuple[Any, Any, Any]:
-        asked = desk.get_session(request.session_hash).located
-        file = asked.files.get(name or "") if asked else None
-        there = file is not None and Path(file).is_file()  # not put away, while its map is still here
-        return *told(asked, name, *rest), gr.update(value=file if there else None, visible=there)
+    def switch(request: gr.Request, name: str | None, *style: Any) -> tuple[Any, Any, Any]:
+        located = sessions.get_session(request.session_hash).located
+        file = located.files.get(name or "") if located else None
+        exists = file is not None and Path(file).is_file()  # not deleted, while its map is still here
+        return *render(located, name, *style), gr.update(value=file if exists else None, visible=exists)
 
-    def take(at: gr.SelectData) -> tuple[str, list[str]]:
-        return examples[at.index].picture, list(examples[at.index].sounds)
+    def take_example(event: gr.SelectData) -> tuple[str, list[str]]:
+        return examples[event.index].image, list(examples[event.index].audios)
 
     gr.on(
-        [picture.change, sounds.change, recorded.change],
+        [image.change, audios.change, recording.change],
         answer,
-        [picture, sounds, recorded, chosen, *look],
-        answered,
-        show_progress_on=shown,
+        [image, audios, recording, selection, *style],
+        [drawing, verdict, selection, view, player],
+        show_progress_on=drawing,
         trigger_mode="always_last",
         api_visibility="private",
         concurrency_id="model",
         concurrency_limit=1,
     )
-    wire_silent_event(chosen.input, switch, [chosen, *look], [shown, said, played])
+    wire_silent_event(selection.input, switch, [selection, *style], [drawing, verdict, player])
     for event in (view.input, opacity.input, mask.input, marks.input, threshold.input):
-        wire_silent_event(event, redraw, [chosen, *look], [shown, said])
-    wire_silent_event(shelf.select, take, [], [picture, sounds])
+        wire_silent_event(event, redraw, [selection, *style], [drawing, verdict])
+    wire_silent_event(gallery.select, take_example, [], [image, audios])

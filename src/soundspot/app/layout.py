@@ -1,34 +1,100 @@
-"""The page as a whole: head and tabs."""
+"""The layout of the page: header, tabs and theme."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.themes import Base, Color, sizes
 
-from soundspot.app import html as words
+from soundspot.app.components import render_header
 from soundspot.app.examples import Example
 from soundspot.app.image_tab import build_image_tab
 from soundspot.app.reports import build_reports_tab
-from soundspot.app.search_tab import search_tab
+from soundspot.app.search_tab import build_search_tab
 from soundspot.app.sessions import SessionStore
 from soundspot.app.video_tab import build_video_tab
 
+SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
+MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
+CSS = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
-def build_page(desk: SessionStore, page: Any, examples: list[Example]) -> gr.Blocks:
-    """The page's Gradio blocks; `page` is what it shows (`soundspot.app.server.Page`)."""
-    localizer = desk.localizer
+
+def build_page(sessions: SessionStore, examples: list[Example], index: Path | None, reports: Path | None) -> gr.Blocks:
+    """Build the Gradio blocks of the page.
+
+    Args:
+        sessions: of the visitors, with the localizer.
+        examples: that the page offers.
+        index: a folder of `soundspot search index`, if there is one.
+        reports: a folder with reports in it, if there is one.
+
+    Returns:
+        The blocks, not yet served.
+    """
+    localizer = sessions.localizer
     with gr.Blocks(analytics_enabled=False, title="soundspot") as blocks:
-        gr.HTML(words.render_header(localizer.title, (*localizer.supervision, *localizer.notes)))
-        with gr.Tab("Picture", id="picture"):
-            build_image_tab(desk, examples)
+        gr.HTML(render_header(localizer.title, (*localizer.supervision, *localizer.notes)))
+        with gr.Tab("Image", id="image"):
+            build_image_tab(sessions, examples)
         with gr.Tab("Video", id="video"):
-            build_video_tab(desk)
+            build_video_tab(sessions)
         with gr.Tab("Search", id="search"):
-            search_tab(desk, page.index)
+            build_search_tab(sessions, index)
         with gr.Tab("Reports", id="reports"):
-            build_reports_tab(page.reports)
+            build_reports_tab(reports)
 
-        def left(request: gr.Request) -> None:
-            desk.end_session(request.session_hash)
+        def end_session(request: gr.Request) -> None:
+            sessions.end_session(request.session_hash)
 
-        blocks.unload(left)
+        blocks.unload(end_session)
     return blocks
+
+
+def build_theme() -> Any:
+    """Build Gradio's plainest theme in the colors of the heatmap; no font is fetched."""
+    rose = Color(
+        "#fdf1f5", "#fbdde8", "#f5b5cd", "#ec84ac", "#d94d85", "#ad1263", "#980f63", "#7f0b6e", "#51066c", "#3a0462",
+        "#26035c", name="soundspot",
+    )  # fmt: skip
+    gray = Color(
+        "#fbfbfc", "#f3f3f6", "#e4e5ea", "#d0d1d9", "#a3a6b2", "#7b7e8a", "#5d606b", "#40424c", "#30323b", "#1b1c22",
+        "#131418", name="soundspot-gray",
+    )  # fmt: skip
+    base = Base(
+        primary_hue=rose, secondary_hue=rose, neutral_hue=gray, radius_size=sizes.radius_md, font=SANS, font_mono=MONO
+    )
+    return base.set(
+        body_background_fill="#fbfbfc",
+        body_background_fill_dark="#131418",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#1b1c22",
+        block_border_width="1px",
+        block_label_background_fill="transparent",
+        block_label_background_fill_dark="transparent",
+        block_label_border_width="0px",
+        block_label_text_color="#5d606b",
+        block_label_text_color_dark="#a3a6b2",
+        block_title_text_color="#5d606b",
+        block_title_text_color_dark="#a3a6b2",
+        block_title_text_weight="500",
+        body_text_color_subdued="#5d606b",
+        body_text_color_subdued_dark="#a3a6b2",
+        checkbox_label_background_fill="#f3f3f6",
+        checkbox_label_background_fill_dark="#26282f",
+        checkbox_label_background_fill_hover="#e4e5ea",
+        checkbox_label_background_fill_hover_dark="#30323b",
+        checkbox_label_background_fill_selected="#fbdde8",
+        checkbox_label_background_fill_selected_dark="#51066c",
+        input_background_fill="#ffffff",
+        input_background_fill_dark="#131418",
+        link_text_color_dark="#f5b5cd",
+        link_text_color_hover_dark="#ffffff",
+        slider_color="#ad1263",
+        slider_color_dark="#dd1844",
+        button_primary_background_fill="#ad1263",
+        button_primary_background_fill_hover="#7f0b6e",
+        button_primary_background_fill_dark="#ad1263",
+        button_primary_background_fill_hover_dark="#dd1844",
+        button_primary_text_color="#ffffff",
+        button_primary_text_color_dark="#ffffff",
+    )

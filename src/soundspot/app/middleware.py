@@ -1,6 +1,6 @@
-"""What stands before the page's server: the addresses it needs alone, bodies of bounded size, nothing fetched.
+"""The middleware before the page's server: only the addresses it needs, bodies of bounded size, nothing fetched.
 
-Gradio fetches an address that is given in the place of a file, and has routes for other uses than this one.
+Gradio fetches a URL that is given in place of a file, and has routes for other uses than this one.
 """
 
 import asyncio
@@ -14,21 +14,20 @@ from soundspot.app.limits import Limits
 from soundspot.app.uploads import UploadStore
 from soundspot.utils.atomic_io import format_bytes
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-UPLOAD, ASK, FILE = "/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/file="
-HEART = "/gradio_api/heartbeat/"
-READ = (
+UPLOAD, JOIN, FILE = "/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/file="
+HEARTBEAT = "/gradio_api/heartbeat/"
+READABLE = (
     "/assets/", "/static/", "/svelte/", "/reports/", "/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json",
-    "/config", FILE, HEART, "/gradio_api/queue/data", "/gradio_api/upload_progress",
+    "/config", FILE, HEARTBEAT, "/gradio_api/queue/data", "/gradio_api/upload_progress",
     "/gradio_api/app_id", "/gradio_api/theme.css", "/gradio_api/startup-events", "/pwa_icon",
 )  # fmt: skip
-WRITE = (UPLOAD, ASK, "/gradio_api/cancel", "/gradio_api/reset")
-QUESTION = 1_000_000  # bytes of a question: names of files and numbers
-FULL = (507, "The page holds as many files as it may. They are put away in time: come again in half an hour.")
+WRITABLE = (UPLOAD, JOIN, "/gradio_api/cancel", "/gradio_api/reset")
+MAX_REQUEST_BYTES = 1_000_000  # of a request without files: names and numbers
 POLICY = (
     "default-src 'self'; script-src 'self' blob: 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src 'self' data: blob:; font-src 'self' data:; "
@@ -36,29 +35,32 @@ POLICY = (
     "frame-ancestors 'self'"
 )  # Gradio compiles templates in the browser, hence eval
 HEADERS = {
-    "content-security-policy": POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "permissions-policy": "camera=(self), microphone=(self), geolocation=()",
+    b"content-security-policy": POLICY.encode(),
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"permissions-policy": b"camera=(self), microphone=(self), geolocation=()",
 }
 
 
-class BodyTooLargeError(Exception):
-    """A body goes on beyond its limit."""
+class RequestRefusedError(Exception):
+    """A request that the page refuses, with its HTTP status."""
 
-
-class StorageFullError(Exception):
-    """A body goes on beyond what the page can still hold."""
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class RequestGuard:
     """An ASGI application around another that refuses what the page does not need.
 
     Args:
-        store: the folder that uploads are put in.
-        left: told of each visitor whose page was closed. ended: called when the page is being stopped.
-        hosts: names that the page may be called by; empty: any. A page elsewhere, whose name was made to lead to this
-            machine, is refused by it.
+        app: the application.
+        limits: of the page.
+        store: the folder that uploads are written into.
+        on_leave: called with the session of a visitor whose page was closed.
+        hosts: names that the page may be called by; empty: any. A site elsewhere whose name was made to resolve to
+            this machine is refused by it.
+        on_shutdown: called when the page is being stopped.
     """
 
     def __init__(
@@ -70,197 +72,180 @@ class RequestGuard:
         hosts: frozenset[str] = frozenset(),
         on_shutdown: Callable[[], None] = lambda: None,
     ) -> None:
-        self.app, self.limits, self.store, self.left, self.hosts = app, limits, store, on_leave, hosts
-        self.ended = on_shutdown
+        self.app, self.limits, self.store, self.hosts = app, limits, store, hosts
+        self.on_leave, self.on_shutdown = on_leave, on_shutdown
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, self._watch_shutdown(receive), send)
         if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self.app(scope, self._until_ended(receive), send)
             return
-        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
-        path, method = scope["path"].rstrip("/") or "/", scope["method"]
-        scope = {**scope, "path": path}
-        refused = self._refused(path, method, headers)
-        if refused is None and path == UPLOAD:
-            refused = await self._no_room(headers)
-        if refused is not None:
-            await _say(send, *refused)
-            return
-        if path.startswith(HEART):
-            await self._beating(path.removeprefix(HEART), scope, receive, send)
-            return
-        if path == ASK:
-            body = await _whole(receive, QUESTION)
-            if body is None:
-                await _say(send, 413, f"A question may have {format_bytes(QUESTION)}.")
-                return
-            files = _uploaded_files(body, self.store.folder)
-            if files is None:
-                await _say(send, 400, "Files are uploaded here; none are read or fetched from elsewhere.")
-                return
-            for file in files:
-                self.store.touch(file)
-            receive = _again(body, receive)
-        elif path == UPLOAD:
-            receive = _counted(receive, self.limits.max_upload_bytes + QUESTION, self.store)
-        else:
-            receive = _counted(receive, QUESTION)
-            if path.startswith(FILE):
-                self.store.touch(Path(path.removeprefix(FILE)))
-        begun = False
+        is_started = False
 
-        async def protected(message: MutableMapping[str, Any]) -> None:
-            nonlocal begun
+        async def send_protected(message: Message) -> None:
+            nonlocal is_started
             if message["type"] == "http.response.start":
-                begun = True
+                is_started = True
                 own = {key.lower() for key, _ in message["headers"]}
-                added = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in own]
+                added = [(key, value) for key, value in HEADERS.items() if key not in own]
                 message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 
         try:
-            await self.app(scope, receive, protected)
-        except (BodyTooLargeError, StorageFullError) as error:
-            if not begun:
-                await _say(send, *(self._too_large() if isinstance(error, BodyTooLargeError) else FULL))
+            await self._handle({**scope, "path": scope["path"].rstrip("/") or "/"}, receive, send_protected)
+        except RequestRefusedError as error:
+            if not is_started:
+                content = json.dumps({"detail": str(error)}).encode()
+                length = (b"content-length", str(len(content)).encode())
+                headers = [(b"content-type", b"application/json"), length, (b"connection", b"close")]
+                await send({"type": "http.response.start", "status": error.status, "headers": headers})
+                await send({"type": "http.response.body", "body": content})
 
-    async def _beating(self, visitor: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """The stream that an open page holds; the visitor has left as soon as it is cut, which Gradio learns late."""
+    async def _handle(self, scope: Message, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+        self._check_request(path, scope["method"], headers)
+        if path == UPLOAD:
+            length = headers.get("content-length", "")
+            self._check_upload_size(int(length) if length.isdigit() else 0)
+            await asyncio.to_thread(self.store.remove_expired)
+            self._check_room(int(length) if length.isdigit() else 0)
+            receive = self._count_upload(receive)
+        elif path.startswith(HEARTBEAT):
+            await self._serve_heartbeat(path.removeprefix(HEARTBEAT), scope, receive, send)
+            return
+        elif scope["method"] not in ("GET", "HEAD"):
+            body = await _read_body(receive)
+            for file in _uploaded_files(body, self.store.folder) if path == JOIN else ():
+                self.store.touch(file)
+            receive = _replay(body, receive)
+        elif path.startswith(FILE):
+            self.store.touch(Path(path.removeprefix(FILE)))
+        await self.app(scope, receive, send)
 
-        async def cut() -> None:
+    async def _serve_heartbeat(self, session: str, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve the stream that an open page holds; the visitor has left when it is cut, which Gradio learns late."""
+
+        async def wait_for_disconnect() -> None:
             while (await receive())["type"] != "http.disconnect":
                 pass
 
-        tasks = [asyncio.ensure_future(self.app(scope, receive, send)), asyncio.ensure_future(cut())]
+        tasks = [asyncio.ensure_future(self.app(scope, receive, send)), asyncio.ensure_future(wait_for_disconnect())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self.left(visitor)
+            self.on_leave(session)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _until_ended(self, receive: Receive) -> Receive:
-        async def received() -> MutableMapping[str, Any]:
+    def _watch_shutdown(self, receive: Receive) -> Receive:
+        async def receive_watched() -> Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
-                self.ended()
+                self.on_shutdown()
             return message
 
-        return received
+        return receive_watched
 
-    def _refused(self, path: str, method: str, headers: dict[str, str]) -> tuple[int, str] | None:
-        """Status and words where the request is not for this page."""
+    def _check_request(self, path: str, method: str, headers: dict[str, str]) -> None:
+        """Raise RequestRefusedError where the request is not for this page."""
         host = headers.get("host", "").rsplit(":", 1)[0].strip("[]")
+        is_read = method in ("GET", "HEAD")
         if self.hosts and host not in self.hosts:
-            return 421, f"This page is not called {host}. Start it with --host to open it to others."
-        if not (path == "/" or path.startswith(READ) if method in ("GET", "HEAD") else path in WRITE):
-            return 404, "There is nothing here."
-        if method not in ("GET", "HEAD") and not _from_here(headers):
-            return 403, "Another web site asks this page to do something. Open the page itself."
-        if path.startswith(FILE) and not _within(path.removeprefix(FILE), self.store.folder):
-            return 403, "That file is not the page's to hand out."
-        return None
+            raise RequestRefusedError(
+                421, f"This page is not called {host}. Start it with --host to open it to others."
+            )
+        if not (path == "/" or path.startswith(READABLE) if is_read else path in WRITABLE):
+            raise RequestRefusedError(404, "There is nothing here.")
+        if not is_read and not _is_same_origin(headers):
+            raise RequestRefusedError(403, "Another web site makes this request. Open the page itself.")
+        if path.startswith(FILE) and not _is_within(path.removeprefix(FILE), self.store.folder):
+            raise RequestRefusedError(403, "That file is not the page's to serve.")
 
-    async def _no_room(self, headers: dict[str, str]) -> tuple[int, str] | None:
-        """The same of an upload, by the length that it tells."""
-        told = headers.get("content-length", "")
-        size = int(told) if told.isdigit() else 0
-        if size > self.limits.max_upload_bytes + QUESTION:
-            return self._too_large()
-        await asyncio.to_thread(self.store.remove_expired)
-        return FULL if self.store.stored_bytes + size > self.store.max_bytes else None
+    def _check_upload_size(self, num_bytes: int) -> None:
+        if num_bytes > self.limits.max_upload_bytes + MAX_REQUEST_BYTES:
+            raise RequestRefusedError(
+                413,
+                f"An upload may have {format_bytes(self.limits.max_upload_bytes)} here. Send less, use the command "
+                "line, or start the page with a larger --max-upload.",
+            )
 
-    def _too_large(self) -> tuple[int, str]:
-        return 413, (
-            f"An upload may have {format_bytes(self.limits.max_upload_bytes)} here. Send less, ask by the command line, or start the "
-            "page with a larger --max-upload."
-        )
+    def _check_room(self, num_bytes: int = 0) -> None:
+        if self.store.stored_bytes + num_bytes > self.store.max_bytes:
+            raise RequestRefusedError(
+                507, "The page holds as many files as it may. They are deleted in time: come again in half an hour."
+            )
+
+    def _count_upload(self, receive: Receive) -> Receive:
+        """Return a `receive` that refuses the rest of a body that is too large, or when the store is full."""
+        num_bytes = 0
+
+        async def receive_counted() -> Message:
+            nonlocal num_bytes
+            message = await receive()
+            received = len(message.get("body", b""))
+            num_bytes += received
+            self._check_upload_size(num_bytes)
+            self.store.record_received(received)
+            self._check_room()
+            return message
+
+        return receive_counted
 
 
-def _from_here(headers: dict[str, str]) -> bool:
-    """Whether no page but this one can have sent the request: by what browsers say of it, and others do not send."""
+def _is_same_origin(headers: dict[str, str]) -> bool:
+    """Return True where no other site can have made the request, by what browsers tell of it."""
     if site := headers.get("sec-fetch-site"):
         return site in ("same-origin", "none")
     return "origin" not in headers or urlsplit(headers["origin"]).netloc == headers.get("host")
 
 
-def _uploaded_files(body: bytes, stored: Path) -> list[Path] | None:
-    """The files that a question names; None where one was not uploaded: an address, or another file of this machine."""
+def _uploaded_files(body: bytes, folder: Path) -> list[Path]:
+    """Return the files that a request names; RequestRefusedError where one was not uploaded into the folder."""
 
-    def named(value: Any) -> Iterator[Path | None]:
+    def iter_paths(value: Any) -> Iterator[str]:
         if isinstance(value, dict):
             if isinstance(path := value.get("path"), str):
-                yield Path(path) if _within(path, stored) else None
+                yield path
             value = list(value.values())
-        for inner in value if isinstance(value, list) else ():
-            yield from named(inner)
+        for item in value if isinstance(value, list) else ():
+            yield from iter_paths(item)
 
     try:
-        found = list(named(json.loads(body)))
+        paths = list(iter_paths(json.loads(body)))
     except (ValueError, RecursionError):
-        return None
-    return [file for file in found if file] if None not in found else None
+        paths = [""]
+    if not all(path and _is_within(path, folder) for path in paths):
+        raise RequestRefusedError(400, "Files are uploaded here; none are read or fetched from elsewhere.")
+    return [Path(path) for path in paths]
 
 
-def _within(name: str, folder: Path) -> bool:
-    """Whether that is the name of a file in a folder, links followed."""
+def _is_within(name: str, folder: Path) -> bool:
+    """Return True where a path lies in a folder, links followed."""
     try:
         return Path(name).resolve().is_relative_to(folder.resolve())
     except (ValueError, OSError, RuntimeError):
         return False
 
 
-async def _whole(receive: Receive, most: int) -> bytes | None:
-    """The body of a request; None where it has more than `most` bytes."""
-    parts, size, more = [], 0, True
-    while more:
+async def _read_body(receive: Receive) -> bytes:
+    """Read the body of a request; RequestRefusedError where it is too large."""
+    body, has_more = b"", True
+    while has_more:
         message = await receive()
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        more = message.get("more_body", False)
-        if size > most:
-            return None
-    return b"".join(parts)
+        body += message.get("body", b"")
+        has_more = message.get("more_body", False)
+        if len(body) > MAX_REQUEST_BYTES:
+            raise RequestRefusedError(413, f"A request may have {format_bytes(MAX_REQUEST_BYTES)}.")
+    return body
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """Hands out a body that was read already, and then what comes after it."""
-    given = False
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a body that was read already, and then what comes after it."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def next_message() -> MutableMapping[str, Any]:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
+    async def receive_replayed() -> Message:
+        return messages.pop() if messages else await receive()
 
-    return next_message
-
-
-def _counted(receive: Receive, most: int, store: UploadStore | None = None) -> Receive:
-    """Hands out a body until it has more than `most` bytes, or the store that it goes into is full."""
-    size = 0
-
-    async def next_message() -> MutableMapping[str, Any]:
-        nonlocal size
-        message = await receive()
-        came = len(message.get("body", b""))
-        size += came
-        if size > most:
-            raise BodyTooLargeError
-        if store is not None:
-            store.record_received(came)
-            if store.stored_bytes > store.max_bytes:
-                raise StorageFullError
-        return message
-
-    return next_message
-
-
-async def _say(send: Send, status: int, text: str) -> None:
-    content = json.dumps({"detail": text}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})
-    await send({"type": "http.response.body", "body": content})
+    return receive_replayed

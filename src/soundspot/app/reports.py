@@ -1,14 +1,14 @@
-"""The reports tab, and the route that hands out what lies in the folder of reports, and nothing else."""
+"""The reports tab, and the route that serves the reports of a folder, and nothing else."""
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
 
-from soundspot.app import html as words
+from soundspot.app.components import pass_value, render_card, wire_silent_event
 
 ROUTE = "/reports"
 MEDIA_TYPES = {
@@ -20,105 +20,109 @@ MEDIA_TYPES = {
     ".webp": "image/webp",
 }
 POLICY = "sandbox allow-popups; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'"
-_HEAD = 20_000  # characters of a page in which its title is looked for
-HINT = words.render_card(
+_TITLE_CHARACTERS = 20_000  # of a report in which its title is looked for
+HINT = render_card(
     "hint",
     "No reports yet",
     "Start the page with `--reports FOLDER`, such as `runs`: each report.html in it and in its folders is listed here.",
-    "`soundspot evaluate CKPT DATA -o FOLDER` writes one.",
+    "`soundspot evaluate DATA --model FILE -o FOLDER` writes one.",
 )
 
 
-def find_reports(folder: Path, most: int = 200) -> dict[str, str]:
-    """Pages in a folder and in those below, the newest first: path in the folder -> title.
+def find_reports(folder: Path, max_reports: int = 200) -> dict[str, str]:
+    """Find the reports in a folder and below it, the newest first.
 
-    Left out are hidden folders, links that lead out of the folder, names that are no Unicode, and what may not be read
-    or goes meanwhile.
+    Hidden folders, links that lead out of the folder, names that are no Unicode, and files that cannot be read or are
+    deleted meanwhile are left out.
+
+    Args:
+        folder: of the reports.
+        max_reports: number of reports.
+
+    Returns:
+        Path in the folder -> title.
     """
-    pages, found = [], {}
-    for file in _pages(folder):
+    dated, reports = [], {}
+    for file in folder.rglob("*.html"):
         with suppress(OSError, UnicodeEncodeError):
-            name = str(file.relative_to(folder))
+            name = file.relative_to(folder).as_posix()
             if name.encode() and resolve_report(folder, name) is not None:
-                pages.append((-file.stat().st_mtime, file))
-    for _, file in sorted(pages)[:most]:
+                dated.append((-file.stat().st_mtime, name))
+    for _, name in sorted(dated)[:max_reports]:
         with suppress(OSError):
-            found[file.relative_to(folder).as_posix()] = _title(file)
-    return found
+            reports[name] = _read_title(folder / name)
+    return reports
 
 
 def resolve_report(folder: Path, name: str) -> Path | None:
-    """The file called `name` in a folder; None where there is none to hand out: outside, hidden, of another kind.
+    """Return the file of a report; None where it is outside of the folder, hidden, of another kind, or absent.
 
-    Links are followed before they are judged, so none leads out.
+    Links are followed first, so that none leads out of the folder.
     """
     try:
         root, file = folder.resolve(), (folder / name).resolve()
-        hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
-        return None if hidden or file.suffix.lower() not in MEDIA_TYPES or not file.is_file() else file
+        is_hidden = any(step.startswith(".") for step in (*Path(name).parts, *file.relative_to(root).parts))
+        return None if is_hidden or file.suffix.lower() not in MEDIA_TYPES or not file.is_file() else file
     except (ValueError, OSError, RuntimeError):  # outside; a NUL in the name, too long a name; links in a circle
         return None
 
 
-def render_report_frame(name: str, title: str) -> Markup:
-    """A report in a frame in which no script runs, and a link to it alone."""
-    address = f"{ROUTE}/{quote(name)}"
-    return Markup(
-        '<p class="open"><b>{0}</b> <span>{1}</span> <a href="{2}" target="_blank" rel="noopener">Open alone</a></p>'
-        '<iframe class="report" sandbox="allow-popups" src="{2}" title="{0}"></iframe>'
-    ).format(title, name, address)
+def add_report_route(app: Any, folder: Path | None) -> None:
+    """Add the route of the reports to a FastAPI application."""
+    from starlette.responses import FileResponse, JSONResponse, Response
 
+    async def serve_report(name: str) -> Response:
+        file = None if folder is None else resolve_report(folder, name)
+        if file is None:
+            return JSONResponse({"detail": "There is no such report."}, 404)
+        headers = {"content-security-policy": POLICY, "cache-control": "no-cache"}
+        return FileResponse(file, media_type=MEDIA_TYPES[file.suffix.lower()], headers=headers)
 
-def _pages(folder: Path) -> Iterator[Path]:
-    for file in folder.rglob("*.html"):
-        if not any(part.startswith(".") for part in file.relative_to(folder).parts):
-            yield file
-
-
-def _title(file: Path) -> str:
-    with file.open(encoding="utf-8", errors="replace") as opened:
-        found = re.search(r"<title>([^<]{1,300})</title>", opened.read(_HEAD), re.IGNORECASE)
-    return Markup(found[1]).unescape().strip() if found else file.stem
+    app.get(ROUTE + "/{name:path}")(serve_report)
 
 
 def build_reports_tab(folder: Path | None) -> None:
-    """Lays the tab out and wires it."""
+    """Lay out the tab and wire its events."""
     import gradio as gr
-
-    from soundspot.app.components import pass_value, wire_silent_event
 
     if folder is None:
         gr.HTML(HINT)
         return
-    shown = find_reports(folder)
+    reports = find_reports(folder)
+    first = next(iter(reports), None)
     with gr.Row():
-        chosen = pass_value(
-            gr.Dropdown(_choices(shown), value=next(iter(shown), None), label="Report", scale=8, elem_id="report")
-        )
-        again = gr.Button("Look again", scale=1, min_width=120, elem_id="again")
-    page = gr.HTML(_render_report(folder, next(iter(shown), None)), elem_id="page")
+        report = pass_value(gr.Dropdown(_list_choices(reports), value=first, label="Report", scale=8, elem_id="report"))
+        refresh = gr.Button("Refresh", scale=1, min_width=120, elem_id="refresh")
+    page = gr.HTML(_render_report(folder, first), elem_id="page")
 
-    def look() -> tuple[dict, Markup]:
-        found = find_reports(folder)
-        first = next(iter(found), None)
-        return gr.update(choices=_choices(found), value=first), _render_report(folder, first)
+    def list_again() -> tuple[dict, Markup]:
+        reports = find_reports(folder)
+        first = next(iter(reports), None)
+        return gr.update(choices=_list_choices(reports), value=first), _render_report(folder, first)
 
-    def opened(name: str | None) -> Markup:
-        return _render_report(folder, name)
-
-    wire_silent_event(chosen.input, opened, [chosen], page)
-    wire_silent_event(again.click, look, [], [chosen, page])
+    wire_silent_event(report.input, lambda name: _render_report(folder, name), [report], page)
+    wire_silent_event(refresh.click, list_again, [], [report, page])
 
 
-def _choices(found: dict[str, str]) -> list[tuple[str, str]]:
-    return [(f"{title} · {name}", name) for name, title in found.items()]
+def _read_title(file: Path) -> str:
+    with file.open(encoding="utf-8", errors="replace") as opened:
+        match = re.search(r"<title>([^<]{1,300})</title>", opened.read(_TITLE_CHARACTERS), re.IGNORECASE)
+    return Markup(match[1]).unescape().strip() if match else file.stem
+
+
+def _list_choices(reports: dict[str, str]) -> list[tuple[str, str]]:
+    return [(f"{title} · {name}", name) for name, title in reports.items()]
 
 
 def _render_report(folder: Path, name: str | None) -> Markup:
+    """Render a report in a frame in which no script runs, with a link to it."""
     if name is None:
         return HINT
     file = resolve_report(folder, name) if isinstance(name, str) else None
     with suppress(OSError):
         if file is not None:
-            return render_report_frame(name, _title(file))
-    return words.render_card("wrong", "No such report", "Look again: it may have been removed.")
+            return Markup(
+                '<p class="open"><b>{0}</b> <span>{1}</span> <a href="{2}" target="_blank" rel="noopener">Open in a '
+                'new tab</a></p><iframe class="report" sandbox="allow-popups" src="{2}" title="{0}"></iframe>'
+            ).format(name, _read_title(file), f"{ROUTE}/{quote(name)}")
+    return render_card("wrong", "No such report", "Refresh the list: it may have been removed.")

@@ -5,8 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from soundspot.app import html as words
-from soundspot.app.components import error_card, pass_path, wire_silent_event
+from soundspot.app.components import error_card, pass_path, render_card, wire_silent_event
 from soundspot.app.limits import check_duration
 from soundspot.app.service import resize_for_display
 from soundspot.app.sessions import SessionStore
@@ -17,17 +16,17 @@ from soundspot.search.contact_sheet import load_thumbnail
 from soundspot.search.file_reader import slice_audio
 from soundspot.search.result import Hit, escape_unprintable
 
-HINT = words.render_card(
+HINT = render_card(
     "hint",
     "No index yet",
-    "Make one of your own pictures, sounds and videos: `soundspot search index FOLDER --index INDEX --checkpoint CKPT`, "
+    "Make one of your own images, sounds and videos: `soundspot search index FOLDER --index INDEX --model FILE`, "
     "and start the page with `--index INDEX`.",
 )
 LISTEN = 10.0  # seconds of a sound that was found
 THUMB = 360  # pixels of the longer side of a picture that was found
 
 
-def search_tab(desk: SessionStore, folder: Path | None) -> None:
+def build_search_tab(desk: SessionStore, folder: Path | None) -> None:
     """Lays the tab out and wires it."""
     if folder is None:
         gr.HTML(HINT, padding=False)
@@ -52,7 +51,7 @@ def search_tab(desk: SessionStore, folder: Path | None) -> None:
             go = gr.Button("Search", variant="primary", elem_id="search")
         with gr.Column(scale=6, min_width=290):
             said = gr.HTML(
-                words.render_card("hint", f"{len(index)} files to search in", "Give a picture, a sound, or both."),
+                render_card("hint", f"{len(index)} files to search in", "Give a picture, a sound, or both."),
                 elem_id="search-said", padding=False,
             )  # fmt: skip
             hits = gr.Gallery(
@@ -69,7 +68,7 @@ def search_tab(desk: SessionStore, folder: Path | None) -> None:
         none = gr.update(visible=False)
         if not picture and not sound:
             return (
-                words.render_card("hint", "Nothing to search by", "Give a picture, a sound, or both."),
+                render_card("hint", "Nothing to search by", "Give a picture, a sound, or both."),
                 none,
                 [],
                 "",
@@ -96,7 +95,7 @@ def search_tab(desk: SessionStore, folder: Path | None) -> None:
 
     def listen(found: list[Hit], at: gr.SelectData) -> tuple[str, Any]:
         if not found or at.index >= len(found):
-            away = words.render_card("hint", "Search again", "What was found was put away meanwhile.")
+            away = render_card("hint", "Search again", "What was found was put away meanwhile.")
             return away, gr.update(visible=False)
         hit = found[at.index]
         heard = _heard(hit)
@@ -129,7 +128,7 @@ def _told(hit: Hit, root: Path) -> str:
     """Where a hit lies in the folder that was indexed, and when."""
     name = hit.path.relative_to(root) if hit.path.is_relative_to(root) else Path(hit.path.name)
     moment = "" if hit.time is None else f" at {hit.time:.1f} s"
-    return words.render_card(
+    return render_card(
         "hint",
         escape_unprintable(hit.path.name),
         f"{hit.file_type}{moment}, {hit.score:.3f} by its {hit.modality}",

@@ -1,4 +1,4 @@
-"""What the page answers: from files to maps, and from maps to pictures and words. Nothing here knows of a web page."""
+"""The service behind the page: from files to maps, and from maps to figures and messages. No web page is known here."""
 
 import logging
 from collections.abc import Sequence
@@ -16,15 +16,20 @@ from soundspot.inference.multi_sound import MultiSoundResult, name_audios
 from soundspot.inference.render import Color
 from soundspot.inference.result import LocalizationMap
 
-View = Literal["one", "combined", "beside"]
-DEFAULT_MASK_THRESHOLD = 0.5  # where between a map's lowest and highest score its outline runs, at first
+View = Literal["single", "combined", "side_by_side"]
+DEFAULT_MASK_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class LocatedImage:
-    """A picture that was asked with sounds: its code, the map of each sound by name, and what went wrong with others.
+    """An image in which sounds were located.
 
-    `files` holds the file of each sound, of which the map is kept as long as the picture is.
+    Attributes:
+        image: path of the image.
+        encoded: the encoded image.
+        maps: map of each sound by name.
+        files: path of each sound by name.
+        errors: messages on sounds that could not be used.
     """
 
     image: str
@@ -36,7 +41,14 @@ class LocatedImage:
 
 @dataclass(frozen=True)
 class OverlayStyle:
-    """How a map is drawn: opacity of its heat in [0, 1], the rule of its mask, and what of the mask is shown."""
+    """Options of drawing a map.
+
+    Attributes:
+        opacity: of the heat at the highest scores, in [0, 1].
+        mask_threshold: of outline and boxes, in [0, 1].
+        outline: draw the outline of the mask.
+        boxes: draw boxes around the regions of the mask.
+    """
 
     opacity: float | int = 0.6
     mask_threshold: float | int = DEFAULT_MASK_THRESHOLD
@@ -46,7 +58,7 @@ class OverlayStyle:
 
 @dataclass(frozen=True, eq=False)
 class MapFigure:
-    """A picture to show, what it shows, and the colours of the sounds in it, where it has several."""
+    """A drawing with its title, and with the colors of its sounds, where it has several."""
 
     image: Image.Image
     title: str
@@ -61,88 +73,113 @@ def locate_audios(
     deadline: Deadline,
     previous: LocatedImage | None = None,
 ) -> LocatedImage:
-    """Maps of a picture with each of the sounds.
+    """Locate each of several sounds in an image; the image is encoded once, and each sound once.
 
-    What was asked before is not asked again: the picture is encoded once, and each sound heard once. A sound that
-    cannot be heard is told among the problems; the others are heard.
+    A sound that cannot be used gives an error message; the others are located.
 
     Args:
-        picture, sounds: paths.
-        before: what the same visitor asked last.
+        localizer: of the page.
+        image: path.
+        audios: paths.
+        limits: of the page.
+        deadline: of the request.
+        previous: the last result of the same visitor, whose maps are used again.
+
+    Returns:
+        The maps of the sounds.
 
     Raises:
-        InputError: the picture cannot be read. LimitError: the time is over.
+        InputError: the image cannot be read. LimitError: the time is over.
     """
     if previous is None or previous.image != image:
-        code = localizer.encode_image(image)
-        previous = LocatedImage(image, replace(code, image=resize_for_display(code.image, *limits.display_side_range)))
+        encoded = localizer.encode_image(image)
+        previous = LocatedImage(image, replace(encoded, image=resize_for_display(encoded.image, *limits.display_sides)))
         deadline.check()
     known = {file: previous.maps[name] for name, file in previous.files.items()}
     maps: dict[str, LocalizationMap] = {}
     files: dict[str, str] = {}
-    problems = []
+    errors = []
     if len(audios) > limits.max_audios:
-        problems.append(f"Only the first {limits.max_audios} of {len(audios)} sounds were heard; ask with those alone.")
+        errors.append(f"Only the first {limits.max_audios} of {len(audios)} sounds were used; give the others alone.")
     for name, file in name_audios(audios[: limits.max_audios]).items():
         try:
             if file not in known:
-                check_duration(file, limits.max_audio_seconds, "sound", "Cut out the part that you ask about.")
-                heard = read_audio(file, max_seconds=limits.max_audio_seconds) if localizer.takes_waveforms else file
-                known[file] = localizer.predict(previous.encoded, heard)
+                check_duration(file, limits.max_audio_seconds, "sound", "Cut out the seconds that matter.")
+                is_file = not localizer.takes_waveforms
+                audio = file if is_file else read_audio(file, max_seconds=limits.max_audio_seconds)
+                known[file] = localizer.predict(previous.encoded, audio)
         except SoundspotError as error:
-            problems.append(format_error(error, file))
+            errors.append(format_error(error, file))
         else:
             maps[name], files[name] = known[file], file
         deadline.check()
-    return replace(previous, maps=maps, files=files, errors=tuple(problems))
+    return replace(previous, maps=maps, files=files, errors=tuple(errors))
 
 
-def draw_figures(maps: dict[str, LocalizationMap], name: str, view: View, look: OverlayStyle) -> list[MapFigure]:
-    """Pictures to show: the map of the sound called `name`, those of all sounds in one picture, or side by side."""
-    rule = float(look.mask_threshold)
-    outline, boxes = rule if look.outline else None, rule if look.boxes else None
+def draw_figures(maps: dict[str, LocalizationMap], name: str, view: View, style: OverlayStyle) -> list[MapFigure]:
+    """Draw maps for the page.
 
-    def one(name: str, colour: Color | None = None) -> MapFigure:
-        return MapFigure(
-            maps[name].overlay(float(look.opacity), outline, boxes), name, {name: colour} if colour else {}
-        )
+    Args:
+        maps: map of each sound by name.
+        name: of the sound of the view `single`.
+        view: one map, all maps in one image by color, or side by side.
+        style: of each drawing.
 
-    if view == "one":
-        return [one(name)]
-    every = MultiSoundResult(maps)
-    combined = MapFigure(every.combined_overlay(float(look.opacity), legend=False), "all sounds", every.colors)
-    return [combined] if view == "combined" else [*(one(*pair) for pair in every.colors.items()), combined]
+    Returns:
+        The figures from left to right.
+    """
+    threshold, opacity = float(style.mask_threshold), float(style.opacity)
+    outline, boxes = threshold if style.outline else None, threshold if style.boxes else None
+    if view == "single":
+        return [MapFigure(maps[name].overlay(opacity, outline, boxes), name)]
+    results = MultiSoundResult(maps)
+    combined = MapFigure(results.combined_overlay(opacity, legend=False), "all sounds", results.colors)
+    if view == "combined":
+        return [combined]
+    figures = [
+        MapFigure(maps[name].overlay(opacity, outline, boxes), name, {name: color})
+        for name, color in results.colors.items()
+    ]
+    return [*figures, combined]
 
 
 def round_threshold(threshold: float | None) -> float | None:
-    """A threshold as a field shows it."""
+    """Round a threshold as the page's field shows it."""
     return None if threshold is None else round(threshold, 4)
 
 
-def with_threshold(found: LocalizationMap, given: float | int | None, fitted: float | None = None) -> LocalizationMap:
-    """The map with the threshold given in a field for its verdict; None: there is none.
+def with_threshold(
+    result: LocalizationMap, threshold: float | int | None, fitted: float | None = None
+) -> LocalizationMap:
+    """Return a map with the threshold of the page's field; as long as the field shows the fitted one, with that.
 
-    As long as the field shows the one that was fitted, that is taken to its last digit, as elsewhere.
+    Args:
+        result: a map.
+        threshold: of the field; None: it is empty.
+        fitted: threshold of the model, to its last digit.
+
+    Returns:
+        The map with its threshold replaced.
     """
-    if given == round_threshold(fitted):
-        return replace(found, threshold=fitted)
-    return replace(found, threshold=None if given is None else float(given))
+    if threshold == round_threshold(fitted):
+        return replace(result, threshold=fitted)
+    return replace(result, threshold=None if threshold is None else float(threshold))
 
 
-def resize_for_display(picture: Image.Image, least: int, most: int) -> Image.Image:
-    """The picture with its longer side of at least and at most so many pixels: what maps are drawn on."""
-    longer = max(picture.size)
-    if least <= longer <= most:
-        return picture
-    scale = (most if longer > most else least) / longer
-    width, height = (max(1, round(edge * scale)) for edge in picture.size)
-    return picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+def resize_for_display(image: Image.Image, min_side: int, max_side: int) -> Image.Image:
+    """Resize an image so that its longer side is between two lengths in pixels."""
+    longer = max(image.size)
+    if min_side <= longer <= max_side:
+        return image
+    scale = (max_side if longer > max_side else min_side) / longer
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 def format_error(error: SoundspotError, *files: str) -> str:
-    """The message of an error with the names of files in place of the paths that the page put them at.
+    """Format an error for a visitor, with the names of files in place of their paths.
 
-    What is no visitor's doing is told to whoever runs the page, with its paths, and not to visitors.
+    An error that is not the visitor's is logged with its paths for whoever runs the page, and not shown.
     """
     if not isinstance(error, InputError | LimitError):
         logging.getLogger(__name__).warning("%s", error)

@@ -1,4 +1,4 @@
-"""Where the page's requests meet the model: each with its time, each visitor with what was asked last."""
+"""Sessions of visitors of the page: the localizer that they share, and the last result of each."""
 
 import threading
 from collections import OrderedDict
@@ -11,52 +11,61 @@ from soundspot.inference.localizer import Localizer
 
 @dataclass(eq=False)
 class Session:
-    """Somebody with the page open: the question asked last, and whether the page was closed."""
+    """An open page of a visitor.
+
+    Attributes:
+        located: the last result, to be drawn again.
+        is_closed: the page was closed.
+    """
 
     located: LocatedImage | None = None
     is_closed: bool = False
 
 
 class SessionStore:
-    """A localizer that requests ask, several at once, and the visitors whose maps are kept to be drawn again.
+    """The sessions of all visitors, and the localizer that serves them, several requests at once.
 
-    The method is put into evaluation mode for good: the localizer leaves it as it was after each question, so that
-    questions in several threads do not turn each other's mode.
+    The method is put into evaluation mode for good: the localizer leaves the mode as it was after each call, so that
+    calls in several threads do not switch each other's mode. Of more than `limits.max_sessions` sessions the least
+    recently used are dropped; that ends no work.
 
-    Visitors beyond `limits.visitors` are forgotten, those first that asked longest ago; forgetting one ends no work.
+    Args:
+        localizer: of the page.
+        limits: of the page.
     """
 
     def __init__(self, localizer: Localizer, limits: Limits | None = None) -> None:
         self.localizer, self.limits = localizer, limits or Limits()
         localizer.method.eval()
-        self._book, self._closed = threading.Lock(), False
-        self._visitors: OrderedDict[str, Session] = OrderedDict()
+        self._lock, self._is_closed = threading.Lock(), False
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
 
     def get_session(self, key: str | None) -> Session:
-        """Who has that key; None is somebody new each time."""
+        """Return the session of a key; a new one for a new key, and each time for None."""
         if key is None:
             return Session()
-        with self._book:
-            found = self._visitors.setdefault(key, Session())
-            self._visitors.move_to_end(key)
-            while len(self._visitors) > self.limits.max_sessions:
-                self._visitors.popitem(last=False)
-        return found
+        with self._lock:
+            session = self._sessions.setdefault(key, Session())
+            self._sessions.move_to_end(key)
+            while len(self._sessions) > self.limits.max_sessions:
+                self._sessions.popitem(last=False)
+        return session
 
     def end_session(self, key: str | None) -> None:
-        """Forget a visitor and end the work for them at its next step."""
-        with self._book:
-            found = self._visitors.pop(key or "", None)
-        if found is not None:
-            found.is_closed = True
+        """Drop a session and end its work at its next step."""
+        with self._lock:
+            session = self._sessions.pop(key or "", None)
+        if session is not None:
+            session.is_closed = True
 
     def close(self) -> None:
-        """End the work for everybody at its next step: the page is being stopped."""
-        self._closed = True
+        """End all work at its next step: the page is being stopped."""
+        self._is_closed = True
 
     def __len__(self) -> int:
-        return len(self._visitors)
+        return len(self._sessions)
 
-    def start_deadline(self, visitor: Session, seconds: float | int | None = None) -> Deadline:
-        """The time that one request of a visitor has from now on."""
-        return Deadline(self.limits.timeout if seconds is None else seconds, lambda: visitor.is_closed or self._closed)
+    def start_deadline(self, session: Session, seconds: float | int | None = None) -> Deadline:
+        """Return the deadline of a request that begins now, `seconds` from now (by default the page's timeout)."""
+        timeout = self.limits.timeout if seconds is None else seconds
+        return Deadline(timeout, lambda: session.is_closed or self._is_closed)

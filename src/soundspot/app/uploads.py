@@ -1,4 +1,4 @@
-"""The folder of what visitors send and are given: bounded in bytes, and emptied of what nobody has used for a while."""
+"""The folder of the files of visitors: bounded in bytes; files that nobody has used for a while are deleted."""
 
 import os
 import threading
@@ -9,62 +9,62 @@ from pathlib import Path
 
 
 class UploadStore:
-    """A folder that files come into from requests.
+    """A folder that requests write files into.
 
-    What lies in it when this is made stays: it is the page's own. Of the rest, whoever wrote it, a file goes `kept`
-    seconds after its last use, and a folder that has been empty as long.
+    Files that lie in it when the store is made are the page's own and stay.
 
     Args:
-        most: bytes that it may hold.
-        kept: seconds.
+        folder: of the files.
+        max_bytes: that the folder may hold.
+        retention_seconds: seconds after its last use at which a file, or an empty folder, is deleted.
     """
 
     def __init__(self, folder: Path, max_bytes: int, retention_seconds: float | int) -> None:
         self.folder, self.max_bytes, self.retention_seconds = folder.resolve(), max_bytes, retention_seconds
-        self._own = frozenset(self.folder.rglob("*"))
-        self._received = 0  # bytes, ever
-        self._looked = (0, 0)  # of them when it was last looked at, and the bytes that lay here then
+        self._own_files = frozenset(self.folder.rglob("*"))
+        self._num_received = 0  # bytes, ever
+        self._last_scan = (0, 0)  # bytes received, and bytes in the folder, at the last scan
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes that lie here: those found at the last look, and those received since."""
-        before, found = self._looked
-        return found + self._received - before
+        """Bytes in the folder: at the last scan, and received since."""
+        received, stored = self._last_scan
+        return stored + self._num_received - received
 
-    def record_received(self, size: int) -> None:
-        """So many bytes came, and will lie here."""
-        self._received += size
+    def record_received(self, num_bytes: int) -> None:
+        """Count bytes that are being written."""
+        self._num_received += num_bytes
 
     def touch(self, file: Path) -> None:
-        """The file is wanted: its time begins anew. One elsewhere is not touched."""
-        with suppress(OSError, ValueError):  # gone; a name that is none
+        """Mark a file as used now; a file outside the folder is not touched."""
+        with suppress(OSError, ValueError):  # deleted; not a name of a file
             if file.resolve().is_relative_to(self.folder):
                 os.utime(file)
 
     def remove_expired(self, now: float | None = None) -> None:
-        """Put away what is old, and see how much the rest is. Several threads may look at once."""
-        before, oldest, found = self._received, (now or time.time()) - self.retention_seconds, 0
-        for place, folders, names in os.walk(self.folder, topdown=False):
-            inside = [(name, os.unlink) for name in names] + [(name, os.rmdir) for name in folders]
-            for path, put_away in ((Path(place, name), put_away) for name, put_away in inside):
-                with suppress(OSError):  # put away meanwhile, or a folder with something in it
+        """Delete expired files and count the bytes of the others. Several threads may do so at once."""
+        received, oldest, stored = self._num_received, (now or time.time()) - self.retention_seconds, 0
+        for folder, folders, files in os.walk(self.folder, topdown=False):
+            entries = [(name, os.unlink) for name in files] + [(name, os.rmdir) for name in folders]
+            for path, delete in ((Path(folder, name), delete) for name, delete in entries):
+                with suppress(OSError):  # deleted meanwhile, or a folder that is not empty
                     status = path.lstat()
-                    found += status.st_size
-                    if path not in self._own and status.st_ctime < oldest:
-                        put_away(path)
-                        found -= status.st_size
-        self._looked = before, found
+                    stored += status.st_size
+                    if path not in self._own_files and status.st_ctime < oldest:
+                        delete(path)
+                        stored -= status.st_size
+        self._last_scan = received, stored
 
     @contextmanager
     def background_cleanup(self) -> Iterator[None]:
-        """It is looked at now and then inside the block."""
+        """Delete expired files now and then while the block runs."""
         end = threading.Event()
 
-        def tend() -> None:
+        def clean() -> None:
             while not end.wait(self.retention_seconds / 6):
                 self.remove_expired()
 
-        thread = threading.Thread(target=tend, name="soundspot-store", daemon=True)
+        thread = threading.Thread(target=clean, name="soundspot-uploads", daemon=True)
         thread.start()
         try:
             yield

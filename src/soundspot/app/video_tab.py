@@ -1,4 +1,4 @@
-"""The tab that asks a video, with its own sound or another: the overlay as a video, with progress on the way."""
+"""The tab that locates the sound in a video: the overlay as a video, a timeline, a contact sheet, and frame records."""
 
 import os
 import shutil
@@ -8,122 +8,93 @@ from typing import Any
 
 import gradio as gr
 
-from soundspot.app import html as words
-from soundspot.app.components import error_card, pass_path
+from soundspot.app.components import error_card, pass_path, render_card, render_video_summary
 from soundspot.app.limits import check_duration
 from soundspot.app.service import DEFAULT_MASK_THRESHOLD
 from soundspot.app.sessions import SessionStore
 from soundspot.errors import SoundspotError
 
-COMMAND = "Cut it, or ask by the command line, which takes any length: `soundspot locate CKPT clip.mp4 -o overlay.mp4`."
-SILENT = (
-    "This video has no sound of its own. Give one in the field “Another sound”: it is heard from the first picture on."
-)
+COMMAND = "Cut it, or use the command line, which takes any length: `soundspot locate clip.mp4 --model FILE`."
+NO_AUDIO = "This video has no sound. Give one in the field “Another sound”: it is heard from the first frame on."
 
 
-def build_video_tab(desk: SessionStore) -> None:
-    """Lays the tab out and wires it."""
+def build_video_tab(sessions: SessionStore) -> None:
+    """Lay out the tab and wire its events."""
+    limits = sessions.limits
+    hint = render_card(
+        "hint",
+        "Locate in a video",
+        f"Of at most {limits.max_video_seconds / 60:.3g} minutes here. {COMMAND}",
+        "With its own sound, or with another.",
+    )
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=290):
             video = pass_path(gr.Video(label="Video", sources=["upload"], height=260, elem_id="video", buttons=[]))
-            sound = pass_path(
+            audio = pass_path(
                 gr.Audio(
                     label="Another sound, in place of its own", sources=["upload", "microphone"], type="filepath",
-                    elem_id="video-sound", buttons=[],
+                    elem_id="video-audio", buttons=[],
                 )
             )  # fmt: skip
             opacity = gr.Slider(0, 1, 0.6, step=0.05, label="Opacity", elem_id="video-opacity")
             smooth = gr.Slider(0, 2, 0.0, step=0.1, label="Smooth over seconds", elem_id="video-smooth")
-            go = gr.Button("Find the source", variant="primary", elem_id="go")
+            locate = gr.Button("Locate the source", variant="primary", elem_id="locate-video")
         with gr.Column(scale=6, min_width=290):
-            shown = gr.Video(label="Overlay", interactive=False, height=400, elem_id="overlay", buttons=["download"])
-            said = gr.HTML(_hint(desk), elem_id="video-said", padding=False)
-            when = gr.Image(
-                label="When",
-                show_label=False,
-                interactive=False,
-                visible=False,
-                elem_id="timeline",
-                buttons=["fullscreen"],
+            overlay = gr.Video(label="Overlay", interactive=False, height=400, elem_id="overlay", buttons=["download"])
+            message = gr.HTML(hint, elem_id="video-message", padding=False)
+            hidden: dict[str, Any] = {"show_label": False, "interactive": False, "visible": False}
+            timeline = gr.Image(label="Timeline", elem_id="timeline", buttons=["fullscreen"], **hidden)
+            sheet = gr.Image(label="Contact sheet", elem_id="contact-sheet", buttons=["fullscreen"], **hidden)
+            records = gr.File(
+                label="Boxes and masks of each frame", interactive=False, visible=False, elem_id="records"
             )
-            glance = gr.Image(
-                label="At a glance",
-                show_label=False,
-                interactive=False,
-                visible=False,
-                elem_id="sheet",
-                buttons=["fullscreen"],
-            )
-            data = gr.File(label="Boxes and masks of each picture", interactive=False, visible=False, elem_id="frames")
 
     def answer(
         request: gr.Request,
         video: str | None,
-        sound: str | None,
+        audio: str | None,
         opacity: float | int,
         smooth: float | int,
-        progress: Any = gr.Progress(),  # noqa: B008 (how Gradio is asked for one)
+        progress: Any = gr.Progress(),  # noqa: B008 (how Gradio passes it)
     ) -> tuple[Any, Any, Any, Any, Any]:
         none = gr.update(visible=False)
         if not video:
-            return (
-                None,
-                words.render_card("hint", "A video is missing", "Give one in the field above."),
-                none,
-                none,
-                none,
-            )
-        clock = desk.start_deadline(desk.get_session(request.session_hash), desk.limits.video_timeout)
+            return None, render_card("hint", "A video is missing", "Give one in the field above."), none, none, none
+        deadline = sessions.start_deadline(sessions.get_session(request.session_hash), limits.video_timeout)
 
-        def seen(done: float | int, of: float | int) -> None:
-            clock.check()
-            progress(min(1.0, float(done / of)) if of else None, desc="Looking and listening")
+        def show_progress(done: float | int, total: float | int) -> None:
+            deadline.check()
+            progress(min(1.0, float(done / total)) if total else None, desc="Locating")
 
         folder = Path(tempfile.mkdtemp(prefix="overlay-", dir=os.environ.get("GRADIO_TEMP_DIR")))
+        names = {"timeline": "timeline.png", "contact_sheet": "sheet.jpg", "frame_records": "frames.json"}
+        files = {kind: folder / name for kind, name in names.items()}
         try:
-            check_duration(video, desk.limits.max_video_seconds, "video", COMMAND)
-            if sound:
-                check_duration(sound, desk.limits.max_audio_seconds, "sound", COMMAND)
-            located = desk.localizer.locate_video(video, audio=sound, smooth=float(smooth))
-            made = located.save(
+            check_duration(video, limits.max_video_seconds, "video", COMMAND)
+            if audio:
+                check_duration(audio, limits.max_audio_seconds, "sound", COMMAND)
+            summary = sessions.localizer.locate_video(video, audio=audio, smooth=float(smooth)).save(
                 folder / "overlay.mp4",
-                contact_sheet=folder / "sheet.jpg",
-                timeline=folder / "timeline.png",
-                frame_records=folder / "frames.json",
-                progress=seen,
+                progress=show_progress,
                 mask_threshold=DEFAULT_MASK_THRESHOLD,
                 opacity=float(opacity),
+                **files,
             )
         except SoundspotError as error:
             shutil.rmtree(folder)
-            silent = getattr(error, "cause", "") == "no sound" and not sound
-            told = (
-                words.render_card("wrong", "There is nothing to hear", SILENT)
-                if silent
-                else error_card(error, video, sound)
-            )
-            return None, told, none, none, none
-        files = (str(folder / name) for name in ("timeline.png", "sheet.jpg", "frames.json"))
-        timeline, sheet, frames = (gr.update(value=file, visible=True) for file in files)
-        return str(folder / "overlay.mp4"), words.render_video_summary(made), timeline, sheet, frames
+            if getattr(error, "cause", "") == "no sound" and not audio:
+                return None, render_card("wrong", "There is no sound", NO_AUDIO), none, none, none
+            return None, error_card(error, video, audio), none, none, none
+        updates = (gr.update(value=str(file), visible=True) for file in files.values())
+        return str(folder / "overlay.mp4"), render_video_summary(summary), *updates
 
-    go.click(
+    locate.click(
         answer,
-        [video, sound, opacity, smooth],
-        [shown, said, when, glance, data],
-        show_progress_on=shown,
+        [video, audio, opacity, smooth],
+        [overlay, message, timeline, sheet, records],
+        show_progress_on=overlay,
         trigger_mode="once",
         api_visibility="private",
         concurrency_id="video",
         concurrency_limit=1,
-    )
-
-
-def _hint(desk: SessionStore) -> str:
-    minutes = desk.limits.max_video_seconds / 60
-    return words.render_card(
-        "hint",
-        "Ask a video",
-        f"Of at most {minutes:.3g} minutes here. {COMMAND}",
-        "Its own sound is heard, or another.",
     )

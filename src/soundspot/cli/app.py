@@ -1,4 +1,4 @@
-"""`soundspot app CHECKPOINT`: the web page of a model on this machine."""
+"""`soundspot app --model FILE`: the web page of a model on this machine."""
 
 import math
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from typing_extensions import Unpack
 
 from soundspot.cli.shared_options import RefinementOptions
-from soundspot.errors import RecipeError
+from soundspot.errors import InputError
 
 
 def app(
-    checkpoint: str,
+    model: str | None = None,
     index: Path | None = None,
     reports: Path | None = None,
     host: str = "127.0.0.1",
@@ -21,30 +21,30 @@ def app(
     device: str = "auto",
     **refinement: Unpack[RefinementOptions],
 ) -> None:
-    """Open a web page that asks the model with pictures, videos and sounds. Nothing leaves this machine.
+    """Open a web page that locates sounds in images and videos. Nothing leaves this machine.
 
     Args:
-        checkpoint: a .safetensors file that `soundspot train` wrote.
+        model: a checkpoint that `soundspot train` wrote, or `hub:OWNER/NAME`.
         index: a folder that `soundspot search index` wrote, to search in.
         reports: a folder with reports in it, to read.
         host: address to listen at; 0.0.0.0 opens the page to everybody on the network.
         port: number to listen at; 0 takes a free one.
-        max_upload: size of what may be sent at once.
+        max_upload: size of one upload.
         timeout: seconds that one answer may take; a video may take ten times as long.
         max_video: seconds that a video may last on the page.
         device: `auto`, `cpu`, `cuda`...
 
     Examples:
-        soundspot app runs/demo/best.safetensors --reports runs
+        soundspot app --model runs/demo/best.safetensors --reports runs
     """
     from soundspot.app.limits import Limits, parse_size
-    from soundspot.app.server import PageConfig, find_free_port, serve
+    from soundspot.app.server import PageConfig, create_server, find_free_port, open_app
     from soundspot.inference.localizer import Localizer
 
     upload = parse_size(max_upload)
     for option, seconds in (("--timeout", timeout), ("--max-video", max_video)):
         if not 0 < seconds < math.inf:
-            raise RecipeError(f"{option}: found {seconds:g}, expected seconds, more than 0, such as 60")
+            raise InputError(f"{option}: found {seconds:g}, expected seconds, more than 0, such as 60")
     limits = Limits(
         max_upload_bytes=upload,
         max_stored_bytes=max(10 * upload, 10**9),
@@ -54,6 +54,7 @@ def app(
         max_video_seconds=max_video,
     )
     port = find_free_port(host, port)
-    localizer = Localizer.load(checkpoint, device=device, **refinement)
+    localizer = Localizer.load(model, device=device, **refinement)
     print(f"the page is at http://{host}:{port} (control-C ends it)")
-    serve(PageConfig(localizer, checkpoint, index, reports, limits), host, port)
+    with open_app(PageConfig(localizer, index, reports, limits), host) as application:
+        create_server(application, host, port).run()

@@ -1,133 +1,298 @@
-"""`soundspot locate CHECKPOINT IMAGE SOUND`: where in a picture sounds come from. (Videos: `locate_video.py`.)"""
+"""`soundspot locate IMAGE AUDIO ...` and `soundspot locate VIDEO`: where a sound comes from."""
 
 import json as to_json
+import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import Unpack
 
 from soundspot.cli.shared_options import RefinementOptions
+from soundspot.errors import DataError, InputError, OutputError, SoundspotError
 
 if TYPE_CHECKING:
+    from soundspot.inference.localizer import Localizer
     from soundspot.inference.result import LocalizationMap, MaskThreshold
+    from soundspot.inference.video.save import VideoOutputs, VideoSummary
+
+EXIT_SOME_FAILED = 2
+FOLDER_SUFFIXES = (".mp4", ".sheet.jpg", ".timeline.png", ".frames.json", ".maps.npz")  # of each video of a folder
+PRESENCE = {True: "present", False: "not in the image", None: "presence unknown (no threshold of these maps)"}
 
 
 def locate(
-    checkpoint: str,
-    image: str,
-    audio: list[str] | str,
-    output: Path = Path("out.png"),
-    next_frame: str | None = None,
-    mask: Path | None = None,
-    boxes: bool = False,
+    image: Path,
+    audio: list[str],
+    model: str | None = None,
+    output: Path | None = None,
     mask_threshold: float | str = 0.5,
+    boxes: bool = False,
+    mask: Path | None = None,
     per_source: bool = False,
+    next_frame: str | None = None,
     json: bool = False,
+    contact_sheet: Path | None = None,
+    timeline: Path | None = None,
+    frame_records: Path | None = None,
+    maps: Path | None = None,
+    maps_per_second: float | None = None,
+    smooth: float = 0.0,
     device: str = "auto",
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
     overwrite: bool = False,
     **refinement: Unpack[RefinementOptions],
-) -> None:
-    """Show where in a picture a sound comes from; or in a video, in each of a folder, or before a camera.
+) -> int:
+    """Locate a sound in an image, in a video of any length, or in each video of a folder.
 
     Args:
-        checkpoint: a .safetensors file that `soundspot train` wrote.
-        image: the picture; for a video or a folder of them see `soundspot locate CHECKPOINT clip.mp4 --help`, for a camera
-            `soundspot locate CHECKPOINT --live --help`.
-        sounds: a sound file, or several as `[a.wav,b.wav]`: the picture is encoded once.
-        output: `.png`, `.jpg` or `.webp`: the map over the picture (with several sounds side by side, and all in one,
-            each in a colour); `.npz`: raw scores; `.json`: peak, boxes, confidence and notes.
-        after: the picture's next frame, for methods that look at optical flow (heartheflow).
-        mask: also write the mask, white on black (`.png`), for one sound.
-        boxes: draw boxes around the regions found.
-        rule: what counts as found: a number in [0, 1] between the map's lowest and highest score, `half`,
+        image: an image, a video, or a folder of videos; of a folder, each video is written as NAME.mp4, NAME.sheet.jpg,
+            NAME.timeline.png, NAME.frames.json and NAME.maps.npz; videos that are done already are skipped, and one
+            that cannot be used does not stop the others.
+        audio: of an image, one or more sound files; the image is encoded once. Of a video, at most one sound or video
+            that replaces its own sound.
+        model: a checkpoint that `soundspot train` wrote, or `hub:OWNER/NAME`.
+        output: of an image `.png`, `.jpg` or `.webp`: the overlay (of several sounds side by side, and in one image by
+            color), `.npz`: raw scores, `.json`: peak, boxes, confidence and notes; by default out.png. Of a video the
+            overlay with its sound (`.mp4`, `.mov`, `.mkv`), by default out.mp4; of a folder a folder, by default
+            `located`.
+        mask_threshold: of masks and boxes: a number in [0, 1] between the map's lowest and highest score, `half`,
             `share:0.1` or `score:0.3`.
-        sources: a map for each source that is heard in the sound, of methods that tell the sources of a mixture apart.
-        json: print the summary as JSON instead of words.
+        boxes: of an image: draw boxes around the regions of the mask.
+        mask: of an image: also write the mask, white on black (`.png`), for one sound.
+        per_source: of an image: a map for each audible source, for methods that tell the sources of a mixture apart.
+        next_frame: of an image: the next frame, for methods that use optical flow (heartheflow).
+        json: of an image: print the summary as JSON.
+        contact_sheet: of a video: also write twelve frames side by side (`.jpg`, `.png`).
+        timeline: of a video: also plot the peak over time, and where it is below the fitted threshold (`.png`).
+        frame_records: of a video: also write boxes and mask of each frame (`.json`).
+        maps: of a video: also write the raw maps (`.npz`).
+        maps_per_second: of a video: rate of maps, which are interpolated between; by default each frame has its own.
+            Large frames have more: of 1920x1080 at least each 15th has one, of 3840x2160 each third.
+        smooth: of a video: seconds over which maps are averaged; they lag behind by that.
         device: `auto`, `cpu`, `cuda`...
+        precision: `float32`, `bfloat16`, or `auto`: bfloat16 for videos where the machine has it.
         overwrite: replace files that are there.
 
     Examples:
-        soundspot locate runs/demo/best.safetensors runs/demo/example.png runs/demo/example.wav -o out.png
+        soundspot locate runs/demo/example.png runs/demo/example.wav --model runs/demo/best.safetensors
     """
-    from soundspot.errors import InputError, OutputError
+    from soundspot.data.media.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES
     from soundspot.inference.localizer import Localizer
     from soundspot.inference.result import RESULT_SUFFIXES, parse_mask_threshold
     from soundspot.utils.atomic_io import check_output
 
-    names = [audio] if isinstance(audio, str) else audio
+    image_options = {"boxes": boxes, "mask": mask, "per-source": per_source, "next-frame": next_frame, "json": json}
+    files = {
+        "contact_sheet": contact_sheet, "timeline": timeline, "frame_records": frame_records, "maps": maps
+    }  # fmt: skip
+    suffix = image.suffix.lower()
+    if image.is_dir() or suffix in VIDEO_SUFFIXES or not (audio or suffix in IMAGE_SUFFIXES):
+        check_unused(image, "an image", image_options)
+        jobs = plan_videos(image, audio, output, files | {"mask_threshold": mask_threshold}, overwrite)
+        precision = select_precision(device) if precision == "auto" else precision
+        localizer = Localizer.load(model, device=device, precision=precision, **refinement)
+        options = {"audio": audio[0] if audio else None, "maps_per_second": maps_per_second, "smooth": smooth}
+        return locate_videos(localizer, jobs, options, overwrite)
+    check_unused(image, "a video", files | {"maps-per-second": maps_per_second, "smooth": smooth})
+    if not audio:
+        raise InputError(f"{image} is an image: found no sound to locate in it, expected one or more after it.")
+    output = output or Path("out.png")
     check_output(output, overwrite, RESULT_SUFFIXES)
     parse_mask_threshold(mask_threshold)
     if mask is not None:
         check_output(mask, overwrite, (".png",))
-        if len(names) != 1 or per_source:
+        if len(audio) != 1 or per_source:
             raise OutputError(f"{mask}: a mask is of one map, and there may be several. Locate sounds one by one.")
-    localizer = Localizer.load(checkpoint, device=device, **refinement)
+    precision = "float32" if precision == "auto" else precision
+    localizer = Localizer.load(model, device=device, precision=precision, **refinement)
     if next_frame is not None and not localizer.method.front_end.image.flow:
-        raise InputError(f"--after: {localizer.name} does not look at optical flow; ask without it.")
-    code = localizer.encode_image(image, next_frame=next_frame)
-    if per_source:
-        every = ((name, enumerate(localizer.locate_sources(code, name), 1)) for name in names)
-        told = [({"sound": name, "source": n}, found) for name, several in every for n, found in several]
-        if not told:
-            raise InputError("no source was heard in what was given; ask without --sources for a map of all of it.")
-    else:
-        told = [({"sound": name}, localizer.predict(code, name)) for name in names]
-    results = {_title(asked): result for asked, result in told}
-    summaries = [{"image": image, **asked, **result.to_dict(mask_threshold)} for asked, result in told]
-    _write(output, results, summaries, mask_threshold if boxes else None)
+        raise InputError(f"--next-frame: {localizer.name} does not use optical flow; leave it out.")
+    encoded = localizer.encode_image(image, next_frame=next_frame)
+    results: dict[str, LocalizationMap] = {}
+    summaries = []
+    for name in audio:
+        sources = localizer.locate_sources(encoded, name) if per_source else [localizer.predict(encoded, name)]
+        for number, result in enumerate(sources, 1):
+            results[f"{name} ({number})" if per_source else name] = result
+            source = {"source": number} if per_source else {}
+            summaries.append({"image": str(image), "sound": name, **source, **result.to_dict(mask_threshold)})
+    if not results:
+        raise InputError("found no audible source in the sounds; leave out --per-source for a map of each sound.")
+    write_results(output, results, summaries, mask_threshold if boxes else None)
     if mask is not None:
-        _write_mask(mask, results[names[0]], mask_threshold)
-    print(to_json.dumps(summaries, indent=2) if json else "\n".join(map(_in_words, summaries)))
-    if not json:
+        write_mask(mask, results[audio[0]], mask_threshold)
+    if json:
+        print(to_json.dumps(summaries, indent=2))
+    else:
+        print("\n".join(map(format_result, results, summaries)))
         print(f"written: {output}" + (f", {mask}" if mask else ""))
+    return 0
 
 
-def _write(
-    path: Path, results: dict[str, "LocalizationMap"], summaries: list[dict[str, Any]], boxes: "MaskThreshold | None"
+def check_unused(path: Path, kind: str, options: dict[str, Any]) -> None:
+    """Raise InputError where an option is given that applies to inputs of another kind only."""
+    if given := [name.replace("_", "-") for name, value in options.items() if value]:
+        raise InputError(f"{path}: found --{given[0]}, which applies to {kind}. Leave it out.")
+
+
+def write_results(
+    path: Path,
+    results: dict[str, "LocalizationMap"],
+    summaries: list[dict[str, Any]],
+    boxes: "MaskThreshold | None",
 ) -> None:
+    """Write the results of an image to one file, by its suffix."""
+    import numpy as np
+
     from soundspot.inference.multi_sound import MultiSoundResult, name_audios
     from soundspot.inference.result import IMAGE_SUFFIXES, SUMMARY_SUFFIXES
     from soundspot.utils.atomic_io import atomic_write
 
     first, *others = results.values()
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        every = MultiSoundResult({name: results[one] for name, one in name_audios([*results]).items()})
-        drawn = every.side_by_side(boxes=boxes) if others else first.overlay(boxes=boxes)
-        with atomic_write(path) as draft:
-            drawn.save(draft, quality=92)
-    elif path.suffix.lower() in SUMMARY_SUFFIXES:
-        with atomic_write(path) as draft:
+    with atomic_write(path) as draft:
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            named = MultiSoundResult({name: results[title] for name, title in name_audios([*results]).items()})
+            drawing = named.side_by_side(boxes=boxes) if others else first.overlay(boxes=boxes)
+            drawing.save(draft, quality=92)
+        elif path.suffix.lower() in SUMMARY_SUFFIXES:
             draft.write_text(to_json.dumps(summaries, indent=2) + "\n", encoding="utf-8")
-    else:
-        import numpy as np
-
-        with atomic_write(path) as draft:
+        else:
             scores = np.stack([result.scores.numpy() for result in results.values()])
             np.savez_compressed(draft, scores=scores, sounds=list(results), size=first.size, region=first.region)
 
 
-def _write_mask(path: Path, result: "LocalizationMap", rule: "MaskThreshold") -> None:
+def write_mask(path: Path, result: "LocalizationMap", threshold: "MaskThreshold") -> None:
+    """Write the mask of a result, white on black."""
     from PIL import Image
 
     from soundspot.utils.atomic_io import atomic_write
 
     with atomic_write(path) as draft:
-        Image.fromarray(result.mask(rule).numpy()).save(draft)
+        Image.fromarray(result.mask(threshold).numpy()).save(draft)
 
 
-def _title(asked: dict[str, Any]) -> str:
-    return f"{asked['sound']} ({asked['source']})" if "source" in asked else asked["sound"]
-
-
-def _in_words(summary: dict[str, Any]) -> str:
+def format_result(name: str, summary: dict[str, Any]) -> str:
+    """Format the result of one sound as a line, with lines for its boxes and notes."""
     x, y = summary["peak_at"]
-    present = {True: "present", False: "not in the picture", None: "presence unknown (no threshold of these maps)"}
-    kind = f", {summary['class']}" if "class" in summary else ""
+    category = f", {summary['class']}" if "class" in summary else ""
     boxes = ", ".join("({}, {})-({}, {})".format(*box) for box in summary["boxes"]) or "none"
     lines = [
-        f"{_title(summary)}{kind}: peak {summary['peak']:.3f} at ({x}, {y}), confidence {summary['confidence']:.3f}, "
-        f"{present[summary['present']]}",
+        f"{name}{category}: peak {summary['peak']:.3f} at ({x}, {y}), confidence {summary['confidence']:.3f}, "
+        f"{PRESENCE[summary['present']]}",
         f"  boxes: {boxes}",
         *(f"  note: {note}" for note in summary["notes"]),
     ]
     return "\n".join(lines)
+
+
+def select_precision(device: str) -> Literal["float32", "bfloat16"]:
+    """Return bfloat16 on CUDA and on a CPU that multiplies in it, else float32."""
+    from soundspot.utils.device import has_native_bf16, resolve_device
+
+    kind = resolve_device(device).type
+    return "bfloat16" if kind == "cuda" or (kind == "cpu" and has_native_bf16()) else "float32"
+
+
+def plan_videos(
+    path: Path, audio: list[str], output: Path | None, options: dict[str, Any], overwrite: bool
+) -> list[tuple[Path, "VideoOutputs"]]:
+    """Return the video, or the videos below a folder, with the files to write of each.
+
+    Args:
+        path: a video or a folder.
+        audio: sounds that replace the video's own: at most one, and none for a folder.
+        output: path of the overlay, or the folder for those of a folder.
+        options: of `VideoOutputs`, without the overlay.
+        overwrite: files that are there may be replaced.
+
+    Returns:
+        Path and outputs of each video.
+
+    Raises:
+        InputError: there are sounds too many, or files are named for a folder. DataError: the folder has no videos, or
+            two of one name (`a.mp4`, `a.mkv`). OutputError: a file or a folder of results cannot be written.
+    """
+    from soundspot.data.media.file_types import VIDEO_SUFFIXES
+    from soundspot.data.shards.from_videos import iter_files
+    from soundspot.inference.video.save import VideoOutputs
+    from soundspot.utils.atomic_io import convert_os_errors
+
+    if not path.is_dir():
+        if len(audio) > 1:
+            raise InputError(f"{path} is a video: found {len(audio)} sounds for it, expected at most one.")
+        outputs = VideoOutputs(output or Path("out.mp4"), **options)
+        outputs.check(overwrite)
+        return [(path, outputs)]
+    threshold = options.pop("mask_threshold")
+    if audio or any(options.values()):
+        raise InputError(
+            f"{path} is a folder, whose videos have names and sounds of their own: leave out --contact-sheet, "
+            "--timeline, --frame-records, --maps and the sound. All files are written anyway."
+        )
+    folder = output or Path("located")
+    jobs: dict[Path, tuple[Path, VideoOutputs]] = {}
+    for video in sorted(iter_files(path)):
+        relative = video.relative_to(path)
+        is_draft = any(name.startswith(".") for name in relative.parts)  # of a run that was killed
+        if is_draft or video.suffix.lower() not in VIDEO_SUFFIXES or folder.absolute() in video.absolute().parents:
+            continue
+        stem = relative.with_suffix("")
+        if stem in jobs:
+            raise DataError(f"{path}: found {video.name} and {jobs[stem][0].name}, expected one name each. Rename one")
+        target = folder / stem
+        with convert_os_errors(target.parent):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        files = [target.with_name(target.name + suffix) for suffix in FOLDER_SUFFIXES]
+        jobs[stem] = video, VideoOutputs(*files, mask_threshold=threshold)
+    if not jobs:
+        raise DataError(f"{path}: found no videos ({', '.join(VIDEO_SUFFIXES[:4])}...), expected some. Check the path")
+    return list(jobs.values())
+
+
+def locate_videos(
+    localizer: "Localizer", jobs: list[tuple[Path, "VideoOutputs"]], options: dict[str, Any], overwrite: bool
+) -> int:
+    """Locate videos one by one; a video that cannot be used is reported, and does not stop the others.
+
+    Args:
+        localizer: of a method that takes waveforms.
+        jobs: path and outputs of each video.
+        options: of `LocatedVideo`.
+        overwrite: replace files that are there; without it, a video whose overlay is there is skipped.
+
+    Returns:
+        The exit code.
+    """
+    from soundspot.cli.progress import progress_bar
+
+    failed = 0
+    for path, outputs in jobs:
+        if not overwrite and Path(outputs.overlay or "").exists():
+            print(f"{path}: done before")
+            continue
+        started = time.monotonic()
+        try:
+            with progress_bar() as show:
+                video = localizer.locate_video(path, **options)
+                summary = video.save(
+                    **vars(outputs), progress=lambda done, total: show(int(done), max(1, round(total)))
+                )
+        except SoundspotError as error:
+            failed += 1
+            print(f"soundspot: {error}", file=sys.stderr)
+        else:
+            print(format_summary(path, summary, time.monotonic() - started))
+            print("  written: " + ", ".join(map(str, outputs.paths().values())))
+    if len(jobs) > 1:
+        print(f"{len(jobs) - failed} of {len(jobs)} videos are located")
+    return EXIT_SOME_FAILED if failed else 0
+
+
+def format_summary(path: Path, summary: "VideoSummary", seconds: float) -> str:
+    """Format the summary of a video, located in so many seconds, as a line, with a line for each note."""
+    n = summary.num_frames
+    absent = summary.num_absent
+    presence = PRESENCE[None] if absent is None else f"nothing here in {100 * absent / n:.0f} % of them"
+    line = f"{path}: {n} frames, {summary.seconds:.1f} s, {presence}; {n / seconds:.0f} frames/s"
+    return "\n".join([line, *(f"  note: {note}" for note in summary.notes)])

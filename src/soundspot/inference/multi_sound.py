@@ -1,8 +1,8 @@
-"""Several sounds asked of one picture: a map of each, side by side, and one picture that is coloured by source."""
+"""The maps of several given sounds in one image: side by side, and in one image that is colored by source."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, cycle, islice
+from itertools import chain, count, cycle
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -17,94 +17,122 @@ from soundspot.inference.render import Color
 from soundspot.inference.result import IMAGE_SUFFIXES, LocalizationMap, MaskThreshold
 from soundspot.utils.atomic_io import atomic_write, check_output
 
-ABSENT = "not in the picture"
 ABSENT_COLOR: Color = (200, 200, 206)
 
 
 @dataclass(frozen=True, eq=False)
 class MultiSoundResult:
-    """The maps of several sounds in one picture.
+    """The maps of several sounds in one image.
 
     Attributes:
-        maps: by the name of the sound, in the order they were asked in; at least one.
+        maps: map by the name of its sound, in the order of the request; at least one.
     """
 
     maps: dict[str, LocalizationMap]
 
     def __post_init__(self) -> None:
         if not self.maps:
-            raise InputError("no sound was given to tell apart in the picture; expected at least one.")
+            raise InputError("found no sound to locate in the image, expected at least one.")
 
     @property
     def image(self) -> Image.Image:
-        """What the maps are of."""
-        picture = next(iter(self.maps.values())).image
-        if picture is None:
-            raise InputError("these maps came without a picture to draw on; locate with an image.")
-        return picture
+        """The image that the maps belong to.
+
+        Raises:
+            InputError: the maps came without an image.
+        """
+        image = next(iter(self.maps.values())).image
+        if image is None:
+            raise InputError("these maps came without an image to draw on; locate with an image.")
+        return image
 
     @property
     def colors(self) -> dict[str, Color]:
-        """The colour of each sound in `combined`; grey for one that is drawn nowhere."""
-        every = zip(self.maps.items(), islice(cycle(render.SOURCE_COLORS), len(self.maps)), strict=True)
-        return {name: colour if _drawn(found) else ABSENT_COLOR for (name, found), colour in every}
+        """Color of each sound in `combined_overlay`; gray for a sound that is not drawn."""
+        pairs = zip(self.maps.items(), cycle(render.SOURCE_COLORS), strict=False)
+        return {name: color if _has_source(result) else ABSENT_COLOR for (name, result), color in pairs}
 
     def combined_overlay(self, opacity: float = 0.6, legend: bool = True) -> Image.Image:
-        """The picture coloured by source: each sound in a colour of its own, by the heights of its map.
+        """Draw all sounds in one image, each in its own color by the heights of its map.
 
-        Each map runs from its own lowest to its own highest score, as in an overlay, so that a quiet source shows
-        beside a loud one. A sound that is not in the picture by the model's threshold, or whose map is the same
-        everywhere, is not drawn, and the legend says so.
+        Each map runs from its own lowest to its own highest score, so that a quiet source shows beside a loud one. A
+        sound that is absent by the model's threshold, or whose map is constant, is not drawn, and the legend says so.
+
+        Args:
+            opacity: of the color at the highest scores, in [0, 1].
+            legend: add a legend below the image.
+
+        Returns:
+            An RGB image.
         """
-        picture, colours = self.image, self.colors
-        drawn = [name for name, found in self.maps.items() if _drawn(found)]
-        values = [min_max_normalize(self.maps[name].upsample()[None])[0].numpy() for name in drawn]
-        stacked = np.stack(values) if values else np.empty((0, picture.height, picture.width), np.float32)
-        whole = render.overlay_sources(picture, stacked, [colours[name] for name in drawn], opacity)
-        return render.add_legend(whole, [(colours[name], self._told(name)) for name in self.maps]) if legend else whole
+        colors = self.colors
+        names = [name for name, result in self.maps.items() if _has_source(result)]
+        values = [min_max_normalize(self.maps[name].upsample()[None])[0].numpy() for name in names]
+        stacked = np.stack(values) if values else np.empty((0, self.image.height, self.image.width), np.float32)
+        drawing = render.overlay_sources(self.image, stacked, [colors[name] for name in names], opacity)
+        return (
+            render.add_legend(drawing, [(colors[name], self._caption(name)) for name in colors]) if legend else drawing
+        )
 
     def side_by_side(self, opacity: float = 0.6, boxes: MaskThreshold | None = None, height: int = 320) -> Image.Image:
-        """The picture, the overlay of each sound, and all in one by `combined`, with captions, at one height."""
-        overlays = [found.overlay(opacity, boxes=boxes) for found in self.maps.values()]
-        captions, last = ["", *map(self._told, self.maps)], []
+        """Draw the image, the overlay of each sound, and `combined_overlay`, with captions.
+
+        Args:
+            opacity: of the heat at the highest scores, in [0, 1].
+            boxes: mask threshold of the boxes to draw; None: no boxes.
+            height: of each image in pixels.
+
+        Returns:
+            An RGB image.
+        """
+        overlays = [result.overlay(opacity, boxes=boxes) for result in self.maps.values()]
+        captions, last = ["", *map(self._caption, self.maps)], []
         if len(overlays) > 1:
-            overlays = [render.draw_border(*each) for each in zip(overlays, self.colors.values(), strict=True)]
-            captions, last = (
-                [*captions, "each in the colour of its frame"],
-                [self.combined_overlay(opacity, legend=False)],
-            )
-        return render.make_strip([self.image, *overlays, *last], captions, height)
+            overlays = [render.draw_border(*pair) for pair in zip(overlays, self.colors.values(), strict=True)]
+            captions = [*captions, "each in the color of its frame"]
+            last = [self.combined_overlay(opacity, legend=False)]
+        return render.make_contact_sheet([[self.image, *overlays, *last]], [captions], height)
 
     def save(self, path: str | Path, overwrite: bool = True) -> None:
-        """Writes `side_by_side` (`.png`, `.jpg`, `.webp`); the file appears whole or not at all."""
+        """Write `side_by_side` to a file, which appears complete or not at all.
+
+        Args:
+            path: `.png`, `.jpg` or `.webp`.
+            overwrite: replace a file that is there.
+        """
         check_output(path := Path(path), overwrite, IMAGE_SUFFIXES)
         with atomic_write(path) as draft:
             self.side_by_side().save(draft, quality=92)
 
-    def _told(self, name: str) -> str:
-        return name if self.maps[name].present is not False else f"{name}: {ABSENT}"
+    def _caption(self, name: str) -> str:
+        return name if self.maps[name].present is not False else f"{name}: not in the image"
 
 
-def _drawn(found: LocalizationMap) -> bool:
-    return found.present is not False and not found.is_constant
+def _has_source(result: LocalizationMap) -> bool:
+    return result.present is not False and not result.is_constant
 
 
 def name_audios(audios: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
-    """Sounds by name: their own in a mapping, else those of their files, else `sound 1`, `sound 2`...
+    """Name sounds: by the keys of a mapping, else by their file names, else `sound 1`, `sound 2`...
 
-    A name that was there already is numbered, as in `bark.wav (2)`.
+    A name that is taken already gets a number, as in `bark.wav (2)`.
+
+    Args:
+        audios: sounds of any kind.
+
+    Returns:
+        Sounds by name.
+
+    Raises:
+        InputError: one path in place of a list.
     """
     if isinstance(audios, Mapping):
         return dict(audios)
     if isinstance(audios, str | PathLike):
-        raise InputError(f"found one sound, {fspath(audios)}, expected several in a list. Ask `locate` with one.")
-    found: dict[str, Any] = {}
-    for number, sound in enumerate(audios, 1):
-        name = Path(sound).name if isinstance(sound, str | PathLike) else f"sound {number}"
-        found[next(free for free in _numbered(name) if free not in found)] = sound
-    return found
-
-
-def _numbered(name: str) -> Iterator[str]:
-    yield name
-    yield from (f"{name} ({number})" for number in count(2))
+        raise InputError(f"found one sound, {fspath(audios)}, expected several in a list. Call `locate` with one.")
+    named: dict[str, Any] = {}
+    for number, audio in enumerate(audios, 1):
+        name = Path(audio).name if isinstance(audio, str | PathLike) else f"sound {number}"
+        candidates = chain([name], (f"{name} ({suffix})" for suffix in count(2)))
+        named[next(candidate for candidate in candidates if candidate not in named)] = audio
+    return named

@@ -1,9 +1,9 @@
-"""Refinement: a map mixed with one that heard nothing. Off unless asked for, and told in every report.
+"""Refinement: mix the map of a sound with a map that does not depend on the sound. Off by default.
 
-`iqr`, image-query refinement: with how the picture's own target slot attends (joint slot attention, Kim et al., CVPR
-2025; weight of the sound's map 0.4 in its scripts, 0.6 in its paper). `ogl`, object-guided localisation: with the mean
-of |layer4| of a ResNet-18 that learned to classify ImageNet (Mo and Morgado, "Localizing Visual Sounds the Easy Way",
-ECCV 2022; 0.4 in every release that has it). Both at once share what the sound's map leaves.
+`iqr`, image-query refinement: the attention of the image's own target slot (joint slot attention, Kim et al., CVPR
+2025; weight of the sound's map 0.4 in its scripts, 0.6 in its paper). `ogl`, object-guided localization: the mean of
+|layer4| of a ResNet-18 that learned to classify ImageNet (Mo and Morgado, "Localizing Visual Sounds the Easy Way",
+ECCV 2022; 0.4 in every release that has it). With both, the two share what the sound's map leaves.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,12 @@ from soundspot.models.weights import weights_digest
 
 @dataclass(frozen=True, eq=False)
 class FeaturesWithPrior:
-    """Encoded pictures with the prior of their objects; rows are pictures."""
+    """Encoded images with the object prior of each.
+
+    Attributes:
+        features: (b, ...) image features of the method.
+        object_prior: (b, h, w) objectness by `ObjectPrior`.
+    """
 
     features: Tensor
     object_prior: Float[Tensor, "b h w"]
@@ -35,7 +40,7 @@ class FeaturesWithPrior:
 
 
 class ObjectPrior(nn.Module):
-    """Where a classifier sees something: mean over channels of |layer4| of the public ResNet-18.
+    """Objectness by an image classifier: mean over channels of |layer4| of the public ResNet-18.
 
     Args:
         weights: `imagenet` (fetched, hash checked) or a file of the same names.
@@ -47,16 +52,32 @@ class ObjectPrior(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b h w"]:
+        """Return the objectness of each location.
+
+        Args:
+            images: (b, 3, H, W), normalized by the mean and deviation of ImageNet.
+
+        Returns:
+            (b, h, w) at the resolution of the encoder, not negative.
+        """
         return self.encoder(images).abs().mean(dim=1)
 
     @property
     def weights_hash(self) -> str:
-        """16 hexadecimal digits that stand for the weights."""
+        """Hash of the weights, 16 hexadecimal digits."""
         return weights_digest(self.encoder)
 
 
 def renormalize_for_imagenet(pixels: Float[Tensor, "b i s s"], spec: ImageSpec) -> Float[Tensor, "b 3 s s"]:
-    """Pictures that were normalised for a method, normalised as the classifier learned them; without their flow."""
+    """Return images that were normalized for a method, normalized for the ImageNet classifier instead.
+
+    Args:
+        pixels: (b, i, s, s), the three color planes first; further planes (optical flow) are dropped.
+        spec: the mean and deviation that `pixels` were normalized by.
+
+    Returns:
+        (b, 3, s, s).
+    """
     pixels = pixels[:, :3]
     if (spec.mean, spec.std) == (IMAGENET_MEAN, IMAGENET_STD):
         return pixels
@@ -71,30 +92,47 @@ def mix_maps(
     upsampling: Upsampling = Upsampling(),  # noqa: B008 (frozen)
     size: int = 224,
 ) -> Float[Tensor, "b i j"]:
-    """alpha * mm(up(map)) + (1 - alpha) * mean of mm(up(other)), where mm is min-max and up the read-out.
+    """Compute alpha * mm(up(map)) + (1 - alpha) * mean of mm(up(other)), with min-max `mm` and upsampling `up`.
 
-    Upsampling is linear and its weights sum to 1, so where all have one grid the mixture is made on that grid, by the
-    minima and maxima of the upsampled maps; upsampled in the same way it is the released one. Otherwise it comes back
-    at `size`, where a protocol's own upsampling has no more say. A constant map counts as 0.
+    Upsampling is linear and its weights sum to 1, so where all maps have one grid the mixture is made on that grid, by
+    the minima and maxima of the upsampled maps; upsampled in the same way it is the released one. Otherwise it comes
+    back at `size`, where a protocol's own upsampling has no more say. A constant map counts as 0.
+
+    Args:
+        maps: (b, h, w) maps of the sound.
+        others: maps that do not depend on the sound, each (b, _, _).
+        alpha: weight of `maps`, in [0, 1].
+        upsampling: of the method.
+        size: of an image in pixels.
+
+    Returns:
+        (b, h, w), or (b, size, size) where the grids differ.
     """
-    several = [maps.float(), *(other.float() for other in others)]
-    large = [upsampling.upsample(one, size, size) for one in several]
-    small = all(one.shape == maps.shape for one in several)
+    terms = [maps.float(), *(other.float() for other in others)]
+    upsampled = [upsampling.upsample(term, size, size) for term in terms]
+    on_grid = all(term.shape == maps.shape for term in terms)
     weights = [alpha, *[(1 - alpha) / len(others)] * len(others)]
-    parts = []
-    for weight, up, one in zip(weights, large, several if small else large, strict=True):
-        low, high = torch.aminmax(up.flatten(1), dim=1)
+    weighted = []
+    for weight, large, term in zip(weights, upsampled, terms if on_grid else upsampled, strict=True):
+        low, high = torch.aminmax(large.flatten(1), dim=1)
         span = (high - low)[:, None, None]
-        share = (one - low[:, None, None]) / torch.where(span > 0, span, 1)
-        parts.append(weight * torch.where(span > 0, share, 0.0))
-    return torch.stack(parts).sum(dim=0)
+        scaled = (term - low[:, None, None]) / torch.where(span > 0, span, 1)
+        weighted.append(weight * torch.where(span > 0, scaled, 0.0))
+    return torch.stack(weighted).sum(dim=0)
 
 
 def parse_refinements(refine: str | Sequence[str], method: Method) -> tuple[str, ...]:
-    """The refinements asked for, each once, in the order of `REFINEMENTS`; in a string with commas between.
+    """Return the names of the requested refinements, each once, in the order of `REFINEMENTS`.
+
+    Args:
+        refine: names, or one string of names with commas between.
+        method: the method whose maps are refined.
+
+    Returns:
+        Names of `REFINEMENTS`; empty: none is requested.
 
     Raises:
-        InputError: an unknown one, or one that the method has no map for.
+        InputError: an unknown name, or a refinement that the method has no map for.
     """
     names = [name.strip() for name in (refine.split(",") if isinstance(refine, str) else refine)]
     for name in filter(None, names):
@@ -103,9 +141,3 @@ def parse_refinements(refine: str | Sequence[str], method: Method) -> tuple[str,
     if "iqr" in names and not getattr(method, "has_image_query", False):
         raise InputError(f"{method.name} has no image query to refine maps with (`iqr`); `ogl` works with any method.")
     return tuple(name for name in REFINEMENTS if name in names)
-
-
-def check_alpha(alpha: float) -> None:
-    """Raise InputError where the weight of the sound's map is none."""
-    if not 0 <= alpha <= 1:
-        raise InputError(f"alpha: found {alpha}, expected the share of the sound's map, from 0 to 1. Correct it.")

@@ -1,4 +1,4 @@
-"""Where in a picture a sound comes from: the answer, and what people take from it."""
+"""The localization map of one image with one sound, and what people take from it: peak, mask, boxes, overlay."""
 
 import json
 import math
@@ -21,33 +21,33 @@ from soundspot.utils.atomic_io import atomic_write, check_output
 IMAGE_SUFFIXES, SCORE_SUFFIXES, SUMMARY_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp"), (".npz",), (".json",)
 RESULT_SUFFIXES = IMAGE_SUFFIXES + SCORE_SUFFIXES + SUMMARY_SUFFIXES
 
-FULL_REGION = (0.0, 0.0, 1.0, 1.0)  # the region of a map that covers all of its picture
+FULL_REGION = (0.0, 0.0, 1.0, 1.0)
 
 MaskThreshold = str | float
-RULES = "a number in [0, 1], 'half', 'share:<number>' or 'score:<number>'"
 
 
 @dataclass(frozen=True, eq=False)
 class LocalizationMap:
-    """The map of one picture with one sound.
+    """The map of one image with one sound. It shows its overlay in a notebook.
 
     Attributes:
         scores: (h, w) float32, raw signed similarity at the model's own resolution (a cosine for most methods).
-        size: (height, width) of the picture in pixels.
-        readout: how the scores are brought to the size of the picture.
-        region: the part of the picture they cover, x0, y0, x1, y1 as fractions: all of it, or the square a front end
-            with `crop` sees.
-        picture: the picture itself, where there is one to draw on.
-        threshold: the peak from which a source counts as present, as fitted on validation data; None: not known.
-        silent: the sound was silence, so the map says what the model makes of the picture alone.
-        notes: what a reader of the result should know, in sentences.
-        category: the class of the source, of methods that tell the sources of a mixture by classes that have names.
+        size: (height, width) of the image in pixels.
+        upsampling: how the scores are brought to the size of the image.
+        region: the part of the image that the scores cover, (x0, y0, x1, y1) as fractions: the whole image, or the
+            square that a front end with `crop` takes.
+        image: the image itself, where there is one to draw on.
+        threshold: peak from which a source counts as present, as fitted on validation data; None: not known.
+        is_silent: the audio was silence, so the map shows what the model makes of the image alone.
+        notes: sentences for a reader of the result.
+        category: class of the source, for methods that tell the sources of a mixture apart by named classes.
 
     Examples:
-        >>> found = SoundMap(torch.tensor([[0.1, 0.2], [0.3, 0.9]]), (64, 64), ReadOut("nearest"), threshold=0.5)
-        >>> round(found.peak, 2), found.peak_at, found.present
+        >>> scores = torch.tensor([[0.1, 0.2], [0.3, 0.9]])
+        >>> result = LocalizationMap(scores, (64, 64), Upsampling("nearest"), threshold=0.5)
+        >>> round(result.peak, 2), result.peak_at, result.present
         (0.9, (32, 32), True)
-        >>> found.upsample().shape
+        >>> result.upsample().shape
         torch.Size([64, 64])
     """
 
@@ -63,93 +63,118 @@ class LocalizationMap:
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 2 or not self.scores.numel():
-            raise InputError(f"a map has shape {tuple(self.scores.shape)}; expected (h, w), at least one cell.")
+            raise InputError(f"found a map of shape {tuple(self.scores.shape)}, expected (h, w), at least one cell.")
         if broken := int((~self.scores.isfinite()).sum()):
             raise InputError(f"a map holds {broken} values that are not finite; check the model's weights.")
 
     def upsample(self, size: tuple[int, int] | None = None) -> Float[Tensor, "H W"]:
-        """The scores at the size of the picture, or at `size` (height, width); the minimum outside of `region`."""
+        """Upsample the scores; outside of `region` they are the minimum.
+
+        Args:
+            size: (height, width) in pixels; None: that of the image.
+
+        Returns:
+            (H, W) float32.
+        """
         return self.upsample_values(self.scores, size)
 
     def upsample_values(
         self, values: Float[Tensor, "h w"], size: tuple[int, int] | None = None
     ) -> Float[Tensor, "H W"]:
-        """The same for other values of the places that the scores are of."""
+        """Upsample other values on the grid of the scores, as `upsample` does.
+
+        Args:
+            values: (h, w), one value per score.
+            size: (height, width) in pixels; None: that of the image.
+
+        Returns:
+            (H, W) float32.
+        """
         height, width = size or self.size
-        x0, y0, x1, y1 = (round(at * side) for at, side in zip(self.region, (width, height) * 2, strict=True))
-        seen = self.upsampling.upsample(values[None], max(1, y1 - y0), max(1, x1 - x0))[0]
-        if seen.shape == (height, width):
-            return seen
-        whole = seen.new_full((height, width), float(seen.min()))
-        whole[y0 : y0 + seen.shape[0], x0 : x0 + seen.shape[1]] = seen
-        return whole
+        x0, y0, x1, y1 = (round(f * side) for f, side in zip(self.region, (width, height) * 2, strict=True))
+        covered = self.upsampling.upsample(values[None], max(1, y1 - y0), max(1, x1 - x0))[0]
+        if covered.shape == (height, width):
+            return covered
+        upsampled = covered.new_full((height, width), float(covered.min()))
+        upsampled[y0 : y0 + covered.shape[0], x0 : x0 + covered.shape[1]] = covered
+        return upsampled
 
     @property
     def peak(self) -> float:
-        """The highest raw score."""
+        """Highest raw score."""
         return float(self.scores.max())
 
     @property
     def peak_at(self) -> tuple[int, int]:
-        """The pixel (x, y) of the picture with the highest score."""
+        """Pixel (x, y) of the image with the highest score."""
         y, x = divmod(int(self.upsample().argmax()), self.size[1])
         return x, y
 
     @property
     def confidence(self) -> float:
-        """Mean of the highest quarter of the raw scores: what extended benchmarks rank by, as SLAVC has it."""
+        """Mean of the highest quarter of the raw scores: the confidence of extended benchmarks, as SLAVC defines it."""
         return float(self.scores.flatten().topk(max(1, self.scores.numel() // 4)).values.mean())
 
     @property
     def is_constant(self) -> bool:
-        """The same score everywhere: there is no place to show (asked of the raw scores; upsampling may round)."""
+        """True where all raw scores are equal, so that the map locates nothing."""
         return bool(self.scores.min() == self.scores.max())
 
     @property
     def present(self) -> bool | None:
-        """Whether a source of the sound is in the picture: never for silence; None where no threshold was fitted."""
+        """True where a source of the sound is in the image; False for silence; None where no threshold was fitted."""
         if self.is_silent:
             return False
         return None if self.threshold is None else self.peak >= self.threshold
 
     def mask(self, threshold: MaskThreshold = 0.5) -> Bool[Tensor, "H W"]:
-        """The pixels the sound comes from, at the size of the picture.
+        """Return the pixels that the sound comes from, at the size of the image.
+
+        A constant map locates nothing: a number gives an empty mask, a share the first pixels in reading order.
 
         Args:
-            rule: a number t in [0, 1]: at least t between the lowest (0) and the highest (1) score of this map, so
-                that there is always something to see; `half`: the higher half of the pixels, as benchmarks score
-                (cIoU); `share:0.1`: that share of the pixels, the highest; `score:0.3`: raw scores of at least that,
-                which may be nowhere. A map that is the same everywhere has no place to show: a number gives an empty
-                mask, a share the first pixels in reading order.
+            threshold: a number t in [0, 1]: scores of at least t between the lowest (0) and the highest (1) of this
+                map, so that the mask is never empty; `half`: the higher half of the pixels, as benchmarks score
+                (cIoU); `share:0.1`: that share of the pixels, the highest; `score:0.3`: raw scores of at least 0.3.
+
+        Returns:
+            (H, W), True where the source is.
 
         Examples:
-            >>> found = SoundMap(torch.tensor([[0.1, 0.2], [0.3, 0.9]]), size=(64, 64), readout=ReadOut("nearest"))
-            >>> [found.mask(rule).double().mean().item() for rule in (0.5, "half", "score:0.25", "score:1.0")]
+            >>> scores = torch.tensor([[0.1, 0.2], [0.3, 0.9]])
+            >>> result = LocalizationMap(scores, size=(64, 64), upsampling=Upsampling("nearest"))
+            >>> [result.mask(t).double().mean().item() for t in (0.5, "half", "score:0.25", "score:1.0")]
             [0.25, 0.5, 0.5, 0.0]
         """
-        whole = self.upsample()
+        upsampled = self.upsample()
         kind, number = parse_mask_threshold(threshold)
         if kind == "score":
-            return whole >= number
+            return upsampled >= number
         if kind == "share":
-            kept = torch.zeros(whole.numel(), dtype=torch.bool)
-            kept[whole.flatten().argsort(descending=True, stable=True)[: round(number * whole.numel())]] = True
-            return kept.view_as(whole)
-        return (min_max_normalize(whole[None])[0] >= number) & (not self.is_constant)
+            mask = torch.zeros(upsampled.numel(), dtype=torch.bool)
+            order = upsampled.flatten().argsort(descending=True, stable=True)
+            mask[order[: round(number * upsampled.numel())]] = True
+            return mask.view_as(upsampled)
+        return (min_max_normalize(upsampled[None])[0] >= number) & (not self.is_constant)
 
     def boxes(self, threshold: MaskThreshold = 0.5) -> list[BoxXYXY]:
-        """Rectangles (x0, y0, x1, y1) around the connected regions of `mask(rule)`, the one with the peak first.
+        """Return the bounding boxes of the connected components of `mask(threshold)`, the one with the peak first.
 
-        Pixels of the picture; the far edge is exclusive.
+        Args:
+            threshold: as for `mask`.
+
+        Returns:
+            Boxes (x0, y0, x1, y1) in pixels of the image; the far edges are exclusive.
 
         Examples:
-            >>> found = SoundMap(torch.tensor([[0.8, 0.2], [0.3, 0.9]]), size=(64, 64), readout=ReadOut("nearest"))
-            >>> found.boxes("score:0.85"), found.boxes("score:0.5")  # regions that touch at a corner are one
+            >>> scores = torch.tensor([[0.8, 0.2], [0.3, 0.9]])
+            >>> result = LocalizationMap(scores, size=(64, 64), upsampling=Upsampling("nearest"))
+            >>> result.boxes("score:0.85"), result.boxes("score:0.5")  # components that touch at a corner are one
             ([(32, 32, 64, 64)], [(0, 0, 64, 64)])
         """
-        whole = self.upsample().numpy()
-        found = find_boxes(self.mask(threshold).numpy())
-        return sorted(found, key=lambda box: -float(whole[box[1] : box[3], box[0] : box[2]].max()))
+        upsampled = self.upsample().numpy()
+        boxes = find_boxes(self.mask(threshold).numpy())
+        return sorted(boxes, key=lambda box: -float(upsampled[box[1] : box[3], box[0] : box[2]].max()))
 
     def overlay(
         self,
@@ -158,23 +183,41 @@ class LocalizationMap:
         boxes: MaskThreshold | None = None,
         heat: bool = True,
     ) -> Image.Image:
-        """The picture under the heat of the map; optionally with the outline of a mask and with boxes, by their rules.
+        """Draw the map over the image as a heatmap, from its lowest score (clear) to its highest.
 
-        Heat runs from this map's lowest score (clear) to its highest; a map that is the same everywhere draws none.
+        Args:
+            opacity: of the heat at the highest scores, in [0, 1].
+            outline: mask threshold of an outline to draw; None: no outline.
+            boxes: mask threshold of the boxes to draw; None: no boxes.
+            heat: draw the heatmap; a constant map draws none.
+
+        Returns:
+            An RGB image of the size of the image.
+
+        Raises:
+            InputError: the map came without an image.
         """
         if self.image is None:
-            raise InputError(
-                "this map came without a picture to draw on; locate with an image, or save scores as .npz."
-            )
-        drawn = self.image.convert("RGB")
+            raise InputError("this map came without an image to draw on; locate with an image, or save scores as .npz.")
+        drawing = self.image.convert("RGB")
         if heat and not self.is_constant:
-            drawn = render.overlay_heatmap(drawn, min_max_normalize(self.upsample()[None])[0].numpy(), opacity)
+            drawing = render.overlay_heatmap(drawing, min_max_normalize(self.upsample()[None])[0].numpy(), opacity)
         if outline is not None:
-            drawn = render.draw_outline(drawn, self.mask(outline).numpy(), render.WHITE)
-        return drawn if boxes is None else render.draw_boxes(drawn, self.boxes(boxes))
+            drawing = render.draw_outline(drawing, self.mask(outline).numpy(), render.WHITE)
+        return drawing if boxes is None else render.draw_boxes(drawing, self.boxes(boxes))
+
+    def _repr_png_(self) -> bytes | None:
+        return None if self.image is None else self.overlay()._repr_png_()
 
     def to_dict(self, mask_threshold: MaskThreshold = 0.5) -> dict[str, Any]:
-        """What `.json` holds: plain values, pixels of the picture, boxes by `rule`."""
+        """Return the content of a `.json` result.
+
+        Args:
+            mask_threshold: of the boxes, as for `mask`.
+
+        Returns:
+            Plain values; boxes and positions in pixels of the image.
+        """
         return {
             **({} if self.category is None else {"class": self.category}),
             "size": list(self.size),
@@ -183,15 +226,18 @@ class LocalizationMap:
             "confidence": self.confidence,
             "threshold": self.threshold,
             "present": self.present,
-            "rule": mask_threshold,
+            "mask_threshold": mask_threshold,
             "boxes": [list(box) for box in self.boxes(mask_threshold)],
             "notes": list(self.notes),
         }
 
     def save(self, path: str | Path, overwrite: bool = True) -> None:
-        """Write the overlay (`.png`, `.jpg`, `.webp`), the scores (`.npz`) or the summary (`.json`), by the suffix.
+        """Write the overlay, the scores or the summary, by the suffix; the file appears complete or not at all.
 
-        The file appears whole or not at all. An `.npz` holds `scores` (h, w), `size` and `region`.
+        Args:
+            path: `.png`, `.jpg` or `.webp`: the overlay; `.npz`: `scores` (h, w), `size` and `region`; `.json`: the
+                summary of `to_dict`.
+            overwrite: replace a file that is there.
         """
         path = Path(path)
         check_output(path, overwrite, RESULT_SUFFIXES)
@@ -205,18 +251,30 @@ class LocalizationMap:
 
 
 def parse_mask_threshold(threshold: MaskThreshold) -> tuple[str, float]:
-    """A rule as its kind and number: `span`, `share` or `score`; InputError where it is none.
+    """Parse a mask threshold.
+
+    Args:
+        threshold: as for `LocalizationMap.mask`.
+
+    Returns:
+        Its kind, `relative`, `share` or `score`, and its number.
+
+    Raises:
+        InputError: it is none.
 
     Examples:
-        >>> parse_rule("half"), parse_rule(0.5), parse_rule("score:-0.2")
-        (('share', 0.5), ('span', 0.5), ('score', -0.2))
+        >>> parse_mask_threshold("half"), parse_mask_threshold(0.5), parse_mask_threshold("score:-0.2")
+        (('share', 0.5), ('relative', 0.5), ('score', -0.2))
     """
     kind, _, number = ("share:0.5" if threshold == "half" else str(threshold)).rpartition(":")
     try:
         value = float(number)
     except ValueError:
         value = math.nan
-    known = kind == "score" or (kind in ("", "share") and 0 <= value <= 1)
-    if not known or not math.isfinite(value):
-        raise InputError(f"rule {threshold!r} is not known; expected {RULES}.")
-    return kind or "span", value
+    is_known = kind == "score" or (kind in ("", "share") and 0 <= value <= 1)
+    if not is_known or not math.isfinite(value):
+        raise InputError(
+            f"found the mask threshold {threshold!r}, expected a number in [0, 1], 'half', 'share:<number>' or "
+            "'score:<number>'. Correct it."
+        )
+    return kind or "relative", value

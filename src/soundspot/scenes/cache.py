@@ -1,4 +1,4 @@
-"""Scenes that were composed once are read again: a folder of arrays, filled as items are asked for."""
+"""Cache of composed scenes: a folder of arrays in memory maps, filled as samples are read."""
 
 import os
 import shutil
@@ -13,65 +13,65 @@ from numpy.typing import NDArray
 
 from soundspot.errors import OutputError
 
-CachedArray = Literal["pictures", "sounds"]
-
 
 class SceneCache:
-    """Pictures and sounds of a fixed number of items, in four files of a folder, mapped into memory.
+    """Images and audio of a fixed number of samples, in four files of a folder.
 
-    An item is marked as there after it was written, so several processes may fill one shelf, and one that was killed
-    leaves nothing half done: the item is written again, to the same bytes.
+    A sample is marked as written after it was written, so several processes may fill one cache, and a killed one leaves
+    nothing half done: the sample is written again, to the same bytes.
 
     Args:
-        folder: of this shelf alone; what it holds is told by its name.
-        items: how many. size: side of the pictures in pixels. samples: of each sound.
+        folder: folder of this cache alone; its name identifies the content.
+        num_samples: number of samples.
+        size: side of the images in pixels.
+        audio_length: length of each waveform in audio samples.
 
     Raises:
-        OutputError: it cannot be made there, or holds arrays of other measures.
+        OutputError: the folder cannot be made, or holds arrays of another shape.
     """
 
-    def __init__(self, folder: Path, items: int, size: int, samples: int) -> None:
+    def __init__(self, folder: Path, num_samples: int, size: int, audio_length: int) -> None:
         self.folder = folder
-        self.array_specs = {"pictures": ((items, size, size, 3), np.uint8), "sounds": ((items, samples), np.float32)}
+        self.arrays: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
+            "images": ((num_samples, size, size, 3), np.uint8),
+            "images-written": ((num_samples,), np.bool_),
+            "audio": ((num_samples, audio_length), np.float32),
+            "audio-written": ((num_samples,), np.bool_),
+        }
 
-    def get(self, part: CachedArray, index: int, make: Callable[[], NDArray]) -> NDArray:
-        """A copy of the picture (size, size, 3) or the sound (samples,); made, and put there, if it is not yet."""
-        values, there = self._arrays[part]
-        if not there[index]:
+    def get(self, modality: Literal["images", "audio"], index: int, make: Callable[[], NDArray]) -> NDArray:
+        """Return a copy of an image (size, size, 3) or a waveform (audio_length,); made and stored if it is not yet."""
+        values, written = self._open[modality], self._open[f"{modality}-written"]
+        if not written[index]:
             values[index] = make()
-            there[index] = True
+            written[index] = True
         return values[index].copy()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the arrays, which another process maps by itself."""
-        return {name: value for name, value in vars(self).items() if name != "_arrays"}
+        """Leave out the memory maps, which another process opens by itself."""
+        return {name: value for name, value in vars(self).items() if name != "_open"}
 
     @cached_property
-    def _arrays(self) -> dict[str, tuple[NDArray, NDArray]]:
+    def _open(self) -> dict[str, NDArray]:
         try:
             if not self.folder.is_dir():
-                self._make()
-            return {part: (self._open(part), self._open(f"{part}-there")) for part in self.array_specs}
+                self._create()
+            arrays = {name: open_memmap(self.folder / f"{name}.npy", mode="r+") for name in self.arrays}
+            for name, (shape, _) in self.arrays.items():
+                if arrays[name].shape != shape:
+                    raise ValueError(f"{name}.npy is {arrays[name].shape}, expected {shape}")
         except (OSError, ValueError) as error:
             raise OutputError(
-                f"{self.folder}: scenes cannot be kept there ({error}); name another folder, or remove it"
+                f"{self.folder}: scenes cannot be cached there ({error}); name another folder, or remove it"
             ) from error
+        return arrays
 
-    def _open(self, name: str) -> NDArray:
-        found = open_memmap(self.folder / f"{name}.npy", mode="r+")
-        part, _, mark = name.partition("-")
-        shape = self.array_specs[part][0]
-        if found.shape != (shape[:1] if mark else shape):
-            raise ValueError(f"{name}.npy is {found.shape}, expected {shape[:1] if mark else shape}")
-        return found
-
-    def _make(self) -> None:
-        """Empty arrays, which take no room on disk before they are filled; the folder appears whole or not at all."""
+    def _create(self) -> None:
+        """Create empty arrays, which take no space on disk until they are filled; the folder is renamed into place."""
         draft = self.folder.with_name(f"{self.folder.name}.{os.getpid()}")
         draft.mkdir(parents=True)
-        for part, (shape, kind) in self.array_specs.items():
-            open_memmap(draft / f"{part}.npy", mode="w+", dtype=kind, shape=shape)
-            open_memmap(draft / f"{part}-there.npy", mode="w+", dtype=np.bool_, shape=shape[:1])
+        for name, (shape, dtype) in self.arrays.items():
+            open_memmap(draft / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
         try:
             draft.rename(self.folder)
         except OSError:  # another process was first

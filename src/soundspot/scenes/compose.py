@@ -1,4 +1,4 @@
-"""Pictures of several objects on a background, without overlap and with exact masks."""
+"""Images of several objects on a background, without overlap and with exact masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,21 @@ from soundspot.errors import DataError
 from soundspot.scenes.source import ObjectSource
 from soundspot.types import Box
 
-MAX_TRIES = 20  # places tried for one object before the scene starts again with everything smaller
+MAX_TRIES = 20  # positions tried for an object before the scene starts again with everything smaller
 SHRINK = 0.85
-MIN_OBJECT_SIZE = 8  # pixels of an object's longer side, however small it was asked for
+MIN_OBJECT_SIZE = 8  # pixels of an object's longer side, however small it was requested
 GAP = 2  # pixels left between the boxes of two objects
 
 
 @dataclass(frozen=True)
 class PlacedObject:
-    """An object in a picture: exactly its pixels, (h, w) bool, and the box around them."""
+    """An object in an image.
+
+    Attributes:
+        category: category of the object.
+        mask: (h, w) bool, True on exactly its pixels.
+        box: box around the mask, in pixels.
+    """
 
     category: str
     mask: Bool[Tensor, "h w"]
@@ -31,7 +37,12 @@ class PlacedObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and its objects, in the order they were asked for."""
+    """An image and its objects.
+
+    Attributes:
+        image: RGB image.
+        objects: the objects, in the order in which they were requested.
+    """
 
     image: Image.Image
     objects: tuple[PlacedObject, ...]
@@ -40,14 +51,23 @@ class Scene:
 def compose(
     source: ObjectSource, categories: Sequence[str], sizes: Sequence[float], rng: np.random.Generator, side: int
 ) -> Scene:
-    """Objects of the categories on a background of side x side pixels, placed uniformly at random, none overlapping.
+    """Compose objects on a background, placed uniformly at random without overlap.
+
+    Objects that find no position in `MAX_TRIES` tries make the scene start again with all sizes times `SHRINK`, so that
+    the order in which objects are placed leaves no trace in their sizes.
 
     Args:
-        sizes: of each object, the longer side as a share of the picture's.
-        rng: where every pixel comes from; the background is drawn from it first.
+        source: source of objects and background.
+        categories: category of each object.
+        sizes: longer side of each object, as a share of the image's side.
+        rng: generator of every pixel; the background is drawn from it first.
+        side: side of the square image in pixels.
 
-    Objects that find no room in `TRIES` tries make the whole scene start again with all sizes times `SHRINK`, so that
-    the order in which objects are placed leaves no trace in their sizes.
+    Returns:
+        The scene.
+
+    Raises:
+        DataError: the objects do not fit, however small.
     """
     canvas = source.draw_background(rng, side, side)
     scale = 1.0
@@ -60,40 +80,45 @@ def compose(
         if corners is not None:
             break
         if scale * max(sizes) * side < MIN_OBJECT_SIZE:
-            raise DataError(
-                f"{len(sizes)} objects do not fit into {side} x {side} pixels; ask for fewer or a larger side."
-            )
+            raise DataError(f"{len(sizes)} objects do not fit into {side} x {side} pixels; use fewer or a larger side.")
         scale *= SHRINK
     placed = []
     for category, patch, (top, left) in zip(categories, patches, corners, strict=True):
         height, width = patch.shape[:2]
         shape = patch[..., 3] > 0
-        window = canvas[top : top + height, left : left + width]
-        np.copyto(window, patch[..., :3], where=shape[..., None])
+        np.copyto(canvas[top : top + height, left : left + width], patch[..., :3], where=shape[..., None])
         mask = torch.zeros(side, side, dtype=torch.bool)
         mask[top : top + height, left : left + width] = torch.from_numpy(shape)
-        placed.append(
-            PlacedObject(category, mask, Box(float(left), float(top), float(left + width), float(top + height)))
-        )
+        box = Box(float(left), float(top), float(left + width), float(top + height))
+        placed.append(PlacedObject(category, mask, box))
     return Scene(Image.fromarray(canvas), tuple(placed))
 
 
 def place_boxes(shapes: Sequence[tuple[int, ...]], rng: np.random.Generator, side: int) -> list[tuple[int, int]] | None:
-    """Top left corners for boxes (height, width) so that none touch; None where some box found no room."""
+    """Draw positions for boxes so that none touch.
+
+    Args:
+        shapes: (height, width) of each box in pixels.
+        rng: generator of the positions.
+        side: side of the square image in pixels.
+
+    Returns:
+        (top, left) of each box; None where one found no position.
+    """
     corners: list[tuple[int, int]] = [(0, 0)] * len(shapes)
     taken: list[NDArray[np.int64]] = []
-    for which in rng.permutation(len(shapes)).tolist():
-        height, width = shapes[which]
+    for index in rng.permutation(len(shapes)).tolist():
+        height, width = shapes[index]
         tops = rng.integers(0, side - height, MAX_TRIES, endpoint=True)
         lefts = rng.integers(0, side - width, MAX_TRIES, endpoint=True)
-        free = np.ones(MAX_TRIES, bool)
+        is_free = np.ones(MAX_TRIES, bool)
         for top, left, bottom, right in taken:
-            apart = (tops >= bottom + GAP) | (tops + height + GAP <= top)
-            free &= apart | (lefts >= right + GAP) | (lefts + width + GAP <= left)
-        if not free.any():
+            is_apart = (tops >= bottom + GAP) | (tops + height + GAP <= top)
+            is_free &= is_apart | (lefts >= right + GAP) | (lefts + width + GAP <= left)
+        if not is_free.any():
             return None
-        first = int(free.argmax())
+        first = int(is_free.argmax())
         top, left = int(tops[first]), int(lefts[first])
-        corners[which] = (top, left)
+        corners[index] = (top, left)
         taken.append(np.array([top, left, top + height, left + width]))
     return corners

@@ -1,4 +1,4 @@
-"""Scenes with nothing to download: coloured, textured shapes, each with a synthesised timbre."""
+"""Scenes with nothing to download: colored, textured shapes, each with a synthesized timbre."""
 
 import numpy as np
 import torch
@@ -6,10 +6,12 @@ from jaxtyping import UInt8
 
 from soundspot.errors import RecipeError
 from soundspot.scenes import shapes
-from soundspot.scenes import synthesis as timbres
 from soundspot.scenes.shapes import Appearance
+from soundspot.scenes.source import ObjectSource
+from soundspot.scenes.synthesis import synthesize
 from soundspot.types import Audio
 
+# Category: (appearance, timbre).
 PROCEDURAL_CATEGORIES: dict[str, tuple[Appearance, str]] = {
     "red disc": (Appearance("disc", 0.0, "shaded"), "hum"),
     "blue square": (Appearance("square", 0.62, "striped"), "bell"),
@@ -26,26 +28,26 @@ PROCEDURAL_CATEGORIES: dict[str, tuple[Appearance, str]] = {
 }
 
 
-class ProceduralSource:
-    """Up to twelve categories of drawn objects with synthesised sounds (see `LOOKS`); needs no files.
+class ProceduralSource(ObjectSource):
+    """Up to twelve categories of drawn objects with synthesized sounds (`PROCEDURAL_CATEGORIES`); needs no files.
 
     A scene of 128 x 128 pixels, or a sound of two seconds at 16 kHz, takes about a millisecond on one core.
     """
 
     name = "scenes"
+    categories: tuple[str, ...] = ()
 
     def __init__(self, categories: int = 12) -> None:
-        if not 1 <= categories <= len(PROCEDURAL_CATEGORIES):
-            raise RecipeError(
-                f"procedural scenes have 1 to {len(PROCEDURAL_CATEGORIES)} categories; {categories} were asked for."
-            )
-        self.categories: tuple[str, ...] = tuple(PROCEDURAL_CATEGORIES)[:categories]
+        total = len(PROCEDURAL_CATEGORIES)
+        if not 1 <= categories <= total:
+            raise RecipeError(f"procedural scenes have 1 to {total} categories; {categories} were requested.")
+        self.categories = tuple(PROCEDURAL_CATEGORIES)[:categories]
 
     def draw_object(self, category: str, rng: np.random.Generator, size: int) -> UInt8[np.ndarray, "h w 4"]:
         return shapes.draw_object(PROCEDURAL_CATEGORIES[category][0], rng, size)
 
     def draw_audio(self, category: str, rng: np.random.Generator, seconds: float, rate: int) -> Audio:
-        waveform = timbres.synthesize(PROCEDURAL_CATEGORIES[category][1], rng, round(seconds * rate), rate)
+        waveform = synthesize(PROCEDURAL_CATEGORIES[category][1], rng, round(seconds * rate), rate)
         return Audio(torch.from_numpy(waveform), rate)
 
     def draw_background(self, rng: np.random.Generator, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:

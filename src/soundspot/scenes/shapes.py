@@ -1,4 +1,4 @@
-"""Looks of the procedural categories: a shape family, a hue and a texture each, and cluttered backgrounds.
+"""Appearance of the procedural categories: a shape family, a hue and a texture each, and cluttered backgrounds.
 
 Drawn as small patches on cached grids; nothing here is antialiased, so that a mask is exact.
 """
@@ -17,52 +17,52 @@ PI = np.pi
 
 @lru_cache(maxsize=256)
 def polar(size: int) -> tuple[Grid, Grid]:
-    """Radius (1 at the middle of an edge) and angle (in turns, [0, 1)) of the pixels of a size x size patch."""
+    """Return radius (1 at the middle of an edge) and angle (in turns, [0, 1)) of the pixels of a size x size patch."""
     axis = (np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1
     y, x = np.meshgrid(axis, axis, indexing="ij")
     return np.hypot(x, y), (np.arctan2(y, x) / (2 * PI) % 1).astype(np.float32)
 
 
 def cos_wave(turns: Float[np.ndarray, "*s"]) -> Float[np.ndarray, "*s"]:
-    """cos(2 pi turns), float32."""
+    """Return cos(2 pi turns), float32."""
     return np.cos(turns * np.float32(2 * PI))
 
 
 def polygon(r: Grid, turns: Grid, sides: int) -> Bool[np.ndarray, "s s"]:
-    """A regular polygon with its corners on the unit circle."""
+    """Return a regular polygon with its corners on the unit circle."""
     around = turns * sides % 1 - 0.5  # from the middle of a side
     return r * cos_wave(around / sides) < np.float32(np.cos(PI / sides))
 
 
 def star(r: Grid, turns: Grid, points: int, depth: float) -> Bool[np.ndarray, "s s"]:
-    """Points as straight spikes: the radius falls from 1 to 1 - depth between two of them."""
+    """Return a star with straight spikes: the radius falls from 1 to 1 - depth between two of them."""
     return r < 1 - depth * (1 - np.abs(turns * points % 1 * 2 - 1))
 
 
 def to_cartesian(r: Grid, turns: Grid) -> tuple[Grid, Grid]:
-    """The same places as x and y."""
+    """Return the positions of radius and angle as x and y."""
     return r * cos_wave(turns), r * cos_wave(turns - 0.25)
 
 
 def cross(r: Grid, turns: Grid) -> Bool[np.ndarray, "s s"]:
-    """Four arms at right angles."""
+    """Return four arms at right angles."""
     x, y = (np.abs(a) for a in to_cartesian(r, turns))
     return (np.minimum(x, y) < 0.3) & (np.maximum(x, y) < 0.92)
 
 
 def crescent(r: Grid, turns: Grid) -> Bool[np.ndarray, "s s"]:
-    """A disc less a disc of radius 0.7 around (0.45, 0)."""
+    """Return a disc less a disc of radius 0.7 around (0.45, 0)."""
     return (r < 1) & (r * r - 0.9 * r * cos_wave(turns) + 0.2025 > 0.49)
 
 
 def pill(r: Grid, turns: Grid) -> Bool[np.ndarray, "s s"]:
-    """A bar with round ends."""
+    """Return a bar with round ends."""
     x, y = to_cartesian(r, turns)
     return np.maximum(np.abs(x) - 0.65, 0) ** 2 + y * y < 0.35**2
 
 
 def spiral(r: Grid, turns: Grid) -> Bool[np.ndarray, "s s"]:
-    """One arm that winds outwards 1.6 times, as wide as its gaps are narrow, around a full middle."""
+    """Return a spiral arm that winds outwards 1.6 times around a full center."""
     return (r < 1) & (((r * 1.9 - turns) % 1 < 0.62) | (r < 0.25))
 
 
@@ -81,7 +81,7 @@ SHAPES: dict[str, Callable[[Grid, Grid], Bool[np.ndarray, "s s"]]] = {
     "spiral": spiral,
 }
 
-# How much of the second colour a place has, in [0, 1]; `n` is how many repeats fit, `p` the phase.
+# Weight of the second color at each position, in [0, 1]; `n` is the number of repeats, `p` the phase.
 TEXTURES: dict[str, Callable[[Grid, Grid, float, float], Grid]] = {
     "shaded": lambda x, y, n, p: 0.3 + 0.3 * x,
     "striped": lambda x, y, n, p: (cos_wave(x * n / 2 + p) > 0.2).astype(np.float32),
@@ -94,7 +94,13 @@ TEXTURES: dict[str, Callable[[Grid, Grid, float, float], Grid]] = {
 
 @dataclass(frozen=True)
 class Appearance:
-    """A shape, a hue (in turns) and a texture: what objects of one category have in common."""
+    """The common properties of the objects of one category.
+
+    Attributes:
+        shape: key of `SHAPES`.
+        hue: in turns.
+        texture: key of `TEXTURES`.
+    """
 
     shape: str
     hue: float
@@ -102,16 +108,16 @@ class Appearance:
 
 
 def hsv_to_rgb(hue: float, saturation: float, value: float) -> Float[np.ndarray, "3"]:
-    """HSV (hue in turns) to RGB in [0, 255]."""
+    """Convert HSV (hue in turns) to RGB in [0, 255]."""
     ramp = np.abs((hue * 6 + np.array([0, 4, 2], np.float32)) % 6 - 3) - 1
     return (255 * value * (1 - saturation * (1 - np.clip(ramp, 0, 1)))).astype(np.float32)
 
 
 def draw_object(appearance: Appearance, rng: np.random.Generator, size: int) -> UInt8[np.ndarray, "h w 4"]:
-    """One object of that look as RGBA, cropped to its mask: jittered in hue, shade, rotation, stretch and texture.
+    """Draw an object as RGBA, cropped to its mask, with random hue, shade, rotation, stretch and texture.
 
-    Hues move by 0.05 turns either way: more than half the step between neighbouring categories, so that colour
-    alone does not name a category.
+    Hues move by 0.05 turns either way: more than half the step between neighboring categories, so that color
+    alone does not identify a category.
     """
     turn, stretch, phase, sway, depth, light = rng.random(6).tolist()
     r, turns = polar(size)
@@ -133,34 +139,34 @@ def draw_object(appearance: Appearance, rng: np.random.Generator, size: int) -> 
 
 
 def crop_to_mask(patch: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "a b 4"]:
-    """The part of an RGBA patch that holds its mask."""
+    """Crop an RGBA patch to its mask."""
     rows, columns = (np.flatnonzero(patch[..., 3].any(axis)) for axis in (1, 0))
     return patch[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 @lru_cache(maxsize=4)
 def noise_texture(height: int, width: int) -> Float[np.ndarray, "h2 w2 1"]:
-    """A sheet of fine noise with twice the sides; backgrounds cut their texture from a random corner of it."""
+    """Return fine noise with twice the sides, of which backgrounds crop their texture."""
     return np.random.default_rng(0).normal(0, 6, (2 * height, 2 * width, 1)).astype(np.float32)
 
 
 def draw_background(rng: np.random.Generator, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
-    """Soft coloured clouds and blotches as bright as objects, a few hard lines, a faint grain and grating.
+    """Draw soft colored clouds and blotches as bright as objects, a few hard lines, a faint grain and grating.
 
-    Blotches have objects' colours and sizes but no edge, lines have edges but no body: neither colour nor edges alone
+    Blotches have objects' colors and sizes but no edge, lines have edges but no body: neither color nor edges alone
     make an object.
     """
     clouds = Image.fromarray(rng.integers(50, 206, (4, 4, 3), np.uint8)).resize((32, 32), Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(clouds)
     for hue, x, y, w, h, shade in rng.random((int(rng.integers(3, 8)), 6)).tolist():
-        colour = tuple(int(c) for c in hsv_to_rgb(hue, 0.2 + 0.8 * shade, 0.4 + 0.6 * shade))
-        pen.ellipse((32 * x - 2 - 5 * w, 32 * y - 2 - 5 * h, 32 * x + 2 + 5 * w, 32 * y + 2 + 5 * h), fill=colour)
+        color = tuple(int(c) for c in hsv_to_rgb(hue, 0.2 + 0.8 * shade, 0.4 + 0.6 * shade))
+        pen.ellipse((32 * x - 2 - 5 * w, 32 * y - 2 - 5 * h, 32 * x + 2 + 5 * w, 32 * y + 2 + 5 * h), fill=color)
     clouds = clouds.filter(ImageFilter.BoxBlur(1))
-    picture = clouds.resize((width, height), Image.Resampling.BICUBIC)
-    pen = ImageDraw.Draw(picture)
+    image = clouds.resize((width, height), Image.Resampling.BICUBIC)
+    pen = ImageDraw.Draw(image)
     for hue, x, y, u, v, shade in rng.random((int(rng.integers(0, 6)), 6)).tolist():
-        colour = tuple(int(c) for c in hsv_to_rgb(hue, shade, 0.3 + 0.7 * shade))
-        pen.line((width * x, height * y, width * u, height * v), fill=colour, width=1 + int(3 * shade))
+        color = tuple(int(c) for c in hsv_to_rgb(hue, shade, 0.3 + 0.7 * shade))
+        pen.line((width * x, height * y, width * u, height * v), fill=color, width=1 + int(3 * shade))
 
     a, b, phase, strength = rng.random(4).tolist()
     top, left = int(height * a), int(width * b)
@@ -168,4 +174,4 @@ def draw_background(rng: np.random.Generator, height: int, width: int) -> UInt8[
     columns = cos_wave(np.arange(width, dtype=np.float32) * np.float32(0.02 + 0.1 * b))
     grating = np.float32(14 * strength) * rows[:, None, None] * columns[None, :, None]
     texture = noise_texture(height, width)[top : top + height, left : left + width] + grating
-    return np.clip(np.asarray(picture) + texture, 0, 255).astype(np.uint8)
+    return np.clip(np.asarray(image) + texture, 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What scenes are made of: a source draws objects, their sounds, and backgrounds, each from a random state alone."""
+"""Sources of scenes: objects, their sounds, and backgrounds, each drawn from a random state alone."""
 
 from typing import Protocol, runtime_checkable
 
@@ -10,30 +10,40 @@ from soundspot.types import Audio
 
 @runtime_checkable
 class ObjectSource(Protocol):
-    """Objects of several categories, each with a look and a sound.
+    """Objects of several categories, each with an appearance and a sound.
 
-    Every draw depends on its arguments alone (the generator included), never on what was drawn before.
+    Every draw depends on its arguments alone (the generator included), never on earlier draws.
     """
 
     @property
     def name(self) -> str:
-        """`scenes` or `cutouts`: what the names of data sets made from it begin with."""
+        """`scenes` or `cutouts`: the beginning of the names of data sets made from it."""
         ...
+
+    @property
+    def split(self) -> str:
+        """Split of the files that objects come from; empty where there are no files."""
+        return ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Text that changes with the files that objects come from; empty where there are none."""
+        return ""
 
     @property
     def categories(self) -> tuple[str, ...]: ...
 
     def draw_object(self, category: str, rng: np.random.Generator, size: int) -> UInt8[np.ndarray, "h w 4"]:
-        """One object as RGBA, cropped to its mask; `size` is about its longer side in pixels.
+        """Draw an object as RGBA, cropped to its mask; `size` is about its longer side in pixels.
 
         Alpha is 255 on the object and 0 elsewhere, so that it is the exact mask.
         """
         ...
 
     def draw_audio(self, category: str, rng: np.random.Generator, seconds: float, rate: int) -> Audio:
-        """A sound of the category, exactly round(seconds * rate) samples."""
+        """Draw a sound of the category of exactly round(seconds * rate) samples."""
         ...
 
     def draw_background(self, rng: np.random.Generator, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
-        """A picture (RGB) that shows no object of the categories."""
+        """Draw an RGB image that shows no object of the categories."""
         ...

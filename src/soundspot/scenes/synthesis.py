@@ -1,6 +1,6 @@
-"""Sounds of the procedural categories: synthesised timbres, told apart by spectrogram rather than by one pitch.
+"""Sounds of the procedural categories: synthesized timbres that differ in spectrogram rather than in pitch alone.
 
-Each is a pure function of a random state and a clock, jittered in pitch, tempo, phase and colour. Events repeat on a
+Each is a pure function of a random state and the time, jittered in pitch, tempo, phase and color. Events repeat on a
 phase that wraps: its floor counts them, its fraction is the time since the last one, so nothing loops over samples.
 """
 
@@ -19,27 +19,27 @@ TABLE_SIZE = 16384  # samples in one period of a wave table; read without interp
 
 
 def register_timbre(make: Timbre) -> Timbre:
-    """Decorator: makes a timbre known by the name of its function."""
+    """Register a timbre by the name of its function; a decorator."""
     TIMBRES[make.__name__] = make
     return make
 
 
 @lru_cache(maxsize=8)
 def time_axis(samples: int, rate: int) -> Wave:
-    """Seconds since the start."""
+    """Return the time of each sample in seconds."""
     return np.arange(samples, dtype=np.float32) / np.float32(rate)
 
 
 @lru_cache(maxsize=64)
 def wave_table(weights: tuple[float, ...]) -> Period:
-    """One period of a stack of harmonics (weights of the first, second, ...), peak 1, phases spread."""
+    """Return one period of a sum of harmonics (weights of the first, second, ...), peak 1, phases spread."""
     turns = np.arange(TABLE_SIZE) / TABLE_SIZE
     period = sum(w * np.sin(2 * np.pi * (k * turns + 0.37 * k * k)) for k, w in enumerate(weights, 1))
     return (period / np.abs(period).max()).astype(np.float32)
 
 
 def read_table(period: Period, turns: Wave) -> Wave:
-    """The wave table read at a phase in turns."""
+    """Read a wave table at a phase in turns."""
     return period[((turns - np.floor(turns)) * np.float32(TABLE_SIZE)).astype(np.int32) & (TABLE_SIZE - 1)]
 
 
@@ -48,7 +48,7 @@ SINE = wave_table((1.0,))
 
 @lru_cache(maxsize=16)
 def noise_table(bandwidth: int, rate: int) -> Wave:
-    """2^18 samples of noise below `bandwidth` Hz with unit power; sounds are cut from it at a random place."""
+    """Return 2^18 samples of noise below `bandwidth` Hz with unit power, of which sounds are random crops."""
     samples = 1 << 18
     white = np.fft.rfft(np.random.default_rng(bandwidth).standard_normal(samples))
     white[int(bandwidth / rate * samples) :] = 0
@@ -57,7 +57,7 @@ def noise_table(bandwidth: int, rate: int) -> Wave:
 
 
 def noise(rng: np.random.Generator, samples: int, bandwidth: int, rate: int) -> Wave:
-    """Noise below `bandwidth` Hz, unit power."""
+    """Draw noise below `bandwidth` Hz of unit power."""
     sheet = noise_table(bandwidth, rate)
     start = int(rng.integers(len(sheet)))
     piece = sheet[start : start + samples]
@@ -65,12 +65,12 @@ def noise(rng: np.random.Generator, samples: int, bandwidth: int, rate: int) -> 
 
 
 def jitter(rng: np.random.Generator, value: float, spread: float = 0.15) -> np.float32:
-    """A value within a factor of 1 + spread of the one given, either way."""
+    """Draw a value within a factor of 1 + spread of `value`, either way."""
     return np.float32(value * (1 + spread) ** rng.uniform(-1, 1))
 
 
 def repeat_events(rng: np.random.Generator, t: Wave, tempo: float, spread: float = 0.3) -> tuple[Wave, Wave]:
-    """Events at about `tempo` a second, evenly spaced: (seconds since the last one, its number)."""
+    """Draw evenly spaced events, about `tempo` a second; return seconds since the last event and its number."""
     pace = jitter(rng, tempo, spread)
     count = t * pace + np.float32(rng.random())
     number = np.floor(count)
@@ -78,7 +78,7 @@ def repeat_events(rng: np.random.Generator, t: Wave, tempo: float, spread: float
 
 
 def per_event(rng: np.random.Generator, number: Wave, low: float, high: float) -> Wave:
-    """A value in [low, high) for each event."""
+    """Draw a value in [low, high) for each event."""
     values = rng.uniform(low, high, int(number[-1]) + 1).astype(np.float32)
     return values[number.astype(np.int32)]
 
@@ -185,7 +185,17 @@ def ringer(rng: np.random.Generator, t: Wave, rate: int) -> Wave:
 
 
 def synthesize(name: str, rng: np.random.Generator, samples: int, rate: int) -> Wave:
-    """A sound of the timbre, (samples,) float32 in [-1, 1]: peak between 0.25 and 0.9, noise 26 to 46 dB below it."""
+    """Synthesize a sound.
+
+    Args:
+        name: timbre, a key of `TIMBRES`.
+        rng: generator of pitch, tempo, phase, color and level.
+        samples: number of samples.
+        rate: sample rate in Hz.
+
+    Returns:
+        (samples,) float32 in [-1, 1]: peak between 0.25 and 0.9, noise 26 to 46 dB below it.
+    """
     sound = TIMBRES[name](rng, time_axis(samples, rate), rate)
     sound = sound * np.float32(1 / max(float(np.abs(sound).max()), 1e-6))
     hush = np.float32(0.3 * 10 ** rng.uniform(-2.3, -1.3))  # noise has a peak of about 4 deviations

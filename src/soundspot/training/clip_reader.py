@@ -6,7 +6,6 @@ What a sample looks like depends on (seed, epoch, sample, view) alone, so a read
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from soundspot.config.frontend import InputSpec
 from soundspot.config.schema import ViewsConfig
-from soundspot.data.datasets.auxiliary import read_audio_embedding, read_flow
+from soundspot.data.datasets.auxiliary import read_audio_embedding
 from soundspot.data.media.audio import AudioFile, crop_or_tile, resample
 from soundspot.data.media.image import fast_squash
 from soundspot.data.media.optical_flow import flow_to_image
@@ -141,9 +140,9 @@ class ClipReader:
         """Write color, flow and ground truth of one image to `out`, all squashed in the same way."""
         out[..., :3] = fast_squash(data.read_image(index), self.image_side)
         if self.front_end.image.flow:
-            out[..., 3:5] = fast_squash(flow_to_image(read_flow(data, index)), self.image_side)[..., :2]
+            out[..., 3:5] = fast_squash(flow_to_image(data.read_flow(index)), self.image_side)[..., :2]
         if self.with_ground_truth:
-            ground_truth = data.read_ground_truth(index)  # type: ignore[attr-defined]  # `uses_ground_truth` asked
+            ground_truth = data.read_train_ground_truth(index)
             side = self.image_side
             out[..., -1] = (
                 UNANNOTATED
@@ -182,9 +181,9 @@ class ClipReader:
         return windows
 
 
-def open_audio_at_rate(data: Any, index: int, rate: int) -> Audio | AudioFile:
-    """Open the sound of a sample at `rate` Hz; it is not decoded yet if the data set has `open_audio` and that rate."""
-    audio: Audio | AudioFile = data.open_audio(index) if hasattr(data, "open_audio") else data.read_audio(index)
+def open_audio_at_rate(data: AudioVisualDataset, index: int, rate: int) -> Audio | AudioFile:
+    """Open the audio of a sample at `rate` Hz; it is not decoded yet if the data set can open its file at that rate."""
+    audio: Audio | AudioFile = data.open_audio(index)
     if isinstance(audio, AudioFile):
         return audio if audio.rate == rate else resample(audio.read_segment(), rate)
     return resample(audio, rate)

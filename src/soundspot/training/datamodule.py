@@ -39,7 +39,7 @@ def uses_ground_truth(method: Method, data: AudioVisualDataset) -> bool:
     Raises:
         RecipeError: it does, and the method cannot learn from it.
     """
-    is_offered = getattr(data, "ground_truth_source", None) is not None
+    is_offered = data.has_train_ground_truth
     if is_offered and not method.supports_ground_truth:
         raise RecipeError(
             f"data.options.train_ground_truth: method {method.name!r} cannot learn from ground truth; leave it out, or "
@@ -144,7 +144,7 @@ def find_shard_ids(data: AudioVisualDataset, train: TrainConfig) -> NDArray[np.i
     """
     if train.order == "samples":
         return None
-    shard_ids: NDArray[np.int64] | None = getattr(data, "shard_ids", None)
+    shard_ids = data.shard_ids()
     if shard_ids is None:
         raise RecipeError(
             f"train.order: shards, and {data.name} does not lie in shards. Write it as shards (`soundspot data "

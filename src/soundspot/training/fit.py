@@ -191,8 +191,7 @@ def resolve_validation_data(validation: DataConfig, training: DataConfig) -> Dat
 
 def check_not_test_split(validation_data: AudioVisualDataset) -> None:
     """Raise RecipeError if a held-out set is a test split, whatever chose it (by default cut-outs take that one)."""
-    source = getattr(getattr(validation_data, "source", None), "catalog", validation_data)
-    if getattr(source, "split", None) == "test":
+    if validation_data.split == "test":
         raise RecipeError("validation.data: this is a test split, and nothing is selected on one; give it `split: val`")
 
 

@@ -155,7 +155,7 @@ def category_names(data: AudioVisualDataset) -> tuple[str, ...]:
     Raises:
         DataError: there are no two.
     """
-    names = {data.category(i) for i in range(len(data))} | set(getattr(data, "categories", ()))
+    names = {data.category(i) for i in range(len(data))} | set(data.categories)
     if len(names - {""}) < 2:
         raise DataError(
             f"{data.name}: its samples have no two categories, and `labels.source: category` learns to tell them apart; "

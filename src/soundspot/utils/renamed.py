@@ -13,7 +13,6 @@ OPTIONS = {
         "rule": "mask-threshold",
         "after": "next-frame",
         "sources": "per-source",
-        "sound": "audio",
         "sheet": "contact-sheet",
         "frames": "frame-records",
         "rate": "maps-per-second",

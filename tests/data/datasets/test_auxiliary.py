@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from soundspot.data.datasets.auxiliary import AuxiliaryDataset, read_audio_embedding, read_flow
+from soundspot.data.datasets.auxiliary import AuxiliaryDataset, read_audio_embedding
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.data.media.optical_flow import FlowFolder, encode_flow
 from soundspot.errors import DataError, InputError, RecipeError
-from soundspot.types import AudioVisualDataset
+from soundspot.types import Audio, AudioVisualDataset
 
-SMALL = {"length": 4, "size": 32, "seconds": 0.2, "fresh": False}
+SMALL = {"length": 4, "size": 32, "seconds": 0.2, "regenerate": False}
 
 
 def scenes() -> AudioVisualDataset:
@@ -61,18 +61,22 @@ def test_flow_is_found_by_the_clip_or_by_its_picture(tmp_path: Path) -> None:
         for i in (0, 2):
             Image.new("L", (8, 8), i + 1).save(folder / part / f"{asked_twice.group(i)}.png")
     beside = open_dataset("scenes-interactive", flow=folder, **options)
-    assert [int(read_flow(beside, i)[0, 0, 0]) for i in range(4)] == [1, 1, 3, 3]
+    assert [int(beside.read_flow(i)[0, 0, 0]) for i in range(4)] == [1, 1, 3, 3]
 
 
-class Counting:
+class Counting(AudioVisualDataset):
     """Four clips, the same in each epoch, that count how often they are asked for their id and for their group."""
 
     name = "counting"
 
     def __init__(self, data: AudioVisualDataset, asked: Counter[str]) -> None:
         self.data, self.asked = data, asked
-        self.read_image, self.read_sound = data.read_image, data.read_audio
-        self.truth, self.category = data.ground_truth, data.category
+
+    def read_image(self, index: int) -> Image.Image:
+        return self.data.read_image(index)
+
+    def read_audio(self, index: int) -> Audio:
+        return self.data.read_audio(index)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -120,11 +124,11 @@ def test_flow_that_is_not_there_is_told(tmp_path: Path) -> None:
     with_flow(tmp_path, n=1)
     first = scenes().id(1)
     with pytest.raises(
-        DataError, match=rf"of 4 clips 3 lack their flow_x/ID.png and .*first: {first}.*take these clips"
+        DataError, match=rf"of 4 samples 3 lack their flow_x/ID.png and .*first: {first}.*take these samples"
     ):
         open_dataset("scenes", flow=tmp_path, **SMALL)
     with pytest.raises(DataError, match=r"has no optical flow.*option `flow`"):
-        read_flow(open_dataset("catalogue", catalogue(tmp_path / "c")), 0)
+        open_dataset("catalog", catalogue(tmp_path / "c")).read_flow(0)
     (tmp_path / "flow_x" / f"{scenes().id(0)}.png").write_bytes(b"no picture")
     beside = open_dataset("scenes", flow=tmp_path, **{**SMALL, "length": 1})
     with pytest.raises(InputError, match="expected a whole image"):
@@ -140,21 +144,24 @@ def catalogue(root: Path) -> Path:
 
 def test_truths_of_a_share_of_the_clips() -> None:
     options = {**SMALL, "length": 400}
-    own = [open_dataset("scenes", truths="own", truths_share=share, **options) for share in (0.3, 0.6)]
-    marked = [{i for i in range(400) if one.read_truth(i) is not None} for one in own]  # type: ignore[attr-defined]
+    own = [
+        open_dataset("scenes", train_ground_truth="own", train_ground_truth_fraction=share, **options)
+        for share in (0.3, 0.6)
+    ]
+    marked = [{i for i in range(400) if one.read_train_ground_truth(i) is not None} for one in own]  # type: ignore[attr-defined]
     assert 90 < len(marked[0]) < 150
     assert marked[0] < marked[1]
     some = min(marked[0])
-    assert own[0].read_truth(some).boxes == own[0].ground_truth(some).boxes  # type: ignore[attr-defined]
+    assert own[0].read_train_ground_truth(some).boxes == own[0].ground_truth(some).boxes  # type: ignore[attr-defined]
     assert own[0].at_epoch(1) is own[0]
-    fresh = open_dataset("scenes", truths="own", truths_share=0.3, length=4, size=32)
+    fresh = open_dataset("scenes", train_ground_truth="own", train_ground_truth_fraction=0.3, length=4, size=32)
     assert fresh.at_epoch(1).id(0) != fresh.id(0)
     assert isinstance(fresh.at_epoch(1), AuxiliaryDataset)
     for share in (0, 1.5):
-        with pytest.raises(RecipeError, match=r"truths_share: found .*expected the share"):
-            open_dataset("scenes", truths="own", truths_share=share, **SMALL)
-    with pytest.raises(RecipeError, match=r"beside `truths`"):
-        open_dataset("scenes", truths_share=0.5, **SMALL)
+        with pytest.raises(RecipeError, match=r"train_ground_truth_fraction: found .*expected the share"):
+            open_dataset("scenes", train_ground_truth="own", train_ground_truth_fraction=share, **SMALL)
+    with pytest.raises(RecipeError, match=r"beside `train_ground_truth`"):
+        open_dataset("scenes", train_ground_truth_fraction=0.5, **SMALL)
 
 
 def test_truths_from_a_folder(tmp_path: Path) -> None:
@@ -162,18 +169,18 @@ def test_truths_from_a_folder(tmp_path: Path) -> None:
     mask = Image.new("L", (64, 64))
     mask.paste(255, (0, 0, 32, 64))
     mask.save(tmp_path / f"{data.id(1)}.png")
-    beside = open_dataset("scenes", truths=tmp_path, **SMALL)
-    truths = [beside.read_truth(i) for i in range(4)]  # type: ignore[attr-defined]
+    beside = open_dataset("scenes", train_ground_truth=tmp_path, **SMALL)
+    truths = [beside.read_train_ground_truth(i) for i in range(4)]  # type: ignore[attr-defined]
     assert [truth is None for truth in truths] == [True, False, True, True]
-    assert truths[1].map(4, 4).tolist() == [[1, 1, 0, 0]] * 4
+    assert truths[1].to_map(4, 4).tolist() == [[1, 1, 0, 0]] * 4
     mask.resize((64, 40)).save(tmp_path / f"{data.id(1)}.png")
-    with pytest.raises(DataError, match="a mask of 64 x 40 beside a picture of 32 x 32, expected the same shape"):
-        beside.read_truth(1)  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match="a mask of 64 x 40 beside an image of 32 x 32, expected the same shape"):
+        beside.read_train_ground_truth(1)  # type: ignore[attr-defined]
     with pytest.raises(DataError, match="no such folder, expected masks"):
-        open_dataset("scenes", truths=tmp_path / "none", **SMALL)
+        open_dataset("scenes", train_ground_truth=tmp_path / "none", **SMALL)
     (tmp_path / "other").mkdir()
-    with pytest.raises(DataError, match=r"of 4 clips 4 lack a mask ID.png"):
-        open_dataset("scenes", truths=tmp_path / "other", **SMALL)
+    with pytest.raises(DataError, match=r"of 4 samples 4 lack a mask ID.png"):
+        open_dataset("scenes", train_ground_truth=tmp_path / "other", **SMALL)
 
 
 @pytest.mark.parametrize("form", ["folder", "npz"])
@@ -188,27 +195,27 @@ def test_vectors(tmp_path: Path, form: str) -> None:
             np.save(path / f"{id}.npy", vector)
 
     write()
-    beside = pickle.loads(pickle.dumps(open_dataset("scenes", vectors=path, **SMALL)))
+    beside = pickle.loads(pickle.dumps(open_dataset("scenes", audio_embeddings=path, **SMALL)))
     assert read_audio_embedding(beside, 2, 5).tolist() == [2, 3, 4, 5, 6]
     with pytest.raises(DataError, match=r"has 5 numbers, expected 1000.*width: 5"):
         read_audio_embedding(beside, 2, 1000)
     vectors[data.id(0)] = np.full(5, np.nan, np.float32)
     vectors[data.id(1)] = np.zeros((5, 2), np.float32)
     write()
-    beside = open_dataset("scenes", vectors=path, **SMALL)
+    beside = open_dataset("scenes", audio_embeddings=path, **SMALL)
     for i in (0, 1):
         with pytest.raises(InputError, match="expected one vector of finite numbers"):
             read_audio_embedding(beside, i)
-    with pytest.raises(DataError, match=r"of 8 clips 4 lack their vectors"):
-        open_dataset("scenes", vectors=path, **{**SMALL, "length": 8})
+    with pytest.raises(DataError, match=r"of 8 samples 4 lack their vectors"):
+        open_dataset("scenes", audio_embeddings=path, **{**SMALL, "length": 8})
     with pytest.raises(DataError, match=r"neither a folder nor an .npz"):
-        open_dataset("scenes", vectors=tmp_path / "none.npz", **SMALL)
-    with pytest.raises(DataError, match=r"has no vectors of sounds.*option `vectors`"):
+        open_dataset("scenes", audio_embeddings=tmp_path / "none.npz", **SMALL)
+    with pytest.raises(DataError, match=r"has no embeddings of audio.*option `audio_embeddings`"):
         read_audio_embedding(scenes(), 0)
 
 
 def test_an_unknown_option_is_told_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"no option 'flows'.*Did you mean 'flow'"):
         open_dataset("pairs", tmp_path, flows="here")
-    with pytest.raises(RecipeError, match=r"'truth_share'.*Did you mean 'truths_share'"):
-        open_dataset("scenes", truth_share=0.1)
+    with pytest.raises(RecipeError, match=r"'train_ground_truth_share'.*Did you mean 'train_ground_truth"):
+        open_dataset("scenes", train_ground_truth_share=0.1)

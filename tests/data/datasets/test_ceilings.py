@@ -73,7 +73,7 @@ def test_the_counts_are_what_the_protocol_itself_says(
 ) -> None:
     """The oracle and the centered box through the protocol `alignment`, on every 40th item and every odd one."""
     name, options = ceilings.LISTS[title]
-    data = open_dataset(name, annotations, media="unchecked", **options)
+    data = open_dataset(name, annotations, missing="ignore", **options)
     area = measures[title].rows["whole image"][0]
     odd = ((area == 0) | (area == 1)).nonzero()[:, 0]
     some = torch.cat([torch.arange(0, len(data), 40), odd]).unique()
@@ -94,7 +94,7 @@ def test_a_centred_square(ceilings: ModuleType, annotations: Path, title: str) -
     square = torch.zeros(224, 224, dtype=torch.bool)
     square[begin : begin + SIDE, begin : begin + SIDE] = True
     values = []
-    for objects in ceilings.truths(open_dataset(name, annotations, media="unchecked", **options)):
+    for objects in ceilings.truths(open_dataset(name, annotations, missing="ignore", **options)):
         hit = (objects @ square.flatten().float()).double()
         values.append(hit / (objects.sum(dim=1) + SIDE**2 - hit))
     iou = torch.cat(values)

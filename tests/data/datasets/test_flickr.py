@@ -76,9 +76,9 @@ def test_the_extended_set(tmp_path: Path) -> None:
 def test_a_missing_annotation_counts_as_a_missing_file(tmp_path: Path) -> None:
     root = build(tmp_path)
     (root / "Annotations" / f"{IDS[1]}.xml").unlink()
-    with pytest.raises(DataError, match=rf"of 2 clips 1 lack 1 files \(first: {root}/Annotations/{IDS[1]}.xml\)"):
+    with pytest.raises(DataError, match=rf"of 2 samples 1 lack 1 files \(first: {root}/Annotations/{IDS[1]}.xml\)"):
         open_dataset("flickr", root, list=root / "list.csv")
-    unchecked = open_dataset("flickr", root, list=root / "list.csv", media="unchecked")
+    unchecked = open_dataset("flickr", root, list=root / "list.csv", missing="ignore")
     assert unchecked.ground_truth(0).present
     with pytest.raises(DataError, match=rf"{IDS[1]}.xml: found no readable XML .*No such file"):
         unchecked.ground_truth(1)
@@ -121,13 +121,13 @@ def test_xml_that_is_wrong_or_out_to_do_harm_is_refused(tmp_path: Path, xml: str
 
 
 def test_all_of_flickr(annotations: Path) -> None:
-    whole = open_dataset("flickr", annotations, media="unchecked")
-    part = open_dataset("flickr", annotations, list=249, media="unchecked")
+    whole = open_dataset("flickr", annotations, missing="ignore")
+    part = open_dataset("flickr", annotations, list=249, missing="ignore")
     assert (len(whole), len(part)) == (250, 249)
-    assert {clip.id for clip in whole.clips} - {clip.id for clip in part.clips} == {"3908875350"}
+    assert {clip.id for clip in whole.samples} - {clip.id for clip in part.samples} == {"3908875350"}
     for name in ("flickr_test.csv", "test_flickr_250.txt"):
-        listed = open_dataset("flickr", annotations, list=annotations / name, media="unchecked")
-        assert [clip.id for clip in listed.clips] == [clip.id for clip in whole.clips]
-    extended = open_dataset("extended_flickr", annotations, media="unchecked")
+        listed = open_dataset("flickr", annotations, list=annotations / name, missing="ignore")
+        assert [clip.id for clip in listed.samples] == [clip.id for clip in whole.samples]
+    extended = open_dataset("extended_flickr", annotations, missing="ignore")
     assert len(extended) == 500
-    assert len({clip.group for clip in extended.clips}) == 250
+    assert len({clip.group for clip in extended.samples}) == 250

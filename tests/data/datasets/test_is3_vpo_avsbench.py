@@ -42,25 +42,25 @@ def test_an_item_is_a_picture_and_a_sound_and_knows_which_picture_it_copies(tmp_
 @pytest.mark.parametrize("name", FILES)
 def test_masks_are_read_when_they_are_asked_for(tmp_path: Path, name: str) -> None:
     root = framed(tmp_path, name)
-    data = open_dataset(name, root, truth="masks")
+    data = open_dataset(name, root, ground_truth="masks")
     truth = data.ground_truth(0)
     assert (truth.rule, truth.height, truth.width, truth.present) == ("mask", 32, 32, True)
     assert truth.mask is not None
     assert truth.mask[:14, :14].all()
     assert not truth.mask[18:, 18:].any()
-    assert len(open_dataset(name, root, truth="masks", media="unchecked")) == 2
+    assert len(open_dataset(name, root, ground_truth="masks", missing="ignore")) == 2
 
 
 def test_is3_is_read_under_the_names_of_its_release_too(tmp_path: Path) -> None:
     root = framed(tmp_path, "is3", RELEASED)
     for truth in ("boxes", "masks"):
-        data = open_dataset("is3", root, truth=truth)
+        data = open_dataset("is3", root, ground_truth=truth)
         assert data.read_image(1).size == (8, 6)
     (root / "synthetic3240_bbox.json").rename(root / "IS3_annotation.json")
     (root / "synthetic3240_seg.json").unlink()
     for truth in ("boxes", "masks"):
-        assert open_dataset("is3", root, truth=truth).ground_truth(0).to_map(32, 32).any()
-    assert open_dataset("is3", root, truth="masks", media="unchecked").ground_truth(0).to_map(32, 32).any()
+        assert open_dataset("is3", root, ground_truth=truth).ground_truth(0).to_map(32, 32).any()
+    assert open_dataset("is3", root, ground_truth="masks", missing="ignore").ground_truth(0).to_map(32, 32).any()
 
 
 def test_what_was_looked_for_is_told(tmp_path: Path) -> None:
@@ -72,9 +72,11 @@ def test_what_was_looked_for_is_told(tmp_path: Path) -> None:
         open_dataset("is3", root)
     (root / "gt_masks" / f"{stem}.jpg").write_bytes(b"no mask")
     with pytest.raises(InputError, match=rf"gt_masks/{stem}.jpg: found a file of no known image format"):
-        open_dataset("is3", root, truth="masks", media="unchecked").ground_truth(0)
-    with pytest.raises(RecipeError, match=r"truth: found 'mask', expected 'boxes' or 'masks'. Did you mean 'masks'"):
-        open_dataset("is3", root, truth="mask")
+        open_dataset("is3", root, ground_truth="masks", missing="ignore").ground_truth(0)
+    with pytest.raises(
+        RecipeError, match=r"ground_truth: found 'mask', expected 'boxes' or 'masks'. Did you mean 'masks'"
+    ):
+        open_dataset("is3", root, ground_truth="mask")
     with pytest.raises(DataError, match=r"found no s4_box.json, expected the authors' annotation file"):
         open_dataset("avsbench_s4", root)
 
@@ -89,8 +91,8 @@ def test_what_was_looked_for_is_told(tmp_path: Path) -> None:
         (lambda e: e.update(gt_box=[1, 2, 3]), r"found \[1, 2, 3\] for 'gt_box', expected a box \[x0, y0, x1, y1\]"),
         (lambda e: e.update(gt_box=[1, 2, 3, float("nan")]), "expected a box"),
         (lambda e: e.update(image=7), "found 7 for 'image', expected text"),
-        (lambda e: e.update(image="1.png"), "found the path '1.png', expected 3 parts or more"),
-        (lambda e: e.update(image="a/../1.png"), "expected 3 parts or more"),
+        (lambda e: e.update(image="1.png"), "found the path '1.png', expected 3 components or more"),
+        (lambda e: e.update(image="a/../1.png"), "expected 3 components or more"),
         (lambda e: e.update(image=FRAMED["avsbench_s4"][1][0]["image"]), "found 2 entries of .*_2.png, expected one"),
     ],
     ids=["no box", "three numbers", "NaN", "a number", "short", "outside", "twice"],
@@ -115,7 +117,7 @@ def test_an_all_black_jpeg_shows_no_object(tmp_path: Path) -> None:
     root = framed(tmp_path, "is3")
     noise = np.random.default_rng(0).integers(0, 9, (32, 32), np.uint8)
     Image.fromarray(noise).save(root / "gt_masks" / "accordion_female_10438_accordion.jpg", quality=50)
-    truth = open_dataset("is3", root, truth="masks").ground_truth(0)
+    truth = open_dataset("is3", root, ground_truth="masks").ground_truth(0)
     assert truth.present, "the annotation is empty; the source is not said to be absent"
     assert not truth.to_map(224, 224).any()
 
@@ -138,7 +140,7 @@ COUNTS = {  # items, pictures, categories
 @pytest.mark.parametrize("truth", ["boxes", "masks"])
 @pytest.mark.parametrize("name", COUNTS)
 def test_the_real_lists(annotations: Path, name: str, truth: str) -> None:
-    data = open_dataset(name, annotations, truth=truth, media="unchecked")
+    data = open_dataset(name, annotations, ground_truth=truth, missing="ignore")
     groups = Counter(data.group(i) for i in range(len(data)))
     assert (len(data), len(groups), len({data.category(i) for i in range(len(data))})) == COUNTS[name]
     if name == "is3":

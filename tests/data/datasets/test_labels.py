@@ -18,14 +18,14 @@ def file(tmp_path: Path, text: str) -> Path:
 
 
 def test_a_table_is_read_and_written(tmp_path: Path) -> None:
-    rows = read_labels(file(tmp_path, "\ufeff" + HEAD + 'a,both,dog,\n\nb,image,"a cat, black",0.25\nb,sound,dog,1\n'))
-    assert rows == [Label("a", "both", "dog"), Label("b", "image", "a cat, black", 0.25), Label("b", "sound", "dog")]
+    rows = read_labels(file(tmp_path, "\ufeff" + HEAD + 'a,both,dog,\n\nb,image,"a cat, black",0.25\nb,audio,dog,1\n'))
+    assert rows == [Label("a", "both", "dog"), Label("b", "image", "a cat, black", 0.25), Label("b", "audio", "dog")]
     write_labels(rows, tmp_path / "again.csv")
     assert read_labels(tmp_path / "again.csv") == rows
 
 
 def test_probabilities_and_any_order_of_columns(tmp_path: Path) -> None:
-    assert read_labels(file(tmp_path, "class,id,modality\ndog,a,sound\n")) == [Label("a", "sound", "dog")]
+    assert read_labels(file(tmp_path, "class,id,modality\ndog,a,audio\n")) == [Label("a", "audio", "dog")]
 
 
 def test_vggsounds_own_table_is_read_as_it_is(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_vggsounds_own_table_is_read_as_it_is(tmp_path: Path) -> None:
     [
         ("", r"found the header '', expected id,modality,class,probability"),
         ("name,class\na,b\n", r"found the header 'name,class'"),
-        (HEAD + "a,both,dog,1\na,ear,dog,1\n", r"line 3: found 'a,ear,dog,1', expected an id, image, sound or both"),
+        (HEAD + "a,both,dog,1\na,ear,dog,1\n", r"line 3: found 'a,ear,dog,1', expected an id, image, audio or both"),
         (HEAD + "a,both,dog,2\n", r"line 2: .*a probability from 0 to 1"),
         (HEAD + "a,both,dog,nan\n", r"line 2: .*a probability from 0 to 1"),
         (HEAD + "a,both,dog,much\n", r"line 2: .*a probability from 0 to 1"),
@@ -55,7 +55,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path, text: str, said: str) -> No
 
 
 def test_a_missing_table_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no labels can be read .*as `soundspot label` writes"):
+    with pytest.raises(DataError, match=r"no labels can be read .*as `soundspot pseudo-label` writes"):
         read_labels(tmp_path / "none.csv")
 
 
@@ -63,7 +63,7 @@ ROWS = [
     Label("a", "both", "dog"),
     Label("b", "image", "dog", 0.3),
     Label("b", "image", "cat", 0.6),
-    Label("b", "sound", "cat", 0.5),
+    Label("b", "audio", "cat", 0.5),
     Label("elsewhere", "both", "owl"),
 ]
 
@@ -79,7 +79,7 @@ def test_labels_of_some_clips_in_any_order() -> None:
 def test_clips_without_a_row_are_counted_and_named_or_unknown() -> None:
     ids = ["a", "b", "c", "d"]
     rows = [*ROWS, Label("d", "image", "dog")]
-    with pytest.raises(DataError, match=r"t: 2 of 4 clips lack a row \(first: c \(image\), c \(sound\), d \(sound\)\)"):
+    with pytest.raises(DataError, match=r"t: 2 of 4 clips lack a row \(first: c \(image\), c \(audio\), d \(audio\)\)"):
         build_class_table(rows, ids, "t")
     pictures, sounds = build_class_table(rows, ids, "t", allow_unknown=True).to_dense(np.arange(4))
     assert pictures.isnan().all(dim=1).tolist() == [False, False, True, False]
@@ -89,6 +89,6 @@ def test_clips_without_a_row_are_counted_and_named_or_unknown() -> None:
 
 def test_a_class_given_twice_and_an_empty_table_are_refused() -> None:
     with pytest.raises(DataError, match="t: 1 rows give a clip a class that it has already"):
-        build_class_table([*ROWS, Label("a", "sound", "dog", 0.5)], ["a", "b"], "t")
+        build_class_table([*ROWS, Label("a", "audio", "dog", 0.5)], ["a", "b"], "t")
     with pytest.raises(DataError, match="t: holds no label"):
         build_class_table([], ["a"], "t")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from soundspot.config.frontend import InputSpec
-from soundspot.data import datasets
+from soundspot.data.datasets import registry
 from soundspot.data.datasets.base import ClipDataset, SampleEntry
 from soundspot.data.datasets.registry import fitting_options, open_dataset, register_dataset
 from soundspot.errors import DataError, RecipeError
@@ -14,8 +14,7 @@ from soundspot.errors import DataError, RecipeError
 @pytest.fixture(autouse=True)
 def _forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is registered here is known to no other test."""
-    for name in ("FOLDERS", "_REGISTERED", "TESTS"):
-        monkeypatch.setattr(datasets, name, getattr(datasets, name).copy())
+    monkeypatch.setattr(registry, "_DATASETS", registry._DATASETS.copy())
 
 
 def birds(root: str | Path, split: str = "train") -> ClipDataset:
@@ -25,7 +24,7 @@ def birds(root: str | Path, split: str = "train") -> ClipDataset:
 def test_it_opens_by_name_with_its_options() -> None:
     assert register_dataset("birds", "a bird")(birds) is birds
     opened = open_dataset("birds", "somewhere", split="val")
-    assert (len(opened), opened.split, datasets.datasets()["birds"]) == (1, "val", "a bird")
+    assert (len(opened), opened.split, registry.list_datasets()["birds"]) == (1, "val", "a bird")
 
 
 def test_its_options_and_its_folder_are_asked_for() -> None:

@@ -91,7 +91,7 @@ def test_what_is_scored_is_left_out_by_the_name_of_a_test_set(tmp_path: Path) ->
         open_dataset("vggsound", tmp_path, list=tmp_path / "list.txt")
     put(tmp_path / "ms", [f"VGGSound_img/{milliseconds(tested)}/image_050.jpg"], [])
     put(tmp_path / "ms", [], [f"VGGSound_aud/{milliseconds(tested)}.wav"])
-    with pytest.raises(DataError, match=r"no clip is left \(0 lack a file, 1 are excluded\)"):
+    with pytest.raises(DataError, match=r"no sample is left \(0 lack a file, 1 are excluded\)"):
         open_dataset("vggsound", tmp_path / "ms", exclude=["vggss"])
 
 
@@ -105,22 +105,22 @@ def test_test_clips_are_left_out(root: Path) -> None:
 def test_missing_files_are_named_and_skipped_only_if_asked(root: Path) -> None:
     (root / "audio" / "clip_05.wav").unlink()
     (root / "train.txt").write_text("clip_04\nclip_05\nnowhere\n")
-    lacking = r"of 3 clips 2 lack 3 files \(first: audio/clip_05.wav, frames/nowhere.jpg, audio/nowhere.wav\)"
+    lacking = r"of 3 samples 2 lack 3 files \(first: audio/clip_05.wav, frames/nowhere.jpg, audio/nowhere.wav\)"
     with pytest.raises(DataError, match=lacking + r".*Fetch them, or .*`missing: skip`"):
         open_dataset("pairs", root, list=root / "train.txt")
     with pytest.warns(UserWarning, match=lacking):
         skipping = open_dataset("pairs", root, list=root / "train.txt", missing="skip")
     assert (ids(skipping), skipping.skipped) == (["clip_04"], ("clip_05", "nowhere"))
-    with pytest.raises(DataError, match="of 20 clips 1 lack 1 files"):
+    with pytest.raises(DataError, match="of 20 samples 1 lack 1 files"):
         open_dataset("pairs", root)
 
 
 def test_held_out_clips_are_the_same_whatever_the_list(root: Path) -> None:
-    train, val = (ids(open_dataset("pairs", root, split=split, validation=0.3)) for split in ("train", "val"))
+    train, val = (ids(open_dataset("pairs", root, split=split, val_fraction=0.3)) for split in ("train", "val"))
     assert sorted(train + val) == ids(open_dataset("pairs", root))
     assert val
     (root / "some.txt").write_text("\n".join([val[0], train[0]]))
-    assert ids(open_dataset("pairs", root, list=root / "some.txt", split="val", validation=0.3)) == [val[0]]
+    assert ids(open_dataset("pairs", root, list=root / "some.txt", split="val", val_fraction=0.3)) == [val[0]]
 
 
 def test_rows_that_repeat_a_clip_are_told(root: Path) -> None:
@@ -133,15 +133,15 @@ def test_bad_folders_and_options_are_told(root: Path, tmp_path: Path) -> None:
     for name, options, kind, said in [
         ("pairs", {"list": root / "none.txt"}, DataError, "list of ids cannot be read"),
         ("pairs", {"mising": "skip"}, RecipeError, "Did you mean 'missing'"),
-        ("pairs", {"missing": "skp"}, RecipeError, "missing: found 'skp', expected 'refuse' or 'skip'. Did you mean"),
+        ("pairs", {"missing": "skp"}, RecipeError, "missing: found 'skp', expected 'error' or 'skip'. Did you mean"),
         ("pairs", {"split": "test"}, RecipeError, "split: found 'test', expected 'train' or 'val'"),
-        ("pairs", {"validation": 1.0}, DataError, "expected a share from 0 to below 1"),
+        ("pairs", {"val_fraction": 1.0}, DataError, "expected a share from 0 to below 1"),
         ("pairs", {"exclude": "vggss"}, DataError, r"expected several. Write a list, as in `exclude: \[vggss\]`"),
         (
             "pairs",
             {"exclude": ["vgss"]},
             DataError,
-            "neither a file nor a list that comes with soundspot. Did you mean 'vggss'",
+            "neither a file nor a list of soundspot. Did you mean 'vggss'",
         ),
         (
             "vggsound",

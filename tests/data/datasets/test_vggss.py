@@ -72,20 +72,20 @@ def test_ssl_ties_own_boxes_are_read_where_the_json_is_absent(tmp_path: Path) ->
     data = open_dataset("vggss", root, list=root / "list.txt")
     assert data.ground_truth(0).to_map(10, 10).sum() == 4 * 8
     (root / "anno" / f"{IDS[1]}.xml").unlink()
-    with pytest.raises(DataError, match=r"of 2 clips 1 lack 1 files \(first: .*Db6Hjt0x28k_000056.xml\)"):
+    with pytest.raises(DataError, match=r"of 2 samples 1 lack 1 files \(first: .*Db6Hjt0x28k_000056.xml\)"):
         open_dataset("vggss", root, list=root / "list.txt")
 
 
 def test_files_that_are_not_there_are_refused_skipped_or_not_asked_for(tmp_path: Path) -> None:
     root = build(tmp_path)
     (root / "audio" / f"{IDS[1]}.wav").unlink()
-    said = rf"{root}: of 2 clips 1 lack 1 files \(first: audio/{IDS[1]}.wav\)"
-    with pytest.raises(DataError, match=rf"{said}. Fetch them, or .* `media: skip`, or score .* `media: unchecked`"):
+    said = rf"{root}: of 2 samples 1 lack 1 files \(first: audio/{IDS[1]}.wav\)"
+    with pytest.raises(DataError, match=rf"{said}. Fetch them, or .* `missing: skip`, or score .* `missing: ignore`"):
         open_dataset("vggss", root, list=root / "list.txt")
     with pytest.warns(UserWarning, match=said):
-        skipping = open_dataset("vggss", root, list=root / "list.txt", media="skip")
+        skipping = open_dataset("vggss", root, list=root / "list.txt", missing="skip")
     assert (len(skipping), skipping.skipped) == (1, (IDS[1],))
-    unchecked = open_dataset("vggss", root / "metadata", list=root / "list.txt", media="unchecked")
+    unchecked = open_dataset("vggss", root / "metadata", list=root / "list.txt", missing="ignore")
     assert (len(unchecked), unchecked.category(1), unchecked.ground_truth(1).present) == (2, "playing timbales", True)
 
 
@@ -95,8 +95,8 @@ def test_what_is_missing_or_misspelt_is_told(tmp_path: Path) -> None:
         open_dataset("vggss", root)
     with pytest.raises(DataError, match=r"found '4911', neither a file nor a list of vggss. Did you mean|There are"):
         open_dataset("vggss", root, list=4911)
-    with pytest.raises(RecipeError, match="media: found 'skipp', expected 'refuse' or 'skip' or 'unchecked'"):
-        open_dataset("vggss", root, list=root / "list.txt", media="skipp")
+    with pytest.raises(RecipeError, match="missing: found 'skipp', expected 'error' or 'skip' or 'ignore'"):
+        open_dataset("vggss", root, list=root / "list.txt", missing="skipp")
     (root / "metadata" / "vggss.json").unlink()
     with pytest.raises(DataError, match=r"found no vggss.json or .*, expected the authors' annotation file"):
         open_dataset("vggss", root, list=root / "list.txt")
@@ -126,8 +126,8 @@ def test_the_extended_set_asks_pictures_with_sounds_that_are_not_theirs(tmp_path
         (f"{outside}+{outside}", outside, "", False),
     ]
     assert not data.ground_truth(2).to_map(224, 224).any()
-    assert data.clips[2].image.endswith(f"frames/{IDS[0]}.jpg")
-    assert data.clips[2].sound.endswith(f"audio/{IDS[1]}.wav")
+    assert data.samples[2].image.endswith(f"frames/{IDS[0]}.jpg")
+    assert data.samples[2].audio.endswith(f"audio/{IDS[1]}.wav")
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -135,7 +135,7 @@ def test_all_of_vggss(annotations: Path) -> None:
     """Every truth equals the published formula, overflows included; the lists are parts of the 5158."""
     from soundspot.data.datasets.annotation_files import read_json
 
-    data = open_dataset("vggss", annotations, media="unchecked")
+    data = open_dataset("vggss", annotations, missing="ignore")
     entries = {entry["file"]: entry for entry in read_json(annotations / "vggss.json")}
     assert len(data) == len(entries) == 5158
     assert len({data.category(i) for i in range(len(data))}) == 221
@@ -144,18 +144,18 @@ def test_all_of_vggss(annotations: Path) -> None:
             data.ground_truth(index).to_map(224, 224).numpy(), published(entries[data.id(index)]["bbox"])
         )
     for list, n in ((4655, 4655), ("heard", 2564), ("unheard", 2575)):
-        part = open_dataset("vggss", annotations, list=list, media="unchecked")
+        part = open_dataset("vggss", annotations, list=list, missing="ignore")
         assert len(part) == n
-    named = open_dataset("vggss", annotations, list=annotations / "ours_vggss.txt", media="unchecked")
-    four = open_dataset("vggss", annotations, list="4655", media="unchecked")
-    assert {clip.id for clip in named.clips} == {clip.id for clip in four.clips}
+    named = open_dataset("vggss", annotations, list=annotations / "ours_vggss.txt", missing="ignore")
+    four = open_dataset("vggss", annotations, list="4655", missing="ignore")
+    assert {clip.id for clip in named.samples} == {clip.id for clip in four.samples}
     assert torch.equal(
         named.ground_truth(0).to_map(9, 9), data.ground_truth(bundled_ids("vggss").index(named.id(0))).to_map(9, 9)
     )
 
 
 def test_all_of_extended_vggss(annotations: Path) -> None:
-    data = open_dataset("extended_vggss", annotations, media="unchecked")
+    data = open_dataset("extended_vggss", annotations, missing="ignore")
     assert len(data) == 2 * 5158
     assert sum(data.ground_truth(i).present for i in range(len(data))) == 5158
     assert len({data.group(i) for i in range(len(data))}) == 5158 + 379

@@ -74,8 +74,8 @@ def test_shards_are_a_data_set(root: Path) -> None:
     assert pickle.loads(pickle.dumps(data)).read_image(13).getpixel((0, 0)) == (13, 0, 0)
     with pytest.raises(DataError, match="cannot be scored"):
         data.ground_truth(0)
-    held_out = open_dataset("shards", root, split="val", validation=0.3)
-    kept = open_dataset("shards", root, split="train", validation=0.3)
+    held_out = open_dataset("shards", root, split="val", val_fraction=0.3)
+    kept = open_dataset("shards", root, split="train", val_fraction=0.3)
     assert len(held_out) + len(kept) == 20
     assert not {held_out.id(i) for i in range(len(held_out))} & {kept.id(i) for i in range(len(kept))}
 
@@ -109,7 +109,7 @@ def test_samples_without_a_part_are_found_when_they_are_opened(root: Path) -> No
 
 def test_a_split_that_holds_nothing_is_told(root: Path) -> None:
     with pytest.raises(DataError, match=r"`split: val` of `validation: 0.0001` holds none of 20 samples. Raise"):
-        open_dataset("shards", root, split="val", validation=0.0001)
+        open_dataset("shards", root, split="val", val_fraction=0.0001)
     (root / "all.txt").write_text("".join(f"clip_{n:02d}\n" for n in range(20)))
     with pytest.raises(DataError, match=r"no sample is left \(20 are excluded\)"):
         open_dataset("shards", root, exclude=[root / "all.txt"])

@@ -26,10 +26,10 @@ def without(key):
 SPOILS = {
     "box beyond the edge": (
         image(boxes=[[5, 5, 25, 20], [10, 0, 45.5, 20]]),
-        f"{FIRST}: found box [10, 0, 45.5, 20] outside the picture, expected it within 40 x 30 pixels. "
+        f"{FIRST}: found box [10, 0, 45.5, 20] outside the image, expected it within 40 x 30 pixels. "
         "Correct the box, or the width and height of the entry.",
     ),
-    "negative box": (image(boxes=[[-3, 0, 20, 20]]), "found box [-3, 0, 20, 20] outside the picture"),
+    "negative box": (image(boxes=[[-3, 0, 20, 20]]), "found box [-3, 0, 20, 20] outside the image"),
     "inverted box": (
         image(boxes=[[25, 5, 5, 20]]),
         f"{FIRST}: found box [25, 5, 5, 20] inverted or empty, expected x0 < x1 and y0 < y1. "
@@ -84,7 +84,7 @@ SPOILS = {
 def test_an_error_is_listed_by_check_and_raised_by_the_catalogue(spoiled, name):
     change, said = SPOILS[name]
     root = spoiled(change)
-    problems = validate_catalog(root)
+    problems = validate_catalog(root).problems
     assert [said in str(problem) for problem in problems if problem.severity == "error"] == [True]
     with pytest.raises(DataError) as error:
         Catalog(root)
@@ -98,14 +98,14 @@ def test_all_errors_are_listed_and_the_first_raised_with_their_number(spoiled):
             entry["boxes"] = [[9, 9, 2, 2]]
 
     root = spoiled(change)
-    assert len(validate_catalog(root)) == 5
+    assert len(validate_catalog(root).problems) == 5
     with pytest.raises(DataError, match=rf"images\[0\].* \(4 more: `soundspot data check {root}` lists them\.\)"):
         Catalog(root)
 
 
 def test_what_is_no_catalogue(tmp_path):
     for text, said in [
-        (None, "found a folder without annotations.json, expected a catalogue"),
+        (None, "found a folder without annotations.json, expected a catalog"),
         ("{", "found no valid JSON (Expecting property name"),
         ("[]", "found [] (list), expected an object"),
         ('{"version": 1, "images": {}, "audio": []}', "found {} (dict) for 'images', expected a list"),
@@ -115,8 +115,8 @@ def test_what_is_no_catalogue(tmp_path):
         with pytest.raises(DataError) as error:
             Catalog(tmp_path)
         assert said in str(error.value)
-        assert len(validate_catalog(tmp_path)) == 1
-    assert "found no such folder" in str(validate_catalog(tmp_path / "nowhere")[0])
+        assert len(validate_catalog(tmp_path).problems) == 1
+    assert "found no such folder" in str(validate_catalog(tmp_path / "nowhere").problems[0])
 
 
 def test_boxes_a_rounding_beyond_the_edge_are_cut_at_it(spoiled):
@@ -130,21 +130,21 @@ def test_what_is_only_doubtful_is_a_warning(spoiled):
         document["audio"] = [entry for entry in document["audio"] if entry["category"] != "dog"]
 
     root = spoiled(change)
-    problems = validate_catalog(root)
+    problems = validate_catalog(root).problems
     assert {problem.severity for problem in problems} == {"warning"}
     assert [str(problem) for problem in problems] == [
         f"{FIRST}: found box [0.1, 0.1, 0.5, 0.5] of less than a pixel, expected pixels. "
         "Multiply fractions by width and height.",
-        "category 'dog': found 4 pictures in train without a recording, expected at least one. "
+        "category 'dog': found 4 images in train without a recording, expected at least one. "
         "They are left out until one is added.",
-        "category 'dog': found 2 pictures in test without a recording, expected at least one. "
+        "category 'dog': found 2 images in test without a recording, expected at least one. "
         "They are left out until one is added.",
     ]
     assert Catalog(root).categories == ("bell",)
 
 
 def test_reading_the_files_finds_what_the_annotations_hide(catalogue):
-    assert validate_catalog(catalogue, read_files=True) == []
+    assert validate_catalog(catalogue, read_files=True).problems == ()
     (catalogue / "images/bell/0.png").write_bytes((catalogue / "images/dog/5.png").read_bytes())
     (catalogue / "images/bell/1.png").write_bytes(b"nothing at all")
     (catalogue / "images/bell/3.png").write_bytes((catalogue / "images/bell/2.png").read_bytes())
@@ -154,7 +154,7 @@ def test_reading_the_files_finds_what_the_annotations_hide(catalogue):
     (catalogue / "audio/rain_1.wav").write_bytes(b"nothing")
     found = {
         (problem.severity, problem.location): problem.message
-        for problem in validate_catalog(catalogue, read_files=True)
+        for problem in validate_catalog(catalogue, read_files=True).problems
     }
     assert found.keys() == {
         ("error", "images/bell/0.png"),
@@ -171,7 +171,7 @@ def test_reading_the_files_finds_what_the_annotations_hide(catalogue):
 
 
 def test_realset_has_no_problems(realset):
-    assert validate_catalog(realset) == []
+    assert validate_catalog(realset).problems == ()
     listed = json.loads((realset / "annotations.json").read_text())
     annotations = read_annotations(realset)
     assert len(annotations.images) == len(listed["images"])

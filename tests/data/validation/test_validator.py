@@ -31,9 +31,9 @@ def test_the_authors_folder(annotations: Path) -> None:
     assert len(lists) == len(list(annotations.iterdir())), "every file is recognised"
     assert lists["vggss.json"] == {
         "file": "vggss.json",
-        "what": "boxes of VGG-SS",
+        "content": "boxes of VGG-SS",
         "rows": 5158,
-        "items": 5158,
+        "samples": 5158,
         "boxes": 5941,
         "empty": 18,
         "far outside": 12,
@@ -75,16 +75,16 @@ def test_a_folder_of_pictures_and_sounds(media: Path) -> None:
     put(media, [f"frames/{tested}.jpg", "frames/alone.png"], [f"audio/{tested}.wav"])
     found = validate_data(media)
     assert found.kind == "media"
-    rows = {row["what"]: row["found"] for row in records(found, "media")}
-    assert rows == {"layout": "ezvsl", "pictures": 6, "sounds": 5, "both": 5}
-    assert {row["test set"]: row["there"] for row in records(found, "test sets")}["vggss"] == 1
+    rows = {row["content"]: row["found"] for row in records(found, "media")}
+    assert rows == {"layout": "ezvsl", "images": 6, "audio": 5, "both": 5}
+    assert {row["test set"]: row["present"] for row in records(found, "test sets")}["vggss"] == 1
     assert told(found, "warning") == [
-        f"{media}: found 1 pictures without their sound (first: alone), expected pairs. "
+        f"{media}: found 1 images without their audio (first: alone), expected pairs. "
         "Fetch the others; until then these clips are missing."
     ]
     assert told(found, "note") == [
         f"{media}: holds 1 of the 5158 clips of vggss. "
-        "Who trains on everything here leaves them out by `exclude: [vggss]`."
+        "To train on everything here, leave them out by `exclude: [vggss]`."
     ]
     assert not told(found, "error")
 
@@ -109,14 +109,14 @@ def test_a_training_set_is_checked_after_its_exclusions(media: Path) -> None:
     found = validate_data(media, "vggsound", options)
     leak, lack = told(found, "error")
     assert leak.startswith("media/train: found 1 of the 5158 clips of vggss")
-    assert lack.startswith(f"{media}: of 6 clips 1 lack 2 files (first: frames/AAAAAAAAAAz_000001.jpg")
+    assert lack.startswith(f"{media}: of 6 samples 1 lack 2 files (first: frames/AAAAAAAAAAz_000001.jpg")
     assert told(found, "warning") == [
         f"list.txt: found 1 rows that repeat a clip ({CLIPS[0]}), expected each once. "
         "Each is used once; take the others out."
     ]
     assert told(found, "note") == ["list.txt: found CRLF line ends, no final newline. Read all the same."]
     row = records(found, "data set")[0]
-    assert (row["items"], row["skipped"], row["excluded"]) == (5, 1, 0)
+    assert (row["samples"], row["skipped"], row["excluded"]) == (5, 1, 0)
     found = validate_data(media, "vggsound", {**options, "exclude": ["vggss"]})
     assert len(told(found, "error")) == 1
     assert records(found, "data set")[0]["excluded"] == 1
@@ -126,17 +126,17 @@ def test_a_test_set_is_checked_with_its_files(tmp_path: Path) -> None:
     root = framed(tmp_path, "avsbench_ms3")
     found = validate_data(root, "avsbench_ms3")
     assert [problem.severity for problem in found.problems] == ["warning"]
-    assert "found 1 boxes without a pixel at 224 x 224 (rq5RDUm2Hnk_1.mp4_1); 1 items have no other" in str(
+    assert "found 1 boxes without a pixel at 224 x 224 (rq5RDUm2Hnk_1.mp4_1); 1 samples have no other" in str(
         found.problems[0]
     )
     (root / "audio_wav" / "test" / "rq5RDUm2Hnk_1.wav").unlink()
-    found = validate_data(root, "avsbench_ms3", {"truth": "masks"})
-    assert "of 2 clips 2 lack 2 files (first: audio_wav/test/rq5RDUm2Hnk_1.wav" in told(found, "error")[0]
-    assert records(found, "data set")[0]["items"] == 2, "what can be said without the files is said"
+    found = validate_data(root, "avsbench_ms3", {"ground_truth": "masks"})
+    assert "of 2 samples 2 lack 2 files (first: audio_wav/test/rq5RDUm2Hnk_1.wav" in told(found, "error")[0]
+    assert records(found, "data set")[0]["samples"] == 2, "what can be said without the files is said"
     (root / "gt_masks" / "test" / "rq5RDUm2Hnk_1" / "rq5RDUm2Hnk_1_1.png").write_bytes(b"no mask")
     assert any(
         "rq5RDUm2Hnk_1_1.png: found" in text
-        for text in told(validate_data(root, "avsbench_ms3", {"truth": "masks"}, read_files=True), "error")
+        for text in told(validate_data(root, "avsbench_ms3", {"ground_truth": "masks"}, read_files=True), "error")
     )
 
 
@@ -154,7 +154,7 @@ def test_odd_entries_are_told_by_file(tmp_path: Path) -> None:
     ]
     warned = "\n".join(told(found, "warning"))
     assert "vggss.json: found 2 rows, published with 5158" in warned
-    assert "vggss.json: found numbers far outside the picture in 1 clips (Db6Hjt0x28k_000056)" in warned
+    assert "vggss.json: found numbers far outside the image in 1 samples (Db6Hjt0x28k_000056)" in warned
     assert "list.txt: found 1 ids of neither VGGSound's form nor Flickr's (first: what is this)" in warned
     noted = "\n".join(told(found, "note"))
     assert "vggss.json: found keys that nothing reads: 'comment' in 2" in noted

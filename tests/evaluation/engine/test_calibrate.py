@@ -85,6 +85,6 @@ def test_nothing_is_fitted_on_a_test_set() -> None:
     from soundspot.config.frontend import InputSpec
     from soundspot.data.datasets.registry import fitting_options
 
-    assert fitting_options("catalogue", InputSpec(), {}) == {"split": "val"}
+    assert fitting_options("catalog", InputSpec(), {}) == {"split": "val"}
     with pytest.raises(RecipeError, match="nothing is fitted on a test set"):
-        fitting_options("catalogue", InputSpec(), {"split": "test"})
+        fitting_options("catalog", InputSpec(), {"split": "test"})

@@ -17,14 +17,14 @@ from soundspot.evaluation.report.gallery import build_galleries, build_strips
 from soundspot.evaluation.report.html import build_cards, flatten, render_page, write_html
 from soundspot.evaluation.report.report import Interval, Report, ReportRow, SampleRow
 from soundspot.evaluation.report.training_curves import read_train_logs
-from soundspot.types import Audio, Box, GroundTruth
+from soundspot.types import Audio, AudioVisualDataset, Box, GroundTruth
 
 NAUGHTY = '<script>alert("x")</script> & "dog"'
 LOW = Interval(0.15, 0.05, 0.25)
 VOID = {"meta", "img", "br", "link"}
 
 
-class Plates:
+class Plates(AudioVisualDataset):
     """Eight plain pictures of different sizes, each asked with two sounds whose sources are on different sides."""
 
     name = "plates"

@@ -4,6 +4,7 @@ import json
 import resource
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -27,7 +28,7 @@ from soundspot.inference.video.predictor import (
     iter_with_flow,
 )
 from soundspot.inference.video.smoothing import MapSmoother, RunningRange, interpolate_maps
-from soundspot.inference.video.timeline import compute_loudness, decimate, find_true_runs, make_ticks
+from soundspot.inference.video.timeline import LoudnessMeter, decimate, find_true_runs, make_ticks
 from soundspot.methods import create
 from soundspot.types import Audio, ImageWithFlow
 from soundspot.utils.atomic_io import DiskFullError
@@ -60,7 +61,7 @@ def own(localizer: Localizer, clip: Path) -> LocatedVideo:
 def test_each_picture_has_the_answer_that_it_has_alone(spec: AudioSpec, clip: Path) -> None:
     localizer = localizer_of(spec)
     sound = torch.from_numpy(tone(2.0))
-    found = list(localizer.locate_video(clip, step=1 / 25))
+    found = list(localizer.locate_video(clip, audio_hop=1 / 25))
     assert len(found) == 50
     for moment in (found[0], found[20], found[49]):
         length = round((spec.clip_seconds or spec.seconds) * RATE)
@@ -87,7 +88,7 @@ def test_fewer_maps_are_interpolated(localizer: Localizer, clip: Path, monkeypat
     shown: list[int] = []
     encode = localizer.encode_images
     monkeypatch.setattr(localizer, "encode_images", lambda some: shown.append(len(some)) or encode(some))
-    found = list(localizer.locate_video(clip, rate=5))
+    found = list(localizer.locate_video(clip, maps_per_second=5))
     assert (len(found), sum(shown)) == (50, 10)
     middle = (found[10].map.scores + found[15].map.scores) / 2
     assert torch.allclose(
@@ -149,7 +150,13 @@ def test_flow_is_of_each_picture_and_the_next() -> None:
 
 def test_everything_is_written_in_one_run(own: LocatedVideo, tmp_path: Path) -> None:
     seen: list[tuple[float, float]] = []
-    names = {"overlay": "o.mp4", "sheet": "s.jpg", "timeline": "t.png", "frames": "f.json", "maps": "m.npz"}
+    names = {
+        "overlay": "o.mp4",
+        "contact_sheet": "s.jpg",
+        "timeline": "t.png",
+        "frame_records": "f.json",
+        "maps": "m.npz",
+    }
     told = own.save(**{kind: tmp_path / name for kind, name in names.items()}, progress=lambda *at: seen.append(at))
     assert {path.name for path in tmp_path.iterdir()} == set(names.values())
     assert (told.num_frames, told.num_absent, told.notes) == (50, None, ())
@@ -221,7 +228,7 @@ def odd(path: Path) -> Path:
 def test_sound_and_picture_stay_together(late: tuple[float, float], localizer: Localizer, tmp_path: Path) -> None:
     """The tone changes at each second of its own: it does so at the same picture of the overlay."""
     path = write_video(tmp_path / "a.mkv", 3.0, codecs=("mpeg4", "pcm_s16le"), late=late)
-    localizer.locate_video(path, rate=2).save(tmp_path / "o.mp4")
+    localizer.locate_video(path, maps_per_second=2).save(tmp_path / "o.mp4")
     with av.open(str(tmp_path / "o.mp4")) as made:
         frames = list(made.decode(audio=0))
         samples, rate = np.concatenate([frame.to_ndarray()[0] for frame in frames]), frames[0].rate
@@ -310,10 +317,20 @@ def test_a_full_disk_is_told_and_leaves_nothing(own: LocatedVideo, tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
-def test_it_says_that_it_lives_while_it_reads_the_sound_again(own: LocatedVideo, tmp_path: Path) -> None:
-    told: list[float] = []
-    count = own.save(timeline=tmp_path / "t.png", progress=lambda done, of: told.append(done)).num_frames
-    assert len(told) > count + 1
+def test_the_files_are_opened_once_whatever_is_written(
+    localizer: Localizer, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    open_container = av.open
+
+    def counted(file: str, mode: str = "r", **options: Any) -> Any:
+        opened.append(mode)
+        return open_container(file, mode, **options)
+
+    monkeypatch.setattr(av, "open", counted)
+    names = {"overlay": "o.mp4", "contact_sheet": "s.jpg", "timeline": "t.png", "frame_records": "f.json"}
+    localizer.locate_video(clip).save(**{kind: tmp_path / name for kind, name in names.items()})
+    assert sorted(opened) == ["r", "r", "w"]
 
 
 # Bad input.
@@ -328,7 +345,7 @@ def test_pictures_that_cannot_be_encoded_are_told(localizer: Localizer, tmp_path
 
 def test_a_video_without_sound_takes_another(localizer: Localizer, clip: Path, tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", 0.4, sound=False)
-    with pytest.raises(VideoError, match="sound=") as told:
+    with pytest.raises(VideoError, match="audio=") as told:
         localizer.locate_video(path)
     assert told.value.cause == "no sound"
     assert len(list(localizer.locate_video(path, audio=clip))) == 10
@@ -349,14 +366,17 @@ def test_a_short_sound_is_told(localizer: Localizer, tmp_path: Path) -> None:
 
 def test_a_video_that_is_cut_short_is_told(localizer: Localizer, tmp_path: Path) -> None:
     path, cut = tmp_path / "o.mp4", tmp_path / "cut.mp4"
-    localizer.locate_video(write_video(tmp_path / "a.mp4", 6.0), rate=1).save(path)
+    localizer.locate_video(write_video(tmp_path / "a.mp4", 6.0), maps_per_second=1).save(path)
     cut.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    video = localizer.locate_video(cut, rate=5)
+    video = localizer.locate_video(cut, maps_per_second=5)
     assert 0 < len(list(video)) < 140
     assert "cut short" in " ".join(video.notes)
 
 
-@pytest.mark.parametrize("wrong", [{"rate": 0}, {"rate": -1}, {"smooth": -0.1}, {"step": 0}, {"rate": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"maps_per_second": 0}, {"maps_per_second": -1}, {"smooth": -0.1}, {"audio_hop": 0}, {"smooth": float("nan")}],
+)
 def test_options_out_of_range_are_refused(wrong: dict, localizer: Localizer, clip: Path) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         localizer.locate_video(clip, **wrong)
@@ -366,17 +386,17 @@ def test_a_model_of_vectors_follows_no_video(clip: Path) -> None:
     localizer = localizer_of(AudioSpec(16000, 0.5))
     spec = localizer.method.front_end
     localizer.method.front_end = replace(spec, audio=replace(spec.audio, embedding_dim=8))
-    with pytest.raises(InputError, match="vectors"):
+    with pytest.raises(InputError, match="takes waveforms"):
         localizer.locate_video(clip)
 
 
 @pytest.mark.parametrize(
     ("named", "words"),
     [
-        ({}, "nothing is asked for"),
+        ({}, "found no file to write"),
         ({"overlay": "o.avi"}, r"\.avi"),
         ({"overlay": "nowhere/o.mp4"}, "does not exist"),
-        ({"sheet": "a.png", "timeline": "a.png"}, "same name"),
+        ({"contact_sheet": "a.png", "timeline": "a.png"}, "same name"),
     ],
 )
 def test_outputs_that_cannot_be_written_are_refused_at_once(named, words, own: LocatedVideo, tmp_path: Path) -> None:
@@ -397,7 +417,11 @@ def test_parts_of_the_timeline() -> None:
     assert make_ticks(0, 10, 5) == [0, 2, 4, 6, 8, 10]
     assert make_ticks(0.12, 0.31, 4) == pytest.approx([0.15, 0.2, 0.25, 0.3])
     steps = [np.full((1, 100), value, np.float32) for value in (0.0, 0.5)]
-    assert compute_loudness(iter(steps), 100, 2.0, 4).tolist() == pytest.approx([0, 0, 0.5, 0.5])
+    for max_blocks in (1024, 128):
+        meter = LoudnessMeter(100, max_blocks)
+        for step in steps:
+            meter.add(step)
+        assert meter.rms(2.0, 4).tolist() == pytest.approx([0, 0, 0.5, 0.5])
     values = np.random.default_rng(0).normal(size=10_007)
     kept = decimate(values, 500)
     assert len(kept) < 1200

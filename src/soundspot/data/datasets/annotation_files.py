@@ -1,7 +1,7 @@
-"""Authors' own annotation files, read as they are: lists of ids, tables of negatives, boxes in JSON and in XML.
+"""The authors' own annotation files, read unmodified: lists of ids, tables of negatives, boxes in JSON and in XML.
 
-What is merely odd (byte order marks, line ends, headers, rows listed twice, further keys) is read and told; what
-cannot be meant (missing keys, boxes that are none, entities in XML) is an error that names file, entry and remedy.
+Harmless oddities (byte order marks, line ends, headers, duplicate rows, further keys) are read and reported; what
+cannot be meant (missing keys, malformed boxes, entities in XML) is an error that names file, entry and remedy.
 """
 
 import json
@@ -23,11 +23,13 @@ _FINITE = 1e300
 
 @dataclass(frozen=True)
 class IdList:
-    """The ids of a text file, each once and in its order; see `soundspot.data.datasets.clip_ids.clip_id`.
+    """The ids of a text file, each once and in its order; see `soundspot.data.datasets.clip_ids.normalize_clip_id`.
 
     Attributes:
-        repeated: the ids of further rows that name a clip again.
-        forms: what is odd about the file and does no harm: `CRLF line ends`, `a header row`...
+        path: the file.
+        ids: the ids.
+        duplicates: the ids of further rows that name a clip again.
+        quirks: harmless oddities of the file: `CRLF line ends`, `a header row`...
     """
 
     path: Path
@@ -38,51 +40,61 @@ class IdList:
 
 @dataclass(frozen=True)
 class NegativePair:
-    """A picture and a sound whose source is not in it."""
+    """An image and a sound whose source is not in it.
+
+    Attributes:
+        video: clip id of the image.
+        audio: clip id of the sound.
+    """
 
     video: str
     audio: str
 
 
 def read_ids(path: str | os.PathLike[str], verbatim: bool = False) -> IdList:
-    """A list of clips: one id in the first cell of each row; VGGSound's own table (`YouTube id,start,...`) also.
+    """Read a list of clips: one id in the first cell of each row; VGGSound's own table (`YouTube id,start,...`) also.
 
     Args:
-        plain: take ids as they are written, whatever they look like.
+        path: the file.
+        verbatim: use ids as they are written, in any form.
+
+    Returns:
+        The ids, and the oddities of the file.
 
     Raises:
         DataError: the file is missing, is no text, or holds no id.
     """
     path = Path(path)
-    text, forms = _text(path, "the list of ids")
-    found = [[cell.strip().strip('"') for cell in line.split(",")] for line in text.splitlines() if line.strip()]
-    if found and found[0][0].lstrip("# ").lower() in _HEADERS:
-        found, forms = found[1:], [*forms, "a header row"]
-    ids = [row[0] if verbatim else row_to_id(row) for row in found]
+    text, quirks = _read_text(path, "the list of ids")
+    rows = [[cell.strip().strip('"') for cell in line.split(",")] for line in text.splitlines() if line.strip()]
+    if rows and rows[0][0].lstrip("# ").lower() in _HEADERS:
+        rows, quirks = rows[1:], [*quirks, "a header row"]
+    ids = Counter(row[0] if verbatim else row_to_id(row) for row in rows)
     if not ids:
         raise DataError(f"{path}: the list of ids is empty; expected one id a line. Fetch it again")
-    seen = Counter(ids)
-    repeated = tuple(id for id, times in seen.items() for _ in range(times - 1))
-    return IdList(path, tuple(seen), repeated, tuple(forms))
+    duplicates = tuple(id for id, times in ids.items() for _ in range(times - 1))
+    return IdList(path, tuple(ids), duplicates, tuple(quirks))
 
 
 def read_unique_ids(path: str | os.PathLike[str], verbatim: bool = False) -> tuple[str, ...]:
-    """The ids of a list, each once; rows that repeat a clip are counted in a warning. Errors as `read_ids`."""
-    listed = read_ids(path, verbatim)
-    if listed.duplicates:
-        first = ", ".join(listed.duplicates[:3])
-        warnings.warn(f"{path}: {len(listed.duplicates)} rows repeat a clip ({first}); each is used once", stacklevel=4)
-    return listed.ids
+    """Return the ids of a list, each once; duplicate rows are counted in a warning. Errors as in `read_ids`."""
+    id_list = read_ids(path, verbatim)
+    if id_list.duplicates:
+        first = ", ".join(id_list.duplicates[:3])
+        warnings.warn(
+            f"{path}: {len(id_list.duplicates)} rows repeat a clip ({first}); each is used once", stacklevel=4
+        )
+    return id_list.ids
 
 
 def read_negatives(path: str | os.PathLike[str]) -> tuple[NegativePair, ...]:
-    """The rows of `*_plus_silent.csv`: pictures asked with sounds that are not theirs, under `video,audio,label`.
+    """Read the rows of `*_plus_silent.csv`, images paired with sounds of other clips, under `video,audio,label`.
 
     Raises:
         DataError: another header, or a row without a video or an audio (its line is named).
     """
     path = Path(path)
-    lines = _text(path, "the table of negatives")[0].splitlines()
+    lines = _read_text(path, "the table of negatives")[0].splitlines()
     header = [cell.strip() for cell in lines[0].split(",")] if lines else []
     if not {"video", "audio"} <= set(header):
         raise DataError(f"{path}: found the header {','.join(header)!r}, expected video,audio,label. Fetch it again")
@@ -108,32 +120,35 @@ UNUSED_FIELDS = {"offset"}  # constant in each file; no released code reads it
 
 
 def read_entries(path: str | os.PathLike[str], fields: dict[str, FieldRule], id_field: str) -> list[dict[str, Any]]:
-    """The objects of a JSON list, once each has the `keys` it needs; further keys are left alone.
+    """Read the objects of a JSON list and check that each has the `fields` it needs; further keys are left alone.
 
     Args:
         path: the file.
-        keys: what an entry must have: FRACTIONS (VGG-SS), BOXED or MASKED (the alignment paper's sets).
-        names: the key that tells entries apart.
+        fields: required fields: FRACTION_BOX_FIELDS (VGG-SS), BOX_FIELDS or MASK_FIELDS (the alignment paper's sets).
+        id_field: the field that identifies an entry.
+
+    Returns:
+        The entries.
 
     Raises:
-        DataError: no JSON, no list, an entry that lacks a key or holds another kind of value, or one listed twice.
+        DataError: no JSON, no list, an entry that lacks a field or holds another kind of value, or one listed twice.
     """
     path = Path(path)
     entries = read_json(path)
     for number, entry in enumerate(entries):
-        where = f"{path}: entry {number}"
         if not isinstance(entry, dict):
             raise DataError(
-                f"{where}: found {entry!r:.60}, expected an object with {', '.join(fields)}. Fetch it again"
+                f"{path}: entry {number}: found {entry!r:.60}, expected an object with {', '.join(fields)}. Fetch it "
+                "again"
             )
-        called = f"{where} ({entry.get(id_field, 'no ' + id_field)})"
-        for key, (fits, expected) in fields.items():
+        location = f"{path}: entry {number} ({entry.get(id_field, 'no ' + id_field)})"
+        for key, (is_valid, expected) in fields.items():
             if key not in entry:
-                there = ", ".join(map(str, entry)) or "none"
-                raise DataError(f"{called}: the key {key!r} is missing, expected {expected}; its keys: {there}")
-            if not fits(entry[key]):
+                keys = ", ".join(map(str, entry)) or "none"
+                raise DataError(f"{location}: the key {key!r} is missing, expected {expected}; its keys: {keys}")
+            if not is_valid(entry[key]):
                 raise DataError(
-                    f"{called}: found {entry[key]!r:.60} for {key!r}, expected {expected}. Correct the entry"
+                    f"{location}: found {entry[key]!r:.60} for {key!r}, expected {expected}. Correct the entry"
                 )
     for name, times in Counter(entry[id_field] for entry in entries).items():
         if times > 1:
@@ -142,13 +157,13 @@ def read_entries(path: str | os.PathLike[str], fields: dict[str, FieldRule], id_
 
 
 def read_json(path: Path) -> list[Any]:
-    """The list in a JSON file.
+    """Read the list in a JSON file.
 
     Raises:
-        DataError: there is none.
+        DataError: the file holds no list, or an empty one.
     """
     try:
-        value = json.loads(_text(path, "the annotation file")[0])
+        value = json.loads(_read_text(path, "the annotation file")[0])
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: found no valid JSON ({error}), expected a list of entries. Fetch it again") from error
     if not isinstance(value, list) or not value:
@@ -157,42 +172,50 @@ def read_json(path: Path) -> list[Any]:
 
 
 def read_consensus_boxes(path: str | os.PathLike[str]) -> tuple[tuple[Box, ...], int]:
-    """Flickr-SoundNet's boxes of one clip, in a picture of 256 x 256, each with its annotator; how many those are.
+    """Read Flickr-SoundNet's boxes of one clip, in an image of 256 x 256, and the number of annotators.
 
     `root > annotator > bbox`; of a bbox's children those named xmin, ymin, xmax, ymax where all are, else the second to
-    fifth, which is what the released codes take. Children of an annotator that are no bbox are passed over.
+    fifth, which is what the released codes read. Other children of an annotator are skipped.
     """
-    boxes, others = [], 0
-    annotators = list(_xml(Path(path)))
+    boxes, has_others = [], False
+    annotators = list(_parse_xml(Path(path)))
     for number, annotator in enumerate(annotators):
-        for found in annotator:
-            if found.tag != "bbox":
-                others += 1
+        for element in annotator:
+            if element.tag != "bbox":
+                has_others = True
                 continue
-            named = {child.tag.lower(): child.text for child in found}
+            named = {child.tag.lower(): child.text for child in element}
             corners = ("xmin", "ymin", "xmax", "ymax")
-            cells = [named[c] for c in corners] if set(corners) <= set(named) else [c.text for c in found][1:5]
-            boxes.append(_box_of(path, cells, number))
-    if others and not boxes:
+            cells = [named[c] for c in corners] if set(corners) <= set(named) else [c.text for c in element][1:5]
+            boxes.append(_parse_box(path, cells, number))
+    if has_others and not boxes:
         raise DataError(f"{path}: found no <bbox> two levels below the root, expected Flickr-SoundNet's annotation")
     return tuple(boxes), len(annotators)
 
 
 def read_fraction_boxes(path: str | os.PathLike[str]) -> tuple[Box, ...]:
-    """VGG-SS's boxes of one clip as SSL-TIE ships them: `root > bbox > box > four fractions`."""
-    marked = [child for child in _xml(Path(path)) if child.tag == "bbox"]
-    if not marked:
+    """Read VGG-SS's boxes of one clip in SSL-TIE's form: `root > bbox > box > four fractions`."""
+    elements = [child for child in _parse_xml(Path(path)) if child.tag == "bbox"]
+    if not elements:
         raise DataError(f"{path}: found no <bbox> below the root, expected SSL-TIE's annotation of a VGG-SS clip")
-    return tuple(_box_of(path, [cell.text for cell in box]) for bbox in marked for box in bbox)
+    return tuple(_parse_box(path, [cell.text for cell in box]) for bbox in elements for box in bbox)
 
 
 def to_box(corners: Iterable[float | int | str], annotator: int = 0) -> Box:
-    """A box of x0, y0, x1, y1."""
+    """Return the box of x0, y0, x1, y1."""
     x0, y0, x1, y1 = map(float, corners)
     return Box(x0, y0, x1, y1, annotator)
 
 
-def _box_of(path: str | os.PathLike[str], cells: Sequence[str | None], annotator: int = 0) -> Box:
+def row_to_id(row: Sequence[str]) -> str:
+    """Return the id of a row: its first cell, or in VGGSound's table a YouTube id and a start second."""
+    id = normalize_clip_id(row[0])
+    if len(row) > 1 and len(id) == 11 and not id.isdecimal() and row[1].isdecimal():
+        return f"{id}_{int(row[1]):06d}"
+    return id
+
+
+def _parse_box(path: str | os.PathLike[str], cells: Sequence[str | None], annotator: int = 0) -> Box:
     try:
         corners = [float(cell or "") for cell in cells]
     except ValueError:
@@ -202,8 +225,15 @@ def _box_of(path: str | os.PathLike[str], cells: Sequence[str | None], annotator
     return to_box(corners, annotator)
 
 
-def _xml(path: Path) -> Any:
-    """The root of an XML file that has no document type: no entities, nothing outside of it, nothing that grows."""
+def _is_box(value: Any) -> bool:
+    is_quadruple = isinstance(value, list) and len(value) == 4
+    return is_quadruple and all(
+        isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < _FINITE for x in value
+    )
+
+
+def _parse_xml(path: Path) -> Any:
+    """Return the root of an XML file without document type: no entities, no external files, nothing that grows."""
     from xml.etree.ElementTree import ParseError
 
     from defusedxml import DefusedXmlException
@@ -220,31 +250,18 @@ def _xml(path: Path) -> Any:
         raise DataError(f"{path}: found no readable XML ({error}), expected one annotation. Fetch it again") from error
 
 
-def _text(path: Path, what: str) -> tuple[str, list[str]]:
-    """A text file and what is odd about its form."""
+def _read_text(path: Path, content: str) -> tuple[str, list[str]]:
+    """Return the text of a file, and its harmless oddities; `content` names it in messages."""
     try:
         raw = path.read_bytes()
         text = raw.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: {what} cannot be read ({error}); expected a text file in UTF-8") from error
+        raise DataError(f"{path}: {content} cannot be read ({error}); expected a text file in UTF-8") from error
     empty = sum(not line.strip() for line in text.splitlines())
-    odd = {
+    quirks = {
         "a byte order mark": raw.startswith(b"\xef\xbb\xbf"),
         "CRLF line ends": b"\r\n" in raw,
         "no final newline": bool(raw) and not raw.endswith(b"\n"),
         f"{empty} empty lines": bool(empty),
     }
-    return text, [form for form, there in odd.items() if there]
-
-
-def row_to_id(row: Sequence[str]) -> str:
-    """The id of a row: a name by itself, or in VGGSound's table a YouTube id and a start second."""
-    id = normalize_clip_id(row[0])
-    if len(row) > 1 and len(id) == 11 and not id.isdecimal() and row[1].isdecimal():
-        return f"{id}_{int(row[1]):06d}"
-    return id
-
-
-def _is_box(value: Any) -> bool:
-    four = isinstance(value, list) and len(value) == 4
-    return four and all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < _FINITE for x in value)
+    return text, [quirk for quirk, applies in quirks.items() if applies]

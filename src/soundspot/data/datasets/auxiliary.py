@@ -1,7 +1,7 @@
-"""What lies beside pictures and sounds: optical flow, truths to learn from, vectors that another network made.
+"""Files beside images and audio: optical flow, ground truth to train on, embeddings of audio by another network.
 
-`open_dataset` takes `flow`, `truths`, `truths_share` and `vectors` with every data set and wraps it in a `Beside`,
-which answers for all that a data set has and reads these files by the clip's id.
+`open_dataset` takes `flow`, `train_ground_truth`, `train_ground_truth_fraction` and `audio_embeddings` with every data
+set and wraps it in an `AuxiliaryDataset`, which reads these files by the sample's id.
 """
 
 import inspect
@@ -9,7 +9,9 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jaxtyping import Float
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -19,26 +21,28 @@ from soundspot.data.media.optical_flow import FlowFolder
 from soundspot.data.media.vectors import ArrayStore
 from soundspot.errors import DataError, RecipeError
 from soundspot.types import Audio, AudioVisualDataset, GroundTruth, ImageWithFlow
-from soundspot.utils.hash_rng import hash_key, uniform
+from soundspot.utils.hash_rng import Key, hash_key, uniform
 
 MASK_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 OWN = "own"
 
 
-class AuxiliaryDataset:
-    """A data set, and what lies beside it; whatever else it is asked for, it asks the set that it wraps.
+class AuxiliaryDataset(AudioVisualDataset):
+    """A data set with auxiliary files; everything else comes from the data set that it wraps.
 
     Args:
-        data: the set.
-        flow: folder of `flow_x/ID.png` and `flow_y/ID.png` (`soundspot.data.media.optical_flow`), by the id of the clip or of its
-            picture (`group`).
-        truths: what methods that can be taught are taught by: `own`, the set's own truths, or a folder of masks
-            `ID.png`; clips without one are not marked.
-        truths_share: of the marked clips, those that are; which they are depends on their ids alone.
-        vectors: what another network made of each sound: a folder of `ID.npy`, or one .npz of id -> vector.
+        dataset: the data set.
+        flow: folder of `flow_x/ID.png` and `flow_y/ID.png` (`soundspot.data.media.optical_flow`), by the id of the
+            sample or of its image (`group`).
+        train_ground_truth: ground truth for methods that learn from it: `own`, that of the data set, or a folder of
+            masks `ID.png`; samples without a mask are not annotated.
+        train_ground_truth_fraction: share of the annotated samples to use, in (0, 1]; which ones depends on their ids
+            alone.
+        audio_embeddings: embeddings of each sample's audio by another network: a folder of `ID.npy`, or one .npz of
+            id -> vector.
 
     Raises:
-        DataError: a folder is not there, or lacks files. RecipeError: a share that is none, or of no truths.
+        DataError: a folder is missing, or lacks files. RecipeError: a fraction out of range, or without ground truth.
     """
 
     def __init__(
@@ -49,57 +53,44 @@ class AuxiliaryDataset:
         train_ground_truth_fraction: float | int = 1.0,
         audio_embeddings: str | Path | None = None,
     ) -> None:
-        self.dataset = dataset
+        self.dataset, self.name, self.split = dataset, dataset.name, dataset.split
         self.options: dict[str, Any] = {
             "flow": flow,
-            "truths": train_ground_truth,
-            "truths_share": train_ground_truth_fraction,
-            "vectors": audio_embeddings,
+            "train_ground_truth": train_ground_truth,
+            "train_ground_truth_fraction": train_ground_truth_fraction,
+            "audio_embeddings": audio_embeddings,
         }
-        if not 0 < train_ground_truth_fraction <= 1 or (
-            train_ground_truth is None and train_ground_truth_fraction != 1
-        ):
+        fraction = train_ground_truth_fraction
+        if not 0 < fraction <= 1 or (train_ground_truth is None and fraction != 1):
             raise RecipeError(
-                f"truths_share: found {train_ground_truth_fraction}, expected the share of marked clips, above 0 and up to 1, beside "
-                "`truths`"
+                f"train_ground_truth_fraction: found {fraction}, expected the share of annotated samples, above 0 and "
+                "up to 1, beside `train_ground_truth`"
             )
         self.flow = None if flow is None else FlowFolder(flow)
-        self.ground_truth_source = (
-            train_ground_truth if train_ground_truth in (None, OWN) else MaskFolder(Path(train_ground_truth))
-        )
+        self.masks = None if train_ground_truth in (None, OWN) else MaskFolder(Path(train_ground_truth or ""))
         self.audio_embeddings = None if audio_embeddings is None else ArrayStore(Path(audio_embeddings))
-        ids = (
-            []
-            if self.flow is None and self.audio_embeddings is None and train_ground_truth in (None, OWN)
-            else _ids(dataset)
-        )
+        if self.flow is None and self.masks is None and self.audio_embeddings is None:
+            return
+        ids = [dataset.id(i) for i in range(len(dataset))]
         if self.flow is not None:
-            if getattr(dataset, "frames", 1) > 1:
+            if dataset.count_frames() > 1:
                 raise DataError(
-                    f"{dataset.name}: shows one of several frames of a clip, and flow is of its middle frame alone. "
-                    "Prepare the videos with `frames: middle`, or do without `flow`"
+                    f"{dataset.name}: chooses among several frames of a clip, and flow is of its middle frame alone. "
+                    "Extract the videos with `frames: middle`, or do without `flow`"
                 )
-            lacking = [id for i, id in enumerate(ids) if not self._flow_name(i, id)]
+            missing = [id for i, id in enumerate(ids) if not self._flow_name(i, id)]
             expected = "their flow_x/ID.png and flow_y/ID.png (or .jpg)"
-            remedy = "Make them (`soundspot data flow VIDEOS -o FOLDER`), or take these clips out of the list"
-            check_complete(lacking, len(ids), str(flow), expected, remedy)
+            remedy = "Make them (`soundspot data flow VIDEOS -o FOLDER`), or take these samples out of the list"
+            check_complete(missing, len(ids), str(flow), expected, remedy)
         if self.audio_embeddings is not None:
-            lacking = [id for id in ids if id not in self.audio_embeddings]
-            expected = f"their {self.audio_embeddings.expected}"
-            check_complete(
-                lacking, len(ids), str(audio_embeddings), expected, "Make them, or take these clips out of the list"
+            missing = [id for id in ids if id not in self.audio_embeddings]
+            expected, remedy = (
+                f"their {self.audio_embeddings.expected}",
+                "Make them, or take these samples out of the list",
             )
-        if isinstance(self.ground_truth_source, MaskFolder) and not any(id in self.ground_truth_source for id in ids):
-            check_complete(ids, len(ids), str(train_ground_truth), "a mask ID.png", "Name them by the clips' ids")
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "data":  # while it is unpickled, there is none yet
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
-
-    @property
-    def name(self) -> str:
-        return self.dataset.name
+            check_complete(missing, len(ids), str(audio_embeddings), expected, remedy)
+        if self.masks is not None and not any(id in self.masks for id in ids):
+            check_complete(ids, len(ids), str(train_ground_truth), "a mask ID.png", "Name them by the samples' ids")
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -113,6 +104,9 @@ class AuxiliaryDataset:
     def read_audio(self, index: int) -> Audio:
         return self.dataset.read_audio(index)
 
+    def open_audio(self, index: int) -> Any:
+        return self.dataset.open_audio(index)
+
     def ground_truth(self, index: int) -> GroundTruth:
         return self.dataset.ground_truth(index)
 
@@ -122,45 +116,51 @@ class AuxiliaryDataset:
     def category(self, index: int) -> str:
         return self.dataset.category(index)
 
+    @property
+    def categories(self) -> tuple[str, ...]:
+        return self.dataset.categories
+
+    def count_frames(self) -> int:
+        return self.dataset.count_frames()
+
+    def shard_ids(self) -> NDArray[np.int64] | None:
+        return self.dataset.shard_ids()
+
     def at_epoch(self, epoch: int) -> "AuxiliaryDataset":
-        data = self.dataset.at_epoch(epoch)
-        if data is self.dataset:
+        dataset = self.dataset.at_epoch(epoch)
+        if dataset is self.dataset:
             return self
-        if _ends(data) != _ends(self.dataset):  # composed anew, so what lies beside it is looked for anew
-            return AuxiliaryDataset(data, **self.options)
+        if _outer_ids(dataset) != _outer_ids(self.dataset):  # composed anew, so its files are looked for anew
+            return AuxiliaryDataset(dataset, **self.options)
         same = copy(self)
-        same.dataset = data
+        same.dataset = dataset
         return same
 
     def read_flow(self, index: int) -> Float[Tensor, "2 h w"]:
-        """Pixels that each place of the picture moves by in a frame, to the right and down."""
         if self.flow is None:
-            return read_flow(self.dataset, index)
+            return self.dataset.read_flow(index)
         id = self.id(index)
         return self.flow.read(self._flow_name(index, id) or id)
 
-    def read_ground_truth(self, index: int) -> GroundTruth | None:
-        """The truth to learn from, or None where the clip is not marked."""
-        id = self.id(index)
-        if isinstance(self.ground_truth_source, MaskFolder) and id not in self.ground_truth_source:
+    @property
+    def has_train_ground_truth(self) -> bool:
+        return self.options["train_ground_truth"] is not None
+
+    def read_train_ground_truth(self, index: int) -> GroundTruth | None:
+        id, fraction = self.id(index), self.options["train_ground_truth_fraction"]
+        if not self.has_train_ground_truth or (self.masks is not None and id not in self.masks):
             return None
-        share = self.options["truths_share"]
-        if self.ground_truth_source is None or uniform(("truths",), [int(hash_key(id))])[0, 0] >= share:
+        if uniform((Key.GROUND_TRUTH,), [int(hash_key(id))])[0, 0] >= fraction:
             return None
-        return (
-            self.ground_truth_source.read(id, self.read_image(index).size)
-            if isinstance(self.ground_truth_source, MaskFolder)
-            else self.ground_truth(index)
-        )
+        return self.ground_truth(index) if self.masks is None else self.masks.read(id, self.read_image(index).size)
 
     def read_audio_embedding(self, index: int) -> Float[Tensor, " d"]:
-        """What another network made of the sound."""
         if self.audio_embeddings is None:
-            return read_audio_embedding(self.dataset, index)
+            return self.dataset.read_audio_embedding(index)
         return self.audio_embeddings.read(self.id(index))
 
     def _flow_name(self, index: int, id: str) -> str:
-        """What the clip's flow is called; empty where there is none. A group may be read from disk: only if need be."""
+        """Return the name of the sample's flow files; empty where there are none. The group is read only if need be."""
         assert self.flow is not None
         if self.flow.find_files(id):
             return id
@@ -168,94 +168,101 @@ class AuxiliaryDataset:
         return group if self.flow.find_files(group) else ""
 
 
-AUXILIARY_OPTIONS = frozenset(inspect.signature(AuxiliaryDataset).parameters) - {"data"}
-"""What every data set can be opened with, besides its own options."""
+AUXILIARY_OPTIONS = frozenset(inspect.signature(AuxiliaryDataset).parameters) - {"dataset"}
+"""Options of every data set, besides its own."""
 
 
-def _ids(data: AudioVisualDataset) -> list[str]:
-    return [data.id(i) for i in range(len(data))]
-
-
-def _ends(data: AudioVisualDataset) -> tuple[int, list[str]]:
-    """By which a set that is composed anew in each epoch differs."""
-    return len(data), [data.id(i) for i in {0, len(data) - 1} if len(data)]
+def _outer_ids(dataset: AudioVisualDataset) -> tuple[int, list[str]]:
+    """Return the length and the outermost ids, which change where a data set is composed anew in each epoch."""
+    return len(dataset), [dataset.id(i) for i in {0, len(dataset) - 1} if len(dataset)]
 
 
 class MaskFolder:
-    """Truths as masks `ID.png` in a folder; what is not black is where the sound comes from."""
+    """A folder of masks `ID.png`: the sound source is where a mask is not black.
+
+    Args:
+        root: the folder.
+
+    Raises:
+        DataError: it is missing.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root, self._files = root, DirectoryIndex(root)
         if not root.is_dir():
-            raise DataError(f"{root}: no such folder, expected masks ID.png, or `truths: own`")
+            raise DataError(f"{root}: no such folder, expected masks ID.png, or `train_ground_truth: own`")
 
     def _file(self, id: str) -> str | None:
-        return next((f"{id}{end}" for end in MASK_SUFFIXES if f"{id}{end}" in self._files), None)
+        return next((f"{id}{suffix}" for suffix in MASK_SUFFIXES if f"{id}{suffix}" in self._files), None)
 
     def __contains__(self, id: str) -> bool:
         return self._file(id) is not None
 
     def read(self, id: str, size: tuple[int, int]) -> GroundTruth:
-        """The mask of a clip whose picture is of `size` (width, height).
+        """Read the mask of a sample.
+
+        Args:
+            id: the sample's id.
+            size: (width, height) of its image.
+
+        Returns:
+            Ground truth of rule `mask`.
 
         Raises:
-            InputError: it cannot be read. DataError: it has another shape than the picture.
+            InputError: the mask cannot be read. DataError: its shape differs from that of the image.
         """
         file = self.root / (self._file(id) or f"{id}.png")
         mask = read_mask(file)
         height, width = mask.shape
         if abs(height * size[0] - width * size[1]) > max(*size, height, width):  # by more than a rounded pixel
             raise DataError(
-                f"{file}: is a mask of {width} x {height} beside a picture of {size[0]} x {size[1]}, expected the same "
-                "shape. Draw it on the whole picture"
+                f"{file}: is a mask of {width} x {height} beside an image of {size[0]} x {size[1]}, expected the same "
+                "shape. Draw it on the full image"
             )
         return GroundTruth(height, width, mask=mask, rule="mask")
 
 
-def read_flow(data: Any, index: int) -> Float[Tensor, "2 h w"]:
-    """The optical flow beside a clip's picture; DataError where the data set has none."""
-    if not hasattr(data, "read_flow"):
-        raise DataError(
-            f"{data.name}: has no optical flow, and this method looks at it. Give its folder by the option `flow` "
-            "(`soundspot data flow VIDEOS -o FOLDER` makes one)"
-        )
-    flow: Tensor = data.read_flow(index)
-    return flow
+def read_audio_embedding(dataset: AudioVisualDataset, index: int, embedding_dim: int = 0) -> Float[Tensor, " d"]:
+    """Return the (d,) embedding that stands for a sample's audio, checked for its length.
 
+    Args:
+        dataset: the data set.
+        index: position of the sample.
+        embedding_dim: expected length; 0: any.
 
-def read_audio_embedding(data: Any, index: int, width: int = 0) -> Float[Tensor, " d"]:
-    """The vector in place of a clip's sound; DataError where the data set has none, or one of another length."""
-    if not hasattr(data, "read_vector"):
+    Returns:
+        (d,) float32.
+
+    Raises:
+        DataError: the data set has no embeddings, or one of another length.
+    """
+    embedding = dataset.read_audio_embedding(index)
+    if embedding_dim and len(embedding) != embedding_dim:
         raise DataError(
-            f"{data.name}: has no vectors of sounds, and this method hears nothing else. Give their folder, or their "
-            ".npz, by the option `vectors`, or train with another sound encoder (`audio: {encoder: resnet18}`)"
+            f"{dataset.name}: the embedding of {dataset.id(index)} has {len(embedding)} numbers, expected "
+            f"{embedding_dim}. Give those of the network that this method takes, or train with "
+            f"`audio: {{encoder: vectors, width: {len(embedding)}}}`"
         )
-    vector: Tensor = data.read_vector(index)
-    if width and len(vector) != width:
-        raise DataError(
-            f"{data.name}: the vector of {data.id(index)} has {len(vector)} numbers, expected {width}. Give those of "
-            f"the network that this method hears, or train with `audio: {{encoder: vectors, width: {len(vector)}}}`"
-        )
-    return vector
+    return embedding
 
 
 def read_model_image(model: Any, data: AudioVisualDataset, index: int) -> Any:
-    """What a model is shown of a clip: its picture, unless it has a `read_picture` of its own."""
+    """Return the image that a model takes of a sample: its own `read_image(data, index)`, else the data set's."""
     return model.read_image(data, index) if hasattr(model, "read_image") else data.read_image(index)
 
 
 def read_model_audio(model: Any, data: AudioVisualDataset, index: int) -> Any:
-    """What a model hears of a clip: its sound, unless it has a `read_sound` of its own."""
+    """Return the audio that a model takes of a sample: its own `read_audio(data, index)`, else the data set's."""
     return model.read_audio(data, index) if hasattr(model, "read_audio") else data.read_audio(index)
 
 
-def read_image_with_flow(data: Any, index: int) -> ImageWithFlow:
-    """A clip's picture with its optical flow."""
-    return ImageWithFlow(data.read_image(index), read_flow(data, index))
+def read_image_with_flow(dataset: AudioVisualDataset, index: int) -> ImageWithFlow:
+    """Return a sample's image with its optical flow."""
+    return ImageWithFlow(dataset.read_image(index), dataset.read_flow(index))
 
 
 def check_complete(missing: list[str], total: int, source: str, expected: str, remedy: str) -> None:
-    """Raise DataError where something is not there for some of n clips: how many, and the first of them."""
+    """Raise DataError where something is missing for some of `total` samples, with their number and the first ids."""
     if missing:
         first = ", ".join(missing[:3])
-        raise DataError(f"{source}: of {total} clips {len(missing)} lack {expected} (first: {first}). {remedy}")
+        raise DataError(f"{source}: of {total} samples {len(missing)} lack {expected} (first: {first}). {remedy}")

@@ -1,4 +1,4 @@
-"""Clips that somebody listed: what every adapter of a public data set makes of its authors' files."""
+"""Data sets of listed samples: the common part of every adapter that reads its authors' files."""
 
 import os
 import warnings
@@ -13,45 +13,52 @@ from soundspot.data.datasets.annotation_files import read_consensus_boxes, read_
 from soundspot.data.media.audio import read_audio
 from soundspot.data.media.image import read_image, read_mask
 from soundspot.errors import DataError, RecipeError, did_you_mean
-from soundspot.types import Audio, GroundTruth
+from soundspot.types import Audio, AudioVisualDataset, GroundTruth
 
-MISSING_POLICIES = ("refuse", "skip", "unchecked")
+MISSING_POLICIES = ("error", "skip", "ignore")
 PathLike = str | os.PathLike[str]
-FLICKR_SIZE = 256  # Flickr-SoundNet's boxes are in a picture of 256 x 256
-BOX_SIZE = 224  # the alignment paper's in one of 224 x 224
+FLICKR_SIZE = 256  # Flickr-SoundNet's boxes are pixels of an image of 256 x 256
+BOX_SIZE = 224  # those of the alignment paper, of one of 224 x 224
 
 
 @dataclass(frozen=True)
 class GroundTruthFile:
-    """A truth that is read when it is asked for.
+    """A ground truth that is read on access.
 
     Attributes:
-        form: a `mask` as a picture, the `consensus` of Flickr-SoundNet's XML, or VGG-SS's `fractions` in SSL-TIE's XML.
+        path: the file.
+        format: `mask`, an image; `consensus`, Flickr-SoundNet's XML; or `fractions`, VGG-SS's boxes in SSL-TIE's XML.
     """
 
     path: str
     format: Literal["mask", "consensus", "fractions"]
 
     def read(self) -> GroundTruth:
+        """Read the file.
+
+        Returns:
+            Mask or boxes, with the rule that belongs to the format.
+        """
         if self.format == "mask":
             mask = read_mask(self.path)
             return GroundTruth(mask.shape[0], mask.shape[1], mask=mask, rule="mask")
         if self.format == "consensus":
-            boxes, annotators = read_consensus_boxes(self.path)
-            return GroundTruth(FLICKR_SIZE, FLICKR_SIZE, boxes, rule="consensus", num_annotators=annotators)
+            boxes, num_annotators = read_consensus_boxes(self.path)
+            return GroundTruth(FLICKR_SIZE, FLICKR_SIZE, boxes, rule="consensus", num_annotators=num_annotators)
         return GroundTruth(1, 1, read_fraction_boxes(self.path))
 
 
 @dataclass(frozen=True)
 class SampleEntry:
-    """A picture asked with a sound.
+    """The files and annotations of one sample, an image with an audio signal.
 
     Attributes:
-        group: the picture; clips that share it ask one picture with several sounds.
-        category: what sounds; empty where nobody said.
-        image, sound: paths.
-        truth: a truth, the file it is in, or None for clips to train on.
-        lacks: those of its files that were looked for and are not there, as messages name them.
+        id: id of the sample.
+        group: id of the image; samples that pair one image with several sounds share it.
+        category: category of the sound; empty where it is not known.
+        image, audio: paths.
+        ground_truth: a ground truth, the file that holds it, or None for samples to train on.
+        missing_files: those of its files that were looked for and do not exist, as messages name them.
     """
 
     id: str
@@ -63,17 +70,21 @@ class SampleEntry:
     missing_files: tuple[str, ...] = ()
 
 
-class ClipDataset:
-    """A data set of clips, each modality read by itself and when it is asked for.
+class ClipDataset(AudioVisualDataset):
+    """A data set of sample entries, each modality read by itself on access.
 
-    Attributes:
-        clips: the items, in the order of the list.
-        split: `train`, `val` or `test`; nothing is selected on a test set.
-        skipped: ids that were listed and left out because a file is missing.
+    Args:
+        name: name that reports print.
+        samples: the samples, in the order of the list.
+        split: `train`, `val` or `test`; nothing is fitted on a test split.
+        incomplete: samples that were listed and left out because a file is missing.
         excluded: ids that were listed and left out because they are in a list that must not be trained on.
 
+    Attributes:
+        skipped: ids of the incomplete samples.
+
     Raises:
-        DataError: two clips share an id, or there are none.
+        DataError: two samples share an id, or there are none.
     """
 
     def __init__(
@@ -86,100 +97,143 @@ class ClipDataset:
     ) -> None:
         self.name, self.split = name, split
         self.samples, self.excluded = tuple(samples), tuple(excluded)
-        self.skipped = tuple(clip.id for clip in incomplete)
-        seen: set[str] = set()
-        for clip in self.samples:
-            if clip.id in seen:
-                raise DataError(f"{name}: found two items of id {clip.id}, expected one. Take one out of the list")
-            seen.add(clip.id)
+        self.skipped = tuple(sample.id for sample in incomplete)
+        ids: set[str] = set()
+        for sample in self.samples:
+            if sample.id in ids:
+                raise DataError(f"{name}: found two samples of id {sample.id}, expected one. Take one out of the list")
+            ids.add(sample.id)
         if not self.samples:
-            left = f" ({len(self.skipped)} lack a file, {len(self.excluded)} are excluded)"
-            raise DataError(f"{name}: no clip is left{left}, expected at least one. Fetch files, or loosen the options")
+            counts = f"{len(self.skipped)} lack a file, {len(self.excluded)} are excluded"
+            raise DataError(
+                f"{name}: no sample is left ({counts}), expected at least one. Fetch files, or loosen the options"
+            )
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def id(self, index: int) -> str:
+        """Return the sample's id."""
         return self.samples[index].id
 
     def group(self, index: int) -> str:
+        """Return the id of the sample's image."""
         return self.samples[index].group
 
     def category(self, index: int) -> str:
+        """Return the category of the sound; empty where it is not known."""
         return self.samples[index].category
 
     def read_image(self, index: int) -> Image.Image:
+        """Return the sample's image, upright RGB."""
         return read_image(self.samples[index].image)
 
     def read_audio(self, index: int) -> Audio:
+        """Return the sample's audio."""
         return read_audio(self.samples[index].audio)
 
     def ground_truth(self, index: int) -> GroundTruth:
-        """Where the source is.
+        """Return the location of the sound source.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Boxes or mask of the source.
 
         Raises:
-            DataError: clips to train on have none, and an empty one would say that the source is not in the picture; or
-                the file of the truth is wrong. InputError: a mask cannot be read.
+            DataError: the sample is one to train on, or the file of the boxes is wrong. InputError: a mask cannot be
+                read.
         """
-        truth = self.samples[index].ground_truth
-        if truth is None:
-            raise DataError(f"{self.name}: these clips have no boxes or masks, so maps of them cannot be scored")
-        return truth if isinstance(truth, GroundTruth) else truth.read()
-
-    def at_epoch(self, epoch: int) -> "ClipDataset":
-        return self
+        ground_truth = self.samples[index].ground_truth
+        if ground_truth is None:
+            return super().ground_truth(index)
+        return ground_truth if isinstance(ground_truth, GroundTruth) else ground_truth.read()
 
 
 def drop_missing(
-    root: Path, samples: Iterable[SampleEntry], missing: str, option: str = "media"
+    root: Path, samples: Iterable[SampleEntry], missing: str, can_ignore: bool = True
 ) -> tuple[list[SampleEntry], list[SampleEntry]]:
-    """The clips that are kept and those that are left out because a file is missing.
+    """Divide samples into those to use and those that lack a file.
 
     Args:
-        root: what messages begin with.
-        media: `refuse` raises where any file is missing, `skip` leaves such clips out and warns, `unchecked` keeps all.
-        option: what the adapter calls this choice.
+        root: folder that messages begin with.
+        samples: the samples.
+        missing: `error` raises where any file is missing, `skip` leaves such samples out with a warning, `ignore` uses
+            all of them.
+        can_ignore: the adapter offers `ignore`, so the message mentions it.
+
+    Returns:
+        Samples to use, and samples left out.
 
     Raises:
-        DataError: files are missing and `refuse` was chosen: their number and the first ones.
+        DataError: files are missing and `error` was chosen: their number and the first ones.
     """
     samples = list(samples)
-    lacking = [clip for clip in samples if clip.missing_files]
-    if missing == "unchecked" or not lacking:
+    incomplete = [sample for sample in samples if sample.missing_files]
+    if missing == "ignore" or not incomplete:
         return samples, []
-    files = [file for clip in lacking for file in clip.missing_files]
-    found = f"{root}: of {len(samples)} clips {len(lacking)} lack {len(files)} files (first: {', '.join(files[:3])})"
-    if missing == "refuse":
-        unread = ", or score maps that are there already with `media: unchecked`" if option == "media" else ""
-        raise DataError(f"{found}. Fetch them, or go without these clips by `{option}: skip`{unread}")
-    warnings.warn(f"{found}; these clips are left out", stacklevel=3)
-    return [clip for clip in samples if not clip.missing_files], lacking
+    files = [file for sample in incomplete for file in sample.missing_files]
+    message = (
+        f"{root}: of {len(samples)} samples {len(incomplete)} lack {len(files)} files (first: {', '.join(files[:3])})"
+    )
+    if missing == "error":
+        ignore = ", or score maps that exist already with `missing: ignore`" if can_ignore else ""
+        raise DataError(f"{message}. Fetch them, or go without these samples by `missing: skip`{ignore}")
+    warnings.warn(f"{message}; these samples are left out", stacklevel=3)
+    return [sample for sample in samples if not sample.missing_files], incomplete
 
 
 def check_choice(option: str, value: str, known: Sequence[str]) -> None:
-    """Raise RecipeError where an option has none of the values that it can have."""
+    """Raise RecipeError where the value of an option is none of the known ones.
+
+    Args:
+        option: name of the option.
+        value: value that was given.
+        known: values that are possible.
+
+    Raises:
+        RecipeError: the value is unknown.
+    """
     if value not in known:
         hint = did_you_mean(value, known)
         raise RecipeError(f"{option}: found {value!r}, expected {' or '.join(map(repr, known))}{hint}")
 
 
 def find_annotation_file(root: Path, annotations: PathLike | None, names: Sequence[str]) -> Path | None:
-    """The first of `names` in the folder `annotations`, or where none is given in root or root/metadata; or None."""
+    """Find an annotation file by its possible names.
+
+    Args:
+        root: folder of the data set.
+        annotations: folder of the annotation files; None: `root`, then `root/metadata`.
+        names: file names, the best one first.
+
+    Returns:
+        Path of the first one that exists, or None.
+    """
     folders = (root, root / "metadata") if annotations is None else (Path(annotations),)
     return next((folder / name for folder in folders for name in names if (folder / name).is_file()), None)
 
 
 def require_annotation_file(root: Path, annotations: PathLike | None, names: Sequence[str]) -> Path:
-    """The same.
+    """Find an annotation file as `find_annotation_file` does; it must exist.
+
+    Args:
+        root: folder of the data set.
+        annotations: folder of the annotation files; None: `root`, then `root/metadata`.
+        names: file names, the best one first.
+
+    Returns:
+        Path of the first one that exists.
 
     Raises:
-        DataError: there is none; says what was looked for and where.
+        DataError: there is none; the message names the files and folders.
     """
-    found = find_annotation_file(root, annotations, names)
-    if found is None:
-        where = f"{root} and {root / 'metadata'}" if annotations is None else annotations
+    path = find_annotation_file(root, annotations, names)
+    if path is None:
+        folders = f"{root} and {root / 'metadata'}" if annotations is None else annotations
         raise DataError(
-            f"{where}: found no {' or '.join(names)}, expected the authors' annotation file. Fetch it (the repository "
-            "kaistmm/SSLalignment has it in metadata/), or name its folder by `annotations`"
+            f"{folders}: found no {' or '.join(names)}, expected the authors' annotation file. Fetch it (the "
+            "repository kaistmm/SSLalignment has it in metadata/), or name its folder by `annotations`"
         )
-    return found
+    return path

@@ -1,12 +1,12 @@
-"""Any folder in the catalogue format (`soundspot.data.datasets.catalog_format`) as a data set: pictures paired with recordings."""
+"""Any folder in the catalog format (`soundspot.data.datasets.catalog_format`) as a data set of images with "
+"recordings."""
 
 import copy
-import hashlib
 import os
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool
@@ -14,35 +14,36 @@ from PIL import Image
 from torch import Tensor
 
 from soundspot.data.datasets.catalog_format import SPLITS, Annotations, AudioEntry, ImageEntry, read_annotations
+from soundspot.data.datasets.vggsound_flickr import check_val_fraction
 from soundspot.data.media.audio import read_audio
 from soundspot.data.media.image import read_image, read_mask
 from soundspot.errors import DataError, did_you_mean
-from soundspot.types import Audio, GroundTruth
-from soundspot.utils.hash_rng import uniform
+from soundspot.types import Audio, AudioVisualDataset, GroundTruth
+from soundspot.utils.hash_rng import Key, uniform
 
 Entry = TypeVar("Entry", ImageEntry, AudioEntry)
 
 
-class Catalog:
-    """One item for each picture whose category also has recordings in the split; its sound is one of those.
+class Catalog(AudioVisualDataset):
+    """A data set with one sample for each image whose category also has recordings in the split.
 
-    Sounds are dealt like cards, by a rule that depends on the seed and the epoch alone: within a category every
-    recording is used equally often. In training each epoch deals anew; val and test keep their pairs.
+    Recordings are dealt like cards, by a rule that depends on the seed and the epoch alone: within a category every
+    recording is used equally often. In training they are dealt anew in each epoch; val and test keep their pairs.
 
     Args:
-        root: the folder that holds annotations.json.
-        split: train, val or test.
-        categories: only these (None: all there are).
-        min_images: leave out categories with fewer pictures in this split.
-        validation: share of the training groups held out of `train` as `val`, the same ones whatever the seed.
-        annotation: only pictures whose boxes were made so, such as `human` (None: all).
-        free_only: leave out entries whose licence is unstated or not for commercial use.
-        seed: of the pairing.
-        repair: pair anew at each epoch; False keeps the pairs of epoch 0 in training too.
+        root: folder that holds annotations.json.
+        split: `train`, `val` or `test`.
+        categories: categories to use (None: all).
+        min_images: leave out categories with fewer images in this split.
+        val_fraction: share of the training groups held out of `train` as `val`, the same ones whatever the seed.
+        annotation: only images whose boxes were made so, such as `human` (None: all).
+        free_only: leave out entries whose license is unstated or not for commercial use.
+        seed: seed of the pairing.
+        shuffle_pairs: pair anew in each epoch; False keeps the pairs of epoch 0 in training too.
 
     Attributes:
-        pictures: the items, in the order of the file.
-        sounds: all recordings of the split and the categories, those without pictures included.
+        images: image entries of the samples, in the order of the file.
+        audio: all recordings of the split and the categories, those without images included.
 
     Raises:
         DataError: an entry is wrong (the first one is named), or nothing is left after the filters.
@@ -63,141 +64,152 @@ class Catalog:
     ) -> None:
         annotations = read_annotations(root)
         annotations.raise_errors()
-        self.root = annotations.root
-        self.split = split
+        self.root, self.split, self.seed, self.epoch = annotations.root, split, seed, 0
         self.name = f"{self.root.resolve().name}/{split}"
-        self.seed = seed
-        self.epoch = 0
-        self._deals_anew = shuffle_pairs and split == "train"
-        pictures, sounds = _of_split(annotations, split, val_fraction)
+        self._shuffles_pairs = shuffle_pairs and split == "train"
+        images, audio = _split_entries(annotations, split, val_fraction)
         if categories is not None:
-            wanted = _known(set(categories), annotations)
-            pictures = [picture for picture in pictures if picture.category in wanted]
-            sounds = [sound for sound in sounds if sound.category in wanted]
+            chosen = _check_categories(set(categories), annotations)
+            images = [image for image in images if image.category in chosen]
+            audio = [recording for recording in audio if recording.category in chosen]
         if free_only:
-            pictures = [picture for picture in pictures if not (picture.unstated or picture.non_commercial)]
-            sounds = [sound for sound in sounds if not (sound.unstated or sound.non_commercial)]
+            images = [image for image in images if not (image.unstated or image.non_commercial)]
+            audio = [recording for recording in audio if not (recording.unstated or recording.non_commercial)]
         if annotation is not None:
-            pictures = [picture for picture in pictures if picture.annotation == annotation]
-        self.audio = tuple(sounds)
-        self._by_category = _grouped(sounds)
-        self._by_file = {recording.file: recording for recording in sounds}
-        askable = [p for p in pictures if (p.audio in self._by_file if p.audio else p.category in self._by_category)]
-        counts = {category: len(group) for category, group in _grouped(askable).items()}
-        self.images = tuple(picture for picture in askable if counts[picture.category] >= min_images)
+            images = [image for image in images if image.annotation == annotation]
+        self.audio = tuple(audio)
+        self._by_category = _group_by_category(audio)
+        self._by_file = {recording.file: recording for recording in audio}
+        paired = [i for i in images if (i.audio in self._by_file if i.audio else i.category in self._by_category)]
+        counts = {category: len(group) for category, group in _group_by_category(paired).items()}
+        self.images = tuple(image for image in paired if counts[image.category] >= min_images)
         if not self.images:
-            raise DataError(
-                f"{self.root}: found no picture with a recording of its category in split {split!r} ({len(pictures)} "
-                f"pictures and {len(sounds)} recordings are left), expected at least one. "
-                + ("Hold out some of train: validation=0.1." if split == "val" else "Loosen the filters, or add files.")
+            remedy = (
+                "Hold out some of train: val_fraction=0.1." if split == "val" else "Loosen the filters, or add files."
             )
-        self._pairs = self._deal()
+            raise DataError(
+                f"{self.root}: found no image with a recording of its category in split {split!r} ({len(images)} "
+                f"images and {len(audio)} recordings are left), expected at least one. {remedy}"
+            )
+        self._pairs = self._deal_pairs()
 
     def __len__(self) -> int:
         return len(self.images)
 
     def id(self, index: int) -> str:
+        """Return the id of the sample's image entry."""
         return self.images[index].id
 
     def group(self, index: int) -> str:
-        """The picture's file: shared by the items that ask one picture with several sounds."""
+        """Return the image file, which samples that pair one image with several sounds share."""
         return self.images[index].file
 
     def category(self, index: int) -> str:
+        """Return the sample's category."""
         return self.images[index].category
 
     def audio_entry(self, index: int) -> AudioEntry:
-        """The recording that the item is paired with at this epoch."""
+        """Return the recording that the sample is paired with in this epoch."""
         return self._pairs[index]
 
-    def read_image(self, index: int, at_least: int | None = None) -> Image.Image:
-        return read_image(self.root / self.images[index].file, at_least)
+    def read_image(self, index: int) -> Image.Image:
+        """Return the sample's image, upright RGB."""
+        return read_image(self.root / self.images[index].file)
 
-    def read_audio(self, index: int, rate: int | None = None) -> Audio:
-        return read_audio(self.root / self._pairs[index].file, rate)
+    def read_audio(self, index: int) -> Audio:
+        """Return the sample's recording."""
+        return read_audio(self.root / self._pairs[index].file)
 
     def ground_truth(self, index: int) -> GroundTruth:
-        """The mask where there is one, else the union of the boxes."""
-        picture = self.images[index]
-        mask = self.read_mask(picture)
-        rule: Literal["union", "mask"] = "union" if mask is None else "mask"
-        present = bool(picture.boxes) if mask is None else bool(mask.any())
-        return GroundTruth(picture.height, picture.width, picture.boxes, mask, rule, present)
+        """Return the mask of the sample's image, or the union of the boxes where it has none."""
+        image = self.images[index]
+        mask = self.read_mask(image)
+        if mask is None:
+            return GroundTruth(image.height, image.width, image.boxes, present=bool(image.boxes))
+        return GroundTruth(image.height, image.width, image.boxes, mask, "mask", bool(mask.any()))
 
     def at_epoch(self, epoch: int) -> "Catalog":
-        if not self._deals_anew or epoch == self.epoch:
+        """Return the catalog with the pairs of an epoch; val and test return themselves."""
+        if not self._shuffles_pairs or epoch == self.epoch:
             return self
         other = copy.copy(self)
         other.epoch = epoch
-        other._pairs = other._deal()
+        other._pairs = other._deal_pairs()
         return other
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """The categories of the items, sorted."""
-        return tuple(sorted({picture.category for picture in self.images}))
+        """The categories of the samples, sorted."""
+        return tuple(sorted({image.category for image in self.images}))
 
     def audio_of(self, category: str) -> tuple[AudioEntry, ...]:
-        """All recordings of a category in this split; none where it has none."""
+        """Return all recordings of a category in this split; none where it has none."""
         return self._by_category.get(category, ())
 
     def read_mask(self, image: ImageEntry) -> Bool[Tensor, "h w"] | None:
-        """True where the object is; None where only boxes are known."""
+        """Read the mask of an image entry.
+
+        Args:
+            image: the entry.
+
+        Returns:
+            (h, w) bool, True on the object; None where only boxes are known.
+
+        Raises:
+            DataError: mask and image differ in size.
+        """
         if image.mask is None:
             return None
         mask = read_mask(self.root / image.mask)
         if mask.shape != (image.height, image.width):
             raise DataError(
                 f"{self.root / image.mask}: found a mask of {mask.shape[1]} x {mask.shape[0]} pixels, expected "
-                f"{image.width} x {image.height} as its picture has. Resize the mask."
+                f"{image.width} x {image.height} as its image has. Resize the mask."
             )
         return mask
 
-    @property
-    def fingerprint(self) -> str:
-        """12 hexadecimal digits that change with the items or the recordings, to know tables built for another set."""
-        names = "\n".join([*(picture.id for picture in self.images), "", *(sound.id for sound in self.audio)])
-        return hashlib.blake2s(names.encode(), digest_size=6).hexdigest()
-
-    def _deal(self) -> tuple[AudioEntry, ...]:
-        pairs = [self._by_file.get(picture.audio or "") for picture in self.images]
-        order = uniform((self.seed, "pair", self.epoch), list(range(len(self.images))))[:, 0]
-        free: dict[str, list[int]] = defaultdict(list)
+    def _deal_pairs(self) -> tuple[AudioEntry, ...]:
+        pairs = [self._by_file.get(image.audio or "") for image in self.images]
+        order = uniform((self.seed, Key.PAIRING, self.epoch), list(range(len(self.images))))[:, 0]
+        unpaired: dict[str, list[int]] = defaultdict(list)
         for index in np.argsort(order, kind="stable").tolist():
             if pairs[index] is None:
-                free[self.images[index].category].append(index)
-        for category, indices in free.items():
+                unpaired[self.images[index].category].append(index)
+        for category, indices in unpaired.items():
             deck = self._by_category[category]
-            shuffled = np.argsort(uniform((self.seed, "deck", self.epoch, category), list(range(len(deck))))[:, 0])
-            for place, index in enumerate(indices):
-                pairs[index] = deck[shuffled[place % len(deck)]]
+            shuffled = np.argsort(
+                uniform((self.seed, Key.AUDIO_DECK, self.epoch, category), list(range(len(deck))))[:, 0]
+            )
+            for turn, index in enumerate(indices):
+                pairs[index] = deck[shuffled[turn % len(deck)]]
         return tuple(pair for pair in pairs if pair is not None)
 
 
-def _of_split(annotations: Annotations, split: str, validation: float) -> tuple[list[ImageEntry], list[AudioEntry]]:
-    """The entries of a split, once the held-out groups of train are counted as val."""
+def _split_entries(
+    annotations: Annotations, split: str, val_fraction: float
+) -> tuple[list[ImageEntry], list[AudioEntry]]:
+    """Return the entries of a split, where the held-out groups of train count as val."""
     if split not in SPLITS:
         raise DataError(f"found split {split!r}, expected train, val or test{did_you_mean(split, SPLITS)}")
-    if not 0 <= validation < 1:
-        raise DataError(f"found validation={validation}, expected a share from 0 to below 1. Pass 0.1 for a tenth.")
+    check_val_fraction(val_fraction)
     groups = sorted({entry.group for entry in annotations.entries})
-    chances = uniform(("validation",), [zlib.crc32(group.encode()) for group in groups])[:, 0]
-    held = {group for group, chance in zip(groups, chances, strict=True) if chance < validation}
+    chances = uniform((Key.VALIDATION,), [zlib.crc32(group.encode()) for group in groups])[:, 0]
+    held_out = {group for group, chance in zip(groups, chances, strict=True) if chance < val_fraction}
 
     def belongs(entry: ImageEntry | AudioEntry) -> bool:
-        return split == ("val" if entry.split == "train" and entry.group in held else entry.split)
+        return split == ("val" if entry.split == "train" and entry.group in held_out else entry.split)
 
-    return [p for p in annotations.images if belongs(p)], [r for r in annotations.audio if belongs(r)]
-
-
-def _known(wanted: set[str], annotations: Annotations) -> set[str]:
-    there = {entry.category for entry in annotations.entries}
-    for category in sorted(wanted - there):
-        raise DataError(f"{annotations.root}: unknown category {category!r}{did_you_mean(category, there)}")
-    return wanted
+    return [i for i in annotations.images if belongs(i)], [a for a in annotations.audio if belongs(a)]
 
 
-def _grouped(entries: Iterable[Entry]) -> dict[str, tuple[Entry, ...]]:
+def _check_categories(categories: set[str], annotations: Annotations) -> set[str]:
+    known = {entry.category for entry in annotations.entries}
+    for category in sorted(categories - known):
+        raise DataError(f"{annotations.root}: unknown category {category!r}{did_you_mean(category, known)}")
+    return categories
+
+
+def _group_by_category(entries: Iterable[Entry]) -> dict[str, tuple[Entry, ...]]:
     groups: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         groups[entry.category].append(entry)

@@ -1,7 +1,7 @@
-"""Names of clips: the forms that one clip's id takes in lists and on disks, brought to one.
+"""Ids of clips: the forms that one clip's id takes in lists and in file names, reduced to one.
 
 A VGGSound clip is `<YouTube id>_<start second>` (11 and 6 characters), or `<YouTube id>_<start>_<end>` in milliseconds
-on the disks of SSLalignment. A YouTube id may hold `_` and `-`, so names are cut by position. Flickr's are numbers.
+in SSLalignment's layout. A YouTube id may hold `_` and `-`, so names are cut by position. Flickr's are numbers.
 """
 
 import re
@@ -13,37 +13,36 @@ _MEDIA = (".jpg", ".jpeg", ".png", ".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mp
 
 
 def normalize_clip_id(name: str) -> str:
-    """The id that a cell of a list or a file's name stands for; what is no VGGSound or Flickr id stays as it is.
+    """Return the id that a cell of a list or a file name stands for; ids of neither VGGSound nor Flickr are unchanged.
 
     `zpWuikVorYg_32000_42000`, `zpWuikVorYg_000032.jpg` -> `zpWuikVorYg_000032`; `videos/0/0/0/26150.mp4` -> `26150`.
     """
-    bare = name.strip()
-    stem, dot, suffix = bare.rpartition(".")
+    id = name.strip()
+    stem, dot, suffix = id.rpartition(".")
     if dot + suffix.lower() in _MEDIA:
-        bare = stem
-    last = bare.rpartition("/")[2]
+        id = stem
+    last = id.rpartition("/")[2]
     milliseconds = _MILLISECONDS.fullmatch(last)
     if milliseconds:
         video, start, end, from_zero = milliseconds.groups()
         if from_zero:
             return f"{from_zero}_000000"
         return f"{video}_{int(start):06d}" if int(end) - int(start) == 10 else last
-    return last if _SECONDS.fullmatch(last) or last.isdecimal() else bare
+    return last if _SECONDS.fullmatch(last) or last.isdecimal() else id
 
 
 def sample_key(file: str) -> str:
-    """What a file is called once it is prepared: its path below the root (`/` between its parts) without suffix, and
-    without dots, which end the key of a sample in shards."""
+    """Return the key of a file's sample in shards: its path below the root (`/` separates) without suffix and dots."""
     return replace_dots(file.rpartition(".")[0])
 
 
 def replace_dots(name: str) -> str:
-    """A name as a key: dots become `_`."""
+    """Return a name with `_` for each dot, as dots end the key of a sample in shards."""
     return name.replace(".", "_")
 
 
 def to_millisecond_id(id: str) -> str:
-    """The name of a VGGSound clip on SSLalignment's disks; other ids as they are."""
+    """Return the name of a VGGSound clip in SSLalignment's layout; other ids are unchanged."""
     if not _SECONDS.fullmatch(id):
         return id
     start = int(id[12:])
@@ -51,14 +50,14 @@ def to_millisecond_id(id: str) -> str:
 
 
 def youtube_id(id: str) -> str:
-    """The YouTube id of a VGGSound clip's id, or of one that is a YouTube id itself; empty for any other."""
+    """Return the YouTube id of a VGGSound clip's id, or of one that is a YouTube id itself; empty for any other."""
     if id_format(id) == "vggsound":
         return id[:11]
     return id if _YOUTUBE.fullmatch(id) and not id.isdecimal() else ""
 
 
 def id_format(id: str) -> str:
-    """`vggsound`, `flickr`, or empty where an id has the form of neither."""
+    """Return `vggsound` or `flickr` by the form of an id; empty where it has neither."""
     if _SECONDS.fullmatch(id):
         return "vggsound"
     return "flickr" if id.isdecimal() else ""

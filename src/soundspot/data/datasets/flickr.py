@@ -1,7 +1,7 @@
-"""The Flickr-SoundNet test set and its extended form: pictures of 256 x 256 with the boxes of three annotators each.
+"""The Flickr-SoundNet test set and its extended form: images of 256 x 256 with the boxes of three annotators each.
 
 Senocak et al., "Learning to Localize Sound Source in Visual Scenes", CVPR 2018; negatives by Mo and Morgado, NeurIPS
-2022. The truth is the consensus of the boxes: summed, halved, cut at 1.
+2022. The ground truth is the consensus of the boxes: summed, halved, clipped at 1.
 """
 
 import os
@@ -18,8 +18,7 @@ from soundspot.data.datasets.base import (
     drop_missing,
     require_annotation_file,
 )
-from soundspot.data.datasets.extended import read_negative_samples
-from soundspot.data.datasets.layouts import FLICKR_TEST, ClipPaths, FileResolver
+from soundspot.data.datasets.layouts import FLICKR_TEST, ClipPaths, FileResolver, read_negative_samples
 from soundspot.data.datasets.lists import list_ids, list_name
 from soundspot.types import GroundTruth
 
@@ -28,66 +27,46 @@ XML_FOLDERS = ("Annotations", "annotations", "anno", "gt")
 
 
 def open_flickr(
+    name: str,
     root: PathLike,
     list: str | int | os.PathLike[str] = "250",
     *,
     layout: str | None = None,
-    missing: str = "refuse",
+    missing: str = "error",
     annotations: PathLike | None = None,
 ) -> ClipDataset:
-    """The clips of a list with the consensus of their annotators' boxes as truth, in 256 x 256.
+    """Open the Flickr-SoundNet test set: clips with the consensus of their annotators' boxes, in 256 x 256.
 
     Args:
-        root: the folder of the pictures and sounds.
+        name: `flickr`, or `extended_flickr`, which has all negatives of flickr_test_plus_silent.csv after the clips, of
+            id `VIDEO+AUDIO`, grouped by image; the table lies in `annotations`, root or root/metadata.
+        root: folder of the images and audio.
         list: `250`, `249` (without 3908875350: EZ-VSL, FNAC, LVS, SSL-TIE), or a file of ids.
-        layout: `ezvsl`, `ssltie`, `sslalignment` or `flat` (None: the one whose folders are there).
-        media: `refuse`, `skip` or `unchecked`, see `vggss`. Unchecked, an XML file is missed only when it is read.
-        annotations: the folder of the ID.xml files (None: root/Annotations, root/anno, or root).
+        layout: `ezvsl`, `ssltie`, `sslalignment` or `flat` (None: the one whose folders exist).
+        missing: `error`, `skip` or `ignore`, as in `open_vggss`. With `ignore`, an XML file is missed only on access.
+        annotations: folder of the ID.xml files (None: root/Annotations, root/anno, or root).
+
+    Returns:
+        The samples, in the order of the list.
 
     Raises:
         DataError: files are missing, or wrong.
     """
-    clips, _ = _boxed(Path(root), list, layout, missing, annotations)
-    kept, lacking = drop_missing(Path(root), clips, missing)
-    return ClipDataset(f"flickr/{list_name(list)}", kept, "test", lacking)
-
-
-def open_extended_flickr(
-    root: PathLike,
-    list: str | int | os.PathLike[str] = "250",
-    *,
-    layout: str | None = None,
-    missing: str = "refuse",
-    annotations: PathLike | None = None,
-) -> ClipDataset:
-    """The test set and, after it, all negatives of flickr_test_plus_silent.csv: `VIDEO+AUDIO`, grouped by picture.
-
-    Options and errors are those of `flickr`; the table lies in `annotations`, root or root/metadata.
-    """
-    clips, places = _boxed(Path(root), list, layout, missing, annotations)
-    given = annotations if annotations is not None and (Path(annotations) / NEGATIVES[0]).is_file() else None
-    table = require_annotation_file(Path(root), given, NEGATIVES)
-    absent = GroundTruth(FLICKR_SIZE, FLICKR_SIZE, rule="consensus", present=False)
-    kept, lacking = drop_missing(Path(root), [*clips, *read_negative_samples(table, places, clips, absent)], missing)
-    return ClipDataset(f"extended_flickr/{list_name(list)}", kept, "test", lacking)
-
-
-def _boxed(
-    root: Path, list: str | int | os.PathLike[str], layout: str | None, media: str, annotations: PathLike | None
-) -> tuple[list[SampleEntry], ClipPaths]:
-    check_choice("media", media, MISSING_POLICIES)
-    ids = list_ids(list, "flickr")
-    look = media != "unchecked"
-    places = ClipPaths(root, FLICKR_TEST, ids, layout, look)
-    folders = (root / name for name in XML_FOLDERS if (root / name).is_dir())
+    check_choice("missing", missing, MISSING_POLICIES)
+    root, ids, check_disk = Path(root), list_ids(list, "flickr"), missing != "ignore"
+    paths = ClipPaths(root, FLICKR_TEST, ids, layout, check_disk)
+    folders = (root / folder for folder in XML_FOLDERS if (root / folder).is_dir())
     folder = Path(annotations) if annotations is not None else next(folders, root)
-    finder = FileResolver(folder, ("{id}",), (".xml",))
-    clips = []
+    boxes = FileResolver(folder, ("{id}",), (".xml",))
+    samples = []
     for id in ids:
-        (file, missed), (image, sound, lacks) = finder.resolve(id), places.resolve(id, id)
-        clips.append(
-            SampleEntry(
-                id, id, "", image, sound, GroundTruthFile(file, "consensus"), (*lacks, file) if missed else lacks
-            )
-        )
-    return clips, places
+        (file, missing_boxes), (image, audio, missing_files) = boxes.resolve(id), paths.resolve(id, id)
+        missing_files = (*missing_files, file) if missing_boxes else missing_files
+        samples.append(SampleEntry(id, id, "", image, audio, GroundTruthFile(file, "consensus"), missing_files))
+    if name == "extended_flickr":
+        has_table = annotations is not None and (Path(annotations) / NEGATIVES[0]).is_file()
+        table = require_annotation_file(root, annotations if has_table else None, NEGATIVES)
+        absent = GroundTruth(FLICKR_SIZE, FLICKR_SIZE, rule="consensus", present=False)
+        samples += read_negative_samples(table, paths, samples, absent)
+    samples, incomplete = drop_missing(root, samples, missing)
+    return ClipDataset(f"{name}/{list_name(list)}", samples, "test", incomplete)

@@ -1,9 +1,9 @@
-"""IS3, VPO-SS, VPO-MS and AVSBench's S4 and MS3: one JSON list of pictures, sounds and boxes or masks for each.
+"""IS3, VPO-SS, VPO-MS and AVSBench's S4 and MS3: one JSON list of images, audio files and boxes or masks for each.
 
 Senocak et al., "Aligning Sight and Sound" (IS3; all lists are from its repository, kaistmm/SSLalignment metadata/);
 Zhou et al., "Audio-Visual Segmentation", ECCV 2022; Chen et al., "Unraveling Instance Associations", CVPR 2024 (VPO).
-The lists hold paths of their authors' machines, of which only the last parts are used. Boxes are pixels of the picture
-squashed to 224 x 224; one of four zeros says that nothing is marked, not that the source is absent.
+The lists hold absolute paths of their authors' machines, of which only the last components are used. Boxes are pixels
+of the image squashed to 224 x 224; one of four zeros marks nothing, and does not mean that the source is absent.
 """
 
 import os
@@ -29,23 +29,21 @@ from soundspot.data.media.file_types import DirectoryIndex
 from soundspot.errors import DataError
 from soundspot.types import GroundTruth
 
-GROUND_TRUTHS = ("boxes", "masks")
-
 
 @dataclass(frozen=True)
 class BenchmarkSpec:
-    """What tells these sets apart.
+    """The properties in which these data sets differ.
 
     Attributes:
-        n: items as published.
-        boxes, masks: names of the authors' files.
-        images, sounds, gt: folders, tried in their order; `{path}` is what is kept of a path.
-        depth: how many parts of the paths of picture, sound and mask are kept.
-        copies: pictures are copied for each of their sounds, and the last part of a name tells the copies apart.
-        category: (parts of the picture's path) -> what sounds.
+        num_samples: number of samples as published.
+        box_files, mask_files: names of the authors' files.
+        image_templates, audio_templates, mask_templates: file templates, tried in their order; `{path}` is the end of a
+            path in the list.
+        path_depth: number of path components that are used, of image, audio and mask.
+        has_copies: an image is copied for each of its sounds, and the last part of a name tells the copies apart.
+        category: (path components of the image) -> category of the sound.
     """
 
-    name: str
     num_samples: int
     box_files: tuple[str, ...]
     mask_files: tuple[str, ...]
@@ -54,136 +52,129 @@ class BenchmarkSpec:
     mask_templates: tuple[str, ...] = ("gt_masks/{path}",)
     path_depth: tuple[int, int, int] = (1, 1, 1)
     has_copies: bool = False
-    category: Callable[[list[str]], str] = lambda parts: ""
+    category: Callable[[list[str]], str] = lambda components: ""
 
 
-IS3 = BenchmarkSpec(
-    "is3",
-    6480,
-    ("synthetic3240_bbox.json", "IS3_annotation.json"),
-    ("synthetic3240_seg.json", "IS3_annotation.json"),
-    ("visual_frames/{path}", "images/{path}"),
-    ("audio_wav/{path}", "audio_waw/{path}"),
-    ("gt_masks/{path}", "gt_segmentation/{path}"),
-    has_copies=True,
-    category=lambda parts: parts[-1].rpartition("_")[2],
-)
-VPO_SS = BenchmarkSpec(
-    "vpo_ss",
-    890,
-    ("vpo_ss_bbox.json",),
-    ("vpo_ss_seg.json",),
-    mask_templates=("gray_masks/{path}", "gt_masks/{path}"),
-    has_copies=True,
-)
-VPO_MS = BenchmarkSpec(
-    "vpo_ms",
-    2157,
-    ("vpo_ms_bbox.json",),
-    ("vpo_ms_seg.json",),
-    mask_templates=("gray_masks/{path}", "gt_masks/{path}"),
-    has_copies=True,
-)
-AVSBENCH_S4 = BenchmarkSpec(
-    "avsbench_s4",
-    3700,
-    ("s4_box.json",),
-    ("s4_seg.json",),
-    ("visual_frames/test/{path}",),
-    ("audio_wav/test/{path}",),
-    ("gt_masks/test/{path}",),
-    path_depth=(3, 2, 3),
-    category=lambda parts: parts[0],
-)
-AVSBENCH_MS3 = BenchmarkSpec(
-    "avsbench_ms3",
-    320,
-    ("ms3_box.json",),
-    ("ms3_seg.json",),
-    audio_templates=("audio_wav/test/{path}",),
-    mask_templates=("gt_masks/test/{path}",),
-    path_depth=(2, 1, 2),
-)
+_VPO_MASKS = ("gray_masks/{path}", "gt_masks/{path}")
+BENCHMARKS = {
+    "is3": BenchmarkSpec(
+        6480,
+        ("synthetic3240_bbox.json", "IS3_annotation.json"),
+        ("synthetic3240_seg.json", "IS3_annotation.json"),
+        ("visual_frames/{path}", "images/{path}"),
+        ("audio_wav/{path}", "audio_waw/{path}"),
+        ("gt_masks/{path}", "gt_segmentation/{path}"),
+        has_copies=True,
+        category=lambda components: components[-1].rpartition("_")[2],
+    ),
+    "vpo_ss": BenchmarkSpec(
+        890, ("vpo_ss_bbox.json",), ("vpo_ss_seg.json",), mask_templates=_VPO_MASKS, has_copies=True
+    ),
+    "vpo_ms": BenchmarkSpec(
+        2157, ("vpo_ms_bbox.json",), ("vpo_ms_seg.json",), mask_templates=_VPO_MASKS, has_copies=True
+    ),
+    "avsbench_s4": BenchmarkSpec(
+        3700,
+        ("s4_box.json",),
+        ("s4_seg.json",),
+        ("visual_frames/test/{path}",),
+        ("audio_wav/test/{path}",),
+        ("gt_masks/test/{path}",),
+        path_depth=(3, 2, 3),
+        category=lambda components: components[0],
+    ),
+    "avsbench_ms3": BenchmarkSpec(
+        320,
+        ("ms3_box.json",),
+        ("ms3_seg.json",),
+        audio_templates=("audio_wav/test/{path}",),
+        mask_templates=("gt_masks/test/{path}",),
+        path_depth=(2, 1, 2),
+    ),
+}
 
 
 def open_benchmark(
-    spec: BenchmarkSpec,
+    name: str,
     root: PathLike,
     *,
     ground_truth: str = "boxes",
-    missing: str = "refuse",
+    missing: str = "error",
     annotations: PathLike | None = None,
 ) -> ClipDataset:
-    """The items of one of these sets, in the order of its list.
+    """Open one of these data sets.
 
     Args:
-        spec: which set.
-        root: the folder of the pictures, sounds and masks, under the names of the lists or those of the release.
-        truth: `boxes` (224 x 224), or `masks`, each at its own size and read when it is asked for.
-        media: `refuse`, `skip` or `unchecked`, see `vggss`; masks are looked for like pictures.
-        annotations: the folder of the list (None: root or root/metadata).
+        name: one of `BENCHMARKS`.
+        root: folder of the images, audio and masks, under the names of the lists or those of the release.
+        ground_truth: `boxes` (in 224 x 224), or `masks`, each at its own size and read on access.
+        missing: `error`, `skip` or `ignore`, as in `open_vggss`; masks are looked for in any case.
+        annotations: folder of the list (None: root or root/metadata).
+
+    Returns:
+        The samples, in the order of the list.
 
     Raises:
         DataError: files are missing, or wrong.
     """
-    check_choice("truth", ground_truth, GROUND_TRUTHS)
-    check_choice("media", missing, MISSING_POLICIES)
-    root = Path(root)
-    masked = ground_truth == "masks"
-    file = require_annotation_file(root, annotations, spec.mask_files if masked else spec.box_files)
-    keys = (
-        BOX_FIELDS
-        if not masked
-        else MASK_FIELDS
-        if file.name == spec.mask_files[0]
-        else {key: BOX_FIELDS[key] for key in _PATHS}
-    )
-    entries = read_entries(file, keys, "image")
-    look, listings = missing != "unchecked", DirectoryIndex(root)
-    if look and not root.is_dir():
-        raise DataError(f"{root}: found no such folder, expected the pictures and sounds. Check the path")
-    pictures = tuple(dict.fromkeys([os.path.splitext(entries[0]["image"])[1].lower(), *IMAGE_SUFFIXES]))
-    finders = [
-        FileResolver(root, spec.image_templates, pictures, look, listings),
-        FileResolver(root, spec.audio_templates, AUDIO_SUFFIXES, look, listings),
+    check_choice("ground_truth", ground_truth, ("boxes", "masks"))
+    check_choice("missing", missing, MISSING_POLICIES)
+    spec, root = BENCHMARKS[name], Path(root)
+    if ground_truth == "boxes":
+        file, fields = require_annotation_file(root, annotations, spec.box_files), BOX_FIELDS
+    else:
+        file, fields = require_annotation_file(root, annotations, spec.mask_files), MASK_FIELDS
+        if file.name != spec.mask_files[0]:  # a file of boxes, whose mask has the image's name
+            fields = {key: BOX_FIELDS[key] for key in ("image", "audio")}
+    entries = read_entries(file, fields, "image")
+    check_disk, index = missing != "ignore", DirectoryIndex(root)
+    if check_disk and not root.is_dir():
+        raise DataError(f"{root}: found no such folder, expected images and audio. Check the path")
+    suffixes = tuple(dict.fromkeys([os.path.splitext(entries[0]["image"])[1].lower(), *IMAGE_SUFFIXES]))
+    resolvers = [
+        FileResolver(root, spec.image_templates, suffixes, check_disk, index),
+        FileResolver(root, spec.audio_templates, AUDIO_SUFFIXES, check_disk, index),
     ]
-    if masked:  # masks are annotations: looked for even where pictures are not
-        finders.append(FileResolver(root, spec.mask_templates, IMAGE_SUFFIXES, True, listings))
-    kept, lacking = drop_missing(root, (_clip(spec, entry, finders, file) for entry in entries), missing)
-    return ClipDataset(f"{spec.name}/{ground_truth}", kept, "test", lacking)
+    if ground_truth == "masks":
+        resolvers.append(FileResolver(root, spec.mask_templates, IMAGE_SUFFIXES, True, index))
+    samples = (_to_sample(spec, entry, resolvers, file) for entry in entries)
+    complete, incomplete = drop_missing(root, samples, missing)
+    return ClipDataset(f"{name}/{ground_truth}", complete, "test", incomplete)
 
 
-def _clip(spec: BenchmarkSpec, entry: dict[str, Any], finders: Sequence[FileResolver], file: Path) -> SampleEntry:
-    """One entry of a list; with a third finder its truth is the mask."""
-    marked = entry.get("gt_box")
-    paths = (entry["image"], entry["audio"], marked if isinstance(marked, str) else entry["image"])
-    tails = [path_tail(path, depth, file) for path, depth in zip(paths, spec.path_depth, strict=True)]
-    found = [find(path=path) for find, path in zip(finders, tails, strict=False)]
-    parts = tails[0].split("/")
+def _to_sample(
+    spec: BenchmarkSpec, entry: dict[str, Any], resolvers: Sequence[FileResolver], file: Path
+) -> SampleEntry:
+    """Convert an entry of the list; with a third resolver the ground truth is the mask."""
+    mask = entry.get("gt_box")
+    paths = (entry["image"], entry["audio"], mask if isinstance(mask, str) else entry["image"])
+    ends = [_path_end(path, depth, file) for path, depth in zip(paths, spec.path_depth, strict=True)]
+    files = [resolve(path=path) for resolve, path in zip(resolvers, ends, strict=False)]
+    components = ends[0].split("/")
+    ground_truth: GroundTruth | GroundTruthFile
+    if len(files) > 2:
+        ground_truth = GroundTruthFile(files[2][0], "mask")
+    else:
+        ground_truth = GroundTruth(BOX_SIZE, BOX_SIZE, (to_box(entry["gt_box"]),))
     return SampleEntry(
-        id=parts[-1],
-        group=parts[-1].rpartition("_")[0] if spec.has_copies else parts[-1],
-        category=spec.category(parts),
-        image=found[0][0],
-        audio=found[1][0],
-        ground_truth=GroundTruthFile(found[2][0], "mask")
-        if len(found) > 2
-        else GroundTruth(BOX_SIZE, BOX_SIZE, (to_box(entry["gt_box"]),)),
-        missing_files=tuple(missed for _, missed in found if missed),
+        id=components[-1],
+        group=components[-1].rpartition("_")[0] if spec.has_copies else components[-1],
+        category=spec.category(components),
+        image=files[0][0],
+        audio=files[1][0],
+        ground_truth=ground_truth,
+        missing_files=tuple(missing for _, missing in files if missing),
     )
 
 
-def path_tail(path: str, depth: int, file: Path) -> str:
-    """The last `depth` parts of a path of somebody's machine, without its suffix.
+def _path_end(path: str, depth: int, file: Path) -> str:
+    """Return the last `depth` components of a path in the list `file`, without suffix.
 
     Raises:
-        DataError: it has fewer, or they lead elsewhere; `file` is where it stands.
+        DataError: the path has fewer, or some that lead elsewhere.
     """
-    parts = path.replace("\\", "/").split("/")[-depth:]
-    if len(parts) < depth or not all(part.strip(".") for part in parts):
-        raise DataError(f"{file}: found the path {path!r}, expected {depth} parts or more. Correct the entry")
-    *folders, name = parts
+    components = path.replace("\\", "/").split("/")[-depth:]
+    if len(components) < depth or not all(component.strip(".") for component in components):
+        raise DataError(f"{file}: found the path {path!r}, expected {depth} components or more. Correct the entry")
+    *folders, name = components
     return "/".join([*folders, os.path.splitext(name)[0]])
-
-
-_PATHS = ("image", "audio")

@@ -1,7 +1,7 @@
-"""What each picture shows and each sound is, as somebody or some classifier says: tables of class labels.
+"""Class labels of images and of audio, from people or from a classifier: tables in CSV.
 
-A table is a CSV of `id,modality,class,probability`: modality is `image`, `sound` or `both`, and a probability that is
-left out is 1. `soundspot label` writes one; VGGSound's own table (`YouTube id,start,label,split`) is read as it is.
+A table is a CSV of `id,modality,class,probability`: modality is `image`, `audio` or `both`, and a missing probability
+is 1. `soundspot pseudo-label` writes one; VGGSound's own table (`YouTube id,start,label,split`) is read unmodified.
 """
 
 import csv
@@ -19,14 +19,21 @@ from torch import Tensor
 from soundspot.data.datasets.annotation_files import row_to_id
 from soundspot.errors import DataError
 
-Modality = Literal["image", "sound", "both"]
-MODALITY_AXES: dict[str, tuple[int, ...]] = {"image": (0,), "sound": (1,), "both": (0, 1)}
+Modality = Literal["image", "audio", "both"]
+MODALITY_AXES: dict[str, tuple[int, ...]] = {"image": (0,), "audio": (1,), "both": (0, 1)}
 COLUMNS = ("id", "modality", "class", "probability")
 
 
 @dataclass(frozen=True)
 class Label:
-    """One row of a table: how probable a class is of what a clip shows, of what it sounds like, or of both."""
+    """A row of a table: the probability of a class for a sample's image, its audio, or both.
+
+    Attributes:
+        id: id of the sample.
+        modality: `image`, `audio` or `both`.
+        class_name: the class.
+        probability: in [0, 1].
+    """
 
     id: str
     modality: Modality
@@ -36,12 +43,12 @@ class Label:
 
 @dataclass(frozen=True)
 class ClassTable:
-    """Labels of the n clips of a data set, of what pictures show and then of what sounds are: 2 n rows.
+    """The labels of the n samples of a data set as a sparse matrix of 2 n rows: those of images, then those of audio.
 
     Attributes:
-        names: the k classes.
-        starts: (2 n + 1,) where each row's entries begin; a row without any is not known.
-        codes, values: (m,) which class an entry is of, and how probable it is.
+        class_names: the k classes.
+        row_starts: (2 n + 1,) position of each row's first entry; a row without entries is not known.
+        class_indices, probabilities: (m,) class of each entry, and its probability.
     """
 
     class_names: tuple[str, ...]
@@ -50,42 +57,43 @@ class ClassTable:
     probabilities: NDArray[np.float32]
 
     def to_dense(self, index: NDArray[np.int64]) -> Float[Tensor, "2 b k"]:
-        """Of some clips (`soundspot.types.Batch.labels`); not a number where nobody said."""
+        """Return the labels of the samples at `index` (b,), as `soundspot.types.Batch.labels`; NaN where unknown."""
         rows = np.concatenate([index, index + len(self.row_starts) // 2])
         counts = self.row_starts[rows + 1] - self.row_starts[rows]
         dense = np.zeros((len(rows), len(self.class_names)), np.float32)
-        within = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
-        entries = np.repeat(self.row_starts[rows], counts) + within
+        offsets = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
+        entries = np.repeat(self.row_starts[rows], counts) + offsets
         dense[np.repeat(np.arange(len(rows)), counts), self.class_indices[entries]] = self.probabilities[entries]
         dense[counts == 0] = np.nan
         return torch.from_numpy(dense).unflatten(0, (2, -1))
 
 
 def read_labels(path: Path) -> list[Label]:
-    """The rows of a table.
+    """Read the rows of a table.
 
     Raises:
-        DataError: it is missing or empty, lacks a column, or a row is wrong (its line is named).
+        DataError: the file is missing or empty, lacks a column, or a row is wrong (its line is named).
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(map(str.strip, row))]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
-            f"{path}: no labels can be read ({error}); expected a CSV of {','.join(COLUMNS)}, as `soundspot label` writes"
+            f"{path}: no labels can be read ({error}); expected a CSV of {','.join(COLUMNS)}, as `soundspot "
+            "pseudo-label` writes"
         ) from error
-    head = [cell.strip() for cell in rows[0][1]] if rows else []
-    if len(head) == 4 and (head[3] in ("train", "test")):
-        return [_vggsound(path, number, row) for number, row in rows]
-    if not {"id", "modality", "class"} <= set(head):
-        found = ",".join(head)[:80]
+    header = [cell.strip() for cell in rows[0][1]] if rows else []
+    if len(header) == 4 and (header[3] in ("train", "test")):
+        return [_parse_vggsound_row(path, number, row) for number, row in rows]
+    if not {"id", "modality", "class"} <= set(header):
         raise DataError(
-            f"{path}: found the header {found!r}, expected {','.join(COLUMNS)}; probability may be left out"
+            f"{path}: found the header {','.join(header)[:80]!r}, expected {','.join(COLUMNS)}; probability may be "
+            "left out"
         )
-    return [_label(path, number, dict(zip(head, row, strict=False))) for number, row in rows[1:]]
+    return [_parse_row(path, number, dict(zip(header, row, strict=False))) for number, row in rows[1:]]
 
 
-def _vggsound(path: Path, number: int, row: list[str]) -> Label:
+def _parse_vggsound_row(path: Path, number: int, row: list[str]) -> Label:
     if len(row) != 4 or not row[1].isdecimal() or not row[2].strip():
         raise DataError(
             f"{path}: line {number}: found {','.join(row)!r}, expected a YouTube id, a second, a label and train or "
@@ -94,16 +102,15 @@ def _vggsound(path: Path, number: int, row: list[str]) -> Label:
     return Label(row_to_id(row), "both", row[2].strip())
 
 
-def _label(path: Path, number: int, row: dict[str, str]) -> Label:
+def _parse_row(path: Path, number: int, row: dict[str, str]) -> Label:
     cells = {name: (row.get(name) or "").strip() for name in COLUMNS}
     try:
         probability = float(cells["probability"] or 1)
     except ValueError:
         probability = -1.0
-    right = cells["id"] and cells["class"] and cells["modality"] in MODALITY_AXES and 0 <= probability <= 1
-    if not right:
+    if not (cells["id"] and cells["class"] and cells["modality"] in MODALITY_AXES and 0 <= probability <= 1):
         raise DataError(
-            f"{path}: line {number}: found {','.join(cells.values())!r}, expected an id, image, sound or both, a "
+            f"{path}: line {number}: found {','.join(cells.values())!r}, expected an id, image, audio or both, a "
             "class, and a probability from 0 to 1. Correct the row"
         )
     return Label(cells["id"], cells["modality"], cells["class"], probability)  # type: ignore[arg-type]
@@ -112,49 +119,55 @@ def _label(path: Path, number: int, row: dict[str, str]) -> Label:
 def build_class_table(
     rows: Sequence[Label], ids: Sequence[str], source: str, allow_unknown: bool = False
 ) -> ClassTable:
-    """The rows that speak of `ids`, in their order; all classes of the table are classes, so that sets share them.
+    """Build the labels of a data set from the rows of a table; every class of the table counts, so that sets share
+    them.
 
     Args:
-        what: the table, for messages.
-        unknown: clips without a row, in either modality, are not known; else they are refused.
+        rows: rows of the table.
+        ids: ids of the data set's samples.
+        source: name of the table, for messages.
+        allow_unknown: samples without a row, in either modality, are unknown; else they are an error.
+
+    Returns:
+        Labels in the order of `ids`.
 
     Raises:
         DataError: there are no rows, one is given twice, or ids lack one.
     """
-    names = tuple(sorted({row.class_name for row in rows}))
-    if not names:
+    class_names = tuple(sorted({row.class_name for row in rows}))
+    if not class_names:
         raise DataError(f"{source}: holds no label; expected at least one row")
-    places = {id: i for i, id in enumerate(ids)}
-    codes = {name: i for i, name in enumerate(names)}
-    said = sorted(
-        (part * len(ids) + places[row.id], codes[row.class_name], row.probability)
+    positions = {id: i for i, id in enumerate(ids)}
+    class_index = {name: i for i, name in enumerate(class_names)}
+    entries = sorted(
+        (axis * len(ids) + positions[row.id], class_index[row.class_name], row.probability)
         for row in rows
-        if row.id in places
-        for part in MODALITY_AXES[row.modality]
+        if row.id in positions
+        for axis in MODALITY_AXES[row.modality]
     )
-    twice = len(said) - len({one[:2] for one in said})
-    if twice:
-        raise DataError(f"{source}: {twice} rows give a clip a class that it has already; leave one row of each")
-    counts = np.bincount([one[0] for one in said], minlength=2 * len(ids))
-    lacking = [divmod(int(row), len(ids)) for row in np.flatnonzero(counts == 0)]
-    if lacking and not allow_unknown:
-        first = ", ".join(f"{ids[i]} ({'sound' if part else 'image'})" for part, i in lacking[:3])
-        count = len({i for _, i in lacking})
+    duplicates = len(entries) - len({entry[:2] for entry in entries})
+    if duplicates:
+        raise DataError(f"{source}: {duplicates} rows give a clip a class that it has already; leave one row of each")
+    counts = np.bincount([row for row, *_ in entries], minlength=2 * len(ids))
+    missing = [divmod(int(row), len(ids)) for row in np.flatnonzero(counts == 0)]
+    if missing and not allow_unknown:
+        first = ", ".join(f"{ids[i]} ({'audio' if axis else 'image'})" for axis, i in missing[:3])
+        count = len({i for _, i in missing})
         raise DataError(
             f"{source}: {count} of {len(ids)} clips lack a row (first: {first}); label them, or go "
             "on without theirs by `labels.missing: unknown`"
         )
     return ClassTable(
-        names,
+        class_names,
         np.concatenate([[0], counts.cumsum()]),
-        np.array([one[1] for one in said], np.int64),
-        np.array([one[2] for one in said], np.float32),
+        np.array([index for _, index, _ in entries], np.int64),
+        np.array([probability for *_, probability in entries], np.float32),
     )
 
 
 def write_labels(rows: Sequence[Label], path: Path) -> None:
-    """Writes a table; `path` is overwritten."""
+    """Write a table; an existing file is overwritten."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        out = csv.writer(file)
-        out.writerow(COLUMNS)
-        out.writerows([row.id, row.modality, row.class_name, f"{row.probability:.4g}"] for row in rows)
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows([row.id, row.modality, row.class_name, f"{row.probability:.4g}"] for row in rows)

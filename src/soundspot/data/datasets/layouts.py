@@ -1,7 +1,7 @@
-"""Where the pictures and sounds of clips lie: the folder layouts of the released codes as templates.
+"""Folder layouts of images and audio, as templates of the released codes.
 
 `{id}` is the clip's id, `{ms}` its name in milliseconds, `{d3}` and `{d8}` the last digits of a Flickr id as folders,
-`*` anything. Suffixes are not part of a template: a picture is a .jpg or a .png, a sound a .wav or an .mp3, wherever.
+`*` anything. Suffixes are not part of a template: an image is a .jpg or a .png, audio a .wav or an .mp3, in any layout.
 """
 
 import os
@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from soundspot.data.datasets.annotation_files import read_negatives
+from soundspot.data.datasets.base import SampleEntry
 from soundspot.data.datasets.clip_ids import to_millisecond_id
 from soundspot.data.media.file_types import DirectoryIndex
 from soundspot.errors import DataError, RecipeError, did_you_mean
+from soundspot.types import GroundTruth
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mp4")
@@ -21,7 +24,13 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mp4")
 
 @dataclass(frozen=True)
 class Layout:
-    """Templates of the pictures and the sounds, tried in their order; `source` says who lays files out so."""
+    """Templates of the images and the audio files, tried in their order.
+
+    Attributes:
+        name: value of the option `layout`.
+        images, audio: the templates.
+        source: released code that uses the layout.
+    """
 
     name: str
     images: tuple[str, ...]
@@ -53,13 +62,14 @@ LAYOUTS = (EZVSL, SSLALIGNMENT, SSLTIE, SSLTIE_FLICKR, SSLTIE_TEST)
 
 
 class FileResolver:
-    """Finds the files of one kind: `finder(id="x")` -> (path, what was looked for where it is not there, else "").
+    """Resolve clip ids to the files of one kind.
 
     Args:
-        root: the folder that templates start from.
-        templates: tried in their order.
-        suffixes: tried in their order.
-        look: False asks nothing of the disk: the first template and suffix are taken to be right.
+        root: folder that templates start from.
+        templates: templates, tried in their order.
+        suffixes: suffixes, tried in their order.
+        check_disk: False takes the first template and suffix without looking at the disk.
+        index: listings of the folders below `root`, shared among resolvers.
     """
 
     def __init__(
@@ -68,64 +78,69 @@ class FileResolver:
         templates: Iterable[str],
         suffixes: Sequence[str],
         check_disk: bool = True,
-        listings: DirectoryIndex | None = None,
+        index: DirectoryIndex | None = None,
     ) -> None:
         self.root, self.suffixes, self.check_disk = root, tuple(suffixes), check_disk
-        self.listings = listings or DirectoryIndex(root)
-        self.templates = [each for one in templates for each in (_expanded(root, one) if check_disk else [one])]
+        self.index = index or DirectoryIndex(root)
+        self.templates = [t for template in templates for t in (_expand(root, template) if check_disk else [template])]
 
     def __call__(self, **fields: str) -> tuple[str, str]:
+        """Return the path of the file of these template fields, and what was looked for if it does not exist."""
         for template in self.templates if self.check_disk else ():
-            folder, _, name = template.format(**fields).rpartition("/")
-            fixed = "{" not in folder and folder == template.rpartition("/")[0]
-            for found in self._listed(folder, name) if fixed else self._asked(folder, name):
-                return os.path.join(self.root, folder, found), ""
-        wanted = [template.format(**fields) + self.suffixes[0] for template in self.templates]
-        return os.path.join(self.root, wanted[0]), " or ".join(wanted) if self.check_disk else ""
+            folder, _, stem = template.format(**fields).rpartition("/")
+            if "{" in template.rpartition("/")[0]:  # such folders hold many frames of one clip: probed, not listed
+                names = self._probe(self.root / folder, stem)
+            else:
+                names = self._matching(self.index.files_by_stem(folder).get(stem, ()))
+            if names:
+                return os.path.join(self.root, folder, names[0]), ""
+        candidates = [template.format(**fields) + self.suffixes[0] for template in self.templates]
+        return os.path.join(self.root, candidates[0]), " or ".join(candidates) if self.check_disk else ""
 
     def resolve(self, id: str) -> tuple[str, str]:
-        """The file of a clip by its id."""
-        return self(**template_fields(id))
+        """Return the path of a clip's file, and what was looked for if it does not exist."""
+        return self(id=id, ms=to_millisecond_id(id), d3="/".join(id[-3:]), d8="/".join(id[-8:]))
 
     def iter_names(self) -> Iterator[str]:
-        """Of every file that a template leads to, the part that stands for `{id}` or `{ms}`."""
+        """Yield the text in place of `{id}` or `{ms}` for every file that the templates match."""
         for template in self.templates:
-            parts = re.sub(r"\{d(\d)\}", lambda digits: "/".join("*" * int(digits[1])), template).split("/")
-            at = next(place for place, part in enumerate(parts) if "{" in part)
-            above, named = "/".join(parts[:at]), re.sub(r"\{\w+\}", "*", parts[at])
-            if at < len(parts) - 1:
-                yield from (folder.name for folder in self.root.glob(f"{above}/{named}"))
-            elif "*" in above:
-                yield from (Path(name).stem for name in self._fit(f.name for f in self.root.glob(f"{above}/{named}.*")))
+            names = re.sub(r"\{d(\d)\}", lambda digits: "/".join("*" * int(digits[1])), template).split("/")
+            depth = next(i for i, name in enumerate(names) if "{" in name)
+            parent, pattern = "/".join(names[:depth]), re.sub(r"\{\w+\}", "*", names[depth])
+            if depth < len(names) - 1:
+                yield from (folder.name for folder in self.root.glob(f"{parent}/{pattern}"))
+            elif "*" in parent:
+                files = (file.name for file in self.root.glob(f"{parent}/{pattern}.*"))
+                yield from (Path(name).stem for name in self._matching(files))
             else:
-                yield from (stem for stem, files in self.listings.files_by_stem(above).items() if self._fit(files))
+                yield from (stem for stem, files in self.index.files_by_stem(parent).items() if self._matching(files))
 
-    def _listed(self, folder: str, name: str) -> list[str]:
-        return self._fit(self.listings.files_by_stem(folder).get(name, ()))
+    def _probe(self, folder: Path, stem: str) -> list[str]:
+        if "*" in stem:
+            return self._matching(
+                n for n in (sorted(os.listdir(folder)) if folder.is_dir() else ()) if fnmatch(n, stem)
+            )
+        return [stem + suffix for suffix in self.suffixes if (folder / (stem + suffix)).is_file()]
 
-    def _asked(self, folder: str, name: str) -> list[str]:
-        """Folders that differ from clip to clip hold many frames; they are asked for a file rather than listed."""
-        place = self.root / folder
-        if "*" in name:
-            return self._fit(n for n in (sorted(os.listdir(place)) if place.is_dir() else ()) if fnmatch(n, name))
-        return [name + suffix for suffix in self.suffixes if (place / (name + suffix)).is_file()]
-
-    def _fit(self, names: Iterable[str]) -> list[str]:
-        """Names with one of the suffixes, in whatever case, the best one first."""
+    def _matching(self, names: Iterable[str]) -> list[str]:
+        """Return the names with one of the suffixes, in upper or lower case, the best suffix first."""
         ranked = ((name, os.path.splitext(name)[1].lower()) for name in names)
-        fitting = [(self.suffixes.index(suffix), name) for name, suffix in ranked if suffix in self.suffixes]
-        return [name for _, name in (fitting if len(fitting) < 2 else sorted(fitting))]
-
-
-def template_fields(id: str) -> dict[str, str]:
-    """What the templates can name of a clip."""
-    return {"id": id, "ms": to_millisecond_id(id), "d3": "/".join(id[-3:]), "d8": "/".join(id[-8:])}
+        matches = [(self.suffixes.index(suffix), name) for name, suffix in ranked if suffix in self.suffixes]
+        return [name for _, name in (matches if len(matches) < 2 else sorted(matches))]
 
 
 class ClipPaths:
-    """Pictures and sounds of clips under a root, in the layout that is named or found there.
+    """Paths of the images and audio of clips below a folder.
 
-    Args: as `choose`.
+    Args:
+        root: the folder.
+        layouts: possible layouts.
+        ids: ids of the list, by which a flat layout is recognized.
+        name: name of the layout; None: the first one whose folders exist.
+        check_disk: False takes the first layout without looking at the disk.
+
+    Raises:
+        RecipeError: an unknown name. DataError: there is no such folder, or it has no known layout.
     """
 
     def __init__(
@@ -136,26 +151,42 @@ class ClipPaths:
         name: str | None = None,
         check_disk: bool = True,
     ) -> None:
-        self.root, self.check_disk = root, check_disk
-        self.layout = choose_layout(layouts, root, ids, name, check_disk)
-        listings = DirectoryIndex(root)
-        self.images = FileResolver(root, self.layout.images, IMAGE_SUFFIXES, check_disk, listings)
-        self.audio = FileResolver(root, self.layout.audio, AUDIO_SUFFIXES, check_disk, listings)
+        self.root, self.layout = root, _choose_layout(layouts, root, ids, name, check_disk)
+        index = DirectoryIndex(root)
+        self.images = FileResolver(root, self.layout.images, IMAGE_SUFFIXES, check_disk, index)
+        self.audio = FileResolver(root, self.layout.audio, AUDIO_SUFFIXES, check_disk, index)
 
-    def resolve(self, image: str, audio: str) -> tuple[str, str, tuple[str, ...]]:
-        """The picture of one clip, the sound of another (or the same), and what is not there of the two."""
-        (picture, unseen), (waveform, unheard) = self.images.resolve(image), self.audio.resolve(audio)
-        return picture, waveform, tuple(filter(None, (unseen, unheard)))
+    def resolve(self, image_id: str, audio_id: str) -> tuple[str, str, tuple[str, ...]]:
+        """Return the path of one clip's image, that of another's (or the same one's) audio, and the missing files."""
+        (image, missing_image), (audio, missing_audio) = self.images.resolve(image_id), self.audio.resolve(audio_id)
+        return image, audio, tuple(filter(None, (missing_image, missing_audio)))
 
 
-def choose_layout(
+def read_negative_samples(
+    table: Path, paths: ClipPaths, samples: Sequence[SampleEntry], absent: GroundTruth
+) -> list[SampleEntry]:
+    """Read a table of negatives: images of a test set paired with sounds whose source is not in them.
+
+    Args:
+        table: `*_plus_silent.csv` of SLAVC's extended test sets.
+        paths: paths of the clips.
+        samples: annotated samples, which tell the category of a sound.
+        absent: ground truth of every negative.
+
+    Returns:
+        One sample for each row, of id `VIDEO+AUDIO`, in the group of its image.
+    """
+    categories = {sample.id: sample.category for sample in samples}
+    rows = [(row.video, row.audio, *paths.resolve(row.video, row.audio)) for row in read_negatives(table)]
+    return [
+        SampleEntry(f"{video}+{audio}", video, categories.get(audio, ""), image_path, audio_path, absent, missing)
+        for video, audio, image_path, audio_path, missing in rows
+    ]
+
+
+def _choose_layout(
     layouts: Sequence[Layout], root: Path, ids: Iterable[str], name: str | None, check_disk: bool
 ) -> Layout:
-    """The layout by its name, or the first whose folders are there; without a look at the disk the first of all.
-
-    Raises:
-        RecipeError: an unknown name. DataError: no such folder, or one of no known layout.
-    """
     known = {layout.name: layout for layout in layouts}
     if name is not None:
         if name not in known:
@@ -164,27 +195,27 @@ def choose_layout(
     if not check_disk:
         return layouts[0]
     if not root.is_dir():
-        raise DataError(f"{root}: found no such folder, expected the pictures and sounds. Check the path")
-    wanted = set(ids) if FLAT in layouts else set()
+        raise DataError(f"{root}: found no such folder, expected images and audio. Check the path")
+    listed = set(ids) if FLAT in layouts else set()
     for layout in layouts:
-        if all(any(_begins(root, one, wanted) for one in templates) for templates in (layout.images, layout.audio)):
+        if all(any(_begins(root, t, listed) for t in templates) for templates in (layout.images, layout.audio)):
             return layout
     raise DataError(
         f"{root}: found none of the folders that clips lie in, expected one of: "
-        f"{', '.join(str(layout) for layout in layouts)}. Check the path, or say which by `layout`"
+        f"{', '.join(str(layout) for layout in layouts)}. Check the path, or name the layout by `layout`"
     )
 
 
 def _begins(root: Path, template: str, ids: set[str]) -> bool:
-    """Whether the folder that a template begins with is there; of a flat one, whether a picture of the list is."""
+    """Return True where the first folder of a template exists; for a flat one, where a file of the list does."""
     top = template.partition("/")[0]
     if "{" in top:
         return any(path.stem in ids for path in root.iterdir() if path.is_file())
     return any(path.is_dir() for path in root.glob(top))
 
 
-def _expanded(root: Path, template: str) -> list[str]:
-    """The template for each folder that an `*` at its beginning stands for."""
+def _expand(root: Path, template: str) -> list[str]:
+    """Return the template for each folder that a `*` at its beginning matches."""
     top, _, rest = template.partition("/")
     if "*" not in top:
         return [template]

@@ -1,117 +1,112 @@
-"""Sets to train on: pictures and sounds that belong together by name, and a list of ids. They have no truth.
+"""Training sets: an image and an audio file for each id of a list. They have no ground truth.
 
 The lists are the authors' own (`vggss_144k.txt`, `flickr_144k.txt`, SSL-TIE's, VGGSound's table...), read as they are.
-Several hold clips of the test sets; `exclude` leaves them out, and whoever does not exclude them is told.
+Several hold clips of the test sets; `exclude` leaves them out, and a warning names them where it does not.
 """
 
 import os
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from soundspot.data.datasets.annotation_files import read_unique_ids
 from soundspot.data.datasets.base import MISSING_POLICIES, ClipDataset, SampleEntry, check_choice, drop_missing
 from soundspot.data.datasets.clip_ids import normalize_clip_id
-from soundspot.data.datasets.layouts import EZVSL, FLICKR, VGGSOUND, ClipPaths, Layout
+from soundspot.data.datasets.layouts import EZVSL, FLICKR, VGGSOUND, ClipPaths
 from soundspot.data.datasets.lists import Exclusion
 from soundspot.data.validation.leakage import find_overlaps
 from soundspot.errors import DataError
-from soundspot.utils.hash_rng import uniform
+from soundspot.utils.hash_rng import Key, uniform
 
-
-@dataclass(frozen=True)
-class ClipPairsSpec:
-    """What tells these sets apart: where files may lie, and whether ids are taken as they are written."""
-
-    layouts: tuple[Layout, ...]
-    verbatim: bool = False
-
-
-PAIRS = ClipPairsSpec((EZVSL,), verbatim=True)
-VGGSOUND_CLIPS, FLICKR_CLIPS = ClipPairsSpec(VGGSOUND), ClipPairsSpec(FLICKR)
+LAYOUTS = {"pairs": (EZVSL,), "vggsound": VGGSOUND, "flickr_soundnet": FLICKR}
 
 
 def open_clip_pairs(
-    spec: ClipPairsSpec,
+    name: str,
     root: str | os.PathLike[str],
     list: str | os.PathLike[str] | None = None,
     *,
     exclude: Iterable[str | os.PathLike[str]] = (),
-    missing: str = "refuse",
+    missing: str = "error",
     split: str = "train",
     val_fraction: float = 0.0,
     layout: str | None = None,
 ) -> ClipDataset:
-    """A picture and a sound for each id.
+    """Open a training set.
 
     Args:
-        kind: PAIRS, VGGSOUND_CLIPS or FLICKR_CLIPS.
-        root: the folder of the pictures and sounds.
+        name: `pairs`, whose ids are used as they are written, `vggsound` or `flickr_soundnet`.
+        root: folder of the images and audio.
         list: a file of ids, or None for every clip on disk.
-        exclude: lists to leave out, so that nothing scored is trained on: files, or names of those that come with the
-            library (`vggss`, `extended_vggss`, `flickr`, `avsbench_s4`, `avsbench_ms3`).
-        missing: what becomes of ids whose picture or sound is not there: `refuse`, or `skip`, which counts them in
-            `skipped` and names the first ones in a warning.
-        split: `train`, or the clips held out as `val`.
-        validation: share of the clips held out, the same ones whatever the list.
-        layout: which of the layouts (None: the one whose folders are there).
+        exclude: lists to leave out, so that nothing scored is trained on: files, or names of those in the package
+            (`vggss`, `extended_vggss`, `flickr`, `avsbench_s4`, `avsbench_ms3`).
+        missing: treatment of ids whose image or audio is missing: `error`, or `skip`, which counts them in `skipped`
+            and names the first ones in a warning.
+        split: `train`, or `val` for the held-out clips.
+        val_fraction: share of the clips held out, the same ones whatever the list.
+        layout: name of the layout (None: the one whose folders exist).
+
+    Returns:
+        The samples, in the order of the list.
 
     Raises:
-        DataError: a list or a folder is missing, files are missing and `refuse` was chosen, or nothing is left.
+        DataError: a list or a folder is missing, files are missing and `error` was chosen, or nothing is left.
     """
     check_choice("missing", missing, MISSING_POLICIES[:2])
-    root = Path(root)
-    places = ClipPaths(root, spec.layouts, name=layout)
-    wanted = _on_disk(places, spec.verbatim) if list is None else read_unique_ids(list, spec.verbatim)
-    excluded = excluded_ids(wanted, exclude)
-    out = set(excluded)
-    found = ((id, *places.resolve(id, id)) for id in wanted if id not in out)
-    clips = (SampleEntry(id, id, "", image, sound, missing_files=lacks) for id, image, sound, lacks in found)
-    kept, lacking = drop_missing(root, clips, missing, "missing")
-    part = set(split_ids([clip.id for clip in kept], split, val_fraction, root if list is None else list))
-    kept = [clip for clip in kept if clip.id in part]
-    return ClipDataset(f"{root.resolve().name}/{split}", kept, split, lacking, excluded)
+    root, verbatim = Path(root), name == "pairs"
+    paths = ClipPaths(root, LAYOUTS[name], name=layout)
+    if list is None:  # an image without audio, or the reverse, counts as missing
+        names = {*paths.images.iter_names(), *paths.audio.iter_names()}
+        ids: Sequence[str] = sorted(names if verbatim else set(map(normalize_clip_id, names)))
+    else:
+        ids = read_unique_ids(list, verbatim)
+    excluded = find_excluded_ids(ids, exclude)
+    left_out = set(excluded)
+    resolved = ((id, *paths.resolve(id, id)) for id in ids if id not in left_out)
+    samples = (SampleEntry(id, id, "", image, audio, None, files) for id, image, audio, files in resolved)
+    complete, incomplete = drop_missing(root, samples, missing, can_ignore=False)
+    chosen = set(select_split([s.id for s in complete], split, val_fraction, root if list is None else list))
+    complete = [sample for sample in complete if sample.id in chosen]
+    return ClipDataset(f"{root.resolve().name}/{split}", complete, split, incomplete, excluded)
 
 
-def excluded_ids(ids: Iterable[str], exclude: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Those of `ids` that lists to leave out cover."""
+def find_excluded_ids(ids: Iterable[str], exclude: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Return those of `ids` that the lists to exclude cover."""
     exclusion = Exclusion.from_lists(exclude)
     return [id for id in ids if exclusion.covers(id)]
 
 
-def split_ids(ids: Sequence[str], split: str, val_fraction: float, source: object) -> list[str]:
-    """The ids of a split; whoever trains on test clips is told, once, by `where` they are from.
+def select_split(ids: Sequence[str], split: str, val_fraction: float, source: object) -> list[str]:
+    """Return the ids of a split; a warning names test clips among those to train on.
+
+    Args:
+        ids: ids of both splits.
+        split: `train` or `val`.
+        val_fraction: share of the ids in `val`; which ones depends on the ids alone.
+        source: list or folder that the ids are from, for the warning.
+
+    Returns:
+        The ids, in their order.
 
     Raises:
-        RecipeError: no such split. DataError: `validation` is no share.
+        RecipeError: an unknown split. DataError: `val_fraction` is out of range.
     """
     check_choice("split", split, ("train", "val"))
-    if not 0 <= val_fraction < 1:
-        raise DataError(f"found validation={val_fraction}, expected a share from 0 to below 1. Pass 0.1 for a tenth.")
-    if split == "train":
-        _tell_leaks(ids, source)
-    return [id for id in ids if not val_fraction or _held_out(id, val_fraction) == (split == "val")]
-
-
-def _on_disk(places: ClipPaths, plain: bool) -> Sequence[str]:
-    """The id of every picture and every sound, in order; one of a pair without the other counts as missing."""
-    names = (*places.images.iter_names(), *places.audio.iter_names())
-    return sorted({name if plain else normalize_clip_id(name) for name in names})
-
-
-def _held_out(id: str, validation: float) -> bool:
-    return bool(uniform(("validation", id), [0])[0, 0] < validation)
-
-
-def _tell_leaks(ids: Sequence[str], where: object) -> None:
-    """Whoever trains on what is scored is told so, once, with the remedy."""
-    leaks = [leak for leak in find_overlaps(ids) if leak.num_leaks]
+    check_val_fraction(val_fraction)
+    leaks = [overlap for overlap in find_overlaps(ids) if overlap.num_leaks] if split == "train" else []
     if leaks:
-        told = ", ".join(f"{leak.num_leaks} of {leak.test_set}" for leak in leaks)
+        counts = ", ".join(f"{leak.num_leaks} of {leak.test_set}" for leak in leaks)
         names = ", ".join(leak.test_set for leak in leaks)
         warnings.warn(
-            f"{where}: {told} are among the {len(ids)} clips to train on, so scores there are not of unseen clips; "
+            f"{source}: {counts} are among the {len(ids)} clips to train on, so scores there are not of unseen clips; "
             f"leave them out by `exclude: [{names}]`",
-            stacklevel=5,
+            stacklevel=4,
         )
+    is_val = split == "val"
+    return [id for id in ids if not val_fraction or (uniform((Key.VALIDATION, id), [0])[0, 0] < val_fraction) == is_val]
+
+
+def check_val_fraction(val_fraction: float) -> None:
+    """Raise DataError where the share of held-out samples is not in [0, 1)."""
+    if not 0 <= val_fraction < 1:
+        raise DataError(f"found val_fraction={val_fraction}, expected a share from 0 to below 1. Pass 0.1 for a tenth.")

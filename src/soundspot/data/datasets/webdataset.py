@@ -1,4 +1,4 @@
-"""Pictures and sounds to train on from shards that `soundspot data prepare` wrote, or any of WebDataset's layout."""
+"""Training samples in shards that `soundspot data extract` wrote, or any in WebDataset's layout."""
 
 import json
 import os
@@ -13,27 +13,29 @@ from PIL import Image
 
 from soundspot.data.datasets.annotation_files import read_unique_ids
 from soundspot.data.datasets.base import MISSING_POLICIES, check_choice
-from soundspot.data.datasets.vggsound_flickr import excluded_ids, split_ids
+from soundspot.data.datasets.vggsound_flickr import find_excluded_ids, select_split
 from soundspot.data.media.audio import AudioFile, open_audio, read_audio
 from soundspot.data.media.image import read_image, read_mask
 from soundspot.data.shards.format import ShardReader, list_shards
 from soundspot.data.shards.from_dataset import MASK_MEMBER, ground_truth_from_dict
 from soundspot.errors import DataError
-from soundspot.types import Audio, GroundTruth
-from soundspot.utils.hash_rng import uniform
+from soundspot.types import Audio, AudioVisualDataset, GroundTruth
+from soundspot.utils.hash_rng import Key, uniform
 
 IMAGE_TYPES, AUDIO_TYPES = ("jpg", "jpeg", "png", "webp"), ("flac", "wav", "ogg", "mp3")
 
 
-class ShardDataset:
-    """Samples of shards, each part read by its offset when it is asked for.
+class ShardDataset(AudioVisualDataset):
+    """Samples in shards, each member read by its offset on access.
 
-    A sample with several frames shows one of them in each epoch, drawn for that sample and epoch.
+    A sample with several frames shows one of them in each epoch, drawn by the sample and the epoch.
 
-    Attributes:
-        samples: (shard, key) of each.
+    Args:
+        name: name that reports print.
+        samples: (shard, key) of each sample.
         split: `train` or `val`.
         excluded: ids left out because they are in a list that must not be trained on.
+        epoch: epoch whose frames are shown.
     """
 
     def __init__(
@@ -54,67 +56,66 @@ class ShardDataset:
         return self.samples[index][1]
 
     def group(self, index: int) -> str:
-        return str(self._words(index).get("group", self.id(index)))
+        return str(self._metadata(index).get("group", self.id(index)))
 
     def category(self, index: int) -> str:
-        return str(self._words(index).get("category", ""))
+        return str(self._metadata(index).get("category", ""))
 
-    @property
     def shard_ids(self) -> NDArray[np.int64]:
-        """(n,) which shard each sample lies in, as a number."""
         numbers: dict[Path, int] = {}
         return np.array([numbers.setdefault(shard.path, len(numbers)) for shard, _ in self.samples])
 
-    @property
-    def max_frames(self) -> int:
-        """How many pictures the sample with most of them has."""
-        return max((sum(_is(part, IMAGE_TYPES) for part in shard.index[key]) for shard, key in self.samples), default=0)
+    def count_frames(self) -> int:
+        return max((len(_members(shard.index[key], IMAGE_TYPES)) for shard, key in self.samples), default=0)
 
     def read_image(self, index: int) -> Image.Image:
         shard, key = self.samples[index]
-        frames = _parts(shard, key, IMAGE_TYPES)
-        chance = uniform((self.epoch, "frame"), [index])[0, 0] if len(frames) > 1 else 0
-        part = frames[int(chance * len(frames))]
-        return read_image(f"{shard.path}/{key}.{part}", content=shard.read(key, part))
+        frames = self._required(index, IMAGE_TYPES)
+        chance = uniform((self.epoch, Key.FRAME), [index])[0, 0] if len(frames) > 1 else 0
+        member = frames[int(chance * len(frames))]
+        return read_image(f"{shard.path}/{key}.{member}", content=shard.read(key, member))
 
     def read_audio(self, index: int) -> Audio:
-        name, content = self._sound(index)
-        return read_audio(name, content=content)
+        path, content = self._audio(index)
+        return read_audio(path, content=content)
 
     def open_audio(self, index: int) -> Audio | AudioFile:
-        """The sound, decoded where it is cut if that can be; all of its bytes are compared with their checksum."""
-        return open_audio(*self._sound(index))
+        """Return the audio, of which segments are decoded on access where its format permits; all bytes are checked."""
+        return open_audio(*self._audio(index))
 
     def ground_truth(self, index: int) -> GroundTruth:
-        """Where the source is, of a data set that was packed with its truths.
-
-        Raises:
-            DataError: clips to train on have none.
-        """
+        """Return the location of the source, of a data set that was written to shards with its ground truth."""
         shard, key = self.samples[index]
-        told = self._words(index).get("truth")
-        if told is None:
-            raise DataError(f"{self.name}: these clips have no boxes or masks, so maps of them cannot be scored")
-        masked = MASK_MEMBER in shard.index[key]
-        mask = read_mask(f"{shard.path}/{key}.{MASK_MEMBER}", shard.read(key, MASK_MEMBER)) if masked else None
-        return ground_truth_from_dict(told, mask)
-
-    def _sound(self, index: int) -> tuple[str, bytes]:
-        shard, key = self.samples[index]
-        part = _parts(shard, key, AUDIO_TYPES)[0]
-        return f"{shard.path}/{key}.{part}", shard.read(key, part)
-
-    def _words(self, index: int) -> dict[str, Any]:
-        """What is written of a sample; empty where nothing is."""
-        shard, key = self.samples[index]
-        try:
-            told = json.loads(shard.read(key, "json")) if "json" in shard.index[key] else {}
-        except ValueError as error:
-            raise DataError(f"{shard.path}: found no JSON in {key}.json ({error}). Prepare it again") from error
-        return told if isinstance(told, dict) else {}
+        values = self._metadata(index).get("truth")
+        if values is None:
+            return super().ground_truth(index)
+        has_mask = MASK_MEMBER in shard.index[key]
+        mask = read_mask(f"{shard.path}/{key}.{MASK_MEMBER}", shard.read(key, MASK_MEMBER)) if has_mask else None
+        return ground_truth_from_dict(values, mask)
 
     def at_epoch(self, epoch: int) -> "ShardDataset":
         return ShardDataset(self.name, self.samples, self.split, self.excluded, epoch)
+
+    def _audio(self, index: int) -> tuple[str, bytes]:
+        shard, key = self.samples[index]
+        member = self._required(index, AUDIO_TYPES)[0]
+        return f"{shard.path}/{key}.{member}", shard.read(key, member)
+
+    def _metadata(self, index: int) -> dict[str, Any]:
+        """Return the sample's JSON; empty where it has none."""
+        shard, key = self.samples[index]
+        try:
+            values = json.loads(shard.read(key, "json")) if "json" in shard.index[key] else {}
+        except ValueError as error:
+            raise DataError(f"{shard.path}: found no JSON in {key}.json ({error}). Extract it again") from error
+        return values if isinstance(values, dict) else {}
+
+    def _required(self, index: int, types: Sequence[str]) -> list[str]:
+        shard, key = self.samples[index]
+        members = _members(shard.index[key], types)
+        if not members:
+            raise DataError(f"{shard.path}: found no {' or '.join(types)} of {key}, expected one. Extract it again")
+        return members
 
 
 def open_shards(
@@ -122,71 +123,69 @@ def open_shards(
     list: str | os.PathLike[str] | None = None,
     *,
     exclude: Iterable[str | os.PathLike[str]] = (),
-    missing: str = "refuse",
+    missing: str = "error",
     split: str = "train",
     val_fraction: float = 0.0,
 ) -> ShardDataset:
-    """The samples of a folder of shards, in their order there.
+    """Open the samples of a folder of shards.
 
     Args:
-        root: the folder. list: a file of ids to take; None: all.
-        exclude, split, validation: as `soundspot.data.datasets.vggsound_flickr.training_set` has them.
-        missing: what becomes of ids of the list that no shard holds, and of samples without a picture or a sound:
-            `refuse`, or `skip` with a warning.
+        root: the folder.
+        list: a file of ids to use; None: all.
+        exclude, split, val_fraction: as in `soundspot.data.datasets.vggsound_flickr.open_clip_pairs`.
+        missing: treatment of ids of the list that no shard holds, and of samples without an image or audio: `error`, or
+            `skip` with a warning.
+
+    Returns:
+        The samples, in their order in the list or the shards.
 
     Raises:
-        DataError: there are no shards, an index is missing, a key stands twice, ids are missing, or nothing is left.
+        DataError: there are no shards, an index is missing, a key occurs twice, ids are missing, or nothing is left.
     """
     check_choice("missing", missing, MISSING_POLICIES[:2])
     root = Path(root)
-    there: dict[str, ShardReader] = {}
+    shards: dict[str, ShardReader] = {}
     for shard in map(ShardReader, list_shards(root)):
         for key in shard.index:
-            if key in there:
+            if key in shards:
                 raise DataError(
-                    f"{shard.path}: found the sample {key}, which {there[key].path.name} holds too. Take one out"
+                    f"{shard.path}: found the sample {key}, which {shards[key].path.name} holds too. Take one out"
                 )
-            there[key] = shard
-    wanted = [*there] if list is None else read_unique_ids(list, True)
-    excluded = excluded_ids(wanted, exclude)
-    out = {*excluded}
-    unknown = [id for id in wanted if id not in there]
-    half = [id for id in wanted if id in there and id not in out and not _is_whole(there[id].index[id])]
-    for lacking, told in ((unknown, "ids are in no shard"), (half, "samples lack a picture or a sound")):
-        out.update(lacking)
-        if lacking:
-            told = f"{root}: {len(lacking)} of {len(wanted)} {told} (first: {', '.join(lacking[:3])})"
-            if missing == "refuse":
-                raise DataError(f"{told}. Prepare them, or go without by `missing: skip`")
-            warnings.warn(f"{told}; they are left out", stacklevel=3)
-    left = [id for id in wanted if id not in out]
-    ids = split_ids(left, split, val_fraction, root if list is None else list)
-    if left and not ids:
+            shards[key] = shard
+    ids = [*shards] if list is None else read_unique_ids(list, True)
+    excluded = find_excluded_ids(ids, exclude)
+    left_out = {*excluded}
+    unknown = [id for id in ids if id not in shards]
+    partial = [id for id in ids if id in shards and id not in left_out and not _is_complete(shards[id].index[id])]
+    for bad_ids, reason in ((unknown, "ids are in no shard"), (partial, "samples lack an image or audio")):
+        left_out.update(bad_ids)
+        if bad_ids:
+            message = f"{root}: {len(bad_ids)} of {len(ids)} {reason} (first: {', '.join(bad_ids[:3])})"
+            if missing == "error":
+                raise DataError(f"{message}. Extract them, or go without by `missing: skip`")
+            warnings.warn(f"{message}; they are left out", stacklevel=3)
+    usable = [id for id in ids if id not in left_out]
+    chosen = select_split(usable, split, val_fraction, root if list is None else list)
+    if usable and not chosen:
         raise DataError(
-            f"{root}: `split: {split}` of `validation: {val_fraction}` holds none of {len(left)} samples. "
-            f"{'Raise' if split == 'val' else 'Lower'} `validation`"
+            f"{root}: `split: {split}` of `val_fraction: {val_fraction}` holds none of {len(usable)} samples. "
+            f"{'Raise' if split == 'val' else 'Lower'} `val_fraction`"
         )
-    if not ids:
+    if not chosen:
         raise DataError(f"{root}: no sample is left ({len(excluded)} are excluded). Loosen the options")
-    return ShardDataset(f"{root.resolve().name}/{split}", [(there[id], id) for id in ids], split, excluded)
+    return ShardDataset(f"{root.resolve().name}/{split}", [(shards[id], id) for id in chosen], split, excluded)
 
 
-def _parts(shard: ShardReader, key: str, kinds: Sequence[str]) -> Sequence[str]:
-    """The names of a sample's parts of some kinds, `jpg` or `0.jpg`, `1.jpg`..."""
-    found = sorted((part for part in shard.index[key] if _is(part, kinds)), key=_number)
-    if not found:
-        raise DataError(f"{shard.path}: found no {' or '.join(kinds)} of {key}, expected one. Prepare it again")
-    return found
+def _members(names: Iterable[str], types: Sequence[str]) -> list[str]:
+    """Return a sample's members of some types, `jpg` or `0.jpg`, `1.jpg`..., in the order of their numbers."""
+    members = (name for name in names if name.rpartition(".")[2] in types and name != MASK_MEMBER)
+    return sorted(members, key=_frame_number)
 
 
-def _is_whole(parts: Iterable[str]) -> bool:
-    return all(any(_is(part, kinds) for part in parts) for kinds in (IMAGE_TYPES, AUDIO_TYPES))
+def _frame_number(name: str) -> tuple[int, str]:
+    first = name.partition(".")[0]
+    return (int(first) if first.isdigit() else -1, name)
 
 
-def _is(part: str, kinds: Sequence[str]) -> bool:
-    return part.rpartition(".")[2] in kinds and part != MASK_MEMBER
-
-
-def _number(part: str) -> tuple[int, str]:
-    first = part.partition(".")[0]
-    return (int(first) if first.isdigit() else -1, part)
+def _is_complete(names: Iterable[str]) -> bool:
+    return all(_members(names, types) for types in (IMAGE_TYPES, AUDIO_TYPES))

@@ -6,7 +6,7 @@ silence, so that sound and images stay synchronous whatever the file has lost.
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ Chunk = Float32[np.ndarray, "c t"]
 _EXPECTED = "a sound, or a video with sound"
 _MAX_JITTER = 0.05  # seconds by which a packet may be off before it is moved to its time
 _HOLD_SECONDS = 0.5  # seconds for which the last samples still hold when the sound ends before the images
-_OWN_FILE = "Give the sound as a file of its own: `--audio other.wav`, in Python `audio=`"
+_OWN_FILE = "Give the sound as a file of its own: `soundspot locate VIDEO other.wav`, in Python `audio=`"
 
 
 class AudioStream:
@@ -134,13 +134,20 @@ class SlidingWindow:
         stream: of which the channels are averaged.
         rate: Hz to resample to; None: the stream's own.
         seconds: length of the window.
+        on_chunk: called with each chunk of the stream as it is read, (channels, t) at the stream's own rate.
     """
 
-    def __init__(self, stream: AudioStream | InMemoryAudio, rate: int | None, seconds: float | int) -> None:
+    def __init__(
+        self,
+        stream: AudioStream | InMemoryAudio,
+        rate: int | None,
+        seconds: float | int,
+        on_chunk: Callable[[Chunk], None] = lambda chunk: None,
+    ) -> None:
         self._name = str(stream.path)
         self.rate = rate or stream.rate
         self.length = max(1, round(seconds * self.rate))
-        self._chunks = self._iter_resampled(stream)
+        self._chunks = self._iter_resampled(stream, on_chunk)
         self._buffer: deque[Float32[np.ndarray, " t"]] = deque()
         self._first = self._end = 0  # range of the samples in the buffer
         self._is_exhausted = False
@@ -166,6 +173,10 @@ class SlidingWindow:
         samples = np.concatenate(self._buffer)
         return Audio(torch.from_numpy(samples[start : start + self.length].copy()), self.rate)
 
+    def read_to(self, time: float | int) -> None:
+        """Read the stream up to a time in seconds, for `on_chunk`."""
+        self._read_until(round(time * self.rate) - self.length)
+
     def _read_until(self, start: int) -> None:
         """Fill the buffer with the window that begins at sample `start`; the last full window is never dropped."""
         while self._end < start + self.length and not self._is_exhausted:
@@ -182,13 +193,14 @@ class SlidingWindow:
         while self._buffer and self._first + len(self._buffer[0]) <= min(start, self._end - self.length):
             self._first += len(self._buffer.popleft())
 
-    def _iter_resampled(self, stream: AudioStream | InMemoryAudio) -> Iterator[Float32[np.ndarray, " t"]]:
+    def _iter_resampled(
+        self, stream: AudioStream | InMemoryAudio, on_chunk: Callable[[Chunk], None]
+    ) -> Iterator[Float32[np.ndarray, " t"]]:
         """Yield the mono samples of the stream, (t,), at the window's rate."""
-        chunks = (to_mono(chunk.T, stream.rate, "mean", self._name).waveform.numpy() for chunk in stream.iter_chunks())
-        if stream.rate == self.rate:
-            yield from chunks
-            return
         resampler = soxr.ResampleStream(stream.rate, self.rate, 1, dtype="float32", quality="HQ")
-        for samples in chunks:
-            yield resampler.resample_chunk(samples).clip(-1, 1)
-        yield resampler.resample_chunk(np.empty(0, np.float32), last=True).clip(-1, 1)
+        for chunk in stream.iter_chunks():
+            on_chunk(chunk)
+            samples = to_mono(chunk.T, stream.rate, "mean", self._name).waveform.numpy()
+            yield samples if stream.rate == self.rate else resampler.resample_chunk(samples).clip(-1, 1)
+        if stream.rate != self.rate:
+            yield resampler.resample_chunk(np.empty(0, np.float32), last=True).clip(-1, 1)

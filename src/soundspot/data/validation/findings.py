@@ -1,23 +1,56 @@
-"""What the doctor answers with: tables of what there is, and problems."""
+"""The results of a validation: problems, and tables of the content."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from soundspot.data.validation.problems import Problem, severity_rank
-
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 Cell = str | int | None
 
 
 @dataclass(frozen=True)
+class Problem:
+    """A defect of somebody's data.
+
+    Attributes:
+        severity: `error` makes data unusable or scores dishonest, `warning` worse than they could be; `note` informs.
+        location: file, entry or data set.
+        message: what was found and what was expected.
+        remedy: how to correct it.
+    """
+
+    severity: Severity
+    location: str
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.location}: {self.message}. {self.remedy}."
+
+    @classmethod
+    def from_error(cls, error: Exception, default_location: str, remedy: str) -> "Problem":
+        """Make a problem of an exception whose text may begin with a location and a colon."""
+        location, colon, message = str(error).partition(": ")
+        message = (message if colon else str(error)).rstrip(".")
+        return cls("error", location if colon else default_location, message, remedy)
+
+
+@dataclass(frozen=True)
 class FindingsTable:
-    """Rows under a head; a cell is None where a question does not arise."""
+    """A table of the content; a cell is None where it does not apply.
+
+    Attributes:
+        title: title of the table; tables of one title and header are merged.
+        header: names of the columns.
+        rows: the cells.
+    """
 
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
     def to_records(self) -> list[dict[str, Cell]]:
-        """A dictionary for each row, without the cells that are None."""
+        """Return a dictionary for each row, without the cells that are None."""
         return [
             {key: cell for key, cell in zip(self.header, row, strict=True) if cell is not None} for row in self.rows
         ]
@@ -25,39 +58,48 @@ class FindingsTable:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was recognised (`catalogue`, `lists`, `media`, a set's name), tables of it, and problems, errors first."""
+    """The result of a validation.
+
+    Attributes:
+        kind: the recognized kind of data: `catalog`, `lists`, `media` or the name of a data set.
+        tables: tables of the content.
+        problems: the problems, errors first.
+    """
 
     kind: str
     tables: tuple[FindingsTable, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     def count(self, severity: str) -> int:
-        """How many problems are of a severity."""
+        """Return the number of problems of a severity."""
         return sum(problem.severity == severity for problem in self.problems)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        counts = {f"{severity}s": self.count(severity) for severity in ("error", "warning", "note")}
+        """Return plain values, for JSON."""
         tables = {table.title: table.to_records() for table in self.tables}
-        told = {"kind": self.kind, **counts, "tables": tables, "problems": [vars(problem) for problem in self.problems]}
-        if "entries" in tables:  # of a catalogue also by category
+        values = {
+            "kind": self.kind,
+            **{f"{severity}s": self.count(severity) for severity in SEVERITIES},
+            "tables": tables,
+            "problems": [vars(problem) for problem in self.problems],
+        }
+        if "entries" in tables:  # of a catalog also by category
             *categories, _ = tables["entries"]
-            told["counts"] = {
+            values["counts"] = {
                 row["category"]: {key: n for key, n in row.items() if n and key != "category"} for row in categories
             }
-        return told
+        return values
 
 
-def merge_findings(*parts: Findings) -> Findings:
-    """One value of several; tables of one title and head become one."""
-    tables: dict[tuple[str, tuple[str, ...]], tuple[tuple[Cell, ...], ...]] = {}
-    for table in (table for part in parts for table in part.tables):
-        key = (table.title, table.header)
-        tables[key] = (*tables.get(key, ()), *(row for row in table.rows if row not in tables.get(key, ())))
-    problems = dict.fromkeys(problem for part in parts for problem in part.problems)
-    kinds = dict.fromkeys(part.kind for part in parts if part.tables or part.problems)
+def merge_findings(*findings: Findings) -> Findings:
+    """Merge the results of several validations; tables of one title and header become one."""
+    rows: dict[tuple[str, tuple[str, ...]], dict[tuple[Cell, ...], None]] = {}
+    for table in (table for result in findings for table in result.tables):
+        rows.setdefault((table.title, table.header), {}).update(dict.fromkeys(table.rows))
+    problems = dict.fromkeys(problem for result in findings for problem in result.problems)
+    kinds = dict.fromkeys(result.kind for result in findings if result.tables or result.problems)
     return Findings(
         " and ".join(kinds) or "nothing",
-        tuple(FindingsTable(title, head, rows) for (title, head), rows in tables.items()),
-        tuple(sorted(problems, key=severity_rank)),
+        tuple(FindingsTable(title, header, tuple(unique)) for (title, header), unique in rows.items()),
+        tuple(sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity))),
     )

@@ -1,63 +1,75 @@
-"""What is odd about boxes: those without a pixel, and those far outside of their picture."""
+"""Odd boxes: those without a pixel, and those far outside of their image."""
 
 from collections.abc import Iterable
 
-from soundspot.data.validation.problems import Problem
+from soundspot.data.validation.findings import Problem
 from soundspot.types import Box, GroundTruth
 
-MAP_SIZE = 224  # what every released evaluator compares maps at
-FAR_OUTSIDE = 1000.0  # pictures away: an overflow, not somebody's hand
-OUTSIDE = 0.01  # of a picture
+MAP_SIZE = 224  # side of the maps that every released evaluator compares
+FAR_OUTSIDE = 1000.0  # image sizes: an overflow, not an annotation
+OUTSIDE = 0.01  # image sizes
 
 
-def is_empty_box(box: Box, truth: GroundTruth) -> bool:
-    """Whether a box has no pixel in a map of 224 x 224; see `Truth.map`."""
-    x0, x1 = (int(MAP_SIZE * min(max(x, 0.0), truth.width) / truth.width) for x in (box.x0, box.x1))
-    y0, y1 = (int(MAP_SIZE * min(max(y, 0.0), truth.height) / truth.height) for y in (box.y0, box.y1))
+def is_empty_box(box: Box, ground_truth: GroundTruth) -> bool:
+    """Return True for a box without a pixel in a map of 224 x 224, as `GroundTruth.to_map` rounds."""
+    x0, x1 = (int(MAP_SIZE * min(max(x, 0.0), ground_truth.width) / ground_truth.width) for x in (box.x0, box.x1))
+    y0, y1 = (int(MAP_SIZE * min(max(y, 0.0), ground_truth.height) / ground_truth.height) for y in (box.y0, box.y1))
     return x0 >= x1 or y0 >= y1
 
 
 def validate_ground_truth(
-    where: str, truths: Iterable[tuple[str, GroundTruth]]
+    location: str, ground_truths: Iterable[tuple[str, GroundTruth]]
 ) -> tuple[dict[str, int], list[Problem]]:
-    """How many boxes there are and what is odd about them; `where` names the file or the set."""
-    boxes, empty, blank, far, outside = 0, [], [], [], []
-    for id, truth in truths:
-        boxes += len(truth.boxes)
-        bad = [box for box in truth.boxes if is_empty_box(box, truth)]
-        empty += [id] * len(bad)
-        if truth.present and truth.mask is None and len(bad) == len(truth.boxes):
-            blank.append(id)
-        reach = max((_reach(box, truth) for box in truth.boxes), default=0.0)
-        if reach > FAR_OUTSIDE:
-            far.append(id)
-        elif reach > OUTSIDE:
+    """Count boxes and find odd ones.
+
+    Args:
+        location: file or data set, for messages.
+        ground_truths: (id, ground truth) of each sample.
+
+    Returns:
+        Counts of `boxes`, those that are `empty` and those `far outside`; and the problems.
+    """
+    num_boxes, empty, unmarked, far_outside, outside = 0, [], [], [], []
+    for id, ground_truth in ground_truths:
+        boxes = ground_truth.boxes
+        num_boxes += len(boxes)
+        num_empty = sum(is_empty_box(box, ground_truth) for box in boxes)
+        empty += [id] * num_empty
+        if ground_truth.present and ground_truth.mask is None and num_empty == len(boxes):
+            unmarked.append(id)
+        overhang = max((_overhang(box, ground_truth) for box in boxes), default=0.0)
+        if overhang > FAR_OUTSIDE:
+            far_outside.append(id)
+        elif overhang > OUTSIDE:
             outside.append(id)
     problems = []
-    if far:
-        what = f"found numbers far outside the picture in {len(far)} clips ({_some(far)}), expected an annotation"
-        remedy = "They are cut at the edge, as every released evaluator does; nothing to mend"
-        problems.append(Problem("warning", where, what, remedy))
+    if far_outside:
+        samples = f"{len(far_outside)} samples ({_first(far_outside)})"
+        message = f"found numbers far outside the image in {samples}, expected an annotation"
+        remedy = "They are clipped at the border, as every released evaluator does; nothing to correct"
+        problems.append(Problem("warning", location, message, remedy))
     if empty:
-        what = f"found {len(empty)} boxes without a pixel at {MAP_SIZE} x {MAP_SIZE} ({_some(empty)})"
-        what += f"; {len(blank)} items have no other, so no map can be right there" if blank else ""
-        remedy = "They stay, as published protocols count them; `corrected` sets items without a pixel apart"
-        problems.append(Problem("warning", where, what, remedy))
-    elif blank:
+        message = f"found {len(empty)} boxes without a pixel at {MAP_SIZE} x {MAP_SIZE} ({_first(empty)})"
+        message += f"; {len(unmarked)} samples have no other, so no map can be right there" if unmarked else ""
+        remedy = "They stay, as published protocols count them; `corrected` sets samples without a pixel apart"
+        problems.append(Problem("warning", location, message, remedy))
+    elif unmarked:
         remedy = "Published protocols count them as failures; `corrected` sets them apart"
-        problems.append(Problem("warning", where, f"found {len(blank)} items without a box ({_some(blank)})", remedy))
+        message = f"found {len(unmarked)} samples without a box ({_first(unmarked)})"
+        problems.append(Problem("warning", location, message, remedy))
     if outside:
-        what = f"found boxes beyond the picture's edge in {len(outside)} clips ({_some(outside)})"
-        problems.append(Problem("warning", where, what, "They are cut at the edge; check that the units are right"))
-    return {"boxes": boxes, "empty": len(empty), "far outside": len(far)}, problems
+        message = f"found boxes beyond the image border in {len(outside)} samples ({_first(outside)})"
+        remedy = "They are clipped at the border; check that the units are right"
+        problems.append(Problem("warning", location, message, remedy))
+    return {"boxes": num_boxes, "empty": len(empty), "far outside": len(far_outside)}, problems
 
 
-def _reach(box: Box, truth: GroundTruth) -> float:
-    """How far a box leaves its picture, in pictures."""
-    across, down = (box.x0 / truth.width, box.x1 / truth.width), (box.y0 / truth.height, box.y1 / truth.height)
-    return max(max(-x, x - 1) for x in (*across, *down))
+def _overhang(box: Box, ground_truth: GroundTruth) -> float:
+    """Return the largest distance by which a box leaves its image, in image sizes."""
+    width, height = ground_truth.width, ground_truth.height
+    return max(max(-x, x - 1) for x in (box.x0 / width, box.x1 / width, box.y0 / height, box.y1 / height))
 
 
-def _some(ids: list[str]) -> str:
+def _first(ids: list[str]) -> str:
     names = list(dict.fromkeys(ids))
     return ", ".join(names[:3]) + ("..." if len(names) > 3 else "")

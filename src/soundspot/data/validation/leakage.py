@@ -1,4 +1,4 @@
-"""Which clips of a list are also in a test set: what must not be trained on, or must be said beside a score."""
+"""Clips of a list that are also in a test set, which must not be trained on or must be reported beside a score."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from soundspot.data.datasets.lists import BUNDLED_LISTS, bundled_ids, subsets
 
 @dataclass(frozen=True)
 class TrainTestOverlap:
-    """What a list shares with a test set.
+    """The common clips of a list and a test set.
 
     Attributes:
-        test: name of the test set, as `exclude` takes it.
-        total: clips (of AVSBench, videos) in the test set.
-        clips: clips of the list that are in it; none of AVSBench, whose videos are cut otherwise.
-        videos: YouTube videos that both have something of.
-        by_video: True where videos are what the test set is made of, so that one shared is a leak.
-        parts: how many of `clips` are in each public part of it (`heard`, `4655`...).
-        first: up to three of what is shared, clips if there are any, else videos.
+        test_set: name of the test set, as `exclude` takes it.
+        num_total: clips (of AVSBench, videos) in the test set.
+        num_clips: clips of the list that are in it; none of AVSBench, whose videos are cut otherwise.
+        num_videos: YouTube videos that both have clips of.
+        by_video: True where the test set consists of videos, so that a common video is a leak.
+        subset_counts: share of `num_clips` in each public subset (`heard`, `4655`...).
+        examples: up to three common clips, or videos if there are no clips.
     """
 
     test_set: str
@@ -31,23 +31,22 @@ class TrainTestOverlap:
 
     @property
     def num_leaks(self) -> int:
-        """How many clips or videos of the test set are in the list."""
+        """Number of clips or videos of the test set that are in the list."""
         return self.num_videos if self.by_video else self.num_clips
 
 
 def find_overlaps(ids: Iterable[str]) -> list[TrainTestOverlap]:
-    """What a list of clips shares with each test set that comes with the library; one it shares nothing with is out."""
+    """Compare a list of clips with each test set of the package; those it has nothing in common with are left out."""
     clips = {normalize_clip_id(id) for id in ids}
     videos = {youtube_id(id) for id in clips if id_format(id) == "vggsound"}
-    found = []
+    overlaps = []
     for name in BUNDLED_LISTS:
         test = bundled_ids(name)
         by_video = id_format(test[0]) == ""
-        same = [] if by_video else [id for id in test if id in clips]
+        common = [] if by_video else [id for id in test if id in clips]
         shared = list(dict.fromkeys(video for video in map(youtube_id, test) if video in videos))
-        if same or shared:
-            count = {part: sum(id in members for id in same) for part, members in subsets(name).items()}
-            found.append(
-                TrainTestOverlap(name, len(test), len(same), len(shared), by_video, count, tuple((same or shared)[:3]))
-            )
-    return found
+        if common or shared:
+            counts = {subset: sum(id in members for id in common) for subset, members in subsets(name).items()}
+            examples = tuple((common or shared)[:3])
+            overlaps.append(TrainTestOverlap(name, len(test), len(common), len(shared), by_video, counts, examples))
+    return overlaps

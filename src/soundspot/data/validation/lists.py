@@ -1,13 +1,12 @@
-"""Authors' lists and annotation files: which they are, what they hold, and which training lists hold test clips.
+"""Validation of authors' lists and annotation files: their kind and content, and test clips in training lists.
 
-A list of ids all of whose clips are in one test set is a list of that test set; any other is one to train on, unless
-its name says `test`.
+A list of ids all of whose clips are in one test set is a list of that test set; any other is one to train on.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from soundspot.data.datasets.annotation_files import (
     BOX_FIELDS,
@@ -23,18 +22,17 @@ from soundspot.data.datasets.annotation_files import (
 )
 from soundspot.data.datasets.base import BOX_SIZE
 from soundspot.data.datasets.clip_ids import id_format
-from soundspot.data.datasets.is3_vpo_avsbench import AVSBENCH_MS3, AVSBENCH_S4, IS3, VPO_MS, VPO_SS
+from soundspot.data.datasets.is3_vpo_avsbench import BENCHMARKS
 from soundspot.data.datasets.lists import bundled_ids
-from soundspot.data.validation.findings import Cell, Findings, FindingsTable, merge_findings
+from soundspot.data.validation.findings import Cell, Findings, FindingsTable, Problem, merge_findings
 from soundspot.data.validation.ground_truth import validate_ground_truth
 from soundspot.data.validation.leakage import TrainTestOverlap, find_overlaps
-from soundspot.data.validation.problems import Problem
 from soundspot.errors import DataError
 from soundspot.types import GroundTruth
 
-HEADER = ("file", "what", "rows", "items", "boxes", "empty", "far outside")
+HEADER = ("file", "content", "rows", "samples", "boxes", "empty", "far outside")
 LEAKS_HEADER = ("list", "test set", "clips", "of", "heard", "unheard", "other", "of the 4655", "videos")
-_SETS = (IS3, VPO_SS, VPO_MS, AVSBENCH_S4, AVSBENCH_MS3)
+_OWNERS = {file: name for name, spec in BENCHMARKS.items() for file in (*spec.box_files, *spec.mask_files)}
 PUBLISHED_ROWS = {  # rows of the files in kaistmm/SSLalignment metadata/ e7ae3c55, headers not counted
     "vggss.json": 5158,
     "vggss_test.csv": 5158,
@@ -52,196 +50,161 @@ PUBLISHED_ROWS = {  # rows of the files in kaistmm/SSLalignment metadata/ e7ae3c
     "flickr_test_plus_silent.csv": 250,
     "flickr_10k.txt": 10000,
     "flickr_144k.txt": 144000,
-    **{name: spec.num_samples for spec in _SETS for name in (*spec.box_files, *spec.mask_files)},
+    **{file: BENCHMARKS[name].num_samples for file, name in _OWNERS.items()},
 }
 
 
 def validate_lists(folder: Path) -> Findings | None:
-    """Every list and annotation file of a folder (or its `metadata`); None where there is none."""
-    files = [path for place in (folder, folder / "metadata") if place.is_dir() for path in sorted(place.iterdir())]
-    found = [part for part in map(_file, files) if part is not None]
-    return merge_findings(*found) if any(part.tables for part in found) else None
+    """Validate every list and annotation file of a folder (or its `metadata`); None where there is none."""
+    folders = [place for place in (folder, folder / "metadata") if place.is_dir()]
+    results = [result for path in folders for file in sorted(path.iterdir()) if (result := _validate_file(file))]
+    return merge_findings(*results) if any(result.tables for result in results) else None
 
 
 def validate_train_lists(paths: Iterable[Path]) -> Findings:
-    """Lists that are trained on, whatever they look like.
+    """Validate lists that are trained on, whatever they look like.
 
     Raises:
         DataError: one cannot be read.
     """
-    return merge_findings(*(_ids(read_ids(path), path.name, trained=True) for path in paths))
+    return merge_findings(*(_validate_ids(read_ids(path), is_train=True) for path in paths))
 
 
 def validate_list(path: Path) -> Findings:
-    """The form of one list of ids, leaks aside."""
-    listed = read_ids(path)
-    return Findings(
-        "lists",
-        (_row(path.name, "ids", len(listed.ids) + len(listed.duplicates), len(listed.ids)),),
-        tuple(_form(listed)),
-    )
+    """Validate the form of a list of ids, leaks aside."""
+    ids = read_ids(path)
+    return Findings("lists", (_row(path, "ids", len(ids.ids) + len(ids.duplicates), len(ids.ids)),), tuple(_form(ids)))
 
 
-def build_leak_table(name: str, leaks: Iterable[TrainTestOverlap]) -> tuple[FindingsTable, list[Problem]]:
-    """What a list shares with the test sets, as rows and as problems; `name` is the list's."""
+def build_leak_table(name: str, overlaps: Iterable[TrainTestOverlap]) -> tuple[FindingsTable, list[Problem]]:
+    """Return the overlaps of the list `name` with the test sets, as a table and as problems."""
     rows: list[tuple[Cell, ...]] = []
     problems = []
-    for leak in leaks:
-        heard, unheard, some = (leak.subset_counts.get(part) for part in ("heard", "unheard", "4655"))
-        other = None if heard is None or unheard is None else leak.num_clips - heard - unheard
-        rows.append(
-            (
-                name,
-                leak.test_set,
-                None if leak.by_video else leak.num_clips,
-                leak.num_total,
-                heard,
-                unheard,
-                other,
-                some,
-                leak.num_videos,
-            )
-        )
-        problems.append(
-            _leak(name, leak, f"{heard} heard, {unheard} unheard, {other} other; {some} of the 4655" if heard else "")
-        )
+    for overlap in overlaps:
+        heard, unheard, aligned = (overlap.subset_counts.get(subset) for subset in ("heard", "unheard", "4655"))
+        other = None if heard is None or unheard is None else overlap.num_clips - heard - unheard
+        num_clips = None if overlap.by_video else overlap.num_clips
+        counts = (num_clips, overlap.num_total, heard, unheard, other, aligned, overlap.num_videos)
+        rows.append((name, overlap.test_set, *counts))
+        details = f"{heard} heard, {unheard} unheard, {other} other; {aligned} of the 4655" if heard else ""
+        problems.append(_leak_problem(name, overlap, details))
     return FindingsTable("leaks", LEAKS_HEADER, tuple(rows)), problems
 
 
-def _leak(name: str, leak: TrainTestOverlap, parts: str) -> Problem:
-    first, unit = ", ".join(leak.examples), "videos" if leak.by_video else "clips"
-    remedy = f"Leave them out by `exclude: [{leak.test_set}]`"
-    if leak.num_leaks:
-        more = "; ".join(filter(None, (parts, f"first: {first}")))
-        what = f"found {leak.num_leaks} of the {leak.num_total} {unit} of {leak.test_set} ({more}), expected none to be trained on"
-        return Problem("error", name, what, remedy)
-    videos = "1 YouTube video" if leak.num_videos == 1 else f"{leak.num_videos} YouTube videos"
-    what = f"found other parts of {videos} of {leak.test_set} ({first}), though none of its clips"
-    return Problem(
-        "warning", name, what, "Scores there are not of unseen videos; leave these out by a list of your own"
-    )
+def _leak_problem(name: str, overlap: TrainTestOverlap, details: str) -> Problem:
+    first, test_set = ", ".join(overlap.examples), overlap.test_set
+    if overlap.num_leaks:
+        unit = "videos" if overlap.by_video else "clips"
+        more = "; ".join(filter(None, (details, f"first: {first}")))
+        leaks = f"{overlap.num_leaks} of the {overlap.num_total} {unit} of {test_set} ({more})"
+        message = f"found {leaks}, expected none to be trained on"
+        return Problem("error", name, message, f"Leave them out by `exclude: [{test_set}]`")
+    videos = "1 YouTube video" if overlap.num_videos == 1 else f"{overlap.num_videos} YouTube videos"
+    message = f"found other parts of {videos} of {test_set} ({first}), though none of its clips"
+    remedy = "Scores there are not of unseen videos; leave these out by a list of your own"
+    return Problem("warning", name, message, remedy)
 
 
-def _file(path: Path) -> Findings | None:
-    """What a file is and holds; None where it is of no interest."""
-    if not path.is_file() or path.suffix.lower() not in (".json", ".csv", ".txt"):
+def _validate_file(path: Path) -> Findings | None:
+    """Validate a list or annotation file; None for a file of another kind."""
+    suffix = path.suffix.lower()
+    if not path.is_file() or suffix not in (".json", ".csv", ".txt"):
         return None
     try:
-        if path.suffix.lower() == ".json":
-            return _json(path)
-        if _begins(path).startswith("video,audio"):
-            rows = read_negatives(path)
-            return Findings(
-                "lists", (_row(path.name, "negatives", len(rows), len(rows)),), tuple(_published(path, len(rows)))
-            )
-        listed = read_ids(path)
+        if suffix == ".json":
+            return _validate_json(path)
+        if _beginning(path).startswith("video,audio"):
+            count = len(read_negatives(path))
+            return Findings("lists", (_row(path, "negatives", count, count),), tuple(_check_rows(path, count)))
+        ids = read_ids(path)
     except DataError as error:
-        strange = (
-            path.suffix.lower() == ".json" and path.name not in PUBLISHED_ROWS and not _begins(path).startswith("[")
-        )
-        if path.suffix.lower() == ".txt" or strange:  # a package.json, say: of no interest
+        is_foreign = suffix == ".json" and path.name not in PUBLISHED_ROWS and not _beginning(path).startswith("[")
+        if suffix == ".txt" or is_foreign:  # a README.txt or a package.json, say
             return None
-        where, _, what = str(error).removeprefix(f"{path.parent}/").partition(": ")
-        return Findings("lists", (), (Problem("error", where, what.rstrip("."), "Or take the file away"),))
-    kinds = Counter(id_format(id) for id in listed.ids)
-    return _ids(listed, path.name) if kinds[""] < len(listed.ids) / 2 else None
+        location, _, message = str(error).removeprefix(f"{path.parent}/").partition(": ")
+        return Findings("lists", (), (Problem("error", location, message.rstrip("."), "Or take the file away"),))
+    formats = Counter(id_format(id) for id in ids.ids)
+    return _validate_ids(ids) if formats[""] < len(ids.ids) / 2 else None
 
 
-def _begins(path: Path) -> str:
+def _beginning(path: Path) -> str:
     with path.open("rb") as file:
         return file.read(100).decode("utf-8-sig", "replace").replace(" ", "")
 
 
-def _ids(listed: IdList, name: str, trained: bool = False) -> Findings:
-    rows = len(listed.ids) + len(listed.duplicates)
-    kind = {"vggsound": "VGGSound", "flickr": "Flickr"}.get(id_format(listed.ids[0]), "other")
-    of = next((test for test in ("vggss", "flickr") if set(bundled_ids(test)).issuperset(listed.ids)), "")
-    problems = [*_form(listed), *_published(listed.path, rows)]
-    if not trained and of:
-        return Findings("lists", (_row(name, f"test list of {of or kind}", rows, len(listed.ids)),), tuple(problems))
-    table, leaks = build_leak_table(name, find_overlaps(listed.ids))
-    row = _row(name, f"training list of {kind}", rows, len(listed.ids))
+def _validate_ids(ids: IdList, is_train: bool = False) -> Findings:
+    count = len(ids.ids) + len(ids.duplicates)
+    family = {"vggsound": "VGGSound", "flickr": "Flickr"}.get(id_format(ids.ids[0]), "other")
+    test_set = next((test for test in ("vggss", "flickr") if set(bundled_ids(test)).issuperset(ids.ids)), "")
+    problems = [*_form(ids), *_check_rows(ids.path, count)]
+    if not is_train and test_set:
+        row = _row(ids.path, f"test list of {test_set}", count, len(ids.ids))
+        return Findings("lists", (row,), tuple(problems))
+    table, leaks = build_leak_table(ids.path.name, find_overlaps(ids.ids))
+    row = _row(ids.path, f"training list of {family}", count, len(ids.ids))
     return Findings("lists", (row, table) if table.rows else (row,), (*leaks, *problems))
 
 
-def _form(listed: IdList) -> list[Problem]:
-    name, problems = listed.path.name, []
-    if listed.duplicates:
-        first = ", ".join(listed.duplicates[:3])
-        what = f"found {len(listed.duplicates)} rows that repeat a clip ({first}), expected each once"
-        problems.append(Problem("warning", name, what, "Each is used once; take the others out"))
-    strange = [id for id in listed.ids if not id_format(id)]
-    if strange and len(strange) < len(listed.ids):
-        what = f"found {len(strange)} ids of neither VGGSound's form nor Flickr's (first: {', '.join(strange[:3])})"
-        problems.append(Problem("warning", name, what, "Correct them: leaks are found by the form"))
-    if listed.quirks:
-        problems.append(Problem("note", name, f"found {', '.join(listed.quirks)}", "Read all the same"))
+def _form(ids: IdList) -> list[Problem]:
+    """Return the problems of a list's form: duplicates, ids of no known form, oddities of the file."""
+    name, problems = ids.path.name, []
+    if ids.duplicates:
+        message = (
+            f"found {len(ids.duplicates)} rows that repeat a clip ({', '.join(ids.duplicates[:3])}), expected each once"
+        )
+        problems.append(Problem("warning", name, message, "Each is used once; take the others out"))
+    unknown = [id for id in ids.ids if not id_format(id)]
+    if unknown and len(unknown) < len(ids.ids):
+        first = ", ".join(unknown[:3])
+        message = f"found {len(unknown)} ids of neither VGGSound's form nor Flickr's (first: {first})"
+        problems.append(Problem("warning", name, message, "Correct them: leaks are found by the form"))
+    if ids.quirks:
+        problems.append(Problem("note", name, f"found {', '.join(ids.quirks)}", "Read all the same"))
     return problems
 
 
-def _json(path: Path) -> Findings | None:
+def _validate_json(path: Path) -> Findings | None:
     entries = read_json(path)
     keys = set(entries[0]) if isinstance(entries[0], dict) else set()
-    if not (keys >= set(FRACTION_BOX_FIELDS) or keys >= set(BOX_FIELDS)):
+    if keys >= set(FRACTION_BOX_FIELDS):
+        fields = FRACTION_BOX_FIELDS
+    elif keys >= set(BOX_FIELDS):
+        fields = MASK_FIELDS if isinstance(entries[0]["gt_box"], str) else BOX_FIELDS
+    else:
         return None
-    kind = (
-        FRACTION_BOX_FIELDS
-        if keys >= set(FRACTION_BOX_FIELDS)
-        else MASK_FIELDS
-        if isinstance(entries[0]["gt_box"], str)
-        else BOX_FIELDS
-    )
-    read_entries(path, kind, "file" if kind is FRACTION_BOX_FIELDS else "image")
-    problems = [*_published(path, len(entries)), *_keys(path, entries, kind), *_paths(path, entries)]
-    counts: dict[str, int] = {}
-    if kind is not MASK_FIELDS:
-        counts, odd = validate_ground_truth(path.name, ((_name(entry), _truth(entry)) for entry in entries))
-        problems += odd
-    owner = (
-        "VGG-SS"
-        if kind is FRACTION_BOX_FIELDS
-        else next((s.name for s in _SETS if path.name in (*s.box_files, *s.mask_files)), "")
-    )
-    what = f"{'masks' if kind is MASK_FIELDS else 'boxes'} of {owner}".removesuffix(" of ")
-    return Findings("lists", (_row(path.name, what, len(entries), len(entries), counts),), tuple(problems))
-
-
-def _name(entry: dict[str, Any]) -> str:
-    return str(entry["file"]) if "file" in entry else Path(entry["image"]).stem
-
-
-def _truth(entry: dict[str, Any]) -> GroundTruth:
-    if "file" in entry:
-        return GroundTruth(1, 1, tuple(to_box(box) for box in entry["bbox"]))
-    return GroundTruth(BOX_SIZE, BOX_SIZE, (to_box(entry["gt_box"]),))
-
-
-def _keys(path: Path, entries: list[dict[str, Any]], known: dict[str, Any]) -> list[Problem]:
-    strange = Counter(key for entry in entries for key in entry if key not in known and key not in UNUSED_FIELDS)
-    told = ", ".join(f"{key!r} in {times}" for key, times in strange.items())
-    return [_problem("note", path, f"found keys that nothing reads: {told}", "They are left alone")] if strange else []
-
-
-def _paths(path: Path, entries: list[dict[str, Any]]) -> list[Problem]:
+    read_entries(path, fields, "file" if fields is FRACTION_BOX_FIELDS else "image")
+    problems = _check_rows(path, len(entries))
+    unknown = Counter(key for entry in entries for key in entry if key not in {*fields, *UNUSED_FIELDS})
+    if unknown:
+        listing = ", ".join(f"{key!r} in {times}" for key, times in unknown.items())
+        problems.append(Problem("note", path.name, f"found keys that nothing reads: {listing}", "They are left alone"))
     absolute = [value for entry in entries for value in entry.values() if isinstance(value, str) and value[:1] == "/"]
-    what = f"found {len(absolute)} paths of another machine (first: {absolute[0]})" if absolute else ""
-    return [_problem("note", path, what, "Only their last parts are used")] if absolute else []
+    if absolute:
+        message = f"found {len(absolute)} paths of another machine (first: {absolute[0]})"
+        problems.append(Problem("note", path.name, message, "Only their last components are used"))
+    counts: dict[str, int] = {}
+    if fields is not MASK_FIELDS:
+        counts, box_problems = validate_ground_truth(path.name, map(_ground_truth, entries))
+        problems += box_problems
+    owner = "VGG-SS" if fields is FRACTION_BOX_FIELDS else _OWNERS.get(path.name, "")
+    content = f"{'masks' if fields is MASK_FIELDS else 'boxes'} of {owner}".removesuffix(" of ")
+    return Findings("lists", (_row(path, content, len(entries), len(entries), counts),), tuple(problems))
 
 
-def _published(path: Path, rows: int) -> list[Problem]:
+def _ground_truth(entry: dict[str, Any]) -> tuple[str, GroundTruth]:
+    """Return the name and the ground truth of an entry."""
+    if "file" in entry:
+        return str(entry["file"]), GroundTruth(1, 1, tuple(to_box(box) for box in entry["bbox"]))
+    return Path(entry["image"]).stem, GroundTruth(BOX_SIZE, BOX_SIZE, (to_box(entry["gt_box"]),))
+
+
+def _check_rows(path: Path, rows: int) -> list[Problem]:
     expected = PUBLISHED_ROWS.get(path.name, rows)
-    what = f"found {rows} rows, published with {expected}"
-    return (
-        [_problem("warning", path, what, "Scores on unequal sets do not compare; fetch it whole")]
-        if rows != expected
-        else []
-    )
+    message = f"found {rows} rows, published with {expected}"
+    remedy = "Scores on unequal sets do not compare; fetch the complete file"
+    return [Problem("warning", path.name, message, remedy)] if rows != expected else []
 
 
-def _problem(severity: Literal["error", "warning", "note"], path: Path, what: str, remedy: str) -> Problem:
-    return Problem(severity, path.name, what, remedy)
-
-
-def _row(name: str, what: str, rows: int, items: int, counts: dict[str, int] | None = None) -> FindingsTable:
-    told = tuple((counts or {}).get(key) for key in HEADER[4:])
-    return FindingsTable("lists", HEADER, ((name, what, rows, items, *told),))
+def _row(path: Path, content: str, rows: int, samples: int, counts: dict[str, int] | None = None) -> FindingsTable:
+    cells = tuple((counts or {}).get(key) for key in HEADER[4:])
+    return FindingsTable("lists", HEADER, ((path.name, content, rows, samples, *cells),))

@@ -1,4 +1,4 @@
-"""Pictures and sounds: how many there are, which are missing or broken, and what of the test sets is among them."""
+"""Validation of images and audio: their number, missing and broken files, and clips of the test sets among them."""
 
 import warnings
 from collections.abc import Iterable
@@ -6,168 +6,168 @@ from pathlib import Path
 from typing import Any
 
 from soundspot.data.datasets.auxiliary import AuxiliaryDataset
-from soundspot.data.datasets.base import ClipDataset, GroundTruthFile, SampleEntry
+from soundspot.data.datasets.base import MISSING_POLICIES, ClipDataset, GroundTruthFile, SampleEntry
 from soundspot.data.datasets.clip_ids import normalize_clip_id
 from soundspot.data.datasets.layouts import LAYOUTS, ClipPaths
 from soundspot.data.datasets.lists import BUNDLED_LISTS, bundled_ids
-from soundspot.data.datasets.registry import DATASET_SUMMARIES, open_dataset
+from soundspot.data.datasets.registry import is_composed, is_test_set, open_dataset
 from soundspot.data.media.audio import read_audio
 from soundspot.data.media.image import read_image, read_mask
-from soundspot.data.validation.findings import Cell, Findings, FindingsTable, merge_findings
+from soundspot.data.validation.findings import Cell, Findings, FindingsTable, Problem, merge_findings
 from soundspot.data.validation.ground_truth import validate_ground_truth
 from soundspot.data.validation.leakage import find_overlaps
 from soundspot.data.validation.lists import build_leak_table, validate_list
-from soundspot.data.validation.problems import Problem
 from soundspot.errors import DataError, SoundspotError
 from soundspot.types import GroundTruth
 
-HEADER = ("data set", "items", "pictures", "categories", "absent", "boxes", "empty", "skipped", "excluded")
+HEADER = ("data set", "samples", "images", "categories", "absent", "boxes", "empty", "skipped", "excluded")
+REMEDY = "Correct it, or leave it out"
 
 
 def validate_dataset(name: str, root: Path, options: dict[str, Any], read_files: bool = False) -> Findings:
-    """One data set under `root`: its items, missing files, odd boxes, and of a training set what must not be in it."""
-    if name not in DATASET_SUMMARIES:
-        open_dataset(name, root, **options)  # an unknown name or option is told
+    """Validate a data set: its samples, missing files, odd boxes, and test clips in a training set.
+
+    Args:
+        name: name of the data set.
+        root: its folder.
+        options: its options.
+        read_files: also decode every file.
+
+    Returns:
+        Tables of the content, and the problems.
+
+    Raises:
+        RecipeError: an unknown name or option. DataError: data without files.
+    """
+    if is_composed(name):
+        open_dataset(name, root, **options)  # an unknown option is reported
         raise DataError(f"{name}: composed scenes have no files of their own, so there is nothing to check")
-    parts = [validate_list(Path(options["list"]))] if Path(str(options.get("list", ""))).is_file() else []
+    list_file = Path(str(options.get("list", "")))
+    results = [validate_list(list_file)] if list_file.is_file() else []
     problems: list[Problem] = []
-    data = _opened(name, root, options, problems)
+    data = _open_leniently(name, root, options, problems)
     if data is None:
-        return merge_findings(*parts, Findings(name, (), tuple(problems)))
+        return merge_findings(*results, Findings(name, (), tuple(problems)))
+    is_test = data.split == "test"
     counts: dict[str, int] = {}
-    if data.split == "test":
-        counts, odd = validate_ground_truth(name, _truths(data, problems))
-        problems += odd
+    if is_test:
+        counts, box_problems = validate_ground_truth(name, _ground_truths(data, problems))
+        problems += box_problems
     else:
-        table, leaks = build_leak_table(data.name, find_overlaps(clip.id for clip in data.samples))
-        parts.append(Findings(name, (table,) if table.rows else (), tuple(leaks)))
+        table, leaks = build_leak_table(data.name, find_overlaps(sample.id for sample in data.samples))
+        results.append(Findings(name, (table,) if table.rows else (), tuple(leaks)))
     if read_files:
-        problems += _unreadable(data.samples)
-    return merge_findings(*parts, Findings(name, (_row(data, counts),), tuple(problems)))
+        problems += _unreadable_files(data.samples)
+    absent = sum(isinstance(s.ground_truth, GroundTruth) and not s.ground_truth.present for s in data.samples)
+    row = (
+        data.name,
+        len(data),
+        len({sample.group for sample in data.samples}),
+        len({sample.category for sample in data.samples} - {""}),
+        absent if is_test else None,
+        counts.get("boxes"),
+        counts.get("empty"),
+        len(data.skipped),
+        None if is_test else len(data.excluded),
+    )
+    return merge_findings(*results, Findings(name, (FindingsTable("data set", HEADER, (row,)),), tuple(problems)))
 
 
 def validate_media(root: Path, read_files: bool = False) -> Findings | None:
-    """A folder of pictures and sounds in one of the released codes' layouts; None where it is not."""
+    """Validate a folder of images and audio in one of the released codes' layouts; None where it is none."""
     try:
-        places = ClipPaths(root, LAYOUTS)
+        paths = ClipPaths(root, LAYOUTS)
     except DataError:
         return None
-    pictures, sounds = (set(map(normalize_clip_id, finder.iter_names())) for finder in (places.images, places.audio))
-    both = sorted(pictures & sounds)
-    rows: list[tuple[Cell, ...]] = [
-        ("layout", places.layout.name),
-        ("pictures", len(pictures)),
-        ("sounds", len(sounds)),
-        ("both", len(both)),
-    ]
+    images, audio = (set(map(normalize_clip_id, files.iter_names())) for files in (paths.images, paths.audio))
+    pairs = sorted(images & audio)
     problems = []
-    for what, alone, lacks in (("pictures", pictures - sounds, "sound"), ("sounds", sounds - pictures, "picture")):
-        if alone:
-            named = ", ".join(sorted(alone)[:3])
-            told = f"found {len(alone)} {what} without their {lacks} (first: {named}), expected pairs"
-            problems.append(Problem("warning", str(root), told, "Fetch the others; until then these clips are missing"))
-    if not both:
-        told = "found no clip that has both a picture and a sound, expected pairs of one name"
-        problems.append(Problem("error", str(root), told, "Check the names of the files"))
-    held = {leak.test_set: leak for leak in find_overlaps(both)}
-    for test, leak in held.items():
-        if leak.num_leaks:
-            told = f"holds {leak.num_leaks} of the {leak.num_total} {'videos' if leak.by_video else 'clips'} of {test}"
-            remedy = f"Who trains on everything here leaves them out by `exclude: [{test}]`"
-            problems.append(Problem("note", str(root), told, remedy))
-    covered = tuple(
-        (test, held[test].num_leaks if test in held else 0, len(bundled_ids(test))) for test in BUNDLED_LISTS
-    )
+    for kind, unpaired, other in (("images", images - audio, "audio"), ("audio files", audio - images, "image")):
+        if unpaired:
+            first = ", ".join(sorted(unpaired)[:3])
+            message = f"found {len(unpaired)} {kind} without their {other} (first: {first}), expected pairs"
+            remedy = "Fetch the others; until then these clips are missing"
+            problems.append(Problem("warning", str(root), message, remedy))
+    if not pairs:
+        message = "found no clip that has both an image and audio, expected pairs of one name"
+        problems.append(Problem("error", str(root), message, "Check the names of the files"))
+    overlaps = {overlap.test_set: overlap for overlap in find_overlaps(pairs)}
+    for test_set, overlap in overlaps.items():
+        if overlap.num_leaks:
+            unit = "videos" if overlap.by_video else "clips"
+            message = f"holds {overlap.num_leaks} of the {overlap.num_total} {unit} of {test_set}"
+            remedy = f"To train on everything here, leave them out by `exclude: [{test_set}]`"
+            problems.append(Problem("note", str(root), message, remedy))
     if read_files:
-        clips = ((id, places.resolve(id, id)) for id in both)
-        problems += _unreadable(SampleEntry(id, id, "", image, sound) for id, (image, sound, _) in clips)
+        resolved = ((id, *paths.resolve(id, id)) for id in pairs)
+        problems += _unreadable_files(SampleEntry(id, id, "", image, sound) for id, image, sound, _ in resolved)
+    rows: tuple[tuple[Cell, ...], ...] = (
+        ("layout", paths.layout.name),
+        ("images", len(images)),
+        ("audio", len(audio)),
+        ("both", len(pairs)),
+    )
+    coverage = tuple(
+        (name, overlaps[name].num_leaks if name in overlaps else 0, len(bundled_ids(name))) for name in BUNDLED_LISTS
+    )
     tables = (
-        FindingsTable("media", ("what", "found"), tuple(rows)),
-        FindingsTable("test sets", ("test set", "there", "of"), covered),
+        FindingsTable("media", ("content", "found"), rows),
+        FindingsTable("test sets", ("test set", "present", "of"), coverage),
     )
     return Findings("media", tables, tuple(problems))
 
 
-def _opened(name: str, root: Path, options: dict[str, Any], problems: list[Problem]) -> ClipDataset | None:
-    """The data set; where files are missing, which is told, what is left; of a test set without any, all of it."""
-    option = "missing" if DATASET_SUMMARIES[name].startswith("training") else "media"
-    for policy in ("refuse", "skip", "unchecked")[: 2 if option == "missing" else 3]:
+def _open_leniently(name: str, root: Path, options: dict[str, Any], problems: list[Problem]) -> ClipDataset | None:
+    """Open the complete samples of a data set, or of a test set without any, all of them; errors become problems."""
+    for policy in MISSING_POLICIES if is_test_set(name) else MISSING_POLICIES[:2]:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # what is warned of is told as a problem
-                data = open_dataset(name, root, **{**options, option: policy})
+                warnings.simplefilter("ignore", UserWarning)  # warnings are reported as problems
+                data = open_dataset(name, root, **{**options, "missing": policy})
         except DataError as error:
-            if policy == "refuse":
-                problems.append(_told(error, name))
+            if policy == "error":
+                problems.append(Problem.from_error(error, name, REMEDY))
             continue
         data = data.dataset if isinstance(data, AuxiliaryDataset) else data
         if not isinstance(data, ClipDataset):
             raise DataError(
-                f"{name}: found {data.name}, expected a data set of files: what shards hold is compared with their "
-                "checksums whenever it is read. Check what they were made of"
+                f"{name}: found {data.name}, expected a data set of files: the content of shards is compared with its "
+                "checksums on every access. Check the files they were made of"
             )
         return data
     return None
 
 
-def _truths(data: ClipDataset, problems: list[Problem]) -> Iterable[tuple[str, GroundTruth]]:
-    """Id and truth of each item; masks are not opened here, absent files are told before, broken ones are told here."""
-    for clip in data.samples:
-        if isinstance(clip.ground_truth, GroundTruth):
-            yield clip.id, clip.ground_truth
-        elif (
-            isinstance(clip.ground_truth, GroundTruthFile)
-            and clip.ground_truth.format != "mask"
-            and Path(clip.ground_truth.path).is_file()
-        ):
+def _ground_truths(data: ClipDataset, problems: list[Problem]) -> Iterable[tuple[str, GroundTruth]]:
+    """Yield (id, ground truth) of each sample that has boxes; a file that cannot be read becomes a problem."""
+    for sample in data.samples:
+        ground_truth = sample.ground_truth
+        if isinstance(ground_truth, GroundTruth):
+            yield sample.id, ground_truth
+        elif ground_truth is not None and ground_truth.format != "mask" and Path(ground_truth.path).is_file():
             try:
-                yield clip.id, clip.ground_truth.read()
+                yield sample.id, ground_truth.read()
             except SoundspotError as error:
-                problems.append(_told(error, clip.id))
+                problems.append(Problem.from_error(error, sample.id, REMEDY))
 
 
-def _unreadable(clips: Iterable[SampleEntry]) -> list[Problem]:
-    """Decodes every file once."""
+def _unreadable_files(samples: Iterable[SampleEntry]) -> list[Problem]:
+    """Decode every file once and return the problems."""
     problems: list[Problem] = []
-    seen: set[str] = set()
-    for clip in clips:
-        mask = (
-            [clip.ground_truth.path]
-            if isinstance(clip.ground_truth, GroundTruthFile) and clip.ground_truth.format == "mask"
-            else []
-        )
-        for read, path in [(read_image, clip.image), (read_audio, clip.audio), *((read_mask, one) for one in mask)]:
-            if path in seen:
+    decoded: set[str] = set()
+    for sample in samples:
+        files: list[tuple[Any, str]] = [(read_image, sample.image), (read_audio, sample.audio)]
+        if isinstance(sample.ground_truth, GroundTruthFile) and sample.ground_truth.format == "mask":
+            files.append((read_mask, sample.ground_truth.path))
+        for read, path in files:
+            if path in decoded:
                 continue
-            seen.add(path)
+            decoded.add(path)
             try:
-                found = read(path)  # type: ignore[operator]
+                content = read(path)
             except SoundspotError as error:
-                problems.append(_told(error, clip.id))
+                problems.append(Problem.from_error(error, sample.id, REMEDY))
                 continue
-            if read is read_audio and found.is_silent:
+            if read is read_audio and content.is_silent:
                 problems.append(Problem("warning", path, "found silence, expected a sound", "Fetch it again"))
     return problems
-
-
-def _told(error: SoundspotError, name: str) -> Problem:
-    where, colon, what = str(error).partition(": ")
-    return Problem("error", where if colon else name, (what or str(error)).rstrip("."), "Mend it, or leave it out")
-
-
-def _row(data: ClipDataset, counts: dict[str, int]) -> FindingsTable:
-    categories = {clip.category for clip in data.samples} - {""}
-    test = data.split == "test"
-    absent = sum(isinstance(clip.ground_truth, GroundTruth) and not clip.ground_truth.present for clip in data.samples)
-    cells = (
-        data.name,
-        len(data),
-        len({clip.group for clip in data.samples}),
-        len(categories),
-        absent if test else None,
-        counts.get("boxes"),
-        counts.get("empty"),
-        len(data.skipped),
-        len(data.excluded) if not test else None,
-    )
-    return FindingsTable("data set", HEADER, (cells,))

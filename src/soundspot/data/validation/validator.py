@@ -1,19 +1,15 @@
-"""The doctor: what a folder of data holds and everything that is wrong with it, told at once (`soundspot data check`)."""
+"""Validation of a folder of data: its content and everything that is wrong with it (`soundspot data check`)."""
 
-import os
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from soundspot.data.datasets.catalog_format import ANNOTATIONS_FILE, SPLITS, Annotations, read_annotations
+from soundspot.data.datasets.base import PathLike
+from soundspot.data.datasets.catalog_format import ANNOTATIONS_FILE
 from soundspot.data.validation.catalog import validate_catalog
-from soundspot.data.validation.findings import Cell, Findings, FindingsTable, merge_findings
+from soundspot.data.validation.findings import Findings, Problem, merge_findings
 from soundspot.data.validation.lists import validate_lists, validate_train_lists
-from soundspot.data.validation.problems import Problem
 from soundspot.data.validation.samples import validate_dataset, validate_media
-
-PathLike = str | os.PathLike[str]
 
 
 def validate_data(
@@ -23,56 +19,33 @@ def validate_data(
     train_lists: Iterable[PathLike] = (),
     read_files: bool = False,
 ) -> Findings:
-    """What `root` holds and all of its problems; opens nothing for writing.
+    """Find the content of a folder and all of its problems; nothing is opened for writing.
 
     Args:
-        root: a catalogue, a folder of authors' lists and annotation files, or one of pictures and sounds.
-        data: check this data set there (`soundspot.data.datasets.registry.datasets()`); None: recognise what there is.
-        options: of that data set.
+        root: a catalog, a folder of authors' lists and annotation files, or one of images and audio.
+        dataset: name of a data set to check there (`list_datasets()`); None: recognize the content.
+        options: options of that data set.
         train_lists: files of ids that are or will be trained on, checked for clips of the test sets.
-        read_files: also decode every picture, mask and sound.
+        read_files: also decode every image, mask and audio file.
+
+    Returns:
+        Tables of the content, and the problems.
 
     Raises:
-        RecipeError: no such data set or option. DataError: composed scenes, which have no files.
+        RecipeError: an unknown data set or option. DataError: composed scenes, which have no files.
     """
     root = Path(root)
-    trained = validate_train_lists(Path(path) for path in train_lists)
-    if dataset is not None and dataset != "catalogue":
-        return merge_findings(validate_dataset(dataset, root, dict(options or {}), read_files), trained)
-    if dataset == "catalogue" or (root / ANNOTATIONS_FILE).is_file():
-        return merge_findings(_catalogue(root, read_files), trained)
-    found = [part for part in (validate_lists(root), validate_media(root, read_files)) if part is not None]
-    if not found and not trained.tables:
-        there = (
-            f"a folder without {ANNOTATIONS_FILE}, known lists, or frames and audio"
-            if root.is_dir()
-            else "no such folder"
-        )
-        expected = "expected a catalogue, authors' lists, or pictures and sounds"
-        nothing = Problem("error", str(root), f"found {there}, {expected}", "Check the path, or name the set by `data`")
-        return Findings("nothing", problems=(nothing,))
-    return merge_findings(*found, trained)
-
-
-def _catalogue(root: Path, read_files: bool) -> Findings:
-    annotations = read_annotations(root)
-    return Findings("catalogue", _counts(annotations), tuple(validate_catalog(root, read_files)))
-
-
-def _counts(annotations: Annotations) -> tuple[FindingsTable, ...]:
-    """How many entries without errors there are, by category and split."""
-    if not annotations.entries:
-        return ()
-    counts: dict[str, Counter[str]] = {
-        category: Counter() for category in sorted({e.category for e in annotations.entries})
-    }
-    for kind, entries in (("pictures", annotations.images), ("recordings", annotations.audio)):
-        for entry in entries:
-            counts[entry.category][f"{kind} {entry.split}"] += 1
-    counts["all"] = sum(counts.values(), Counter())
-    columns = [f"{kind} {split}" for kind in ("pictures", "recordings") for split in SPLITS]
-    columns = [column for column in columns if counts["all"][column]]
-    rows: tuple[tuple[Cell, ...], ...] = tuple(
-        (category, *(of[column] for column in columns)) for category, of in counts.items()
+    train = validate_train_lists(Path(path) for path in train_lists)
+    if dataset == "catalog" or (dataset is None and (root / ANNOTATIONS_FILE).is_file()):
+        return merge_findings(validate_catalog(root, read_files), train)
+    if dataset is not None:
+        return merge_findings(validate_dataset(dataset, root, dict(options or {}), read_files), train)
+    results = [result for result in (validate_lists(root), validate_media(root, read_files)) if result is not None]
+    if results or train.tables:
+        return merge_findings(*results, train)
+    content = (
+        f"a folder without {ANNOTATIONS_FILE}, known lists, or frames and audio" if root.is_dir() else "no such folder"
     )
-    return (FindingsTable("entries", ("category", *columns), rows),)
+    message = f"found {content}, expected a catalog, authors' lists, or images and audio"
+    problem = Problem("error", str(root), message, "Check the path, or name the data set by `data`")
+    return Findings("nothing", problems=(problem,))

@@ -1,27 +1,29 @@
-"""What was found in each picture of a video, as files that grow picture by picture: JSON, and maps as arrays."""
+"""Frame results as data, in files that grow frame by frame: a JSON record per frame, and raw maps as arrays."""
 
 import json
 import shutil
 import zipfile
 from array import array
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool
 
 from soundspot.inference.result import MaskThreshold
-from soundspot.inference.video.writer import FrameWriter
+from soundspot.inference.video.writer import FrameResult, FrameWriter, VideoInfo
 from soundspot.utils.npy_writer import make_npy_header
-
-if TYPE_CHECKING:
-    from soundspot.inference.video.predictor import FrameResult, LocatedVideo
 
 
 def encode_rle(mask: Bool[np.ndarray, "h w"]) -> list[int]:
-    """COCO's run lengths, not compressed: pixels column by column, how many are not set, then how many are, and so on.
+    """Encode a mask as the counts of COCO's uncompressed run-length encoding.
 
-    Beside the mask's size, [height, width], that is what pycocotools calls an uncompressed RLE.
+    With the size of the mask, [height, width], that is what pycocotools calls an uncompressed RLE.
+
+    Args:
+        mask: (h, w).
+
+    Returns:
+        Lengths of the runs, column by column, of pixels that are not set and that are set in turn.
     """
     flat = mask.ravel(order="F")
     edges = np.flatnonzero(np.diff(flat)) + 1
@@ -30,81 +32,79 @@ def encode_rle(mask: Bool[np.ndarray, "h w"]) -> list[int]:
 
 
 class FrameRecordWriter(FrameWriter):
-    """Writes JSON: the video, its notes, and `frames`, one line for each picture, with a mask in run lengths.
+    """Write JSON: the video, its notes, and `frames`, one line for each frame, with its boxes and its mask as RLE.
 
-    A picture without a source of the sound has no box and an empty mask.
+    A frame without a source of the sound has no box and an empty mask.
+
+    Args:
+        path: of the file.
+        info: of the video.
+        mask_threshold: of boxes and masks.
     """
 
-    def __init__(self, path: Path, video: "LocatedVideo", rule: MaskThreshold) -> None:
-        self._path, self._video, self._rule = path, video, rule
-        self._file: IO[str] | None = None
+    def __init__(self, path: Path, info: VideoInfo, mask_threshold: MaskThreshold) -> None:
+        super().__init__(path, info)
+        self._mask_threshold = mask_threshold
 
-    def abort(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def add(self, moment: "FrameResult") -> None:
-        """Write a picture's line."""
-        line = json.dumps(self._line(moment), separators=(", ", ":"))
+    def add(self, frame: FrameResult) -> None:
+        """Write the record of a frame."""
+        result = frame.map
+        is_drawn = result.present is not False
+        mask = result.mask(self._mask_threshold).numpy() if is_drawn else np.zeros(result.size, bool)
+        record = {
+            "time": round(frame.time, 4),
+            "present": result.present,
+            "peak": round(result.peak, 5),
+            "confidence": round(result.confidence, 5),
+            "peak_at": list(result.peak_at),
+            "boxes": [list(box) for box in result.boxes(self._mask_threshold)] if is_drawn else [],
+            "mask": {"size": list(result.size), "counts": encode_rle(mask)},
+        }
+        line = json.dumps(record, separators=(", ", ":"))
         if self._file is None:
-            self._file = self._path.open("w", encoding="utf-8")
-            told = {
-                "video": self._video.path.name,
-                "model": self._video.localizer.title,
-                "size": list(moment.map.size),
-                "threshold": moment.map.threshold,
-                "rule": self._rule,
+            header = {
+                "video": self._info.path.name,
+                "model": self._info.title,
+                "size": list(result.size),
+                "threshold": result.threshold,
+                "mask_threshold": self._mask_threshold,
             }
-            self._file.write(json.dumps(told)[:-1] + ', "frames": [\n' + line)
+            self._file = self._path.open("w", encoding="utf-8")
+            self._file.write(json.dumps(header)[:-1] + ', "frames": [\n' + line)
         else:
             self._file.write(",\n" + line)
 
-    def close(self, notes: tuple[str, ...]) -> None:
-        """Finish the file."""
-        assert self._file is not None, "a video has at least one picture"
+    def close(self, notes: tuple[str, ...], end_time: float) -> None:
+        """Complete the file."""
+        assert self._file is not None, "a video has at least one frame"
         self._file.write(f'\n], "notes": {json.dumps(list(notes))}}}\n')
         self._file.close()
 
-    def _line(self, moment: "FrameResult") -> dict[str, Any]:
-        found = moment.map
-        there = found.present is not False
-        mask = found.mask(self._rule).numpy() if there else np.zeros(found.size, bool)
-        return {
-            "time": round(moment.time, 4),
-            "present": found.present,
-            "peak": round(found.peak, 5),
-            "confidence": round(found.confidence, 5),
-            "peak_at": list(found.peak_at),
-            "boxes": [list(box) for box in found.boxes(self._rule)] if there else [],
-            "mask": {"size": list(found.size), "counts": encode_rle(mask)},
-        }
-
 
 class VideoMapWriter(FrameWriter):
-    """Writes an .npz: `scores` (n, h, w) float32, raw; `times` (n,) seconds; `present` (n,), 1, 0, or -1 where that is
-    not known; `size` (height, width) and `region` of the pictures, as `SoundMap` has them."""
+    """Write an .npz of raw maps.
 
-    def __init__(self, path: Path, video: "LocatedVideo") -> None:
-        self._path, self._rows = path, path.with_name("scores")
-        self._file: IO[bytes] | None = None
+    It holds `scores` (n, h, w) float32; `times` (n,) in seconds; `present` (n,), 1, 0, or -1 where it is not known;
+    `size` (height, width) and `region` of the frames, as in `LocalizationMap`.
+    """
+
+    def __init__(self, path: Path, info: VideoInfo) -> None:
+        super().__init__(path, info)
+        self._scores_path = path.with_name("scores")
         self._times, self._present = array("d"), array("b")
 
-    def abort(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def add(self, moment: "FrameResult") -> None:
-        """Keep a map."""
+    def add(self, frame: FrameResult) -> None:
+        """Append a map to the scores."""
         if self._file is None:
-            self._file = self._rows.open("wb")
-            self._first = moment.map
-        self._file.write(moment.map.scores.numpy().astype("<f4").tobytes())
-        self._times.append(moment.time)
-        self._present.append(-1 if moment.map.present is None else int(moment.map.present))
+            self._file = self._scores_path.open("wb")
+            self._first = frame.map
+        self._file.write(frame.map.scores.numpy().astype("<f4").tobytes())
+        self._times.append(frame.time)
+        self._present.append(-1 if frame.map.present is None else int(frame.map.present))
 
-    def close(self, notes: tuple[str, ...]) -> None:
-        """Put them together."""
-        assert self._file is not None, "a video has at least one picture"
+    def close(self, notes: tuple[str, ...], end_time: float) -> None:
+        """Pack the scores and the arrays beside them into one file."""
+        assert self._file is not None, "a video has at least one frame"
         self._file.close()
         shape = (len(self._times), *self._first.scores.shape)
         others = {
@@ -113,11 +113,11 @@ class VideoMapWriter(FrameWriter):
             "size": np.array(self._first.size),
             "region": np.array(self._first.region),
         }
-        with zipfile.ZipFile(self._path, "w") as whole:
-            with self._rows.open("rb") as rows, whole.open("scores.npy", "w", force_zip64=True) as entry:
+        with zipfile.ZipFile(self._path, "w") as archive:
+            with self._scores_path.open("rb") as scores, archive.open("scores.npy", "w", force_zip64=True) as entry:
                 entry.write(make_npy_header(shape, np.dtype("<f4")))
-                shutil.copyfileobj(rows, entry)
+                shutil.copyfileobj(scores, entry)
             for name, values in others.items():
-                with whole.open(f"{name}.npy", "w") as entry:
+                with archive.open(f"{name}.npy", "w") as entry:
                     np.lib.format.write_array(entry, values, allow_pickle=False)
-        self._rows.unlink()
+        self._scores_path.unlink()

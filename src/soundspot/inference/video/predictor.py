@@ -1,15 +1,16 @@
-"""Where the sound comes from in each picture of a video: pictures and sound are read side by side, and forgotten.
+"""The map of each frame of a video, frames and audio being read side by side, once, in the memory of a few seconds.
 
-The picture at moment t is asked with the sound around t, as long as the model's own window, so that it is the answer
-that `Localizer.locate` gives for that picture and that sound. Pictures are encoded in batches; the sound is encoded
-once for each step of the window, and not for each picture.
+The frame at time t is located with the audio around t, as long as the model's own window, so that its map is the one
+that `Localizer.locate` gives for that frame and that audio. Frames are encoded in batches; the audio is encoded once
+for each hop of the window, and not for each frame.
 """
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,260 +18,264 @@ from PIL import Image
 from torch import Tensor
 
 from soundspot.data.media.audio import as_audio, pad_to_window
-from soundspot.data.media.audio_stream import AudioStream, InMemoryAudio, SlidingWindow
-from soundspot.data.media.image import visible_region
+from soundspot.data.media.audio_stream import AudioStream, Chunk, InMemoryAudio, SlidingWindow
 from soundspot.data.media.optical_flow import compute_optical_flow
 from soundspot.data.media.video_stream import VideoStream
-from soundspot.errors import InputError
-from soundspot.inference.localizer import Localizer
-from soundspot.inference.result import LocalizationMap, MaskThreshold
+from soundspot.errors import InputError, OutputError
+from soundspot.inference.batch_localizer import BatchLocalizer, ImageInput
+from soundspot.inference.video.save import Prefetcher, VideoOutputs, VideoSummary
 from soundspot.inference.video.smoothing import MapSmoother, interpolate_maps
-from soundspot.inference.warnings import short_audio_warnings
+from soundspot.inference.video.writer import FrameResult, FrameWriter, VideoInfo
 from soundspot.types import ImageWithFlow
 
-if TYPE_CHECKING:
-    from soundspot.inference.video.save import ProgressCallback, VideoSummary
+BATCH_SIZE = 16  # frames that the network encodes at once
+MAX_BUFFERED_BYTES = 96_000_000  # of frames that wait for a batch to be full
+HOPS_PER_WINDOW = 12
+PREFETCH_FRAMES = 4
 
-BATCH_SIZE = 16  # pictures that the network sees at once
-MAX_BUFFERED_BYTES = 96_000_000  # bytes of pictures that may wait for a batch to be full
-HOPS_PER_WINDOW = 12  # codes of the sound in the time of one window
-
-
-@dataclass(frozen=True, eq=False)
-class FrameResult:
-    """One picture of a video: its second, and where the sound around it comes from (`map.picture` is the picture)."""
-
-    time: float
-    map: LocalizationMap
-
-
-Frame = tuple[float, Image.Image | ImageWithFlow]
+ProgressCallback = Callable[[float, float], None]
+TimedInput = tuple[float, ImageInput]
 
 
 class LocatedVideo:
-    """A video whose moments are computed while one iterates over it, in the memory of a few seconds.
-
-    Each iteration reads the file anew. `save` runs once and writes everything that it is given a name for.
+    """A video whose frames are located while one iterates over it; each iteration reads the file anew.
 
     Args:
-        localizer: what is asked.
+        localizer: of a method that takes waveforms.
         path: a video that FFmpeg reads.
-        sound: what is heard in place of the video's own sound, from the first picture on: a path (of a sound or of a
-            video), a Sound, or (waveform, rate).
-        rate: maps computed a second; those of the pictures between are interpolated. None: one for each picture. Not
-            more than 96 MB of pictures wait for the next map, so that large ones have more: of 1920x1080 at least each
-            15th picture, of 3840x2160 each third.
-        smooth: seconds over which maps are averaged, by weights that fall by a factor of e in that time towards the
-            past (nothing is known of the future, so that a live picture is treated alike); 0: not at all.
-        step: seconds by which the window of sound moves on; None: a twelfth of its length.
+        audio: replaces the video's own sound, from the first frame on: a path (of a sound or of a video), an `Audio`,
+            or (waveform, rate).
+        maps_per_second: rate of maps; maps of the frames between are interpolated. None: one for each frame. At most
+            96 MB of frames wait for the next map, so that large frames have more: of 1920x1080 at least each 15th
+            frame, of 3840x2160 each third.
+        smooth: time constant in seconds of the causal average of maps; 0: none.
+        audio_hop: seconds by which the window of audio moves on; None: a twelfth of its length.
 
     Attributes:
-        seconds: that the video's header says it lasts; 0 where it does not say.
-        begin: second of the file at which its pictures begin. picture_rate, colours: as `Reel` has them.
-        notes: what a reader of the result should know, in sentences; end: second at which the last picture is no longer
-            shown. Both are whole after an iteration.
+        info: what is known before the first frame is read.
+        seconds: duration by the header; 0 where it does not say.
+        notes: sentences for a reader of the results; complete after an iteration.
+        end_time: time at which the last frame is no longer shown, in seconds; complete after an iteration.
 
     Raises:
-        InputError: an option out of range, a model that hears no recordings, or a file that is missing, empty, or may
+        InputError: an option out of range, a method that takes no waveforms, or a file that is missing, empty, or may
             not be read. VideoError: no video, or without sound where none is given.
     """
 
     def __init__(
         self,
-        localizer: Localizer,
+        localizer: BatchLocalizer,
         path: str | Path,
         audio: Any = None,
         maps_per_second: float | int | None = None,
         smooth: float | int = 0.0,
         audio_hop: float | int | None = None,
     ) -> None:
-        spec = localizer.method.front_end.audio
-        if spec.embedding_dim:
+        if not localizer.takes_waveforms:
             raise InputError(
-                f"{localizer.name} hears vectors that another network made of sounds, and no recordings: it cannot "
-                "follow a video. Use a model that hears sounds"
+                f"{localizer.name} takes embeddings of another network in place of waveforms: it cannot follow a "
+                "video. Use a model that takes waveforms"
             )
-        for name, value, least in (("rate", maps_per_second, 0), ("step", audio_hop, 0), ("smooth", smooth, -1)):
-            if value is not None and not (math.isfinite(value) and value > least and value >= 0):
-                raise InputError(f"{name}: found {value}, expected a number above 0" + " or 0" * (least < 0))
-        self.localizer, self.path, self.audio = localizer, Path(path), audio
-        self.maps_per_second, self.smooth, self.audio_hop = (
-            maps_per_second,
-            smooth,
-            audio_hop or spec.seconds / HOPS_PER_WINDOW,
+        if not (math.isfinite(smooth) and smooth >= 0):
+            raise InputError(f"smooth: found {smooth}, expected a number above 0 or 0")
+        for name, value in (("maps_per_second", maps_per_second), ("audio_hop", audio_hop)):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise InputError(f"{name}: found {value}, expected a number above 0")
+        self._localizer, self._path = localizer, Path(path)
+        self._audio = audio if audio is None or isinstance(audio, str | Path) else as_audio(audio)
+        self._maps_per_second, self._smooth = maps_per_second, smooth
+        self._audio_hop = audio_hop or localizer.method.front_end.audio.seconds / HOPS_PER_WINDOW
+        self._streams: tuple[VideoStream, AudioStream | InMemoryAudio] | None = self._open_streams()
+        video, stream = self._streams
+        self.info = VideoInfo(
+            path=self._path,
+            title=localizer.title,
+            threshold=localizer.threshold,
+            frame_rate=video.frame_rate,
+            colorspace=video.colorspace,
+            sample_rate=stream.rate,
+            layout=stream.layout,
         )
-        with VideoStream(self.path) as reel:
-            self.seconds, self.start_time, self.frame_rate = reel.header_duration, reel.start_time, reel.frame_rate
-            self.colorspace = reel.colorspace
-        if audio is not None and not isinstance(audio, str | Path):
-            self.audio = as_audio(audio)
-        with self.open_audio():  # whether there is one
-            pass
+        self.seconds = video.header_duration
         self.notes, self.end_time = localizer.notes, self.seconds
 
     def __iter__(self) -> Iterator[FrameResult]:
-        """Moments of all pictures, in order."""
-        spec = self.localizer.method.front_end
-        with VideoStream(self.path) as reel, self.open_audio() as track:
-            heard = SlidingWindow(track, spec.audio.rate, spec.audio.seconds)
-            pictures = reel.frames()
-            frames: Iterable[Frame] = iter_with_flow(pictures) if spec.image.flow else pictures
-            asker = VideoPredictor(self.localizer, heard, self.smooth, self.audio_hop)
-            for batch in iter_batches(frames, self.maps_per_second):
-                yield from asker(*batch)
-            lost = _damage(reel.damaged, track.damaged)
-            self.notes = (*self.localizer.notes, *asker.notes, *lost, *_short(reel.end_time, self.seconds))
-            self.end_time = reel.end_time
-
-    def open_audio(self) -> AudioStream | InMemoryAudio:
-        """What is heard, from the first picture on."""
-        if self.audio is None:
-            return AudioStream(self.path, self.start_time)
-        return AudioStream(Path(self.audio)) if isinstance(self.audio, str | Path) else InMemoryAudio(self.audio)
+        """Iterate over the results of all frames, in order."""
+        return self._iter_frames(lambda chunk: None)
 
     def save(
         self,
         overlay: str | Path | None = None,
-        contact_sheet: str | Path | None = None,
-        timeline: str | Path | None = None,
-        frame_records: str | Path | None = None,
-        maps: str | Path | None = None,
         overwrite: bool = True,
-        progress: "ProgressCallback" = lambda done, of: None,
-        mask_threshold: MaskThreshold = 0.5,
-        opacity: float = 0.6,
-    ) -> "VideoSummary":
-        """Run once and write what is named; a file appears whole or not at all. Returns how much was seen.
+        progress: ProgressCallback = lambda done, total: None,
+        **outputs: Any,
+    ) -> VideoSummary:
+        """Locate all frames once and write the requested files; each appears complete or not at all.
 
         Args:
-            overlay: the video under the heat, with what was heard: H.264 and AAC (`.mp4`, `.mov`, `.mkv`).
-            sheet: twelve moments side by side (`.jpg`, `.png`, `.webp`).
-            timeline: the peak of each moment and the loudness over time (`.png`, `.jpg`, `.webp`).
-            frames: a line for each picture: peak, presence, boxes and mask (`.json`).
-            maps: raw maps and their seconds (`.npz`).
-            overwrite: replace what is there.
-            seen: told (seconds done, seconds in all as promised) on the way. What it raises ends the work, and no file
-                is left.
-            rule: what counts as found in boxes and masks; as `SoundMap.mask` has it.
-            opacity: of the heat.
+            overlay: the video under the heatmap, with its audio (`.mp4`, `.mov`, `.mkv`).
+            overwrite: replace files that are there.
+            progress: called with (seconds done, seconds in all by the header). An error in it ends the work, and no
+                file is left.
+            outputs: further files and options of `VideoOutputs`: `contact_sheet`, `timeline`, `frame_records`, `maps`,
+                `mask_threshold`, `opacity`.
+
+        Returns:
+            Number of frames, and in how many of them the source is absent.
 
         Raises:
-            OutputError: nothing is named, or a file cannot be written. VideoError: the video cannot be read.
+            OutputError: no file is requested, or one cannot be written. VideoError: the video cannot be read.
         """
-        from soundspot.inference.video.save import VideoOutputs, save_video
+        files = VideoOutputs(overlay, **outputs)
+        files.check(overwrite)
+        sources = {"video": self._path} | ({"sound": Path(self._audio)} if isinstance(self._audio, str | Path) else {})
+        for path in files.paths().values():
+            for kind, source in sources.items():
+                if path.exists() and source.exists() and path.samefile(source):
+                    raise OutputError(f"{path} is the {kind} itself. Give the result another name.")
+        num_frames, presence = 0, {True: 0, False: 0, None: 0}
+        chunks: deque[Chunk] = deque()
+        frames = Prefetcher(self._iter_frames(chunks.append), PREFETCH_FRAMES)
+        with files.open_writers(self.info) as writers, frames:
+            for frame in frames:
+                _add_audio(writers, chunks)
+                for writer in writers:
+                    writer.add(frame)
+                num_frames, presence[frame.map.present] = num_frames + 1, presence[frame.map.present] + 1
+                progress(frame.time, max(self.seconds, frame.time))
+            _add_audio(writers, chunks)
+            for writer in writers:
+                writer.close(self.notes, self.end_time)
+            progress(self.end_time, self.end_time)
+        num_absent = None if presence[None] == num_frames else presence[False]
+        return VideoSummary(num_frames, self.end_time, num_absent, self.notes)
 
-        return save_video(
-            self,
-            VideoOutputs(overlay, contact_sheet, timeline, frame_records, maps, mask_threshold, opacity),
-            overwrite,
-            progress,
+    def _open_streams(self) -> tuple[VideoStream, AudioStream | InMemoryAudio]:
+        video = VideoStream(self._path)
+        if self._audio is None:
+            return video, AudioStream(self._path, video.start_time)
+        return video, AudioStream(Path(self._audio)) if isinstance(self._audio, str | Path) else InMemoryAudio(
+            self._audio
         )
 
+    def _iter_frames(self, on_audio: Callable[[Chunk], None]) -> Generator[FrameResult]:
+        """Yield the results of all frames; `on_audio` gets the audio from second 0 to the end of the last frame."""
+        streams, self._streams = self._streams or self._open_streams(), None
+        localizer, spec = self._localizer, self._localizer.method.front_end
+        with streams[0] as video, streams[1] as audio:
+            windows = SlidingWindow(audio, spec.audio.rate, spec.audio.seconds, on_audio)
+            audio_encoder = _WindowEncoder(localizer, windows, self._audio_hop)
+            frames: Iterable[TimedInput] = iter_with_flow(video.frames()) if spec.image.flow else video.frames()
+            smoother, known = MapSmoother(self._smooth), list[tuple[float, Tensor]]()
+            for batch, keys in iter_batches(frames, self._maps_per_second):
+                times = [batch[i][0] for i in keys]
+                encoded_audio, is_silent = audio_encoder.encode(times)
+                encoded_images = localizer.encode_images([batch[i][1] for i in keys])
+                maps = localizer.maps(encoded_images, encoded_audio)
+                known = known[-1:] + [(time, smoother(time, scores)) for time, scores in zip(times, maps, strict=True)]
+                known_times, known_maps = zip(*known, strict=True)
+                interpolated = interpolate_maps(known_times, torch.stack(known_maps), [time for time, _ in batch])
+                for i, (time, image) in enumerate(batch):
+                    key = max(0, bisect_right(keys, i) - 1)
+                    still = image.image if isinstance(image, ImageWithFlow) else image
+                    yield FrameResult(time, localizer.make_result(interpolated[i], still, is_silent[key]))
+            self.end_time = video.end_time
+            damage = _damage_notes(video.damaged, audio.damaged, video.end_time, self.seconds)
+            self.notes = (*localizer.notes, *audio_encoder.notes, *damage)
+            windows.read_to(video.end_time)
 
-class VideoPredictor:
-    """Asks batches of pictures with the sound around them; remembers what the next batch needs.
 
-    Attributes:
-        notes: what was found on the way.
-    """
+def _add_audio(writers: list[FrameWriter], chunks: deque[Chunk]) -> None:
+    while chunks:
+        chunk = chunks.popleft()
+        for writer in writers:
+            writer.add_audio(chunk)
 
-    def __init__(self, localizer: Localizer, heard: SlidingWindow, smooth: float | int, step: float | int) -> None:
-        self._localizer, self._heard, self._step = localizer, heard, step
-        self._smoothed = MapSmoother(smooth)
-        self._codes: dict[int, Tensor] = {}
-        self._silent: dict[int, bool] = {}
-        self._last: tuple[float, Tensor] | None = None
+
+class _WindowEncoder:
+    """Encode the window of audio around given times; each hop of the window is encoded once."""
+
+    def __init__(self, localizer: BatchLocalizer, windows: SlidingWindow, hop: float | int) -> None:
+        self._localizer, self._windows, self._hop = localizer, windows, hop
+        self._encoded: dict[int, tuple[Tensor, bool]] = {}
         self.notes: tuple[str, ...] = ()
 
-    def __call__(self, frames: list[Frame], asked: list[int]) -> Iterator[FrameResult]:
-        """A moment for each frame.
-
-        Args:
-            asked: which of the frames the model is shown; the last one among them, but at the end of a video.
-        """
-        moments = [frames[i][0] for i in asked]
-        windows = [round(moment / self._step) for moment in moments]
-        maps = self._maps([frames[i][1] for i in asked], windows)
-        known = [] if self._last is None else [self._last]
-        known += [(moment, self._smoothed(moment, one)) for moment, one in zip(moments, maps, strict=True)]
-        self._last = known[-1]
-        scores = interpolate_maps(
-            [time for time, _ in known], torch.stack([one for _, one in known]), [t for t, _ in frames]
-        )
-        at = -1
-        for i, (time, shown) in enumerate(frames):
-            at += at + 1 < len(asked) and asked[at + 1] <= i
-            yield FrameResult(time, self._told(shown, scores[i], self._silent[windows[max(at, 0)]]))
-
-    def _maps(self, pictures: list[Image.Image | ImageWithFlow], windows: list[int]) -> Float[Tensor, "b h w"]:
-        localizer, new = self._localizer, sorted(set(windows) - self._codes.keys())
-        sounds = [self._heard.window_at(window * self._step) for window in new]
-        spec = localizer.method.front_end.audio
-        if sounds:
-            codes = localizer.encode_audio([pad_to_window(sound, spec) for sound in sounds])
-            self._codes |= dict(zip(new, codes, strict=True))
-            self._silent |= {window: sound.is_silent for window, sound in zip(new, sounds, strict=True)}
-            self.notes = self.notes or tuple(short_audio_warnings(sounds[0], spec.seconds))
-        maps = localizer.maps(localizer.encode_images(pictures), torch.stack([self._codes[w] for w in windows]))
-        for window in self._codes.keys() - {windows[-1]}:
-            del self._codes[window]
-        self._silent = {window: self._silent[window] for window in windows}
-        return maps
-
-    def _told(self, shown: Image.Image | ImageWithFlow, scores: Float[Tensor, "h w"], silent: bool) -> LocalizationMap:
-        picture = shown.image if isinstance(shown, ImageWithFlow) else shown
-        method = self._localizer.method
-        return LocalizationMap(
-            scores,
-            size=(picture.height, picture.width),
-            upsampling=method.upsampling,
-            region=visible_region(picture.size, method.front_end.image),
-            image=picture,
-            threshold=self._localizer.threshold,
-            is_silent=silent,
-        )
+    def encode(self, times: list[float]) -> tuple[Float[Tensor, "b ..."], list[bool]]:
+        """Return the encoded audio around each of b rising times, and whether it is silent."""
+        hops = [round(time / self._hop) for time in times]
+        if new := sorted(set(hops) - self._encoded.keys()):
+            spec = self._localizer.method.front_end.audio
+            audio = [self._windows.window_at(hop * self._hop) for hop in new]
+            encoded = self._localizer.encode_audio([pad_to_window(window, spec) for window in audio])
+            is_silent = [window.is_silent for window in audio]
+            self._encoded |= dict(zip(new, zip(encoded, is_silent, strict=True), strict=True))
+            self.notes = self.notes or self._localizer.short_audio_notes(audio[0])
+        pairs = [self._encoded[hop] for hop in hops]
+        self._encoded = {hops[-1]: pairs[-1]}
+        return torch.stack([encoded for encoded, _ in pairs]), [is_silent for _, is_silent in pairs]
 
 
-def iter_batches(frames: Iterable[Frame], rate: float | int | None) -> Iterator[tuple[list[Frame], list[int]]]:
-    """Frames in stretches, and which of each are asked: as many as the network takes at once, or fewer where pictures
-    are large. The last of a stretch is asked, whatever the rate says, but at the end of a video."""
-    held: list[Frame] = []
-    asked: list[int] = []
-    due, most = -math.inf, 0
-    for time, shown in frames:
-        width, height = (shown.image if isinstance(shown, ImageWithFlow) else shown).size
-        most = most or max(1, MAX_BUFFERED_BYTES // (3 * width * height))
-        held.append((time, shown))
-        if rate is None or time >= due - 1e-6 or len(held) >= most:
-            asked.append(len(held) - 1)
-            due = time + 1 / rate if rate and (due == -math.inf or time - due > 1 / rate) else due + 1 / (rate or 1)
-            if len(asked) == BATCH_SIZE or len(held) >= most:
-                yield held, asked
-                held, asked = [], []
-    if held:
-        yield held, asked or [len(held) - 1]
+def iter_batches(
+    frames: Iterable[TimedInput], maps_per_second: float | int | None
+) -> Iterator[tuple[list[TimedInput], list[int]]]:
+    """Divide frames into batches, and choose the key frames of each, whose maps are computed.
+
+    A batch ends with a key frame, but at the end of a video. It has as many key frames as the network takes at once,
+    or fewer where frames are large.
+
+    Args:
+        frames: time in seconds and image of each frame.
+        maps_per_second: rate of key frames; None: each frame is one.
+
+    Yields:
+        Frames, and the indices of the key frames among them.
+    """
+    batch: list[TimedInput] = []
+    keys: list[int] = []
+    due, max_frames = -math.inf, 0
+    for time, image in frames:
+        width, height = (image.image if isinstance(image, ImageWithFlow) else image).size
+        max_frames = max_frames or max(1, MAX_BUFFERED_BYTES // (3 * width * height))
+        batch.append((time, image))
+        if maps_per_second is None or time >= due - 1e-6 or len(batch) >= max_frames:
+            keys.append(len(batch) - 1)
+            interval = 1 / (maps_per_second or 1)
+            is_late = due == -math.inf or time - due > interval
+            due = time + interval if maps_per_second and is_late else due + interval
+            if len(keys) == BATCH_SIZE or len(batch) >= max_frames:
+                yield batch, keys
+                batch, keys = [], []
+    if batch:
+        yield batch, keys or [len(batch) - 1]
 
 
-def iter_with_flow(frames: Iterable[tuple[float, Image.Image]]) -> Iterator[Frame]:
-    """Each picture with its optical flow until the next; the last one has the flow of the one before it."""
+def iter_with_flow(frames: Iterable[tuple[float, Image.Image]]) -> Iterator[TimedInput]:
+    """Add to each frame its optical flow to the next one; the last frame has the flow of the one before it.
+
+    Args:
+        frames: time in seconds and image of each frame.
+
+    Yields:
+        Time and image with flow of each frame.
+    """
     last: tuple[float, Image.Image] | None = None
     flow: Float[Tensor, "2 h w"] | None = None
-    for time, picture in frames:
+    for time, image in frames:
         if last is not None:
-            flow = compute_optical_flow(last[1], picture)
+            flow = compute_optical_flow(last[1], image)
             yield last[0], ImageWithFlow(last[1], flow)
-        last = time, picture
+        last = time, image
     if last is not None:
         still = torch.zeros(2, last[1].height, last[1].width)
         yield last[0], ImageWithFlow(last[1], still if flow is None else flow)
 
 
-def _damage(pictures: int, sounds: int) -> Iterator[str]:
-    for count, what in ((pictures, "picture"), (sounds, "sound")):
+def _damage_notes(video: int, audio: int, end_time: float, header_seconds: float) -> Iterator[str]:
+    for count, kind in ((video, "video"), (audio, "audio")):
         if count:
-            yield f"{count} packets of {what} could not be used: the video is damaged or cut short there."
-
-
-def _short(found: float, promised: float) -> Iterator[str]:
-    if promised - found > max(1.0, 0.1 * promised):
-        yield f"The header promises {promised:.1f} s, and {found:.1f} s of pictures could be read: it is cut short."
+            yield f"{count} packets of {kind} could not be used: the video is damaged or cut short there."
+    if header_seconds - end_time > max(1.0, 0.1 * header_seconds):
+        yield (
+            f"The header promises {header_seconds:.1f} s, and {end_time:.1f} s of frames could be read: the video is "
+            "cut short."
+        )

@@ -1,17 +1,15 @@
-"""A located video as files: the overlay with its sound, a sheet, a timeline, frames as JSON, maps as arrays.
+"""A located video as files: the overlay with its audio, a contact sheet, a timeline, frame records and maps.
 
-One run writes all of them. Each grows in a draft beside its place, in the memory of a few pictures, and takes its name
-when everything is whole.
+One run writes all of them. Each grows in a draft beside its path, in the memory of a few frames, and takes its name
+when all files are complete.
 """
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from soundspot.errors import OutputError
 from soundspot.inference.result import SCORE_SUFFIXES, SUMMARY_SUFFIXES, MaskThreshold, parse_mask_threshold
@@ -19,60 +17,104 @@ from soundspot.inference.video.contact_sheet import ContactSheetWriter
 from soundspot.inference.video.frame_records import FrameRecordWriter, VideoMapWriter
 from soundspot.inference.video.overlay import OverlayWriter
 from soundspot.inference.video.timeline import TimelineWriter
-from soundspot.inference.video.writer import FrameWriter
+from soundspot.inference.video.writer import FrameResult, FrameWriter, VideoInfo
 from soundspot.utils.atomic_io import atomic_write, check_output
 
-if TYPE_CHECKING:
-    from soundspot.inference.video.predictor import FrameResult, LocatedVideo
+OptionalPath = str | Path | None
 
-ProgressCallback = Callable[[float, float], None]
-Named = str | Path | None
-
-VIDEOS = (".mp4", ".m4v", ".mov", ".mkv")
-SHEETS = (".jpg", ".jpeg", ".png", ".webp")
-PREFETCH_FRAMES = 4  # moments that are located while others are drawn
+OVERLAY_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
+DRAWING_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+SUFFIXES = {
+    "overlay": OVERLAY_SUFFIXES,
+    "contact_sheet": DRAWING_SUFFIXES,
+    "timeline": DRAWING_SUFFIXES,
+    "frame_records": SUMMARY_SUFFIXES,
+    "maps": SCORE_SUFFIXES,
+}
 
 
 @dataclass(frozen=True)
 class VideoOutputs:
-    """What is to be written, and how; as `LocatedVideo.save` has it."""
+    """The files that a located video is written to; None: not written.
 
-    overlay: Named = None
-    contact_sheet: Named = None
-    timeline: Named = None
-    frame_records: Named = None
-    maps: Named = None
+    Attributes:
+        overlay: the video under the heatmap, with its audio: H.264 and AAC (`.mp4`, `.mov`, `.mkv`).
+        contact_sheet: twelve frames side by side (`.jpg`, `.png`, `.webp`).
+        timeline: the peak of each frame and the loudness over time (`.jpg`, `.png`, `.webp`).
+        frame_records: peak, presence, boxes and mask of each frame, a line each (`.json`).
+        maps: raw maps and their times (`.npz`).
+        mask_threshold: of boxes and masks; as for `LocalizationMap.mask`.
+        opacity: of the heat at the highest scores, in [0, 1].
+    """
+
+    overlay: OptionalPath = None
+    contact_sheet: OptionalPath = None
+    timeline: OptionalPath = None
+    frame_records: OptionalPath = None
+    maps: OptionalPath = None
     mask_threshold: MaskThreshold = 0.5
     opacity: float = 0.6
 
     def paths(self) -> dict[str, Path]:
-        """Kind -> path of those that are asked for."""
-        kinds = ("overlay", "sheet", "timeline", "frames", "maps")
-        return {kind: Path(path) for kind in kinds if (path := getattr(self, kind)) is not None}
+        """Return the requested files.
+
+        Returns:
+            Name of the attribute -> path.
+        """
+        return {kind: Path(path) for kind in SUFFIXES if (path := getattr(self, kind)) is not None}
 
     def check(self, overwrite: bool) -> None:
-        """Raise OutputError where one cannot be written, or two are one file."""
-        named = self.paths()
-        if not named:
-            raise OutputError("nothing is asked for; name an overlay (.mp4), a sheet, a timeline, frames or maps.")
+        """Check that all requested files can be written.
+
+        Args:
+            overwrite: files that are there may be replaced.
+
+        Raises:
+            OutputError: none is requested, one cannot be written, or two have the same path.
+        """
+        paths = self.paths()
+        if not paths:
+            raise OutputError("found no file to write, expected an overlay (.mp4), a contact sheet, a timeline...")
         parse_mask_threshold(self.mask_threshold)
-        kinds = {
-            "overlay": VIDEOS,
-            "sheet": SHEETS,
-            "timeline": SHEETS,
-            "frames": SUMMARY_SUFFIXES,
-            "maps": SCORE_SUFFIXES,
-        }
-        for kind, path in named.items():
-            check_output(path, overwrite, kinds[kind])
-        if len({path.absolute() for path in named.values()}) < len(named):
+        for kind, path in paths.items():
+            check_output(path, overwrite, SUFFIXES[kind])
+        if len({path.absolute() for path in paths.values()}) < len(paths):
             raise OutputError("two results have the same name; give each a name of its own.")
+
+    @contextmanager
+    def open_writers(self, info: VideoInfo) -> Iterator[list[FrameWriter]]:
+        """Open a writer for each requested file; at the end of the block all files appear, or none after an error.
+
+        Args:
+            info: of the video.
+
+        Yields:
+            The writers.
+        """
+        with ExitStack() as stack:
+            drafts = {kind: stack.enter_context(atomic_write(path)) for kind, path in self.paths().items()}
+            yield [stack.enter_context(self._make_writer(kind, draft, info)) for kind, draft in drafts.items()]
+
+    def _make_writer(self, kind: str, path: Path, info: VideoInfo) -> FrameWriter:
+        if kind == "overlay":
+            return OverlayWriter(path, info, self.opacity)
+        if kind == "contact_sheet":
+            return ContactSheetWriter(path, info, self.opacity)
+        if kind == "frame_records":
+            return FrameRecordWriter(path, info, self.mask_threshold)
+        return TimelineWriter(path, info) if kind == "timeline" else VideoMapWriter(path, info)
 
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """What came of it: how many pictures in how many seconds, in how many of them nothing that is heard is seen (None:
-    no threshold was fitted), and what a reader should know."""
+    """Summary of a located video.
+
+    Attributes:
+        num_frames: number of frames.
+        seconds: time at which the last frame is no longer shown.
+        num_absent: number of frames that the source is not in; None: no threshold was fitted.
+        notes: sentences for a reader of the files.
+    """
 
     num_frames: int
     seconds: float
@@ -80,86 +122,47 @@ class VideoSummary:
     notes: tuple[str, ...]
 
 
-def save_video(video: "LocatedVideo", outputs: VideoOutputs, overwrite: bool, seen: ProgressCallback) -> VideoSummary:
-    """Locate a video once and write what is asked for; see `LocatedVideo.save`."""
-    count = absent = 0
-    last, known = 0.0, False
-    outputs.check(overwrite)
-    named = outputs.paths()
-    read = {"video": video.path} | ({"sound": Path(video.audio)} if isinstance(video.audio, str | Path) else {})
-    for path, (what, source) in product(named.values(), read.items()):
-        if path.exists() and source.exists() and path.samefile(source):
-            raise OutputError(f"{path} is the {what} itself. Give the result another name.")
-
-    def alive() -> None:
-        seen(last, max(video.seconds, last))
-
-    with ExitStack() as stack:
-        drafts = {kind: stack.enter_context(atomic_write(path)) for kind, path in named.items()}
-        writers = [stack.enter_context(writer) for writer in _writers(video, drafts, outputs, alive)]
-        for moment in stack.enter_context(Prefetcher(video, PREFETCH_FRAMES)):
-            for writer in writers:
-                writer.add(moment)
-            count, last, found = count + 1, moment.time, moment.map.present
-            absent, known = absent + (found is False), known or found is not None
-            alive()
-        for writer in writers:
-            writer.close(video.notes)
-        seen(video.end_time, video.end_time)
-    return VideoSummary(count, video.end_time, absent if known else None, video.notes)
-
-
-def _writers(
-    video: "LocatedVideo", drafts: dict[str, Path], outputs: VideoOutputs, alive: Callable[[], None]
-) -> Iterator[FrameWriter]:
-    if "overlay" in drafts:
-        yield OverlayWriter(drafts["overlay"], video, outputs.opacity)
-    if "sheet" in drafts:
-        yield ContactSheetWriter(drafts["sheet"], outputs.opacity)
-    if "timeline" in drafts:
-        yield TimelineWriter(drafts["timeline"], video, alive)
-    if "frames" in drafts:
-        yield FrameRecordWriter(drafts["frames"], video, outputs.mask_threshold)
-    if "maps" in drafts:
-        yield VideoMapWriter(drafts["maps"], video)
-
-
 class Prefetcher:
-    """What an iterable gives, worked out by a thread of its own up to `count` items ahead; use it in a `with` block.
+    """Iterate over frames that a thread computes ahead; use it in a `with` block.
 
-    At the end of the block the thread has ended, wherever it was. What it raises is raised here.
+    At the end of the block the thread has ended, wherever it was. An error in the thread is raised by the iteration.
+
+    Args:
+        frames: a generator of frames.
+        count: number of frames that the thread may be ahead.
     """
 
-    def __init__(self, items: "LocatedVideo", count: int) -> None:
-        self._queue: queue.Queue[tuple[str, object]] = queue.Queue(count)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(items,), daemon=True)
+    def __init__(self, frames: Generator[FrameResult], count: int) -> None:
+        self._queue: queue.Queue[tuple[FrameResult | None, BaseException | None]] = queue.Queue(count)
+        self._is_stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(frames,), daemon=True)
 
     def __enter__(self) -> "Prefetcher":
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopped.set()
+        self._is_stopped.set()
         while self._thread.is_alive():
             with suppress(queue.Empty):
                 self._queue.get(timeout=0.05)
 
-    def __iter__(self) -> "Iterator[FrameResult]":
+    def __iter__(self) -> Iterator[FrameResult]:
         while True:
-            kind, item = self._queue.get()
-            if kind == "end":
+            frame, error = self._queue.get()
+            if error is not None:
+                raise error
+            if frame is None:
                 return
-            if kind == "error":
-                raise item  # type: ignore[misc]
-            yield item  # type: ignore[misc]
+            yield frame
 
-    def _work(self, items: "LocatedVideo") -> None:
+    def _work(self, frames: Generator[FrameResult]) -> None:
         try:
-            for item in items:
-                self._queue.put(("item", item))
-                if self._stopped.is_set():
+            for frame in frames:
+                self._queue.put((frame, None))
+                if self._is_stopped.is_set():
+                    frames.close()
                     return
-            self._queue.put(("end", None))
+            self._queue.put((None, None))
         except BaseException as error:
-            self._queue.put(("error", error))
+            self._queue.put((None, error))

@@ -1,4 +1,4 @@
-"""Maps over time: averaged towards the past, interpolated between moments, and brought to one range of heat."""
+"""Maps over time: smoothed, interpolated between frames, and brought to one range of heat."""
 
 import math
 from collections.abc import Sequence
@@ -9,13 +9,16 @@ from torch import Tensor
 
 from soundspot.inference.result import LocalizationMap
 
-FADES = 5.0  # seconds in which the range of heat forgets by a factor of e
+RANGE_DECAY_SECONDS = 5.0
 
 
 class MapSmoother:
-    """A running mean whose weights fall by a factor of e in `seconds`, whatever the time between two maps is.
+    """Exponential moving average of maps; weights fall by a factor of e in `seconds`, whatever the time between maps.
 
-    It never waits for what comes next, so maps lag behind by about `seconds`.
+    It is causal, so smoothed maps lag behind by about `seconds`.
+
+    Args:
+        seconds: time constant; 0: maps are returned as they are.
     """
 
     def __init__(self, seconds: float | int) -> None:
@@ -23,7 +26,7 @@ class MapSmoother:
         self._last: tuple[float, Tensor] | None = None
 
     def __call__(self, time: float | int, scores: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
-        """The mean of the maps until now."""
+        """Return the average of the maps until `time` (seconds), at which the map is `scores`."""
         if self._seconds and self._last is not None:
             before, mean = self._last
             scores = mean + (1 - math.exp((before - time) / self._seconds)) * (scores - mean)
@@ -32,37 +35,54 @@ class MapSmoother:
 
 
 def interpolate_maps(
-    known: Sequence[float], maps: Float[Tensor, "k h w"], wanted: Sequence[float]
+    times: Sequence[float], maps: Float[Tensor, "k h w"], new_times: Sequence[float]
 ) -> Float[Tensor, "n h w"]:
-    """Maps at the moments `wanted`, linear between those `known`, which rise; beyond them the nearest."""
-    at, where = torch.tensor(known, dtype=torch.float64), torch.tensor(wanted, dtype=torch.float64)
-    right = torch.searchsorted(at, where).clamp(max=len(at) - 1)
+    """Interpolate maps linearly in time; beyond the first and the last time the nearest map is returned.
+
+    Args:
+        times: k seconds, rising.
+        maps: (k, h, w), one map for each of `times`.
+        new_times: n seconds.
+
+    Returns:
+        (n, h, w), one map for each of `new_times`.
+    """
+    known, wanted = torch.tensor(times, dtype=torch.float64), torch.tensor(new_times, dtype=torch.float64)
+    right = torch.searchsorted(known, wanted).clamp(max=len(known) - 1)
     left = (right - 1).clamp(min=0)
-    share = torch.where(right > left, (where - at[left]) / (at[right] - at[left]).clamp(min=1e-9), 1.0).clamp(0, 1)
-    share = share.to(maps.dtype)[:, None, None]
-    return torch.where(share == 1, maps[right], maps[left] + share * (maps[right] - maps[left]))
+    gap = (known[right] - known[left]).clamp(min=1e-9)
+    weight = torch.where(right > left, (wanted - known[left]) / gap, 1.0).clamp(0, 1)
+    weight = weight.to(maps.dtype)[:, None, None]
+    return torch.where(weight == 1, maps[right], maps[left] + weight * (maps[right] - maps[left]))
 
 
 class RunningRange:
-    """From which score to which heat runs: the lowest and the highest of the last seconds.
+    """The range of scores that heat is drawn in: the lowest and the highest score of the last seconds.
 
-    A map alone runs from its own lowest score to its own highest, which makes a video flicker and shows heat where the
-    model hears nothing. The range takes a new extreme in at once and forgets it by a factor of e in five seconds,
-    so that a moment with a low peak is drawn faint beside the moments around it. No map is drawn where the source is
-    not in the picture.
+    A map scaled by its own minimum and maximum makes a video flicker, and shows heat where nothing sounds. The running
+    range takes in a new extreme at once and forgets it by a factor of e in five seconds, so that a frame with a low
+    peak is drawn faint beside the frames around it.
     """
 
     def __init__(self) -> None:
         self._last: tuple[float, float, float] | None = None
 
-    def __call__(self, time: float | int, found: LocalizationMap) -> Float[Tensor, "h w"] | None:
-        """The map between 0 and 1 at its own resolution; None where there is nothing to draw."""
-        low, high = (float(edge) for edge in found.scores.aminmax())
+    def __call__(self, time: float | int, result: LocalizationMap) -> Float[Tensor, "h w"] | None:
+        """Return the scores scaled to [0, 1]; None where the source is absent or the map constant.
+
+        Args:
+            time: of the frame in seconds, rising from call to call.
+            result: map of the frame.
+
+        Returns:
+            (h, w) at the resolution of the scores.
+        """
+        low, high = (float(edge) for edge in result.scores.aminmax())
         if self._last is not None:
             before, lowest, highest = self._last
-            keep = math.exp(min(0.0, before - time) / FADES)
-            low, high = min(low, low + keep * (lowest - low)), max(high, high + keep * (highest - high))
+            decay = math.exp(min(0.0, before - time) / RANGE_DECAY_SECONDS)
+            low, high = min(low, low + decay * (lowest - low)), max(high, high + decay * (highest - high))
         self._last = float(time), low, high
-        if found.present is False or found.is_constant:
+        if result.present is False or result.is_constant:
             return None
-        return ((found.scores - low) / (high - low)).clamp(0, 1)
+        return ((result.scores - low) / (high - low)).clamp(0, 1)

@@ -1,155 +1,169 @@
-"""A video at a glance: the peak of each moment over time, where nothing that is heard is seen, and how loud it is."""
+"""A plot of a video over time: the peak of each frame, where the source is absent, and the loudness of the audio."""
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Float32, Int
 from PIL import Image, ImageDraw, ImageFont
 
 from soundspot.inference.render import DARK, WHITE, Color
 from soundspot.inference.video.contact_sheet import format_time
-from soundspot.inference.video.writer import FrameWriter
-
-if TYPE_CHECKING:
-    from soundspot.inference.video.predictor import FrameResult, LocatedVideo
+from soundspot.inference.video.writer import FrameResult, FrameWriter, VideoInfo
 
 WIDTH, HEIGHT = 1200, 360
-LEFT, RIGHT, TOP, CURVE, LOUD = 64, 1180, 44, 236, 316  # edges of the plot in pixels, the curve's and the loudness's
+LEFT, RIGHT, TOP, CURVE, BOTTOM = 64, 1180, 44, 236, 316  # edges of the plot in pixels; CURVE: of the peak's curve
 LINE: Color = (36, 92, 190)
 LIMIT: Color = (196, 62, 40)
 SHADE: Color = (233, 233, 238)
 FAINT: Color = (214, 214, 220)
-GREY: Color = (110, 112, 122)
-FINE = 2  # drawn larger by this, and made smaller at last
+GRAY: Color = (110, 112, 122)
+SCALE = 2  # drawn larger by this, and reduced at the end
+TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)  # seconds
 
 
 class TimelineWriter(FrameWriter):
-    """Writes the plot as a picture; of each moment it keeps three numbers.
+    """Write the plot as an image; of each frame it keeps three numbers, of the audio its power in fine blocks.
 
-    The curve is the peak, which is what a threshold is fitted on: below it a source counts as not in the picture.
-
-    Args:
-        alive: called on the way while the sound is read, a second time, at the end; what it raises ends the work.
+    The curve is the peak, which a threshold is fitted on: below the threshold a source counts as absent.
     """
 
-    def __init__(self, path: Path, video: "LocatedVideo", alive: Callable[[], None]) -> None:
-        self._path, self._video, self._alive = path, video, alive
-        self._times, self._peaks, self._absent = array("d"), array("f"), array("b")
+    def __init__(self, path: Path, info: VideoInfo) -> None:
+        super().__init__(path, info)
+        self._times, self._peaks, self._is_absent = array("d"), array("f"), array("b")
+        self._meter = LoudnessMeter(info.sample_rate)
 
-    def add(self, moment: "FrameResult") -> None:
-        """Keep its numbers."""
-        self._times.append(moment.time)
-        self._peaks.append(moment.map.peak)
-        self._absent.append(moment.map.present is False)
+    def add_audio(self, chunk: Float32[np.ndarray, "c t"]) -> None:
+        """Measure the loudness of the next samples."""
+        self._meter.add(chunk)
 
-    def close(self, notes: tuple[str, ...]) -> None:
-        """Draw and write."""
-        times = np.array(self._times)
-        until = max(self._video.end_time, 0.04)
-        with self._video.open_audio() as track:
-            loud = compute_loudness(self._watched(track.iter_chunks()), track.rate, until, RIGHT - LEFT)
-        threshold = self._video.localizer.threshold
-        draw_timeline(times, np.array(self._peaks), np.array(self._absent, bool), until, threshold, loud).save(
-            self._path, quality=92
-        )
+    def add(self, frame: FrameResult) -> None:
+        """Take time, peak and presence of the next frame."""
+        self._times.append(frame.time)
+        self._peaks.append(frame.map.peak)
+        self._is_absent.append(frame.map.present is False)
 
-    def _watched(self, chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        for i, chunk in enumerate(chunks):
-            if i % 100 == 0:
-                self._alive()
-            yield chunk
+    def close(self, notes: tuple[str, ...], end_time: float) -> None:
+        """Draw the plot and write it."""
+        end_time = max(end_time, 0.04)
+        loudness = self._meter.rms(end_time, RIGHT - LEFT)
+        times, peaks = np.array(self._times), np.array(self._peaks)
+        plot = draw_timeline(times, peaks, np.array(self._is_absent, bool), end_time, self._info.threshold, loudness)
+        plot.save(self._path, quality=92)
 
 
-def compute_loudness(
-    chunks: Iterator[np.ndarray], rate: int, until: float | int, count: int
-) -> Float[np.ndarray, " n"]:
-    """The root mean square of the sound in `count` even stretches from second 0 to `until`."""
-    squares, given = np.zeros(count), 0
-    for chunk in chunks:
+class LoudnessMeter:
+    """Power of audio in blocks that double in length when they become too many, so that memory is bounded.
+
+    Args:
+        rate: of the audio in Hz.
+        max_blocks: number of blocks; audio of at most so many samples is measured sample by sample.
+    """
+
+    def __init__(self, rate: int, max_blocks: int = 2**20) -> None:
+        self._rate, self._power = rate, np.zeros(max_blocks)
+        self._block_size, self._num_samples = 1, 0
+
+    def add(self, chunk: Float32[np.ndarray, "c t"]) -> None:
+        """Measure the next samples (channels, t)."""
         power = np.square(chunk.astype(np.float64)).mean(axis=0)
-        at = ((given + np.arange(len(power))) / rate / until * count).astype(np.int64)
-        squares += np.bincount(at[at < count], power[at < count], minlength=count)
-        given += len(power)
-        if given >= until * rate:
-            break
-    return np.sqrt(squares / (until / count * rate))
+        while self._num_samples + len(power) > self._block_size * len(self._power):
+            pairs = self._power.reshape(-1, 2).sum(axis=1)
+            self._power, self._block_size = np.concatenate([pairs, np.zeros_like(pairs)]), 2 * self._block_size
+        blocks = (self._num_samples + np.arange(len(power))) // self._block_size
+        sums = np.bincount(blocks - blocks[0], power)
+        self._power[blocks[0] : blocks[0] + len(sums)] += sums
+        self._num_samples += len(power)
+
+    def rms(self, end_time: float | int, count: int) -> Float[np.ndarray, " k"]:
+        """Return the root mean square in `count` even intervals from second 0 to `end_time`, (count,)."""
+        num_blocks = -(-self._num_samples // self._block_size)
+        starts = np.arange(num_blocks) * self._block_size / self._rate
+        intervals = (starts / end_time * count).astype(np.int64)
+        is_inside = intervals < count
+        power = np.bincount(intervals[is_inside], self._power[:num_blocks][is_inside], minlength=count)
+        return np.sqrt(power / (end_time / count * self._rate))
 
 
 def draw_timeline(
     times: Float[np.ndarray, " n"],
     peaks: Float[np.ndarray, " n"],
-    absent: np.ndarray,
-    until: float | int,
+    is_absent: Bool[np.ndarray, " n"],
+    end_time: float | int,
     threshold: float | None,
-    loud: Float[np.ndarray, " k"],
+    loudness: Float[np.ndarray, " k"],
 ) -> Image.Image:
-    """The plot.
+    """Draw the plot.
 
     Args:
-        times, peaks, absent: of each moment: its second, its peak, and whether nothing of the sound is in the picture.
-        until: second at which the video ends.
-        threshold: from which a source counts as present; None: not known.
-        loud: root mean squares of the sound in even stretches.
+        times: (n,) seconds of the frames.
+        peaks: (n,) peak of each frame.
+        is_absent: (n,) True where the source is not in the frame.
+        end_time: of the video in seconds.
+        threshold: peak from which a source counts as present; None: not known.
+        loudness: (k,) root mean square of the audio in even intervals.
+
+    Returns:
+        An RGB image of WIDTH x HEIGHT pixels.
     """
-    shown = [*peaks.tolist(), *([] if threshold is None else [threshold])]
-    margin = 0.08 * max(max(shown) - min(shown), 1e-3)
-    low, high = min(shown) - margin, max(shown) + margin
-    canvas = Image.new("RGB", (WIDTH * FINE, HEIGHT * FINE), WHITE)
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13 * FINE)
+    levels = [*peaks.tolist(), *([] if threshold is None else [threshold])]
+    margin = 0.08 * max(max(levels) - min(levels), 1e-3)
+    low, high = min(levels) - margin, max(levels) + margin
+    canvas = Image.new("RGB", (WIDTH * SCALE, HEIGHT * SCALE), WHITE)
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13 * SCALE)
 
     def px(seconds: float | int) -> float:
-        return FINE * (LEFT + (RIGHT - LEFT) * seconds / until)
+        return SCALE * (LEFT + (RIGHT - LEFT) * seconds / end_time)
 
     def py(peak: float | int) -> float:
-        return FINE * (CURVE - (CURVE - TOP) * (peak - low) / (high - low))
+        return SCALE * (CURVE - (CURVE - TOP) * (peak - low) / (high - low))
 
-    def text(x: float | int, y: float | int, words: str, anchor: str, colour: Color = GREY) -> None:
-        draw.text((x, y), words, colour, font, anchor=anchor)
+    def label(x: float | int, y: float | int, text: str, anchor: str) -> None:
+        draw.text((x, y), text, GRAY, font, anchor=anchor)
 
-    ends = np.append(times[1:], until)
-    for start, stop in find_true_runs(absent):
-        draw.rectangle((px(times[start]), FINE * TOP, px(ends[stop - 1]), FINE * LOUD), SHADE)
+    ends = np.append(times[1:], end_time)
+    for start, stop in find_true_runs(is_absent):
+        draw.rectangle((px(times[start]), SCALE * TOP, px(ends[stop - 1]), SCALE * BOTTOM), SHADE)
     for tick in make_ticks(low, high, 4):
-        draw.line((px(0), py(tick), px(until), py(tick)), FAINT, FINE)
-        text(px(0) - 8 * FINE, py(tick), f"{tick:.3g}", "rm")
-    for tick in make_ticks(0, until, 10, SECONDS):
-        draw.line((px(tick), FINE * LOUD, px(tick), FINE * (LOUD + 5)), GREY, FINE)
-        text(px(tick), FINE * (LOUD + 9), format_time(tick) if until >= 10 else f"{tick:.3g} s", "ma")
-    middle, size = FINE * (LOUD - 29), FINE * 26 / max(float(loud.max()), 1e-6)
-    for x, value in enumerate(loud.tolist()):
-        at = FINE * (LEFT + (x + 0.5) * (RIGHT - LEFT) / len(loud))
-        draw.line((at, middle - size * value, at, middle + size * value), GREY, FINE)
-    text(px(0) - 8 * FINE, middle, "sound", "rm")
+        draw.line((px(0), py(tick), px(end_time), py(tick)), FAINT, SCALE)
+        label(px(0) - 8 * SCALE, py(tick), f"{tick:.3g}", "rm")
+    for tick in make_ticks(0, end_time, 10, TIME_STEPS):
+        draw.line((px(tick), SCALE * BOTTOM, px(tick), SCALE * (BOTTOM + 5)), GRAY, SCALE)
+        label(px(tick), SCALE * (BOTTOM + 9), format_time(tick) if end_time >= 10 else f"{tick:.3g} s", "ma")
+    middle, size = SCALE * (BOTTOM - 29), SCALE * 26 / max(float(loudness.max()), 1e-6)
+    for i, value in enumerate(loudness.tolist()):
+        x = SCALE * (LEFT + (i + 0.5) * (RIGHT - LEFT) / len(loudness))
+        draw.line((x, middle - size * value, x, middle + size * value), GRAY, SCALE)
+    label(px(0) - 8 * SCALE, middle, "sound", "rm")
     if threshold is not None:
-        for x in range(FINE * LEFT, FINE * RIGHT, 12 * FINE):
-            draw.line((x, py(threshold), x + 7 * FINE, py(threshold)), LIMIT, 2 * FINE)
-    drawn = decimate(peaks, 2 * (RIGHT - LEFT))
-    points = [(px(float(times[i])), py(float(peaks[i]))) for i in drawn]
-    draw.line([*points, (px(until), points[-1][1])], LINE, 2 * FINE, joint="curve")
-    draw.rectangle((FINE * LEFT, FINE * TOP, FINE * RIGHT, FINE * LOUD), None, GREY, FINE)
-    _legend(draw, font, threshold, bool(absent.any()))
+        for x in range(SCALE * LEFT, SCALE * RIGHT, 12 * SCALE):
+            draw.line((x, py(threshold), x + 7 * SCALE, py(threshold)), LIMIT, 2 * SCALE)
+    points = [(px(float(times[i])), py(float(peaks[i]))) for i in decimate(peaks, 2 * (RIGHT - LEFT))]
+    draw.line([*points, (px(end_time), points[-1][1])], LINE, 2 * SCALE, joint="curve")
+    draw.rectangle((SCALE * LEFT, SCALE * TOP, SCALE * RIGHT, SCALE * BOTTOM), None, GRAY, SCALE)
+    legend = [(LINE, "peak of the map")]
+    legend += [] if threshold is None else [(LIMIT, f"threshold {threshold:.3g}")]
+    legend += [(FAINT, "nothing here")] if is_absent.any() else []
+    x, y = SCALE * LEFT, SCALE * 24
+    for color, text in legend:
+        draw.rectangle((x, y - 4 * SCALE, x + 18 * SCALE, y + 4 * SCALE), color)
+        draw.text((x + 25 * SCALE, y), text, DARK, font, anchor="lm")
+        x += round(25 * SCALE + font.getlength(text) + 28 * SCALE)
     return canvas.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
 
 
-def _legend(
-    draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, threshold: float | None, absent: bool
-) -> None:
-    x, y = FINE * LEFT, FINE * 24
-    keys = [(LINE, "peak of the map")]
-    keys += [] if threshold is None else [(LIMIT, f"threshold {threshold:.3g}")]
-    keys += [(FAINT, "nothing here")] if absent else []
-    for colour, words in keys:
-        draw.rectangle((x, y - 4 * FINE, x + 18 * FINE, y + 4 * FINE), colour)
-        draw.text((x + 25 * FINE, y), words, DARK, font, anchor="lm")
-        x += round(25 * FINE + font.getlength(words) + 28 * FINE)
+def decimate(values: Float[np.ndarray, " n"], count: int) -> Int[np.ndarray, " m"]:
+    """Return the indices of the values that a line of about `count` points needs to look the same: local extremes.
 
+    Args:
+        values: (n,).
+        count: number of points.
 
-def decimate(values: Float[np.ndarray, " n"], most: int) -> Int[np.ndarray, " m"]:
-    """Which of many values a line of about `most` points must pass so that it looks the same: extremes of stretches."""
-    step = len(values) // most
+    Returns:
+        (m,) rising indices; all of them where n is not much larger than `count`.
+    """
+    step = len(values) // count
     if step < 3:
         return np.arange(len(values))
     rows = values[: len(values) // step * step].reshape(-1, step)
@@ -157,21 +171,25 @@ def decimate(values: Float[np.ndarray, " n"], most: int) -> Int[np.ndarray, " m"
     return np.unique(np.concatenate([first + rows.argmin(axis=1), first + rows.argmax(axis=1), [len(values) - 1]]))
 
 
-def find_true_runs(true: np.ndarray) -> list[tuple[int, int]]:
-    """First and last but one of each run of what is true."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], true, [False]]).astype(np.int8)))
+def find_true_runs(values: Bool[np.ndarray, " n"]) -> list[tuple[int, int]]:
+    """Return the first index and the index after the last of each run of True in (n,) values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], values, [False]]).astype(np.int8)))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
-SECONDS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
+def make_ticks(low: float | int, high: float | int, count: int, steps: Sequence[float | int] = ()) -> list[float | int]:
+    """Return round numbers between two numbers.
 
+    Args:
+        low: lower end of the axis.
+        high: upper end of the axis.
+        count: there are at most `count` + 1 ticks.
+        steps: preferred distances, rising; beyond the last of them, and by default: 1, 2 or 5 times a power of ten.
 
-def make_ticks(low: float | int, high: float | int, most: int, steps: Sequence[float | int] = ()) -> list[float | int]:
-    """Round numbers between two, at most `most` and one."""
-    plain = [m * 10.0**e for e in range(-6, 7) for m in (1, 2, 5)]
-    step = next(
-        (step for step in (*steps, *(s for s in plain if not steps or s > steps[-1])) if (high - low) / step <= most),
-        high - low,
-    )
-    first = int(np.ceil(low / step))
-    return [step * i for i in range(first, int(np.floor(high / step)) + 1)]
+    Returns:
+        Rising multiples of one step.
+    """
+    decimal = [m * 10.0**e for e in range(-6, 7) for m in (1, 2, 5)]
+    candidates = (*steps, *(s for s in decimal if not steps or s > steps[-1]))
+    step = next((step for step in candidates if (high - low) / step <= count), high - low)
+    return [step * i for i in range(int(np.ceil(low / step)), int(np.floor(high / step)) + 1)]

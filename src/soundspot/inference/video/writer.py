@@ -1,28 +1,78 @@
-"""What takes the moments of a video one after the other and leaves a file."""
+"""The result of one frame, and the base class of the files that frame results are written to one by one."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from soundspot.inference.video.predictor import FrameResult
+import numpy as np
+from jaxtyping import Float32
+
+from soundspot.inference.result import LocalizationMap
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """One frame of a video.
+
+    Attributes:
+        time: of the frame, in seconds from the first frame.
+        map: of the sound around that time in the frame; `map.image` is the frame.
+    """
+
+    time: float
+    map: LocalizationMap
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a located video before its first frame is read.
+
+    Attributes:
+        path: of the video.
+        title: of the model, as in reports.
+        threshold: peak from which a source counts as present; None: not known.
+        frame_rate: frames per second, as the header has it.
+        colorspace: FFmpeg's number of the conversion between YUV and RGB.
+        sample_rate: of the audio, in Hz.
+        layout: FFmpeg's name of the audio channels.
+    """
+
+    path: Path
+    title: str
+    threshold: float | None
+    frame_rate: float
+    colorspace: int
+    sample_rate: int
+    layout: str
 
 
 class FrameWriter(ABC):
-    """Use it in a `with` block: the file is whole once `close` was called; without that it is nobody's."""
+    """A file that grows frame by frame. Use it in a `with` block: the file is complete once `close` was called.
+
+    Args:
+        path: of the file.
+        info: of the video.
+    """
+
+    def __init__(self, path: Path, info: VideoInfo) -> None:
+        self._path, self._info = path, info
+        self._file: Any = None
 
     def __enter__(self) -> "FrameWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.abort()
+        if self._file is not None:
+            self._file.close()
 
     @abstractmethod
-    def add(self, moment: "FrameResult") -> None:
-        """Take the next moment."""
+    def add(self, frame: FrameResult) -> None:
+        """Write the next frame."""
+
+    def add_audio(self, chunk: Float32[np.ndarray, "c t"]) -> None:  # noqa: B027 (most files hold no audio)
+        """Take the next samples of all channels, at the audio's own rate; they may run ahead of the frames."""
 
     @abstractmethod
-    def close(self, notes: tuple[str, ...]) -> None:
-        """Finish the file; `notes` are what was found on the way."""
-
-    def abort(self) -> None:  # noqa: B027 (most have nothing open)
-        """Let go of what is open, whole or not."""
+    def close(self, notes: tuple[str, ...], end_time: float) -> None:
+        """Complete the file: `notes` for its reader, and the time at which the last frame is no longer shown."""

@@ -1,8 +1,8 @@
-"""Which clips the public test sets hold. Their ids travel with the library: leaks are found with nothing fetched.
+"""Clips of the public test sets. Their ids are part of the package: leaks are found with nothing downloaded.
 
-`vggss.csv` (5158 clips, which of them are of heard classes, which are among the 4655 that SSLalignment evaluates),
+`vggss.csv` (5158 clips, those of heard classes and those among the 4655 that SSLalignment evaluates are marked),
 `flickr.csv` (250; 249 without one), `extended_vggss.txt` (the 379 further clips of its negatives) and the YouTube ids
-of AVSBench's test videos, taken from the lists of kaistmm/SSLalignment e7ae3c55.
+of AVSBench's test videos, from the lists of kaistmm/SSLalignment e7ae3c55.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,16 +16,10 @@ from soundspot.data.datasets.annotation_files import read_ids, read_unique_ids
 from soundspot.data.datasets.clip_ids import normalize_clip_id, youtube_id
 from soundspot.errors import DataError, did_you_mean
 
-BUNDLED_LISTS = {
-    "vggss": "the VGG-SS test clips",
-    "extended_vggss": "the clips of Extended VGG-SS that are not in VGG-SS",
-    "flickr": "the Flickr-SoundNet test clips",
-    "avsbench_s4": "the test videos of AVSBench S4",
-    "avsbench_ms3": "the test videos of AVSBench MS3",
-}
-_Rows = tuple[tuple[str, ...], ...]
+BUNDLED_LISTS = ("vggss", "extended_vggss", "flickr", "avsbench_s4", "avsbench_ms3")
 
-VGGSS_SUBSETS: dict[str, Callable[[tuple[str, ...]], bool]] = {  # the public lists of VGG-SS, as parts of the 5158
+# The public lists that are subsets of a bundled one, by a condition on its row.
+VGGSS_SUBSETS: dict[str, Callable[[tuple[str, ...]], bool]] = {
     "5158": lambda row: True,
     "4655": lambda row: row[2] == "1",
     "heard": lambda row: row[1] == "heard",
@@ -35,77 +29,82 @@ FLICKR_SUBSETS: dict[str, Callable[[tuple[str, ...]], bool]] = {
     "250": lambda row: True,
     "249": lambda row: row[1] == "1",
 }
+_SUBSETS = {"vggss": VGGSS_SUBSETS, "flickr": FLICKR_SUBSETS}
 
 
 @cache
-def read_rows(name: str) -> _Rows:
-    """The rows of a shipped list, cell by cell, without its header."""
-    suffix = "csv" if name in ("vggss", "flickr") else "txt"
+def read_rows(name: str) -> tuple[tuple[str, ...], ...]:
+    """Return the rows of a bundled list, cell by cell, without its header."""
+    suffix = "csv" if name in _SUBSETS else "txt"
     lines = files(__name__).joinpath(f"{name}.{suffix}").read_text(encoding="utf-8").splitlines()
     return tuple(tuple(line.split(",")) for line in lines[1 if suffix == "csv" else 0 :])
 
 
 @cache
 def bundled_ids(name: str) -> tuple[str, ...]:
-    """The ids of a shipped list; of AVSBench's, YouTube ids."""
+    """Return the ids of a bundled list; of AVSBench's, YouTube ids."""
     return tuple(row[0] for row in read_rows(name))
 
 
 def subsets(name: str) -> dict[str, frozenset[str]]:
-    """The public lists that are parts of a shipped one: `heard`, `4655`...; none for most."""
-    known = {"vggss": VGGSS_SUBSETS, "flickr": FLICKR_SUBSETS}.get(name, {})
-    return {part: frozenset(row[0] for row in read_rows(name) if belongs(row)) for part, belongs in known.items()}
+    """Return the ids of the public lists that are subsets of a bundled one: `heard`, `4655`...; none for most."""
+    return {
+        subset: frozenset(row[0] for row in read_rows(name) if belongs(row))
+        for subset, belongs in _SUBSETS.get(name, {}).items()
+    }
 
 
 def list_ids(list: str | int | PathLike[str], name: str) -> tuple[str, ...]:
-    """The ids of a list of `vggss` or `flickr`: one of its public lists by name (`4655`), or a file.
+    """Return the ids of a list of `vggss` or `flickr`: one of its public lists by name (`4655`), or a file.
 
     Raises:
         DataError: neither; or a file that is no list.
     """
-    known = {"vggss": VGGSS_SUBSETS, "flickr": FLICKR_SUBSETS}[name]
+    known = _SUBSETS[name]
     if str(list) in known:
         return tuple(row[0] for row in read_rows(name) if known[str(list)](row))
-    if not Path(list if isinstance(list, PathLike) else str(list)).is_file():
-        raise DataError(
-            f"list: found {str(list)!r}, neither a file nor a list of {name}{did_you_mean(str(list), known)}"
-        )
+    if not Path(str(list)).is_file():
+        hint = did_you_mean(str(list), known)
+        raise DataError(f"list: found {str(list)!r}, neither a file nor a list of {name}{hint}")
     return read_unique_ids(str(list))
 
 
 def list_name(list: str | int | PathLike[str]) -> str:
-    """What a list is called in the name of a data set: its own, or its file's without the suffix."""
+    """Return the label of a list in the name of a data set: its own name, or its file's without the suffix."""
     return Path(str(list)).stem
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Clips that must not be trained on. An entry that is a YouTube id stands for every clip of its video."""
+    """Clips that must not be trained on.
+
+    Attributes:
+        ids: ids of the clips; a YouTube id stands for every clip of its video.
+    """
 
     ids: frozenset[str] = frozenset()
 
     def covers(self, id: str) -> bool:
+        """Return True for a clip that is excluded."""
         clip = normalize_clip_id(id)
         return clip in self.ids or youtube_id(clip) in self.ids
 
     @classmethod
     def from_lists(cls, lists: Iterable[str | PathLike[str]]) -> "Exclusion":
-        """From names of shipped lists and from files.
+        """Collect the clips of bundled lists, given by name, and of files.
 
         Raises:
             DataError: an entry is neither.
         """
         if isinstance(lists, str):
             raise DataError(f"exclude: found {lists!r}, expected several. Write a list, as in `exclude: [{lists}]`")
-        found: set[str] = set()
-        for one in lists:
-            if str(one) in BUNDLED_LISTS:
-                found.update(bundled_ids(str(one)))
-            elif Path(one).is_file():
-                found.update(read_ids(Path(one)).ids)
+        ids: set[str] = set()
+        for entry in lists:
+            if str(entry) in BUNDLED_LISTS:
+                ids.update(bundled_ids(str(entry)))
+            elif Path(entry).is_file():
+                ids.update(read_ids(Path(entry)).ids)
             else:
-                hint = did_you_mean(str(one), BUNDLED_LISTS)
-                raise DataError(
-                    f"exclude: found {str(one)!r}, neither a file nor a list that comes with soundspot{hint}"
-                )
-        return cls(frozenset(found))
+                hint = did_you_mean(str(entry), BUNDLED_LISTS)
+                raise DataError(f"exclude: found {str(entry)!r}, neither a file nor a list of soundspot{hint}")
+        return cls(frozenset(ids))

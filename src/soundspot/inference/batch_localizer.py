@@ -1,0 +1,340 @@
+"""A method run on batches: lists of images and audio in, features, maps and embeddings out. Evaluation calls this."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image
+from torch import Tensor
+
+from soundspot.config.refinement import Refinement
+from soundspot.data.datasets.auxiliary import read_audio_embedding, read_image_with_flow
+from soundspot.data.media.image import preprocess_images, visible_region
+from soundspot.data.media.optical_flow import flow_to_image
+from soundspot.data.media.vectors import as_vector
+from soundspot.data.transforms.spectrogram import preprocess_audio
+from soundspot.errors import InputError
+from soundspot.inference.refinement import (
+    FeaturesWithPrior,
+    ObjectPrior,
+    mix_maps,
+    parse_refinements,
+    renormalize_for_imagenet,
+)
+from soundspot.inference.result import LocalizationMap
+from soundspot.methods.base import Method
+from soundspot.types import Audio, AudioVisualDataset, ImageWithFlow
+from soundspot.utils.device import resolve_device
+
+Precision = Literal["float32", "bfloat16"]
+ImageInput = Image.Image | ImageWithFlow
+Features = Tensor | FeaturesWithPrior
+
+NO_FLOW_WARNING = "No optical flow was given to a method that uses it: the image counts as standing still."
+
+
+class BatchLocalizer:
+    """Run a method on batches of images and audio. Row i of a result belongs to row i of the arguments.
+
+    The method is moved to `device` and otherwise left as it is: its training mode and the state of the random
+    generators are the same before and after each call.
+
+    Args:
+        method: with trained weights.
+        threshold: peak from which a source counts as present; None: results do not say.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`..., or `auto` for the best there is.
+        precision: `bfloat16` is faster where the machine has it; maps are float32 either way.
+        refine: refinements that maps are mixed with, `iqr` or `ogl` or both (see `soundspot.inference.refinement`).
+            Peaks are no longer raw then, so a threshold belongs to the refinement that it was fitted with.
+        alpha: weight of the sound's map in a refinement, in [0, 1].
+        prior: weights of the classifier of `ogl`: `imagenet` or a file.
+
+    Attributes:
+        name: of the method.
+        refinement: what maps are mixed with, as a value.
+        title: name in reports: the method, and the refinement.
+        notes: sentences that every result carries: refined maps, a threshold that is not used.
+        supervision: sentences for every report: the human labels that the model learned from.
+        classes: names of the classes that the method's source maps stand for; empty where they have none.
+        checkpoint: file that the model was loaded from; empty where it was made otherwise.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        threshold: float | None = None,
+        device: str = "cpu",
+        precision: Precision = "float32",
+        refine: str | Sequence[str] = (),
+        alpha: float = 0.4,
+        prior: str = "imagenet",
+    ) -> None:
+        names = parse_refinements(refine, method)
+        if not 0 <= alpha <= 1:
+            raise InputError(f"alpha: found {alpha}, expected the weight of the sound's map, from 0 to 1. Correct it.")
+        self.device = resolve_device(device)
+        self.method = method.to(self.device)
+        self.threshold = threshold
+        self.precision = precision
+        self.name = method.name
+        self.prior = ObjectPrior(prior).to(self.device) if "ogl" in names else None
+        prior_hash = self.prior.weights_hash if self.prior else ""
+        self.refinement = Refinement(names, alpha, prior_hash) if names else Refinement()
+        self.title = self.refinement.extend_model_name(self.name)
+        self.notes: tuple[str, ...] = (self.refinement.warning,) if self.refinement else ()
+        self.supervision: tuple[str, ...] = ()
+        self.classes: tuple[str, ...] = ()
+        self.checkpoint = ""
+        self._has_warned = False
+
+    @property
+    def takes_waveforms(self) -> bool:
+        """True where the audio input is a waveform, False where it is an embedding by another network."""
+        return not self.method.front_end.audio.embedding_dim
+
+    def read_image(self, data: AudioVisualDataset, index: int) -> ImageInput:
+        """Read the image of a sample as the method takes it.
+
+        Args:
+            data: a data set.
+            index: of the sample.
+
+        Returns:
+            The image, with its optical flow where the method uses it.
+        """
+        return read_image_with_flow(data, index) if self.method.front_end.image.flow else data.read_image(index)
+
+    def read_audio(self, data: AudioVisualDataset, index: int) -> Audio | Float[Tensor, " d"]:
+        """Read the audio of a sample as the method takes it.
+
+        Args:
+            data: a data set.
+            index: of the sample.
+
+        Returns:
+            The waveform, or the embedding in its place.
+        """
+        width = self.method.front_end.audio.embedding_dim
+        return read_audio_embedding(data, index, width) if width else data.read_audio(index)
+
+    def encode_images(self, images: Sequence[ImageInput]) -> Features:
+        """Encode images.
+
+        Args:
+            images: b images, with optical flow where the method uses it.
+
+        Returns:
+            (b, ...) features on the localizer's device, with an object prior where `ogl` is on.
+        """
+        with self._inference_mode():
+            pixels = self._pixels(images)
+            features = self.method.encode_images(pixels)
+            if self.prior is None:
+                return features
+            prior = self.prior(renormalize_for_imagenet(pixels, self.method.front_end.image))
+            return FeaturesWithPrior(features, prior)
+
+    def encode_audio(self, audio: Sequence[Audio | Tensor]) -> Float[Tensor, "b ..."]:
+        """Encode audio.
+
+        Args:
+            audio: b waveforms, or embeddings (d,) where the method takes these.
+
+        Returns:
+            (b, ...) on the localizer's device: one vector each for most methods.
+        """
+        with self._inference_mode():
+            return self.method.encode_audio(self._spectrograms(audio))
+
+    def maps(self, encoded_images: Features, encoded_audio: Float[Tensor, "b ..."]) -> Float[Tensor, "b h w"]:
+        """Compute the map of image i with audio i, refined if that was requested.
+
+        Args:
+            encoded_images: of `encode_images`.
+            encoded_audio: of `encode_audio`.
+
+        Returns:
+            (b, h, w) raw scores, float32, on the CPU.
+        """
+        with self._inference_mode():
+            maps = self.method.similarity_map(_without_prior(encoded_images), encoded_audio)
+            return self._refine(maps[:, None], encoded_images)[:, 0].float().cpu()
+
+    def source_maps(
+        self, encoded_images: Features, encoded_audio: Float[Tensor, "b ..."]
+    ) -> tuple[Float[Tensor, "b k h w"], Bool[Tensor, "b k"]]:
+        """Compute a map for each source of mixture i in image i, refined if that was requested.
+
+        Args:
+            encoded_images: of `encode_images`.
+            encoded_audio: of `encode_audio`, of mixtures.
+
+        Returns:
+            Raw maps (b, k, h, w) of k sources, float32, and (b, k) which of them are audible; both on the CPU.
+        """
+        with self._inference_mode():
+            maps, is_audible = self.method.locate_sources(_without_prior(encoded_images), encoded_audio)
+            return self._refine(maps, encoded_images).float().cpu(), is_audible.cpu()
+
+    def saliency(self, encoded_images: Features) -> Float[Tensor, "b h w"]:
+        """Compute maps from the image alone.
+
+        Args:
+            encoded_images: of `encode_images`.
+
+        Returns:
+            (b, h, w), float32, on the CPU.
+        """
+        with self._inference_mode():
+            return self.method.saliency(_without_prior(encoded_images)).float().cpu()
+
+    def embed_images(self, images: Sequence[ImageInput]) -> Float[Tensor, "b d"]:
+        """Embed images for retrieval by `embed_audio`.
+
+        Args:
+            images: as for `encode_images`.
+
+        Returns:
+            (b, d) of unit norm, float32, on the CPU.
+        """
+        return self.embed_pixels(self._pixels(images))
+
+    def embed_audio(self, audio: Sequence[Audio | Tensor]) -> Float[Tensor, "b d"]:
+        """Embed audio for retrieval by `embed_images`.
+
+        Args:
+            audio: as for `encode_audio`.
+
+        Returns:
+            (b, d) of unit norm, float32, on the CPU.
+        """
+        return self.embed_spectrograms(self._spectrograms(audio))
+
+    def embed_pixels(self, pixels: Float[Tensor, "b i s s"]) -> Float[Tensor, "b d"]:
+        """Embed images that `preprocess_images` has prepared, perhaps in another process.
+
+        Args:
+            pixels: (b, i, s, s).
+
+        Returns:
+            (b, d) of unit norm, float32, on the CPU.
+        """
+        with self._inference_mode():
+            return self.method.embed_images(pixels.to(self.device)).float().cpu()
+
+    def embed_spectrograms(self, spectrograms: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
+        """Embed audio that `preprocess_audio` has prepared, perhaps in another process.
+
+        Args:
+            spectrograms: (b, 1, f, t).
+
+        Returns:
+            (b, d) of unit norm, float32, on the CPU.
+        """
+        with self._inference_mode():
+            return self.method.embed_audio(spectrograms.to(self.device)).float().cpu()
+
+    def embed_objects(self, images: Sequence[ImageInput], audio: Sequence[Audio]) -> Float[Tensor, "b d"]:
+        """Embed the sounding object of image i, located with audio i (`Method.object_embedding`).
+
+        Args:
+            images: as for `encode_images`.
+            audio: as for `encode_audio`.
+
+        Returns:
+            (b, d), float32, on the CPU.
+        """
+        with self._inference_mode():
+            return self.method.object_embedding(self._pixels(images), self._spectrograms(audio)).float().cpu()
+
+    def make_result(
+        self, scores: Float[Tensor, "h w"], image: Image.Image, is_silent: bool, notes: tuple[str, ...] = ()
+    ) -> LocalizationMap:
+        """Return a map with all that drawing, thresholding and saving it takes.
+
+        Args:
+            scores: (h, w) raw scores of the method.
+            image: the image that was located in.
+            is_silent: True where the audio was silence.
+            notes: sentences for a reader of the result.
+
+        Returns:
+            The result.
+        """
+        return LocalizationMap(
+            scores,
+            size=(image.height, image.width),
+            upsampling=self.method.upsampling,
+            region=visible_region(image.size, self.method.front_end.image),
+            image=image,
+            threshold=self.threshold,
+            is_silent=is_silent,
+            notes=notes,
+        )
+
+    def short_audio_notes(self, audio: Audio) -> tuple[str, ...]:
+        """Return a sentence for a reader of the result where a waveform is shorter than the method's window.
+
+        Args:
+            audio: the waveform.
+
+        Returns:
+            One sentence, or none.
+        """
+        seconds = self.method.front_end.audio.seconds
+        if audio.seconds >= seconds:
+            return ()
+        return (f"The sound lasts {audio.seconds:.2g} s and was repeated to fill the {seconds:g} s the model hears.",)
+
+    def _refine(self, maps: Float[Tensor, "b k h w"], encoded_images: Features) -> Float[Tensor, "b k i j"]:
+        """Mix each of the k maps of an image with the image's refinement maps."""
+        if not self.refinement:
+            return maps
+        features = _without_prior(encoded_images)
+        others = [self.method.saliency(features)] if "iqr" in self.refinement.names else []
+        others += [encoded_images.object_prior] if isinstance(encoded_images, FeaturesWithPrior) else []
+        others = [other.repeat_interleave(maps.shape[1], dim=0) for other in others]
+        alpha, upsampling, size = self.refinement.alpha, self.method.upsampling, self.method.front_end.image.size
+        return mix_maps(maps.flatten(0, 1), others, alpha, upsampling, size).unflatten(0, maps.shape[:2])
+
+    def _pixels(self, images: Sequence[ImageInput]) -> Float[Tensor, "b i s s"]:
+        spec = self.method.front_end.image
+        stills = [image.image if isinstance(image, ImageWithFlow) else image for image in images]
+        if not spec.flow:
+            return preprocess_images(stills, spec).to(self.device)
+        if not self._has_warned and not all(isinstance(image, ImageWithFlow) for image in images):
+            self._has_warned = True
+            warnings.warn(NO_FLOW_WARNING, stacklevel=3)
+        flows = [
+            flow_to_image(image.flow) if isinstance(image, ImageWithFlow) else Image.new("RGB", image.size)
+            for image in images
+        ]
+        return preprocess_images(stills, spec, flows).to(self.device)
+
+    def _spectrograms(self, audio: Sequence[Audio | Tensor]) -> Float[Tensor, "b 1 f t"]:
+        spec = self.method.front_end.audio
+        waveforms = [item for item in audio if isinstance(item, Audio)]
+        if waveforms or not spec.embedding_dim:
+            return preprocess_audio(waveforms, spec).to(self.device)
+        embeddings: list[Any] = [as_vector(item, spec.embedding_dim) for item in audio]
+        return torch.stack(embeddings)[:, None, :, None].to(self.device)
+
+    @contextmanager
+    def _inference_mode(self) -> Iterator[None]:
+        """Switch to evaluation mode without gradients; afterwards each module is back in the mode it was in."""
+        modes = [(module, module.training) for module in self.method.modules()]
+        self.method.eval()
+        bf16 = self.precision == "bfloat16"
+        try:
+            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+                yield
+        finally:
+            for module, training in modes:
+                module.training = training
+
+
+def _without_prior(encoded_images: Features) -> Tensor:
+    return encoded_images.features if isinstance(encoded_images, FeaturesWithPrior) else encoded_images

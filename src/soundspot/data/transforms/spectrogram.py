@@ -1,4 +1,4 @@
-"""Spectrograms of many waveforms at once, on any device: the front ends of every released method.
+"""Batched spectrograms on any device: the audio front ends of every released method.
 
 `tukey` agrees with scipy.signal.spectrogram(x, rate, nperseg=n_fft, noverlap=n_fft - hop) to 3e-7 relative in float32
 and is faster; `hann` with torchaudio's Spectrogram and MelSpectrogram; `kaldi` with its compliance.kaldi.fbank as AST's
@@ -20,55 +20,73 @@ from soundspot.errors import InputError
 from soundspot.types import Audio
 
 TUKEY_SHAPE = 0.25  # scipy's default
-_CHUNK = 4  # waveforms at a time on a CPU: the segments of more (16 times their length in memory) take 2.5 times longer
+_CPU_CHUNK = 4  # waveforms at a time: the segments of more (16 times their memory) take 2.5 times longer on a CPU
 
 
 @torch.no_grad()
 def spectrogram(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor, "b 1 f frames"]:
-    """Scaled spectrograms of waveforms at `rate` samples a second.
+    """Compute scaled spectrograms.
 
-    f is n_fft // 2 + 1, or `spec.n_mels`; frames lie `spec.hop` samples apart. Waveforms are padded as `spec` says;
-    which part of a sound to pass is `soundspot.data.media.audio.window`'s affair. Half precision is computed in float32.
+    Args:
+        waveforms: (b, t) windows of equal length (`soundspot.data.media.audio.extract_window`); half precision is
+            computed in float32.
+        spec: the audio front end.
+        rate: of the waveforms in Hz.
+
+    Returns:
+        (b, 1, f, frames): f is n_fft // 2 + 1 or `spec.n_mels`, frames are `spec.hop` samples apart.
+
+    Raises:
+        InputError: the waveforms are shorter than a segment, or have fewer frames than `spec.num_frames`.
     """
     if waveforms.shape[-1] < spec.n_fft:
         raise InputError(
             f"found sounds of {waveforms.shape[-1]} samples, expected at least the {spec.n_fft} of one segment. "
-            "Tile them first (`soundspot.data.media.audio.cut`), or lengthen `seconds`."
+            "Tile them first (`soundspot.data.media.audio.crop_or_tile`), or lengthen `seconds`."
         )
     x = waveforms if waveforms.dtype == torch.float64 else waveforms.float()
-    chunks = x.split(_CHUNK) if x.device.type == "cpu" else (x,)
+    chunks = x.split(_CPU_CHUNK) if x.device.type == "cpu" else (x,)
     return torch.cat([scaled_power(chunk, spec, rate) for chunk in chunks])[:, None].contiguous()
 
 
 def scaled_power(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor, "b f frames"]:
-    """What `spectrogram` is made of: waveforms of any number at once and without a look at their values, so that
-    exporters can follow it."""
-    x = _stretched(waveforms) if spec.min_max_normalize else waveforms
+    """Compute scaled spectrograms without checks, in one piece and without branches on values, so that exporters can
+    trace it; arguments as `spectrogram`."""
+    x = _min_max(waveforms) if spec.min_max_normalize else waveforms
     if spec.peak_normalize:
         x = x / (x.abs().amax(dim=-1, keepdim=True) + torch.finfo(torch.float64).eps)
     if spec.padded_seconds:
         x = F.pad(x, (0, max(0, round(spec.padded_seconds * rate) - x.shape[-1])))
-    return _scaled(_power(x, spec, rate), spec)
+    return _scale(_power(x, spec, rate), spec)
 
 
 def preprocess_audio(audios: list[Audio], spec: AudioSpec) -> Float[Tensor, "b 1 f frames"]:
-    """Sounds of any lengths and rates, as the network of `spec` takes them.
+    """Compute the input of the network of `spec` from sounds of any lengths and rates.
+
+    Args:
+        audios: b sounds.
+        spec: the audio front end.
+
+    Returns:
+        (b, 1, f, frames).
 
     Raises:
-        InputError: of several rates, too short, or the network takes vectors (`spec.vector`) and hears no sounds.
+        InputError: several rates and `spec.rate` is None, too short, or the network takes embeddings
+            (`spec.embedding_dim`) in place of sounds.
     """
     if spec.embedding_dim:
         raise InputError(
             f"found recordings, expected vectors of {spec.embedding_dim} numbers that another network made of them: this "
-            "model hears nothing else. Give such a vector as the sound; a data set has them by its option `vectors`."
+            "model takes nothing else. Give such a vector as the sound; a data set has them by its option "
+            "`audio_embeddings`."
         )
-    rates = {spec.rate or sound.rate for sound in audios}
+    rates = {spec.rate or audio.rate for audio in audios}
     if len(rates) > 1:
         raise InputError(
             f"found sounds of {len(rates)} rates ({', '.join(map(str, sorted(rates)))}) for a front end that keeps "
-            "each one's own, expected one. Set `rate` of its AudioSpec, or prepare them one by one."
+            "the rate of each, expected one. Set `rate` of its AudioSpec, or preprocess them one by one."
         )
-    return spectrogram(torch.stack([extract_window(sound, spec) for sound in audios]), spec, rates.pop())
+    return spectrogram(torch.stack([extract_window(audio, spec) for audio in audios]), spec, rates.pop())
 
 
 def _power(x: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor, "b f frames"]:
@@ -86,21 +104,21 @@ def _power(x: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor,
     return power
 
 
-def _stretched(x: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
-    """Silence becomes -1 throughout, as in the release."""
+def _min_max(x: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
+    """Scale each waveform to about [-1, 1] by its minimum and maximum; silence becomes -1, as in the release."""
     above = x - x.amin(dim=-1, keepdim=True)
     return 2 * (above / (above.amax(dim=-1, keepdim=True) + 1e-3) - 0.5)
 
 
-def _scaled(power: Float[Tensor, "b f frames"], spec: AudioSpec) -> Float[Tensor, "b f wanted"]:
-    """Overwrites `power`."""
+def _scale(power: Float[Tensor, "b f frames"], spec: AudioSpec) -> Float[Tensor, "b f num_frames"]:
+    """Apply the logarithm, padding and shift of `spec`; overwrites `power`."""
     x = _LOGS[spec.scaling](power)
     if spec.num_frames > x.shape[-1]:
         x = F.pad(x, (0, spec.num_frames - x.shape[-1]))
     return x if (spec.shift, spec.scale) == (0.0, 1.0) else x.sub_(spec.shift).div_(spec.scale)
 
 
-def _from_the_top(power: Float[Tensor, "b f frames"]) -> Float[Tensor, "b f frames"]:
+def _clamped_log10(power: Float[Tensor, "b f frames"]) -> Float[Tensor, "b f frames"]:
     x = power.clamp_(min=1e-10).log10_()
     return torch.maximum(x, x.amax(dim=(1, 2), keepdim=True) - 8)
 
@@ -111,21 +129,21 @@ _LOGS: dict[str, Callable[[Tensor], Tensor]] = {
     "log": lambda power: power.clamp_(min=torch.finfo(torch.float32).eps).log_(),
     "log+0.01": lambda power: power.add_(0.01).log_(),
     "log+eps": lambda power: power.add_(torch.finfo(torch.float64).eps).log_(),
-    "log10-8": _from_the_top,
+    "log10-8": _clamped_log10,
 }
 
 
 def silence_value(spec: AudioSpec) -> float:
-    """What a scaled spectrogram holds where there is no power at all."""
-    return float(_scaled(torch.zeros(1, 1, 1), spec)[0, 0, 0])
+    """Return the value of a scaled spectrogram where the power is 0."""
+    return float(_scale(torch.zeros(1, 1, 1), spec)[0, 0, 0])
 
 
 def _tukey_density(x: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor, "b f frames"]:
-    """One-sided power density (a unit squared per Hz) of segments less their mean."""
+    """Compute the one-sided power density (unit squared per Hz) of segments less their mean."""
     segments = x.unfold(-1, spec.n_fft, spec.hop)
     taper = _tukey(spec.n_fft, rate, x.dtype, x.device)
     density = _squared(torch.fft.rfft((segments - segments.mean(-1, keepdim=True)).mul_(taper)))
-    density[..., 0].div_(2)  # 0 Hz and, of an even n_fft, half the rate have one side alone
+    density[..., 0].div_(2)  # 0 Hz and, of an even n_fft, half the rate have only one side
     if spec.n_fft % 2 == 0:
         density[..., -1].div_(2)
     return density.transpose(-1, -2)
@@ -137,17 +155,17 @@ def _squared(spectrum: Tensor) -> Tensor:
 
 def _hann_power(x: Float[Tensor, "b t"], spec: AudioSpec) -> Float[Tensor, "b f frames"]:
     taper = _hann(spec.n_fft, x.dtype, x.device)
-    power = _squared(_centred(x, spec, "reflect"))
+    power = _squared(_centered_stft(x, spec, "reflect"))
     return power / taper.square().sum() if spec.normalized else power
 
 
 def _hann_magnitude(x: Float[Tensor, "b t"], spec: AudioSpec) -> Float[Tensor, "b f frames"]:
-    return _centred(x, spec, "constant").abs()
+    return _centered_stft(x, spec, "constant").abs()
 
 
-def _centred(x: Float[Tensor, "b t"], spec: AudioSpec, beyond: str) -> Tensor:
+def _centered_stft(x: Float[Tensor, "b t"], spec: AudioSpec, pad_mode: str) -> Tensor:
     taper = _hann(spec.n_fft, x.dtype, x.device)
-    return torch.stft(x, spec.n_fft, spec.hop, window=taper, center=True, pad_mode=beyond, return_complex=True)
+    return torch.stft(x, spec.n_fft, spec.hop, window=taper, center=True, pad_mode=pad_mode, return_complex=True)
 
 
 def _kaldi_power(x: Float[Tensor, "b t"], spec: AudioSpec) -> Float[Tensor, "b f frames"]:
@@ -155,17 +173,17 @@ def _kaldi_power(x: Float[Tensor, "b t"], spec: AudioSpec) -> Float[Tensor, "b f
     segments = segments - segments.mean(-1, keepdim=True)
     before = torch.cat([segments[..., :1], segments[..., :-1]], dim=-1)
     taper = torch.hann_window(spec.n_fft, periodic=False, dtype=torch.float64).to(x.device, x.dtype)
-    emphasised = torch.sub(segments, before, alpha=0.97).mul_(taper)
-    return _squared(torch.fft.rfft(emphasised, n=_filled_up(spec))).transpose(-1, -2)
+    emphasized = torch.sub(segments, before, alpha=0.97).mul_(taper)
+    return _squared(torch.fft.rfft(emphasized, n=_fft_length(spec))).transpose(-1, -2)
 
 
 def _magnitude(x: Float[Tensor, "b t"], spec: AudioSpec) -> Float[Tensor, "b f frames"]:
     segments = x.unfold(-1, spec.n_fft, spec.hop) * _hann(spec.n_fft, x.dtype, x.device)
-    return torch.fft.rfft(segments, n=_filled_up(spec)).abs().transpose(-1, -2)
+    return torch.fft.rfft(segments, n=_fft_length(spec)).abs().transpose(-1, -2)
 
 
-def _filled_up(spec: AudioSpec) -> int:
-    """The power of two that holds a segment."""
+def _fft_length(spec: AudioSpec) -> int:
+    """Return the smallest power of two that holds a segment."""
     return 2 ** math.ceil(math.log2(spec.n_fft))
 
 
@@ -179,9 +197,9 @@ _POWERS: dict[str, Callable[[Tensor, AudioSpec], Tensor]] = {
 
 @lru_cache
 def _tukey(length: int, rate: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, " length"]:
-    """Flat in the middle, a raised cosine over an eighth of the length at either end; periodic, as for spectra.
+    """Return a periodic Tukey window: a raised cosine over an eighth of the length at either end, flat between.
 
-    Scaled so that squares of what it yields are the density of both sides of the spectrum together.
+    It is scaled so that squares of the spectrum are the density of both its sides together.
     """
     n = torch.arange(length, dtype=torch.float64)
     slope = TUKEY_SHAPE * length / 2
@@ -199,7 +217,7 @@ def _hann(length: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor
 def _mel_bands(
     spec: AudioSpec, bins: int, rate: int, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "bands bins"]:
-    """Triangles, evenly spaced from `spec.low` to `spec.high` on the scale of `spec.mel`.
+    """Return triangular filters, evenly spaced from `spec.f_min` to `spec.f_max` on the scale of `spec.mel_scale`.
 
     Where bands are finer than bins (257 of each, as SSL-TIE has it) the lowest hold no bin and stay empty.
     """
@@ -207,10 +225,10 @@ def _mel_bands(
     top = rate // 2 if spec.f_max is None else spec.f_max
     low, high = to_mel(torch.tensor([spec.f_min, top], dtype=torch.float64)).tolist()
     edges = torch.linspace(low, high, spec.n_mels + 2, dtype=torch.float64)
-    places = torch.linspace(0, rate // 2, bins, dtype=torch.float64)
-    edges, places = (edges, to_mel(places)) if spec.mel_scale == "kaldi" else (to_hertz(edges), places)
+    centers = torch.linspace(0, rate // 2, bins, dtype=torch.float64)
+    edges, centers = (edges, to_mel(centers)) if spec.mel_scale == "kaldi" else (to_hertz(edges), centers)
     left, peak, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    rising, falling = (places - left) / (peak - left), (right - places) / (right - peak)
+    rising, falling = (centers - left) / (peak - left), (right - centers) / (right - peak)
     triangles = torch.minimum(rising, falling).clamp(min=0)
     return (triangles * 2 / (right - left) if spec.mel_scale == "slaney" else triangles).to(device, dtype)
 

@@ -21,14 +21,15 @@ from soundspot.config.frontend import IMAGENET_MEAN, IMAGENET_STD, PRESETS
 from soundspot.config.schema import ViewsConfig
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.data.shards.executors import ProcessExecutor
-from soundspot.data.shards.from_dataset import PackingOptions, write_shards_from_dataset
+from soundspot.data.shards.encoding import ShardFormat
+from soundspot.data.shards.from_dataset import write_shards_from_dataset
 from soundspot.training.clip_reader import ClipReader, SampleRequest
 from soundspot.training.datamodule import build_batch
 
 RATE, LONG, WINDOW, BATCH = 16000, 10, 3, 32
 WAYS = {
-    "252 x 252 pixels and wav": PackingOptions(max_side=252, shape="square", audio_format="wav"),
-    "what is written by default": PackingOptions(),
+    "252 x 252 pixels and wav": ShardFormat(max_side=252, shape="square", audio_format="wav"),
+    "what is written by default": ShardFormat(),
 }
 
 

@@ -21,7 +21,7 @@ from soundspot.data.shards.from_videos import ExtractionOptions, write_shards_fr
 from soundspot.errors import OutputError
 from soundspot.utils.atomic_io import DiskFullError, format_bytes
 
-HOW = ExtractionOptions(seconds=1.0)
+HOW = ExtractionOptions(seconds=1.0, shard_size=3)
 SCENES = ["scenes", "--options", '{"length": 7, "size": 48, "seconds": 0.5}']
 
 
@@ -45,7 +45,7 @@ def whole(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, d
 
 def commands(videos: Path) -> dict[str, list[str]]:
     some = ["--workers", "0", "--shard-size", "3"]
-    return {"prepare": ["prepare", str(videos), "--seconds", "1", *some], "pack": ["pack", *SCENES, *some]}
+    return {"extract": ["extract", str(videos), "--seconds", "1", *some], "to-shards": ["to-shards", *SCENES, *some]}
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -55,9 +55,9 @@ def everything(folder: Path) -> dict[str, bytes]:
 ENDS = """
 import json, os, resource, signal, sys
 import jsonargparse, rich.progress
-import soundspot.data.shards.ray, soundspot.data.datasets, soundspot.data.shards.from_videos, soundspot.scenes
+import soundspot.cli.data, soundspot.cli.parser, soundspot.data.shards.ray, soundspot.data.datasets, soundspot.data.shards.from_videos, soundspot.scenes
 from soundspot.utils import atomic_io as output
-from soundspot.cli.main import commands, main
+from soundspot.cli.main import main
 from soundspot.data.shards import writer as packing, format as shards
 
 plain = os.replace
@@ -89,7 +89,6 @@ def ends(file, times, command):
     os.replace = replaced
     return main(command)
 
-commands()  # imported once, before the children are
 for end in json.loads(sys.argv[1]):
     child = os.fork()
     if not child:
@@ -113,7 +112,7 @@ def ended(ends: list[tuple[str | int, int, list[str]]]) -> tuple[list[int], str]
     return [int(line) for line in run.stdout.splitlines() if line.lstrip("-").isdigit()], " ".join(run.stderr.split())
 
 
-@pytest.mark.parametrize("maker", ["prepare", "pack"])
+@pytest.mark.parametrize("maker", ["extract", "to-shards"])
 def test_killed_twice_while_it_writes_it_ends_with_the_same_bytes(
     maker: str, videos: Path, whole: dict[str, dict[str, bytes]], tmp_path: Path
 ) -> None:
@@ -126,7 +125,7 @@ def test_killed_twice_while_it_writes_it_ends_with_the_same_bytes(
         assert everything(tmp_path / str(n)) == whole[maker]
 
 
-@pytest.mark.parametrize("maker", ["prepare", "pack"])
+@pytest.mark.parametrize("maker", ["extract", "to-shards"])
 def test_a_file_that_may_not_grow_is_told_and_gone_on_with(
     maker: str, videos: Path, whole: dict[str, dict[str, bytes]], tmp_path: Path
 ) -> None:
@@ -159,7 +158,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(root)], check=True)
 
 
-@pytest.mark.parametrize("maker", ["prepare", "pack"])
+@pytest.mark.parametrize("maker", ["extract", "to-shards"])
 def test_a_disk_that_fills_again_and_again(
     maker: str,
     videos: Path,
@@ -192,7 +191,7 @@ def running(pid: str) -> bool:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 def test_nobody_outlives_a_killed_run(videos: Path, tmp_path: Path) -> None:
     """Its processes would wait for work for ever."""
-    command = ["data", "prepare", str(videos), str(tmp_path / "out"), "--workers", "2"]
+    command = ["data", "extract", str(videos), str(tmp_path / "out"), "--workers", "2"]
     run = subprocess.Popen([sys.executable, "-m", "soundspot", *command], stdout=subprocess.DEVNULL)
     below = Path(f"/proc/{run.pid}/task/{run.pid}/children")
     readers: list[str] = []
@@ -214,20 +213,20 @@ def test_what_failed_is_tried_again_when_that_is_asked_for(videos: Path, tmp_pat
     (tmp_path / "in" / "v4.mp4").rename(tmp_path / "v4.mp4")
     (tmp_path / "in" / "v4.mp4").write_bytes(b"")  # a download that broke off
     out = tmp_path / "out"
-    assert write_shards_from_videos(tmp_path / "in", out, HOW, ProcessExecutor(0), 3) == {
+    assert write_shards_from_videos(tmp_path / "in", out, HOW, ProcessExecutor(0)) == {
         "": 4,
         "unreadable": 1,
         "empty": 1,
     }
     (tmp_path / "v4.mp4").rename(tmp_path / "in" / "v4.mp4")
     before = everything(out)
-    assert write_shards_from_videos(tmp_path / "in", out, HOW, ProcessExecutor(0), 3) == {
+    assert write_shards_from_videos(tmp_path / "in", out, HOW, ProcessExecutor(0)) == {
         "": 4,
         "unreadable": 1,
         "empty": 1,
     }
     assert everything(out) == before, "each input is read once"
-    assert write_shards_from_videos(tmp_path / "in", out, HOW, ProcessExecutor(0), 3, retry=True) == {
+    assert write_shards_from_videos(tmp_path / "in", out, HOW, ProcessExecutor(0), retry=True) == {
         "": 5,
         "unreadable": 1,
     }
@@ -236,7 +235,7 @@ def test_what_failed_is_tried_again_when_that_is_asked_for(videos: Path, tmp_pat
     assert everything(out)["shard-000000.tar"] == before["shard-000000.tar"]
     data = open_dataset("shards", out)
     assert [data.id(n) for n in range(5)] == ["v0", "v1", "v3", "v5", "v4"]
-    assert write_shards_from_videos(tmp_path / "in", out, HOW, ProcessExecutor(0), 3) == {"": 5, "unreadable": 1}
+    assert write_shards_from_videos(tmp_path / "in", out, HOW, ProcessExecutor(0)) == {"": 5, "unreadable": 1}
 
 
 def test_a_folder_that_may_not_be_written_is_told(videos: Path, tmp_path: Path) -> None:
@@ -257,23 +256,23 @@ def test_sizes_in_words() -> None:
 @pytest.mark.parametrize("lost", ["the first", "the last", "both"])
 def test_a_shard_that_is_gone_is_made_again(lost: str, videos: Path, whole, tmp_path: Path) -> None:
     folder = tmp_path / "shards"
-    assert main(["data", *commands(videos)["prepare"], str(folder)]) == 0
+    assert main(["data", *commands(videos)["extract"], str(folder)]) == 0
     for number in {"the first": (0,), "the last": (1,), "both": (0, 1)}[lost]:
         for path in folder.glob(f"shard-{number:06d}.*"):
             path.unlink()
-    assert main(["data", *commands(videos)["prepare"], str(folder)]) == 0
-    assert everything(folder) == whole["prepare"]
+    assert main(["data", *commands(videos)["extract"], str(folder)]) == 0
+    assert everything(folder) == whole["extract"]
 
 
 def test_a_shard_that_is_gone_with_its_input_is_told(videos: Path, tmp_path: Path) -> None:
     mine, folder = tmp_path / "videos", tmp_path / "shards"
     shutil.copytree(videos, mine)
-    command = ["data", *commands(mine)["prepare"], str(folder)]
+    command = ["data", *commands(mine)["extract"], str(folder)]
     assert main(command) == 0
     (folder / "shard-000000.tar").unlink()
     (mine / "v1.mp4").write_bytes(b"")
     with pytest.raises(OutputError, match=r"shard-000000.tar: found no such shard, and v1.mp4, which it held, can no"):
-        write_shards_from_videos(mine, folder, HOW, ProcessExecutor(0), shard_size=3)
+        write_shards_from_videos(mine, folder, HOW, ProcessExecutor(0))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 0.9])
@@ -291,20 +290,20 @@ def test_a_draft_that_is_shorter_than_the_journal_loses_nothing(
             yield make(name)
 
     with pytest.raises(KeyboardInterrupt):
-        write_shards_from_videos(videos, folder, HOW, some, shard_size=3)
+        write_shards_from_videos(videos, folder, HOW, some)
     draft = folder / "shard-000001.tar.part"
     draft.write_bytes(draft.read_bytes()[: int(share * draft.stat().st_size)])
-    assert main(["data", *commands(videos)["prepare"], str(folder)]) == 0
-    assert everything(folder) == whole["prepare"]
+    assert main(["data", *commands(videos)["extract"], str(folder)]) == 0
+    assert everything(folder) == whole["extract"]
 
 
 def test_two_runs_do_not_write_in_one_folder(videos: Path, tmp_path: Path) -> None:
     def meets(make, names):
         with pytest.raises(OutputError, match="another run writes here now"):
-            write_shards_from_videos(videos, tmp_path / "shards", HOW, ProcessExecutor(0), shard_size=3)
+            write_shards_from_videos(videos, tmp_path / "shards", HOW, ProcessExecutor(0))
         yield from map(make, names)
 
-    assert write_shards_from_videos(videos, tmp_path / "shards", HOW, meets, shard_size=3)[""] == 5
+    assert write_shards_from_videos(videos, tmp_path / "shards", HOW, meets)[""] == 5
 
 
 @pytest.mark.parametrize(
@@ -316,10 +315,10 @@ def test_two_runs_do_not_write_in_one_folder(videos: Path, tmp_path: Path) -> No
     ],
 )
 def test_damaged_files_are_told(file: str, content: str, told: str, videos: Path, tmp_path: Path) -> None:
-    write_shards_from_videos(videos, tmp_path / "shards", HOW, ProcessExecutor(0), shard_size=3)
+    write_shards_from_videos(videos, tmp_path / "shards", HOW, ProcessExecutor(0))
     (tmp_path / "shards" / file).write_text(content)
     with pytest.raises(OutputError, match=told):
-        write_shards_from_videos(videos, tmp_path / "shards", HOW, ProcessExecutor(0), shard_size=3)
+        write_shards_from_videos(videos, tmp_path / "shards", HOW, ProcessExecutor(0))
 
 
 def test_videos_in_linked_folders_are_found_once(videos: Path, tmp_path: Path) -> None:
@@ -334,5 +333,5 @@ def test_videos_in_linked_folders_are_found_once(videos: Path, tmp_path: Path) -
     ("flag", "told"), [("--workers=-1", "workers: found -1"), ("--shard_size=0", "shard_size: found 0")]
 )
 def test_numbers_that_make_no_sense_are_refused(flag: str, told: str, videos: Path, tmp_path: Path, capsys) -> None:
-    assert main(["data", "prepare", str(videos), str(tmp_path / "shards"), flag]) == 2
+    assert main(["data", "extract", str(videos), str(tmp_path / "shards"), flag]) == 2
     assert told in capsys.readouterr().err

@@ -10,7 +10,8 @@ from soundspot.config.schema import DataConfig, FrontEndConfig, Recipe, TrainCon
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.data.shards.executors import ProcessExecutor
 from soundspot.data.shards.format import ShardReader, list_shards
-from soundspot.data.shards.from_dataset import PackingOptions, write_shards_from_dataset
+from soundspot.data.shards.encoding import ShardFormat
+from soundspot.data.shards.from_dataset import write_shards_from_dataset
 from soundspot.errors import DataError
 from soundspot.scenes import open_scenes
 from soundspot.training.clip_reader import ClipReader, SampleRequest
@@ -28,8 +29,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("shards")
     for kind in ("wav", "flac"):
         scenes = open_scenes("scenes", length=24, size=40, seconds=0.8)
-        how = PackingOptions(max_side=36, shape="square", audio_format=kind, quality=95)
-        write_shards_from_dataset(scenes, root / kind, how, ProcessExecutor(0), shard_size=5)
+        how = ShardFormat(max_side=36, shape="square", audio_format=kind, quality=95, shard_size=5)
+        write_shards_from_dataset(scenes, root / kind, how, ProcessExecutor(0))
     return root
 
 
@@ -66,9 +67,8 @@ def damaged(tmp_path: Path) -> Path:
     write_shards_from_dataset(
         open_scenes("scenes", length=8, size=40, seconds=0.8),
         tmp_path / "shards",
-        PackingOptions(),
+        ShardFormat(shard_size=4),
         ProcessExecutor(0),
-        shard_size=4,
     )
     path = list_shards(tmp_path / "shards")[1]
     *_, parts = ShardReader(path).index.values()

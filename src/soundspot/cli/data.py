@@ -137,7 +137,7 @@ def extract_flow(
 
     with progress_bar() as on_progress:
         causes = extract_flow(videos, output, _make_executor("pool", workers), algorithm, position, on_progress)
-    print(f"{causes.pop('there', 0)} existed already")
+    print(f"{causes.pop('existing', 0)} existed already")
     _print_causes(causes, output)
 
 
@@ -167,8 +167,8 @@ def extract(
     """
     from soundspot.data.shards.from_videos import ExtractionOptions, write_shards_from_videos
 
-    def write(encoding: dict[str, Any], **run: Any) -> "Counter[str]":
-        extraction = ExtractionOptions(frames, window, seconds, rate, **encoding)
+    def write(format: dict[str, Any], **run: Any) -> "Counter[str]":
+        extraction = ExtractionOptions(frames=frames, window=window, seconds=seconds, rate=rate, **format)
         return write_shards_from_videos(videos, output, extraction, label_table=labels, **run)
 
     _write_shards(write, output, shard_options)
@@ -195,14 +195,15 @@ def to_shards(
         soundspot data to-shards catalog SHARDS --root CATALOG
     """
     from soundspot.data.datasets.registry import open_dataset
-    from soundspot.data.shards.from_dataset import PackingOptions, write_shards_from_dataset
+    from soundspot.data.shards.encoding import ShardFormat
+    from soundspot.data.shards.from_dataset import write_shards_from_dataset
 
     data = open_dataset(name, root, **(options or {}))
     identity = {"data": name, **(options or {})}
 
-    def write(encoding: dict[str, Any], **run: Any) -> "Counter[str]":
+    def write(format: dict[str, Any], **run: Any) -> "Counter[str]":
         return write_shards_from_dataset(
-            data, output, PackingOptions(rate=rate, **encoding), dataset_options=identity, **run
+            data, output, ShardFormat(rate=rate, **format), dataset_options=identity, **run
         )
 
     _write_shards(write, output, shard_options)
@@ -211,9 +212,9 @@ def to_shards(
 def _write_shards(write: "Callable[..., Counter[str]]", output: Path, options: ShardOptions) -> None:
     values: dict[str, Any] = dict(options)
     executor = _make_executor(values.pop("executor", "pool"), values.pop("workers", None))
-    run = {name: values.pop(name) for name in ("shard_size", "retry") if name in values}
+    retry = values.pop("retry", False)
     with progress_bar() as on_progress:
-        causes = write(values, executor=executor, on_progress=on_progress, **run)
+        causes = write(values, executor=executor, on_progress=on_progress, retry=retry)
     _print_causes(causes, output)
     if causes:  # what is left of them are failures
         print("  give the same command with --retry to try them again")

@@ -127,7 +127,7 @@ def test_a_folder_of_videos_becomes_a_folder_of_flow(tmp_path: Path, capsys: Any
     film(videos / "four.mkv", frames=1)
     assert main(["data", "flow", str(videos), "-o", str(output), "--workers", "0"]) == 0
     said = capsys.readouterr().out
-    assert "0 were there" in said
+    assert "0 existed already" in said
     assert "flow: 2 samples" in said
     assert "1 left out: one frame" in said
     told = [json.loads(line) for line in (output / "journal.jsonl").read_text().splitlines()]
@@ -138,12 +138,12 @@ def test_a_folder_of_videos_becomes_a_folder_of_flow(tmp_path: Path, capsys: Any
     (output / "flow_y" / "deeper" / "two.png").unlink()  # as if it had been stopped there
     (videos / "three.mp4").unlink()
     (videos / "four.mkv").unlink()
-    for other in (["--how", "dis"], ["--at", "0.25"]):
+    for other in (["--algorithm", "dis"], ["--position", "0.25"]):
         assert main(["data", "flow", str(videos), "-o", str(output), *other, "--workers", "0"]) == 2
-        assert "prepared otherwise" in capsys.readouterr().err
+        assert "made with other options" in capsys.readouterr().err
     assert main(["data", "flow", str(videos), "-o", str(output), "--workers", "0"]) == 0
     said = capsys.readouterr().out
-    assert "1 were there" in said
+    assert "1 existed already" in said
     assert "flow: 1 samples" in said
     assert not (output / "journal.jsonl").read_text()
 
@@ -181,7 +181,7 @@ def test_what_cannot_be_is_told(tmp_path: Path, monkeypatch: Any) -> None:
         (tmp_path / name).touch()
     with pytest.raises(DataError, match=r"found 1 names twice \(first: one\)"):
         extract_flow(tmp_path, tmp_path / "out", ProcessExecutor(0))
-    with pytest.raises(RecipeError, match="at: found 2, expected a share"):
+    with pytest.raises(RecipeError, match="position: found 2, expected a fraction"):
         extract_flow(tmp_path, tmp_path / "out", ProcessExecutor(0), position=2)
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(RecipeError, match=r"pip install 'soundspot\[flow\]'"):

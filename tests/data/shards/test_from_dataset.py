@@ -10,7 +10,8 @@ from soundspot.cli.data import index_shards
 from soundspot.cli.main import main
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.data.shards.executors import ProcessExecutor
-from soundspot.data.shards.from_dataset import PackingOptions, write_shards_from_dataset
+from soundspot.data.shards.encoding import ShardFormat
+from soundspot.data.shards.from_dataset import write_shards_from_dataset
 from soundspot.data.shards.writer import SampleReader, SampleRecord
 from soundspot.errors import OutputError
 from soundspot.scenes import open_scenes, write_catalog
@@ -25,7 +26,7 @@ def ids(data: AudioVisualDataset) -> list[str]:
 def test_scenes_keep_all_that_is_known(tmp_path: Path) -> None:
     data = open_scenes("scenes-interactive", length=4, size=64, seconds=0.5)
     assert write_shards_from_dataset(
-        data, tmp_path / "out", PackingOptions(quality=95), ProcessExecutor(0), shard_size=3
+        data, tmp_path / "out", ShardFormat(quality=95, shard_size=3), ProcessExecutor(0)
     ) == {"": 8}
     packed = open_dataset("shards", tmp_path / "out")
     assert isinstance(packed, AudioVisualDataset)
@@ -49,7 +50,7 @@ def test_a_catalogue_and_a_public_layout(tmp_path: Path) -> None:
         open_dataset("avsbench_s4", framed(tmp_path / "public", "avsbench_s4")),
     ]
     for number, data in enumerate(sets):
-        write_shards_from_dataset(data, tmp_path / str(number), PackingOptions(max_side=32), ProcessExecutor(0))
+        write_shards_from_dataset(data, tmp_path / str(number), ShardFormat(max_side=32), ProcessExecutor(0))
         packed = open_dataset("shards", tmp_path / str(number))
         assert [one.replace(".", "_") for one in ids(data)] == ids(packed)
         assert max(packed.read_image(0).size) <= 32
@@ -62,7 +63,7 @@ def test_pictures_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     write_catalog(open_scenes("scenes", length=6, size=48, seconds=0.3), tmp_path / "catalogue", False)
     data = open_dataset("catalog", tmp_path / "catalogue", split="train")
     next((tmp_path / "catalogue").rglob("*.png")).write_bytes(b"")
-    causes = write_shards_from_dataset(data, tmp_path / "out", PackingOptions(), ProcessExecutor(0))
+    causes = write_shards_from_dataset(data, tmp_path / "out", ShardFormat(), ProcessExecutor(0))
     assert causes["empty"] >= 1
     assert causes[""] == len(data) - causes["empty"]
 
@@ -76,32 +77,28 @@ def stopped(make: SampleReader, names: Sequence[str]) -> Iterator[SampleRecord]:
 def test_a_run_goes_on_with_its_own_data_set_alone(tmp_path: Path) -> None:
     data, out = open_scenes("scenes", length=6, size=32, seconds=0.2), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        write_shards_from_dataset(data, out, PackingOptions(), stopped, dataset_options={"split": "train"})
-    with pytest.raises(OutputError, match="prepared otherwise"):
-        write_shards_from_dataset(data, out, PackingOptions(), ProcessExecutor(0), dataset_options={"split": "val"})
-    with pytest.raises(OutputError, match=rf"1 inputs .* no more in .* \(first: {data.id(5)}\). Bring them back"):
-        write_shards_from_dataset(
-            open_scenes("scenes", length=5, size=32, seconds=0.2),
-            out,
-            PackingOptions(),
-            ProcessExecutor(0),
-            dataset_options={"split": "train"},
-        )
+        write_shards_from_dataset(data, out, ShardFormat(), stopped, dataset_options={"split": "train"})
+    with pytest.raises(OutputError, match="made with other options"):
+        write_shards_from_dataset(data, out, ShardFormat(), ProcessExecutor(0), dataset_options={"split": "val"})
+    smaller, options = open_scenes("scenes", length=5, size=32, seconds=0.2), {"split": "train"}
+    causes = write_shards_from_dataset(smaller, out, ShardFormat(), ProcessExecutor(0), dataset_options=options)
+    assert causes == {"": 5, "missing": 1}
+    assert f"{data.id(5)}: is no longer in" in (out / "journal.jsonl").read_text()
     assert write_shards_from_dataset(
-        data, out, PackingOptions(), ProcessExecutor(0), dataset_options={"split": "train"}
+        data, out, ShardFormat(), ProcessExecutor(0), retry=True, dataset_options=options
     ) == {"": 6}
 
 
 def test_the_command_writes_the_options_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["data", "pack", "scenes", str(tmp_path / "out"), "--workers", "0", "--options"]
+    command = ["data", "to-shards", "scenes", str(tmp_path / "out"), "--workers", "0", "--options"]
     assert main([*command, '{"length": 2, "size": 32, "seconds": 0.2}']) == 0
     assert main([*command, '{"length": 2, "size": 48, "seconds": 0.2}']) == 2
-    assert "prepared otherwise" in capsys.readouterr().err
+    assert "made with other options" in capsys.readouterr().err
 
 
 def test_the_command_makes_an_index_for_shards_of_other_tools(tmp_path: Path) -> None:
     write_shards_from_dataset(
-        open_scenes("scenes", length=3, size=32, seconds=0.2), tmp_path / "out", PackingOptions(), ProcessExecutor(0)
+        open_scenes("scenes", length=3, size=32, seconds=0.2), tmp_path / "out", ShardFormat(), ProcessExecutor(0)
     )
     for file in (tmp_path / "out").glob("*.index.json"):
         file.unlink()

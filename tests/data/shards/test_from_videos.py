@@ -11,6 +11,7 @@ import tarfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,22 +49,24 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 
 def test_samples_and_failures_by_cause(videos: Path, tmp_path: Path) -> None:
-    how = ExtractionOptions(frames="3", window="at:0.25", seconds=0.5, rate=8000, max_side=32, audio_format="wav")
+    how = ExtractionOptions(
+        frames="3", window="at:0.25", seconds=0.5, rate=8000, max_side=32, audio_format="wav", shard_size=5
+    )
     seen: list[tuple[int, int]] = []
     causes = write_shards_from_videos(
-        videos, tmp_path / "out", how, ProcessExecutor(0), shard_size=5, on_progress=lambda *both: seen.append(both)
+        videos, tmp_path / "out", how, ProcessExecutor(0), on_progress=lambda *both: seen.append(both)
     )
-    assert causes == Counter({"": 9, "unreadable": 1, "empty": 1, "no sound": 1, "no picture": 1})
+    assert causes == Counter({"": 9, "unreadable": 1, "empty": 1, "no sound": 1, "no frames": 1})
     assert seen == [(n, 13) for n in range(14)]
     journal = [json.loads(line) for line in (tmp_path / "out" / "journal.jsonl").read_text().splitlines()]
     assert [line["input"] for line in journal] == sorted(line["input"] for line in journal)
     assert {line["input"]: line["cause"] for line in journal if line["cause"]} == {
         "mute.mp4": "no sound",
-        "dark.mkv": "no picture",
+        "dark.mkv": "no frames",
         "words.mp4": "unreadable",
         "empty.webm": "empty",
     }
-    assert json.loads((tmp_path / "out" / "prepared.json").read_text())["how"]["frames"] == "3"
+    assert json.loads((tmp_path / "out" / "prepared.json").read_text())["options"]["frames"] == "3"
     data = open_dataset("shards", tmp_path / "out")
     assert len(data) == 9
     assert "below/v3" in {data.id(i) for i in range(9)}
@@ -73,9 +76,9 @@ def test_samples_and_failures_by_cause(videos: Path, tmp_path: Path) -> None:
         heard, rate = soundfile.read(io.BytesIO(tar.extractfile("below/v3.wav").read()))
     assert told == {
         "source": "below/v3.mp4",
-        "seconds": 1.6,
-        "moments": pytest.approx([0.2667, 0.8, 1.3333], abs=0.041),
-        "sound": [0.25, 0.5],
+        "duration": 1.6,
+        "frame_times": pytest.approx([0.2667, 0.8, 1.3333], abs=0.041),
+        "audio_window": [0.25, 0.5],
         "rate": 8000,
     }
     assert {frame.size for frame in frames} == {(32, 24)}
@@ -128,7 +131,7 @@ def test_each_bad_input_is_a_line_with_its_cause(tmp_path: Path, monkeypatch: py
     assert {line["input"]: line["cause"] for line in journal} == {
         "good.mp4": "",
         "mute.mp4": "no sound",
-        "dark.mp4": "no picture",
+        "dark.mp4": "no frames",
         "turned.mp4": "",
         "uneven.mkv": "",
         "halved.mp4": "unreadable",
@@ -142,21 +145,21 @@ def test_each_bad_input_is_a_line_with_its_cause(tmp_path: Path, monkeypatch: py
         "codec.mp4": "unknown codec",
     }
     assert sum(causes.values()) == len(journal)
-    told = {line["input"]: line["told"] for line in journal}
-    assert all(str(root / line["input"]) in line["told"] for line in journal if line["cause"])
+    told = {line["input"]: line["message"] for line in journal}
+    assert all(str(root / line["input"]) in line["message"] for line in journal if line["cause"])
     (shard,) = (tmp_path / "out").glob("*.tar")
     with tarfile.open(shard) as tar:
-        assert json.loads(tar.extractfile("lying.json").read())["seconds"] == pytest.approx(3.0, abs=0.05)
+        assert json.loads(tar.extractfile("lying.json").read())["duration"] == pytest.approx(3.0, abs=0.05)
     assert re.fullmatch(r"its header says 3\.0 s and it lasts 1\.\d s", told["streamed.mp4"])
     assert (told["good.mp4"], told["turned.mp4"]) == ("", "")
 
 
 def test_the_command_counts_causes_and_names_the_journal(videos: Path, tmp_path: Path, capsys) -> None:
-    command = ["data", "prepare", str(videos), str(tmp_path / "out"), "--workers", "0", "--seconds", "1"]
+    command = ["data", "extract", str(videos), str(tmp_path / "out"), "--workers", "0", "--seconds", "1"]
     assert main(command) == 0
     told = capsys.readouterr().out
     assert "out: 9 samples" in told.replace("\n", "")
-    for cause in ("unreadable", "empty", "no sound", "no picture"):
+    for cause in ("unreadable", "empty", "no sound", "no frames"):
         assert f"1 left out: {cause}" in told
     assert told.replace("\n", "").count("journal.jsonl") == 1
     assert "--retry" in told
@@ -164,7 +167,7 @@ def test_the_command_counts_causes_and_names_the_journal(videos: Path, tmp_path:
 
 def test_processes_write_the_bytes_that_one_writes(videos: Path, tmp_path: Path) -> None:
     for name, work in (("one", ProcessExecutor(0)), ("more", ProcessExecutor(2))):
-        write_shards_from_videos(videos, tmp_path / name, ExtractionOptions(seconds=1.0), work, shard_size=4)
+        write_shards_from_videos(videos, tmp_path / name, ExtractionOptions(seconds=1.0, shard_size=4), work)
     assert everything(tmp_path / "one") == everything(tmp_path / "more")
 
 
@@ -182,7 +185,9 @@ def slowly(make, names):
             print(name, file=file, flush=True)
         yield make(name)
 
-p.prepare(Path({str(videos)!r}), Path({str(tmp_path / "out")!r}), p.Preparation(seconds=1.0), slowly, shard_size=4)
+p.write_shards_from_videos(
+    Path({str(videos)!r}), Path({str(tmp_path / "out")!r}), p.ExtractionOptions(seconds=1.0, shard_size=4), slowly
+)
 """
     journal = tmp_path / "out" / "journal.jsonl"
     for lines in (2, 7, None):
@@ -198,7 +203,7 @@ p.prepare(Path({str(videos)!r}), Path({str(tmp_path / "out")!r}), p.Preparation(
             with journal.open("ab") as file:
                 file.write(b'{"input": "bel')
     write_shards_from_videos(
-        videos, tmp_path / "whole", ExtractionOptions(seconds=1.0), ProcessExecutor(0), shard_size=4
+        videos, tmp_path / "whole", ExtractionOptions(seconds=1.0, shard_size=4), ProcessExecutor(0)
     )
     assert everything(tmp_path / "out") == everything(tmp_path / "whole")
     read = Counter((tmp_path / "read.txt").read_text().split())
@@ -221,7 +226,7 @@ def test_clips_carry_the_category_that_a_table_names(tmp_path: Path) -> None:
         "b/zpWuikVorYg_000002": "bell",
         "zz": "",
     }
-    with pytest.raises(OutputError, match="prepared otherwise"):
+    with pytest.raises(OutputError, match="made with other options"):
         write_shards_from_videos(tmp_path / "in", tmp_path / "out", how, ProcessExecutor(0))
     (tmp_path / "own.csv").write_text(
         "id,modality,class,probability\nzz,sound,cat,0.2\nzz,both,bell,0.7\nzz,image,x,1\n"
@@ -244,13 +249,15 @@ def test_videos_that_come_later_are_added_at_the_end(tmp_path: Path) -> None:
     how = ExtractionOptions(seconds=0.5)
     for shard_size in (4, 2):
         out = tmp_path / f"out{shard_size}"
-        write_shards_from_videos(tmp_path / "in", out, how, ProcessExecutor(0), shard_size)
+        write_shards_from_videos(tmp_path / "in", out, replace(how, shard_size=shard_size), ProcessExecutor(0))
     before = (tmp_path / "out2" / "shard-000000.tar").read_bytes()
     for name in ("a", "c", "e"):
         write_video(tmp_path / "in" / f"{name}.mp4", seconds=0.6)
     for shard_size in (4, 2):
         out = tmp_path / f"out{shard_size}"
-        assert write_shards_from_videos(tmp_path / "in", out, how, ProcessExecutor(0), shard_size) == {"": 5}
+        assert write_shards_from_videos(
+            tmp_path / "in", out, replace(how, shard_size=shard_size), ProcessExecutor(0)
+        ) == {"": 5}
         data = open_dataset("shards", out)
         assert [data.id(i) for i in range(5)] == ["b", "d", "a", "c", "e"]
         assert not list(out.glob("*.part"))
@@ -274,7 +281,7 @@ def test_the_one_of_many_in_hand_that_crashes_is_found_by_one_process(monkeypatc
         begun.append(workers)
         return plain(make, workers)
 
-    monkeypatch.setattr(engines, "processes", counted)
+    monkeypatch.setattr(engines, "start_processes", counted)
     found = list(ProcessExecutor(3)(Fragile(), [str(number) for number in range(40)]))
     assert [number for number, one in enumerate(found) if one.cause] == [1]
     assert begun == [3, 1, 1, 3]
@@ -284,17 +291,24 @@ def test_an_engine_that_ends_early_closes_no_shard(videos: Path, tmp_path: Path)
     def lazy(make: SampleReader, names: Sequence[str]) -> Iterator[SampleRecord]:
         yield from map(make, names[:6])
 
-    how = ExtractionOptions(seconds=1.0)
+    how = ExtractionOptions(seconds=1.0, shard_size=4)
     with pytest.raises(OutputError, match=r"ended after 6 of 13 inputs.*goes on from there"):
-        write_shards_from_videos(videos, tmp_path / "out", how, lazy, shard_size=4)
+        write_shards_from_videos(videos, tmp_path / "out", how, lazy)
     assert [path.name for path in sorted((tmp_path / "out").glob("*.tar"))] == ["shard-000000.tar"]
     for name in ("out", "whole"):
-        write_shards_from_videos(videos, tmp_path / name, how, ProcessExecutor(0), shard_size=4)
+        write_shards_from_videos(videos, tmp_path / name, how, ProcessExecutor(0))
     assert everything(tmp_path / "out") == everything(tmp_path / "whole")
 
 
 def test_what_cannot_be_prepared_is_refused(videos: Path, tmp_path: Path) -> None:
-    for wrong in ({"frames": "most"}, {"frames": "0"}, {"window": "last"}, {"side": 3}, {"quality": 100}, {"rate": 0}):
+    for wrong in (
+        {"frames": "most"},
+        {"frames": "0"},
+        {"window": "last"},
+        {"max_side": 3},
+        {"quality": 100},
+        {"rate": 0},
+    ):
         with pytest.raises(RecipeError, match=f"{next(iter(wrong))}: found .* expected"):
             ExtractionOptions(**wrong)
     (tmp_path / "none").mkdir()
@@ -311,7 +325,7 @@ def test_what_cannot_be_prepared_is_refused(videos: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
     (tmp_path / "none" / "a.mkv").unlink()
     write_shards_from_videos(tmp_path / "none", tmp_path / "out", ExtractionOptions(), ProcessExecutor(0))
-    with pytest.raises(OutputError, match="prepared otherwise"):
+    with pytest.raises(OutputError, match="made with other options"):
         write_shards_from_videos(
             tmp_path / "none", tmp_path / "out", ExtractionOptions(max_side=64), ProcessExecutor(0)
         )

@@ -1,4 +1,4 @@
-"""Ray Data prepares what the process pool does, on a cluster of its own or one that runs (extra `cluster`)."""
+"""Ray Data prepares what the process pool does, on a cluster of its own or one that runs (extra `ray`)."""
 
 import os
 import subprocess
@@ -15,12 +15,12 @@ from soundspot.data.shards.from_videos import ExtractionOptions, write_shards_fr
 from soundspot.data.shards.ray import RayExecutor
 from soundspot.errors import DataError
 
-HOW = ExtractionOptions(seconds=0.5)
+HOW = ExtractionOptions(seconds=0.5, shard_size=64)
 
 
 def test_without_ray_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(DataError, match=r"needs Ray: `pip install soundspot\[cluster\]`"):
+    with pytest.raises(DataError, match=r"needs Ray: `pip install soundspot\[ray\]`"):
         next(RayExecutor()(Fragile(), ["0"]))
 
 
@@ -32,7 +32,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for n in range(200):
         write_video(root / "in" / f"v{n:03d}.mp4", seconds=0.5 + 0.01 * (n % 20))
     (root / "in" / "v050x.mp4").write_text("no video")
-    write_shards_from_videos(root / "in", root / "pool", HOW, ProcessExecutor(2), shard_size=64)
+    write_shards_from_videos(root / "in", root / "pool", HOW, ProcessExecutor(2))
     return root
 
 
@@ -48,8 +48,8 @@ def told(program: list[str], home: Path, **more: str) -> subprocess.CompletedPro
 
 
 def command(videos: Path, output: Path, *more: str) -> list[str]:
-    start = ["-m", "soundspot", "data", "prepare", str(videos / "in"), str(output)]
-    return [*start, "--seconds", "0.5", "--shard-size", "64", "--engine", "ray", *more]
+    start = ["-m", "soundspot", "data", "extract", str(videos / "in"), str(output)]
+    return [*start, "--seconds", "0.5", "--shard-size", "64", "--executor", "ray", *more]
 
 
 @pytest.mark.slow
@@ -67,9 +67,9 @@ def test_two_local_workers_write_the_same_shards_and_leave_nothing(videos: Path,
 def test_an_input_that_takes_its_process_down_is_its_own_failure_there_too(videos: Path, tmp_path: Path) -> None:
     program = """
 from clips import Fragile
-from soundspot.data.shards.ray import RayData
+from soundspot.data.shards.ray import RayExecutor
 for time in range(2):
-    print([one.cause or one.parts["json"].decode() for one in RayData(1)(Fragile(), ["0", "1", "2"])])
+    print([one.cause or one.files["json"].decode() for one in RayExecutor(1)(Fragile(), ["0", "1", "2"])])
 """
     run = told(["-c", program], tmp_path, PYTHONWARNINGS="ignore")
     assert run.stdout.splitlines() == ["['0', 'crashed', '2']"] * 2, run.stderr

@@ -86,7 +86,7 @@ class ShardDataset(AudioVisualDataset):
     def ground_truth(self, index: int) -> GroundTruth:
         """Return the location of the source, of a data set that was written to shards with its ground truth."""
         shard, key = self.samples[index]
-        values = self._metadata(index).get("truth")
+        values = self._metadata(index).get("ground_truth")
         if values is None:
             return super().ground_truth(index)
         has_mask = MASK_MEMBER in shard.index[key]

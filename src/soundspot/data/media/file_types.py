@@ -1,6 +1,7 @@
 """File types by suffix, the check of a file before it is opened, and listings of folders."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from soundspot.errors import InputError
@@ -32,6 +33,19 @@ def check_readable(path: Path, expected: str) -> None:
     else:
         return
     raise InputError(f"{path}: found {problem}, expected {expected}. {remedy}.", cause)
+
+
+def iter_files(folder: Path) -> Iterator[Path]:
+    """Yield all paths below a folder, through links too; a folder that is linked into itself is passed once."""
+    visited: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        stat = os.stat(parent)
+        if (stat.st_dev, stat.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((stat.st_dev, stat.st_ino))
+        folders.sort()
+        yield from (Path(parent) / name for name in (*folders, *files))
 
 
 class DirectoryIndex:

@@ -142,13 +142,13 @@ class Video:
             )
         return before, frame
 
-    def read_audio(self, start: float | int, seconds: float | int, rate: int) -> Audio:
+    def read_audio(self, start: float | int, seconds: float | int, rate: int | None) -> Audio:
         """Read a window of the first audio track, the mean of its channels; shorter where the track ends sooner.
 
         Args:
             start: in seconds from the first frame on; where the track begins later, there is silence in front.
             seconds: length of the window.
-            rate: Hz to resample to.
+            rate: Hz to resample to; None: that of the track.
 
         Raises:
             VideoError: there is no audio track, or nothing of it in the window.

@@ -1,4 +1,4 @@
-"""Who makes the samples: processes of this machine. They come in the order of the inputs."""
+"""Executors that read inputs in processes of this machine; samples come in the order of the inputs."""
 
 import os
 import pickle
@@ -13,25 +13,25 @@ from threading import Thread
 from soundspot.data.shards.writer import SampleReader, SampleRecord
 from soundspot.errors import RecipeError
 
-PREFETCH = 8  # inputs in hand for each process: what a result waits for, and what memory holds
+PREFETCH = 8  # inputs in flight for each process: what a result waits for, and what memory holds
 
 
 def count_cores() -> int:
-    """How many this process may use, which a container or a cluster's scheduler may have made fewer than there are."""
+    """Return the number of cores this process may use; containers and schedulers may allow fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class ProcessExecutor:
-    """Processes of this machine.
+    """Executor on a pool of processes of this machine.
 
-    An input that takes its process down with it (decoders are C) is looked for among those in hand, and read once more
-    in a process of its own; if it does so again, that is its failure and nobody else's.
+    An input that takes its process down (decoders are C) is searched for among those in flight, and read once more in a
+    process of its own; if it does so again, that is its failure, and the other inputs are not affected.
 
     Args:
-        workers: how many; 0: none, this one reads.
+        workers: number of processes; 0: read in this process.
 
     Raises:
-        RecipeError: fewer than none.
+        RecipeError: `workers` is negative.
     """
 
     def __init__(self, workers: int) -> None:
@@ -43,28 +43,30 @@ class ProcessExecutor:
         if not self.workers:
             yield from map(reader, names)
             return
-        rest, packed = deque(names), pickle.dumps(reader)
-        while rest:
-            if not (yield from _until_it_breaks(packed, rest, self.workers, len(rest))):
+        remaining, pickled = deque(names), pickle.dumps(reader)
+        while remaining:
+            if not (yield from _read_until_crash(pickled, remaining, self.workers, len(remaining))):
                 continue
-            # One of those in hand broke it. A single process, which takes them in turn, shows which.
-            if (yield from _until_it_breaks(packed, rest, 1, PREFETCH * self.workers)):
-                yield read_isolated(packed, rest.popleft())
+            # An input in flight crashed the pool. A single process, which takes them in turn, shows which.
+            if (yield from _read_until_crash(pickled, remaining, 1, PREFETCH * self.workers)):
+                yield read_isolated(pickled, remaining.popleft())
 
 
-def _until_it_breaks(make: bytes, rest: "deque[str]", workers: int, most: int) -> Generator[SampleRecord, None, bool]:
-    """Takes from `rest` what it answers for, `most` at most; whether it broke before."""
-    pool = start_processes(make, workers)
+def _read_until_crash(
+    reader: bytes, remaining: "deque[str]", workers: int, max_inputs: int
+) -> Generator[SampleRecord, None, bool]:
+    """Yield the samples of up to `max_inputs` inputs, removed from `remaining`; return whether the pool crashed."""
+    pool = start_processes(reader, workers)
     try:
         waiting: deque[Future[SampleRecord]] = deque()
-        for name in list(islice(rest, most)):
+        for name in list(islice(remaining, max_inputs)):
             waiting.append(pool.submit(read_sample, name))
             if len(waiting) >= PREFETCH * workers:
                 yield waiting.popleft().result()
-                rest.popleft()
+                remaining.popleft()
         while waiting:
             yield waiting.popleft().result()
-            rest.popleft()
+            remaining.popleft()
     except BrokenProcessPool:
         return True
     finally:
@@ -72,21 +74,21 @@ def _until_it_breaks(make: bytes, rest: "deque[str]", workers: int, most: int) -
     return False
 
 
-_maker: SampleReader  # of a process of a pool, which gets it once
+_reader: SampleReader  # of a worker process, set once by its initializer
 
 
 def start_processes(reader: bytes, workers: int) -> ProcessPoolExecutor:
-    """Processes that take inputs by `made`; `make` is their maker, pickled."""
-    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_take, initargs=(reader,))
+    """Return a pool of processes that run `read_sample` with a pickled reader."""
+    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_initialize, initargs=(reader,))
 
 
 def read_sample(name: str) -> SampleRecord:
-    """The sample of an input, made in a process of `processes`."""
-    return _maker(name)
+    """Read an input in a worker process."""
+    return _reader(name)
 
 
 def read_isolated(reader: bytes, name: str) -> SampleRecord:
-    """The sample of an input in a process of its own; a failure where that does not outlive it."""
+    """Read an input in a process of its own; return a failure where that crashes."""
     with start_processes(reader, 1) as pool:
         try:
             return pool.submit(read_sample, name).result()
@@ -94,14 +96,14 @@ def read_isolated(reader: bytes, name: str) -> SampleRecord:
             return SampleRecord({}, "crashed", f"{name}: found a file that crashes its reader; fetch it again")
 
 
-def _take(make: bytes) -> None:
-    global _maker
+def _initialize(reader: bytes) -> None:
+    global _reader
     Thread(target=_end_with_parent, daemon=True).start()
-    _maker = pickle.loads(make)
+    _reader = pickle.loads(reader)
 
 
 def _end_with_parent() -> None:
-    """A process whose parent was killed would wait for work for ever."""
+    """End this process when its parent is killed, since it would wait for work for ever."""
     if parent := parent_process():
         parent.join()
         os._exit(1)

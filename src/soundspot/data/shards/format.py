@@ -1,8 +1,8 @@
-"""Shards: tar files in WebDataset's layout, with an index of offsets beside each, so that any sample is one read away.
+"""Shards: tar files in WebDataset's layout with an index of offsets beside each, so that a sample is one read away.
 
-A sample is a key and its parts, files of the same name up to the first dot: `clip.jpg`, `clip.flac`, `clip.json`. Any
-tool that reads WebDataset reads them; soundspot reads them by the index. The bytes of a shard depend on its samples and
-their order alone.
+A sample is a key and its files, of the same name up to the first dot: `clip.jpg`, `clip.flac`, `clip.json`. Any tool
+that reads WebDataset reads them; soundspot reads them by the index. The bytes of a shard depend only on its samples and
+their order.
 """
 
 import json
@@ -19,98 +19,120 @@ from pathlib import Path
 from soundspot.errors import DataError
 from soundspot.utils.atomic_io import atomic_write_bytes, convert_os_errors, write_all
 
-LAST_MEMBER = "json"  # the part that is written last: a sample that has it is whole
+LAST_MEMBER = "json"  # the file that is written last: a sample that has it is complete
 _BLOCK = tarfile.BLOCKSIZE
-_META = re.compile(r"__[^/]*__")  # what WebDataset writes of the shard itself
+_SHARD_METADATA = re.compile(r"__[^/]*__")  # files that WebDataset writes about the shard itself
 
 
 @dataclass(frozen=True)
 class TarMember:
-    """Where in its shard a part of a sample lies: `size` bytes from `offset`, of checksum `crc` (CRC-32)."""
+    """Position of a file in its shard.
+
+    Attributes:
+        offset: of its first byte.
+        size: in bytes.
+        crc: CRC-32 of its bytes.
+    """
 
     offset: int
     size: int
     crc: int
 
+    @property
+    def end(self) -> int:
+        """Offset of the next header."""
+        return self.offset + self.size + -self.size % _BLOCK
+
 
 ShardIndex = dict[str, dict[str, TarMember]]
+"""Sample key -> file suffix -> position."""
 
 
 class ShardWriter:
-    """Appends samples to one shard, in a `with` block; it has its name, and its index, once it is closed.
+    """Writer that appends samples to one shard, in a `with` block.
 
-    Until then it is a draft, NAME.tar.part. A draft that a killed process left is gone on with: what is whole in it is
-    kept, and the rest is cut off.
+    The shard has its name, and its index, once it is closed; until then it is a draft, NAME.tar.part. A draft that a
+    killed process left is continued: its complete samples are used, and the rest is cut off.
 
     Args:
-        keep: of a draft, the samples that are kept; None: all that are whole.
+        path: of the shard.
+        keys: samples of a draft to use; None: all that are complete.
 
     Attributes:
-        index: the samples that are in it.
+        index: the samples written so far.
     """
 
     def __init__(self, path: Path, keys: Collection[str] | None = None) -> None:
         self.path, self.draft_path = path, get_draft_path(path)
         self.index: ShardIndex = {}
         if self.draft_path.exists():
-            whole = complete_samples(self.draft_path)
-            self.index = {key: parts for key, parts in whole.items() if keys is None or key in keys}
-        end = max((_end(part) for parts in self.index.values() for part in parts.values()), default=0)
+            complete = complete_samples(self.draft_path)
+            self.index = {key: files for key, files in complete.items() if keys is None or key in keys}
+        end = max((member.end for files in self.index.values() for member in files.values()), default=0)
         with convert_os_errors(path):
             self._file = FileIO(self.draft_path, "rb+" if self.draft_path.exists() else "wb")
-        self._cut(end)
+        self._truncate(end)
 
-    def _cut(self, end: int) -> None:
+    def _truncate(self, end: int) -> None:
         with convert_os_errors(self.path):
             self._file.truncate(end)
             self._file.seek(end)
 
     def clear(self) -> None:
-        """Throws away what the draft holds."""
+        """Remove all samples of the draft."""
         self.index = {}
-        self._cut(0)
+        self._truncate(0)
 
     def add(self, key: str, files: Mapping[str, bytes]) -> None:
-        """One sample; its part `json` comes last.
+        """Append one sample; its file `json` comes last.
+
+        Args:
+            key: of the sample, without dots.
+            files: contents by suffix.
 
         Raises:
-            DataError: the key is taken, or cannot be one. OutputError: it cannot be written, as on a full disk.
+            DataError: the key exists already, or is not valid. OutputError: the disk is full, or may not be written.
         """
         if key in self.index or not key or "." in key or key.startswith("/"):
             raise DataError(
                 f"{self.path}: found the key {key!r}, expected one that is new and has no dot in it. Rename it"
             )
         begin, content = self._file.tell(), bytearray()
-        found: dict[str, TarMember] = {}
-        for name in sorted(files, key=lambda name: (name == LAST_MEMBER, name)):
-            info = tarfile.TarInfo(f"{key}.{name}")
-            info.size = len(files[name])
+        members: dict[str, TarMember] = {}
+        for suffix in sorted(files, key=lambda suffix: (suffix == LAST_MEMBER, suffix)):
+            info = tarfile.TarInfo(f"{key}.{suffix}")
+            info.size = len(files[suffix])
             content += info.tobuf(tarfile.PAX_FORMAT)
-            found[name] = TarMember(begin + len(content), info.size, zlib.crc32(files[name]))
-            content += files[name] + bytes(-info.size % _BLOCK)
+            members[suffix] = TarMember(begin + len(content), info.size, zlib.crc32(files[suffix]))
+            content += files[suffix] + bytes(-info.size % _BLOCK)
         with convert_os_errors(self.path):
             write_all(self._file, content)
-        self.index[key] = found
+        self.index[key] = members
 
     def close(self) -> None:
-        """Ends the archive, writes its index, and gives it its name."""
+        """End the archive, write its index, and rename the draft to the shard."""
         with convert_os_errors(self.path):
             write_all(self._file, bytes(2 * _BLOCK))
             os.fsync(self._file.fileno())
             self._file.close()
-            atomic_write_bytes(get_index_path(self.path), _packed(self.index))
+            atomic_write_bytes(get_index_path(self.path), _encode_index(self.index))
             os.replace(self.draft_path, self.path)
 
     def __enter__(self) -> "ShardWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
-        """A draft that was not closed stays, to be gone on with."""
-        self._file.close()
+        self._file.close()  # a draft that was not closed stays, to be continued
 
 
 class ShardReader:
-    """Parts of the samples of one shard, each read by its offset and compared with its checksum.
+    """Reader of single files of one shard, each compared with its checksum.
+
+    Args:
+        path: of the shard; its index lies beside it.
+
+    Attributes:
+        index: positions of the files of each sample.
 
     Raises:
         DataError: the shard or its index is missing, or cannot be read.
@@ -119,143 +141,139 @@ class ShardReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            told = json.loads(get_index_path(path).read_text(encoding="utf-8"))
-            self.index = _unpacked(told)
+            entries = json.loads(get_index_path(path).read_text(encoding="utf-8"))
+            self.index: ShardIndex = {
+                key: {suffix: TarMember(*position) for suffix, position in files.items()}
+                for key, files in entries.items()
+            }
             stat = path.stat()
             self._size, self._stamp = stat.st_size, (stat.st_ino, stat.st_mtime_ns)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{path}: found no index that can be read ({error}), expected {get_index_path(path).name} beside "
-                "it. Fetch it again, or write it anew with `soundspot data index`"
+                "it. Fetch it again, or write it anew with `soundspot data index-shards`"
             ) from error
 
-    def read(self, key: str, name: str) -> bytes:
-        """The bytes of a part.
+    def read(self, key: str, suffix: str) -> bytes:
+        """Read the bytes of one file of a sample.
 
         Raises:
-            DataError: there is no such part, the shard was cut short, or a byte of it is another.
+            DataError: there is no such file, the shard was cut short, or its bytes have changed.
         """
         try:
-            part = self.index[key][name]
+            member = self.index[key][suffix]
         except KeyError:
             raise DataError(
-                f"{self.path}: found no {key}.{name}, expected it in this shard. Prepare it again"
+                f"{self.path}: found no {key}.{suffix}, expected it in this shard. Write the shard again"
             ) from None
         try:
-            file = _opened(self.path, self._stamp)
-            found = os.pread(file.number, part.size, part.offset)
+            file = _open_shard(self.path, self._stamp)
+            content = os.pread(file.descriptor, member.size, member.offset)
         except OSError as error:
             raise DataError(
-                f"{self.path}: could not be read ({error.strerror}), expected the shard that its index tells of. Look "
+                f"{self.path}: could not be read ({error.strerror}), expected the shard that its index describes. Look "
                 "whether it is there and may be read, or allow more open files (`ulimit -n`)"
             ) from error
-        if len(found) < part.size:
+        if len(content) < member.size:
             raise DataError(
-                f"{self.path}: found {self._size} bytes (cut short), expected {_end(part)} or more, as {key}.{name} "
-                "lies there. Fetch or prepare this shard again"
+                f"{self.path}: found {self._size} bytes (cut short), expected {member.end} or more, as {key}.{suffix} "
+                "lies there. Fetch or write this shard again"
             )
-        if zlib.crc32(found) != part.crc:
+        if zlib.crc32(content) != member.crc:
             raise DataError(
-                f"{self.path}: found {key}.{name} with another checksum than in its index: bytes are wrong. Fetch "
-                "or prepare this shard again"
+                f"{self.path}: found {key}.{suffix} with another checksum than in its index: bytes are wrong. Fetch "
+                "or write this shard again"
             )
-        return found
+        return content
 
 
-class _Opened:
-    """A file to read at any place; closed when nobody has it any more."""
+class _OpenFile:
+    """Open file descriptor, closed when nothing refers to it any more."""
 
     def __init__(self, path: Path) -> None:
-        self.number = os.open(path, os.O_RDONLY)
+        self.descriptor = -1
+        self.descriptor = os.open(path, os.O_RDONLY)
 
     def __del__(self) -> None:
-        if hasattr(self, "number"):
-            os.close(self.number)
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
 
 
 @lru_cache(64)
-def _opened(path: Path, stamp: tuple[int, int]) -> _Opened:
-    """The shards that were read from last, of all readers; `stamp` tells a file from one that took its name."""
-    return _Opened(path)
+def _open_shard(path: Path, stamp: tuple[int, int]) -> _OpenFile:
+    """Return the open shard, of the last 64 of all readers; `stamp` tells a file from one that took its name."""
+    return _OpenFile(path)
 
 
 def get_draft_path(shard: Path) -> Path:
-    """The name that a shard has until it is whole."""
+    """Return the path of a shard until it is complete."""
     return shard.with_name(f"{shard.name}.part")
 
 
 def get_index_path(shard: Path) -> Path:
-    """Where the index of a shard lies."""
+    """Return the path of the index of a shard."""
     return shard.with_suffix(".index.json")
 
 
 def list_shards(folder: Path) -> list[Path]:
-    """The shards of a folder, in order.
+    """Return the shards of a folder, sorted by name.
 
     Raises:
         DataError: there are none.
     """
-    found = sorted(folder.glob("*.tar")) if folder.is_dir() else []
-    if not found:
+    shards = sorted(folder.glob("*.tar")) if folder.is_dir() else []
+    if not shards:
         raise DataError(
-            f"{folder}: found no shards (*.tar), expected a folder that `soundspot data prepare` or `pack` wrote. Check "
-            "the path"
+            f"{folder}: found no shards (*.tar), expected a folder that `soundspot data extract` or `to-shards` wrote. "
+            "Check the path"
         )
-    return found
+    return shards
 
 
 def write_shard_index(shard: Path) -> int:
-    """Writes the index of a shard that another tool wrote; answers with the number of its samples.
+    """Write the index of a shard of another tool and return the number of its samples.
 
     Raises:
         DataError: it is no tar file, or was cut short.
     """
-    index, problem = _members(shard)
+    index, problem = _read_members(shard)
     if problem:
         raise DataError(f"{shard}: found {problem}, expected a whole tar file. Fetch it again")
-    atomic_write_bytes(get_index_path(shard), _packed(index))
+    atomic_write_bytes(get_index_path(shard), _encode_index(index))
     return len(index)
 
 
 def complete_samples(draft: Path) -> ShardIndex:
-    """The samples of a draft that are there with all of their parts."""
-    return {key: parts for key, parts in _members(draft)[0].items() if LAST_MEMBER in parts}
+    """Return the index of the samples of a draft that were written to their end."""
+    return {key: files for key, files in _read_members(draft)[0].items() if LAST_MEMBER in files}
 
 
-def _members(archive: Path) -> tuple[ShardIndex, str]:
-    """The samples of an archive as far as it can be read, and what keeps it from being read further, if anything."""
+def _read_members(archive: Path) -> tuple[ShardIndex, str]:
+    """Return the index of an archive as far as it can be read, and the problem that ends it (empty: none)."""
     index: ShardIndex = {}
     size = archive.stat().st_size
     try:
-        with tarfile.open(archive, "r:") as tar, archive.open("rb") as raw:
+        with tarfile.open(archive, "r:") as tar, archive.open("rb") as file:
             for info in tar:
                 if info.offset_data + info.size > size:
                     return index, f"a file that ends in {info.name}"
-                whole = info.name.removeprefix("./")
-                if not info.isreg() or _META.fullmatch(whole):
+                path = info.name.removeprefix("./")
+                if not info.isreg() or _SHARD_METADATA.fullmatch(path):
                     continue
-                folder, slash, name = whole.rpartition("/")
-                stem, _, kind = name.partition(".")
-                raw.seek(info.offset_data)
-                part = TarMember(info.offset_data, info.size, zlib.crc32(raw.read(info.size)))
-                index.setdefault(folder + slash + stem, {})[kind] = part
+                folder, slash, name = path.rpartition("/")
+                stem, _, suffix = name.partition(".")
+                file.seek(info.offset_data)
+                member = TarMember(info.offset_data, info.size, zlib.crc32(file.read(info.size)))
+                index.setdefault(folder + slash + stem, {})[suffix] = member
     except tarfile.TarError as error:
         return index, f"a file that is not tar ({error})"
     return index, ""
 
 
-def _end(part: TarMember) -> int:
-    """Where the next header begins."""
-    return part.offset + part.size + -part.size % _BLOCK
-
-
-def _packed(index: ShardIndex) -> bytes:
+def _encode_index(index: ShardIndex) -> bytes:
+    """Return the index as JSON, a line for each sample."""
     lines = (
-        f"{json.dumps(key)}: {json.dumps({name: [part.offset, part.size, part.crc] for name, part in parts.items()})}"
-        for key, parts in index.items()
+        f"{json.dumps(key)}: {json.dumps({suffix: [m.offset, m.size, m.crc] for suffix, m in files.items()})}"
+        for key, files in index.items()
     )
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
-
-
-def _unpacked(told: dict[str, dict[str, list[int]]]) -> ShardIndex:
-    return {key: {name: TarMember(*where) for name, where in parts.items()} for key, parts in told.items()}

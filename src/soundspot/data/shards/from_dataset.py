@@ -1,131 +1,129 @@
-"""Any data set as shards: catalogues, public layouts, scenes; what is known of their truth goes with them."""
+"""Shards from any data set: catalogs, public layouts, scenes; with their categories and ground truth."""
 
 import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from jaxtyping import Bool
 from PIL import Image
 from torch import Tensor
 
 from soundspot.data.datasets.clip_ids import replace_dots
-from soundspot.data.media.audio import resample
-from soundspot.data.shards.from_videos import ImageShape, encode_audio, encode_image, encode_json
-from soundspot.data.shards.writer import Executor, SampleRecord, check_manifest, remaining_inputs, write_shards
-from soundspot.errors import DataError, InputError, OutputError
+from soundspot.data.shards.encoding import ShardFormat, encode_json
+from soundspot.data.shards.writer import Executor, SampleRecord, write_shards
+from soundspot.errors import DataError, InputError
 from soundspot.types import AudioVisualDataset, Box, GroundTruth
 
 MASK_MEMBER = "mask.png"
 
 
 @dataclass(frozen=True)
-class PackingOptions:
-    """How pictures and sounds are kept.
+class DatasetSampleReader:
+    """Reader of the samples of a data set; the name of an input is its id.
 
     Attributes:
-        side: pixels of a picture's longer side at most.
-        quality: of the JPEG files.
-        rate: samples a second of the sounds, which are kept whole; None: their own.
-        sound: `flac`, or `wav`, twice as large and quicker to read.
-        shape: of pictures, see `soundspot.data.shards.from_videos.Preparation`; what is looked at afterwards should keep it.
+        data: the data set.
+        format: of the shards.
+        dataset_options: that the data set was opened with; recorded in the settings, so that a run that is continued
+            writes the same set. Where its files are (`root`) may change.
     """
 
-    max_side: int = 400
-    quality: int = 90
-    rate: int | None = 16000
-    audio_format: Literal["flac", "wav"] = "flac"
-    shape: ImageShape = "kept"
-
-
-@dataclass(frozen=True)
-class DatasetSampleReader:
-    """Makes samples of the items of a data set; an input's name is its id."""
-
     data: AudioVisualDataset
-    options: PackingOptions
+    format: ShardFormat
+    dataset_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        options = json.loads(json.dumps(dict(self.dataset_options), default=str))
+        return {"options": asdict(self.format), "data": self.data.name, "dataset_options": options}
+
+    @property
+    def shard_size(self) -> int:
+        return self.format.shard_size
 
     @cached_property
     def indices(self) -> dict[str, int]:
+        """Position of each sample by its id."""
         return {self.data.id(index): index for index in range(len(self.data))}
 
     def key(self, name: str) -> str:
-        """Its id, without dots, which end a key."""
+        """Return the id without dots, which would end the key."""
         return replace_dots(name)
 
     def __call__(self, name: str) -> SampleRecord:
-        index, how = self.indices[name], self.options
+        data, index = self.data, self.indices.get(name)
+        if index is None:
+            return SampleRecord({}, "missing", f"{name}: is no longer in {data.name}, expected it there. Put it back")
         try:
-            picture, sound = self.data.read_image(index), resample(self.data.read_audio(index), how.rate)
+            image, audio = data.read_image(index), data.read_audio(index)
         except InputError as error:
             return SampleRecord({}, error.cause, str(error))
-        told: dict[str, Any] = {"id": name, "group": self.data.group(index), "category": self.data.category(index)}
-        shown = encode_image(picture, how.max_side, how.quality, how.shape)
-        parts = {"jpg": shown, how.audio_format: encode_audio(sound, how.audio_format)}
+        values: dict[str, Any] = {"id": name, "group": data.group(index), "category": data.category(index)}
+        files = {
+            "jpg": self.format.encode_image(image),
+            self.format.audio_format: self.format.encode_audio(audio),
+        }
         try:
-            truth = self.data.ground_truth(index)
-        except DataError:  # clips to train on have none
+            ground_truth = data.ground_truth(index)
+        except DataError:  # training clips have none
             pass
         else:
-            told["truth"] = ground_truth_to_dict(truth)
-            if truth.mask is not None:
-                parts[MASK_MEMBER] = _png(truth.mask)
-        return SampleRecord({**parts, "json": encode_json(told)})
+            values["ground_truth"] = ground_truth_to_dict(ground_truth)
+            if ground_truth.mask is not None:
+                files[MASK_MEMBER] = _encode_mask(ground_truth.mask)
+        return SampleRecord({**files, "json": encode_json(values)})
 
 
 def write_shards_from_dataset(
     data: AudioVisualDataset,
     output: Path,
-    options: PackingOptions,
+    format: ShardFormat,
     executor: Executor,
-    shard_size: int = 500,
-    on_progress: Callable[[int, int], None] = lambda done, of: None,
-    dataset_options: Mapping[str, Any] = MappingProxyType({}),
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
     retry: bool = False,
+    dataset_options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Counter[str]:
-    """Shards of a data set, in its order; see `write_shards`, which goes on where it was stopped and raises as it does;
-    also where the data set no longer has what is left to do.
+    """Write shards of a data set, in its order; a stopped run is continued (`write_shards`).
 
-    Boxes and masks stay as they are, in their own units; only pictures are made smaller.
+    Boxes and masks keep their own units; only images are made smaller.
 
     Args:
-        options: that the data set was opened with. They are written down, so that a run which goes on packs the same
-            set; where its files lie (`root`) may change.
+        data: the data set.
+        output: folder of the shards.
+        format: of the shards.
+        executor: where samples are read.
+        on_progress: called with (samples done, samples in all).
+        retry: whether samples that failed are read again.
+        dataset_options: that the data set was opened with, to be recorded.
+
+    Returns:
+        Number of samples by cause of failure; "" counts those that were written.
+
+    Raises:
+        DataError, OutputError: as `write_shards`.
     """
-    names = [data.id(index) for index in range(len(data))]
-    told = asdict(options) | {"data": data.name, "options": json.loads(json.dumps(dict(dataset_options), default=str))}
-    check_manifest(output, {"how": told, "shard_size": shard_size})
-    here = set(names)
-    gone = [name for name in remaining_inputs(output) if name not in here]
-    if gone:
-        raise OutputError(
-            f"{output}: {len(gone)} inputs of the run that was stopped are no more in {data.name} (first: "
-            f"{', '.join(gone[:3])}). Bring them back, or write elsewhere"
-        )
-    return write_shards(
-        DatasetSampleReader(data, options), names, output, told, executor, shard_size, on_progress, retry
-    )
+    source = DatasetSampleReader(data, format, dict(dataset_options))
+    return write_shards(source, [data.id(index) for index in range(len(data))], output, executor, on_progress, retry)
 
 
 def ground_truth_to_dict(ground_truth: GroundTruth) -> dict[str, Any]:
-    """All of a truth but its mask, as plain values."""
-    told = {key: getattr(ground_truth, key) for key in ("height", "width", "rule", "present", "annotators")}
-    return told | {"boxes": [[box.x0, box.y0, box.x1, box.y1, box.annotator] for box in ground_truth.boxes]}
+    """Return a ground truth without its mask as values for JSON."""
+    values = {name: value for name, value in vars(ground_truth).items() if name != "mask"}
+    return values | {"boxes": [astuple(box) for box in ground_truth.boxes]}
 
 
 def ground_truth_from_dict(values: dict[str, Any], mask: Bool[Tensor, "h w"] | None) -> GroundTruth:
-    """The truth that `truth_as_dict` told of."""
-    boxes = tuple(Box(*numbers) for numbers in values["boxes"])
-    plain = {key: values[key] for key in ("height", "width", "rule", "present", "annotators")}
-    return GroundTruth(**plain, boxes=boxes, mask=mask)
+    """Return the ground truth of which `ground_truth_to_dict` made `values`."""
+    return GroundTruth(**values | {"boxes": tuple(Box(*numbers) for numbers in values["boxes"]), "mask": mask})
 
 
-def _png(mask: Bool[Tensor, "h w"]) -> bytes:
+def _encode_mask(mask: Bool[Tensor, "h w"]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(mask.numpy()).convert("1").save(file, "PNG", optimize=True)
     return file.getvalue()

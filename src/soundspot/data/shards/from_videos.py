@@ -1,143 +1,135 @@
-"""From a folder of videos to shards: some frames and a window of the sound of each, once and for all.
+"""Shards from a folder of videos: some frames and a window of the audio of each video.
 
-Which frames and which window is written down beside the shards (`prepared.json`).
+Which frames and which window is recorded beside the shards (`prepared.json`).
 """
 
-import io
-import json
-import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
-
-import soundfile
-from PIL import Image
+from typing import Any
 
 from soundspot.data.datasets.clip_ids import normalize_clip_id, sample_key
 from soundspot.data.datasets.labels import read_labels
-from soundspot.data.media.file_types import VIDEO_SUFFIXES
+from soundspot.data.media.file_types import VIDEO_SUFFIXES, iter_files
 from soundspot.data.media.video import Video
+from soundspot.data.shards.encoding import ShardFormat, encode_json
 from soundspot.data.shards.writer import Executor, SampleRecord, write_shards
 from soundspot.errors import DataError, InputError, RecipeError
-from soundspot.types import Audio
-
-ImageShape = Literal["kept", "square"]
 
 
-@dataclass(frozen=True)
-class ExtractionOptions:
-    """What is taken of each video.
+@dataclass(frozen=True, kw_only=True)
+class ExtractionOptions(ShardFormat):
+    """Frames and window of audio that are extracted from each video, and the format of the shards.
 
     Attributes:
-        frames: `middle`; a number, that many evenly over the video, each in the middle of its part; or moments in
-            seconds, `at:0.5,3`. A moment behind the end is the last frame.
-        window: which `seconds` of sound: `middle`, `first`, or the second at which it begins, `at:2.5`. Shorter where
-            the video is.
-        seconds, rate: of the sound; mono.
-        side: pixels of a picture's longer side at most; smaller ones stay as they are.
-        quality: of the JPEG files, 1 to 95.
-        sound: `flac`, or `wav`, twice as large and quicker to read.
-        shape: of pictures: `kept`, or `square`, squashed to `side` x `side` as training does it anyway. At a side of
-            1.125 x `front_end.size` (252 for 224) training reads them as they are.
+        frames: `middle`; a number, that many evenly over the video, each in the middle of its part; or times in
+            seconds, `at:0.5,3`. A time after the end means the last frame.
+        window: which `seconds` of the audio: `middle`, `first`, or the second at which it begins, `at:2.5`. Shorter
+            where the video is.
+        seconds: length of the window.
     """
 
     frames: str = "middle"
     window: str = "middle"
     seconds: float = 10.0
-    rate: int = 16000
-    max_side: int = 400
-    quality: int = 90
-    audio_format: Literal["flac", "wav"] = "flac"
-    shape: ImageShape = "kept"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.frame_times(1.0)
         self.window_start(1.0)
-        for name, least, most in (("rate", 1, 192_000), ("side", 16, 16_384), ("quality", 1, 95)):
-            if not least <= getattr(self, name) <= most:
-                raise RecipeError(f"{name}: found {getattr(self, name)}, expected {least} to {most}")
         if not self.seconds > 0:
             raise RecipeError(f"seconds: found {self.seconds}, expected more than 0")
 
     def frame_times(self, duration: float) -> list[float]:
-        """Of the frames, in seconds, of a video that lasts `length`."""
+        """Return the times of the frames of a video of `duration`, in seconds."""
         if self.frames == "middle":
             return [duration / 2]
         if re.fullmatch(r"[1-9]\d*", self.frames):
             n = int(self.frames)
             return [(i + 0.5) * duration / n for i in range(n)]
-        if found := re.fullmatch(r"at:(\d+(\.\d+)?(,\d+(\.\d+)?)*)", self.frames):
-            return [float(one) for one in found[1].split(",")]
+        if match := re.fullmatch(r"at:(\d+(\.\d+)?(,\d+(\.\d+)?)*)", self.frames):
+            return [float(time) for time in match[1].split(",")]
         raise RecipeError(f"frames: found {self.frames!r}, expected middle, a number such as 5, or at:0.5,3")
 
     def window_start(self, duration: float) -> float:
-        """Where the window of sound begins, in seconds."""
+        """Return the start of the window of audio of a video of `duration`, in seconds."""
         if self.window == "middle":
             return max(0.0, (duration - self.seconds) / 2)
         if self.window == "first":
             return 0.0
-        if found := re.fullmatch(r"at:(\d+(\.\d+)?)", self.window):
-            return float(found[1])
+        if match := re.fullmatch(r"at:(\d+(\.\d+)?)", self.window):
+            return float(match[1])
         raise RecipeError(f"window: found {self.window!r}, expected middle, first, or a second such as at:2.5")
 
 
 @dataclass(frozen=True)
 class VideoSampleReader:
-    """Makes samples of the videos of a folder; an input's name is its path below that.
+    """Reader of the videos of a folder; the name of an input is its path below the folder.
 
     Attributes:
-        categories: what sounds in a clip, by its key or by the id that its file is named after.
+        root: the folder.
+        options: what is extracted.
+        label_table: file of the categories, if any.
+        categories: category of the sound by sample key or by clip id.
     """
 
     root: Path
     options: ExtractionOptions
+    label_table: Path | None = None
     categories: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        checksum = None if self.label_table is None else zlib.crc32(self.label_table.read_bytes())
+        return {"options": {**asdict(self.options), "label_table": checksum}}
+
+    @property
+    def shard_size(self) -> int:
+        return self.options.shard_size
 
     def key(self, name: str) -> str:
         return sample_key(name)
 
     def category(self, name: str) -> str:
-        """What sounds in a video; empty where nobody said."""
+        """Return the category of a video's sound; empty where the table has none."""
         key = self.key(name)
         return self.categories.get(key) or self.categories.get(normalize_clip_id(key), "")
 
     def __call__(self, name: str) -> SampleRecord:
-        how = self.options
+        options = self.options
         try:
-            with Video(self.root / name) as opened:
-                length = opened.duration() or opened.header_duration
-                frames = opened.frames_at(how.frame_times(length))
-                begin = how.window_start(length)
-                sound = opened.read_audio(begin, how.seconds, how.rate)
-                promised = opened.header_duration
+            with Video(self.root / name) as video:
+                duration = video.duration or video.header_duration
+                frames = video.frames_at(options.frame_times(duration))
+                start = options.window_start(duration)
+                audio = video.read_audio(start, options.seconds, options.rate)
+                header_duration = video.header_duration
         except InputError as error:
             return SampleRecord({}, error.cause, str(error))
-        told = {
+        values: dict[str, Any] = {
             "source": name,
-            "seconds": round(length, 3),
-            "moments": [round(moment, 3) for moment, _ in frames],
-            "sound": [round(begin, 3), round(sound.seconds, 3)],
-            "rate": how.rate,
+            "duration": round(duration, 3),
+            "frame_times": [round(time, 3) for time, _ in frames],
+            "audio_window": [round(start, 3), round(audio.seconds, 3)],
+            "rate": audio.rate,
         }
         if category := self.category(name):
-            told["category"] = category
-        pictures = {
-            "jpg" if len(frames) == 1 else f"{number}.jpg": encode_image(picture, how.max_side, how.quality, how.shape)
-            for number, (_, picture) in enumerate(frames)
+            values["category"] = category
+        files = {
+            "jpg" if len(frames) == 1 else f"{number}.jpg": options.encode_image(image)
+            for number, (_, image) in enumerate(frames)
         }
-        odd = []
-        if promised and abs(promised - length) > max(1.0, 0.1 * length):
-            odd.append(f"its header says {promised:.1f} s and it lasts {length:.1f} s")
-        if sound.seconds < 0.9 * min(how.seconds, length - begin):
-            odd.append(f"its sound ends after {begin + sound.seconds:.1f} s")
-        return SampleRecord(
-            {**pictures, how.audio_format: encode_audio(sound, how.audio_format), "json": encode_json(told)},
-            message="; ".join(odd),
-        )
+        warnings = []
+        if header_duration and abs(header_duration - duration) > max(1.0, 0.1 * duration):
+            warnings.append(f"its header says {header_duration:.1f} s and it lasts {duration:.1f} s")
+        if audio.seconds < 0.9 * min(options.seconds, duration - start):
+            warnings.append(f"its sound ends after {start + audio.seconds:.1f} s")
+        files |= {options.audio_format: options.encode_audio(audio), "json": encode_json(values)}
+        return SampleRecord(files, message="; ".join(warnings))
 
 
 def write_shards_from_videos(
@@ -145,77 +137,49 @@ def write_shards_from_videos(
     output: Path,
     options: ExtractionOptions,
     executor: Executor,
-    shard_size: int = 500,
-    on_progress: Callable[[int, int], None] = lambda done, of: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
     retry: bool = False,
     label_table: Path | None = None,
 ) -> Counter[str]:
-    """Shards of a folder of videos, folders below it included; see `write_shards`, which goes on where it was stopped.
+    """Write shards of a folder of videos, subfolders included; a stopped run is continued (`write_shards`).
 
     Args:
-        table: of labels, as `soundspot.data.datasets.labels.read_labels` has it, VGGSound's own included: a clip's category is the
-            most probable class of its sound. It is written down by its checksum.
+        videos: the folder.
+        output: folder of the shards.
+        options: what is extracted, and the format of the shards.
+        executor: where videos are read.
+        on_progress: called with (videos done, videos in all).
+        retry: whether videos that failed are read again.
+        label_table: labels (`soundspot.data.datasets.labels.read_labels`) or VGGSound's own table: the category of a
+            clip is the most probable class of its sound. Its checksum is recorded.
+
+    Returns:
+        Number of videos by cause of failure; "" counts the samples.
 
     Raises:
         DataError: there is no video, two would have the same key (`a.mp4` and `a.mkv`), or the table is wrong or of
-            other videos. OutputError: as there.
+            other videos. OutputError: as `write_shards`.
     """
-    found = sorted(
-        path.relative_to(videos).as_posix() for path in iter_files(videos) if path.suffix.lower() in VIDEO_SUFFIXES
-    )
-    if not found:
+    names = list_videos(videos)
+    categories = {} if label_table is None else read_categories(label_table)
+    reader = VideoSampleReader(videos, options, label_table, categories)
+    if label_table is not None and not any(map(reader.category, names)):
         raise DataError(
-            f"{videos}: found no videos ({', '.join(VIDEO_SUFFIXES[:4])}...), expected some. Check the path"
+            f"{label_table}: found labels of none of {len(names)} videos (first: {reader.key(names[0])}, in the table "
+            f"{next(iter(categories))}), expected their names without suffix as ids. Give another table"
         )
-    told, make = asdict(options), VideoSampleReader(videos, options)
-    if label_table is not None:
-        make = VideoSampleReader(videos, options, read_categories(label_table))
-        told["table"] = zlib.crc32(label_table.read_bytes())
-        if not any(map(make.category, found)):
-            raise DataError(
-                f"{label_table}: found labels of none of {len(found)} videos (first: {make.key(found[0])}, in the table "
-                f"{next(iter(make.categories))}), expected their names without suffix as ids. Give another table"
-            )
-    return write_shards(make, found, output, told, executor, shard_size, on_progress, retry)
+    return write_shards(reader, names, output, executor, on_progress, retry)
 
 
-def iter_files(folder: Path) -> Iterator[Path]:
-    """Everything below a folder, through links too; a folder that is linked into itself is passed once."""
-    passed: set[tuple[int, int]] = set()
-    for where, folders, files in os.walk(folder, followlinks=True):
-        stat = os.stat(where)
-        if (stat.st_dev, stat.st_ino) in passed:
-            folders.clear()
-            continue
-        passed.add((stat.st_dev, stat.st_ino))
-        folders.sort()
-        yield from (Path(where) / name for name in (*folders, *files))
+def list_videos(folder: Path) -> list[str]:
+    """Return the paths of all videos below a folder, relative to it and sorted; DataError where there are none."""
+    paths = (path for path in iter_files(folder) if path.suffix.lower() in VIDEO_SUFFIXES)
+    if names := sorted(path.relative_to(folder).as_posix() for path in paths):
+        return names
+    raise DataError(f"{folder}: found no videos ({', '.join(VIDEO_SUFFIXES[:4])}...), expected some. Check the path")
 
 
-def read_categories(table: Path) -> dict[str, str]:
-    """The most probable class of each sound of a table of labels, by id."""
-    rows = [row for row in read_labels(table) if row.modality != "image"]
+def read_categories(label_table: Path) -> dict[str, str]:
+    """Return the most probable class of the sound of each clip id in a label table."""
+    rows = [row for row in read_labels(label_table) if row.modality != "image"]
     return {row.id: row.class_name for row in sorted(rows, key=lambda row: row.probability)}
-
-
-def encode_image(image: Image.Image, max_side: int, quality: int, shape: ImageShape = "kept") -> bytes:
-    """JPEG, its longer side `side` pixels at most; of `square` shape both exactly."""
-    shrink = min(1, max_side / max(image.size))
-    width, height = (max_side if shape == "square" else max(1, round(edge * shrink)) for edge in image.size)
-    if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
-    file = io.BytesIO()
-    image.convert("RGB").save(file, "JPEG", quality=quality)
-    return file.getvalue()
-
-
-def encode_audio(audio: Audio, audio_format: str) -> bytes:
-    """16-bit `flac` or `wav`."""
-    file = io.BytesIO()
-    soundfile.write(file, audio.waveform.numpy(), audio.rate, "PCM_16", format=audio_format.upper())
-    return file.getvalue()
-
-
-def encode_json(values: dict[str, Any]) -> bytes:
-    """JSON, a line."""
-    return (json.dumps(values, ensure_ascii=False) + "\n").encode()

@@ -1,4 +1,4 @@
-"""The engine on Ray Data: a cluster that runs already, or this machine's cores (extra `cluster`)."""
+"""Executor on Ray Data: a cluster that runs already, or this machine's cores (extra `ray`)."""
 
 import logging
 import os
@@ -20,39 +20,41 @@ from soundspot.data.shards.executors import PREFETCH, count_cores, read_isolated
 from soundspot.data.shards.writer import SampleReader, SampleRecord
 from soundspot.errors import DataError
 
-MAX_BLOCKS = 20_000  # at most, of the inputs; Ray keeps account of each
+MAX_BLOCKS = 20_000  # of the inputs; Ray keeps account of each
 
 
 class RayExecutor:
-    """Ray Data: the cluster that RAY_ADDRESS names, or one of this machine's cores, which ends with the run.
+    """Executor on Ray Data: the cluster that RAY_ADDRESS names, or one of this machine's cores, which ends with the
+    run.
 
-    A process that is connected to Ray already stays so. What is read lies where every machine sees it under the same
-    path, and soundspot is installed on each; the shards are written by this one. Results wait in Ray's object store, of
-    which Ray Data fills half at most, so a slow input holds the others up rather than fill the memory. As in `Pool`, an
-    input that takes its process down is read once more, alone, and is then its own failure.
+    A process that is connected to Ray already stays so. Inputs lie where every machine sees them under the same path,
+    and soundspot is installed on each; the shards are written by this machine. Results wait in Ray's object store, of
+    which Ray Data fills half at most, so a slow input holds the others up rather than fill the memory. As with
+    `ProcessExecutor`, an input that takes its process down is read once more in a process of its own, and then fails.
 
     Args:
-        workers: processes that read; None: one for each core of the cluster.
+        workers: number of processes that read; None: one for each core of the cluster.
     """
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers
 
     def __call__(self, reader: SampleReader, names: Sequence[str]) -> Iterator[SampleRecord]:
-        """Raises DataError where Ray is not installed, or no cluster answers."""
         if not names:
             return
-        ray = _ray()
-        with _quiet(), _connected(ray, self.workers):
-            there = max(1, int(ray.cluster_resources().get("CPU", 1)))
-            rows = max(PREFETCH, -(-len(names) // MAX_BLOCKS))
-            inputs = ray.data.from_items([{"name": name} for name in names], override_num_blocks=-(-len(names) // rows))
+        ray = _import_ray()
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # no reports of its plans and progress
+        with _connect(ray, self.workers):
+            num_cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+            block_size = max(PREFETCH, -(-len(names) // MAX_BLOCKS))
+            rows = [{"name": name} for name in names]
+            inputs = ray.data.from_items(rows, override_num_blocks=-(-len(names) // block_size))
             inputs.context.execution_options.preserve_order = True
             inputs.context.enable_progress_bars = False
             samples = inputs.map(
                 RayWorker,
                 fn_constructor_args=(pickle.dumps(reader),),
-                compute=ray.data.ActorPoolStrategy(size=min(self.workers or there, there)),
+                compute=ray.data.ActorPoolStrategy(size=min(self.workers or num_cores, num_cores)),
                 num_cpus=1,
             )
             for row in samples.iter_rows():
@@ -60,7 +62,7 @@ class RayExecutor:
 
 
 class RayWorker:
-    """Reads inputs in a process of its own, for Ray would give an input that crashes it to one actor after another."""
+    """Actor that reads inputs in a child process, since Ray would give an input that crashes it to the next actor."""
 
     def __init__(self, reader: bytes) -> None:
         self.reader, self.pool = reader, start_processes(reader, 1)
@@ -74,44 +76,44 @@ class RayWorker:
         return {"sample": pickle.dumps(sample)}
 
 
-def _ray() -> Any:
+def _import_ray() -> Any:
     try:
         import ray
         import ray.data
     except ImportError as error:
         raise DataError(
-            "the engine `ray` needs Ray: `pip install soundspot[ray]`, or prepare with `--engine pool`"
+            "the executor `ray` needs Ray: `pip install soundspot[ray]`, or use `--executor pool`"
         ) from error
     return ray
 
 
 @contextmanager
-def _connected(ray: Any, workers: int | None) -> Iterator[None]:
-    """Ray, for as long as the block runs.
+def _connect(ray: Any, workers: int | None) -> Iterator[None]:
+    """Connect to Ray for the block.
 
-    A local one leaves no files, shows no page and tells nobody of its use; its key is a secret of this process, where
+    A local cluster leaves no files, opens no dashboard and reports no usage; its key is a secret of this process, where
     Ray would write one to the home folder.
     """
     if ray.is_initialized():
         yield
         return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "address": "auto"}
     address = os.environ.get("RAY_ADDRESS", "local")
-    with ExitStack() as ends:
+    with ExitStack() as stack:
         if address == "local":
-            ends.enter_context(_set("RAY_AUTH_TOKEN", _secret(), "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"))
-            ends.enter_context(_set("RAY_USAGE_STATS_ENABLED", "0"))
-            quiet |= {"_temp_dir": ends.enter_context(_folder()), "include_dashboard": False}
-            quiet |= {"num_cpus": workers or count_cores()}
+            stack.enter_context(_set_variable("RAY_AUTH_TOKEN", _get_secret(), "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"))
+            stack.enter_context(_set_variable("RAY_USAGE_STATS_ENABLED", "0"))
+            options |= {"address": "local", "include_dashboard": False, "num_cpus": workers or count_cores()}
+            options["_temp_dir"] = stack.enter_context(_temporary_folder())
         else:
-            _refuse_silent(address)
-        ends.callback(ray.shutdown)
-        ray.init(address="local" if address == "local" else "auto", **quiet)
+            _check_reachable(address)
+        stack.callback(ray.shutdown)
+        ray.init(**options)
         yield
 
 
-def _refuse_silent(address: str) -> None:
-    """Raise DataError where nobody answers at HOST:PORT, for Ray itself tries for minutes."""
+def _check_reachable(address: str) -> None:
+    """Raise DataError where nothing answers at HOST:PORT, since Ray itself tries for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():
         return
@@ -120,42 +122,30 @@ def _refuse_silent(address: str) -> None:
     except OSError as error:
         raise DataError(
             f"RAY_ADDRESS: found no Ray cluster at {address} ({error}), expected one that runs. Start it with `ray "
-            "start --head`, or unset RAY_ADDRESS to use this machine alone"
+            "start --head`, or unset RAY_ADDRESS to use only this machine"
         ) from error
 
 
 @cache
-def _secret() -> str:
-    """One for all of this process, in which Ray keeps the first that it is told."""
+def _get_secret() -> str:
+    """Return the key of this process, in which Ray keeps the first that it is given."""
     return secrets.token_hex(32)
 
 
 @contextmanager
-def _folder() -> Iterator[str]:
-    """For Ray's logs and sockets, whose paths must be short."""
+def _temporary_folder() -> Iterator[str]:
+    """Make a folder for Ray's logs and sockets, whose paths must be short."""
     folder = tempfile.mkdtemp(prefix="soundspot-ray-", dir="/tmp" if Path("/tmp").is_dir() else None)
     try:
         yield folder
     finally:
-        for _ in range(50):  # its processes write their last words for some seconds
+        for _ in range(50):  # Ray's processes write to it for some seconds
             shutil.rmtree(folder, ignore_errors=True)
             if not Path(folder).exists():
                 break
             time.sleep(0.1)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Ray Data's reports of its plans and progress."""
-    log = logging.getLogger("ray.data")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
-
-
-def _set(name: str, value: str, *instead: str) -> Any:
-    """An environment variable for as long as a block runs, unless it, or one that stands for it, is set already."""
-    return nullcontext() if {name, *instead} & set(os.environ) else patch.dict(os.environ, {name: value})
+def _set_variable(name: str, value: str, *alternatives: str) -> Any:
+    """Set an environment variable for a block, unless it or an alternative of it is set already."""
+    return nullcontext() if {name, *alternatives} & set(os.environ) else patch.dict(os.environ, {name: value})

@@ -1,4 +1,4 @@
-"""Inputs become samples of shards, in their order, whoever makes them; a run goes on where it was stopped.
+"""Writing of shards: inputs become samples in their order, whoever reads them; a stopped run is continued.
 
 Samples are written in the order of the inputs, so the bytes of the shards depend neither on how many processes worked
 nor on how often they were stopped.
@@ -6,8 +6,7 @@ nor on how often they were stopped.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -31,11 +30,12 @@ MANIFEST, JOURNAL = "prepared.json", "journal.jsonl"
 
 @dataclass(frozen=True)
 class SampleRecord:
-    """What became of one input: the parts of its sample, or why there are none.
+    """Result of reading one input: the files of its sample, or a failure.
 
     Attributes:
+        files: contents by suffix; empty after a failure.
         cause: of the failure, in a word or two; empty where there is none.
-        told: the message of the failure, or what was odd.
+        message: of the failure, or a warning.
     """
 
     files: dict[str, bytes]
@@ -45,202 +45,219 @@ class SampleRecord:
 
 @runtime_checkable
 class SampleReader(Protocol):
-    """Makes a sample of an input, by its name. Travels to other processes, and whatever is wrong is an answer."""
+    """Reader that makes a sample of an input, given its name. It is pickled to other processes, and never raises."""
 
     def key(self, name: str) -> str: ...
     def __call__(self, name: str) -> SampleRecord: ...
 
 
+@runtime_checkable
+class ShardSource(SampleReader, Protocol):
+    """Sample reader whose samples are written as shards.
+
+    `settings` holds all that the samples depend on, as JSON can: a run is only continued with the same ones.
+    """
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    @property
+    def shard_size(self) -> int: ...
+
+
 Executor: TypeAlias = Callable[[SampleReader, Sequence[str]], Iterator[SampleRecord]]
-"""Who does the work: samples of the inputs, in their order (`soundspot.data.shards.executors`)."""
+"""Function that reads inputs somewhere and yields their samples in order (`soundspot.data.shards.executors`)."""
 
 
 def write_shards(
-    reader: SampleReader,
-    names: Sequence[str],
+    source: ShardSource,
+    inputs: Sequence[str],
     output: Path,
-    options: dict[str, Any],
     executor: Executor,
-    shard_size: int = 500,
-    on_progress: Callable[[int, int], None] = lambda done, of: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
     retry: bool = False,
 ) -> Counter[str]:
-    """Shards of some inputs.
+    """Write inputs as shards.
 
-    Each input is read once: what became of it stands in `journal.jsonl`, a line each, in the order of the inputs; those
-    that have come since go to the end. A failure is a line too, and its input is tried again only where that is asked
-    for; then it goes to the end too, and its last line holds.
+    Each input is read once and has a line in `journal.jsonl`, in the order of the inputs; new ones are added at the
+    end. A failure is a line too. With `retry` its input is added once more at the end, and its last line counts.
 
     Args:
-        names: of the inputs.
+        source: reads the inputs.
+        inputs: names of the inputs.
         output: folder of the shards.
-        how: what is written down beside them, and must be the same when the run goes on.
-        shard_size: inputs in a shard.
-        seen: is called with (inputs done, inputs in all).
-        retry: try inputs again that failed.
+        executor: where the inputs are read.
+        on_progress: called with (inputs done, inputs in all).
+        retry: whether failed inputs are read again.
 
     Returns:
-        How many inputs failed, by cause; "" are those that did not.
+        Number of inputs by cause of failure; "" counts the samples.
 
     Raises:
-        DataError: two inputs would have the same key. OutputError: the folder holds something else, or shards that were
-            made otherwise; FullError: the disk is full, and what was written until then is kept.
+        DataError: two inputs would have the same key. OutputError: the folder holds something else, or shards with
+            other settings. DiskFullError: the disk is full; what was written until then is kept.
     """
-    if shard_size < 1:
-        raise OutputError(f"shard_size: found {shard_size}, expected 1 or more inputs in a shard")
-    with lock_folder(output) if output.is_dir() else nullcontext():  # the plan is not changed under a run either
-        names = update_manifest(reader, names, output, {"how": options, "shard_size": shard_size}, retry)
-    with lock_folder(output), Journal(output / JOURNAL) as journal:
-        try:
-            _write(reader, names, output, executor, shard_size, on_progress, journal)
-        except DiskFullError as error:
-            raise DiskFullError(f"{error}{_wanted(output, len(journal.causes), len(names))}") from error
-    return Counter(dict(zip(names, journal.causes, strict=True)).values())
+    _check_keys(source, [*read_manifest(output, source.settings).get("inputs", []), *inputs])
+    with convert_os_errors(output):
+        output.mkdir(parents=True, exist_ok=True)
+    with lock_folder(output):
+        known = read_manifest(output, source.settings).get("inputs", [])
+        if not known:
+            known = list(inputs)
+            write_manifest(output, {**source.settings, "inputs": known})
+        with Journal(output / JOURNAL) as journal:
+            done = len(journal.causes)
+            if done > len(known):  # inputs that are added now would pass for done
+                raise OutputError(
+                    f"{journal.path}: found {done} lines for the {len(known)} inputs of {MANIFEST}, expected no more "
+                    "than those. They are of different runs: put back the one that was there, or write elsewhere"
+                )
+            outcomes = dict(zip(known[:done], journal.causes, strict=True)) if retry else {}
+            readable = set(inputs) - set(known[done:])
+            failed = [name for name, cause in outcomes.items() if cause and name in readable]
+            new = set(inputs) - set(known)
+            extended = [*known, *failed, *(name for name in inputs if name in new)]
+            if extended != known:
+                write_manifest(output, {**source.settings, "inputs": extended})
+            try:
+                _write(source, extended, output, executor, on_progress, journal)
+            except DiskFullError as error:
+                raise DiskFullError(f"{error}{_estimate_rest(output, len(journal.causes), len(extended))}") from error
+    return Counter(dict(zip(extended, journal.causes, strict=True)).values())
 
 
 def _write(
-    make: SampleReader,
-    names: Sequence[str],
+    source: ShardSource,
+    inputs: Sequence[str],
     output: Path,
-    engine: Executor,
-    shard_size: int,
-    seen: Callable[[int, int], None],
+    executor: Executor,
+    on_progress: Callable[[int, int], None],
     journal: "Journal",
 ) -> None:
-    """The shards from where the journal ends."""
-    causes = journal.causes
-    _cut_back(make, names, output, shard_size, journal)
-    samples = iter(engine(make, names[len(causes) :]))
-    seen(len(causes), len(names))
-    for first in range(0, len(names), shard_size):
-        some = names[first : first + shard_size]
-        done = causes[first : first + len(some)]
-        path = output / f"shard-{first // shard_size:06d}.tar"
+    """Write the shards from where the journal ends."""
+    causes, shard_size = journal.causes, source.shard_size
+    _reconcile(source, inputs, output, journal)
+    records = iter(executor(source, inputs[len(causes) :]))
+    on_progress(len(causes), len(inputs))
+    for first in range(0, len(inputs), shard_size):
+        names = inputs[first : first + shard_size]
+        done = causes[first : first + len(names)]
+        path = _shard_path(output, first // shard_size)
         if path.exists():
-            if len(done) == len(some):
+            if len(done) == len(names):
                 continue
-            path.rename(get_draft_path(path))  # the last one, and videos have come since
-        kept = [name for name, cause in zip(some, done, strict=False) if not cause]
-        with ShardWriter(path, {make.key(name) for name in kept}) as writer:
-            if len(writer.index) < len(kept):
-                _make_again(make, kept, engine, writer)
-            for name in some[len(done) :]:
-                if (sample := next(samples, None)) is None:
+            path.rename(get_draft_path(path))  # the last one, and inputs have come since
+        written = [name for name, cause in zip(names, done, strict=False) if not cause]
+        with ShardWriter(path, {source.key(name) for name in written}) as writer:
+            if len(writer.index) < len(written):
+                _write_again(source, written, executor, writer)
+            for name in names[len(done) :]:
+                if (record := next(records, None)) is None:
                     raise OutputError(
-                        f"{output}: the engine ended after {len(causes)} of {len(names)} inputs. What was made is "
+                        f"{output}: the executor ended after {len(causes)} of {len(inputs)} inputs. What was made is "
                         "kept: give the same command again, and it goes on from there"
                     )
-                if sample.files:
-                    writer.add(make.key(name), sample.files)
-                journal.append(name, make.key(name), sample)
-                seen(len(causes), len(names))
+                if record.files:
+                    writer.add(source.key(name), record.files)
+                journal.append(name, source.key(name), record)
+                on_progress(len(causes), len(inputs))
             writer.close()
 
 
-def _cut_back(make: SampleReader, names: Sequence[str], output: Path, shard_size: int, journal: "Journal") -> None:
-    """Takes back what the journal says of the shard that is being written and its draft does not hold, as after a power
-    failure, when one file may have come further than the other."""
+def _shard_path(output: Path, number: int) -> Path:
+    return output / f"shard-{number:06d}.tar"
+
+
+def _reconcile(source: ShardSource, inputs: Sequence[str], output: Path, journal: "Journal") -> None:
+    """Cut the journal back to the samples that the draft of the current shard holds.
+
+    After a power failure one of the two files may have come further than the other.
+    """
     done = len(journal.causes)
-    first = max(0, done - 1) // shard_size * shard_size
-    path = output / f"shard-{first // shard_size:06d}.tar"
+    first = max(0, done - 1) // source.shard_size * source.shard_size
+    path = _shard_path(output, first // source.shard_size)
     if path.exists():
         return
-    there = complete_samples(get_draft_path(path)) if get_draft_path(path).exists() else {}
-    for place in range(first, done):
-        if not journal.causes[place] and make.key(names[place]) not in there:
-            journal.truncate(place)
+    complete = complete_samples(get_draft_path(path)) if get_draft_path(path).exists() else {}
+    for index in range(first, done):
+        if not journal.causes[index] and source.key(inputs[index]) not in complete:
+            journal.truncate(index)
             return
 
 
-def _make_again(make: SampleReader, kept: Sequence[str], engine: Executor, writer: ShardWriter) -> None:
-    """A shard that was whole and is gone, of the inputs that it held."""
+def _write_again(source: ShardSource, names: Sequence[str], executor: Executor, writer: ShardWriter) -> None:
+    """Write the samples of a shard that was complete and is gone."""
     writer.clear()
-    for name, sample in zip(kept, engine(make, kept), strict=True):
-        if not sample.files:
+    for name, record in zip(names, executor(source, names), strict=True):
+        if not record.files:
             raise OutputError(
                 f"{writer.path}: found no such shard, and {name}, which it held, can no longer be read "
-                f"({sample.cause}: {sample.message}). Put the shard back, or the input"
+                f"({record.cause}: {record.message}). Put the shard back, or the input"
             )
-        writer.add(make.key(name), sample.files)
+        writer.add(source.key(name), record.files)
 
 
-def _wanted(output: Path, done: int, of: int) -> str:
-    """How much room the rest will take, as a sentence, as far as what is done can tell."""
+def _estimate_rest(output: Path, done: int, total: int) -> str:
+    """Return a sentence on the disk space that the remaining inputs will take; empty where nothing is done yet."""
     if not done:
         return ""
     written = sum(path.stat().st_size for path in output.iterdir() if path.is_file())
-    return f". The {of - done} inputs that are left will take some {format_bytes(written / done * (of - done))}"
+    rest = total - done
+    return f". The {rest} inputs that are left will take some {format_bytes(written / done * rest)}"
 
 
-def update_manifest(
-    reader: SampleReader, names: Sequence[str], output: Path, settings: dict[str, Any], retry: bool = False
-) -> list[str]:
-    """The inputs in order, as the output folder knows them already or from now on; failures once more at the end, where
-    they are to be tried again."""
-    file = output / MANIFEST
-    known: list[str] = check_manifest(output, settings).get("inputs", [])
-    new = set(names) - set(known)
-    again: list[str] = []
-    if known:
-        with Journal(output / JOURNAL) as journal:
-            done = len(journal.causes)
-        if done > len(known):  # inputs that are added now would pass for done
-            raise OutputError(
-                f"{journal.path}: found {done} lines for the {len(known)} inputs of {MANIFEST}, expected no more than "
-                "those. They are of different runs: put back the one that was there, or write elsewhere"
-            )
-    if retry and known:
-        last = dict(zip(known[:done], journal.causes, strict=True))
-        able = set(names) - set(known[done:])
-        again = [name for name, cause in last.items() if cause and name in able]
-    names = [*known, *again, *(name for name in names if name in new)]
+def _check_keys(source: ShardSource, inputs: Sequence[str]) -> None:
+    """Raise DataError where two inputs have the same key."""
     keys: dict[str, str] = {}
-    for name in names:
-        other = keys.setdefault(reader.key(name), name)
+    for name in inputs:
+        other = keys.setdefault(source.key(name), name)
         if other != name:
             raise DataError(
-                f"{other} and {name} would both be the sample {reader.key(name)!r}, expected one of a name. Rename one"
+                f"{other} and {name} would both be the sample {source.key(name)!r}, expected one of a name. Rename one"
             )
-    if names != known:
-        with convert_os_errors(file):
-            output.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"soundspot": __version__, **settings, "inputs": names}, indent=1, ensure_ascii=False)
-        atomic_write_bytes(file, f"{text}\n".encode())
-    return names
 
 
-def check_manifest(output: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """The plan that an output folder has already, nothing where it is new; OutputError where that is another one than
-    `told`, or the folder holds something else."""
+def write_manifest(output: Path, values: Mapping[str, Any]) -> None:
+    """Write the settings of a run to its output folder."""
+    text = json.dumps({"soundspot": __version__, **values}, indent=1, ensure_ascii=False)
+    atomic_write_bytes(output / MANIFEST, f"{text}\n".encode())
+
+
+def read_manifest(output: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest of an output folder; empty where the folder is new.
+
+    Args:
+        output: the folder.
+        settings: of the run that is to be continued.
+
+    Raises:
+        OutputError: the manifest has other settings, or the folder holds something else.
+    """
     file = output / MANIFEST
     if file.exists():
         try:
-            before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise OutputError(
-                f"{file}: found no JSON ({error}), expected the plan of these shards. Put it back, or write elsewhere"
+                f"{file}: found no JSON ({error}), expected the manifest of this folder. Put it back, or write "
+                "elsewhere"
             ) from error
-        if {key: before.get(key) for key in settings} != settings:
+        if "soundspot" not in manifest:
             raise OutputError(
-                f"{output}: holds what was prepared otherwise (see {file}); give the same options, or write elsewhere"
+                f"{file}: was written by whence, an earlier name of this library. Give the command again with a new "
+                "folder"
             )
-        return before
+        if {key: manifest.get(key) for key in settings} != settings:
+            raise OutputError(
+                f"{output}: holds what was made with other options (see {file}); give the same, or write elsewhere"
+            )
+        return manifest
     if output.exists() and any(path.name != f"{MANIFEST}.part" for path in output.iterdir()):  # of a run killed at once
         raise OutputError(f"{output}: holds something else (there is no {MANIFEST} in it). Write elsewhere")
     return {}
 
 
-def remaining_inputs(output: Path) -> list[str]:
-    """The inputs that a stopped run has not come to."""
-    if not (output / MANIFEST).exists():
-        return []
-    inputs: list[str] = json.loads((output / MANIFEST).read_text(encoding="utf-8"))["inputs"]
-    journal = output / JOURNAL
-    return inputs[journal.read_bytes().count(b"\n") if journal.exists() else 0 :]
-
-
 class Journal:
-    """What became of each input, a line of JSON each; a line that a killed process did not end is cut off.
+    """Outcome of each input, a line of JSON each; a line that a killed process did not end is cut off.
 
     Attributes:
         causes: of the failures, in the order of the inputs; empty where there was none.
@@ -248,26 +265,25 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        text = path.read_bytes() if path.exists() else b""
-        whole = text[: text.rfind(b"\n") + 1]
+        content = path.read_bytes() if path.exists() else b""
         self.causes: list[str] = []
         self._ends = [0]  # of the lines, in bytes
-        for number, line in enumerate(whole.splitlines(keepends=True), 1):
+        for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(keepends=True), 1):
             try:
                 self.causes.append(intern(json.loads(line)["cause"]))
             except (ValueError, KeyError, TypeError) as error:
                 raise OutputError(
                     f"{path}: found a damaged line ({number}: {error}), expected JSON with a cause. Cut the file off "
-                    "before it, and what it told of is read again"
+                    "before it, and the inputs from there on are read again"
                 ) from error
             self._ends.append(self._ends[-1] + len(line))
         with convert_os_errors(path):
             self._file = FileIO(path, "rb+" if path.exists() else "wb")
         self.truncate(len(self.causes))
 
-    def truncate(self, lines: int) -> None:
-        """Keeps that many lines."""
-        del self.causes[lines:], self._ends[lines + 1 :]
+    def truncate(self, num_lines: int) -> None:
+        """Drop all lines but the first `num_lines`."""
+        del self.causes[num_lines:], self._ends[num_lines + 1 :]
         with convert_os_errors(self.path):
             self._file.truncate(self._ends[-1])
             self._file.seek(self._ends[-1])
@@ -278,10 +294,11 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def append(self, name: str, key: str, sample: SampleRecord) -> None:
-        line = {"input": name, "key": key, "cause": sample.cause, "told": sample.message}
-        text = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+    def append(self, name: str, key: str, record: SampleRecord) -> None:
+        """Write the line of an input."""
+        line = {"input": name, "key": key, "cause": record.cause, "message": record.message}
+        content = (json.dumps(line, ensure_ascii=False) + "\n").encode()
         with convert_os_errors(self.path):
-            write_all(self._file, text)
-        self.causes.append(intern(sample.cause))
-        self._ends.append(self._ends[-1] + len(text))
+            write_all(self._file, content)
+        self.causes.append(intern(record.cause))
+        self._ends.append(self._ends[-1] + len(content))

@@ -76,8 +76,8 @@ def preprocess_audio(audios: list[Audio], spec: AudioSpec) -> Float[Tensor, "b 1
     """
     if spec.embedding_dim:
         raise InputError(
-            f"found recordings, expected vectors of {spec.embedding_dim} numbers that another network made of them: this "
-            "model takes nothing else. Give such a vector as the sound; a data set has them by its option "
+            f"found recordings, expected vectors of {spec.embedding_dim} numbers that another network made of them: "
+            "this model takes nothing else. Give such a vector as the sound; a data set has them by its option "
             "`audio_embeddings`."
         )
     rates = {spec.rate or audio.rate for audio in audios}
@@ -98,8 +98,8 @@ def _power(x: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor,
         power = power[..., first : first + spec.num_frames]
     if power.shape[-1] < spec.num_frames and spec.window_function != "kaldi":
         raise InputError(
-            f"found sounds of {power.shape[-1]} frames, expected at least the {spec.num_frames} that the front end keeps. "
-            "Lengthen `seconds`."
+            f"found sounds of {power.shape[-1]} frames, expected at least the {spec.num_frames} that the front end "
+            "keeps. Lengthen `seconds`."
         )
     return power
 

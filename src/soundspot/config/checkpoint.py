@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from soundspot._version import __version__
-from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
+from soundspot.config.frontend import InputSpec
 from soundspot.config.upsampling import Upsampling
 from soundspot.errors import CheckpointError
 from soundspot.methods import create
@@ -148,25 +148,9 @@ def method_from_header(header: dict[str, Any]) -> Method:
         key: {k: v for k, v in value.items() if k != "weights"} if isinstance(value, dict) else value
         for key, value in header["config"].items()
     }
-    method = create(header["method"], front_end=input_spec_from_dict(header["front_end"]), **config)
+    method = create(header["method"], front_end=InputSpec.from_dict(header["front_end"]), **config)
     method.upsampling = Upsampling(**header["upsampling"])
     return method
-
-
-def input_spec_from_dict(spec: dict[str, Any]) -> InputSpec:
-    """Build a front end from plain values, where JSON's lists become tuples again.
-
-    Args:
-        spec: what `dataclasses.asdict` made of an `InputSpec`.
-
-    Returns:
-        The front end.
-    """
-    image, audio = (
-        {key: tuple(value) if isinstance(value, list) else value for key, value in spec[modality].items()}
-        for modality in ("image", "audio")
-    )
-    return InputSpec(ImageSpec(**image), AudioSpec(**audio))
 
 
 def hash_recipe(recipe: dict[str, Any]) -> str:

@@ -3,8 +3,11 @@
 Every released method was trained and scored with a front end of its own; a checkpoint carries the one it was made for.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -116,134 +119,32 @@ class InputSpec:
     image: ImageSpec = field(default_factory=ImageSpec)
     audio: AudioSpec = field(default_factory=AudioSpec)
 
+    @classmethod
+    def from_dict(cls, values: dict[str, dict[str, Any]]) -> "InputSpec":
+        """Build a front end from plain values.
 
-# The releases take each file's own rate and their tensor sizes are those of 16 kHz, so every preset resamples to that.
-# Left unsaid by a preset: ImageNet's mean and std, 224 pixels, segments of 512, log(x + 1e-7) / 12.
-_SQUASH_TENSOR = ImageSpec(resize="squash-tensor")  # SSLalignment resizes the tensor; antialiasing is not pinned there
-_ALIGNMENT_AUDIO = AudioSpec(clip_seconds=10.0, seconds=3.0, hop=159)  # 3.5 s to 6.5 s of ten tiled seconds: 257 x 299
-_EZVSL_AUDIO = AudioSpec(seconds=3.0, hop=238)  # the middle 3 s of the file, tiled if short: 257 x 200
-_ROLLED_AUDIO = AudioSpec(seconds=10.0, hop=238, window="rolled", num_frames=200)
-_SSLTIE_AUDIO = AudioSpec(  # 257 x 670 mel bands in dB
-    seconds=10.0, window="first", hop=239, window_function="hann", normalized=True, n_mels=257, scaling="db"
-)
-_AST_AUDIO = AudioSpec(  # 128 x 1024: the 998 frames of ten seconds, and zeros
-    seconds=10.0,
-    n_fft=400,
-    hop=160,
-    window_function="kaldi",
-    n_mels=128,
-    mel_scale="kaldi",
-    f_min=20.0,
-    f_max=8000.0,
-    scaling="log",
-    num_frames=1024,
-    shift=-4.2677393,
-    scale=2 * 4.5689974,
-)
-_CLAP_AUDIO = AudioSpec(  # 64 x 1001, of laion/clap-htsat-unfused
-    rate=48000,
-    seconds=10.0,
-    n_fft=1024,
-    hop=480,
-    window_function="hann",
-    n_mels=64,
-    mel_scale="slaney",
-    f_min=50.0,
-    f_max=14000.0,
-    scaling="db",
-)
-_WHISPER_AUDIO = AudioSpec(  # 80 x 3000: ten seconds and twenty of silence
-    seconds=10.0,
-    padded_seconds=30.0,
-    n_fft=400,
-    hop=160,
-    window_function="hann",
-    n_mels=80,
-    mel_scale="slaney",
-    f_max=8000.0,
-    scaling="log10-8",
-    num_frames=3000,
-    shift=-4.0,
-    scale=4.0,
-)
-_VGGISH_AUDIO = AudioSpec(  # 64 x 298: three patches of 96 frames, and ten left over
-    seconds=3.0,
-    n_fft=400,
-    hop=160,
-    window_function="magnitude",
-    n_mels=64,
-    mel_scale="kaldi",
-    f_min=125.0,
-    f_max=7500.0,
-    scaling="log+0.01",
-)
-_COARSETOFINE_AUDIO = AudioSpec(  # 64 x 251
-    rate=22050,
-    seconds=5.0,
-    n_fft=882,
-    hop=441,
-    window_function="hann",
-    n_mels=64,
-    mel_scale="slaney",
-    scaling="log+eps",
-    peak_normalize=True,
-)
-_SSPL_AUDIO = replace(_VGGISH_AUDIO, min_max_normalize=True)
-_DMC_AUDIO = AudioSpec(  # 64 x 201 mel bands in dB, nothing of a sound more than 80 dB below its largest
-    seconds=1.0,
-    n_fft=160,
-    hop=80,
-    window_function="hann-magnitude",
-    n_mels=64,
-    mel_scale="slaney",
-    scaling="log10-8",
-    scale=0.1,
-)
+        Args:
+            values: as `dataclasses.asdict` returns them; JSON's and YAML's lists become tuples. What is left out has
+                its default.
 
-PRESETS: dict[str, InputSpec] = {
-    # SSLalignment, datasets_lvs.py, "for the tables"; LVS is fed the same there.
-    "alignment": InputSpec(_SQUASH_TENSOR, _ALIGNMENT_AUDIO),
-    "lvs@sslalignment": InputSpec(_SQUASH_TENSOR, _ALIGNMENT_AUDIO),
-    # The same on AVSBench S4 and MS3, whose clips last 5 s: 1 s to 4 s.
-    "alignment@avsbench": InputSpec(_SQUASH_TENSOR, AudioSpec(clip_seconds=5.0, seconds=3.0, hop=159)),
-    # LVS, own repository: shorter side and center crop; the first 10 s, tiled: 257 x 671.
-    "lvs": InputSpec(ImageSpec(resize="crop"), AudioSpec(seconds=10.0, window="first", hop=238)),
-    # EZ-VSL, SLAVC (its 5 s argument is ignored) and FNAC, own repositories.
-    "ezvsl": InputSpec(ImageSpec(), _EZVSL_AUDIO),
-    "slavc": InputSpec(ImageSpec(), _EZVSL_AUDIO),
-    "fnac": InputSpec(ImageSpec(), _EZVSL_AUDIO),
-    # Without released code, and so ours: those of the methods that they build on.
-    "marginnce": InputSpec(ImageSpec(), _EZVSL_AUDIO),
-    "hardpos": InputSpec(ImageSpec(resize="crop"), AudioSpec(seconds=10.0, window="first", hop=238)),
-    "lcbm": InputSpec(ImageSpec(resize="crop"), AudioSpec(seconds=10.0, window="first", hop=238)),
-    # The first two as SSLalignment feeds them: ten seconds rolled, the 200 frames in the middle of 671.
-    "ezvsl@sslalignment": InputSpec(_SQUASH_TENSOR, _ROLLED_AUDIO),
-    "slavc@sslalignment": InputSpec(_SQUASH_TENSOR, _ROLLED_AUDIO),
-    # SSL-TIE, own repository, and as SSLalignment feeds it.
-    "ssltie": InputSpec(ImageSpec(resize="crop"), _SSLTIE_AUDIO),
-    "ssltie@sslalignment": InputSpec(_SQUASH_TENSOR, _SSLTIE_AUDIO),
-    # JSA, test path: the middle 5 s, centered Hann power: 257 x 501.
-    "joint_slots": InputSpec(ImageSpec(), AudioSpec(seconds=5.0, hop=160, window_function="hann")),
-    # SSPL, own repository, without and with predictive coding.
-    "sspl": InputSpec(ImageSpec(resize="crop"), _SSPL_AUDIO),
-    "sspl_pcm": InputSpec(ImageSpec(resize="crop"), _SSPL_AUDIO),
-    # HearTheFlow, own repository: the middle 3 s at 22.05 kHz, to a whole second: 257 x 276.
-    "heartheflow": InputSpec(ImageSpec(flow=True), AudioSpec(rate=22050, seconds=3.0, hop=238)),
-    # Attention10k, own repository, whose images are resized bilinearly; the audio front end is ours: it has none.
-    "attention10k": InputSpec(ImageSpec(size=320), _EZVSL_AUDIO),
-    # CoarseToFine, own repository (testdata.py).
-    "coarsetofine": InputSpec(ImageSpec(size=256), _COARSETOFINE_AUDIO),
-    # DMC, own repository, whose images are resized bilinearly.
-    "dmc": InputSpec(ImageSpec(), _DMC_AUDIO),
-    # DSOL, own repository: as DMC's, which its authors wrote too.
-    "dsol": InputSpec(ImageSpec(), _DMC_AUDIO),
-    # Public encoders (soundspot.models.pretrained_specs, VGGish), as the feature extractors of their releases have it.
-    "clip": InputSpec(ImageSpec(mean=CLIP_MEAN, std=CLIP_STD), _ALIGNMENT_AUDIO),
-    "ast": InputSpec(ImageSpec(), _AST_AUDIO),
-    "clap": InputSpec(ImageSpec(), _CLAP_AUDIO),
-    "whisper": InputSpec(ImageSpec(), _WHISPER_AUDIO),
-    "vggish": InputSpec(ImageSpec(), _VGGISH_AUDIO),
-}
+        Returns:
+            The front end.
+        """
+        image, audio = (
+            {name: tuple(value) if isinstance(value, list) else value for name, value in values[key].items()}
+            for key in ("image", "audio")
+        )
+        return cls(ImageSpec(**image), AudioSpec(**audio))
+
+
+def _read_presets() -> dict[str, dict[str, InputSpec]]:
+    path = Path(__file__).with_name("front_ends.yaml")
+    groups = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {group: {name: InputSpec.from_dict(spec) for name, spec in specs.items()} for group, specs in groups.items()}
+
+
+_GROUPS = _read_presets()
+PRESETS: dict[str, InputSpec] = _GROUPS["methods"] | _GROUPS["encoders"]
 """Front end of each released method by its name; `name@repository` where another repository feeds it differently.
 
 `clip`, `ast`, `clap`, `whisper` and `vggish` are those of public encoders; a recipe's `clip+ast` takes the image front
@@ -251,5 +152,5 @@ end of one preset and the audio front end of another. How stereo becomes mono is
 keeps the left channel, the EZ-VSL family takes the mean (`channels` of `soundspot.data.media.audio.read_audio`).
 """
 
-ENCODER_PRESETS = ("clip", "ast", "clap", "whisper", "vggish")
+ENCODER_PRESETS = tuple(_GROUPS["encoders"])
 """Names in `PRESETS` of public encoders; all others are methods'."""

@@ -12,7 +12,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from soundspot._version import __version__
-from soundspot.config.checkpoint import input_spec_from_dict
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
 from soundspot.config.upsampling import Upsampling
 from soundspot.data.media.audio import extract_window
@@ -50,7 +49,7 @@ class OnnxLocalizer:
 
     def __init__(self, parts: dict[str, bytes], metadata: dict[str, Any], threads: int = 0) -> None:
         self.metadata, self.title = metadata, f"{metadata['title']} (ONNX, {metadata['weights']})"
-        self.front_end: InputSpec = input_spec_from_dict(metadata["front_end"])
+        self.front_end: InputSpec = InputSpec.from_dict(metadata["front_end"])
         self.upsampling = Upsampling(**metadata["readout"])
         self.threshold: float | None = metadata["threshold"]
         self.warnings = tuple(metadata["notes"])

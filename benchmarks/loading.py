@@ -20,8 +20,8 @@ from benchmarks import Row, side_by_side
 from soundspot.config.frontend import IMAGENET_MEAN, IMAGENET_STD, PRESETS
 from soundspot.config.schema import ViewsConfig
 from soundspot.data.datasets.registry import open_dataset
-from soundspot.data.shards.executors import ProcessExecutor
 from soundspot.data.shards.encoding import ShardFormat
+from soundspot.data.shards.executors import ProcessExecutor
 from soundspot.data.shards.from_dataset import write_shards_from_dataset
 from soundspot.training.clip_reader import ClipReader, SampleRequest
 from soundspot.training.datamodule import build_batch

@@ -8,9 +8,9 @@ import torch
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
 from soundspot.config.schema import DataConfig, FrontEndConfig, Recipe, TrainConfig, ViewsConfig
 from soundspot.data.datasets.registry import open_dataset
+from soundspot.data.shards.encoding import ShardFormat
 from soundspot.data.shards.executors import ProcessExecutor
 from soundspot.data.shards.format import ShardReader, list_shards
-from soundspot.data.shards.encoding import ShardFormat
 from soundspot.data.shards.from_dataset import write_shards_from_dataset
 from soundspot.errors import DataError
 from soundspot.scenes import open_scenes

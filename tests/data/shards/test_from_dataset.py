@@ -9,8 +9,8 @@ import pytest
 from soundspot.cli.data import index_shards
 from soundspot.cli.main import main
 from soundspot.data.datasets.registry import open_dataset
-from soundspot.data.shards.executors import ProcessExecutor
 from soundspot.data.shards.encoding import ShardFormat
+from soundspot.data.shards.executors import ProcessExecutor
 from soundspot.data.shards.from_dataset import write_shards_from_dataset
 from soundspot.data.shards.writer import SampleReader, SampleRecord
 from soundspot.errors import OutputError

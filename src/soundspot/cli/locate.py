@@ -213,8 +213,7 @@ def plan_videos(
         InputError: there are sounds too many, or files are named for a folder. DataError: the folder has no videos, or
             two of one name (`a.mp4`, `a.mkv`). OutputError: a file or a folder of results cannot be written.
     """
-    from soundspot.data.media.file_types import VIDEO_SUFFIXES
-    from soundspot.data.shards.from_videos import iter_files
+    from soundspot.data.media.file_types import VIDEO_SUFFIXES, iter_files
     from soundspot.inference.video.save import VideoOutputs
     from soundspot.utils.atomic_io import convert_os_errors
 

@@ -97,7 +97,7 @@ def test_samples_without_a_part_are_found_when_they_are_opened(root: Path) -> No
         writer.add("deaf", {"png": picture(1), "mask.png": picture(1)})
         writer.add("blind", {"flac": sound(0.1), "mask.png": picture(1)})
         writer.close()
-    with pytest.raises(DataError, match=r"2 of 22 samples lack a picture or a sound \(first: deaf, blind\)"):
+    with pytest.raises(DataError, match=r"2 of 22 samples lack an image or audio \(first: deaf, blind\)"):
         open_dataset("shards", root)
     with pytest.warns(UserWarning, match=r"2 of 22 samples lack .*they are left out"):
         assert len(open_dataset("shards", root, missing="skip")) == 20
@@ -108,7 +108,7 @@ def test_samples_without_a_part_are_found_when_they_are_opened(root: Path) -> No
 
 
 def test_a_split_that_holds_nothing_is_told(root: Path) -> None:
-    with pytest.raises(DataError, match=r"`split: val` of `validation: 0.0001` holds none of 20 samples. Raise"):
+    with pytest.raises(DataError, match=r"`split: val` of `val_fraction: 0.0001` holds none of 20 samples. Raise"):
         open_dataset("shards", root, split="val", val_fraction=0.0001)
     (root / "all.txt").write_text("".join(f"clip_{n:02d}\n" for n in range(20)))
     with pytest.raises(DataError, match=r"no sample is left \(20 are excluded\)"):

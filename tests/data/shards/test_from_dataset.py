@@ -43,10 +43,10 @@ def test_scenes_keep_all_that_is_known(tmp_path: Path) -> None:
         assert float((heard.waveform - data.read_audio(i).waveform).abs().max()) < 1e-4
 
 
-def test_a_catalogue_and_a_public_layout(tmp_path: Path) -> None:
-    write_catalog(open_scenes("scenes", length=6, size=48, seconds=0.3), tmp_path / "catalogue", False)
+def test_a_catalog_and_a_public_layout(tmp_path: Path) -> None:
+    write_catalog(open_scenes("scenes", length=6, size=48, seconds=0.3), tmp_path / "catalog", False)
     sets = [
-        open_dataset("catalog", tmp_path / "catalogue", split="train"),
+        open_dataset("catalog", tmp_path / "catalog", split="train"),
         open_dataset("avsbench_s4", framed(tmp_path / "public", "avsbench_s4")),
     ]
     for number, data in enumerate(sets):
@@ -60,9 +60,9 @@ def test_a_catalogue_and_a_public_layout(tmp_path: Path) -> None:
 
 
 def test_pictures_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
-    write_catalog(open_scenes("scenes", length=6, size=48, seconds=0.3), tmp_path / "catalogue", False)
-    data = open_dataset("catalog", tmp_path / "catalogue", split="train")
-    next((tmp_path / "catalogue").rglob("*.png")).write_bytes(b"")
+    write_catalog(open_scenes("scenes", length=6, size=48, seconds=0.3), tmp_path / "catalog", False)
+    data = open_dataset("catalog", tmp_path / "catalog", split="train")
+    next((tmp_path / "catalog").rglob("*.png")).write_bytes(b"")
     causes = write_shards_from_dataset(data, tmp_path / "out", ShardFormat(), ProcessExecutor(0))
     assert causes["empty"] >= 1
     assert causes[""] == len(data) - causes["empty"]

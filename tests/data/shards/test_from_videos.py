@@ -229,14 +229,14 @@ def test_clips_carry_the_category_that_a_table_names(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="made with other options"):
         write_shards_from_videos(tmp_path / "in", tmp_path / "out", how, ProcessExecutor(0))
     (tmp_path / "own.csv").write_text(
-        "id,modality,class,probability\nzz,sound,cat,0.2\nzz,both,bell,0.7\nzz,image,x,1\n"
+        "id,modality,class,probability\nzz,audio,cat,0.2\nzz,both,bell,0.7\nzz,image,x,1\n"
     )
     write_shards_from_videos(
         tmp_path / "in", tmp_path / "own", how, ProcessExecutor(0), label_table=tmp_path / "own.csv"
     )
     data = open_dataset("shards", tmp_path / "own")
     assert [data.category(n) for n in range(3)] == ["", "", "bell"]
-    (tmp_path / "other.csv").write_text("id,modality,class\nyy,sound,cat\n")
+    (tmp_path / "other.csv").write_text("id,modality,class\nyy,audio,cat\n")
     with pytest.raises(DataError, match=r"labels of none of 3 videos \(first: -abcdefghij_000030, in the table yy\)"):
         write_shards_from_videos(
             tmp_path / "in", tmp_path / "none", how, ProcessExecutor(0), label_table=tmp_path / "other.csv"

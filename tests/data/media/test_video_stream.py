@@ -184,7 +184,7 @@ def test_what_is_no_video_is_named(make, words: str, tmp_path: Path) -> None:
 
 def test_a_video_without_sound_offers_to_take_one(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", sound=False, seconds=0.4)
-    with pytest.raises(VideoError, match="soundspot locate VIDEO other.wav") as told:
+    with pytest.raises(VideoError, match=r"soundspot locate VIDEO other\.wav") as told:
         AudioStream(path)
     assert told.value.cause == "no sound"
 

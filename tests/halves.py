@@ -58,7 +58,7 @@ def half_of(whole: Batch, rank: int) -> Batch:
     return replace(
         whole,
         images=whole.images[:, mine],
-        sounds=whole.audio[:, mine],
+        audio=whole.audio[:, mine],
         index=whole.index[mine],
         labels=whole.labels[:, mine],
     )

@@ -11,6 +11,7 @@ from soundspot.config.frontend import PRESETS
 from soundspot.config.load import find_recipe, list_recipe_keys, read_recipe
 from soundspot.config.schema import FrontEndConfig, NeighborsConfig, Recipe, ViewsConfig
 from soundspot.errors import RecipeError
+from soundspot.utils.renamed import RECIPE_KEYS
 
 RECIPES = sorted((ROOT / "recipes").glob("*/*.yaml"))
 PLAIN = "method: {name: alignment}\nviews: {semantic: false}\n"
@@ -73,13 +74,31 @@ def _lists(value: object) -> object:
         ("train: {lrr: 0.1}", "unknown key 'train.lrr'. Did you mean 'lr'?"),
         ("trian: {lr: 0.1}", "unknown key 'trian'. Did you mean 'train'?"),
         ("batch_size: 3", "unknown key 'batch_size'. Did you mean 'train.batch_size'?"),
-        ("select: {data: {nam: scenes}}", "unknown key 'select.data.nam'. Did you mean 'name'?"),
+        ("validation: {data: {nam: scenes}}", "unknown key 'validation.data.nam'. Did you mean 'name'?"),
         ("views: {augmentation: {scales: [0.1, 1]}}", "unknown key 'views.augmentation.scales'. Did you mean 'scale'?"),
-        ("train: {xyz: 1}", "unknown key 'train.xyz'. There are: accumulate, alike, batch_size"),
+        ("train: {xyz: 1}", "unknown key 'train.xyz'. There are: accumulate, batch_size, checkpoint_every_n_steps"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(write: Write, text: str, said: str) -> None:
     assert said in refused(write(PLAIN + text))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: {leg: 3}", "`train.leg` is now `train.checkpoint_every_n_steps`"),
+        ("neighbours: {k: 3}", "`neighbours` is now `neighbors`"),
+        ("select: {every: 3}", "`select` is now `validation`"),
+        ("validation: {every: 3}", "`validation.every` is now `validation.every_n_checkpoints`"),
+    ],
+)
+def test_an_old_key_is_answered_with_the_new_one(write: Write, text: str, message: str) -> None:
+    assert message in refused(write(PLAIN + text))
+
+
+def test_the_new_name_of_every_old_key_exists() -> None:
+    assert set(RECIPE_KEYS.values()) <= set(list_recipe_keys())
+    assert not set(RECIPE_KEYS) & set(list_recipe_keys())
 
 
 @pytest.mark.parametrize("flag", ["--train.lrr", "--train.lrr=0.5", "--trian.lr", "--lr"])
@@ -96,7 +115,7 @@ def test_an_unknown_override_is_refused_too(write: Write, flag: str) -> None:
         ("train: {batch_size: 2.5}", "train.batch_size: Expected a int. Got value: 2.5"),
         ("train: {optimizer: lion}", "train.optimizer: Expected one of ['adam', 'adamw', 'sgd']. Got value: lion"),
         ("method: alignment", "method"),
-        ("neighbours: {mine_at: often}", "neighbours.mine_at"),
+        ("neighbors: {mining_schedule: often}", "neighbors.mining_schedule"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused(write: Write, text: str, said: str) -> None:
@@ -129,12 +148,12 @@ def test_no_key_of_ours_is_one_that_yaml_takes_for_a_boolean() -> None:
 
 def test_semantic_views_need_neighbours(write: Write) -> None:
     said = refused(write("method: {name: alignment}"))
-    assert "views.semantic is on, but there are no neighbours" in said
-    assert "neighbours.table" in said
-    with pytest.raises(RecipeError, match=r"both a `table` and `mine_at`.*--neighbors.mining_schedule \[\]"):
+    assert "views.semantic is on, but there are no neighbors" in said
+    assert "neighbors.table" in said
+    with pytest.raises(RecipeError, match=r"both a `table` and a `mining_schedule`.*--neighbors.mining_schedule \[\]"):
         Recipe(neighbors=NeighborsConfig(table="somewhere", mining_schedule=(0.5,)))
-    for remedy in ("{table: somewhere}", "{mine_at: [0.5]}", "{sampling: anchor}"):
-        read_recipe(write(f"method: {{name: alignment}}\nneighbours: {remedy}"))
+    for remedy in ("{table: somewhere}", "{mining_schedule: [0.5]}", "{sampling: anchor}"):
+        read_recipe(write(f"method: {{name: alignment}}\nneighbors: {remedy}"))
 
 
 def test_a_method_needs_a_name(write: Write) -> None:
@@ -142,7 +161,7 @@ def test_a_method_needs_a_name(write: Write) -> None:
 
 
 def test_nothing_is_selected_on_a_test_split(write: Write) -> None:
-    text = PLAIN + "select: {data: {name: catalogue, options: {split: test}}}"
+    text = PLAIN + "validation: {data: {name: catalog, options: {split: test}}}"
     assert "this is a test split, and nothing is selected on one; use the split `val`" in refused(write(text))
     read_recipe(write(text.replace("split: test", "split: val")))
 
@@ -204,7 +223,7 @@ def test_a_front_end_takes_the_picture_of_one_preset_and_the_sound_of_another() 
     [
         (True, True, "both", "plain augmented neighbour", "plain augmented neighbour"),
         (True, True, "image", "plain augmented neighbour", "plain"),
-        (True, True, "sound", "plain", "plain augmented neighbour"),
+        (True, True, "audio", "plain", "plain augmented neighbour"),
         (True, False, "both", "plain augmented", "plain augmented"),
         (False, True, "both", "plain neighbour", "plain neighbour"),
         (False, False, "both", "plain", "plain"),
@@ -214,7 +233,7 @@ def test_the_ablations_of_views(multi_view: bool, semantic: bool, modalities: st
     """Tables VIII to XII: each view by itself, in both modalities or in one alone."""
     views = ViewsConfig(multi_view=multi_view, semantic=semantic, modalities=modalities)
     assert views.view_names("image") == tuple(images.split())
-    assert views.view_names("sound") == tuple(sounds.split())
+    assert views.view_names("audio") == tuple(sounds.split())
 
 
 SCENES = sorted((ROOT / "recipes").glob("*/scenes.yaml"))

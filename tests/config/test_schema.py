@@ -20,8 +20,8 @@ PLAIN = Recipe(views=ViewsConfig(semantic=False)).as_dict()
     [
         ("labels", {"source": "category"}, "class labels (labels.source: category)"),
         ("labels", {"source": "vggsound.csv"}, "class labels (labels.source: vggsound.csv)"),
-        ("train", {"alike": "category"}, "likely false negatives"),
-        ("data", {"options": {"truths": "own"}}, "annotated pictures"),
+        ("train", {"false_negatives": "category"}, "likely false negatives"),
+        ("data", {"options": {"train_ground_truth": "own"}}, "annotated images"),
     ],
 )
 def test_labels_are_told(part: str, values: dict, told: str) -> None:

@@ -57,7 +57,7 @@ def test_the_flow_of_a_batch_is_the_scenes() -> None:
     spec = InputSpec(ImageSpec(size=32, flow=True), AUDIO)
     batch = batch_of(data, spec, ViewsConfig(multi_view=False, semantic=False, base_view="unaugmented"))
     assert batch.images.shape == (1, 8, 5, 32, 32)
-    assert batch.truths is None
+    assert batch.ground_truth is None
     for i in range(8):
         expected = data.read_flow(i).clamp(min=0) / 255  # type: ignore[attr-defined]
         torch.testing.assert_close(batch.images[0, i, 3:], expected)
@@ -73,12 +73,12 @@ def test_the_flow_of_a_batch_is_the_scenes() -> None:
 def test_truths_move_with_their_pictures(views: ViewsConfig) -> None:
     """A picture that is its own truth stays so, whatever crop and mirror; nobody's stay unknown in every view."""
     data = open_dataset("scenes", train_ground_truth="own", train_ground_truth_fraction=0.5, **SMALL)
-    shown = [data.read_truth(i) for i in range(8)]  # type: ignore[attr-defined]
+    shown = [data.read_ground_truth(i) for i in range(8)]  # type: ignore[attr-defined]
 
     class Told(AudioVisualDataset):
         """Pictures that show nothing but where their source is."""
 
-        name, truths = "told", "own"
+        name, ground_truth_source = "told", "own"
 
         def __len__(self) -> int:
             return 8
@@ -103,10 +103,10 @@ def test_truths_move_with_their_pictures(views: ViewsConfig) -> None:
     assert 0 < marked.sum() < 8
     for at, view in enumerate(views.view_names("image")):
         known = marked.roll(-1) if view == "neighbour" else marked
-        assert torch.equal(batch.truths[at].isnan().flatten(1).all(1), ~known)
-        assert not batch.truths[at][known].isnan().any()
+        assert torch.equal(batch.ground_truth[at].isnan().flatten(1).all(1), ~known)
+        assert not batch.ground_truth[at][known].isnan().any()
         if view != "augmented":  # which is coloured
-            torch.testing.assert_close(batch.truths[at][known], batch.images[at, known, 0], rtol=0, atol=0.02)
+            torch.testing.assert_close(batch.ground_truth[at][known], batch.images[at, known, 0], rtol=0, atol=0.02)
 
 
 # Truths teach.
@@ -139,7 +139,9 @@ def test_attention10k_learns_semi_supervised_from_a_recipe(tmp_path: Path, one_t
 
 def test_a_method_that_cannot_be_taught_is_not(tmp_path: Path) -> None:
     recipe = read_recipe("lvs/debug", ["--data.options.train_ground_truth", "own"])
-    with pytest.raises(RecipeError, match=r"data.options.truths: method 'lvs' cannot be taught"):
+    with pytest.raises(
+        RecipeError, match=r"data.options.train_ground_truth: method 'lvs' cannot learn from ground truth"
+    ):
         soundspot.train(recipe, tmp_path / "run", progress=False)
 
 
@@ -164,7 +166,7 @@ def test_vectors_are_trained_with_and_evaluated(tmp_path: Path, one_thread: None
         method={"name": "attention10k", "sharpness": 10.0},
         image=TINY,
         audio={"encoder": "vectors", "width": 6},
-        data=DataConfig("scenes", None, {**options, "vectors": str(folder)}),
+        data=DataConfig("scenes", None, {**options, "audio_embeddings": str(folder)}),
         views=ViewsConfig(semantic=False),
         front_end=FrontEndConfig("attention10k", size=32),
         train=TrainConfig(epochs=2.0, batch_size=16, workers=0, lr=1e-3),
@@ -182,7 +184,7 @@ def test_vectors_are_trained_with_and_evaluated(tmp_path: Path, one_thread: None
     assert 0 <= report.model.metrics["ciou_adaptive"].value <= 1
     assert any("swapped" in name for name in names)
     assert not {"muted", "noise"} & set(names)  # nobody made vectors of those
-    one = localizer.locate(data.read_image(0), data.read_vector(0))  # type: ignore[attr-defined]
+    one = localizer.locate(data.read_image(0), data.read_audio_embedding(0))  # type: ignore[attr-defined]
     assert one.scores.shape == (4, 4)
     with pytest.raises(
         InputError, match=r"found a recording, expected a vector of 6 numbers that another network made"
@@ -194,7 +196,7 @@ def test_vectors_are_trained_with_and_evaluated(tmp_path: Path, one_thread: None
         localizer.locate(data.read_image(0), np.zeros(5))
     with pytest.raises(DataError, match=r"has no vectors of sounds"):
         evaluate(localizer, open_dataset("scenes-single", **test), bootstraps=0)
-    with pytest.raises(RecipeError, match=r"views.bands: found 'mended' where sounds are vectors"):
+    with pytest.raises(RecipeError, match=r"views.spec_augment: found 'mended' where sounds are embeddings"):
         ClipReader(data, localizer.method.front_end, ViewsConfig(spec_augment="mended"), seed=0)
 
 

@@ -16,6 +16,7 @@ from soundspot.data.media.image import denormalize
 from soundspot.data.neighbors.exact_knn import find_neighbors
 from soundspot.data.neighbors.table import NeighborTable
 from soundspot.errors import DataError, RecipeError
+from soundspot.training import datamodule
 from soundspot.training.clip_reader import ClipReader, SampleRequest
 from soundspot.training.datamodule import (
     SHUFFLE_BUFFER,

@@ -18,7 +18,8 @@ from soundspot.data.datasets.registry import open_dataset
 from soundspot.errors import DataError, RecipeError
 from soundspot.methods import METHODS, Method
 from soundspot.training.fit import build_method, check_label_source
-from soundspot.training.labels import LabelCallback, schedule_to_steps
+from soundspot.training.labels import LabelCallback
+from soundspot.training.schedule import schedule_to_steps
 from soundspot.types import Audio, AudioVisualDataset, GroundTruth
 
 
@@ -71,7 +72,7 @@ def recipe(**labels: Any) -> Recipe:
     return Recipe(labels=LabelsConfig(**labels), neighbors=NeighborsConfig(sampling="anchor"))
 
 
-def labeller(data: Any, folder: Path, **labels: Any) -> LabelCallback:
+def label_callback(data: Any, folder: Path, **labels: Any) -> LabelCallback:
     return LabelCallback(data, recipe(**labels), folder, num_intervals=10, interval_steps=1)
 
 
@@ -79,12 +80,12 @@ ALL = np.arange(4)
 
 
 def test_there_are_none_unless_asked_for(tmp_path: Path) -> None:
-    none = labeller(Four(), tmp_path)
+    none = label_callback(Four(), tmp_path)
     assert (none(ALL, 0), none.class_names, none.num_classes) == (None, (), 0)
 
 
 def test_categories_are_one_hot_in_both_modalities_or_unknown(tmp_path: Path) -> None:
-    known = labeller(Four(), tmp_path, source="category", missing="unknown")
+    known = label_callback(Four(), tmp_path, source="category", missing="unknown")
     assert known.class_names == ("cat", "dog")
     labels = known(ALL, 0)
     assert labels is not None
@@ -92,18 +93,18 @@ def test_categories_are_one_hot_in_both_modalities_or_unknown(tmp_path: Path) ->
     assert labels[:, [0, 2, 3]].tolist() == [[[0, 1], [1, 0], [0, 1]]] * 2
     assert labels[:, 1].isnan().all()
     with pytest.raises(DataError, match=r"four: clip 1 is of the category '', .*labels.missing: unknown"):
-        labeller(Four(), tmp_path, source="category")(ALL, 0)
+        label_callback(Four(), tmp_path, source="category")(ALL, 0)
 
 
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_scenes_composed_anew_have_the_categories_of_their_epoch(epoch: int, tmp_path: Path) -> None:
-    labels = labeller(Anew(), tmp_path, source="category")(ALL, epoch)
+    labels = label_callback(Anew(), tmp_path, source="category")(ALL, epoch)
     assert labels is not None
     assert labels[0].argmax(dim=1).tolist() == [(i + epoch) % 2 for i in range(4)]
 
 
 def test_held_out_clips_have_the_classes_of_the_training_set(tmp_path: Path) -> None:
-    known = labeller(Anew(), tmp_path, source="category", missing="unknown")
+    known = label_callback(Anew(), tmp_path, source="category", missing="unknown")
     held_out = known.for_dataset(Four())(ALL, 0)
     assert held_out is not None
     assert held_out[0, [0, 2, 3]].tolist() == [[0, 1], [1, 0], [0, 1]]
@@ -114,8 +115,8 @@ def test_a_set_without_categories_is_refused(tmp_path: Path) -> None:
         def category(self, index: int) -> str:
             return ""
 
-    with pytest.raises(DataError, match=r"no two categories, .*give a table in its place"):
-        labeller(Mute(), tmp_path, source="category")
+    with pytest.raises(DataError, match=r"no two categories, .*give a table instead"):
+        label_callback(Mute(), tmp_path, source="category")
 
 
 def test_a_table_labels_the_clips_of_its_ids(tmp_path: Path) -> None:
@@ -123,23 +124,23 @@ def test_a_table_labels_the_clips_of_its_ids(tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_text("\n".join(["id,modality,class,probability", *lines]))
     source = str(tmp_path / "l.csv")
     with pytest.raises(DataError, match="1 of 4 clips lack a row"):
-        labeller(Four(), tmp_path, source=source)
-    table = labeller(Four(), tmp_path, source=source, missing="unknown")
+        label_callback(Four(), tmp_path, source=source)
+    table = label_callback(Four(), tmp_path, source=source, missing="unknown")
     labels = table(np.array([3, 1]), 7)
     assert labels is not None
     assert labels[:, 1].tolist() == [[0, 0.5]] * 2
     assert labels[:, 0].isnan().all()
-    with pytest.raises(RecipeError, match=r"a table of labels need.* composed anew .*`fresh: false`"):
-        labeller(Anew(), tmp_path, source=source)
+    with pytest.raises(RecipeError, match=r"a table of labels need.* composed anew .*`regenerate: false`"):
+        label_callback(Anew(), tmp_path, source=source)
 
 
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
         ({"source": "clusters"}, "expected both `source: clusters` and the shares"),
-        ({"at": (0.5,)}, "labels.source is 'none' and labels.at .0.5."),
-        ({"source": "clusters", "at": (1.0,)}, "labels.at: found .1.0., expected shares"),
-        ({"clusters": 1}, "labels.clusters: found 1, expected 2 or more"),
+        ({"cluster_schedule": (0.5,)}, "labels.source is 'none' and labels.cluster_schedule .0.5."),
+        ({"source": "clusters", "cluster_schedule": (1.0,)}, "labels.cluster_schedule: found .1.0., expected shares"),
+        ({"num_clusters": 1}, "labels.num_clusters: found 1, expected 2 or more"),
     ],
 )
 def test_a_recipe_of_labels_that_cannot_be_meant_is_refused(labels: dict[str, Any], said: str) -> None:
@@ -149,14 +150,14 @@ def test_a_recipe_of_labels_that_cannot_be_meant_is_refused(labels: dict[str, An
 
 def test_a_source_that_is_neither_a_word_nor_a_file_is_told_before_all_else(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"labels.source: found 'categories', .*Did you mean 'category'"):
-        labeller(Anew(), tmp_path, source="categories")
+        label_callback(Anew(), tmp_path, source="categories")
 
 
 def test_clusters_need_a_set_that_stays_the_same(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"clusters need a data set that stays the same, and four is composed anew"):
-        labeller(Anew(), tmp_path, source="clusters", clusters=2, at=(0.5,))
-    with pytest.raises(DataError, match="11 clusters were asked of 4 samples"):
-        labeller(Four(), tmp_path, source="clusters", at=(0.5,))
+        label_callback(Anew(), tmp_path, source="clusters", num_clusters=2, cluster_schedule=(0.5,))
+    with pytest.raises(DataError, match="found 4 samples for 11 clusters"):
+        label_callback(Four(), tmp_path, source="clusters", cluster_schedule=(0.5,))
 
 
 SCENES = {"length": 12, "size": 32, "seconds": 0.5, "categories": 4, "regenerate": False, "distractors": (0, 0)}
@@ -170,14 +171,14 @@ def test_clusters_are_made_when_due_and_taken_once(tmp_path: Path) -> None:
     method = soundspot.create("ezvsl", image=small, audio=small)
     took: list[torch.Tensor] = []
     method.set_cluster_centers = took.append
-    given = {"source": "clusters", "clusters": 3, "at": (0.2, 0.5)}
-    one = labeller(data, tmp_path, **given)
+    given = {"source": "clusters", "num_clusters": 3, "cluster_schedule": (0.2, 0.5)}
+    one = label_callback(data, tmp_path, **given)
     index = np.array([3, 1, 9])
     assert one.num_classes == 3
-    one.update_clusters(method, 1)
+    one.refresh(method, 1)
     assert (one(index, 0), took) == (None, [])
-    one.update_clusters(method, 2)
-    one.update_clusters(method, 3)
+    one.refresh(method, 2)
+    one.refresh(method, 3)
     assert len(took) == 1
     assert took[0].shape == (3, method.embed_images(torch.zeros(1, 3, 32, 32)).shape[1])
     labels = one(index, 5)
@@ -187,15 +188,15 @@ def test_clusters_are_made_when_due_and_taken_once(tmp_path: Path) -> None:
         "held-out clips are in no cluster"
     )
     state = one.state_dict()
-    one.update_clusters(method, 5)
+    one.refresh(method, 5)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clusters-00000002", "clusters-00000005"]
 
-    again = labeller(data, tmp_path, **given)
+    again = label_callback(data, tmp_path, **given)
     again.load_state_dict(state)
-    again.update_clusters(method, 4)
+    again.refresh(method, 4)
     assert torch.equal(again(index, 0), labels)
     assert len(took) == 2, "the method of that step has them already"
-    again.update_clusters(method, 5)
+    again.refresh(method, 5)
     assert torch.equal(took[2], took[1])
 
 
@@ -231,11 +232,11 @@ def test_a_broken_run_goes_on_with_its_clusters_to_the_same_numbers(
 
     step, broken = LocalizationModule.training_step, [5, 7]
 
-    def once(task: LocalizationModule, raw: Any, number: int) -> torch.Tensor:
+    def once(task: LocalizationModule, raw_batch: Any, batch_idx: int) -> torch.Tensor:
         if broken and task.global_step == broken[0]:
             broken.pop(0)
             raise RecipeError("broken off")
-        return step(task, raw, number)
+        return step(task, raw_batch, batch_idx)
 
     monkeypatch.setattr(LocalizationModule, "training_step", once)
     for attempt in range(2):
@@ -273,10 +274,10 @@ def test_a_method_without_the_labels_that_it_learns_from_is_refused_with_the_rem
         check_label_source(replace(asked, labels=LabelsConfig(source=source)))
     check_label_source(replace(asked, labels=LabelsConfig(source="clusters", cluster_schedule=(0.0, 0.5))))
     with pytest.raises(
-        RecipeError, match=r"'needy' learns from class labels, and labels.source is 'none'.*soundspot label"
+        RecipeError, match=r"'needy' learns from class labels, and labels.source is 'none'.*soundspot pseudo-label"
     ):
         check_label_source(asked)
-    with pytest.raises(RecipeError, match=r"none before 0\.5 of the training"):
+    with pytest.raises(RecipeError, match=r"there are none before 0\.5 of the training"):
         check_label_source(replace(asked, labels=LabelsConfig(source="clusters", cluster_schedule=(0.5,))))
     needy.learns_from = "clusters"
     with pytest.raises(RecipeError, match=r"learns from clusters of its own features, and labels.source is 'category'"):
@@ -305,7 +306,10 @@ def test_what_comes_too_late_is_refused_before_training(tmp_path: Path) -> None:
         "3",
     ]
     for more, told in (
-        (["--labels.cluster_schedule", "[0.9]"], r"labels\.at: found 0\.9.*the last one at 0\.8 of the run"),
+        (
+            ["--labels.cluster_schedule", "[0.9]"],
+            r"labels\.cluster_schedule: found 0\.9.*the last one but the end at 0\.8 of the run",
+        ),
         (
             ["--labels.cluster_schedule", "[0.0, 0.8]", "--method.second", "0.5"],
             r"would be made at step 16 of 20.*none after 0\.5",
@@ -314,19 +318,24 @@ def test_what_comes_too_late_is_refused_before_training(tmp_path: Path) -> None:
         with pytest.raises(RecipeError, match=told):
             soundspot.train(read_recipe("dsol/debug", [*short, *more]), tmp_path / "run", progress=False)
         assert not (tmp_path / "run").exists()
-    assert schedule_to_steps("labels.at", (0.0, 0.1, 0.25, 0.5), num_intervals=4, interval_steps=10) == [0, 10, 10, 20]
+    assert schedule_to_steps("labels.cluster_schedule", (0.0, 0.1, 0.25, 0.5), num_intervals=4, interval_steps=10) == [
+        0,
+        10,
+        10,
+        20,
+    ]
 
 
 def test_a_table_without_a_common_class_cannot_be_matched(tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     rows = [f"clip {i},image,cat,1\nclip {i},sound,Meow,1" for i in range(4)]
     table.write_text("id,modality,class,probability\n" + "\n".join(rows) + "\n")
-    made = labeller(Four(), tmp_path, source=str(table))
+    made = label_callback(Four(), tmp_path, source=str(table))
     made.check_compatible(METHODS["lcbm"], total_steps=10)
     with pytest.raises(RecipeError, match=r"no class in common.*--groups"):
         made.check_compatible(METHODS["coarsetofine"], total_steps=10)
     table.write_text(table.read_text().replace("Meow", "cat"))
-    labeller(Four(), tmp_path, source=str(table)).check_compatible(METHODS["coarsetofine"], total_steps=10)
+    label_callback(Four(), tmp_path, source=str(table)).check_compatible(METHODS["coarsetofine"], total_steps=10)
 
 
 def test_held_out_clips_have_no_clusters_to_select_by() -> None:
@@ -338,6 +347,6 @@ def test_held_out_clips_have_no_clusters_to_select_by() -> None:
         "--validation.data",
         '{"name": "scenes"}',
     ]
-    with pytest.raises(RecipeError, match="held-out clips have no clusters"):
+    with pytest.raises(RecipeError, match="held-out samples have no clusters"):
         check_label_source(read_recipe("lcbm/debug", more))
     check_label_source(read_recipe("lcbm/debug", [*more, "--validation.metric", "ciou_adaptive"]))

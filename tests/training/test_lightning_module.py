@@ -43,7 +43,9 @@ def test_each_parameter_is_in_the_group_of_the_longest_beginning_that_fits(metho
 def test_a_group_is_of_whole_names_and_of_what_learns(method: Method) -> None:
     one = build_param_groups(method, {"query.0.weight": {"lr": 0.1}})[1]
     assert [tuple(found.shape) for found in one["params"]] == [(4, 4)]
-    with pytest.raises(RecipeError, match=r"train\.groups: no parameter that learns is called hea, .*mean 'head'"):
+    with pytest.raises(
+        RecipeError, match=r"train\.param_groups: no parameter that learns is called hea, .*mean 'head'"
+    ):
         build_param_groups(method, {"hea": {"lr": 0.1}})
     method.query.requires_grad_(False)  # type: ignore[operator]
     with pytest.raises(RecipeError, match=r"called query, .*begin with audio_encoder, head, image_encoder, pcm"):
@@ -56,9 +58,9 @@ def test_groups_are_read_and_refused() -> None:
     assert read_recipe("sspl/debug", ["--train.param_groups", "{head: {lr: 0.5}}"]).train.param_groups == {
         "head": {"lr": 0.5}
     }
-    with pytest.raises(RecipeError, match=r"train\.groups\.head: no 'rate'"):
+    with pytest.raises(RecipeError, match=r"train\.param_groups\.head: no 'rate'"):
         TrainConfig(param_groups={"head": {"rate": 1.0}})
-    with pytest.raises(RecipeError, match=r"train\.groups\.head\.lr: found -1"):
+    with pytest.raises(RecipeError, match=r"train\.param_groups\.head\.lr: found -1"):
         TrainConfig(param_groups={"head": {"lr": -1.0}})
     assert Recipe(views=recipe.views).train.param_groups == {}
 

@@ -195,6 +195,10 @@ class TrainingData(L.LightningDataModule):
             callback.on_train_epoch_start(self.trainer, self.trainer.lightning_module)
         return build_dataloader(self.reader, self.sampler, self.num_workers)
 
+    def transfer_batch_to_device(self, raw_batch: RawBatch, device: torch.device, dataloader_idx: int) -> RawBatch:
+        """Copy a batch to the device, which is busy with the batch before where the memory is pinned."""
+        return raw_batch.to(device, non_blocking=True)
+
 
 class RawBatchLoader(DataLoader):
     """Loader of raw batches; an error of a worker is raised here without the worker's traceback."""

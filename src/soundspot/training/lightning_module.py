@@ -66,10 +66,6 @@ class LocalizationModule(L.LightningModule):
                 if recipe.train.grad_cache_size:
                     apply_grad_cache(encoder, recipe.train.grad_cache_size)
 
-    def transfer_batch_to_device(self, raw_batch: RawBatch, device: torch.device, dataloader_idx: int) -> RawBatch:
-        """Copy a batch to the device, which is busy with the batch before where the memory is pinned."""
-        return raw_batch.to(device, non_blocking=True)
-
     def training_step(self, raw_batch: RawBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch, and log its terms."""
         number = batch_idx % self.recipe.train.accumulate  # of the batch in its step

@@ -328,7 +328,7 @@ def test_what_comes_too_late_is_refused_before_training(tmp_path: Path) -> None:
 
 def test_a_table_without_a_common_class_cannot_be_matched(tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
-    rows = [f"clip {i},image,cat,1\nclip {i},sound,Meow,1" for i in range(4)]
+    rows = [f"clip {i},image,cat,1\nclip {i},audio,Meow,1" for i in range(4)]
     table.write_text("id,modality,class,probability\n" + "\n".join(rows) + "\n")
     made = label_callback(Four(), tmp_path, source=str(table))
     made.check_compatible(METHODS["lcbm"], total_steps=10)

@@ -7,9 +7,14 @@ with no bootstrap, measured on a part of them.
 
 Memory is the peak of a process that scores 1,000 items against that of one that scores 20,000, each item with a map of
 56 x 56 (12.5 kB): a folder of predictions, and a localizer whose report is written, with all it is asked besides.
+
+All protocols together should take at most twice as long as one. SOUNDSPOT_BASE names a checkout of another version whose
+time for one protocol is measured as well.
 """
 
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +27,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks import Row, measured_apart, peak_megabytes
+from benchmarks import Row, measured_apart, peak_megabytes, side_by_side
 from benchmarks.metrics import SIDE, inputs, reference
 from soundspot.evaluation.engine import baselines
 from soundspot.evaluation.engine.evaluate import evaluate, evaluate_maps
@@ -31,6 +36,7 @@ from soundspot.evaluation.protocols.presets import PROTOCOLS
 from soundspot.types import Audio, AudioVisualDataset, Box, GroundTruth
 from soundspot.utils.hash_rng import make_generator, uniform
 
+ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 512  # numbers in the code of a picture or of a sound
 
 
@@ -125,15 +131,34 @@ def run(quick: bool = False) -> list[Row]:
         reference.score(each.numpy(), truths.double().numpy(), mirrored=True)
     loop = (time.perf_counter() - start) / looped * count
 
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         predictions(Path(folder), data, maps)
-        for protocol in ("corrected", "all"):
-            start = time.perf_counter()
-            evaluate_maps(folder, data, protocol=protocol)
-            taken = time.perf_counter() - start
-            rows.append(Row(f"scoring, protocol {protocol}", loop, taken, "s", note=f"{count} maps from disk"))
+        works = [lambda name=name: evaluate_maps(folder, data, protocol=name) for name in ("corrected", "all")]
+        one, everything = side_by_side(works, times=1 if quick else 3)
+    note = f"{count} maps of {SIDE} x {SIDE} from disk"
+    rows = [
+        Row("scoring, protocol corrected", loop, one, note=note),
+        Row("scoring, protocol all", loop, everything, note=note),
+        Row("scoring, twice one protocol against all", 2 * one, everything, target=1.0),
+    ]
+    if base := os.environ.get("SOUNDSPOT_BASE"):
+        rows.append(against_base(Path(base), count))
     return rows + [memory(way, quick) for way in ("score", "evaluate")]
+
+
+def against_base(base: Path, count: int, times: int = 3) -> Row:
+    """Compare scoring under one protocol with that of `base`, a checkout of another version, in turns."""
+    command = [sys.executable, "-m", "benchmarks.scoring", str(count), "score", "14", str(SIDE)]
+    taken: dict[Path, list[float]] = {base: [], ROOT: []}
+    for _ in range(times):
+        for root, seconds in taken.items():
+            environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root / "src"), str(root)])}
+            result = subprocess.run(command, cwd=root, env=environment, stdout=subprocess.PIPE, check=True)
+            seconds.append(json.loads(result.stdout)["seconds"])
+    before, now = map(min, taken.values())
+    return Row(
+        "scoring, one protocol against the base", before, now, target=0.9, note="maps of 14 x 14, report written"
+    )
 
 
 def memory(way: str, quick: bool) -> Row:

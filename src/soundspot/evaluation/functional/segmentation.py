@@ -86,8 +86,7 @@ def f_curve(
     for values, target in zip(
         probabilities.flatten(1).split(CHUNK_SIZE), masks.flatten(1).split(CHUNK_SIZE), strict=True
     ):
-        selected, hits = _count_reaching(values, target, thresholds)
-        area = target.sum(dim=1, keepdim=True).double()
+        selected, hits, area = _count_reaching(values, target, thresholds)
         precision, recall = hits / (selected + 1e-20), hits / (area + 1e-20)
         curve = ((1 + beta_squared) * precision * recall / (beta_squared * precision + recall)).nan_to_num(0)
         curves.append(torch.where(area > 0, curve, torch.nan))
@@ -112,17 +111,19 @@ def max_f(curves: Float[Tensor, "n t"], batch_index: Int[Tensor, " n"] | None = 
 
 def _count_reaching(
     values: Float[Tensor, "b n"], masks: Bool[Tensor, "b n"], thresholds: Float[Tensor, " t"]
-) -> tuple[Float[Tensor, "b t"], Float[Tensor, "b t"]]:
-    """Count the values of each row that reach each of t evenly spaced thresholds, and those among them in the mask.
+) -> tuple[Float[Tensor, "b t"], Float[Tensor, "b t"], Float[Tensor, "b 1"]]:
+    """Count the values of each row that reach each of t evenly spaced thresholds, those of them in the mask, and all there.
 
-    The number of thresholds that a value reaches is guessed from their spacing and corrected by comparing with the
-    thresholds themselves: one histogram in place of a pass for each threshold.
+    The number of thresholds that a value reaches follows from their spacing, and from a search where the value is so
+    near to one of them that rounding matters: one histogram in place of a pass for each threshold.
     """
-    t, rows = len(thresholds), torch.arange(len(values), device=values.device, dtype=torch.int32)[:, None]
-    bounds = torch.cat([thresholds.new_tensor([-torch.inf]), thresholds, thresholds.new_tensor([torch.inf])])
-    level = (values * (t - 1)).floor_().clamp_(-1, t - 1).int() + 1
-    level = level + (values >= bounds[level + 1]).int() - (values < bounds[level]).int()
-    bins = ((rows * (t + 1) + level) * 2 + masks.int()).flatten()
-    histogram = torch.bincount(bins, minlength=len(values) * (t + 1) * 2).view(-1, t + 1, 2)
-    reaching = histogram.flip(1).cumsum(dim=1).flip(1)[:, 1:].double()
-    return reaching.sum(dim=2), reaching[..., 1]
+    t = len(thresholds)
+    scaled = (values * (t - 1)).clamp_(-1, t).add_(1)
+    level = scaled.to(torch.int16)
+    fraction = scaled.sub_(level)
+    near = ((fraction < 1e-3) | (fraction > 1 - 1e-3)).flatten().nonzero()[:, 0]
+    level.view(-1)[near] = torch.searchsorted(thresholds, values.flatten()[near], right=True).short()
+    bins = level.mul_(2).add_(masks)
+    histogram = torch.stack([torch.bincount(row, minlength=2 * t + 4) for row in bins]).view(-1, t + 2, 2)
+    reaching = histogram.flip(1).cumsum(dim=1).flip(1)[:, : t + 1].double()
+    return reaching[:, 1:].sum(dim=2), reaching[:, 1:, 1], reaching[:, :1, 1]

@@ -8,8 +8,8 @@ with no bootstrap, measured on a part of them.
 Memory is the peak of a process that scores 1,000 items against that of one that scores 20,000, each item with a map of
 56 x 56 (12.5 kB): a folder of predictions, and a localizer whose report is written, with all it is asked besides.
 
-All protocols together should take at most twice as long as one. SOUNDSPOT_BASE names a checkout of another version whose
-time for one protocol is measured as well.
+All protocols together should take at most twice as long as one. SOUNDSPOT_BASE names a checkout of another version,
+whose time for one protocol is measured as well.
 """
 
 import json
@@ -134,7 +134,7 @@ def run(quick: bool = False) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         predictions(Path(folder), data, maps)
         works = [lambda name=name: evaluate_maps(folder, data, protocol=name) for name in ("corrected", "all")]
-        one, everything = side_by_side(works, times=1 if quick else 3)
+        one, everything = side_by_side(works, times=1 if quick else 2)
     note = f"{count} maps of {SIDE} x {SIDE} from disk"
     rows = [
         Row("scoring, protocol corrected", loop, one, note=note),
@@ -146,7 +146,7 @@ def run(quick: bool = False) -> list[Row]:
     return rows + [memory(way, quick) for way in ("score", "evaluate")]
 
 
-def against_base(base: Path, count: int, times: int = 3) -> Row:
+def against_base(base: Path, count: int, times: int = 2) -> Row:
     """Compare scoring under one protocol with that of `base`, a checkout of another version, in turns."""
     command = [sys.executable, "-m", "benchmarks.scoring", str(count), "score", "14", str(SIDE)]
     taken: dict[Path, list[float]] = {base: [], ROOT: []}
@@ -156,9 +156,7 @@ def against_base(base: Path, count: int, times: int = 3) -> Row:
             result = subprocess.run(command, cwd=root, env=environment, stdout=subprocess.PIPE, check=True)
             seconds.append(json.loads(result.stdout)["seconds"])
     before, now = map(min, taken.values())
-    return Row(
-        "scoring, one protocol against the base", before, now, target=0.9, note="maps of 14 x 14, report written"
-    )
+    return Row("scoring, one protocol against the base", before, now, target=0.9, note="maps of 14 x 14 from disk")
 
 
 def memory(way: str, quick: bool) -> Row:

@@ -1,10 +1,10 @@
-"""How pictures and sounds lie in their common space: row i of both belongs together.
+"""Statistics of the joint embedding space of images and audio: row i of both belongs together.
 
 `alignment` (Goel et al., "CyCLIP", NeurIPS 2022) and `magnitude` (Liang et al., "Mind the Gap", NeurIPS 2022) are
-printed for sound localisation without code. The printed pairs cannot both come from unit vectors, for which
-E |v - a|^2 = 2 - 2 alignment; they fit picture vectors that are means of unit vectors over places and are left shorter
-than 1. So `renormalize=False` takes vectors as they are. `separability`, `modality_gap` and `centroid_distance` follow
-Aledonairesa/robust_vssl, analysis/embedding_metrics.py, which is given unit vectors.
+printed for sound localization without code. The printed pairs cannot both come from unit vectors, for which
+E |v - a|^2 = 2 - 2 alignment; they fit image embeddings that are means of unit vectors over pixels and are left
+shorter than 1. So `renormalize=False` takes embeddings as they are. `separability`, `modality_gap` and
+`centroid_distance` follow Aledonairesa/robust_vssl, analysis/embedding_metrics.py, which takes unit vectors.
 """
 
 from typing import NamedTuple
@@ -15,22 +15,30 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-CHUNK_SIZE = 512  # pictures at a time
+CHUNK_SIZE = 512  # images at a time
 
 
 class Magnitude(NamedTuple):
-    """Of the vectors from sounds to their pictures; the deviation is that of the whole set, not an estimate's."""
+    """Mean and standard deviation (of the population) of the distances between paired embeddings."""
 
     mean: Tensor
     std: Tensor
 
 
 def alignment(images: Float[Tensor, "n d"], audio: Float[Tensor, "n d"], renormalize: bool = True) -> Float[Tensor, ""]:
-    """Mean product of pairs: their cosine, unless vectors are taken as they are.
+    """Compute the mean inner product of pairs: their cosine, unless embeddings are taken as they are.
+
+    Args:
+        images: (n, d) embeddings.
+        audio: (n, d) embeddings; row i belongs to image i.
+        renormalize: whether embeddings are first brought to unit length.
+
+    Returns:
+        Scalar, float64.
 
     Examples:
-        >>> pictures, sounds = torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
-        >>> alignment(pictures, sounds)  # cosines 1 and 0.7071
+        >>> images, audio = torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+        >>> alignment(images, audio)  # cosines 1 and 0.7071
         tensor(0.8536, dtype=torch.float64)
     """
     images, audio = _vectors(images, audio, renormalize)
@@ -38,7 +46,16 @@ def alignment(images: Float[Tensor, "n d"], audio: Float[Tensor, "n d"], renorma
 
 
 def magnitude(images: Float[Tensor, "n d"], audio: Float[Tensor, "n d"], renormalize: bool = True) -> Magnitude:
-    """Mean and standard deviation of the distance between a picture and its sound."""
+    """Compute the mean and standard deviation of the distance between an image and its audio.
+
+    Args:
+        images: (n, d) embeddings.
+        audio: (n, d) embeddings; row i belongs to image i.
+        renormalize: whether embeddings are first brought to unit length.
+
+    Returns:
+        Scalars, float64.
+    """
     images, audio = _vectors(images, audio, renormalize)
     lengths = (images - audio).norm(dim=1)
     return Magnitude(lengths.mean(), lengths.std(correction=0))
@@ -47,7 +64,16 @@ def magnitude(images: Float[Tensor, "n d"], audio: Float[Tensor, "n d"], renorma
 def centroid_distance(
     images: Float[Tensor, "n d"], audio: Float[Tensor, "n d"], renormalize: bool = True
 ) -> Float[Tensor, ""]:
-    """Distance between the mean picture and the mean sound."""
+    """Compute the distance between the mean image embedding and the mean audio embedding.
+
+    Args:
+        images: (n, d) embeddings.
+        audio: (m, d) embeddings.
+        renormalize: whether embeddings are first brought to unit length.
+
+    Returns:
+        Scalar, float64.
+    """
     images, audio = _vectors(images, audio, renormalize)
     return (images.mean(dim=0) - audio.mean(dim=0)).norm()
 
@@ -55,13 +81,20 @@ def centroid_distance(
 def modality_gap(
     images: Float[Tensor, "n d"], audio: Float[Tensor, "n d"], renormalize: bool = True
 ) -> Float[Tensor, ""]:
-    """p / (p + s), p the mean dissimilarity (1 - cosine) / 2 of pairs, s that of two pictures or two sounds.
+    """Compute p / (p + s): p the mean dissimilarity (1 - cosine) / 2 of pairs, s that of two images or two sounds.
 
-    0 where pairs coincide, 1/2 where a pair is as far apart as two of a kind; nan for a single pair.
+    Args:
+        images: (n, d) embeddings.
+        audio: (n, d) embeddings; row i belongs to image i.
+        renormalize: whether embeddings are first brought to unit length.
+
+    Returns:
+        Scalar, float64: 0 where pairs coincide, 1/2 where a pair is as far apart as two of one modality; nan for a
+        single pair.
 
     Examples:
-        >>> vectors = torch.eye(3)
-        >>> modality_gap(vectors, vectors)  # pairs coincide
+        >>> embeddings = torch.eye(3)
+        >>> modality_gap(embeddings, embeddings)  # pairs coincide
         tensor(0., dtype=torch.float64)
     """
     images, audio = _vectors(images, audio, renormalize)
@@ -73,9 +106,17 @@ def modality_gap(
 def separability(
     images: Float[Tensor, "n d"], audio: Float[Tensor, "n d"], renormalize: bool = True
 ) -> Float[Tensor, ""]:
-    """First quartile of the pairs' cosines less the third quartile of all others'; nan for a single pair.
+    """Compute the first quartile of the cosines of pairs less the third quartile of those of all other combinations.
 
-    The others are held in float32: 4 n^2 bytes, 100 MB for 5,000 pairs.
+    The latter are held in float32: 4 n^2 bytes, 100 MB for 5,000 pairs.
+
+    Args:
+        images: (n, d) embeddings.
+        audio: (n, d) embeddings; row i belongs to image i.
+        renormalize: whether embeddings are first brought to unit length.
+
+    Returns:
+        Scalar, float64; nan for a single pair.
     """
     images, audio = _vectors(images, audio, renormalize)
     n = len(images)
@@ -83,16 +124,16 @@ def separability(
         return images.new_tensor(torch.nan)
     others = np.empty((n, n - 1), np.float32)
     for start in range(0, n, CHUNK_SIZE):
-        few = images[start : start + CHUNK_SIZE] @ audio.T
-        other = torch.ones_like(few, dtype=torch.bool)
-        other.diagonal(start).fill_(False)
-        others[start : start + CHUNK_SIZE] = few[other].view(len(few), n - 1).cpu().numpy()
+        similarity = images[start : start + CHUNK_SIZE] @ audio.T
+        unpaired = torch.ones_like(similarity, dtype=torch.bool)
+        unpaired.diagonal(start).fill_(False)
+        others[start : start + CHUNK_SIZE] = similarity[unpaired].view(-1, n - 1).cpu().numpy()
     pairs = (images * audio).sum(dim=1).quantile(0.25)
     return pairs - float(np.quantile(others.ravel(), 0.75, overwrite_input=True))
 
 
 def _spread(vectors: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
-    """Mean dissimilarity of two different vectors, from the length of their sum."""
+    """Compute the mean dissimilarity of two different embeddings, from the length of their sum."""
     n = len(vectors)
     products = vectors.sum(dim=0).square().sum() - vectors.square().sum()
     return (1 - products / (n * (n - 1))) / 2 if n > 1 else products * torch.nan

@@ -1,4 +1,4 @@
-"""Where the source is: IoU and what is made of it over samples and over groups of them.
+"""Localization scores: IoU, and rates over samples and over groups of samples.
 
 Papers call several things cIoU. Here `iou` is one sample's value, `mean_iou` the mean, and a success rate the share of
 samples (or groups) that reach 0.5.
@@ -18,24 +18,38 @@ AUC_STEPS = 20  # of the AUC's thresholds, 0, 0.05, ... 1
 def iou(
     preds: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"], target: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"]
 ) -> Float[Tensor, " b"]:
-    """sum(pred * truth) / (sum(truth) + sum(pred where truth == 0)), float64 per sample; nan if both are empty.
+    """Compute sum(preds * target) / (sum(target) + sum(preds where target == 0)).
 
-    With truths between 0 and 1 a pixel counts as spill only where the truth is exactly 0, as all released codes do.
+    With targets between 0 and 1, a pixel is a false positive only where the target is exactly 0, as in all released
+    codes.
+
+    Args:
+        preds: (b, h, w) predicted pixels, or how much each of them counts.
+        target: (b, h, w) ground truth, 0 to 1.
+
+    Returns:
+        (b,) float64; nan where both are empty.
 
     Examples:
-        >>> pred = torch.tensor([[[True, True], [False, False]]])
-        >>> truth = torch.tensor([[[True, False], [True, False]]])
-        >>> iou(pred, truth)  # one pixel in both, three in either
+        >>> preds = torch.tensor([[[True, True], [False, False]]])
+        >>> target = torch.tensor([[[True, False], [True, False]]])
+        >>> iou(preds, target)  # one pixel in both, three in either
         tensor([0.3333], dtype=torch.float64)
     """
-    preds, soft = preds.double().flatten(1), target.double().flatten(1)
-    hit = (preds * soft).sum(dim=1)
-    spill = (preds * (soft == 0)).sum(dim=1)
-    return hit / (soft.sum(dim=1) + spill)
+    preds, target = preds.double().flatten(1), target.double().flatten(1)
+    false_positives = (preds * (target == 0)).sum(dim=1)
+    return (preds * target).sum(dim=1) / (target.sum(dim=1) + false_positives)
 
 
 def success_rate(values: Float[Tensor, " n"], threshold: float = IOU_THRESHOLD) -> Float[Tensor, ""]:
-    """Share of the values that are `at` least; nan is a failure.
+    """Compute the share of samples whose value reaches a threshold.
+
+    Args:
+        values: (n,) of the samples, IoU for example; nan is a failure.
+        threshold: least value of a success.
+
+    Returns:
+        Scalar, float64.
 
     Examples:
         >>> success_rate(torch.tensor([0.2, 0.5, 0.9, torch.nan]))  # cIoU: half of the samples
@@ -45,11 +59,15 @@ def success_rate(values: Float[Tensor, " n"], threshold: float = IOU_THRESHOLD) 
 
 
 def auc_terms(values: Float[Tensor, " n"], grid: AUCGrid = "integer") -> Float[Tensor, " n"]:
-    """What each value adds to the AUC: the area under [value >= threshold] over thresholds 0, 0.05, ... 1.
+    """Compute the term of each value in the AUC: the area under [value >= threshold] over thresholds 0, 0.05, ... 1.
 
     Args:
+        values: (n,) IoU of each sample.
         grid: `float` takes the products 0.05 * k as they come out in floating point, so that exactly 0.15 misses the
-            threshold 0.15000000000000002, as the released codes do; `integer` compares with k / 20 and forgives 1e-9.
+            threshold 0.15000000000000002, as the released codes do; `integer` compares with k / 20, less 1e-9.
+
+    Returns:
+        (n,) float64; their mean is the AUC.
 
     Examples:
         >>> fifteen = torch.tensor([0.15], dtype=torch.float64)
@@ -58,44 +76,88 @@ def auc_terms(values: Float[Tensor, " n"], grid: AUCGrid = "integer") -> Float[T
     """
     steps = torch.arange(AUC_STEPS + 1, dtype=torch.float64, device=values.device)
     thresholds = steps * 0.05 if grid == "float" else steps / AUC_STEPS
-    forgiven = 0.0 if grid == "float" else 1e-9
-    reached = (values.double()[:, None] >= thresholds - forgiven).double()
+    tolerance = 0.0 if grid == "float" else 1e-9
+    reached = (values.double()[:, None] >= thresholds - tolerance).double()
     return torch.trapezoid(reached, thresholds, dim=1)
 
 
 def auc(values: Float[Tensor, " n"], grid: AUCGrid = "integer") -> Float[Tensor, ""]:
-    """Area under the success rate over thresholds 0, 0.05, ... 1; 0.025 where every value is 0."""
+    """Compute the area under the success rate over thresholds 0, 0.05, ... 1.
+
+    Args:
+        values: (n,) IoU of each sample.
+        grid: of the thresholds, see `auc_terms`.
+
+    Returns:
+        Scalar, float64; 0.025 where every value is 0.
+    """
     return auc_terms(values, grid).mean()
 
 
 def mean_iou(values: Float[Tensor, " n"]) -> Float[Tensor, ""]:
-    """The mean; nan where any value is nan."""
+    """Compute the mean IoU.
+
+    Args:
+        values: (n,) IoU of each sample.
+
+    Returns:
+        Scalar; nan where any value is nan.
+    """
     return values.mean()
 
 
 def worst_of_groups(values: Float[Tensor, " n"], groups: Int[Tensor, " n"]) -> Float[Tensor, " g"]:
-    """The smallest value of each group, groups in ascending order; nan where any of its values is nan.
+    """Compute the smallest value of each group.
+
+    Args:
+        values: (n,) of the samples.
+        groups: (n,) number of the group that each sample belongs to: the image of an interactive test.
+
+    Returns:
+        (g,) in ascending order of the groups; nan where any value of the group is nan.
 
     Examples:
-        >>> ious = torch.tensor([0.9, 0.2, 0.7])  # the first picture is asked with two sounds
+        >>> ious = torch.tensor([0.9, 0.2, 0.7])  # the first image has two sounds
         >>> worst_of_groups(ious, torch.tensor([0, 0, 1]))
         tensor([0.2000, 0.7000])
     """
-    names, which = groups.unique(return_inverse=True)
-    worst = values.new_full((len(names),), torch.inf)
-    return worst.scatter_reduce(0, which, values, "amin")
+    names, group_index = groups.unique(return_inverse=True)
+    return values.new_full((len(names),), torch.inf).scatter_reduce(0, group_index, values, "amin")
 
 
 def group_sizes(groups: Int[Tensor, " n"]) -> Int[Tensor, " g"]:
-    """How many samples each group has, in the order of `worst_of_groups`."""
+    """Count the samples of each group.
+
+    Args:
+        groups: (n,) number of the group that each sample belongs to.
+
+    Returns:
+        (g,) in ascending order of the groups.
+    """
     return groups.unique(return_counts=True)[1]
 
 
 def group_success(worst: Float[Tensor, " g"], threshold: float = IOU_THRESHOLD) -> Float[Tensor, " g"]:
-    """1 where the worst of a group is `at` least, else 0; nan stays nan, as in the released group scores."""
+    """Compute the success of each group: 1 where its worst value reaches a threshold, else 0.
+
+    Args:
+        worst: (g,) of `worst_of_groups`.
+        threshold: least value of a success.
+
+    Returns:
+        (g,) of 0 and 1; nan stays nan, as in the released group scores.
+    """
     return torch.where(worst.isnan(), worst, (worst >= threshold).to(worst.dtype))
 
 
 def group_auc_terms(worst: Float[Tensor, " g"], grid: AUCGrid = "integer") -> Float[Tensor, " g"]:
-    """`auc_terms` of the worst of each group; nan stays nan."""
+    """Compute `auc_terms` of the worst value of each group.
+
+    Args:
+        worst: (g,) of `worst_of_groups`.
+        grid: of the thresholds, see `auc_terms`.
+
+    Returns:
+        (g,); nan stays nan.
+    """
     return torch.where(worst.isnan(), worst, auc_terms(worst, grid))

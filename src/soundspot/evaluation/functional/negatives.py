@@ -1,8 +1,8 @@
-"""Sounds that show nothing in the picture (silence, noise, a source out of sight): how little a model then predicts.
+"""Scores under negative audio (silence, noise, a source off screen), where a model should predict no pixel.
 
 Juanola et al., "A Critical Assessment of Visual Sound Source Localization Models Including Negative Audio",
 ICASSP 2025; xavijuanola/vssl_eval, utils_dir/eval_utils.py and eval.py. Maps are raw, never scaled by their own
-extremes, and cut (`>`) at one threshold for all. `false_positive_rate` is of jiali-home/AVSBench-Robust.
+extremes, and thresholded (`>`) at one value for all. `false_positive_rate` is of jiali-home/AVSBench-Robust.
 """
 
 from typing import Literal
@@ -17,11 +17,15 @@ PeakStatistic = Literal["q3", "max", "max10"]
 
 
 def universal_threshold(peaks: Float[Tensor, " n"], statistic: PeakStatistic = "q3") -> Float[Tensor, ""]:
-    """A threshold for all maps from the peaks (maxima) of maps under negative sounds.
+    """Compute one threshold for all maps from the peaks of maps under negative audio.
 
     Args:
-        rule: `q3` the third quartile (between neighbours linearly), `max` the highest, `max10` a tenth more. The
+        peaks: (n,) maximum of each map.
+        statistic: `q3` the third quartile (interpolated linearly), `max` the highest, `max10` a tenth more. The
             released thresholds are constants; their `max` lie below their `q3`, so not all are of one set of peaks.
+
+    Returns:
+        Scalar, float64.
 
     Examples:
         >>> universal_threshold(torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5]))
@@ -33,25 +37,48 @@ def universal_threshold(peaks: Float[Tensor, " n"], statistic: PeakStatistic = "
 
 
 def pia(maps: Float[Tensor, "b h w"], threshold: float | Float[Tensor, ""]) -> Float[Tensor, " b"]:
-    """Predicted image area: the share of a map's pixels above tau. Under a negative sound, 0 is right.
+    """Compute the predicted image area: the share of a map's pixels above a threshold.
+
+    Args:
+        maps: (b, h, w) raw scores.
+        threshold: of `universal_threshold`.
+
+    Returns:
+        (b,) float64; under negative audio, 0 is right.
 
     Examples:
-        >>> pia(torch.tensor([[[0.9, 0.1], [0.2, 0.3]]]), tau=0.25)  # half of the picture claimed
+        >>> pia(torch.tensor([[[0.9, 0.1], [0.2, 0.3]]]), threshold=0.25)  # half of the image is predicted
         tensor([0.5000], dtype=torch.float64)
     """
     return (maps > threshold).flatten(1).double().mean(dim=1)
 
 
 def auc_n_terms(pia: Float[Tensor, " n"], grid: AUCGrid = "integer") -> Float[Tensor, " n"]:
-    """What each sample adds to `auc_n`; `grid` as in `auc_terms`: `float` for the products 0.05 * k as released."""
+    """Compute the term of each sample in `auc_n`: the area under [pIA <= threshold] over thresholds 0, 0.05, ... 1.
+
+    Args:
+        pia: (n,) of `pia`.
+        grid: of the thresholds, as in `auc_terms`: `float` for the products 0.05 * k, as released.
+
+    Returns:
+        (n,) float64; their mean is `auc_n`.
+    """
     steps = torch.arange(AUC_STEPS + 1, dtype=torch.float64, device=pia.device)
     thresholds = steps * 0.05 if grid == "float" else steps / AUC_STEPS
-    forgiven = 0.0 if grid == "float" else 1e-9
-    return torch.trapezoid((pia.double()[:, None] <= thresholds + forgiven).double(), thresholds, dim=1)
+    tolerance = 0.0 if grid == "float" else 1e-9
+    return torch.trapezoid((pia.double()[:, None] <= thresholds + tolerance).double(), thresholds, dim=1)
 
 
 def auc_n(pia: Float[Tensor, " n"], grid: AUCGrid = "integer") -> Float[Tensor, ""]:
-    """Area under the share of samples with pIA <= t over t = 0, 0.05, ... 1: 1 where nothing is ever predicted."""
+    """Compute the area under the share of samples with pIA <= threshold over thresholds 0, 0.05, ... 1.
+
+    Args:
+        pia: (n,) of `pia`.
+        grid: of the thresholds, see `auc_n_terms`.
+
+    Returns:
+        Scalar, float64; 1 where no pixel is ever predicted.
+    """
     return auc_n_terms(pia, grid).mean()
 
 
@@ -60,12 +87,28 @@ def iou_above(
     target: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"],
     threshold: float | Float[Tensor, ""],
 ) -> Float[Tensor, " b"]:
-    """IoU of [map > tau] under the right sound, 0 where neither has a pixel: its mean is the table's cIoU."""
+    """Compute the IoU of [map > threshold] under the right audio, whose mean is the cIoU of the published table.
+
+    Args:
+        maps: (b, h, w) raw scores.
+        target: (b, h, w) ground truth.
+        threshold: of `universal_threshold`.
+
+    Returns:
+        (b,) float64; 0 where neither has a pixel.
+    """
     return iou(maps > threshold, target).nan_to_num(0)
 
 
 def harmonic_mean(a: Float[Tensor, "*n"], b: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """2ab / (a + b), 0 where both are 0 (the released code has nan).
+    """Compute 2ab / (a + b).
+
+    Args:
+        a: any shape.
+        b: the same shape.
+
+    Returns:
+        The same shape, float64; 0 where both are 0 (the released code has nan).
 
     Examples:
         >>> harmonic_mean(torch.tensor(0.9), torch.tensor(0.1))  # one good half does not make up for the other
@@ -76,32 +119,57 @@ def harmonic_mean(a: Float[Tensor, "*n"], b: Float[Tensor, "*n"]) -> Float[Tenso
 
 
 def f_loc(ious: Float[Tensor, " n"], pias: Float[Tensor, "k m"]) -> Float[Tensor, ""]:
-    """F_LOC: harmonic mean of the mean IoU under right sounds and of the area left alone under k kinds of wrong ones.
+    """Compute F_LOC: the harmonic mean of the mean IoU under right audio and of the unpredicted area under negatives.
 
     Args:
-        ious: of `iou_above`.
-        pias: of `pia`, a row for each kind: silence, noise, a sound from elsewhere.
+        ious: (n,) of `iou_above`.
+        pias: (k, m) of `pia`, a row for each kind of negative: silence, noise, off-screen audio.
+
+    Returns:
+        Scalar, float64.
     """
     return harmonic_mean(ious.mean(), 1 - pias.mean(dim=1).mean())
 
 
 def f_auc(auc: Float[Tensor, ""], aucs_n: Float[Tensor, " k"]) -> Float[Tensor, ""]:
-    """F_AUC: harmonic mean of the AUC under right sounds and of the mean `auc_n` over k kinds of wrong ones."""
+    """Compute F_AUC: the harmonic mean of the AUC under right audio and of the mean `auc_n` over kinds of negatives.
+
+    Args:
+        auc: scalar, of `functional.auc`.
+        aucs_n: (k,) `auc_n` of each kind of negative.
+
+    Returns:
+        Scalar, float64.
+    """
     return harmonic_mean(auc, aucs_n.mean())
 
 
 def map_overlap(a: Bool[Tensor, "b h w"], b: Bool[Tensor, "b h w"]) -> Float[Tensor, " b"]:
-    """IoU of two predictions for one picture, 1 where both are empty. High under two sounds: the sound goes unheard.
+    """Compute the IoU of two predictions for one image; high under two sounds means that the audio is ignored.
+
+    Args:
+        a: (b, h, w) predicted pixels.
+        b: (b, h, w) predicted pixels with other audio.
+
+    Returns:
+        (b,) float64; 1 where both are empty.
 
     Examples:
-        >>> one = torch.tensor([[[True, True, False]]])
-        >>> map_overlap(one, one.flip(2))
+        >>> a = torch.tensor([[[True, True, False]]])
+        >>> map_overlap(a, a.flip(2))
         tensor([0.3333], dtype=torch.float64)
     """
-    both, either = ((some.flatten(1).sum(dim=1).double()) for some in (a & b, a | b))
-    return torch.where(either > 0, both / either, 1)
+    intersection, union = (mask.flatten(1).sum(dim=1).double() for mask in (a & b, a | b))
+    return torch.where(union > 0, intersection / union, 1)
 
 
 def false_positive_rate(logits: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
-    """Share of the pixels with a sigmoid above 0.5, under a sound that shows nothing."""
+    """Compute the share of pixels with a sigmoid above 0.5 under negative audio.
+
+    Args:
+        logits: (b, h, w) maps.
+
+    Returns:
+        (b,) float64.
+    """
     return (logits.sigmoid() > IOU_THRESHOLD).flatten(1).double().mean(dim=1)

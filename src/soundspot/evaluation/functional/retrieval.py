@@ -1,7 +1,7 @@
-"""Which sound belongs to which picture: ranks and recalls.
+"""Cross-modal retrieval between images and audio: ranks and recalls.
 
-What answers a query is said by `relevant`, a matrix: item i alone answers query i (an instance; the default), every
-sound of a picture answers it, or all that has its category (`labels[:, None] == labels`).
+`relevant` says which items answer a query: item i alone answers query i (by instance; the default), every sound of an
+image does, or all items of its category do (`labels[:, None] == labels`).
 """
 
 from collections.abc import Callable, Sequence
@@ -14,29 +14,34 @@ from torch.nn.functional import normalize
 
 MIN_QUERIES = 64  # at a time, at least
 MAX_CELLS = 2**22  # similarities of queries and items at a time: 16 MB
-ITEM_CHUNK = 1024  # whose vectors are brought to unit length at a time
+ITEM_CHUNK = 1024  # embeddings that are normalized at a time
 
 RelevanceMatrix: TypeAlias = Bool[Tensor, "n m"] | Callable[[slice, slice], Bool[Tensor, "n m"]]
 
 
 @runtime_checkable
 class EmbeddingRows(Protocol):
-    """Vectors that are read some at a time: a tensor (n, d), or whatever gives parts of one."""
+    """Embeddings (n, d) of which slices are read: a tensor, or rows on disk."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, at: slice, /) -> Float[Tensor, "b d"]: ...
+    def __getitem__(self, rows: slice, /) -> Float[Tensor, "b d"]: ...
 
 
 def embedding_ranks(
     queries: EmbeddingRows, items: EmbeddingRows, relevant: RelevanceMatrix | None = None
 ) -> Int[Tensor, " n"]:
-    """`retrieval_ranks` by cosine, without holding all similarities.
+    """Compute `retrieval_ranks` by cosine, without holding all similarities.
 
-    Cosines are computed in float64 and compared in float32, so that embeddings that are equal stay equal however
-    the work is divided.
+    Cosines are computed in float64 and compared in float32, so that equal embeddings stay equal however the work is
+    divided.
 
     Args:
-        relevant: a matrix, or what gives the part of it for some queries and some items.
+        queries: (n, d) embeddings.
+        items: (m, d) embeddings.
+        relevant: (n, m) matrix, or a function that returns the block of it for a slice of queries and one of items.
+
+    Returns:
+        (n,) ranks from 0.
     """
     return embedding_ranks_multi(queries, items, [relevant])[0]
 
@@ -44,35 +49,48 @@ def embedding_ranks(
 def embedding_ranks_multi(
     queries: EmbeddingRows, items: EmbeddingRows, relevant: Sequence[RelevanceMatrix | None]
 ) -> list[Int[Tensor, " n"]]:
-    """The same for several ways of saying what answers a query, of similarities that are computed once."""
+    """Compute `embedding_ranks` for several definitions of relevance, from similarities that are computed once.
+
+    Args:
+        queries: (n, d) embeddings.
+        items: (m, d) embeddings.
+        relevant: definitions, each as of `embedding_ranks`.
+
+    Returns:
+        Ranks (n,) for each definition.
+    """
     step = min(len(queries), max(MIN_QUERIES, MAX_CELLS // max(1, len(items))))
     device = queries[:1].device
     ranks = torch.empty(len(relevant), len(queries), dtype=torch.int64, device=device)
-    room = torch.empty(step, len(items), device=device)  # once: large parts that come and go leave memory in pieces
+    buffer = torch.empty(step, len(items), device=device)  # one, as large blocks that come and go fragment memory
     for start in range(0, len(queries), max(1, step)):
-        few = slice(start, min(start + step, len(queries)))
-        asked = normalize(queries[few].double(), dim=1)
-        similarity = room[: len(asked)]
-        best = similarity.new_full((len(relevant), len(asked)), -torch.inf)
+        rows = slice(start, min(start + step, len(queries)))
+        normalized = normalize(queries[rows].double(), dim=1)
+        similarity = buffer[: len(normalized)]
+        best = similarity.new_full((len(relevant), len(normalized)), -torch.inf)
         for first in range(0, len(items), ITEM_CHUNK):
-            some = slice(first, min(first + ITEM_CHUNK, len(items)))
-            part = similarity[:, some] = (asked @ normalize(items[some].double(), dim=1).T).float()
-            for found, which in zip(best, relevant, strict=True):
-                if which is not None:
-                    right = which(few, some) if callable(which) else which[few, some]
-                    highest = part.masked_fill(~right.to(part.device), -torch.inf).amax(dim=1)
-                    found.copy_(torch.maximum(found, highest))
-        for row, found, which in zip(ranks, best, relevant, strict=True):
-            least = similarity.diagonal(start) if which is None else found
-            row[few] = (similarity > least[:, None]).sum(dim=1)
+            columns = slice(first, min(first + ITEM_CHUNK, len(items)))
+            block = similarity[:, columns] = (normalized @ normalize(items[columns].double(), dim=1).T).float()
+            for highest, matrix in zip(best, relevant, strict=True):
+                if matrix is not None:
+                    mask = matrix(rows, columns) if callable(matrix) else matrix[rows, columns]
+                    block_highest = block.masked_fill(~mask.to(block.device), -torch.inf).amax(dim=1)
+                    highest.copy_(torch.maximum(highest, block_highest))
+        for rank, highest, matrix in zip(ranks, best, relevant, strict=True):
+            threshold = similarity.diagonal(start) if matrix is None else highest
+            rank[rows] = (similarity > threshold[:, None]).sum(dim=1)
     return [*ranks]
 
 
 def retrieval_ranks(similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n m"] | None = None) -> Int[Tensor, " n"]:
-    """Rank from 0 of each query's best relevant item: how many items are strictly more similar to it.
+    """Compute the rank of each query's best relevant item: the number of items that are strictly more similar.
 
     Args:
-        relevant: which items answer which query; None: item i alone answers query i.
+        similarity: (n, m) of queries and items.
+        relevant: (n, m) which items answer which query; None: item i alone answers query i.
+
+    Returns:
+        (n,) ranks from 0.
 
     Examples:
         >>> similarity = torch.tensor([[0.9, 0.1], [0.8, 0.3]])  # the second query's own item is the second nearest
@@ -86,7 +104,15 @@ def retrieval_ranks(similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n 
 def recall_at(
     similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n m"] | None = None, k: int = 1
 ) -> Float[Tensor, ""]:
-    """Share of the queries with a relevant item among the k most similar.
+    """Compute the share of queries with a relevant item among the k most similar.
+
+    Args:
+        similarity: (n, m) of queries and items.
+        relevant: (n, m) which items answer which query; None: item i alone answers query i.
+        k: items that are retrieved for each query.
+
+    Returns:
+        Scalar, float64.
 
     Examples:
         >>> similarity = torch.tensor([[0.9, 0.1], [0.8, 0.3]])  # the second query's own item is the second nearest
@@ -97,7 +123,16 @@ def recall_at(
 
 
 def chance_recall(num_relevant: Int[Tensor, " n"], num_items: int, k: int) -> Float[Tensor, " n"]:
-    """How likely a random order of `items` puts one of each query's relevant ones among the first k."""
+    """Compute the probability that a random order has a relevant item of each query among the first k.
+
+    Args:
+        num_relevant: (n,) relevant items of each query.
+        num_items: items in all.
+        k: items that are retrieved for each query.
+
+    Returns:
+        (n,) float64.
+    """
     drawn = torch.arange(min(k, num_items), dtype=torch.float64)
     missed = (num_items - num_relevant[:, None].double() - drawn).clamp(min=0) / (num_items - drawn)
     return 1 - missed.prod(dim=1)

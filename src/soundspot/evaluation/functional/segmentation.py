@@ -1,7 +1,7 @@
-"""How exactly: scores against masks.
+"""Segmentation scores: IoU and F-measures against masks.
 
 F-measures weigh precision by beta^2 = 0.3. `mask_iou`, `f_curve` and `max_f` follow OpenNLPLab/AVSBench 4d4c9010; the
-F-score at a single cut is what the segmentation tables of sound localisation print.
+F-score at a single threshold is what the segmentation tables of sound localization print.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ CHUNK_SIZE = 16  # maps at a time
 
 
 class PixelCounts(NamedTuple):
-    """Pixels, float64 per sample: in both, in the prediction, in the truth."""
+    """Numbers of pixels, float64 per sample, in the intersection, the prediction and the target."""
 
     intersection: Tensor
     pred_area: Tensor
@@ -28,7 +28,15 @@ class PixelCounts(NamedTuple):
 def pixel_counts(
     preds: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"], target: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"]
 ) -> PixelCounts:
-    """What `f_score` asks for; predictions and truths may count pixels by fractions."""
+    """Count pixels for `f_score`.
+
+    Args:
+        preds: (b, h, w) predicted pixels, or how much each of them counts.
+        target: (b, h, w) ground truth, 0 to 1.
+
+    Returns:
+        Counts of shape (b,).
+    """
     preds, target = preds.double().flatten(1), target.double().flatten(1)
     return PixelCounts((preds * target).sum(dim=1), preds.sum(dim=1), target.sum(dim=1))
 
@@ -39,13 +47,22 @@ def f_score(
     target_area: Float[Tensor, "*b"],
     beta_squared: float = BETA_SQUARED,
 ) -> Float[Tensor, "*b"]:
-    """(1 + beta^2) P R / (beta^2 P + R) at a single cut, 0 where nothing is hit; nan where the truth has no pixel.
+    """Compute (1 + beta^2) P R / (beta^2 P + R) of precision P and recall R.
+
+    Args:
+        intersection: pixels of prediction and target, any shape.
+        pred_area: pixels of the prediction.
+        target_area: pixels of the target.
+        beta_squared: weight of recall against precision.
+
+    Returns:
+        The same shape; 0 where the intersection is empty, nan where the target is.
 
     Examples:
-        >>> hit, kept, area = torch.tensor([8.0]), torch.tensor([10.0]), torch.tensor([16.0])
-        >>> f_score(hit, kept, area)  # precision 0.8 weighs more than recall 0.5
+        >>> intersection, pred_area, target_area = torch.tensor([8.0]), torch.tensor([10.0]), torch.tensor([16.0])
+        >>> f_score(intersection, pred_area, target_area)  # precision 0.8 weighs more than recall 0.5
         tensor([0.7027])
-        >>> f_score(hit, kept, area, beta2=1.0)
+        >>> f_score(intersection, pred_area, target_area, beta_squared=1.0)
         tensor([0.6154])
     """
     return torch.where(
@@ -56,16 +73,23 @@ def f_score(
 
 
 def mask_iou(logits: Float[Tensor, "b h w"], masks: Bool[Tensor, "b h w"]) -> Float[Tensor, " b"]:
-    """AVSBench's IoU of [sigmoid > 0.5] with the mask; an empty mask is scored by its background.
+    """Compute AVSBench's IoU of [sigmoid > 0.5] with the mask.
 
-    That is the share of its pixels that are not predicted. The denominator is 1e-7 larger, as released. Float32
-    logits next to 0 have a sigmoid of exactly 0.5, and are not predicted.
+    The denominator is 1e-7 larger, as released. Float32 logits next to 0 have a sigmoid of exactly 0.5, and are not
+    predicted.
+
+    Args:
+        logits: (b, h, w) maps.
+        masks: (b, h, w) objects.
+
+    Returns:
+        (b,) float64; for an empty mask the share of pixels that are not predicted.
     """
-    pred = logits.sigmoid() > IOU_THRESHOLD
-    inter, union = (some.sum(dim=(1, 2)).double() for some in (pred & masks, pred | masks))
+    preds = logits.sigmoid() > IOU_THRESHOLD
+    intersection, union = (mask.sum(dim=(1, 2)).double() for mask in (preds & masks, preds | masks))
     pixels = float(masks[0].numel()) if len(masks) else 1.0
     empty = ~masks.flatten(1).any(dim=1)
-    return torch.where(empty, pixels - union, inter) / (torch.where(empty, pixels, union) + 1e-7)
+    return torch.where(empty, pixels - union, intersection) / (torch.where(empty, pixels, union) + 1e-7)
 
 
 def f_curve(
@@ -94,25 +118,29 @@ def f_curve(
 
 
 def max_f(curves: Float[Tensor, "n t"], batch_index: Int[Tensor, " n"] | None = None) -> Float[Tensor, ""]:
-    """The highest value of the mean curve, over the samples whose mask has pixels; nan without any.
+    """Compute the highest value of the mean curve, over the samples whose mask has pixels.
 
     Args:
-        batches: which batch of the released evaluation a sample is in (its default: the frames of one video). Each
-            then chooses a threshold of its own, counts once, and as 0 where all of its masks are empty.
+        curves: (n, t) of `f_curve`.
+        batch_index: (n,) batch of the released evaluation that a sample is in (its default: the frames of one video).
+            Each batch then chooses its threshold, counts once, and as 0 where all of its masks are empty.
+
+    Returns:
+        Scalar, float64; nan without a mask that has pixels.
     """
-    some = ~curves[:, 0].isnan()
+    has_mask = ~curves[:, 0].isnan()
     if batch_index is None:
-        return curves[some].mean(dim=0).amax()
-    names, which = batch_index.unique(return_inverse=True)
-    sums = curves.new_zeros(len(names), curves.shape[1]).index_add_(0, which[some], curves[some])
-    sizes = torch.bincount(which[some], minlength=len(names)).clamp(min=1)
+        return curves[has_mask].mean(dim=0).amax()
+    names, index = batch_index.unique(return_inverse=True)
+    sums = curves.new_zeros(len(names), curves.shape[1]).index_add_(0, index[has_mask], curves[has_mask])
+    sizes = torch.bincount(index[has_mask], minlength=len(names)).clamp(min=1)
     return (sums / sizes[:, None]).amax(dim=1).mean()
 
 
 def _count_reaching(
     values: Float[Tensor, "b n"], masks: Bool[Tensor, "b n"], thresholds: Float[Tensor, " t"]
 ) -> tuple[Float[Tensor, "b t"], Float[Tensor, "b t"], Float[Tensor, "b 1"]]:
-    """Count the values of each row that reach each of t evenly spaced thresholds, those of them in the mask, and all there.
+    """Count values of each row that reach each of t evenly spaced thresholds, those of them in the mask, and the mask.
 
     The number of thresholds that a value reaches follows from their spacing, and from a search where the value is so
     near to one of them that rounding matters: one histogram in place of a pass for each threshold.

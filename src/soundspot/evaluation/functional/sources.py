@@ -1,14 +1,14 @@
-"""Pictures that show several sources: IoU, CAP and PIAP.
+"""Scores of images that show several sources: IoU, CAP and PIAP.
 
 Three readings. `matched_sources` is how they are published (VisualAIKHU/NoPrior_MultiSSL, train.py), for models that
-give a set of maps without saying whose: maps are cut at their median, each takes the truth it fits best among those
-that are left, and a cut map's AP has two steps at most. `assigned_sources` is what that should have been for objects of
-any size: each map keeps as many pixels as the source that it is matched with, and the best matching counts.
-`source_ap` is for models that are asked with each source's sound: the maps' own values are ranked, each against its own
-truth.
+give a set of maps without saying which source each belongs to: maps are thresholded at their median, each takes the
+source it fits best among those that are left, and the AP of a thresholded map has two steps at most.
+`assigned_sources` corrects this for objects of any size: each map selects as many pixels as the source that it is
+matched with, and the best matching counts. `source_ap` is for models that get the audio of each source: the scores of a
+map are ranked as they are, against the mask of its own source.
 
-CAP is a source's AP; PIAP a picture's, over the pixels of all of its sources at once. Pictures with fewer sources than
-others are padded, and a mask says what is there.
+CAP is the AP of a source; PIAP that of an image, over the pixels of all of its sources at once. Images with fewer
+sources than others are padded, and a mask says which sources are there.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,13 @@ from soundspot.evaluation.protocols.thresholding import TARGET_AREA
 
 
 class SourceAP(NamedTuple):
-    """`cap` (g, k) of each source, `counted` (g, k) says which enter the mean; `piap` (g,) of each picture."""
+    """Average precision of sources and images.
+
+    Attributes:
+        cap: (g, k) of each source.
+        valid: (g, k) which sources enter the mean.
+        piap: (g,) of each image; nan without a valid source.
+    """
 
     cap: Tensor
     valid: Tensor
@@ -36,10 +42,13 @@ class SourceAP(NamedTuple):
 
 
 class MatchedSources(NamedTuple):
-    """`iou` and `cap` (g, m + k) of each map with the truth it took, then zeros for sources that no map is left for.
+    """Scores of each map with the source it took, then zeros for sources that no map is left for.
 
-    `counted` (g, m + k) says which enter the means. `piap` (g,) is nan for a picture without maps, which the released
-    code passes over altogether.
+    Attributes:
+        iou: (g, m + k).
+        cap: (g, m + k) average precision.
+        valid: (g, m + k) which of them enter the means.
+        piap: (g,) of each image; nan without a map, an image that the released code leaves out.
     """
 
     iou: Tensor
@@ -49,7 +58,14 @@ class MatchedSources(NamedTuple):
 
 
 def pad_groups(groups: Sequence[Tensor]) -> tuple[Tensor, Bool[Tensor, "g k"]]:
-    """Groups of different sizes (k_i, ...) as one batch (g, k, ...), padded with zeros, and what of it is there."""
+    """Stack groups of different sizes as one batch, padded with zeros.
+
+    Args:
+        groups: g tensors of shapes (k_i, ...).
+
+    Returns:
+        The batch (g, k, ...), and a mask (g, k) of what is not padding.
+    """
     sizes = torch.tensor([len(group) for group in groups])
     return pad_sequence(list(groups), batch_first=True), torch.arange(int(sizes.max())) < sizes[:, None]
 
@@ -60,23 +76,25 @@ def source_ap(
     has_source: Bool[Tensor, "g k"] | None = None,
     has_map: Bool[Tensor, "g k"] | None = None,
 ) -> SourceAP:
-    """Pixel AP of raw maps, map i of a picture with truth i.
+    """Compute pixel AP of raw maps, map i of an image against source i.
 
     Args:
-        asked: which sources there are; None: all. One whose truth has not a pixel does not count.
-        answered: which of them have a map; None: all. Without one, CAP is 0 and all pixels rank last.
+        maps: (g, k, h, w) raw scores of g images with up to k sources.
+        target: (g, k, h, w) mask of each source.
+        has_source: (g, k) which sources there are; None: all. A source without a pixel does not count.
+        has_map: (g, k) which of them have a map; None: all. Without a map, CAP is 0 and all pixels rank last.
 
     Returns:
-        `piap` is nan for a picture without a source that counts.
+        Scores of sources and images.
     """
-    counted = target.flatten(2).any(dim=2)
-    counted = counted if has_source is None else counted & has_source
+    valid = target.flatten(2).any(dim=2)
+    valid = valid if has_source is None else valid & has_source
     if has_map is not None:
         maps = maps.masked_fill(~has_map[:, :, None, None], -torch.inf)
-    cap = pixel_ap(maps.flatten(0, 1), target.flatten(0, 1)).view(counted.shape)
-    cap = torch.where(counted if has_map is None else counted & has_map, cap, 0)
-    piap = pixel_ap(maps, target, counted[:, :, None, None].expand_as(target))
-    return SourceAP(cap, counted, torch.where(counted.any(dim=1), piap, torch.nan))
+    cap = pixel_ap(maps.flatten(0, 1), target.flatten(0, 1)).view(valid.shape)
+    cap = torch.where(valid if has_map is None else valid & has_map, cap, 0)
+    piap = pixel_ap(maps, target, valid[:, :, None, None].expand_as(target))
+    return SourceAP(cap, valid, torch.where(valid.any(dim=1), piap, torch.nan))
 
 
 def matched_sources(
@@ -86,48 +104,50 @@ def matched_sources(
     has_map: Bool[Tensor, "g m"] | None = None,
     shared_image: bool = False,
 ) -> MatchedSources:
-    """IoU, CAP and PIAP as published, quirks included.
+    """Compute IoU, CAP and PIAP as published, quirks included.
 
-    A truth that was taken is emptied and stays in the race with an IoU of 0, so a map that meets no truth at all takes
-    the first one, emptied or not. Maps beyond the number of truths score 0.
+    A source that was taken is emptied and remains a candidate with an IoU of 0, so a map that meets no source at all
+    takes the first one, emptied or not. Maps beyond the number of sources score 0.
 
     Args:
-        maps: in the order in which the model found them. With a `k` axis, map j has a part for each truth: pictures
-            were put side by side, and each part is scaled and cut by itself.
-        asked: which truths there are; None: all.
-        answered: which maps there are; None: all.
-        together: the sources are in one picture, so PIAP is of the pixels of any of them, each once. As released, the
-            sources are pictures put side by side, and each is held against a part of its own.
+        maps: (g, m, h, w) in the order in which the model returns them. With a `k` axis, map j has a segment for each
+            source: images were put side by side, and each segment is scaled and thresholded by itself.
+        target: (g, k, h, w) mask of each source.
+        has_source: (g, k) which sources there are; None: all.
+        has_map: (g, m) which maps there are; None: all.
+        shared_image: the sources are in one image, so PIAP is over the pixels of any of them, each once. As released,
+            the sources are images put side by side, and each is compared with its own segment.
+
+    Returns:
+        Scores of maps and images.
     """
     maps = maps if maps.ndim == 5 else maps[:, :, None]
     has_source = torch.ones_like(target[:, :, 0, 0]) if has_source is None else has_source
     has_map = maps.new_ones(maps.shape[:2], dtype=torch.bool) if has_map is None else has_map
-    pred = _upper_half(maps)
+    preds = _upper_half(maps)
     area = target.sum(dim=(-2, -1)).double()
-    hit = (pred & target[:, None]).sum(dim=(-2, -1)).double()
-    kept = pred.sum(dim=(-2, -1)).double().expand_as(hit)
+    intersection = (preds & target[:, None]).sum(dim=(-2, -1)).double()
+    pred_area = preds.sum(dim=(-2, -1)).double().expand_as(intersection)
     pixels = target[0, 0].numel() if len(target) else 1
 
-    none = kept.new_zeros(len(maps), 0)
-    iou, cap, free = [none], [none], has_source
-    for j in range(maps.shape[1]):  # in the order of the maps, all pictures at once
-        left = torch.where(free, area, 0), torch.where(free, hit[:, j], 0)
-        overlap = left[1] / (left[0] + kept[:, j] - left[1])
-        place = overlap.masked_fill(~has_source, -1).argmax(dim=1, keepdim=True)  # nan goes first, as it does in NumPy
-        iou.append(overlap.gather(1, place))
-        cap.append(_cut_ap(left[1], kept[:, j], left[0], pixels).gather(1, place))
-        free = torch.where(has_map[:, j : j + 1], free.scatter(1, place, False), free)
-    few = (has_source.sum(dim=1) - has_map.sum(dim=1)).clamp(min=0)
-    missing = (torch.arange(target.shape[1], device=maps.device) < few[:, None]) & has_map.any(dim=1, keepdim=True)
-    zeros = torch.zeros_like(area)
-    counted = torch.cat([has_map, missing], dim=1)
+    empty = pred_area.new_zeros(len(maps), 0)
+    iou, cap, is_free = [empty], [empty], has_source
+    for j in range(maps.shape[1]):  # in the order of the maps, all images at once
+        free_area, hits = torch.where(is_free, area, 0), torch.where(is_free, intersection[:, j], 0)
+        overlap = hits / (free_area + pred_area[:, j] - hits)
+        source = overlap.masked_fill(~has_source, -1).argmax(dim=1, keepdim=True)  # nan goes first, as it does in NumPy
+        iou.append(overlap.gather(1, source))
+        cap.append(_binary_ap(hits, pred_area[:, j], free_area, pixels).gather(1, source))
+        is_free = torch.where(has_map[:, j : j + 1], is_free.scatter(1, source, False), is_free)
+    num_missing = (has_source.sum(dim=1) - has_map.sum(dim=1)).clamp(min=0)
+    missing = torch.arange(target.shape[1], device=maps.device) < num_missing[:, None]
+    valid = torch.cat([has_map, missing & has_map.any(dim=1, keepdim=True)], dim=1)
     if shared_image:
-        target, has_source = (
-            (target & has_source[..., None, None]).any(dim=1, keepdim=True),
-            has_source.any(dim=1, keepdim=True),
-        )
-    piap = _picture_ap(maps, target, has_source, has_map)
-    return MatchedSources(torch.cat([*iou, zeros], dim=1), torch.cat([*cap, zeros], dim=1), counted, piap)
+        target = (target & has_source[..., None, None]).any(dim=1, keepdim=True)
+        has_source = has_source.any(dim=1, keepdim=True)
+    zeros = torch.zeros_like(area)
+    piap = _image_ap(maps, target, has_source, has_map)
+    return MatchedSources(torch.cat([*iou, zeros], dim=1), torch.cat([*cap, zeros], dim=1), valid, piap)
 
 
 def assigned_sources(
@@ -136,77 +156,85 @@ def assigned_sources(
     has_source: Bool[Tensor, "g k"] | None = None,
     has_map: Bool[Tensor, "g m"] | None = None,
 ) -> Float[Tensor, "g k"]:
-    """IoU of each source with the map that it is matched with, which keeps as many pixels as the source has.
+    """Compute the IoU of each source with the map it is matched with, which selects as many pixels as the source has.
 
-    Pixels that tie at the cut share the places that are left, as `corrected` has it. Each map is for one source and
-    each source has one map at most: a single map for two sources finds one of them. Of all such matchings the one with
-    the best total IoU counts (of equals, one that finds most), so the order of the maps has no say.
+    Pixels that tie at the threshold share what is left, as in the protocol `corrected`. Each map is for one source and
+    each source has one map at most: a single map for two sources locates one of them. Of all such matchings the one
+    with the best total IoU counts (of equals, one that locates most), so the order of the maps does not matter.
 
     Args:
-        asked: which sources there are; None: all. One whose truth has not a pixel does not count.
-        answered: which maps there are; None: all. A source without a map has an IoU of 0.
+        maps: (g, m, h, w) raw scores.
+        target: (g, k, h, w) mask of each source.
+        has_source: (g, k) which sources there are; None: all. A source without a pixel does not count.
+        has_map: (g, m) which maps there are; None: all. A source without a map has an IoU of 0.
 
     Returns:
-        float64, nan where no source counts.
+        (g, k) float64, nan where no source counts.
     """
-    counted = target.flatten(2).any(dim=2)
-    counted = counted if has_source is None else counted & has_source
+    valid = target.flatten(2).any(dim=2)
+    valid = valid if has_source is None else valid & has_source
     has_map = maps.new_ones(maps.shape[:2], dtype=torch.bool) if has_map is None else has_map
-    picture, which = has_map.nonzero(as_tuple=True)
-    found, few = maps.new_zeros(*has_map.shape, counted.shape[1], dtype=torch.float64), maps[has_map]
-    for k in range(counted.shape[1]):
-        found[picture, which, k] = compute_overlaps(few, target[picture, k], [TARGET_AREA]).iou[0].to(maps.device)
-    return torch.where(counted, assign_sources(torch.where(counted[:, None], found, 0)), torch.nan)
+    group, index = has_map.nonzero(as_tuple=True)
+    iou, present = maps.new_zeros(*has_map.shape, valid.shape[1], dtype=torch.float64), maps[has_map]
+    for k in range(valid.shape[1]):
+        iou[group, index, k] = compute_overlaps(present, target[group, k], [TARGET_AREA]).iou[0].to(maps.device)
+    return torch.where(valid, assign_sources(torch.where(valid[:, None], iou, 0)), torch.nan)
 
 
 def assign_sources(values: Float[Tensor, "g m k"]) -> Float[Tensor, "g k"]:
-    """What each of k gets when they share out m, one to one, with the best total: 0 where nothing is left for it.
+    """Assign m maps to k sources, one to one, with the best total value.
 
-    Exact, for all g at once: row by row, the best total of every set of columns that may be taken by then. Greedy
-    choice would be simpler and may miss it; the 2^k sets are few, since a picture has few sources.
+    Exact, for all g at once: map by map, the best total of every set of sources that may be taken by then. Greedy
+    choice would be simpler and may miss it; the 2^k sets are few, since an image has few sources.
+
+    Args:
+        values: (g, m, k) of each map with each source, 0 or more: their IoU.
+
+    Returns:
+        (g, k) value that each source gets; 0 where no map is left for it.
 
     Examples:
         >>> values = torch.tensor([[[0.6, 0.5], [0.9, 0.1]]])  # greedily map 0 would take source 0
-        >>> assigned(values)
+        >>> assign_sources(values)
         tensor([[0.9000, 0.5000]])
     """
     g, m, k = values.shape
     sets = torch.arange(2**k, device=values.device)
-    worth = values + 1e-9 * (values >= IOU_THRESHOLD)
-    total, got = values.new_zeros(g, 2**k), values.new_zeros(g, 2**k, k)
+    gain = values + 1e-9 * (values >= IOU_THRESHOLD)
+    total, assigned = values.new_zeros(g, 2**k), values.new_zeros(g, 2**k, k)
     for row in range(m):
-        before, had = total.clone(), got.clone()
+        previous_total, previous = total.clone(), assigned.clone()
         for column in range(k):
             taken = sets[(sets >> column) % 2 == 1]
-            offered = before[:, taken - 2**column] + worth[:, row, column, None]
-            better = offered > total[:, taken]
-            given = had[:, taken - 2**column]
-            given[..., column] = values[:, row, column, None]
-            total[:, taken] = torch.where(better, offered, total[:, taken])
-            got[:, taken] = torch.where(better[..., None], given, got[:, taken])
-    return got[:, -1]
+            new_total = previous_total[:, taken - 2**column] + gain[:, row, column, None]
+            better = new_total > total[:, taken]
+            candidate = previous[:, taken - 2**column]
+            candidate[..., column] = values[:, row, column, None]
+            total[:, taken] = torch.where(better, new_total, total[:, taken])
+            assigned[:, taken] = torch.where(better[..., None], candidate, assigned[:, taken])
+    return assigned[:, -1]
 
 
-def _picture_ap(maps: Tensor, truths: Tensor, asked: Tensor, answered: Tensor) -> Float[Tensor, " g"]:
-    """PIAP of the sum of a picture's maps, cut at its median in each part."""
-    pred = _upper_half(torch.where(answered[:, :, None, None, None], maps, 0).sum(dim=1))
-    there = asked.double()
-    hit = ((pred & truths).sum(dim=(-2, -1)) * there).sum(dim=1)
-    kept = (pred.sum(dim=(-2, -1)) * there).sum(dim=1)
-    area = (truths.sum(dim=(-2, -1)) * there).sum(dim=1)
-    pixels = there.sum(dim=1) * truths.shape[-2] * truths.shape[-1]
-    return torch.where(answered.any(dim=1), _cut_ap(hit, kept, area, pixels), torch.nan)
+def _image_ap(maps: Tensor, target: Tensor, has_source: Tensor, has_map: Tensor) -> Float[Tensor, " g"]:
+    """Compute PIAP of the sum of the maps of an image, thresholded at its median in each segment."""
+    preds = _upper_half(torch.where(has_map[:, :, None, None, None], maps, 0).sum(dim=1))
+    weight = has_source.double()
+    intersection, pred_area, area = (
+        (mask.sum(dim=(-2, -1)) * weight).sum(dim=1) for mask in (preds & target, preds, target)
+    )
+    pixels = weight.sum(dim=1) * target.shape[-2] * target.shape[-1]
+    return torch.where(has_map.any(dim=1), _binary_ap(intersection, pred_area, area, pixels), torch.nan)
 
 
-def _cut_ap(hit: Tensor, kept: Tensor, area: Tensor, pixels: Tensor | int) -> Tensor:
-    """`pixel_ap` of a map that is 1 on `kept` pixels and 0 elsewhere: one step to the hits, one to the rest."""
-    recall = hit / area.clamp(min=1)
-    found = recall * hit / kept.clamp(min=1) + (1 - recall) * area / pixels
-    return torch.where(area > 0, found, 0)
+def _binary_ap(intersection: Tensor, pred_area: Tensor, area: Tensor, pixels: Tensor | int) -> Tensor:
+    """Compute `pixel_ap` of a map of 0 and 1: one step to the pixels that are 1, one to the rest."""
+    recall = intersection / area.clamp(min=1)
+    ap = recall * intersection / pred_area.clamp(min=1) + (1 - recall) * area / pixels
+    return torch.where(area > 0, ap, 0)
 
 
 def _upper_half(maps: Float[Tensor, "*b h w"]) -> Bool[Tensor, "*b h w"]:
-    """Pixels above a map's median after min-max, and those that are 1 (its maximum, unless the map is constant)."""
+    """Select pixels above the median of a map after min-max, and those at 1 (its maximum, unless it is constant)."""
     values = min_max_normalize(maps.flatten(0, -3))
     rows = values.flatten(1)
     k = rows.shape[1] // 2

@@ -109,7 +109,11 @@ class Protocol:
         return columns["iou"], columns.get("iou_adaptive", torch.full_like(columns["iou"], torch.nan))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, by attribute."""
+        """Convert to plain values for JSON.
+
+        Returns:
+            Attribute -> value; rules and upsampling as dictionaries.
+        """
         return asdict(self)
 
     @classmethod

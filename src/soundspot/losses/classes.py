@@ -1,4 +1,9 @@
-"""Losses of classes: what a clip is of (labels may be soft or missing), whose pairs are one clip, class distances."""
+"""Classification losses, with soft or missing labels: cross-entropies, pair classification, distances of classes.
+
+`balanced_pair_bce` and `class_margin_loss` are those of Qian et al., "Multiple Sound Sources Localization from Coarse to
+Fine", ECCV 2020; `distillation_divergence` is that of Hu et al., "Discriminative Sounding Objects Localization", NeurIPS
+2020, all as in the released codes.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -10,66 +15,73 @@ from soundspot.losses.contrastive import full_precision
 
 @full_precision
 def multilabel_bce(logits: Float[Tensor, "*views b k"], labels: Float[Tensor, "b k"]) -> Float[Tensor, ""]:
-    """Binary cross-entropy of each class by itself, mean over classes and over the clips that are labelled.
+    """Compute the binary cross-entropy of each class, mean over classes and labeled samples.
 
     Args:
-        labels: in [0, 1]; not a number where a clip is not labelled, which then costs nothing.
+        logits: (..., b, k) of each view.
+        labels: (b, k) in [0, 1]; nan where a sample has no label, which then costs nothing.
 
     Returns:
-        Summed over views; log 2 each where nothing is known, 0 where no clip is labelled.
+        Scalar, summed over views; log 2 per view at logits of 0, 0 where no sample has a label.
     """
-    known = labels.isfinite()
-    each = F.binary_cross_entropy_with_logits(
+    is_labeled = labels.isfinite()
+    losses = F.binary_cross_entropy_with_logits(
         logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits,
         labels.nan_to_num(0.0).to(torch.promote_types(logits.dtype, torch.float32)).expand_as(logits),
         reduction="none",
     )
-    return (each * known).sum(dim=(-2, -1)).div(known.sum().clamp(min=1)).sum()
+    return (losses * is_labeled).sum(dim=(-2, -1)).div(is_labeled.sum().clamp(min=1)).sum()
 
 
 def soft_cross_entropy(logits: Float[Tensor, "b k"], labels: Float[Tensor, "b k"]) -> Float[Tensor, ""]:
-    """Cross-entropy with labels scaled to sum to 1, mean over the clips that have any.
+    """Compute the cross-entropy with labels normalized to sum to 1, mean over labeled samples.
 
     Args:
-        labels: in [0, 1]; rows that are not a number, or 0 throughout, are clips of which nothing is known.
+        logits: (b, k).
+        labels: (b, k) in [0, 1]; rows that are nan or entirely 0 are samples without a label.
 
     Returns:
-        0 where nothing is known of any clip.
+        Scalar; 0 where no sample has a label.
     """
     labels = labels.nan_to_num(0.0)
     total = labels.sum(dim=-1, keepdim=True)
-    shares = labels / total.clamp(min=torch.finfo(labels.dtype).tiny)
-    known = (total[:, 0] > 0).sum().clamp(min=1)
-    return -(shares * F.log_softmax(logits.to(labels.dtype), dim=-1)).sum() / known
+    distribution = labels / total.clamp(min=torch.finfo(labels.dtype).tiny)
+    num_labeled = (total[:, 0] > 0).sum().clamp(min=1)
+    return -(distribution * F.log_softmax(logits.to(labels.dtype), dim=-1)).sum() / num_labeled
 
 
 def distillation_divergence(scores: Float[Tensor, "*b k"], teacher: Float[Tensor, "*b k"]) -> Float[Tensor, "*b"]:
-    """Divergence of softmax(scores) from a teacher's softmax, *mean* over the k classes (DSOL, as torch's has it).
+    """Compute the KL divergence of softmax(scores) from a teacher's softmax, *mean* over the k classes (DSOL).
 
     Args:
-        teacher: logits that stand still.
+        scores: (..., k) logits of the student.
+        teacher: (..., k) logits of the teacher; they get no gradient.
+
+    Returns:
+        (...) divergences, as torch's `kl_div` with a mean over classes.
     """
-    goal = F.softmax(teacher.detach(), dim=-1)
-    return F.kl_div(F.log_softmax(scores, dim=-1), goal, reduction="none").mean(dim=-1)
+    target = F.softmax(teacher.detach(), dim=-1)
+    return F.kl_div(F.log_softmax(scores, dim=-1), target, reduction="none").mean(dim=-1)
 
 
 @full_precision
 def balanced_pair_bce(
     logits: Float[Tensor, "*views b b"], false_negatives: Bool[Tensor, "b b"] | None = None
 ) -> Float[Tensor, ""]:
-    """Which picture and sound are one clip's: half the mean over those that are, half over those that are not.
+    """Classify which image and audio match: half the mean loss over matching pairs, half over all others.
 
     Args:
-        logits: that picture i and sound j are; of two outputs, the second less the first, which is the same loss.
-        alike: True where sound j would do for picture i as well as its own: neither.
+        logits: (..., b, b) that image i and audio j match; of two outputs, the second less the first, which is the
+            same loss.
+        false_negatives: (b, b) True where audio j would match image i too: the pair counts as neither.
 
     Returns:
-        Summed over the pairs of views; log 2 each where nothing is known. A half without a pair is 0.
+        Scalar, summed over the pairs of views; log 2 each at logits of 0. A half without a pair is 0.
     """
     logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-    own = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
-    other = ~own if false_negatives is None else ~(own | false_negatives)
-    return 0.5 * (_mean(F.softplus(-logits), own) + _mean(F.softplus(logits), other)).sum()
+    matched = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
+    negatives = ~matched if false_negatives is None else ~(matched | false_negatives)
+    return 0.5 * (_masked_mean(F.softplus(-logits), matched) + _masked_mean(F.softplus(logits), negatives)).sum()
 
 
 @full_precision
@@ -81,33 +93,35 @@ def class_margin_loss(
     margin: float = 1.4,
     false_negatives: Bool[Tensor, "b b"] | None = None,
 ) -> Float[Tensor, ""]:
-    """What a picture shows of a class is near to what its sound has of it, and off all else (CoarseToFine).
+    """Pull the embeddings of a class in an image and in its audio together, push all others apart (CoarseToFine).
 
-    With D = 2 - 2 cos the squared distance of a class of a picture from a class of a sound: the mean of D where clip
-    and class are the same, and of max(0, margin - sqrt D)^2 over all other pairs of (clip, class).
+    With D = 2 - 2 cos the squared distance of a class of an image from a class of an audio clip: the mean of D where
+    sample and class are the same, and of max(0, margin - sqrt D)^2 over all other pairs of (sample, class).
 
     Args:
-        seen, heard: unit vectors of each class.
-        of_picture, of_sound: which classes are there; others count neither way.
-        alike: True where sound j would do for picture i as well as its own: the same class of both is left out.
+        image_embeddings, audio_embeddings: (..., b, k, d) unit-norm embeddings of each class.
+        image_has_class, audio_has_class: (..., b, k) which classes are present; others count neither way.
+        margin: distance up to which negatives are pushed.
+        false_negatives: (b, b) True where audio j would match image i too: the same class of both is left out.
 
     Returns:
-        Summed over the pairs of views. Where D is 0, whose root has no slope, a pair has no gradient.
+        Scalar, summed over the pairs of views. Where D is 0, whose root has no slope, a pair has no gradient.
     """
     cosines = torch.einsum("...ikd,...jld->...ikjl", image_embeddings, audio_embeddings)
-    apart = 2 - 2 * cosines
-    there = image_has_class[..., :, :, None, None] & audio_has_class[..., None, None, :, :]
-    clips, classes = image_embeddings.shape[-3:-1]
-    same_clip = torch.eye(clips, dtype=torch.bool, device=image_embeddings.device)[:, None, :, None]
-    same_class = torch.eye(classes, dtype=torch.bool, device=image_embeddings.device)[None, :, None, :]
-    own = same_clip & same_class
-    other = ~own if false_negatives is None else ~(own | (false_negatives[:, None, :, None] & same_class))
-    push = F.relu(margin - apart.clamp(min=1e-6).sqrt()).square()
-    return (_mean(apart, there & own, 4) + _mean(push, there & other, 4)).sum()
+    squared_distances = 2 - 2 * cosines
+    is_present = image_has_class[..., :, :, None, None] & audio_has_class[..., None, None, :, :]
+    num_samples, num_classes = image_embeddings.shape[-3:-1]
+    same_sample = torch.eye(num_samples, dtype=torch.bool, device=cosines.device)[:, None, :, None]
+    same_class = torch.eye(num_classes, dtype=torch.bool, device=cosines.device)[None, :, None, :]
+    matched = same_sample & same_class
+    negatives = ~matched if false_negatives is None else ~(matched | (false_negatives[:, None, :, None] & same_class))
+    push = F.relu(margin - squared_distances.clamp(min=1e-6).sqrt()).square()
+    pull = _masked_mean(squared_distances, is_present & matched, 4)
+    return (pull + _masked_mean(push, is_present & negatives, 4)).sum()
 
 
-def _mean(values: Tensor, where: Tensor, dims: int = 2) -> Tensor:
-    """Mean over the last dimensions of the values that count; 0 where none does."""
+def _masked_mean(values: Tensor, mask: Tensor, dims: int = 2) -> Tensor:
+    """Compute the mean of the masked values over the last dimensions; 0 where the mask is empty."""
     over = tuple(range(-dims, 0))
-    where = where.expand_as(values)
-    return (values * where).sum(dim=over) / where.sum(dim=over).clamp(min=1)
+    mask = mask.expand_as(values)
+    return (values * mask).sum(dim=over) / mask.sum(dim=over).clamp(min=1)

@@ -1,6 +1,8 @@
-"""Losses of distances: Senocak et al., "Learning to Localize Sound Source in Visual Scenes", with its taught attention.
+"""Distance losses of Attention10k and DMC, and its supervised attention.
 
-Its distance ratio, and the margin of Hu et al., "Deep Multimodal Clustering for Unsupervised Audiovisual Learning".
+`distance_ratio_loss` and `attention_cross_entropy` are those of Senocak et al., "Learning to Localize Sound Source in
+Visual Scenes", CVPR 2018; `margin_pair_loss` that of Hu et al., "Deep Multimodal Clustering for Unsupervised Audiovisual
+Learning", CVPR 2019.
 """
 
 import torch
@@ -12,70 +14,78 @@ from soundspot.losses.contrastive import full_precision
 
 @full_precision
 def pairwise_distances(first: Float[Tensor, "*v n d"], second: Float[Tensor, "*u m d"]) -> Float[Tensor, "*w n m"]:
-    """Euclidean distance of each of n vectors from each of m, as they are: no norm is taken out.
+    """Compute the Euclidean distance of each of n vectors from each of m, as in `torch.cdist`, from differences.
 
-    Its gradient is 0 where two are the same. Leading axes are broadcast.
+    Args:
+        first: (..., n, d), not normalized here.
+        second: (..., m, d); leading axes are broadcast.
+
+    Returns:
+        (..., n, m) distances. The gradient is 0 where two vectors are equal.
     """
-    kind = torch.promote_types(first.dtype, torch.float32)
-    return torch.cdist(first.to(kind), second.to(kind), compute_mode="donot_use_mm_for_euclid_dist")
+    dtype = torch.promote_types(first.dtype, torch.float32)
+    return torch.cdist(first.to(dtype), second.to(dtype), compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def distance_ratio_loss(
     distances: Float[Tensor, "*views b b"], false_negatives: Bool[Tensor, "b b"] | None = None
 ) -> Float[Tensor, ""]:
-    """Each picture is nearer to its own sound than to another's: mean over clips, *summed* over the pairs of views.
+    """Pull each image nearer to its own audio than to others: mean over samples, *summed* over the pairs of views.
 
-    With (p+, p-) the softmax of the distances from its own sound and from another's, ((p+ - 0)^2 + (p- - 1)^2) / 2,
-    which is p+ squared; the mean of it over the others.
+    With (p+, p-) the softmax of the distances from its own audio and from another's, ((p+ - 0)^2 + (p- - 1)^2) / 2,
+    which is p+ squared; the mean of it over the negatives.
 
     Args:
-        apart: distance of picture i from sound j, [..., i, j].
-        alike: True where sound j would do for picture i as well as its own: no other of it.
+        distances: (..., b, b) of image i from audio j.
+        false_negatives: (b, b) pairs that are no negatives.
 
     Returns:
-        Per pair of views: near 0 when every sound but its own is far off, 1 / 4 when all are as far.
+        Scalar; per pair of views near 0 when all negatives are far, 1 / 4 when all distances are equal.
     """
-    others = ~torch.eye(distances.shape[-1], dtype=torch.bool, device=distances.device)
+    negatives = ~torch.eye(distances.shape[-1], dtype=torch.bool, device=distances.device)
     if false_negatives is not None:
-        others = others & ~false_negatives
-    shares = torch.sigmoid(distances.diagonal(dim1=-2, dim2=-1)[..., None] - distances).square() * others
-    return (shares.sum(dim=-1) / others.sum(dim=-1).clamp(min=1)).mean(dim=-1).sum()
+        negatives = negatives & ~false_negatives
+    matched = distances.diagonal(dim1=-2, dim2=-1)[..., None]
+    losses = torch.sigmoid(matched - distances).square() * negatives
+    return (losses.sum(dim=-1) / negatives.sum(dim=-1).clamp(min=1)).mean(dim=-1).sum()
 
 
 def margin_pair_loss(
     distances: Float[Tensor, "*views b b"], margin: float = 5.0, false_negatives: Bool[Tensor, "b b"] | None = None
 ) -> Float[Tensor, ""]:
-    """Own pairs are brought together, others pushed `margin` apart (Hadsell, Chopra and LeCun, CVPR 2006), as DMC does.
+    """Pull matching pairs together and push others `margin` apart (Hadsell, Chopra and LeCun, CVPR 2006), as DMC does.
 
-    Half of a pair's d^2 where it is its own, half of max(0, margin - d)^2 where it is not; for each sound the mean of
-    its own picture and of the mean over the others.
+    Half of d^2 for a matching pair, half of max(0, margin - d)^2 for another; for each audio the mean of its own image
+    and of the mean over the negatives.
 
     Args:
-        apart: distance of picture i from sound j, [..., i, j].
-        alike: True where sound j would do for picture i as well as its own: no other of it.
+        distances: (..., b, b) of image i from audio j.
+        margin: distance up to which negatives are pushed.
+        false_negatives: (b, b) pairs that are no negatives.
 
     Returns:
-        Mean over the sounds, *summed* over the pairs of views: 0 at the best, margin^2 / 4 where all distances are 0.
+        Scalar, mean over the audio, *summed* over the pairs of views: 0 at the best, margin^2 / 4 where all distances
+        are 0.
     """
-    own = torch.eye(distances.shape[-1], dtype=torch.bool, device=distances.device)
-    others = ~own if false_negatives is None else ~(own | false_negatives)
-    pushed = ((margin - distances).clamp(min=0).square() * others).sum(dim=-2) / others.sum(dim=-2).clamp(min=1)
-    pulled = distances.diagonal(dim1=-2, dim2=-1).square()
-    return ((pulled + pushed) / 4).mean(dim=-1).sum()
+    matched = torch.eye(distances.shape[-1], dtype=torch.bool, device=distances.device)
+    negatives = ~matched if false_negatives is None else ~(matched | false_negatives)
+    push = ((margin - distances).clamp(min=0).square() * negatives).sum(dim=-2) / negatives.sum(dim=-2).clamp(min=1)
+    pull = distances.diagonal(dim1=-2, dim2=-1).square()
+    return ((pull + push) / 4).mean(dim=-1).sum()
 
 
 def attention_cross_entropy(
     logits: Float[Tensor, "*views b p"], target: Float[Tensor, "*views b p"]
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of an attention over places with what an annotator marked, -sum_p g_p log A_p.
+    """Compute the cross-entropy of an attention over locations with an annotated map, -sum_p g_p log A_p.
 
     Args:
-        logits: of the attention A, a softmax over places p.
-        truth: g, in [0, 1]; not scaled, so a large source weighs more. Not a number where nobody marked the picture,
-            which then costs nothing.
+        logits: (..., b, p) of the attention A, a softmax over locations p.
+        target: (..., b, p) annotated map g in [0, 1]; not normalized, so a large source weighs more. nan for an image
+            without annotation, which then costs nothing.
 
     Returns:
-        Mean over all clips, those nobody marked included; summed over the pairs of views.
+        Scalar, mean over all samples, those without annotation included; summed over the pairs of views.
     """
-    marked = torch.nan_to_num(target, nan=0.0)
-    return -(marked * torch.log_softmax(logits, dim=-1)).sum(dim=-1).mean(dim=-1).sum()
+    target = torch.nan_to_num(target, nan=0.0)
+    return -(target * torch.log_softmax(logits, dim=-1)).sum(dim=-1).mean(dim=-1).sum()

@@ -1,7 +1,8 @@
-"""Equivariance: the map of a moved picture is the moved map of the picture.
+"""Equivariance: the map of a transformed image is the transformed map of the image.
 
-A move turns about the centre, shrinks and mirrors, as SSL-TIE's released code does with kornia 0.5.6
-(jinxiang-liu/SSL-TIE, commit c49e6a94). Its numbers are given, not drawn; gradients run through what is moved.
+Liu et al., "Exploiting Transformation Invariance and Equivariance for Self-supervised Sound Localisation", ACM MM 2022.
+A transformation rotates about the center, shrinks and mirrors, as SSL-TIE's released code does with kornia 0.5.6
+(jinxiang-liu/SSL-TIE, commit c49e6a94). Its numbers are given, not drawn; gradients run through the transformed maps.
 """
 
 from dataclasses import dataclass
@@ -16,12 +17,12 @@ from soundspot.losses.contrastive import full_precision
 
 @dataclass(frozen=True)
 class GeometricTransform:
-    """One draw for a batch.
+    """Rotation of each image, scale and mirroring of the batch.
 
     Attributes:
-        angles: degrees, counter-clockwise, one for each picture.
-        scale: for the whole batch. As released it counts twice: the picture shrinks on its canvas, around which there
-            is nothing, and the canvas shrinks too.
+        angles: (n,) degrees, counter-clockwise, one for each image.
+        scale: for the entire batch. As released it counts twice: the image shrinks on its canvas, which is padded with
+            zeros, and the canvas shrinks too.
         flip: mirrored left to right, last of all.
     """
 
@@ -30,42 +31,62 @@ class GeometricTransform:
     flip: bool = False
 
     def matrices(self, height: int, width: int) -> Float[Tensor, "n 2 3"]:
-        """From a pixel (x, y, 1) of a canvas to where it goes; the centre is half of the sides, between four pixels."""
-        turn = torch.deg2rad(self.angles)
-        cosine, sine = self.scale * turn.cos(), self.scale * turn.sin()
+        """Return the affine matrices that take a pixel (x, y, 1) to its new position.
+
+        Args:
+            height, width: of the canvas, in pixels; the center is half of each, between four pixels.
+
+        Returns:
+            (n, 2, 3) matrices.
+        """
+        radians = torch.deg2rad(self.angles)
+        cosine, sine = self.scale * radians.cos(), self.scale * radians.sin()
         linear = torch.stack([cosine, sine, -sine, cosine], dim=-1).unflatten(-1, (2, 2))
-        centre = turn.new_tensor([width / 2, height / 2])
-        return torch.cat([linear, (centre - linear @ centre)[..., None]], dim=-1)
+        center = radians.new_tensor([width / 2, height / 2])
+        return torch.cat([linear, (center - linear @ center)[..., None]], dim=-1)
 
 
 @full_precision
 def apply_transform(
     x: Float[Tensor, "n c h w"], transform: GeometricTransform, canvas: tuple[int, int]
 ) -> Float[Tensor, "n c i j"]:
-    """Pictures or maps after a move; places that come from outside are 0.
+    """Transform images or maps; what comes from outside of them is 0.
 
     Args:
-        canvas: height and width of the pictures. Whatever is moved is brought to it first, so that a map moves by the
-            same pixels as its picture, and to `scale` times its own size afterwards.
+        x: (n, c, h, w) images or maps.
+        transform: one rotation per image, and the scale and mirroring of all.
+        canvas: height and width of the images. `x` is resized to it first, so that a map moves by the same pixels as its
+            image, and to `scale` times its own size afterwards.
+
+    Returns:
+        (n, c, i, j) with i = scale h and j = scale w, rounded down.
     """
-    smaller = tuple(max(1, int(transform.scale * side)) for side in x.shape[-2:])
-    turned = resize_maps(_warped(resize_maps(x, canvas), transform), smaller)
-    return turned.flip(-1) if transform.flip else turned
+    size = tuple(max(1, int(transform.scale * side)) for side in x.shape[-2:])
+    warped = resize_maps(_warp(resize_maps(x, canvas), transform), size)
+    return warped.flip(-1) if transform.flip else warped
 
 
-def _warped(x: Float[Tensor, "n c h w"], move: GeometricTransform) -> Float[Tensor, "n c h w"]:
+def _warp(x: Float[Tensor, "n c h w"], transform: GeometricTransform) -> Float[Tensor, "n c h w"]:
     height, width = x.shape[-2:]
-    across, down = 2 / max(1, width - 1), 2 / max(1, height - 1)
-    scaled = x.new_tensor([[across, 0, -1], [0, down, -1], [0, 0, 1]])  # pixels to what grid_sample counts in
-    there = x.new_tensor([0, 0, 1]).expand(len(x), 1, 3)
-    there = torch.cat([move.matrices(height, width).to(x), there], dim=1)
-    back = torch.linalg.inv(scaled @ (there @ torch.linalg.inv(scaled)))
-    grid = F.affine_grid(back[:, :2], list(x.shape), align_corners=True)
+    x_step, y_step = 2 / max(1, width - 1), 2 / max(1, height - 1)
+    normalize = x.new_tensor([[x_step, 0, -1], [0, y_step, -1], [0, 0, 1]])  # pixels to grid_sample's coordinates
+    last_row = x.new_tensor([0, 0, 1]).expand(len(x), 1, 3)
+    forward = torch.cat([transform.matrices(height, width).to(x), last_row], dim=1)
+    inverse = torch.linalg.inv(normalize @ (forward @ torch.linalg.inv(normalize)))
+    grid = F.affine_grid(inverse[:, :2], list(x.shape), align_corners=True)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
 
 
 def resize_maps(x: Float[Tensor, "n c h w"], size: tuple[int, ...]) -> Float[Tensor, "n c i j"]:
-    """Bilinear, pixel centres at half, without antialiasing; untouched where the size is right."""
+    """Resize bilinearly with half-pixel centers, without antialiasing.
+
+    Args:
+        x: (n, c, h, w) images or maps.
+        size: (i, j) of the result; `x` is returned unchanged if it has it.
+
+    Returns:
+        (n, c, i, j).
+    """
     return x if x.shape[-2:] == size else F.interpolate(x, size, mode="bilinear", align_corners=False)
 
 
@@ -76,12 +97,16 @@ def equivariance_loss(
     transform: GeometricTransform,
     canvas: tuple[int, int],
 ) -> Float[Tensor, ""]:
-    """Mean squared difference of the moved maps of pictures and the maps of moved pictures, with gradient to both.
+    """Compute the mean squared difference of transformed maps of images and maps of transformed images.
 
     Args:
-        maps: of the pictures, for u sounds each.
-        of_moved: of the moved pictures; where its size is not that of the moved maps, they are brought to it.
+        maps: (n, u, h, w) of the images, for u audio views each.
+        transformed_maps: (n, u, i, j) of the transformed images; the maps are resized to them if sizes differ.
+        transform: of the images.
+        canvas: height and width of the images.
+
+    Returns:
+        Scalar, with gradient to both.
     """
-    return F.mse_loss(
-        transformed_maps, resize_maps(apply_transform(maps, transform, canvas), transformed_maps.shape[-2:])
-    )
+    expected = resize_maps(apply_transform(maps, transform, canvas), transformed_maps.shape[-2:])
+    return F.mse_loss(transformed_maps, expected)

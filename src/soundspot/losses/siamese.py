@@ -1,4 +1,8 @@
-"""Without negatives: what two views of a picture, each attended by its sound, predict of each other."""
+"""SimSiam's loss without negatives, and the attention pooling that precedes it in SSPL.
+
+Song et al., "Self-Supervised Predictive Learning", CVPR 2022; Chen and He, "Exploring Simple Siamese Representation
+Learning", CVPR 2021.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -12,10 +16,17 @@ from soundspot.losses.contrastive import full_precision
 def attention_weighted_sum(
     image_features: Float[Tensor, "*b c h w"], maps: Float[Tensor, "*b h w"], eps: float = 1e-10
 ) -> Float[Tensor, "*b c"]:
-    """Sum over places of a grid, each weighted by the map scaled to [0, 1] by its own least and most (SSPL).
+    """Sum image features over locations, weighted by the map min-max normalized to [0, 1] (SSPL).
 
-    A sum and not a mean, so its size says how much of the picture is attended to; gradients run through the least and
-    the most too. A map without variation weighs nothing.
+    A sum and not a mean, so its norm grows with the attended area; gradients run through minimum and maximum too.
+
+    Args:
+        image_features: (..., c, h, w).
+        maps: (..., h, w); a constant map has weights of 0.
+        eps: added to the range of the map.
+
+    Returns:
+        (..., c) sums.
     """
     flat = maps.flatten(-2)
     low, high = flat.amin(-1, keepdim=True), flat.amax(-1, keepdim=True)
@@ -25,18 +36,18 @@ def attention_weighted_sum(
 
 @full_precision
 def simsiam_loss(projected: Float[Tensor, "v b d"], predicted: Float[Tensor, "v b d"]) -> Float[Tensor, ""]:
-    """Each view's prediction is the other's projection, which gets no gradient (Chen and He, CVPR 2021, Eq. 2).
+    """Compute minus the cosine of each view's prediction with the other's projection (Chen and He, Eq. 2).
 
     Args:
-        projected, predicted: of each view of a clip. A single view stands for the other one too.
+        projected: (v, b, d) projections, which get no gradient.
+        predicted: (v, b, d) predictions. A single view predicts itself.
 
     Returns:
-        Minus their cosine, mean over clips and over the ordered pairs of views: -1 where all agree.
+        Scalar, mean over samples and over the ordered pairs of views: -1 where all agree.
     """
-    kind = torch.promote_types(predicted.dtype, torch.float32)
-    cosines = F.cosine_similarity(predicted.to(kind)[:, None], projected.detach().to(kind)[None], dim=-1)  # (v, v, b)
+    dtype = torch.promote_types(predicted.dtype, torch.float32)
+    cosines = F.cosine_similarity(predicted.to(dtype)[:, None], projected.detach().to(dtype)[None], dim=-1)  # (v, v, b)
     views = len(predicted)
     if views == 1:
         return -cosines.mean()
-    other = ~torch.eye(views, dtype=torch.bool, device=cosines.device)
-    return -cosines[other].mean()
+    return -cosines[~torch.eye(views, dtype=torch.bool, device=cosines.device)].mean()

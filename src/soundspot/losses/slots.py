@@ -1,4 +1,4 @@
-"""The losses of slots: who is no negative, slots kept apart, features had back, maps made to agree. All pure.
+"""Losses of slot attention: false negatives, divergence of slots, reconstruction of features, agreement of maps.
 
 I. Kim, Song, Park, W. H. Kim and Kwak, "Improving Sound Source Localization with Joint Slot Attention on Image and
 Audio", CVPR 2025. The paper writes squared norms; the released code (InhoKim429/JSA 359aa337) means over elements, and
@@ -20,37 +20,41 @@ from soundspot.losses.contrastive import full_precision
 def reciprocal_neighbors(
     image_slots: Float[Tensor, "b d"], audio_slots: Float[Tensor, "b d"], k: int = 20
 ) -> Bool[Tensor, "b b"]:
-    """Likely false negatives: clips among each other's k nearest in pictures *and* in sounds. Symmetric, no gradient.
+    """Find likely false negatives: samples among each other's k nearest in images *and* in audio.
 
     Args:
-        pictures, sounds: unit-norm target slots.
-        k: how many are nearest, the clip itself among them, as released; so 1 names nobody and b everybody.
+        image_slots: (b, d) unit-norm target slots of the images.
+        audio_slots: (b, d) unit-norm target slots of the audio.
+        k: number of nearest, the sample itself included, as released; so 1 finds none and b all.
 
     Returns:
-        True where clips i and j are no negatives of each other; False on the diagonal.
+        (b, b) True where samples i and j are no negatives of each other; symmetric, False on the diagonal.
 
     Raises:
-        RecipeError: the batch holds fewer than k clips. (The released code stops in `topk` with torch's words.)
+        RecipeError: the batch holds fewer than k samples. (The released code fails in `topk`.)
     """
     b = len(image_slots)
     if k > b:
         raise RecipeError(
-            f"method.k: found {k}, expected at most the number of clips in a batch, and this one holds {b}; lower "
+            f"method.k: found {k}, expected at most the number of samples in a batch, and this one holds {b}; lower "
             "method.k or raise train.batch_size"
         )
-    near = torch.ones(b, b, dtype=torch.bool, device=image_slots.device)
-    for vectors in (image_slots, audio_slots):
-        nearest = (vectors @ vectors.T).topk(k, dim=1).indices
-        near &= torch.zeros_like(near).scatter_(1, nearest, True)
-    return (near & near.T).fill_diagonal_(False)
+    is_near = torch.ones(b, b, dtype=torch.bool, device=image_slots.device)
+    for slots in (image_slots, audio_slots):
+        nearest = (slots @ slots.T).topk(k, dim=1).indices
+        is_near &= torch.zeros_like(is_near).scatter_(1, nearest, True)
+    return (is_near & is_near.T).fill_diagonal_(False)
 
 
 @full_precision
 def divergence_loss(slots: Float[Tensor, "b s d"]) -> Float[Tensor, ""]:
-    """Mean cosine, where positive, of ordered pairs of different slots of one clip; 0 for a single slot.
+    """Compute the mean cosine, where positive, of ordered pairs of different slots of one sample.
 
     Args:
-        slots: of unit norm.
+        slots: (b, s, d) of unit norm.
+
+    Returns:
+        Scalar; 0 for a single slot.
     """
     b, s, _ = slots.shape
     cosines = F.relu(slots @ slots.transpose(-1, -2)).triu(1).sum() * 2  # the matrix is symmetric
@@ -58,17 +62,28 @@ def divergence_loss(slots: Float[Tensor, "b s d"]) -> Float[Tensor, ""]:
 
 
 def reconstruction_loss(decoded: Float[Tensor, "b n d"], features: Float[Tensor, "b n d"]) -> Float[Tensor, ""]:
-    """Mean squared error to the encoder's features, which get no gradient: it reaches the encoder through the slots."""
+    """Compute the mean squared error of decoded slots to the encoder's features.
+
+    Args:
+        decoded: (b, n, d) output of the slot decoder.
+        features: (b, n, d) target; it gets no gradient, which reaches the encoder through the slots.
+
+    Returns:
+        Scalar.
+    """
     return F.mse_loss(decoded, features.detach())
 
 
 def attention_matching_loss(
     cross_attention: Float[Tensor, "b n"], self_attention: Float[Tensor, "b n"]
 ) -> Float[Tensor, ""]:
-    """Mean squared error of the target slots' two attention maps over the same tokens.
+    """Compute the mean squared error of the target slots' two attention maps over the same tokens.
 
     Args:
-        across: read with the other modality's query.
-        inside: with the own one; gets no gradient, so it is the other query that learns to look there.
+        cross_attention: (b, n) with the other modality's query.
+        self_attention: (b, n) with the own query; it gets no gradient, so the other query learns to attend there.
+
+    Returns:
+        Scalar.
     """
     return F.mse_loss(cross_attention, self_attention.detach())

@@ -1,57 +1,22 @@
-"""Methods by name: `create("alignment")` builds one, `methods()` lists them."""
+"""Methods by name: `create("alignment")` builds one, `list_methods()` describes all.
+
+Every module of this package is imported here, so a method is registered by the `@register(name)` of its own file.
+"""
 
 import inspect
-import sys
 from collections.abc import Mapping
-from types import ModuleType
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 from soundspot.config.frontend import InputSpec
 from soundspot.errors import RecipeError, did_you_mean
-from soundspot.methods.alignment import Alignment
-from soundspot.methods.attention10k import Attention10k
 from soundspot.methods.base import METHODS, Method, register
-from soundspot.methods.coarsetofine import CoarseToFine
-from soundspot.methods.dmc import DMC
-from soundspot.methods.dsol import DSOL
-from soundspot.methods.ezvsl import EZVSL
-from soundspot.methods.fnac import FNAC
-from soundspot.methods.hardpos import HardPos
-from soundspot.methods.heartheflow import HearTheFlow
-from soundspot.methods.joint_slots import JointSlots
-from soundspot.methods.lcbm import LCBM
-from soundspot.methods.lvs import LVS
-from soundspot.methods.marginnce import MarginNCE
-from soundspot.methods.slavc import SLAVC
-from soundspot.methods.ssltie import SSLTIE
-from soundspot.methods.sspl import SSPL
-from soundspot.methods.sspl_pcm import SSPLPCM
-from soundspot.models.encoders import resolved_options
 
-__all__ = [
-    "DMC",
-    "DSOL",
-    "EZVSL",
-    "FNAC",
-    "LCBM",
-    "LVS",
-    "METHODS",
-    "SLAVC",
-    "SSLTIE",
-    "SSPL",
-    "SSPLPCM",
-    "Alignment",
-    "Attention10k",
-    "CoarseToFine",
-    "HardPos",
-    "HearTheFlow",
-    "JointSlots",
-    "MarginNCE",
-    "Method",
-    "create",
-    "list_methods",
-    "register",
-]
+__all__ = ["METHODS", "Method", "create", "list_methods", "method_options", "register"]
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
 
 
 def create(
@@ -61,17 +26,20 @@ def create(
     front_end: InputSpec | None = None,
     **options: Any,
 ) -> Method:
-    """A method with fresh weights (or those that `image`/`audio` name for their encoders).
+    """Build a method with fresh weights, or with those that `image` and `audio` name for their encoders.
 
     Args:
-        name: one of `methods()`.
-        image, audio: encoder options, `{"encoder": "resnet18", "weights": "imagenet"}`.
-        front_end: what pictures and sounds are turned into first; None: the method's own.
-        options: the method's own (`tau`, `reducer`...).
+        name: one of `list_methods()`.
+        image, audio: options of the two encoders, `{"encoder": "resnet18", "weights": "imagenet"}`.
+        front_end: preprocessing of images and audio; None: the method's own.
+        options: options of the method (`tau`, `reducer`...).
+
+    Returns:
+        The method in training mode, on the CPU.
 
     Raises:
-        RecipeError: an unknown name or option, with the nearest known one, or parts that do not go together.
-        CheckpointError: weights that an encoder names cannot be had.
+        RecipeError: an unknown name or option, with the nearest known one, or options that do not fit together.
+        CheckpointError: the weights that an encoder names cannot be loaded.
 
     Examples:
         >>> small = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 8}
@@ -88,41 +56,41 @@ def create(
     for option in options:
         if option not in known:
             raise RecipeError(f"method {name!r} has no option {option!r}{did_you_mean(option, known)}")
-    built = method(image=image, audio=audio, front_end=front_end, **options)
-    built.config = {
-        "image": resolved_options(image, built.image_encoder),
-        "audio": resolved_options(audio, built.audio_encoder),
+    instance = method(image=image, audio=audio, front_end=front_end, **options)
+    instance.config = {
+        "image": {**(image or {}), **instance.image_encoder.build_options},
+        "audio": {**(audio or {}), **instance.audio_encoder.build_options},
         **options,
     }
-    return built
+    return instance
 
 
 def method_options(method: type[Method]) -> set[str]:
-    """What a method can be told, with what it hands on to the methods that it descends from (`**trimap`)."""
-    known: set[str] = set()
+    """Return the option names of a method, including those that `**base_options` passes on to its base classes.
+
+    Args:
+        method: a class of `METHODS`.
+
+    Returns:
+        Names of the keyword arguments that its constructor accepts.
+    """
+    names: set[str] = set()
     for ancestor in method.__mro__:
-        given = inspect.signature(ancestor).parameters.values()
-        known |= {p.name for p in given if p.kind is not p.VAR_KEYWORD}
-        if all(p.kind is not p.VAR_KEYWORD for p in given):
+        parameters = inspect.signature(ancestor).parameters.values()
+        names |= {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
             break
-    return known
+    return names
 
 
 def list_methods() -> dict[str, str]:
-    """Name and one line of each method there is.
+    """List the methods that there are.
+
+    Returns:
+        Name -> one line of description.
 
     Examples:
-        >>> methods()["ezvsl"]
-        'EZ-VSL: a picture scores as its best-matching place.'
+        >>> list_methods()["ezvsl"]
+        'EZ-VSL: an image scores as its best-matching location.'
     """
     return {name: (inspect.getdoc(method) or "").partition("\n")[0] for name, method in METHODS.items()}
-
-
-class _Callable(ModuleType):
-    """This module once it is loaded hides the function of its name from `import soundspot`; so it answers in its place."""
-
-    def __call__(self) -> dict[str, str]:
-        return list_methods()
-
-
-sys.modules[__name__].__class__ = _Callable

@@ -1,22 +1,21 @@
-"""Cross-modal alignment: localise, and mean the same thing.
+"""Cross-modal alignment: localize, and agree in meaning.
 
 Senocak, Ryu, Kim, Oh, Pfister and Chung, "Sound Source Localization is All about Cross-Modal Alignment", ICCV 2023;
 "Aligning Sight and Sound: Advanced Sound Source Localization Through Audio-Visual Alignment", TPAMI 2025.
 
-The idea: a picture and its sound are pulled together twice, by their places (s_L, which makes maps) and as wholes (s_A,
-which makes them agree in meaning), over several views of each clip: as it is, augmented, and replaced by a semantic
-neighbour. Three views of either modality make nine pairs.
+The idea: an image and its audio are pulled together twice, at each location (s_L, which makes the maps) and globally
+(s_A, which aligns their meaning), over several views of each sample: unaugmented, augmented, and replaced by a semantic
+neighbor. Three views of either modality make nine pairs.
 
-**The paper's** (section numbers of TPAMI 2025 v2): s_L(v, a), the mean over places of cos(v_xy, a); s_A(v, a) =
-cos(p_v(avg v), p_a(a)); for each of the nine pairs and both similarities an InfoNCE with tau 0.07 from picture to
-sounds (Eq. 5), summed, not averaged; SimCLR augmentation; a random shift in time; neighbours drawn at random from the
-k = 1000 nearest of each modality by itself; Adam, 1e-4, 50 epochs. Eq. 4 prints the norm as ||p_a a||; it is read as
-||p_a(a)||.
+**The paper's** (section numbers of TPAMI 2025 v2): s_L(v, a), the mean over locations of cos(v_xy, a); s_A(v, a) =
+cos(p_v(avg v), p_a(a)); for each of the nine pairs and both similarities an InfoNCE with tau 0.07 from image to audio
+(Eq. 5), summed, not averaged; SimCLR augmentation; a random shift in time; neighbors drawn at random from the k = 1000
+nearest of each modality by itself; Adam, 1e-4, 50 epochs. Eq. 4 prints the norm as ||p_a a||; it is read as ||p_a(a)||.
 
 **Ours**, because the paper leaves it open and training code was never released: batch size, schedule and weight decay
-(in the recipes); two-layer projections as wide as the features; avg v taken over raw features; the clip itself is never
-its own neighbour; mean over the batch. Switches for what the paper does not have: the reducer of s_L over places, which
-decides whether maps localise at all (docs/ablations.md), and what becomes of likely false negatives.
+(in the recipes); two-layer projections as wide as the features; avg v over features before normalization; a sample is
+never its own neighbor; mean over the batch. Options that the paper does not have: the reducer of s_L over locations,
+which decides whether the maps localize at all (docs/ablations.md), and the treatment of likely false negatives.
 
 **Released weights** (kaistmm/SSLalignment, `ours_*.pth.tar`) hold the two encoders only, so an imported method has no
 projections and its embeddings are pooled features; `soundspot.import_checkpoint(..., method="alignment")`.
@@ -38,29 +37,26 @@ from soundspot.losses.contrastive import (
 )
 from soundspot.methods.base import Method, register
 from soundspot.methods.option_checks import check_choice, check_positive
-from soundspot.models.encoders import output_channels
 from soundspot.models.heads import build_projection, max_pool, mean_pool
 from soundspot.types import Batch
 
 
 @register("alignment")
 class Alignment(Method):
-    """Cross-modal alignment: localise, and mean the same thing, over nine pairs of views.
-
-    The module's text says what is the paper's and what is ours.
+    """Cross-modal alignment: localize, and agree in meaning, over nine pairs of views.
 
     Args:
         tau: temperature of both similarities.
-        reducer: of s_L over places: `mean` (as printed), `max`, `softmax`.
-        sharpness: of the reducer `softmax`.
-        localisation: weight of the terms of s_L; 0 leaves them out.
+        reducer: of s_L over locations: `mean` (as printed), `max`, `softmax`, `trimap`.
+        sharpness: inverse temperature of the reducer `softmax`.
+        localization: weight of the terms of s_L; 0 leaves them out.
         alignment: weight of the terms of s_A; 0 leaves them out (table VIII, "without s_A").
-        projection_width: of p_v and p_a; None: as wide as the features; 0: none (an imported release).
-        projection_depth: layers of p_v and p_a.
-        intra_modal: weight of the extra term inside each modality (40.45 against 39.94 cIoU in the paper); 0: none.
-        symmetric: also from sounds to pictures.
-        attract: sounds known to be alike (`Batch.alike`) are positives too; else they are merely no negatives.
-        encoders: `image`, `audio` and `front_end`, as every method has them.
+        projection_width: output width of p_v and p_a; None: that of the features; 0: no projection (as released).
+        projection_depth: number of layers of p_v and p_a.
+        intra_modal: weight of InfoNCE within each modality (cIoU 40.45 against 39.94 in the paper); 0: none.
+        symmetric: contrast from audio to images too.
+        false_negatives_as_positives: pairs in `Batch.false_negatives` are positives; else they are only no negatives.
+        encoders: `image`, `audio` and `front_end` of `Method`.
     """
 
     def __init__(
@@ -86,10 +82,10 @@ class Alignment(Method):
         self.p_v: nn.Module | None = None
         self.p_a: nn.Module | None = None
         if projection_width != 0:
-            seen, heard = output_channels(self.image_encoder), output_channels(self.audio_encoder)
-            width = projection_width or seen
-            self.p_v = build_projection(seen, width, projection_depth)
-            self.p_a = build_projection(heard, width, projection_depth)
+            image_width = self.image_encoder.channels
+            width = projection_width or image_width
+            self.p_v = build_projection(image_width, width, projection_depth)
+            self.p_a = build_projection(self.audio_encoder.channels, width, projection_depth)
 
     def embed_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         if self.p_v is None:
@@ -102,35 +98,32 @@ class Alignment(Method):
         return unit_norm(self.p_a(max_pool(self.audio_encoder(audio))))
 
     def contrast(self, similarity: Float[Tensor, "v u b b"], batch: Batch) -> Float[Tensor, ""]:
-        """InfoNCE over every pair of views (Eq. 5)."""
+        """Sum InfoNCE over all pairs of views (Eq. 5)."""
         return info_nce(similarity, self.tau, batch.false_negatives, self.false_negatives_as_positives, self.symmetric)
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """`localisation` (s_L), `alignment` (s_A) and `intra_modal`, each summed over its pairs of views."""
-        views, sound_views = batch.images.shape[0], batch.audio.shape[0]
-        grids = self.image_encoder(batch.images.flatten(0, 1))
-        vectors = max_pool(self.audio_encoder(batch.audio.flatten(0, 1)))
+        """Compute `localization` (s_L), `alignment` (s_A) and `intra_modal`, each summed over its pairs of views."""
+        image_views, audio_views = batch.images.shape[0], batch.audio.shape[0]
+        features = self.image_encoder(batch.images.flatten(0, 1))
+        embeddings = max_pool(self.audio_encoder(batch.audio.flatten(0, 1)))
         terms = {}
         if self.localization:
             similarity = map_similarity(
-                unit_norm(grids, dim=1).unflatten(0, (views, -1)),
-                unit_norm(vectors).unflatten(0, (sound_views, -1)),
+                unit_norm(features, dim=1).unflatten(0, (image_views, -1)),
+                unit_norm(embeddings).unflatten(0, (audio_views, -1)),
                 self.reducer,
                 self.sharpness,
             )
-            terms["localisation"] = self.localization * self.contrast(similarity, batch)
+            terms["localization"] = self.localization * self.contrast(similarity, batch)
         if not (self.alignment or self.intra_modal):
             return terms
-        pooled = mean_pool(grids)
-        pictures = unit_norm(self.p_v(pooled) if self.p_v else pooled).unflatten(0, (views, -1))
-        sounds = unit_norm(self.p_a(vectors) if self.p_a else vectors).unflatten(0, (sound_views, -1))
+        pooled = mean_pool(features)
+        images = unit_norm(self.p_v(pooled) if self.p_v else pooled).unflatten(0, (image_views, -1))
+        audio = unit_norm(self.p_a(embeddings) if self.p_a else embeddings).unflatten(0, (audio_views, -1))
         if self.alignment:
-            similarity = embedding_similarity(pictures, sounds)
-            terms["alignment"] = self.alignment * self.contrast(similarity, batch)
+            terms["alignment"] = self.alignment * self.contrast(embedding_similarity(images, audio), batch)
         if self.intra_modal:
-            inside = [
-                cross_view_nce(one, self.tau, batch.false_negatives, self.false_negatives_as_positives)
-                for one in (pictures, sounds)
-            ]
-            terms["intra_modal"] = self.intra_modal * torch.stack(inside).sum()
+            options = self.tau, batch.false_negatives, self.false_negatives_as_positives
+            within = [cross_view_nce(embeddings, *options) for embeddings in (images, audio)]
+            terms["intra_modal"] = self.intra_modal * torch.stack(within).sum()
         return terms

@@ -1,6 +1,6 @@
-"""What LVS and its descendants share: the map itself says which of its places sound, and which do not.
+"""Base of LVS and its descendants: a tri-map marks locations as foreground, background or neither.
 
-`lvs`, `hardpos` and `ssltie` differ in what they make of these responses.
+`lvs`, `hardpos`, `heartheflow` and `ssltie` differ in what their losses make of these responses.
 """
 
 from typing import Any
@@ -8,23 +8,27 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from soundspot.losses.contrastive import all_pair_maps
+from soundspot.losses.contrastive import all_pair_maps, info_nce
 from soundspot.losses.maps import background_mean, foreground_mean
 from soundspot.methods.base import Method
 from soundspot.methods.option_checks import check_positive
+from soundspot.types import Batch
 from soundspot.utils.distributed import all_gather_with_grad, local_diagonal
 
 
 class LVSBase(Method):
-    """Places above one cosine are foreground, below another background, and those in between are left alone.
+    """Tri-map responses: locations above one cosine are foreground, below another background, others are ignored.
 
     Args:
         tau: temperature of the logits.
-        above, below: cosines above the first are foreground, below the second background.
-        sharpness: width of the sigmoids at both.
-        hard: the picture's own background is a negative (LVS's hard negative; without it, an ablation of it).
-        encoders: `image`, `audio` and `front_end`, as every method has them.
+        foreground_threshold: cosine above which a location is foreground.
+        background_threshold: cosine below which a location is background.
+        sigmoid_width: width of the sigmoids that stand for both thresholds.
+        hard_negatives: the background of an image is a negative of its own audio.
+        encoders: `image`, `audio` and `front_end` of `Method`.
     """
+
+    front_end_preset = "lvs"
 
     def __init__(
         self,
@@ -35,25 +39,30 @@ class LVSBase(Method):
         hard_negatives: bool = True,
         **encoders: Any,
     ) -> None:
-        check_positive(tau=tau, sharpness=sigmoid_width)
+        check_positive(tau=tau, sigmoid_width=sigmoid_width)
         super().__init__(**encoders)
-        self.tau, self.foreground_threshold, self.background_threshold, self.sigmoid_width, self.hard_negatives = (
-            tau,
-            foreground_threshold,
-            background_threshold,
-            sigmoid_width,
-            hard_negatives,
-        )
+        self.tau, self.sigmoid_width, self.hard_negatives = tau, sigmoid_width, hard_negatives
+        self.foreground_threshold, self.background_threshold = foreground_threshold, background_threshold
 
     def responses(
         self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"]
     ) -> tuple[Float[Tensor, "v u m m"], Float[Tensor, "v u m k"] | None]:
-        """Foreground of every picture for every sound, and background of each for its own (k is 1)."""
-        maps = all_pair_maps(image_features, audio_embeddings)
-        own = local_diagonal(maps).transpose(-1, -2)
-        behind = (
-            all_gather_with_grad(background_mean(own, self.background_threshold, self.sigmoid_width)[..., None], 2)
-            if self.hard_negatives
-            else None
-        )
-        return all_gather_with_grad(foreground_mean(maps, self.foreground_threshold, self.sigmoid_width), 2), behind
+        """Return the foreground mean of every image for every audio, and the background mean of matching pairs (k = 1)."""
+        maps, background = all_pair_maps(image_features, audio_embeddings), None
+        if self.hard_negatives:
+            matched = local_diagonal(maps).transpose(-1, -2)
+            background = background_mean(matched, self.background_threshold, self.sigmoid_width)[..., None]
+            background = all_gather_with_grad(background, 2)
+        foreground = foreground_mean(maps, self.foreground_threshold, self.sigmoid_width)
+        return all_gather_with_grad(foreground, 2), background
+
+    def contrast(
+        self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"], batch: Batch
+    ) -> Float[Tensor, ""]:
+        """Compute InfoNCE of the foreground with hard negatives (LVS, Eq. 7), summed over the pairs of views."""
+        similarity, background = self.responses(image_features, audio_embeddings)
+        return info_nce(similarity, self.tau, batch.false_negatives, hard_negatives=background)
+
+    def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+        """Compute `contrast`, summed over the pairs of views."""
+        return {"contrast": self.contrast(*self.encode(batch), batch)}

@@ -2,16 +2,15 @@
 
 Park, Senocak and Chung, "MarginNCE: Robust Sound Localization with a Negative Margin", ICASSP 2023.
 
-The idea: pairs that are cut from videos are noisy: some do not fit, and some negatives would. A margin m < 0 taken
-off the positive's similarity favours it before the softmax, so a pair counts as told apart already where it is merely
-close.
+The idea: pairs from videos are noisy: some do not match, and some negatives would. A margin m < 0 subtracted from the
+positive's similarity favors it before the softmax, so a pair counts as separated already where it is merely close.
 
-**The paper's:** EZ-VSL's skeleton and best-place similarity with, from pictures to sounds,
+**The paper's:** EZ-VSL's skeleton and best-location similarity with, from images to audio,
 
     L_i = - log  exp((S_ii - m) / tau) / ( exp((S_ii - m) / tau) + sum_{j != i} exp(S_ij / tau) )
 
 **Guessed**, for no code was released and the facts at hand do not confirm them: m = -0.2, tau = 0.07, one direction
-alone, Adam 1e-4, EZ-VSL's front end and 7 x 7 cells. Everything but the margin is EZ-VSL's code.
+only, Adam 1e-4, EZ-VSL's front end and 7 x 7 features. Everything but the margin is EZ-VSL's code.
 
 **Released weights** of the authors, as SSLalignment scores them, have the names and shapes of EZ-VSL's;
 `soundspot.import_checkpoint(..., method="marginnce")`.
@@ -28,15 +27,13 @@ class MarginNCE(EZVSLBase):
     """MarginNCE: EZ-VSL with a margin below 0 on the positive.
 
     Args:
-        margin: taken off the positive's cosine before the temperature; below 0 it favours the positive (a guess).
-        projected: as `Projected` has them; tau and symmetric have other defaults (guesses).
+        tau: temperature (a guess).
+        margin: subtracted from the positive's cosine before the temperature; below 0 it favors the positive (a guess).
+        symmetric: contrast from audio to images too (a guess).
+        base_options: the other options of `EZVSLBase`.
     """
 
     def __init__(
-        self,
-        tau: float = 0.07,
-        margin: float = -0.2,
-        symmetric: bool = False,
-        **projected: Any,
+        self, tau: float = 0.07, margin: float = -0.2, symmetric: bool = False, **base_options: Any
     ) -> None:
-        super().__init__(tau=tau, margin=margin, symmetric=symmetric, **projected)
+        super().__init__(tau=tau, margin=margin, symmetric=symmetric, **base_options)

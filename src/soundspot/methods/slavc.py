@@ -1,24 +1,24 @@
-"""SLAVC: which sound, and where, are two questions.
+"""SLAVC: which audio, and where, are two questions.
 
 Mo and Morgado, "A Closer Look at Weakly-Supervised Audio-Visual Source Localization", NeurIPS 2022.
 
-The idea: EZ-VSL overfits, and scores best long before its training ends. Two remedies: strong regularisation (dropout
-of 0.9, targets from a slow copy of the networks), and two projections in place of one, whose answers must agree. At
-each place, S1 says *which* of the batch's sounds belongs there (a softmax over sounds); for each pair, S2 says
-*where* (a softmax over places). A pair's probability is the sum over places of the product of both.
+The idea: EZ-VSL overfits, and scores best long before its training ends. Two remedies: strong regularization (dropout
+of 0.9, targets from a momentum encoder), and two projections in place of one, whose predictions must agree. At each
+location, S1 *identifies* the audio that belongs there (a softmax over the batch's audio); for each pair, S2 *localizes*
+it (a softmax over locations). The probability of a pair is the sum over locations of the product of both.
 
-**The paper's and the released code's** (stoneMo/SLAVC, commit 05b429c6): EZ-VSL's encoders, tau 0.03; pictures
-against the slow copy's sounds plus the slow copy's pictures against sounds; the copy's parameters move by 0.001 of
-the way *before* each step's losses, its batch-norm statistics are its own, it has no gradient, and its
-pictures are dropped too, by draws of its own; Adam, 1e-4, batch
-128, 20 epochs; 0.9 is the code's default momentum and 0.999 its recipe's. In both terms the softmaxes and the
-cross-entropy run over the *sounds*: the second, too, asks which sound fits each picture. We follow the code.
+**The paper's and the released code's** (stoneMo/SLAVC, commit 05b429c6): EZ-VSL's encoders, tau 0.03; images against
+the momentum encoder's audio plus the momentum encoder's images against audio; the copy's parameters move by 0.001 of
+the way *before* each step's losses, its batch-norm statistics are its own, it has no gradient, and dropout applies to
+its image features too, by draws of its own; Adam, 1e-4, batch 128, 20 epochs; 0.9 is the code's default momentum and
+0.999 its recipe's. In both terms the softmaxes and the cross-entropy run over the *audio*: the second, too, contrasts
+the audio of each image. We follow the code.
 
 **Differs here.** The code's maps are logits, the mean of two cosines / 0.03; ours are the mean of the cosines, which
-is the cosine of both features set side by side; the protocols `slavc` and `slavc-absolute` divide by 0.03 themselves.
+is the cosine of both features concatenated; the protocols `slavc` and `slavc-absolute` divide by 0.03 themselves.
 
-**Released weights** (key `model`) hold networks and copy; the published test scripts read maps from the networks, its
-evaluation while training from the copy (`slow_maps`). `soundspot.import_checkpoint(..., method="slavc")`.
+**Released weights** (key `model`) hold networks and copy; the published test scripts take maps from the networks, its
+evaluation while training from the copy (`momentum_maps`). `soundspot.import_checkpoint(..., method="slavc")`.
 """
 
 from typing import Any
@@ -33,7 +33,6 @@ from soundspot.losses.contrastive import all_pair_maps, info_nce, unit_norm
 from soundspot.losses.maps import joint_log_probability
 from soundspot.methods.base import Method, register
 from soundspot.methods.option_checks import check_fraction, check_positive
-from soundspot.models.encoders import output_channels
 from soundspot.models.heads import JointProjection, max_pool
 from soundspot.models.momentum import MomentumEncoder
 from soundspot.types import Batch
@@ -42,15 +41,15 @@ from soundspot.utils.distributed import all_gather_with_grad, local_pair_mask
 
 @register("slavc")
 class SLAVC(Method):
-    """SLAVC: which sound and where are asked apart, against a slow copy of the networks.
+    """SLAVC: identification of the audio and its localization are separate projections, against a momentum encoder.
 
     Args:
         tau: temperature of both softmaxes.
-        width: of either space that pictures and sounds are projected to.
-        dropout: share of the picture's features that is dropped before the projections.
-        momentum: what the copy keeps of itself at each step.
-        slow_maps: maps and embeddings come from the copy.
-        encoders: `image`, `audio` and `front_end`, as every method has them.
+        width: of each of the two joint spaces.
+        dropout: fraction of the image features dropped before the projections.
+        momentum: fraction of itself that the momentum encoder retains at each step.
+        momentum_maps: maps and embeddings come from the momentum encoder.
+        encoders: `image`, `audio` and `front_end` of `Method`.
     """
 
     upsampling = Upsampling("bicubic-aligned")
@@ -70,22 +69,27 @@ class SLAVC(Method):
         check_fraction(dropout=dropout, momentum=momentum)
         super().__init__(**encoders)
         self.tau, self.dropout, self.momentum, self.momentum_maps = tau, dropout, momentum, momentum_maps
-        seen, heard = output_channels(self.image_encoder), output_channels(self.audio_encoder)
-        self.identification, self.localization = (
-            JointProjection(seen, heard, width),
-            JointProjection(seen, heard, width),
-        )
-        self.momentum_encoder = MomentumEncoder(self, "image_encoder", "audio_encoder", "which", "where")
+        widths = self.image_encoder.channels, self.audio_encoder.channels, width
+        self.identification, self.localization = JointProjection(*widths), JointProjection(*widths)
+        names = "image_encoder", "audio_encoder", "identification", "localization"
+        self.momentum_encoder = MomentumEncoder(self, *names)
 
-    def image_features(self, nets: Any, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
-        """Features of `nets` (this method or its copy): those of `which`, then `where`, together of unit norm."""
-        grid = F.dropout(nets.image_encoder(images), self.dropout, self.training)
-        return torch.cat([unit_norm(space.picture(grid), dim=1) for space in (nets.which, nets.where)], 1) / 2**0.5
+    def image_features(self, networks: Any, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
+        """Return both projections of the images, concatenated to unit norm.
 
-    def audio_features(self, nets: Any, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
-        """Likewise one vector of each sound."""
-        pooled = max_pool(nets.audio_encoder(audio))
-        return torch.cat([unit_norm(space.sound(pooled)) for space in (nets.which, nets.where)], 1) / 2**0.5
+        Args:
+            networks: this method or its momentum encoder.
+            images: (b, 3, H, W) normalized.
+        """
+        features = F.dropout(networks.image_encoder(images), self.dropout, self.training)
+        spaces = networks.identification, networks.localization
+        return torch.cat([unit_norm(space.image(features), dim=1) for space in spaces], 1) / 2**0.5
+
+    def audio_features(self, networks: Any, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
+        """Return both projections of the audio, concatenated to unit norm."""
+        pooled = max_pool(networks.audio_encoder(audio))
+        spaces = networks.identification, networks.localization
+        return torch.cat([unit_norm(space.audio(pooled)) for space in spaces], 1) / 2**0.5
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
         return self.image_features(self.momentum_encoder if self.momentum_maps else self, images)
@@ -99,27 +103,28 @@ class SLAVC(Method):
     def contrast(
         self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"], batch: Batch
     ) -> Float[Tensor, ""]:
-        """Cross-entropy of which sound fits each picture, by the product of which and where."""
-        (which, heard_which), (where, heard_where) = (
-            (2**0.5 * g, 2**0.5 * a)
-            for g, a in zip(image_features.chunk(2, 2), audio_embeddings.chunk(2, 2), strict=True)
+        """Compute the cross-entropy of the audio of each image, by the product of identification and localization."""
+        identification, localization = (
+            all_pair_maps(2**0.5 * images, 2**0.5 * audio)
+            for images, audio in zip(image_features.chunk(2, 2), audio_embeddings.chunk(2, 2), strict=True)
         )
-        first, second = all_pair_maps(which, heard_which), all_pair_maps(where, heard_where)
-        own = local_pair_mask(first.shape[2], first.device)
-        rivals = None if batch.false_negatives is None else own | ~batch.false_negatives[own.any(dim=0)]
-        logits = all_gather_with_grad(joint_log_probability(first / self.tau, second / self.tau, rivals), 2)
-        return info_nce(logits, 1.0, batch.false_negatives)
+        candidates = None
+        if batch.false_negatives is not None:
+            matched = local_pair_mask(identification.shape[2], identification.device)
+            candidates = matched | ~batch.false_negatives[matched.any(dim=0)]
+        logits = joint_log_probability(identification / self.tau, localization / self.tau, candidates)
+        return info_nce(all_gather_with_grad(logits, 2), 1.0, batch.false_negatives)
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """`pictures` (against the copy's sounds) and `sounds` (with the copy's pictures), over the pairs of views."""
-        images, sounds = batch.images.flatten(0, 1), batch.audio.flatten(0, 1)
-        views, heard = batch.images.shape[:2], batch.audio.shape[:2]
+        """Compute `images` (against the copy's audio) and `audio` (with the copy's images), over the pairs of views."""
+        images, audio = batch.images.flatten(0, 1), batch.audio.flatten(0, 1)
+        image_views, audio_views = batch.images.shape[:2], batch.audio.shape[:2]
         with torch.no_grad():
-            slow_grids = self.image_features(self.momentum_encoder, images).unflatten(0, views)
-            slow_vectors = self.audio_features(self.momentum_encoder, sounds).unflatten(0, heard)
-        grids = self.image_features(self, images).unflatten(0, views)
-        vectors = self.audio_features(self, sounds).unflatten(0, heard)
+            slow_features = self.image_features(self.momentum_encoder, images).unflatten(0, image_views)
+            slow_embeddings = self.audio_features(self.momentum_encoder, audio).unflatten(0, audio_views)
+        features = self.image_features(self, images).unflatten(0, image_views)
+        embeddings = self.audio_features(self, audio).unflatten(0, audio_views)
         return {
-            "pictures": self.contrast(grids, slow_vectors, batch),
-            "sounds": self.contrast(slow_grids, vectors, batch),
+            "images": self.contrast(features, slow_embeddings, batch),
+            "audio": self.contrast(slow_features, embeddings, batch),
         }

@@ -1,24 +1,24 @@
-"""SSL-TIE: the same sound in the moved picture, and its map moved along.
+"""SSL-TIE: the same audio for the transformed image, and its map transformed along.
 
 Liu, Ju, Xie and Zhang, "Exploiting Transformation Invariance and Equivariance for Self-supervised Sound
 Localisation", ACM MM 2022.
 
-The idea: a copy of each picture is turned, shrunk and mirrored. The sound belongs to it as much (*invariance*: LVS's
-loss on both), and where the sound is must move with the picture (*equivariance*: the map of the moved picture is the
-moved map of the picture). Strong augmentation of both modalities does the rest.
+The idea: a copy of each image is rotated, shrunk and mirrored. The audio belongs to it as much (*invariance*: LVS's
+loss on both), and the source must move with the image (*equivariance*: the map of the transformed image is the
+transformed map of the image). Strong augmentation of both modalities does the rest.
 
 **The paper's and the released code's** (jinxiang-liu/SSL-TIE, commit c49e6a94): LVS's encoders, both from scratch,
 and its tri-map and constants; 0.5 of each contrastive loss and 1.0 of the mean squared difference of maps, with
-gradient to both; one scale (1 or 0.5) and one mirror for a batch, an angle for each picture, whole degrees up to 30
-in its scripts and 45 by its parser; the moved picture is encoded after the plain one, so batch norm sees one kind at
-a time. A move is `soundspot.losses.equivariance`, the released code's quirks included.
+gradient to both; one scale (1 or 0.5) and one mirroring for a batch, an angle for each image, whole degrees up to 30
+in its scripts and 45 by its parser; the transformed image is encoded after the original, so batch norm sees one kind at
+a time. A transformation is `soundspot.losses.equivariance`, the released code's quirks included.
 
-**Differs here.** A picture's own sound is left out of its negatives, where the code multiplies that entry by -99
-(see `lvs`); where it is positive the two losses are the same number. A sound is encoded once, where the code encodes
-it again beside the moved picture: the same numbers and gradients, but its batch norm's running statistics move once a
+**Differs here.** An image's own audio is left out of its negatives, where the code multiplies that entry by -99
+(see `lvs`); where it is positive the two losses are the same number. Audio is encoded once, where the code encodes it
+again beside the transformed image: the same numbers and gradients, but its batch norm's running statistics move once a
 step and not twice.
 
-**Ours:** a held-out clip is always moved alike, so that two looks at a loss compare the networks.
+**Ours:** a held-out sample is always transformed in the same way, so that two losses of it compare the networks.
 
 **Released weights** (key `state_dict`) carry stems, classifiers and three layers (`vision_fc1`, `conv3`, `norm3`)
 that no map depends on; they are dropped by name. `soundspot.import_checkpoint(..., method="ssltie")`.
@@ -32,7 +32,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from soundspot.errors import RecipeError
-from soundspot.losses.contrastive import info_nce, matched_pair_maps
+from soundspot.losses.contrastive import matched_pair_maps
 from soundspot.losses.equivariance import GeometricTransform, apply_transform, equivariance_loss
 from soundspot.methods.base import register
 from soundspot.methods.lvs_base import LVSBase
@@ -42,16 +42,18 @@ from soundspot.types import Batch
 
 @register("ssltie")
 class SSLTIE(LVSBase):
-    """SSL-TIE: LVS on pictures and on moved copies of them, and maps that move along.
+    """SSL-TIE: LVS on images and on transformed copies of them, and maps that are transformed along.
 
     Args:
-        weights: of the contrastive loss of the pictures, of that of the moved pictures, and of equivariance. With 0
-            for the last two no picture is moved, and what is left is LVS.
-        angle: most whole degrees that a picture is turned, either way.
-        scales: one of them is drawn for a batch.
-        flip: probability that a batch is mirrored.
-        trimap: as `TriMap` has them, whose defaults are LVS's.
+        weights: of the contrastive loss of the images, of that of the transformed images, and of equivariance. With 0
+            for the last two no image is transformed, and the loss is LVS's.
+        max_angle: largest rotation in whole degrees, either way.
+        scales: scale factors, of which one is drawn for a batch.
+        flip_probability: probability that a batch is mirrored.
+        base_options: those of `LVSBase`, whose defaults are LVS's.
     """
+
+    front_end_preset = "ssltie"
 
     def __init__(
         self,
@@ -59,55 +61,43 @@ class SSLTIE(LVSBase):
         max_angle: int = 30,
         scales: Sequence[float] = (1.0, 0.5),
         flip_probability: float = 0.5,
-        **trimap: Any,
+        **base_options: Any,
     ) -> None:
-        super().__init__(**trimap)
-        check_triple("of pictures, of moved pictures, of equivariance", weights=weights)
-        check_fraction(flip=flip_probability)
+        super().__init__(**base_options)
+        check_triple("of images, of transformed images, of equivariance", weights=weights)
+        check_fraction(flip_probability=flip_probability)
         if max_angle < 0:
-            raise RecipeError(f"method.angle: found {max_angle}, expected degrees, 0 or more")
+            raise RecipeError(f"method.max_angle: found {max_angle}, expected degrees, 0 or more")
         if not scales or not all(0 < scale <= 1 for scale in scales):
             raise RecipeError(f"method.scales: found {list(scales)}, expected one or more above 0 and up to 1")
-        self.weights, self.max_angle, self.scales, self.flip_probability = (
-            tuple(weights),
-            max_angle,
-            tuple(scales),
-            flip_probability,
-        )
+        self.weights, self.scales = tuple(weights), tuple(scales)
+        self.max_angle, self.flip_probability = max_angle, flip_probability
 
     def draw_transform(self, views: int, index: Int[Tensor, " b"]) -> GeometricTransform:
-        """How the pictures of a batch are moved.
+        """Draw the transformation of a batch of images.
 
-        In training from torch's own stream, which the trainer seeds by the step; else by the clips that are shown.
+        In training from torch's own generator, which the trainer seeds by the step; else by the samples of the batch.
         """
-        chance = None if self.training else torch.Generator().manual_seed(int(index.sum()))
-        scale = self.scales[int(torch.randint(len(self.scales), (), generator=chance))]
-        angles = torch.randint(-self.max_angle, self.max_angle + 1, (views * len(index),), generator=chance)
-        return GeometricTransform(
-            angles.float(), scale, float(torch.rand((), generator=chance)) < self.flip_probability
-        )
-
-    def contrast(
-        self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"], batch: Batch
-    ) -> Float[Tensor, ""]:
-        """LVS's loss, summed over the pairs of views."""
-        similarity, behind = self.responses(image_features, audio_embeddings)
-        return info_nce(similarity, self.tau, batch.false_negatives, hard_negatives=behind)
+        generator = None if self.training else torch.Generator().manual_seed(int(index.sum()))
+        scale = self.scales[int(torch.randint(len(self.scales), (), generator=generator))]
+        angles = torch.randint(-self.max_angle, self.max_angle + 1, (views * len(index),), generator=generator)
+        flip = float(torch.rand((), generator=generator)) < self.flip_probability
+        return GeometricTransform(angles.float(), scale, flip)
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """`contrast`, `contrast_moved` and `equivariance`, each summed over the pairs of views."""
-        plain, after, same = self.weights
-        grids, vectors = self.encode(batch)
-        terms = {"contrast": plain * self.contrast(grids, vectors, batch)}
-        if not (after or same):
+        """Compute `contrast`, `contrast_transformed` and `equivariance`, each summed over the pairs of views."""
+        original_weight, transformed_weight, equivariance_weight = self.weights
+        features, embeddings = self.encode(batch)
+        terms = {"contrast": original_weight * self.contrast(features, embeddings, batch)}
+        if not (transformed_weight or equivariance_weight):
             return terms
         canvas = (batch.images.shape[-2], batch.images.shape[-1])
-        move = self.draw_transform(len(grids), batch.index)
-        pictures = apply_transform(batch.images.flatten(0, 1), move, canvas)
-        again = self.encode_images(pictures).unflatten(0, grids.shape[:2])
-        maps, of_moved = (matched_pair_maps(places, vectors).flatten(0, 1) for places in (grids, again))
-        apart = equivariance_loss(maps, of_moved, move, canvas)
+        transform = self.draw_transform(len(features), batch.index)
+        images = apply_transform(batch.images.flatten(0, 1), transform, canvas)
+        transformed = self.encode_images(images).unflatten(0, features.shape[:2])
+        maps, transformed_maps = (matched_pair_maps(f, embeddings).flatten(0, 1) for f in (features, transformed))
+        difference = equivariance_loss(maps, transformed_maps, transform, canvas)
         return terms | {
-            "contrast_moved": after * self.contrast(again, vectors, batch),
-            "equivariance": same * len(grids) * len(vectors) * apart,
+            "contrast_transformed": transformed_weight * self.contrast(transformed, embeddings, batch),
+            "equivariance": equivariance_weight * len(features) * len(embeddings) * difference,
         }

@@ -1,4 +1,4 @@
-"""Projection heads and poolings on top of an encoder's grid."""
+"""Projection heads and poolings of feature maps."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -6,35 +6,69 @@ from torch import Tensor, nn
 from soundspot.errors import RecipeError
 
 
-def max_pool(grid: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
-    """The largest value of each channel over all places: how this field makes one vector of a spectrogram."""
-    return grid.amax(dim=(-2, -1))
+def max_pool(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
+    """Return the maximum of each channel over all locations, as this field pools spectrograms.
+
+    Args:
+        features: (b, c, h, w).
+
+    Returns:
+        (b, c).
+    """
+    return features.amax(dim=(-2, -1))
 
 
-def mean_pool(grid: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
-    """The mean of each channel over all places."""
-    return grid.mean(dim=(-2, -1))
+def mean_pool(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
+    """Return the mean of each channel over all locations.
+
+    Args:
+        features: (b, c, h, w).
+
+    Returns:
+        (b, c).
+    """
+    return features.mean(dim=(-2, -1))
 
 
 class Projection(nn.Sequential):
-    """Linear layers with batch norm between them; RecipeError where that has a single vector to learn from."""
+    """Linear layers with batch norm between them."""
 
     def forward(self, embeddings: Float[Tensor, "b c"]) -> Float[Tensor, "b d"]:
+        """Project embeddings.
+
+        Args:
+            embeddings: (b, c).
+
+        Returns:
+            (b, d) projections.
+
+        Raises:
+            RecipeError: a batch of a single sample in training, where there is batch norm.
+        """
         if self.training and len(self) > 1 and len(embeddings) < 2:
             raise RecipeError(
-                "train.batch_size: found a batch of one clip, and projections normalise over the batch; expected 2 or "
-                "more in training. Raise it, or leave the batch norm out by `method.projection_depth: 1`"
+                "train.batch_size: found a batch of one sample, and projections normalize over the batch; expected 2 "
+                "or more in training. Raise it, or leave the batch norm out by `method.projection_depth: 1`"
             )
         return super().forward(embeddings)
 
 
 def build_projection(channels: int, width: int, depth: int = 2) -> Projection:
-    """`depth` linear layers to `width`, batch norm and relu between them (SimCLR's head)."""
+    """Build a projection head as in SimCLR: linear layers with batch norm and relu between them.
+
+    Args:
+        channels: of the input.
+        width: of all layers and of the output.
+        depth: number of linear layers.
+
+    Returns:
+        The head, with random weights.
+    """
     layers: list[nn.Module] = []
     for n in range(depth):
-        last = n == depth - 1
-        layers.append(nn.Linear(channels if n == 0 else width, width, bias=last))
-        if not last:
+        is_last = n == depth - 1
+        layers.append(nn.Linear(channels if n == 0 else width, width, bias=is_last))
+        if not is_last:
             layers += [nn.BatchNorm1d(width), nn.ReLU(inplace=True)]
     return Projection(*layers)
 
@@ -43,34 +77,51 @@ class SimSiamHead(nn.Module):
     """SimSiam's head (Chen and He, CVPR 2021): three layers with batch norm project, two predict the other view's.
 
     Args:
-        channels: of the vectors. width: of the projection; the prediction's bottleneck is a quarter of it.
+        channels: of the input.
+        width: of the projection; the bottleneck of the prediction is a quarter of it.
     """
 
     def __init__(self, channels: int, width: int = 2048) -> None:
         super().__init__()
         self.projector = nn.Sequential(
-            *_normed(channels, width), *_normed(width, width), *_normed(width, width, last=True)
+            *_linear_norm(channels, width), *_linear_norm(width, width), *_linear_norm(width, width, is_last=True)
         )
-        self.predictor = nn.Sequential(*_normed(width, width // 4), nn.Linear(width // 4, width))
+        self.predictor = nn.Sequential(*_linear_norm(width, width // 4), nn.Linear(width // 4, width))
 
     def forward(self, embeddings: Float[Tensor, "b c"]) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
-        """The projection of each vector, and what is predicted from it."""
+        """Project embeddings and predict from the projections.
+
+        Args:
+            embeddings: (b, c).
+
+        Returns:
+            (b, d) projections and (b, d) predictions.
+
+        Raises:
+            RecipeError: a batch of a single sample in training.
+        """
         if self.training and len(embeddings) < 2:
             raise RecipeError(
-                "train.batch_size: found a batch of one clip, and SimSiam's layers normalise over the batch; expected "
-                "2 or more in training. Raise it"
+                "train.batch_size: found a batch of one sample, and SimSiam's layers normalize over the batch; "
+                "expected 2 or more in training. Raise it"
             )
         projected = self.projector(embeddings)
         return projected, self.predictor(projected)
 
 
-def _normed(inside: int, outside: int, last: bool = False) -> list[nn.Module]:
-    layers: list[nn.Module] = [nn.Linear(inside, outside, bias=False), nn.BatchNorm1d(outside, affine=not last)]
-    return layers if last else [*layers, nn.ReLU(inplace=True)]
+def _linear_norm(in_width: int, out_width: int, is_last: bool = False) -> list[nn.Module]:
+    layers: list[nn.Module] = [nn.Linear(in_width, out_width, bias=False), nn.BatchNorm1d(out_width, affine=not is_last)]
+    return layers if is_last else [*layers, nn.ReLU(inplace=True)]
 
 
 class JointProjection(nn.Module):
-    """Two linear maps into one space: a 1 x 1 convolution for the places of a picture, a layer for a sound's vector."""
+    """Linear projections of both modalities into one space: a 1 x 1 convolution for images, a layer for audio.
+
+    Args:
+        image_channels: of the image features.
+        audio_channels: of the audio embeddings.
+        width: of the joint space.
+    """
 
     def __init__(self, image_channels: int, audio_channels: int, width: int) -> None:
         super().__init__()
@@ -79,28 +130,42 @@ class JointProjection(nn.Module):
 
 
 class ClassPooling(nn.Module):
-    """Class scores of each place, their mean as the logits, and features pooled by each class' activation map.
+    """Class logits, and features pooled by the activation map of each class.
 
     Args:
-        channels: of the grid. classes: how many; the scores have no bias.
+        channels: of the features.
+        classes: number of classes; their scores have no bias.
     """
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.scores = nn.Conv2d(channels, classes, 1, bias=False)
 
-    def forward(self, grid: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k c"]]:
-        """Logits; and the mean over places weighted by the positive part of a class' score, which gets no gradient."""
-        scores = self.scores(grid).flatten(2)
-        active = scores.detach().clamp(min=0)
-        shares = active / (active.sum(dim=-1, keepdim=True) + 1e-10)
-        return scores.mean(dim=-1), shares @ grid.flatten(2).mT.to(shares.dtype)
+    def forward(self, features: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k c"]]:
+        """Classify features and pool them by class.
+
+        Args:
+            features: (b, c, h, w).
+
+        Returns:
+            (b, k) logits, the mean class scores over locations; and (b, k, c) the mean features, weighted by the
+            positive part of the class score, which gets no gradient.
+        """
+        scores = self.scores(features).flatten(2)
+        activation = scores.detach().clamp(min=0)
+        weights = activation / (activation.sum(dim=-1, keepdim=True) + 1e-10)
+        return scores.mean(dim=-1), weights @ features.flatten(2).mT.to(weights.dtype)
 
 
 class PairHead(nn.Module):
-    """Whether a picture and a sound belong together: two layers of both vectors side by side, for all pairs at once.
+    """Classifier of matching pairs: two layers on the concatenated embeddings of an image and an audio clip.
 
-    The first layer of two vectors side by side is a sum of one layer of each, so pairs are never written out.
+    The first layer of two concatenated embeddings is a sum of one layer of each, so pairs are never concatenated.
+
+    Args:
+        image_channels: of the image embeddings.
+        audio_channels: of the audio embeddings.
+        width: of the hidden layer.
     """
 
     def __init__(self, image_channels: int, audio_channels: int, width: int) -> None:
@@ -111,7 +176,15 @@ class PairHead(nn.Module):
     def forward(
         self, image_embeddings: Float[Tensor, "v b c"], audio_embeddings: Float[Tensor, "u m d"]
     ) -> Float[Tensor, "v u b m"]:
-        """Logit that picture i and sound j do, of a softmax over yes and no."""
+        """Classify all pairs at once.
+
+        Args:
+            image_embeddings: (v, b, c).
+            audio_embeddings: (u, m, d).
+
+        Returns:
+            (v, u, b, m) logit that image i and audio j match, of a softmax over no and yes.
+        """
         hidden = self.image(image_embeddings)[:, None, :, None] + self.audio(audio_embeddings)[None, :, None]
         no, yes = self.classifier(hidden.relu()).unbind(dim=-1)
         return yes - no

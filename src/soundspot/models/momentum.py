@@ -1,4 +1,4 @@
-"""The slow copy of networks, whose answers are steadier targets than the networks' own."""
+"""Momentum encoders: slow copies of networks, whose outputs are steadier targets than the networks' own."""
 
 from copy import deepcopy
 
@@ -7,19 +7,29 @@ from torch import nn
 
 
 class MomentumEncoder(nn.Module):
-    """Copies of some of a module's parts, by their names, that follow it slowly and have no gradients.
+    """Copies of some submodules of a module, by their names, updated by an exponential moving average.
 
-    Parameters follow; buffers do not: batch norms of the copy keep statistics of what the copy itself sees.
+    Parameters are averaged, without gradients; buffers are not: batch norms of the copy keep statistics of their own
+    inputs.
+
+    Args:
+        source: module to copy from.
+        names: of its submodules.
     """
 
     def __init__(self, source: nn.Module, *names: str) -> None:
         super().__init__()
-        for part in names:
-            self.add_module(part, deepcopy(source.get_submodule(part)).requires_grad_(False))
+        for name in names:
+            self.add_module(name, deepcopy(source.get_submodule(name)).requires_grad_(False))
 
     @torch.no_grad()
     def update(self, source: nn.Module, momentum: float) -> None:
-        """Each parameter becomes momentum * itself + (1 - momentum) * the source's."""
-        pairs = [(mine, source.get_parameter(name)) for name, mine in self.named_parameters()]
-        mine, theirs = ([pair[n].detach() for pair in pairs] for n in (0, 1))
-        torch._foreach_lerp_(mine, theirs, 1 - momentum)
+        """Set each parameter to momentum * itself + (1 - momentum) * the source's.
+
+        Args:
+            source: the module that was copied from.
+            momentum: in [0, 1].
+        """
+        parameters = dict(self.named_parameters())
+        targets = [source.get_parameter(name).detach() for name in parameters]
+        torch._foreach_lerp_([p.detach() for p in parameters.values()], targets, 1 - momentum)

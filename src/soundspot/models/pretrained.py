@@ -1,8 +1,8 @@
-"""One adapter for all public towers: their tokens become a grid (b, c, h, w).
+"""Adapter of all public pretrained encoders: their tokens become a feature map (b, c, h, w).
 
-Networks and weights are those of the `transformers` library (extra `hub`). A tower answers with its last features,
-behind its last norm and without class, register and distillation tokens; a linear layer brings them to the width that
-pictures and sounds share.
+Networks and weights are those of the `transformers` library (extra `hub`). The feature map holds the last tokens, after
+the last norm and without class, register and distillation tokens; a linear layer projects them to the width that images
+and audio share.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,26 +16,24 @@ from torch import Tensor, nn
 
 from soundspot.config.frontend import PRESETS, AudioSpec, ImageSpec
 from soundspot.errors import CheckpointError, RecipeError, did_you_mean
+from soundspot.models.base import Encoder
 from soundspot.models.pretrained_specs import PRETRAINED_SPECS, PretrainedSpec
 
-# What a front end may choose freely; all else of it belongs to the tower.
-_FREE = {"size", "flow", "resize", "seconds", "clip_seconds", "window", "padded", "n_mels", "frames", "shift", "scale"}
+# Fields of a front end that may be chosen freely; all others belong to the encoder.
+_FREE = {"size", "flow", "resize", "seconds", "clip_seconds", "window", "padded_seconds", "n_mels", "num_frames"}
+_FREE |= {"shift", "scale"}
 
 
-class PretrainedEncoder(nn.Module):
-    """A public network that answers with a grid.
+class PretrainedEncoder(Encoder):
+    """Public network as an encoder.
 
     Args:
-        name: of its row in `TOWERS`.
+        name: of its entry in `PRETRAINED_SPECS`.
         network: the library's, with its weights.
-        config: the values that rebuild it.
-        trained: `all`, or how many of the last blocks learn, with what lies behind them; 0: frozen. What is frozen
-            has no gradients and stays in evaluation mode (dropout, batch norms).
+        config: configuration values that rebuild it.
+        trained: `all`, or the number of last blocks that learn, with what follows them; 0: frozen. What is frozen has
+            no gradients and stays in evaluation mode (dropout, batch norms).
         width: of the features, by a linear layer that always learns; None: the network's own, without that layer.
-
-    Attributes:
-        channels: how wide the features are.
-        settled: options that build the same network again without asking the hub.
 
     Raises:
         RecipeError: there are not that many blocks.
@@ -56,15 +54,24 @@ class PretrainedEncoder(nn.Module):
                 f"0 (frozen) to {len(blocks)}"
             )
         self._freeze()
-        own = self._last_norm().normalized_shape[0]
-        self.neck = nn.Conv2d(own, width, 1) if width else None
-        self.channels = width or own
+        network_width = self._last_norm().normalized_shape[0]
+        self.neck = nn.Conv2d(network_width, width, 1) if width else None
+        self.channels = width or network_width
 
     @property
     def spec(self) -> PretrainedSpec:
+        """Description of the network."""
         return PRETRAINED_SPECS[self.name]
 
     def forward(self, x: Float[Tensor, "b i H W"]) -> Float[Tensor, "b c h w"]:
+        """Compute features.
+
+        Args:
+            x: (b, 3, H, W) images, or (b, 1, bands, frames) spectrograms.
+
+        Returns:
+            (b, c, h, w) features.
+        """
         self.check_input_size(x.shape[-2], x.shape[-1])
         h, w = self.spec.grid_size(self.network.config, x.shape[-2], x.shape[-1])
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.trained != 0):
@@ -72,44 +79,52 @@ class PretrainedEncoder(nn.Module):
             tokens = tokens.flatten(2).mT if tokens.ndim == 4 else tokens[:, -h * w :]
             if self.spec.needs_final_norm:
                 tokens = self._last_norm()(tokens)
-        grid = tokens.mT.unflatten(2, (h, w))
-        return grid if self.neck is None else self.neck(grid)
+        features = tokens.mT.unflatten(2, (h, w))
+        return features if self.neck is None else self.neck(features)
 
     def train(self, mode: bool = True) -> "PretrainedEncoder":
-        """As every module's, but what is frozen stays in evaluation mode."""
+        """Set training or evaluation mode; what is frozen stays in evaluation mode."""
         super().train(mode)
         if self.trained != "all":
             self.network.eval()
-            for block in self._learning():
+            for block in self._trained_blocks():
                 block.train(mode)
         return self
 
     def check_input_size(self, height: int, width: int) -> None:
-        """Raise RecipeError for an input of a size that this tower cannot take: H x W, or bands x frames."""
-        config, facts = self.network.config, self.spec
-        if facts.frame_range is None:
-            if 0 in facts.grid_size(config, height, width):
+        """Raise RecipeError for an input of a size that the network cannot take.
+
+        Args:
+            height: in pixels, or number of mel bands.
+            width: in pixels, or number of frames.
+
+        Raises:
+            RecipeError: the size does not fit.
+        """
+        config, spec = self.network.config, self.spec
+        if spec.frame_range is None:
+            if 0 in spec.grid_size(config, height, width):
                 raise RecipeError(
-                    f"encoder {self.name!r}: found pictures of {height} x {width} pixels, smaller than one of its cells"
+                    f"encoder {self.name!r}: found images of {height} x {width} pixels, smaller than one of its cells"
                 )
             return
-        bands, (least, most) = config.num_mel_bins, facts.frame_range(config)
-        if height != bands or not least <= width <= most:
-            frames = f"{most}" if least == most else f"{least} to {most}"
+        bands, (minimum, maximum) = config.num_mel_bins, spec.frame_range(config)
+        if height != bands or not minimum <= width <= maximum:
+            frames = f"{maximum}" if minimum == maximum else f"{minimum} to {maximum}"
             raise RecipeError(
                 f"encoder {self.name!r}: found spectrograms of {height} x {width}, expected {bands} bands and {frames} "
-                f"frames; its front end is the preset {facts.front_end!r}"
+                f"frames; its front end is the preset {spec.front_end!r}"
             )
 
     def check_front_end(self, spec: ImageSpec | AudioSpec) -> None:
-        """Raise RecipeError for a front end that is not of the kind this tower was made for."""
         check_preset(self.name, spec, self.spec.front_end)
         self.check_input_size(*(spec.shape if isinstance(spec, AudioSpec) else (spec.size, spec.size)))
 
     def _blocks(self) -> list[nn.Module]:
-        return [module for module in self.network.modules() if type(module).__name__ == self.spec.block]
+        block_class = self.spec.class_names[2]
+        return [module for module in self.network.modules() if type(module).__name__ == block_class]
 
-    def _learning(self) -> list[nn.Module]:
+    def _trained_blocks(self) -> list[nn.Module]:
         assert isinstance(self.trained, int)
         blocks = self._blocks()
         return blocks[len(blocks) - self.trained :]
@@ -118,29 +133,38 @@ class PretrainedEncoder(nn.Module):
         return [module for module in self.network.modules() if isinstance(module, nn.LayerNorm)][-1]
 
     def _freeze(self) -> None:
-        """Parameters are in the order of use; batch norms, which HTS-AT has at its entrance, are the exception."""
+        """Freeze parameters, which are in the order of use but for the batch norms at the entrance of HTS-AT."""
         if self.trained == "all":
             return
         frozen = list(self.network.parameters())
         if self.trained:
-            first = next(self._learning()[0].parameters())
-            frozen = frozen[: next(n for n, one in enumerate(frozen) if one is first)]
+            first = next(self._trained_blocks()[0].parameters())
+            frozen = frozen[: next(n for n, parameter in enumerate(frozen) if parameter is first)]
         norms = [module for module in self.network.modules() if isinstance(module, nn.BatchNorm2d)]
         for parameter in (*frozen, *(p for norm in norms for p in norm.parameters())):
             parameter.requires_grad_(False)
 
 
 def check_preset(name: str, spec: ImageSpec | AudioSpec, preset: str) -> None:
-    """Raise RecipeError where encoder `name` would be fed otherwise than `preset` has it, but for what is free."""
-    sees = isinstance(spec, ImageSpec)
-    own = PRESETS[preset].image if sees else PRESETS[preset].audio
-    for key in (one.name for one in fields(own) if one.name not in _FREE):
-        found, expected = getattr(spec, key), getattr(own, key)
-        if found != expected:
+    """Raise RecipeError for a front end that differs from an encoder's preset in more than the free fields.
+
+    Args:
+        name: of the encoder.
+        spec: preprocessing that it would get.
+        preset: name in `PRESETS` of the preprocessing that it was trained with.
+
+    Raises:
+        RecipeError: a field differs.
+    """
+    is_image = isinstance(spec, ImageSpec)
+    required = PRESETS[preset].image if is_image else PRESETS[preset].audio
+    for key in (field.name for field in fields(required) if field.name not in _FREE):
+        actual, expected = getattr(spec, key), getattr(required, key)
+        if actual != expected:
             raise RecipeError(
-                f"encoder {name!r}: {'pictures' if sees else 'sounds'} come with {key} {found}, expected {expected}; "
-                f"its front end is the preset {preset!r} (`front_end: {{preset: clip+ast}}` takes the picture's part "
-                "of one and the sound's of another)"
+                f"encoder {name!r}: {'images' if is_image else 'audio'} come with {key} {actual}, expected {expected}; "
+                f"its front end is the preset {preset!r} (`front_end: {{preset: clip+ast}}` takes the image part "
+                "of one and the audio part of another)"
             )
 
 
@@ -152,91 +176,100 @@ def build_pretrained(
     trained: int | str = "all",
     width: int | None = 512,
 ) -> PretrainedEncoder:
-    """A tower by its name in `TOWERS`.
+    """Build a pretrained encoder by its name in `PRETRAINED_SPECS`.
 
     Args:
-        in_channels: 3 where it is asked to see, 1 to hear.
+        name: of the encoder.
+        in_channels: 3 for images, 1 for spectrograms.
         weights: `public`, the name of a model on the Hugging Face hub, or a folder that holds one; None: random.
-        config: what differs from that model's configuration, or from the library's own default where there is none.
-        trained, width: see `Tower`.
+        config: differences from that model's configuration, or from the library's default where there is none.
+        trained: see `PretrainedEncoder`.
+        width: see `PretrainedEncoder`.
+
+    Returns:
+        The encoder.
 
     Raises:
-        RecipeError: the extra `hub` is not installed, the tower does not see (or hear), or it cannot be built so.
-        CheckpointError: the model cannot be loaded, or does not hold all weights of this tower.
+        RecipeError: the extra `hub` is not installed, the encoder is of the other modality, or it cannot be built so.
+        CheckpointError: the model cannot be loaded, or does not hold all weights of this encoder.
     """
-    facts = PRETRAINED_SPECS[name]
-    expected = 3 if facts.frame_range is None else 1
+    spec = PRETRAINED_SPECS[name]
+    expected = 3 if spec.frame_range is None else 1
     if in_channels != expected:
-        sense, other = ("pictures", "sounds") if expected == 3 else ("sounds", "pictures")
-        raise RecipeError(f"encoder {name!r} takes {sense} and was named for {other}; name it for {sense}")
+        modality, other = ("images", "audio") if expected == 3 else ("audio", "images")
+        raise RecipeError(f"encoder {name!r} takes {modality} and was given for {other}; name it for {modality}")
     try:
         import transformers
     except ImportError as error:
         raise RecipeError(
             f'encoder {name!r} needs transformers; install it with `pip install "soundspot[hub]"`'
         ) from error
-    kind, network = getattr(transformers, facts.config), getattr(transformers, facts.network)
-    common = {one.name for one in fields(transformers.PreTrainedConfig)}
-    own = {one.name for one in fields(kind) if one.name not in common and not one.name.startswith("_")}
-    given = dict(config or {})
-    for key in given:
-        if key not in own:
-            raise RecipeError(f"encoder {name!r}: `config` has no {key!r}{did_you_mean(key, own)}")
-    source = facts.default_model if weights == "public" else weights
+    network_class, config_class = (getattr(transformers, name) for name in spec.class_names[:2])
+    common = {field.name for field in fields(transformers.PreTrainedConfig)}
+    known = {f.name for f in fields(config_class) if f.name not in common and not f.name.startswith("_")}
+    for key in config or {}:
+        if key not in known:
+            raise RecipeError(f"encoder {name!r}: `config` has no {key!r}{did_you_mean(key, known)}")
+    values = dict(config or {}) | dict(spec.config_overrides)
+    source = spec.default_model if weights == "public" else weights
     with _quiet(transformers):
         if source is None:
             try:
-                settings = kind(**given | dict(facts.config_overrides))
-                built = network(settings)
+                settings = config_class(**values)
+                network = network_class(settings)
             except Exception as error:  # the library checks types and sizes in several ways
-                raise RecipeError(f"encoder {name!r} cannot be built from {given}: {error}") from error
+                raise RecipeError(f"encoder {name!r} cannot be built from {dict(config or {})}: {error}") from error
         else:
-            settings, built = _fetched(name, kind, network, source, given | dict(facts.config_overrides))
+            settings, network = _from_pretrained(name, config_class, network_class, source, values)
     if getattr(settings, "enable_fusion", False):
-        raise RecipeError("encoder 'clap': fused models listen to four spectrograms; name an unfused one")
-    values = {key: _plain(value) for key, value in settings.to_dict().items() if key in own}
-    return PretrainedEncoder(name, built.get_submodule(facts.submodule), values, trained, width)
+        raise RecipeError("encoder 'clap': fused models take four spectrograms; name an unfused one")
+    values = {key: _to_json(value) for key, value in settings.to_dict().items() if key in known}
+    return PretrainedEncoder(name, network.get_submodule(spec.submodule), values, trained, width)
 
 
-def _fetched(name: str, kind: Any, network: Any, source: str, given: dict[str, Any]) -> tuple[Any, Any]:
-    """The configuration and the network of a public model, with all of its weights."""
-    alike = f"name a model like {PRETRAINED_SPECS[name].default_model!r}"
+def _from_pretrained(
+    name: str, config_class: Any, network_class: Any, source: str, values: dict[str, Any]
+) -> tuple[Any, Any]:
+    """Return the configuration and the network of a public model, with all of its weights."""
+    default_model = PRETRAINED_SPECS[name].default_model
+    remedy = f"name a model like {default_model!r}"
     try:
-        found = kind.get_config_dict(source)[0].get("model_type", "")
-        if not kind.model_type.startswith(found):  # clap_audio_model is a part of clap
-            raise CheckpointError(f"encoder {name!r}: the model {source!r} is of the kind {found!r}; {alike}")
-        settings = kind.from_pretrained(source, **given)
-        built, told = network.from_pretrained(source, config=settings, dtype=torch.float32, output_loading_info=True)
+        model_type = config_class.get_config_dict(source)[0].get("model_type", "")
+        if not config_class.model_type.startswith(model_type):  # clap_audio_model is a part of clap
+            raise CheckpointError(f"encoder {name!r}: the model {source!r} is of the kind {model_type!r}; {remedy}")
+        settings = config_class.from_pretrained(source, **values)
+        network, info = network_class.from_pretrained(
+            source, config=settings, dtype=torch.float32, output_loading_info=True
+        )
     except CheckpointError:
         raise
     except Exception as error:  # the hub's client and the library raise a dozen kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
             f"encoder {name!r}: the model {source!r} cannot be loaded ({reason}); check the name and the network, "
-            f"accept its licence on the hub where it asks for that, or fetch a copy where there is a network (`hf "
-            f"download {PRETRAINED_SPECS[name].default_model} --local-dir FOLDER`) and give that folder as `weights`"
+            f"accept its license on the hub where it requires that, or fetch a copy where there is a network (`hf "
+            f"download {default_model} --local-dir FOLDER`) and give that folder as `weights`"
         ) from error
-    missing = sorted(told["missing_keys"])
-    if missing:
+    if missing := sorted(info["missing_keys"]):
         raise CheckpointError(
-            f"encoder {name!r}: the model {source!r} lacks {len(missing)} of the tower's weights (first: "
-            f"{missing[0]}); {alike}"
+            f"encoder {name!r}: the model {source!r} lacks {len(missing)} of the encoder's weights (first: "
+            f"{missing[0]}); {remedy}"
         )
-    return settings, built
+    return settings, network
 
 
 @contextmanager
 def _quiet(transformers: Any) -> Iterator[None]:
-    """Without the library's tables of weights that a tower has no use for."""
+    """Suppress the library's tables of weights that an encoder does not use."""
     logging = transformers.utils.logging
-    before = logging.get_verbosity()
+    verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        logging.set_verbosity(verbosity)
 
 
-def _plain(value: Any) -> Any:
-    """Tuples as lists, which is what JSON has."""
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+def _to_json(value: Any) -> Any:
+    """Convert tuples to lists, which JSON has."""
+    return [_to_json(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""The public towers there are: what sets one apart from the other, in a row each.
+"""Specifications of the public pretrained encoders, one entry each.
 
 Names of classes are those of the `transformers` library, names of models those of the Hugging Face hub.
 """
@@ -12,23 +12,24 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PretrainedSpec:
-    """What sets one tower apart.
+    """Specification of a pretrained encoder.
 
     Attributes:
-        network, config, block: names of the library's classes.
-        public: the model that `weights: public` means.
-        cells: (config, H, W) of the input -> (h, w) of the tokens, which lie row by row behind all others.
-        front_end: preset that feeds it as its release is fed.
-        frames: config -> least and most frames of a spectrogram; None: the tower sees pictures.
-        enter: our input -> the library's.
-        options: further arguments of the network's call.
-        part: what of the network is used. without: values of its config that leave out what is not.
-        bare: the network leaves its last norm to a pooled vector.
+        family: start of the names of the library's classes: `family` + `Model`, `Config` and `Layer`.
+        default_model: hub name of the model that `weights: public` loads.
+        grid_size: (config, H, W) of the input -> (h, w) of the tokens, which follow all others row by row.
+        front_end: preset of the preprocessing of its release.
+        frame_range: config -> minimum and maximum of frames of a spectrogram; None: the encoder takes images.
+        to_model_input: our input -> the library's.
+        forward_options: further arguments of the network's call.
+        submodule: of the network that is used; empty: all of it.
+        config_overrides: values of its config that leave out what is not used.
+        needs_final_norm: the network applies its last norm to a pooled embedding only.
+        network: name of the network's class; empty: as `family` says.
+        block: name of the class of its blocks; empty: as `family` says.
     """
 
-    network: str
-    config: str
-    block: str
+    family: str
     default_model: str
     grid_size: Callable[[Any, int, int], tuple[int, int]]
     front_end: str = "alignment"
@@ -38,6 +39,13 @@ class PretrainedSpec:
     submodule: str = ""
     config_overrides: tuple[tuple[str, Any], ...] = ()
     needs_final_norm: bool = False
+    network: str = ""
+    block: str = ""
+
+    @property
+    def class_names(self) -> tuple[str, str, str]:
+        """Names of the library's classes of the network, its configuration and its blocks."""
+        return self.network or f"{self.family}Model", f"{self.family}Config", self.block or f"{self.family}Layer"
 
 
 def _vit(config: Any, height: int, width: int) -> tuple[int, int]:
@@ -45,110 +53,75 @@ def _vit(config: Any, height: int, width: int) -> tuple[int, int]:
 
 
 def _convnext(config: Any, height: int, width: int) -> tuple[int, int]:
-    """A stem of stride 4, then half at each further stage."""
-    step = 4 * 2 ** (len(config.hidden_sizes) - 1)
-    return height // step, width // step
+    """Divide by the stem's stride of 4, and by 2 for each further stage."""
+    stride = 4 * 2 ** (len(config.hidden_sizes) - 1)
+    return height // stride, width // stride
 
 
 def _ast(config: Any, bands: int, frames: int) -> tuple[int, int]:
-    """Patches overlap."""
+    """Count overlapping patches."""
     side = config.patch_size
     return (bands - side) // config.frequency_stride + 1, (frames - side) // config.time_stride + 1
 
 
 def _clap(config: Any, bands: int, frames: int) -> tuple[int, int]:
-    """HTS-AT folds time into a square of side `spec_size`, and unfolds its map again."""
+    """Unfold HTS-AT's square of side `spec_size`, into which it folds time."""
     folds = config.spec_size // config.num_mel_bins
     side = config.spec_size // config.patch_stride[0] // 2 ** (len(config.depths) - 1)
     return side // folds, side * folds
 
 
 def _clap_frames(config: Any) -> tuple[int, int]:
-    """HTS-AT stretches what it gets: the 1001 frames of ten seconds to 1024. More than a tenth is another sound."""
-    most = config.spec_size * (config.spec_size // config.num_mel_bins)
-    return round(0.9 * most), most
+    """Allow HTS-AT to stretch frames by a tenth at most: the 1001 of ten seconds become 1024."""
+    maximum = config.spec_size * (config.spec_size // config.num_mel_bins)
+    return round(0.9 * maximum), maximum
 
 
 PRETRAINED_SPECS: dict[str, PretrainedSpec] = {
-    "dinov2": PretrainedSpec("Dinov2Model", "Dinov2Config", "Dinov2Layer", "facebook/dinov2-small", _vit),
-    "dinov2_registers": PretrainedSpec(
-        network="Dinov2WithRegistersModel",
-        config="Dinov2WithRegistersConfig",
-        block="Dinov2WithRegistersLayer",
-        default_model="facebook/dinov2-with-registers-small",
-        grid_size=_vit,
-    ),
-    "dinov3": PretrainedSpec(
-        network="DINOv3ViTModel",
-        config="DINOv3ViTConfig",
-        block="DINOv3ViTLayer",
-        default_model="facebook/dinov3-vits16-pretrain-lvd1689m",
-        grid_size=_vit,
-    ),
+    "dinov2": PretrainedSpec("Dinov2", "facebook/dinov2-small", _vit),
+    "dinov2_registers": PretrainedSpec("Dinov2WithRegisters", "facebook/dinov2-with-registers-small", _vit),
+    "dinov3": PretrainedSpec("DINOv3ViT", "facebook/dinov3-vits16-pretrain-lvd1689m", _vit),
     "dinov3_convnext": PretrainedSpec(
-        network="DINOv3ConvNextModel",
-        config="DINOv3ConvNextConfig",
-        block="DINOv3ConvNextLayer",
-        default_model="facebook/dinov3-convnext-tiny-pretrain-lvd1689m",
-        grid_size=_convnext,
+        "DINOv3ConvNext", "facebook/dinov3-convnext-tiny-pretrain-lvd1689m", _convnext
     ),
     "clip": PretrainedSpec(
-        network="CLIPVisionModel",
-        config="CLIPVisionConfig",
-        block="CLIPEncoderLayer",
-        default_model="openai/clip-vit-base-patch16",
+        "CLIPVision",
+        "openai/clip-vit-base-patch16",
+        _vit,
         front_end="clip",
-        grid_size=_vit,
         forward_options=(("interpolate_pos_encoding", True),),
         needs_final_norm=True,
+        block="CLIPEncoderLayer",
     ),
-    "convnext": PretrainedSpec(
-        network="ConvNextModel",
-        config="ConvNextConfig",
-        block="ConvNextLayer",
-        default_model="facebook/convnext-tiny-224",
-        grid_size=_convnext,
-        needs_final_norm=True,
-    ),
-    "convnextv2": PretrainedSpec(
-        network="ConvNextV2Model",
-        config="ConvNextV2Config",
-        block="ConvNextV2Layer",
-        default_model="facebook/convnextv2-tiny-1k-224",
-        grid_size=_convnext,
-        needs_final_norm=True,
-    ),
+    "convnext": PretrainedSpec("ConvNext", "facebook/convnext-tiny-224", _convnext, needs_final_norm=True),
+    "convnextv2": PretrainedSpec("ConvNextV2", "facebook/convnextv2-tiny-1k-224", _convnext, needs_final_norm=True),
     "ast": PretrainedSpec(
-        network="ASTModel",
-        config="ASTConfig",
-        block="ASTLayer",
-        default_model="MIT/ast-finetuned-audioset-10-10-0.4593",
+        "AST",
+        "MIT/ast-finetuned-audioset-10-10-0.4593",
+        _ast,
         front_end="ast",
-        grid_size=_ast,
         frame_range=lambda config: (config.max_length, config.max_length),
         to_model_input=lambda x: x[:, 0].mT,
     ),
     "clap": PretrainedSpec(
-        network="ClapAudioModelWithProjection",  # ClapAudioModel by itself finds none of its names in the public file
-        config="ClapAudioConfig",
-        block="ClapAudioLayer",
-        default_model="laion/clap-htsat-unfused",
+        "ClapAudio",
+        "laion/clap-htsat-unfused",
+        _clap,
         front_end="clap",
-        grid_size=_clap,
         frame_range=_clap_frames,
         to_model_input=lambda x: x.mT,
         submodule="audio_model",
+        network="ClapAudioModelWithProjection",  # the public file has no names of ClapAudioModel by itself
     ),
     "whisper": PretrainedSpec(
-        network="WhisperModel",
-        config="WhisperConfig",
-        block="WhisperEncoderLayer",
-        default_model="openai/whisper-base",
+        "Whisper",
+        "openai/whisper-base",
+        lambda config, bands, frames: (1, config.max_source_positions),
         front_end="whisper",
-        grid_size=lambda config, bands, frames: (1, config.max_source_positions),
         frame_range=lambda config: (2 * config.max_source_positions, 2 * config.max_source_positions),
         to_model_input=lambda x: x[:, 0],
         submodule="encoder",
         config_overrides=(("decoder_layers", 0),),
+        block="WhisperEncoderLayer",
     ),
 }

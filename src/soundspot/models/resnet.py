@@ -1,9 +1,9 @@
-"""ResNets of basic blocks that answer with a grid of features, for pictures and for spectrograms.
+"""ResNets of basic blocks without a classifier, for images and for spectrograms.
 
 He et al., "Deep Residual Learning for Image Recognition", CVPR 2016. Parameter names are those of the public ResNet-18
-file, so released weights load by name; there is no classifier. The field's encoders differ from the public one in two
-things only: spectrograms have one channel, and several methods keep stride 1 in the last stage (14 x 14 cells of a
-224-pixel picture instead of 7 x 7).
+file, so released weights load by name. The field's encoders differ from the public one in two things only: spectrograms
+have one channel, and several methods keep stride 1 in the last stage (14 x 14 features of a 224-pixel image instead of
+7 x 7).
 """
 
 import math
@@ -14,49 +14,56 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from soundspot.errors import RecipeError
+from soundspot.models.base import Encoder
 from soundspot.models.weights import PublicWeights
 
 
 class ThinConv2d(nn.Conv2d):
-    """A 1 x 1 convolution that strides by leaving places out before it.
+    """A 1 x 1 convolution that strides by subsampling its input.
 
     On a CPU the gradient of the weights of fewer than 16 channels, in single precision and with channels last, is
     written past its end where the convolution itself strides (torch 2.13, oneDNN): toy networks crashed, or worse.
     """
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        down, across = self.stride
-        return F.conv2d(x[:, :, ::down, ::across], self.weight, self.bias)
+        """Subsample and convolve (b, c, h, w)."""
+        y_stride, x_stride = self.stride
+        return F.conv2d(x[:, :, ::y_stride, ::x_stride], self.weight, self.bias)
 
 
 class BasicBlock(nn.Module):
     """Two 3 x 3 convolutions and a shortcut."""
 
-    def __init__(self, inside: int, outside: int, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outside)
-        self.conv2 = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outside)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
         self.downsample: nn.Sequential | None = None
-        if stride != 1 or inside != outside:
-            shorter = ThinConv2d if inside < 16 else nn.Conv2d
-            self.downsample = nn.Sequential(shorter(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
+        if stride != 1 or in_channels != out_channels:
+            convolution = (ThinConv2d if in_channels < 16 else nn.Conv2d)(in_channels, out_channels, 1, stride, bias=False)
+            self.downsample = nn.Sequential(convolution, nn.BatchNorm2d(out_channels))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
+        """Return the block's output of (b, c, h, w)."""
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         shortcut = x if self.downsample is None else self.downsample(x)
         return F.relu(self.bn2(self.conv2(y)) + shortcut, inplace=True)
 
 
-class ResNet(nn.Module):
+class ResNet(Encoder):
     """Stem (7 x 7, stride 2; 3 x 3 max pool, stride 2), then `len(blocks)` stages, each twice as wide as the last.
 
     Args:
-        in_channels: 3 for pictures, 1 for spectrograms.
+        in_channels: 3 for images, 1 for spectrograms.
         blocks: basic blocks in each stage; (2, 2, 2, 2) is ResNet-18.
-        strides: stride of each stage; (1, 2, 2, 1) keeps 14 x 14 cells of 224 pixels, (1, 2, 2, 2) is the classifier's.
+        strides: stride of each stage; (1, 2, 2, 1) keeps 14 x 14 features of 224 pixels, (1, 2, 2, 2) is the
+            classifier's.
         width: channels of the first stage.
+
+    Raises:
+        RecipeError: `blocks` and `strides` have different lengths.
     """
 
     public = PublicWeights(
@@ -83,39 +90,38 @@ class ResNet(nn.Module):
         self.conv1 = nn.Conv2d(in_channels, width, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        inside = width
+        channels = width
         for stage, (count, stride) in enumerate(zip(blocks, strides, strict=True)):
-            outside = width * 2**stage
-            layers = [BasicBlock(inside if n == 0 else outside, outside, stride if n == 0 else 1) for n in range(count)]
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
-            inside = outside
+            out_channels = width * 2**stage
+            blocks_of_stage = [BasicBlock(channels, out_channels, stride)]
+            blocks_of_stage += [BasicBlock(out_channels, out_channels, 1) for _ in range(count - 1)]
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks_of_stage))
+            channels = out_channels
         self.stages = len(blocks)
         self.stride = 4 * math.prod(strides)
-        self.channels = inside
+        self.channels = channels
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Float[Tensor, "b i H W"]) -> Float[Tensor, "b c h w"]:
-        """Features of each cell; RecipeError in training where batch norm has a single cell to learn from."""
+        """Compute features.
+
+        Args:
+            x: (b, in_channels, H, W) images or spectrograms.
+
+        Returns:
+            (b, c, h, w) features.
+
+        Raises:
+            RecipeError: in training, a single sample of a single cell, from which batch norm cannot learn.
+        """
         if self.training and len(x) == 1 and max(x.shape[-2:]) <= self.stride:
             raise RecipeError(
-                f"train.batch_size: found a batch of one clip of {x.shape[-2]} x {x.shape[-1]}, which is one cell of "
+                f"train.batch_size: found a batch of one sample of {x.shape[-2]} x {x.shape[-1]}, which is one cell of "
                 f"the encoder's {self.stride}, and batch norm needs two in training. Raise it, or the size"
             )
         x = self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))
         for stage in range(self.stages):
             x = self.get_submodule(f"layer{stage + 1}")(x)
         return x
-
-    def field_of_view(self) -> int:
-        """Side, in input pixels, of what one cell of the answer can see."""
-        view, step = 1, 1
-        kernels: list[tuple[int, int]] = [(7, 2), (3, 2)]
-        for stage in range(self.stages):
-            for block in self.get_submodule(f"layer{stage + 1}").children():
-                assert isinstance(block, BasicBlock)
-                kernels += [(3, block.conv1.stride[0]), (3, 1)]
-        for size, stride in kernels:
-            view, step = view + (size - 1) * step, step * stride
-        return view

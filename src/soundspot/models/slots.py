@@ -1,9 +1,9 @@
-"""Slot attention over two modalities that begin at the same learned slots, and the decoders of its slots.
+"""Slot attention over two modalities that begin at the same learned slots, and the decoders of the slots.
 
 I. Kim, Song, Park, W. H. Kim and Kwak, "Improving Sound Source Localization with Joint Slot Attention on Image and
 Audio", CVPR 2025, after Locatello et al., "Object-Centric Learning with Slot Attention", NeurIPS 2020. b batch, n
-tokens, s slots, d channels. Unlike Locatello's, the first slots are a learned parameter, the same for picture and
-sound: nothing is drawn.
+tokens, s slots, d channels. Unlike Locatello's, the first slots are a learned parameter, the same for image and audio:
+nothing is drawn.
 """
 
 from dataclasses import dataclass
@@ -12,37 +12,39 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-EPS = 1e-8  # added to each share of a token before a slot's shares are divided by their sum
+EPS = 1e-8  # added to each attention weight before a slot's weights are divided by their sum
 
 
 def attend(
     queries: Float[Tensor, "b s d"], keys: Float[Tensor, "b n d"], logit_scale: float = 1.0
 ) -> Float[Tensor, "b s n"]:
-    """How each slot spreads over the tokens that all compete for: a softmax over *slots*, then shares of tokens.
+    """Compute slot attention: a softmax over *slots*, then normalization of each slot over tokens.
 
-    In full precision under autocast: at a factor of 0.1 a whole map varies by one part in a hundred.
+    In full precision under autocast: at a scale of 0.1 an entire map varies by one part in a hundred.
 
     Args:
-        factor: multiplies the logits. The released read-out calls it "sharpening"; at its 0.1 the softmax is nearly
+        queries: (b, s, d) of the slots.
+        keys: (b, n, d) of the tokens.
+        logit_scale: factor of the logits. The released code calls it "sharpening"; at its 0.1 the softmax is nearly
             linear and the maps are flatter.
 
     Returns:
-        Rows that sum to 1 over tokens.
+        (b, s, n) rows that sum to 1 over tokens.
     """
     with torch.autocast(queries.device.type, enabled=False):
         logits = logit_scale * queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5
-        shares = torch.softmax(logits, dim=1) + EPS
-        return shares / shares.sum(dim=-1, keepdim=True)
+        weights = torch.softmax(logits, dim=1) + EPS
+        return weights / weights.sum(dim=-1, keepdim=True)
 
 
 @dataclass(frozen=True)
 class SlotState:
-    """What one modality's slots have become.
+    """Slots of one modality after slot attention.
 
     Attributes:
-        slots: after the last iteration, not normalised; slot 0 is the target.
-        queries: of the last iteration, made *before* its update: what all attention maps are read with.
-        keys: of the tokens.
+        slots: (b, s, d) after the last iteration, not normalized; slot 0 is the target.
+        queries: (b, s, d) of the last iteration, made *before* its update; all attention maps are made of them.
+        keys: (b, n, d) of the tokens.
     """
 
     slots: Float[Tensor, "b s d"]
@@ -54,7 +56,8 @@ class SlotAttention(nn.Module):
     """Slot attention over the tokens of one modality.
 
     Args:
-        width: d. hidden: of the MLP; None: twice d.
+        width: d.
+        hidden: width of the MLP; None: twice d.
     """
 
     def __init__(self, width: int, hidden: int | None = None) -> None:
@@ -73,11 +76,16 @@ class SlotAttention(nn.Module):
         iterations: int,
         mask: Bool[Tensor, "b n"] | None = None,
     ) -> SlotState:
-        """Slots of the tokens, in the parameters' precision whatever autocast says: five updates add their errors up.
+        """Run slot attention, in the parameters' precision even under autocast: five updates add their errors up.
 
         Args:
-            first: the slots to begin with.
-            hidden: tokens that are replaced by the learned mask token; they stay among keys and values.
+            tokens: (b, n, d).
+            initial_slots: (1, s, d) slots to begin with.
+            iterations: number of updates.
+            mask: (b, n) tokens that are replaced by the learned mask token; they stay among keys and values.
+
+        Returns:
+            Slots, queries and keys.
         """
         with torch.autocast(tokens.device.type, enabled=False):
             tokens = tokens.to(initial_slots.dtype)
@@ -95,10 +103,11 @@ class SlotAttention(nn.Module):
 
 
 class SlotDecoder(nn.Module):
-    """Features of every cell from slots: each slot is copied to all cells, and a softmax over slots mixes them.
+    """Decoder of features from slots: each slot is copied to all cells, and a softmax over slots mixes them.
 
     Args:
-        width: of slots and features; even. cells: (rows, columns) of the grid.
+        width: of slots and features; even.
+        grid_size: (rows, columns) of the features.
     """
 
     def __init__(self, width: int, grid_size: tuple[int, int]) -> None:
@@ -110,8 +119,16 @@ class SlotDecoder(nn.Module):
         self.mlp = nn.Sequential(*layers, nn.Linear(width, width + 1))
 
     def forward(self, slots: Float[Tensor, "b s d"]) -> Float[Tensor, "b n d"]:
-        tall, wide = len(self.rows), len(self.columns)
-        across, down = self.columns[None].expand(tall, -1, -1), self.rows[:, None].expand(-1, wide, -1)
-        place = torch.cat([across, down], dim=-1).flatten(0, 1)  # the column's half comes first, as released
-        decoded = self.mlp(slots[:, :, None] + place)
+        """Decode slots.
+
+        Args:
+            slots: (b, s, d).
+
+        Returns:
+            (b, n, d) features of the n cells, row by row.
+        """
+        h, w = len(self.rows), len(self.columns)
+        columns, rows = self.columns[None].expand(h, -1, -1), self.rows[:, None].expand(-1, w, -1)
+        position = torch.cat([columns, rows], dim=-1).flatten(0, 1)  # the column's half comes first, as released
+        decoded = self.mlp(slots[:, :, None] + position)
         return (decoded[..., :-1] * torch.softmax(decoded[..., -1:], dim=1)).sum(dim=1)

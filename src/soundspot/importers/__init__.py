@@ -52,7 +52,9 @@ def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Me
     else:
         path, label = Path(source), str(source)
         if is_soundspot_checkpoint(path):
-            raise CheckpointError(f"{source}: a checkpoint of soundspot and no released weights; soundspot.load opens it")
+            raise CheckpointError(
+                f"{source}: a checkpoint of soundspot and no released weights; soundspot.load opens it"
+            )
         content = read_weight_files(path, release.files) if release.files and path.is_dir() else read_state_dict(path)
         hint = f". `soundspot checkpoint inspect {source}` says what it holds"
     weights = unwrap(content, label).weights
@@ -119,9 +121,9 @@ class ReleaseMatch:
     """Releases whose names and shapes are those of some weights, or the nearest.
 
     Attributes:
-        names: methods, files of their releases (`sspl: sound_best.pth`) or encoders with a public file, that the weights
-            match, or else that they come nearest to; several where releases share their names and shapes, none where
-            nothing here has any of their names.
+        names: methods, files of their releases (`sspl: sound_best.pth`) or encoders with a public file, that the
+            weights match, or else that they come nearest to; several where releases share their names and shapes, none
+            where nothing here has any of their names.
         weight_match: of the weights with those.
     """
 

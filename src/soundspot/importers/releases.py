@@ -12,8 +12,8 @@ from soundspot.importers.release import Release
 
 _ENCODERS = (("imgnet.", "image_encoder."), ("audnet.", "audio_encoder."))
 
-# stoneMo/EZ-VSL (commit 95ff5bff), OpenNLPLab/FNAC_AVL (commit 0a0ca78a), and MarginNCE as kaistmm/SSLalignment reads it:
-# under `model`, with `module.` before each name; two ResNets, two projections.
+# stoneMo/EZ-VSL (commit 95ff5bff), OpenNLPLab/FNAC_AVL (commit 0a0ca78a), and MarginNCE as kaistmm/SSLalignment reads
+# it: under `model`, with `module.` before each name; two ResNets, two projections.
 EZVSL = Release("ezvsl", (*_ENCODERS, ("img_proj.", "space.image."), ("aud_proj.", "space.audio.")))
 
 # stoneMo/SLAVC (commit 05b429c6): under `model`, with `module.` before each name; two projections, a copy of all.
@@ -41,7 +41,8 @@ LVS = Release("lvs", _STEMS, _UNUSED)
 # jinxiang-liu/SSL-TIE (commit c49e6a94): `state_dict`, no prefix; three layers more, which no map depends on.
 SSLTIE = Release("ssltie", _STEMS, _UNUSED, marker_prefixes=("vision_fc1.", "conv3.", "norm3."))
 
-# ardasnck/learning_to_localize_sound_source (commit 89205e9b): the file is the state dict; audio is SoundNet embeddings.
+# ardasnck/learning_to_localize_sound_source (commit 89205e9b): the file is the state dict; audio is SoundNet's
+# embeddings.
 ATTENTION10K = Release(
     "attention10k",
     (
@@ -117,7 +118,7 @@ _FILES = (("frame", "frame_best.pth"), ("sound", "sound_best.pth"), ("ssl_head",
 
 
 def _pcm_norms() -> Iterator[tuple[str, str]]:
-    """Yield the prefixes of batch norms: released in one list, cycle after cycle, apart from those of the first pass."""
+    """Yield the prefixes of batch norms: released in one list, cycle after cycle, without those of the first pass."""
     for released, local, count in (("BNPred", "down_norms", 2), ("BNError", "up_norms", 3)):
         yield f"{_PCM}{released}.", f"pcm.{local}.0."
         for n in range(_CYCLES * count):

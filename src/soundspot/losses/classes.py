@@ -1,8 +1,8 @@
 """Classification losses, with soft or missing labels: cross-entropies, pair classification, distances of classes.
 
-`balanced_pair_bce` and `class_margin_loss` are those of Qian et al., "Multiple Sound Sources Localization from Coarse to
-Fine", ECCV 2020; `distillation_divergence` is that of Hu et al., "Discriminative Sounding Objects Localization", NeurIPS
-2020, all as in the released codes.
+`balanced_pair_bce` and `class_margin_loss` are those of Qian et al., "Multiple Sound Sources Localization from Coarse
+to Fine", ECCV 2020; `distillation_divergence` is that of Hu et al., "Discriminative Sounding Objects Localization",
+NeurIPS 2020, all as in the released codes.
 """
 
 import torch

@@ -1,11 +1,11 @@
 """Contrastive losses: similarities of images and audio over all pairs of views, and InfoNCE over them.
 
-Views are axes: v image views, u audio views, b samples. A similarity tensor is (v, u, b, b): entry [v, u, i, j] compares
-view v of image i with view u of audio j. In distributed training (`soundspot.utils.distributed`) each process encodes
-its own b samples, and a similarity tensor covers the m samples of all processes.
+Views are axes: v image views, u audio views, b samples. A similarity tensor is (v, u, b, b): entry [v, u, i, j]
+compares view v of image i with view u of audio j. In distributed training (`soundspot.utils.distributed`) each process
+encodes its own b samples, and a similarity tensor covers the m samples of all processes.
 
-Sources: Oord et al., "Representation Learning with Contrastive Predictive Coding", 2018 (InfoNCE); the reducers are those
-of the papers named in `map_similarity`.
+Sources: Oord et al., "Representation Learning with Contrastive Predictive Coding", 2018 (InfoNCE); the reducers are
+those of the papers named in `map_similarity`.
 """
 
 from collections.abc import Callable
@@ -163,7 +163,8 @@ def info_nce(
             its own map).
 
     Returns:
-        Scalar; per pair of views near 0 when every pair is told apart, log b when all look alike (2 log b if symmetric).
+        Scalar; per pair of views near 0 when every pair is told apart, log b when all look alike (2 log b if
+        symmetric).
 
     Examples:
         >>> info_nce(torch.ones(4, 4))  # all look alike: log 4

@@ -1,8 +1,8 @@
 """Distance losses of Attention10k and DMC, and its supervised attention.
 
 `distance_ratio_loss` and `attention_cross_entropy` are those of Senocak et al., "Learning to Localize Sound Source in
-Visual Scenes", CVPR 2018; `margin_pair_loss` that of Hu et al., "Deep Multimodal Clustering for Unsupervised Audiovisual
-Learning", CVPR 2019.
+Visual Scenes", CVPR 2018; `margin_pair_loss` that of Hu et al., "Deep Multimodal Clustering for Unsupervised
+Audiovisual Learning", CVPR 2019.
 """
 
 import torch

@@ -55,8 +55,8 @@ def apply_transform(
     Args:
         x: (n, c, h, w) images or maps.
         transform: one rotation per image, and the scale and mirroring of all.
-        canvas: height and width of the images. `x` is resized to it first, so that a map moves by the same pixels as its
-            image, and to `scale` times its own size afterwards.
+        canvas: height and width of the images. `x` is resized to it first, so that a map moves by the same pixels as
+            its image, and to `scale` times its own size afterwards.
 
     Returns:
         (n, c, i, j) with i = scale h and j = scale w, rounded down.

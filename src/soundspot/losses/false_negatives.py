@@ -23,8 +23,9 @@ def false_negative_losses(
 
     With L the maximal cosines of images and audio, A of audio and audio, F of foregrounds and foregrounds, I of images
     and images, they are |A - L|, |A - F| and |I - L|, mean over the entries, summed over the pairs of views. As in the
-    released code, foreground and image are means over *all* locations of unit-norm features (a foreground's with 0 where
-    the min-max normalized map is not above the threshold), not scaled to unit norm again, and nothing is detached.
+    released code, foreground and image are means over *all* locations of unit-norm features (a foreground's with 0
+    where the min-max normalized map is not above the threshold), not scaled to unit norm again, and nothing is
+    detached.
 
     Args:
         image_features: (v, b, c, h, w) of unit norm.

@@ -7,10 +7,10 @@ positive cosines is the map, and pools the features to one vector. Projected to 
 nearer to its own audio than to another's. Where images are annotated, the map is supervised too (*semi-supervised*).
 
 **The paper's and the released code's** (ardasnck/learning_to_localize_sound_source, commit 89205e9b): VGG-16 up to
-conv5_3 before its relu, frozen, 320 pixels and 20 x 20 features; audio is SoundNet's embedding of 1,000 numbers, computed
-beforehand; features are pooled without normalization, only their cosines are of unit norm; distances from the audio
-embedding itself, the query from its positive part; squared error of the softmax of two distances; cross-entropy with
-the map of one annotator, drawn at each visit, not scaled; both terms with weight 1, means over the batch.
+conv5_3 before its relu, frozen, 320 pixels and 20 x 20 features; audio is SoundNet's embedding of 1,000 numbers,
+computed beforehand; features are pooled without normalization, only their cosines are of unit norm; distances from the
+audio embedding itself, the query from its positive part; squared error of the softmax of two distances; cross-entropy
+with the map of one annotator, drawn at each visit, not scaled; both terms with weight 1, means over the batch.
 
 **Differs here.** The negative is every other audio of the batch in turn, and not one drawn from the data set: the same
 loss on average, with less variance, and no other audio has to be read.
@@ -56,9 +56,7 @@ class Attention10k(Method):
     has_joint_space = True
     supports_ground_truth = True
 
-    def __init__(
-        self, sharpness: float = 1.0, supervised: float = 1.0, signed: bool = False, **encoders: Any
-    ) -> None:
+    def __init__(self, sharpness: float = 1.0, supervised: float = 1.0, signed: bool = False, **encoders: Any) -> None:
         check_positive(sharpness=sharpness)
         super().__init__(**freeze_by_default(encoders, image="vgg16"))
         self.sharpness, self.supervised, self.signed = sharpness, supervised, signed

@@ -17,9 +17,9 @@ positive part.
 below 0, where rounding takes it). Stage 2 begins in the run itself (`fine_stage_start`), where the code starts another
 run at a tenth of the rate; its optimizer's momentum then starts afresh.
 
-**Ours:** labels are the recipe's (`labels.source`), where the paper's come from a classifier of audio and one of images,
-mapped to 7 groups; their number is an option. Samples without labels learn from the other terms. Spectrograms have time
-on the last axis. With more than one view, every term is summed over them.
+**Ours:** labels are the recipe's (`labels.source`), where the paper's come from a classifier of audio and one of
+images, mapped to 7 groups; their number is an option. Samples without labels learn from the other terms. Spectrograms
+have time on the last axis. With more than one view, every term is summed over them.
 
 **Released weights:** none of this version.
 """

@@ -8,10 +8,10 @@ each audio center is compared with the nearest image center. Where its own image
 the cluster that is met is the source.
 
 **The paper's and the released code's** (DTaoo/Simplified_DMC, commit 312b2521, the authors' PyTorch version): two
-ResNet-18 with a last stride of 1, one linear layer of each modality to 512; soft k-means of four iterations, assignments
-a softmax of -30 times the Euclidean distance, first centers evenly spaced in reading order; two clusters of an image and
-one of audio; matching pairs drawn together, others pushed to a distance of 5, as many of either; the map is the
-assignment of each location to the cluster nearest to the audio.
+ResNet-18 with a last stride of 1, one linear layer of each modality to 512; soft k-means of four iterations,
+assignments a softmax of -30 times the Euclidean distance, first centers evenly spaced in reading order; two clusters
+of an image and one of audio; matching pairs drawn together, others pushed to a distance of 5, as many of either; the
+map is the assignment of each location to the cluster nearest to the audio.
 
 **Differs here.** The negative is every other image of the batch in turn, and not one drawn from the data set: the same
 loss on average, with less variance, and no other image has to be read. Distances are computed from differences, where
@@ -19,8 +19,8 @@ the code expands the square and loses what is small beside the embeddings. Locat
 frequency and then time, there by time first, which moves the first centers of two clusters or more.
 
 **Ours:** a single sample is refused in training, as nothing would push it away. With several audio clusters the map is
-their maximum; `locate_sources` gives one map each. Embeddings: the mean of the centers, so that a small object weighs as
-much as the background. The code computes the matched cluster, discards it and stores the assignments of all.
+their maximum; `locate_sources` gives one map each. Embeddings: the mean of the centers, so that a small object weighs
+as much as the background. The code computes the matched cluster, discards it and stores the assignments of all.
 
 **The older form** (DTaoo/DMC, Keras, VGG and VGGish, one layer shared by both modalities and a sum of cosines) is not
 built. No weights were released of either.
@@ -46,8 +46,8 @@ from soundspot.utils.distributed import all_gather_with_grad, world_size
 class DMC(Method):
     """DMC: clusters of locations of the image and of the spectrogram, brought together where they match.
 
-    Maps are soft assignments of locations to a cluster: from 0 to 1, and near either. Clusters have no weights, so their
-    numbers may be changed after training: as many of audio as a mixture has sources, and of the image one more.
+    Maps are soft assignments of locations to a cluster: from 0 to 1, and near either. Clusters have no weights, so
+    their numbers may be changed after training: as many of audio as a mixture has sources, and of the image one more.
 
     Args:
         image_clusters, audio_clusters: number of clusters of an image and of a spectrogram.

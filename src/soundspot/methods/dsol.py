@@ -142,10 +142,8 @@ class DSOL(Method):
         return (self.contrast * maps).softmax(dim=1), probabilities >= threshold
 
     @full_precision
-    def class_maps(
-        self, features: Float[Tensor, "b c h w"], maps: Float[Tensor, "b h w"]
-    ) -> Float[Tensor, "b k h w"]:
-        """Return the product of each location with the dictionary, scaled and shifted by one number each, times the map."""
+    def class_maps(self, features: Float[Tensor, "b c h w"], maps: Float[Tensor, "b h w"]) -> Float[Tensor, "b k h w"]:
+        """Return the product of each location with the dictionary, after an affine scalar function, times the map."""
         products = torch.einsum("bchw,kc->bkhw", features.float(), self.dictionary)
         return (self.affine[0] * products + self.affine[1]) * maps[:, None]
 

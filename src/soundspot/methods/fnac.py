@@ -61,7 +61,7 @@ class FNAC(EZVSLBase):
         self.in_warmup = progress < self.warmup
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `contrast`; after the warm-up also `false_negatives_audio`, `true_negatives`, `false_negatives_image`."""
+        """Compute `contrast`; after warm-up also `false_negatives_audio`, `true_negatives`, `false_negatives_image`."""
         features, embeddings = self.encode(batch)
         terms = {"contrast": self.contrast(features, embeddings, batch)}
         if self.training and self.in_warmup:

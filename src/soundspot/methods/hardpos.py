@@ -3,9 +3,9 @@
 Senocak, Ryu, Kim and Kweon, "Learning Sound Localization Better from Semantically Similar Samples", ICASSP 2022.
 
 The idea: other samples of the same kind of source are taken for negatives, which is wrong twice: they are pushed away,
-and what they could teach is lost. Semantic neighbors of each sample, computed beforehand by other encoders, become *hard
-positives*: the image with its neighbor's audio, and the neighbor's image with the sample's own audio; and they are taken
-out of the negatives.
+and what they could teach is lost. Semantic neighbors of each sample, computed beforehand by other encoders, become
+*hard positives*: the image with its neighbor's audio, and the neighbor's image with the sample's own audio; and they
+are taken out of the negatives.
 
 **The paper's**, as far as the facts at hand go: LVS's encoders, tri-map and constants, and a contrastive loss with the
 *sum* of the positive responses in the numerator.

@@ -7,8 +7,8 @@ The idea: each location of the image attends to the locations of the optical flo
 image features are added to it; the rest is LVS, whose tri-map marks the sounding locations.
 
 **The paper's and the released code's** (denfed/heartheflow, commit 60ed54d8): three ResNet-18 of 7 x 7 features, the
-image's with ImageNet weights and frozen (its batch norm still follows the batches), the flow's begun with ImageNet's but
-for its first layer; queries of the image and keys of the flow of an eighth of the channels, values of the image;
+image's with ImageNet weights and frozen (its batch norm still follows the batches), the flow's begun with ImageNet's
+but for its first layer; queries of the image and keys of the flow of an eighth of the channels, values of the image;
 thresholds 0.65 and 0.65 - 0.25, sigmoids of width 0.03, temperature 0.07, from images to audio only. Flow as
 `soundspot.data.media.optical_flow` computes it: it is cropped and mirrored with its image, and its x is not negated
 then. The train loader does not shuffle.
@@ -20,8 +20,8 @@ whose loss this is). Samples are shuffled.
 counts as one without motion. Freezing is an option (`frozen`); the batch norm of the frozen encoder follows the batches
 as released.
 
-**Released weights** (key `model`, or a Lightning checkpoint's `state_dict`, names from `model.` on) are read unmodified.
-`soundspot.import_checkpoint(..., method="heartheflow")`.
+**Released weights** (key `model`, or a Lightning checkpoint's `state_dict`, names from `model.` on) are read
+unmodified. `soundspot.import_checkpoint(..., method="heartheflow")`.
 """
 
 from collections.abc import Mapping
@@ -134,6 +134,6 @@ def cross_attention(
 
 
 def flow_options(image: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return options of a ResNet with the sizes of the image encoder but not its weights; ResNet-18 beside any other."""
+    """Return options of a ResNet with the sizes of the image encoder, without weights; ResNet-18 beside any other."""
     options = {name: value for name, value in (image or {}).items() if name != "weights"}
     return options if options.get("encoder", "resnet18") in ("resnet18", "resnet") else {}

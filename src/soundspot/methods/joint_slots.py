@@ -15,8 +15,8 @@ masked; k-reciprocal neighbors (k 20) are no negatives; tau 0.03, both direction
 **Where they differ** we follow the code: means over elements where the paper has squared norms, hence the weights
 reconstruction 0.1, divergence 0.1, matching 100; logits of the maps times 0.1 (`logit_scale`; 1.0 while it trains on
 144k). Refining maps with the image's own query (0.4 in the code, 0.6 in the paper) is no part of the method but an
-option of inference: `soundspot.inference.refinement`. Epochs of contrast only (`warmup`), which its scripts turn off, we
-do not have.
+option of inference: `soundspot.inference.refinement`. Epochs of contrast only (`warmup`), which its scripts turn off,
+we do not have.
 """
 
 from typing import Any
@@ -196,5 +196,5 @@ def _check_batch(batch: Batch, k: int) -> None:
     if num_samples <= k:
         raise RecipeError(
             f"method.k: with {k} reciprocal neighbors (itself among them) a sample of a batch of {num_samples} may "
-            f"have no negative left; raise train.batch_size above {k} (a held-out set is a batch too), or lower method.k"
+            f"have no negative left; raise train.batch_size above {k} (a held-out set is a batch too), or lower it"
         )

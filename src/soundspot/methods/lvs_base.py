@@ -47,7 +47,7 @@ class LVSBase(Method):
     def responses(
         self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"]
     ) -> tuple[Float[Tensor, "v u m m"], Float[Tensor, "v u m k"] | None]:
-        """Return the foreground mean of every image for every audio, and the background mean of matching pairs (k = 1)."""
+        """Return the foreground means of all pairs, and the background means of matching pairs (k = 1)."""
         maps, background = all_pair_maps(image_features, audio_embeddings), None
         if self.hard_negatives:
             matched = local_diagonal(maps).transpose(-1, -2)

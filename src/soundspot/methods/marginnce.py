@@ -33,7 +33,5 @@ class MarginNCE(EZVSLBase):
         base_options: the other options of `EZVSLBase`.
     """
 
-    def __init__(
-        self, tau: float = 0.07, margin: float = -0.2, symmetric: bool = False, **base_options: Any
-    ) -> None:
+    def __init__(self, tau: float = 0.07, margin: float = -0.2, symmetric: bool = False, **base_options: Any) -> None:
         super().__init__(tau=tau, margin=margin, symmetric=symmetric, **base_options)

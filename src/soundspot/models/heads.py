@@ -110,7 +110,10 @@ class SimSiamHead(nn.Module):
 
 
 def _linear_norm(in_width: int, out_width: int, is_last: bool = False) -> list[nn.Module]:
-    layers: list[nn.Module] = [nn.Linear(in_width, out_width, bias=False), nn.BatchNorm1d(out_width, affine=not is_last)]
+    layers: list[nn.Module] = [
+        nn.Linear(in_width, out_width, bias=False),
+        nn.BatchNorm1d(out_width, affine=not is_last),
+    ]
     return layers if is_last else [*layers, nn.ReLU(inplace=True)]
 
 

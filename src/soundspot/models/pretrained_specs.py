@@ -81,9 +81,7 @@ PRETRAINED_SPECS: dict[str, PretrainedSpec] = {
     "dinov2": PretrainedSpec("Dinov2", "facebook/dinov2-small", _vit),
     "dinov2_registers": PretrainedSpec("Dinov2WithRegisters", "facebook/dinov2-with-registers-small", _vit),
     "dinov3": PretrainedSpec("DINOv3ViT", "facebook/dinov3-vits16-pretrain-lvd1689m", _vit),
-    "dinov3_convnext": PretrainedSpec(
-        "DINOv3ConvNext", "facebook/dinov3-convnext-tiny-pretrain-lvd1689m", _convnext
-    ),
+    "dinov3_convnext": PretrainedSpec("DINOv3ConvNext", "facebook/dinov3-convnext-tiny-pretrain-lvd1689m", _convnext),
     "clip": PretrainedSpec(
         "CLIPVision",
         "openai/clip-vit-base-patch16",

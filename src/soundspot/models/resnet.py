@@ -42,7 +42,9 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.downsample: nn.Sequential | None = None
         if stride != 1 or in_channels != out_channels:
-            convolution = (ThinConv2d if in_channels < 16 else nn.Conv2d)(in_channels, out_channels, 1, stride, bias=False)
+            convolution = (ThinConv2d if in_channels < 16 else nn.Conv2d)(
+                in_channels, out_channels, 1, stride, bias=False
+            )
             self.downsample = nn.Sequential(convolution, nn.BatchNorm2d(out_channels))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:

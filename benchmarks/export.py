@@ -17,7 +17,7 @@ from benchmarks import Row, side_by_side
 from soundspot.config.schema import FrontEndConfig
 from soundspot.data.datasets.registry import open_dataset, scoring_options
 from soundspot.evaluation.engine.evaluate import evaluate
-from soundspot.export import OnnxLocalizer, export
+from soundspot.export import OnnxLocalizer, export_model
 from soundspot.export.graph import AudioGraph, ImageGraph, MapGraph, example_inputs, freeze_switches
 from soundspot.export.quantize import calibration_scenes
 from soundspot.inference.localizer import Localizer
@@ -25,7 +25,7 @@ from soundspot.methods import create
 
 TEST = 7007  # the seed of the scenes that are scored; quantisation is calibrated on others
 TINY = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 8}
-PARTS = ("picture", "sound", "map")
+GRAPHS = ("image", "audio", "map")
 
 
 def run(quick: bool = False) -> list[Row]:
@@ -40,7 +40,7 @@ def run(quick: bool = False) -> list[Row]:
         models, sizes = {}, []
         for name, options in (("float32", {}), ("int8", {"int8": True, "calibration": calibration})):
             path = Path(folder) / name
-            export(localizer, path, **options)  # type: ignore[arg-type]
+            export_model(localizer, path, **options)  # type: ignore[arg-type]
             models[name] = OnnxLocalizer.load(path, threads=torch.get_num_threads())
             sizes.append(sum(file.stat().st_size for file in path.iterdir()) / 1e6)
     rows = [row for b in (1, 16) for row in _rows(freeze_switches(method), models, b, quick)]
@@ -48,11 +48,11 @@ def run(quick: bool = False) -> list[Row]:
 
 
 def _rows(method: torch.nn.Module, models: dict[str, OnnxLocalizer], b: int, quick: bool) -> Iterator[Row]:
-    picture, sound = example_inputs(method, b)  # type: ignore[arg-type]
-    modules = dict(zip(PARTS, (ImageGraph(method), AudioGraph(method), MapGraph(method)), strict=True))  # type: ignore[arg-type]
+    image, audio = example_inputs(method, b)  # type: ignore[arg-type]
+    modules = dict(zip(GRAPHS, (ImageGraph(method), AudioGraph(method), MapGraph(method)), strict=True))  # type: ignore[arg-type]
     with torch.inference_mode():
-        codes = modules["picture"](picture), modules["sound"](sound)
-    given = {"picture": (picture,), "sound": (sound,), "map": codes}
+        codes = modules["image"](image), modules["audio"](audio)
+    given = {"image": (image,), "audio": (audio,), "map": codes}
     for part, module in modules.items():
         works: list[Callable[[], object]] = [
             partial(_torch, module, given[part]),
@@ -69,10 +69,10 @@ def _torch(module: torch.nn.Module, given: tuple[torch.Tensor, ...], bf16: bool 
         return module(*given)
 
 
-def loss(checkpoint: str, pictures: int = 100) -> None:
+def loss(checkpoint: str, images: int = 100) -> None:
     """Prints a row for torch, ONNX in float32 and in int8: size of the files and scores on scenes."""
     localizer = Localizer.load(checkpoint)
-    options = scoring_options("scenes-interactive", localizer.method.front_end) | {"length": pictures, "seed": TEST}
+    options = scoring_options("scenes-interactive", localizer.method.front_end) | {"length": images, "seed": TEST}
     data = open_dataset("scenes-interactive", **options)
     names = ("ciou_adaptive", "iiou_adaptive", "auc_adaptive")
     print("| model | MB |", " | ".join(names), "|")
@@ -81,7 +81,7 @@ def loss(checkpoint: str, pictures: int = 100) -> None:
             path, asked = Path(checkpoint), localizer
             if int8 is not None:
                 path = Path(folder) / "model.onnx"
-                export(localizer, path, int8=int8, overwrite=True)
+                export_model(localizer, path, int8=int8, overwrite=True)
                 asked = OnnxLocalizer.load(path)  # type: ignore[assignment]
             report = evaluate(asked, data, negatives=(), bootstraps=0)
             found = {key: one.value for key, one in report.rows[0].metrics.items()}

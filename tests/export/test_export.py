@@ -16,7 +16,7 @@ from soundspot.config.checkpoint import save_checkpoint
 from soundspot.config.frontend import PRESETS
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.errors import CheckpointError, InputError, OutputError
-from soundspot.export import OnnxLocalizer, export
+from soundspot.export import OnnxLocalizer, export_model
 from soundspot.export.convert import KEY, to_onnx
 from soundspot.export.graph import AudioGraph, ImageGraph, MapGraph, example_inputs, freeze_switches
 from soundspot.inference.localizer import Localizer
@@ -32,7 +32,7 @@ pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 @pytest.fixture(scope="module")
 def model(localizer: Localizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "model.onnx"
-    export(localizer, path, source={"checkpoint": "best.safetensors"})
+    export_model(localizer, path, source={"checkpoint": "best.safetensors"})
     return path
 
 
@@ -54,7 +54,9 @@ def same(method: Method, content: bytes) -> None:
     session, copy = ort.InferenceSession(content), freeze_switches(method)
     for b in (1, 4):
         picture, sound = example_inputs(copy, b)
-        found = session.run(["map", "picture_code", "sound_code"], {"picture": picture.numpy(), "sound": sound.numpy()})
+        found = session.run(
+            ["map", "encoded_image", "encoded_audio"], {"image": picture.numpy(), "audio": sound.numpy()}
+        )
         with torch.no_grad():
             codes = ImageGraph(copy)(picture), AudioGraph(copy)(sound)
             truth = (MapGraph(copy)(*codes), *codes)
@@ -88,12 +90,12 @@ def test_a_model_says_what_it_is(localizer: Localizer, model: Path, tmp_path: Pa
     assert told["front_end"]["audio"]["hop"] == spec.audio.hop
     assert (told["samples"], told["planes"], told["threshold"]) == (16000, 3, localizer.threshold)
     assert told["source"] == {"checkpoint": "best.safetensors"}
-    export(localizer, tmp_path / "parts")
+    export_model(localizer, tmp_path / "parts")
     assert sorted(p.name for p in (tmp_path / "parts").iterdir()) == [
+        "audio.onnx",
+        "image.onnx",
         "map.onnx",
         "model.json",
-        "picture.onnx",
-        "sound.onnx",
     ]
     again = OnnxLocalizer.load(tmp_path / "parts", threads=1)
     assert again.front_end == spec
@@ -102,7 +104,7 @@ def test_a_model_says_what_it_is(localizer: Localizer, model: Path, tmp_path: Pa
 
 def test_eight_bits_are_smaller_and_nearly_as_good(localizer: Localizer, model: Path, tmp_path: Path) -> None:
     calibration = open_dataset("scenes-interactive", length=4, size=128, seed=6006)
-    export(localizer, tmp_path / "int8.onnx", int8=True, calibration=calibration)
+    export_model(localizer, tmp_path / "int8.onnx", int8=True, calibration=calibration)
     assert (tmp_path / "int8.onnx").stat().st_size < model.stat().st_size
     small = OnnxLocalizer.load(tmp_path / "int8.onnx")
     assert small.metadata["weights"] == "int8"
@@ -130,17 +132,17 @@ def test_what_cannot_be_exported_is_refused_in_words(tmp_path: Path, monkeypatch
         (own_rate(), {}, "each file's own rate"),
         (refined, {}, "refined maps are not exported"),
         (flow, {"int8": True}, "takes optical flow"),
-        (of_vectors(), {"int8": True}, "takes vectors"),
+        (of_vectors(), {"int8": True}, "takes audio embeddings"),
     ):
         with pytest.raises(InputError, match=words):
-            export(localizer, tmp_path / "model.onnx", **options)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="looks at optical flow"):
-        export(flow, tmp_path / "page.html")
-    with pytest.raises(InputError, match="hears vectors"):
-        export(of_vectors(), tmp_path / "page", page=True)
-    monkeypatch.setattr("soundspot.export.graph.LARGEST", 1000)
+            export_model(localizer, tmp_path / "model.onnx", **options)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="takes optical flow"):
+        export_model(flow, tmp_path / "page.html")
+    with pytest.raises(InputError, match="takes audio embeddings"):
+        export_model(of_vectors(), tmp_path / "page", page=True)
+    monkeypatch.setattr("soundspot.export.graph.MAX_BYTES", 1000)
     with pytest.raises(InputError, match="an ONNX file holds"):
-        export(Localizer(toy("alignment")), tmp_path / "model.onnx")
+        export_model(Localizer(toy("alignment")), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 
@@ -154,11 +156,11 @@ def test_where_nothing_can_be_written(localizer: Localizer, tmp_path: Path) -> N
         (tmp_path / "model.pt", r"cannot write .pt; use .onnx, .html"),
     ):
         with pytest.raises(OutputError, match=words):
-            export(localizer, path)
+            export_model(localizer, path)
     with pytest.raises(OutputError, match="holds something else"):
-        export(localizer, tmp_path / "folder", overwrite=True)
+        export_model(localizer, tmp_path / "folder", overwrite=True)
     with pytest.raises(OutputError, match="--page goes with a folder"):
-        export(localizer, tmp_path / "model.onnx", page=True)
+        export_model(localizer, tmp_path / "model.onnx", page=True)
 
 
 @pytest.mark.parametrize("name", ["m.onnx", "parts"])
@@ -167,7 +169,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(name: str, localizer: Localizer,
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
     try:
         with pytest.raises(DiskFullError, match=name):
-            export(localizer, tmp_path / name)
+            export_model(localizer, tmp_path / name)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list(tmp_path.iterdir())
@@ -188,8 +190,8 @@ def test_what_is_no_exported_model_is_told(model: Path, tmp_path: Path) -> None:
         ("missing.onnx", "no such file"),
         ("damaged.onnx", "cannot be read as ONNX"),
         ("foreign.onnx", "not one that `soundspot export"),
-        ("empty", "expected model.json, picture.onnx"),
-        ("hollow.onnx", "says of itself less"),
+        ("empty", "expected model.json, image.onnx"),
+        ("hollow.onnx", "metadata lack"),
     ):
         with pytest.raises(CheckpointError, match=words):
             OnnxLocalizer.load(tmp_path / name)
@@ -201,9 +203,9 @@ def test_a_method_that_torch_cannot_follow_is_told(tmp_path: Path, monkeypatch: 
     def by_value(image_codes: Any, sound_codes: Any) -> Any:
         return image_codes.sum(1) if bool(sound_codes.sum() > 0) else image_codes.amax(1)
 
-    monkeypatch.setattr(localizer.method, "compare", by_value)
+    monkeypatch.setattr(localizer.method, "similarity_map", by_value)
     with pytest.raises(InputError, match=r"torch's exporter does not follow it \(Could not guard on data"):
-        export(localizer, tmp_path / "model.onnx")
+        export_model(localizer, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 
@@ -213,7 +215,7 @@ def test_a_missing_library_is_told_before_the_page_is_fetched(
     monkeypatch.setattr("soundspot.export.write.assets", lambda _: pytest.fail("the page was fetched"))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnxscript" else name)
     with pytest.raises(InputError, match="export needs onnxscript; install it"):
-        export(localizer, tmp_path / "page.html")
+        export_model(localizer, tmp_path / "page.html")
 
 
 def test_distances_of_another_norm_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,14 +224,14 @@ def test_distances_of_another_norm_are_refused(tmp_path: Path, monkeypatch: pyte
     def apart(image_codes: Any, sound_codes: Any) -> Any:
         return torch.cdist(image_codes.flatten(2).mT, sound_codes.flatten(1)[:, None], p=1)
 
-    monkeypatch.setattr(localizer.method, "compare", apart)
-    with pytest.raises(InputError, match=r"torch.cdist is exported with p = 2 alone, and here p = 1"):
-        export(localizer, tmp_path / "model.onnx")
+    monkeypatch.setattr(localizer.method, "similarity_map", apart)
+    with pytest.raises(InputError, match=r"torch.cdist is exported with p = 2 only, and here p = 1"):
+        export_model(localizer, tmp_path / "model.onnx")
 
 
 def test_a_vector_in_place_of_a_sound(tmp_path: Path) -> None:
     localizer = of_vectors()
-    export(localizer, tmp_path / "model.onnx")
+    export_model(localizer, tmp_path / "model.onnx")
     picture, vector = np.zeros((64, 64, 3), np.uint8), torch.linspace(-1, 1, 16)
     ours, theirs = OnnxLocalizer.load(tmp_path / "model.onnx")(picture, vector), localizer(picture, vector)
     torch.testing.assert_close(ours.scores, theirs.scores, atol=1e-4, rtol=0)
@@ -237,11 +239,15 @@ def test_a_vector_in_place_of_a_sound(tmp_path: Path) -> None:
 
 def test_the_command(localizer: Localizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_checkpoint(localizer.method, tmp_path / "best.safetensors", threshold=0.3)
-    assert main(["export", str(tmp_path / "best.safetensors"), "--output", str(tmp_path / "model.onnx")]) == 0
-    assert "picture (b, 3, 96, 96) in [0, 1], sound (b, 16000)" in capsys.readouterr().out
+    assert (
+        main(["export", "--model", str(tmp_path / "best.safetensors"), "--output", str(tmp_path / "model.onnx")]) == 0
+    )
+    assert "image (b, 3, 96, 96) in [0, 1], audio (b, 16000)" in capsys.readouterr().out
     found = OnnxLocalizer.load(tmp_path / "model.onnx")
     assert found.threshold == 0.3
     assert found.metadata["source"]["checkpoint"] == "best.safetensors"
     found.locate(np.zeros((40, 50, 3), np.uint8), Audio(torch.zeros(8000), 8000)).save(tmp_path / "out.png")
-    assert main(["export", str(tmp_path / "best.safetensors"), "--output", str(tmp_path / "model.onnx")]) == 2
+    assert (
+        main(["export", "--model", str(tmp_path / "best.safetensors"), "--output", str(tmp_path / "model.onnx")]) == 2
+    )
     assert "exists already" in capsys.readouterr().err

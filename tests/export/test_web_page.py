@@ -25,7 +25,7 @@ from soundspot.config.upsampling import Upsampling
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.data.media.image import preprocess_images
 from soundspot.errors import InputError
-from soundspot.export import export
+from soundspot.export import export_model
 from soundspot.export.session import without_normalization
 from soundspot.export.web_page import RUNTIME, assets
 from soundspot.inference import render
@@ -43,7 +43,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def site(localizer: Localizer, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page") / "site"
-    export(localizer, folder, page=True, runtime=runtime)
+    export_model(localizer, folder, page=True, runtime=runtime)
     return folder
 
 
@@ -61,7 +61,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory, localizer: Localizer) -> Pat
     """A scene's picture and two sounds, at the model's own rate."""
     folder = tmp_path_factory.mktemp("asked")
     scenes = open_dataset("scenes-interactive", length=2, seed=3003, size=256)
-    scenes.read_image(0).save(folder / "picture.png")
+    scenes.read_image(0).save(folder / "image.png")
     for i, name in enumerate(("first.wav", "second.wav")):
         sound = scenes.read_audio(i)
         soundfile.write(folder / name, sound.waveform.numpy(), sound.rate, subtype="FLOAT")
@@ -75,7 +75,7 @@ def opened(browser: Any, address: str) -> Iterator[Any]:
     page.seen = []
     page.on("request", lambda request: page.seen.append(request.url))
     page.goto(address)
-    page.wait_for_selector("#picture:enabled")
+    page.wait_for_selector("#image:enabled")
     yield page
     page.close()
 
@@ -90,34 +90,34 @@ def until(page: Any, expression: str, given: Any = None) -> None:
 
 def choose(page: Any, picture: Path, *sounds: Path) -> LocalizationMap:
     """The page's map of a picture with the first sound."""
-    page.set_input_files("#picture", picture)
+    page.set_input_files("#image", picture)
     page.set_input_files("#sounds", list(sounds))
     until(
         page,
-        "n => soundspot.sounds.length === n && soundspot.sounds[0].answer === (soundspot.answer ?? 0)",
+        "n => soundspot.sounds.length === n && soundspot.sounds[0].result === (soundspot.result ?? 0)",
         len(sounds),
     )
     return shown(page)
 
 
 def shown(page: Any) -> LocalizationMap:
-    scores, shape = page.evaluate("[[...soundspot.answer.scores], soundspot.answer.shape]")
+    scores, shape = page.evaluate("[[...soundspot.result.scores], soundspot.result.shape]")
     return LocalizationMap(torch.tensor(scores).view(shape), size=(256, 256))
 
 
 def test_the_map_is_torchs_and_nothing_leaves_the_page(opened, asked: Path, localizer: Localizer, address: str) -> None:
-    picture = asked / "picture.png"
+    picture = asked / "image.png"
     found = choose(opened, picture, asked / "first.wav", asked / "second.wav")
     truth = localizer.locate(picture, asked / "first.wav")
     torch.testing.assert_close(found.scores, truth.scores, atol=1e-4, rtol=0)
     assert float(opened.text_content("#peak")) == pytest.approx(truth.peak, abs=1e-3)
     assert float(opened.text_content("#confidence")) == pytest.approx(truth.confidence, abs=1e-3)
-    assert opened.text_content("#verdict") == ("in the picture" if truth.present else "not in the picture")
+    assert opened.text_content("#verdict") == ("in the image" if truth.present else "not in the image")
     assert opened.evaluate("Number(document.getElementById('threshold').value)") == localizer.threshold
     _screenshot(opened, "page")
     before = opened.evaluate("document.getElementById('heat').toDataURL()")
-    opened.locator("#heard label").nth(1).click()
-    until(opened, "soundspot.chosen === 1 && soundspot.answer === soundspot.sounds[1].answer")
+    opened.locator("#sound-list label").nth(1).click()
+    until(opened, "soundspot.selected === 1 && soundspot.result === soundspot.sounds[1].result")
     other = localizer.locate(picture, asked / "second.wav")
     torch.testing.assert_close(shown(opened).scores, other.scores, atol=1e-4, rtol=0)
     assert opened.evaluate("document.getElementById('heat').toDataURL()") != before
@@ -125,14 +125,14 @@ def test_the_map_is_torchs_and_nothing_leaves_the_page(opened, asked: Path, loca
 
 
 def test_what_is_drawn_is_the_librarys_overlay(opened, asked: Path, localizer: Localizer) -> None:
-    choose(opened, asked / "picture.png", asked / "first.wav")
+    choose(opened, asked / "image.png", asked / "first.wav")
     drawn = opened.evaluate("""() => {
         const canvas = Object.assign(document.createElement("canvas"), {width: 256, height: 256});
         const context = canvas.getContext("2d");
-        for (const id of ["seen", "heat"]) context.drawImage(document.getElementById(id), 0, 0);
+        for (const id of ["image-canvas", "heat"]) context.drawImage(document.getElementById(id), 0, 0);
         return [...context.getImageData(0, 0, 256, 256).data];
     }""")
-    ours = np.asarray(localizer.locate(asked / "picture.png", asked / "first.wav").overlay(), np.int16)
+    ours = np.asarray(localizer.locate(asked / "image.png", asked / "first.wav").overlay(), np.int16)
     assert (
         np.abs(np.array(drawn, np.int16).reshape(256, 256, 4)[..., :3] - ours).max() <= 4
     )  # canvas keeps rounded alpha
@@ -146,8 +146,8 @@ def test_pictures_are_resized_as_the_library_does_it(opened, resize: Any) -> Non
     rgba = np.concatenate([pixels, np.full((90, 131, 1), 255, np.uint8)], axis=2).ravel().tolist()
     theirs = opened.evaluate(
         """async ([rgba, resize]) => {
-            const { prepared } = await import("./picture.js");
-            return [...prepared({ pixels: new Uint8ClampedArray(rgba), size: [90, 131] }, { resize, size: 48 })];
+            const { preprocess } = await import("./image.js");
+            return [...preprocess({ pixels: new Uint8ClampedArray(rgba), size: [90, 131] }, { resize, size: 48 })];
         }""",
         [rgba, resize],
     )
@@ -159,9 +159,9 @@ def test_maps_are_upsampled_as_the_library_does_it(opened, upsampling: Any) -> N
     scores = torch.randn(7, 9, generator=torch.Generator().manual_seed(0))
     ours = LocalizationMap(scores, (50, 61), Upsampling(upsampling), (0.1, 0.0, 0.9, 1.0)).upsample()
     theirs = opened.evaluate(
-        """async ([scores, upsampling]) => {
-            const { spread } = await import("./map.js");
-            return [...spread(scores, [7, 9], [50, 61], { upsampling }, [0.1, 0, 0.9, 1])];
+        """async ([scores, mode]) => {
+            const { upsample } = await import("./map.js");
+            return [...upsample(scores, [7, 9], [50, 61], { mode }, [0.1, 0, 0.9, 1])];
         }""",
         [scores.flatten().tolist(), upsampling],
     )
@@ -181,8 +181,8 @@ def test_sounds_are_cut_as_the_library_does_it(opened, window: Any, length: int)
         spec = AudioSpec(rate=10, seconds=7.3, clip_seconds=clip, window=window)
         theirs = opened.evaluate(
             """async ([samples, spec]) => {
-                const { windowed } = await import("./sound.js");
-                return [...windowed(Float32Array.from(samples), spec)];
+                const { extractWindow } = await import("./audio.js");
+                return [...extractWindow(Float32Array.from(samples), spec)];
             }""",
             [samples.tolist(), {"rate": 10, "seconds": 7.3, "clip_seconds": clip, "window": window}],
         )
@@ -197,41 +197,41 @@ def test_wrong_files_are_told_in_words_and_names_run_no_script(opened, asked: Pa
     noise = tmp_path / HTML.replace("/", "")
     noise.write_bytes(b"not a sound")
     for field, path, words in (
-        ("#picture", broken, "broken.png: found no picture"),
-        ("#picture", huge, "huge.png: found 40000 x 40000 pixels"),
+        ("#image", broken, "broken.png: found no image"),
+        ("#image", huge, "huge.png: found 40000 x 40000 pixels"),
         ("#sounds", noise, f"{noise.name}: found no sound"),
     ):
         opened.set_input_files(field, path)
         until(opened, "words => document.getElementById('error').textContent.startsWith(words)", words)
     good = tmp_path / f"good{noise.name}"
     good.write_bytes((asked / "first.wav").read_bytes())
-    choose(opened, asked / "picture.png", good)
+    choose(opened, asked / "image.png", good)
     assert not opened.is_visible("#error")  # what is right again takes the words away
-    assert opened.text_content("#heard span") == good.name
-    assert opened.locator("#heard img").count() == 0
+    assert opened.text_content("#sound-list span") == good.name
+    assert opened.locator("#sound-list img").count() == 0
     assert opened.title() != "run"
-    opened.set_input_files("#picture", broken)  # and what is wrong later leaves the answer as it was
+    opened.set_input_files("#image", broken)  # and what is wrong later leaves the answer as it was
     opened.wait_for_selector("#error:visible")
-    assert opened.evaluate("soundspot.picture.name") == "picture.png"
+    assert opened.evaluate("soundspot.image.name") == "image.png"
 
 
 def test_silence_is_not_in_the_picture(opened, asked: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "silence.wav", np.zeros(8000), 8000)
-    choose(opened, asked / "picture.png", tmp_path / "silence.wav")
-    assert opened.text_content("#verdict") == "silence: not in the picture"
+    choose(opened, asked / "image.png", tmp_path / "silence.wav")
+    assert opened.text_content("#verdict") == "silence: not in the image"
 
 
 def test_a_missing_or_damaged_model_is_told_in_words(browser, address: str) -> None:
     for part, answer, words in (
         ("model.json", {"status": 404}, "model.json is missing"),
-        ("sound.onnx", {"body": b"damaged"}, "sound.onnx cannot be loaded"),
+        ("audio.onnx", {"body": b"damaged"}, "audio.onnx cannot be loaded"),
     ):
         page = browser.new_page()
         page.route(f"**/{part}", functools.partial(_fulfil, answer))
         page.goto(address)
         page.wait_for_selector("#error:visible")
         assert words in page.text_content("#error")
-        assert page.is_disabled("#picture")
+        assert page.is_disabled("#image")
         page.close()
 
 
@@ -249,14 +249,14 @@ def test_one_file_works_without_a_server(
 ) -> None:
     """Opened from the disk, as by a double click; on a telephone's width."""
     path = tmp_path / "page.html"
-    export(localizer, path, runtime=runtime)
+    export_model(localizer, path, runtime=runtime)
     page = browser.new_page(viewport={"width": 400, "height": 850}, color_scheme="dark")
     seen: list[str] = []
     page.on("request", lambda request: seen.append(request.url))
     page.goto(path.as_uri())
-    page.wait_for_selector("#picture:enabled")
-    found = choose(page, asked / "picture.png", asked / "first.wav")
-    truth = localizer.locate(asked / "picture.png", asked / "first.wav")
+    page.wait_for_selector("#image:enabled")
+    found = choose(page, asked / "image.png", asked / "first.wav")
+    truth = localizer.locate(asked / "image.png", asked / "first.wav")
     torch.testing.assert_close(found.scores, truth.scores, atol=1e-4, rtol=0)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     _screenshot(page, "phone")
@@ -265,8 +265,8 @@ def test_one_file_works_without_a_server(
 
 
 def test_the_page_has_the_librarys_colours_and_no_other_host(site: Path) -> None:
-    look = json.loads((site / "look.json").read_text())
-    assert look == {
+    theme = json.loads((site / "theme.json").read_text())
+    assert theme == {
         "heat": render.HEAT_COLORMAP.tolist(),
         "clear": render.TRANSPARENT_BELOW,
         "full": render.OPAQUE_ABOVE,

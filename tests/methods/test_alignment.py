@@ -32,10 +32,10 @@ def terms(toy: Toy, clips: Clips) -> Terms:
     return of
 
 
-@pytest.mark.parametrize("weight", ["localisation", "alignment", "intra_modal"])
+@pytest.mark.parametrize("weight", ["localization", "alignment", "intra_modal"])
 def test_a_weight_is_that_of_its_own_term_and_none_leaves_it_out(weight: str, terms: Terms) -> None:
     once, thrice, never = (terms(**{"intra_modal": 1.0, weight: w}) for w in (1.0, 3.0, 0.0))
-    assert set(once) == {"localisation", "alignment", "intra_modal"}
+    assert set(once) == {"localization", "alignment", "intra_modal"}
     assert set(never) == set(once) - {weight}
     for name in once:
         torch.testing.assert_close(thrice[name], (3.0 if name == weight else 1.0) * once[name])
@@ -48,16 +48,16 @@ def test_a_weight_is_that_of_its_own_term_and_none_leaves_it_out(weight: str, te
 def test_every_term_is_what_its_options_say(
     reducer: str, symmetric: bool, attract: bool, toy: Toy, clips: Clips, terms: Terms
 ) -> None:
-    how = {"tau": 0.2, "attract": attract}
+    how = {"tau": 0.2, "false_negatives_as_positives": attract}
     options = {**how, "reducer": reducer, "sharpness": 3.0, "symmetric": symmetric, "intra_modal": 1.0}
     found, method, batch = terms(**options), toy("alignment").eval(), clips(views=2)
     grids, vectors = method.encode(batch)
-    pictures = torch.stack([method.image_embedding(x) for x in batch.images])
-    sounds = torch.stack([method.sound_embedding(x) for x in batch.sounds])
+    pictures = torch.stack([method.embed_images(x) for x in batch.images])
+    sounds = torch.stack([method.embed_audio(x) for x in batch.audio])
     places = torch.einsum("vichw,ujc->vuijhw", grids, vectors).flatten(-2)
     weights = torch.softmax(3.0 * places, dim=-1) if reducer == "softmax" else torch.tensor(1 / places.shape[-1])
     both = {"symmetric": symmetric, "alike": ALIKE, **how}
-    torch.testing.assert_close(found["localisation"], info_nce((weights * places).sum(-1), **both))
+    torch.testing.assert_close(found["localization"], info_nce((weights * places).sum(-1), **both))
     torch.testing.assert_close(found["alignment"], info_nce(embedding_similarity(pictures, sounds), **both))
     inside = cross_view_nce(pictures, false_negatives=ALIKE, **how) + cross_view_nce(
         sounds, false_negatives=ALIKE, **how
@@ -70,7 +70,7 @@ def test_a_reducer_is_that_of_places(reducer: str, toy: Toy, clips: Clips) -> No
     batch, method = clips(), toy("alignment", reducer=reducer, alignment=0.0).eval()
     similarity = map_similarity(*method.encode(batch), reducer)[0, 0]  # type: ignore[arg-type]
     expected = F.cross_entropy(similarity / 0.07, torch.arange(4))
-    torch.testing.assert_close(method.losses(batch)["localisation"], expected)
+    torch.testing.assert_close(method.losses(batch)["localization"], expected)
 
 
 @pytest.mark.parametrize("depth", [1, 3])
@@ -80,13 +80,13 @@ def test_projections_are_as_wide_and_as_deep_as_told(depth: int, toy: Toy, clips
     for head in (method.p_v, method.p_a):
         assert head is not None
         assert sum(isinstance(one, torch.nn.Linear) for one in head.modules()) == depth
-    assert method.image_embedding(batch.images[0]).shape == (4, 5)
-    assert method.sound_embedding(batch.sounds[0]).shape == (4, 5)
+    assert method.embed_images(batch.images[0]).shape == (4, 5)
+    assert method.embed_audio(batch.audio[0]).shape == (4, 5)
 
 
 @torch.no_grad()
 def test_without_projections_embeddings_are_pooled_features(toy: Toy, clips: Clips) -> None:
     batch, method = clips(), toy("alignment", projection_width=0).eval()
     pictures = unit_norm(method.encode_images(batch.images[0]).mean(dim=(-2, -1)))
-    torch.testing.assert_close(method.image_embedding(batch.images[0]), pictures)
-    assert toy("alignment").image_embedding(batch.images[0]).shape == (4, 8)
+    torch.testing.assert_close(method.embed_images(batch.images[0]), pictures)
+    assert toy("alignment").embed_images(batch.images[0]).shape == (4, 8)

@@ -33,13 +33,13 @@ def batch() -> Batch:
 @torch.no_grad()
 def test_maps_and_what_they_are_made_of(released: Attention10k, theirs: dict[str, Tensor], batch: Batch) -> None:
     images, sounds = batch.images[0], batch.audio[0]
-    codes, queries = released.encode_images(images), released.encode_sounds(sounds)
+    codes, queries = released.encode_images(images), released.encode_audio(sounds)
     torch.testing.assert_close(queries, theirs["audio_query"], rtol=0, atol=2e-5)
-    torch.testing.assert_close(released.compare(codes, queries), theirs["attention"], rtol=0, atol=1e-7)
+    torch.testing.assert_close(released.similarity_map(codes, queries), theirs["attention"], rtol=0, atol=1e-7)
     released.signed = True
-    torch.testing.assert_close(released.compare(codes, queries), theirs["cosine_map"], rtol=0, atol=2e-5)
+    torch.testing.assert_close(released.similarity_map(codes, queries), theirs["cosine_map"], rtol=0, atol=2e-5)
     released.signed = False
-    torch.testing.assert_close(F.relu(released.hear(sounds)), theirs["pos_audio_embedding"], rtol=0, atol=0)
+    torch.testing.assert_close(F.relu(released.audio_features(sounds)), theirs["pos_audio_embedding"], rtol=0, atol=0)
 
 
 @torch.no_grad()
@@ -73,7 +73,7 @@ def test_distances_are_those_of_every_other_clip_of_the_batch(toy: Toy, clips: C
     method, batch = toy("attention10k").eval(), clips()
     assert isinstance(method, Attention10k)
     with torch.no_grad():
-        grids, sounds = method.image_encoder(batch.images[0]), method.hear(batch.sounds[0])
+        grids, sounds = method.image_encoder(batch.images[0]), method.audio_features(batch.audio[0])
         cosines = matched_pair_maps(unit_norm(grids, 1)[None], unit_norm(method.query(sounds))[None])[0, :, 0]
         weights = F.relu(cosines).flatten(1).softmax(-1)
         visual = method.meaning((grids.flatten(2) * weights[:, None]).sum(-1))
@@ -83,7 +83,7 @@ def test_distances_are_those_of_every_other_clip_of_the_batch(toy: Toy, clips: C
 
 def test_views_are_summed_over_their_pairs(toy: Toy, clips: Clips) -> None:
     one = replace(clips(), ground_truth=torch.rand(1, 4, 32, 32))
-    two = Batch(*(x.expand(2, -1, -1, -1, -1) for x in (one.images, one.sounds)), one.index)
+    two = Batch(*(x.expand(2, -1, -1, -1, -1) for x in (one.images, one.audio)), one.index)
     assert one.truths is not None
     method = toy("attention10k").eval()
     once, four = method.losses(one), method.losses(replace(two, ground_truth=one.truths.expand(2, -1, -1, -1)))

@@ -161,11 +161,11 @@ def test_all_pairs_are_judged_as_if_side_by_side() -> None:
 @torch.no_grad()
 def test_a_map_is_the_mean_of_the_classes_that_are_heard(toy: Toy, clips: Clips) -> None:
     method, batch = made(toy).eval(), clips()
-    grids, codes = method.encode_images(batch.images[0]), method.encode_sounds(batch.sounds[0])
+    grids, codes = method.encode_images(batch.images[0]), method.encode_audio(batch.audio[0])
     codes[..., -1] = torch.tensor([[0.1, 0.2, 0.05], [0.9, 0.4, 0.1], [0.3, 0.1, 0.2], [0.31, 0.5, 0.6]])
-    maps, heard = method.sources(grids, codes)
+    maps, heard = method.locate_sources(grids, codes)
     assert heard.tolist() == [[False, True, False], [True, True, False], [True, False, False], [True] * 3]
-    found = method.compare(grids, codes)
+    found = method.similarity_map(grids, codes)
     for b in range(4):
         total, weight = torch.zeros(4, 4), 0.0
         for k in range(K):
@@ -180,29 +180,29 @@ def test_a_map_is_the_mean_of_the_classes_that_are_heard(toy: Toy, clips: Clips)
 
 
 def test_stages_follow_the_run_and_travel_in_the_checkpoint(toy: Toy, clips: Clips, tmp_path: Path) -> None:
-    method, batch = made(toy, fine=0.4), with_labels(clips())
+    method, batch = made(toy, fine_stage_start=0.4), with_labels(clips())
     for progress, terms in (
-        (0.0, {"shown", "heard", "pairs"}),
-        (0.39, {"shown", "heard", "pairs"}),
-        (0.4, {"shown", "heard", "pairs", "fine"}),
+        (0.0, {"image_classes", "audio_classes", "pairs"}),
+        (0.39, {"image_classes", "audio_classes", "pairs"}),
+        (0.4, {"image_classes", "audio_classes", "pairs", "fine"}),
     ):
-        method.before_step(progress)
+        method.on_train_step_start(progress)
         assert set(method.losses(batch)) == terms
     save_checkpoint(method.eval(), tmp_path / "one.safetensors")
     again, _ = load_checkpoint(tmp_path / "one.safetensors")
-    assert set(again.losses(batch)) == {"shown", "heard", "pairs", "fine"}
+    assert set(again.losses(batch)) == {"image_classes", "audio_classes", "pairs", "fine"}
 
 
 def test_views_are_summed_over_and_what_is_not_labelled_costs_nothing(toy: Toy, clips: Clips) -> None:
-    method, batch = made(toy, fine=0.0).eval(), with_labels(clips())
-    method.before_step(0.0)
+    method, batch = made(toy, fine_stage_start=0.0).eval(), with_labels(clips())
+    method.on_train_step_start(0.0)
     twice = replace(batch, images=batch.images.expand(2, -1, -1, -1, -1), audio=batch.audio.expand(2, -1, -1, -1, -1))
     once, more = method.losses(batch), method.losses(twice)
-    for name, factor in {"shown": 2, "heard": 2, "pairs": 4, "fine": 4}.items():
+    for name, factor in {"image_classes": 2, "audio_classes": 2, "pairs": 4, "fine": 4}.items():
         assert more[name].item() == pytest.approx(factor * once[name].item(), rel=1e-4), name
     unknown = method.losses(replace(batch, labels=torch.full((2, 4, K), torch.nan)))
-    assert unknown["shown"].item() == unknown["heard"].item() == 0
-    assert method.losses(replace(batch, labels=None))["shown"].item() == 0
+    assert unknown["image_classes"].item() == unknown["audio_classes"].item() == 0
+    assert method.losses(replace(batch, labels=None))["image_classes"].item() == 0
 
 
 def test_labels_that_are_missing_or_of_other_classes_are_told(toy: Toy, clips: Clips) -> None:
@@ -212,7 +212,7 @@ def test_labels_that_are_missing_or_of_other_classes_are_told(toy: Toy, clips: C
     with pytest.raises(RecipeError, match=r"method\.classes: found 3, and the labels have 5 classes"):
         method.losses(replace(batch, labels=torch.zeros(2, 4, 5)))
     with pytest.raises(RecipeError, match=r"method\.fine: found 1.5, expected a share"):
-        create("coarsetofine", fine=1.5)
+        create("coarsetofine", fine_stage_start=1.5)
 
 
 def test_the_front_end_is_the_released_one() -> None:

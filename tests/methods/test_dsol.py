@@ -28,12 +28,12 @@ def dsol(toy: Toy) -> Callable[..., DSOL]:
         assert isinstance(method, DSOL)
         torch.manual_seed(2)
         if stage:
-            method.take_clusters(torch.rand(CLASSES, 8))
+            method.set_cluster_centers(torch.rand(CLASSES, 8))
         with torch.no_grad():
             for parameter in method.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))
         if stage == 2:
-            method.before_step(progress=1.0)
+            method.on_train_step_start(progress=1.0)
         with torch.no_grad():
             for parameter in method.parameters():
                 parameter.add_(0.05 * torch.randn_like(parameter) * parameter.requires_grad)
@@ -46,18 +46,20 @@ def reference(method: DSOL, picture: Tensor, sound: Tensor) -> dict[str, Tensor]
     """One picture with one sound, a place at a time."""
     plain = method.image_encoder(picture[None])[0]
     heard = method.audio_encoder(sound[None])[0].flatten(1).max(dim=1).values
-    a = method.sounding[2](torch.relu(method.sounding[0](heard)))
+    a = method.audio_projection[2](torch.relu(method.audio_projection[0](heard)))
     h, w = plain.shape[1:]
     logits, classes = torch.zeros(h, w), torch.zeros(CLASSES, h, w)
     for y in range(h):
         for x in range(w):
-            first = torch.relu(method.seen[0].weight[:, :, 0, 0] @ plain[:, y, x] + method.seen[0].bias)
-            v = method.seen[2].weight[:, :, 0, 0] @ first + method.seen[2].bias
+            first = torch.relu(
+                method.image_projection[0].weight[:, :, 0, 0] @ plain[:, y, x] + method.image_projection[0].bias
+            )
+            v = method.image_projection[2].weight[:, :, 0, 0] @ first + method.image_projection[2].bias
             logits[y, x] = method.sharpness * (v @ a) / (v.norm() * a.norm())
             for k in range(CLASSES):
                 fit = method.affine[0] * (plain[:, y, x] @ method.dictionary[k]) + method.affine[1]
                 classes[k, y, x] = fit * torch.sigmoid(logits[y, x])
-    return {"plain": plain, "heard": heard, "logits": logits, "classes": classes}
+    return {"plain": plain, "audio_classes": heard, "logits": logits, "classes": classes}
 
 
 def entropy(logits: Tensor, name: int) -> float:
@@ -73,23 +75,23 @@ def bce(logit: Tensor, right: bool) -> float:
 @pytest.mark.parametrize("stage", [0, 1])
 def test_the_first_stage_written_out(stage: int, dsol: Callable[..., DSOL], clips: Clips) -> None:
     batch, method = clips(b=3), dsol(stage)
-    cases = {(i, j): reference(method, batch.images[0, i], batch.sounds[0, j]) for i in range(3) for j in range(3)}
+    cases = {(i, j): reference(method, batch.images[0, i], batch.audio[0, j]) for i in range(3) for j in range(3)}
     positive = sum(bce(cases[i, i]["logits"].max(), True) for i in range(3)) / 3
     negative = sum(bce(one["logits"].max(), False) for (i, j), one in cases.items() if i != j) / 6
     terms = method.losses(batch)
     assert terms["location"].item() == pytest.approx((positive + negative) / 2, rel=1e-4)
-    assert set(terms) == ({"location", "seen_classes", "heard_classes"} if stage else {"location"})
+    assert set(terms) == ({"location", "image_classes", "audio_classes"} if stage else {"location"})
     if stage:
-        seen = sum(entropy(method.seen_class(cases[i, i]["plain"].mean(dim=(1, 2))), i % 2) for i in range(3)) / 3
-        heard = sum(entropy(method.heard_class(cases[i, i]["heard"]), i % 2) for i in range(3)) / 3
-        assert terms["seen_classes"].item() == pytest.approx(seen, rel=1e-4)
-        assert terms["heard_classes"].item() == pytest.approx(heard, rel=1e-4)
+        seen = sum(entropy(method.image_classifier(cases[i, i]["plain"].mean(dim=(1, 2))), i % 2) for i in range(3)) / 3
+        heard = sum(entropy(method.audio_classifier(cases[i, i]["audio_classes"]), i % 2) for i in range(3)) / 3
+        assert terms["image_classes"].item() == pytest.approx(seen, rel=1e-4)
+        assert terms["audio_classes"].item() == pytest.approx(heard, rel=1e-4)
 
 
 @torch.no_grad()
 def test_the_second_stage_written_out(dsol: Callable[..., DSOL], clips: Clips) -> None:
     batch, method = clips(b=3), dsol(2)
-    cases = {(i, j): reference(method, batch.images[0, i], batch.sounds[0, j]) for i in range(3) for j in range(3)}
+    cases = {(i, j): reference(method, batch.images[0, i], batch.audio[0, j]) for i in range(3) for j in range(3)}
     positive = sum(bce(cases[i, i]["logits"].max(), True) for i in range(3)) / 3
     negative = 0.0
     for (i, j), one in cases.items():
@@ -103,8 +105,8 @@ def test_the_second_stage_written_out(dsol: Callable[..., DSOL], clips: Clips) -
     divergence = 0.0
     teacher = dict(method.teacher.named_children())
     for i in range(3):
-        heard = teacher["audio_encoder"](batch.sounds[0, i][None])[0].flatten(1).max(dim=1).values
-        goal = torch.softmax(teacher["heard_class"](heard), 0)
+        heard = teacher["audio_encoder"](batch.audio[0, i][None])[0].flatten(1).max(dim=1).values
+        goal = torch.softmax(teacher["audio_classifier"](heard), 0)
         seen = torch.log_softmax(cases[i, i]["classes"].mean(dim=(1, 2)), 0)
         divergence += float((goal * (goal.log() - seen)).sum()) / CLASSES / 3
     assert terms["classes"].item() == pytest.approx(divergence, rel=1e-3)
@@ -112,19 +114,21 @@ def test_the_second_stage_written_out(dsol: Callable[..., DSOL], clips: Clips) -
 
 @torch.no_grad()
 def test_maps_objects_and_sources_written_out(dsol: Callable[..., DSOL], clips: Clips) -> None:
-    batch, method = clips(b=2), dsol(2, heard=0.3)
-    cases = [reference(method, batch.images[0, i], batch.sounds[0, i]) for i in range(2)]
-    codes = method.encode_images(batch.images[0]), method.encode_sounds(batch.sounds[0])
-    maps, heard = method.sources(*codes)
-    between = method.compare(*codes).flatten(1).sort().values
-    method.above = float(between[:, -1].min() + between[:, -2].min()) / 2
-    objects = method.objects(batch.images[0], batch.sounds[0])
+    batch, method = clips(b=2), dsol(2, audible_threshold=0.3)
+    cases = [reference(method, batch.images[0, i], batch.audio[0, i]) for i in range(2)]
+    codes = method.encode_images(batch.images[0]), method.encode_audio(batch.audio[0])
+    maps, heard = method.locate_sources(*codes)
+    between = method.similarity_map(*codes).flatten(1).sort().values
+    method.object_threshold = float(between[:, -1].min() + between[:, -2].min()) / 2
+    objects = method.object_embedding(batch.images[0], batch.audio[0])
     teacher = dict(method.teacher.named_children())
     shown: list[float] = []
     for i, case in enumerate(cases):
-        torch.testing.assert_close(method.compare(*codes)[i], torch.sigmoid(case["logits"]), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            method.similarity_map(*codes)[i], torch.sigmoid(case["logits"]), rtol=1e-4, atol=1e-5
+        )
         torch.testing.assert_close(maps[i], torch.softmax(3 * case["classes"], 0), rtol=1e-4, atol=1e-5)
-        mask = torch.sigmoid(case["logits"]) > method.above
+        mask = torch.sigmoid(case["logits"]) > method.object_threshold
         wider = mask.clone()
         h, w = mask.shape
         for y in range(h):
@@ -132,9 +136,9 @@ def test_maps_objects_and_sources_written_out(dsol: Callable[..., DSOL], clips: 
                 near = [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
                 wider[y, x] |= any(mask[a, b] for a, b in near if 0 <= a < h and 0 <= b < w)
         torch.testing.assert_close(objects[i], (case["plain"] * wider).sum(dim=(1, 2)) / (h * w), rtol=1e-4, atol=1e-5)
-        vector = teacher["audio_encoder"](batch.sounds[0, i][None])[0].flatten(1).max(dim=1).values
+        vector = teacher["audio_encoder"](batch.audio[0, i][None])[0].flatten(1).max(dim=1).values
         shown.append(float(wider.float().mean()))
-        probable = torch.softmax(teacher["heard_class"](vector), 0)
+        probable = torch.softmax(teacher["audio_classifier"](vector), 0)
         assert heard[i].tolist() == [bool(p > 0.3 or p == probable.max()) for p in probable]
     assert 0 < min(shown) < 1, "the case tells nothing"
 
@@ -153,33 +157,33 @@ def test_a_mask_grows_to_four_sides() -> None:
 @torch.no_grad()
 def test_before_there_are_clusters_a_mixture_is_one_source(dsol: Callable[..., DSOL], clips: Clips) -> None:
     batch, method = clips(b=2), dsol(0)
-    codes = method.encode_images(batch.images[0]), method.encode_sounds(batch.sounds[0])
-    maps, heard = method.sources(*codes)
-    torch.testing.assert_close(maps[:, 0], method.compare(*codes))
+    codes = method.encode_images(batch.images[0]), method.encode_audio(batch.audio[0])
+    maps, heard = method.locate_sources(*codes)
+    torch.testing.assert_close(maps[:, 0], method.similarity_map(*codes))
     assert heard.tolist() == [[True], [True]]
 
 
 def test_the_second_stage_waits_for_its_share_and_for_clusters(dsol: Callable[..., DSOL]) -> None:
-    method = dsol(0, second=0.6)
-    method.before_step(0.9)
+    method = dsol(0, second_stage_start=0.6)
+    method.on_train_step_start(0.9)
     assert method.stage == 0, "there is no dictionary yet"
-    method.take_clusters(torch.rand(CLASSES, 8) * 10)
-    assert not any(p.any() for head in (method.seen_class, method.heard_class) for p in head.parameters())
-    method.before_step(0.5)
+    method.set_cluster_centers(torch.rand(CLASSES, 8) * 10)
+    assert not any(p.any() for head in (method.image_classifier, method.audio_classifier) for p in head.parameters())
+    method.on_train_step_start(0.5)
     assert method.stage == 1
     with torch.no_grad():
-        method.heard_class.weight.fill_(0.5)
-    method.before_step(0.6)
+        method.audio_classifier.weight.fill_(0.5)
+    method.on_train_step_start(0.6)
     assert method.stage == 2
     taught = dict(method.teacher.named_children())
-    assert torch.equal(taught["heard_class"].weight, method.heard_class.weight)
+    assert torch.equal(taught["audio_classifier"].weight, method.audio_classifier.weight)
     assert float(method.affine.detach()[0] * method.dictionary.square().sum(1).max()) == pytest.approx(1)
     with torch.no_grad():
-        method.heard_class.weight.fill_(0.7)
-    method.before_step(0.7)
-    assert float(taught["heard_class"].weight.detach()[0, 0]) == 0.5, "the teacher stands still"
-    with pytest.raises(RecipeError, match=r"labels\.at: clusters are made after the second stage begins"):
-        method.take_clusters(torch.rand(CLASSES, 8))
+        method.audio_classifier.weight.fill_(0.7)
+    method.on_train_step_start(0.7)
+    assert float(taught["audio_classifier"].weight.detach()[0, 0]) == 0.5, "the teacher stands still"
+    with pytest.raises(RecipeError, match=r"labels\.cluster_schedule: clusters are made after the second stage begins"):
+        method.set_cluster_centers(torch.rand(CLASSES, 8))
 
 
 def test_the_teacher_neither_learns_nor_counts_what_it_hears(dsol: Callable[..., DSOL], clips: Clips) -> None:
@@ -199,7 +203,7 @@ def test_an_evaluation_needs_no_word_about_the_stage(dsol: Callable[..., DSOL], 
         method = dsol(stage)
         save_checkpoint(method, tmp_path / "one.safetensors")
         again, _ = load_checkpoint(tmp_path / "one.safetensors")
-        asked = (batch.images[0], batch.sounds[0])
+        asked = (batch.images[0], batch.audio[0])
         for one, other in zip(
             *(m.locate_sources(m.encode_images(asked[0]), m.encode_audio(asked[1])) for m in (method, again)),
             strict=True,

@@ -12,7 +12,7 @@ from soundspot.methods import Method
 from soundspot.types import Batch
 
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
-FNAC = ("false_negatives_sound", "true_negatives", "false_negatives_picture")
+FNAC = ("false_negatives_audio", "true_negatives", "false_negatives_image")
 
 
 def best_places(method: Method, batch: Batch) -> torch.Tensor:
@@ -63,7 +63,7 @@ def test_a_picture_is_judged_by_the_reducer_it_is_told(reducer: str, toy: Toy, c
 def test_dropout_takes_its_share_of_the_pictures_features_in_training(name: str, toy: Toy, clips: Clips) -> None:
     batch, method = clips(b=8), toy(name, dropout=0.7)
     seen: list[torch.Tensor] = []
-    projection = method.which.picture if name == "slavc" else method.space.picture
+    projection = method.identification.image if name == "slavc" else method.space.image
     assert isinstance(projection, nn.Module)
     projection.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     for training in (True, False):
@@ -80,11 +80,14 @@ def test_dropout_takes_its_share_of_the_pictures_features_in_training(name: str,
 def test_the_terms_of_fnac_set_in_after_its_warm_up_and_hold_out_sets_always_have_them(
     training: bool, toy: Toy, clips: Clips
 ) -> None:
-    batch, method = clips(), toy("fnac", dropout=0.0, warmup=0.25, weights=[2.0, 3.0, 5.0], above=0.5).train(training)
-    extra = false_negative_losses(*method.encode(batch), tau=0.03, above=0.5)
+    batch, method = (
+        clips(),
+        toy("fnac", dropout=0.0, warmup=0.25, weights=[2.0, 3.0, 5.0], foreground_threshold=0.5).train(training),
+    )
+    extra = false_negative_losses(*method.encode(batch), tau=0.03, foreground_threshold=0.5)
     alone = toy("ezvsl").train(training).losses(batch)["contrast"]
     for progress, warm in ((0.0, True), (0.24, True), (0.25, False), (1.0, False)):
-        method.before_step(progress)
+        method.on_train_step_start(progress)
         terms = method.losses(batch)
         assert torch.equal(terms.pop("contrast"), alone)
         assert terms.keys() == (set() if training and warm else set(FNAC)), progress

@@ -1,7 +1,7 @@
 """Released models, rebuilt from their names and shapes: maps and embeddings agree with what they gave.
 
-Walks every `case.json` below $SOUNDSPOT_GOLDEN, so other cases of the same form are checked without a change. A case whose
-method has no importer yet is skipped by name.
+Walks every `case.json` below $SOUNDSPOT_GOLDEN, so other cases of the same form are checked without a change. A case
+whose
 """
 
 import json
@@ -50,7 +50,7 @@ def test_released_model(case: Path) -> None:
             heard = vector.chunk(2, 1)[number - 1] * 2**0.5
             np.testing.assert_allclose(heard, arrays[f"aud{number}"], rtol=0, atol=TOLERANCE)
     if "map_momentum" in arrays:
-        method.slow_maps = True  # type: ignore[assignment]
+        method.momentum_maps = True  # type: ignore[assignment]
         with torch.no_grad():
             slow = method.maps(x["image"], x["audio"])
         np.testing.assert_allclose(slow / tau, arrays["map_momentum"], rtol=0, atol=1e-4)

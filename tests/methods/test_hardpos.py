@@ -44,7 +44,7 @@ def test_with_identical_views_it_is_lvs(views: int, toy: Toy, clips: Clips) -> N
     one = clips()
     alike = torch.zeros(4, 4, dtype=torch.bool)
     alike[0, 1] = True
-    same = Batch(*(x.expand(views, -1, -1, -1, -1) for x in (one.images, one.sounds)), one.index, alike)
+    same = Batch(*(x.expand(views, -1, -1, -1, -1) for x in (one.images, one.audio)), one.index, alike)
     ours = toy("hardpos").eval().losses(same)["contrast"]
-    lvs = toy("lvs").eval().losses(Batch(one.images, one.sounds, one.index, alike))["contrast"]
+    lvs = toy("lvs").eval().losses(Batch(one.images, one.audio, one.index, alike))["contrast"]
     torch.testing.assert_close(ours, lvs)

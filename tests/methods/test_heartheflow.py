@@ -72,7 +72,7 @@ def test_evaluation(released: HearTheFlow, theirs: dict[str, Tensor]) -> None:
     near(grid, theirs["image_features"], 2e-5)
     near(flow, theirs["flow_features"], 2e-5)
     near(released.attention(grid, flow), theirs["attended"], 2e-5)
-    near(released.encode_sounds(sounds), theirs["audio_embedding"], 2e-5)
+    near(released.encode_audio(sounds), theirs["audio_embedding"], 2e-5)
     near(released.maps(images, sounds), theirs["map"], 2e-5)
     assert released.losses(batch)["contrast"].item() == pytest.approx(theirs["loss_eval"].item(), rel=1e-4)
 
@@ -105,7 +105,7 @@ def test_the_loss_by_itself(theirs: dict[str, Tensor], toy: Toy) -> None:
     similarity, behind = method.responses(visual[None], audio[None])
     loss = info_nce(similarity, method.tau, hard_negatives=behind)
     assert loss.item() == pytest.approx(theirs["syn_loss"].item(), rel=1e-4)
-    torch.testing.assert_close(method.compare(visual, audio), theirs["syn_map"], rtol=0, atol=2e-5)
+    torch.testing.assert_close(method.similarity_map(visual, audio), theirs["syn_map"], rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("form", ["pth", "ckpt"])
@@ -154,7 +154,7 @@ def test_gradients_of_the_attention_and_of_the_loss(toy: Toy) -> None:
 
 def test_flow_moves_the_map_and_its_absence_is_no_motion(toy: Toy, clips: Clips) -> None:
     method, batch = toy("heartheflow").eval(), clips()
-    pictures, sounds = batch.images[0], batch.sounds[0]
+    pictures, sounds = batch.images[0], batch.audio[0]
     with torch.no_grad():
         still = method.maps(pictures, sounds)
         zero = method.maps(torch.cat([pictures, torch.zeros(4, 2, 32, 32)], dim=1), sounds)

@@ -12,7 +12,7 @@ from released import Case, inputs_of
 from soundspot.config.schema import FrontEndConfig
 from soundspot.errors import CheckpointError, RecipeError
 from soundspot.importers import import_checkpoint
-from soundspot.importers.jsa import joint_slots as release
+from soundspot.importers.releases import JOINT_SLOTS
 from soundspot.losses.contrastive import embedding_similarity, info_nce, unit_norm
 from soundspot.losses.slots import divergence_loss, reciprocal_neighbors
 from soundspot.methods import create
@@ -35,7 +35,7 @@ def small(**options: Any) -> JointSlots:
 
 def batch(b: int = 4, **changes: Any) -> Batch:
     torch.manual_seed(1)
-    values = {"images": torch.randn(1, b, 3, 64, 64), "sounds": torch.randn(1, b, 1, 257, 51), "index": torch.arange(b)}
+    values = {"images": torch.randn(1, b, 3, 64, 64), "audio": torch.randn(1, b, 1, 257, 51), "index": torch.arange(b)}
     return Batch(**values | changes)
 
 
@@ -58,11 +58,11 @@ def close(ours: Tensor, theirs: Tensor, atol: float = 0.0, rtol: float = 0.0) ->
 @torch.no_grad()
 def test_every_array_of_the_published_class(case: Case, released: JointSlots, theirs: dict[str, Tensor]) -> None:
     x = inputs_of(case.read("case.json")["inputs"])
-    grid, moments = released.image_grid(x["image"]), released.sound_tokens(x["audio"])
+    grid, moments = released.image_features(x["image"]), released.audio_tokens(x["audio"])
     for ours, name in ((grid[:1], "image_features"), (moments.transpose(1, 2), "audio_features")):
         if name in theirs:  # the trimmed copy beside the tests has neither features nor reconstructions
             close(ours, theirs[name], atol=1e-5 * float(theirs[name].abs().max()))
-    seen, heard = released.see(grid.flatten(2).transpose(1, 2)), released.hear(moments)
+    seen, heard = released.attend_image(grid.flatten(2).transpose(1, 2)), released.attend_audio(moments)
     close(seen.slots, theirs["image_slots"], atol=1e-4)
     close(heard.slots, theirs["audio_slots"], atol=1e-4)
     for queries, q in ((seen.queries, "imgq"), (heard.queries, "audq")):
@@ -80,19 +80,19 @@ def test_maps_and_the_pictures_own(
     case: Case, released: JointSlots, theirs: dict[str, Tensor], factor: float, name: str
 ) -> None:
     x = inputs_of(case.read("case.json")["inputs"])
-    assert released.factor == 0.1, "what the released test script always passes"
-    released.factor = factor
+    assert released.logit_scale == 0.1, "what the released test script always passes"
+    released.logit_scale = factor
     codes = released.encode_images(x["image"])
-    close(released.compare(codes, released.encode_sounds(x["audio"])), theirs[f"map_audio{name}"], atol=2e-7)
+    close(released.similarity_map(codes, released.encode_audio(x["audio"])), theirs[f"map_audio{name}"], atol=2e-7)
     close(released.saliency(codes), theirs[f"map_image{name}"], atol=2e-7)
-    released.factor = 0.1
+    released.logit_scale = 0.1
 
 
 @torch.no_grad()
 def test_retrieval_is_by_target_slots(case: Case, released: JointSlots, theirs: dict[str, Tensor]) -> None:
     x = inputs_of(case.read("case.json")["inputs"])
-    close(released.image_embedding(x["image"]), unit_norm(theirs["image_slots"][:, 0]), atol=2e-5)
-    close(released.sound_embedding(x["audio"]), unit_norm(theirs["audio_slots"][:, 0]), atol=2e-5)
+    close(released.embed_images(x["image"]), unit_norm(theirs["image_slots"][:, 0]), atol=2e-5)
+    close(released.embed_audio(x["audio"]), unit_norm(theirs["audio_slots"][:, 0]), atol=2e-5)
 
 
 def published_batch() -> Batch:
@@ -132,7 +132,7 @@ def test_losses_in_evaluation_mode_mask_nothing(published: JointSlots, theirs: d
     given = published_batch()
     terms = published.losses(given)
     close(torch.stack([terms[name] for name in LOSSES]) / WEIGHTS, theirs["eval_bn_losses"], rtol=1e-4)
-    target = published.image_embedding(given.images[0]), published.sound_embedding(given.audio[0])
+    target = published.embed_images(given.images[0]), published.embed_audio(given.audio[0])
     assert (~reciprocal_neighbors(*target, 2) == theirs["eval_bn_keep"].bool()).all()
 
 
@@ -152,7 +152,7 @@ def test_contrast_exclusion_and_divergence_by_themselves(theirs: dict[str, Tenso
 
 def theirs() -> dict[str, Tensor]:
     """The released names, from our own fresh weights."""
-    return {release.to_released_name(name): value for name, value in create("joint_slots").state_dict().items()}
+    return {JOINT_SLOTS.to_released_name(name): value for name, value in create("joint_slots").state_dict().items()}
 
 
 def test_a_released_checkpoint_has_307_entries_and_errors_name_theirs_that_do_not_fit() -> None:
@@ -183,7 +183,7 @@ def test_a_picture_is_encoded_once_and_asked_with_many_sounds() -> None:
     assert every.shape[:2] == (3, 5)
     torch.testing.assert_close(every[:, 2], method.maps(images, sounds[2].expand(3, -1, -1, -1)))
     torch.testing.assert_close(every.sum(dim=(-2, -1)), torch.ones(3, 5))
-    embedded = method.image_embedding(images), method.sound_embedding(sounds)
+    embedded = method.embed_images(images), method.embed_audio(sounds)
     for vectors in embedded:
         torch.testing.assert_close(vectors.norm(dim=1), torch.ones(len(vectors)))
 
@@ -245,7 +245,7 @@ def test_a_weight_is_that_of_its_own_term(weight: str) -> None:
 @pytest.mark.parametrize(("tau", "k"), [(0.03, 1), (0.2, 1), (0.2, 3)])
 def test_the_contrast_has_its_temperature_and_its_neighbours(tau: float, k: int) -> None:
     method, x = small(tau=tau, k=k).eval(), batch()
-    v, a = method.image_embedding(x.images[0]), method.sound_embedding(x.audio[0])
+    v, a = method.embed_images(x.images[0]), method.embed_audio(x.audio[0])
     alike = reciprocal_neighbors(v, a, k)
     assert bool(alike.any()) == (k > 1)
     cosines = (v @ a.T / tau).exp()
@@ -256,14 +256,16 @@ def test_the_contrast_has_its_temperature_and_its_neighbours(tau: float, k: int)
 
 @torch.no_grad()
 def test_slots_iterations_width_and_factor_are_what_they_are_called() -> None:
-    method, x = small(slots=3, iterations=2, width=24, factor=0.7).eval(), batch()
-    tokens = method.sound_tokens(x.audio[0])
-    queries, codes = method.encode_sounds(x.audio[0]), method.encode_images(x.images[0])
+    method, x = small(slots=3, iterations=2, width=24, logit_scale=0.7).eval(), batch()
+    tokens = method.audio_tokens(x.audio[0])
+    queries, codes = method.encode_audio(x.audio[0]), method.encode_images(x.images[0])
     assert queries.shape == (4, 3, 24)
     torch.testing.assert_close(queries, method.sound_slots(tokens, method.slots, 2).queries)
     keys = codes.flatten(2).transpose(1, 2)[..., :-1]
-    torch.testing.assert_close(keys, method.see(method.image_grid(x.images[0]).flatten(2).transpose(1, 2)).keys)
-    maps = method.compare(codes, queries)
+    torch.testing.assert_close(
+        keys, method.attend_image(method.image_features(x.images[0]).flatten(2).transpose(1, 2)).keys
+    )
+    maps = method.similarity_map(codes, queries)
     torch.testing.assert_close(maps.flatten(1), attend(queries, keys, 0.7)[:, 0])
     assert not torch.equal(maps.flatten(1), attend(queries, keys)[:, 0])
 
@@ -280,5 +282,5 @@ def test_under_autocast_the_slots_stay_in_full_precision() -> None:
     method = small()
     with torch.autocast("cpu", torch.bfloat16):
         codes = method.encode_images(torch.randn(2, 3, 64, 64))
-        queries = method.encode_sounds(torch.randn(2, 1, 257, 51))
-        assert method.compare(codes, queries).dtype == codes.dtype == queries.dtype == torch.float32
+        queries = method.encode_audio(torch.randn(2, 1, 257, 51))
+        assert method.similarity_map(codes, queries).dtype == codes.dtype == queries.dtype == torch.float32

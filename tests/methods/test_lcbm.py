@@ -42,7 +42,7 @@ def test_clips_of_which_nothing_is_known_teach_nothing(joint: str, toy: Toy, cli
     assert batch.labels is not None
     labels = batch.labels.clone()
     labels[:, 2:] = torch.nan
-    half = Batch(batch.images[:, :2], batch.sounds[:, :2], batch.index[:2], labels=batch.labels[:, :2])
+    half = Batch(batch.images[:, :2], batch.audio[:, :2], batch.index[:2], labels=batch.labels[:, :2])
     torch.testing.assert_close(method.losses(replace(batch, labels=labels)), method.losses(half))
     assert method.losses(replace(batch, labels=labels * torch.nan))["classes"].item() == 0
 

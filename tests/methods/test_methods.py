@@ -86,9 +86,9 @@ def test_odd_batches_give_defined_losses_and_gradients_or_are_refused(
     if odd in ("one picture", "no variation at all"):
         batch = replace(batch, images=torch.full_like(batch.images, 0.5))
     if odd in ("silence", "no variation at all"):
-        batch = replace(batch, audio=torch.full_like(batch.sounds, math.log(1e-7) / 12))
+        batch = replace(batch, audio=torch.full_like(batch.audio, math.log(1e-7) / 12))
     method = toy(name).train()
-    method.before_step(progress=1.0)
+    method.on_train_step_start(progress=1.0)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
         if name in TOO_SMALL.get(odd, ()):
             with pytest.raises(RecipeError, match=r"[Rr]aise.*train.batch_size|train.batch_size: .* Raise"):
@@ -114,9 +114,9 @@ def test_one_clip_is_enough_where_nothing_normalises_over_the_batch(toy: Toy, cl
 def test_maps_are_cosines_and_embeddings_unit(name: str, toy: Toy, clips: Clips) -> None:
     method, batch = toy(name).eval(), clips()
     with torch.no_grad():
-        maps = method.all_maps(batch.images[0], batch.sounds[0])
-        own = method.maps(batch.images[0], batch.sounds[0])
-        vectors = method.image_embedding(batch.images[0]), method.sound_embedding(batch.sounds[0])
+        maps = method.all_maps(batch.images[0], batch.audio[0])
+        own = method.maps(batch.images[0], batch.audio[0])
+        vectors = method.embed_images(batch.images[0]), method.embed_audio(batch.audio[0])
     assert maps.abs().max() <= 1 + 1e-5
     torch.testing.assert_close(maps.diagonal(dim1=0, dim2=1).movedim(-1, 0), own, rtol=0, atol=1e-6)
     for one in vectors:
@@ -142,7 +142,7 @@ def test_a_checkpoint_brings_the_method_back(name: str, tmp_path: Path, toy: Toy
     assert again.config == method.config
     assert (again.front_end, again.upsampling) == (method.front_end, method.readout)
     with torch.no_grad():
-        assert torch.equal(again.maps(batch.images[0], batch.sounds[0]), method.maps(batch.images[0], batch.sounds[0]))
+        assert torch.equal(again.maps(batch.images[0], batch.audio[0]), method.maps(batch.images[0], batch.audio[0]))
 
 
 def test_every_method_is_listed_with_a_line() -> None:

@@ -14,47 +14,59 @@ from soundspot.types import Batch
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
 
 ENCODERS = {"image", "audio", "front_end"}
-PROJECTED = {
+EZVSL_OPTIONS = {
     "tau": 0.2,
     "width": 24,
     "reducer": "mean",
     "sharpness": 1.0,
     "dropout": 0.5,
     "margin": 0.3,
-    "attract": True,
+    "false_negatives_as_positives": True,
 }
-TRIMAP = {"tau": 0.2, "above": 0.9, "below": 0.9, "sharpness": 0.3, "hard": False}
+LVS_OPTIONS = {
+    "tau": 0.2,
+    "foreground_threshold": 0.9,
+    "background_threshold": 0.9,
+    "sigmoid_width": 0.3,
+    "hard_negatives": False,
+}
 ANOTHER: dict[str, dict[str, Any]] = {
     "alignment": {
         "tau": 0.2,
         "reducer": "max",
         "sharpness": 1.0,
-        "localisation": 2.0,
+        "localization": 2.0,
         "alignment": 2.0,
         "projection_width": 5,
         "projection_depth": 1,
         "intra_modal": 1.0,
         "symmetric": True,
-        "attract": True,
+        "false_negatives_as_positives": True,
     },
     "attention10k": {"sharpness": 2.0, "signed": True, "supervised": 2.0},
-    "coarsetofine": {"classes": 4, "width": 24, "fine": 0.9, "there": 0.6, "margin": 2.0},
-    "dmc": {"seen": 3, "heard": 2, "rounds": 1, "sharpness": 1.0, "margin": 2.0, "width": 24},
+    "coarsetofine": {"classes": 4, "width": 24, "fine_stage_start": 0.9, "class_threshold": 0.6, "margin": 2.0},
+    "dmc": {"image_clusters": 3, "audio_clusters": 2, "rounds": 1, "sharpness": 1.0, "margin": 2.0, "width": 24},
     "dsol": {
         "classes": 5,
         "width": 24,
         "sharpness": 2.0,
-        "above": 0.9,
+        "object_threshold": 0.9,
         "classification": 2.0,
-        "second": 0.2,
+        "second_stage_start": 0.2,
         "location": 2.0,
         "contrast": 1.0,
-        "heard": 0.5,
+        "audible_threshold": 0.5,
     },
-    "ezvsl": {**PROJECTED, "symmetric": False},
-    "fnac": {**PROJECTED, "symmetric": False, "weights": [100.0, 100.0, 0.0], "above": 0.3, "warmup": 0.9},
-    "hardpos": {**TRIMAP, "combine": "odds"},
-    "heartheflow": {**TRIMAP, "flow": {"encoder": "resnet", "width": 8}, "flow_form": "maxpool", "frozen": False},
+    "ezvsl": {**EZVSL_OPTIONS, "symmetric": False},
+    "fnac": {
+        **EZVSL_OPTIONS,
+        "symmetric": False,
+        "weights": [100.0, 100.0, 0.0],
+        "foreground_threshold": 0.3,
+        "warmup": 0.9,
+    },
+    "hardpos": {**LVS_OPTIONS, "combine": "odds"},
+    "heartheflow": {**LVS_OPTIONS, "flow": {"encoder": "resnet", "width": 8}, "flow_form": "maxpool", "frozen": False},
     "joint_slots": {
         "slots": 3,
         "iterations": 1,
@@ -65,19 +77,19 @@ ANOTHER: dict[str, dict[str, Any]] = {
         "reconstruction": 1.0,
         "divergence": 1.0,
         "matching": 1.0,
-        "factor": 1.0,
+        "logit_scale": 1.0,
     },
     "lcbm": {"classes": 5, "tau": 0.2, "joint": "each"},
-    "lvs": {**TRIMAP, "symmetric": True, "attract": True},
-    "marginnce": {**PROJECTED, "symmetric": True},
-    "slavc": {"tau": 0.2, "width": 24, "dropout": 0.5, "momentum": 0.5, "slow_maps": True},
+    "lvs": {**LVS_OPTIONS, "symmetric": True, "false_negatives_as_positives": True},
+    "marginnce": {**EZVSL_OPTIONS, "symmetric": True},
+    "slavc": {"tau": 0.2, "width": 24, "dropout": 0.5, "momentum": 0.5, "momentum_maps": True},
     "sspl": {"width": 24},
     "sspl_pcm": {"width": 24, "cycles": 1},
-    "ssltie": {**TRIMAP, "weights": [0.5, 0.5, 2.0], "angle": 3, "scales": [0.7], "flip": 1.0},
+    "ssltie": {**LVS_OPTIONS, "weights": [0.5, 0.5, 2.0], "max_angle": 3, "scales": [0.7], "flip_probability": 1.0},
 }
 BESIDE = {(name, "sharpness"): {"reducer": "softmax"} for name in ("alignment", "ezvsl", "fnac", "marginnce")}
-BESIDE["dsol", "location"] = {"second": 0.2}
-BESIDE["ssltie", "flip"] = {"flip": 0.0}
+BESIDE["dsol", "location"] = {"second_stage_start": 0.2}
+BESIDE["ssltie", "flip_probability"] = {"flip_probability": 0.0}
 
 
 def told(toy: Toy, clips: Clips, name: str, **options: Any) -> dict[str, Tensor]:
@@ -87,18 +99,18 @@ def told(toy: Toy, clips: Clips, name: str, **options: Any) -> dict[str, Tensor]
     alike[0, 1] = alike[2, 0] = True
     torch.manual_seed(2)
     with torch.no_grad():
-        width = method.eval().objects(batch.images[0], batch.sounds[0]).shape[1]
-        method.take_clusters(torch.rand(getattr(method, "classes", 3), width))
+        width = method.eval().object_embedding(batch.images[0], batch.audio[0]).shape[1]
+        method.set_cluster_centers(torch.rand(getattr(method, "classes", 3), width))
         for parameter in method.parameters():
             if parameter.requires_grad:
                 parameter.add_(0.1 * torch.randn_like(parameter))
-        method.train().before_step(progress=0.5)
+        method.train().on_train_step_start(progress=0.5)
         truths = torch.rand(len(batch.images), 4, 16, 16)
         labels = torch.rand(2, 4, getattr(method, "classes", 3))
         terms = method.losses(replace(batch, false_negatives=alike, ground_truth=truths, labels=labels))
-        asked = (batch.images[0], batch.sounds[0])
-        sources, heard = method.eval().sources(method.encode_images(asked[0]), method.encode_sounds(asked[1]))
-        answers = {"sources": sources, "heard": heard.float(), "objects": method.objects(*asked)}
+        asked = (batch.images[0], batch.audio[0])
+        sources, heard = method.eval().locate_sources(method.encode_images(asked[0]), method.encode_audio(asked[1]))
+        answers = {"sources": sources, "audio_classes": heard.float(), "objects": method.object_embedding(*asked)}
         return {**terms, "maps": method.maps(*asked), **answers}
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from released import Case, inputs_of
 from soundspot.errors import RecipeError
 from soundspot.importers import import_checkpoint
-from soundspot.importers.sslalignment import ssltie as RELEASE
+from soundspot.importers.releases import SSLTIE as RELEASE
 from soundspot.losses.contrastive import matched_pair_maps, unit_norm
 from soundspot.losses.equivariance import GeometricTransform, apply_transform
 from soundspot.methods import Method, create
@@ -20,7 +20,7 @@ from soundspot.types import Batch
 
 GOLDEN = "ssltie"
 DRAWS = range(4)
-TERMS = {"loss_cl": ("contrast", 0.5), "loss_cl_ts": ("contrast_moved", 0.5), "loss_ts": ("equivariance", 1.0)}
+TERMS = {"loss_cl": ("contrast", 0.5), "loss_cl_ts": ("contrast_transformed", 0.5), "loss_ts": ("equivariance", 1.0)}
 CANVAS = (224, 224)
 # Where a moved picture differs in the sixth digit, these norms do in the third: in float64 they are 2.4e-3 off.
 ROUNDED = {"imgnet.conv1.weight", "imgnet.layer1.0.conv1.weight"}
@@ -123,7 +123,7 @@ def test_each_weight_is_that_of_one_term(toy: Toy, clips: Clips) -> None:
         return toy("ssltie", weights=weights).eval().losses(batch)
 
     once, weighed = terms(1.0, 1.0, 1.0), terms(2.0, 3.0, 5.0)
-    for name, weight in (("contrast", 2.0), ("contrast_moved", 3.0), ("equivariance", 5.0)):
+    for name, weight in (("contrast", 2.0), ("contrast_transformed", 3.0), ("equivariance", 5.0)):
         assert once[name] > 1e-4
         torch.testing.assert_close(weighed[name], weight * once[name])
     for still in (terms(1.0, 1.0, 0.0), terms(1.0, 0.0, 1.0)):
@@ -131,7 +131,7 @@ def test_each_weight_is_that_of_one_term(toy: Toy, clips: Clips) -> None:
 
 
 def test_a_move_is_drawn_as_the_options_say(toy: Toy) -> None:
-    method = toy("ssltie", angle=3, scales=[0.7], flip=1.0)
+    method = toy("ssltie", max_angle=3, scales=[0.7], flip_probability=1.0)
     assert isinstance(method, SSLTIE)
     drawn = [method.draw(2, torch.arange(8)) for _ in range(20)]
     assert {(move.scale, move.flip) for move in drawn} == {(0.7, True)}
@@ -141,15 +141,17 @@ def test_a_move_is_drawn_as_the_options_say(toy: Toy) -> None:
 def test_a_move_that_moves_nothing_costs_next_to_nothing(toy: Toy, clips: Clips) -> None:
     """A map is brought to the picture's size and back even then, which smooths it a little."""
     batch = clips(views=2)
-    still, turned = (toy("ssltie", angle=a, scales=[1.0], flip=0.0).eval().losses(batch) for a in (0, 30))
+    still, turned = (
+        toy("ssltie", max_angle=a, scales=[1.0], flip_probability=0.0).eval().losses(batch) for a in (0, 30)
+    )
     assert float(still["equivariance"].detach()) < 0.2 * float(turned["equivariance"].detach())
-    torch.testing.assert_close(still["contrast_moved"], still["contrast"], rtol=1e-3, atol=0)
+    torch.testing.assert_close(still["contrast_transformed"], still["contrast"], rtol=1e-3, atol=0)
 
 
 def test_views_are_summed_over_their_pairs(toy: Toy, clips: Clips) -> None:
     one = clips()
-    two = Batch(one.images.expand(2, -1, -1, -1, -1), one.sounds.expand(2, -1, -1, -1, -1), one.index)
-    method = toy("ssltie", angle=0).eval()
+    two = Batch(one.images.expand(2, -1, -1, -1, -1), one.audio.expand(2, -1, -1, -1, -1), one.index)
+    method = toy("ssltie", max_angle=0).eval()
     once, four = method.losses(one), method.losses(two)
     for name in once:
         assert four[name].item() == pytest.approx(4 * once[name].item(), rel=1e-4), name
@@ -195,7 +197,7 @@ def test_gradients_of_the_whole_loss(toy: Toy, clips: Clips) -> None:
     ("option", "said"),
     [
         ({"weights": [1.0, 1.0]}, r"method.weights: found \[1.0, 1.0\], expected three"),
-        ({"angle": -1}, "method.angle: found -1"),
+        ({"max_angle": -1}, "method.max_angle: found -1"),
         ({"scales": []}, r"method.scales: found \[\]"),
         ({"scales": [1.0, 0.0]}, r"method.scales: found \[1.0, 0.0\]"),
     ],

@@ -134,7 +134,7 @@ def test_a_view_more_of_a_sound_is_a_term_more(name: str, toy: Toy, clips: Clips
     one = clips(views=2)
     method = toy(name, width=16).eval()
     both = method.losses(one)["predict"].item()
-    each = [method.losses(Batch(one.images, one.sounds[u : u + 1], one.index))["predict"].item() for u in range(2)]
+    each = [method.losses(Batch(one.images, one.audio[u : u + 1], one.index))["predict"].item() for u in range(2)]
     assert both == pytest.approx(sum(each), rel=1e-5)
 
 
@@ -223,10 +223,10 @@ def test_gradients_of_predictive_coding() -> None:
 def test_the_map_of_a_picture_rests_on_what_its_sound_is_besides_what_it_asks_for(toy: Toy, clips: Clips) -> None:
     method, batch = toy("sspl_pcm", width=16).eval(), clips()
     assert isinstance(method, SSPLPCM)
-    pictures, codes = method.encode_images(batch.images[0]), method.encode_sounds(batch.sounds[0])
+    pictures, codes = method.encode_images(batch.images[0]), method.encode_audio(batch.audio[0])
     other = torch.cat([codes[:, :8], codes.roll(1, 0)[:, 8:]], dim=1)
-    assert (method.compare(pictures, codes) - method.compare(pictures, other)).abs().max() > 1e-4
-    everything = method.all_maps(batch.images[0], batch.sounds[0])
-    torch.testing.assert_close(everything[2, 1], method.maps(batch.images[0][2:3], batch.sounds[0][1:2])[0])
+    assert (method.similarity_map(pictures, codes) - method.similarity_map(pictures, other)).abs().max() > 1e-4
+    everything = method.all_maps(batch.images[0], batch.audio[0])
+    torch.testing.assert_close(everything[2, 1], method.maps(batch.images[0][2:3], batch.audio[0][1:2])[0])
     with pytest.raises(RecipeError, match=r"method\.cycles: found -1, expected 0 or more"):
         create("sspl_pcm", image={"width": 2}, audio={"width": 2, "hidden": 8}, cycles=-1)

@@ -98,7 +98,7 @@ def test_what_learns(name: str) -> None:
         (tower(noise(name)) ** 2).sum().backward()
         found = learned(tower)
         with_gradient = {n for n, one in tower.named_parameters() if one.requires_grad}
-        blocks = [n for n, m in tower.named_modules() if type(m).__name__ == PRETRAINED_SPECS[name].block]
+        blocks = [n for n, m in tower.named_modules() if type(m).__name__ == PRETRAINED_SPECS[name].class_names[2]]
         before = {n for n, _ in tower.named_parameters() if any(n.startswith(b + ".") for b in blocks[:-1])}
         last = {n for n, _ in tower.named_parameters() if n.startswith(blocks[-1] + ".")}
         if trained == 0:
@@ -149,7 +149,7 @@ def test_settled_options_build_the_same_network(name: str) -> None:
         json.loads(json.dumps(options(name, trained=1) | tower.build_options)), noise(name).shape[1]
     ).eval()
     again.load_state_dict(tower.state_dict())
-    assert again.settled == tower.build_options
+    assert again.build_options == tower.build_options
     assert torch.equal(again(noise(name)), tower(noise(name)))
 
 
@@ -217,7 +217,7 @@ def test_public_weights_are_those_of_the_file(name: str, inside: str, folders: d
     assert ours
     for key, value in ours.items():
         assert any(value.shape == other.shape and torch.equal(value, other) for other in values), key
-    assert {k: tower.settled["config"][k] for k in TINY[name]} == TINY[name]
+    assert {k: tower.build_options["config"][k] for k in TINY[name]} == TINY[name]
     with torch.no_grad():
         assert bool(tower.eval()(noise(name)).isfinite().all())
 
@@ -226,7 +226,7 @@ def test_another_models_weights_are_refused(folders: dict[str, str], tmp_path: P
     for name, other, said in (
         ("dinov2", "dinov2_registers", r"is of the kind 'dinov2_with_registers'; name a model like 'facebook/dinov2-s"),
         ("clip", "dinov2", r"is of the kind 'dinov2'; name a model like 'openai/clip"),
-        ("dinov2_registers", "dinov2", r"lacks \d+ of the tower's weights \(first: embeddings"),
+        ("dinov2_registers", "dinov2", r"lacks \d+ of the encoder's weights \(first: embeddings"),
     ):
         with pytest.raises(CheckpointError, match=said):
             build_encoder({"encoder": name, "weights": folders[other]}, 3)
@@ -262,7 +262,7 @@ def test_every_tower_is_an_encoder() -> None:
         ({"config": {"hiden_size": 32}}, 3, r"`config` has no 'hiden_size'. Did you mean 'hidden_size'"),
         ({"config": {"hidden_size": "wide"}}, 3, r"cannot be built from \{'hidden_size': 'wide'\}"),
         ({"model": "x"}, 3, r"encoder 'dinov2' has no option 'model'"),
-        ({}, 1, r"'dinov2' takes pictures and was named for sounds"),
+        ({}, 1, r"'dinov2' takes images and was given for audio"),
     ],
 )
 def test_options_that_do_not_fit_are_told(given: dict[str, Any], channels: int, said: str) -> None:
@@ -290,7 +290,7 @@ def test_a_missing_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ast", (257, 64), "found spectrograms of 257 x 64, expected 32 bands"),
         ("whisper", (20, 200), "expected 20 bands and 64 frames; its front end is the preset 'whisper'"),
         ("clap", (16, 100), "expected 16 bands and 230 to 256 frames"),
-        ("dinov2", (13, 40), "pictures of 13 x 40 pixels, smaller than one of its cells"),
+        ("dinov2", (13, 40), "images of 13 x 40 pixels, smaller than one of its cells"),
     ],
 )
 def test_inputs_of_another_size_are_told(name: str, shape: tuple[int, int], said: str) -> None:
@@ -304,11 +304,14 @@ def test_the_front_end_is_asked_when_a_method_is_built() -> None:
     image, audio = options("clip"), options("ast")
     create("alignment", image=image, audio=audio, front_end=front_end("clip", "ast"))
     for wrong, said in (
-        (front_end("dinov2", "ast"), r"encoder 'clip': pictures come with mean \(0.485.*preset 'clip'"),
-        (front_end("clip", "whisper"), r"encoder 'ast': sounds come with function hann, expected kaldi.*preset 'ast'"),
-        (None, r"encoder 'clip': pictures come with mean"),
+        (front_end("dinov2", "ast"), r"encoder 'clip': images come with mean \(0.485.*preset 'clip'"),
+        (
+            front_end("clip", "whisper"),
+            r"encoder 'ast': audio come with window_function hann, expected kaldi.*preset 'ast'",
+        ),
+        (None, r"encoder 'clip': images come with mean"),
     ):
         with pytest.raises(RecipeError, match=said):
             create("alignment", image=image, audio=audio, front_end=wrong)
-    with pytest.raises(RecipeError, match=r"found 24 channels of pictures and 32 of sounds.*the same `width`"):
+    with pytest.raises(RecipeError, match=r"found 24 image channels and 32 audio channels.*the same `width`"):
         create("lvs", image=image, audio=audio | {"width": None}, front_end=front_end("clip", "ast"))

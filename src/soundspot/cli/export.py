@@ -1,10 +1,10 @@
-"""`soundspot export CHECKPOINT`: the model as ONNX, its parts, or a page that runs it in a browser."""
+"""`soundspot export`: a model as ONNX, its subgraphs, or a web page that runs it."""
 
 from pathlib import Path
 
 
 def export(
-    checkpoint: str,
+    model: str | None = None,
     output: Path = Path("model.onnx"),
     int8: bool = False,
     page: bool = False,
@@ -14,34 +14,36 @@ def export(
     """Export a model to ONNX (extra `export`), for onnxruntime or for a browser.
 
     Args:
-        checkpoint: a .safetensors file that `soundspot train` wrote.
-        output: `model.onnx`, one graph from picture and sound to the map; a folder (no suffix), its parts, so that a
-            picture is encoded once and asked often; `page.html`, a page in one file that runs the model in a browser.
-        int8: eight bits, calibrated on procedural scenes: a quarter of a large model's size, a little less exact.
-        page: with a folder: put the page beside the parts, for any host of static files.
+        model: a checkpoint (.safetensors) that `soundspot train` wrote.
+        output: `model.onnx`, one graph from image and audio to the map; a folder (no suffix), its subgraphs, so that an
+            image is encoded once for many sounds; `page.html`, a web page in one file that runs the model in a browser.
+        int8: 8 bits, calibrated on procedural scenes: a quarter of a large model's size, a little less exact.
+        page: with a folder: put the web page beside the subgraphs, for any host of static files.
         runtime: folder of the npm package onnxruntime-web; by default npm fetches it.
         overwrite: replace what is there.
 
     Examples:
-        soundspot export runs/demo/best.safetensors -o model.onnx
+        soundspot export --model runs/demo/best.safetensors -o model.onnx
     """
     from soundspot.config.checkpoint import describe_checkpoint, hash_recipe, read_header
-    from soundspot.export import export as write
-    from soundspot.inference.localizer import Localizer
+    from soundspot.export import export_model
+    from soundspot.inference.localizer import load
     from soundspot.utils.atomic_io import check_output, format_bytes
 
     check_output(output, overwrite)
-    localizer = Localizer.load(checkpoint)
-    source = describe_checkpoint(checkpoint)
-    if Path(checkpoint).is_file() and (recipe := read_header(checkpoint).get("recipe")):
+    localizer = load(model)
+    source = describe_checkpoint(str(model))
+    if recipe := read_header(localizer.checkpoint).get("recipe"):
         source["recipe"] = hash_recipe(recipe)
-    card = write(localizer, output, int8=int8, page=page, runtime=runtime, source=source, overwrite=overwrite)
+    metadata = export_model(
+        localizer, output, int8=int8, page=page, runtime=runtime, source=source, overwrite=overwrite
+    )
     files = [output] if output.is_file() else sorted(output.iterdir())
     size = format_bytes(sum(file.stat().st_size for file in files))
-    side, rate = card["front_end"]["image"]["size"], card["front_end"]["audio"]["rate"]
-    heard = f"{card['samples']} samples at {rate} Hz" if rate else f"vectors of {card['samples']}"
-    print(f"{output}: {card['title']}, {card['weights']}, {size}")
-    print(f"  picture (b, {card['planes']}, {side}, {side}) in [0, 1], sound (b, {card['samples']}): {heard}")
+    side, rate = metadata["front_end"]["image"]["size"], metadata["front_end"]["audio"]["rate"]
+    samples = f"{metadata['samples']} samples at {rate} Hz" if rate else f"embeddings of {metadata['samples']}"
+    print(f"{output}: {metadata['title']}, {metadata['weights']}, {size}")
+    print(f"  image (b, {metadata['planes']}, {side}, {side}) in [0, 1], audio (b, {metadata['samples']}): {samples}")
     if page:
         print(f"  serve it: python -m http.server --bind 127.0.0.1 --directory {output}")
     elif output.suffix == ".html":

@@ -1,11 +1,11 @@
-"""From torch to ONNX and into parts: one graph for all, cut where the codes are."""
+"""Conversion from torch to ONNX: one graph for all, which can be split where images and audio are encoded."""
 
 import contextlib
 import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -32,16 +32,23 @@ from soundspot.inference.localizer import Localizer
 from soundspot.methods.base import Method
 
 KEY = "soundspot"  # of the metadata
-PARTS = {
-    "picture": ((IMAGE,), (ENCODED_IMAGE,)),
-    "sound": ((AUDIO,), (ENCODED_AUDIO,)),
+SUBGRAPHS = {
+    "image": ((IMAGE,), (ENCODED_IMAGE,)),
+    "audio": ((AUDIO,), (ENCODED_AUDIO,)),
     "map": ((ENCODED_IMAGE, ENCODED_AUDIO), (MAP,)),
 }
-"""What each part takes and gives."""
+"""Name -> inputs and outputs of each subgraph."""
 
 
 def check_installed(*names: str) -> None:
-    """Raise InputError where a library of the extra `export` is not installed."""
+    """Raise InputError where a library of the extra `export` is not installed.
+
+    Args:
+        names: of the libraries.
+
+    Raises:
+        InputError: one is missing.
+    """
     from importlib.util import find_spec
 
     if missing := [name for name in names if find_spec(name) is None]:
@@ -49,54 +56,56 @@ def check_installed(*names: str) -> None:
 
 
 def to_onnx(method: Method) -> Any:
-    """The graph of a method, an onnx.ModelProto: `picture` and `sound` in, `map`, `picture_code` and `sound_code` out.
+    """Convert a method to a graph with inputs `image` and `audio`, outputs `map`, `encoded_image`, `encoded_audio`.
 
-    The first axis of all of them is free. Weights are float32, on whatever device the method lies.
+    The first axis of all of them is free. Weights are float32, on whatever device the method is.
+
+    Args:
+        method: with trained weights.
+
+    Returns:
+        An onnx.ModelProto.
 
     Raises:
         InputError: the exporter cannot follow the method; its own words are in the message.
     """
     check_installed("onnx", "onnxscript")
     copy = freeze_switches(method)
-    picture, sound = example_inputs(copy)
+    image, audio = example_inputs(copy)
     with torch.no_grad():
-        see, hear, compare = ImageGraph(copy), AudioGraph(copy), MapGraph(copy)
-        codes = see(picture), hear(sound)  # tables that are kept (windows, bands) are made of numbers now, and not of
-        compare(*codes)  # what the exporter puts in their place
+        graphs = ImageGraph(copy), AudioGraph(copy), MapGraph(copy)
+        encoded = graphs[0](image), graphs[1](audio)
+        graphs[2](*encoded)  # cached tables (windows, mel bands) are made of numbers now, and not of traced values
         try:
-            last = _exported(compare, codes, *PARTS["map"])  # first, as it is the quickest to fail
-            parts = {
-                "picture": _exported(see, (picture,), *PARTS["picture"]),
-                "sound": _exported(hear, (sound,), *PARTS["sound"]),
-                "map": last,
-            }
+            map_graph = _export("map", graphs[2], encoded)  # first, as it is the quickest to fail
+            image_graph, audio_graph = _export("image", graphs[0], (image,)), _export("audio", graphs[1], (audio,))
         except Exception as error:  # of the exporter, which raises many kinds
             raise InputError(
                 f"{method.name}: cannot be exported, since torch's exporter does not follow it ({_reason(error)}). "
                 "docs/export.md says what a method of your own must keep to."
             ) from error
-    return _joined(parts)
+    return _join({"image": image_graph, "audio": audio_graph, "map": map_graph})
 
 
 def _reason(error: BaseException) -> str:
-    """What an exporter's error began with: the first line of its first cause."""
+    """Return the first line of the first cause of an exporter's error."""
     while error.__cause__:
         error = error.__cause__
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-def _exported(part: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], outputs: Sequence[str]) -> Any:
+def _export(name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
     from onnxscript import optimizer
 
-    rows = torch.export.Dim("b", min=1)
+    batch = torch.export.Dim("b", min=1)
     with _quiet():
         program = torch.onnx.export(
-            part.eval(),
+            module.eval(),
             inputs,
             dynamo=True,
-            input_names=list(names),
-            output_names=list(outputs),
-            dynamic_shapes=tuple({0: rows} for _ in inputs),
+            input_names=list(SUBGRAPHS[name][0]),
+            output_names=list(SUBGRAPHS[name][1]),
+            dynamic_shapes=tuple({0: batch} for _ in inputs),
             custom_translation_table=_translations(),
             optimize=False,  # its rewriting drops what is added where that is small: log(x + 1e-10) of silence
         )
@@ -106,104 +115,126 @@ def _exported(part: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str],
     return program.model_proto
 
 
-def _joined(parts: Mapping[str, Any]) -> Any:
-    """One graph of the three: the codes of two are what the third takes, and all else has its part's name before it.
+def _join(subgraphs: Mapping[str, Any]) -> Any:
+    """Join three subgraphs into one: outputs of two are inputs of the third, other names get their subgraph's prefix.
 
-    Exported as one from the start, one part would take its batch's size from the other's input, and could not be cut.
+    Exported as one from the start, one subgraph would take its batch size from the other's input, and could not be
+    split.
     """
     from onnx.compose import add_prefix
 
-    whole, *others = (
-        add_prefix(part, f"{name}/", rename_inputs=False, rename_outputs=False) for name, part in parts.items()
+    model, *others = (
+        add_prefix(subgraph, f"{name}/", rename_inputs=False, rename_outputs=False)
+        for name, subgraph in subgraphs.items()
     )
     for other in others:
-        whole.graph.node.extend(other.graph.node)
-        whole.graph.initializer.extend(other.graph.initializer)
-        whole.graph.value_info.extend(other.graph.value_info)
-        whole.graph.input.extend(one for one in other.graph.input if one.name not in ENCODINGS)
-        whole.graph.output.extend(other.graph.output)
+        model.graph.node.extend(other.graph.node)
+        model.graph.initializer.extend(other.graph.initializer)
+        model.graph.value_info.extend(other.graph.value_info)
+        model.graph.input.extend(x for x in other.graph.input if x.name not in ENCODINGS)
+        model.graph.output.extend(other.graph.output)
     order = (MAP, *ENCODINGS)
-    outputs = sorted(whole.graph.output, key=lambda one: order.index(one.name))
-    del whole.graph.output[:]
-    whole.graph.output.extend(outputs)
-    return whole
+    outputs = sorted(model.graph.output, key=lambda output: order.index(output.name))
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
+    return model
 
 
 def _translations() -> dict[Any, Any]:
-    """Operators that torch's exporter has no words for."""
+    """Return translations of operators that torch's exporter does not know."""
     from onnxscript import opset20 as op
 
-    def distances(x1: Any, x2: Any, p: float = 2.0, compute_mode: int | None = None) -> Any:
-        """torch.cdist with p = 2, as it is written."""
+    def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: int | None = None) -> Any:
+        """Compute torch.cdist with p = 2 from differences."""
         if p != 2:
-            raise NotImplementedError(f"torch.cdist is exported with p = 2 alone, and here p = {p:g}")
-        apart = op.Sub(op.Unsqueeze(x1, [-2]), op.Unsqueeze(x2, [-3]))
-        return op.ReduceL2(apart, [-1], keepdims=0)
+            raise NotImplementedError(f"torch.cdist is exported with p = 2 only, and here p = {p:g}")
+        difference = op.Sub(op.Unsqueeze(x1, [-2]), op.Unsqueeze(x2, [-3]))
+        return op.ReduceL2(difference, [-1], keepdims=0)
 
-    return {torch.ops.aten._cdist_forward.default: distances}
+    return {torch.ops.aten._cdist_forward.default: cdist}
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter's progress, and what it says of libraries that are not here, are not the user's affair."""
-    before = logging.root.manager.disable
+    """Suppress the exporter's progress and its warnings of libraries that are not installed."""
+    level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(before)
+        logging.disable(level)
 
 
 def split_model(model: Any) -> dict[str, Any]:
-    """The three parts of a graph (`PARTS`), each a model by itself with the same metadata."""
+    """Split a graph into its three subgraphs, each a model by itself with the same metadata.
+
+    Args:
+        model: an onnx.ModelProto that `to_onnx` made.
+
+    Returns:
+        Name of `SUBGRAPHS` -> onnx.ModelProto.
+    """
     from onnx.utils import Extractor
 
     extractor = Extractor(model)
-    parts = {name: extractor.extract_model(list(given), list(made)) for name, (given, made) in PARTS.items()}
-    for part in parts.values():
-        del part.metadata_props[:]
-        part.metadata_props.extend(model.metadata_props)
-    return parts
+    models = {name: extractor.extract_model(list(i), list(o)) for name, (i, o) in SUBGRAPHS.items()}
+    for subgraph in models.values():
+        del subgraph.metadata_props[:]
+        subgraph.metadata_props.extend(model.metadata_props)
+    return models
 
 
 def build_metadata(localizer: Localizer, source: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """All that is needed to ask an exported model, as JSON can hold it.
+    """Collect what is needed to run an exported model, as JSON can hold it.
 
     Args:
-        source: where the model comes from, as `soundspot.config.checkpoint.identity` tells it.
+        localizer: that is exported.
+        source: origin of the model, as `soundspot.config.checkpoint.describe_checkpoint` gives it; the ids that a
+            threshold was fitted on are left out.
+
+    Returns:
+        Versions, names, front end, upsampling, threshold and notes.
     """
-    method = localizer.method
+    method, source = localizer.method, dict(source or {})
+    if calibration := source.get("calibration"):
+        source["calibration"] = {key: value for key, value in calibration.items() if key != "ids"}
     return {
         "soundspot": __version__,
         "method": localizer.name,
         "title": localizer.title,
         "front_end": asdict(method.front_end),
-        "readout": asdict(method.upsampling),
+        "upsampling": asdict(method.upsampling),
         "threshold": localizer.threshold,
         "notes": [*localizer.notes, *localizer.supervision],
-        "planes": method.front_end.image.num_channels,
+        "planes": method.front_end.image.planes,
         "samples": input_length(method.front_end.audio),
         "weights": "float32",
-        "source": _brief(source or {}),
+        "source": source,
     }
 
 
-def _brief(source: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the ids that a threshold was fitted on, which are many."""
-    fitted = {key: value for key, value in (source.get("calibration") or {}).items() if key != "ids"}
-    return {**source, "calibration": fitted} if fitted else dict(source)
-
-
 def read_metadata(model: Any) -> dict[str, Any] | None:
-    """What an onnx.ModelProto says of itself; None: it is not one of ours."""
-    found = next((one.value for one in model.metadata_props if one.key == KEY), None)
-    return None if found is None else json.loads(found)
+    """Read the metadata of a model.
+
+    Args:
+        model: an onnx.ModelProto.
+
+    Returns:
+        What `build_metadata` made; None: soundspot did not write the model.
+    """
+    text = next((entry.value for entry in model.metadata_props if entry.key == KEY), None)
+    return None if text is None else json.loads(text)
 
 
 def write_metadata(model: Any, metadata: Mapping[str, Any]) -> None:
-    """Write that into a model."""
+    """Write metadata into a model.
+
+    Args:
+        model: an onnx.ModelProto.
+        metadata: from `build_metadata`.
+    """
     del model.metadata_props[:]
     entry = model.metadata_props.add()
     entry.key, entry.value = KEY, json.dumps(metadata)

@@ -1,4 +1,4 @@
-"""What is exported: a method as one graph, from the pixels of a picture and the samples of a sound to the map."""
+"""The exported graphs: a method from the pixels of an image and the samples of audio to the map."""
 
 from copy import deepcopy
 
@@ -14,16 +14,16 @@ from soundspot.inference.localizer import Localizer
 from soundspot.methods.base import Method
 from soundspot.utils.atomic_io import format_bytes
 
-IMAGE, AUDIO = INPUTS = ("picture", "sound")
-ENCODED_IMAGE, ENCODED_AUDIO = ENCODINGS = ("picture_code", "sound_code")
-MAP = "map"
-MAX_BYTES = 1_900_000_000  # bytes: protobuf, which ONNX files are, ends at 2 GiB
+IMAGE, AUDIO, MAP = "image", "audio", "map"
+ENCODED_IMAGE, ENCODED_AUDIO = ENCODINGS = ("encoded_image", "encoded_audio")
+MAX_BYTES = 1_900_000_000  # protobuf, the format of ONNX files, ends at 2 GiB
 
 
 class ImageGraph(nn.Module):
-    """The picture encoder, normalisation inside: pictures in [0, 1] to their codes.
+    """Image encoder with normalization inside.
 
-    Of methods that look at optical flow its two planes follow the three of RGB, in [0, 1] too.
+    Args:
+        method: in evaluation mode.
     """
 
     def __init__(self, method: Method) -> None:
@@ -31,13 +31,22 @@ class ImageGraph(nn.Module):
         self.method = method
 
     def forward(self, image: Float[Tensor, "b i s s"]) -> Float[Tensor, "b ..."]:
+        """Encode images.
+
+        Args:
+            image: (b, 3, s, s) in [0, 1]; for methods with optical flow (b, 5, s, s), its two channels in [0, 1] too.
+
+        Returns:
+            (b, ...) encoded images.
+        """
         return self.method.encode_images(normalize(image, self.method.front_end.image))
 
 
 class AudioGraph(nn.Module):
-    """The sound encoder, spectrogram inside: the samples of windows at the model's rate to their codes.
+    """Audio encoder with the spectrogram inside.
 
-    Methods that hear vectors take those in the place of samples.
+    Args:
+        method: in evaluation mode.
     """
 
     def __init__(self, method: Method) -> None:
@@ -45,13 +54,26 @@ class AudioGraph(nn.Module):
         self.method = method
 
     def forward(self, audio: Float[Tensor, "b t"]) -> Float[Tensor, "b ..."]:
+        """Encode audio.
+
+        Args:
+            audio: (b, t) samples of a window at the model's rate; embeddings for methods that take those.
+
+        Returns:
+            (b, ...) encoded audio.
+        """
         spec = self.method.front_end.audio
-        heard = audio[:, :, None] if spec.embedding_dim else scaled_power(audio, spec, spec.rate or 0)
-        return self.method.encode_audio(heard[:, None])
+        is_embedding = spec.embedding_dim > 0
+        x = audio[:, :, None] if is_embedding else scaled_power(audio, spec, spec.rate or 0)
+        return self.method.encode_audio(x[:, None])
 
 
 class MapGraph(nn.Module):
-    """Codes to raw maps, picture i with sound i."""
+    """Similarity map of encoded images and encoded audio.
+
+    Args:
+        method: in evaluation mode.
+    """
 
     def __init__(self, method: Method) -> None:
         super().__init__()
@@ -60,12 +82,27 @@ class MapGraph(nn.Module):
     def forward(
         self, encoded_image: Float[Tensor, "b ..."], encoded_audio: Float[Tensor, "b ..."]
     ) -> Float[Tensor, "b h w"]:
+        """Compute raw maps.
+
+        Args:
+            encoded_image: from `ImageGraph`.
+            encoded_audio: from `AudioGraph`; row i belongs to image i.
+
+        Returns:
+            (b, h, w) raw maps in float32.
+        """
         return self.method.similarity_map(encoded_image, encoded_audio).float()
 
 
 def freeze_switches(method: Method) -> Method:
-    """A copy in evaluation mode on the CPU whose switches (whole numbers among its buffers) are plain values: a graph
-    has no branches, and takes the one that they say."""
+    """Copy a method for export: a graph has no branches, so switches (integer buffers) become constants.
+
+    Args:
+        method: in any mode, on any device.
+
+    Returns:
+        A copy in evaluation mode, in float32 on the CPU.
+    """
     copy = deepcopy(method).cpu().float().eval().requires_grad_(False)
     for module in copy.modules():
         for name, buffer in dict(module.named_buffers(recurse=False)).items():
@@ -76,23 +113,44 @@ def freeze_switches(method: Method) -> Method:
 
 
 def input_length(spec: AudioSpec) -> int:
-    """How many numbers the input `sound` takes."""
+    """Return the number of samples of the input `audio`, or the width of embeddings in their place.
+
+    Args:
+        spec: audio preprocessing of the method.
+
+    Returns:
+        t of (b, t).
+    """
     return spec.embedding_dim or max(1, round(spec.seconds * (spec.rate or 0)))
 
 
 def example_inputs(method: Method, b: int = 3) -> tuple[Float[Tensor, "b i s s"], Float[Tensor, "b t"]]:
-    """Inputs of the right shapes, noise; the last sound is silence."""
+    """Make inputs of noise; the last audio is silence.
+
+    Args:
+        method: whose front end says the shapes.
+        b: number of samples.
+
+    Returns:
+        (b, i, s, s) images and (b, t) audio.
+    """
     spec = method.front_end
-    chance = torch.Generator().manual_seed(0)
-    side = spec.image.size
-    pictures = torch.rand(b, spec.image.num_channels, side, side, generator=chance)
-    sounds = 0.3 * torch.randn(b, input_length(spec.audio), generator=chance).clamp(-3, 3)
-    sounds[-1] = 0
-    return pictures, sounds
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(b, spec.image.planes, spec.image.size, spec.image.size, generator=generator)
+    audio = 0.3 * torch.randn(b, input_length(spec.audio), generator=generator).clamp(-3, 3)
+    audio[-1] = 0
+    return images, audio
 
 
 def check_exportable(localizer: Localizer) -> None:
-    """Raise InputError for a localizer that cannot be exported, and say why; cheap, for before all work."""
+    """Raise InputError for a localizer that cannot be exported; cheap, to be called before all work.
+
+    Args:
+        localizer: to be exported.
+
+    Raises:
+        InputError: it refines maps, keeps each file's own sample rate, or is too large.
+    """
     name, spec = localizer.name, localizer.method.front_end.audio
     if localizer.refinement:
         raise InputError(
@@ -104,9 +162,9 @@ def check_exportable(localizer: Localizer) -> None:
             f"{name}: its front end keeps each file's own rate, and a graph needs one. Set `rate` of its AudioSpec "
             "(16000 is what the released front ends come to), and export again."
         )
-    held = sum(one.numel() * one.element_size() for one in localizer.method.state_dict().values())
-    if held > MAX_BYTES:
+    size = sum(weight.numel() * weight.element_size() for weight in localizer.method.state_dict().values())
+    if size > MAX_BYTES:
         raise InputError(
-            f"{name}: its weights take {format_bytes(held)}, and an ONNX file holds {format_bytes(MAX_BYTES)} at most. Export a "
-            "model with smaller encoders."
+            f"{name}: its weights take {format_bytes(size)}, and an ONNX file holds {format_bytes(MAX_BYTES)} at most. "
+            "Export a model with smaller encoders."
         )

@@ -1,6 +1,6 @@
-"""Eight bits: weights and activations of convolutions and linear layers, as calibration data have them.
+"""Quantization to 8 bits: weights and activations of convolutions and linear layers, calibrated on data.
 
-Static quantisation of onnxruntime, in its QDQ form: weights by channel. Normalisation, spectrogram and the map itself
+Static quantization of onnxruntime, in its QDQ form: weights by channel. Normalization, spectrogram and the map itself
 stay float32.
 """
 
@@ -17,12 +17,20 @@ from soundspot.export.graph import AUDIO, IMAGE
 from soundspot.export.session import stack_windows, without_normalization
 from soundspot.types import AudioVisualDataset
 
-CALIBRATION_SEED = 6006  # the seed of the scenes; training has 0, tests and thresholds have others
+CALIBRATION_SEED = 6006  # of the scenes; training has 0, tests and thresholds have others
 QUANTIZED_OPS = ("Conv", "Gemm")
 
 
 def calibration_scenes(front_end: InputSpec, length: int = 64) -> AudioVisualDataset:
-    """What a model is calibrated on where no data are named: scenes of a seed of their own."""
+    """Open the default calibration data: procedural scenes of a seed of their own.
+
+    Args:
+        front_end: of the method.
+        length: number of samples.
+
+    Returns:
+        The data set.
+    """
     from soundspot.data.datasets.registry import open_dataset, scoring_options
 
     options = scoring_options("scenes-interactive", front_end) | {"length": length, "seed": CALIBRATION_SEED}
@@ -30,25 +38,38 @@ def calibration_scenes(front_end: InputSpec, length: int = 64) -> AudioVisualDat
 
 
 def check_quantizable(front_end: InputSpec) -> None:
-    """Raise InputError where there is nothing to calibrate on, or no library to do it."""
-    check_installed("onnxruntime")
-    if front_end.image.flow or front_end.audio.embedding_dim:
-        what = "optical flow" if front_end.image.flow else "vectors in place of sounds"
-        raise InputError(f"int8: this model takes {what}, which the calibration data lack. Export it in float32.")
-
-
-def quantize(model: Any, front_end: InputSpec, data: AudioVisualDataset, batch_size: int = 8) -> Any:
-    """An onnx.ModelProto in 8 bits, with the same inputs, outputs and metadata.
+    """Raise InputError for a method whose inputs no calibration data have, or without the library.
 
     Args:
-        data: the ranges of activations are those of its pictures and sounds; some dozens will do.
+        front_end: of the method.
+
+    Raises:
+        InputError: it takes optical flow or audio embeddings.
+    """
+    check_installed("onnxruntime")
+    if front_end.image.flow or front_end.audio.embedding_dim:
+        inputs = "optical flow" if front_end.image.flow else "audio embeddings"
+        raise InputError(f"int8: this model takes {inputs}, which the calibration data lack. Export it in float32.")
+
+
+def quantize_model(model: Any, front_end: InputSpec, data: AudioVisualDataset, batch_size: int = 8) -> Any:
+    """Quantize a model to 8 bits; inputs, outputs and metadata stay.
+
+    Args:
+        model: an onnx.ModelProto.
+        front_end: of the method.
+        data: the ranges of activations are those of its images and audio; some dozens are enough.
+        batch_size: of the calibration.
+
+    Returns:
+        Another onnx.ModelProto.
     """
     import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
-        """Batches of what the graph takes."""
+        """Batches of the graph's inputs."""
 
         def __init__(self) -> None:
             self.batches = _batches(front_end, data, batch_size)
@@ -57,9 +78,9 @@ def quantize(model: Any, front_end: InputSpec, data: AudioVisualDataset, batch_s
             return next(self.batches, None)
 
     with tempfile.TemporaryDirectory() as folder:
-        plain, folded, small = (str(Path(folder) / f"{name}.onnx") for name in ("plain", "folded", "small"))
-        onnx.save(model, plain)
-        quant_pre_process(plain, folded, skip_symbolic_shape=True)  # batch norms become a part of convolutions
+        original, folded, small = (str(Path(folder) / f"{name}.onnx") for name in ("original", "folded", "small"))
+        onnx.save(model, original)
+        quant_pre_process(original, folded, skip_symbolic_shape=True)  # folds batch norms into convolutions
         quantization.quantize_static(
             folded,
             small,
@@ -70,17 +91,17 @@ def quantize(model: Any, front_end: InputSpec, data: AudioVisualDataset, batch_s
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
         )
-        made = onnx.load(small)
-    del made.metadata_props[:]
-    made.metadata_props.extend(model.metadata_props)
-    return made
+        quantized = onnx.load(small)
+    del quantized.metadata_props[:]
+    quantized.metadata_props.extend(model.metadata_props)
+    return quantized
 
 
 def _batches(front_end: InputSpec, data: AudioVisualDataset, batch_size: int) -> Iterator[dict[str, Any]]:
     spec = without_normalization(front_end.image)
-    for first in range(0, len(data), batch_size):
-        some = range(first, min(first + batch_size, len(data)))
+    for start in range(0, len(data), batch_size):
+        rows = range(start, min(start + batch_size, len(data)))
         yield {
-            IMAGE: preprocess_images([data.read_image(i) for i in some], spec).numpy(),
-            AUDIO: stack_windows([data.read_audio(i) for i in some], front_end.audio).numpy(),
+            IMAGE: preprocess_images([data.read_image(i) for i in rows], spec).numpy(),
+            AUDIO: stack_windows([data.read_audio(i) for i in rows], front_end.audio).numpy(),
         }

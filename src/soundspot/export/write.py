@@ -1,4 +1,4 @@
-"""What `soundspot export` writes: one model, its parts, or a page that asks it."""
+"""Export of a model: one ONNX file, a folder of its subgraphs, or a web page that runs it."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from soundspot.errors import OutputError
 from soundspot.export.convert import build_metadata, check_installed, split_model, to_onnx, write_metadata
 from soundspot.export.graph import check_exportable
-from soundspot.export.quantize import calibration_scenes, check_quantizable, quantize
+from soundspot.export.quantize import calibration_scenes, check_quantizable, quantize_model
 from soundspot.export.session import METADATA_FILE
 from soundspot.export.web_page import assets, bundle_html, check_web_page
 from soundspot.inference.localizer import Localizer
@@ -24,7 +24,7 @@ from soundspot.utils.atomic_io import (
 SUFFIXES = (".onnx", ".html")
 
 
-def export(
+def export_model(
     localizer: Localizer,
     path: str | Path,
     *,
@@ -35,20 +35,22 @@ def export(
     source: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write a model as ONNX; the file or folder appears whole or not at all.
+    """Write a model as ONNX; the file or folder appears complete or not at all.
 
     Args:
-        path: `model.onnx`, one graph from picture and sound to the map; a name without a suffix, a folder of its parts
-            (picture.onnx, sound.onnx, map.onnx and model.json), for who asks one picture often; `page.html`, a page in
-            one file that asks the model in a browser.
-        int8: eight bits in place of float32: a quarter of a large model's size.
-        page: put the page into the folder beside the parts, for any host of static files.
-        runtime: folder of the npm package onnxruntime-web, for pages; None: npm fetches it.
-        calibration: data whose pictures and sounds set the ranges of int8; None: procedural scenes.
-        source: where the model comes from, for its metadata.
+        localizer: with the model to export.
+        path: `model.onnx`, one graph from image and audio to the map; a name without a suffix, a folder of its
+            subgraphs (image.onnx, audio.onnx, map.onnx and model.json), to encode an image once and predict often;
+            `page.html`, a web page in one file that runs the model in a browser.
+        int8: 8 bits in place of float32: a quarter of a large model's size.
+        page: put the web page into the folder beside the subgraphs, for any host of static files.
+        runtime: folder of the npm package onnxruntime-web, for web pages; None: npm fetches it.
+        calibration: data whose images and audio set the ranges of int8; None: procedural scenes.
+        source: origin of the model, for its metadata.
+        overwrite: replace an existing file or folder.
 
     Returns:
-        What the model says of itself.
+        The metadata of the model.
 
     Raises:
         InputError: the model cannot be exported, or not to a page, and why; before any work is done.
@@ -56,7 +58,7 @@ def export(
     """
     path = Path(path)
     front_end = localizer.method.front_end
-    one_file = path.suffix.lower() == ".html"
+    is_html = path.suffix.lower() == ".html"
     check_exportable(localizer)
     check_installed("onnx", "onnxscript")
     if int8:
@@ -68,26 +70,26 @@ def export(
     if page and path.suffix:
         raise OutputError(f"{path}: --page goes with a folder; a name that ends in .html is a page in one file.")
     files: dict[str, bytes] = {}
-    if page or one_file:
+    if page or is_html:
         check_web_page(localizer)
         files = assets(runtime)
     model = to_onnx(localizer.method)
-    card = build_metadata(localizer, source)
+    metadata = build_metadata(localizer, source)
     if int8:
-        model = quantize(model, front_end, calibration or calibration_scenes(front_end))
-        card["weights"] = "int8"
-    write_metadata(model, card)
+        model = quantize_model(model, front_end, calibration or calibration_scenes(front_end))
+        metadata["weights"] = "int8"
+    write_metadata(model, metadata)
     if path.suffix.lower() == ".onnx":
         with atomic_write(path) as draft:
             draft.write_bytes(model.SerializeToString())
-        return card
-    parts = {f"{name}.onnx": part.SerializeToString() for name, part in split_model(model).items()}
-    parts[METADATA_FILE] = (json.dumps(card, indent=1) + "\n").encode()
-    if one_file:
+        return metadata
+    models = {f"{name}.onnx": subgraph.SerializeToString() for name, subgraph in split_model(model).items()}
+    models[METADATA_FILE] = (json.dumps(metadata, indent=1) + "\n").encode()
+    if is_html:
         with atomic_write(path) as draft:
-            draft.write_bytes(bundle_html(files, parts))
-        return card
+            draft.write_bytes(bundle_html(files, models))
+        return metadata
     with convert_os_errors(path), atomic_write_folder(path, overwrite, marker_file=METADATA_FILE) as folder:
-        for name, content in {**files, **parts}.items():
+        for name, content in {**files, **models}.items():
             (folder / name).write_bytes(content)
-    return card
+    return metadata

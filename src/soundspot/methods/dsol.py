@@ -56,7 +56,7 @@ class DSOL(Method):
     encoded audio holds the projected embedding and, behind it, the class logits.
 
     Args:
-        classes: number of clusters; a recipe leaves it out and sets `labels.clusters`.
+        classes: number of clusters; a recipe leaves it out and sets `labels.num_clusters`.
         width: of the space in which locations and audio are compared.
         sharpness: initial factor of the cosines; learned.
         object_threshold: probability above which a location belongs to the object.

@@ -1,7 +1,7 @@
-"""The page that asks an exported model in a browser: its files, the runtime from npm, and all of it in one file.
+"""Web page that runs an exported model in a browser: its files, the runtime from npm, and all of it in one file.
 
-The sources beside this file are what the folder holds; nothing is built. onnxruntime-web comes from npm, by the lock
-file, whose hashes npm checks, or from a folder that is named.
+The sources beside this file are the contents of the folder; nothing is built. onnxruntime-web comes from npm, by the
+lock file, whose hashes npm checks, or from a folder that is named.
 """
 
 import base64
@@ -21,73 +21,91 @@ from soundspot.inference.localizer import Localizer
 from soundspot.inference.render import HEAT_COLORMAP, OPAQUE_ABOVE, TRANSPARENT_BELOW
 
 PAGE = "index.html"
-THEME = "look.json"
-SCRIPTS = ("resize.js", "picture.js", "sound.js", "map.js", "model.js", "main.js")  # each after what it imports
+THEME = "theme.json"
+SCRIPTS = ("resize.js", "image.js", "audio.js", "map.js", "model.js", "main.js")  # each after its imports
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
-NPM_TIMEOUT_MINUTES = 5  # that npm has
+NPM_TIMEOUT_MINUTES = 5
 
 
 def check_web_page(localizer: Localizer) -> None:
-    """Raise InputError where a page could not ask the model."""
+    """Raise InputError for a model that a web page cannot run.
+
+    Args:
+        localizer: to be exported.
+
+    Raises:
+        InputError: it takes optical flow or embeddings, or audio at a rate that browsers cannot decode to.
+    """
     spec = localizer.method.front_end
     if spec.image.flow or spec.audio.embedding_dim:
-        what = "looks at optical flow" if spec.image.flow else "hears vectors that another network made"
+        inputs = "optical flow" if spec.image.flow else "audio embeddings from another network"
         raise InputError(
-            f"{localizer.name}: the page has a picture and a sound to give, and this model {what}. Export it as .onnx."
+            f"{localizer.name}: a web page has an image and audio as inputs, and this model takes {inputs}. Export it "
+            "as .onnx."
         )
     if not 8000 <= (spec.audio.rate or 0) <= 96000:  # what browsers must be able to decode to
         raise InputError(
-            f"{localizer.name}: browsers decode sound at 8 to 96 kHz, and this model hears {spec.audio.rate} Hz"
+            f"{localizer.name}: browsers decode audio at 8 to 96 kHz, and this model takes {spec.audio.rate} Hz"
         )
 
 
 def assets(runtime: str | Path | None = None) -> dict[str, bytes]:
-    """The files of the page without the model: its own and those of onnxruntime-web.
+    """Collect the files of the page without the model: its own and those of onnxruntime-web.
 
     Args:
         runtime: the npm package's folder, or the `dist` in it; None: npm fetches it into a temporary folder.
 
+    Returns:
+        File name -> content.
+
     Raises:
-        InputError: it is not there, and npm cannot get it.
+        InputError: the runtime is not there, and npm cannot fetch it.
     """
-    here = files(__name__)
-    made = {name: (here / name).read_bytes() for name in (PAGE, "style.css", *SCRIPTS)}
-    look = {"heat": HEAT_COLORMAP.tolist(), "clear": TRANSPARENT_BELOW, "full": OPAQUE_ABOVE}
-    made[THEME] = json.dumps(look, separators=(",", ":")).encode()
-    return made | (_of(Path(runtime)) if runtime is not None else fetch_runtime())
+    package = files(__name__)
+    contents = {name: (package / name).read_bytes() for name in (PAGE, "style.css", *SCRIPTS)}
+    theme = {"heat": HEAT_COLORMAP.tolist(), "clear": TRANSPARENT_BELOW, "full": OPAQUE_ABOVE}
+    contents[THEME] = json.dumps(theme, separators=(",", ":")).encode()
+    return contents | (_read_runtime(Path(runtime)) if runtime is not None else fetch_runtime())
 
 
 def bundle_html(page: Mapping[str, bytes], model: Mapping[str, bytes]) -> bytes:
-    """The page with all it needs inside, which opens without a host: scripts as one, files compressed in base64."""
+    """Bundle the page and the model into one HTML file that opens without a server.
+
+    Args:
+        page: file name -> content, from `assets`.
+        model: file name -> content of the subgraphs and their metadata.
+
+    Returns:
+        The HTML: scripts joined, files compressed in base64.
+    """
     text = {name: page[name].decode("utf-8") for name in (PAGE, "style.css", *SCRIPTS)}
-    script = "\n".join(_joined(text[name]) for name in SCRIPTS)
-    kept = {**{name: page[name] for name in (*RUNTIME, THEME)}, **model}
-    embedded = [
-        f'<script type="application/octet-stream" id="file:{name}">{_packed(content)}</script>'
-        for name, content in kept.items()
+    script = "\n".join(_strip_modules(text[name]) for name in SCRIPTS)
+    embedded = {**{name: page[name] for name in (*RUNTIME, THEME)}, **model}
+    tags = [
+        f'<script type="application/octet-stream" id="file:{name}">{_compress(content)}</script>'
+        for name, content in embedded.items()
     ]
     html = text[PAGE]
     for name, content in (("script", script), ("style", text["style.css"])):
         digest = base64.b64encode(hashlib.sha256(content.encode("utf-8")).digest()).decode()
         html = html.replace(f"{name}-src 'self'", f"{name}-src 'sha256-{digest}'")
     html = html.replace('<link rel="stylesheet" href="style.css">', f"<style>{text['style.css']}</style>")
-    last = f'<script type="module">{script}</script>'
-    html = html.replace('<script type="module" src="main.js"></script>', "\n".join([*embedded, last]))
+    tags.append(f'<script type="module">{script}</script>')
+    html = html.replace('<script type="module" src="main.js"></script>', "\n".join(tags))
     return html.encode("utf-8")
 
 
-def _joined(script: str) -> str:
-    """A module without what ties it to the others."""
-    return re.sub(
-        r"^export (?=async |function |const )", "", re.sub(r"^import .*\n", "", script, flags=re.M), flags=re.M
-    )
+def _strip_modules(script: str) -> str:
+    """Remove imports and exports from a script."""
+    script = re.sub(r"^import .*\n", "", script, flags=re.M)
+    return re.sub(r"^export (?=async |function |const )", "", script, flags=re.M)
 
 
-def _packed(content: bytes) -> str:
+def _compress(content: bytes) -> str:
     return base64.b64encode(gzip.compress(content, mtime=0)).decode()
 
 
-def _of(folder: Path) -> dict[str, bytes]:
+def _read_runtime(folder: Path) -> dict[str, bytes]:
     dist = folder if (folder / RUNTIME[0]).is_file() else folder / "dist"
     try:
         return {name: (dist / name).read_bytes() for name in RUNTIME}
@@ -99,32 +117,38 @@ def _of(folder: Path) -> dict[str, bytes]:
 
 
 def runtime_version() -> str:
-    """The version of onnxruntime-web that the page was made and tested with."""
-    said: str = json.loads((files(__name__) / "package.json").read_text("utf-8"))["dependencies"]["onnxruntime-web"]
-    return said
+    """Return the version of onnxruntime-web that the page was made and tested with."""
+    package = json.loads((files(__name__) / "package.json").read_text("utf-8"))
+    return str(package["dependencies"]["onnxruntime-web"])
 
 
 def fetch_runtime() -> dict[str, bytes]:
-    """By npm and the lock file, whose hashes it checks; from npm's own cache where it has them."""
-    way_out = (
-        f"`npm install onnxruntime-web@{runtime_version()}` where there is a network, and give the folder by --runtime"
-    )
+    """Fetch onnxruntime-web by npm and the lock file, whose hashes npm checks; from npm's own cache where it is there.
+
+    Returns:
+        File name -> content.
+
+    Raises:
+        InputError: npm is not installed, or cannot fetch it.
+    """
+    package = f"onnxruntime-web@{runtime_version()}"
+    remedy = f"`npm install {package}` where there is a network, and give the folder by --runtime"
     npm = shutil.which("npm")
     if npm is None:
-        raise InputError(f"a page needs onnxruntime-web, which comes from npm, and npm is not installed: {way_out}")
+        raise InputError(f"a page needs onnxruntime-web, which comes from npm, and npm is not installed: {remedy}")
     with tempfile.TemporaryDirectory() as folder:
         for name in ("package.json", "package-lock.json"):
             (Path(folder) / name).write_bytes((files(__name__) / name).read_bytes())
         command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+        seconds = 60 * NPM_TIMEOUT_MINUTES
         try:
-            subprocess.run(
-                command, cwd=folder, check=True, capture_output=True, text=True, timeout=60 * NPM_TIMEOUT_MINUTES
-            )
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=seconds)
         except subprocess.TimeoutExpired as error:
             raise InputError(
-                f"npm did not get onnxruntime-web within {NPM_TIMEOUT_MINUTES} minutes: {way_out}"
+                f"npm did not fetch onnxruntime-web within {NPM_TIMEOUT_MINUTES} minutes: {remedy}"
             ) from error
         except subprocess.CalledProcessError as error:
-            said = next((line for line in error.stderr.splitlines() if line.strip()), f"exit code {error.returncode}")
-            raise InputError(f"npm cannot get onnxruntime-web ({said}): {way_out}") from error
-        return _of(Path(folder) / "node_modules" / "onnxruntime-web")
+            lines = (line for line in error.stderr.splitlines() if line.strip())
+            reason = next(lines, f"exit code {error.returncode}")
+            raise InputError(f"npm cannot fetch onnxruntime-web ({reason}): {remedy}") from error
+        return _read_runtime(Path(folder) / "node_modules" / "onnxruntime-web")

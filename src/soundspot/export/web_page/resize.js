@@ -1,4 +1,4 @@
-// Resampling as the library does it, so that a picture means the same here: PIL's and torch's filters, separable.
+// Resampling as the library does it, so that an image means the same here: PIL's and torch's filters, separable.
 
 const cubic = (a) => (x) => {
   x = Math.abs(x);
@@ -20,10 +20,10 @@ export function axis(given, made, { kernel, antialias = false, aligned = false, 
   return Array.from({ length: made }, (_, i) => {
     const at = aligned ? i * step : (i + 0.5) * step - 0.5;
     if (antialias) {
-      const centre = at + 0.5;
-      const first = Math.max(0, Math.trunc(centre - reach * wide + 0.5));
-      const last = Math.min(given, Math.trunc(centre + reach * wide + 0.5));
-      const weights = Array.from({ length: last - first }, (_, k) => f((first + k - centre + 0.5) / wide));
+      const center = at + 0.5;
+      const first = Math.max(0, Math.trunc(center - reach * wide + 0.5));
+      const last = Math.min(given, Math.trunc(center + reach * wide + 0.5));
+      const weights = Array.from({ length: last - first }, (_, k) => f((first + k - center + 0.5) / wide));
       const sum = weights.reduce((a, b) => a + b, 0);
       return [first, weights.map((w) => (fixed ? Math.round((w / sum) * 2 ** 22) / 2 ** 22 : w / sum))]; // as PIL's bytes
     }

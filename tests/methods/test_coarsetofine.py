@@ -211,7 +211,7 @@ def test_labels_that_are_missing_or_of_other_classes_are_told(toy: Toy, clips: C
         method.losses(replace(batch, labels=None))
     with pytest.raises(RecipeError, match=r"method\.classes: found 3, and the labels have 5 classes"):
         method.losses(replace(batch, labels=torch.zeros(2, 4, 5)))
-    with pytest.raises(RecipeError, match=r"method\.fine: found 1.5, expected a share"):
+    with pytest.raises(RecipeError, match=r"method\.fine_stage_start: found 1.5, expected a fraction"):
         create("coarsetofine", fine_stage_start=1.5)
 
 

@@ -33,7 +33,7 @@ def batch(clips: Clips) -> Batch:
     return replace(one, images=one.images.double(), audio=one.audio.double())
 
 
-# A slow reference: one clip, one cluster, one number at a time, from the features of both networks.
+# A slow reference: one sample, one cluster, one number at a time, from the features of both networks.
 
 
 def kmeans(tokens: list[Row], k: int) -> tuple[list[Row], list[Row]]:

@@ -1,7 +1,7 @@
 """Released models, rebuilt from their names and shapes: maps and embeddings agree with what they gave.
 
-Walks every `case.json` below $SOUNDSPOT_GOLDEN, so other cases of the same form are checked without a change. A case
-whose
+Walks every `case.json` below $SOUNDSPOT_GOLDEN, so other cases of the same form are checked without a change. A
+case whose method has no importer yet is skipped by name.
 """
 
 import json

@@ -70,5 +70,5 @@ def test_every_recipe_says_that_it_learns_from_labels_and_gives_them() -> None:
 
 
 def test_widths_must_agree() -> None:
-    with pytest.raises(RecipeError, match="compares features as they are"):
+    with pytest.raises(RecipeError, match="compares features without projecting them"):
         create("lcbm", image={"width": 8}, audio={"width": 16})

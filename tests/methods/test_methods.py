@@ -106,7 +106,7 @@ def test_one_clip_is_enough_where_nothing_normalises_over_the_batch(toy: Toy, cl
     """Without batch norm between its layers, or in evaluation, alignment has a loss: nothing to tell apart."""
     for method in (toy("alignment", projection_depth=1).train(), toy("alignment").eval()):
         assert total(method.losses(clips(b=1))).item() == 0
-    with pytest.raises(RecipeError, match="batch of one clip of 8 x 8, which is one cell of the encoder's 8"):
+    with pytest.raises(RecipeError, match="batch of one sample of 8 x 8, which is one cell of the encoder's 8"):
         toy("lvs").train().image_encoder(torch.zeros(1, 3, 8, 8))
 
 

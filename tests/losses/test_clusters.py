@@ -52,12 +52,12 @@ def test_a_cluster_that_loses_every_token_stays_a_number() -> None:
     line = torch.tensor([[0.0, 0.1, -9.9, 10.1, 8.0, 8.0]])[..., None]
     tokens = torch.cat([line, torch.zeros_like(line)], dim=-1).requires_grad_()
     for sharpness in (30.0, 3000.0):
-        found = soft_kmeans(tokens, 3, rounds=6, sharpness=sharpness)
+        found = soft_kmeans(tokens, 3, iterations=6, sharpness=sharpness)
         assert bool(found.centers.isfinite().all())
         (gradient,) = torch.autograd.grad(found.centers.square().sum(), tokens)
         assert bool(gradient.isfinite().all())
     far = torch.tensor([[[0.0], [1e4], [2e4], [1e4]]])
-    assert bool(soft_kmeans(far, 4, rounds=4).centers.isfinite().all())
+    assert bool(soft_kmeans(far, 4, iterations=4).centers.isfinite().all())
 
 
 def test_tokens_that_are_all_alike_have_even_shares_and_no_gradient_that_is_not_a_number() -> None:
@@ -106,8 +106,8 @@ def test_clusters_apart_written_out() -> None:
 def test_gradients_in_float64() -> None:
     torch.manual_seed(0)
     tokens = torch.randn(2, 6, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: soft_kmeans(x, 2, rounds=3, sharpness=2.0).centers, (tokens,))
-    assert torch.autograd.gradcheck(lambda x: soft_kmeans(x, 3, rounds=2, sharpness=1.0).assignments, (tokens,))
+    assert torch.autograd.gradcheck(lambda x: soft_kmeans(x, 2, iterations=3, sharpness=2.0).centers, (tokens,))
+    assert torch.autograd.gradcheck(lambda x: soft_kmeans(x, 3, iterations=2, sharpness=1.0).assignments, (tokens,))
     seen = torch.randn(1, 3, 2, 4, dtype=torch.float64, requires_grad=True)
     heard = torch.randn(2, 3, 2, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda v, a: margin_pair_loss(cluster_distances(v, a)), (seen, heard))

@@ -84,9 +84,9 @@ def test_distances_are_those_of_every_other_clip_of_the_batch(toy: Toy, clips: C
 def test_views_are_summed_over_their_pairs(toy: Toy, clips: Clips) -> None:
     one = replace(clips(), ground_truth=torch.rand(1, 4, 32, 32))
     two = Batch(*(x.expand(2, -1, -1, -1, -1) for x in (one.images, one.audio)), one.index)
-    assert one.truths is not None
+    assert one.ground_truth is not None
     method = toy("attention10k").eval()
-    once, four = method.losses(one), method.losses(replace(two, ground_truth=one.truths.expand(2, -1, -1, -1)))
+    once, four = method.losses(one), method.losses(replace(two, ground_truth=one.ground_truth.expand(2, -1, -1, -1)))
     assert once.keys() == {"distance", "supervised"}
     for name in once:
         assert four[name].item() == pytest.approx(4 * once[name].item(), rel=1e-4), name
@@ -136,9 +136,9 @@ def test_the_default_is_frozen_vgg_of_320_pixels() -> None:
 
 def test_a_recording_is_refused_where_vectors_are_heard() -> None:
     method = create("attention10k", image={"width": 2}, audio={"encoder": "vectors"})
-    with pytest.raises(RecipeError, match=r"found sounds of 257 x 200, expected vectors of 1000 numbers"):
+    with pytest.raises(RecipeError, match=r"found audio of 257 x 200, expected embeddings of 1000 numbers"):
         method.maps(torch.zeros(1, 3, 32, 32), torch.zeros(1, 1, 257, 200))
-    with pytest.raises(RecipeError, match="stands for a sound encoder"):
+    with pytest.raises(RecipeError, match="stands for an audio encoder"):
         create("attention10k", image={"encoder": "vectors"})
     with pytest.raises(RecipeError, match="begins with no weights"):
         create("attention10k", image={"width": 2}, audio={"encoder": "vectors", "weights": "imagenet"})

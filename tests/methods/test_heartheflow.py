@@ -68,7 +68,7 @@ def test_evaluation(released: HearTheFlow, theirs: dict[str, Tensor]) -> None:
     batch = batch_of(2)
     images, sounds = batch.images[0], batch.audio[0]
     grid = released.image_encoder(images[:, :3])
-    flow = released.see_flow(images[:, 3:], grid)
+    flow = released.flow_features(images[:, 3:], grid.shape[-2:])
     near(grid, theirs["image_features"], 2e-5)
     near(flow, theirs["flow_features"], 2e-5)
     near(released.attention(grid, flow), theirs["attended"], 2e-5)
@@ -139,7 +139,7 @@ def test_gradients_of_the_attention_and_of_the_loss(toy: Toy) -> None:
     torch.manual_seed(0)
     few = [torch.randn(2, *shape, dtype=torch.float64, requires_grad=True) for shape in ((3, 2), (4, 2), (4, 5))]
     assert torch.autograd.gradcheck(cross_attention, few)
-    method = toy("heartheflow", sharpness=0.3).double()
+    method = toy("heartheflow", sigmoid_width=0.3).double()
     assert isinstance(method, HearTheFlow)
 
     def loss(grid: Tensor, flow: Tensor, heard: Tensor) -> Tensor:
@@ -190,7 +190,7 @@ def test_it_looks_at_flow_whatever_front_end_it_is_given(toy: Toy) -> None:
 
 def test_a_flow_of_another_grid_is_brought_to_the_pictures(toy: Toy, clips: Clips) -> None:
     method = toy("heartheflow", flow={**TINY, "blocks": [1], "strides": [1]})
-    assert method.maps(clips().images[0], clips().sounds[0]).shape == (4, 4, 4)
+    assert method.maps(clips().images[0], clips().audio[0]).shape == (4, 4, 4)
 
 
 def test_what_learns_of_the_picture_encoder_is_said_once() -> None:

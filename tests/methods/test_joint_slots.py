@@ -220,7 +220,7 @@ def test_batches_that_leave_no_negatives_and_more_views_are_refused() -> None:
         small(k=20).losses(batch(4))
     with pytest.raises(RecipeError, match="a batch of 1 may"):
         small(k=1).losses(batch(1))
-    with pytest.raises(RecipeError, match="one view of each clip, and the recipe makes 2 of pictures and 1 of sounds"):
+    with pytest.raises(RecipeError, match="one view of each sample, and the recipe makes 2 of images and 1 of audio"):
         small().losses(batch(images=torch.zeros(2, 4, 3, 64, 64)))
     for options in ({"slots": 1}, {"iterations": 0}, {"k": 0}, {"width": 15}):
         with pytest.raises(RecipeError, match=f"method.{next(iter(options))}: found {next(iter(options.values()))}"):

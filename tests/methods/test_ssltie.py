@@ -78,7 +78,7 @@ def test_a_move_is_the_released_one(number: int, case: Case, theirs: dict[str, T
 def test_a_step_is_the_released_one(number: int, case: Case, released: SSLTIE) -> None:
     """Each term and the sum to 1e-4, norms of gradients to 1e-3; of the first layers, as far as float32 goes."""
     expected, move = drawn(case, number)
-    released.train().draw = lambda views, index: move  # type: ignore[method-assign]
+    released.train().draw_transform = lambda views, index: move  # type: ignore[method-assign]
     terms = released.losses(batch_of(case))
     loss = torch.stack(list(terms.values())).sum()
     loss.backward()
@@ -133,7 +133,7 @@ def test_each_weight_is_that_of_one_term(toy: Toy, clips: Clips) -> None:
 def test_a_move_is_drawn_as_the_options_say(toy: Toy) -> None:
     method = toy("ssltie", max_angle=3, scales=[0.7], flip_probability=1.0)
     assert isinstance(method, SSLTIE)
-    drawn = [method.draw(2, torch.arange(8)) for _ in range(20)]
+    drawn = [method.draw_transform(2, torch.arange(8)) for _ in range(20)]
     assert {(move.scale, move.flip) for move in drawn} == {(0.7, True)}
     assert {angle for move in drawn for angle in move.angles.tolist()} == set(range(-3, 4))
 
@@ -163,7 +163,7 @@ def test_draws_follow_the_seed_in_training_and_the_clips_elsewhere(toy: Toy) -> 
 
     def draws(seed: int) -> list[tuple]:
         torch.manual_seed(seed)
-        found = [method.draw(1, torch.arange(i, i + 40)) for i in range(40)]
+        found = [method.draw_transform(1, torch.arange(i, i + 40)) for i in range(40)]
         return [(one.scale, one.flip, *one.angles.tolist()) for one in found]
 
     assert draws(0) == draws(0)
@@ -177,13 +177,13 @@ def test_draws_follow_the_seed_in_training_and_the_clips_elsewhere(toy: Toy) -> 
 
 def test_gradients_of_the_whole_loss(toy: Toy, clips: Clips) -> None:
     """In float64, from features of both forwards to the sum of the terms."""
-    method = toy("ssltie", sharpness=0.3).double().eval()
+    method = toy("ssltie", sigmoid_width=0.3).double().eval()
     assert isinstance(method, SSLTIE)
     torch.manual_seed(0)
     grids, again = (torch.randn(2, 4, n, n, dtype=torch.float64, requires_grad=True) for n in (4, 2))
     vectors = torch.randn(2, 4, dtype=torch.float64, requires_grad=True)
     batch = Batch(torch.zeros(1, 2, 3, 8, 8).double(), torch.zeros(1, 2, 1, 3, 3).double(), torch.arange(2))
-    method.draw = lambda views, index: GeometricTransform(torch.tensor([9.0, -21.0]).double(), 0.5, True)  # type: ignore[method-assign]
+    method.draw_transform = lambda views, index: GeometricTransform(torch.tensor([9.0, -21.0]).double(), 0.5, True)  # type: ignore[method-assign]
 
     def loss(grids: Tensor, again: Tensor, vectors: Tensor) -> Tensor:
         method.encode = lambda batch: (unit_norm(grids, 1)[None], unit_norm(vectors)[None])  # type: ignore[method-assign]

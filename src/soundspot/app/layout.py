@@ -1,5 +1,6 @@
 """The layout of the page: header, tabs and theme."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from soundspot.app.video_tab import build_video_tab
 
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
-CSS = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+FOLDER = Path(__file__).parent
+CSS = (FOLDER / "page.css").read_text(encoding="utf-8")
 
 
 def build_page(sessions: SessionStore, examples: list[Example], index: Path | None, reports: Path | None) -> gr.Blocks:
@@ -63,38 +65,4 @@ def build_theme() -> Any:
     base = Base(
         primary_hue=rose, secondary_hue=rose, neutral_hue=gray, radius_size=sizes.radius_md, font=SANS, font_mono=MONO
     )
-    return base.set(
-        body_background_fill="#fbfbfc",
-        body_background_fill_dark="#131418",
-        block_background_fill="#ffffff",
-        block_background_fill_dark="#1b1c22",
-        block_border_width="1px",
-        block_label_background_fill="transparent",
-        block_label_background_fill_dark="transparent",
-        block_label_border_width="0px",
-        block_label_text_color="#5d606b",
-        block_label_text_color_dark="#a3a6b2",
-        block_title_text_color="#5d606b",
-        block_title_text_color_dark="#a3a6b2",
-        block_title_text_weight="500",
-        body_text_color_subdued="#5d606b",
-        body_text_color_subdued_dark="#a3a6b2",
-        checkbox_label_background_fill="#f3f3f6",
-        checkbox_label_background_fill_dark="#26282f",
-        checkbox_label_background_fill_hover="#e4e5ea",
-        checkbox_label_background_fill_hover_dark="#30323b",
-        checkbox_label_background_fill_selected="#fbdde8",
-        checkbox_label_background_fill_selected_dark="#51066c",
-        input_background_fill="#ffffff",
-        input_background_fill_dark="#131418",
-        link_text_color_dark="#f5b5cd",
-        link_text_color_hover_dark="#ffffff",
-        slider_color="#ad1263",
-        slider_color_dark="#dd1844",
-        button_primary_background_fill="#ad1263",
-        button_primary_background_fill_hover="#7f0b6e",
-        button_primary_background_fill_dark="#ad1263",
-        button_primary_background_fill_hover_dark="#dd1844",
-        button_primary_text_color="#ffffff",
-        button_primary_text_color_dark="#ffffff",
-    )
+    return base.set(**json.loads((FOLDER / "theme.json").read_text(encoding="utf-8")))

@@ -9,6 +9,7 @@ import math
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from soundspot.data.media.optical_flow import compute_optical_flow
 from soundspot.data.media.video_stream import VideoStream
 from soundspot.errors import InputError, OutputError
 from soundspot.inference.batch_localizer import BatchLocalizer, ImageInput
-from soundspot.inference.video.save import Prefetcher, VideoOutputs, VideoSummary
+from soundspot.inference.video.save import VideoOutputs, VideoSummary, prefetch
 from soundspot.inference.video.smoothing import MapSmoother, interpolate_maps
 from soundspot.inference.video.writer import FrameResult, FrameWriter, VideoInfo
 from soundspot.types import ImageWithFlow
@@ -135,8 +136,8 @@ class LocatedVideo:
                     raise OutputError(f"{path} is the {kind} itself. Give the result another name.")
         num_frames, presence = 0, {True: 0, False: 0, None: 0}
         chunks: deque[Chunk] = deque()
-        frames = Prefetcher(self._iter_frames(chunks.append), PREFETCH_FRAMES)
-        with files.open_writers(self.info) as writers, frames:
+        located = prefetch(self._iter_frames(chunks.append), PREFETCH_FRAMES)
+        with files.open_writers(self.info) as writers, closing(located) as frames:
             for frame in frames:
                 _add_audio(writers, chunks)
                 for writer in writers:

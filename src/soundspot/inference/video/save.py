@@ -4,10 +4,10 @@ One run writes all of them. Each grows in a draft beside its path, in the memory
 when all files are complete.
 """
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,47 +122,24 @@ class VideoSummary:
     notes: tuple[str, ...]
 
 
-class Prefetcher:
-    """Iterate over frames that a thread computes ahead; use it in a `with` block.
+def prefetch(frames: Generator[FrameResult], count: int) -> Generator[FrameResult]:
+    """Yield the frames of a generator that a thread runs ahead of the caller.
 
-    At the end of the block the thread has ended, wherever it was. An error in the thread is raised by the iteration.
+    When it is closed, the thread has ended and the generator is closed too. An error in the thread is raised here.
 
     Args:
         frames: a generator of frames.
         count: number of frames that the thread may be ahead.
+
+    Yields:
+        The frames, in order.
     """
-
-    def __init__(self, frames: Generator[FrameResult], count: int) -> None:
-        self._queue: queue.Queue[tuple[FrameResult | None, BaseException | None]] = queue.Queue(count)
-        self._is_stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(frames,), daemon=True)
-
-    def __enter__(self) -> "Prefetcher":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_stopped.set()
-        while self._thread.is_alive():
-            with suppress(queue.Empty):
-                self._queue.get(timeout=0.05)
-
-    def __iter__(self) -> Iterator[FrameResult]:
-        while True:
-            frame, error = self._queue.get()
-            if error is not None:
-                raise error
-            if frame is None:
-                return
+    executor = ThreadPoolExecutor(1)
+    try:
+        pending = deque(executor.submit(next, frames, None) for _ in range(count))
+        while (frame := pending.popleft().result()) is not None:
+            pending.append(executor.submit(next, frames, None))
             yield frame
-
-    def _work(self, frames: Generator[FrameResult]) -> None:
-        try:
-            for frame in frames:
-                self._queue.put((frame, None))
-                if self._is_stopped.is_set():
-                    frames.close()
-                    return
-            self._queue.put((None, None))
-        except BaseException as error:
-            self._queue.put((None, error))
+    finally:
+        executor.shutdown(cancel_futures=True)
+        frames.close()

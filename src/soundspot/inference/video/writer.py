@@ -13,7 +13,7 @@ from soundspot.inference.result import LocalizationMap
 
 @dataclass(frozen=True, eq=False)
 class FrameResult:
-    """One frame of a video.
+    """The result of a frame of a video.
 
     Attributes:
         time: of the frame, in seconds from the first frame.
@@ -26,7 +26,7 @@ class FrameResult:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What is known of a located video before its first frame is read.
+    """Facts of a located video that are known before its first frame is read.
 
     Attributes:
         path: of the video.

@@ -38,7 +38,7 @@ def ask(soundspot, checkpoint: Path, picture: Path, sound: Path, tmp_path: Path)
     def locate(
         image: Path = picture, audio: Path | str = sound, weights: Path = checkpoint, *more: object, out="out.png"
     ):
-        return soundspot("locate", weights, image, audio, "-o", tmp_path / out, "--device", "cpu", *more)
+        return soundspot("locate", image, audio, "--model", weights, "-o", tmp_path / out, "--device", "cpu", *more)
 
     return locate
 
@@ -105,8 +105,8 @@ def test_a_sound_with_nan(ask, picture, write) -> None:
     refused(ask(picture, write(waveform)), "given.wav: found NaN or infinite values in 1 of 16000 samples", "again")
 
 
-def test_one_bad_sound_among_several_leaves_nothing_of_the_others(ask, picture, sound, write) -> None:
-    refused(ask(picture, f"[{sound},{write(np.zeros(0))}]"), "found a sound of no samples")
+def test_one_bad_sound_among_several_leaves_nothing_of_the_others(ask, picture, sound, checkpoint, write) -> None:
+    refused(ask(picture, sound, checkpoint, write(np.zeros(0))), "found a sound of no samples")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_odd_sounds_are_answered(ask, picture, write, tmp_path, seconds, rate, c
 def test_silence_is_answered_and_flagged(ask, picture, write, tmp_path) -> None:
     answer = ask(picture, write(np.zeros(16000)))
     assert answer.code == 0, answer.err
-    assert "not in the picture" in answer.out
+    assert "not in the image" in answer.out
     assert "note: The sound is silent" in answer.out
     assert answer.written == {tmp_path / "out.png"}
 
@@ -174,7 +174,7 @@ def test_an_output_that_is_there_is_kept(ask, picture, sound, checkpoint, tmp_pa
 def test_outputs_that_cannot_be_written(ask, picture, sound, checkpoint) -> None:
     refused(ask(out="nowhere/out.png"), "nowhere does not exist", "Make it")
     refused(ask(out="out.tiff"), "cannot write .tiff", ".png")
-    refused(ask(picture, sound, checkpoint, "--rule", "most"), "rule 'most' is not known")
+    refused(ask(picture, sound, checkpoint, "--mask-threshold", "most"), "found the mask threshold 'most'")
 
 
 @pytest.mark.parametrize("command", ["mine", "scenes", "evaluate"])

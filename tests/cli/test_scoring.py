@@ -25,7 +25,8 @@ def _small_pictures(monkeypatch):
 def test_a_threshold_travels_and_lets_locate_say_nothing_here(soundspot, checkpoint, picture, sound):
     before = load_checkpoint(checkpoint)[0].state_dict()
     assert (
-        "presence unknown" in soundspot("locate", checkpoint, picture, sound, "-o", checkpoint.with_name("a.png")).out
+        "presence unknown"
+        in soundspot("locate", picture, sound, "--model", checkpoint, "-o", checkpoint.with_name("a.png")).out
     )
     answer = soundspot("calibrate", checkpoint, *HELD_OUT, "--rule", "max10")
     assert answer.code == 0, answer.err
@@ -35,7 +36,7 @@ def test_a_threshold_travels_and_lets_locate_say_nothing_here(soundspot, checkpo
     assert header["calibration"]["data"] == "scenes-interactive"
     after = load_checkpoint(checkpoint)[0].state_dict()
     assert all(bool((after[name] == value).all()) for name, value in before.items())
-    located = soundspot("locate", checkpoint, picture, sound, "-o", checkpoint.with_name("b.png"), "--json")
+    located = soundspot("locate", picture, sound, "--model", checkpoint, "-o", checkpoint.with_name("b.png"), "--json")
     assert json.loads(located.out)[0]["present"] is False  # fresh weights are no surer of this sound than of noise
 
 
@@ -45,7 +46,7 @@ def test_refinement_is_one_set_of_options_and_travels_with_the_threshold(
     torch.manual_seed(0)
     torch.save(build_encoder({"last_stride": 2}, 3).state_dict(), tmp_path / "resnet18.pth")
     ogl = ("--refine", "ogl", "--alpha", 0.3, "--prior", tmp_path / "resnet18.pth")
-    ask = ("locate", checkpoint, picture, sound, "--overwrite", "-o", tmp_path / "a.png")
+    ask = ("locate", picture, sound, "--model", checkpoint, "--overwrite", "-o", tmp_path / "a.png")
     refined = soundspot("calibrate", checkpoint, *HELD_OUT, *ogl)
     assert refined.code == 0, refined.err
     assert "maps refined by ogl (alpha 0.3)" in refined.out

@@ -1,4 +1,4 @@
-"""The demonstration: scenes with nothing to download, the alignment method trained on them, scored, and shown."""
+"""The demo: train the alignment method on scenes with nothing to download, score it, and write a page."""
 
 import shutil
 from collections.abc import Callable
@@ -23,17 +23,20 @@ def demo(
     num_images: int = 250,
     log: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Trains on procedural scenes, fits a threshold, scores on scenes of an unseen seed, writes a page with pictures.
+    """Train on procedural scenes, fit a threshold, score on scenes of an unseen seed, and write a page with images.
 
     Args:
-        output: folder for `best.safetensors`, `report.html`, `report.json` and pictures.
+        output: folder for `best.safetensors`, `report.html`, `report.json` and examples.
         overwrite: replace what is there.
         overrides: of the recipe, as on the command line.
-        pictures: in the test, each asked with two sounds.
-        say: told of each stage.
+        num_images: number of test images, each located with two sounds.
+        log: called with a line on each stage.
 
     Returns:
-        The page, `report.html`.
+        Path of the page, `report.html`.
+
+    Raises:
+        OutputError: the folder exists already.
     """
     from soundspot.config.checkpoint import describe_checkpoint, update_header
     from soundspot.config.load import read_recipe
@@ -74,9 +77,15 @@ def demo(
     return output / "report.html"
 
 
-def write_examples(localizer: "Localizer", data: AudioVisualDataset, output: Path, pictures: int = 3) -> None:
-    """A picture and its sounds, and a clip of moving objects, as files to ask the model with; a strip of maps of
-    the first few pictures."""
+def write_examples(localizer: "Localizer", data: AudioVisualDataset, output: Path, num_images: int = 3) -> None:
+    """Write an image with two sounds and a video as examples, and a contact sheet of maps.
+
+    Args:
+        localizer: of the trained model.
+        data: interactive scenes, two samples per image.
+        output: folder of the files.
+        num_images: number of images of the contact sheet.
+    """
     import soundfile
 
     from soundspot.inference.render import draw_outline, make_contact_sheet
@@ -84,20 +93,21 @@ def write_examples(localizer: "Localizer", data: AudioVisualDataset, output: Pat
     from soundspot.utils.atomic_io import atomic_write
 
     rows, captions = [], []
-    for first in range(0, 2 * pictures, 2):
-        picture = data.read_image(first)
-        code, row, names = localizer.encode_image(picture), [picture], ["the picture"]
+    for first in range(0, 2 * num_images, 2):
+        image = data.read_image(first)
+        encoded, row, titles = localizer.encode_image(image), [image], ["the image"]
         for index in (first, first + 1):
-            truth = data.ground_truth(index).to_map(picture.height, picture.width).numpy() > 0
-            row.append(draw_outline(localizer.predict(code, data.read_audio(index)).overlay(), truth))
-            names.append(f"asked with {data.category(index)}")
+            mask = data.ground_truth(index).to_map(image.height, image.width).numpy() > 0
+            overlay = localizer.predict(encoded, data.read_audio(index)).overlay()
+            row.append(draw_outline(overlay, mask))
+            titles.append(f"located: {data.category(index)}")
         rows.append(row)
-        captions.append(names)
+        captions.append(titles)
     with atomic_write(output / "strip.jpg") as draft:
         make_contact_sheet(rows, captions, height=200).save(draft, quality=90)
     data.read_image(0).save(output / "example.png")
     for index, name in enumerate(("example.wav", "other.wav")):
-        sound = data.read_audio(index)
-        soundfile.write(output / name, sound.waveform.numpy(), sound.rate)
-    plan = ((0.0, 0), (5.0, 1), (10.0, None))
-    VideoScene(("red disc", "green star"), plan, 12.0).write(output / "example.mp4")
+        audio = data.read_audio(index)
+        soundfile.write(output / name, audio.waveform.numpy(), audio.rate)
+    schedule = ((0.0, 0), (5.0, 1), (10.0, None))  # seconds from which the disc, the star, and nothing sounds
+    VideoScene(("red disc", "green star"), schedule, 12.0).write(output / "example.mp4")

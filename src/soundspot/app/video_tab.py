@@ -12,7 +12,7 @@ from soundspot.app.components import error_card, pass_path, render_card, render_
 from soundspot.app.limits import check_duration
 from soundspot.app.service import DEFAULT_MASK_THRESHOLD
 from soundspot.app.sessions import SessionStore
-from soundspot.errors import SoundspotError
+from soundspot.errors import InputError, SoundspotError
 
 COMMAND = "Cut it, or use the command line, which takes any length: `soundspot locate clip.mp4 --model FILE`."
 NO_AUDIO = "This video has no sound. Give one in the field “Another sound”: it is heard from the first frame on."
@@ -82,7 +82,7 @@ def build_video_tab(sessions: SessionStore) -> None:
             )
         except SoundspotError as error:
             shutil.rmtree(folder)
-            if getattr(error, "cause", "") == "no sound" and not audio:
+            if isinstance(error, InputError) and error.cause == "no sound" and not audio:
                 return None, render_card("wrong", "There is no sound", NO_AUDIO), none, none, none
             return None, error_card(error, video, audio), none, none, none
         updates = (gr.update(value=str(file), visible=True) for file in files.values())

@@ -1,15 +1,15 @@
-"""The options of commands whose maps can be refined."""
+"""Options that several commands share."""
 
 from typing_extensions import TypedDict
 
 
 class RefinementOptions(TypedDict, total=False):
-    """Maps mixed with one that heard nothing (off by default).
+    """Refinement of maps by a map that does not depend on the sound (off by default).
 
     Args:
-        refine: mix maps with `iqr` (joint_slots), `ogl`, or `iqr,ogl`, which hear nothing; the result says so.
-        alpha: weight of the sound's map in that (0.4).
-        prior: weights of the classifier behind `ogl`: `imagenet` (fetched; the default) or a file of ResNet-18.
+        refine: mix maps with `iqr` (joint_slots), `ogl`, or `iqr,ogl`, which do not depend on the sound; results note it.
+        alpha: weight of the sound's map in the mixture (0.4).
+        prior: weights of the classifier of `ogl`: `imagenet` (fetched; the default) or a file of ResNet-18.
     """
 
     refine: str

@@ -61,7 +61,7 @@ class VideoOutputs:
         Returns:
             Name of the attribute -> path.
         """
-        return {kind: Path(path) for kind in SUFFIXES if (path := getattr(self, kind)) is not None}
+        return {kind: Path(path) for kind in SUFFIXES if (path := vars(self)[kind]) is not None}
 
     def check(self, overwrite: bool) -> None:
         """Check that all requested files can be written.

@@ -68,11 +68,24 @@ class FrameWriter(ABC):
 
     @abstractmethod
     def add(self, frame: FrameResult) -> None:
-        """Write the next frame."""
+        """Write the next frame.
+
+        Args:
+            frame: result of the frame.
+        """
 
     def add_audio(self, chunk: Float32[np.ndarray, "c t"]) -> None:  # noqa: B027 (most files hold no audio)
-        """Take the next samples of all channels, at the audio's own rate; they may run ahead of the frames."""
+        """Take the next samples of the audio, which may run ahead of the frames.
+
+        Args:
+            chunk: (c, t) samples of all channels, at the audio's own rate.
+        """
 
     @abstractmethod
     def close(self, notes: tuple[str, ...], end_time: float) -> None:
-        """Complete the file: `notes` for its reader, and the time at which the last frame is no longer shown."""
+        """Complete the file.
+
+        Args:
+            notes: sentences for a reader of the file.
+            end_time: time in seconds at which the last frame is no longer shown.
+        """

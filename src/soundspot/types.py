@@ -157,19 +157,47 @@ class AudioVisualDataset(Protocol):
     def __len__(self) -> int: ...
 
     def id(self, index: int) -> str:
-        """Return the sample's id, unique in the data set."""
+        """Return the sample's id, unique in the data set.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            The id, unique in the data set.
+        """
         ...
 
     def read_image(self, index: int) -> Image.Image:
-        """Return the sample's image, upright RGB."""
+        """Return the sample's image, upright RGB.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Upright RGB image.
+        """
         ...
 
     def read_audio(self, index: int) -> Audio:
-        """Return the sample's audio, decoded in full."""
+        """Return the sample's audio, decoded in full.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Mono audio at the sample rate of its file.
+        """
         ...
 
     def open_audio(self, index: int) -> Any:
-        """Return the audio decoded (`Audio`), or an open file of which segments are decoded (`AudioFile`)."""
+        """Return the audio decoded (`Audio`), or an open file of which segments are decoded (`AudioFile`).
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Decoded audio, or an open file.
+        """
         return self.read_audio(index)
 
     def ground_truth(self, index: int) -> GroundTruth:
@@ -187,11 +215,25 @@ class AudioVisualDataset(Protocol):
         raise DataError(f"{self.name}: these samples have no boxes or masks, so maps of them cannot be scored")
 
     def group(self, index: int) -> str:
-        """Return the id of the sample's image: samples that pair one image with several sounds share it."""
+        """Return the id of the sample's image: samples that pair one image with several sounds share it.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Id that samples of one image share.
+        """
         return self.id(index)
 
     def category(self, index: int) -> str:
-        """Return the category of the sound; empty where it is not known."""
+        """Return the category of the sound; empty where it is not known.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Name of the category.
+        """
         return ""
 
     @property
@@ -200,15 +242,30 @@ class AudioVisualDataset(Protocol):
         return ()
 
     def at_epoch(self, epoch: int) -> "AudioVisualDataset":
-        """Return the data set as one epoch sees it: another value of equal length where samples are composed anew."""
+        """Return the data set as one epoch sees it: another value of equal length where samples are composed anew.
+
+        Args:
+            epoch: number of the epoch, from 0.
+
+        Returns:
+            The data set of that epoch, of equal length.
+        """
         return self
 
     def count_frames(self) -> int:
-        """Return the largest number of frames that one sample chooses its image from."""
+        """Return the largest number of frames that one sample chooses its image from.
+
+        Returns:
+            Number of frames, 1 or more.
+        """
         return 1
 
     def shard_ids(self) -> NDArray[np.int64] | None:
-        """Return the (n,) number of the shard that holds each sample; None where samples do not lie in shards."""
+        """Return the (n,) number of the shard that holds each sample; None where samples do not lie in shards.
+
+        Returns:
+            (n,) int64, or None.
+        """
         return None
 
     def read_flow(self, index: int) -> Float[Tensor, "2 h w"]:
@@ -251,7 +308,14 @@ class AudioVisualDataset(Protocol):
         return False
 
     def read_train_ground_truth(self, index: int) -> GroundTruth | None:
-        """Return the ground truth that the sample is trained on; None where it is not annotated."""
+        """Return the ground truth that the sample is trained on; None where it is not annotated.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Boxes or mask, or None.
+        """
         return None
 
 

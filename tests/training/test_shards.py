@@ -7,6 +7,7 @@ import torch
 
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
 from soundspot.config.schema import DataConfig, FrontEndConfig, Recipe, TrainConfig, ViewsConfig
+from soundspot.data.datasets.auxiliary import AuxiliaryDataset
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.data.shards.encoding import ShardFormat
 from soundspot.data.shards.executors import ProcessExecutor
@@ -17,6 +18,7 @@ from soundspot.scenes import open_scenes
 from soundspot.training.clip_reader import ClipReader, SampleRequest
 from soundspot.training.datamodule import ResumableBatchSampler, build_batch, build_dataloader, find_shard_ids
 from soundspot.training.fit import train
+from soundspot.types import Audio
 
 SPEC = InputSpec(ImageSpec(size=32), AudioSpec(rate=16000, seconds=0.3))
 VIEWS = ViewsConfig(semantic=False, base_audio_window="random")
@@ -34,19 +36,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-class Whole(AudioVisualDataset):
+class Whole(AuxiliaryDataset):
     """A data set whose sounds are read as a whole."""
 
-    def __init__(self, data: object) -> None:
-        self.data = data
-
-    def __getattr__(self, name: str) -> object:
-        if name == "open_sound":
-            raise AttributeError(name)
-        return getattr(self.data, name)
-
-    def at_epoch(self, epoch: int) -> "Whole":
-        return self
+    def open_audio(self, index: int) -> Audio:
+        return self.read_audio(index)
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac"])

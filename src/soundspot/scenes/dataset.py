@@ -125,12 +125,26 @@ class SceneDataset(AudioVisualDataset):
         return self.length * self._samples_per_scene
 
     def id(self, index: int) -> str:
-        """Return the sample's id."""
+        """Return the sample's id.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            The id, unique in the data set.
+        """
         scene, item = self._locate(index)
         return f"{self.group(index)}-{item}" if self.kind == "interactive" else self._scene_id(scene)
 
     def read_image(self, index: int) -> Image.Image:
-        """Return the image, RGB, `size` x `size`. The sound is not drawn."""
+        """Return the image, RGB, `size` x `size`. The sound is not drawn.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            RGB image of `size` x `size` pixels.
+        """
         scene = self._locate(index)[0]
         if self._cache is None:
             return self._scene(scene).image.copy()
@@ -160,14 +174,28 @@ class SceneDataset(AudioVisualDataset):
         return flow
 
     def read_audio(self, index: int) -> Audio:
-        """Return the sound, `seconds` long at `rate` Hz. The image is not drawn."""
+        """Return the sound, `seconds` long at `rate` Hz. The image is not drawn.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Mono audio of `seconds` at `rate` Hz.
+        """
         if self._cache is None:
             return self._draw_audio(index)
         waveform = self._cache.get("audio", index % len(self), lambda: self._draw_audio(index).waveform.numpy())
         return Audio(torch.from_numpy(waveform), self.rate)
 
     def ground_truth(self, index: int) -> GroundTruth:
-        """Return mask and box of the object that sounds; empty where none in the image does."""
+        """Return mask and box of the object that sounds; empty where none in the image does.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Boxes or mask, and whether the source is in the image.
+        """
         scene, item = self._locate(index)
         if self.audio_kind(index) != "sound":
             mask = torch.zeros(self.size, self.size, dtype=torch.bool)
@@ -176,11 +204,25 @@ class SceneDataset(AudioVisualDataset):
         return GroundTruth(self.size, self.size, (placed.box,), placed.mask, "mask")
 
     def group(self, index: int) -> str:
-        """Return the id of the image."""
+        """Return the id of the image.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Id that samples of one image share.
+        """
         return self._scene_id(self._locate(index)[0])
 
     def category(self, index: int) -> str:
-        """Return the category of the sound, `silence` or `noise`."""
+        """Return the category of the sound, `silence` or `noise`.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Name of the category.
+        """
         scene, item = self._locate(index)
         kind, layout = self.audio_kind(index), self.layout(scene)
         if kind == "offscreen":
@@ -194,7 +236,14 @@ class SceneDataset(AudioVisualDataset):
         return AUDIO_KINDS[self._locate(index)[0] % 4] if self.kind == "extended" else "sound"
 
     def at_epoch(self, epoch: int) -> "SceneDataset":
-        """Return the scenes of an epoch; tests, and training scenes that are not regenerated, return themselves."""
+        """Return the scenes of an epoch; tests, and training scenes that are not regenerated, return themselves.
+
+        Args:
+            epoch: number of the epoch, from 0.
+
+        Returns:
+            The data set of that epoch, of equal length.
+        """
         if self.kind != "train" or not self.regenerate or epoch == self.epoch:
             return self
         return replace(self, epoch=epoch)

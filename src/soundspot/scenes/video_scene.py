@@ -61,11 +61,26 @@ class VideoScene:
         return round(self.seconds * self.fps)
 
     def sounding_object(self, time: float | int) -> int | None:
-        """Return the index of the object that sounds at `time` (seconds); None in silence."""
+        """Return the index of the object that sounds at `time` (seconds); None in silence.
+
+        Args:
+            time: time in seconds.
+
+        Returns:
+            0, 1 or None.
+        """
         return [index for start, index in self.schedule if start <= time][-1]
 
     def box(self, time: float | int, object_index: int) -> Box:
-        """Return the box of an object at `time` (seconds), in pixels."""
+        """Return the box of an object at `time` (seconds), in pixels.
+
+        Args:
+            time: time in seconds.
+            object_index: 0 or 1.
+
+        Returns:
+            Box in pixels of the frame.
+        """
         width, height = self.size
         turn = 2 * np.pi * (time / ORBIT_SECONDS + object_index / 2)
         h, w = self._objects[object_index].shape[:2]
@@ -74,7 +89,14 @@ class VideoScene:
         return Box(float(x), float(y), float(x + w), float(y + h))
 
     def render(self, time: float | int) -> Image.Image:
-        """Return the frame at `time` (seconds)."""
+        """Return the frame at `time` (seconds).
+
+        Args:
+            time: time in seconds.
+
+        Returns:
+            RGB frame of `size`.
+        """
         canvas = self._background.copy()
         for index, patch in enumerate(self._objects):
             box = self.box(time, index)
@@ -83,7 +105,14 @@ class VideoScene:
         return Image.fromarray(canvas)
 
     def ground_truth(self, time: float | int) -> GroundTruth:
-        """Return mask and box of the object that sounds at `time` (seconds)."""
+        """Return mask and box of the object that sounds at `time` (seconds).
+
+        Args:
+            time: time in seconds.
+
+        Returns:
+            Mask and box, `present=False` in silence.
+        """
         index, (width, height) = self.sounding_object(time), self.size
         mask = torch.zeros(height, width, dtype=torch.bool)
         if index is None:
@@ -93,7 +122,11 @@ class VideoScene:
         return GroundTruth(height, width, (box,), mask, "mask")
 
     def iter_audio(self) -> Iterator[Audio]:
-        """Yield the audio, entry by entry of the schedule, in pieces of at most 30 s."""
+        """Yield the audio, entry by entry of the schedule, in pieces of at most 30 s.
+
+        Yields:
+            Mono audio at `sample_rate`.
+        """
         ends = [*(start for start, _ in self.schedule[1:]), self.seconds]
         for number, ((start, index), end) in enumerate(zip(self.schedule, ends, strict=True)):
             remaining = round(min(end, self.seconds) * self.sample_rate) - round(start * self.sample_rate)
@@ -103,7 +136,17 @@ class VideoScene:
                 remaining -= count
 
     def write(self, path: Path) -> Path:
-        """Write the video as MP4 (H.264 and AAC) and return its path; OutputError where it cannot be written."""
+        """Write the video as MP4: H.264 and AAC.
+
+        Args:
+            path: file to write.
+
+        Returns:
+            The path.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
         from soundspot.data.media.ffmpeg import av, choose_encoder
 
         codec, options = choose_encoder(crf=18)

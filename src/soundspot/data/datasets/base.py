@@ -113,23 +113,58 @@ class ClipDataset(AudioVisualDataset):
         return len(self.samples)
 
     def id(self, index: int) -> str:
-        """Return the sample's id."""
+        """Return the sample's id.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            The id, unique in the data set.
+        """
         return self.samples[index].id
 
     def group(self, index: int) -> str:
-        """Return the id of the sample's image."""
+        """Return the id of the sample's image.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Id that samples of one image share.
+        """
         return self.samples[index].group
 
     def category(self, index: int) -> str:
-        """Return the category of the sound; empty where it is not known."""
+        """Return the category of the sound; empty where it is not known.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Name of the category.
+        """
         return self.samples[index].category
 
     def read_image(self, index: int) -> Image.Image:
-        """Return the sample's image, upright RGB."""
+        """Return the sample's image, upright RGB.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Upright RGB image.
+        """
         return read_image(self.samples[index].image)
 
     def read_audio(self, index: int) -> Audio:
-        """Return the sample's audio."""
+        """Return the sample's audio.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Mono audio at the sample rate of its file.
+        """
         return read_audio(self.samples[index].audio)
 
     def ground_truth(self, index: int) -> GroundTruth:

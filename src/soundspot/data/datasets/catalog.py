@@ -97,31 +97,80 @@ class Catalog(AudioVisualDataset):
         return len(self.images)
 
     def id(self, index: int) -> str:
-        """Return the id of the sample's image entry."""
+        """Return the id of the sample's image entry.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            The id, unique in the data set.
+        """
         return self.images[index].id
 
     def group(self, index: int) -> str:
-        """Return the image file, which samples that pair one image with several sounds share."""
+        """Return the image file, which samples that pair one image with several sounds share.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Id that samples of one image share.
+        """
         return self.images[index].file
 
     def category(self, index: int) -> str:
-        """Return the sample's category."""
+        """Return the sample's category.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Name of the category.
+        """
         return self.images[index].category
 
     def audio_entry(self, index: int) -> AudioEntry:
-        """Return the recording that the sample is paired with in this epoch."""
+        """Return the recording that the sample is paired with in this epoch.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Entry of the recording.
+        """
         return self._pairs[index]
 
     def read_image(self, index: int) -> Image.Image:
-        """Return the sample's image, upright RGB."""
+        """Return the sample's image, upright RGB.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Upright RGB image.
+        """
         return read_image(self.root / self.images[index].file)
 
     def read_audio(self, index: int) -> Audio:
-        """Return the sample's recording."""
+        """Return the sample's recording.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Mono audio at the sample rate of its file.
+        """
         return read_audio(self.root / self._pairs[index].file)
 
     def ground_truth(self, index: int) -> GroundTruth:
-        """Return the mask of the sample's image, or the union of the boxes where it has none."""
+        """Return the mask of the sample's image, or the union of the boxes where it has none.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            Boxes or mask, and whether the source is in the image.
+        """
         image = self.images[index]
         mask = self.read_mask(image)
         if mask is None:
@@ -129,7 +178,14 @@ class Catalog(AudioVisualDataset):
         return GroundTruth(image.height, image.width, image.boxes, mask, "mask", bool(mask.any()))
 
     def at_epoch(self, epoch: int) -> "Catalog":
-        """Return the catalog with the pairs of an epoch; val and test return themselves."""
+        """Return the catalog with the pairs of an epoch; val and test return themselves.
+
+        Args:
+            epoch: number of the epoch, from 0.
+
+        Returns:
+            The data set of that epoch, of equal length.
+        """
         if not self._shuffles_pairs or epoch == self.epoch:
             return self
         other = copy.copy(self)
@@ -143,7 +199,14 @@ class Catalog(AudioVisualDataset):
         return tuple(sorted({image.category for image in self.images}))
 
     def audio_of(self, category: str) -> tuple[AudioEntry, ...]:
-        """Return all recordings of a category in this split; none where it has none."""
+        """Return all recordings of a category in this split; none where it has none.
+
+        Args:
+            category: name of the category.
+
+        Returns:
+            Entries of the recordings.
+        """
         return self._by_category.get(category, ())
 
     def read_mask(self, image: ImageEntry) -> Bool[Tensor, "h w"] | None:

@@ -18,19 +18,19 @@ def is_empty_box(box: Box, ground_truth: GroundTruth) -> bool:
 
 
 def validate_ground_truth(
-    location: str, ground_truths: Iterable[tuple[str, GroundTruth]]
+    location: str, samples: Iterable[tuple[str, GroundTruth]]
 ) -> tuple[dict[str, int], list[Problem]]:
     """Count boxes and find odd ones.
 
     Args:
         location: file or data set, for messages.
-        ground_truths: (id, ground truth) of each sample.
+        samples: (id, ground truth) of each sample.
 
     Returns:
         Counts of `boxes`, those that are `empty` and those `far outside`; and the problems.
     """
     num_boxes, empty, unmarked, far_outside, outside = 0, [], [], [], []
-    for id, ground_truth in ground_truths:
+    for id, ground_truth in samples:
         boxes = ground_truth.boxes
         num_boxes += len(boxes)
         num_empty = sum(is_empty_box(box, ground_truth) for box in boxes)

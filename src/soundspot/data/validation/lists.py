@@ -56,7 +56,7 @@ PUBLISHED_ROWS = {  # rows of the files in kaistmm/SSLalignment metadata/ e7ae3c
 
 def validate_lists(folder: Path) -> Findings | None:
     """Validate every list and annotation file of a folder (or its `metadata`); None where there is none."""
-    folders = [place for place in (folder, folder / "metadata") if place.is_dir()]
+    folders = [path for path in (folder, folder / "metadata") if path.is_dir()]
     results = [result for path in folders for file in sorted(path.iterdir()) if (result := _validate_file(file))]
     return merge_findings(*results) if any(result.tables for result in results) else None
 
@@ -81,13 +81,16 @@ def build_leak_table(name: str, overlaps: Iterable[TrainTestOverlap]) -> tuple[F
     rows: list[tuple[Cell, ...]] = []
     problems = []
     for overlap in overlaps:
-        heard, unheard, aligned = (overlap.subset_counts.get(subset) for subset in ("heard", "unheard", "4655"))
-        other = None if heard is None or unheard is None else overlap.num_clips - heard - unheard
+        counts, details, other = overlap.subset_counts, "", None
+        if "heard" in counts:
+            other = overlap.num_clips - counts["heard"] - counts["unheard"]
+            details = (
+                f"{counts['heard']} heard, {counts['unheard']} unheard, {other} other; {counts['4655']} of the 4655"
+            )
+        cells = (counts.get("heard"), counts.get("unheard"), other, counts.get("4655"), overlap.num_videos)
         num_clips = None if overlap.by_video else overlap.num_clips
-        counts = (num_clips, overlap.num_total, heard, unheard, other, aligned, overlap.num_videos)
-        rows.append((name, overlap.test_set, *counts))
-        details = f"{heard} heard, {unheard} unheard, {other} other; {aligned} of the 4655" if heard else ""
-        problems.append(_leak_problem(name, overlap, details))
+        rows.append((name, overlap.test_set, num_clips, overlap.num_total, *cells))
+        problems.append(_leak_problem(name, overlap, details if counts.get("heard") else ""))
     return FindingsTable("leaks", LEAKS_HEADER, tuple(rows)), problems
 
 

@@ -51,7 +51,7 @@ def validate_dataset(name: str, root: Path, options: dict[str, Any], read_files:
     is_test = data.split == "test"
     counts: dict[str, int] = {}
     if is_test:
-        counts, box_problems = validate_ground_truth(name, _ground_truths(data, problems))
+        counts, box_problems = validate_ground_truth(name, _annotated_samples(data, problems))
         problems += box_problems
     else:
         table, leaks = build_leak_table(data.name, find_overlaps(sample.id for sample in data.samples))
@@ -138,7 +138,7 @@ def _open_leniently(name: str, root: Path, options: dict[str, Any], problems: li
     return None
 
 
-def _ground_truths(data: ClipDataset, problems: list[Problem]) -> Iterable[tuple[str, GroundTruth]]:
+def _annotated_samples(data: ClipDataset, problems: list[Problem]) -> Iterable[tuple[str, GroundTruth]]:
     """Yield (id, ground truth) of each sample that has boxes; a file that cannot be read becomes a problem."""
     for sample in data.samples:
         ground_truth = sample.ground_truth

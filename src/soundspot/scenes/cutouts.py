@@ -188,8 +188,7 @@ class CutoutSource(ObjectSource):
 
 
 def find_object(image: ImageEntry, mask: Bool[np.ndarray, "h w"]) -> Cutout | None:
-    """Return the content of the mask in the image's largest box (without boxes: all of it); None where it is "
-    "unusable."""
+    """Return the content of the mask in the image's largest box (without boxes: all of it), or None if unusable."""
     height, width = mask.shape
     top, left, bottom, right = 0, 0, height, width
     if image.boxes:

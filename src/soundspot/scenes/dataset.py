@@ -231,8 +231,14 @@ class SceneDataset(AudioVisualDataset):
         return layout.categories[item] if kind == "sound" else kind
 
     def audio_kind(self, index: int) -> AudioKind:
-        """Return the kind of audio: the `sound` of an object in the image, `silence`, `noise` or an `offscreen` "
-        "sound."""
+        """Return the kind of a sample's audio.
+
+        Args:
+            index: position of the sample.
+
+        Returns:
+            `sound` of an object in the image, `silence`, `noise`, or an `offscreen` sound.
+        """
         return AUDIO_KINDS[self._locate(index)[0] % 4] if self.kind == "extended" else "sound"
 
     def at_epoch(self, epoch: int) -> "SceneDataset":

@@ -1,5 +1,4 @@
-"""Any folder in the catalog format (`soundspot.data.datasets.catalog_format`) as a data set of images with "
-"recordings."""
+"""A folder in the catalog format (`soundspot.data.datasets.catalog_format`) as a data set."""
 
 import copy
 import os

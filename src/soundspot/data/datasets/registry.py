@@ -126,9 +126,9 @@ def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> A
     Args:
         name: one of `list_datasets()`.
         root: folder of the data set; procedural scenes need none.
-        options: options of the data set itself (`split`, `length`, `seed`...); and, for every data set, the files
-            beside its images and audio (`soundspot.data.datasets.auxiliary.AuxiliaryDataset`): `flow`,
-            `train_ground_truth`, `train_ground_truth_fraction`, `audio_embeddings`.
+        options: options of the data set itself (`split`, `length`, `seed`...); and, for every data set, its auxiliary
+            files: `flow`, a folder of optical flow; `train_ground_truth`, `own` or a folder of masks ID.png to train on,
+            of which `train_ground_truth_fraction` is used; `audio_embeddings`, embeddings ID.npy in a folder or an .npz.
 
     Returns:
         The data set.

@@ -47,7 +47,7 @@ RUNS = table_page.ROOT / "runs" / "table"
 START = RUNS / "shapes.pt"
 ALIKE = [
     *("--front_end.preset", "alignment", "--image.weights", str(START)),
-    *("--train.epochs", "3", "--validation.data", "null", "--data.options.cache_dir", str(RUNS / "scenes")),
+    *("--train.epochs", "3", "--validation.data", "null"),
 ]
 SEED, SEED_OF_START = 5005, 6006  # recipes were chosen on seed 1001
 TESTS = {"single": 250, "interactive": 250, "extended": 400}

@@ -2,7 +2,6 @@
 
 import csv
 import math
-import os
 import re
 import warnings
 from collections.abc import Callable
@@ -30,17 +29,10 @@ def total(terms: dict[str, torch.Tensor]) -> torch.Tensor:
     return torch.stack(list(terms.values())).sum()
 
 
-@pytest.fixture(scope="session")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where scenes are kept that every debug recipe learns from."""
-    own = tmp_path_factory.getbasetemp()
-    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shelf"
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_the_debug_recipe_learns(name: str, tmp_path: Path, shelf: Path, one_thread: None) -> None:
+def test_the_debug_recipe_learns(name: str, tmp_path: Path, one_thread: None) -> None:
     """A few dozen steps on scenes: the loss of the last epoch is clearly below the first's."""
-    recipe = read_recipe(f"{name}/debug", ["--data.options.cache_dir", str(shelf)])
+    recipe = read_recipe(f"{name}/debug")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trained = soundspot.train(recipe, tmp_path, progress=False)

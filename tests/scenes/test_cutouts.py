@@ -38,7 +38,7 @@ def test_a_written_catalogue_gives_the_same_items_back(kind, tmp_path):
     assert (
         validate_catalog(root, read_files=True).problems == () or kind == "extended"
     )  # which has one silence many times
-    read = Catalog(root, "train" if kind == "train" else "test", shuffle_pairs=False)
+    read = Catalog(root, "train" if kind == "train" else "test")
     assert len(read) == len(scenes)
     for index in range(len(scenes)):
         truth, again = scenes.ground_truth(index), read.ground_truth(index)

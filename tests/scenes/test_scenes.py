@@ -3,13 +3,12 @@
 import pickle
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from soundspot.errors import DataError, OutputError, RecipeError
+from soundspot.errors import DataError, RecipeError
 from soundspot.scenes import ProceduralSource, SceneDataset, compose, open_scenes
 from soundspot.scenes.synthesis import TIMBRES
 from soundspot.types import AudioVisualDataset
@@ -128,41 +127,6 @@ def test_scenes_that_are_not_fresh_stay():
     assert still.at_epoch(4) is still
     assert test.at_epoch(4) is test
     assert SceneDataset(SOURCE).at_epoch(4).at_epoch(0).id(0) == SceneDataset(SOURCE).id(0)
-
-
-@pytest.mark.parametrize("kind", ["train", "interactive"])
-def test_what_is_kept_is_what_was_composed(kind, tmp_path, monkeypatch):
-    plain = SceneDataset(SOURCE, kind, length=6, size=32, seconds=0.25)
-    for fresh in (True, False):  # the second training composes nothing
-        kept = replace(plain, cache_dir=str(tmp_path / "shelf"), regenerate=fresh)
-        assert all(same(plain, kept, index) for index in (3, 0))
-        assert same(plain, kept, 3), "read twice"
-        monkeypatch.setattr("soundspot.scenes.dataset.compose", lambda *_: pytest.fail("composed again"))
-        plain = replace(plain, cache_dir=str(tmp_path / "shelf"))
-    assert np.array_equal(pixels(kept.read_image(-len(kept) + 3)), pixels(kept.read_image(3)))
-    assert len(pickle.dumps(kept)) < 10_000, "workers map the files by themselves"
-    assert same(pickle.loads(pickle.dumps(kept)), kept, 0)
-
-
-def test_scenes_of_other_measures_or_epochs_are_kept_apart(tmp_path):
-    def of(**options):
-        return SceneDataset(SOURCE, **{"length": 6, "size": 64, "seconds": 0.5, "cache_dir": str(tmp_path), **options})
-
-    each = [of(), of().at_epoch(1), of(seed=1), of(size=32), of(seconds=0.25), of(distractors=(1, 1))]
-    for data in each:
-        data.read_image(0)
-    assert len(list(tmp_path.iterdir())) == len(each)
-
-
-def test_a_shelf_that_cannot_be_is_told(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be cached there"):
-        SceneDataset(SOURCE, length=6, cache_dir=str(tmp_path / "file")).read_image(0)
-    SceneDataset(SOURCE, length=6, cache_dir=str(tmp_path / "shelf")).read_image(0)
-    file = next((tmp_path / "shelf").glob("*/images.npy"))
-    np.save(file, np.zeros((2, 2)))
-    with pytest.raises(OutputError, match=r"images\.npy is \(2, 2\), expected"):
-        SceneDataset(SOURCE, length=6, cache_dir=str(tmp_path / "shelf")).read_image(0)
 
 
 def test_the_number_of_distractors_keeps_its_bounds():

@@ -103,10 +103,6 @@ class CutoutSource(ObjectSource):
     def split(self) -> str:
         return self.catalog.split
 
-    @property
-    def fingerprint(self) -> str:
-        return f"{self.catalog.root.resolve()} {self.catalog.split}"
-
     def draw_object(self, category: str, rng: np.random.Generator, size: int) -> UInt8[np.ndarray, "h w 4"]:
         cutouts = self.cutouts[category]
         cutout = cutouts[int(rng.integers(len(cutouts)))]

@@ -1,9 +1,6 @@
 """Scenes as a data set: training pairs with silent distractors, and the single, interactive and extended tests."""
 
-import hashlib
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -12,9 +9,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from soundspot import __version__
 from soundspot.errors import RecipeError, did_you_mean
-from soundspot.scenes.cache import SceneCache
 from soundspot.scenes.compose import Scene, compose
 from soundspot.scenes.source import ObjectSource
 from soundspot.types import Audio, AudioVisualDataset, GroundTruth
@@ -62,8 +57,6 @@ class SceneDataset(AudioVisualDataset):
         motion: largest drift of an object in pixels a frame, and four times the least; 0: all stand still. Objects that
             sound and silent ones drift alike, so that motion does not reveal what is heard.
         epoch: epoch of these scenes.
-        cache_dir: folder in which images and sounds are cached, so that the next training on the same scenes reads
-            them; None: they are composed each time. 112 kB for each scene of 128 pixels and a second.
     """
 
     source: ObjectSource
@@ -79,7 +72,6 @@ class SceneDataset(AudioVisualDataset):
     regenerate: bool = True
     motion: float | int = 0.0
     epoch: int = 0
-    cache_dir: str | None = None
     # The scene composed last: a sample's image and ground truth, and a group's samples, are read one after the other.
     _last: list[tuple[int, Scene]] = field(default_factory=list, init=False, repr=False)
 
@@ -146,10 +138,7 @@ class SceneDataset(AudioVisualDataset):
             RGB image of `size` x `size` pixels.
         """
         scene = self._locate(index)[0]
-        if self._cache is None:
-            return self._scene(scene).image.copy()
-        image = self._cache.get("images", index % len(self), lambda: np.asarray(self._scene(scene).image))
-        return Image.fromarray(image)
+        return self._scene(scene).image.copy()
 
     def read_flow(self, index: int) -> Float[Tensor, "2 h w"]:
         """Return the exact optical flow: the drift of the object that each pixel shows, or 0.
@@ -182,10 +171,15 @@ class SceneDataset(AudioVisualDataset):
         Returns:
             Mono audio of `seconds` at `rate` Hz.
         """
-        if self._cache is None:
-            return self._draw_audio(index)
-        waveform = self._cache.get("audio", index % len(self), lambda: self._draw_audio(index).waveform.numpy())
-        return Audio(torch.from_numpy(waveform), self.rate)
+        scene, item = self._locate(index)
+        rng = self._generator(scene, f"{Key.SCENE_AUDIO} {item}")
+        kind, count = self.audio_kind(index), round(self.seconds * self.rate)
+        if kind == "silence":
+            return Audio(torch.zeros(count), self.rate)
+        if kind == "noise":
+            noise = torch.from_numpy(rng.standard_normal(count, dtype="float32"))
+            return Audio(noise * (rng.uniform(0.25, 0.9) / noise.abs().max()), self.rate)
+        return self.source.draw_audio(self.category(index), rng, self.seconds, self.rate)
 
     def ground_truth(self, index: int) -> GroundTruth:
         """Return mask and box of the object that sounds; empty where none in the image does.
@@ -286,30 +280,6 @@ class SceneDataset(AudioVisualDataset):
 
     def _scene_id(self, scene: int) -> str:
         return f"{self.name}-{self.seed}-{self.epoch}-{scene:06d}"
-
-    def _draw_audio(self, index: int) -> Audio:
-        scene, item = self._locate(index)
-        rng = self._generator(scene, f"{Key.SCENE_AUDIO} {item}")
-        kind, count = self.audio_kind(index), round(self.seconds * self.rate)
-        if kind == "silence":
-            return Audio(torch.zeros(count), self.rate)
-        if kind == "noise":
-            noise = torch.from_numpy(rng.standard_normal(count, dtype="float32"))
-            return Audio(noise * (rng.uniform(0.25, 0.9) / noise.abs().max()), self.rate)
-        return self.source.draw_audio(self.category(index), rng, self.seconds, self.rate)
-
-    @cached_property
-    def _cache(self) -> SceneCache | None:
-        """The cache of these scenes; its name changes with all that changes a pixel or a sample, code by its "
-        "version."""
-        if self.cache_dir is None:
-            return None
-        unused = ("source", "regenerate", "cache_dir", "_last")
-        options = {f.name: vars(self)[f.name] for f in fields(self) if f.name not in unused}
-        content = repr((__version__, self.source.fingerprint, self.categories, options))
-        digest = hashlib.sha256(content.encode()).hexdigest()
-        folder = Path(self.cache_dir) / f"{self.name}-{self.seed}-{self.epoch}-{digest[:12]}"
-        return SceneCache(folder, len(self), self.size, round(self.seconds * self.rate))
 
     def _generator(self, scene: int, use: str) -> np.random.Generator:
         return make_generator(self.seed, Key.SCENES, self.kind, self.epoch, scene, use)

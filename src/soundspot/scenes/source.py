@@ -26,11 +26,6 @@ class ObjectSource(Protocol):
         return ""
 
     @property
-    def fingerprint(self) -> str:
-        """Text that changes with the files that objects come from; empty where there are none."""
-        return ""
-
-    @property
     def categories(self) -> tuple[str, ...]: ...
 
     def draw_object(self, category: str, rng: np.random.Generator, size: int) -> UInt8[np.ndarray, "h w 4"]:

@@ -12,7 +12,7 @@ from soundspot.data.datasets.annotation_files import (
     read_negatives,
 )
 from soundspot.data.datasets.clip_ids import id_format, normalize_clip_id, to_millisecond_id, youtube_id
-from soundspot.data.datasets.lists import BUNDLED_LISTS, FLICKR_SUBSETS, VGGSS_SUBSETS, Exclusion, bundled_ids, list_ids
+from soundspot.data.datasets.lists import BUNDLED_LISTS, SUBSETS, Exclusion, bundled_ids, list_ids
 from soundspot.errors import DataError
 
 
@@ -136,9 +136,5 @@ def test_the_lists_that_travel_are_whole() -> None:
         "avsbench_s4": 740,
         "avsbench_ms3": 54,
     }
-    counts = {
-        part: len(list_ids(part, name))
-        for name, known in (("vggss", VGGSS_SUBSETS), ("flickr", FLICKR_SUBSETS))
-        for part in known
-    }
+    counts = {part: len(list_ids(part, name)) for name, known in SUBSETS.items() for part in known}
     assert counts == {"5158": 5158, "4655": 4655, "heard": 2564, "unheard": 2575, "250": 250, "249": 249}

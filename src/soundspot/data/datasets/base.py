@@ -202,8 +202,9 @@ def drop_missing(
         Samples to use, and samples left out.
 
     Raises:
-        DataError: files are missing and `error` was chosen: their number and the first ones.
+        RecipeError: an unknown policy. DataError: files are missing and `error` was chosen: their number, the first ones.
     """
+    check_choice("missing", missing, MISSING_POLICIES if can_ignore else MISSING_POLICIES[:2])
     samples = list(samples)
     incomplete = [sample for sample in samples if sample.missing_files]
     if missing == "ignore" or not incomplete:
@@ -235,23 +236,8 @@ def check_choice(option: str, value: str, known: Sequence[str]) -> None:
         raise RecipeError(f"{option}: found {value!r}, expected {' or '.join(map(repr, known))}{hint}")
 
 
-def find_annotation_file(root: Path, annotations: PathLike | None, names: Sequence[str]) -> Path | None:
+def find_annotation_file(root: Path, annotations: PathLike | None, names: Sequence[str]) -> Path:
     """Find an annotation file by its possible names.
-
-    Args:
-        root: folder of the data set.
-        annotations: folder of the annotation files; None: `root`, then `root/metadata`.
-        names: file names, the best one first.
-
-    Returns:
-        Path of the first one that exists, or None.
-    """
-    folders = (root, root / "metadata") if annotations is None else (Path(annotations),)
-    return next((folder / name for folder in folders for name in names if (folder / name).is_file()), None)
-
-
-def require_annotation_file(root: Path, annotations: PathLike | None, names: Sequence[str]) -> Path:
-    """Find an annotation file as `find_annotation_file` does; it must exist.
 
     Args:
         root: folder of the data set.
@@ -264,11 +250,11 @@ def require_annotation_file(root: Path, annotations: PathLike | None, names: Seq
     Raises:
         DataError: there is none; the message names the files and folders.
     """
-    path = find_annotation_file(root, annotations, names)
-    if path is None:
-        folders = f"{root} and {root / 'metadata'}" if annotations is None else annotations
-        raise DataError(
-            f"{folders}: found no {' or '.join(names)}, expected the authors' annotation file. Fetch it (the "
-            "repository kaistmm/SSLalignment has it in metadata/), or name its folder by `annotations`"
-        )
-    return path
+    folders = (root, root / "metadata") if annotations is None else (Path(annotations),)
+    for path in (folder / name for folder in folders for name in names):
+        if path.is_file():
+            return path
+    raise DataError(
+        f"{' and '.join(map(str, folders))}: found no {' or '.join(names)}, expected the authors' annotation file. Fetch "
+        "it (the repository kaistmm/SSLalignment has it in metadata/), or name its folder by `annotations`"
+    )

@@ -5,7 +5,6 @@ import os
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool
@@ -20,8 +19,6 @@ from soundspot.errors import DataError, did_you_mean
 from soundspot.types import Audio, AudioVisualDataset, GroundTruth
 from soundspot.utils.hash_rng import Key, uniform
 
-Entry = TypeVar("Entry", ImageEntry, AudioEntry)
-
 
 class Catalog(AudioVisualDataset):
     """A data set with one sample for each image whose category also has recordings in the split.
@@ -33,12 +30,10 @@ class Catalog(AudioVisualDataset):
         root: folder that holds annotations.json.
         split: `train`, `val` or `test`.
         categories: categories to use (None: all).
-        min_images: leave out categories with fewer images in this split.
         val_fraction: share of the training groups held out of `train` as `val`, the same ones whatever the seed.
         annotation: only images whose boxes were made so, such as `human` (None: all).
         free_only: leave out entries whose license is unstated or not for commercial use.
         seed: seed of the pairing.
-        shuffle_pairs: pair anew in each epoch; False keeps the pairs of epoch 0 in training too.
 
     Attributes:
         images: image entries of the samples, in the order of the file.
@@ -54,21 +49,20 @@ class Catalog(AudioVisualDataset):
         split: str = "train",
         *,
         categories: Iterable[str] | None = None,
-        min_images: int = 1,
         val_fraction: float = 0.0,
         annotation: str | None = None,
         free_only: bool = False,
         seed: int = 0,
-        shuffle_pairs: bool = True,
     ) -> None:
         annotations = read_annotations(root)
         annotations.raise_errors()
         self.root, self.split, self.seed, self.epoch = annotations.root, split, seed, 0
         self.name = f"{self.root.resolve().name}/{split}"
-        self._shuffles_pairs = shuffle_pairs and split == "train"
         images, audio = _split_entries(annotations, split, val_fraction)
         if categories is not None:
-            chosen = _check_categories(set(categories), annotations)
+            chosen, known = set(categories), {entry.category for entry in annotations.entries}
+            for category in sorted(chosen - known):
+                raise DataError(f"{self.root}: unknown category {category!r}{did_you_mean(category, known)}")
             images = [image for image in images if image.category in chosen]
             audio = [recording for recording in audio if recording.category in chosen]
         if free_only:
@@ -77,11 +71,15 @@ class Catalog(AudioVisualDataset):
         if annotation is not None:
             images = [image for image in images if image.annotation == annotation]
         self.audio = tuple(audio)
-        self._by_category = _group_by_category(audio)
+        self._by_category: dict[str, list[AudioEntry]] = defaultdict(list)
+        for recording in audio:
+            self._by_category[recording.category].append(recording)
         self._by_file = {recording.file: recording for recording in audio}
-        paired = [i for i in images if (i.audio in self._by_file if i.audio else i.category in self._by_category)]
-        counts = {category: len(group) for category, group in _group_by_category(paired).items()}
-        self.images = tuple(image for image in paired if counts[image.category] >= min_images)
+        self.images = tuple(
+            image
+            for image in images
+            if (image.audio in self._by_file if image.audio else image.category in self._by_category)
+        )
         if not self.images:
             remedy = (
                 "Hold out some of train: val_fraction=0.1." if split == "val" else "Loosen the filters, or add files."
@@ -185,7 +183,7 @@ class Catalog(AudioVisualDataset):
         Returns:
             The data set of that epoch, of equal length.
         """
-        if not self._shuffles_pairs or epoch == self.epoch:
+        if self.split != "train" or epoch == self.epoch:
             return self
         other = copy.copy(self)
         other.epoch = epoch
@@ -206,7 +204,7 @@ class Catalog(AudioVisualDataset):
         Returns:
             Entries of the recordings.
         """
-        return self._by_category.get(category, ())
+        return tuple(self._by_category.get(category, ()))
 
     def read_mask(self, image: ImageEntry) -> Bool[Tensor, "h w"] | None:
         """Read the mask of an image entry.
@@ -262,17 +260,3 @@ def _split_entries(
         return split == ("val" if entry.split == "train" and entry.group in held_out else entry.split)
 
     return [i for i in annotations.images if belongs(i)], [a for a in annotations.audio if belongs(a)]
-
-
-def _check_categories(categories: set[str], annotations: Annotations) -> set[str]:
-    known = {entry.category for entry in annotations.entries}
-    for category in sorted(categories - known):
-        raise DataError(f"{annotations.root}: unknown category {category!r}{did_you_mean(category, known)}")
-    return categories
-
-
-def _group_by_category(entries: Iterable[Entry]) -> dict[str, tuple[Entry, ...]]:
-    groups: dict[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        groups[entry.category].append(entry)
-    return {category: tuple(group) for category, group in groups.items()}

@@ -9,14 +9,12 @@ from pathlib import Path
 
 from soundspot.data.datasets.base import (
     FLICKR_SIZE,
-    MISSING_POLICIES,
     ClipDataset,
     GroundTruthFile,
     PathLike,
     SampleEntry,
-    check_choice,
     drop_missing,
-    require_annotation_file,
+    find_annotation_file,
 )
 from soundspot.data.datasets.layouts import FLICKR_TEST, ClipPaths, FileResolver, read_negative_samples
 from soundspot.data.datasets.lists import list_ids, list_name
@@ -52,7 +50,6 @@ def open_flickr(
     Raises:
         DataError: files are missing, or wrong.
     """
-    check_choice("missing", missing, MISSING_POLICIES)
     root, ids, check_disk = Path(root), list_ids(list, "flickr"), missing != "ignore"
     paths = ClipPaths(root, FLICKR_TEST, ids, layout, check_disk)
     folders = (root / folder for folder in XML_FOLDERS if (root / folder).is_dir())
@@ -65,7 +62,7 @@ def open_flickr(
         samples.append(SampleEntry(id, id, "", image, audio, GroundTruthFile(file, "consensus"), missing_files))
     if name == "extended_flickr":
         has_table = annotations is not None and (Path(annotations) / NEGATIVES[0]).is_file()
-        table = require_annotation_file(root, annotations if has_table else None, NEGATIVES)
+        table = find_annotation_file(root, annotations if has_table else None, NEGATIVES)
         absent = GroundTruth(FLICKR_SIZE, FLICKR_SIZE, rule="consensus", present=False)
         samples += read_negative_samples(table, paths, samples, absent)
     samples, incomplete = drop_missing(root, samples, missing)

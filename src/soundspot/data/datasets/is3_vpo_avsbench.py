@@ -15,14 +15,13 @@ from typing import Any
 from soundspot.data.datasets.annotation_files import BOX_FIELDS, MASK_FIELDS, read_entries, to_box
 from soundspot.data.datasets.base import (
     BOX_SIZE,
-    MISSING_POLICIES,
     ClipDataset,
     GroundTruthFile,
     PathLike,
     SampleEntry,
     check_choice,
     drop_missing,
-    require_annotation_file,
+    find_annotation_file,
 )
 from soundspot.data.datasets.layouts import AUDIO_SUFFIXES, IMAGE_SUFFIXES, FileResolver
 from soundspot.data.media.file_types import DirectoryIndex
@@ -118,12 +117,11 @@ def open_benchmark(
         DataError: files are missing, or wrong.
     """
     check_choice("ground_truth", ground_truth, ("boxes", "masks"))
-    check_choice("missing", missing, MISSING_POLICIES)
     spec, root = BENCHMARKS[name], Path(root)
     if ground_truth == "boxes":
-        file, fields = require_annotation_file(root, annotations, spec.box_files), BOX_FIELDS
+        file, fields = find_annotation_file(root, annotations, spec.box_files), BOX_FIELDS
     else:
-        file, fields = require_annotation_file(root, annotations, spec.mask_files), MASK_FIELDS
+        file, fields = find_annotation_file(root, annotations, spec.mask_files), MASK_FIELDS
         if file.name != spec.mask_files[0]:  # a file of boxes, whose mask has the image's name
             fields = {key: BOX_FIELDS[key] for key in ("image", "audio")}
     entries = read_entries(file, fields, "image")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from soundspot.data.datasets.annotation_files import read_unique_ids
-from soundspot.data.datasets.base import MISSING_POLICIES, ClipDataset, SampleEntry, check_choice, drop_missing
+from soundspot.data.datasets.base import ClipDataset, SampleEntry, check_choice, drop_missing
 from soundspot.data.datasets.clip_ids import normalize_clip_id
 from soundspot.data.datasets.layouts import EZVSL, FLICKR, VGGSOUND, ClipPaths
 from soundspot.data.datasets.lists import Exclusion
@@ -52,7 +52,6 @@ def open_clip_pairs(
     Raises:
         DataError: a list or a folder is missing, files are missing and `error` was chosen, or nothing is left.
     """
-    check_choice("missing", missing, MISSING_POLICIES[:2])
     root, verbatim = Path(root), name == "pairs"
     paths = ClipPaths(root, LAYOUTS[name], name=layout)
     if list is None:  # an image without audio, or the reverse, counts as missing

@@ -11,15 +11,12 @@ from pathlib import Path
 
 from soundspot.data.datasets.annotation_files import FRACTION_BOX_FIELDS, read_entries, to_box
 from soundspot.data.datasets.base import (
-    MISSING_POLICIES,
     ClipDataset,
     GroundTruthFile,
     PathLike,
     SampleEntry,
-    check_choice,
     drop_missing,
     find_annotation_file,
-    require_annotation_file,
 )
 from soundspot.data.datasets.clip_ids import normalize_clip_id
 from soundspot.data.datasets.layouts import VGGSS, ClipPaths, FileResolver, read_negative_samples
@@ -58,15 +55,18 @@ def open_vggss(
     Raises:
         DataError: files are missing, or wrong; a listed clip has no boxes.
     """
-    check_choice("missing", missing, MISSING_POLICIES)
     root, ids = Path(root), list_ids(list, "vggss")
     paths = ClipPaths(root, VGGSS, ids, layout, missing != "ignore")
-    if find_annotation_file(root, annotations, BOXES) is None and (root / "anno").is_dir():
+    try:
+        file = find_annotation_file(root, annotations, BOXES)
+    except DataError:
+        if not (root / "anno").is_dir():
+            raise
         samples = _read_xml_samples(ids, paths)
     else:
-        samples = _read_json_samples(ids, paths, require_annotation_file(root, annotations, BOXES), str(list))
+        samples = _read_json_samples(ids, paths, file, str(list))
     if name == "extended_vggss":
-        table = require_annotation_file(root, annotations, NEGATIVES)
+        table = find_annotation_file(root, annotations, NEGATIVES)
         samples += read_negative_samples(table, paths, samples, GroundTruth(1, 1, present=False))
     samples, incomplete = drop_missing(root, samples, missing)
     return ClipDataset(f"{name}/{list_name(list)}", samples, "test", incomplete)

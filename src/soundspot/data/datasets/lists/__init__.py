@@ -19,23 +19,21 @@ from soundspot.errors import DataError, did_you_mean
 BUNDLED_LISTS = ("vggss", "extended_vggss", "flickr", "avsbench_s4", "avsbench_ms3")
 
 # The public lists that are subsets of a bundled one, by a condition on its row.
-VGGSS_SUBSETS: dict[str, Callable[[tuple[str, ...]], bool]] = {
-    "5158": lambda row: True,
-    "4655": lambda row: row[2] == "1",
-    "heard": lambda row: row[1] == "heard",
-    "unheard": lambda row: row[1] == "unheard",
+SUBSETS: dict[str, dict[str, Callable[[tuple[str, ...]], bool]]] = {
+    "vggss": {
+        "5158": lambda row: True,
+        "4655": lambda row: row[2] == "1",
+        "heard": lambda row: row[1] == "heard",
+        "unheard": lambda row: row[1] == "unheard",
+    },
+    "flickr": {"250": lambda row: True, "249": lambda row: row[1] == "1"},
 }
-FLICKR_SUBSETS: dict[str, Callable[[tuple[str, ...]], bool]] = {
-    "250": lambda row: True,
-    "249": lambda row: row[1] == "1",
-}
-_SUBSETS = {"vggss": VGGSS_SUBSETS, "flickr": FLICKR_SUBSETS}
 
 
 @cache
 def read_rows(name: str) -> tuple[tuple[str, ...], ...]:
     """Return the rows of a bundled list, cell by cell, without its header."""
-    suffix = "csv" if name in _SUBSETS else "txt"
+    suffix = "csv" if name in SUBSETS else "txt"
     lines = files(__name__).joinpath(f"{name}.{suffix}").read_text(encoding="utf-8").splitlines()
     return tuple(tuple(line.split(",")) for line in lines[1 if suffix == "csv" else 0 :])
 
@@ -50,7 +48,7 @@ def subsets(name: str) -> dict[str, frozenset[str]]:
     """Return the ids of the public lists that are subsets of a bundled one: `heard`, `4655`...; none for most."""
     return {
         subset: frozenset(row[0] for row in read_rows(name) if belongs(row))
-        for subset, belongs in _SUBSETS.get(name, {}).items()
+        for subset, belongs in SUBSETS.get(name, {}).items()
     }
 
 
@@ -60,7 +58,7 @@ def list_ids(list: str | int | PathLike[str], name: str) -> tuple[str, ...]:
     Raises:
         DataError: neither; or a file that is no list.
     """
-    known = _SUBSETS[name]
+    known = SUBSETS[name]
     if str(list) in known:
         return tuple(row[0] for row in read_rows(name) if known[str(list)](row))
     if not Path(str(list)).is_file():

@@ -186,7 +186,7 @@ def test_markup_in_a_name_is_text(visit: Visit) -> None:
     visit.page.frame_locator("#page iframe").get_by_text("still").wait_for()
     visit.errors.clear()  # the browser says that it ran no script
     visit.tab("Search")
-    visit.give("search-picture", visit.served.files.picture)
+    visit.give("search-image", visit.served.files.picture)
     visit.page.wait_for_timeout(300)
     visit.page.locator("#search").click()
     visit.page.locator("#hits .caption-label", has_text=NAUGHTY).first.click()
@@ -212,7 +212,7 @@ def test_an_index_is_searched(visit: Visit) -> None:
     visit.tab("Search")
     visit.page.locator("#search").click()
     visit.page.wait_for_selector("text=Nothing to search by")
-    visit.give("search-sound", visit.served.files.high)
+    visit.give("search-audio", visit.served.files.high)
     visit.page.wait_for_timeout(300)
     visit.page.locator("#search").click()
     visit.page.wait_for_selector("#hits img")

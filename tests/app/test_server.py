@@ -220,7 +220,7 @@ def test_a_sound_that_is_longer_than_it_says_is_ended(served: Served, tmp_path: 
     given = question(served, [tmp_path / "long.flac"])
     said = words_of(asked(served.url, served.config, "image", "change", given, "liar"))
     assert "long.flac: found a sound that lasts longer than 30 s" in said
-    found = {"search-sound": given["audios"][0]}
+    found = {"search-audio": given["audios"][0]}
     assert "lasts longer than 30 s" in words_of(asked(served.url, served.config, "search", "click", found, "liar"))
 
 

@@ -1,9 +1,10 @@
-"""The tab that searches an index of somebody's own pictures, sounds and videos, by a picture, a sound, or both."""
+"""Tab of the page that searches an index of a user's own images, audio and videos."""
 
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+
 
 from soundspot.app.components import error_card, pass_path, render_card, wire_silent_event
 from soundspot.app.limits import check_duration
@@ -16,121 +17,120 @@ from soundspot.search.contact_sheet import load_thumbnail
 from soundspot.search.file_reader import slice_audio
 from soundspot.search.result import Hit, escape_unprintable
 
-HINT = render_card(
+NO_INDEX = render_card(
     "hint",
     "No index yet",
-    "Make one of your own images, sounds and videos: `soundspot search index FOLDER --index INDEX --model FILE`, "
-    "and start the page with `--index INDEX`.",
+    "Make one of your own images, audio and videos: `soundspot search index FOLDER --index INDEX --model FILE`, and "
+    "start the page with `--index INDEX`.",
 )
-LISTEN = 10.0  # seconds of a sound that was found
-THUMB = 360  # pixels of the longer side of a picture that was found
+QUERY_HINT = "Give an image, an audio, or both."
+PLAYED_SECONDS = 10.0  # of the audio of a hit
+THUMBNAIL_SIDE = 360  # pixels of the longer side
 
 
-def build_search_tab(desk: SessionStore, folder: Path | None) -> None:
-    """Lays the tab out and wires it."""
+def build_search_tab(sessions: SessionStore, folder: Path | None) -> None:
+    """Build the tab, and wire its events.
+
+    Args:
+        sessions: of the page, with its localizer.
+        folder: of the index; None shows how to make one.
+    """
     if folder is None:
-        gr.HTML(HINT, padding=False)
+        gr.HTML(NO_INDEX, padding=False)
         return
-    index = Index.open(folder, desk.localizer)
-    index.check_localizer(desk.localizer)
+    index = Index.open(folder, sessions.localizer)
+    index.check_localizer(sessions.localizer)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=290):
-            picture = pass_path(
+            image = pass_path(
                 gr.Image(
-                    label="Picture", type="filepath", sources=["upload", "clipboard"], height=220, buttons=[],
-                    elem_id="search-picture",
+                    label="Image", type="filepath", sources=["upload", "clipboard"], height=220, buttons=[],
+                    elem_id="search-image",
                 )
             )  # fmt: skip
-            sound = pass_path(
+            audio = pass_path(
                 gr.Audio(
-                    label="Sound", sources=["upload", "microphone"], type="filepath", elem_id="search-sound", buttons=[]
+                    label="Audio", sources=["upload", "microphone"], type="filepath", elem_id="search-audio", buttons=[]
                 )
             )
-            mix = gr.Slider(0, 1, 0.5, step=0.05, label="Share of the picture, where both are given", elem_id="mix")
-            count = gr.Slider(4, 48, 12, step=4, label="How many", elem_id="count")
-            go = gr.Button("Search", variant="primary", elem_id="search")
+            weight = gr.Slider(0, 1, 0.5, step=0.05, label="Weight of the image, if both are given", elem_id="weight")
+            count = gr.Slider(4, 48, 12, step=4, label="Number of hits", elem_id="count")
+            button = gr.Button("Search", variant="primary", elem_id="search")
         with gr.Column(scale=6, min_width=290):
-            said = gr.HTML(
-                render_card("hint", f"{len(index)} files to search in", "Give a picture, a sound, or both."),
-                elem_id="search-said", padding=False,
+            message = gr.HTML(
+                render_card("hint", f"{len(index)} files to search in", QUERY_HINT),
+                elem_id="search-message", padding=False,
             )  # fmt: skip
-            hits = gr.Gallery(
+            gallery = gr.Gallery(
                 show_label=False, columns=4, height="auto", allow_preview=False, object_fit="cover", buttons=[],
                 interactive=False, elem_id="hits", visible=False,
             )  # fmt: skip
-            chosen = gr.HTML("", elem_id="hit", padding=False)
-            played = gr.Audio(label="Listen", interactive=False, visible=False, elem_id="hit-sound", buttons=[])
-    kept = gr.State([])
+            details = gr.HTML("", elem_id="hit", padding=False)
+            player = gr.Audio(label="Listen", interactive=False, visible=False, elem_id="hit-audio", buttons=[])
+    state = gr.State([])
 
-    def answer(
-        request: gr.Request, picture: str | None, sound: str | None, mix: float | int, count: float | int
-    ) -> tuple[Any, Any, Any, str, Any]:
-        none = gr.update(visible=False)
-        if not picture and not sound:
-            return (
-                render_card("hint", "Nothing to search by", "Give a picture, a sound, or both."),
-                none,
-                [],
-                "",
-                none,
-            )
-        clock = desk.start_deadline(desk.get_session(request.session_hash))
+    def search(
+        request: gr.Request, image: str | None, audio: str | None, weight: float | int, count: float | int
+    ) -> tuple[Any, Any, list[Hit], str, Any]:
+        hidden = gr.update(visible=False)
+        if not image and not audio:
+            return render_card("hint", "Nothing to search by", QUERY_HINT), hidden, [], "", hidden
+        deadline = sessions.start_deadline(sessions.get_session(request.session_hash))
         try:
-            if sound:
-                check_duration(sound, desk.limits.max_audio_seconds, "sound", "Cut out the part that you search by.")
-            heard = read_audio(sound, max_seconds=desk.limits.max_audio_seconds) if sound else None
-            found = index.query(desk.localizer, picture, heard, image_weight=float(mix), k=int(count))
-            shown = []
-            for hit in found:
-                shown.append(
-                    (
-                        resize_for_display(load_thumbnail(hit), 1, THUMB),
-                        f"{hit.score:.3f} {escape_unprintable(hit.path.name)}",
-                    )
-                )
-                clock.check()
+            hits = _query(index, sessions, image, audio, float(weight), int(count))
+            thumbnails = []
+            for hit in hits:
+                caption = f"{hit.score:.3f} {escape_unprintable(hit.path.name)}"
+                thumbnails.append((resize_for_display(load_thumbnail(hit), 1, THUMBNAIL_SIDE), caption))
+                deadline.check()
         except SoundspotError as error:
-            return error_card(error, picture, sound), none, [], "", none
-        return "", gr.update(value=shown, visible=True), found, _told(found[0], index.root) if found else "", none
+            return error_card(error, image, audio), hidden, [], "", hidden
+        return "", gr.update(value=thumbnails, visible=True), hits, _format_hit(hits[0], index) if hits else "", hidden
 
-    def listen(found: list[Hit], at: gr.SelectData) -> tuple[str, Any]:
-        if not found or at.index >= len(found):
-            away = render_card("hint", "Search again", "What was found was put away meanwhile.")
-            return away, gr.update(visible=False)
-        hit = found[at.index]
-        heard = _heard(hit)
-        return _told(hit, index.root), gr.update(value=heard, visible=heard is not None)
+    def show_hit(hits: list[Hit], event: gr.SelectData) -> tuple[str, Any]:
+        if event.index >= len(hits):
+            card = render_card("hint", "Search again", "These hits are no longer stored.")
+            return card, gr.update(visible=False)
+        samples = _read_samples(hits[event.index])
+        return _format_hit(hits[event.index], index), gr.update(value=samples, visible=samples is not None)
 
-    go.click(
-        answer,
-        [picture, sound, mix, count],
-        [said, hits, kept, chosen, played],
-        show_progress_on=hits,
+    button.click(
+        search,
+        [image, audio, weight, count],
+        [message, gallery, state, details, player],
+        show_progress_on=gallery,
         trigger_mode="once",
         api_visibility="private",
         concurrency_id="model",
     )
-    wire_silent_event(hits.select, listen, [kept], [chosen, played])
+    wire_silent_event(gallery.select, show_hit, [state], [details, player])
 
 
-def _heard(hit: Hit) -> tuple[int, Any] | None:
-    """The seconds of what was found from its moment on; None of a picture, or of a file that is gone."""
+def _query(
+    index: Index, sessions: SessionStore, image: str | None, audio: str | None, weight: float, k: int
+) -> list[Hit]:
+    """Search by uploaded files; raise LimitError if the audio is too long."""
+    max_seconds = sessions.limits.max_audio_seconds
+    if audio:
+        check_duration(audio, max_seconds, "sound", "Cut out the part that you search by.")
+    waveform = read_audio(audio, max_seconds=max_seconds) if audio else None
+    return index.query(sessions.localizer, image, waveform, image_weight=weight, k=k)
+
+
+def _read_samples(hit: Hit) -> tuple[int, Any] | None:
+    """Return rate and samples from the time of a hit on; None for an image, or a file that is gone."""
     if hit.file_type == "image":
         return None
     try:
-        part = slice_audio(open_audio(hit.path), hit.time or 0.0, LISTEN)
+        audio = slice_audio(open_audio(hit.path), hit.time or 0.0, PLAYED_SECONDS)
     except InputError:
         return None
-    return part.rate, (part.waveform * 32767).short().numpy()
+    return audio.rate, (audio.waveform * 32767).short().numpy()
 
 
-def _told(hit: Hit, root: Path) -> str:
-    """Where a hit lies in the folder that was indexed, and when."""
-    name = hit.path.relative_to(root) if hit.path.is_relative_to(root) else Path(hit.path.name)
-    moment = "" if hit.time is None else f" at {hit.time:.1f} s"
-    return render_card(
-        "hint",
-        escape_unprintable(hit.path.name),
-        f"{hit.file_type}{moment}, {hit.score:.3f} by its {hit.modality}",
-        escape_unprintable(name),
-    )
+def _format_hit(hit: Hit, index: Index) -> str:
+    """Format path, time and score of a hit as a card."""
+    name = hit.path.relative_to(index.root) if hit.path.is_relative_to(index.root) else Path(hit.path.name)
+    time = "" if hit.time is None else f" at {hit.time:.1f} s"
+    score = f"{hit.file_type}{time}, {hit.score:.3f} by its {hit.modality}"
+    return render_card("hint", escape_unprintable(hit.path.name), score, escape_unprintable(name))

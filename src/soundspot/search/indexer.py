@@ -270,7 +270,7 @@ class Indexer:
                 self.store.execute_many(
                     "INSERT INTO windows VALUES (?, ?, ?, ?, ?)",
                     [
-                        (row + i, file_id, code, time, zlib.crc32(vector))
+                        (row + i, file_id, code, time, zlib.crc32(vector.data))
                         for i, (code, time, vector) in enumerate(windows)
                     ],
                 )
@@ -291,7 +291,7 @@ class Indexer:
     def _list_windows(
         self, read: PendingWindows, embedded: Mapping[Modality, Iterator[Float32[np.ndarray, " d"]]]
     ) -> list[Window]:
-        """Return position in MODALITIES, time and embedding of each window of a read, copied or taken from `embedded`."""
+        """Return modality code, time and embedding of each window of a read, copied or taken from `embedded`."""
         if not read.copied_from:
             return [
                 (code, time, next(embedded[modality]))

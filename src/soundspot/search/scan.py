@@ -123,8 +123,8 @@ def check_files_present(root: Path, num_indexed: int) -> None:
     not empty the index."""
     if not root.is_dir():
         raise DataError(
-            f"{escape_unprintable(root)}: found no such folder, expected that of the {num_indexed} files of this index; "
-            "none was removed from it. Connect its disk, or, where the folder was moved, say so: `soundspot search "
+            f"{escape_unprintable(root)}: found no such folder, expected that of the {num_indexed} files of this "
+            "index; none was removed from it. Connect its disk, or, where the folder was moved, say so: `soundspot search "
             "index FOLDER --relocate`"
         )
     if num_indexed and not any(detect_file_type(os.fsencode(path)) for path in iter_files(root)):

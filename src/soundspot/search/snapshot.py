@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
@@ -63,7 +64,7 @@ class Snapshot:
             return cls.load(store)  # it was compacted meanwhile
         columns = zip(*windows, strict=True) if windows else ((),) * 6
         dtypes = ("i8", "i8", "u1", "u1", "f8", "i8")
-        arrays = [np.array(column, dtype) for column, dtype in zip(columns, dtypes, strict=True)]
+        arrays: list[Any] = [np.array(column, dtype) for column, dtype in zip(columns, dtypes, strict=True)]
         return cls(version, metadata["generation"], vectors, *arrays)
 
     def search(

@@ -27,7 +27,7 @@ from soundspot.search.result import Failure
 from soundspot.utils.atomic_io import convert_os_errors, lock_folder
 
 DATABASE_FILE = "index.sqlite"
-WHENCE_FILE = "catalogue.sqlite"  # of an index by `whence`
+OLD_DATABASE_FILE = "catalogue.sqlite"  # of an index by `whence`
 SCHEMA_VERSION = 1
 INCOMPLETE = -1  # time of a file of which not all windows are written
 _SCHEMA = f"""
@@ -98,7 +98,7 @@ class IndexStore:
     def __init__(self, folder: Path, metadata: dict[str, Any] | None = None) -> None:
         self.folder, self.path = folder, folder / DATABASE_FILE
         self._lock, self._num_commits = RLock(), 0
-        if metadata is None and (folder / WHENCE_FILE).is_file():
+        if metadata is None and (folder / OLD_DATABASE_FILE).is_file():
             raise DataError(
                 f"{folder}: found an index by `whence`, expected one by soundspot. Remove the folder and index again: "
                 "`soundspot search index FOLDER --model FILE`"
@@ -150,8 +150,8 @@ class IndexStore:
                         f"{self.path}: cannot be read or written ({error}). Look at the permissions of its folder"
                     ) from error
                 raise DataError(
-                    f"{self.path}: is damaged ({error}), expected an index by `soundspot search index`. Put a copy back, "
-                    "or remove the folder and index again; your own files are not touched by that"
+                    f"{self.path}: is damaged ({error}), expected an index by `soundspot search index`. Put a copy "
+                    "back, or remove the folder and index again; your own files are not touched by that"
                 ) from error
 
     @contextmanager
@@ -259,7 +259,7 @@ def is_index(folder: str | os.PathLike[str]) -> bool:
     Raises:
         DataError: it holds a damaged index, or one by `whence`.
     """
-    if not any((Path(folder) / name).is_file() for name in (DATABASE_FILE, WHENCE_FILE)):
+    if not any((Path(folder) / name).is_file() for name in (DATABASE_FILE, OLD_DATABASE_FILE)):
         return False
     try:
         IndexStore(Path(folder)).close()

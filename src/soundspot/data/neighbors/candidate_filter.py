@@ -68,8 +68,9 @@ class CandidateFilter:
 
     With m the mean of all vectors, row i = m + v_i ranks the columns by v_i . v_j + m . v_j, of which the last is one
     number per column. It enters by NUM_TERMS more channels, as does each row's threshold, so that the sign of the
-    product says which columns pass, and the rounded numbers are no longer than vectors differ. With r and c the rounded
-    v_i and v_j, |v_i . v_j - r . c| <= |v_i - r| |v_j| + |r| |v_j - c|; errors of summation and of the result are added.
+    product says which columns pass, and the rounded numbers are as small as the differences of vectors. With r and c
+    the rounded v_i and v_j, |v_i . v_j - r . c| <= |v_i - r| |v_j| + |r| |v_j - c|; errors of summation and of the
+    result are added.
 
     Args:
         unit: (n, d) of unit norm.

@@ -55,16 +55,16 @@ class Clusters:
             DataError: there are none, they are damaged, or they are of another data set.
         """
         try:
-            found = json.loads((folder / "meta.json").read_text())["data_fingerprint"]
+            fingerprint = json.loads((folder / "meta.json").read_text())["data_fingerprint"]
             assignments, centers = (np.load(folder / f"{name}.npy") for name in ("assignments", "centers"))
         except (OSError, ValueError, KeyError) as error:
             raise DataError(
                 f"{folder}: no clusters can be read ({error}); remove the folder to make them anew"
             ) from error
-        if found != data_fingerprint:
+        if fingerprint != data_fingerprint:
             raise DataError(
-                f"{folder}: these clusters were made of another data set ({found}), expected {data_fingerprint}. Remove "
-                "the folder to make them anew, or train elsewhere"
+                f"{folder}: these clusters were made of another data set ({fingerprint}), expected {data_fingerprint}. "
+                "Remove the folder to make them anew, or train elsewhere"
             )
         return cls(assignments, centers, data_fingerprint)
 

@@ -80,7 +80,7 @@ class NeighborTable:
         Raises:
             DataError: the table holds fewer than k neighbors.
         """
-        table: Int32[np.ndarray, "n k"] = getattr(self, modality)
+        table = self.images if modality == "images" else self.audio
         if sampling == "anchor":
             return np.asarray(indices, np.int64)
         if k > table.shape[1]:
@@ -125,8 +125,8 @@ class NeighborTable:
             images, audio = (np.load(folder / f"{modality}.npy", mmap_mode="r") for modality in MODALITIES)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"{folder}: no neighbor table can be read ({type(error).__name__}: {error}), expected one by soundspot; "
-                "make it with `soundspot neighbors mine`"
+                f"{folder}: no neighbor table can be read ({type(error).__name__}: {error}), expected one by soundspot "
+                "(those by whence are of another form); make it with `soundspot neighbors mine`"
             ) from error
         if images.shape != shape or audio.shape != shape:
             raise DataError(

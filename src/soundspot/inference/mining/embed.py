@@ -1,7 +1,6 @@
 """Embeddings of a data set, from which neighbors are mined and clusters made."""
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -53,11 +52,10 @@ def compute_weights_digest(localizer: Localizer) -> str:
 
 
 def _describe_front_end(spec: InputSpec) -> str:
+    """Return the front end as text, by which it enters digests of weights."""
     values = [
-        ", ".join(
-            f"{_DIGEST_NAMES.get(field.name, field.name)}={getattr(part, field.name)!r}" for field in fields(part)
-        )
-        for part in (spec.image, spec.audio)
+        ", ".join(f"{_DIGEST_NAMES.get(name, name)}={value!r}" for name, value in vars(fields).items())
+        for fields in (spec.image, spec.audio)
     ]
     text = f"InputSpec(image=ImageSpec({values[0]}), audio=AudioSpec({values[1]}))"
     return text.replace("'center'", "'centre'")

@@ -45,7 +45,7 @@ def test_index_query_status_remove_and_export(
     assert "v.mp4" in told
     with Image.open("out.png") as drawn:
         assert drawn.width > 500
-    assert main([*ask, "--json", "--file-types", "[video]"]) == 0
+    assert main([*ask, "--json", "--file-types", "video"]) == 0
     assert [hit["file_type"] for hit in json.loads(capsys.readouterr().out)] == ["video"]
     assert main([*ask, "--image-weight", "1.5"]) == 2
     assert main(["search", "query"]) == 2

@@ -66,7 +66,7 @@ def query(
     image: str | None = None,
     image_weight: float = 0.5,
     k: int = 10,
-    file_types: list[Literal["image", "audio", "video"]] | None = None,
+    file_types: list[str] | None = None,
     modalities: Literal["image", "audio", "both"] | None = None,
     per_window: bool = False,
     contact_sheet: Path | None = None,
@@ -83,7 +83,7 @@ def query(
         image: an image file.
         image_weight: weight of the image where both are given: from 0, the audio only, to 1, the image only.
         k: maximum number of files.
-        file_types: to search in, as `[image,video]`; all by default.
+        file_types: to search in, any of `image`, `audio` and `video`; all by default.
         modalities: of the files to compare with: `image`, `audio` or `both`; by default images, and audio where the
             query is an image or only audio files are searched.
         per_window: list each window of a video or a long audio, not only the best of each file.
@@ -122,11 +122,11 @@ def query(
             print(f"written: {contact_sheet}")
 
 
-def remove(paths: list[Path] | Path, index: Path = INDEX) -> None:
+def remove(paths: list[Path], index: Path = INDEX) -> None:
     """Remove files, or all files below folders, from an index; the files themselves are not touched.
 
     Args:
-        paths: of files or folders: one, or several as `[a.jpg,b.wav]`.
+        paths: of files or folders.
         index: folder of the index.
 
     Examples:

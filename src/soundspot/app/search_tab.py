@@ -5,7 +5,6 @@ from typing import Any
 
 import gradio as gr
 
-
 from soundspot.app.components import error_card, pass_path, render_card, wire_silent_event
 from soundspot.app.limits import check_duration
 from soundspot.app.service import resize_for_display

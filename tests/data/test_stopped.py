@@ -136,7 +136,7 @@ def test_a_file_that_may_not_grow_is_told_and_gone_on_with(
     assert codes == [2, 2], told
     for file in ("prepared.json", "shard-000000.tar"):
         assert re.search(rf"soundspot: \S*{file}: could not be written \(File too large\): [\d.]+ .B are left", told)
-    assert told.count("make room there and give the same command again, and it goes on from there") == 2
+    assert told.count("make room there and give the same command again, and it continues from them") == 2
     assert re.search(r"The [34] inputs that are left will take some [\d.]+ .B$", told)
     assert main(command) == 0
     assert everything(tmp_path / "out") == whole[maker]

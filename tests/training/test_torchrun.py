@@ -112,7 +112,7 @@ def test_when_one_process_stands_still_the_others_end(tmp_path: Path) -> None:
         with suppress(ProcessLookupError):  # torchrun has killed it
             os.kill(still, signal.SIGKILL)
     told = said(tmp_path / "run").read_text()
-    assert "process 1 has not been heard of for 40 s, so process 0 ends too" in told
+    assert "process 1 has given no sign of life for 40 s, so process 0 ends too" in told
     assert time.monotonic() - before < 100  # torchrun itself waits half a minute for the one that stands still
 
 

@@ -36,11 +36,11 @@ def test_a_folder_is_replaced_only_if_it_is_of_the_same_kind(tmp_path: Path) -> 
     for folder, name in ((mine, "report.json"), (other, "thesis.tex")):
         folder.mkdir()
         (folder / name).write_text("old")
-    with atomic_write_folder(mine, overwrite=True, holds="report.json") as draft:
+    with atomic_write_folder(mine, overwrite=True, marker_file="report.json") as draft:
         (draft / "report.json").write_text("new")
     assert (mine / "report.json").read_text() == "new"
     with pytest.raises(OutputError, match="holds something else"), atomic_write_folder(other, True, "report.json"):
         pass
     assert (other / "thesis.tex").read_text() == "old"
-    with pytest.raises(OutputError, match="--overwrite"), atomic_write_folder(mine, holds="report.json"):
+    with pytest.raises(OutputError, match="--overwrite"), atomic_write_folder(mine, marker_file="report.json"):
         pass

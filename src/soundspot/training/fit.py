@@ -141,11 +141,11 @@ def check_label_source(recipe: Recipe) -> None:
     schedule = labels.cluster_schedule
     needs_labels = method.learns_from == "labels"
     if needs_labels and (labels.source == "none" or min(schedule, default=0.0) > 0):
-        found = "labels.source is 'none'"
+        problem = "labels.source is 'none'"
         if schedule:
-            found = f"there are none before {min(schedule):g} of the training (labels.cluster_schedule)"
+            problem = f"there are none before {min(schedule):g} of the training (labels.cluster_schedule)"
         raise RecipeError(
-            f"method {method.name!r} learns from class labels, and {found}. Give `labels.source`: `category`, the data "
+            f"method {method.name!r} learns from class labels, and {problem}. Give `labels.source`: `category`, the data "
             "set's own, which is supervision; a table, as `soundspot pseudo-label` writes it with classifiers of "
             "yours; or `clusters` from the beginning (`cluster_schedule: [0.0]`)"
         )

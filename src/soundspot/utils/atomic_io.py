@@ -1,4 +1,4 @@
-"""Results on disk: refused where something is in the way, whole or not there at all."""
+"""Write results to disk: refused where something is in the way, complete or not there at all."""
 
 import errno
 import itertools
@@ -20,20 +20,20 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class DiskFullError(OutputError):
-    """There is no room left where a result should go."""
+    """No room is left where a result should be written."""
 
 
 def check_output(path: Path, overwrite: bool = False, suffixes: tuple[str, ...] = ()) -> None:
-    """Raise OutputError where `path` cannot be written; to be called before the work that makes its content.
+    """Raise OutputError if `path` cannot be written; to be called before the work that makes its content.
 
     Args:
         path: a file, or a folder to be made.
-        overwrite: whether what lies there may be replaced.
-        suffixes: the kinds of file that can be written, as (".png", ".npz"); empty: any.
+        overwrite: an existing one may be replaced.
+        suffixes: of files that can be written, such as (".png", ".npz"); empty: any.
     """
     if suffixes and path.suffix.lower() not in suffixes:
         raise OutputError(
@@ -48,48 +48,48 @@ def check_output(path: Path, overwrite: bool = False, suffixes: tuple[str, ...] 
 
 
 def next_free_path(path: Path) -> Path:
-    """`path`, or where that exists the first of path-2, path-3... that does not."""
+    """Return `path`, or where that exists the first of path-2, path-3... that does not."""
     numbered = (path.with_name(f"{path.name}-{n}") for n in itertools.count(2))
     return path if not path.exists() else next(other for other in numbered if not other.exists())
 
 
 @contextmanager
 def convert_os_errors(path: Path) -> Iterator[None]:
-    """What keeps the block from writing `path` is an OutputError, a FullError where there is no room."""
+    """Convert errors of the block, which writes `path`, to OutputError; to DiskFullError where there is no room."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in _DISK_FULL:
             raise OutputError(
-                f"{path}: could not be written ({error.strerror or error}). Look whether the folder may be written to "
-                "and its disk is there, then give the same command again"
+                f"{path}: could not be written ({error.strerror or error}). Check that the folder may be written to "
+                "and its disk is connected, then give the same command again"
             ) from error
         folder = next(folder for folder in path.absolute().parents if folder.is_dir())
-        left = format_bytes(shutil.disk_usage(folder).free)
+        free = format_bytes(shutil.disk_usage(folder).free)
         raise DiskFullError(
-            f"{path}: could not be written ({error.strerror}): {left} are left on the disk of {folder}. What was whole "
-            "is kept: make room there and give the same command again, and it goes on from there"
+            f"{path}: could not be written ({error.strerror}): {free} are left on the disk of {folder}. Complete files "
+            "stay: make room there and give the same command again, and it continues from them"
         ) from error
 
 
 def format_bytes(num_bytes: float | int) -> str:
-    """`12 kB`, `3.4 GB`."""
+    """Format a size: `12 kB`, `3.4 GB`."""
     step = min(4, max(0, math.floor(math.log(max(num_bytes, 1), 1000))))
     return f"{num_bytes / 1000**step:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[step]}"
 
 
 def write_all(file: FileIO, content: bytes | bytearray | memoryview) -> None:
-    """Writes all of it, or raises OSError; nothing is left in a buffer that would be written later."""
-    left = memoryview(content)
-    while left:
-        left = left[file.write(left) or 0 :]
+    """Write all of `content`, or raise OSError; nothing stays in a buffer to be written later."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
 
 
 def atomic_write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file that is there as a whole or not at all. Its draft, NAME.part, is written over by the next try.
+    """Write a file that is there completely or not at all; its draft, NAME.part, is overwritten by the next attempt.
 
     Raises:
-        OutputError: it cannot be written; FullError: there is no room.
+        OutputError: it cannot be written; DiskFullError: there is no room.
     """
     draft = path.with_name(f"{path.name}.part")
     with convert_os_errors(path):
@@ -104,35 +104,33 @@ def atomic_write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """No other process works in the folder inside the block; where the system has no such locks, that is up to people.
+    """Let no other process work in the folder during the block; without effect where the system has no such locks.
 
     Raises:
-        OutputError: one does already.
+        OutputError: another process works in it.
     """
-    if fcntl is None:
-        yield
-        return
-    number = os.open(folder, os.O_RDONLY)
+    descriptor = None if fcntl is None else os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if descriptor is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        os.close(number)
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            yield  # a file system without locks
-            return
-        raise OutputError(f"{folder}: another run writes here now. Wait for its end, or write elsewhere") from error
+        if error.errno in (errno.EAGAIN, errno.EACCES):  # else: a file system without locks
+            assert descriptor is not None
+            os.close(descriptor)
+            raise OutputError(f"{folder}: another run writes here now. Wait for its end, or write elsewhere") from error
     try:
         yield
     finally:
-        os.close(number)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it at the end: a reader sees the old file or the new, never a part.
+    """Yield a temporary path, which replaces `path` at the end: a reader sees the old file or the new one.
 
     Raises:
-        OutputError: it cannot be written; FullError: there is no room.
+        OutputError: it cannot be written; DiskFullError: there is no room.
     """
     parent = path.absolute().parent
     with convert_os_errors(path), tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=parent) as folder:
@@ -143,63 +141,66 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_write_folder(path: Path, overwrite: bool = False, marker_file: str = "") -> Iterator[Path]:
-    """The same for a folder of results; one that is there is replaced only after the new one is complete.
+    """Yield a temporary folder, which replaces `path` at the end.
 
     Args:
-        holds: a file that every folder of this kind has: one without it is somebody else's and is never replaced.
+        path: the folder of results.
+        overwrite: an existing one may be replaced.
+        marker_file: a file that every folder of this kind has: a folder without it is not replaced.
     """
     check_output_folder(path, overwrite, marker_file)
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.absolute().parent) as folder:
         draft = Path(folder) / "new"
         draft.mkdir()
         yield draft
-        _put(draft, path)
+        _replace_folder(draft, path)
 
 
 @contextmanager
 def resumable_folder(
     path: Path, settings: dict[str, Any], overwrite: bool = False, marker_file: str = ""
 ) -> Iterator[Path]:
-    """The same for results that take hours: what is written is kept when the process dies, and the next one with the
-    same plan finds it there.
+    """Yield a folder for results that take hours: its files survive the process, and the next one finds them there.
 
     It lies in `.NAME.part` beside the result, whose other files are for what the result does not hold.
 
     Args:
-        plan: all that the result depends on, as JSON can hold it.
-        overwrite: whether what lies there may be replaced, and what was begun by another plan thrown away.
+        path: the folder of results.
+        settings: all that the result depends on, as JSON can hold it; the next process must have the same.
+        overwrite: an existing result, and what was begun with other settings, may be replaced.
+        marker_file: as in `atomic_write_folder`.
     """
     check_output_folder(path, overwrite, marker_file)
-    part = path.absolute().with_name(f".{path.name}.part")
-    file = part / "plan.json"
+    partial = path.absolute().with_name(f".{path.name}.part")
+    file = partial / "plan.json"
     try:
-        before = json.loads(file.read_text(encoding="utf-8"))
+        previous = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        before = None
-    if part.exists() and before != settings:
-        if before is not None and not overwrite:
-            other = ", ".join(
-                f"{key} {before.get(key)!r}, now {settings[key]!r}"
-                for key in settings
-                if before.get(key) != settings[key]
+        previous = None
+    if partial.exists() and previous != settings:
+        if previous is not None and not overwrite:
+            changes = ", ".join(
+                f"{key} {previous.get(key)!r}, now {value!r}"
+                for key, value in settings.items()
+                if previous.get(key) != value
             )
             raise OutputError(
-                f"{part}: holds what was begun by another plan ({other}). Give the same options as then to go on with "
-                "it, --overwrite to throw it away, or another output."
+                f"{partial}: holds what was begun with other options ({changes}). Give the same options as then to "
+                "continue it, --overwrite to delete it, or another output."
             )
-        shutil.rmtree(part)
-    (part / "new").mkdir(parents=True, exist_ok=True)
-    if before != settings:
+        shutil.rmtree(partial)
+    (partial / "new").mkdir(parents=True, exist_ok=True)
+    if previous != settings:
         with atomic_write(file) as draft:
             draft.write_text(json.dumps(settings), encoding="utf-8")
-    with lock_folder(part):
-        yield part / "new"
-        _put(part / "new", path)
-    shutil.rmtree(part)
+    with lock_folder(partial):
+        yield partial / "new"
+        _replace_folder(partial / "new", path)
+    shutil.rmtree(partial)
 
 
 def check_output_folder(path: Path, overwrite: bool, marker_file: str) -> None:
-    """Raise OutputError where a folder of results cannot be written; `holds` as in `whole_folder`."""
+    """Raise OutputError if a folder of results cannot be written; `marker_file` as in `atomic_write_folder`."""
     check_output(path, overwrite)
     if marker_file and path.is_dir() and any(path.iterdir()) and not (path / marker_file).exists():
         raise OutputError(
@@ -207,7 +208,7 @@ def check_output_folder(path: Path, overwrite: bool, marker_file: str) -> None:
         )
 
 
-def _put(draft: Path, path: Path) -> None:
+def _replace_folder(draft: Path, path: Path) -> None:
     if path.exists():
         os.replace(path, draft.with_name("old"))
     os.replace(draft, path)

@@ -1,4 +1,4 @@
-"""What the machine can do, and where on it networks run."""
+"""The device that networks run on."""
 
 import torch
 
@@ -6,19 +6,19 @@ from soundspot.errors import InputError
 
 
 def has_native_bf16() -> bool:
-    """Whether this CPU multiplies in bf16 itself."""
+    """Return whether this CPU multiplies in bf16 natively."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def select_best_device() -> torch.device:
-    """CUDA, else Apple's MPS, else the CPU."""
+    """Return CUDA, else Apple's MPS, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def resolve_device(name: str) -> torch.device:
-    """A device by name, tried once; `auto`: the best there is.
+    """Return a device by name, after a first allocation on it; `auto`: the best there is.
 
     Raises:
         InputError: there is none of that name, or this machine does not have it.

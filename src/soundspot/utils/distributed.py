@@ -1,11 +1,11 @@
-"""Several processes that work on one model, as `torchrun` starts them: who each is, and what it has of the others.
+"""Several processes that work on one model, as `torchrun` starts them: their ranks, and what they exchange.
 
-A pair of a loss compares a clip of this process with one of any: vectors are gathered, compared with the places that
-are here, and the numbers of these pairs are gathered again. What is as large as a picture never travels. So every
-process holds the loss of the whole batch, and the mean of their gradients, which is what data parallelism takes, is
-the gradient of it.
+A pair of a loss compares a sample of this process with one of any: embeddings are gathered, compared with the image
+grids that are here, and the numbers of these pairs are gathered again. What is as large as an image never travels. So
+every process holds the loss of the whole batch, and the mean of their gradients, which is what data parallelism takes,
+is the gradient of it.
 
-By itself a process is the first of one, and nothing here costs anything.
+A single process has rank 0 of 1, and nothing here costs anything.
 """
 
 import os
@@ -27,55 +27,53 @@ from torch.distributed.rendezvous import rendezvous
 from soundspot.errors import SoundspotError
 
 T = TypeVar("T")
-HEARTBEAT_SECONDS, MAX_MISSED_HEARTBEATS = 5.0, 8  # seconds between two signs of life, and how many may be missed
-COLLECTIVE_TIMEOUT = timedelta(
-    minutes=30
-)  # that one waits for the others, in a training step or with its share of a test set
-_watch: "_Watch | None" = None
-_alone: ContextVar[bool] = ContextVar("alone", default=False)
+HEARTBEAT_SECONDS, MAX_MISSED_HEARTBEATS = 5.0, 8
+COLLECTIVE_TIMEOUT = timedelta(minutes=30)  # of a training step, or of a share of a test set
+_heartbeat: "_Heartbeat | None" = None
+_is_single: ContextVar[bool] = ContextVar("is_single", default=False)
 
 
 def is_launched() -> bool:
-    """Whether `torchrun`, or whatever sets the same variables, has started this process beside others."""
+    """Return whether `torchrun`, or what sets the same variables, started this process among several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def is_launched_rank_zero() -> bool:
-    """Whether of the processes that were launched this is the first, before and after they work together."""
+    """Return whether this is the first of the launched processes, inside and outside `process_group`."""
     return os.environ.get("RANK", "0") == "0" or not is_launched()
 
 
 def is_distributed() -> bool:
-    """Whether this process has others that it works with now."""
-    return dist.is_available() and dist.is_initialized() and not _alone.get()
+    """Return whether this process works with others now."""
+    return dist.is_available() and dist.is_initialized() and not _is_single.get()
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """Return the number of processes."""
     return dist.get_world_size() if is_distributed() else 1
 
 
 def rank() -> int:
-    """The number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return dist.get_rank() if is_distributed() else 0
 
 
 def is_rank_zero() -> bool:
-    """Whether this process is the one that writes files."""
+    """Return whether this process is the one that writes files."""
     return rank() == 0
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Works with the other processes that were launched, for as long as the block lasts.
+    """Work with the other launched processes during the block.
 
-    One that ends, or is stopped for some 40 seconds, ends the others too; one that hangs does so after half an
+    A process that ends, or is stopped for some 40 seconds, ends the others too; one that hangs does so after half an
     hour, in which the others wait for it.
 
     Raises:
         SoundspotError: the launcher's variables are not all there; another process has ended.
     """
-    global _watch
+    global _heartbeat
     if not is_launched() or is_distributed():
         yield
         return
@@ -85,32 +83,33 @@ def process_group() -> Iterator[None]:
             f"found WORLD_SIZE={os.environ['WORLD_SIZE']} without {', '.join(missing)}, expected all that a launcher "
             "sets. Start several processes with `torchrun`, or unset WORLD_SIZE"
         )
+    backend = "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        backend = "cpu:gloo,cuda:nccl"
     store, number, count = next(rendezvous("env://", timeout=timedelta(minutes=5)))
     dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=COLLECTIVE_TIMEOUT)
-    _watch = _Watch(number, count)
-    _watch.start()
+    _heartbeat = _Heartbeat(number, count)
+    _heartbeat.start()
     try:
         yield
-        _watch.meet([*range(count)])
+        _heartbeat.wait_for([*range(count)])
     except RuntimeError as error:
-        if not _lost_another(error):
+        if not _is_lost_process(error):
             raise
         raise SoundspotError(
-            "another process of this run has ended, and what it said tells why. Mend that, and go on (training: with "
-            "--resume)"
+            "another process of this run has ended, and its message says why. Correct that, and continue (training: "
+            "with --resume)"
         ) from error
     finally:
-        _watch.over.set()
-        _watch.join()
-        _watch = None
+        _heartbeat.is_over.set()
+        _heartbeat.join()
+        _heartbeat = None
         dist.destroy_process_group()
 
 
-def _lost_another(error: BaseException | None) -> bool:
-    """Whether an error, or what it came from, is that another process is gone, and torchrun ends this one too."""
+def _is_lost_process(error: BaseException | None) -> bool:
+    """Return whether an error, or its cause, is that another process is gone, and torchrun ends this one too."""
     signs = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL", "killed by signal: Terminated")
     while error is not None:
         if isinstance(error, dist.DistError) or any(sign in str(error) for sign in signs):
@@ -119,45 +118,45 @@ def _lost_another(error: BaseException | None) -> bool:
     return False
 
 
-class _Watch(Thread):
-    """Tells the others that this process lives, and ends it when one of them has been silent for too long.
+class _Heartbeat(Thread):
+    """Thread that tells the others that this process lives, and ends it when one of them was silent for too long.
 
-    Periods are counted and not seconds, so a machine that slept takes nobody for dead.
+    Heartbeats are counted and not seconds, so that a machine that slept takes no process for dead.
     """
 
     def __init__(self, number: int, count: int) -> None:
-        super().__init__(daemon=True, name="soundspot-watch")
-        self.number, self.others, self.over = number, [n for n in range(count) if n != number], Event()
-        where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        self.store = PrefixStore("soundspot", TCPStore(*where, count, is_master=False))
-        self.meetings = 0
+        super().__init__(daemon=True, name="soundspot-heartbeat")
+        self.number, self.others, self.is_over = number, [n for n in range(count) if n != number], Event()
+        address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        self.store = PrefixStore("soundspot", TCPStore(*address, count, is_master=False))
+        self.num_meetings = 0
 
-    def meet(self, awaited: list[int]) -> None:
-        """Waits for some of the processes, for as long as they take: while they live, they will come."""
-        self.meetings += 1
-        self.store.set(f"meeting {self.meetings} {self.number}", "")
-        keys = [f"meeting {self.meetings} {one}" for one in awaited]
-        while not self.store.check(keys):
+    def wait_for(self, numbers: list[int]) -> None:
+        """Wait for some of the processes, for as long as they take: while they live, they will come."""
+        self.num_meetings += 1
+        self.store.set(f"meeting {self.num_meetings} {self.number}", "")
+        while not self.store.check([f"meeting {self.num_meetings} {number}" for number in numbers]):
             sleep(0.05)
 
     def run(self) -> None:
-        heard, missed = dict.fromkeys(self.others, b""), dict.fromkeys(self.others, 0)
+        last, missed = dict.fromkeys(self.others, b""), dict.fromkeys(self.others, 0)
         beat = 0
-        while not self.over.wait(HEARTBEAT_SECONDS):
+        while not self.is_over.wait(HEARTBEAT_SECONDS):
             beat += 1
             try:
                 self.store.set(str(self.number), str(beat))
                 for other in self.others:
                     sign = self.store.get(str(other)) if self.store.check([str(other)]) else b""
-                    missed[other] = missed[other] + 1 if sign == heard[other] else 0
-                    heard[other] = sign
-            except RuntimeError:  # the machine that keeps the signs is gone
+                    missed[other] = missed[other] + 1 if sign == last[other] else 0
+                    last[other] = sign
+            except RuntimeError:  # the machine that holds the store is gone
                 missed[min(self.others)] = MAX_MISSED_HEARTBEATS
             lost = [other for other in self.others if missed[other] >= MAX_MISSED_HEARTBEATS]
-            if lost and not self.over.is_set():
+            if lost and not self.is_over.is_set():
+                seconds = HEARTBEAT_SECONDS * MAX_MISSED_HEARTBEATS
                 sys.stderr.write(
-                    f"soundspot: process {lost[0]} has not been heard of for {HEARTBEAT_SECONDS * MAX_MISSED_HEARTBEATS:.0f} s, so process "
-                    f"{self.number} ends too. Look at what it said, and go on (training: with --resume)\n"
+                    f"soundspot: process {lost[0]} has given no sign of life for {seconds:.0f} s, so process "
+                    f"{self.number} ends too. Look at its messages, and continue (training: with --resume)\n"
                 )
                 sys.stderr.flush()
                 os._exit(3)
@@ -165,66 +164,67 @@ class _Watch(Thread):
 
 @contextmanager
 def single_process() -> Iterator[None]:
-    """In here this process is the first of one: what it computes is of its own clips."""
-    before = _alone.set(True)
+    """Give this process rank 0 of 1 during the block: what it computes is of its own samples."""
+    token = _is_single.set(True)
     try:
         yield
     finally:
-        _alone.reset(before)
+        _is_single.reset(token)
 
 
 def on_rank_zero(function: Callable[[], T]) -> T:
-    """What `work` answers; the first process alone does it and tells the others, which wait.
+    """Call a function in the first process only, and return its result in all of them, which wait.
 
     Raises:
         SoundspotError: as the first process raised it, in all of them.
     """
     if world_size() == 1:
         return function()
-    told: list[Any] = [None, None]
+    outcome: list[Any] = [None, None]  # result, error
     if is_rank_zero():
         try:
             with single_process():
-                told = [function(), None]
+                outcome[0] = function()
         except SoundspotError as error:
-            told = [None, error]
-    if _watch is not None:
-        _watch.meet([0])  # who broadcasts: the others wait here, and not in a collective that has a time limit
-    dist.broadcast_object_list(told)
-    if told[1] is not None:
-        told[1].told = not is_rank_zero()  # one message is enough
-        raise told[1]
-    return told[0]
+            outcome[1] = error
+    if _heartbeat is not None:
+        _heartbeat.wait_for([0])  # who broadcasts: the others wait here, and not in a collective that has a time limit
+    dist.broadcast_object_list(outcome)
+    result, error = outcome
+    if error is not None:
+        error.is_reported = not is_rank_zero()  # one message is enough
+        raise error
+    return result  # type: ignore[no-any-return]
 
 
 def all_gather_object(value: T) -> list[T]:
-    """What each process gives, in the order of their numbers."""
-    found: list[Any] = [value] * world_size()
+    """Return the values of all processes, in the order of their ranks."""
+    values: list[Any] = [value] * world_size()
     if world_size() > 1:
-        dist.all_gather_object(found, value)
-    return found
+        dist.all_gather_object(values, value)
+    return values
 
 
 def all_gather_with_grad(x: Tensor, dim: int = 0) -> Tensor:
-    """`x` of all processes, one behind the other along `dim`, with gradient; `x` itself where there is one.
+    """Concatenate `x` of all processes along `dim`, with gradient; `x` itself where there is one process.
 
-    All of them have as much. What each makes of the whole moves what every one put in: gradients are summed.
+    All have the same shape. Gradients are summed, as what each process makes of the whole depends on all inputs.
     """
     if world_size() == 1:
         return x
-    answer: Tensor = _Gather.apply(x, dim)  # type: ignore[no-untyped-call]
-    return answer
+    result: Tensor = _Gather.apply(x, dim)  # type: ignore[no-untyped-call]
+    return result
 
 
 class _Gather(torch.autograd.Function):
-    """torch.distributed.nn's own needs an exchange that not every backend has; a sum is enough."""
+    """Gather with gradient; torch.distributed.nn's needs an exchange that not every backend has, where a sum does."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, dim: int) -> Tensor:
         ctx.dim, ctx.size = dim, x.shape[dim]
-        parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world_size())]
-        dist.all_gather(parts, x.contiguous())
-        return torch.cat(parts, dim)
+        chunks = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world_size())]
+        dist.all_gather(chunks, x.contiguous())
+        return torch.cat(chunks, dim)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
@@ -234,15 +234,16 @@ class _Gather(torch.autograd.Function):
 
 
 def local_pair_mask(num_samples: int, device: torch.device) -> Tensor:
-    """(b, m) bool, of b clips that are here and the m of all processes: True where they are the same."""
+    """Return (b, m) bool for `num_samples` b here and the m of all processes: True where both are the same sample."""
     here = torch.arange(num_samples, device=device) + rank() * num_samples
     return here[:, None] == torch.arange(world_size() * num_samples, device=device)
 
 
 def local_diagonal(pairs: Tensor, local_dim: int = 2, global_dim: int = 3) -> Tensor:
-    """Of a clip that is here with every one its pair with itself; its axis comes last, as `torch.diagonal` has it.
+    """Return the pair of each sample here with itself, as the last axis, like `torch.diagonal`.
 
     Args:
-        pairs: (..., b, m, ...). clips, others: the axes of the b clips that are here, and of the m of all.
+        pairs: (..., b, m, ...) of the b samples here with the m of all processes.
+        local_dim, global_dim: axes b and m.
     """
     return pairs.diagonal(rank() * pairs.shape[local_dim], local_dim, global_dim)

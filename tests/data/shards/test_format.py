@@ -234,7 +234,7 @@ def test_what_is_whole_of_a_draft_is_kept(tmp_path: Path, cut: int) -> None:
 
 
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
-    told = r"a\.tar: could not be written \(No space left on device\).*goes on from there"
+    told = r"a\.tar: could not be written \(No space left on device\).*continues from them"
     with ShardWriter(tmp_path / "a.tar") as writer, Path("/dev/full").open("wb", buffering=0) as full:
         writer._file.close()
         writer._file = full

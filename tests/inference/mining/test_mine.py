@@ -158,7 +158,7 @@ def test_a_draft_of_something_else_is_told_and_kept_unless_thrown_away(
             "weights_digest '0123456789abcdef', now 'ffff",
         ),
     ):
-        with pytest.raises(OutputError, match=rf"\.t\.part: holds what was begun by another plan \({words}"):
+        with pytest.raises(OutputError, match=rf"\.t\.part: holds what was begun with other options \({words}"):
             mine_neighbors(*other)
         assert sorted((tmp_path / ".t.part").rglob("*")) == before
     assert mine_neighbors(Hashing(), clips(40), tmp_path / "t", MiningOptions(8), overwrite=True).images.shape == (

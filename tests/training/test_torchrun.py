@@ -69,7 +69,7 @@ def test_an_uneven_batch_and_a_taken_folder_are_told_once(tmp_path: Path) -> Non
     run = start(tmp_path / "run", "--train.batch_size", "31")
     assert run.wait() != 0
     told = said(tmp_path / "run").read_text()
-    assert told.count("found 31 clips for 2 processes, expected a multiple") == 1
+    assert told.count("found 31 samples for 2 processes, expected a multiple") == 1
     (tmp_path / "run").mkdir(exist_ok=True)
     (tmp_path / "run" / "recipe.yaml").write_text("method: {name: other}\n")
     run = start(tmp_path / "run")

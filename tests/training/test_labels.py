@@ -311,7 +311,7 @@ def test_what_comes_too_late_is_refused_before_training(tmp_path: Path) -> None:
             r"labels\.cluster_schedule: found 0\.9.*the last one but the end at 0\.8 of the run",
         ),
         (
-            ["--labels.cluster_schedule", "[0.0, 0.8]", "--method.second", "0.5"],
+            ["--labels.cluster_schedule", "[0.0, 0.8]", "--method.second_stage_start", "0.5"],
             r"would be made at step 16 of 20.*none after 0\.5",
         ),
     ):

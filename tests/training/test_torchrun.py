@@ -75,7 +75,7 @@ def test_an_uneven_batch_and_a_taken_folder_are_told_once(tmp_path: Path) -> Non
     run = start(tmp_path / "run")
     assert run.wait() != 0
     told = said(tmp_path / "run").read_text()
-    assert told.count("Go on with the run in it by --resume") == 1
+    assert told.count("Continue the run in it by --resume") == 1
 
 
 def test_variables_of_a_launcher_that_is_not_there_are_told(tmp_path: Path) -> None:

@@ -130,6 +130,8 @@ class InputSpec:
         Returns:
             The front end.
         """
+        image: dict[str, Any]
+        audio: dict[str, Any]
         image, audio = (
             {name: tuple(value) if isinstance(value, list) else value for name, value in values[key].items()}
             for key in ("image", "audio")

@@ -92,10 +92,18 @@ class AudioFile:
 
     @property
     def seconds(self) -> float:
+        """Duration in seconds."""
         return self.length / self.rate
 
     def read_segment(self, first: int = 0, count: int | None = None) -> Audio:
-        """Read `count` samples from sample `first` on; None: all that follow.
+        """Decode a segment of the file, mono.
+
+        Args:
+            first: number of its first sample.
+            count: number of samples; None: all that follow.
+
+        Returns:
+            The segment.
 
         Raises:
             InputError: as `read_audio`.
@@ -108,7 +116,14 @@ class AudioFile:
 
 
 def open_audio(path: str | os.PathLike[str], content: bytes | None = None) -> Audio | AudioFile:
-    """Open a sound file, or its bytes; formats whose header does not give the exact length are read instead.
+    """Open a sound file; formats whose header does not give the exact length are read instead.
+
+    Args:
+        path: of the file.
+        content: as in `read_audio`.
+
+    Returns:
+        An open file for wav and flac; otherwise the whole audio.
 
     Raises:
         InputError: as `read_audio`; of an open file, when a segment is read.
@@ -159,6 +174,9 @@ def as_audio(audio: AudioLike | object) -> Audio:
         audio: waveforms are arrays or tensors of shape (t,), (channels, t) or (t, channels): the shorter axis is the
             channels, which are averaged. Floats lie in [-1, 1]; integers are scaled by the range of their type.
 
+    Returns:
+        The audio, mono.
+
     Raises:
         InputError: none of these, or as `read_audio`.
     """
@@ -192,7 +210,15 @@ def as_audio(audio: AudioLike | object) -> Audio:
 
 
 def resample(audio: Audio, rate: int | None) -> Audio:
-    """Return the audio at `rate` Hz (soxr, high quality); unchanged where it has that rate or `rate` is None."""
+    """Resample audio by soxr in high quality.
+
+    Args:
+        audio: the waveform and its rate.
+        rate: in Hz; None, or the audio's own rate, changes nothing.
+
+    Returns:
+        The audio at `rate`, clipped to [-1, 1].
+    """
     if rate is None or rate == audio.rate:
         return audio
     waveform = torch.from_numpy(soxr.resample(audio.waveform.numpy(), audio.rate, rate, quality="HQ"))
@@ -227,7 +253,15 @@ def crop_or_tile(audio: Audio | AudioFile, seconds: float, start: float | None =
 
 
 def extract_window(audio: Audio, spec: AudioSpec) -> Float[Tensor, " t"]:
-    """Return the samples that the network of `spec` is given at test time, at `spec.rate` (None: the audio's own)."""
+    """Return the samples that the network of `spec` is given at test time.
+
+    Args:
+        audio: the whole sound of a file.
+        spec: the audio front end.
+
+    Returns:
+        (t,), `spec.seconds` at `spec.rate` (None: the rate of the audio).
+    """
     audio = resample(audio, spec.rate)
     if spec.clip_seconds:
         audio = Audio(crop_or_tile(audio, spec.clip_seconds, 0.0), audio.rate)
@@ -240,6 +274,13 @@ def pad_to_window(audio: Audio, spec: AudioSpec) -> Audio:
 
     Only front ends that take a window out of a longer clip need that; audio shorter than the window is returned
     unchanged, since the front end tiles it.
+
+    Args:
+        audio: the samples that the network is to be given.
+        spec: the audio front end.
+
+    Returns:
+        The audio with silence around it.
     """
     clip_length, length = round((spec.clip_seconds or 0) * audio.rate), len(audio.waveform)
     if length < max(1, round(spec.seconds * audio.rate)) or clip_length <= length:
@@ -254,6 +295,12 @@ def mix_audio(audios: Sequence[Audio]) -> Audio:
     All are resampled to the highest of their rates and repeated to the longest of their lengths, and each is scaled to
     the root mean square of all together: no recording masks another by its level, and of n uncorrelated sounds the sum
     over sqrt(n) is as loud as each. Silence stays silent. A sum that overshoots [-1, 1] is scaled down.
+
+    Args:
+        audios: one or more sounds of any rates and lengths.
+
+    Returns:
+        Their mixture.
 
     Raises:
         InputError: there are none.
@@ -276,6 +323,9 @@ def to_mono(waveform: Float32[np.ndarray, "t c"], rate: int, channels: Channels,
         rate: in Hz.
         channels: as in `read_audio`.
         name: of the source, for messages.
+
+    Returns:
+        The audio, (t,) in [-1, 1].
 
     Raises:
         InputError: no samples, NaN or infinite values, or values far beyond [-1, 1].

@@ -6,7 +6,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-import av
+import av as av  # for the modules that import it from here
 import numpy as np
 from jaxtyping import Float32
 from PIL import Image

@@ -65,6 +65,9 @@ def read_mask(path: str | os.PathLike[str], content: bytes | None = None) -> Boo
         path: any format Pillow reads.
         content: as in `read_image`.
 
+    Returns:
+        (h, w) bool.
+
     Raises:
         InputError: as `read_image`.
     """
@@ -76,6 +79,9 @@ def as_image(image: ImageLike | object) -> Image.Image:
 
     Args:
         image: arrays and tensors hold uint8, or floats in [0, 1].
+
+    Returns:
+        The image.
 
     Raises:
         InputError: none of these, or as `read_image`.
@@ -108,15 +114,30 @@ def as_image(image: ImageLike | object) -> Image.Image:
 
 
 def squash(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
-    """Resize an RGB image to size x size by PIL's bicubic filter; the aspect ratio is not kept."""
+    """Resize an RGB image to a square by PIL's bicubic filter; the aspect ratio is not kept.
+
+    Args:
+        image: RGB, of any size.
+        size: side of the square in pixels.
+
+    Returns:
+        (3, size, size) uint8.
+    """
     return _to_tensor(image.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def fast_squash(image: Image.Image, size: int) -> UInt8[np.ndarray, "size size 3"]:
-    """Resize an RGB image to size x size by torch's bicubic filter, channels last; unchanged where it has that size.
+    """Resize an RGB image to a square by torch's bicubic filter, for training; unchanged where it has that size.
 
-    For training: four times as fast as PIL's filter (`squash`), from which it differs by about one level of 255.
-    Released front ends use PIL.
+    It is four times as fast as PIL's filter (`squash`), from which it differs by about one level of 255. Released front
+    ends use PIL.
+
+    Args:
+        image: RGB, of any size.
+        size: side of the square in pixels.
+
+    Returns:
+        (size, size, 3) uint8.
     """
     if image.size == (size, size):
         return np.asarray(image)
@@ -187,7 +208,15 @@ def _mean_and_std(
 
 
 def denormalize(images: Float[Tensor, "*b 3 h w"], spec: ImageSpec) -> Float[Tensor, "*b 3 h w"]:
-    """Undo `normalize` of (..., 3, h, w) images: floats clipped to [0, 1], for display."""
+    """Undo `normalize`, for display.
+
+    Args:
+        images: (..., 3, h, w) normalized images.
+        spec: the image front end.
+
+    Returns:
+        (..., 3, h, w) floats, clipped to [0, 1].
+    """
     mean, std = (images.new_tensor(values)[:, None, None] for values in (spec.mean, spec.std))
     return (images * std + mean).clamp(0, 1)
 

@@ -78,10 +78,6 @@ class Video:
         self._container.close()
 
     @property
-    def has_audio(self) -> bool:
-        return self._audio_stream is not None
-
-    @property
     def duration(self) -> float:
         """Duration of the frames in seconds, read from their packets; 0 where packets have no times."""
         return self._index.duration

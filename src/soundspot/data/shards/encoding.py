@@ -44,17 +44,31 @@ class ShardFormat:
                 raise RecipeError(f"{name}: found {value}, expected {low} to {high}")
 
     def encode_image(self, image: Image.Image) -> bytes:
-        """Return the image as JPEG in the size and shape of this format."""
+        """Encode an image in the size and shape of this format.
+
+        Args:
+            image: of any size.
+
+        Returns:
+            Bytes of a JPEG file.
+        """
         scale = min(1, self.max_side / max(image.size))
-        size = tuple(self.max_side if self.shape == "square" else max(1, round(side * scale)) for side in image.size)
-        if size != image.size:
-            image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+        width, height = (self.max_side if self.shape == "square" else max(1, round(n * scale)) for n in image.size)
+        if (width, height) != image.size:
+            image = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
         file = io.BytesIO()
         image.convert("RGB").save(file, "JPEG", quality=self.quality)
         return file.getvalue()
 
     def encode_audio(self, audio: Audio) -> bytes:
-        """Return the audio as a 16-bit file of this format."""
+        """Encode audio at the rate of this format.
+
+        Args:
+            audio: of any rate.
+
+        Returns:
+            Bytes of a 16-bit FLAC or WAV file.
+        """
         audio = resample(audio, self.rate)
         file = io.BytesIO()
         soundfile.write(file, audio.waveform.numpy(), audio.rate, "PCM_16", format=self.audio_format.upper())
@@ -62,5 +76,12 @@ class ShardFormat:
 
 
 def encode_json(values: Mapping[str, Any]) -> bytes:
-    """Return the values as one line of JSON."""
+    """Encode the metadata of a sample.
+
+    Args:
+        values: plain values by name.
+
+    Returns:
+        Bytes of one line of JSON.
+    """
     return (json.dumps(values, ensure_ascii=False) + "\n").encode()

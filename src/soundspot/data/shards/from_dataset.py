@@ -40,11 +40,13 @@ class DatasetSampleReader:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
+        """Settings that the samples depend on, as JSON."""
         options = json.loads(json.dumps(dict(self.dataset_options), default=str))
         return {"options": asdict(self.format), "data": self.data.name, "dataset_options": options}
 
     @property
     def shard_size(self) -> int:
+        """Number of inputs in a shard."""
         return self.format.shard_size
 
     @cached_property
@@ -53,7 +55,14 @@ class DatasetSampleReader:
         return {self.data.id(index): index for index in range(len(self.data))}
 
     def key(self, name: str) -> str:
-        """Return the id without dots, which would end the key."""
+        """Return the key of a sample.
+
+        Args:
+            name: id of the sample.
+
+        Returns:
+            The id without dots, which would end the key.
+        """
         return replace_dots(name)
 
     def __call__(self, name: str) -> SampleRecord:
@@ -113,13 +122,28 @@ def write_shards_from_dataset(
 
 
 def ground_truth_to_dict(ground_truth: GroundTruth) -> dict[str, Any]:
-    """Return a ground truth without its mask as values for JSON."""
+    """Convert a ground truth, without its mask, to plain values.
+
+    Args:
+        ground_truth: of one sample.
+
+    Returns:
+        Its fields by name; each box is [x0, y0, x1, y1, annotator].
+    """
     values = {name: value for name, value in vars(ground_truth).items() if name != "mask"}
     return values | {"boxes": [astuple(box) for box in ground_truth.boxes]}
 
 
 def ground_truth_from_dict(values: dict[str, Any], mask: Bool[Tensor, "h w"] | None) -> GroundTruth:
-    """Return the ground truth of which `ground_truth_to_dict` made `values`."""
+    """Build the ground truth of which `ground_truth_to_dict` made the values.
+
+    Args:
+        values: the fields by name.
+        mask: (h, w), if there is one.
+
+    Returns:
+        The ground truth.
+    """
     return GroundTruth(**values | {"boxes": tuple(Box(*numbers) for numbers in values["boxes"]), "mask": mask})
 
 

@@ -45,7 +45,17 @@ class ExtractionOptions(ShardFormat):
             raise RecipeError(f"seconds: found {self.seconds}, expected more than 0")
 
     def frame_times(self, duration: float) -> list[float]:
-        """Return the times of the frames of a video of `duration`, in seconds."""
+        """Return the times of the frames to extract.
+
+        Args:
+            duration: of the video in seconds.
+
+        Returns:
+            Times in seconds.
+
+        Raises:
+            RecipeError: `frames` is not valid.
+        """
         if self.frames == "middle":
             return [duration / 2]
         if re.fullmatch(r"[1-9]\d*", self.frames):
@@ -56,7 +66,17 @@ class ExtractionOptions(ShardFormat):
         raise RecipeError(f"frames: found {self.frames!r}, expected middle, a number such as 5, or at:0.5,3")
 
     def window_start(self, duration: float) -> float:
-        """Return the start of the window of audio of a video of `duration`, in seconds."""
+        """Return the start of the window of audio.
+
+        Args:
+            duration: of the video in seconds.
+
+        Returns:
+            Time in seconds.
+
+        Raises:
+            RecipeError: `window` is not valid.
+        """
         if self.window == "middle":
             return max(0.0, (duration - self.seconds) / 2)
         if self.window == "first":
@@ -84,18 +104,35 @@ class VideoSampleReader:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
+        """Settings that the samples depend on, as JSON."""
         checksum = None if self.label_table is None else zlib.crc32(self.label_table.read_bytes())
         return {"options": {**asdict(self.options), "label_table": checksum}}
 
     @property
     def shard_size(self) -> int:
+        """Number of inputs in a shard."""
         return self.options.shard_size
 
     def key(self, name: str) -> str:
+        """Return the key of a video.
+
+        Args:
+            name: path below the folder.
+
+        Returns:
+            The path without suffix and dots.
+        """
         return sample_key(name)
 
     def category(self, name: str) -> str:
-        """Return the category of a video's sound; empty where the table has none."""
+        """Return the category of a video's sound.
+
+        Args:
+            name: path below the folder.
+
+        Returns:
+            The category; empty where the table has none.
+        """
         key = self.key(name)
         return self.categories.get(key) or self.categories.get(normalize_clip_id(key), "")
 
@@ -172,7 +209,17 @@ def write_shards_from_videos(
 
 
 def list_videos(folder: Path) -> list[str]:
-    """Return the paths of all videos below a folder, relative to it and sorted; DataError where there are none."""
+    """List the videos below a folder.
+
+    Args:
+        folder: searched with its subfolders.
+
+    Returns:
+        Paths relative to the folder, sorted.
+
+    Raises:
+        DataError: there are none.
+    """
     paths = (path for path in iter_files(folder) if path.suffix.lower() in VIDEO_SUFFIXES)
     if names := sorted(path.relative_to(folder).as_posix() for path in paths):
         return names
@@ -180,6 +227,13 @@ def list_videos(folder: Path) -> list[str]:
 
 
 def read_categories(label_table: Path) -> dict[str, str]:
-    """Return the most probable class of the sound of each clip id in a label table."""
+    """Read the most probable class of each clip's sound.
+
+    Args:
+        label_table: as `soundspot.data.datasets.labels.read_labels` reads it.
+
+    Returns:
+        Class by clip id.
+    """
     rows = [row for row in read_labels(label_table) if row.modality != "image"]
     return {row.id: row.class_name for row in sorted(rows, key=lambda row: row.probability)}

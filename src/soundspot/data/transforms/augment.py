@@ -66,7 +66,7 @@ def augment(
 def iter_augmented(
     images: UInt8[Tensor, "n i s s"], size: int, augmentation: Augmentation | None, draws: Float[Tensor, "n d"]
 ) -> Iterator[tuple[slice, Float[Tensor, "k i h w"]]]:
-    """Yield (rows, result of `augment` for images[rows]) in chunks: on a CPU of a few images, which stay in its caches."""
+    """Yield (rows, `augment` of images[rows]) in chunks: on a CPU of a few images, which stay in its caches."""
     columns, rows = (None, None) if augmentation is None else crop_coordinates(size, augmentation, draws[:, :4])
     step = _CPU_CHUNK if images.device.type == "cpu" else len(images)
     for chunk in (slice(first, first + step) for first in range(0, len(images), step)):

@@ -51,7 +51,7 @@ def load_thumbnail(hit: Hit) -> Image.Image:
     """Load the image, the frame or the spectrogram of a hit; a gray square if its file is gone."""
     try:
         if hit.file_type == "image":
-            return read_image(hit.path, min_side=HEIGHT)
+            return read_image(hit.path)
         if hit.file_type == "video":
             with Video(hit.path) as video:
                 return video.frames_at([hit.time or 0.0])[0][1]

@@ -207,7 +207,7 @@ def open_windows(path: Path, stride: float) -> tuple[Video, list[float], float]:
     A long video, whose time stamps may be broken, has no windows where neither it nor the window before has a packet.
     """
     video = Video(path)
-    duration = video.duration or video.header_duration
+    duration = video.duration
     count = max(1, round(duration / stride))
     positions = np.arange(min(count, WINDOWS_PER_READ))
     if count > WINDOWS_PER_READ:

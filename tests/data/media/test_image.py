@@ -76,13 +76,6 @@ def test_exif_orientation_is_applied(tmp_path, orientation, size):
     assert brightest.mean() > 200
 
 
-def test_draft_decodes_smaller_but_never_below_what_is_asked(tmp_path):
-    gradient(640, 480).save(tmp_path / "big.jpg")
-    assert read_image(tmp_path / "big.jpg", min_side=100).size == (160, 120)
-    assert read_image(tmp_path / "big.jpg", min_side=144).size == (320, 240)
-    assert read_image(tmp_path / "big.jpg", min_side=1000).size == (640, 480)
-
-
 def test_a_picture_outlives_its_file(tmp_path):
     gradient().save(tmp_path / "a.png")
     read = read_image(tmp_path / "a.png")

@@ -144,9 +144,9 @@ def test_what_is_no_video_is_told(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="it holds: audio") as caught:
         Video(tmp_path / "sound.m4a")
     assert caught.value.cause == "no frames"
-    with Video(write_video(tmp_path / "mute.mp4", sound=False)) as video:
-        with pytest.raises(VideoError, match="without sound") as caught:
-            video.read_audio(0, 1, 16000)
+    mute = write_video(tmp_path / "mute.mp4", sound=False)
+    with Video(mute) as video, pytest.raises(VideoError, match="without sound") as caught:
+        video.read_audio(0, 1, 16000)
     assert caught.value.cause == "no sound"
     with Video(tmp_path / "whole.mp4") as video, pytest.raises(VideoError, match=r"no sound from 7\.00 s to 8\.00 s"):
         video.read_audio(7, 1, 16000)

@@ -30,13 +30,11 @@ _ORIENTATION = 0x0112  # the EXIF tag of the camera's orientation
 _REMEDY = "Open it in an image viewer to see whether it is whole, and save it again as JPEG or PNG"
 
 
-def read_image(path: str | os.PathLike[str], min_side: int | None = None, content: bytes | None = None) -> Image.Image:
+def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> Image.Image:
     """Read an image: RGB, upright (EXIF orientation applied), transparency laid on white.
 
     Args:
         path: any format Pillow reads; of an animation the first frame.
-        min_side: pixels the shorter side must keep. A JPEG is then decoded at a half, a quarter or an eighth of its
-            size where that is enough, several times faster and a little softer than a full decode.
         content: bytes of the file, where they were read from elsewhere; `path` is then its name in messages.
 
     Returns:
@@ -46,13 +44,7 @@ def read_image(path: str | os.PathLike[str], min_side: int | None = None, conten
         InputError: missing, empty, cut short, not an image, or of more than 80 megapixels (seen in the header, before
             anything is decoded).
     """
-
-    def decode(image: Image.Image) -> Image.Image:
-        if min_side is not None:
-            image.draft(None, (min_side, min_side))
-        return _upright_rgb(image)
-
-    return _decode(Path(path), decode, content)
+    return _decode(Path(path), _upright_rgb, content)
 
 
 def read_mask(path: str | os.PathLike[str], content: bytes | None = None) -> Bool[Tensor, "h w"]:

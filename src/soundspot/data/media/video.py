@@ -79,8 +79,8 @@ class Video:
 
     @property
     def duration(self) -> float:
-        """Duration of the frames in seconds, read from their packets; 0 where packets have no times."""
-        return self._index.duration
+        """Duration of the frames in seconds, read from their packets; that of the header where packets have no times."""
+        return self._index.duration or self.header_duration
 
     def packet_times(self) -> Float64[np.ndarray, " n"]:
         """Return the start times of the video and audio packets, in seconds and in order, without decoding.

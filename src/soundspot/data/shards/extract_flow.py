@@ -42,7 +42,7 @@ class FlowReader:
     def __call__(self, name: str) -> SampleRecord:
         try:
             with Video(self.root / name) as video:
-                frames = video.frame_pair(self.position * (video.duration or video.header_duration))
+                frames = video.frame_pair(self.position * video.duration)
             return SampleRecord(encode_flow(compute_optical_flow(*frames, self.algorithm)))
         except InputError as error:
             return SampleRecord({}, error.cause, str(error))

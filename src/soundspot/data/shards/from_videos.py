@@ -140,7 +140,7 @@ class VideoSampleReader:
         options = self.options
         try:
             with Video(self.root / name) as video:
-                duration = video.duration or video.header_duration
+                duration = video.duration
                 frames = video.frames_at(options.frame_times(duration))
                 start = options.window_start(duration)
                 audio = video.read_audio(start, options.seconds, options.rate)

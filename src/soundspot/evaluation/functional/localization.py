@@ -74,11 +74,22 @@ def auc_terms(values: Float[Tensor, " n"], grid: AUCGrid = "integer") -> Float[T
         >>> auc_terms(fifteen, "integer") - auc_terms(fifteen, "float")  # the released grid misses its own threshold
         tensor([0.0500], dtype=torch.float64)
     """
-    steps = torch.arange(AUC_STEPS + 1, dtype=torch.float64, device=values.device)
-    thresholds = steps * 0.05 if grid == "float" else steps / AUC_STEPS
-    tolerance = 0.0 if grid == "float" else 1e-9
-    reached = (values.double()[:, None] >= thresholds - tolerance).double()
-    return torch.trapezoid(reached, thresholds, dim=1)
+    thresholds, tolerance = auc_thresholds(grid, values.device)
+    return torch.trapezoid((values.double()[:, None] >= thresholds - tolerance).double(), thresholds, dim=1)
+
+
+def auc_thresholds(grid: AUCGrid, device: torch.device) -> tuple[Float[Tensor, " t"], float]:
+    """Return the thresholds 0, 0.05, ... 1 of an area, and the tolerance that values are compared with.
+
+    Args:
+        grid: see `auc_terms`.
+        device: of the thresholds.
+
+    Returns:
+        (t,) float64, and the tolerance.
+    """
+    steps = torch.arange(AUC_STEPS + 1, dtype=torch.float64, device=device)
+    return (steps * 0.05, 0.0) if grid == "float" else (steps / AUC_STEPS, 1e-9)
 
 
 def auc(values: Float[Tensor, " n"], grid: AUCGrid = "integer") -> Float[Tensor, ""]:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from soundspot.evaluation.functional.localization import AUC_STEPS, IOU_THRESHOLD, AUCGrid, iou
+from soundspot.evaluation.functional.localization import IOU_THRESHOLD, AUCGrid, auc_thresholds, iou
 
 PeakStatistic = Literal["q3", "max", "max10"]
 
@@ -63,9 +63,7 @@ def auc_n_terms(pia: Float[Tensor, " n"], grid: AUCGrid = "integer") -> Float[Te
     Returns:
         (n,) float64; their mean is `auc_n`.
     """
-    steps = torch.arange(AUC_STEPS + 1, dtype=torch.float64, device=pia.device)
-    thresholds = steps * 0.05 if grid == "float" else steps / AUC_STEPS
-    tolerance = 0.0 if grid == "float" else 1e-9
+    thresholds, tolerance = auc_thresholds(grid, pia.device)
     return torch.trapezoid((pia.double()[:, None] <= thresholds + tolerance).double(), thresholds, dim=1)
 
 

@@ -132,7 +132,7 @@ class _Chunk:
             result[:2, ranked], exact[ranked] = by_rank(self, [pairs[i] for i in ranked])
         return result, exact
 
-    def num_selected(self, keep: str) -> FloatArray:
+    def num_selected(self, keep: float | str) -> FloatArray:
         """Number of pixels (c,) that a rule by rank selects; the threshold is the value of the last of them."""
         pixels = self.target.shape[1]
         return np.full(len(self.area), pixels / 2) if keep == "half" else np.where(self.area, self.area, pixels // 2)
@@ -188,7 +188,12 @@ def _overlaps_by_bracket(chunk: _Chunk, pairs: Sequence[ScaledRule]) -> tuple[Fl
         k = keeps.index(rule.keep)
         rows = slice(k * c, (k + 1) * c)
         p, t = chunk.scale(values[rows], scaling), chunk.scale(thresholds[rows], scaling)
-        selected, hits = _select(p, t, is_target[rows], wanted[k] - num_above[k], rule)
+        mask, target_bits = _pack(p >= t if rule.ties == "keep" else p > t), _pack(is_target[rows])
+        selected, hits = _count(mask).astype(np.float64), _count(mask & target_bits).astype(np.float64)
+        if rule.ties == "share":
+            tied, remaining = _pack(p == t), wanted[k] - num_above[k]
+            share = (remaining - selected) / np.maximum(_count(tied), 1)
+            selected, hits = remaining, hits + share * _count(tied & target_bits)
         intersection = hits_above[k] + hits
         result[:, i] = intersection, num_above[k] + selected - intersection
         if scaling != "none":  # it may round neighbors together, so the bounds of the bracket must stay apart
@@ -205,13 +210,15 @@ def _bracket(x: Pixels, need: NDArray[np.int64], buffer: NDArray[np.bool_]) -> t
     Returns:
         The values, how many pixels are above each (2, k, c), and the bits of those pixels (2, k, c, bytes).
     """
-    sample, rows, n = _sample_values(x), np.arange(len(x)), x.shape[1]
+    n, pixels = x.shape[1], np.sort(x[:, ::STRIDE], axis=1)
+    pixels = np.pad(pixels, ((0, 0), (1, 1)), constant_values=(-np.inf, np.inf)) * np.float32(0.5)
+    sample = pixels[:, :-1] + pixels[:, 1:]  # between two of them, so that no pixel equals a bound
     m = sample.shape[1] - 1
     bounds, counts = np.empty((2, *need.shape), np.float32), np.empty((2, *need.shape), np.int64)
     above = np.empty((2, *need.shape, -(-n // 64) * 8), np.uint8)
     index = 1 + np.clip((n - need) * m // n, 0, m - 1)
     for side in (0, 1):
-        bounds[side] = sample[rows, index]
+        bounds[side] = sample[np.arange(len(x)), index]
         for values, bits in zip(bounds[side], above[side], strict=True):
             bits[:] = _pack(np.greater(x, values[:, None], out=buffer[: len(x)]))
         counts[side] = _count(above[side])
@@ -219,34 +226,6 @@ def _bracket(x: Pixels, need: NDArray[np.int64], buffer: NDArray[np.bool_]) -> t
         step = (1.2 * np.abs(error) + 2 * np.sqrt(np.abs(error))).astype(np.int64) + 3
         index = np.clip(index + np.where(error >= 0, step, -step), 0, m)  # to the other side of the threshold
     return bounds, counts, above
-
-
-def _select(
-    p: Pixels, t: Pixels, is_target: NDArray[np.bool_], missing: FloatArray, rule: ThresholdRule
-) -> tuple[FloatArray, FloatArray]:
-    """Count the pixels p (c, k) that a rule selects at the thresholds t (c, 1), and the target pixels among them.
-
-    Args:
-        missing: (c,) how many pixels `share` has still to select.
-    """
-    target_bits = _pack(is_target)
-    above = _pack(p >= t if rule.ties == "keep" else p > t)
-    selected, hits = _count(above).astype(np.float64), _count(above & target_bits).astype(np.float64)
-    if rule.ties != "share":
-        return selected, hits
-    tied = _pack(p == t)
-    share = (missing - selected) / np.maximum(_count(tied), 1)
-    return missing, hits + share * _count(tied & target_bits)
-
-
-def _sample_values(x: Pixels) -> Pixels:
-    """Return values between some pixels of each row, ascending from -inf to inf, so that no pixel equals a bound."""
-    pixels = x[:, ::STRIDE]
-    sample = np.empty((len(x), pixels.shape[1] + 2), np.float32)
-    sample[:, 0], sample[:, 1:-1], sample[:, -1] = -np.inf, pixels, np.inf
-    sample.sort(axis=1)
-    sample *= 0.5
-    return sample[:, :-1] + sample[:, 1:]
 
 
 def _pack(mask: NDArray[np.bool_]) -> Bits:
@@ -260,27 +239,16 @@ def _count(bits: Bits) -> NDArray[np.int64]:
     return np.bitwise_count(bits.view(np.uint64)).sum(axis=-1, dtype=np.int32).astype(np.int64)
 
 
-def _set_bits(bits: Bits) -> NDArray[np.int64]:
-    """Return the indices of the bits that are set, over all rows: first of words, then of bytes, as there are few."""
-    words = bits.reshape(-1).view(np.uint64)
-    word = np.flatnonzero(words != 0)  # of bools: NumPy finds those many times faster than numbers
-    within = words[word].view(np.uint8)
-    byte = np.flatnonzero(within != 0)
-    bit = np.flatnonzero(np.unpackbits(within[byte]).view(bool))
-    return ((word[byte >> 3] << 6) + ((byte & 7) << 3))[bit >> 3] + (bit & 7)
-
-
 def _gather(bits: Bits, counts: NDArray[np.int64], chunk: _Chunk) -> tuple[Pixels, NDArray[np.bool_]]:
     """Return the pixels whose bits are set as (rows, most), padded with -inf, and whether each is in the target.
 
     Row i of `bits`, of which `counts[i]` are set, belongs to map i % c of the chunk.
     """
-    x, rows, most = chunk.x, np.arange(len(bits)), max(1, int(counts.max()))
-    skipped = (rows % len(x)) * x.shape[1] - rows * bits.shape[1] * 8
-    source = _set_bits(bits) + np.repeat(skipped, counts)
-    destination = np.arange(len(source)) + np.repeat(rows * most - (np.cumsum(counts) - counts), counts)
-    values = np.full(len(bits) * most, -np.inf, np.float32)
-    values[destination] = x.reshape(-1)[source]
-    is_target = np.zeros(len(values), bool)
-    is_target[destination] = chunk.target.reshape(-1)[source]
-    return values.reshape(-1, most), is_target.reshape(-1, most)
+    shape = len(bits), max(1, int(counts.max()))
+    row = np.repeat(np.arange(len(bits)), counts)
+    pixel = np.flatnonzero(np.unpackbits(bits).view(bool)) - row * bits.shape[1] * 8
+    column = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    values, is_target = np.full(shape, -np.inf, np.float32), np.zeros(shape, bool)
+    values[row, column] = chunk.x[row % len(chunk.x), pixel]
+    is_target[row, column] = chunk.target[row % len(chunk.x), pixel]
+    return values, is_target

@@ -126,13 +126,9 @@ class Protocol:
         Returns:
             An equal protocol.
         """
-        rules = {name: ThresholdRule(**values[name]) if values[name] else None for name in _RULES}
-        thresholds = tuple(values["candidate_thresholds"])
-        upsampling = Upsampling(**values["upsampling"])
-        return cls(**values | rules | {"candidate_thresholds": thresholds, "upsampling": upsampling})
-
-
-_RULES = ("threshold_rule", "adaptive_rule")
+        rules = {name: values[name] and ThresholdRule(**values[name]) for name in ("threshold_rule", "adaptive_rule")}
+        rules["candidate_thresholds"] = tuple(values["candidate_thresholds"])
+        return cls(**values | rules | {"upsampling": Upsampling(**values["upsampling"])})
 
 
 def compute_columns(

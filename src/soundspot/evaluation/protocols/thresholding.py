@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from soundspot.config.upsampling import min_max_normalize
@@ -102,19 +102,6 @@ def count_selected(target: Target, rule: ThresholdRule) -> Float[Tensor, " b"]:
     return torch.where(area > 0, area, float(pixels // 2))
 
 
-def threshold_ranks(num_selected: Float[Tensor, " b"], num_pixels: int) -> Int[Tensor, " b"]:
-    """Compute the index of the threshold in the ascending pixels of each map: floor(pixels / 2), or pixels - area.
-
-    Args:
-        num_selected: (b,) pixels that should be selected.
-        num_pixels: pixels of a map.
-
-    Returns:
-        (b,) indices from 0.
-    """
-    return num_pixels - num_selected.ceil().long()
-
-
 def split_ties(
     maps: Float[Tensor, "b h w"], target: Target, rule: ThresholdRule
 ) -> tuple[Masks, Masks, Float[Tensor, " b"]]:
@@ -134,7 +121,8 @@ def split_ties(
         return (maps >= rule.keep if rule.ties == "keep" else maps > rule.keep), no_ties, no_share
     num_selected = count_selected(target, rule)
     ordered = _sort_rows(maps.flatten(1))
-    threshold = ordered.gather(1, threshold_ranks(num_selected, ordered.shape[1])[:, None])[:, :, None]
+    ranks = ordered.shape[1] - num_selected.ceil().long()  # ascending: floor(pixels / 2), or pixels - area
+    threshold = ordered.gather(1, ranks[:, None])[:, :, None]
     above = maps > threshold
     if rule.ties == "keep":
         return maps >= threshold, no_ties, no_share

@@ -1,10 +1,10 @@
-"""Writes docs/ceilings.md: what no map can exceed on each public test list, and what answers without a sound score.
+"""Write docs/ceilings.md: the scores that no map can exceed on each public test list, and those without audio.
 
 python examples/ceilings.py [FOLDER]     # of the authors' annotation files; by default ../shared/annotations
 
 Under the published rule "the top half of the map, pixels above the threshold" every map predicts N / 2 - 1 of its N
-pixels, so an object of another size cannot be met. Pixels of an oracle and of the centered box never tie, so their
-overlaps follow from counts alone; tests/data/datasets/test_ceilings.py compares them with the protocol `alignment`.
+pixels, so no map reaches an object of another size. Pixels of an oracle and of the centered box never tie, so their
+IoU follows from counts alone; tests/data/datasets/test_ceilings.py compares them with the protocol `alignment`.
 """
 
 import sys
@@ -27,9 +27,9 @@ from soundspot.types import AudioVisualDataset
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "ceilings.md"
 SIZE, PIXELS = 224, 224 * 224
-KEPT = PIXELS - PIXELS // 2 - 1  # pixels strictly above the one that stands at N // 2 in ascending order
+NUM_SELECTED = PIXELS - PIXELS // 2 - 1  # pixels strictly above the one that stands at N // 2 in ascending order
 SQUARE = 158  # 224 / sqrt(2), rounded
-ANSWERS = ("ceiling", "centered box", "centred square", "whole image")
+ANSWERS = ("ceiling", "centered box", "centered square", "whole image")
 LISTS: dict[str, tuple[str, dict[str, object]]] = {
     "VGG-SS, 5158": ("vggss", {"list": "5158"}),
     "VGG-SS, 4655": ("vggss", {"list": "4655"}),
@@ -44,31 +44,31 @@ LISTS: dict[str, tuple[str, dict[str, object]]] = {
 RULES = """
 ## One answer, every rule
 
-The same blob in the middle of every picture of VGG-SS (a 14 x 14 map from 1 in the middle to -1 in the corners, in no
-need of a model, a picture or a sound), scored under the rules of each released evaluator ([the rules](protocols.md)).
+The same blob in the middle of every image of VGG-SS (a 14 x 14 map from 1 in the middle to -1 in the corners, made
+without a model, an image or audio), scored under the rules of each released evaluator ([the rules](protocols.md)).
 What papers call cIoU moves from {low} to {high} by the rules alone (acl and avsbench take maps as
-logits and stand apart).
+logits and are not comparable).
 
 """
 HEAD = """# Ceilings
 
-What the published rules let any map reach on the public test lists, computed from the authors' boxes (all of them,
-squashed to 224 x 224). *ciou* and *auc* keep the top half of a map, pixels strictly above the threshold (protocol
-`alignment`); the adaptive columns keep as many pixels as the object has. *ceiling*: an oracle that ranks the object's
-pixels first. *centered box*: a map that falls from the middle outwards and hears nothing. *centred square*: 158 x 158
-pixels, about half of them, and *whole image*: all of them, both under no threshold. A published number says what it is
-worth between these and the first. Written by `examples/ceilings.py`.
+The highest scores that the published rules allow on the public test lists, computed from the authors' boxes (all of
+them, squashed to 224 x 224). *ciou* and *auc* select the top half of a map, pixels strictly above the threshold (protocol
+`alignment`); the adaptive columns select as many pixels as the object has. *ceiling*: an oracle that ranks the object's
+pixels first. *centered box*: a map that falls from the middle outwards, without audio. *centered square*: 158 x 158
+pixels, about half of them, and *whole image*: all of them, both under no threshold. A published number is to be read
+between these and the first. Written by `examples/ceilings.py`.
 
-The strict threshold keeps 25,087 of 50,176 pixels, so a box that fills the picture (8 of IS3, 6 of VPO-MS, 3 of VGG-
-SS) is missed by one pixel; where the pixel at the threshold is kept too (`ezvsl`), the ceilings of IS3 and VPO-MS are
-58.6 and 39.2.
+The strict threshold selects 25,087 of 50,176 pixels, so a box that fills the image (8 of IS3, 6 of VPO-MS, 3 of VGG-
+SS) is missed by one pixel; where the pixel at the threshold is selected too (`ezvsl`), the ceilings of IS3 and VPO-MS
+are 58.6 and 39.2.
 
 """
 
 
 @dataclass(frozen=True)
-class Overlaps:
-    """IoU and adaptive IoU of each item for the three answers, (n,) float64 each."""
+class CeilingScores:
+    """IoU and adaptive IoU of each sample for each of `ANSWERS`, (n,) float64 each."""
 
     rows: dict[str, tuple[Tensor, Tensor]]
 
@@ -77,100 +77,100 @@ class Overlaps:
         return len(self.rows["ceiling"][0])
 
     def percent(self, row: str) -> tuple[float, float, float, float]:
-        """ciou, auc, ciou_adaptive, auc_adaptive."""
+        """Return ciou, auc, ciou_adaptive and auc_adaptive in percent."""
         half, adaptive = self.rows[row]
         scores = (F.success_rate(half), F.auc(half, "float"), F.success_rate(adaptive), F.auc(adaptive, "float"))
         first, second, third, fourth = (100 * float(score) for score in scores)
         return first, second, third, fourth
 
 
-def truths(data: AudioVisualDataset, batch: int = 64) -> Iterator[Tensor]:
-    """(b, 224 * 224) of 0 and 1, float32, batch by batch."""
-    for start in range(0, len(data), batch):
-        stop = min(start + batch, len(data))
+def iter_targets(data: AudioVisualDataset, batch_size: int = 64) -> Iterator[Tensor]:
+    """Yield the ground truth (b, 224 * 224) of 0 and 1, float32, batch by batch."""
+    for start in range(0, len(data), batch_size):
+        stop = min(start + batch_size, len(data))
         yield torch.stack([data.ground_truth(index).to_map(SIZE, SIZE).flatten() for index in range(start, stop)])
 
 
-def overlaps(data: AudioVisualDataset) -> Overlaps:
-    """By counts: how many pixels each answer keeps, and how many of those are the object's."""
+def compute_scores(data: AudioVisualDataset) -> CeilingScores:
+    """Compute IoU from counts: the pixels that each answer selects, and those of them that are the object's."""
     rank = torch.empty(PIXELS)  # 0 for the innermost pixel; whole numbers, exact in float32
     rank[centered_box(SIZE, SIZE).flatten().argsort(descending=True)] = torch.arange(PIXELS).float()
     square = torch.zeros(SIZE, SIZE)
     square[(SIZE - SQUARE) // 2 : (SIZE + SQUARE) // 2, (SIZE - SQUARE) // 2 : (SIZE + SQUARE) // 2] = 1
-    parts: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in ANSWERS}
-    for objects in truths(data):
-        area = objects.sum(dim=1)
-        half = torch.full_like(area, KEPT)
+    batches: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in ANSWERS}
+    for target in iter_targets(data):
+        area = target.sum(dim=1)
+        half = torch.full_like(area, NUM_SELECTED)
         # As many as the object has, less the one that the strict threshold costs; of an object of no pixel, half.
-        share = torch.where(area > 0, area - 1, KEPT)
-        within = (rank < share[:, None]).float()
-        inside = (objects @ (rank < KEPT).float(), torch.einsum("bn,bn->b", objects, within))
-        for name, hits in (("ceiling", (area.minimum(half), area.minimum(share))), ("centered box", inside)):
-            parts[name].append((_iou(hits[0], half, area), _iou(hits[1], share, area)))
-        in_square = _iou(objects @ square.flatten(), torch.full_like(area, SQUARE**2), area)
-        parts["centred square"].append((in_square, in_square))
-        parts["whole image"].append((area.double() / PIXELS, area.double() / PIXELS))
-    return Overlaps(
-        {name: (torch.cat([p[0] for p in of]), torch.cat([p[1] for p in of])) for name, of in parts.items()}
+        adaptive = torch.where(area > 0, area - 1, NUM_SELECTED)
+        in_adaptive = (rank < adaptive[:, None]).float()
+        in_box = (target @ (rank < NUM_SELECTED).float(), torch.einsum("bn,bn->b", target, in_adaptive))
+        for name, hits in (("ceiling", (area.minimum(half), area.minimum(adaptive))), ("centered box", in_box)):
+            batches[name].append((_iou(hits[0], half, area), _iou(hits[1], adaptive, area)))
+        in_square = _iou(target @ square.flatten(), torch.full_like(area, SQUARE**2), area)
+        batches["centered square"].append((in_square, in_square))
+        batches["whole image"].append((area.double() / PIXELS, area.double() / PIXELS))
+    return CeilingScores(
+        {name: (torch.cat([b[0] for b in pairs]), torch.cat([b[1] for b in pairs])) for name, pairs in batches.items()}
     )
 
 
-def _iou(hit: Tensor, kept: Tensor, area: Tensor) -> Tensor:
-    return hit.double() / (area + kept - hit)
+def _iou(intersection: Tensor, pred_area: Tensor, target_area: Tensor) -> Tensor:
+    return intersection.double() / (target_area + pred_area - intersection)
 
 
-def measured(annotations: Path) -> dict[str, Overlaps]:
-    """Title -> overlaps, for each of LISTS; the lists of VGG-SS are parts of one."""
-    whole = open_dataset("vggss", annotations, missing="ignore")
-    found = overlaps(whole)
-    place = {whole.id(index): index for index in range(len(whole))}
-    measures = {}
+def score_lists(annotations: Path) -> dict[str, CeilingScores]:
+    """Compute the scores of each of LISTS, by title; the lists of VGG-SS are subsets of one."""
+    vggss = open_dataset("vggss", annotations, missing="ignore")
+    vggss_scores = compute_scores(vggss)
+    index_of = {vggss.id(index): index for index in range(len(vggss))}
+    scores = {}
     for title, (name, options) in LISTS.items():
         data = open_dataset(name, annotations, missing="ignore", **options)
         if name == "vggss":
-            at = torch.tensor([place[data.id(index)] for index in range(len(data))])
-            measures[title] = Overlaps({row: (a[at], b[at]) for row, (a, b) in found.rows.items()})
+            rows = torch.tensor([index_of[data.id(index)] for index in range(len(data))])
+            scores[title] = CeilingScores({row: (a[rows], b[rows]) for row, (a, b) in vggss_scores.rows.items()})
         else:
-            measures[title] = overlaps(data)
-    return measures
+            scores[title] = compute_scores(data)
+    return scores
 
 
-def blob(side: int = 14) -> Tensor:
-    """(side, side): from 1 in the middle to -1 in the corners."""
-    place = (torch.arange(side) + 0.5) / side * 2 - 1
-    far = torch.sqrt(place[:, None] ** 2 + place**2)
-    return 1 - 2 * far / far.max()
+def make_blob(side: int = 14) -> Tensor:
+    """Make a map (side, side) from 1 in the middle to -1 in the corners."""
+    position = (torch.arange(side) + 0.5) / side * 2 - 1
+    distance = torch.sqrt(position[:, None] ** 2 + position**2)
+    return 1 - 2 * distance / distance.max()
 
 
-def under_every_rule(annotations: Path) -> dict[str, dict[str, float]]:
-    """Protocol -> scores of the blob as the answer to every item of VGG-SS, as `soundspot score` has them."""
+def score_protocols(annotations: Path) -> dict[str, dict[str, float]]:
+    """Score the blob as the map of every sample of VGG-SS, as `soundspot evaluate-maps` does: protocol -> scores."""
     data = open_dataset("vggss", annotations, missing="ignore")
-    maps = {data.id(index): blob().numpy() for index in range(len(data))}
+    maps = {data.id(index): make_blob().numpy() for index in range(len(data))}
     with tempfile.TemporaryDirectory() as folder:
         write_maps(Path(folder), maps, {"model": "blob"})
         return evaluate_maps(folder, data, protocol="all", bootstraps=0).scores_by_protocol()
 
 
-def by_rules(spread: dict[str, dict[str, float]]) -> str:
-    """The section on one answer under every rule."""
+def render_protocols(scores: dict[str, dict[str, float]]) -> str:
+    """Render the section on one answer under every rule."""
     keys = ("ciou", "auc", "mean_iou", "ciou_adaptive", "auc_adaptive")
     lines = [["protocol", *keys]]
-    for name, found in spread.items():
-        lines.append([name, *(f"{100 * found[key]:.1f}" if key in found else "-" for key in keys)])
-    found = sorted(100 * scores["ciou"] for name, scores in spread.items() if name not in LOGIT_PROTOCOLS)
-    return RULES.format(low=f"{found[0]:.1f}", high=f"{found[-1]:.1f}") + format_markdown_table(lines) + "\n"
+    for name, values in scores.items():
+        lines.append([name, *(f"{100 * values[key]:.1f}" if key in values else "-" for key in keys)])
+    ciou = sorted(100 * values["ciou"] for name, values in scores.items() if name not in LOGIT_PROTOCOLS)
+    return RULES.format(low=f"{ciou[0]:.1f}", high=f"{ciou[-1]:.1f}") + format_markdown_table(lines) + "\n"
 
 
-def page(measures: dict[str, Overlaps]) -> str:
-    """The first part of docs/ceilings.md."""
+def render_lists(scores: dict[str, CeilingScores]) -> str:
+    """Render the first part of docs/ceilings.md."""
     lines = [
         "| list | n | answer | ciou | auc | ciou_adaptive | auc_adaptive |",
         "| --- | ---: | --- |" + " ---: |" * 4,
     ]
-    for title, found in measures.items():
-        for row in found.rows:
-            numbers = " | ".join(f"{score:.1f}" for score in found.percent(row))
-            head = f"{title} | {found.n}" if row == "ceiling" else " | "
+    for title, list_scores in scores.items():
+        for row in list_scores.rows:
+            numbers = " | ".join(f"{score:.1f}" for score in list_scores.percent(row))
+            head = f"{title} | {list_scores.n}" if row == "ceiling" else " | "
             lines.append(f"| {head} | {row} | {numbers} |")
     return HEAD + "\n".join(lines) + "\n"
 
@@ -178,7 +178,8 @@ def page(measures: dict[str, Overlaps]) -> str:
 def main() -> None:
     annotations = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT.parent / "shared" / "annotations"
     torch.set_num_threads(1)  # many small operations
-    PAGE.write_text(page(measured(annotations)) + by_rules(under_every_rule(annotations)), encoding="utf-8")
+    text = render_lists(score_lists(annotations)) + render_protocols(score_protocols(annotations))
+    PAGE.write_text(text, encoding="utf-8")
     print(f"written: {PAGE}")
 
 

@@ -46,7 +46,7 @@ def measures(ceilings: ModuleType, annotations: Path) -> dict:
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # many small operations
     try:
-        return ceilings.measured(annotations)
+        return ceilings.score_lists(annotations)
     finally:
         torch.set_num_threads(before)
 
@@ -58,12 +58,14 @@ def test_the_ceilings(measures: dict) -> None:
 
 
 def test_the_page_is_up_to_date(ceilings: ModuleType, measures: dict) -> None:
-    assert ceilings.PAGE.read_text(encoding="utf-8").startswith(ceilings.page(measures))
+    assert ceilings.PAGE.read_text(encoding="utf-8").startswith(ceilings.render_lists(measures))
 
 
 @pytest.mark.slow
 def test_so_is_its_part_on_the_rules(ceilings: ModuleType, annotations: Path) -> None:
-    assert ceilings.PAGE.read_text(encoding="utf-8").endswith(ceilings.by_rules(ceilings.under_every_rule(annotations)))
+    assert ceilings.PAGE.read_text(encoding="utf-8").endswith(
+        ceilings.render_protocols(ceilings.score_protocols(annotations))
+    )
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -94,7 +96,7 @@ def test_a_centred_square(ceilings: ModuleType, annotations: Path, title: str) -
     square = torch.zeros(224, 224, dtype=torch.bool)
     square[begin : begin + SIDE, begin : begin + SIDE] = True
     values = []
-    for objects in ceilings.truths(open_dataset(name, annotations, missing="ignore", **options)):
+    for objects in ceilings.iter_targets(open_dataset(name, annotations, missing="ignore", **options)):
         hit = (objects @ square.flatten().float()).double()
         values.append(hit / (objects.sum(dim=1) + SIDE**2 - hit))
     iou = torch.cat(values)

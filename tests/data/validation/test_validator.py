@@ -74,19 +74,12 @@ def test_a_folder_of_pictures_and_sounds(media: Path) -> None:
     tested = bundled_ids("vggss")[0]
     put(media, [f"frames/{tested}.jpg", "frames/alone.png"], [f"audio/{tested}.wav"])
     found = validate_data(media)
-    assert found.kind == "media"
-    rows = {row["content"]: row["found"] for row in records(found, "media")}
-    assert rows == {"layout": "ezvsl", "images": 6, "audio": 5, "both": 5}
-    assert {row["test set"]: row["present"] for row in records(found, "test sets")}["vggss"] == 1
-    assert told(found, "warning") == [
-        f"{media}: found 1 images without their audio (first: alone), expected pairs. "
-        "Fetch the others; until then these clips are missing."
-    ]
-    assert told(found, "note") == [
-        f"{media}: holds 1 of the 5158 clips of vggss. "
-        "To train on everything here, leave them out by `exclude: [vggss]`."
-    ]
-    assert not told(found, "error")
+    assert found.kind == "pairs"
+    row = records(found, "data set")[0]
+    assert (row["samples"], row["images"], row["skipped"]) == (5, 5, 1)
+    leak, lack = told(found, "error")
+    assert leak.startswith("media/train: found 1 of the 5158 clips of vggss")
+    assert lack.startswith(f"{media}: of 6 samples 1 lack 1 files (first: audio/alone.wav)")
 
 
 def test_reading_the_files_finds_what_is_broken_or_silent(media: Path) -> None:

@@ -29,36 +29,32 @@ class Layout:
     Attributes:
         name: value of the option `layout`.
         images, audio: the templates.
-        source: released code that uses the layout.
     """
 
     name: str
     images: tuple[str, ...]
     audio: tuple[str, ...]
-    source: str
 
     def __str__(self) -> str:
         return f"{self.name} ({' or '.join(self.images)}; {' or '.join(self.audio)})"
 
 
-EZVSL = Layout("ezvsl", ("frames/{id}",), ("audio/{id}",), "EZ-VSL, SLAVC, FNAC and LVS")
-SSLALIGNMENT = Layout("sslalignment", ("VGGSound_img/{ms}/image_050",), ("VGGSound_aud/{ms}",), "SSLalignment")
-SSLTIE = Layout("ssltie", ("total_video_frames/{id}/125",), ("total_video_3s_audio/{id}",), "SSL-TIE, training")
+EZVSL = Layout("ezvsl", ("frames/{id}",), ("audio/{id}",))  # and SLAVC, FNAC and LVS
+SSLALIGNMENT = Layout("sslalignment", ("VGGSound_img/{ms}/image_050",), ("VGGSound_aud/{ms}",))
+SSLTIE = Layout("ssltie", ("total_video_frames/{id}/125",), ("total_video_3s_audio/{id}",))
 SSLTIE_FLICKR = Layout(
     "ssltie",
     ("frames/videos/{d3}/{id}.mp4/00000003", "frames/videos2/{d8}/{id}.mp4/00000003"),
     ("mp3/videos/{d3}/{id}.mp4", "mp3/videos2/{d8}/{id}.mp4"),
-    "SSL-TIE, training on Flickr",
 )
-SSLTIE_TEST = Layout("ssltie", ("frame/{id}",), ("audio/{id}", "mp3/{id}"), "SSL-TIE, test")
-SSLALIGNMENT_FLICKR = Layout("sslalignment", ("*_img_test/{id}.mp4/*",), ("*_wav_test/{id}",), "SSLalignment")
-FLAT = Layout("flat", ("{id}",), ("{id}",), "FNAC's Flickr test")
+SSLTIE_TEST = Layout("ssltie", ("frame/{id}",), ("audio/{id}", "mp3/{id}"))
+SSLALIGNMENT_FLICKR = Layout("sslalignment", ("*_img_test/{id}.mp4/*",), ("*_wav_test/{id}",))
+FLAT = Layout("flat", ("{id}",), ("{id}",))  # FNAC's Flickr test
 
 VGGSOUND = (EZVSL, SSLALIGNMENT, SSLTIE)
 VGGSS = (EZVSL, SSLALIGNMENT, SSLTIE_TEST)
 FLICKR = (EZVSL, SSLTIE_FLICKR)
 FLICKR_TEST = (EZVSL, SSLTIE_TEST, SSLALIGNMENT_FLICKR, FLAT)
-LAYOUTS = (EZVSL, SSLALIGNMENT, SSLTIE, SSLTIE_FLICKR, SSLTIE_TEST)
 
 
 class FileResolver:

@@ -13,12 +13,12 @@ from soundspot.data.datasets.annotation_files import read_unique_ids
 from soundspot.data.datasets.base import ClipDataset, SampleEntry, check_choice, drop_missing
 from soundspot.data.datasets.clip_ids import normalize_clip_id
 from soundspot.data.datasets.layouts import EZVSL, FLICKR, VGGSOUND, ClipPaths
-from soundspot.data.datasets.lists import Exclusion
+from soundspot.data.datasets.lists import find_excluded_ids
 from soundspot.data.validation.leakage import find_overlaps
 from soundspot.errors import DataError
 from soundspot.utils.hash_rng import Key, uniform
 
-LAYOUTS = {"pairs": (EZVSL,), "vggsound": VGGSOUND, "flickr_soundnet": FLICKR}
+TRAIN_LAYOUTS = {"pairs": (EZVSL,), "vggsound": VGGSOUND, "flickr_soundnet": FLICKR}
 
 
 def open_clip_pairs(
@@ -53,7 +53,7 @@ def open_clip_pairs(
         DataError: a list or a folder is missing, files are missing and `error` was chosen, or nothing is left.
     """
     root, verbatim = Path(root), name == "pairs"
-    paths = ClipPaths(root, LAYOUTS[name], name=layout)
+    paths = ClipPaths(root, TRAIN_LAYOUTS[name], name=layout)
     if list is None:  # an image without audio, or the reverse, counts as missing
         names = {*paths.images.iter_names(), *paths.audio.iter_names()}
         ids: Sequence[str] = sorted(names if verbatim else set(map(normalize_clip_id, names)))
@@ -67,12 +67,6 @@ def open_clip_pairs(
     chosen = set(select_split([s.id for s in complete], split, val_fraction, root if list is None else list))
     complete = [sample for sample in complete if sample.id in chosen]
     return ClipDataset(f"{root.resolve().name}/{split}", complete, split, incomplete, excluded)
-
-
-def find_excluded_ids(ids: Iterable[str], exclude: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Return those of `ids` that the lists to exclude cover."""
-    exclusion = Exclusion.from_lists(exclude)
-    return [id for id in ids if exclusion.covers(id)]
 
 
 def select_split(ids: Sequence[str], split: str, val_fraction: float, source: object) -> list[str]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from soundspot.data.datasets.annotation_files import read_unique_ids
-from soundspot.data.datasets.base import MISSING_POLICIES, check_choice
-from soundspot.data.datasets.vggsound_flickr import find_excluded_ids, select_split
+from soundspot.data.datasets.base import SampleEntry, drop_missing
+from soundspot.data.datasets.lists import find_excluded_ids
+from soundspot.data.datasets.vggsound_flickr import select_split
 from soundspot.data.media.audio import AudioFile, open_audio, read_audio
 from soundspot.data.media.image import read_image, read_mask
 from soundspot.data.shards.format import ShardReader, list_shards
@@ -142,7 +142,6 @@ def open_shards(
     Raises:
         DataError: there are no shards, an index is missing, a key occurs twice, ids are missing, or nothing is left.
     """
-    check_choice("missing", missing, MISSING_POLICIES[:2])
     root = Path(root)
     shards: dict[str, ShardReader] = {}
     for shard in map(ShardReader, list_shards(root)):
@@ -155,20 +154,12 @@ def open_shards(
     ids = [*shards] if list is None else read_unique_ids(list, True)
     excluded = find_excluded_ids(ids, exclude)
     left_out = {*excluded}
-    unknown = [id for id in ids if id not in shards]
-    partial = [id for id in ids if id in shards and id not in left_out and not _is_complete(shards[id].index[id])]
-    for bad_ids, reason in ((unknown, "ids are in no shard"), (partial, "samples lack an image or audio")):
-        left_out.update(bad_ids)
-        if bad_ids:
-            message = f"{root}: {len(bad_ids)} of {len(ids)} {reason} (first: {', '.join(bad_ids[:3])})"
-            if missing == "error":
-                raise DataError(f"{message}. Extract them, or go without by `missing: skip`")
-            warnings.warn(f"{message}; they are left out", stacklevel=3)
-    usable = [id for id in ids if id not in left_out]
-    chosen = select_split(usable, split, val_fraction, root if list is None else list)
-    if usable and not chosen:
+    samples = (SampleEntry(id, id, "", "", "", None, _missing_members(shards, id)) for id in ids if id not in left_out)
+    complete, _ = drop_missing(root, samples, missing, can_ignore=False)
+    chosen = select_split([sample.id for sample in complete], split, val_fraction, root if list is None else list)
+    if complete and not chosen:
         raise DataError(
-            f"{root}: `split: {split}` of `val_fraction: {val_fraction}` holds none of {len(usable)} samples. "
+            f"{root}: `split: {split}` of `val_fraction: {val_fraction}` holds none of {len(complete)} samples. "
             f"{'Raise' if split == 'val' else 'Lower'} `val_fraction`"
         )
     if not chosen:
@@ -187,5 +178,7 @@ def _frame_number(name: str) -> tuple[int, str]:
     return (int(first) if first.isdigit() else -1, name)
 
 
-def _is_complete(names: Iterable[str]) -> bool:
-    return all(_members(names, types) for types in (IMAGE_TYPES, AUDIO_TYPES))
+def _missing_members(shards: dict[str, ShardReader], id: str) -> tuple[str, ...]:
+    """Return what a sample lacks: an image, audio, or both where no shard holds it."""
+    names = shards[id].index[id] if id in shards else ()
+    return tuple(f"{id}.{types[0]}" for types in (IMAGE_TYPES, AUDIO_TYPES) if not _members(names, types))

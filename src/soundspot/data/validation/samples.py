@@ -7,13 +7,12 @@ from typing import Any
 
 from soundspot.data.datasets.auxiliary import AuxiliaryDataset
 from soundspot.data.datasets.base import MISSING_POLICIES, ClipDataset, GroundTruthFile, SampleEntry
-from soundspot.data.datasets.clip_ids import normalize_clip_id
-from soundspot.data.datasets.layouts import LAYOUTS, ClipPaths
-from soundspot.data.datasets.lists import BUNDLED_LISTS, bundled_ids
+from soundspot.data.datasets.layouts import ClipPaths
 from soundspot.data.datasets.registry import is_composed, is_test_set, open_dataset
+from soundspot.data.datasets.vggsound_flickr import TRAIN_LAYOUTS
 from soundspot.data.media.audio import read_audio
 from soundspot.data.media.image import read_image, read_mask
-from soundspot.data.validation.findings import Cell, Findings, FindingsTable, Problem, merge_findings
+from soundspot.data.validation.findings import Findings, FindingsTable, Problem, merge_findings
 from soundspot.data.validation.ground_truth import validate_ground_truth
 from soundspot.data.validation.leakage import find_overlaps
 from soundspot.data.validation.lists import build_leak_table, validate_list
@@ -74,47 +73,14 @@ def validate_dataset(name: str, root: Path, options: dict[str, Any], read_files:
 
 
 def validate_media(root: Path, read_files: bool = False) -> Findings | None:
-    """Validate a folder of images and audio in one of the released codes' layouts; None where it is none."""
-    try:
-        paths = ClipPaths(root, LAYOUTS)
-    except DataError:
-        return None
-    images, audio = (set(map(normalize_clip_id, files.iter_names())) for files in (paths.images, paths.audio))
-    pairs = sorted(images & audio)
-    problems = []
-    for kind, unpaired, other in (("images", images - audio, "audio"), ("audio files", audio - images, "image")):
-        if unpaired:
-            first = ", ".join(sorted(unpaired)[:3])
-            message = f"found {len(unpaired)} {kind} without their {other} (first: {first}), expected pairs"
-            remedy = "Fetch the others; until then these clips are missing"
-            problems.append(Problem("warning", str(root), message, remedy))
-    if not pairs:
-        message = "found no clip that has both an image and audio, expected pairs of one name"
-        problems.append(Problem("error", str(root), message, "Check the names of the files"))
-    overlaps = {overlap.test_set: overlap for overlap in find_overlaps(pairs)}
-    for test_set, overlap in overlaps.items():
-        if overlap.num_leaks:
-            unit = "videos" if overlap.by_video else "clips"
-            message = f"holds {overlap.num_leaks} of the {overlap.num_total} {unit} of {test_set}"
-            remedy = f"To train on everything here, leave them out by `exclude: [{test_set}]`"
-            problems.append(Problem("note", str(root), message, remedy))
-    if read_files:
-        resolved = ((id, *paths.resolve(id, id)) for id in pairs)
-        problems += _unreadable_files(SampleEntry(id, id, "", image, sound) for id, image, sound, _ in resolved)
-    rows: tuple[tuple[Cell, ...], ...] = (
-        ("layout", paths.layout.name),
-        ("images", len(images)),
-        ("audio", len(audio)),
-        ("both", len(pairs)),
-    )
-    coverage = tuple(
-        (name, overlaps[name].num_leaks if name in overlaps else 0, len(bundled_ids(name))) for name in BUNDLED_LISTS
-    )
-    tables = (
-        FindingsTable("media", ("content", "found"), rows),
-        FindingsTable("test sets", ("test set", "present", "of"), coverage),
-    )
-    return Findings("media", tables, tuple(problems))
+    """Validate a folder of images and audio in a training layout of the released codes; None where it is none."""
+    for name, layouts in TRAIN_LAYOUTS.items():
+        try:
+            ClipPaths(root, layouts)
+        except DataError:
+            continue
+        return validate_dataset(name, root, {}, read_files)
+    return None
 
 
 def _open_leniently(name: str, root: Path, options: dict[str, Any], problems: list[Problem]) -> ClipDataset | None:

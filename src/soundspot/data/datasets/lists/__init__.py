@@ -6,7 +6,6 @@ of AVSBench's test videos, from the lists of kaistmm/SSLalignment e7ae3c55.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from os import PathLike
@@ -72,37 +71,29 @@ def list_name(list: str | int | PathLike[str]) -> str:
     return Path(str(list)).stem
 
 
-@dataclass(frozen=True)
-class Exclusion:
-    """Clips that must not be trained on.
+def find_excluded_ids(ids: Iterable[str], exclude: Iterable[str | PathLike[str]]) -> list[str]:
+    """Return those of `ids` that lists of clips not to train on cover.
 
-    Attributes:
-        ids: ids of the clips; a YouTube id stands for every clip of its video.
+    Args:
+        ids: ids of clips.
+        exclude: names of bundled lists, and files; a YouTube id there stands for every clip of its video.
+
+    Returns:
+        The covered ids, in their order.
+
+    Raises:
+        DataError: a list is neither.
     """
-
-    ids: frozenset[str] = frozenset()
-
-    def covers(self, id: str) -> bool:
-        """Return True for a clip that is excluded."""
-        clip = normalize_clip_id(id)
-        return clip in self.ids or youtube_id(clip) in self.ids
-
-    @classmethod
-    def from_lists(cls, lists: Iterable[str | PathLike[str]]) -> "Exclusion":
-        """Collect the clips of bundled lists, given by name, and of files.
-
-        Raises:
-            DataError: an entry is neither.
-        """
-        if isinstance(lists, str):
-            raise DataError(f"exclude: found {lists!r}, expected several. Write a list, as in `exclude: [{lists}]`")
-        ids: set[str] = set()
-        for entry in lists:
-            if str(entry) in BUNDLED_LISTS:
-                ids.update(bundled_ids(str(entry)))
-            elif Path(entry).is_file():
-                ids.update(read_ids(Path(entry)).ids)
-            else:
-                hint = did_you_mean(str(entry), BUNDLED_LISTS)
-                raise DataError(f"exclude: found {str(entry)!r}, neither a file nor a list of soundspot{hint}")
-        return cls(frozenset(ids))
+    if isinstance(exclude, str):
+        raise DataError(f"exclude: found {exclude!r}, expected several. Write a list, as in `exclude: [{exclude}]`")
+    excluded: set[str] = set()
+    for entry in exclude:
+        if str(entry) in BUNDLED_LISTS:
+            excluded.update(bundled_ids(str(entry)))
+        elif Path(entry).is_file():
+            excluded.update(read_ids(Path(entry)).ids)
+        else:
+            hint = did_you_mean(str(entry), BUNDLED_LISTS)
+            raise DataError(f"exclude: found {str(entry)!r}, neither a file nor a list of soundspot{hint}")
+    clips = {id: normalize_clip_id(id) for id in ids}
+    return [id for id, clip in clips.items() if clip in excluded or youtube_id(clip) in excluded]

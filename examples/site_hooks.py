@@ -23,6 +23,20 @@ OUTSIDE = {
 WORDS = re.compile(r"<!-- words: (\w+) -->")
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add the page of each method to the navigation, in the order of publication."""
+    for section in config.nav or ():
+        if "Methods" in section:
+            section["Methods"] += [{name: f"methods/{name}.md"} for name in methods()]
+    return config
+
+
+def methods() -> list[str]:
+    """Return the names of the methods whose pages lie in docs/methods, in the order of the README's table."""
+    order = re.findall(r"^\| \[`(\w+)`\]", _read("README.md"), re.MULTILINE)
+    return [name for name in order if (ROOT / "docs" / "methods" / f"{name}.md").is_file()]
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that are made."""
     sys.path[:0] = [str(ROOT / "src"), str(ROOT / "examples")]  # here: what a hook adds when it is loaded is taken back
@@ -45,6 +59,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     """Puts in the words of a family of metrics, and leads links out of docs/ to the pages that are made."""
     for name, where in OUTSIDE.items():
         markdown = markdown.replace(f"../{name}", where)
+    markdown = markdown.replace("<!-- every method -->", "\n\n".join(f"::: soundspot.methods.{m}" for m in methods()))
     return WORDS.sub(lambda found: words_of(found[1]), markdown)
 
 

@@ -214,3 +214,48 @@ def test_no_method_imports_another_and_none_is_long() -> None:
         assert len(file.read_text(encoding="utf-8").splitlines()) <= 250, module
         others = [found for found in imported(file) if any(found.startswith(o + ".") for o in files if o != module)]
         assert not others, f"{module} imports {others}"
+
+
+def imported_modules(file: Path) -> set[str]:
+    """Return the modules of soundspot that a file imports anywhere, but for those that type checkers alone read."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    types_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    names = {module_name(other) for other in FILES}
+    modules = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and id(node) not in types_only:
+            for alias in node.names:
+                dotted = f"{node.module}.{alias.name}"
+                modules.add(dotted if dotted in names else str(node.module))
+    return modules & names - {module_name(file)}
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    """Imports inside functions count too: a circle that is broken by a late import is still a circle."""
+    remaining = {module_name(file): imported_modules(file) for file in FILES}
+    while free := {name for name, others in remaining.items() if not others & remaining.keys()}:
+        remaining = {name: others for name, others in remaining.items() if name not in free}
+    assert not remaining, f"imports in a circle, or modules that lead into one: {sorted(remaining)}"
+
+
+def test_the_top_of_the_package_is_small() -> None:
+    assert len(list(SOURCE.glob("*.py"))) <= 6
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    homes: dict[str, list[str]] = {}
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(module_name(file))
+    assert not {name: modules for name, modules in homes.items() if len(modules) > 1}
+
+
+def test_no_module_is_a_class() -> None:
+    for file in FILES:
+        assert "__class__ =" not in file.read_text(encoding="utf-8"), file

@@ -24,7 +24,6 @@ from soundspot.app.service import (
     DEFAULT_MASK_THRESHOLD,
     LocatedImage,
     OverlayStyle,
-    View,
     draw_figures,
     locate_audios,
     round_threshold,
@@ -92,16 +91,9 @@ def build_image_tab(sessions: SessionStore, examples: list[Example]) -> None:
 
     style = [view, opacity, mask, marks, threshold]
 
-    def render(
-        located: LocatedImage | None,
-        name: str | None,
-        view: View,
-        opacity: float | int,
-        mask: float | int,
-        marks: list[str],
-        threshold: Any,
-    ) -> tuple[Any, Any]:
+    def render(located: LocatedImage | None, name: str | None, *style: Any) -> tuple[Any, Any]:
         """Render the figures and the verdicts."""
+        view, opacity, mask, marks, threshold = style
         if located is None or not located.maps:
             return EMPTY, EXPIRED if located is None else render_errors(located.errors)
         name = name if name in located.maps else next(iter(located.maps))
@@ -119,14 +111,7 @@ def build_image_tab(sessions: SessionStore, examples: list[Example]) -> None:
         hidden = gr.update(visible=False)
         return {drawing: EMPTY, verdict: text, selection: hidden, view: hidden, player: hidden}
 
-    def answer(
-        request: gr.Request,
-        image: str | None,
-        audios: list[str] | None,
-        recording: str | None,
-        name: str | None,
-        *style: Any,
-    ) -> dict[Any, Any]:
+    def answer(request: gr.Request, image: Any, audios: Any, recording: Any, name: Any, *style: Any) -> dict[Any, Any]:
         session = sessions.get_session(request.session_hash)
         files = [*(audios or ()), *([recording] if recording else ())]
         if not image or not files:

@@ -81,7 +81,7 @@ def parse_size(text: str) -> int:
 
 def check_duration(path: str, max_seconds: float | int, kind: str, remedy: str) -> None:
     """Raise LimitError where the header of a sound or video gives a longer duration; nothing is decoded."""
-    from soundspot.data.media.ffmpeg import av
+    import av
 
     try:
         with av.open(os.path.abspath(path)) as container:

@@ -68,7 +68,7 @@ def build_video_tab(sessions: SessionStore) -> None:
 
         folder = Path(tempfile.mkdtemp(prefix="overlay-", dir=os.environ.get("GRADIO_TEMP_DIR")))
         names = {"timeline": "timeline.png", "contact_sheet": "sheet.jpg", "frame_records": "frames.json"}
-        files = {kind: folder / name for kind, name in names.items()}
+        files: dict[str, Any] = {kind: folder / name for kind, name in names.items()}
         try:
             check_duration(video, limits.max_video_seconds, "video", COMMAND)
             if audio:

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from soundspot.inference.video.save import VideoOutputs, VideoSummary
 
 EXIT_SOME_FAILED = 2
-FOLDER_SUFFIXES = (".mp4", ".sheet.jpg", ".timeline.png", ".frames.json", ".maps.npz")  # of each video of a folder
+FOLDER_SUFFIXES = {  # of the files of each video of a folder
+    "overlay": ".mp4",
+    "contact_sheet": ".sheet.jpg",
+    "timeline": ".timeline.png",
+    "frame_records": ".frames.json",
+    "maps": ".maps.npz",
+}
 PRESENCE = {True: "present", False: "not in the image", None: "presence unknown (no threshold of these maps)"}
 
 
@@ -77,24 +83,27 @@ def locate(
     Examples:
         soundspot locate runs/demo/example.png runs/demo/example.wav --model runs/demo/best.safetensors
     """
+    from PIL import Image
+
     from soundspot.data.media.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES
     from soundspot.inference.localizer import Localizer
     from soundspot.inference.result import RESULT_SUFFIXES, parse_mask_threshold
-    from soundspot.utils.atomic_io import check_output
+    from soundspot.utils.atomic_io import atomic_write, check_output
+    from soundspot.utils.device import has_native_bf16, resolve_device
 
-    image_options = {"boxes": boxes, "mask": mask, "per-source": per_source, "next-frame": next_frame, "json": json}
-    files = {
-        "contact_sheet": contact_sheet, "timeline": timeline, "frame_records": frame_records, "maps": maps
-    }  # fmt: skip
+    files = {"contact_sheet": contact_sheet, "timeline": timeline, "frame_records": frame_records, "maps": maps}
+    of_images = {"boxes": boxes, "mask": mask, "per_source": per_source, "next_frame": next_frame, "json": json}
     suffix = image.suffix.lower()
     if image.is_dir() or suffix in VIDEO_SUFFIXES or not (audio or suffix in IMAGE_SUFFIXES):
-        check_unused(image, "an image", image_options)
-        jobs = plan_videos(image, audio, output, files | {"mask_threshold": mask_threshold}, overwrite)
-        precision = select_precision(device) if precision == "auto" else precision
+        check_unused(image, "an image", of_images)
+        jobs = plan_videos(image, audio, output, files, mask_threshold, overwrite)
+        if precision == "auto":
+            kind = resolve_device(device).type
+            precision = "bfloat16" if kind == "cuda" or (kind == "cpu" and has_native_bf16()) else "float32"
         localizer = Localizer.load(model, device=device, precision=precision, **refinement)
         options = {"audio": audio[0] if audio else None, "maps_per_second": maps_per_second, "smooth": smooth}
         return locate_videos(localizer, jobs, options, overwrite)
-    check_unused(image, "a video", files | {"maps-per-second": maps_per_second, "smooth": smooth})
+    check_unused(image, "a video", files | {"maps_per_second": maps_per_second, "smooth": smooth})
     if not audio:
         raise InputError(f"{image} is an image: found no sound to locate in it, expected one or more after it.")
     output = output or Path("out.png")
@@ -121,7 +130,8 @@ def locate(
         raise InputError("found no audible source in the sounds; leave out --per-source for a map of each sound.")
     write_results(output, results, summaries, mask_threshold if boxes else None)
     if mask is not None:
-        write_mask(mask, results[audio[0]], mask_threshold)
+        with atomic_write(mask) as draft:
+            Image.fromarray(results[audio[0]].mask(mask_threshold).numpy()).save(draft)
     if json:
         print(to_json.dumps(summaries, indent=2))
     else:
@@ -162,16 +172,6 @@ def write_results(
             np.savez_compressed(draft, scores=scores, sounds=list(results), size=first.size, region=first.region)
 
 
-def write_mask(path: Path, result: "LocalizationMap", threshold: "MaskThreshold") -> None:
-    """Write the mask of a result, white on black."""
-    from PIL import Image
-
-    from soundspot.utils.atomic_io import atomic_write
-
-    with atomic_write(path) as draft:
-        Image.fromarray(result.mask(threshold).numpy()).save(draft)
-
-
 def format_result(name: str, summary: dict[str, Any]) -> str:
     """Format the result of one sound as a line, with lines for its boxes and notes."""
     x, y = summary["peak_at"]
@@ -186,16 +186,13 @@ def format_result(name: str, summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def select_precision(device: str) -> Literal["float32", "bfloat16"]:
-    """Return bfloat16 on CUDA and on a CPU that multiplies in it, else float32."""
-    from soundspot.utils.device import has_native_bf16, resolve_device
-
-    kind = resolve_device(device).type
-    return "bfloat16" if kind == "cuda" or (kind == "cpu" and has_native_bf16()) else "float32"
-
-
 def plan_videos(
-    path: Path, audio: list[str], output: Path | None, options: dict[str, Any], overwrite: bool
+    path: Path,
+    audio: list[str],
+    output: Path | None,
+    files: dict[str, Any],
+    mask_threshold: float | str,
+    overwrite: bool,
 ) -> list[tuple[Path, "VideoOutputs"]]:
     """Return the video, or the videos below a folder, with the files to write of each.
 
@@ -203,7 +200,8 @@ def plan_videos(
         path: a video or a folder.
         audio: sounds that replace the video's own: at most one, and none for a folder.
         output: path of the overlay, or the folder for those of a folder.
-        options: of `VideoOutputs`, without the overlay.
+        files: of `VideoOutputs`, without the overlay.
+        mask_threshold: of boxes and masks.
         overwrite: files that are there may be replaced.
 
     Returns:
@@ -220,11 +218,10 @@ def plan_videos(
     if not path.is_dir():
         if len(audio) > 1:
             raise InputError(f"{path} is a video: found {len(audio)} sounds for it, expected at most one.")
-        outputs = VideoOutputs(output or Path("out.mp4"), **options)
+        outputs = VideoOutputs(output or Path("out.mp4"), **files, mask_threshold=mask_threshold)
         outputs.check(overwrite)
         return [(path, outputs)]
-    threshold = options.pop("mask_threshold")
-    if audio or any(options.values()):
+    if audio or any(files.values()):
         raise InputError(
             f"{path} is a folder, whose videos have names and sounds of their own: leave out --contact-sheet, "
             "--timeline, --frame-records, --maps and the sound. All files are written anyway."
@@ -242,8 +239,8 @@ def plan_videos(
         target = folder / stem
         with convert_os_errors(target.parent):
             target.parent.mkdir(parents=True, exist_ok=True)
-        files = [target.with_name(target.name + suffix) for suffix in FOLDER_SUFFIXES]
-        jobs[stem] = video, VideoOutputs(*files, mask_threshold=threshold)
+        files: dict[str, Any] = {kind: Path(f"{target}{suffix}") for kind, suffix in FOLDER_SUFFIXES.items()}
+        jobs[stem] = video, VideoOutputs(**files, mask_threshold=mask_threshold)
     if not jobs:
         raise DataError(f"{path}: found no videos ({', '.join(VIDEO_SUFFIXES[:4])}...), expected some. Check the path")
     return list(jobs.values())

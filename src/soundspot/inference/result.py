@@ -181,7 +181,6 @@ class LocalizationMap:
         opacity: float = 0.6,
         outline: MaskThreshold | None = None,
         boxes: MaskThreshold | None = None,
-        heat: bool = True,
     ) -> Image.Image:
         """Draw the map over the image as a heatmap, from its lowest score (clear) to its highest.
 
@@ -189,7 +188,6 @@ class LocalizationMap:
             opacity: of the heat at the highest scores, in [0, 1].
             outline: mask threshold of an outline to draw; None: no outline.
             boxes: mask threshold of the boxes to draw; None: no boxes.
-            heat: draw the heatmap; a constant map draws none.
 
         Returns:
             An RGB image of the size of the image.
@@ -200,7 +198,7 @@ class LocalizationMap:
         if self.image is None:
             raise InputError("this map came without an image to draw on; locate with an image, or save scores as .npz.")
         drawing = self.image.convert("RGB")
-        if heat and not self.is_constant:
+        if not self.is_constant:
             drawing = render.overlay_heatmap(drawing, min_max_normalize(self.upsample()[None])[0].numpy(), opacity)
         if outline is not None:
             drawing = render.draw_outline(drawing, self.mask(outline).numpy(), render.WHITE)

@@ -6,11 +6,12 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from soundspot.data.media.ffmpeg import array_to_frame, av, choose_encoder
+from soundspot.data.media.ffmpeg import array_to_frame, choose_encoder
 from soundspot.errors import OutputError
 from soundspot.inference.render import overlay_heatmap
 from soundspot.inference.video.smoothing import RunningRange

@@ -83,9 +83,11 @@ def section(text: str, title: str, level: int = 2) -> str:
 
 def words_of(family: str) -> str:
     """The keys of a report that belong to a family, as a table."""
-    from soundspot.evaluation.metrics.metric_info import METRIC_INFO as KNOWN
+    from soundspot.evaluation.metrics import list_metrics
+    from soundspot.evaluation.metrics.registry import get_metric_info
 
-    lines = [f"| `{key}` | {word.label} | {word.description} |" for key, word in KNOWN.items() if word.family == family]
+    known = {key: get_metric_info(key) for key in list_metrics()}
+    lines = [f"| `{key}` | {m.label} | {m.description} |" for key, m in known.items() if m.family == family]
     return "\n".join(["| in a report | printed | what it is |", "| --- | --- | --- |", *lines])
 
 

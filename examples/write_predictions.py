@@ -1,7 +1,7 @@
 """Predictions of a model that soundspot has never heard of, as a folder that `soundspot score` scores. NumPy alone.
 
 python examples/write_predictions.py predictions
-soundspot score predictions scenes-interactive --options '{"length": 50, "size": 128, "seconds": 2.0}'
+soundspot evaluate-maps predictions scenes-interactive --options '{"length": 50, "size": 128, "seconds": 2.0}'
 """
 
 import json

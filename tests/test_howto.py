@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT
 from pages import Walk, blocks, in_process
 from soundspot.data import datasets
+from soundspot.evaluation.metrics.registry import METRICS
 from soundspot.methods import METHODS
 from soundspot.models.encoders import ENCODERS
 
@@ -21,7 +22,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """An empty folder to work in; what is registered and imported there is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for registry in (METHODS, ENCODERS):
+    for registry in (METHODS, ENCODERS, METRICS):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     monkeypatch.setattr(datasets, "FOLDERS", dict(datasets.FOLDERS))
     monkeypatch.setattr(datasets, "_REGISTERED", {})

@@ -26,6 +26,7 @@ _HOMES = {
     "compare": "soundspot.evaluation.report.compare",
     "calibrate": "soundspot.evaluation.engine.calibrate",
     "Report": "soundspot.evaluation.report.report",
+    "list_metrics": "soundspot.evaluation.metrics.registry",
     "list_protocols": "soundspot.evaluation.protocols.presets",
     "list_datasets": "soundspot.data.datasets.registry",
     "open_dataset": "soundspot.data.datasets.registry",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from soundspot.evaluation.engine.calibrate import calibrate as calibrate
     from soundspot.evaluation.engine.evaluate import evaluate as evaluate
     from soundspot.evaluation.engine.evaluate import evaluate_maps as evaluate_maps
+    from soundspot.evaluation.metrics.registry import list_metrics as list_metrics
     from soundspot.evaluation.protocols.presets import list_protocols as list_protocols
     from soundspot.evaluation.report.compare import compare as compare
     from soundspot.evaluation.report.report import Report as Report

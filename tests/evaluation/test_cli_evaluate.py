@@ -33,7 +33,7 @@ def checkpoint(tmp_path) -> Path:
 
 
 def score(checkpoint: Path, **more) -> None:
-    evaluate(str(checkpoint), "scenes-interactive", options=SCENES, device="cpu", bootstraps=20, **more)
+    evaluate("scenes-interactive", str(checkpoint), options=SCENES, device="cpu", bootstraps=20, **more)
 
 
 def test_a_report_holds_numbers_samples_maps_and_a_page(checkpoint, capsys):

@@ -11,12 +11,12 @@ from typing import TypeAlias
 
 import pytest
 import torch
+from inputs import score_columns
 from torch import Tensor
 
 from golden import READOUTS, Set, expected, having, listed, number, sets
 from soundspot.evaluation import functional as F
-from soundspot.evaluation.metrics.torchmetrics_classes import LocalizationScores
-from soundspot.evaluation.protocols.presets import PROTOCOLS, Protocol
+from soundspot.evaluation.protocols.presets import PROTOCOLS, Protocol, compute_columns
 from soundspot.evaluation.protocols.thresholding import scale_maps
 
 # The golden values of the alignment evaluator were made with the plain min-max; the released loop mirrors it.
@@ -107,10 +107,14 @@ def test_aggregates_of_maps(metrics: list[Path], released: str, kind: str) -> No
     """From the repeated pixels to the numbers of a table."""
     for folder, wanted in having(metrics, "aggregates", "kron", f"{released}_{kind}"):
         protocol: Protocol = PLAIN if released == "alignment" else PROTOCOLS[released]
-        scores = LocalizationScores(replace(protocol, upsampling=READOUTS["kron"]))
-        for some in sets(folder):
-            scores.update(some.maps, some.truths[kind], [_group(case["name"]) for case in some.cases])
-        _agree({key: value.item() for key, value in scores.compute().items()}, wanted)
+        protocol = replace(protocol, upsampling=READOUTS["kron"])
+        batches = [
+            compute_columns([protocol], protocol.upsample(some.maps), some.truths[kind])[0] for some in sets(folder)
+        ]
+        columns = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+        names = [_group(case["name"]) for some in sets(folder) for case in some.cases]
+        scores = score_columns(protocol, columns, torch.tensor([sorted(set(names)).index(name) for name in names]))
+        _agree({key: score.value for key, score in scores.items()}, wanted)
 
 
 @pytest.mark.parametrize("upsampling", READOUTS)

@@ -11,10 +11,9 @@ import sharing
 import torch
 
 from conftest import ROOT
-from soundspot.evaluation.engine import aggregate as scores
 from soundspot.evaluation.engine.disk_tensor import DiskTensor, RowView
-from soundspot.evaluation.engine.relevance import compute_relevance
 from soundspot.evaluation.functional import embedding_ranks
+from soundspot.evaluation.metrics.relevance import RetrievalInputs, compute_relevance
 
 
 def test_rows_come_back_as_they_were_added(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,9 +65,10 @@ def test_ranks_by_labels_are_those_of_the_whole_matrix(monkeypatch: pytest.Monke
     rows.append(sounds)
     order = torch.arange(100).flip(0)
     kept, stored = (
-        scores.compute_embedding_scores(images[which], some, groups) for some in (sounds, RowView(rows, order.flip(0)))
+        RetrievalInputs(images, some, images[which], found, pictures, groups).pair_statistics
+        for some in (sounds, RowView(rows, order.flip(0)))
     )
-    assert all(torch.equal(kept[key].values, stored[key].values) for key in kept)
+    assert torch.equal(kept, stored)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`soundspot calibrate CHECKPOINT`: fit the peak from which a source counts as present, and store it in the checkpoint."""
+"""`soundspot calibrate DATA --model FILE`: fit the peak from which a source counts as present."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -9,8 +9,8 @@ from soundspot.cli.shared_options import RefinementOptions
 
 
 def calibrate(
-    checkpoint: Path,
     data: str,
+    model: str | None = None,
     root: Path | None = None,
     options: dict[str, Any] | None = None,
     rule: Literal["q3", "max", "max10"] = "q3",
@@ -21,32 +21,32 @@ def calibrate(
 ) -> None:
     """Fit the universal threshold on held-out data and store it in the checkpoint; `locate` can then say "not here".
 
-    Every picture is asked with silence, with noise and with the sound of another; the threshold is the third quartile
-    of the peaks of those maps. It holds for maps refined in the same way, and is stored with that.
+    Each image is asked with silence, with noise and with the audio of another; the threshold is the third quartile of
+    the peaks of those maps. It holds for maps refined alike, and is stored with their refinement.
 
     Args:
-        checkpoint: a .safetensors file that `soundspot train` wrote; its header is written anew, its weights stay.
         data: name of the held-out data set (`soundspot datasets`): never one that is scored.
+        model: a checkpoint that `soundspot train` wrote; its header is written anew, its weights stay.
         root: folder of the data set; procedural scenes need none.
-        options: of the data set, as in a recipe; a catalogue's `split` is `val` by default.
+        options: of the data set, as in a recipe; a catalog's `split` is `val` by default.
         rule: `q3` the third quartile, `max` the maximum, `max10` a tenth more than that.
         device: `auto`, `cpu`, `cuda`...
-        batch_size: pictures and sounds at a time; moves no number.
-        seed: of foreign sounds and noise.
+        batch_size: images and audio clips at a time; moves no number.
+        seed: of off-screen audio and noise.
 
     Examples:
-        soundspot calibrate runs/demo/best.safetensors scenes-interactive --options '{"seed": 4004, "length": 250}'
+        soundspot calibrate scenes-interactive --model runs/demo/best.safetensors --options '{"seed": 4004}'
     """
     from soundspot.config.checkpoint import update_header
     from soundspot.data.datasets.registry import fitting_options, open_dataset
-    from soundspot.evaluation.engine.calibrate import calibrate as fit
-    from soundspot.inference.localizer import Localizer
+    from soundspot.evaluation.engine import calibrate as engine
+    from soundspot.inference.localizer import load
 
-    localizer = Localizer.load(checkpoint, device=device, **refinement)
-    chosen = fitting_options(data, localizer.method.front_end, options or {})
-    found = fit(localizer, open_dataset(data, root, **chosen), rule=rule, batch_size=batch_size, seed=seed)
-    update_header(
-        checkpoint, threshold=found.threshold, calibration=found.as_dict() | {"data": data, "options": chosen}
-    )
-    print(found.format_summary())
-    print(f"stored in {checkpoint}")
+    localizer = load(model, device=device, **refinement)
+    data_options = fitting_options(data, localizer.method.front_end, options or {})
+    dataset = open_dataset(data, root, **data_options)
+    calibration = engine.calibrate(localizer, dataset, rule=rule, batch_size=batch_size, seed=seed)
+    stored = calibration.as_dict() | {"data": data, "options": data_options}
+    update_header(Path(localizer.checkpoint), threshold=calibration.threshold, calibration=stored)
+    print(calibration.format_summary())
+    print(f"stored in {localizer.checkpoint}")

@@ -1,4 +1,4 @@
-"""`soundspot compare REPORT REPORT ...`: models beside one another, with p-values and the published rows."""
+"""`soundspot compare REPORT REPORT ...`: models side by side, with p-values and published rows."""
 
 from pathlib import Path
 
@@ -12,13 +12,14 @@ def compare(
     seed: int = 0,
     overwrite: bool = False,
 ) -> None:
-    """Compare reports of the same data sets: differences with paired bootstrap p-values, published rows beside them.
+    """Compare reports of the same data sets: differences with paired bootstrap p-values, and published rows.
 
     Args:
-        reports: folders that `soundspot evaluate` or `soundspot score` wrote; the first is what the others are held against.
-        output: a page (`.html`) or a table (`.md`) to write; without it, a table is printed.
+        reports: folders that `soundspot evaluate` or `soundspot evaluate-maps` wrote; the others are compared to the
+            first.
+        output: a page (`.html`) or a table (`.md`) to write; by default a table is printed alone.
         names: of the models, in the order of the reports.
-        intersect: compare the items that all reports of a data set have; otherwise different items are refused.
+        intersect: compare the samples that all reports of a data set have; otherwise different samples are an error.
         bootstraps: draws behind intervals and p-values.
         seed: of the bootstrap.
         overwrite: replace a file that is there.
@@ -27,7 +28,7 @@ def compare(
         soundspot compare runs/reports/first runs/reports/second -o table.html --names first second
     """
     from soundspot.errors import DataError
-    from soundspot.evaluation.report.compare import compare as compared
+    from soundspot.evaluation.report.compare import compare as compare_reports
     from soundspot.evaluation.report.compare_report import format_comparison, render_comparison
     from soundspot.evaluation.report.report import load_report
     from soundspot.utils.atomic_io import atomic_write, check_output
@@ -36,16 +37,12 @@ def compare(
         raise DataError("one report is nothing to compare; name two or more folders.")
     if output is not None:
         check_output(output, overwrite, (".html", ".md"))
-    found = compared(
-        [load_report(folder, maps=False) for folder in reports],
-        names,
-        intersect=intersect,
-        bootstraps=bootstraps,
-        seed=seed,
-    )
-    print(format_comparison(found))
+    loaded = [load_report(folder, maps=False) for folder in reports]
+    comparisons = compare_reports(loaded, names, intersect=intersect, bootstraps=bootstraps, seed=seed)
+    print(format_comparison(comparisons))
     if output is not None:
+        is_page = output.suffix == ".html"
+        text = render_comparison(comparisons) if is_page else format_comparison(comparisons, markdown=True)
         with atomic_write(output) as draft:
-            made = render_comparison(found) if output.suffix == ".html" else format_comparison(found, markdown=True)
-            draft.write_text(made + "\n", encoding="utf-8")
+            draft.write_text(text + "\n", encoding="utf-8")
         print(f"written: {output}")

@@ -1,9 +1,9 @@
-"""`soundspot evaluate CHECKPOINT` and `soundspot score FOLDER`: scores beside rows that hear nothing, and a page.
+"""`soundspot evaluate DATA --model FILE` and `soundspot evaluate-maps FOLDER DATA`: scores of maps, and a page.
 
-`torchrun --nproc-per-node 2 -m soundspot evaluate ...` divides the work; what is written is the same to the bit.
+`torchrun --nproc-per-node 2 -m soundspot evaluate ...` divides the work; the report is the same to the bit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,15 @@ from soundspot.cli.shared_options import RefinementOptions
 if TYPE_CHECKING:
     from soundspot.evaluation.engine.distributed import RankShard
     from soundspot.evaluation.report.report import Report
+    from soundspot.types import AudioVisualDataset
 
 
 def evaluate(
-    checkpoint: str,
     data: str,
+    model: str | None = None,
     root: Path | None = None,
     protocol: str = "corrected",
+    metrics: list[str] | None = None,
     output: Path | None = None,
     options: dict[str, Any] | None = None,
     threshold: float | None = None,
@@ -34,53 +36,54 @@ def evaluate(
     overwrite: bool = False,
     **refinement: Unpack[RefinementOptions],
 ) -> None:
-    """Score a checkpoint on a data set; writes report.html, report.json, samples.csv and maps/.
+    """Score a model on a data set; writes report.html, report.json, samples.csv and maps/.
 
     Args:
-        checkpoint: a .safetensors file that `soundspot train` wrote.
         data: name of the data set (`soundspot datasets`).
+        model: a checkpoint that `soundspot train` wrote, or `hub:OWNER/NAME`.
         root: folder of the data set; procedural scenes need none.
-        protocol: rules of scoring (`soundspot protocols`); several with commas between, or `all`: the same maps are scored
-            under each, the first being the report's own.
+        protocol: rules of scoring (`soundspot protocols`); several with commas between, or `all`: the same maps are
+            scored under each, the first being the report's own.
+        metrics: keys of metrics; by default all.
         output: folder for the report; by default a new one beside the checkpoint.
-        options: of the data set, as in a recipe: `{"length": 500}`; a catalogue's `split` is `test` by default.
-        threshold: from which peak on a source counts as present; by default the one `soundspot calibrate` stored.
-        curves: metrics.csv files of the training run; by default those beside the checkpoint.
+        options: of the data set, as in a recipe: `{"length": 500}`; a catalog's `split` is `test` by default.
+        threshold: peak from which a source counts as present; by default the one that `soundspot calibrate` stored.
+        train_logs: metrics.csv files of the training run; by default those beside the checkpoint.
         title: heading of the page.
         device: `auto`, `cpu`, `cuda`...
-        batch_size: pictures and sounds at a time; moves no number.
-        seed: of foreign sounds, of the bootstrap, and of the samples the page draws.
-        bootstraps: draws behind the 95 % intervals; 0 leaves them out.
+        batch_size: images and audio clips at a time; moves no number.
+        seed: of off-screen audio, of the bootstrap, and of the samples that the page draws.
+        bootstraps: draws behind the 95 % intervals; 0: none.
         overwrite: replace a report that is there.
 
     Examples:
-        soundspot evaluate runs/demo/best.safetensors scenes-interactive --protocol all -o runs/reports/demo
+        soundspot evaluate scenes-interactive --model runs/demo/best.safetensors --protocol all -o runs/reports/demo
     """
     from soundspot.config.checkpoint import describe_checkpoint
     from soundspot.data.datasets.registry import open_dataset, scoring_options
+    from soundspot.evaluation.engine import evaluate as engine
     from soundspot.evaluation.engine.distributed import RankShard
-    from soundspot.evaluation.engine.evaluate import evaluate as score_localizer
     from soundspot.evaluation.protocols.presets import resolve_protocols
-    from soundspot.evaluation.report.html import write_html
     from soundspot.evaluation.report.training_curves import find_train_logs, read_train_logs
-    from soundspot.inference.localizer import Localizer
+    from soundspot.inference.localizer import load
     from soundspot.utils.atomic_io import check_output, next_free_path
 
-    share = RankShard.from_process_group()
-    folder = output or next_free_path(Path(checkpoint).with_name(f"report-{data}"))
-    rules = resolve_protocols(protocol)
-    localizer = Localizer.load(checkpoint, device=device, **refinement)
-    if share.is_first:
+    shard = RankShard.from_process_group()
+    protocols = resolve_protocols(protocol)
+    localizer = load(model, device=device, **refinement)
+    folder = output or next_free_path(Path(localizer.checkpoint).with_name(f"report-{data}"))
+    if shard.is_first:
         check_output(folder, overwrite)
-    logs = find_train_logs(checkpoint) if train_logs is None else train_logs
-    read_train_logs(logs)  # a wrong file is told before the work, not after it
-    chosen = scoring_options(data, localizer.method.front_end) | (options or {})
-    dataset = open_dataset(data, root, **chosen)
-    with _drafted(folder, overwrite, share) as draft:
-        report = score_localizer(
+    logs = find_train_logs(localizer.checkpoint) if train_logs is None else train_logs
+    read_train_logs(logs)  # a wrong file is an error before the work, not after it
+    data_options = scoring_options(data, localizer.method.front_end) | (options or {})
+    dataset = open_dataset(data, root, **data_options)
+    with _open_draft(folder, overwrite, shard) as draft:
+        report = engine.evaluate(
             localizer,
             dataset,
-            protocol=rules,
+            protocol=protocols,
+            metrics=metrics,
             threshold=threshold,
             batch_size=batch_size,
             output=draft,
@@ -88,13 +91,10 @@ def evaluate(
             seed=seed,
             bootstraps=bootstraps,
             progress=True,
-            source={**describe_checkpoint(checkpoint), "data": data, "options": chosen},
+            source={**describe_checkpoint(localizer.checkpoint), "data": data, "options": data_options},
             distributed=True,
         )
-        if draft:
-            write_html(report, draft / "report.html", dataset, logs, title, seed)
-    if share.is_first:
-        _told(report, folder)
+        _write_page(report, draft, folder, dataset, logs, title, seed)
 
 
 def evaluate_maps(
@@ -102,6 +102,7 @@ def evaluate_maps(
     data: str,
     root: Path | None = None,
     protocol: str = "corrected",
+    metrics: list[str] | None = None,
     output: Path | None = None,
     options: dict[str, Any] | None = None,
     threshold: float | None = None,
@@ -111,70 +112,82 @@ def evaluate_maps(
     bootstraps: int = 1000,
     overwrite: bool = False,
 ) -> None:
-    """Score maps that any model has written: a folder with maps.npz (id -> map) and meta.json. Reads truths alone.
+    """Score maps of any code: a folder with maps.npz (id -> map) and meta.json. Reads ground truths alone.
 
     Args:
-        folder: of the predictions; optional folders silence, noise, offscreen and saliency in it tell whether the
-            model listens.
+        folder: of the predictions; with folders silence, noise, offscreen and saliency in it the report says whether
+            the maps depend on the sound.
         data: name of the data set (`soundspot datasets`).
         root: folder of the data set; its annotation files are enough.
         protocol: rules of scoring (`soundspot protocols`); several with commas between, or `all`.
+        metrics: keys of metrics; by default all.
         output: folder for the report; by default a new one beside the predictions.
         options: of the data set, as in a recipe: `{"list": "4655"}`.
-        threshold: from which peak on a source counts as present; by default what meta.json says.
-        allow_missing: items without a map count as failures, and the report says so; otherwise they are refused.
+        threshold: peak from which a source counts as present; by default that of meta.json.
+        allow_missing: samples without a map count as failures, and the report says so; otherwise they are an error.
         title: heading of the page.
         seed: of the bootstrap.
-        bootstraps: draws behind the 95 % intervals; 0 leaves them out.
+        bootstraps: draws behind the 95 % intervals; 0: none.
         overwrite: replace a report that is there.
 
     Examples:
-        soundspot score PREDICTIONS vggss --root ANNOTATIONS --options '{"list": "4655"}'
+        soundspot evaluate-maps PREDICTIONS vggss --root ANNOTATIONS --options '{"list": "4655"}'
     """
     from soundspot.data.datasets.registry import open_dataset, scoring_options
+    from soundspot.evaluation.engine import evaluate as engine
     from soundspot.evaluation.engine.distributed import RankShard
-    from soundspot.evaluation.engine.evaluate import evaluate_maps as score_predictions
     from soundspot.evaluation.protocols.presets import resolve_protocols
-    from soundspot.evaluation.report.html import write_html
     from soundspot.utils.atomic_io import next_free_path
 
-    share = RankShard.from_process_group()
+    shard = RankShard.from_process_group()
     target = output or next_free_path(folder.absolute().with_name(f"{folder.absolute().name}-{data}"))
-    rules = resolve_protocols(protocol)
-    chosen = scoring_options(data, ground_truth_only=True) | (options or {})
-    with _drafted(target, overwrite, share) as draft:
-        report = score_predictions(
+    protocols = resolve_protocols(protocol)
+    data_options = scoring_options(data, ground_truth_only=True) | (options or {})
+    with _open_draft(target, overwrite, shard) as draft:
+        report = engine.evaluate_maps(
             folder,
-            open_dataset(data, root, **chosen),
-            protocol=rules,
+            open_dataset(data, root, **data_options),
+            protocol=protocols,
+            metrics=metrics,
             threshold=threshold,
             allow_missing=allow_missing,
             seed=seed,
             bootstraps=bootstraps,
             progress=True,
-            source={"predictions": folder.absolute().name, "data": data, "options": chosen},
+            source={"predictions": folder.absolute().name, "data": data, "options": data_options},
             distributed=True,
         )
         if draft:
             report.write(draft)
-            write_html(report, draft / "report.html", None, [], title, seed)
-    if share.is_first:
-        _told(report, target)
+        _write_page(report, draft, target, None, [], title, seed)
 
 
 @contextmanager
-def _drafted(folder: Path, overwrite: bool, share: "RankShard") -> Iterator[Path | None]:
-    """Where the first process writes all files of a report, so that they appear together; None for the others."""
+def _open_draft(folder: Path, overwrite: bool, shard: "RankShard") -> Iterator[Path | None]:
+    """Yield a draft of the folder in which the first process writes all files of a report; None for the others."""
     from soundspot.evaluation.report.report import REPORT_FILE
     from soundspot.utils.atomic_io import atomic_write_folder
 
-    if share.is_first:
+    if shard.is_first:
         with atomic_write_folder(folder, overwrite, marker_file=REPORT_FILE) as draft:
             yield draft
     else:
         yield None
 
 
-def _told(report: "Report", folder: Path) -> None:
-    print(report.table())
-    print(f"written: {folder / 'report.html'}")
+def _write_page(
+    report: "Report",
+    draft: Path | None,
+    folder: Path,
+    data: "AudioVisualDataset | None",
+    train_logs: Sequence[Path],
+    title: str | None,
+    seed: int,
+) -> None:
+    """Write and print the report in the first process."""
+    from soundspot.evaluation.report.html import write_html
+
+    if draft:
+        write_html(report, draft / "report.html", data, train_logs, title, seed)
+        print(report.table())
+        print(f"written: {folder / 'report.html'}")

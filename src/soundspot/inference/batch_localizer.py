@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
+from soundspot.config.frontend import InputSpec
 from soundspot.config.refinement import Refinement
 from soundspot.data.datasets.auxiliary import read_audio_embedding, read_image_with_flow
 from soundspot.data.media.image import preprocess_images, visible_region
@@ -89,6 +90,11 @@ class BatchLocalizer:
         self.classes: tuple[str, ...] = ()
         self.checkpoint = ""
         self._has_warned = False
+
+    @property
+    def front_end(self) -> InputSpec:
+        """Front end of the method: what its inputs are."""
+        return self.method.front_end
 
     @property
     def takes_waveforms(self) -> bool:

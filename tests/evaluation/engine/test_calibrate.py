@@ -11,7 +11,8 @@ from soundspot.errors import DataError, RecipeError
 from soundspot.evaluation.engine.calibrate import calibrate
 from soundspot.evaluation.engine.evaluate import evaluate
 from soundspot.evaluation.engine.items import index_samples
-from soundspot.evaluation.engine.predict import NEGATIVES, Embeddings, iter_predictions
+from soundspot.evaluation.engine.predict import encode_audio, iter_predictions
+from soundspot.evaluation.metrics.registry import NEGATIVES
 from soundspot.evaluation.protocols.presets import PROTOCOLS
 
 DATA = Squares(pictures=8)
@@ -23,10 +24,11 @@ def test_the_threshold_is_the_third_quartile_of_the_peaks() -> None:
     assert found.threshold == 1  # it claims something whatever it hears
     assert found.false_positive_rate == found.true_positive_rate == 1
     assert found.num_maps == {"silence": 16, "noise": 16, "offscreen": 16}
-    items = index_samples(DATA, 0)
+    samples = index_samples(DATA, 0)
+    audio = encode_audio(Batched(), DATA, samples, 4)
     peaks = [
         float(one.max())
-        for answers in iter_predictions(Batched(), DATA, items, 4, Embeddings())
+        for answers in iter_predictions(Batched(), DATA, samples, audio, 4)
         for kind in NEGATIVES
         for one in answers.negatives[kind].values()
     ]
@@ -59,17 +61,17 @@ def test_scoring_on_what_was_fitted_is_told() -> None:
     fitted = calibrate(Batched(), DATA)
     source = {"calibration": fitted.as_dict()}
     told = evaluate(Batched(), DATA, threshold=fitted.threshold, bootstraps=0, source=source)
-    assert any("fitted on 16 of these very items" in note for note in told.notes)
+    assert any("fitted on 16 of these very samples" in note for note in told.notes)
     assert "ids" not in told.source["calibration"]
     part = evaluate(Batched(), Squares(pictures=3), threshold=fitted.threshold, bootstraps=0, source=source)
-    assert any("fitted on 6 of these very items" in note for note in part.notes)
+    assert any("fitted on 6 of these very samples" in note for note in part.notes)
 
     class Elsewhere(Squares):
         def id(self, index: int) -> str:
             return f"elsewhere/{super().id(index)}"
 
     other = evaluate(Batched(), Elsewhere(), threshold=fitted.threshold, bootstraps=0, source=source)
-    assert not any("very items" in note for note in other.notes)
+    assert not any("very samples" in note for note in other.notes)
 
 
 def test_a_set_without_sources_is_refused() -> None:
@@ -77,7 +79,7 @@ def test_a_set_without_sources_is_refused() -> None:
         def ground_truth(self, index: int):
             return replace(super().ground_truth(index), present=False)
 
-    with pytest.raises(DataError, match="no item has its source"):
+    with pytest.raises(DataError, match="no sample has its source"):
         calibrate(Batched(), Empty())
 
 

@@ -13,7 +13,7 @@ from soundspot.config.upsampling import Upsampling
 from soundspot.errors import InputError, OutputError, RecipeError
 from soundspot.evaluation.engine.evaluate import evaluate
 from soundspot.evaluation.engine.items import NUM_NOISES, draw_offscreen
-from soundspot.evaluation.metrics.torchmetrics_classes import LocalizationScores
+from soundspot.evaluation.metrics.registry import METRICS, register_metric
 from soundspot.evaluation.protocols.presets import PROTOCOLS
 from soundspot.evaluation.report.report import Report, load_report
 from soundspot.types import Audio
@@ -64,9 +64,9 @@ def test_each_picture_and_each_sound_is_encoded_once() -> None:
 def test_samples_tell_own_sound_from_foreign(report: Report) -> None:
     assert [sample.id for sample in report.samples] == [DATA.id(i) for i in range(len(DATA))]
     for sample in report.samples:
-        assert sample.peak_own == 1
-        assert sample.peak_offscreen == 0
-        assert 0 < sample.area < 0.25
+        assert sample["peak_own"] == 1
+        assert sample["peak_offscreen"] == 0
+        assert 0 < sample["area"] < 0.25
         assert report.maps[sample.id].shape == (32, 32)
 
 
@@ -78,7 +78,7 @@ def test_items_without_a_source_are_told_apart_but_not_localised() -> None:
     assert report["ciou_adaptive"] == 1
     absent = [sample for sample in report.samples if not sample.present]
     assert len(absent) == data.pictures
-    assert all(np.isnan(sample.iou) and sample.area == 0 for sample in absent)
+    assert all(np.isnan(sample["iou"]) and sample["area"] == 0 for sample in absent)
     assert any("no source" in note for note in report.notes)
 
 
@@ -100,15 +100,32 @@ def test_a_set_asked_with_one_sound_per_picture_has_no_interactive_scores() -> N
     assert "iiou" not in metrics
 
 
-def test_the_metric_class_agrees_with_the_report(report: Report) -> None:
-    scores = LocalizationScores(SHARP)
-    order = torch.randperm(len(DATA), generator=torch.Generator().manual_seed(0)).tolist()
-    for some in (order[:5], order[5:]):
-        maps = torch.from_numpy(np.stack([report.maps[DATA.id(i)] for i in some]))
-        truths = torch.stack([DATA.ground_truth(i).to_map(224, 224) for i in some]).bool()
-        scores.update(maps, truths, [DATA.group(i) for i in some])
-    for key, value in scores.compute().items():
-        assert value.item() == pytest.approx(report[key], abs=1e-12)
+def test_a_registered_metric_is_in_every_row_and_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pointing game: a metric of a user's file is one function."""
+    monkeypatch.setattr(METRICS, "_entries", dict(METRICS))
+
+    def pointing(maps: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        best = maps.flatten(1).argmax(dim=1, keepdim=True)
+        return target.flatten(1).gather(1, best)[:, 0]
+
+    register_metric("pointing", "Where", "pointing game", "highest pixel on the object")(pointing)
+    report = evaluate(Batched(), DATA, protocol=[SHARP, "alignment"], bootstraps=50)
+    assert report["pointing"] == row(report, "ceiling")["pointing"] == 1
+    assert row(report, "muted")["pointing"] < 1
+    assert row(report, "whole image")["pointing"] < 1
+    assert all(sample["pointing"] == 1 for sample in report.samples)
+    assert "pointing game" in report.table()
+    assert report.other_protocols[0].rows[0].metrics["pointing"].value == 1
+    with pytest.raises(RecipeError, match="two metrics are named 'pointing'"):
+        register_metric("pointing", "Where", "again", "")(pointing)
+
+
+def test_metrics_are_chosen_by_name(report: Report) -> None:
+    chosen = evaluate(Batched(), DATA, protocol=SHARP, bootstraps=200, metrics=["ciou", "recall_a2i@1"])
+    assert set(chosen.model.metrics) == {"ciou", "ciou_adaptive", "recall_a2i@1"}
+    assert all(chosen.model.metrics[key] == report.model.metrics[key] for key in chosen.model.metrics)
+    with pytest.raises(RecipeError, match="Did you mean 'ciou'"):
+        evaluate(Batched(), DATA, metrics=["cious"])
 
 
 def test_foreign_sounds_are_of_another_picture_and_category() -> None:
@@ -139,7 +156,7 @@ def test_the_json_has_the_agreed_keys(report: Report) -> None:
     assert list(content["rows"][0]) == ["name", "kind", "metrics"]
     assert list(content["rows"][0]["metrics"]["ciou"]) == ["value", "low", "high"]
     table = report.table()
-    assert "squares: 12 items" in table
+    assert "squares: 12 samples" in table
     assert "100.0 [100.0, 100.0]" in table
     with pytest.raises(KeyError, match="Did you mean 'ciou'"):
         report["cious"]
@@ -154,7 +171,7 @@ def test_mistakes_are_told() -> None:
     def broken(picture: Image.Image, sound: Audio) -> torch.Tensor:
         return torch.full((4, 4), torch.nan)
 
-    with pytest.raises(InputError, match="item picture/0-0 holds 16 values that are not finite"):
+    with pytest.raises(InputError, match="sample picture/0-0 holds 16 values that are not finite"):
         evaluate(broken, DATA)
     with pytest.raises(RecipeError, match="found batch_size 0 and bootstraps 1000, expected at least 1 and 0"):
         evaluate(listener, DATA, batch_size=0)

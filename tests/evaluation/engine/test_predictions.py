@@ -13,10 +13,11 @@ from conftest import ROOT
 from fake import Batched, Squares, listener
 from soundspot.errors import DataError, InputError, SoundspotError
 from soundspot.evaluation import functional as F
-from soundspot.evaluation.engine.aggregate import select_best_threshold
 from soundspot.evaluation.engine.evaluate import evaluate, evaluate_maps
-from soundspot.evaluation.engine.predict import NEGATIVES, make_silence
+from soundspot.evaluation.engine.predict import make_silence
 from soundspot.evaluation.engine.predictions import Predictions, write_maps
+from soundspot.evaluation.metrics.inputs import select_best_threshold
+from soundspot.evaluation.metrics.registry import NEGATIVES
 from soundspot.evaluation.protocols.presets import PROTOCOLS, compute_columns
 from soundspot.types import Box, GroundTruth
 
@@ -61,7 +62,7 @@ def test_half_precision_other_sizes_and_shards_are_read(tmp_path: Path, maps: di
     assert str(evaluate_maps(folder, DATA, bootstraps=0).samples) == str(whole.samples)
     mixed = {id: one.repeat(2, 0).repeat(2, 1) if i % 2 else one for i, (id, one) in enumerate(maps.items())}
     found = evaluate_maps(write(tmp_path / "mixed", mixed), DATA, batch_size=3, bootstraps=0)
-    assert [sample.peak_own for sample in found.samples] == [sample.peak_own for sample in whole.samples]
+    assert [sample["peak_own"] for sample in found.samples] == [sample["peak_own"] for sample in whole.samples]
 
 
 def test_folders_of_negatives_tell_whether_it_listens(tmp_path: Path, maps: dict[str, np.ndarray]) -> None:
@@ -91,17 +92,17 @@ def test_missing_maps_are_listed_or_count_as_failures(tmp_path: Path, maps: dict
     whole = evaluate_maps(write(tmp_path / "whole", maps), DATA, bootstraps=0)
     gone = dict(list(maps.items())[2:]) | {"stranger": maps[IDS[0]]}
     folder = write(tmp_path / "gone", gone)
-    with pytest.raises(DataError, match=f"2 of 12 items have no map \\({IDS[0]}, {IDS[1]}\\).*--allow-missing"):
+    with pytest.raises(DataError, match=f"2 of 12 samples have no map \\({IDS[0]}, {IDS[1]}\\).*--allow-missing"):
         evaluate_maps(folder, DATA)
     report = evaluate_maps(folder, DATA, allow_missing=True, bootstraps=0)
     assert report.n == 12
-    assert any("2 items have no map and count as failures" in note for note in report.notes)
-    assert report["mean_iou"] == pytest.approx(whole["mean_iou"] - sum(s.iou for s in whole.samples[:2]) / 12)
-    assert [sample.iou for sample in report.samples[:2]] == [0, 0]
+    assert any("2 samples have no map and count as failures" in note for note in report.notes)
+    assert report["mean_iou"] == pytest.approx(whole["mean_iou"] - sum(s["iou"] for s in whole.samples[:2]) / 12)
+    assert [sample["iou"] for sample in report.samples[:2]] == [0, 0]
     # a rule that keeps all of a constant map must not turn a missing map into a success
     keeping = evaluate_maps(folder, DATA, protocol="ezvsl", allow_missing=True, bootstraps=0)
-    assert [sample.iou for sample in keeping.samples[:2]] == [0, 0]
-    with pytest.raises(DataError, match="no map of any of the 12 items"):
+    assert [sample["iou"] for sample in keeping.samples[:2]] == [0, 0]
+    with pytest.raises(DataError, match="no map of any of the 12 samples"):
         evaluate_maps(write(tmp_path / "other", {"x": maps[IDS[0]]}), DATA, allow_missing=True)
 
 
@@ -115,7 +116,7 @@ def test_missing_maps_are_listed_or_count_as_failures(tmp_path: Path, maps: dict
     ],
 )
 def test_a_wrong_map_is_named(tmp_path: Path, maps: dict[str, np.ndarray], broken: np.ndarray, said: str) -> None:
-    with pytest.raises(InputError, match=f"map of item {IDS[3]}.*{said}"):
+    with pytest.raises(InputError, match=f"map of sample {IDS[3]}.*{said}"):
         evaluate_maps(write(tmp_path / "mine", maps | {IDS[3]: broken}), DATA)
 
 
@@ -200,10 +201,10 @@ def test_folders_beside_must_be_whole_and_strangers_are_told(tmp_path: Path, map
     folder = write(tmp_path / "mine", maps | {"stranger": maps[IDS[0]]})
     write(folder / "slience", maps)
     notes = " ".join(evaluate_maps(folder, DATA, bootstraps=0).notes)
-    assert "1 maps are of no item of this set and are ignored: stranger" in notes
-    assert "folders that are not known are ignored: slience (known: silence" in notes
+    assert "1 maps are of no sample of this set and are ignored: stranger" in notes
+    assert "unknown folders are ignored: slience (known: silence" in notes
     write(folder / "silence", dict(list(maps.items())[1:]))
-    with pytest.raises(DataError, match=f"silence: 1 of 12 items have no map \\({IDS[0]}\\)"):
+    with pytest.raises(DataError, match=f"silence: 1 of 12 samples have no map \\({IDS[0]}\\)"):
         evaluate_maps(folder, DATA)
 
 

@@ -52,7 +52,11 @@ def test_p_values_of_equal_models_are_seldom_small(reports: list[Report]) -> Non
     for _ in range(40):
         a, b = (
             replace(
-                first, samples=tuple(replace(s, iou_adaptive=float(x)) for s, x in zip(first.samples, xs, strict=True))
+                first,
+                samples=tuple(
+                    replace(s, values=s.values | {"iou_adaptive": float(x)})
+                    for s, x in zip(first.samples, xs, strict=True)
+                ),
             )
             for xs in rng.random((2, len(first.samples)))
         )
@@ -74,16 +78,16 @@ def test_samples_give_the_scores_of_the_report(reports: list[Report]) -> None:
 
 def test_different_items_are_refused_unless_intersected(reports: list[Report]) -> None:
     fewer = replace(reports[1], samples=reports[1].samples[2:], n=22)
-    with pytest.raises(DataError, match=r"different items \(listener 24, deaf 22.*--intersect"):
+    with pytest.raises(DataError, match=r"different samples \(listener 24, deaf 22.*--intersect"):
         compare([reports[0], fewer])
     (found,) = compare([reports[0], fewer], intersect=True, bootstraps=50)
     assert found.n == 22
-    assert "listener has 2 items that not all reports have" in found.notes[0]
+    assert "listener has 2 samples that not all reports have" in found.notes[0]
     kept = compute_scores_from_samples(reports[0].samples[2:], SHARP)
     assert found.values["mean_iou"][0].value == pytest.approx(kept["mean_iou"].value)
     assert not found.model_free
     none = replace(reports[1], samples=tuple(replace(s, id=f"other {s.id}") for s in reports[1].samples))
-    with pytest.raises(DataError, match="share no item"):
+    with pytest.raises(DataError, match="have no common sample"):
         compare([reports[0], none], intersect=True)
 
 
@@ -109,7 +113,7 @@ def test_published_rows_stand_beside_and_say_in_what_they_differ(reports: list[R
     rows = find_published_rows("vggss")
     table = {row.name: dict(row.metrics) for row in rows if row.table == "II"}
     assert table["lvs, trained on vggsound144k"]["ciou"] == pytest.approx(0.344)
-    assert all(0 <= value <= 1 for row in rows for key, value in row.metrics)
+    assert all(0 <= value <= 1 for row in rows for value in row.metrics.values())
     assert list_differences(rows[0], "alignment-vggss", 4655) == ("may be copied from that method's own paper",)
     assert len(list_differences(rows[0], "corrected", 5158)) == 3
     boxed = [replace(one, rows=tuple(_without_masks(row) for row in one.rows)) for one in ours]
@@ -148,7 +152,7 @@ def test_comparisons_are_written_as_pages_and_tables(reports: list[Report], tmp_
 def test_lists_of_one_set_are_one_set(reports: list[Report]) -> None:
     whole = replace(reports[0], dataset="vggss/5158")
     part = replace(reports[1], dataset="vggss/4655", samples=reports[1].samples[4:], n=20)
-    with pytest.raises(DataError, match="different items"):
+    with pytest.raises(DataError, match="different samples"):
         compare([whole, part])
     (found,) = compare([whole, part], intersect=True, bootstraps=20)
     assert found.n == 20
@@ -158,6 +162,6 @@ def test_lists_of_one_set_are_one_set(reports: list[Report]) -> None:
 
 
 def test_other_truths_under_the_same_ids_are_refused(reports: list[Report]) -> None:
-    other = tuple(replace(sample, area=sample.area / 2) for sample in reports[1].samples)
-    with pytest.raises(DataError, match=r"different truths for 24 items"):
+    other = tuple(replace(sample, values=sample.values | {"area": sample["area"] / 2}) for sample in reports[1].samples)
+    with pytest.raises(DataError, match=r"different ground truths for 24 samples"):
         compare([reports[0], replace(reports[1], samples=other)])

@@ -11,8 +11,7 @@ import torch
 from PIL import Image
 
 from soundspot.errors import DataError
-from soundspot.evaluation.report import figures as svg
-from soundspot.evaluation.report import gallery
+from soundspot.evaluation.report import figures, gallery
 from soundspot.evaluation.report.gallery import build_galleries, build_strips
 from soundspot.evaluation.report.html import build_cards, flatten, render_page, write_html
 from soundspot.evaluation.report.report import Interval, Report, ReportRow, SampleRow
@@ -74,16 +73,12 @@ def report(data) -> Report:
             data.id(i),
             data.group(i),
             data.category(i),
-            iou=i / 20,
-            iou_adaptive=i / 16,
-            confidence=0.3,
-            area=0.3,
-            peak_own=i / 16,
-            peak_offscreen=0.4 - i / 40,
+            True,
+            {"iou": i / 20, "iou_adaptive": i / 16, "area": 0.3, "peak_own": i / 16, "peak_offscreen": 0.4 - i / 40},
         )
         for i in ids
     )
-    absent = SampleRow("silent_0", "silent", "silence", present=False, confidence=0.1, area=0.0, peak_own=0.2)
+    absent = SampleRow("silent_0", "silent", "silence", False, {"area": 0.0, "peak_own": 0.2})
     metrics = {"ciou_adaptive": Interval(0.6, 0.5, 0.7), "iiou_adaptive": Interval(0.2, 0.1, 0.3)}
     rows = (
         ReportRow(
@@ -98,7 +93,7 @@ def report(data) -> Report:
         ReportRow("ceiling", "ceiling", {"ciou_adaptive": Interval(0.98, 0.97, 0.99)}),
         ReportRow("paper", "published", {"ciou_adaptive": Interval(0.41)}),
     )
-    protocol = {"name": "corrected", "readout": {"upsampling": "bilinear"}, "size": 224, "tau": None}
+    protocol = {"name": "corrected", "upsampling": {"mode": "bilinear"}, "size": 224, "tau": None}
     maps = {data.id(i): np.random.default_rng(i).random((7, 7), dtype=np.float32) for i in ids}
     return Report(data.name, protocol, 17, rows, (*samples, absent), maps, ("A note of the evaluation.",))
 
@@ -155,7 +150,7 @@ def test_pictures_and_charts_say_what_they_show(report, data):
 def test_the_page_says_everything_able_to_move_a_number(report):
     text = Checked(render_page(report)).text
     for told in (
-        "readout.upsampling",
+        "upsampling.mode",
         "bilinear",
         "corrected",
         "A note of the evaluation.",
@@ -165,13 +160,13 @@ def test_the_page_says_everything_able_to_move_a_number(report):
     ):
         assert told in text
     assert "0.412" in text  # a cosine is no percentage
-    assert "One picture, its sounds" not in text  # no data set, no pictures
+    assert "One image, its sounds" not in text  # no data set, no pictures
 
 
 def test_headlines_are_held_against_the_best_row_that_hears_nothing(report):
     first, second, third = build_cards(report)
     assert (first.value, first.interval, first.is_better) == ("60.0", "50.0 – 70.0", True)
-    assert first.verdict == "30.0 points above centered box, the best row that hears nothing."
+    assert first.verdict == "30.0 points above centered box, the best sound-blind row."
     assert not second.is_better
     assert second.verdict.endswith("their intervals overlap.")
     assert third.verdict == ""
@@ -228,7 +223,7 @@ def test_protocol_values_are_flattened_into_words():
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-0.37, 0.81), (3e-5, 1e-4), (0.0, 4500.0)])
 def test_ticks_are_round_and_inside(low, high):
-    found = svg.compute_ticks(low, high)
+    found = figures.compute_ticks(low, high)
     assert 3 <= len(found) <= 11
     assert low - 1e-9 <= found[0]
     assert found[-1] <= high * (1 + 1e-9)
@@ -238,13 +233,13 @@ def test_ticks_are_round_and_inside(low, high):
 
 
 def test_whiskers_place_values_on_their_axis():
-    chart = svg.draw_whiskers([svg.Whisker("a <b>", "model", 0.5, 0.25, 1.7)], "t")
-    frame = svg.PlotArea((0.0, 1.0), (0.0, 1.0), 340, left=128, right=52)
+    chart = figures.draw_whiskers([figures.Whisker("a <b>", "model", 0.5, 0.25, 1.7)], "t")
+    frame = figures.PlotArea((0.0, 1.0), (0.0, 1.0), 340, left=128, right=52)
     assert f'cx="{float(frame.px(0.5)):.1f}"' in chart
     assert f"H{float(frame.px(1.0)):.1f}" in chart  # an interval past the axis ends at it
     assert "a &lt;b&gt;" in chart
 
 
 def test_the_templates_are_part_of_the_package():
-    folder = Path(svg.__file__).parent / "templates"
+    folder = Path(figures.__file__).parent / "templates"
     assert {"report.html.j2", "page.css", "base.html.j2"} <= {file.name for file in folder.iterdir()}

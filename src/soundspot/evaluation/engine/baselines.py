@@ -1,9 +1,9 @@
-"""Answers that need no model, to be read beside every score.
+"""Maps that need no model, to be read beside every score.
 
-*Whole image*: every pixel is predicted, under no threshold, so its IoU is the object's share of the picture and the
-same in the adaptive columns. *Centred box*: a map that falls from the middle outwards, through the protocol's own cut:
-half the picture, or the object's area. A *constant map* is not a row: under `corrected` it scores what a random map
-scores on average, and published rules do with it as they do (`>` predicts nothing, `>=` everything).
+*Whole image*: every pixel is predicted, under no threshold, so its IoU is the object's share of the image and the same
+in the adaptive columns. *Centered box*: a map that falls from the middle outwards, thresholded by the protocol's own
+rules: half the image, or the object's area. A *constant map* is not a row: under `corrected` it scores what a random
+map scores on average, and published rules treat it as they do (`>` predicts nothing, `>=` everything).
 """
 
 import torch
@@ -12,16 +12,29 @@ from torch import Tensor
 
 
 def whole_image_iou(target: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
-    """IoU of predicting every pixel, float64."""
+    """Compute the IoU of predicting every pixel.
+
+    Args:
+        target: ground truth in [0, 1].
+
+    Returns:
+        (b,) float64.
+    """
     soft = target.double().flatten(1)
     area = soft.sum(dim=1)
     return area / (area + (soft == 0).sum(dim=1))
 
 
 def centered_box(height: int, width: int) -> Float[Tensor, "h w"]:
-    """A map in [-1, 1] whose highest pixels form a centered box of the picture's shape, however many are kept.
+    """Return a map in [-1, 1] whose highest pixels form a centered box of the image's shape, however many are kept.
 
     No two pixels are equal, so that no rule for ties has a say; the upper half of them is positive.
+
+    Args:
+        height, width: of the map, in pixels.
+
+    Returns:
+        (height, width) float32.
     """
     y = ((torch.arange(height, dtype=torch.float64) + 0.5) / height - 0.5).abs()
     x = ((torch.arange(width, dtype=torch.float64) + 0.5) / width - 0.5).abs()
@@ -32,10 +45,16 @@ def centered_box(height: int, width: int) -> Float[Tensor, "h w"]:
 
 
 def oracle_maps(target: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
-    """Maps in [-1, 1] that order pixels by their truth; equals fall strictly in reading order.
+    """Return maps in [-1, 1] that order pixels by their ground truth, and equals strictly in reading order.
 
-    Without that fall a rule that keeps or drops ties as a whole could treat the oracle better or worse than its order
-    deserves. Pixels of full truth are positive, those outside of it negative. Exact up to 2^23 pixels.
+    Without a strict order, a rule that keeps or drops ties as a whole could treat the oracle better or worse than its
+    order deserves. Pixels of full truth are positive, those outside of it negative. Exact up to 2^23 pixels.
+
+    Args:
+        target: ground truth in [0, 1].
+
+    Returns:
+        (b, h, w) float32.
     """
     pixels = target[0].numel() if len(target) else 1
     fall = torch.arange(1, pixels + 1, dtype=torch.float32).view(target.shape[1:]) - 0.5

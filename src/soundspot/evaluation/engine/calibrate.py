@@ -1,7 +1,7 @@
-"""One threshold for all pictures and sounds, fitted where nothing that is heard is in the picture.
+"""Fit one threshold for all images and audio, on maps of images with audio that has no source in them.
 
 xavijuanola/vssl_eval (arXiv 2410.01020) compares methods at such a threshold but does not say what it was fitted on,
-and takes the peaks of maps at 224 x 224; here they are taken of raw maps, so that no read-out moves them.
+and takes the peaks of maps at 224 x 224; here they are taken of raw maps, so that no upsampling moves them.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -13,23 +13,27 @@ from soundspot.config.refinement import Refinement
 from soundspot.errors import DataError
 from soundspot.evaluation import functional as F
 from soundspot.evaluation.engine.items import hash_id, index_samples
-from soundspot.evaluation.engine.predict import NEGATIVES, Embeddings, check_counts, iter_predictions
+from soundspot.evaluation.engine.localizers import LocalizerInfo, as_batched
+from soundspot.evaluation.engine.predict import check_counts, encode_audio, iter_predictions
 from soundspot.evaluation.functional.negatives import PeakStatistic
+from soundspot.evaluation.metrics.registry import NEGATIVES
 from soundspot.types import AudioVisualDataset
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted threshold and what it came from.
+    """A fitted threshold and the data it came from.
 
     Attributes:
         threshold: peak (raw similarity) from which a source counts as present.
-        rule: of `functional.universal_threshold`.
-        asked: how many maps of each kind of negative sound.
-        passed: share of those maps whose peak reaches the threshold.
-        heard: share of the maps with their own sounds that reach it, of sources in the picture.
-        refinement: what the maps were refined with (`Refinement.as_dict`); a threshold is of those maps alone.
-        ids: hashes of the items' ids, by which an evaluation sees that it scores on what was fitted.
+        rule: statistic of the peaks (`functional.universal_threshold`).
+        dataset: name of the data set.
+        num_maps: maps of each kind of negative.
+        false_positive_rate: share of those maps whose peak reaches the threshold.
+        true_positive_rate: share of the maps with their own audio that reach it, of sources in the image.
+        ids: hashes of the samples' ids, by which an evaluation sees that it scores on what was fitted.
+        seed: of the off-screen audio and the noise.
+        refinement: of the maps (`Refinement.as_dict`); a threshold holds for maps refined alike.
     """
 
     threshold: float
@@ -43,16 +47,26 @@ class Calibration:
     refinement: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the attributes for JSON.
+
+        Returns:
+            Plain values by attribute.
+        """
         return asdict(self)
 
     def format_summary(self) -> str:
-        """Two lines for the terminal."""
-        asked = ", ".join(f"{n} with {kind}" for kind, n in self.num_maps.items())
+        """Format the calibration for the terminal.
+
+        Returns:
+            Two lines.
+        """
+        counts = ", ".join(f"{n} with {kind}" for kind, n in self.num_maps.items())
         refinement = Refinement.from_dict(self.refinement)
         refined = f"; maps refined by {refinement}" if refinement else ""
         return (
-            f"threshold {self.threshold:.4f} ({self.rule} of the peaks over {self.dataset}: {asked}{refined})\n"
-            f"of those {100 * self.false_positive_rate:.1f} % reach it; of the pictures' own sounds {100 * self.true_positive_rate:.1f} %"
+            f"threshold {self.threshold:.4f} ({self.rule} of the peaks over {self.dataset}: {counts}{refined})\n"
+            f"{100 * self.false_positive_rate:.1f} % of those maps reach it, and {100 * self.true_positive_rate:.1f} % "
+            "of the maps with the images' own audio"
         )
 
 
@@ -62,26 +76,40 @@ def calibrate(
     """Fit the universal threshold of a localizer on held-out data.
 
     Args:
-        localizer, data: as `evaluate` has them.
+        localizer: as `evaluate` takes it.
+        data: held-out data set.
         rule: `q3` the third quartile of the peaks, `max` their maximum, `max10` a tenth more than that.
-        seed: of the foreign sounds and the noise.
+        batch_size: images, audio clips and maps at a time.
+        seed: of the off-screen audio and the noise.
+
+    Returns:
+        The threshold and what it was fitted on.
 
     Raises:
-        DataError: no item has a source in the picture.
+        DataError: no sample has a source in the image.
     """
     check_counts(batch_size)
-    items = index_samples(data, seed)
-    if not any(items.present):
-        raise DataError(f"{data.name}: no item has its source in the picture; a threshold cannot be fitted on it.")
+    samples = index_samples(data, seed)
+    if not any(samples.present):
+        raise DataError(f"{data.name}: no sample has its source in the image; a threshold cannot be fitted on it.")
     own: list[float] = []
     peaks: dict[str, list[float]] = {kind: [] for kind in NEGATIVES}
-    for answers in iter_predictions(localizer, data, items, batch_size, Embeddings(), NEGATIVES):
-        own += [float(one.max()) for i, one in zip(answers.indices, answers.maps, strict=True) if items.present[i]]
-        for kind, maps in answers.negatives.items():
-            peaks[kind] += [float(one.max()) for one in maps.values()]
-    each = torch.tensor([peak for kind in NEGATIVES for peak in peaks[kind]], dtype=torch.float64)
-    threshold = F.universal_threshold(each, rule)
-    passed, heard = (float((some >= threshold).double().mean()) for some in (each, torch.tensor(own)))
-    asked = {kind: len(some) for kind, some in peaks.items()}
-    ids, refinement = tuple(map(hash_id, items.ids)), getattr(localizer, "refinement", Refinement()).as_dict()
-    return Calibration(float(threshold), rule, data.name, asked, passed, heard, ids, seed, refinement)
+    batched = as_batched(localizer, data)
+    audio = encode_audio(batched, data, samples, batch_size)
+    for batch in iter_predictions(batched, data, samples, audio, batch_size):
+        own += [float(m.max()) for i, m in zip(batch.indices, batch.maps, strict=True) if samples.present[i]]
+        for kind, maps in batch.negatives.items():
+            peaks[kind] += [float(m.max()) for m in maps.values()]
+    negative_peaks = torch.tensor([peak for kind in NEGATIVES for peak in peaks[kind]], dtype=torch.float64)
+    threshold = F.universal_threshold(negative_peaks, rule)
+    rates = [float((values >= threshold).double().mean()) for values in (negative_peaks, torch.tensor(own))]
+    return Calibration(
+        float(threshold),
+        rule,
+        data.name,
+        {kind: len(values) for kind, values in peaks.items()},
+        *rates,
+        ids=tuple(map(hash_id, samples.ids)),
+        seed=seed,
+        refinement=LocalizerInfo.of(localizer).refinement.as_dict(),
+    )

@@ -1,4 +1,4 @@
-"""Rows of a long tensor, put by as they come and looked up later: in a file, so that memory does not grow with them."""
+"""Rows of a long tensor, appended in batches and looked up later; they lie in a file, so that memory stays small."""
 
 import weakref
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
-MAX_MEMORY_BYTES = 2**22  # bytes kept in memory; more lie in a file without a name, which is gone with the process
-BLOCK_BYTES = 2**22  # bytes of rows read at a time by `blocks`
+MAX_MEMORY_BYTES = 2**22  # more lies in a file without a name, which is gone with the process
+BLOCK_BYTES = 2**22  # of the blocks of `iter_blocks`
 
 
 class DiskTensor:
-    """Rows (n, ...) of one shape and kind, in the order in which they were added.
+    """Rows (n, ...) of one shape and dtype, in the order in which they were appended.
 
     Attributes:
-        device: where rows come back: where the last ones that were added came from.
+        device: of the rows appended last, to which rows are returned.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class DiskTensor:
         return self._n
 
     def append(self, rows: Shaped[Tensor, "b ..."]) -> None:
-        """Add some rows, shaped as all before them."""
+        """Append rows, shaped as all before them."""
         if not self._n:
             self._like = torch.empty(0, *rows.shape[1:], dtype=rows.dtype)
         assert rows.shape[1:] == self._like.shape[1:], "rows of another shape"
@@ -42,39 +42,44 @@ class DiskTensor:
         self.device = rows.device
 
     def __getitem__(self, index: slice | Int[Tensor, " b"]) -> Shaped[Tensor, "b ..."]:
-        """Rows by their numbers, or those from one number to another."""
+        """Return the rows of a slice or of a tensor of indices."""
         if isinstance(index, slice):
             start, stop, _ = index.indices(self._n)
             return self._read(start, max(0, stop - start)).to(self.device)
-        starts = [0, *(1 + (index.diff() != 1).nonzero()[:, 0]).tolist()]  # neighbours are read together
+        starts = [0, *(1 + (index.diff() != 1).nonzero()[:, 0]).tolist()]  # neighbors are read at once
         runs = (index[start:stop] for start, stop in pairwise([*starts, len(index)]))
         return torch.cat([self._like, *(self._read(int(run[0]), len(run)) for run in runs if len(run))]).to(self.device)
 
     def iter_blocks(self) -> Iterator[Shaped[Tensor, "b ..."]]:
-        """All rows, some at a time, on the CPU."""
-        step = max(1, BLOCK_BYTES // max(1, self._bytes))
+        """Yield all rows in blocks, on the CPU."""
+        step = max(1, BLOCK_BYTES // max(1, self._row_bytes))
         return (self._read(start, min(step, self._n - start)) for start in range(0, self._n, step))
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Shape of the tensor."""
         return self._n, *self._like.shape[1:]
 
     @property
-    def _bytes(self) -> int:
-        """Of a row."""
+    def _row_bytes(self) -> int:
         return self._like.shape[1:].numel() * self._like.element_size()
 
     def _read(self, start: int, n: int) -> Tensor:
-        if not n * self._bytes:
+        if not n * self._row_bytes:
             return self._like.new_empty((n, *self._like.shape[1:]))
-        self._file.seek(start * self._bytes)
-        raw = bytearray(self._file.read(n * self._bytes))
-        return torch.frombuffer(raw, dtype=self._like.dtype).reshape(n, *self._like.shape[1:])
+        self._file.seek(start * self._row_bytes)
+        buffer = bytearray(self._file.read(n * self._row_bytes))
+        return torch.frombuffer(buffer, dtype=self._like.dtype).reshape(n, *self._like.shape[1:])
 
 
 @dataclass(frozen=True)
 class RowView:
-    """Some of the rows, in an order of their own, read like a tensor of them."""
+    """Rows of a `DiskTensor` in another order, read like a tensor.
+
+    Attributes:
+        rows: the tensor.
+        indices: (n,) of its rows.
+    """
 
     rows: DiskTensor
     indices: Int[Tensor, " n"]

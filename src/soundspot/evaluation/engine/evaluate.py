@@ -1,9 +1,9 @@
-"""`evaluate` a localizer, or `score` maps made elsewhere: any data set, any protocol."""
+"""`evaluate` a localizer, or `evaluate_maps` made elsewhere: any data set, any protocol."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +13,28 @@ from numpy.typing import NDArray
 from soundspot.config.refinement import Refinement
 from soundspot.data.datasets.registry import open_dataset, scoring_options
 from soundspot.errors import DataError
+from soundspot.evaluation.engine.disk_tensor import DiskTensor
 from soundspot.evaluation.engine.distributed import SINGLE_PROCESS, RankShard
-from soundspot.evaluation.engine.items import hash_id, hash_samples, index_samples
+from soundspot.evaluation.engine.items import index_samples
+from soundspot.evaluation.engine.localizers import LocalizerInfo, as_batched
 from soundspot.evaluation.engine.predict import (
-    NEGATIVES,
-    Embeddings,
     PredictionBatch,
+    all_gather_rows,
     check_counts,
+    encode_audio,
     iter_batches,
     iter_predictions,
 )
 from soundspot.evaluation.engine.predictions import MapWriter, Predictions, StoredMaps, TemporaryMapFolder
 from soundspot.evaluation.engine.sample_table import SampleTable
+from soundspot.evaluation.metrics.registry import NEGATIVES, expand_metric_keys
 from soundspot.evaluation.protocols.presets import Protocol, resolve_protocols
-from soundspot.evaluation.report import build_report as assemble
-from soundspot.evaluation.report.bootstrap import GroupWeights
+from soundspot.evaluation.report.build_report import Embeddings, build_report
 from soundspot.evaluation.report.report import MAPS_FOLDER, REPORT_FILE, Report
 from soundspot.types import AudioVisualDataset
 from soundspot.utils.atomic_io import atomic_write_folder, check_output
 
-MAPS_PER_MESSAGE = 64  # maps that travel together from one process to another
+MAPS_PER_MESSAGE = 64  # maps sent at once from one process to another
 ProtocolChoice = str | Protocol | Sequence[str | Protocol]
 
 
@@ -42,6 +44,7 @@ def evaluate(
     *,
     root: str | Path | None = None,
     protocol: ProtocolChoice = "corrected",
+    metrics: Sequence[str] | None = None,
     threshold: float | None = None,
     negatives: Sequence[str] = NEGATIVES,
     batch_size: int = 32,
@@ -53,77 +56,88 @@ def evaluate(
     source: Mapping[str, Any] | None = None,
     distributed: bool = False,
 ) -> Report:
-    """Score a localizer.
+    """Score a localizer on a data set.
 
-    Memory does not grow with the test set but by what reports hold of each item, about 2 kB: maps go to disk as they
-    come, vectors of pictures and sounds too.
+    Memory grows by what reports hold of each sample, about 2 kB: maps and embeddings go to disk as they come.
 
-    Items without a source in the picture (silence, noise, off-screen sound) do not enter the localisation scores; with
-    them come AP, max-F1, LocAcc and `presence_auroc`, how often a present source's map is the more confident.
+    Samples without a source in the image (silence, noise, off-screen sound) do not enter the localization scores; with
+    them come AP, max-F1, LocAcc and `presence_auroc`, how often the map of a present source is the more confident.
 
     Args:
-        localizer: a callable (picture, Sound) -> map: a (h, w) array, or a value with such `scores`. One that offers
-            `asking.BatchedLocalizer` is asked in batches, and for its saliency and its embeddings where it has them.
-        data: a data set, or the name of one (a catalogue's test split) in the folder `root`.
+        localizer: a callable (image, Audio) -> map: a (h, w) array, or a value with such `scores`. A
+            `localizers.BatchedLocalizer` is asked in batches, and for saliency and embeddings where it has them.
+        data: a data set, or the name of one (a catalog's test split).
+        root: folder of the data set, where `data` is a name.
         protocol: a name, `all`, or several: the same maps are scored under each; the first is the report's own.
-        threshold: peak from which a source counts as present, fitted on held-out data (`soundspot calibrate`); by default
-            the localizer's own. With one come the scores of negative sounds: pIA, AUC-N, F-LOC, F-AUC.
-        negatives: what each picture is asked with besides its own sound; none of it is faster and does not tell
-            whether the model listens.
-        batch_size: pictures, sounds and maps at a time; moves no number but by the model's own rounding.
-        output: a folder to save the report in; it must not exist unless `overwrite` is set.
-        seed: of the foreign sounds and of the bootstrap.
-        bootstraps: draws behind the 95 % intervals; 0 leaves them out.
-        progress: show a bar.
+        metrics: keys of metrics, each with its variants, or report keys (`list_metrics`); None: all.
+        threshold: peak from which a source counts as present, fitted on held-out data (`soundspot calibrate`); by
+            default the localizer's own. With one come the scores of negatives: pIA, AUC-N, F-LOC, F-AUC.
+        negatives: audio that each image is asked with besides its own; () is faster and does not tell whether the maps
+            depend on the sound.
+        batch_size: images, audio clips and maps at a time; moves no number but by the model's own rounding.
+        output: folder to save the report in.
+        seed: of the off-screen audio, the noise and the bootstrap.
+        bootstraps: draws behind the 95 % intervals; 0: none.
+        overwrite: replace a report in `output`.
+        progress: show a progress bar.
         source: where model and data come from, for report.json.
-        shared: each of the processes that torchrun started asks for its share of the items, and all of them must call
-            this. All get the same report, to the bit that of one process; the first alone writes `output` and has maps.
+        distributed: share the work among the processes that torchrun started, all of which must call this. All return
+            the same report, to the bit that of one process; the first alone writes `output` and has maps.
+
+    Returns:
+        The report; its maps lie on disk.
+
+    Raises:
+        DataError: the data set has no samples, or the threshold is no finite number.
     """
-    share = RankShard.from_process_group() if distributed else SINGLE_PROCESS
-    saved = Path(output) if output is not None and share.is_first else None
+    shard = RankShard.from_process_group() if distributed else SINGLE_PROCESS
+    saved = Path(output) if output is not None and shard.is_first else None
     if saved is not None:
         check_output(saved, overwrite)
     check_counts(batch_size, bootstraps)
-    rules, opened = resolve_protocols(protocol), _opened(data, root)
-    items = index_samples(opened, seed, share)
-    known = _threshold(getattr(localizer, "threshold", None) if threshold is None else threshold)
-    board, embedded = SampleTable(rules, opened, items, known), Embeddings()
-    scratch = TemporaryMapFolder()
+    keys = None if metrics is None else expand_metric_keys(metrics)
+    protocols, data = resolve_protocols(protocol), _open_test_set(data, root)
+    samples, info = index_samples(data, seed, shard), LocalizerInfo.of(localizer)
+    table = SampleTable(protocols, data, samples, _check_threshold(info.threshold if threshold is None else threshold))
+    temporary, batched = TemporaryMapFolder(), as_batched(localizer, data)
     with (
-        atomic_write_folder(saved, overwrite, marker_file=REPORT_FILE) if saved else nullcontext(scratch.path) as folder
-    ):
+        atomic_write_folder(saved, overwrite, marker_file=REPORT_FILE) if saved else nullcontext(temporary.path)
+    ) as folder:
         (folder / MAPS_FOLDER).mkdir()
-        writer = MapWriter(folder / MAPS_FOLDER)
-        answered = iter_predictions(localizer, opened, items, batch_size, embedded, negatives, share)
-        for answers in _shown(answered, len(opened), progress, share):
-            board.update(answers)
-            for i, one in zip(answers.indices, answers.maps, strict=True):
-                writer.add(items.ids[i], one.numpy())
-        board.all_gather(share)
-        _collect(writer, share)
-        told = (*getattr(localizer, "notes", ()), *getattr(localizer, "supervision", ()))  # refined maps, labels
-        if refinement := getattr(localizer, "refinement", None):
-            source = {**(source or {}), "refinement": refinement.as_dict()}
-        report = _report(_name(localizer), board, embedded, _front_end(localizer), bootstraps, seed, source, told)
-        if share.is_first:
+        writer, image_embeddings = MapWriter(folder / MAPS_FOLDER), DiskTensor()
+        audio = encode_audio(batched, data, samples, batch_size, shard)
+        batches = iter_predictions(batched, data, samples, audio, batch_size, negatives, shard)
+        for batch in _show_progress(batches, len(data), progress, shard):
+            table.update(batch)
+            if batch.image_embeddings is not None:
+                image_embeddings.append(batch.image_embeddings)
+            for i, scores in zip(batch.indices, batch.maps, strict=True):
+                writer.add(samples.ids[i], scores.numpy())
+        table.all_gather(shard)
+        _gather_maps(writer, shard)
+        embeddings = Embeddings(all_gather_rows(image_embeddings, shard), audio)
+        if info.refinement:
+            source = {**(source or {}), "refinement": info.refinement.as_dict()}
+        report = build_report(info, table, embeddings, bootstraps, seed, source)
+        report = report if keys is None else report.select_metrics(keys)
+        if shard.is_first:
             writer.close(report.map_metadata())
         if saved is not None:
             report.write(folder)
-    return (
-        replace(report, maps=StoredMaps((saved or scratch.path) / MAPS_FOLDER, scratch)) if share.is_first else report
-    )
+    maps_folder = (saved or temporary.path) / MAPS_FOLDER
+    return replace(report, maps=StoredMaps(maps_folder, temporary)) if shard.is_first else report
 
 
-def _collect(writer: MapWriter, share: RankShard) -> None:
-    """Bring the maps of all processes to the first one's writer."""
-    mine: Iterable[list[tuple[str, NDArray[np.float32]]]] = ()
-    if not share.is_first:
+def _gather_maps(writer: MapWriter, shard: RankShard) -> None:
+    """Send the maps of all processes to the first one's writer."""
+    local: Iterable[list[tuple[str, NDArray[np.float32]]]] = ()
+    if not shard.is_first:
         writer.close({})
         maps = StoredMaps(writer.folder)
-        mine = ([(id, maps[id]) for id in some] for some in iter_batches(list(maps), MAPS_PER_MESSAGE))
-    for some in share.iter_gathered(mine, first_rank=1):
-        for id, one in some if share.is_first else ():
-            writer.add(id, one)
+        local = ([(id, maps[id]) for id in ids] for ids in iter_batches([*maps], MAPS_PER_MESSAGE))
+    for message in shard.iter_gathered(local, first_rank=1):
+        for id, scores in message if shard.is_first else ():
+            writer.add(id, scores)
 
 
 def evaluate_maps(
@@ -132,6 +146,7 @@ def evaluate_maps(
     *,
     root: str | Path | None = None,
     protocol: ProtocolChoice = "corrected",
+    metrics: Sequence[str] | None = None,
     threshold: float | None = None,
     allow_missing: bool = False,
     batch_size: int = 64,
@@ -141,90 +156,62 @@ def evaluate_maps(
     source: Mapping[str, Any] | None = None,
     distributed: bool = False,
 ) -> Report:
-    """Score maps that any model has written into a folder (`soundspot.evaluation.engine.predictions` says how).
+    """Score maps that any code has written into a folder (`soundspot.evaluation.engine.predictions` says how).
 
-    No picture and no sound is read, only truths. Arguments are as `evaluate` has them.
+    No image and no audio is read, only ground truths.
 
     Args:
-        folder: holds `maps*.npz` and `meta.json`.
-        data: a data set, or the name of one; `root` then needs its annotation files alone.
-        threshold: by default what meta.json says.
-        allow_missing: items without a map count as failures, and a note says how many; otherwise they are refused.
+        folder: of `maps*.npz` and `meta.json`.
+        data: a data set, or the name of one; its annotation files are enough.
+        root: folder of the data set, where `data` is a name.
+        protocol: a name, `all`, or several: the same maps are scored under each; the first is the report's own.
+        metrics: keys of metrics, each with its variants, or report keys (`list_metrics`); None: all.
+        threshold: peak from which a source counts as present; by default that of meta.json.
+        allow_missing: samples without a map count as failures, and a note says how many; otherwise they are an error.
+        batch_size: maps at a time; moves no number.
+        seed: of the bootstrap.
+        bootstraps: draws behind the 95 % intervals; 0: none.
+        progress: show a progress bar.
+        source: where the maps come from, for report.json.
+        distributed: share the work among the processes that torchrun started, all of which must call this.
+
+    Returns:
+        The report, with the maps of the folder.
 
     Raises:
-        DataError, InputError: maps that are missing, of a wrong shape or not finite.
+        DataError: maps are missing, unreadable, of a wrong shape or not finite, or the data set has no samples.
     """
     check_counts(batch_size, bootstraps)
-    rules, opened = resolve_protocols(protocol), _opened(data, root, truths_only=True)
-    share = RankShard.from_process_group() if distributed else SINGLE_PROCESS
-    items = index_samples(opened, seed, share)
-    predictions = Predictions(Path(folder))
-    predictions.check_complete(items, allow_missing)
+    keys = None if metrics is None else expand_metric_keys(metrics)
+    protocols, data = resolve_protocols(protocol), _open_test_set(data, root, ground_truth_only=True)
+    shard = RankShard.from_process_group() if distributed else SINGLE_PROCESS
+    samples, predictions = index_samples(data, seed, shard), Predictions(Path(folder))
+    predictions.check_complete(samples, allow_missing)
     meta = predictions.meta
-    board = SampleTable(rules, opened, items, _threshold(meta.get("threshold") if threshold is None else threshold))
-    for answers in _shown(predictions.iter_predictions(items, batch_size, share), len(opened), progress, share):
-        board.update(answers)
-    board.all_gather(share)
-    name = str(meta.get("model", Path(folder).resolve().name))
+    threshold = _check_threshold(meta.get("threshold") if threshold is None else threshold)
+    table = SampleTable(protocols, data, samples, threshold)
+    for batch in _show_progress(predictions.iter_predictions(samples, batch_size, shard), len(data), progress, shard):
+        table.update(batch)
+    table.all_gather(shard)
     if refinement := Refinement.from_dict(meta.get("refinement")):
         source = {**(source or {}), "refinement": refinement.as_dict()}
-    ignored = predictions.list_ignored(items)
-    report = _report(name, board, Embeddings(), meta.get("front_end"), bootstraps, seed, source, ignored)
-    return replace(report, maps=predictions.maps)
+    name, notes = str(meta.get("model", Path(folder).resolve().name)), tuple(predictions.list_ignored(samples))
+    info = LocalizerInfo(name, notes=notes, front_end=meta.get("front_end"))
+    report = replace(build_report(info, table, None, bootstraps, seed, source), maps=predictions.maps)
+    return report if keys is None else report.select_metrics(keys)
 
 
-def _opened(data: str | AudioVisualDataset, root: str | Path | None, truths_only: bool = False) -> AudioVisualDataset:
+def _open_test_set(
+    data: str | AudioVisualDataset, root: str | Path | None, ground_truth_only: bool = False
+) -> AudioVisualDataset:
     if isinstance(data, str):
-        data = open_dataset(data, root, **scoring_options(data, ground_truth_only=truths_only))
+        data = open_dataset(data, root, **scoring_options(data, ground_truth_only=ground_truth_only))
     if not len(data):
-        raise DataError(f"the data set {data.name} has no items; there is nothing to score.")
+        raise DataError(f"the data set {data.name} has no samples; there is nothing to score.")
     return data
 
 
-def _report(
-    name: str,
-    board: SampleTable,
-    embedded: Embeddings,
-    front_end: dict[str, Any] | None,
-    bootstraps: int,
-    seed: int,
-    source: Mapping[str, Any] | None,
-    told: Sequence[str] = (),
-) -> Report:
-    items, (own, *others) = board.samples, board.protocols
-    weights = GroupWeights(len(items.group_first), bootstraps, seed)
-    source = dict(source or {})
-    stored = source.pop("calibration", None) or {}
-    fitted = {} if board.threshold is None else dict(stored)  # of a threshold that is used
-    on_these = len(set(fitted.pop("ids", ())) & set(map(hash_id, items.ids)))
-    if fitted:
-        source["calibration"] = fitted
-    return Report(
-        board.data.name,
-        own.as_dict(),
-        len(items.ids),
-        tuple(assemble.build_rows(name, board, items, embedded, weights)),
-        tuple(assemble.build_sample_rows(board)),
-        notes=(*told, *assemble.iter_notes(board, embedded, on_these)),
-        front_end=front_end,
-        other_protocols=tuple(assemble.build_protocol_rows(name, board, protocol, weights) for protocol in others),
-        sound_sensitivity=assemble.build_sound_sensitivity(board, weights),
-        source={
-            **source,
-            "items": hash_samples(items),
-            "seed": seed,
-            "bootstraps": bootstraps,
-            "threshold": board.threshold,
-        },
-    )
-
-
-def _threshold(value: Any) -> float | None:
-    """A threshold as it was given or found, if it is one.
-
-    Raises:
-        DataError: it is no finite number.
-    """
+def _check_threshold(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -232,27 +219,17 @@ def _threshold(value: Any) -> float | None:
     return float(value)
 
 
-def _name(localizer: Any) -> str:
-    method = getattr(localizer, "method", localizer)
-    if title := getattr(localizer, "title", None):
-        return str(title)
-    return str(getattr(method, "name", None) or getattr(method, "__name__", None) or type(method).__name__)
-
-
-def _front_end(localizer: Any) -> dict[str, Any] | None:
-    front_end = getattr(getattr(localizer, "method", localizer), "front_end", None)
-    return asdict(front_end) if is_dataclass(front_end) and not isinstance(front_end, type) else None
-
-
-def _shown(answers: Iterable[PredictionBatch], n: int, progress: bool, share: RankShard) -> Iterable[PredictionBatch]:
-    """The same answers, with a bar that counts their items; those of other processes are taken to come as quickly."""
-    if not progress or not share.is_first:
-        yield from answers
+def _show_progress(
+    batches: Iterable[PredictionBatch], n: int, progress: bool, shard: RankShard
+) -> Iterable[PredictionBatch]:
+    """Yield batches with a bar that counts samples; those of other processes are assumed to come as quickly."""
+    if not progress or not shard.is_first:
+        yield from batches
         return
     from rich.progress import Progress
 
     with Progress() as bar:
         task = bar.add_task("scoring", total=n)
-        for some in answers:
-            yield some
-            bar.advance(task, len(some.indices) * share.world_size)
+        for batch in batches:
+            yield batch
+            bar.advance(task, len(batch.indices) * shard.world_size)

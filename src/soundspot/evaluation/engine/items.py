@@ -1,4 +1,4 @@
-"""What the items of a data set are, without their content, and what each is asked with besides its own sound."""
+"""The samples of a data set without their content, and the negatives that each is asked with."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,21 +14,24 @@ from soundspot.evaluation.engine.distributed import SINGLE_PROCESS, RankShard
 from soundspot.types import AudioVisualDataset
 from soundspot.utils.hash_rng import uniform
 
-NUM_NOISES = 8  # recordings of noise, shared by the items
-BLOCK_SIZE = 1024  # items whose foreign sounds are drawn at a time
+NUM_NOISES = 8  # noise clips, shared by the samples
+BLOCK_SIZE = 1024  # samples whose off-screen audio is drawn at a time
 
 
 @dataclass(frozen=True)
 class SampleIndex:
-    """What the items of a data set are, without their content.
+    """The samples of a data set without their content.
 
     Attributes:
-        present: whether the source is in the picture.
-        masks: whether truths are masks of objects.
-        group: (n,) number of the picture each item shows.
-        first: for each picture, one item that shows it.
-        foreign: for each item, another whose sound has nothing to do with its picture; -1 where there is none.
-        noise: which of the noises it is asked with.
+        ids: of the samples.
+        groups: name of the image of each sample.
+        categories: of each sample; "" where unknown.
+        present: whether the source of the audio is in the image.
+        has_masks: whether ground truths are masks of objects.
+        group_index: (n,) number of the image of each sample.
+        group_first: for each image, the first sample that shows it.
+        offscreen_index: for each sample, another whose audio belongs to no source in its image; -1: there is none.
+        noise_index: for each sample, the noise clip that it is asked with.
     """
 
     ids: list[str]
@@ -43,7 +46,7 @@ class SampleIndex:
 
     @cached_property
     def samples_by_group(self) -> list[list[int]]:
-        """The items that show each picture."""
+        """The samples that show each image."""
         members: list[list[int]] = [[] for _ in self.group_first]
         for i, group in enumerate(self.group_index.tolist()):
             members[group].append(i)
@@ -51,68 +54,84 @@ class SampleIndex:
 
     @cached_property
     def sources_by_group(self) -> dict[int, list[int]]:
-        """By its number, each picture with two sources or more, and the items that ask for them."""
-        sources = {at: [i for i in some if self.present[i]] for at, some in enumerate(self.samples_by_group)}
-        return {at: some for at, some in sources.items() if len(some) > 1}
+        """Group -> its samples with a source, of each image with two sources or more."""
+        sources = ([i for i in members if self.present[i]] for members in self.samples_by_group)
+        return {group: members for group, members in enumerate(sources) if len(members) > 1}
 
 
 def index_samples(data: AudioVisualDataset, seed: int, shard: RankShard = SINGLE_PROCESS) -> SampleIndex:
-    """The items of `data`; `seed` decides which foreign sound and which noise each is asked with.
+    """Index the samples of a data set; each process reads the ground truths of its shard.
 
-    Where nobody said what sounds (category ""), every other picture's sound is taken for foreign. Truths are read by
-    each process for its share.
+    Args:
+        data: the data set. Where categories are unknown (""), the audio of every other image counts as off-screen.
+        seed: of the off-screen audio and the noise that each sample is asked with.
+        shard: of this process.
     """
     n = len(data)
-    truths = [(truth.present, truth.rule == "mask") for truth in map(data.ground_truth, shard.select(range(n)))]
-    told = [one for some in shard.all_gather(truths) for one in some]
-    present, masks = [present for present, _ in told], any(mask for _, mask in told)
-    groups = [data.group(i) for i in range(n)]
-    categories = [data.category(i) for i in range(n)]
-    kinds = [category or f"of {group}" for category, group in zip(categories, groups, strict=True)]
-    number = {name: at for at, name in enumerate(dict.fromkeys(groups))}
-    group = torch.tensor([number[name] for name in groups], dtype=torch.int64)
-    first = np.unique(group.numpy(), return_index=True)[1].tolist()
-    ids = [data.id(i) for i in range(n)]
-    noise = (uniform((seed, "noise"), np.arange(n))[:, 0] * NUM_NOISES).astype(np.int64).tolist()
-    foreign = draw_offscreen(group, kinds, present, seed)
-    return SampleIndex(ids, groups, categories, present, masks, group, first, foreign, noise)
+    flags = [(truth.present, truth.rule == "mask") for truth in map(data.ground_truth, shard.select(range(n)))]
+    flags = [pair for of_rank in shard.all_gather(flags) for pair in of_rank]
+    present = [is_present for is_present, _ in flags]
+    groups, categories = [data.group(i) for i in range(n)], [data.category(i) for i in range(n)]
+    known_categories = [category or f"of {group}" for category, group in zip(categories, groups, strict=True)]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+    group_index = torch.tensor([numbers[name] for name in groups], dtype=torch.int64)
+    return SampleIndex(
+        ids=[data.id(i) for i in range(n)],
+        groups=groups,
+        categories=categories,
+        present=present,
+        has_masks=any(is_mask for _, is_mask in flags),
+        group_index=group_index,
+        group_first=np.unique(group_index.numpy(), return_index=True)[1].tolist(),
+        offscreen_index=draw_offscreen(group_index, known_categories, present, seed),
+        noise_index=(uniform((seed, "noise"), np.arange(n))[:, 0] * NUM_NOISES).astype(np.int64).tolist(),
+    )
 
 
 def draw_offscreen(
     group_index: Int[Tensor, " n"], categories: list[str], present: list[bool], seed: int = 0
 ) -> list[int]:
-    """For each item another of the `present` ones, of other category and picture, drawn by chance; -1 where none is."""
-    sounding = np.flatnonzero(present)
-    if not len(sounding):
-        return [-1] * len(categories)
-    names, kind = np.unique(categories, return_inverse=True)
-    pictures = group_index.numpy() * len(names)
-    own = np.unique(pictures + kind)  # what can be heard of each picture, as picture * names + kind
+    """Draw for each sample another whose source is in no way in its image: of another image and category.
 
-    def foreign(picture: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return ~np.isin(picture + kind[other], own)
+    Args:
+        group_index: (n,) number of the image of each sample.
+        categories: of each sample.
+        present: samples that may be drawn.
+        seed: of the draw.
+
+    Returns:
+        For each sample, the index of another; -1 where there is none.
+    """
+    candidates = np.flatnonzero(present)
+    if not len(candidates):
+        return [-1] * len(categories)
+    names, category = np.unique(categories, return_inverse=True)
+    offset = group_index.numpy() * len(names)
+    own = np.unique(offset + category)  # what can be heard of each image, as image * names + category
+
+    def is_offscreen(offset: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return ~np.isin(offset + category[other], own)
 
     tries = 32  # of a draw that fails nine times in ten, all fail in one of 30
-    chosen = np.full(len(kind), -1, np.int64)
-    for start in range(0, len(kind), BLOCK_SIZE):
-        some = np.arange(start, min(start + BLOCK_SIZE, len(kind)))
-        draws = sounding[(uniform((seed, "foreign"), some, tries) * len(sounding)).astype(np.int64)]
-        fits = foreign(pictures[some, None], draws)
-        chosen[some] = draws[np.arange(len(some)), fits.argmax(axis=1)]
-        for at in np.flatnonzero(~fits.any(axis=1)):
-            i = some[at : at + 1]
-            left = sounding[foreign(pictures[i], sounding)]
-            chosen[i] = left[draws[at, 0] % len(left)] if len(left) else -1
-    found: list[int] = chosen.tolist()
-    return found
+    chosen = np.full(len(category), -1, np.int64)
+    for start in range(0, len(category), BLOCK_SIZE):
+        block = np.arange(start, min(start + BLOCK_SIZE, len(category)))
+        draws = candidates[(uniform((seed, "foreign"), block, tries) * len(candidates)).astype(np.int64)]
+        fits = is_offscreen(offset[block, None], draws)
+        chosen[block] = draws[np.arange(len(block)), fits.argmax(axis=1)]
+        for row in np.flatnonzero(~fits.any(axis=1)):
+            i = block[row : row + 1]
+            left = candidates[is_offscreen(offset[i], candidates)]
+            chosen[i] = left[draws[row, 0] % len(left)] if len(left) else -1
+    return [int(i) for i in chosen]
 
 
 def hash_id(id: str) -> str:
-    """Eight hexadecimal digits that stand for an id, to see whether two sets share items."""
+    """Return eight hexadecimal digits of a sample's id, by which two sets are seen to share samples."""
     return hashlib.sha256(id.encode()).hexdigest()[:8]
 
 
 def hash_samples(samples: SampleIndex) -> str:
-    """16 hexadecimal digits that stand for the items: their ids, pictures and categories, in order."""
+    """Return 16 hexadecimal digits of the ids, images and categories of all samples, in order."""
     lines = map("\t".join, zip(samples.ids, samples.groups, samples.categories, strict=True))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -1,59 +1,46 @@
-"""Asks a localizer about every item of a data set: pictures and sounds in, raw maps out, whatever the localizer is."""
+"""Predict the maps of all samples of a data set, and of each image with silence, noise and off-screen sound."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from PIL import Image
 from torch import Tensor
 
-from soundspot.data.datasets.auxiliary import read_model_audio, read_model_image
 from soundspot.data.media.audio import mix_audio
-from soundspot.errors import InputError, RecipeError
+from soundspot.errors import RecipeError
 from soundspot.evaluation.engine.disk_tensor import DiskTensor
 from soundspot.evaluation.engine.distributed import SINGLE_PROCESS, RankShard
 from soundspot.evaluation.engine.items import NUM_NOISES, SampleIndex
+from soundspot.evaluation.engine.localizers import (
+    BatchedLocalizer,
+    HasEmbeddings,
+    HasSaliency,
+    ReadsInputs,
+    SeparatesSources,
+    check_map,
+)
+from soundspot.evaluation.metrics.registry import NEGATIVES, NOISE, OFFSCREEN, SILENCE
 from soundspot.types import Audio, AudioVisualDataset
 from soundspot.utils.hash_rng import make_generator
 
 T = TypeVar("T")
-Localizer = Callable[[Image.Image, Audio], Any]
-
-SILENCE, NOISE, OFFSCREEN = "silence", "noise", "offscreen"
-NEGATIVES = (SILENCE, NOISE, OFFSCREEN)  # what each picture is asked with besides its own sound
-
-
-@runtime_checkable
-class BatchedLocalizer(Protocol):
-    """What a localizer offers to be asked in batches, each picture and each sound being encoded once.
-
-    Optional beside it: `saliency(image_codes) -> (b, h, w)`, maps that heard nothing; `embed_images(pictures)` and
-    `embed_audio(sounds)` -> (b, d) unit-norm vectors for retrieval; `source_maps(image_codes, sound_codes)`, a map for
-    each source of a mixture (b, k, h, w) and which of them are heard (b, k), for scores of several sources;
-    `read_image(data, index)` and `read_audio(data, index)`, what of a clip it wants to be given, where that is not
-    its picture and its sound; `takes_waveforms`, False where there is neither silence, noise nor a mixture to ask it
-    with.
-    """
-
-    def encode_images(self, images: Sequence[Any]) -> Tensor: ...
-    def encode_audio(self, audio: Sequence[Any]) -> Tensor: ...
-    def maps(self, encoded_images: Tensor, encoded_audio: Tensor) -> Float[Tensor, "b h w"]: ...
 
 
 @dataclass
 class PredictionBatch:
-    """The answers about some items. Maps are raw, float32, each (h, w).
+    """Predictions for a batch of samples. Maps are raw, float32, each (h, w).
 
     Attributes:
-        items: their numbers.
-        maps: with the own sound of each; of items that were not answered any map.
-        unanswered: the items among them that have no answer, which counts as a failure.
-        negatives: by kind of negative sound, the maps of the items that were asked with one.
-        saliency: maps that heard nothing, where the localizer has them.
-        mixtures: by number, the pictures that were asked with all of their sources at once: a map of each heard one.
+        indices: of the samples.
+        maps: with the own audio of each sample; any map where it is missing.
+        negatives: kind of negative -> index of the sample -> map.
+        saliency: maps made without audio, where the localizer has them.
+        missing: samples without a prediction, which counts as a failure.
+        mixtures: group -> a map of each source heard in the mixture of all sources of that image.
+        image_embeddings: (g, d) of the images that begin with this batch.
     """
 
     indices: list[int]
@@ -62,44 +49,38 @@ class PredictionBatch:
     saliency: list[Tensor] | None = None
     missing: frozenset[int] = frozenset()
     mixtures: dict[int, list[Tensor]] = field(default_factory=dict)
+    image_embeddings: Tensor | None = None
 
 
-@dataclass
-class Embeddings:
-    """Unit-norm vectors of each picture (in the order of `Items.first`) and each sound, and which sounds are silent.
+@dataclass(frozen=True)
+class EncodedAudio:
+    """All audio of a data set, encoded once.
 
     Attributes:
-        sounds: in the order in which they were heard; that of item i is row `place[i]`.
+        codes: rows in the order of encoding: of the samples, then of silence and of each noise.
+        rows: (n + 1 + NUM_NOISES,) row of each sample's audio in `codes`, then of silence and of each noise.
+        embeddings: rows (n, d) in the same order; empty where the localizer has none.
+        mixtures: row of `mixture_codes` of each group that is asked with a mixture.
+        mixture_codes: rows.
+        silent_indices: samples whose audio is silent.
+        takes_waveforms: whether silence and noise are encoded.
     """
 
-    images: DiskTensor = field(default_factory=DiskTensor)
-    audio: DiskTensor = field(default_factory=DiskTensor)
-    audio_rows: Int[Tensor, " n"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
-    silent_indices: list[int] = field(default_factory=list)
+    codes: DiskTensor
+    rows: Int[Tensor, " m"]
+    embeddings: DiskTensor
+    mixtures: dict[int, int]
+    mixture_codes: DiskTensor
+    silent_indices: list[int]
+    takes_waveforms: bool
 
-
-def iter_predictions(
-    localizer: Any,
-    data: AudioVisualDataset,
-    samples: SampleIndex,
-    batch_size: int,
-    embeddings: Embeddings,
-    negatives: Sequence[str] = NEGATIVES,
-    shard: RankShard = SINGLE_PROCESS,
-) -> Iterator[PredictionBatch]:
-    """Answers about all items of a share, picture by picture; `embedded` is filled on the way, with those of all."""
-    if isinstance(localizer, BatchedLocalizer):
-        yield from _ask_inbatches(localizer, data, samples, batch_size, embeddings, negatives, shard)
-    elif callable(localizer):
-        yield from _ask_one_by_one(localizer, data, samples, batch_size, embeddings, negatives, shard)
-    else:
-        raise InputError(
-            f"cannot evaluate a {type(localizer).__name__}; give a callable (picture, Sound) -> map, or a localizer."
-        )
+    def lookup(self, indices: Int[Tensor, " b"]) -> Tensor:
+        """Return the codes of samples; from their number on, of silence and of the noises."""
+        return self.codes[self.rows[indices]]
 
 
 def check_counts(batch_size: int = 1, bootstraps: int = 0) -> None:
-    """Raise RecipeError where a number of things at a time, or of draws, is out of range."""
+    """Raise RecipeError where a batch size or a number of bootstrap draws is out of range."""
     if batch_size < 1 or bootstraps < 0:
         raise RecipeError(
             f"found batch_size {batch_size} and bootstraps {bootstraps}, expected at least 1 and 0. Correct them."
@@ -107,198 +88,142 @@ def check_counts(batch_size: int = 1, bootstraps: int = 0) -> None:
 
 
 def make_silence(seconds: float = 10.0, rate: int = 16000) -> Audio:
-    """What a muted picture is asked with."""
+    """Return silent audio, the negative of the row `muted`."""
     return Audio(torch.zeros(round(seconds * rate)), rate)
 
 
 def make_noises(seconds: float = 10.0, rate: int = 16000) -> list[Audio]:
-    """White noise of unit variance, as xavijuanola/vssl_eval asks with; the same ones always."""
-    drawn = make_generator("noise", 0).standard_normal((NUM_NOISES, round(seconds * rate)), dtype=np.float32)
-    return [Audio(torch.from_numpy(one), rate) for one in drawn]
+    """Return white noise of unit variance, always the same, as xavijuanola/vssl_eval has it."""
+    noises = make_generator("noise", 0).standard_normal((NUM_NOISES, round(seconds * rate)), dtype=np.float32)
+    return [Audio(torch.from_numpy(noise), rate) for noise in noises]
 
 
-def _ask_one_by_one(
-    localizer: Localizer,
-    data: AudioVisualDataset,
-    items: SampleIndex,
-    batch_size: int,
-    embedded: Embeddings,
-    negatives: Sequence[str],
-    share: RankShard,
-) -> Iterator[PredictionBatch]:
-    shown, quiet, noisy = -1, make_silence(), make_noises()
-    for some in share.select([*pack_groups(items.samples_by_group, batch_size)]):
-        answers = PredictionBatch(some, [], {kind: {} for kind in negatives})
-        for i in some:
-            if shown != items.group_index[i]:
-                shown, picture = int(items.group_index[i]), data.read_image(i)
-            sound = data.read_audio(i)
-            if sound.is_silent:
-                embedded.silent_indices.append(i)
-            answers.maps.append(_scores(localizer(picture, sound), items.ids[i]))
-            for kind in negatives if items.present[i] else ():
-                if kind == OFFSCREEN and items.offscreen_index[i] < 0:
-                    continue
-                other = quiet if kind == SILENCE else noisy[items.noise_index[i]]
-                other = data.read_audio(items.offscreen_index[i]) if kind == OFFSCREEN else other
-                answers.negatives[kind][i] = _scores(localizer(picture, other), items.ids[i])
-        yield answers
-    embedded.silent_indices = [i for some in share.all_gather(embedded.silent_indices) for i in some]
-
-
-def _ask_inbatches(
+def encode_audio(
     localizer: BatchedLocalizer,
     data: AudioVisualDataset,
-    items: SampleIndex,
+    samples: SampleIndex,
     batch_size: int,
-    embedded: Embeddings,
-    negatives: Sequence[str],
-    share: RankShard,
-) -> Iterator[PredictionBatch]:
-    heard = _heard(localizer, data, items, batch_size, embedded, share)
-    at_sound = {
-        SILENCE: [len(items.ids)] * len(items.ids),
-        NOISE: [len(items.ids) + 1 + one for one in items.noise_index],
-    }
-    at_sound[OFFSCREEN] = items.offscreen_index
-    asked_with = {kind: torch.tensor(at_sound[kind]) for kind in negatives if heard.recordings or kind == OFFSCREEN}
-    present = torch.tensor(items.present)
-    for some in share.select([*iter_batches(list(range(len(items.group_first))), batch_size)]):
-        pictures = [read_model_image(localizer, data, items.group_first[group]) for group in some]
-        image_codes = localizer.encode_images(pictures)
-        if embed := getattr(localizer, "embed_images", None):
-            embedded.images.append(embed(pictures))
-        saliency = localizer.saliency(image_codes) if hasattr(localizer, "saliency") else None
-        sources = _sources(localizer, image_codes, some, heard, items)
-        for few in pack_groups(
-            [[(at, i) for i in items.samples_by_group[group]] for at, group in enumerate(some)], batch_size
-        ):
-            at, own = (torch.tensor(column) for column in zip(*few, strict=True))
-            answers = PredictionBatch(
-                own.tolist(), _checked(localizer.maps(image_codes[at], heard.codes(own)), own, items)
-            )
-            if saliency is not None:
-                answers.saliency = _checked(saliency[at], own, items)
-            shown = {some[which] for which in at.tolist()}
-            answers.mixtures = {group: maps for group, maps in sources.items() if group in shown}
-            for kind, codes_of in asked_with.items():
-                some_have = present[own] & (codes_of[own] >= 0)
-                where, which = at[some_have], own[some_have]
-                answers.negatives[kind] = {}
-                if len(which):
-                    maps = localizer.maps(image_codes[where], heard.codes(codes_of[which]))
-                    answers.negatives[kind] = dict(zip(which.tolist(), _checked(maps, which, items), strict=True))
-            yield answers
-    embedded.images = all_gather_rows(embedded.images, share)
-
-
-@dataclass(frozen=True)
-class _Heard:
-    """Codes of sounds: of the items in the order in which they were heard, then of silence and the noises; of mixtures.
-
-    Attributes:
-        place: (n,) where the code of each item's sound is.
-        mixed: the number of a picture with a mixture -> where the code of that is.
-    """
-
-    sounds: DiskTensor
-    place: Int[Tensor, " m"]
-    mixtures: DiskTensor
-    mixed: dict[int, int]
-    recordings: bool
-
-    def codes(self, which: Int[Tensor, " b"]) -> Tensor:
-        """By numbers of items; from their number on of silence and the noises."""
-        return self.sounds[self.place[which]]
-
-
-def _heard(
-    localizer: Any,
-    data: AudioVisualDataset,
-    items: SampleIndex,
-    batch_size: int,
-    embedded: Embeddings,
-    share: RankShard,
-) -> _Heard:
-    """Every sound encoded once, each process its share; all have the codes of all."""
-    recordings = getattr(localizer, "takes_waveforms", True)
-    codes, vectors, mixed, mixing = (
-        DiskTensor(),
-        DiskTensor(),
-        DiskTensor(),
-        recordings and hasattr(localizer, "source_maps"),
-    )
-    batches = [*pack_groups(items.samples_by_group, batch_size)]
-    for some in share.select(batches):
-        sounds = {i: read_model_audio(localizer, data, i) for i in some}
-        embedded.silent_indices += [i for i, one in sounds.items() if isinstance(one, Audio) and one.is_silent]
-        codes.append(localizer.encode_audio([*sounds.values()]))
-        if embed := getattr(localizer, "embed_audio", None):
-            vectors.append(embed([*sounds.values()]))
-        together = [items.sources_by_group.get(at, []) for at in dict.fromkeys(items.group_index[some].tolist())]
-        if mixing and (mixtures := [mix_audio([sounds[i] for i in those]) for those in together if those]):
-            mixed.append(localizer.encode_audio(mixtures))
-    embedded.silent_indices = [i for some in share.all_gather(embedded.silent_indices) for i in some]
-    codes, embedded.audio, mixed = (all_gather_rows(rows, share) for rows in (codes, vectors, mixed))
-    order = torch.tensor([i for some in batches for i in some], dtype=torch.int64)
-    embedded.audio_rows = order.argsort()  # sounds come picture by picture, and are wanted by the numbers of items
-    if recordings:
+    shard: RankShard = SINGLE_PROCESS,
+) -> EncodedAudio:
+    """Encode the audio of each sample once, each process its shard; all processes get the codes of all samples."""
+    takes_waveforms = not isinstance(localizer, ReadsInputs) or localizer.takes_waveforms
+    codes, embeddings, mixture_codes, silent = DiskTensor(), DiskTensor(), DiskTensor(), []
+    batches = [*pack_groups(samples.samples_by_group, batch_size)]
+    for batch in shard.select(batches):
+        audio = {i: _read_audio(localizer, data, i) for i in batch}
+        silent += [i for i, clip in audio.items() if isinstance(clip, Audio) and clip.is_silent]
+        codes.append(localizer.encode_audio([*audio.values()]))
+        if isinstance(localizer, HasEmbeddings):
+            embeddings.append(localizer.embed_audio([*audio.values()]))
+        if takes_waveforms and isinstance(localizer, SeparatesSources):
+            groups = dict.fromkeys(samples.group_index[batch].tolist())
+            sources = [samples.sources_by_group[group] for group in groups if group in samples.sources_by_group]
+            if sources:
+                mixtures = [mix_audio([audio[i] for i in members]) for members in sources]
+                mixture_codes.append(localizer.encode_audio(mixtures))
+    silent = [i for of_rank in shard.all_gather(silent) for i in of_rank]
+    codes, embeddings, mixture_codes = (all_gather_rows(rows, shard) for rows in (codes, embeddings, mixture_codes))
+    rows = torch.tensor([i for batch in batches for i in batch], dtype=torch.int64).argsort()
+    if takes_waveforms:
         codes.append(localizer.encode_audio([make_silence(), *make_noises()]))
-    place = torch.cat([embedded.audio_rows, torch.arange(len(order), len(codes))])
-    numbers = {picture: at for at, picture in enumerate(items.sources_by_group)} if len(mixed) else {}
-    return _Heard(codes, place, mixed, numbers, recordings)
+    rows = torch.cat([rows, torch.arange(len(rows), len(codes))])
+    mixtures = {group: row for row, group in enumerate(samples.sources_by_group)} if len(mixture_codes) else {}
+    return EncodedAudio(codes, rows, embeddings, mixtures, mixture_codes, silent, takes_waveforms)
 
 
-def _sources(
-    localizer: Any, image_codes: Any, pictures: list[int], heard: _Heard, items: SampleIndex
+def iter_predictions(
+    localizer: BatchedLocalizer,
+    data: AudioVisualDataset,
+    samples: SampleIndex,
+    audio: EncodedAudio,
+    batch_size: int,
+    negatives: Sequence[str] = NEGATIVES,
+    shard: RankShard = SINGLE_PROCESS,
+) -> Iterator[PredictionBatch]:
+    """Yield predictions for all samples of a shard, image by image.
+
+    Args:
+        localizer: of `localizers.as_batched`.
+        data: the data set.
+        samples: of the data set.
+        audio: of `encode_audio`.
+        batch_size: images, audio clips and maps at a time.
+        negatives: kinds of audio that each image is asked with besides its own.
+        shard: of this process.
+    """
+    n = len(samples.ids)
+    rows = {
+        SILENCE: [n] * n,
+        NOISE: [n + 1 + noise for noise in samples.noise_index],
+        OFFSCREEN: samples.offscreen_index,
+    }
+    negative_rows = {k: torch.tensor(rows[k]) for k in negatives if audio.takes_waveforms or k == OFFSCREEN}
+    present = torch.tensor(samples.present)
+    for groups in shard.select([*iter_batches(range(len(samples.group_first)), batch_size)]):
+        images = [_read_image(localizer, data, samples.group_first[group]) for group in groups]
+        encoded = localizer.encode_images(images)
+        embeddings = localizer.embed_images(images) if isinstance(localizer, HasEmbeddings) else None
+        saliency = localizer.saliency(encoded) if isinstance(localizer, HasSaliency) else None
+        mixtures = _predict_mixtures(localizer, encoded, groups, audio, samples)
+        members = [[(row, i) for i in samples.samples_by_group[group]] for row, group in enumerate(groups)]
+        for pairs in pack_groups(members, batch_size):
+            rows_of_images, own = (torch.tensor(column) for column in zip(*pairs, strict=True))
+            batch = PredictionBatch(
+                own.tolist(), _check_maps(localizer.maps(encoded[rows_of_images], audio.lookup(own)), own, samples)
+            )
+            batch.image_embeddings, embeddings = embeddings, None
+            if saliency is not None:
+                batch.saliency = _check_maps(saliency[rows_of_images], own, samples)
+            in_batch = {groups[row] for row in rows_of_images.tolist()}
+            batch.mixtures = {group: maps for group, maps in mixtures.items() if group in in_batch}
+            for kind, rows_of_audio in negative_rows.items():
+                has_audio = present[own] & (rows_of_audio[own] >= 0)
+                indices, batch.negatives[kind] = own[has_audio], {}
+                if len(indices):
+                    maps = localizer.maps(encoded[rows_of_images[has_audio]], audio.lookup(rows_of_audio[indices]))
+                    checked = _check_maps(maps, indices, samples)
+                    batch.negatives[kind] = dict(zip(indices.tolist(), checked, strict=True))
+            yield batch
+
+
+def _predict_mixtures(
+    localizer: BatchedLocalizer, encoded_images: Any, groups: Sequence[int], audio: EncodedAudio, samples: SampleIndex
 ) -> dict[int, list[Tensor]]:
-    """By the numbers of those of the pictures that have a mixture, a map of each source that is heard in it."""
-    mixing = [(at, group) for at, group in enumerate(pictures) if group in heard.mixed]
-    if not mixing:
+    """Predict one map per audible source of each image that has a mixture of its sounds.
+
+    Returns:
+        Group -> (h, w) maps, one per source that the localizer hears.
+    """
+    mixed = [(row, group) for row, group in enumerate(groups) if group in audio.mixtures]
+    if not mixed or not isinstance(localizer, SeparatesSources):
         return {}
-    at = torch.tensor([at for at, _ in mixing])
-    codes = heard.mixtures[torch.tensor([heard.mixed[group] for _, group in mixing])]
-    maps, told = localizer.source_maps(image_codes[at], codes)
+    rows = torch.tensor([row for row, _ in mixed])
+    codes = audio.mixture_codes[torch.tensor([audio.mixtures[group] for _, group in mixed])]
+    maps, is_audible = localizer.source_maps(encoded_images[rows], codes)
     return {
-        group: [_scores(one, items.ids[items.group_first[group]]) for one in every[some.bool()]]
-        for (_, group), every, some in zip(mixing, maps, told, strict=True)
+        group: [_check_map(m, samples.group_first[group], samples) for m in source_maps[audible.bool()]]
+        for (_, group), source_maps, audible in zip(mixed, maps, is_audible, strict=True)
     }
 
 
-def _checked(maps: Float[Tensor, "b h w"], own: Int[Tensor, " b"], items: SampleIndex) -> list[Tensor]:
-    return [_scores(one, items.ids[i]) for one, i in zip(maps, own.tolist(), strict=True)]
+def _read_image(localizer: Any, data: AudioVisualDataset, index: int) -> Any:
+    return localizer.read_image(data, index) if isinstance(localizer, ReadsInputs) else data.read_image(index)
 
 
-def _scores(answer: Any, id: str) -> Float[Tensor, "h w"]:
-    """The map of an answer: its `scores`, or the array it is."""
-    return check_map(getattr(answer, "scores", answer), id, "the localizer")
+def _read_audio(localizer: Any, data: AudioVisualDataset, index: int) -> Any:
+    return localizer.read_audio(data, index) if isinstance(localizer, ReadsInputs) else data.read_audio(index)
 
 
-def check_map(prediction: Any, id: str, origin: str) -> Float[Tensor, "h w"]:
-    """A map as (h, w) float32 on the CPU.
+def _check_maps(maps: Iterable[Any], indices: Int[Tensor, " b"], samples: SampleIndex) -> list[Tensor]:
+    return [_check_map(scores, i, samples) for scores, i in zip(maps, indices.tolist(), strict=True)]
 
-    Raises:
-        InputError: it is no array of numbers, has another shape, or holds values that are not finite.
-    """
-    try:
-        plain = prediction.detach().float().cpu().numpy() if isinstance(prediction, Tensor) else prediction
-        scores = np.asarray(plain)  # NumPy, as these are many small steps
-        if scores.dtype.kind not in "buif":
-            raise TypeError(scores.dtype)
-        scores = scores.astype(np.float32, copy=False)
-    except (TypeError, ValueError) as error:
-        found = getattr(prediction, "dtype", type(prediction).__name__)
-        raise InputError(f"{origin}: the map of item {id} is {found}, expected an array of numbers (h, w).") from error
-    if scores.ndim != 2 or not scores.size:
-        raise InputError(f"{origin}: the map of item {id} has shape {scores.shape}; expected (h, w).")
-    if not (finite := np.isfinite(scores)).all():
-        bad = f"{(~finite).sum()} values that are not finite"
-        raise InputError(f"{origin}: the map of item {id} holds {bad}; mend what made it.")
-    return torch.from_numpy(scores if scores.flags.writeable else scores.copy())
+
+def _check_map(scores: Any, index: int, samples: SampleIndex) -> Float[Tensor, "h w"]:
+    return check_map(scores, samples.ids[index], "the localizer")
 
 
 def pack_groups(groups: Iterable[list[T]], size: int) -> Iterator[list[T]]:
-    """Groups put together to batches of `size` at most, none of them divided; one that is larger is its own batch."""
+    """Yield batches of at most `size` made of whole groups; a larger group is a batch of its own."""
     batch: list[T] = []
     for group in groups:
         if batch and len(batch) + len(group) > size:
@@ -310,16 +235,16 @@ def pack_groups(groups: Iterable[list[T]], size: int) -> Iterator[list[T]]:
 
 
 def all_gather_rows(rows: DiskTensor, shard: RankShard) -> DiskTensor:
-    """The rows of all processes, those of the first one first."""
+    """Return the rows of all processes in the order of their ranks."""
     if shard.world_size == 1:
         return rows
-    every = DiskTensor()
-    for some in shard.iter_gathered(rows.iter_blocks()):
-        every.append(some)
-    every.device = rows.device
-    return every
+    gathered = DiskTensor()
+    for block in shard.iter_gathered(rows.iter_blocks()):
+        gathered.append(block)
+    gathered.device = rows.device
+    return gathered
 
 
-def iter_batches(items: list[T], size: int) -> Iterator[list[T]]:
-    """All things in their order, `size` at a time."""
+def iter_batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield all items in their order, `size` at a time."""
     return (items[start : start + size] for start in range(0, len(items), size))

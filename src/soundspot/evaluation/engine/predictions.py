@@ -1,11 +1,11 @@
-"""A folder of predictions: raw maps by id in `.npz` shards, and `meta.json` with how they were made.
+"""A folder of predictions: raw maps by sample id in `.npz` shards, and `meta.json` with how they were made.
 
     maps.npz (or maps-00000.npz, maps-00001.npz...)   id -> (h, w) float16 or float32, any size, higher is likelier
     meta.json                                         {"model": name, "front_end": ..., "threshold": ...}
-    silence/ noise/ offscreen/ saliency/              optional, of the same form: the same ids asked with other sounds
+    silence/ noise/ offscreen/ saliency/              optional, of the same form: the same ids asked with other audio
 
 All of meta.json is optional but the file itself. Anyone can write such a folder (examples/write_predictions.py is
-twenty lines of NumPy), and `soundspot score` scores it.
+twenty lines of NumPy), and `soundspot evaluate-maps` scores it.
 """
 
 import json
@@ -26,20 +26,25 @@ from torch import Tensor
 from soundspot.errors import DataError
 from soundspot.evaluation.engine.distributed import SINGLE_PROCESS, RankShard
 from soundspot.evaluation.engine.items import SampleIndex
-from soundspot.evaluation.engine.predict import NEGATIVES, PredictionBatch, check_map, pack_groups
+from soundspot.evaluation.engine.localizers import check_map
+from soundspot.evaluation.engine.predict import PredictionBatch, pack_groups
+from soundspot.evaluation.metrics.registry import NEGATIVES
 
-MAPS_PER_SHARD = 4096  # maps in one file
+MAPS_PER_SHARD = 4096
 SALIENCY = "saliency"
-EXTRA_FOLDERS = (*NEGATIVES, SALIENCY)  # folders of further maps
+EXTRA_FOLDERS = (*NEGATIVES, SALIENCY)
 META_FILE, SHARD_FILE = "meta.json", "maps-{:05d}.npz"
 
 MapsById = Mapping[str, Float[np.ndarray, "h w"]]
 
 
 class MapWriter:
-    """Maps written into the shards of an existing, empty `folder` as they come: of any number, one is held.
+    """Write maps into shards as they come; one map is held in memory.
 
-    The same maps in the same order make the same bytes. What is there is complete when the writer is closed.
+    The same maps in the same order make the same bytes. The folder is complete when the writer is closed.
+
+    Args:
+        folder: exists and is empty.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,31 +53,47 @@ class MapWriter:
         self._n = 0
 
     def add(self, id: str, scores: NDArray[Any]) -> None:
+        """Write one map.
+
+        Args:
+            id: of the sample.
+            scores: (h, w) raw map.
+        """
         if self._n % MAPS_PER_SHARD == 0:
-            self._next()
+            self._open_next_shard()
         self._n += 1
         entry = zipfile.ZipInfo(f"{id}.npy")  # np.savez would take an id such as `file` for its own argument
         with self._shard.open(entry, "w", force_zip64=True) as file:  # type: ignore[union-attr]
             np.lib.format.write_array(file, np.ascontiguousarray(scores), allow_pickle=False)
 
     def close(self, meta: Mapping[str, Any]) -> None:
-        """Finish the last shard and write meta.json."""
+        """Finish the last shard and write meta.json.
+
+        Args:
+            meta: content of meta.json.
+        """
         if not self._n:
-            self._next()
+            self._open_next_shard()
         assert self._shard is not None
         self._shard.close()
         if self._n <= MAPS_PER_SHARD:
             (self.folder / SHARD_FILE.format(0)).rename(self.folder / "maps.npz")
         (self.folder / META_FILE).write_text(json.dumps(dict(meta), indent=1) + "\n", encoding="utf-8")
 
-    def _next(self) -> None:
+    def _open_next_shard(self) -> None:
         if self._shard is not None:
             self._shard.close()
         self._shard = zipfile.ZipFile(self.folder / SHARD_FILE.format(self._n // MAPS_PER_SHARD), "w")
 
 
 def write_maps(folder: Path, maps: MapsById, meta: Mapping[str, Any]) -> None:
-    """Write `maps` (id -> (h, w)) and `meta` into the existing, empty `folder`."""
+    """Write maps and meta.json into a folder.
+
+    Args:
+        folder: exists and is empty.
+        maps: id of the sample -> (h, w) raw map.
+        meta: content of meta.json.
+    """
     writer = MapWriter(folder)
     for id in maps:
         writer.add(id, maps[id])
@@ -80,7 +101,7 @@ def write_maps(folder: Path, maps: MapsById, meta: Mapping[str, Any]) -> None:
 
 
 class TemporaryMapFolder:
-    """A folder for maps that nobody asked to keep: it goes with this object."""
+    """A temporary folder for maps, removed with this object."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="soundspot-maps-"))
@@ -88,11 +109,13 @@ class TemporaryMapFolder:
 
 
 class Predictions:
-    """Such a folder, opened: maps are read when they are asked for.
+    """A folder of predictions, opened; maps are read when they are looked up.
 
     Attributes:
-        maps: id -> (h, w) float32.
-        meta: what meta.json says.
+        folder: of maps*.npz and meta.json.
+        maps: id of the sample -> (h, w) map.
+        extra_maps: the same of each folder of `EXTRA_FOLDERS` that is there.
+        meta: content of meta.json.
 
     Raises:
         DataError: no shard, no meta.json, a file that is neither, or an id that stands in two shards.
@@ -105,112 +128,156 @@ class Predictions:
         self.meta = _read_meta(folder)
 
     def check_complete(self, samples: SampleIndex, allow_missing: bool) -> None:
-        """Raise DataError where items have no map and that is not allowed, or a folder beside them is incomplete."""
+        """Check that each sample has a map.
+
+        Args:
+            samples: of the data set.
+            allow_missing: whether some samples may be without a map.
+
+        Raises:
+            DataError: maps are missing and that is not allowed, or a further folder is incomplete.
+        """
         ids = samples.ids
         missing = [id for id in ids if id not in self.maps]
         if len(missing) == len(ids):
-            there = ", ".join(list(self.maps)[:3]) or "none"
+            known = ", ".join([*self.maps][:3]) or "none"
             raise DataError(
-                f"{self.folder}: found no map of any of the {len(ids)} items ({ids[0]}, ...), expected maps by "
-                f"their ids; there are {there}. Name the right data set, or write maps under its ids"
+                f"{self.folder}: found no map of any of the {len(ids)} samples ({ids[0]}, ...), expected maps by "
+                f"their ids; there are {known}. Name the right data set, or write maps under its ids"
             )
         if missing and not allow_missing:
-            named = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+            first = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
             raise DataError(
-                f"{self.folder}: {len(missing)} of {len(ids)} items have no map ({named}). Predict them too, or count "
-                "them as failures by --allow-missing"
+                f"{self.folder}: {len(missing)} of {len(ids)} samples have no map ({first}). Predict them too, or "
+                "count them as failures by --allow-missing"
             )
+        needed = [id for id, present in zip(ids, samples.present, strict=True) if present and id in self.maps]
         for name, maps in self.extra_maps.items():
-            needed = [id for id, present in zip(ids, samples.present, strict=True) if present and id in self.maps]
             if lacking := [id for id in needed if id not in maps]:
                 raise DataError(
-                    f"{self.folder / name}: {len(lacking)} of {len(needed)} items have no map ({', '.join(lacking[:5])}"
-                    "), expected one for each that has its source in the picture. Predict them too, or take the folder "
-                    "away"
+                    f"{self.folder / name}: {len(lacking)} of {len(needed)} samples have no map "
+                    f"({', '.join(lacking[:5])}), expected one for each that has its source in the image. Predict them "
+                    "too, or remove the folder"
                 )
 
     def list_ignored(self, samples: SampleIndex) -> list[str]:
-        """What lies in the folder and is not used, in words."""
-        known, told = set(samples.ids), []
-        if strange := [id for id in self.maps if id not in known]:
-            told.append(f"{len(strange)} maps are of no item of this set and are ignored: {', '.join(strange[:5])}.")
-        folders = sorted(
-            path.name for path in self.folder.iterdir() if path.is_dir() and path.name not in self.extra_maps
-        )
+        """Describe the maps and folders that are not used.
+
+        Args:
+            samples: of the data set.
+
+        Returns:
+            Notes for the report.
+        """
+        known = set(samples.ids)
+        unknown = [id for id in self.maps if id not in known]
+        folders = sorted(path.name for path in self.folder.iterdir() if path.is_dir())
+        folders = [name for name in folders if name not in self.extra_maps]
+        notes = []
+        if unknown:
+            notes.append(f"{len(unknown)} maps are of no sample of this set and are ignored: {', '.join(unknown[:5])}.")
         if folders:
-            told.append(
-                f"folders that are not known are ignored: {', '.join(folders)} (known: {', '.join(EXTRA_FOLDERS)})."
-            )
-        return told
+            notes.append(f"unknown folders are ignored: {', '.join(folders)} (known: {', '.join(EXTRA_FOLDERS)}).")
+        return notes
 
     def iter_predictions(
         self, samples: SampleIndex, batch_size: int, shard: RankShard = SINGLE_PROCESS
     ) -> Iterator[PredictionBatch]:
-        """The maps of all items of a share, picture by picture, as a localizer would have answered."""
-        for some in shard.select([*pack_groups(samples.samples_by_group, batch_size)]):
-            maps = [
-                self.maps.read_checked(samples.ids[i]) if samples.ids[i] in self.maps else torch.zeros(1, 1)
-                for i in some
-            ]
-            answers = PredictionBatch(some, maps, missing=frozenset(i for i in some if samples.ids[i] not in self.maps))
-            asked = [i for i in some if samples.present[i] and i not in answers.missing]
-            for kind in self.extra_maps.keys() & set(NEGATIVES):
-                answers.negatives[kind] = {i: self.extra_maps[kind].read_checked(samples.ids[i]) for i in asked}
-            if beside := self.extra_maps.get(SALIENCY):
-                answers.saliency = [
-                    beside.read_checked(id) if id in beside else torch.zeros(1, 1)
-                    for id in (samples.ids[i] for i in some)
-                ]
-            yield answers
+        """Yield the maps of all samples of a shard, image by image, as a localizer would predict them.
+
+        Args:
+            samples: of the data set.
+            batch_size: maps at a time.
+            shard: of this process.
+
+        Yields:
+            Batches of predictions; samples without a map are `missing`.
+        """
+        for batch in shard.select([*pack_groups(samples.samples_by_group, batch_size)]):
+            ids = {i: samples.ids[i] for i in batch}
+            predictions = PredictionBatch(
+                batch,
+                [self.maps.read_or_blank(id) for id in ids.values()],
+                missing=frozenset(i for i, id in ids.items() if id not in self.maps),
+            )
+            known = [i for i in batch if samples.present[i] and i not in predictions.missing]
+            for kind, maps in self.extra_maps.items():
+                if kind != SALIENCY:
+                    predictions.negatives[kind] = {i: maps.read_checked(ids[i]) for i in known}
+                else:
+                    predictions.saliency = [maps.read_or_blank(id) for id in ids.values()]
+            yield predictions
 
 
 class StoredMaps(Mapping[str, np.ndarray]):
-    """Maps of all shards of a folder, id -> (h, w), each read when it is asked for.
+    """Maps of all shards of a folder, id -> (h, w), each read when it is looked up.
 
     Args:
-        scratch: what must live as long as the maps are read, where `folder` is in it.
+        folder: of maps*.npz.
+        owner: what must live as long as the maps are read, where `folder` is temporary.
+
+    Raises:
+        DataError: no shard, a file that is none, or an id that stands in two shards.
     """
 
     def __init__(self, folder: Path, owner: TemporaryMapFolder | None = None) -> None:
-        self._scratch = owner
+        self._owner = owner
         shards = sorted(folder.glob("maps*.npz"))
         if not shards:
-            there = "no such folder" if not folder.is_dir() else "no maps*.npz in it"
+            problem = "no such folder" if not folder.is_dir() else "no maps*.npz in it"
             raise DataError(
-                f"{folder}: found {there}; a folder of predictions holds maps by id in maps.npz, beside a meta.json."
+                f"{folder}: found {problem}; a folder of predictions holds maps by id in maps.npz, beside a meta.json."
             )
-        self._home: dict[str, zipfile.ZipFile] = {}
+        self._shard_of: dict[str, zipfile.ZipFile] = {}
         for path in shards:
             try:
                 shard = zipfile.ZipFile(path)
             except (OSError, zipfile.BadZipFile) as error:
                 raise DataError(f"{path} is no readable .npz file ({error}); write it anew.") from error
             for id in (name.removesuffix(".npy") for name in shard.namelist()):
-                if id in self._home:
+                if id in self._shard_of:
                     raise DataError(f"{path}: the map of {id!r} stands in two shards; take one out")
-                self._home[id] = shard
+                self._shard_of[id] = shard
 
     def __getitem__(self, id: str) -> np.ndarray:
-        shard = self._home[id]
+        shard = self._shard_of[id]
         try:
             with shard.open(f"{id}.npy") as entry:
-                found: np.ndarray = np.lib.format.read_array(entry, allow_pickle=False)
+                scores: np.ndarray = np.lib.format.read_array(entry, allow_pickle=False)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(f"{shard.filename}: the map of {id!r} is unreadable ({error}); write it anew.") from error
-        return found
+        return scores
 
     def read_checked(self, id: str) -> Float[Tensor, "h w"]:
-        """A map as float32, refused where it is none."""
-        return check_map(self[id], id, str(Path(self._home[id].filename or "").parent))
+        """Read a map as float32.
+
+        Args:
+            id: of the sample.
+
+        Returns:
+            (h, w) map; InputError where it is none.
+        """
+        return check_map(self[id], id, str(Path(self._shard_of[id].filename or "").parent))
+
+    def read_or_blank(self, id: str) -> Float[Tensor, "h w"]:
+        """Read a map as float32.
+
+        Args:
+            id: of the sample.
+
+        Returns:
+            (h, w) map; (1, 1) zeros where there is none.
+        """
+        return self.read_checked(id) if id in self else torch.zeros(1, 1)
 
     def __contains__(self, id: object) -> bool:
-        return id in self._home  # without reading the map, as a mapping does by default
+        return id in self._shard_of  # without reading the map, as a mapping does by default
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._home)
+        return iter(self._shard_of)
 
     def __len__(self) -> int:
-        return len(self._home)
+        return len(self._shard_of)
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

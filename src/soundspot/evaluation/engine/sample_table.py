@@ -1,7 +1,7 @@
-"""Answers in, numbers of each sample out: what every protocol makes of them, and of the answers that need no model."""
+"""From predictions to numbers of each sample, under every protocol, and those of maps that need no model."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TypeAlias
@@ -13,288 +13,300 @@ from torch import Tensor
 
 from soundspot.evaluation import functional as F
 from soundspot.evaluation.engine import baselines
-from soundspot.evaluation.engine.aggregate import is_scored
 from soundspot.evaluation.engine.distributed import RankShard
 from soundspot.evaluation.engine.items import SampleIndex
-from soundspot.evaluation.engine.predict import NEGATIVES, PredictionBatch
+from soundspot.evaluation.engine.predict import PredictionBatch
+from soundspot.evaluation.metrics.inputs import MetricInputs, compute_map_columns, is_scored, select_best_threshold
+from soundspot.evaluation.metrics.registry import NEGATIVES
+from soundspot.evaluation.metrics.relevance import RetrievalInputs
 from soundspot.evaluation.protocols.fast_iou import compute_overlaps
 from soundspot.evaluation.protocols.presets import Columns, Protocol, compute_columns
 from soundspot.evaluation.protocols.thresholding import TARGET_AREA, ThresholdRule, select_pixels
 from soundspot.types import AudioVisualDataset, GroundTruth
 
 MODEL, WHOLE_IMAGE, CENTERED_BOX, OBJECT_SALIENCY, CEILING = (
-    "model",
-    "whole image",
-    "centered box",
-    "object saliency",
-    "ceiling",
+    *("model", "whole image", "centered box", "object saliency", "ceiling"),
 )
-ROW_NAMES = (MODEL, WHOLE_IMAGE, CENTERED_BOX, OBJECT_SALIENCY, CEILING, *NEGATIVES)
-MIXTURE_ROWS = (MODEL, CENTERED_BOX, OBJECT_SALIENCY, CEILING)
 MapList: TypeAlias = list[Tensor]  # each (h, w); of any sizes
 
 
 class SampleTable:
-    """Numbers of each sample as answers come in; of the maps themselves none is kept.
+    """Numbers of each sample, collected as predictions come in; no map is kept.
 
     Attributes:
-        added: the items whose answers came in.
-        sheets: for each protocol's rules and each of `ROWS`, columns of n numbers; nan where there is none.
-        numbers: by name, one column each: `confidence`; `area` of the truth; `peak_own` and the peaks with negatives;
-            `overlap_*` of the map's highest places and a negative's; with a threshold, `iou_universal`, `pia_*`.
-        mixtures: for each of `MIXED`, columns of one number, or of two to be divided, for each picture; nan where none.
+        protocols: scoring rules, those of the report first.
+        data: the data set, for its ground truths.
+        samples: of the data set.
+        threshold: peak from which a source counts as present; None: unknown.
+        added_indices: samples whose predictions came in.
+        protocol_columns: (rules, row) -> columns of n numbers; nan where there is none. Rows are `MODEL`, ... and
+            `NEGATIVES`.
+        free_columns: columns of n numbers that no threshold rule moves (`metrics.inputs.FREE_COLUMNS`, `cap`, `piap`).
+        mixtures: row -> columns of one number, or of two to be divided, for each image; nan where there is none.
+        missing: samples without a prediction.
     """
 
     def __init__(
         self, protocols: Sequence[Protocol], data: AudioVisualDataset, samples: SampleIndex, threshold: float | None
-    ):
+    ) -> None:
         self.protocols, self.data, self.samples, self.threshold = protocols, data, samples, threshold
         self.added_indices: list[int] = []
         self.protocol_columns: dict[tuple[Protocol, str], Columns] = {}
-        self.sample_columns: Columns = {}
+        self.free_columns: Columns = {}
         self.mixtures: dict[str, Columns] = {}
         self.missing: list[int] = []
+        self._present = torch.tensor(samples.present)
 
-    def get_protocol_columns(self, protocol: Protocol, row: str) -> Columns:
-        """The numbers of one of `ROWS` under a protocol; empty where it has none."""
-        return self.protocol_columns.get((_rules(protocol), row), {})
-
-    def get_sample_column(self, name: str) -> Float[Tensor, " n"]:
-        """A column of `numbers`; nan all over where it is not known."""
-        return self.sample_columns.get(name, torch.full((len(self.samples.ids),), math.nan, dtype=torch.float64))
+    def get_free_column(self, name: str) -> Float[Tensor, " n"]:
+        """Return a column of `free_columns`; nan throughout where it is unknown."""
+        return self.free_columns.get(name, torch.full((len(self.samples.ids),), math.nan, dtype=torch.float64))
 
     def is_scored(self, protocol: Protocol) -> Bool[Tensor, " n"]:
-        """Which items enter the localisation scores."""
-        return is_scored(torch.tensor(self.samples.present), self.get_sample_column("area"), protocol)
+        """Return which samples enter the localization scores."""
+        return is_scored(self._present, self.get_free_column("area"), protocol)
+
+    def metric_inputs(
+        self,
+        protocol: Protocol,
+        row: str,
+        mask: Bool[Tensor, " n"] | None = None,
+        retrieval: RetrievalInputs | None = None,
+    ) -> MetricInputs:
+        """Return the numbers of one row under a protocol.
+
+        Args:
+            protocol: one of `protocols`.
+            row: `MODEL`, another reference row, or a kind of negative.
+            mask: samples that may be scored; None: all, of a negative those that were chosen with it.
+            retrieval: embeddings, for the metrics of retrieval.
+        """
+        scored = self.is_scored(protocol)
+        if row in NEGATIVES:  # not every image has an off-screen sound
+            scored &= ~self.get_free_column(f"overlap_{row}").isnan()
+        if mask is not None:
+            scored &= mask
+        columns = select_best_threshold(self.protocol_columns.get((_rules(protocol), row), {}), protocol, scored)
+        return MetricInputs(
+            protocol,
+            self._present,
+            self.samples.group_index,
+            scored,
+            columns,
+            self.free_columns if row == MODEL else {},
+            self.mixtures.get(row, {}) if protocol == self.protocols[0] else {},
+            retrieval,
+        )
 
     def all_gather(self, shard: RankShard) -> None:
-        """Exchange numbers with the boards of the other processes: all then hold those of all items."""
+        """Exchange numbers with the tables of the other processes: all then hold those of all samples."""
         if shard.world_size == 1:
             return
-        here = torch.tensor(self.added_indices, dtype=torch.int64)
-        pictures = self.samples.group_index[here].unique()
-        mine = (
-            (here, pictures, self.missing),
-            {key: _rows(columns, here) for key, columns in self.protocol_columns.items()},
-            _rows(self.sample_columns, here),
-            {key: _rows(columns, pictures) for key, columns in self.mixtures.items()},
+        rows = torch.tensor(self.added_indices, dtype=torch.int64)
+        groups = self.samples.group_index[rows].unique()
+        local = (
+            (rows, groups, self.missing),
+            {key: _select(columns, rows) for key, columns in self.protocol_columns.items()},
+            _select(self.free_columns, rows),
+            {key: _select(columns, groups) for key, columns in self.mixtures.items()},
         )
-        self.added_indices, self.missing, self.protocol_columns, self.sample_columns, self.mixtures = [], [], {}, {}, {}
-        for (theirs, shown, unanswered), sheets, numbers, mixtures in shard.all_gather(mine):
-            self.added_indices += theirs.tolist()
-            self.missing += unanswered
-            _fill(self.sample_columns, theirs, numbers, len(self.samples.ids))
-            for key, columns in sheets.items():
-                _fill(self.protocol_columns.setdefault(key, {}), theirs, columns, len(self.samples.ids))
+        self.added_indices, self.missing, self.protocol_columns, self.free_columns, self.mixtures = [], [], {}, {}, {}
+        n, num_groups = len(self.samples.ids), len(self.samples.group_first)
+        for (rows, groups, missing), by_protocol, free_columns, mixtures in shard.all_gather(local):
+            self.added_indices += rows.tolist()
+            self.missing += missing
+            _put(self.free_columns, rows, free_columns, n)
+            for key, columns in by_protocol.items():
+                _put(self.protocol_columns.setdefault(key, {}), rows, columns, n)
             for row, columns in mixtures.items():
-                _fill(self.mixtures.setdefault(row, {}), shown, columns, len(self.samples.group_first))
+                _put(self.mixtures.setdefault(row, {}), groups, columns, num_groups)
 
     def update(self, batch: PredictionBatch) -> None:
-        here = torch.tensor(batch.indices)
-        truths = [self.data.ground_truth(i) for i in batch.indices]
+        """Compute the numbers of a batch of samples under all protocols."""
+        rows = torch.tensor(batch.indices)
+        truth_of_samples = [self.data.ground_truth(i) for i in batch.indices]
         self.added_indices += batch.indices
         main = _rules(self.protocols[0])
-        by_form: dict[tuple[int, str], list[Protocol]] = {}
+        by_target: dict[tuple[int, str], list[Protocol]] = {}  # protocols that read the ground truth alike
         for rules in dict.fromkeys(map(_rules, self.protocols)):
-            consensus = rules.consensus if any(truth.rule == "consensus" for truth in truths) else ""
-            by_form.setdefault((rules.size, consensus), []).append(rules)
-        for form, protocols in by_form.items():
-            target = _truth_maps(truths, *form)
-            large = self._measure(protocols, batch, here, target)
+            consensus = rules.consensus if any(truth.rule == "consensus" for truth in truth_of_samples) else ""
+            by_target.setdefault((rules.size, consensus), []).append(rules)
+        for (size, consensus), protocols in by_target.items():
+            target = _target_maps(truth_of_samples, size, consensus)
+            maps = self._update_rows(protocols, batch, rows, target)
             if main in protocols:
-                self._common(main, batch, here, target, large)
-                self._of_mixtures(main, batch, target)
+                self._update_free_columns(main, batch, rows, target, maps)
+                self._update_mixtures(main, batch, target)
 
-    def _measure(
-        self, protocols: list[Protocol], answers: PredictionBatch, here: Int[Tensor, " b"], truths: Tensor
+    def _update_rows(
+        self, protocols: list[Protocol], batch: PredictionBatch, rows: Int[Tensor, " b"], target: Tensor
     ) -> Tensor:
-        """Each row's numbers under protocols that read the ground truth alike: each map is looked at once for all.
+        """Compute the numbers of each row under protocols that share a target, with one pass over each map.
 
         Returns:
-            The model's maps as the first of the protocols reads them.
+            The model's maps as the first of the protocols upsamples them.
         """
-        size, masks = protocols[0].size, self.samples.has_masks
-        for rules, columns in zip(protocols, _whole_image_columns(protocols, truths, masks), strict=True):
-            self._put(rules, WHOLE_IMAGE, here, columns)
-        for row, maps in (
-            (CENTERED_BOX, _centred_box(size).expand(len(here), -1, -1)),
-            (CEILING, baselines.oracle_maps(truths)),
-        ):
-            for rules, columns in zip(protocols, compute_columns(protocols, maps, truths, masks), strict=True):
-                self._put(rules, row, here, columns)
-        if answers.saliency is not None:
-            self._score(protocols, OBJECT_SALIENCY, here, answers.saliency, truths)
-        large = self._score(protocols, MODEL, here, answers.maps, truths)
-        for rules in protocols:
-            self._fail_missing(rules, answers)
+        box = _centered_box(protocols[0].size).expand(len(rows), -1, -1)
+        self._put_columns(protocols, WHOLE_IMAGE, rows, _whole_image_columns(protocols, target, self.samples.has_masks))
+        for row, maps in ((CENTERED_BOX, box), (CEILING, baselines.oracle_maps(target))):
+            self._put_columns(protocols, row, rows, self._compute_columns(protocols, maps, target))
+        if batch.saliency is not None:
+            self._upsample_and_put(protocols, OBJECT_SALIENCY, rows, batch.saliency, target)
+        upsampled = self._upsample_and_put(protocols, MODEL, rows, batch.maps, target)
+        missing = torch.tensor(sorted(batch.missing), dtype=torch.int64)
+        for rules in protocols:  # a missing map is a failure; where no map could be scored, it is not scored
+            for name, column in self.protocol_columns[rules, MODEL].items():
+                best = self.protocol_columns[rules, CEILING][name][missing]
+                column[missing] = torch.where(best.isnan(), best, 0)
         main = _rules(self.protocols[0])
-        for kind, asked in answers.negatives.items() if main in protocols else ():
-            if asked:
-                mine = _places(answers.indices, asked)
-                self._score([main], kind, here[mine], [*asked.values()], truths[mine])
-        return large
+        for kind, maps in batch.negatives.items() if main in protocols else ():
+            if maps:
+                chosen = _positions(batch.indices, maps)
+                self._upsample_and_put([main], kind, rows[chosen], [*maps.values()], target[chosen])
+        return upsampled
 
-    def _fail_missing(self, rules: Protocol, answers: PredictionBatch) -> None:
-        """Score samples without a map as failures."""
-        lost = torch.tensor(sorted(answers.missing), dtype=torch.int64)
-        for name, column in self.get_protocol_columns(
-            rules, MODEL
-        ).items():  # a failure; where nothing could be scored, nothing
-            best = self.get_protocol_columns(rules, CEILING)[name][lost]
-            column[lost] = torch.where(best.isnan(), best, 0)
+    def _compute_columns(self, protocols: list[Protocol], maps: Tensor, target: Tensor) -> list[Columns]:
+        columns = compute_columns(protocols, maps, target, self.samples.has_masks)
+        custom = compute_map_columns(maps, target)
+        return [of_protocol | custom for of_protocol in columns]
 
-    def _score(
-        self, protocols: list[Protocol], row: str, here: Int[Tensor, " b"], maps: MapList, truths: Tensor
+    def _upsample_and_put(
+        self, protocols: list[Protocol], row: str, rows: Int[Tensor, " b"], maps: MapList, target: Tensor
     ) -> Tensor:
-        """Numbers of one row under several protocols; those that bring maps to their size alike share the work.
+        """Compute the numbers of one row; protocols that upsample maps alike share the work.
 
         Returns:
-            The maps as the first of the protocols reads them.
+            The maps as the first of the protocols upsamples them.
         """
-        alike: dict[object, list[Protocol]] = {}
+        by_upsampling: dict[object, list[Protocol]] = {}
         for rules in protocols:
-            resized = any(each.shape[-2:] != (rules.size, rules.size) for each in maps)
-            alike.setdefault((rules.tau, rules.upsampling if resized else None), []).append(rules)
-        raw, large_maps = _stacked(maps), []
-        for group in alike.values():
-            large_maps.append(large := _upsample(group[0], raw))
-            for rules, columns in zip(
-                group, compute_columns(group, large, truths, self.samples.has_masks), strict=True
-            ):
-                self._put(rules, row, here, columns)
-        return large_maps[0]
+            is_resized = any(scores.shape[-2:] != (rules.size, rules.size) for scores in maps)
+            by_upsampling.setdefault((rules.tau, rules.upsampling if is_resized else None), []).append(rules)
+        stacks, results = _stack(maps), []
+        for group in by_upsampling.values():
+            results.append(upsampled := _upsample(group[0], stacks))
+            self._put_columns(group, row, rows, self._compute_columns(group, upsampled, target))
+        return results[0]
 
-    def _put(self, rules: Protocol, row: str, here: Int[Tensor, " b"], columns: Columns) -> None:
-        _fill(self.protocol_columns.setdefault((rules, row), {}), here, columns, len(self.samples.ids))
+    def _put_columns(
+        self, protocols: list[Protocol], row: str, rows: Int[Tensor, " b"], columns: Iterable[Columns]
+    ) -> None:
+        for rules, of_protocol in zip(protocols, columns, strict=True):
+            _put(self.protocol_columns.setdefault((rules, row), {}), rows, of_protocol, len(self.samples.ids))
 
-    def _common(
+    def _update_free_columns(
         self,
         main: Protocol,
-        answers: PredictionBatch,
-        here: Int[Tensor, " b"],
-        truths: Tensor,
-        large: Float[Tensor, "b s s"],
+        batch: PredictionBatch,
+        rows: Int[Tensor, " b"],
+        target: Tensor,
+        maps: Float[Tensor, "b s s"],
     ) -> None:
-        """Numbers that belong to no cut: areas, confidences, peaks, overlaps, and what a universal threshold makes."""
-        n = len(self.samples.ids)
-        area = torch.from_numpy(np.count_nonzero(truths.flatten(1).numpy(), axis=1) / truths[0].numel())
-        _fill(self.sample_columns, here, {"area": area}, n)
-        self.missing += sorted(answers.missing)
-        answered = torch.tensor([i not in answers.missing for i in answers.indices])
-        found = {"confidence": F.confidence(large), "peak_own": _peaks(answers.maps)}
-        if truths.dtype == torch.bool:
-            sources = torch.tensor(self.samples.present)[here] & (area > 0)
-            found |= _of_sources(large, truths, self.samples.group_index[here], sources, answered)
+        """Compute areas, confidences, peaks, overlaps, and the predictions at the universal threshold."""
+        n, raw_units = len(self.samples.ids), replace(main, tau=None)
+        area = torch.from_numpy(np.count_nonzero(target.flatten(1).numpy(), axis=1) / target[0].numel())
+        self.missing += sorted(batch.missing)
+        is_known = torch.tensor([i not in batch.missing for i in batch.indices])
+        columns = {"confidence": F.confidence(maps), "peak_own": _peaks(batch.maps)}
+        for name in columns:
+            columns[name][~is_known] = math.nan
+        if target.dtype == torch.bool:
+            is_source = self._present[rows] & (area > 0)
+            columns |= _source_columns(maps, target, self.samples.group_index[rows], is_source, is_known)
         if self.threshold is not None:
-            cut, plain = ThresholdRule(self.threshold, "drop"), replace(main, tau=None)
-            raw = large if main.tau is None else _large(plain, answers.maps)
-            found["iou_universal"] = compute_overlaps(raw, truths, [cut]).iou[0]
-        for name in ("confidence", "peak_own"):
-            found[name][~answered] = math.nan
-        if self.threshold is not None:
-            found["iou_universal"][~answered] = 0
-        _fill(self.sample_columns, here, found, n)
-        if self.threshold is not None and answers.missing:  # all is claimed: a failure here too
-            lost = here[~answered]
-            whole = torch.ones(len(lost), dtype=torch.float64)
-            _fill(self.sample_columns, lost, {f"pia_{kind}": whole for kind in answers.negatives}, n)
-        for kind, maps in answers.negatives.items():
-            if not maps:
+            raw = maps if main.tau is None else _upsample(raw_units, _stack(batch.maps))
+            iou = compute_overlaps(raw, target, [ThresholdRule(self.threshold, "drop")]).iou[0]
+            columns["iou_universal"] = iou.masked_fill(~is_known, 0)
+            if batch.missing:  # all is predicted: a failure here too
+                full = torch.ones(len(batch.missing), dtype=torch.float64)
+                _put(self.free_columns, rows[~is_known], {f"pia_{kind}": full for kind in batch.negatives}, n)
+        _put(self.free_columns, rows, {"area": area} | columns, n)
+        for kind, by_index in batch.negatives.items():
+            if not by_index:
                 continue
-            mine, others = _places(answers.indices, maps), [*maps.values()]
-            own = [answers.maps[i] for i in mine.tolist()]
-            found = {f"peak_{kind}": _peaks(others), f"overlap_{kind}": _overlap(own, others, area[mine])}
+            chosen, negatives = _positions(batch.indices, by_index), [*by_index.values()]
+            own = [batch.maps[i] for i in chosen.tolist()]
+            columns = {
+                f"peak_{kind}": _peaks(negatives),
+                f"overlap_{kind}": _map_overlaps(own, negatives, area[chosen]),
+            }
             if self.threshold is not None:
-                found[f"pia_{kind}"] = F.pia(_large(plain, others), self.threshold)
-            _fill(self.sample_columns, here[mine], found, n)
+                columns[f"pia_{kind}"] = F.pia(_upsample(raw_units, _stack(negatives)), self.threshold)
+            _put(self.free_columns, rows[chosen], columns, n)
 
-    def _of_mixtures(self, main: Protocol, answers: PredictionBatch, truths: Tensor) -> None:
-        """Scores of the pictures that were asked with all of their sources at once, of `MIXED` rows."""
-        if not answers.mixtures or truths.dtype != torch.bool:
+    def _update_mixtures(self, main: Protocol, batch: PredictionBatch, target: Tensor) -> None:
+        """Compute the numbers of images that were asked with a mixture, of the model and of reference rows."""
+        if not batch.mixtures or target.dtype != torch.bool:
             return
-        place = {i: at for at, i in enumerate(answers.indices)}
-        members = [[place[i] for i in self.samples.sources_by_group[picture]] for picture in answers.mixtures]
-        theirs, asked = F.pad_groups([truths[some] for some in members])
-        firsts = [some[0] for some in members]
-        told = {
-            MODEL: [
-                _large(main, maps) if maps else truths.new_zeros(0, *truths.shape[1:]).float()
-                for maps in answers.mixtures.values()
-            ],
-            CENTERED_BOX: [_centred_box(main.size)[None]] * len(members),
-            CEILING: [_oracles(truths[some]) for some in members],
+        position = {i: row for row, i in enumerate(batch.indices)}
+        members = [[position[i] for i in self.samples.sources_by_group[group]] for group in batch.mixtures]
+        targets, has_source = F.pad_groups([target[rows] for rows in members])
+        no_maps = target.new_zeros(0, *target.shape[1:]).float()
+        maps_of_rows = {
+            MODEL: [_upsample(main, _stack(maps)) if maps else no_maps for maps in batch.mixtures.values()],
+            CENTERED_BOX: [_centered_box(main.size)[None]] * len(members),
+            # each oracle so far above the rest that the sum of all ranks the pixels of any source first
+            CEILING: [baselines.oracle_maps(target[rows]) + (len(rows) - 1) * target[rows] for rows in members],
         }
-        if answers.saliency is not None:
-            told[OBJECT_SALIENCY] = [_large(main, [answers.saliency[at]]) for at in firsts]
-        for row, maps in told.items():
-            found = _matched(*F.pad_groups(maps), theirs, asked)
-            _fill(
-                self.mixtures.setdefault(row, {}),
-                torch.tensor([*answers.mixtures]),
-                found,
-                len(self.samples.group_first),
-            )
+        if batch.saliency is not None:
+            maps_of_rows[OBJECT_SALIENCY] = [_upsample(main, _stack([batch.saliency[rows[0]]])) for rows in members]
+        for row, maps in maps_of_rows.items():
+            columns = _mixture_columns(*F.pad_groups(maps), targets, has_source)
+            groups = torch.tensor([*batch.mixtures])
+            _put(self.mixtures.setdefault(row, {}), groups, columns, len(self.samples.group_first))
 
 
-def _oracles(truths: Bool[Tensor, "k s s"]) -> Float[Tensor, "k s s"]:
-    """`baselines.oracle` of each source, so far above the rest that the sum of all ranks the pixels of any first."""
-    return baselines.oracle_maps(truths) + (len(truths) - 1) * truths
-
-
-_centred_box = cache(lambda size: baselines.centered_box(size, size))
+_centered_box = cache(lambda size: baselines.centered_box(size, size))
 
 
 def _rules(protocol: Protocol) -> Protocol:
-    """What of a protocol moves numbers: protocols that differ in their names alone are measured once."""
+    """Return a protocol without its names: protocols that differ in their names alone are computed once."""
     return replace(protocol, name="", summary="", source="")
 
 
-def _fill(columns: Columns, here: Int[Tensor, " b"], found: Columns, n: int) -> None:
-    for name, values in found.items():
+def _put(columns: Columns, rows: Int[Tensor, " b"], values: Columns, n: int) -> None:
+    """Write values into rows of columns of n numbers; columns that are new are nan elsewhere."""
+    for name, column in values.items():
         if name not in columns:
-            columns[name] = torch.full((n, *values.shape[1:]), math.nan, dtype=torch.float64)
-        columns[name][here] = values.double()
+            columns[name] = torch.full((n, *column.shape[1:]), math.nan, dtype=torch.float64)
+        columns[name][rows] = column.double()
 
 
-def _rows(columns: Columns, here: Int[Tensor, " b"]) -> Columns:
-    return {name: column[here] for name, column in columns.items()}
+def _select(columns: Columns, rows: Int[Tensor, " b"]) -> Columns:
+    return {name: column[rows] for name, column in columns.items()}
 
 
-def _places(items: list[int], some: dict[int, Tensor]) -> Int[Tensor, " m"]:
-    place = {i: at for at, i in enumerate(items)}
-    return torch.tensor([place[i] for i in some])
+def _positions(indices: list[int], chosen: Iterable[int]) -> Int[Tensor, " m"]:
+    position = {i: row for row, i in enumerate(indices)}
+    return torch.tensor([position[i] for i in chosen])
 
 
-def _truth_maps(truths: list[GroundTruth], size: int, consensus: str) -> Tensor:
-    """(b, size, size), bool where no truth is a consensus."""
-    stacked = torch.stack([truth.to_map(size, size, consensus == "annotators") for truth in truths])
-    return stacked.bool() if all(truth.rule != "consensus" for truth in truths) else stacked
+def _target_maps(truth_of_samples: list[GroundTruth], size: int, consensus: str) -> Tensor:
+    """Return ground truths as (b, size, size), bool where none is a consensus."""
+    target = torch.stack([truth.to_map(size, size, consensus == "annotators") for truth in truth_of_samples])
+    return target.bool() if all(truth.rule != "consensus" for truth in truth_of_samples) else target
 
 
-def _large(protocol: Protocol, maps: MapList) -> Float[Tensor, "b s s"]:
-    return _upsample(protocol, _stacked(maps))
-
-
-def _upsample(protocol: Protocol, stacked: list[Tensor]) -> Float[Tensor, "b s s"]:
-    first, *others = [protocol.upsample(some) for some in stacked]
+def _upsample(protocol: Protocol, stacks: list[Tensor]) -> Float[Tensor, "b s s"]:
+    first, *others = [protocol.upsample(maps) for maps in stacks]
     return torch.cat([first, *others]) if others else first
 
 
-def _stacked(maps: MapList) -> list[Float[Tensor, "b h w"]]:
-    """All in one where they are of one size, else one by one."""
-    return [torch.stack(maps)] if len({one.shape for one in maps}) == 1 else [one[None] for one in maps]
+def _stack(maps: MapList) -> list[Float[Tensor, "b h w"]]:
+    """Return maps of one size as one tensor, others as one tensor each."""
+    return [torch.stack(maps)] if len({scores.shape for scores in maps}) == 1 else [scores[None] for scores in maps]
 
 
 def _peaks(maps: MapList) -> Float[Tensor, " b"]:
-    return torch.cat([some.flatten(1).amax(dim=1) for some in _stacked(maps)])
+    return torch.cat([stack.flatten(1).amax(dim=1) for stack in _stack(maps)])
 
 
-def _whole_image_columns(protocols: list[Protocol], truths: Tensor, masks: bool) -> list[Columns]:
-    """Numbers of predicting every pixel: the same in the adaptive columns."""
-    plain = [
+def _whole_image_columns(protocols: list[Protocol], target: Tensor, is_mask: bool) -> list[Columns]:
+    """Compute the numbers of predicting every pixel: the same in the adaptive columns."""
+    everything = ThresholdRule(0.5, "keep")
+    fixed = [
         replace(
             rules,
-            threshold_rule=ThresholdRule(0.5, "keep"),
+            threshold_rule=everything,
             adaptive_rule=None,
             candidate_thresholds=(),
             scaling="none",
@@ -302,70 +314,73 @@ def _whole_image_columns(protocols: list[Protocol], truths: Tensor, masks: bool)
         )
         for rules in protocols
     ]
-    found = compute_columns(plain, torch.ones(truths.shape[1:]).expand(truths.shape), truths, masks)
+    maps = torch.ones(target.shape[1:]).expand(target.shape)
+    custom = compute_map_columns(maps, target)
     return [
-        columns | {f"{name}_adaptive": column for name, column in columns.items() if rules.adaptive_rule}
-        for rules, columns in zip(protocols, found, strict=True)
+        columns | {f"{name}_adaptive": column for name, column in columns.items() if rules.adaptive_rule} | custom
+        for rules, columns in zip(protocols, compute_columns(fixed, maps, target, is_mask), strict=True)
     ]
 
 
-def _of_sources(
-    large: Float[Tensor, "b s s"],
-    truths: Bool[Tensor, "b s s"],
-    group: Int[Tensor, " b"],
-    sources: Bool[Tensor, " b"],
-    answered: Bool[Tensor, " b"],
+def _source_columns(
+    maps: Float[Tensor, "b s s"],
+    target: Bool[Tensor, "b s s"],
+    groups: Int[Tensor, " b"],
+    is_source: Bool[Tensor, " b"],
+    is_known: Bool[Tensor, " b"],
 ) -> Columns:
-    """Pixel AP of pictures with several `sources`: `cap` of each source, `piap` of each picture at its first one."""
-    found = dict(zip(("cap", "piap"), torch.full((2, len(large)), math.nan, dtype=torch.float64), strict=True))
-    members = [((group == picture) & sources).nonzero()[:, 0] for picture in group.unique()]
-    members = [some for some in members if len(some) > 1]
+    """Compute pixel AP of images with several sources: `cap` of each source, `piap` of each image at its first one."""
+    members = [((groups == group) & is_source).nonzero()[:, 0] for group in groups.unique()]
+    members = [rows for rows in members if len(rows) > 1]
     if not members:
         return {}
-    (maps, asked), (theirs, _) = (F.pad_groups([values[some] for some in members]) for values in (large, truths))
-    ap = F.source_ap(maps, theirs, asked, F.pad_groups([answered[some] for some in members])[0])
-    found["cap"][torch.cat(members)] = ap.cap.where(ap.valid, math.nan)[asked]
-    whole = torch.stack([answered[some].all() for some in members])  # a picture with an answer missing is a failure
-    found["piap"][torch.stack([some[0] for some in members])] = ap.piap.where(whole, 0)
-    return found
+    columns = {name: torch.full((len(maps),), math.nan, dtype=torch.float64) for name in ("cap", "piap")}
+    padded, has_source = F.pad_groups([maps[rows] for rows in members])
+    targets, has_map = (F.pad_groups([values[rows] for rows in members])[0] for values in (target, is_known))
+    ap = F.source_ap(padded, targets, has_source, has_map)
+    columns["cap"][torch.cat(members)] = ap.cap.where(ap.valid, math.nan)[has_source]
+    is_complete = torch.stack([is_known[rows].all() for rows in members])  # an image with a map missing is a failure
+    columns["piap"][torch.stack([rows[0] for rows in members])] = ap.piap.where(is_complete, 0)
+    return columns
 
 
-def _matched(
+def _mixture_columns(
     maps: Float[Tensor, "g m s s"],
-    answered: Bool[Tensor, "g m"],
-    truths: Bool[Tensor, "g k s s"],
-    asked: Bool[Tensor, "g k"],
+    has_map: Bool[Tensor, "g m"],
+    target: Bool[Tensor, "g k s s"],
+    has_source: Bool[Tensor, "g k"],
 ) -> Columns:
-    """`assigned_sources` and `matched_sources` of each picture: sums and how many there are, and its PIAP.
+    """Compute `assigned_sources` and `matched_sources` of each image: sums and counts, and its PIAP.
 
-    A picture in which nothing is heard is a failure for each of its sources; the released code passes it over.
+    An image in which no source is heard is a failure for each of its sources; the released code skips it.
     """
-    iou = F.assigned_sources(maps, truths, asked, answered)
-    found = F.matched_sources(maps, truths, asked, answered, shared_image=True)
-    silent = ~answered.any(dim=1)
-    n = torch.where(silent, asked.sum(dim=1), found.valid.sum(dim=1)).double()
+    iou = F.assigned_sources(maps, target, has_source, has_map)
+    matched = F.matched_sources(maps, target, has_source, has_map, shared_image=True)
+    is_empty = ~has_map.any(dim=1)
+    n = torch.where(is_empty, has_source.sum(dim=1), matched.valid.sum(dim=1)).double()
 
-    def summed(values: Tensor) -> Float[Tensor, "g 2"]:
-        return torch.stack([(values.double() * found.valid).sum(dim=1), n], dim=1)
+    def sum_and_count(values: Tensor) -> Float[Tensor, "g 2"]:
+        return torch.stack([(values.double() * matched.valid).sum(dim=1), n], dim=1)
 
     return {
         "ciou_mixture_adaptive": torch.stack([(iou >= F.IOU_THRESHOLD).sum(dim=1), (~iou.isnan()).sum(dim=1)], dim=1),
-        "ciou_mixture": summed(found.iou >= F.IOU_THRESHOLD),
-        "ciou_mixture@0.3": summed(found.iou >= 0.3),
-        "cap_mixture": summed(torch.where(found.valid, found.cap, 0)),
-        "piap_mixture": torch.where(silent, 0.0, found.piap.double()),
+        "ciou_mixture": sum_and_count(matched.iou >= F.IOU_THRESHOLD),
+        "ciou_mixture@0.3": sum_and_count(matched.iou >= 0.3),
+        "cap_mixture": sum_and_count(torch.where(matched.valid, matched.cap, 0)),
+        "piap_mixture": torch.where(is_empty, 0.0, matched.piap.double()),
     }
 
 
-def _overlap(own: MapList, others: MapList, area: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-    """IoU of the highest places of each pair of maps, as many as the object has: 1 where the map ignores the sound.
+def _map_overlaps(own: MapList, negatives: MapList, area: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """Compute the IoU of the highest pixels of each pair of maps, as many as the object has: 1 where audio is ignored.
 
-    At the maps' own resolution. Places that tie count for a share of one, so two constant maps overlap wholly.
+    At the maps' own resolution. Pixels that tie share what is left, so two constant maps overlap fully.
     """
-    found = []
-    for first, second, share in zip(_stacked(own), _stacked(others), area.split(len(_stacked(own)[0])), strict=True):
-        places = (share * first[0].numel()).round().clamp(min=1)
-        sized = torch.arange(first[0].numel()) < places[:, None]  # as many as the object has; where does not matter
-        a, b = (select_pixels(maps, sized.view(maps.shape), TARGET_AREA) for maps in (first, second))
-        found.append(torch.minimum(a, b).sum((1, 2)) / torch.maximum(a, b).sum((1, 2)))
-    return torch.cat(found)
+    overlaps = []
+    own_stacks, negative_stacks = _stack(own), _stack(negatives)
+    for a, b, areas in zip(own_stacks, negative_stacks, area.split(len(own_stacks[0])), strict=True):
+        num_pixels = (areas * a[0].numel()).round().clamp(min=1)
+        target = (torch.arange(a[0].numel()) < num_pixels[:, None]).view(a.shape)  # of this area; where does not matter
+        selected = [select_pixels(maps, target, TARGET_AREA) for maps in (a, b)]
+        overlaps.append(torch.minimum(*selected).sum((1, 2)) / torch.maximum(*selected).sum((1, 2)))
+    return torch.cat(overlaps)

@@ -1,18 +1,15 @@
-"""From the board of an evaluation to its report: rows, samples, notes, and whether the model listens."""
+"""From the sample table of an evaluation to its report: rows, samples, notes, and the sound sensitivity."""
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
 
-from soundspot.evaluation.engine import aggregate as scores
-from soundspot.evaluation.engine.aggregate import GroupedMean, Scores
-from soundspot.evaluation.engine.disk_tensor import RowView
-from soundspot.evaluation.engine.items import SampleIndex
-from soundspot.evaluation.engine.predict import NEGATIVES, NOISE, OFFSCREEN, SILENCE, Embeddings
-from soundspot.evaluation.engine.relevance import Relevance, compute_relevance
+from soundspot.evaluation.engine.disk_tensor import DiskTensor, RowView
+from soundspot.evaluation.engine.items import SampleIndex, hash_id, hash_samples
+from soundspot.evaluation.engine.localizers import LocalizerInfo
+from soundspot.evaluation.engine.predict import EncodedAudio
 from soundspot.evaluation.engine.sample_table import (
     CEILING,
     CENTERED_BOX,
@@ -21,14 +18,15 @@ from soundspot.evaluation.engine.sample_table import (
     WHOLE_IMAGE,
     SampleTable,
 )
+from soundspot.evaluation.metrics.bootstrap import GroupedMean, GroupWeights, compute_intervals
+from soundspot.evaluation.metrics.inputs import FREE_COLUMNS, MAP_NEEDS, RULE_COLUMNS, THRESHOLD_NEEDS, compute_scores
+from soundspot.evaluation.metrics.registry import NEGATIVES, NOISE, OFFSCREEN, SILENCE, map_metrics
+from soundspot.evaluation.metrics.relevance import RetrievalInputs, compute_relevance
 from soundspot.evaluation.protocols.presets import Protocol
-from soundspot.evaluation.report.bootstrap import GroupWeights, compute_intervals
-from soundspot.evaluation.report.report import ProtocolRows, ReportRow, RowKind, SampleRow
+from soundspot.evaluation.report.report import ProtocolRows, Report, ReportRow, RowKind, SampleRow
 from soundspot.evaluation.report.sound_sensitivity import SoundSensitivity, compute_sound_sensitivity
 
-THRESHOLD_FREE_PREFIXES = ("pia_", "aucn_", "f_", "presence_")  # scores that no cut moves
-
-# What stands beside the model, what it is called, and of what kind it is.
+# Rows beside the model: what they are called, and of what kind they are.
 REFERENCE_ROWS: dict[str, tuple[str, RowKind]] = {
     WHOLE_IMAGE: (WHOLE_IMAGE, "sound-blind"),
     CENTERED_BOX: (CENTERED_BOX, "sound-blind"),
@@ -40,180 +38,194 @@ REFERENCE_ROWS: dict[str, tuple[str, RowKind]] = {
 }
 
 
-def build_protocol_rows(name: str, table: SampleTable, protocol: Protocol, weights: GroupWeights) -> ProtocolRows:
-    """The rows of another protocol than the report's own: what its cuts move."""
-    present = torch.tensor(table.samples.present)
-    found = scores.compute_sample_scores(
-        table.get_protocol_columns(protocol, MODEL),
-        table.get_sample_column,
-        present,
-        table.samples.group_index,
-        protocol,
-    )
-    moved = {
-        key: score
-        for key, score in found.items()
-        if not (key.startswith(THRESHOLD_FREE_PREFIXES) or key.endswith("_universal"))
-    }
-    rows = [ReportRow(name, "model", compute_intervals(moved, weights))]
-    return ProtocolRows(protocol.as_dict(), (*rows, *_beside(table, protocol, weights)))
+@dataclass(frozen=True)
+class Embeddings:
+    """Embeddings of a test set; rows are empty where the localizer has none.
+
+    Attributes:
+        images: (p, d) unit-norm, one of each image.
+        audio: the audio of each sample, with its embeddings.
+    """
+
+    images: DiskTensor
+    audio: EncodedAudio
 
 
-def build_rows(
-    name: str, table: SampleTable, samples: SampleIndex, embeddings: Embeddings, weights: GroupWeights
-) -> Iterable[ReportRow]:
-    """All rows under the report's own protocol, the model's first."""
-    protocol, present = table.protocols[0], torch.tensor(samples.present)
-    found = scores.compute_sample_scores(
-        table.get_protocol_columns(protocol, MODEL), table.get_sample_column, present, samples.group_index, protocol
+def build_report(
+    info: LocalizerInfo,
+    table: SampleTable,
+    embeddings: Embeddings | None,
+    bootstraps: int,
+    seed: int,
+    source: Mapping[str, Any] | None,
+) -> Report:
+    """Build the report of an evaluation.
+
+    Args:
+        info: on the localizer; its notes come first.
+        table: numbers of all samples.
+        embeddings: None where only maps are known.
+        bootstraps: draws behind the intervals.
+        seed: of the bootstrap.
+        source: where model and data come from; the samples of its `calibration` are not repeated in the report.
+    """
+    samples, (own, *others) = table.samples, table.protocols
+    weights = GroupWeights(len(samples.group_first), bootstraps, seed)
+    source = dict(source or {})
+    calibration = dict(source.pop("calibration", None) or {})
+    if table.threshold is None:  # a threshold that is not used
+        calibration = {}
+    num_calibrated = len(set(calibration.pop("ids", ())) & set(map(hash_id, samples.ids)))
+    if calibration:
+        source["calibration"] = calibration
+    return Report(
+        table.data.name,
+        own.as_dict(),
+        len(samples.ids),
+        tuple(_build_rows(info.name, table, embeddings, weights)),
+        tuple(_build_sample_rows(table)),
+        notes=(*info.notes, *_iter_notes(table, embeddings, num_calibrated)),
+        front_end=info.front_end,
+        other_protocols=tuple(_build_protocol_rows(info.name, table, protocol, weights) for protocol in others),
+        sound_sensitivity=_build_sound_sensitivity(table, weights),
+        source={
+            **source,
+            "samples": hash_samples(samples),
+            "seed": seed,
+            "bootstraps": bootstraps,
+            "threshold": table.threshold,
+        },
     )
-    found |= _sources(table, protocol) | _mixtures(table, MODEL)
-    chance: Scores = {}
-    if len(embeddings.images) and len(embeddings.audio):
-        pictures, asked, relevant = _relevance(samples)
-        own, sounds = samples.group_index[asked], RowView(embeddings.audio, embeddings.audio_rows[asked])
-        found |= scores.compute_retrieval_scores(RowView(embeddings.images, pictures), sounds, relevant, pictures, own)
-        chance = scores.compute_retrieval_chance(relevant, pictures, own)
-        if embeddings.images.shape[1:] == embeddings.audio.shape[1:]:
-            found |= scores.compute_embedding_scores(RowView(embeddings.images, own), sounds, own)
-    yield ReportRow(name, "model", compute_intervals(found, weights))
-    yield from _beside(table, protocol, weights, own=True)
-    if chance:
+
+
+def _build_rows(
+    name: str, table: SampleTable, embeddings: Embeddings | None, weights: GroupWeights
+) -> Iterator[ReportRow]:
+    """Yield all rows under the report's own protocol, the model's first."""
+    protocol = table.protocols[0]
+    retrieval = _retrieval_inputs(table.samples, embeddings) if embeddings else None
+    scores = compute_scores(table.metric_inputs(protocol, MODEL, retrieval=retrieval))
+    yield ReportRow(name, "model", compute_intervals(scores, weights))
+    yield from _build_reference_rows(table, protocol, weights)
+    if retrieval and (chance := retrieval.chance_scores()):
         yield ReportRow("chance", "sound-blind", compute_intervals(chance, weights))
 
 
-def build_sound_sensitivity(table: SampleTable, weights: GroupWeights) -> SoundSensitivity | None:
-    """Whether the model listens; of the samples that were asked with every kind of negative there is."""
-    protocol = table.protocols[0]
-    kinds = [kind for kind in NEGATIVES if table.get_protocol_columns(protocol, kind)]
-    asked = table.is_scored(protocol)
-    for kind in kinds:
-        asked &= ~table.get_sample_column(f"overlap_{kind}").isnan()
-    if not kinds or not bool(asked.any()):
-        return None
-    others = {REFERENCE_ROWS[kind][0]: _located(table, protocol, kind, asked) for kind in kinds}
-    groups = table.samples.group_index[asked]
-    overlaps = {
-        REFERENCE_ROWS[kind][0]: GroupedMean(table.get_sample_column(f"overlap_{kind}")[asked], groups)
-        for kind in kinds
-    }
-    return compute_sound_sensitivity(_located(table, protocol, MODEL, asked), others, overlaps, weights)
+def _build_protocol_rows(name: str, table: SampleTable, protocol: Protocol, weights: GroupWeights) -> ProtocolRows:
+    """Build the rows of another protocol than the report's own: the scores that its threshold rules move."""
+    scores = compute_scores(table.metric_inputs(protocol, MODEL), THRESHOLD_NEEDS)
+    model = ReportRow(name, "model", compute_intervals(scores, weights))
+    return ProtocolRows(protocol.as_dict(), (model, *_build_reference_rows(table, protocol, weights)))
 
 
-def compute_row_scores(table: SampleTable, protocol: Protocol, row: str) -> Scores:
-    """Localisation scores of one of the board's rows, over the samples that it has."""
-    return _located(table, protocol, row, table.is_scored(protocol))
-
-
-def _located(board: SampleTable, protocol: Protocol, row: str, some: Bool[Tensor, " n"]) -> Scores:
-    if row in NEGATIVES:
-        some = some & ~board.get_sample_column(f"overlap_{row}").isnan()  # not every picture has a foreign sound
-    columns = scores.select_best_threshold(board.get_protocol_columns(protocol, row), protocol, some)
-    if not columns:
-        return {}
-    chosen = {name: column[some] for name, column in columns.items()}
-    return scores.compute_localization_scores(chosen, board.samples.group_index[some], protocol)
-
-
-def _beside(board: SampleTable, protocol: Protocol, weights: GroupWeights, own: bool = False) -> Iterable[ReportRow]:
-    """The rows beside the model, under the report's own protocol with scores of mixtures, which no cut moves."""
+def _build_reference_rows(table: SampleTable, protocol: Protocol, weights: GroupWeights) -> Iterator[ReportRow]:
+    """Yield the rows beside the model that have scores."""
     for row, (name, kind) in REFERENCE_ROWS.items():
-        if found := compute_row_scores(board, protocol, row) | (_mixtures(board, row) if own else {}):
-            yield ReportRow(name, kind, compute_intervals(found, weights))
+        if scores := compute_scores(table.metric_inputs(protocol, row), {*MAP_NEEDS, "mixtures"}):
+            yield ReportRow(name, kind, compute_intervals(scores, weights))
 
 
-def _sources(board: SampleTable, protocol: Protocol) -> Scores:
-    """Pixel AP of pictures with several sources, each asked with its own sound."""
-    found: Scores = {}
-    for name in ("cap", "piap"):
-        some = ~board.get_sample_column(name).isnan() & board.is_scored(protocol)
-        if bool(some.any()):
-            found[name] = GroupedMean(board.get_sample_column(name)[some], board.samples.group_index[some])
-    return found
+def _build_sound_sensitivity(table: SampleTable, weights: GroupWeights) -> SoundSensitivity | None:
+    """Compare audio conditions over the samples that were asked with every kind of negative there is."""
+    protocol = table.protocols[0]
+    overlaps = {
+        kind: table.free_columns[f"overlap_{kind}"] for kind in NEGATIVES if f"overlap_{kind}" in table.free_columns
+    }
+    mask = table.is_scored(protocol)
+    for overlap in overlaps.values():
+        mask &= ~overlap.isnan()
+    if not overlaps or not bool(mask.any()):
+        return None
+    scores = {row: compute_scores(table.metric_inputs(protocol, row, mask), MAP_NEEDS) for row in (MODEL, *overlaps)}
+    groups = table.samples.group_index[mask]
+    return compute_sound_sensitivity(
+        scores.pop(MODEL),
+        {REFERENCE_ROWS[kind][0]: of_kind for kind, of_kind in scores.items()},
+        {REFERENCE_ROWS[kind][0]: GroupedMean(overlap[mask], groups) for kind, overlap in overlaps.items()},
+        weights,
+    )
 
 
-def _mixtures(board: SampleTable, row: str) -> Scores:
-    """Scores of the pictures that were asked with all of their sources at once."""
-    found: Scores = {}
-    for name, values in board.mixtures.get(row, {}).items():
-        some = (~values.isnan()).reshape(len(values), -1).all(dim=1)
-        found[name] = GroupedMean(values[some], some.nonzero()[:, 0], _ratio if values.ndim > 1 else None)
-    return found
+def _retrieval_inputs(samples: SampleIndex, embeddings: Embeddings) -> RetrievalInputs | None:
+    """Return the embeddings of the images and the audio that have a source; None where there are none."""
+    images, audio = embeddings.images, embeddings.audio.embeddings
+    if not len(images) or not len(audio):
+        return None
+    sounding = torch.tensor(samples.present).nonzero()[:, 0]
+    audio_groups = samples.group_index[sounding]
+    image_groups = audio_groups.unique()
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(samples.categories))}
+    categories = torch.tensor([numbers[name] for name in samples.categories])
+    return RetrievalInputs(
+        RowView(images, image_groups),
+        RowView(audio, embeddings.audio.rows[sounding]),
+        RowView(images, audio_groups) if images.shape[1:] == audio.shape[1:] else None,
+        compute_relevance(audio_groups, categories[sounding]),
+        image_groups,
+        audio_groups,
+    )
 
 
-def _ratio(means: Float[Tensor, "d 2"]) -> Float[Tensor, " d"]:
-    return means[:, 0] / means[:, 1]
+def _build_sample_rows(table: SampleTable) -> Iterable[SampleRow]:
+    """Build a row of each sample, in the data set's order; nan where it does not enter the localization scores."""
+    samples, inputs = table.samples, table.metric_inputs(table.protocols[0], MODEL)
+    unknown = torch.full(inputs.present.shape, torch.nan, dtype=torch.float64)
+    columns = {
+        name: inputs.columns.get(name, unknown).where(inputs.is_scored, torch.nan).tolist()
+        for name in (*RULE_COLUMNS, *map_metrics())
+    }
+    columns |= {name: inputs.free_column(name).tolist() for name in FREE_COLUMNS}
+    values = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    return map(SampleRow, samples.ids, samples.groups, samples.categories, samples.present, values)
 
 
-def _relevance(items: SampleIndex) -> tuple[Int[Tensor, " p"], Int[Tensor, " n"], dict[str, Relevance]]:
-    """The pictures and the sounds that have a source, and which belong together, by instance and by category."""
-    sounds = torch.tensor(items.present).nonzero()[:, 0]
-    pictures = items.group_index[sounds].unique()
-    names = {name: at for at, name in enumerate(dict.fromkeys(items.categories))}
-    kinds = torch.tensor([names[name] for name in items.categories])
-    return pictures, sounds, compute_relevance(items.group_index[sounds], kinds[sounds])
-
-
-def build_sample_rows(table: SampleTable) -> Iterable[SampleRow]:
-    """A line for each item, in the data set's order; nan where an item does not enter the localisation scores."""
-    protocol, items = table.protocols[0], table.samples
-    outside = ~table.is_scored(protocol)
-    columns = scores.select_best_threshold(table.get_protocol_columns(protocol, MODEL), protocol, ~outside)
-    unknown = torch.full((len(items.ids),), math.nan, dtype=torch.float64)
-
-    def of(name: str) -> list[float]:
-        found: list[float] = columns.get(name, unknown).masked_fill(outside, math.nan).tolist()
-        return found
-
-    located = (of("iou"), of("iou_adaptive"), of("f"), of("f_adaptive"))
-    numbers = (table.get_sample_column(name).tolist() for name in SampleRow.threshold_free_columns())
-    lines = zip(items.ids, items.groups, items.categories, items.present, *located, *numbers, strict=True)
-    return (SampleRow(*line) for line in lines)
-
-
-def iter_notes(table: SampleTable, embeddings: Embeddings, num_calibrated: int) -> Iterable[str]:
-    """What a reader should know before trusting the numbers.
+def _iter_notes(table: SampleTable, embeddings: Embeddings | None, num_calibrated: int) -> Iterator[str]:
+    """Yield what a reader should know before trusting the numbers.
 
     Args:
-        fitted_on_these: how many of the items the threshold was fitted on.
+        table: numbers of all samples.
+        embeddings: None where only maps are known.
+        num_calibrated: samples that the threshold was fitted on.
     """
-    protocol, items = table.protocols[0], table.samples
+    protocol, samples = table.protocols[0], table.samples
     if table.missing:
-        named = _named(table.missing, items)
-        yield f"{len(table.missing)} items have no map and count as failures: {named}."
-    silent = sorted(i for i in embeddings.silent_indices if items.present[i])
+        yield f"{len(table.missing)} samples have no map and count as failures: {_list_ids(table.missing, samples)}."
+    silent = sorted(i for i in embeddings.audio.silent_indices if samples.present[i]) if embeddings else []
     if silent:
-        yield f"{len(silent)} sounds of sources in the picture are silent: {_named(silent, items)}."
-    empty = (torch.tensor(items.present) & (table.get_sample_column("area") == 0)).nonzero()[:, 0].tolist()
+        yield f"The audio of {len(silent)} sources in the image is silent: {_list_ids(silent, samples)}."
+    empty = (torch.tensor(samples.present) & (table.get_free_column("area") == 0)).nonzero()[:, 0].tolist()
     if empty:
-        fates = {
+        consequence = {
             "failure": "count as failures",
             "exclude": "are not scored",
             "background": "are scored by the background",
-        }
-        fate = fates[protocol.empty_target]
-        yield f"{len(empty)} truths have no pixel at the protocol's size and {fate}: {_named(empty, items)}."
-    if absent := items.present.count(False):
-        yield f"{absent} items have no source in the picture; they are not scored for localisation."
+        }[protocol.empty_target]
+        yield (
+            f"{len(empty)} ground truths have no pixel at the protocol's size and {consequence}: "
+            f"{_list_ids(empty, samples)}."
+        )
+    if absent := samples.present.count(False):
+        yield f"{absent} samples have no source in the image; they are not scored for localization."
     if protocol.candidate_thresholds:
         yield "The threshold was chosen on this very set, as the released code does; read the numbers as optimistic."
     if num_calibrated:
-        told = f"The threshold was fitted on {num_calibrated} of these very items"
-        yield f"{told}; scores of negative sounds (pIA, F-LOC...) are optimistic."
-    asked = [kind for kind in NEGATIVES if f"overlap_{kind}" in table.sample_columns]
-    if asked and len(asked) < len(NEGATIVES):
-        lacking = " and ".join(kind for kind in NEGATIVES if kind not in asked)
-        yield f"No picture was asked with {lacking}, so F-LOC and F-AUC, which are of all three kinds, are left out."
-    for kind in asked:
-        known = ~table.get_sample_column(f"overlap_{kind}").isnan() | (table.get_sample_column(f"pia_{kind}") == 1)
-        without = int((table.is_scored(protocol) & ~known).sum())
-        if without:
-            yield f"{without} pictures were not asked with {kind}; scores of negative sounds are of the others."
-    if OFFSCREEN in asked and not any(items.categories):
-        yield "Nobody said what sounds here, so an off-screen or swapped audio may be of the same kind as the own one."
-    if table.threshold is None and any(name.startswith("overlap_") for name in table.sample_columns):
+        yield (
+            f"The threshold was fitted on {num_calibrated} of these very samples; scores of negatives (pIA, F-LOC...) "
+            "are optimistic."
+        )
+    kinds = [kind for kind in NEGATIVES if f"overlap_{kind}" in table.free_columns]
+    if kinds and len(kinds) < len(NEGATIVES):
+        lacking = " and ".join(kind for kind in NEGATIVES if kind not in kinds)
+        yield f"No image was asked with {lacking}, so F-LOC and F-AUC, which are of all three kinds, are left out."
+    for kind in kinds:
+        is_known = ~table.get_free_column(f"overlap_{kind}").isnan() | (table.get_free_column(f"pia_{kind}") == 1)
+        if num_unknown := int((table.is_scored(protocol) & ~is_known).sum()):
+            yield f"{num_unknown} images were not asked with {kind}; scores of negatives are of the others."
+    if OFFSCREEN in kinds and not any(samples.categories):
+        yield "Categories are unknown here, so off-screen or swapped audio may be of the same kind as the own one."
+    if table.threshold is None and kinds:
         yield "There is no threshold of these maps (`soundspot calibrate` fits one): no pIA, AUC-N, F-LOC and F-AUC."
 
 
-def _named(some: list[int], items: SampleIndex, most: int = 5) -> str:
-    return ", ".join(items.ids[i] for i in some[:most]) + (", ..." if len(some) > most else "")
+def _list_ids(indices: list[int], samples: SampleIndex, limit: int = 5) -> str:
+    return ", ".join(samples.ids[i] for i in indices[:limit]) + (", ..." if len(indices) > limit else "")

@@ -1,8 +1,8 @@
-"""Charts as inline SVG: crisp at any size, a few kilobytes, coloured by the page's own style sheet.
+"""Charts as inline SVG: sharp at any size, a few kilobytes, colored by the page's style sheet.
 
-A chart is a string of markup. Everything that is text is escaped here; colours are the classes `own`, `foreign`,
-`model`, `blind`, `ceiling` and `published`, so that light, dark and print are the business of the page alone. What
-colour tells apart, shape tells apart as well.
+A chart is a string of markup with all text escaped. Colors are the CSS classes `own`, `foreign`, `model`,
+`sound-blind`, `ceiling` and `published`, so that the page alone handles light, dark and print. Shapes differ wherever
+colors do.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ Values = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Whisker:
-    """One row of `whiskers`: a value with its interval, as drawn on the axis, and as printed beside it."""
+    """A row of `draw_whiskers`: label, CSS class, and a value with its interval."""
 
     label: str
     kind: str
@@ -49,16 +49,16 @@ class PlotArea:
         return np.asarray(base - (np.asarray(y) - low) / (high - low) * (base - self.top))
 
     def line_path(self, x: Values, y: Values) -> str:
-        """Connected line segments."""
+        """Return the SVG path of connected line segments."""
         return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(self.px(x), self.py(y), strict=True))
 
     def dot_path(self, x: Values, y: Values) -> str:
-        """Points, as strokes of no length with round ends: a tenth of the size of circles."""
+        """Return the SVG path of points, as strokes of no length with round ends: a tenth of the size of circles."""
         return "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(self.px(x), self.py(y), strict=True))
 
 
 def draw_whiskers(rows: Sequence[Whisker], title: str, high: float = 1.0) -> Markup:
-    """Dots with intervals in rows under one axis from 0 to `high` (fractions, printed in percent)."""
+    """Draw dots with intervals in rows over one axis from 0 to `high` (fractions, printed in percent)."""
     label, value, pitch = 128, 52, 22
     frame = PlotArea((0.0, high), (0.0, 1.0), 340, pitch * len(rows) + 24, left=label, right=value, top=2, bottom=22)
     body = [_grid_x(frame, np.linspace(0, high, 3), lambda at: f"{100 * at:g}")]
@@ -78,7 +78,7 @@ def draw_whiskers(rows: Sequence[Whisker], title: str, high: float = 1.0) -> Mar
 
 
 def draw_histogram(groups: Mapping[str, tuple[str, Values]], title: str, xlabel: str, bins: int = 28) -> Markup:
-    """Shares of each group in equal bins, drawn over each other: `groups` is label -> (class, values)."""
+    """Draw the fraction of each group in equal bins; `groups` is label -> (CSS class, values)."""
     everything = np.concatenate([values for _, values in groups.values()])
     low, high = float(everything.min()), float(everything.max())
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
@@ -95,9 +95,9 @@ def draw_histogram(groups: Mapping[str, tuple[str, Values]], title: str, xlabel:
 
 
 def draw_scatter(x: Values, y: Values, title: str, xlabel: str, ylabel: str, threshold: float = 0.5) -> Markup:
-    """Points of x (a share, drawn by its square root, so that small objects have room) and y in [0, 1].
+    """Draw points of x (a fraction, drawn by its square root, so that small objects have room) and y in [0, 1].
 
-    With them the median of y in twelve groups of equal count, and a line at height `at`.
+    With them the median of y in twelve groups of equal count, and a line at the threshold.
     """
     root = np.sqrt(np.clip(x, 0, None))
     far = float(np.ceil(max(float(root.max()), 0.2) * 10) / 10)
@@ -112,13 +112,13 @@ def draw_scatter(x: Values, y: Values, title: str, xlabel: str, ylabel: str, thr
         body.append(f'<path class="line foreign" d="{frame.line_path(*middles.T)}"/>')
         body += [_dot(float(frame.px(a)), float(frame.py(b)), "foreign") for a, b in middles]
     smallest, largest = (100 * middles[i][1] for i in (0, -1))
-    told = f"{len(x)} samples; median IoU of the smallest {smallest:.1f} %, of the largest {largest:.1f} %."
-    return _svg(frame, body, title, told)
+    summary = f"{len(x)} samples; median IoU of the smallest {smallest:.1f} %, of the largest {largest:.1f} %."
+    return _svg(frame, body, title, summary)
 
 
 def draw_lines(series: Mapping[str, tuple[str, Values, Values]], title: str, xlabel: str) -> Markup:
-    """Curves: label -> (class, x, y)."""
-    xs, ys = (np.concatenate([one[i] for one in series.values()]) for i in (1, 2))
+    """Draw curves; `series` is label -> (CSS class, x, y)."""
+    xs, ys = (np.concatenate([curve[i] for curve in series.values()]) for i in (1, 2))
     low, high = float(ys.min()), float(ys.max())
     room = 0.06 * (high - low) or 0.5
     frame = PlotArea(
@@ -138,7 +138,7 @@ def _fit(text: str, most: int) -> str:
 
 
 def compute_ticks(low: float, high: float, target_count: int = 5) -> list[float]:
-    """Round numbers from `low` to `high`, some `about` of them."""
+    """Return round numbers from `low` to `high`, about `target_count` of them."""
     rough = (high - low) / target_count
     power = 10.0 ** np.floor(np.log10(rough))
     step = next(power * by for by in (1, 2, 2.5, 5, 10) if power * by >= rough * (1 - 1e-9))
@@ -153,45 +153,47 @@ def _axes(
     xticks: Sequence[tuple[float, str]] = (),
     percent_y: bool = False,
 ) -> str:
-    parts = []
+    elements = []
     for at in compute_ticks(*frame.y, target_count=4):
         y = float(frame.py(at))
         printed = f"{100 * at:g}" if percent_y else f"{at:.4g}"
-        parts.append(f'<path class="grid" d="M{frame.left} {y:.1f}H{frame.width - frame.right}"/>')
-        parts.append(f'<text x="{frame.left - 7}" y="{y + 4:.1f}" text-anchor="end">{printed}</text>')
+        elements.append(f'<path class="grid" d="M{frame.left} {y:.1f}H{frame.width - frame.right}"/>')
+        elements.append(f'<text x="{frame.left - 7}" y="{y + 4:.1f}" text-anchor="end">{printed}</text>')
     base = frame.height - frame.bottom
-    parts.append(f'<path class="axis" d="M{frame.left} {base}H{frame.width - frame.right}"/>')
+    elements.append(f'<path class="axis" d="M{frame.left} {base}H{frame.width - frame.right}"/>')
     for at, printed in xticks or [(at, f"{at:.4g}") for at in compute_ticks(*frame.x)]:
         x = float(frame.px(at))
-        parts.append(f'<path class="axis" d="M{x:.1f} {base}v4"/>')
-        parts.append(f'<text x="{x:.1f}" y="{base + 18}" text-anchor="middle">{printed}</text>')
+        elements.append(f'<path class="axis" d="M{x:.1f} {base}v4"/>')
+        elements.append(f'<text x="{x:.1f}" y="{base + 18}" text-anchor="middle">{printed}</text>')
     middle = (frame.left + frame.width - frame.right) / 2
-    parts.append(f'<text x="{middle}" y="{frame.height - 5}" text-anchor="middle">{escape(xlabel)}</text>')
-    parts.append(f'<text x="2" y="13">{escape(ylabel)}</text>')
-    return "".join(parts)
+    elements.append(f'<text x="{middle}" y="{frame.height - 5}" text-anchor="middle">{escape(xlabel)}</text>')
+    elements.append(f'<text x="2" y="13">{escape(ylabel)}</text>')
+    return "".join(elements)
 
 
 def _grid_x(frame: PlotArea, marks: Values, printed: Callable[[float], str]) -> str:
-    parts = []
+    elements = []
     for at, x in zip(marks, frame.px(marks), strict=True):
-        parts.append(f'<path class="grid" d="M{x:.1f} {frame.top}V{frame.height - frame.bottom}"/>')
-        parts.append(f'<text class="mark" x="{x:.1f}" y="{frame.height - 6}" text-anchor="middle">{printed(at)}</text>')
-    return "".join(parts)
+        elements.append(f'<path class="grid" d="M{x:.1f} {frame.top}V{frame.height - frame.bottom}"/>')
+        elements.append(
+            f'<text class="mark" x="{x:.1f}" y="{frame.height - 6}" text-anchor="middle">{printed(at)}</text>'
+        )
+    return "".join(elements)
 
 
 def _legend(frame: PlotArea, labels: Mapping[str, str]) -> str:
-    """Keys on the line of the vertical axis's name, from the right."""
-    parts, x = [], frame.width - frame.right
+    """Draw the legend on the line of the vertical axis's name, from the right."""
+    elements, x = [], frame.width - frame.right
     for label, kind in reversed([*labels.items()]):
-        parts.append(f'<text x="{x}" y="13" text-anchor="end">{escape(label)}</text>')
+        elements.append(f'<text x="{x}" y="13" text-anchor="end">{escape(label)}</text>')
         x -= round(8.1 * len(label)) + 26  # text is measured by eye: no font is known here
-        parts.append(f'<path class="line {kind}" d="M{x} 9h18"/>')
+        elements.append(f'<path class="line {kind}" d="M{x} 9h18"/>')
         x -= 14
-    return "".join(parts)
+    return "".join(elements)
 
 
 def _dot(x: float, y: float, kind: str) -> str:
-    """A large disc for the model, a small one for what heard nothing, a diamond for the ceiling, else a square."""
+    """Draw a large disc for the model, a small one for sound-blind rows, a diamond for the ceiling, else a square."""
     if kind == "ceiling":
         return f'<path class="dot {kind}" d="M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z"/>'
     if kind == "published":
@@ -199,9 +201,9 @@ def _dot(x: float, y: float, kind: str) -> str:
     return f'<circle class="dot {kind}" cx="{x:.1f}" cy="{y:.1f}" r="{5 if kind == "model" else 4}"/>'
 
 
-def _svg(frame: PlotArea, body: Sequence[str], title: str, told: str, kind: str = "chart") -> Markup:
-    """The whole: what it shows is said in words too, for those who do not see it."""
-    spoken = escape(f"{title}. {told}")
+def _svg(frame: PlotArea, body: Sequence[str], title: str, summary: str, kind: str = "chart") -> Markup:
+    """Return the chart, with its summary as text for those who do not see it."""
+    spoken = escape(f"{title}. {summary}")
     return Markup(
         f'<svg class="{kind}" viewBox="0 0 {frame.width} {frame.height}" role="img" aria-label="{spoken}">'
         f"{''.join(body)}</svg>"

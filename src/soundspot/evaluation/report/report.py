@@ -1,21 +1,20 @@
-"""What an evaluation found: the model's scores beside rows that need no model, every sample, and the raw maps."""
+"""The report of an evaluation: the model's scores beside rows that need no model, every sample, and the raw maps."""
 
 import csv
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from soundspot._version import __version__
+from soundspot import __version__
 from soundspot.errors import DataError, did_you_mean
 from soundspot.evaluation.engine.predictions import MapsById, StoredMaps, write_maps
+from soundspot.evaluation.metrics.bootstrap import Interval
 from soundspot.evaluation.report import tables
-from soundspot.evaluation.report.interval import Interval
 from soundspot.evaluation.report.sound_sensitivity import AudioCondition, SoundSensitivity
 from soundspot.utils.atomic_io import atomic_write_folder
 
@@ -25,7 +24,13 @@ RowKind = Literal["model", "sound-blind", "ceiling", "published"]
 
 @dataclass(frozen=True)
 class ReportRow:
-    """The scores of one model, or of an answer that needs none. Fractions."""
+    """The scores of one model, or of maps that need none.
+
+    Attributes:
+        name: of the model or the reference row.
+        kind: of the row.
+        metrics: key -> score with its interval; fractions.
+    """
 
     name: str
     kind: RowKind
@@ -34,7 +39,12 @@ class ReportRow:
 
 @dataclass(frozen=True)
 class ProtocolRows:
-    """The same maps under another protocol than the report's own: its values, and localisation scores of each row."""
+    """Rows of the same maps under another protocol than the report's own.
+
+    Attributes:
+        protocol: its values, nested plain types.
+        rows: the model first; the scores that threshold rules move.
+    """
 
     protocol: dict[str, Any]
     rows: tuple[ReportRow, ...]
@@ -42,66 +52,47 @@ class ProtocolRows:
 
 @dataclass(frozen=True)
 class SampleRow:
-    """One item: what was asked and how it went; nan for what is not known.
+    """Sample of the data set with its numbers: `sample["iou"]`.
 
     Attributes:
-        present: whether the source is in the picture at all.
-        iou, iou_adaptive: nan where the item does not enter the localisation scores.
-        f, f_adaptive: F-scores, where the truth is a mask.
-        confidence: mean of the highest quarter of the map at the protocol's size.
-        area: of the truth, as a share of the picture.
-        peak_own, peak_silence, ...: highest raw score with the own sound, with silence, noise, an off-screen sound.
-        overlap_silence, ...: IoU of that map's highest places and those with the own sound, as many as the object has.
-        iou_universal, pia_silence, ...: at the universal threshold, the IoU, and what is claimed with no source.
+        id: of the sample.
+        group: name of its image.
+        category: of its audio.
+        present: whether the source is in the image at all.
+        values: numbers by column, nan where unknown: `iou`, `iou_adaptive`, `f`, `f_adaptive` (F-scores of masks), nan
+            where the sample does not enter the localization scores; `confidence`, mean of the highest quarter of the
+            map at the protocol's size; `area` of the ground truth, as a fraction of the image; `peak_own`,
+            `peak_silence`..., highest raw score with that audio; `overlap_silence`..., IoU of that map's highest pixels
+            and those with the own audio, as many as the object has; at the universal threshold `iou_universal`, and
+            `pia_silence`..., the predicted area; metrics of maps that were registered.
     """
 
     id: str
     group: str
     category: str
-    present: bool = True
-    iou: float = math.nan
-    iou_adaptive: float = math.nan
-    f: float = math.nan
-    f_adaptive: float = math.nan
-    confidence: float = math.nan
-    area: float = math.nan
-    peak_own: float = math.nan
-    peak_silence: float = math.nan
-    peak_noise: float = math.nan
-    peak_offscreen: float = math.nan
-    overlap_silence: float = math.nan
-    overlap_noise: float = math.nan
-    overlap_offscreen: float = math.nan
-    iou_universal: float = math.nan
-    pia_silence: float = math.nan
-    pia_noise: float = math.nan
-    pia_offscreen: float = math.nan
+    present: bool
+    values: dict[str, float]
 
-    @classmethod
-    def threshold_free_columns(cls) -> tuple[str, ...]:
-        """The columns that belong to no cut, in their order."""
-        names = [one.name for one in fields(cls)]
-        return tuple(names[names.index("confidence") :])
-
-
-SAMPLE_COLUMNS = tuple(one.name for one in fields(SampleRow))  # of samples.csv
+    def __getitem__(self, column: str) -> float:
+        return self.values.get(column, math.nan)
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Scores of a model on a data set under a protocol. `report["ciou"]` is the model's value.
+    """Scores of a model on a data set under a protocol: `report["ciou"]` is the model's value.
 
     Attributes:
+        dataset: name of the data set.
         protocol: the protocol's values, nested plain types.
-        n: items asked, those without a source included.
+        n: samples, those without a source included.
         rows: the model first.
-        samples: one for each item, in the data set's order.
-        maps: raw maps (h, w) float32 by item id; after an evaluation they lie on disk and are read when asked for.
+        samples: in the data set's order.
+        maps: raw maps (h, w) float32 by sample id; after an evaluation they lie on disk and are read when looked up.
         notes: what a reader should know before trusting the numbers.
-        front_end: what the maps were made from, where the model says so.
-        others: the same under other protocols.
-        listening: how the model fares with other sounds than each item's own.
-        source: where model and data come from: their names and hashes, options, seeds, the threshold.
+        front_end: of the model, where it is known.
+        other_protocols: the same maps under other protocols.
+        sound_sensitivity: scores of the same images with other audio than each sample's own.
+        source: where model and data come from: names and hashes, options, seeds, the threshold.
     """
 
     dataset: str
@@ -118,6 +109,7 @@ class Report:
 
     @property
     def model(self) -> ReportRow:
+        """The row of the model."""
         return next(row for row in self.rows if row.kind == "model")
 
     def __getitem__(self, key: str) -> float:
@@ -127,47 +119,76 @@ class Report:
         return metrics[key].value
 
     def __eq__(self, other: object) -> bool:
-        """The same numbers, samples, notes and maps; nan equals nan."""
+        """Compare numbers, samples, notes and maps; nan equals nan."""
         if not isinstance(other, Report):
             return NotImplemented
-        return self._plain() == other._plain() and all(
-            np.array_equal(mine, other.maps[id], equal_nan=True) for id, mine in self.maps.items()
+        return self._comparable() == other._comparable() and all(
+            np.array_equal(scores, other.maps[id], equal_nan=True) for id, scores in self.maps.items()
         )
 
     __hash__ = None  # type: ignore[assignment]
 
-    def _plain(self) -> str:
-        return json.dumps([self.to_json(), [*map(attrgetter(*SAMPLE_COLUMNS), self.samples)], [*self.maps]])
+    def _comparable(self) -> str:
+        return json.dumps([self.to_json(), _to_json(self.samples), [*self.maps]])
+
+    def select_metrics(self, keys: Collection[str]) -> "Report":
+        """Return the report with these metrics alone.
+
+        Args:
+            keys: report keys.
+
+        Returns:
+            The report; rows without any of the metrics are left out, but for the model's.
+        """
+
+        def select(rows: tuple[ReportRow, ...]) -> tuple[ReportRow, ...]:
+            chosen = (replace(r, metrics={k: score for k, score in r.metrics.items() if k in keys}) for r in rows)
+            return tuple(row for row in chosen if row.metrics or row.kind == "model")
+
+        others = tuple(replace(other, rows=select(other.rows)) for other in self.other_protocols)
+        return replace(self, rows=select(self.rows), other_protocols=others)
 
     def to_json(self) -> dict[str, Any]:
-        """The content of report.json: all but samples and maps; numbers that are not there are null."""
-        ours = {"dataset": self.dataset, "protocol": self.protocol, "n": self.n, "soundspot": __version__}
-        rest = {
-            name: getattr(self, name)
-            for name in ("rows", "other_protocols", "sound_sensitivity", "notes", "source", "front_end")
-        }
-        plain: dict[str, Any] = _plain(ours | rest)
-        return plain
+        """Return the content of report.json.
+
+        Returns:
+            All but samples and maps, as plain values; numbers that are not finite are null.
+        """
+        content = {"dataset": self.dataset, "protocol": self.protocol, "n": self.n, "soundspot": __version__}
+        content |= {"rows": self.rows, "other_protocols": self.other_protocols, "notes": self.notes}
+        content |= {"sound_sensitivity": self.sound_sensitivity, "source": self.source, "front_end": self.front_end}
+        report_json: dict[str, Any] = _to_json(content)
+        return report_json
 
     def scores_by_protocol(self) -> dict[str, dict[str, float]]:
-        """The model's scores by protocol: how far the rules alone move them."""
-        ruled = [(self.protocol, self.rows), *((other.protocol, other.rows) for other in self.other_protocols)]
+        """Return the model's scores under each protocol.
+
+        Returns:
+            Name of the protocol -> metric key -> value.
+        """
+        of_protocols = [(self.protocol, self.rows), *((other.protocol, other.rows) for other in self.other_protocols)]
         return {
             protocol.get("name", "?"): {
-                key: found.value for row in rows if row.kind == "model" for key, found in row.metrics.items()
+                key: score.value for row in rows if row.kind == "model" for key, score in row.metrics.items()
             }
-            for protocol, rows in ruled
+            for protocol, rows in of_protocols
         }
 
     def table(self) -> str:
-        """The rows side by side, in percent; the model's with intervals."""
+        """Format the rows side by side, in percent.
+
+        Returns:
+            Lines of text; the model's scores have intervals.
+        """
         return tables.format_report(self)
 
     def save(self, folder: str | Path, overwrite: bool = False, maps: bool = True) -> None:
-        """Write report.json, samples.csv and maps/ into a new folder; it appears whole or not at all.
+        """Write report.json, samples.csv and maps/ into a new folder, which appears complete or not at all.
 
         Args:
-            maps: whether to write the maps too.
+            folder: of the report.
+            overwrite: replace a report in it.
+            maps: write the maps too.
 
         Raises:
             OutputError: the folder exists and `overwrite` is not set, or cannot be made.
@@ -179,46 +200,64 @@ class Report:
                 write_maps(draft / MAPS_FOLDER, self.maps, self.map_metadata())
 
     def write(self, folder: Path) -> None:
-        """Write report.json and samples.csv into the folder that is there."""
+        """Write report.json and samples.csv.
+
+        Args:
+            folder: exists.
+        """
         (folder / REPORT_FILE).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+        columns = [*self.samples[0].values] if self.samples else []
         with open(folder / SAMPLES_FILE, "w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
-            table.writerow(SAMPLE_COLUMNS)
-            table.writerows(map(attrgetter(*SAMPLE_COLUMNS), self.samples))
+            table.writerow(["id", "group", "category", "present", *columns])
+            table.writerows([s.id, s.group, s.category, s.present, *map(s.__getitem__, columns)] for s in self.samples)
 
     def map_metadata(self) -> dict[str, Any]:
-        """How the maps were made, as meta.json beside them has it."""
-        meta = {"model": self.model.name, "dataset": self.dataset, "readout": self.protocol.get("readout")}
+        """Return how the maps were made.
+
+        Returns:
+            Content of the meta.json beside the maps.
+        """
+        meta = {"model": self.model.name, "dataset": self.dataset, "upsampling": self.protocol.get("upsampling")}
         meta |= {"front_end": self.front_end, "threshold": self.source.get("threshold")}
         return meta | ({"refinement": self.source["refinement"]} if "refinement" in self.source else {})
 
 
 def load_report(folder: str | Path, maps: bool = True) -> Report:
-    """A report as `Report.save` wrote it.
+    """Load a report that `Report.save` wrote.
 
     Args:
-        maps: whether its maps can be asked for too, where it has them; each is read then.
+        folder: of the report.
+        maps: whether its maps can be looked up too, where it has them.
+
+    Returns:
+        The report.
 
     Raises:
-        DataError: a file of it is missing or unreadable.
+        DataError: a file of it is missing or unreadable, or was written before soundspot had its name.
     """
     folder = Path(folder)
     try:
         content = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
+        if "soundspot" not in content:
+            raise DataError(
+                f"{folder}: found a report of an earlier version, expected one of soundspot. Make it anew with "
+                "`soundspot evaluate`, or from its maps with `soundspot evaluate-maps`."
+            )
         with open(folder / SAMPLES_FILE, newline="", encoding="utf-8") as file:
-            samples = tuple(map(_sample, csv.DictReader(file)))
+            samples = tuple(map(_read_sample, csv.DictReader(file)))
         report = Report(
             content["dataset"],
             content["protocol"],
             content["n"],
-            _rows(content["rows"]),
+            _read_rows(content["rows"]),
             samples,
             notes=tuple(content["notes"]),
             front_end=content["front_end"],
             other_protocols=tuple(
-                ProtocolRows(other["protocol"], _rows(other["rows"])) for other in content["other_protocols"]
+                ProtocolRows(o["protocol"], _read_rows(o["rows"])) for o in content["other_protocols"]
             ),
-            sound_sensitivity=_sound_sensitivity(content["sound_sensitivity"]),
+            sound_sensitivity=_read_sound_sensitivity(content["sound_sensitivity"]),
             source=content["source"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -228,38 +267,38 @@ def load_report(folder: str | Path, maps: bool = True) -> Report:
     )
 
 
-def _plain(value: Any) -> Any:
-    """As JSON has it: values as objects, tuples as lists, numbers that are not finite as null."""
+def _to_json(value: Any) -> Any:
+    """Return what JSON holds: dataclasses as objects, tuples as lists, numbers that are not finite as null."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+        return {f.name: _to_json(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: _to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_to_json(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _rows(content: list[dict[str, Any]]) -> tuple[ReportRow, ...]:
+def _read_rows(content: list[dict[str, Any]]) -> tuple[ReportRow, ...]:
     return tuple(
-        ReportRow(row["name"], row["kind"], {key: _interval(ends) for key, ends in row["metrics"].items()})
+        ReportRow(row["name"], row["kind"], {key: _read_interval(score) for key, score in row["metrics"].items()})
         for row in content
     )
 
 
-def _sound_sensitivity(content: dict[str, Any] | None) -> SoundSensitivity | None:
+def _read_sound_sensitivity(content: dict[str, Any] | None) -> SoundSensitivity | None:
     if content is None:
         return None
-    conditions = []
-    for condition in content["conditions"]:
-        drop, overlap = (condition[key] and _interval(condition[key]) for key in ("drop", "overlap"))
-        conditions.append(AudioCondition(condition["audio"], _interval(condition["score"]), drop, overlap))
-    return SoundSensitivity(content["metric"], tuple(conditions), content["is_sensitive"], content["verdict"])
+    conditions = tuple(
+        AudioCondition(c["audio"], *(c[key] and _read_interval(c[key]) for key in ("score", "drop", "overlap")))
+        for c in content["conditions"]
+    )
+    return SoundSensitivity(content["metric"], conditions, content["is_sensitive"], content["verdict"])
 
 
-def _interval(ends: dict[str, float | None]) -> Interval:
+def _read_interval(ends: dict[str, float | None]) -> Interval:
     return Interval(**{name: math.nan if end is None else end for name, end in ends.items()})
 
 
-def _sample(line: dict[str, str]) -> SampleRow:
-    read: dict[Any, Callable[[str], Any]] = {str: str, float: float, bool: "True".__eq__}
-    return SampleRow(**{one.name: read[one.type](line[one.name]) for one in fields(SampleRow)})
+def _read_sample(line: dict[str, str]) -> SampleRow:
+    id, group, category, present = (line.pop(name) for name in ("id", "group", "category", "present"))
+    return SampleRow(id, group, category, present == "True", {name: float(value) for name, value in line.items()})

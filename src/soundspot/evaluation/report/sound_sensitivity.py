@@ -1,22 +1,28 @@
-"""Does it listen? The same pictures asked with their own sound, with none, with noise and with another's."""
+"""Sound sensitivity: do the maps of the same images follow their own audio, silence, noise and another's audio?"""
 
 from dataclasses import dataclass
 
-from soundspot.evaluation.engine.aggregate import GroupedMean, Score, Scores
-from soundspot.evaluation.metrics.metric_info import format_value, get_metric_info
-from soundspot.evaluation.report.bootstrap import GroupWeights, compute_difference, compute_intervals
-from soundspot.evaluation.report.interval import Interval
+from soundspot.evaluation.metrics.bootstrap import (
+    GroupedMean,
+    GroupWeights,
+    Interval,
+    Scores,
+    compute_difference,
+    compute_intervals,
+)
+from soundspot.evaluation.metrics.registry import format_value, get_metric_info
 
 
 @dataclass(frozen=True)
 class AudioCondition:
-    """How the pictures fare when asked with one kind of sound.
+    """Scores of the images when asked with one kind of audio.
 
     Attributes:
-        score: of the maps against the truths of the own sounds.
-        loss: how much lower that is than with the own sound.
-        overlap: mean IoU of the highest places of that map and the one with the own sound, as many as the object has;
-            1 if the sound did not matter.
+        audio: "own", or the name of the row.
+        score: of the maps against the ground truths of the own audio.
+        drop: how much lower the score is than with the own audio; None for "own".
+        overlap: mean IoU of the highest pixels of this map and of the one with the own audio, as many as the object
+            has; 1 if the audio did not matter; None for "own".
     """
 
     audio: str
@@ -27,10 +33,12 @@ class AudioCondition:
 
 @dataclass(frozen=True)
 class SoundSensitivity:
-    """The panel: `metric` for each kind of sound, and what follows from it.
+    """The score under each audio condition, and what follows.
 
     Attributes:
-        listens: whether the own sound beats each other kind beyond chance (95 % intervals of paired differences).
+        metric: key of the score.
+        conditions: the own audio first.
+        is_sensitive: whether the own audio beats each other kind beyond chance (95 % intervals of paired differences).
         verdict: the same in one sentence.
     """
 
@@ -43,47 +51,47 @@ class SoundSensitivity:
 def compute_sound_sensitivity(
     own: Scores, others: dict[str, Scores], overlaps: dict[str, GroupedMean], weights: GroupWeights
 ) -> SoundSensitivity | None:
-    """The panel of a model, or None where it was asked with no other sound.
+    """Compare the scores with the own audio to those with other audio.
 
     Args:
-        own, others: scores of the same samples with their own sound, and by the name of another.
-        overlaps: by the same names.
+        own: scores of the samples with their own audio.
+        others: scores of the same samples by the name of another kind of audio.
+        overlaps: of the maps with the own audio, by the same names.
+        weights: bootstrap draws.
+
+    Returns:
+        The comparison; None where the images were asked with no other audio.
     """
     metric = next((key for key in ("ciou_adaptive", "ciou") if key in own), "")
     others = {name: scores for name, scores in others.items() if metric in scores}
     if not metric or not others:
         return None
-    mine: Score = own[metric]
-    rows = [AudioCondition("own", compute_intervals({metric: mine}, weights)[metric])]
+    rows = [AudioCondition("own", compute_intervals({metric: own[metric]}, weights)[metric])]
     for name, scores in others.items():
-        found = compute_intervals({"score": scores[metric], "overlap": overlaps[name]}, weights)
-        rows.append(
-            AudioCondition(name, found["score"], compute_difference(mine, scores[metric], weights), found["overlap"])
-        )
-    return SoundSensitivity(metric, tuple(rows), all(map(_clearly_lower, rows[1:])), _verdict(metric, rows))
+        drop = compute_difference(own[metric], scores[metric], weights)
+        both = compute_intervals({"score": scores[metric], "overlap": overlaps[name]}, weights)
+        rows.append(AudioCondition(name, both["score"], drop, both["overlap"]))
+    return SoundSensitivity(metric, tuple(rows), all(map(_is_clearly_lower, rows[1:])), _verdict(metric, rows))
 
 
-def _clearly_lower(row: AudioCondition) -> bool:
+def _is_clearly_lower(row: AudioCondition) -> bool:
     assert row.drop is not None
     return row.drop.low > 0
 
 
 def _verdict(metric: str, rows: list[AudioCondition]) -> str:
     own, *others = rows
-    worst = max(others, key=lambda row: row.score.value)
-    assert worst.drop is not None
-    assert worst.overlap is not None
-    score, said = get_metric_info(metric).label, f"{format_value(metric, own.score.value)} % with the own sound"
-    beside = f"{format_value(metric, worst.score.value)} % {_with(worst.audio)}"
-    overlap = f"maps of the two overlap by {format_value('overlap', worst.overlap.value)} %"
+    best = max(others, key=lambda row: row.score.value)
+    assert best.drop is not None
+    assert best.overlap is not None
+    label, of_own = get_metric_info(metric).label, f"{format_value(metric, own.score.value)} % with the own audio"
+    condition = {"muted": "muted", "noise": "with noise", "swapped audio": "with another's"}[best.audio]
+    of_best = f"{format_value(metric, best.score.value)} % {condition}"
+    overlap = f"maps of the two overlap by {format_value('overlap', best.overlap.value)} %"
     if own.score.value == 0:
-        return f"Nothing can be said: {score} is 0 with the own sound."
-    if all(map(_clearly_lower, others)):
-        return f"It listens: {score} is {said} and at most {beside}; {overlap} (100 % if the sound did not matter)."
-    if worst.drop.low != worst.drop.low:
-        return f"{score} is {said} and up to {beside}; {overlap}. Without bootstrap draws no more can be said."
-    return f"It cannot be said to listen: {score} is {said} and {beside}, no clear difference; {overlap}."
-
-
-def _with(sound: str) -> str:
-    return {"muted": "muted", "noise": "with noise", "swapped audio": "with another's"}.get(sound, f"with {sound}")
+        return f"Nothing can be said: {label} is 0 with the own audio."
+    if all(map(_is_clearly_lower, others)):
+        return f"It listens: {label} is {of_own} and at most {of_best}; {overlap} (100 % if the audio did not matter)."
+    if best.drop.low != best.drop.low:
+        return f"{label} is {of_own} and up to {of_best}; {overlap}. Without bootstrap draws no more can be said."
+    return f"It cannot be said to listen: {label} is {of_own} and {of_best}, no clear difference; {overlap}."

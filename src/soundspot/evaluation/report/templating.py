@@ -1,4 +1,4 @@
-"""Pages: a template of ours filled in, self-contained; nothing is fetched."""
+"""Pages from templates: self-contained, nothing is fetched."""
 
 import platform
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def render_template(template: str, **values: Any) -> str:
-    """One of the templates as text, escaped throughout."""
+    """Render a template of this package, escaped throughout."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # imported where used: few uses of soundspot need it
 
     environment = Environment(
@@ -19,36 +19,36 @@ def render_template(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     date = datetime.now(timezone.utc).strftime("%d %B %Y, %H:%M UTC").lstrip("0")
-    return environment.get_template(template).render(versions=list_versions(), date=date, **values)
+    return environment.get_template(template).render(versions=_list_versions(), date=date, **values)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested plain values as (dotted name, text) pairs."""
+    """Return nested plain values as (dotted name, text) pairs."""
     pairs = []
     for key, value in values.items():
         if isinstance(value, Mapping):
             pairs += flatten(value, f"{prefix}{key}.")
         else:
-            pairs.append((f"{prefix}{key}", _text(value)))
+            pairs.append((f"{prefix}{key}", _format_text(value)))
     return pairs
 
 
-def _text(value: Any) -> str:
+def _format_text(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return ", ".join(_text(one) for one in value) or "–"
+        return ", ".join(map(_format_text, value)) or "–"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def list_versions() -> list[tuple[str, str]]:
-    """What computed the numbers: name and version."""
-    found = [("python", platform.python_version())]
+def _list_versions() -> list[tuple[str, str]]:
+    """Return name and version of what computed the numbers."""
+    versions = [("python", platform.python_version())]
     for name in ("soundspot", "torch", "numpy", "pillow", "soxr"):
         try:
-            found.append((name, version(name)))
+            versions.append((name, version(name)))
         except PackageNotFoundError:  # run from a source tree
             continue
-    return [*found, ("system", f"{platform.system()} {platform.machine()}")]
+    return [*versions, ("system", f"{platform.system()} {platform.machine()}")]

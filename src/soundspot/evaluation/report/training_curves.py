@@ -9,21 +9,20 @@ import numpy as np
 from markupsafe import Markup
 
 from soundspot.errors import DataError
-from soundspot.evaluation.report import figures as svg
-from soundspot.evaluation.report.figures import Values
+from soundspot.evaluation.report.figures import Values, draw_lines
 
 STAGES = {"train": "own", "val": "foreign", "valid": "foreign", "validation": "foreign", "probe": "foreign"}
 MAX_POINTS = 240  # a curve on a page has no room for more
 
 
 def find_train_logs(checkpoint: str | Path) -> list[Path]:
-    """Each metrics.csv of the run a checkpoint lies in, oldest first: logs/attempt-N/metrics.csv; none, if so."""
-    found = Path(checkpoint).parent.glob("logs/attempt-*/metrics.csv")
-    return sorted(found, key=lambda path: path.stat().st_mtime)
+    """Return each metrics.csv of the run of a checkpoint (logs/attempt-N/metrics.csv), oldest first."""
+    logs = Path(checkpoint).parent.glob("logs/attempt-*/metrics.csv")
+    return sorted(logs, key=lambda path: path.stat().st_mtime)
 
 
 def read_train_logs(paths: Sequence[str | Path]) -> dict[str, tuple[Values, Values]]:
-    """Column -> (steps, values), each column where it has values; those that never move are left out.
+    """Read logged columns as column -> (steps, values), without those that never change.
 
     Args:
         paths: one metrics.csv, or those of a run and its resumptions in order: a step logged again replaces the first.
@@ -31,7 +30,7 @@ def read_train_logs(paths: Sequence[str | Path]) -> dict[str, tuple[Values, Valu
     Raises:
         DataError: no such file, or no `step` column in it.
     """
-    found: dict[str, dict[float, float]] = {}
+    points: dict[str, dict[float, float]] = {}
     for path in map(Path, paths):
         if not path.is_file():
             raise DataError(f"{path}: no such file; expected the metrics.csv in the folder of a training run.")
@@ -43,40 +42,40 @@ def read_train_logs(paths: Sequence[str | Path]) -> dict[str, tuple[Values, Valu
                     )
                 for column in set(row) - {"step", "epoch"}:
                     if row[column] and isfinite(float(row[column])):
-                        found.setdefault(column, {})[float(row["step"])] = float(row[column])
+                        points.setdefault(column, {})[float(row["step"])] = float(row[column])
     curves = {}
-    for column, points in sorted(found.items()):
-        steps, values = np.array(sorted(points.items())).T
+    for column, values_by_step in sorted(points.items()):
+        steps, values = np.array(sorted(values_by_step.items())).T
         if len(steps) > 1 and np.ptp(values) > 0:
-            curves[column] = _thinned(steps, values)
+            curves[column] = _downsample(steps, values)
     return curves
 
 
 def build_curve_charts(paths: Sequence[str | Path]) -> list[tuple[str, Markup]]:
-    """(name, chart) for each logged term, training and validation of one term in one chart."""
+    """Return (name, chart) of each logged term, training and validation of one term in one chart."""
     terms: dict[str, dict[str, tuple[str, Values, Values]]] = {}
     curves = read_train_logs(paths)
     for column, (steps, values) in curves.items():
         if column.endswith("_epoch") and f"{column.removesuffix('_epoch')}_step" in curves:
             continue  # the same term twice: its steps show more
-        stage, term = _stage(column)
+        stage, term = _split_stage(column)
         terms.setdefault(term, {})[stage or term] = (STAGES.get(stage, "own"), steps, values)
-    return [(term, svg.draw_lines(series, f"{term} over training", "step")) for term, series in terms.items()]
+    return [(term, draw_lines(series, f"{term} over training", "step")) for term, series in terms.items()]
 
 
-def _stage(column: str) -> tuple[str, str]:
-    """`train/loss_step` -> (train, loss)."""
+def _split_stage(column: str) -> tuple[str, str]:
+    """Split `train/loss_step` into stage and term: (train, loss)."""
     name = column.removesuffix("_step").removesuffix("_epoch")
     for mark in ("/", "_"):
-        stage, found, term = name.partition(mark)
-        if found and stage in STAGES:
+        stage, separator, term = name.partition(mark)
+        if separator and stage in STAGES:
             return stage, term.replace("_", " ")
     return "", name.replace("_", " ")
 
 
-def _thinned(steps: Values, values: Values) -> tuple[Values, Values]:
-    """Means of neighbouring points where there are more than a page can show."""
+def _downsample(steps: Values, values: Values) -> tuple[Values, Values]:
+    """Average neighboring points where there are more than a page can show."""
     if len(steps) <= MAX_POINTS:
         return steps, values
-    parts = [np.array([part.mean() for part in np.array_split(one, MAX_POINTS)]) for one in (steps, values)]
-    return parts[0], parts[1]
+    steps, values = (np.array([block.mean() for block in np.array_split(x, MAX_POINTS)]) for x in (steps, values))
+    return steps, values

@@ -2,12 +2,19 @@
 
 import pytest
 import torch
+from inputs import score_columns
 
 from soundspot.evaluation import functional as F
-from soundspot.evaluation.engine import aggregate as scores
-from soundspot.evaluation.engine.aggregate import GroupedMean, RankStatistic, compute_auroc
+from soundspot.evaluation.metrics.bootstrap import (
+    GroupedMean,
+    GroupWeights,
+    RankStatistic,
+    compute_difference,
+    compute_intervals,
+    resample_scores,
+)
+from soundspot.evaluation.metrics.presence import compute_auroc
 from soundspot.evaluation.protocols.presets import PROTOCOLS
-from soundspot.evaluation.report.bootstrap import GroupWeights, compute_difference, compute_intervals, resample_scores
 
 
 def test_values_are_those_of_the_functions() -> None:
@@ -15,7 +22,7 @@ def test_values_are_those_of_the_functions() -> None:
     iou, adaptive = torch.rand(2, 60, dtype=torch.float64, generator=draw)
     groups = torch.arange(60) // 3
     columns = {"iou": iou, "iou_adaptive": adaptive}
-    made = scores.compute_localization_scores(columns, groups, PROTOCOLS["corrected"])
+    made = score_columns(PROTOCOLS["corrected"], columns, groups)
     found = compute_intervals(made, GroupWeights(20, num_draws=200, seed=1))
     assert found["ciou"].value == F.success_rate(iou).item()
     assert found["auc_adaptive"].value == pytest.approx(F.auc(adaptive).item())
@@ -56,8 +63,8 @@ def test_draws_are_scores_of_repeated_samples(seed: int) -> None:
     present = torch.rand(40, generator=draw) > 0.4
     weights = GroupWeights(20, num_draws=3, seed=seed)
     for protocol in (PROTOCOLS["corrected"], PROTOCOLS["slavc"]):
-        made = scores.compute_localization_scores({"iou": iou}, groups, protocol)
-        made |= scores.compute_detection_scores(confidence, {"iou": iou}, present, groups, protocol)
+        made = score_columns(protocol, {"iou": iou}, groups)
+        made |= score_columns(protocol, {"iou": iou}, groups, present, confidence, ("confidence", "detections"))
         assert {"ciou", "auc", "iiou", "ap", "max_f1", "loc_acc", "presence_auroc"} <= made.keys()
         for weight, *drawn in zip(torch.cat([*weights]), *resample_scores(made, weights).values(), strict=True):
             times = weight.long()[groups]
@@ -66,11 +73,9 @@ def test_draws_are_scores_of_repeated_samples(seed: int) -> None:
             again = torch.arange(len(many[0]))  # groups told apart, so that group scores have copies of groups
             for name, found in zip(made, drawn, strict=True):
                 if name in ("ap", "max_f1", "loc_acc", "presence_auroc"):
-                    wanted = scores.compute_detection_scores(many[0], {"iou": many[1]}, many[2], again, protocol)[
-                        name
-                    ].value
+                    wanted = score_columns(protocol, {"iou": many[1]}, again, many[2], many[0])[name].value
                 elif name in ("ciou", "auc", "mean_iou"):
-                    wanted = scores.compute_localization_scores({"iou": many[1]}, again, protocol)[name].value
+                    wanted = score_columns(protocol, {"iou": many[1]}, again)[name].value
                 else:
                     worst = repeat(F.worst_of_groups(iou, groups), weight.long())
                     terms = F.group_success(worst) if name == "iiou" else F.group_auc_terms(worst, protocol.auc_grid)

@@ -1,0 +1,304 @@
+"""What a localizer may offer to an evaluation, and how any callable `(image, audio) -> map` becomes one in batches."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from PIL import Image
+from torch import Tensor
+
+from soundspot.config.frontend import InputSpec
+from soundspot.config.refinement import Refinement
+from soundspot.errors import InputError
+from soundspot.types import Audio, AudioVisualDataset
+
+
+@runtime_checkable
+class BatchedLocalizer(Protocol):
+    """A localizer that encodes each image and each audio clip once, and makes maps of batches of them."""
+
+    def encode_images(self, images: Sequence[Any]) -> Any:
+        """Encode images.
+
+        Args:
+            images: b inputs.
+
+        Returns:
+            b encoded images that can be indexed by a tensor of rows, such as features (b, ...).
+        """
+
+    def encode_audio(self, audio: Sequence[Any]) -> Tensor:
+        """Encode audio.
+
+        Args:
+            audio: b inputs.
+
+        Returns:
+            (b, ...) encoded audio.
+        """
+
+    def maps(self, encoded_images: Any, encoded_audio: Tensor) -> Float[Tensor, "b h w"] | Sequence[Any]:
+        """Compute the raw map of image i with audio i.
+
+        Args:
+            encoded_images: b rows.
+            encoded_audio: b rows.
+
+        Returns:
+            (b, h, w) raw maps, or b maps of any sizes.
+        """
+
+
+@runtime_checkable
+class HasSaliency(Protocol):
+    """A localizer that also has maps made without audio."""
+
+    def saliency(self, encoded_images: Any) -> Float[Tensor, "b h w"]:
+        """Compute maps of images without audio.
+
+        Args:
+            encoded_images: b rows.
+
+        Returns:
+            (b, h, w) raw maps.
+        """
+
+
+@runtime_checkable
+class HasEmbeddings(Protocol):
+    """A localizer that also has unit-norm embeddings, for retrieval."""
+
+    def embed_images(self, images: Sequence[Any]) -> Float[Tensor, "b d"]:
+        """Embed images.
+
+        Args:
+            images: b inputs.
+
+        Returns:
+            (b, d) unit norm.
+        """
+
+    def embed_audio(self, audio: Sequence[Any]) -> Float[Tensor, "b d"]:
+        """Embed audio.
+
+        Args:
+            audio: b inputs.
+
+        Returns:
+            (b, d) unit norm.
+        """
+
+
+@runtime_checkable
+class SeparatesSources(Protocol):
+    """A localizer that also has a map for each source of a mixture."""
+
+    def source_maps(
+        self, encoded_images: Any, encoded_audio: Tensor
+    ) -> tuple[Float[Tensor, "b k h w"], Bool[Tensor, "b k"]]:
+        """Compute the maps of k sources of image i in mixture i.
+
+        Args:
+            encoded_images: b rows.
+            encoded_audio: b encoded mixtures.
+
+        Returns:
+            (b, k, h, w) raw maps, and (b, k) which of the sources are audible.
+        """
+
+
+@runtime_checkable
+class ReadsInputs(Protocol):
+    """A localizer that takes other inputs of a sample than its image and its waveform."""
+
+    @property
+    def takes_waveforms(self) -> bool:
+        """False where neither silence, noise nor a mixture can be made of its audio inputs."""
+
+    def read_image(self, data: AudioVisualDataset, index: int) -> Any:
+        """Read the image input of a sample.
+
+        Args:
+            data: the data set.
+            index: of the sample.
+
+        Returns:
+            An input of `encode_images`.
+        """
+
+    def read_audio(self, data: AudioVisualDataset, index: int) -> Any:
+        """Read the audio input of a sample.
+
+        Args:
+            data: the data set.
+            index: of the sample.
+
+        Returns:
+            An input of `encode_audio`.
+        """
+
+
+@runtime_checkable
+class DescribesModel(Protocol):
+    """A localizer that tells a report its title, fitted threshold, notes and front end."""
+
+    title: str
+    threshold: float | None
+    notes: tuple[str, ...]
+
+    @property
+    def front_end(self) -> InputSpec:
+        """Front end of the model."""
+
+
+@runtime_checkable
+class DescribesTraining(Protocol):
+    """A localizer that says which labels of people its model learned from, and how its maps are refined."""
+
+    supervision: tuple[str, ...]
+    refinement: Refinement
+
+
+@dataclass(frozen=True)
+class LocalizerInfo:
+    """Description of a localizer in a report.
+
+    Attributes:
+        name: of the model.
+        threshold: peak from which a source counts as present; None: maps do not say.
+        notes: what a reader should know.
+        front_end: fields of the `InputSpec`; None where they are unknown.
+        refinement: of the maps.
+    """
+
+    name: str
+    threshold: Any = None
+    notes: tuple[str, ...] = ()
+    front_end: dict[str, Any] | None = None
+    refinement: Refinement = Refinement()  # noqa: RUF009 (frozen)
+
+    @classmethod
+    def of(cls, localizer: Any) -> "LocalizerInfo":
+        """Describe a localizer.
+
+        Args:
+            localizer: as `evaluate` takes it.
+
+        Returns:
+            Its description; the name alone where it has none.
+        """
+        info = cls(str(getattr(localizer, "name", None) or getattr(localizer, "__name__", type(localizer).__name__)))
+        if isinstance(localizer, DescribesModel):
+            info = cls(localizer.title, localizer.threshold, localizer.notes, asdict(localizer.front_end))
+        if isinstance(localizer, DescribesTraining):
+            notes = (*info.notes, *localizer.supervision)
+            info = cls(info.name, info.threshold, notes, info.front_end, localizer.refinement)
+        return info
+
+
+class _Images(list[Any]):
+    """Images that are indexed by a tensor of rows, as encoded images are."""
+
+    def __getitem__(self, rows: Any) -> Any:
+        return _Images(list.__getitem__(self, int(row)) for row in rows)
+
+
+@dataclass(frozen=True)
+class _SampleAudio(Audio):
+    index: int = -1
+
+
+class _CallableLocalizer:
+    """A callable `(image, audio) -> map` that is asked in batches: audio is encoded as the number of its sample.
+
+    The audio of a sample is read again when a map is made, so that memory does not grow with the data set.
+
+    Args:
+        function: returns a (h, w) array, or a value with such `scores`.
+        data: the data set that is asked about.
+    """
+
+    takes_waveforms = True
+
+    def __init__(self, function: Callable[[Image.Image, Audio], Any], data: AudioVisualDataset) -> None:
+        self._function, self._data = function, data
+        self._negatives: list[Audio] = []  # silence and noise, which are of no sample
+
+    def read_image(self, data: AudioVisualDataset, index: int) -> Image.Image:
+        return data.read_image(index)
+
+    def read_audio(self, data: AudioVisualDataset, index: int) -> Audio:
+        audio = data.read_audio(index)
+        return _SampleAudio(audio.waveform, audio.rate, index)
+
+    def encode_images(self, images: Sequence[Any]) -> Any:
+        return _Images(images)
+
+    def encode_audio(self, audio: Sequence[Any]) -> Int[Tensor, " b"]:
+        codes = []
+        for clip in audio:
+            if not isinstance(clip, _SampleAudio):
+                self._negatives.append(clip)
+            codes.append(clip.index if isinstance(clip, _SampleAudio) else -len(self._negatives))
+        return torch.tensor(codes)
+
+    def maps(self, encoded_images: Any, encoded_audio: Tensor) -> list[Any]:
+        codes = encoded_audio.tolist()
+        audio = (self._data.read_audio(code) if code >= 0 else self._negatives[-1 - code] for code in codes)
+        return [self._function(image, clip) for image, clip in zip(encoded_images, audio, strict=True)]
+
+
+def as_batched(localizer: Any, data: AudioVisualDataset) -> BatchedLocalizer:
+    """Return a localizer that is asked in batches; a callable `(image, audio) -> map` is wrapped.
+
+    Args:
+        localizer: a `BatchedLocalizer` or a callable.
+        data: the data set that it is asked about.
+
+    Returns:
+        The localizer or its wrapper.
+
+    Raises:
+        InputError: neither a `BatchedLocalizer` nor a callable.
+    """
+    if isinstance(localizer, BatchedLocalizer):
+        return localizer
+    if callable(localizer):
+        return _CallableLocalizer(localizer, data)
+    raise InputError(
+        f"cannot evaluate a {type(localizer).__name__}; give a callable (image, Audio) -> map, or a localizer."
+    )
+
+
+def check_map(prediction: Any, id: str, origin: str) -> Float[Tensor, "h w"]:
+    """Return a map, or the `scores` of a prediction, as (h, w) float32 on the CPU.
+
+    Args:
+        prediction: an array (h, w), or a value with such `scores`.
+        id: of the sample, for error messages.
+        origin: of the map, for error messages.
+
+    Returns:
+        (h, w) float32.
+
+    Raises:
+        InputError: no array of numbers, another shape, or values that are not finite.
+    """
+    prediction = getattr(prediction, "scores", prediction)
+    try:
+        scores = np.asarray(prediction.detach().float().cpu() if isinstance(prediction, Tensor) else prediction)
+        scores = scores.astype(np.float32, copy=False) if scores.dtype.kind in "buif" else scores
+    except (TypeError, ValueError):
+        scores = np.asarray("not an array")
+    if scores.dtype != np.float32:
+        kind = getattr(prediction, "dtype", type(prediction).__name__)
+        raise InputError(f"{origin}: the map of sample {id} is {kind}, expected an array of numbers (h, w).")
+    if scores.ndim != 2 or not scores.size:
+        raise InputError(f"{origin}: the map of sample {id} has shape {scores.shape}; expected (h, w).")
+    if not (finite := np.isfinite(scores)).all():
+        count = f"{(~finite).sum()} values that are not finite"
+        raise InputError(f"{origin}: the map of sample {id} holds {count}; correct the code that made it.")
+    return torch.from_numpy(scores if scores.flags.writeable else scores.copy())

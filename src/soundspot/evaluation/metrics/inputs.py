@@ -1,0 +1,174 @@
+"""From numbers per sample to scores: the inputs of metrics, by the kind that a metric needs."""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from soundspot.evaluation import functional as F
+from soundspot.evaluation.metrics.bootstrap import GroupedMean, Scores
+from soundspot.evaluation.metrics.registry import METRICS, NEGATIVES, map_metrics
+from soundspot.evaluation.metrics.relevance import RetrievalInputs
+from soundspot.evaluation.protocols.presets import Columns, Protocol
+
+RULE_COLUMNS = ("iou", "iou_adaptive", "f", "f_adaptive")  # of each sample, by the protocol's threshold rules
+FREE_COLUMNS = (  # of each sample, whatever the threshold rules
+    *("confidence", "area", "peak_own", *(f"peak_{kind}" for kind in NEGATIVES)),
+    *(f"overlap_{kind}" for kind in NEGATIVES),
+    *("iou_universal", *(f"pia_{kind}" for kind in NEGATIVES)),
+)
+MAP_NEEDS = frozenset({"maps", "success", "iou", "masks", "groups"})  # inputs that every row of a report has
+THRESHOLD_NEEDS = MAP_NEEDS | {"detections"}  # inputs that a protocol's threshold rules move
+
+
+@dataclass(frozen=True)
+class MetricInputs:
+    """Numbers per sample of one row of a report.
+
+    Attributes:
+        protocol: the scoring rules.
+        present: (n,) whether the source of the audio is in the image.
+        groups: (n,) image of each sample.
+        is_scored: (n,) whether the sample enters the localization scores.
+        columns: by name, (n,) or (n, k) numbers under the protocol's threshold rules.
+        free_columns: by name, (n,) numbers that no threshold rule moves; nan where unknown.
+        mixtures: by metric key, a number, or a numerator and a denominator, of each image with a mixture.
+        retrieval: the embeddings; None where the model has none.
+    """
+
+    protocol: Protocol
+    present: Bool[Tensor, " n"]
+    groups: Int[Tensor, " n"]
+    is_scored: Bool[Tensor, " n"]
+    columns: Columns
+    free_columns: Columns = field(default_factory=dict)
+    mixtures: Columns = field(default_factory=dict)
+    retrieval: RetrievalInputs | None = None
+
+    @property
+    def suffixes(self) -> list[str]:
+        """Suffixes of the threshold rules that the protocol has."""
+        return [suffix for suffix in ("", "_adaptive") if f"iou{suffix}" in self.columns]
+
+    def free_column(self, name: str) -> Float[Tensor, " n"]:
+        """Return a column of `free_columns`.
+
+        Args:
+            name: of the column.
+
+        Returns:
+            (n,) float64; nan throughout where it is unknown.
+        """
+        return self.free_columns.get(name, torch.full(self.present.shape, torch.nan, dtype=torch.float64))
+
+    def mean_of_known(self, values: Float[Tensor, " n"]) -> GroupedMean | None:
+        """Return the mean over scored samples whose value is known.
+
+        Args:
+            values: (n,), nan where unknown.
+
+        Returns:
+            The mean; None where no value is known.
+        """
+        is_known = ~values.isnan() & self.is_scored
+        return GroupedMean(values[is_known], self.groups[is_known]) if bool(is_known.any()) else None
+
+
+INPUTS: dict[str, Callable[[MetricInputs], Iterator[tuple[str, Any]]]] = {
+    "row": lambda inputs: iter([("", inputs)]),
+}
+
+
+def metric_inputs(kind: str) -> Callable[[Any], Any]:
+    """Register the decorated generator as a kind of metric inputs.
+
+    Args:
+        kind: as `register_metric` takes it for `needs`. The generator takes `MetricInputs` and yields (suffix of the
+            key, what the metric function takes).
+
+    Returns:
+        The decorator, which returns its function.
+    """
+
+    def add(generate: Any) -> Any:
+        INPUTS[kind] = generate
+        return generate
+
+    return add
+
+
+def compute_scores(inputs: MetricInputs, needs: Collection[str] = ()) -> Scores:
+    """Compute all registered metrics of one row of a report.
+
+    Args:
+        inputs: numbers per sample.
+        needs: compute the metrics that need these kinds of inputs alone; (): all.
+
+    Returns:
+        Metric key -> score, in the order of registration; metrics without inputs are left out.
+    """
+    scores: Scores = {}
+    for kind, group in groupby(METRICS.values(), key=lambda metric: metric.needs):
+        metrics = [*group]
+        if needs and kind not in needs:
+            continue
+        if kind == "maps":
+            known = {m.key: inputs.mean_of_known(inputs.columns[m.key]) for m in metrics if m.key in inputs.columns}
+            scores |= {key: score for key, score in known.items() if score}
+            continue
+        for suffix, view in INPUTS[kind](inputs):
+            for metric in metrics:
+                assert metric.function is not None
+                score = metric.function(view)
+                by_suffix = score if isinstance(score, dict) else {"": score}
+                scores |= {f"{metric.key}{suffix}{more}": s for more, s in by_suffix.items() if s is not None}
+    return scores
+
+
+def compute_map_columns(maps: Float[Tensor, "b s s"], target: Tensor) -> Columns:
+    """Compute all registered metrics that need maps alone.
+
+    Args:
+        maps: (b, s, s) at the protocol's size.
+        target: (b, s, s) ground truth.
+
+    Returns:
+        Metric key -> (b,) float64.
+    """
+    return {key: function(maps, target).double() for key, function in map_metrics().items()}
+
+
+def select_best_threshold(columns: Columns, protocol: Protocol, is_scored: Bool[Tensor, " n"]) -> Columns:
+    """Return the columns of the threshold with the best AUC, for a protocol that tries several on the test set itself.
+
+    Args:
+        columns: as `Protocol.compute_columns` returns them.
+        protocol: one without candidate thresholds leaves them as they are.
+        is_scored: (n,) samples that enter the AUC.
+
+    Returns:
+        Columns of (n,) numbers.
+    """
+    if not protocol.candidate_thresholds or not columns or columns["iou"].ndim == 1:
+        return columns
+    candidates = columns["iou"][is_scored].T
+    best = torch.stack([F.auc_terms(iou, protocol.auc_grid).mean() for iou in candidates]).argmax()
+    return {name: column if column.ndim == 1 else column[:, int(best)] for name, column in columns.items()}
+
+
+def is_scored(present: Bool[Tensor, " n"], area: Float[Tensor, " n"], protocol: Protocol) -> Bool[Tensor, " n"]:
+    """Return which samples enter the localization scores: those with a source, unless an empty target is excluded.
+
+    Args:
+        present: (n,) whether the source is in the image.
+        area: (n,) of the ground truth.
+        protocol: the scoring rules.
+
+    Returns:
+        (n,) bool.
+    """
+    return present & ((area > 0) | (protocol.empty_target != "exclude"))

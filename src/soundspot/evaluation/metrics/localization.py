@@ -1,0 +1,130 @@
+"""Metrics of where: success rates, mean IoU, masks, interactive scores, several sources and mixtures."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from torch import Tensor
+
+from soundspot.evaluation import functional as F
+from soundspot.evaluation.metrics.bootstrap import GroupedMean
+from soundspot.evaluation.metrics.inputs import MetricInputs, metric_inputs
+from soundspot.evaluation.metrics.registry import ADAPTIVE, register_metric
+from soundspot.evaluation.protocols.presets import Protocol
+
+
+class LocalizedSamples(NamedTuple):
+    """Scored samples under one threshold rule: (n,) IoU, (n,) or (n, 255) F-scores of masks, (n,) groups."""
+
+    iou: Tensor
+    f: Tensor
+    groups: Tensor
+    protocol: Protocol
+
+
+class WorstOfGroups(NamedTuple):
+    """The lowest IoU of each image that is asked with several sounds, and the group of that image."""
+
+    iou: Tensor
+    groups: Tensor
+    protocol: Protocol
+
+
+@metric_inputs("success")  # apart from `iou`: a resampled mean depends, in its last bits, on the order of the metrics
+@metric_inputs("iou")
+def localized_samples(inputs: MetricInputs) -> Iterator[tuple[str, LocalizedSamples]]:
+    """Yield the scored samples under each threshold rule."""
+    scored = inputs.is_scored
+    for suffix in inputs.suffixes if bool(scored.any()) else ():
+        iou = inputs.columns[f"iou{suffix}"][scored]
+        yield suffix, LocalizedSamples(iou, iou, inputs.groups[scored], inputs.protocol)
+
+
+@metric_inputs("masks")
+def mask_samples(inputs: MetricInputs) -> Iterator[tuple[str, LocalizedSamples]]:
+    """Yield the scored samples whose ground truth is a mask, with their F-scores, under each threshold rule."""
+    for suffix, samples in localized_samples(inputs):
+        column = "f_curve" if "f_curve" in inputs.columns and not suffix else f"f{suffix}"
+        if column in inputs.columns:
+            yield suffix, samples._replace(f=inputs.columns[column][inputs.is_scored])
+
+
+@metric_inputs("groups")
+def worst_of_groups(inputs: MetricInputs) -> Iterator[tuple[str, WorstOfGroups]]:
+    """Yield the lowest IoU of each image that is asked with several sounds, under each threshold rule."""
+    for suffix, (iou, _, groups, protocol) in localized_samples(inputs):
+        sizes = F.group_sizes(groups)
+        if int(sizes.max()) < 2:
+            return
+        counted = sizes >= protocol.min_group_size
+        yield suffix, WorstOfGroups(F.worst_of_groups(iou, groups)[counted], groups.unique()[counted], protocol)
+
+
+HALF_AND_ADAPTIVE = ("", "_adaptive")
+
+
+@register_metric(
+    *("ciou", "Where", "cIoU", "samples with IoU of at least one half, {}", "success"),
+    variants=ADAPTIVE,
+    headline={"_adaptive": 1, "": 3},
+    compared=HALF_AND_ADAPTIVE,
+)
+def ciou(samples: LocalizedSamples) -> GroupedMean:
+    """Return the share of samples with IoU >= 0.5."""
+    return GroupedMean((samples.iou >= F.IOU_THRESHOLD).double(), samples.groups)
+
+
+@register_metric(
+    *("auc", "Where", "AUC", "success rate averaged over all IoU thresholds, {}", "success"),
+    variants=ADAPTIVE,
+    headline={"_adaptive": 9, "": 10},
+    compared=HALF_AND_ADAPTIVE,
+)
+def auc(samples: LocalizedSamples) -> GroupedMean:
+    """Return the area under the success rate over IoU thresholds."""
+    return GroupedMean(F.auc_terms(samples.iou, samples.protocol.auc_grid), samples.groups)
+
+
+@register_metric(
+    *("mean_iou", "Where", "mean IoU", "average overlap with the ground truth, {}", "iou"),
+    variants=ADAPTIVE,
+    compared=("",),
+)
+def mean_iou(samples: LocalizedSamples) -> GroupedMean:
+    """Return the mean IoU."""
+    return GroupedMean(samples.iou, samples.groups)
+
+
+register_metric("miou", "Segments", "mIoU", "average overlap with the object's mask, {}", "masks", variants=ADAPTIVE)(
+    mean_iou
+)
+
+
+@register_metric(
+    *("fscore", "Segments", "F-score", "precision-weighted overlap with the mask, {}", "masks"),
+    variants=ADAPTIVE,
+    compared=HALF_AND_ADAPTIVE,
+)
+def fscore(samples: LocalizedSamples) -> GroupedMean:
+    """Return the mean F-score, or the maximum of the mean F curve, of the samples whose mask has a pixel."""
+    if samples.f.ndim == 2:
+        is_known = ~samples.f.isnan().any(dim=1)
+        return GroupedMean(samples.f[is_known], samples.groups[is_known], lambda curves: curves.amax(dim=1))
+    is_known = ~samples.f.isnan()
+    return GroupedMean(samples.f[is_known], samples.groups[is_known])
+
+
+@register_metric(
+    *("iiou", "Listening", "IIoU", "images right for all of their sounds, {}", "groups"),
+    variants=ADAPTIVE,
+    headline={"_adaptive": 2, "": 4},
+    compared=HALF_AND_ADAPTIVE,
+)
+def iiou(groups: WorstOfGroups) -> GroupedMean:
+    """Return the share of images whose lowest IoU is a success."""
+    return GroupedMean(F.group_success(groups.iou), groups.groups)
+
+
+@register_metric("iauc", "Listening", "IAUC", "IIoU averaged over all IoU thresholds, {}", "groups", variants=ADAPTIVE)
+def iauc(groups: WorstOfGroups) -> GroupedMean:
+    """Return the area under the interactive success rate over IoU thresholds."""
+    return GroupedMean(F.group_auc_terms(groups.iou, groups.protocol.auc_grid), groups.groups)

@@ -1,0 +1,141 @@
+"""Ground truth of retrieval: which audio answers which image, without a matrix of all pairs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from soundspot.evaluation import functional as F
+from soundspot.evaluation.functional.retrieval import EmbeddingRows, embedding_ranks_multi
+from soundspot.evaluation.metrics.bootstrap import GroupedMean, Scores
+
+RECALL_KS = (1, 5, 10)
+PAIR_BLOCK = 1024  # pairs of embeddings read at a time
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """Audio is relevant to each image that shows its label.
+
+    Attributes:
+        num_images: images in all.
+        image_labels: (k, 2) pairs (image, label), ascending, each once.
+        audio_labels: (n,) label of each audio clip.
+    """
+
+    num_images: int
+    image_labels: Int[Tensor, "k 2"]
+    audio_labels: Int[Tensor, " n"]
+
+    @cached_property
+    def _num_labels(self) -> int:
+        return 1 + max([int(x.max()) for x in (self.audio_labels, self.image_labels[:, 1]) if len(x)], default=0)
+
+    @cached_property
+    def _starts(self) -> Int[Tensor, " p1"]:
+        """First row of `image_labels` of each image, and the number of rows."""
+        return torch.searchsorted(self.image_labels[:, 0].contiguous(), torch.arange(self.num_images + 1))
+
+    def get_block(self, images: slice, audio: slice) -> Bool[Tensor, "p n"]:
+        """Return the block (images, audio) of the relevance matrix."""
+        start, stop, _ = images.indices(self.num_images)
+        image, label = self.image_labels[self._starts[start] : self._starts[stop]].T
+        labels, column = self.audio_labels[audio].unique(return_inverse=True)
+        index = torch.searchsorted(labels, label.contiguous()).clamp(max=max(0, len(labels) - 1))
+        is_known = labels[index] == label if len(labels) else torch.zeros_like(label, dtype=torch.bool)
+        has_label = torch.zeros(stop - start, len(labels), dtype=torch.bool)
+        has_label[image[is_known] - start, index[is_known]] = True
+        return has_label[:, column]
+
+    def get_transposed_block(self, audio: slice, images: slice) -> Bool[Tensor, "n p"]:
+        """Return the block (audio, images) of the transposed relevance matrix."""
+        return self.get_block(images, audio).T
+
+    def count_relevant(self) -> tuple[Int[Tensor, " p"], Int[Tensor, " n"]]:
+        """Return the number of relevant audio clips of each image, and of relevant images of each audio clip."""
+        image, label = self.image_labels.T
+        audio_per_label = torch.bincount(self.audio_labels, minlength=self._num_labels)
+        per_image = torch.zeros(self.num_images, dtype=torch.int64).index_add_(0, image, audio_per_label[label])
+        return per_image, torch.bincount(label, minlength=self._num_labels)[self.audio_labels]
+
+
+def compute_relevance(groups: Int[Tensor, " n"], categories: Int[Tensor, " n"]) -> dict[str, Relevance]:
+    """Return the relevance of audio to images by suffix of the metric key: "" by instance, "_category" by category.
+
+    Args:
+        groups: image of each audio clip; images are counted in ascending order.
+        categories: category of each audio clip; where there is but one, "_category" is left out.
+    """
+    images, image_of = groups.unique(return_inverse=True)
+    rows = torch.arange(len(images))
+    relevance = {"": Relevance(len(images), torch.stack([rows, rows], dim=1), image_of)}
+    names, category = categories.unique(return_inverse=True)
+    if len(names) > 1:
+        image_labels = torch.stack([image_of, category], dim=1).unique(dim=0)
+        relevance["_category"] = Relevance(len(images), image_labels, category)
+    return relevance
+
+
+@dataclass(frozen=True)
+class RetrievalInputs:
+    """Unit-norm embeddings of a test set, and which of them belong together.
+
+    Attributes:
+        images: (p, d) one of each image.
+        audio: (n, d) one of each audio clip.
+        paired_images: (n, d) the image of each audio clip; None where images and audio share no space.
+        relevance: by suffix of the metric key.
+        image_groups: (p,) group of each image.
+        audio_groups: (n,) group of each audio clip.
+    """
+
+    images: EmbeddingRows
+    audio: EmbeddingRows
+    paired_images: EmbeddingRows | None
+    relevance: dict[str, Relevance]
+    image_groups: Int[Tensor, " p"]
+    audio_groups: Int[Tensor, " n"]
+
+    @cached_property
+    def image_ranks(self) -> Sequence[Int[Tensor, " n"]]:
+        """For each relevance, the rank of the best relevant image of each audio clip."""
+        blocks = [relevance.get_transposed_block for relevance in self.relevance.values()]
+        return embedding_ranks_multi(self.audio, self.images, blocks)
+
+    @cached_property
+    def audio_ranks(self) -> Sequence[Int[Tensor, " p"]]:
+        """For each relevance, the rank of the best relevant audio clip of each image."""
+        blocks = [relevance.get_block for relevance in self.relevance.values()]
+        return embedding_ranks_multi(self.images, self.audio, blocks)
+
+    @cached_property
+    def pair_statistics(self) -> Float[Tensor, "2 n"]:
+        """Cosine and distance of each matched pair, float64."""
+        assert self.paired_images is not None
+        statistics = torch.empty(2, len(self.audio_groups), dtype=torch.float64)
+        for start in range(0, len(self.audio_groups), PAIR_BLOCK):
+            rows = slice(start, start + PAIR_BLOCK)
+            images, audio = self.paired_images[rows].double(), self.audio[rows].double()
+            statistics[0, rows], statistics[1, rows] = (images * audio).sum(dim=1), (images - audio).norm(dim=1)
+        return statistics
+
+    def chance_scores(self) -> Scores:
+        """Return the recalls of a random order, against which retrieval is read."""
+        scores: Scores = {}
+        for suffix, relevance in self.relevance.items():
+            audio_per_image, images_per_audio = relevance.count_relevant()
+            for name, counts, num_items, groups in (
+                ("a2i", images_per_audio, len(audio_per_image), self.audio_groups),
+                ("i2a", audio_per_image, len(images_per_audio), self.image_groups),
+            ):
+                for k in recall_ks(num_items):
+                    scores[f"recall_{name}{suffix}@{k}"] = GroupedMean(F.chance_recall(counts, num_items, k), groups)
+        return scores
+
+
+def recall_ks(num_items: int) -> list[int]:
+    """Return the k of `RECALL_KS` for which a recall among `num_items` can fail."""
+    return [k for k in RECALL_KS if k < num_items]

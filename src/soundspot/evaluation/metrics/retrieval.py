@@ -1,0 +1,77 @@
+"""Metrics of embeddings: retrieval both ways, and how near matched pairs are."""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from soundspot.evaluation.metrics.bootstrap import GroupedMean, Scores
+from soundspot.evaluation.metrics.inputs import MetricInputs, metric_inputs
+from soundspot.evaluation.metrics.registry import register_metric
+from soundspot.evaluation.metrics.relevance import RECALL_KS, RetrievalInputs, recall_ks
+
+OF_RECALLS = {
+    f"{suffix}@{k}": (f" @{k}{words}", f"{relevant} is among the {k} nearest")
+    for suffix, words, relevant in (
+        ("", "", "the one that belongs to it"),
+        ("_category", ", by category", "one of its category"),
+    )
+    for k in RECALL_KS
+}
+
+
+@metric_inputs("retrieval")
+def retrieval_ranks(inputs: MetricInputs) -> Iterator[tuple[str, tuple[RetrievalInputs, int]]]:
+    """Yield the embeddings once for each relevance, with its number."""
+    if inputs.retrieval:
+        for index, suffix in enumerate(inputs.retrieval.relevance):
+            yield suffix, (inputs.retrieval, index)
+
+
+@metric_inputs("embeddings")
+def matched_pairs(inputs: MetricInputs) -> Iterator[tuple[str, RetrievalInputs]]:
+    """Yield the embeddings where images and audio share one space."""
+    if inputs.retrieval and inputs.retrieval.paired_images is not None:
+        yield "", inputs.retrieval
+
+
+def _recalls(ranks: Tensor, num_items: int, groups: Tensor) -> Scores:
+    return {f"@{k}": GroupedMean((ranks < k).double(), groups) for k in recall_ks(num_items)}
+
+
+@register_metric(
+    *("recall_a2i", "Retrieval", "recall audio → image", "images found by audio: {}", "retrieval"),
+    variants=OF_RECALLS,
+    headline={"@1": 8},
+)
+def recall_a2i(view: tuple[RetrievalInputs, int]) -> Scores:
+    """Return recall@k of images by audio, over the whole set."""
+    inputs, index = view
+    return _recalls(inputs.image_ranks[index], len(inputs.images), inputs.audio_groups)
+
+
+@register_metric(
+    *("recall_i2a", "Retrieval", "recall image → audio", "audio found by images: {}", "retrieval"), variants=OF_RECALLS
+)
+def recall_i2a(view: tuple[RetrievalInputs, int]) -> Scores:
+    """Return recall@k of audio by images, over the whole set."""
+    inputs, index = view
+    return _recalls(inputs.audio_ranks[index], len(inputs.audio), inputs.image_groups)
+
+
+@register_metric(
+    *("alignment", "Embedding", "alignment", "mean cosine of an image and its audio (no percentage)", "embeddings"),
+    is_fraction=False,
+)
+def alignment(inputs: RetrievalInputs) -> GroupedMean:
+    """Return the mean cosine of matched pairs."""
+    return GroupedMean(inputs.pair_statistics[0], inputs.audio_groups)
+
+
+@register_metric(
+    *("magnitude", "Embedding", "magnitude", "mean distance of an image and its audio (no percentage)", "embeddings"),
+    is_fraction=False,
+    higher_is_better=False,
+)
+def magnitude(inputs: RetrievalInputs) -> GroupedMean:
+    """Return the mean distance of matched pairs."""
+    return GroupedMean(inputs.pair_statistics[1], inputs.audio_groups)

@@ -14,7 +14,6 @@ from soundspot.evaluation.report import gallery
 from soundspot.models.encoders import build_encoder
 
 TEST = ("scenes-interactive", "--options", json.dumps({"length": 6, "seed": 5, "categories": 4}))
-TEST_SPLIT = json.dumps({"split": "test"})
 HELD_OUT = ("scenes-interactive", "--options", json.dumps({"length": 6, "seed": 6, "categories": 4}))
 
 

@@ -77,7 +77,7 @@ class SampleTable:
         Args:
             protocol: one of `protocols`.
             row: `MODEL`, another reference row, or a kind of negative.
-            mask: samples that may be scored; None: all, of a negative those that were chosen with it.
+            mask: samples that may be scored; None: all, of a negative those that were asked with it.
             retrieval: embeddings, for the metrics of retrieval.
         """
         scored = self.is_scored(protocol)

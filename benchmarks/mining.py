@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks import Row, peak_megabytes
 from soundspot.data.neighbors.exact_knn import ROWS_PER_BLOCK, ExactSearch
-from soundspot.utils.npy_writer import RowWriter, make_npy_header
+from soundspot.utils.npy_writer import RowWriter
 
 WIDTH = 512
 PLAIN_ROWS = 1024
@@ -41,8 +41,7 @@ def product(file: Path, k: int) -> None:
 def search(file: Path, k: int) -> None:
     """The table of `soundspot neighbors mine`, beside the file."""
     given = np.load(file, mmap_mode="c")
-    header = make_npy_header((len(given), k), np.dtype(np.int32))
-    with RowWriter(file.with_name("table.npy"), k, np.int32, header) as table:
+    with RowWriter(file.with_name("table.npy"), k, np.int32, len(given)) as table:
         find = ExactSearch(torch.from_numpy(given), k)
         for rows in torch.arange(len(given)).split(ROWS_PER_BLOCK):
             table.append(find(rows))

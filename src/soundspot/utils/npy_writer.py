@@ -21,14 +21,15 @@ class RowWriter:
         path: file of the header and then the rows.
         width: numbers in a row.
         dtype: of the numbers.
-        header: bytes before the first row: `make_npy_header(shape, dtype)` makes the file an .npy.
+        num_rows: of the whole array, whose file is an .npy; None: a file of rows without a header.
 
     Attributes:
         num_written: complete rows in the file.
     """
 
-    def __init__(self, path: Path, width: int, dtype: DTypeLike = np.float32, header: bytes = b"") -> None:
-        self.path, self.width, self.dtype, self._header = path, width, np.dtype(dtype), header
+    def __init__(self, path: Path, width: int, dtype: DTypeLike = np.float32, num_rows: int | None = None) -> None:
+        self.path, self.width, self.dtype = path, width, np.dtype(dtype)
+        self._header = header = b"" if num_rows is None else make_npy_header((num_rows, width), self.dtype)
         with convert_os_errors(path):
             self._file = FileIO(path, "r+b" if path.exists() else "w+b")
         if self._file.read(len(header)) != header:

@@ -10,20 +10,12 @@ from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 from torch import Tensor
 
-from soundspot.config.frontend import InputSpec
 from soundspot.data.datasets.auxiliary import read_model_audio, read_model_image
 from soundspot.data.neighbors.table import fingerprint_ids
 from soundspot.errors import DataError
 from soundspot.inference.localizer import Localizer
 from soundspot.models.weights import weights_digest
 from soundspot.types import AudioVisualDataset
-
-# The words by which fields of the front end enter digests of weights: others would make other digests.
-_DIGEST_NAMES = {
-    "window_function": "function", "normalized": "normalised", "num_frames": "frames", "mel_scale": "mel",
-    "f_min": "low", "f_max": "high", "padded_seconds": "padded", "min_max_normalize": "stretched",
-    "peak_normalize": "peak", "embedding_dim": "vector",
-}  # fmt: skip
 
 
 @runtime_checkable
@@ -47,18 +39,7 @@ class Embedder(Protocol):
 
 def compute_weights_digest(localizer: Localizer) -> str:
     """Compute the 16 hexadecimal digits of all that the embeddings of a localizer depend on."""
-    spec = localizer.method.front_end
-    return weights_digest(localizer.method, f"{_describe_front_end(spec)} {localizer.precision}")
-
-
-def _describe_front_end(spec: InputSpec) -> str:
-    """Return the front end as text, by which it enters digests of weights."""
-    values = [
-        ", ".join(f"{_DIGEST_NAMES.get(name, name)}={value!r}" for name, value in vars(fields).items())
-        for fields in (spec.image, spec.audio)
-    ]
-    text = f"InputSpec(image=ImageSpec({values[0]}), audio=AudioSpec({values[1]}))"
-    return text.replace("'center'", "'centre'")
+    return weights_digest(localizer.method, f"{localizer.method.front_end} {localizer.precision}")
 
 
 def embed_batch(

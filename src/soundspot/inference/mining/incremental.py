@@ -11,7 +11,7 @@ from jaxtyping import Float32, Int64
 from soundspot.data.neighbors.candidate_filter import row_blocks
 from soundspot.data.neighbors.table import IDS_FILE, META_FILE, MODALITIES, Modality, NeighborTable, fingerprint_ids
 from soundspot.errors import DataError
-from soundspot.utils.npy_writer import RowWriter, make_npy_header
+from soundspot.utils.npy_writer import RowWriter
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,7 @@ class PreviousTable:
         is_new = np.ones(n, bool)
         is_new[self.indices] = False
         source = np.where(is_new, is_new.cumsum(), (~is_new).cumsum()) - 1
-        header = make_npy_header((n, old.shape[1]), np.dtype(np.float32))
-        with RowWriter(file, old.shape[1], header=header) as writer:
+        with RowWriter(file, old.shape[1], num_rows=n) as writer:
             writer.truncate(0)
             for block in row_blocks(n):
                 rows = np.empty((block.stop - block.start, old.shape[1]), np.float32)

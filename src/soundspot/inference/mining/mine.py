@@ -29,7 +29,7 @@ from soundspot.inference.mining.embed import Embedder, compute_weights_digest, e
 from soundspot.inference.mining.incremental import PreviousTable
 from soundspot.types import AudioVisualDataset
 from soundspot.utils.atomic_io import resumable_folder
-from soundspot.utils.npy_writer import RowWriter, make_npy_header, read_npy_width
+from soundspot.utils.npy_writer import RowWriter, read_npy_width
 
 Embeddings: TypeAlias = Float32[np.ndarray, "n d"]
 LoadEmbeddings: TypeAlias = Callable[[Modality, Path, Path, PreviousTable | None], Embeddings]
@@ -183,8 +183,7 @@ def embed_to_file(
     width = width or read_npy_width(file)
     first = [] if width else [encode(indices[:batch_size])]  # shows the width
     width = width or first[0].shape[1]
-    header = make_npy_header((len(indices), width), np.dtype(np.float32))
-    with RowWriter(file, width, header=header) as writer:
+    with RowWriter(file, width, num_rows=len(indices)) as writer:
         starts = range(writer.num_written, len(indices), batch_size)
         for start in track(starts, file.name.partition(".")[0], disable=not progress):
             writer.append((first.pop() if first else encode(indices[start : start + batch_size])).numpy())
@@ -256,7 +255,7 @@ def _write_table(
 ) -> None:
     """Write the neighbors of all rows, continuing what a stopped run has written."""
     n = len(embeddings)
-    with RowWriter(file, options.k, np.int32, make_npy_header((n, options.k), np.dtype(np.int32))) as table:
+    with RowWriter(file, options.k, np.int32, n) as table:
         if table.num_written == n:
             return
         search: ExactSearch | ApproximateSearch

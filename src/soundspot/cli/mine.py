@@ -53,7 +53,7 @@ def mine(
     from soundspot.errors import OutputError, RecipeError
     from soundspot.inference.localizer import load
     from soundspot.inference.mining.embed import read_embeddings
-    from soundspot.inference.mining.mine import EncoderInfo, MiningOptions, mine_from_embeddings, mine_neighbors
+    from soundspot.inference.mining.mine import MiningOptions, PrecomputedEmbeddings, mine_neighbors
     from soundspot.utils.device import resolve_device
 
     is_table = (output / "meta.json").is_file()
@@ -61,7 +61,7 @@ def mine(
         remedy = ", or replace the table in it by --overwrite" if is_table else ""
         raise OutputError(f"{output}: exists already; name another folder{remedy}")
     dataset = open_dataset(data, root, **(options or {}))
-    mining = MiningOptions(k, index_type, probes, keep_embeddings=keep_embeddings, extend=extend)
+    embedder: Any
     if image_embeddings or audio_embeddings:
         if not (image_embeddings and audio_embeddings) or model:
             raise RecipeError("give --image-embeddings and --audio-embeddings together, and no --model")
@@ -70,18 +70,23 @@ def mine(
         for tensor in embeddings:
             digest.update(tensor.numpy().data)
         name = f"npy {image_embeddings.name} {audio_embeddings.name}"
-        encoder = EncoderInfo(name, digest.hexdigest()[:16], str(resolve_device(device)))
-        table = mine_from_embeddings(*embeddings, dataset, encoder, output, mining, overwrite, progress=True)
-    else:
-        embedder: Any
-        kind, _, names = (model or "").partition(":")
-        if kind == "clip-clap":
-            from soundspot.inference.mining.hub import HubEmbedder
+        embedder = PrecomputedEmbeddings(*embeddings, name, digest.hexdigest()[:16], str(resolve_device(device)))
+    elif (model or "").partition(":")[0] == "clip-clap":
+        from soundspot.inference.mining.hub import HubEmbedder
 
-            embedder = HubEmbedder(*filter(None, names.split(",")))
-        else:
-            embedder = load(model, device=device)
-        table = mine_neighbors(embedder, dataset, output, mining, overwrite, progress=True)
+        embedder = HubEmbedder(*filter(None, str(model).partition(":")[2].split(",")))
+    else:
+        embedder = load(model, device=device)
+    mining = MiningOptions(
+        k,
+        index_type,
+        probes,
+        keep_embeddings=keep_embeddings,
+        extend=extend,
+        overwrite=overwrite,
+        progress=True,
+    )
+    table = mine_neighbors(embedder, dataset, output, mining)
     print(f"{output}: {k} neighbors of each of {len(dataset)} samples, by {table.encoder}")
     if table.recall:
         recall = ", ".join(f"{value:.1%} of {modality}" for modality, value in table.recall.items())

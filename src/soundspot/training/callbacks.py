@@ -57,7 +57,7 @@ class NeighborMiningCallback(ScheduledCallback):
     def make_table(self, method: Any, folder: Path) -> None:
         """Mine the neighbors with the method as it is now, and write them to `folder`."""
         localizer = Localizer(method, device=str(next(method.parameters()).device))
-        mine_neighbors(localizer, self.data, folder, MiningOptions(self.config.required_k), overwrite=True)
+        mine_neighbors(localizer, self.data, folder, MiningOptions(self.config.required_k, overwrite=True))
 
     def load_table(self, method: Any, folder: Path, step: int) -> None:
         """Load the table of `step`."""

@@ -59,11 +59,10 @@ def test_an_index_that_is_there_is_used(x: torch.Tensor, tmp_path: Path) -> None
 
 def test_a_table_says_how_much_is_found(x: torch.Tensor, tmp_path: Path) -> None:
     from embedded import clips
-    from soundspot.inference.mining.mine import EncoderInfo, MiningOptions, mine_from_embeddings
+    from soundspot.inference.mining.mine import MiningOptions, PrecomputedEmbeddings, mine_neighbors
 
-    table = mine_from_embeddings(
-        x[:900], x[100:1000], clips(900), EncoderInfo("npy"), tmp_path / "t", MiningOptions(20, "ivf", num_probes=4)
-    )
+    embeddings = PrecomputedEmbeddings(x[:900], x[100:1000], "npy")
+    table = mine_neighbors(embeddings, clips(900), tmp_path / "t", MiningOptions(20, "ivf", num_probes=4))
     assert table.recall.keys() == {"images", "audio"}
     assert 0.5 < table.recall["images"] <= 1
     groups = [clips(900).group(i) for i in range(900)]

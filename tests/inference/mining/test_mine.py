@@ -26,7 +26,7 @@ from soundspot.data.neighbors.table import NeighborTable, fingerprint_ids
 from soundspot.errors import DataError, OutputError, RecipeError
 from soundspot.inference.localizer import Localizer
 from soundspot.inference.mining import mine as mining
-from soundspot.inference.mining.mine import EncoderInfo, MiningOptions, mine_from_embeddings, mine_neighbors
+from soundspot.inference.mining.mine import MiningOptions, PrecomputedEmbeddings, mine_neighbors
 from soundspot.methods import create
 from soundspot.utils.npy_writer import RowWriter
 
@@ -161,7 +161,7 @@ def test_a_draft_of_something_else_is_told_and_kept_unless_thrown_away(
         with pytest.raises(OutputError, match=rf"\.t\.part: holds what was begun with other options \({words}"):
             mine_neighbors(*other)
         assert sorted((tmp_path / ".t.part").rglob("*")) == before
-    assert mine_neighbors(Hashing(), clips(40), tmp_path / "t", MiningOptions(8), overwrite=True).images.shape == (
+    assert mine_neighbors(Hashing(), clips(40), tmp_path / "t", MiningOptions(8, overwrite=True)).images.shape == (
         40,
         8,
     )
@@ -181,10 +181,10 @@ def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
 
 def test_a_table_of_vectors_that_are_there(tmp_path: Path) -> None:
     pictures, sounds = torch.randn(30, 5), torch.randn(30, 4)
-    table = mine_from_embeddings(pictures, sounds, clips(30), EncoderInfo("mine"), tmp_path / "t", MiningOptions(6))
+    table = mine_neighbors(PrecomputedEmbeddings(pictures, sounds, "mine"), clips(30), tmp_path / "t", MiningOptions(6))
     np.testing.assert_array_equal(table.audio, find_neighbors(sounds, 6, [clips(30).group(i) for i in range(30)]))
     with pytest.raises(RecipeError, match="you have them already"):
-        mine_from_embeddings(pictures, sounds, clips(30), EncoderInfo("mine"), tmp_path / "u", KEPT)
+        mine_neighbors(PrecomputedEmbeddings(pictures, sounds, "mine"), clips(30), tmp_path / "u", KEPT)
 
 
 # Samples are added.
@@ -208,9 +208,8 @@ def test_an_extended_table_is_the_one_made_anew(where: str, tmp_path: Path) -> N
     mine_neighbors(by, clips(100), tmp_path / "extended", replace(KEPT, extend=tmp_path / "old"))
     assert everything(tmp_path / "extended") == everything(tmp_path / "anew")
     assert {name.split(" ", 1)[1] for name in by.asked} == set(ids) - set(old.ids)
-    again = mine_neighbors(
-        Hashing(), clips(100), tmp_path / "old", replace(KEPT, extend=tmp_path / "old"), overwrite=True
-    )
+    extend = replace(KEPT, extend=tmp_path / "old", overwrite=True)
+    again = mine_neighbors(Hashing(), clips(100), tmp_path / "old", extend)
     np.testing.assert_array_equal(again.images, np.load(tmp_path / "anew" / "images.npy"))
 
 
@@ -288,10 +287,10 @@ def test_vectors_that_tell_nothing_are_told_before_anything_is_written(tmp_path:
     broken, dead = good.clone(), good.clone()
     broken[3, 1], dead[[2, 7]] = torch.nan, 0.0
     with pytest.raises(DataError, match=rf"audio: 1 of 10 embeddings are not finite \(first: {data.id(3)}\)"):
-        mine_from_embeddings(good, broken, data, EncoderInfo("mine"), tmp_path / "t", MiningOptions(3))
+        mine_neighbors(PrecomputedEmbeddings(good, broken, "mine"), data, tmp_path / "t", MiningOptions(3))
     assert not list(tmp_path.iterdir())
     with pytest.warns(UserWarning, match=rf"images: 2 of 10 embeddings are all zero \(first: {data.id(2)}\)"):
-        mine_from_embeddings(dead, good, data, EncoderInfo("mine"), tmp_path / "t", MiningOptions(3))
+        mine_neighbors(PrecomputedEmbeddings(dead, good, "mine"), data, tmp_path / "t", MiningOptions(3))
     for wrong in ({"num_probes": 0}, {"k": 0}, {"batch_size": 0}):
         with pytest.raises(RecipeError, match=f"{next(iter(wrong))}: found 0, expected 1 or more"):
             MiningOptions(**wrong)

@@ -32,8 +32,6 @@ from soundspot.utils.atomic_io import resumable_folder
 from soundspot.utils.npy_writer import RowWriter, read_npy_width
 
 Embeddings: TypeAlias = Float32[np.ndarray, "n d"]
-LoadEmbeddings: TypeAlias = Callable[[Modality, Path, Path, PreviousTable | None], Embeddings]
-"""(modality, file, folder of drafts, previous table) -> embeddings of the data set, which may be kept in the file."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,8 @@ class MiningOptions:
         keep_embeddings: keep the embeddings beside the table, so that it can be extended.
         extend: folder of a table, with its embeddings, of a part of the data set by the same encoder. Only the other
             samples are embedded; the result is that of mining anew.
+        overwrite: replace a table that exists, or the draft of another one.
+        progress: show a progress bar.
     """
 
     k: int = 1000
@@ -56,6 +56,8 @@ class MiningOptions:
     batch_size: int = 64
     keep_embeddings: bool = False
     extend: Path | None = None
+    overwrite: bool = False
+    progress: bool = False
 
     def __post_init__(self) -> None:
         for name in ("k", "num_probes", "batch_size"):
@@ -63,34 +65,55 @@ class MiningOptions:
                 raise RecipeError(f"{name}: found {vars(self)[name]}, expected 1 or more")
 
 
-@dataclass(frozen=True)
-class EncoderInfo:
-    """Name of an encoder for people, hexadecimal digits that identify its weights, and its device."""
+@dataclass(frozen=True, eq=False)
+class PrecomputedEmbeddings:
+    """Embeddings that another program made, in the order of a data set of n samples.
 
+    Attributes:
+        images: (n, d).
+        audio: (n, e).
+        name: of their encoder, for people.
+        weights_digest: hexadecimal digits that identify them.
+        device: where neighbors are searched.
+    """
+
+    images: Float[Tensor, "n d"]
+    audio: Float[Tensor, "n e"]
     name: str
     weights_digest: str = ""
     device: str = "cpu"
 
+    def get(self, modality: Modality, data: AudioVisualDataset) -> Embeddings:
+        """Return the embeddings of a modality.
+
+        Raises:
+            DataError: not one for each sample of the data set, or one is not finite.
+        """
+        if {len(self.images), len(self.audio)} != {len(data)}:
+            raise DataError(
+                f"there are {len(self.images)} image and {len(self.audio)} audio embeddings for a data set of "
+                f"{len(data)} samples; expected one row of each for every sample, in the order of the data set"
+            )
+        embeddings = (self.images if modality == "images" else self.audio).float().numpy()
+        check_embeddings(embeddings, modality, data)
+        return embeddings
+
 
 def mine_neighbors(
-    embedder: Embedder | Localizer,
+    embedder: Embedder | Localizer | PrecomputedEmbeddings,
     data: AudioVisualDataset,
     output: Path,
     options: MiningOptions = MiningOptions(),
-    overwrite: bool = False,
-    progress: bool = False,
 ) -> NeighborTable:
-    """Find the k nearest neighbors of every sample by the embeddings of a model, in each modality.
+    """Find the k nearest neighbors of every sample of a data set, in each modality.
 
     Samples with the same image or from one recording (`group`) are no neighbors of each other.
 
     Args:
-        embedder: embeds images and audio.
+        embedder: embeds images and audio, or holds their embeddings.
         data: the data set.
         output: folder of the table; its draft lies beside it, as `.NAME.part`.
-        options: k, index and batch size.
-        overwrite: replace a table that exists, or the draft of another one.
-        progress: show a progress bar.
+        options: k, index, batch size...
 
     Returns:
         The table.
@@ -100,74 +123,77 @@ def mine_neighbors(
         OutputError: something lies at the output, or the disk is full.
         RecipeError: FAISS is not installed.
     """
-    readers = {"images": read_model_image, "audio": read_model_audio}
-    embedders = {"images": embedder.embed_images, "audio": embedder.embed_audio}
-
-    def embed(modality: Modality, file: Path, drafts: Path, previous: PreviousTable | None) -> Embeddings:
-        read = partial(readers[modality], embedder, data)
-        encode = partial(embed_batch, read, embedders[modality], options.batch_size)
-        indices = np.arange(len(data))
-        if previous is None:
-            embeddings = embed_to_file(file, encode, indices, options.batch_size, progress)
-        else:
-            new, width = np.setdiff1d(indices, previous.indices), previous.open_embeddings(modality).shape[1]
-            draft = drafts / f"{modality}.new.npy"
-            previous.merge(file, modality, embed_to_file(draft, encode, new, options.batch_size, progress, width))
-            embeddings = _open_embeddings(file)
-        check_embeddings(embeddings, modality, data)
-        return embeddings
-
+    given: dict[Modality, Embeddings] = {}
+    if isinstance(embedder, PrecomputedEmbeddings):
+        if options.keep_embeddings or options.extend:
+            raise RecipeError(
+                "embeddings of your own are neither kept beside the table nor extended; you have them already"
+            )
+        given = {modality: embedder.get(modality, data) for modality in MODALITIES}
+    ids, groups = ([get(i) for i in range(len(data))] for get in (data.id, data.group))
+    check_num_neighbors(options.k, len(data), groups)
     digest = compute_weights_digest(embedder) if isinstance(embedder, Localizer) else embedder.weights_digest
-    encoder = EncoderInfo(embedder.name, digest, str(embedder.device))
-    return _write_tables(embed, data, encoder, output, options, overwrite, progress)
+    device = str(embedder.device)
+    meta: dict[str, Any] = {
+        "data_fingerprint": fingerprint_ids(ids),
+        "groups": fingerprint_ids(groups),
+        "encoder": embedder.name,
+        "weights_digest": digest,
+        "n": len(ids),
+        "k": options.k,
+        "index_type": options.index_type,
+    }
+    if options.index_type == "ivf":
+        import_faiss()
+        meta["num_probes"] = options.num_probes
+    previous = options.extend and PreviousTable.load(options.extend, ids, groups, (embedder.name, digest))
+    settings = {name: vars(options)[name] for name in ("batch_size", "keep_embeddings")}
+    settings |= meta | {"device": device, "extend": previous and previous.meta}
+    with resumable_folder(output, settings, options.overwrite, marker_file=META_FILE) as new:
+        if not isinstance(embedder, PrecomputedEmbeddings):
+            given = {name: _embed_dataset(embedder, data, name, new, previous, options) for name in MODALITIES}
+        recall = {}
+        for modality, embeddings in given.items():
+            _write_table(new / f"{modality}.npy", embeddings, groups, device, options)
+            if options.index_type == "ivf":
+                table = np.load(new / f"{modality}.npy", mmap_mode="r")
+                recall[modality] = measure_recall(table, embeddings, groups)
+        (new / IDS_FILE).write_text("\n".join(ids), encoding="utf-8")
+        (new / META_FILE).write_text(json.dumps(meta | ({"recall": recall} if recall else {})), encoding="utf-8")
+    return NeighborTable.load(output, meta["data_fingerprint"])
 
 
-def mine_from_embeddings(
-    image_embeddings: Float[Tensor, "n d"],
-    audio_embeddings: Float[Tensor, "n e"],
+def _embed_dataset(
+    embedder: Embedder | Localizer,
     data: AudioVisualDataset,
-    encoder: EncoderInfo,
+    modality: Modality,
     output: Path,
-    options: MiningOptions = MiningOptions(),
-    overwrite: bool = False,
-    progress: bool = False,
-) -> NeighborTable:
-    """Find the k nearest neighbors of every sample by given embeddings, in the order of the data set.
-
-    Args:
-        image_embeddings: (n, d).
-        audio_embeddings: (n, e).
-        data: the data set, of n samples.
-        encoder: what made the embeddings.
-        output: as in `mine_neighbors`, as all that follow.
-
-    Returns:
-        The table.
-
-    Raises:
-        DataError: not one embedding of each modality per sample.
-    """
-    if len(image_embeddings) != len(data) or len(audio_embeddings) != len(data):
-        raise DataError(
-            f"there are {len(image_embeddings)} image and {len(audio_embeddings)} audio embeddings for a data set of "
-            f"{len(data)} samples; expected one row of each for every sample, in the order of the data set"
-        )
-    if options.keep_embeddings or options.extend:
-        raise RecipeError(
-            "embeddings of your own are neither kept beside the table nor extended; you have them already"
-        )
-    given = {"images": image_embeddings.float().numpy(), "audio": audio_embeddings.float().numpy()}
-    for modality, embeddings in given.items():
-        check_embeddings(embeddings, modality, data)
-    return _write_tables(lambda modality, *_: given[modality], data, encoder, output, options, overwrite, progress)
+    previous: PreviousTable | None,
+    options: MiningOptions,
+) -> Embeddings:
+    """Embed a modality of a data set into a file of the output or beside it, reusing those of a previous table."""
+    is_image = modality == "images"
+    read = partial(read_model_image if is_image else read_model_audio, embedder, data)
+    embed = embedder.embed_images if is_image else embedder.embed_audio
+    encode = partial(embed_batch, read, embed, options.batch_size)
+    file = (output if options.keep_embeddings else output.parent) / f"{modality}.embeddings.npy"
+    indices = np.arange(len(data))
+    if previous is None:
+        embeddings = embed_to_file(file, encode, indices, options)
+    else:
+        new, width = np.setdiff1d(indices, previous.indices), previous.open_embeddings(modality).shape[1]
+        draft = output.parent / f"{modality}.new.npy"
+        previous.merge(file, modality, embed_to_file(draft, encode, new, options, width))
+        embeddings = _open_embeddings(file)
+    check_embeddings(embeddings, modality, data)
+    return embeddings
 
 
 def embed_to_file(
     file: Path,
     encode: Callable[[NDArray[np.int64]], Float32[Tensor, "b d"]],
     indices: Int64[np.ndarray, " n"],
-    batch_size: int,
-    progress: bool,
+    options: MiningOptions,
     width: int | None = None,
 ) -> Embeddings:
     """Embed samples in batches into an .npy, continuing what a stopped run has written; return it as a memory map.
@@ -176,16 +202,15 @@ def embed_to_file(
         file: to write.
         encode: embeds the samples of some indices.
         indices: (n,) of the samples.
-        batch_size: samples embedded at once.
-        progress: show a progress bar.
+        options: batch size and progress bar.
         width: d, if known.
     """
-    width = width or read_npy_width(file)
+    batch_size, width = options.batch_size, width or read_npy_width(file)
     first = [] if width else [encode(indices[:batch_size])]  # shows the width
     width = width or first[0].shape[1]
     with RowWriter(file, width, num_rows=len(indices)) as writer:
         starts = range(writer.num_written, len(indices), batch_size)
-        for start in track(starts, file.name.partition(".")[0], disable=not progress):
+        for start in track(starts, file.name.partition(".")[0], disable=not options.progress):
             writer.append((first.pop() if first else encode(indices[start : start + batch_size])).numpy())
     return _open_embeddings(file)
 
@@ -207,52 +232,7 @@ def _open_embeddings(file: Path) -> Any:
     return np.load(file, mmap_mode="c")  # private: torch takes no array that cannot be written to
 
 
-def _write_tables(
-    load_embeddings: LoadEmbeddings,
-    data: AudioVisualDataset,
-    encoder: EncoderInfo,
-    output: Path,
-    options: MiningOptions,
-    overwrite: bool,
-    progress: bool,
-) -> NeighborTable:
-    ids, groups = ([get(i) for i in range(len(data))] for get in (data.id, data.group))
-    check_num_neighbors(options.k, len(data), groups)
-    meta: dict[str, Any] = {
-        "data_fingerprint": fingerprint_ids(ids),
-        "groups": fingerprint_ids(groups),
-        "encoder": encoder.name,
-        "weights_digest": encoder.weights_digest,
-        "n": len(ids),
-        "k": options.k,
-        "index_type": options.index_type,
-    }
-    if options.index_type == "ivf":
-        import_faiss()
-        meta["num_probes"] = options.num_probes
-    previous = None
-    if options.extend is not None:
-        previous = PreviousTable.load(options.extend, ids, groups, (encoder.name, encoder.weights_digest))
-    settings = {name: vars(options)[name] for name in ("batch_size", "keep_embeddings")}
-    settings |= meta | {"device": encoder.device, "extend": previous and previous.meta}
-    with resumable_folder(output, settings, overwrite, marker_file=META_FILE) as new:
-        drafts, recall = new.parent, {}
-        folder = new if options.keep_embeddings else drafts
-        files = {modality: folder / f"{modality}.embeddings.npy" for modality in MODALITIES}
-        embeddings = {name: load_embeddings(name, file, drafts, previous) for name, file in files.items()}
-        for modality in MODALITIES:
-            table = new / f"{modality}.npy"
-            _write_table(table, embeddings[modality], groups, encoder.device, options, progress)
-            if options.index_type == "ivf":
-                recall[modality] = measure_recall(np.load(table, mmap_mode="r"), embeddings[modality], groups)
-        (new / IDS_FILE).write_text("\n".join(ids), encoding="utf-8")
-        (new / META_FILE).write_text(json.dumps(meta | ({"recall": recall} if recall else {})), encoding="utf-8")
-    return NeighborTable.load(output, meta["data_fingerprint"])
-
-
-def _write_table(
-    file: Path, embeddings: Embeddings, groups: list[str], device: str, options: MiningOptions, progress: bool
-) -> None:
+def _write_table(file: Path, embeddings: Embeddings, groups: list[str], device: str, options: MiningOptions) -> None:
     """Write the neighbors of all rows, continuing what a stopped run has written."""
     n = len(embeddings)
     with RowWriter(file, options.k, np.int32, n) as table:
@@ -266,5 +246,5 @@ def _write_table(
             index_file = file.parent.parent / f"{file.stem}.index"
             search = ApproximateSearch(embeddings, options.k, groups, index_file, options.num_probes)
         blocks = torch.arange(table.num_written, n).split(ROWS_PER_BLOCK)
-        for rows in track(blocks, f"neighbors of {file.stem}", disable=not progress):
+        for rows in track(blocks, f"neighbors of {file.stem}", disable=not options.progress):
             table.append(search(rows))

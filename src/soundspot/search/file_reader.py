@@ -18,9 +18,10 @@ from PIL import Image
 
 from soundspot.config.frontend import InputSpec
 from soundspot.data.media.audio import AudioFile, open_audio, resample
+from soundspot.data.media.ffmpeg import VideoError
 from soundspot.data.media.file_types import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from soundspot.data.media.image import preprocess_images, read_image
-from soundspot.data.media.video import Video, VideoError
+from soundspot.data.media.video import Video
 from soundspot.data.shards.writer import SampleRecord
 from soundspot.data.transforms.spectrogram import preprocess_audio
 from soundspot.errors import InputError

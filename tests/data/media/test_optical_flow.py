@@ -131,7 +131,7 @@ def test_a_folder_of_videos_becomes_a_folder_of_flow(tmp_path: Path, capsys: Any
     assert "flow: 2 samples" in said
     assert "1 left out: one frame" in said
     told = [json.loads(line) for line in (output / "journal.jsonl").read_text().splitlines()]
-    assert [(one["source"], one["cause"]) for one in told] == [("four.mkv", "one frame"), ("three.mp4", "unreadable")]
+    assert [(one["input"], one["cause"]) for one in told] == [("four.mkv", "one frame"), ("three.mp4", "unreadable")]
     moved, still = FlowFolder(output).read("one"), FlowFolder(output).read("deeper/two")
     assert moved[0, 20:-20, 20:-20].median() == 3
     assert not still.any()

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from clips import write_video
-from soundspot.data.media.video import Video, VideoError
+from soundspot.data.media.ffmpeg import VideoError
+from soundspot.data.media.video import Video
 from soundspot.errors import InputError
 
 KINDS = {

@@ -12,7 +12,8 @@ from clips import RATE, tone, write_video
 from soundspot.config.frontend import PRESETS, AudioSpec
 from soundspot.data.media.audio import extract_window, pad_to_window
 from soundspot.data.media.audio_stream import AudioStream, InMemoryAudio, SlidingWindow
-from soundspot.data.media.video import Video, VideoError
+from soundspot.data.media.ffmpeg import VideoError
+from soundspot.data.media.video import Video
 from soundspot.data.media.video_stream import VideoStream, open_video
 from soundspot.errors import InputError
 from soundspot.types import Audio

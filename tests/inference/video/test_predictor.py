@@ -14,7 +14,7 @@ from PIL import Image
 
 from clips import RATE, tone, write_video
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
-from soundspot.data.media.video import VideoError
+from soundspot.data.media.ffmpeg import VideoError
 from soundspot.data.media.video_stream import VideoStream
 from soundspot.errors import InputError, OutputError
 from soundspot.inference.localizer import Localizer

@@ -16,20 +16,17 @@ import torch
 from jaxtyping import Float32
 
 from soundspot.data.media.audio import to_mono
-from soundspot.data.media.ffmpeg import DECODE_ERRORS, PcmConverter, av, iter_decoded
-from soundspot.data.media.file_types import check_readable
-from soundspot.data.media.video import VideoError
+from soundspot.data.media.ffmpeg import MediaFile, PcmConverter, VideoError, iter_decoded
 from soundspot.types import Audio
 
 Chunk = Float32[np.ndarray, "c t"]
 
-_EXPECTED = "a sound, or a video with sound"
 _MAX_JITTER = 0.05  # seconds by which a packet may be off before it is moved to its time
 _HOLD_SECONDS = 0.5  # seconds for which the last samples still hold when the sound ends before the images
 _OWN_FILE = "Give the sound as a file of its own: `soundspot locate VIDEO other.wav`, in Python `audio=`"
 
 
-class AudioStream:
+class AudioStream(MediaFile):
     """First audio track of a file, decoded from beginning to end; use it in a `with` block.
 
     Args:
@@ -46,37 +43,20 @@ class AudioStream:
             unknown codec.
     """
 
-    def __init__(self, path: Path, start_time: float | None = None) -> None:
-        self.path = path
-        check_readable(path, _EXPECTED)
-        try:
-            self._container = av.open(os.path.abspath(path))
-        except DECODE_ERRORS as error:
-            raise VideoError(
-                f"{path}: found a file that no reader of sounds knows ({error}), expected {_EXPECTED}. Play it to see "
-                "whether it is whole"
-            ) from error
+    def __init__(self, path: str | os.PathLike[str], start_time: float | None = None) -> None:
+        super().__init__(path, "a sound, or a video with sound")
         stream: Any = next(iter(self._container.streams.audio), None)
         if stream is None or stream.codec_context is None or not stream.rate:
             self._container.close()
             if stream is None:
-                problem, cause = "a video without sound, expected one with it", "no sound"
-            else:
-                problem = f"sound of a codec that this build of FFmpeg has no decoder for, expected {_EXPECTED}"
-                cause = "unknown codec"
-            raise VideoError(f"{path}: found {problem}. {_OWN_FILE}", cause)
+                raise self._error("a video without sound", "no sound", _OWN_FILE)
+            problem = "sound of a codec that this build of FFmpeg has no decoder for"
+            raise self._error(problem, "unknown codec", _OWN_FILE)
         self._stream = stream
-        self._start_time = (
-            float((stream.start_time or 0) * (stream.time_base or 0)) if start_time is None else start_time
-        )
+        own_start_time = float((stream.start_time or 0) * (stream.time_base or 0))
+        self._start_time = own_start_time if start_time is None else start_time
         self.rate, self.layout = int(stream.rate), str(stream.layout.name)
         self.damaged = 0
-
-    def __enter__(self) -> "AudioStream":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._container.close()
 
     def iter_chunks(self) -> Iterator[Chunk]:
         """Yield the track from second 0 on, without gaps: (channels, t) at its own rate, at most a second each."""

@@ -1,21 +1,64 @@
-"""FFmpeg by PyAV: decoded frames as arrays and images, samples as frames, and the encoder of H.264.
+"""FFmpeg by PyAV: open files, decoded frames as arrays and images, samples as frames, and the encoder of H.264.
 
 `import av` takes 0.1 s, so modules that work without it most of the time import this one where they need it.
 """
 
+import os
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import av as av  # for the modules that import it from here
 import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
-from soundspot.errors import RecipeError
+from soundspot.data.media.file_types import check_readable
+from soundspot.errors import InputError, RecipeError
 
 DECODE_ERRORS = (av.FFmpegError, ValueError, EOFError)  # what PyAV raises for files that are damaged or cut short
 H264_ENCODERS = ("libx264", "h264_videotoolbox", "libopenh264")
+REMEDY = "Play it to see whether it is whole, and fetch or write it again"
 MAX_PIXEL_ASPECT = 4  # pixels of television and of discs are at most three times as wide as high
+
+
+T = TypeVar("T", bound="MediaFile")
+
+
+class VideoError(InputError):
+    """A video that cannot be used."""
+
+
+class MediaFile:
+    """Open file of FFmpeg; use it in a `with` block.
+
+    Args:
+        path: of the file.
+        expected: what it should be, for messages.
+
+    Raises:
+        InputError: missing, empty, or may not be read. VideoError: FFmpeg cannot read it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], expected: str) -> None:
+        self.path, self._expected = Path(path), expected
+        check_readable(self.path, expected)
+        try:
+            self._container = av.open(os.path.abspath(self.path))  # a name with a colon is no address
+        except DECODE_ERRORS as error:
+            raise self._unreadable(error) from error
+
+    def __enter__(self: T) -> T:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    def _error(self, problem: str, cause: str, remedy: str = "Leave it out") -> VideoError:
+        return VideoError(f"{self.path}: found {problem}, expected {self._expected}. {remedy}", cause)
+
+    def _unreadable(self, error: Exception) -> VideoError:
+        return self._error(f"a file that no reader of videos knows ({error})", "unreadable", REMEDY)
 
 
 class PcmConverter:

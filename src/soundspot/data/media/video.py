@@ -5,7 +5,6 @@ Header values of duration and rate are hints only: times are those of the frames
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,22 +12,12 @@ from jaxtyping import Float32, Float64
 from PIL import Image
 
 from soundspot.data.media.audio import resample, to_mono
-from soundspot.data.media.ffmpeg import DECODE_ERRORS, PcmConverter, av
-from soundspot.data.media.file_types import check_readable
+from soundspot.data.media.ffmpeg import DECODE_ERRORS, REMEDY, MediaFile, PcmConverter, VideoError, av
 from soundspot.data.media.frame_index import FrameIndex, TimedImage
-from soundspot.errors import InputError
 from soundspot.types import Audio
 
 
-class VideoError(InputError):
-    """A video that cannot be used."""
-
-
-_EXPECTED = "a video (mp4, mkv, webm, mov, avi...)"
-_REMEDY = "Play it to see whether it is whole, and fetch or write it again"
-
-
-class Video:
+class Video(MediaFile):
     """An open video with random access by time; use it in a `with` block. Second 0 is the start of the first frame.
 
     Args:
@@ -44,21 +33,12 @@ class Video:
     _thread_type = "NONE"  # a clip is read by one of several processes
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        check_readable(self.path, _EXPECTED)
-        try:
-            self._container = av.open(os.path.abspath(self.path))  # a name with a colon is no address
-        except DECODE_ERRORS as error:
-            raise self._unreadable(error) from error
+        super().__init__(path, "a video (mp4, mkv, webm, mov, avi...)")
         streams = [stream for stream in self._container.streams.video if not _is_cover(stream)]
         if not streams:
             kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
             self._container.close()
-            raise VideoError(
-                f"{self.path}: found a file without moving images (it holds: {kinds}), expected {_EXPECTED}. "
-                "Leave it out",
-                "no frames",
-            )
+            raise self._error(f"a file without moving images (it holds: {kinds})", "no frames")
         self._video_stream = streams[0]
         if self._video_stream.codec_context is None:
             self._container.close()
@@ -71,15 +51,9 @@ class Video:
         else:
             self.header_duration = float(self._container.duration or 0) / av.time_base
 
-    def __enter__(self) -> "Video":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._container.close()
-
     @property
     def duration(self) -> float:
-        """Duration of the frames in seconds, read from their packets; that of the header where packets have no times."""
+        """Duration of the frames in seconds, read from their packets; from the header where packets have no times."""
         return self._index.duration or self.header_duration
 
     def packet_times(self) -> Float64[np.ndarray, " n"]:
@@ -132,10 +106,7 @@ class Video:
             return frame, after
         earlier, before = self.frames_at([start - 1e-4])[0]
         if earlier >= start:
-            raise VideoError(
-                f"{self.path}: found a single frame, expected two in a row. Leave it out, or fetch it again",
-                "one frame",
-            )
+            raise self._error("a single frame and not two in a row", "one frame")
         return before, frame
 
     def read_audio(self, start: float | int, seconds: float | int, rate: int | None) -> Audio:
@@ -150,9 +121,7 @@ class Video:
             VideoError: there is no audio track, or nothing of it in the window.
         """
         if self._audio_stream is None:
-            raise VideoError(
-                f"{self.path}: found a video without sound, expected one with it. Leave it out", "no sound"
-            )
+            raise self._error("a video without sound", "no sound")
         if self._audio_stream.codec_context is None:
             raise self._unknown_codec("sound")
         file_rate = int(self._audio_stream.rate)
@@ -163,11 +132,8 @@ class Video:
         skip = round((begin - first) * file_rate)
         samples = decoded[:, max(0, skip) : max(0, skip + round(seconds * file_rate))]
         if not samples.shape[1]:
-            raise VideoError(
-                f"{self.path}: found no sound from {start:.2f} s to {start + seconds:.2f} s, expected some. Choose "
-                "another window, or leave it out",
-                "no sound in the window",
-            )
+            problem = f"no sound from {start:.2f} s to {start + seconds:.2f} s"
+            raise self._error(problem, "no sound in the window", "Choose another window, or leave it out")
         silence = np.zeros((len(samples), max(0, -skip)), samples.dtype)
         waveform = np.concatenate([silence, samples], axis=1).T
         return resample(to_mono(waveform, file_rate, "mean", str(self.path)), rate)
@@ -197,21 +163,11 @@ class Video:
         return np.concatenate(chunks, axis=1), begin if first is None else first
 
     def _no_frames(self) -> VideoError:
-        return VideoError(
-            f"{self.path}: found no frame that can be decoded, expected {_EXPECTED}. {_REMEDY}", "no frames"
-        )
+        return self._error("no frame that can be decoded", "no frames", REMEDY)
 
     def _unknown_codec(self, kind: str) -> VideoError:
-        return VideoError(
-            f"{self.path}: found {kind} of a codec that this build of FFmpeg has no decoder for, expected {_EXPECTED}. "
-            "Write it again with another, or leave it out",
-            "unknown codec",
-        )
-
-    def _unreadable(self, error: Exception) -> VideoError:
-        return VideoError(
-            f"{self.path}: found a file that no reader of videos knows ({error}), expected {_EXPECTED}. {_REMEDY}"
-        )
+        problem = f"{kind} of a codec that this build of FFmpeg has no decoder for"
+        return self._error(problem, "unknown codec", "Write it again with another, or leave it out")
 
 
 def _is_cover(stream: Any) -> bool:

@@ -32,9 +32,6 @@ class VideoStream(Video):
     _thread_type = "AUTO"
     damaged, end_time = 0, 0.0
 
-    def __enter__(self) -> "VideoStream":
-        return self
-
     @property
     def start_time(self) -> float:
         """Time of the first frame in the file, in seconds."""

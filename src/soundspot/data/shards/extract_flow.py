@@ -1,6 +1,5 @@
 """Folder of optical flow from a folder of videos: of the frame at a fraction of each duration, and the one after it."""
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +15,8 @@ from soundspot.data.media.optical_flow import (
 )
 from soundspot.data.media.video import Video
 from soundspot.data.shards.from_videos import list_videos
-from soundspot.data.shards.writer import JOURNAL, Executor, SampleRecord, read_manifest, write_manifest
+from soundspot.data.shards.writer import JOURNAL, Executor, Journal, SampleRecord, read_manifest, write_manifest
 from soundspot.errors import DataError, InputError, RecipeError
-from soundspot.utils.atomic_io import atomic_write_bytes
 
 
 @dataclass(frozen=True)
@@ -94,12 +92,14 @@ def extract_flow(
     flow = FlowFolder(output)
     missing = [name for name in names if not flow.find_files(reader.key(name))]
     num_existing = len(names) - len(missing)
-    causes, failures = Counter({"existing": num_existing}), []
-    for done, (name, record) in enumerate(zip(missing, executor(reader, missing), strict=True), num_existing + 1):
-        causes[record.cause] += 1
-        if record.cause:
-            failures.append(json.dumps({"source": name, "cause": record.cause, "message": record.message}))
-        flow.write(reader.key(name), record.files)
-        on_progress(done, len(names))
-    atomic_write_bytes(output / JOURNAL, "".join(f"{line}\n" for line in failures).encode())
+    causes = Counter({"existing": num_existing})
+    records = zip(missing, executor(reader, missing), strict=True)
+    with Journal(output / JOURNAL) as journal:
+        journal.truncate(0)
+        for done, (name, record) in enumerate(records, num_existing + 1):
+            causes[record.cause] += 1
+            if record.cause:
+                journal.append(name, reader.key(name), record)
+            flow.write(reader.key(name), record.files)
+            on_progress(done, len(names))
     return causes

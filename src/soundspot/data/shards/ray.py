@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -101,8 +101,10 @@ def _connect(ray: Any, workers: int | None) -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS", "local")
     with ExitStack() as stack:
         if address == "local":
-            stack.enter_context(_set_variable("RAY_AUTH_TOKEN", _get_secret(), "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"))
-            stack.enter_context(_set_variable("RAY_USAGE_STATS_ENABLED", "0"))
+            defaults = {"RAY_USAGE_STATS_ENABLED": "0"}
+            if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"} & set(os.environ):
+                defaults["RAY_AUTH_TOKEN"] = _get_secret()
+            stack.enter_context(patch.dict(os.environ, defaults | dict(os.environ)))
             options |= {"address": "local", "include_dashboard": False, "num_cpus": workers or count_cores()}
             options["_temp_dir"] = stack.enter_context(_temporary_folder())
         else:
@@ -144,8 +146,3 @@ def _temporary_folder() -> Iterator[str]:
             if not Path(folder).exists():
                 break
             time.sleep(0.1)
-
-
-def _set_variable(name: str, value: str, *alternatives: str) -> Any:
-    """Set an environment variable for a block, unless it or an alternative of it is set already."""
-    return nullcontext() if {name, *alternatives} & set(os.environ) else patch.dict(os.environ, {name: value})

@@ -107,41 +107,101 @@ class OnnxLocalizer:
         return self._localizer.takes_waveforms
 
     def locate(self, image: Any, audio: Any, flow: Any = None, next_frame: Any = None) -> LocalizationMap:
-        """Locate the source of a sound in an image, as `Localizer.locate`."""
+        """Locate the source of a sound in an image, as `Localizer.locate`.
+
+        Args:
+            image, audio, flow, next_frame: as for `Localizer.locate`.
+
+        Returns:
+            The map of the sound in the image.
+        """
         return self._localizer.locate(image, audio, flow, next_frame)
 
     __call__ = locate
 
     def encode_image(self, image: Any, flow: Any = None, next_frame: Any = None) -> EncodedImage:
-        """Encode an image once, to `predict` the maps of many sounds in it, as `Localizer.encode_image`."""
+        """Encode an image once, to `predict` the maps of many sounds in it, as `Localizer.encode_image`.
+
+        Args:
+            image, flow, next_frame: as for `Localizer.encode_image`.
+
+        Returns:
+            The encoded image.
+        """
         return self._localizer.encode_image(image, flow, next_frame)
 
     def predict(self, encoded_image: EncodedImage, audio: Any) -> LocalizationMap:
-        """Locate the source of a sound in an image that is encoded already, as `Localizer.predict`."""
+        """Locate the source of a sound in an image that is encoded already, as `Localizer.predict`.
+
+        Args:
+            encoded_image: from `encode_image`.
+            audio: as for `Localizer.predict`.
+
+        Returns:
+            The map of the sound in the image.
+        """
         return self._localizer.predict(encoded_image, audio)
 
     def read_image(self, data: AudioVisualDataset, index: int) -> Image.Image | ImageWithFlow:
-        """Read the image of a sample as the model takes it."""
+        """Read the image of a sample as the model takes it.
+
+        Args:
+            data: a data set.
+            index: of the sample.
+
+        Returns:
+            The image, with its optical flow where the model uses it.
+        """
         return self._localizer.read_image(data, index)
 
     def read_audio(self, data: AudioVisualDataset, index: int) -> Audio | Float[Tensor, " d"]:
-        """Read the audio of a sample as the model takes it."""
+        """Read the audio of a sample as the model takes it.
+
+        Args:
+            data: a data set.
+            index: of the sample.
+
+        Returns:
+            The waveform, or the embedding in its place.
+        """
         return self._localizer.read_audio(data, index)
 
     def encode_images(self, images: Sequence[Image.Image | ImageWithFlow]) -> Float[Tensor, "b ..."]:
-        """Encode b images."""
+        """Encode b images.
+
+        Args:
+            images: b images, with optical flow where the model uses it.
+
+        Returns:
+            (b, ...) encoded images.
+        """
         encoded = self._localizer.encode_images(images)
         assert isinstance(encoded, Tensor)
         return encoded
 
     def encode_audio(self, audio: Sequence[Audio | Tensor]) -> Float[Tensor, "b ..."]:
-        """Encode b audio clips."""
+        """Encode b audio clips.
+
+        Args:
+            audio: b waveforms, or embeddings in their place.
+
+        Returns:
+            (b, ...) encoded audio.
+        """
         return self._localizer.encode_audio(audio)
 
     def maps(
         self, encoded_images: Float[Tensor, "b ..."], encoded_audio: Float[Tensor, "b ..."]
     ) -> Float[Tensor, "b h w"]:
-        """Compute the raw map of each image with its own audio."""
+        """Compute the raw map of each image with its own audio.
+
+        Args:
+            encoded_images: from `encode_images`.
+            encoded_audio: from `encode_audio`.
+
+        Returns:
+            (b, h, w) raw maps.
+        """
         return self._localizer.maps(encoded_images, encoded_audio)
 
     def run(self, name: str, *inputs: Tensor) -> Float[Tensor, "b ..."]:

@@ -38,18 +38,39 @@ class Release:
     files: tuple[tuple[str, str], ...] = ()
 
     def to_local_name(self, name: str) -> str:
-        """Translate a released name to ours; names without a matching prefix are unchanged."""
+        """Translate a released name to ours; names without a matching prefix are unchanged.
+
+        Args:
+            name: of a released weight.
+
+        Returns:
+            Name of our weight.
+        """
         released, local = next((pair for pair in self.prefixes if name.startswith(pair[0])), ("", ""))
         return local + name.removeprefix(released)
 
     def to_released_name(self, name: str) -> str:
-        """Translate one of our names to the released one; names without a matching prefix are unchanged."""
+        """Translate one of our names to the released one; names without a matching prefix are unchanged.
+
+        Args:
+            name: of our weight.
+
+        Returns:
+            Name of the released weight.
+        """
         matching = [pair for pair in self.prefixes if name.startswith(pair[1])]
         released, local = max(matching, key=lambda pair: len(pair[1]), default=("", ""))
         return released + name.removeprefix(local)
 
     def match(self, state: Mapping[str, Tensor]) -> WeightMatch:
-        """Compare names and shapes of weights with those of this release; nothing is loaded or computed."""
+        """Compare names and shapes of weights with those of this release; nothing is loaded or computed.
+
+        Args:
+            state: names and weights of a file.
+
+        Returns:
+            How many match, and those that do not.
+        """
         expected = _shapes(self.method, json.dumps(self._options(state)))
         match = match_weights(
             {self.to_released_name(name): shape for name, shape in expected}, weight_shapes(self._used(state))
@@ -58,7 +79,15 @@ class Release:
         return replace(match, missing=match.missing + tuple(f"{marker}*" for marker in absent))
 
     def match_file(self, prefix: str, state: Mapping[str, Tensor]) -> WeightMatch:
-        """Compare names and shapes of weights with those of one file of this release, with or without `module.`."""
+        """Compare names and shapes of weights with those of one file of this release, with or without `module.`.
+
+        Args:
+            prefix: of the file, in `files`.
+            state: names and weights of a file.
+
+        Returns:
+            How many match, and those that do not.
+        """
         shapes = _shapes(self.method, json.dumps(dict(self.options)))
         names = ((self.to_released_name(name), shape) for name, shape in shapes)
         start = f"{prefix}/"
@@ -66,7 +95,18 @@ class Release:
         return match_weights(expected, weight_shapes(state))
 
     def __call__(self, state: Mapping[str, Tensor], source: str) -> Method:
-        """Build the method with these weights; CheckpointError where one is missing, unknown or of another shape."""
+        """Build the method with these weights; CheckpointError where one is missing, unknown or of another shape.
+
+        Args:
+            state: names and weights.
+            source: the file, in messages.
+
+        Returns:
+            The method in training mode.
+
+        Raises:
+            CheckpointError: a weight is missing, unknown or of another shape.
+        """
         check_match(self.match(state), source)  # before a network is built and filled
         method = create(self.method, **self._options(state))
         load_strict(method, self._used(state), source, rename=self.to_released_name)

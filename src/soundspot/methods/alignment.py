@@ -88,21 +88,52 @@ class Alignment(Method):
             self.p_a = build_projection(self.audio_encoder.channels, width, projection_depth)
 
     def embed_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
+        """Embed images for retrieval.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, d) of unit norm.
+        """
         if self.p_v is None:
             return super().embed_images(images)
         return unit_norm(self.p_v(mean_pool(self.image_encoder(images))))
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
+        """Embed audio for retrieval.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, d) of unit norm.
+        """
         if self.p_a is None:
             return super().embed_audio(audio)
         return unit_norm(self.p_a(max_pool(self.audio_encoder(audio))))
 
     def contrast(self, similarity: Float[Tensor, "v u b b"], batch: Batch) -> Float[Tensor, ""]:
-        """Sum InfoNCE over all pairs of views (Eq. 5)."""
+        """Sum InfoNCE over all pairs of views (Eq. 5).
+
+        Args:
+            similarity: (v, u, m, m) of images and audio.
+            batch: with its likely false negatives.
+
+        Returns:
+            Scalar.
+        """
         return info_nce(similarity, self.tau, batch.false_negatives, self.false_negatives_as_positives, self.symmetric)
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `localization` (s_L), `alignment` (s_A) and `intra_modal`, each summed over its pairs of views."""
+        """Compute `localization` (s_L), `alignment` (s_A) and `intra_modal`, each summed over its pairs of views.
+
+        Args:
+            batch: views of images and audio, with the labels that there are.
+
+        Returns:
+            Term name -> scalar, already weighted.
+        """
         image_views, audio_views = batch.images.shape[0], batch.audio.shape[0]
         features = self.image_encoder(batch.images.flatten(0, 1))
         embeddings = max_pool(self.audio_encoder(batch.audio.flatten(0, 1)))

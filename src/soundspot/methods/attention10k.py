@@ -65,30 +65,83 @@ class Attention10k(Method):
         self.meaning = nn.Sequential(nn.ReLU(), nn.Linear(c, c), nn.ReLU(), nn.Linear(c, d))
 
     def audio_features(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
-        """Return the audio embeddings from which distances are measured: SoundNet's, or the encoder's maxima."""
+        """Return the audio embeddings from which distances are measured: SoundNet's, or the encoder's maxima.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms, or precomputed embeddings (b, 1, d, 1).
+
+        Returns:
+            (b, d) of any norm.
+        """
         return max_pool(self.audio_encoder(audio))
 
     def logits(self, cosines: Float[Tensor, "*b h w"]) -> Float[Tensor, "*b p"]:
-        """Return the attention logits of the flattened locations."""
+        """Return the attention logits of the flattened locations.
+
+        Args:
+            cosines: (..., h, w) of audio queries and image features.
+
+        Returns:
+            (..., p) with p = h w.
+        """
         return self.sharpness * F.relu(cosines).flatten(-2)
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
+        """Encode audio.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, c) encoded audio.
+        """
         return unit_norm(self.query(self.audio_features(audio)))
 
     def similarity_map(
         self, encoded_images: Float[Tensor, "b c h w"], encoded_audio: Float[Tensor, "b c"]
     ) -> Float[Tensor, "b h w"]:
+        """Compute the map of each image with its own audio.
+
+        Args:
+            encoded_images: from `encode_images`.
+            encoded_audio: from `encode_audio`; row i belongs to image i.
+
+        Returns:
+            (b, h, w) maps.
+        """
         cosines = cosine_map(encoded_images, encoded_audio)
         return cosines if self.signed else self.logits(cosines).softmax(dim=-1).reshape(cosines.shape)
 
     def embed_images(self, images: Float[Tensor, "b i H W"]) -> Float[Tensor, "b d"]:
+        """Embed images for retrieval.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, d) of unit norm.
+        """
         return unit_norm(self.meaning(mean_pool(self.image_encoder(images))))
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
+        """Embed audio for retrieval.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, d) of unit norm.
+        """
         return unit_norm(self.audio_features(audio))
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Compute `distance` and, where images are annotated, `supervised`, each summed over the pairs of views.
+
+        Args:
+            batch: views of images and audio, with the labels that there are.
+
+        Returns:
+            Term name -> scalar, already weighted.
 
         Raises:
             RecipeError: a batch of a single sample, which has no negative.
@@ -112,5 +165,13 @@ class Attention10k(Method):
 def attention_pool(
     image_features: Float[Tensor, "v b c h w"], attention: Float[Tensor, "v u b p"]
 ) -> Float[Tensor, "v u b c"]:
-    """Sum the image features over locations, weighted by the attention of each audio view on its own image."""
+    """Sum the image features over locations, weighted by the attention of each audio view on its own image.
+
+    Args:
+        image_features: (v, b, c, h, w).
+        attention: (v, u, b, p) that sums to 1 over p = h w.
+
+    Returns:
+        (v, u, b, c) pooled features.
+    """
     return torch.einsum("vbcp,vubp->vubc", image_features.flatten(-2).to(attention.dtype), attention)

@@ -83,16 +83,40 @@ class CoarseToFine(Method):
         self.register_buffer("stage", torch.tensor(1))
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d h w"]:
+        """Encode images.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, d, h, w) encoded images.
+        """
         return unit_norm(self.image_projection(self.image_encoder(images).movedim(1, -1)), dim=-1).movedim(-1, 1)
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b k e"]:
+        """Encode audio.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, k, e) encoded audio.
+        """
         logits, pooled = self.audio_classes(self.audio_encoder(audio))
         return torch.cat([unit_norm(self.audio_projection(pooled)), logits.float().sigmoid()[..., None]], dim=-1)
 
     def locate_sources(
         self, encoded_images: Float[Tensor, "b d h w"], encoded_audio: Float[Tensor, "b k e"]
     ) -> tuple[Float[Tensor, "b k h w"], Bool[Tensor, "b k"]]:
-        """Return a map per class, and which classes are audible: those above the threshold, and the most probable."""
+        """Return a map per class, and which classes are audible: those above the threshold, and the most probable.
+
+        Args:
+            encoded_images: from `encode_images`.
+            encoded_audio: from `encode_audio`; row i belongs to image i.
+
+        Returns:
+            (b, k, h, w) maps, and (b, k) True where a source is audible.
+        """
         embeddings, probabilities = encoded_audio[..., :-1], encoded_audio[..., -1]
         is_best = probabilities == probabilities.amax(dim=-1, keepdim=True)
         return class_maps(encoded_images, embeddings), (probabilities > self.class_threshold) | is_best
@@ -100,22 +124,57 @@ class CoarseToFine(Method):
     def similarity_map(
         self, encoded_images: Float[Tensor, "b d h w"], encoded_audio: Float[Tensor, "b k e"]
     ) -> Float[Tensor, "b h w"]:
-        """Return the mean of the maps of the audible classes, weighted by their probability."""
+        """Return the mean of the maps of the audible classes, weighted by their probability.
+
+        Args:
+            encoded_images: from `encode_images`.
+            encoded_audio: from `encode_audio`; row i belongs to image i.
+
+        Returns:
+            (b, h, w) maps.
+        """
         maps, is_audible = self.locate_sources(encoded_images, encoded_audio)
         weights = encoded_audio[..., -1] * is_audible
         return torch.einsum("bkhw,bk->bhw", maps, weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-10))
 
     def embed_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
+        """Embed images for retrieval.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, d) of unit norm.
+        """
         return unit_norm(self.image_projection(mean_pool(self.image_encoder(images))))
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
+        """Embed audio for retrieval.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, d) of unit norm.
+        """
         return unit_norm(self.audio_projection(mean_pool(self.audio_encoder(audio))))
 
     def on_train_step_start(self, progress: float) -> None:
+        """Set the stage by the progress of the run.
+
+        Args:
+            progress: completed fraction of the training run.
+        """
         self.stage.fill_(2 if progress >= self.fine_stage_start else 1)
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Compute `image_classes`, `audio_classes`, `pairs` and, in stage 2, `fine`; each summed over views.
+
+        Args:
+            batch: views of images and audio, with the labels that there are.
+
+        Returns:
+            Term name -> scalar, already weighted.
 
         Raises:
             RecipeError: no labels in training, or of another number of classes.
@@ -165,7 +224,15 @@ class CoarseToFine(Method):
 def class_maps(
     image_features: Float[Tensor, "b d h w"], class_embeddings: Float[Tensor, "b k d"]
 ) -> Float[Tensor, "b k h w"]:
-    """Return the positive part of the cosine of each location with the embedding of each class."""
+    """Return the positive part of the cosine of each location with the embedding of each class.
+
+    Args:
+        image_features: (b, d, h, w) of unit norm.
+        class_embeddings: (b, k, d) of unit norm.
+
+    Returns:
+        (b, k, h, w) maps in [0, 1].
+    """
     return F.relu(torch.einsum("bdhw,bkd->bkhw", image_features, class_embeddings.to(image_features.dtype)))
 
 

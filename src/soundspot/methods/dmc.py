@@ -78,22 +78,51 @@ class DMC(Method):
         self.space = JointProjection(self.image_encoder.channels, self.audio_encoder.channels, width)
 
     def cluster_image(self, encoded_images: Float[Tensor, "b c h w"]) -> SoftClusters:
-        """Cluster the locations of each image."""
+        """Cluster the locations of each image.
+
+        Args:
+            encoded_images: (b, c, h, w) from `encode_images`.
+
+        Returns:
+            Centers (b, k, c) and assignments (b, k, h w).
+        """
         return soft_kmeans(encoded_images.flatten(2).mT, self.image_clusters, self.rounds, self.sharpness)
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
-        """Return the features of each location, of any norm."""
+        """Return the features of each location, of any norm.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, c, h, w) encoded images.
+        """
         return self.space.image(self.image_encoder(images))
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b a c"]:
-        """Return the cluster centers of each spectrogram, of any norm."""
+        """Return the cluster centers of each spectrogram, of any norm.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, a, c) encoded audio.
+        """
         tokens = self.space.audio(self.audio_encoder(audio).flatten(2).mT)
         return soft_kmeans(tokens, self.audio_clusters, self.rounds, self.sharpness).centers
 
     def locate_sources(
         self, encoded_images: Float[Tensor, "b c h w"], encoded_audio: Float[Tensor, "b a c"]
     ) -> tuple[Float[Tensor, "b a h w"], Bool[Tensor, "b a"]]:
-        """Return, for each audio cluster, the assignments to its nearest image cluster; all count as audible."""
+        """Return, for each audio cluster, the assignments to its nearest image cluster; all count as audible.
+
+        Args:
+            encoded_images: from `encode_images`.
+            encoded_audio: from `encode_audio`; row i belongs to image i.
+
+        Returns:
+            (b, a, h, w) maps, and (b, a) True where a source is audible.
+        """
         clusters = self.cluster_image(encoded_images)
         nearest = nearest_center(clusters.centers, encoded_audio)
         maps = clusters.assignments.gather(1, nearest[..., None].expand(-1, -1, clusters.assignments.shape[2]))
@@ -102,19 +131,58 @@ class DMC(Method):
     def similarity_map(
         self, encoded_images: Float[Tensor, "b c h w"], encoded_audio: Float[Tensor, "b a c"]
     ) -> Float[Tensor, "b h w"]:
+        """Compute the map of each image with its own audio.
+
+        Args:
+            encoded_images: from `encode_images`.
+            encoded_audio: from `encode_audio`; row i belongs to image i.
+
+        Returns:
+            (b, h, w) maps.
+        """
         return self.locate_sources(encoded_images, encoded_audio)[0].amax(dim=1)
 
     def saliency(self, encoded_images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
+        """Compute a map of each image without audio.
+
+        Args:
+            encoded_images: from `encode_images`.
+
+        Returns:
+            (b, h, w) maps.
+        """
         return super().saliency(unit_norm(encoded_images, dim=1))
 
     def embed_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
+        """Embed images for retrieval.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, d) of unit norm.
+        """
         return unit_norm(self.cluster_image(self.encode_images(images)).centers.mean(dim=1))
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
+        """Embed audio for retrieval.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, d) of unit norm.
+        """
         return unit_norm(self.encode_audio(audio).mean(dim=1))
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Compute `margin`, summed over the pairs of views.
+
+        Args:
+            batch: views of images and audio, with the labels that there are.
+
+        Returns:
+            Term name -> scalar, already weighted.
 
         Raises:
             RecipeError: a batch of a single sample, which has no negative.
@@ -129,5 +197,13 @@ class DMC(Method):
 
 @full_precision
 def nearest_center(image_centers: Float[Tensor, "b k c"], audio_centers: Float[Tensor, "b a c"]) -> Tensor:
-    """Return the index of the image center nearest to each audio center, (b, a)."""
+    """Return the index of the image center nearest to each audio center, (b, a).
+
+    Args:
+        image_centers: (b, k, c).
+        audio_centers: (b, a, c).
+
+    Returns:
+        (b, a) indices of image centers.
+    """
     return pairwise_distances(image_centers, audio_centers).argmin(dim=1)

@@ -109,16 +109,39 @@ class DSOL(Method):
         self.teacher = MomentumEncoder(self, "audio_encoder", "audio_classifier").eval()
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
+        """Encode images.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, c, h, w) encoded images.
+        """
         features = self.image_encoder(images)
         return torch.cat([unit_norm(self.image_projection(features), dim=1), features], dim=1)
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
+        """Encode audio.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, c) encoded audio.
+        """
         pooled = max_pool(self.audio_encoder(audio))
         logits = self.teacher_logits(audio) if self.stage == 2 else self.audio_classifier(pooled)
         return torch.cat([unit_norm(self.audio_projection(pooled)), logits], dim=1)
 
     def teacher_logits(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b k"]:
-        """Return the class logits of the frozen audio classifier of the first stage."""
+        """Return the class logits of the frozen audio classifier of the first stage.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, k) logits without gradient.
+        """
         modules = dict(self.teacher.named_children())
         with torch.no_grad():
             return modules["audio_classifier"](max_pool(modules["audio_encoder"](audio)))
@@ -126,14 +149,30 @@ class DSOL(Method):
     def similarity_map(
         self, encoded_images: Float[Tensor, "b c h w"], encoded_audio: Float[Tensor, "b d"]
     ) -> Float[Tensor, "b h w"]:
-        """Return the probability of each location of image i to sound in audio i."""
+        """Return the probability of each location of image i to sound in audio i.
+
+        Args:
+            encoded_images: from `encode_images`.
+            encoded_audio: from `encode_audio`; row i belongs to image i.
+
+        Returns:
+            (b, h, w) maps.
+        """
         cosines = cosine_map(encoded_images[:, : self.width], encoded_audio[:, : self.width])
         return (self.sharpness * cosines).sigmoid()
 
     def locate_sources(
         self, encoded_images: Float[Tensor, "b c h w"], encoded_audio: Float[Tensor, "b d"]
     ) -> tuple[Float[Tensor, "b k h w"], Bool[Tensor, "b k"]]:
-        """Return a map per class, softmax over classes, and which are audible; one source before there are classes."""
+        """Return a map per class, softmax over classes, and which are audible; one source before there are classes.
+
+        Args:
+            encoded_images: from `encode_images`.
+            encoded_audio: from `encode_audio`; row i belongs to image i.
+
+        Returns:
+            (b, k, h, w) maps, and (b, k) True where a source is audible.
+        """
         if self.stage == 0:
             return super().locate_sources(encoded_images, encoded_audio)
         maps = self.class_maps(encoded_images[:, self.width :], self.similarity_map(encoded_images, encoded_audio))
@@ -143,17 +182,49 @@ class DSOL(Method):
 
     @full_precision
     def class_maps(self, features: Float[Tensor, "b c h w"], maps: Float[Tensor, "b h w"]) -> Float[Tensor, "b k h w"]:
-        """Return the product of each location with the dictionary, after an affine scalar function, times the map."""
+        """Return the product of each location with the dictionary, after an affine scalar function, times the map.
+
+        Args:
+            features: (b, c, h, w) of the image encoder.
+            maps: (b, h, w) probabilities.
+
+        Returns:
+            (b, k, h, w) class maps.
+        """
         products = torch.einsum("bchw,kc->bkhw", features.float(), self.dictionary)
         return (self.affine[0] * products + self.affine[1]) * maps[:, None]
 
     def saliency(self, encoded_images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
+        """Compute a map of each image without audio.
+
+        Args:
+            encoded_images: from `encode_images`.
+
+        Returns:
+            (b, h, w) maps.
+        """
         return super().saliency(encoded_images[:, : self.width])
 
     def embed_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
+        """Embed images for retrieval.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, d) of unit norm.
+        """
         return unit_norm(mean_pool(self.encode_images(images)[:, : self.width]))
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
+        """Embed audio for retrieval.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, d) of unit norm.
+        """
         return self.encode_audio(audio)[:, : self.width]
 
     # Clusters and stages.
@@ -161,14 +232,29 @@ class DSOL(Method):
     def object_embedding(
         self, images: Float[Tensor, "b 3 H W"], audio: Float[Tensor, "b 1 f t"]
     ) -> Float[Tensor, "b d"]:
-        """Return the encoder's features under the object mask of the map, summed and divided by all locations."""
+        """Return the encoder's features under the object mask of the map, summed and divided by all locations.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, d) embeddings.
+        """
         encoded = self.encode_images(images)
         mask = dilate(self.similarity_map(encoded, self.encode_audio(audio)) > self.object_threshold)
         return mean_pool(encoded[:, self.width :].float() * mask[:, None])
 
     @torch.no_grad()
     def set_cluster_centers(self, centers: Float[Tensor, "k d"]) -> None:
-        """Set the dictionary and reset both classifiers, as cluster numbers have no meaning across clusterings."""
+        """Set the dictionary and reset both classifiers, as cluster numbers have no meaning across clusterings.
+
+        Args:
+            centers: (k, d) mean object embedding of each cluster.
+
+        Raises:
+            RecipeError: clusters are made after the second stage begins.
+        """
         if self.stage == 2:
             raise RecipeError(
                 "labels.cluster_schedule: clusters are made after the second stage begins (method.second_stage_start: "
@@ -182,6 +268,11 @@ class DSOL(Method):
 
     @torch.no_grad()
     def on_train_step_start(self, progress: float) -> None:
+        """Begin the second stage, when its time has come, with a frozen copy of the audio classifier.
+
+        Args:
+            progress: completed fraction of the training run.
+        """
         if self.stage == 1 and progress >= self.second_stage_start:
             self.stage.fill_(2)
             for name, module in self.teacher.named_children():
@@ -190,13 +281,27 @@ class DSOL(Method):
             self.affine.copy_(torch.stack([scale, torch.zeros_like(self.affine[0])]))
 
     def train(self, mode: bool = True) -> "DSOL":
-        """Set training or evaluation mode; the teacher stays in evaluation mode."""
+        """Set training or evaluation mode; the teacher stays in evaluation mode.
+
+        Args:
+            mode: True for training.
+
+        Returns:
+            The method.
+        """
         super().train(mode)
         self.teacher.eval()
         return self
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `location`; with clusters also `image_classes` and `audio_classes`, in the second stage `classes`."""
+        """Compute `location`; with clusters also `image_classes` and `audio_classes`, in the second stage `classes`.
+
+        Args:
+            batch: views of images and audio, with the labels that there are.
+
+        Returns:
+            Term name -> scalar, already weighted.
+        """
         views, b = batch.images.shape[:2]
         features = self.image_encoder(batch.images.flatten(0, 1))
         pooled = max_pool(self.audio_encoder(batch.audio.flatten(0, 1)))
@@ -223,7 +328,16 @@ class DSOL(Method):
     def class_loss(
         self, features: Float[Tensor, "n c h w"], maps: Float[Tensor, "v b u h w"], audio: Float[Tensor, "u b 1 f t"]
     ) -> Float[Tensor, ""]:
-        """Compare the classes visible under the map with those the teacher predicts, summed over pairs of views."""
+        """Compare the classes visible under the map with those the teacher predicts, summed over pairs of views.
+
+        Args:
+            features: (v b, c, h, w) of the image encoder.
+            maps: (v, b, u, h, w) probabilities of image i with its own audio.
+            audio: (u, b, 1, f, t) spectrograms, for the teacher.
+
+        Returns:
+            Scalar, mean over samples.
+        """
         maps_per_audio = maps.movedim(2, 0).flatten(1, 2)  # (u, v b, h, w)
         scores = torch.stack([mean_pool(self.class_maps(features, m)) for m in maps_per_audio])
         scores = scores.unflatten(1, maps.shape[:2])  # (u, v, b, k)
@@ -232,7 +346,14 @@ class DSOL(Method):
 
 
 def dilate(mask: Bool[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
-    """Add the four neighbors of each cell of a mask."""
+    """Add the four neighbors of each cell of a mask.
+
+    Args:
+        mask: (b, h, w).
+
+    Returns:
+        (b, h, w) dilated masks.
+    """
     cells = mask.float()[:, None]
     vertical, horizontal = F.max_pool2d(cells, (3, 1), 1, (1, 0)), F.max_pool2d(cells, (1, 3), 1, (0, 1))
     return torch.maximum(vertical, horizontal)[:, 0] > 0

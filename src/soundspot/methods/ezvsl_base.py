@@ -18,7 +18,7 @@ from soundspot.types import Batch
 
 
 class EZVSLBase(Method):
-    """One linear layer per modality to a joint space, and InfoNCE of the best-matching location of each image.
+    """Linear projections to a joint space, and InfoNCE of the best-matching location of each image.
 
     Args:
         tau: temperature.
@@ -58,20 +58,52 @@ class EZVSLBase(Method):
         self.space = JointProjection(self.image_encoder.channels, self.audio_encoder.channels, width)
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
+        """Encode images.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, c, h, w) encoded images.
+        """
         features = F.dropout(self.image_encoder(images), self.dropout, self.training)
         return unit_norm(self.space.image(features), dim=1)
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
+        """Encode audio.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, c) encoded audio.
+        """
         return unit_norm(self.space.audio(max_pool(self.audio_encoder(audio))))
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `contrast`, summed over the pairs of views."""
+        """Compute `contrast`, summed over the pairs of views.
+
+        Args:
+            batch: views of images and audio, with the labels that there are.
+
+        Returns:
+            Term name -> scalar, already weighted.
+        """
         return {"contrast": self.contrast(*self.encode(batch), batch)}
 
     def contrast(
         self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"], batch: Batch
     ) -> Float[Tensor, ""]:
-        """Compute the multiple-instance InfoNCE (EZ-VSL, Eq. 3 and its mirror image)."""
+        """Compute the multiple-instance InfoNCE (EZ-VSL, Eq. 3 and its mirror image).
+
+        Args:
+            image_features: (v, b, c, h, w) of unit norm.
+            audio_embeddings: (u, b, c) of unit norm.
+            batch: with its likely false negatives.
+
+        Returns:
+            Scalar, summed over the pairs of views.
+        """
         similarity = map_similarity(image_features, audio_embeddings, self.reducer, self.sharpness)
         positives = self.false_negatives_as_positives
         return info_nce(similarity, self.tau, batch.false_negatives, positives, self.symmetric, self.margin)

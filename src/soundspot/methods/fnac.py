@@ -58,10 +58,22 @@ class FNAC(EZVSLBase):
         self.in_warmup = False
 
     def on_train_step_start(self, progress: float) -> None:
+        """Note whether the run is still in its warm-up.
+
+        Args:
+            progress: completed fraction of the training run.
+        """
         self.in_warmup = progress < self.warmup
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `contrast`; after warm-up also `false_negatives_audio`, `true_negatives`, `false_negatives_image`."""
+        """Compute `contrast`; after warm-up also `false_negatives_audio`, `true_negatives`, `false_negatives_image`.
+
+        Args:
+            batch: views of images and audio, with the labels that there are.
+
+        Returns:
+            Term name -> scalar, already weighted.
+        """
         features, embeddings = self.encode(batch)
         terms = {"contrast": self.contrast(features, embeddings, batch)}
         if self.training and self.in_warmup:

@@ -51,7 +51,14 @@ class HardPos(LVSBase):
         self.combine: Combine = combine
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `contrast`; positives are the pairs of the base view, and all pairs of it with another view."""
+        """Compute `contrast`; positives are the pairs of the base view, and all pairs of it with another view.
+
+        Args:
+            batch: views of images and audio, with the labels that there are.
+
+        Returns:
+            Term name -> scalar, already weighted.
+        """
         similarity, background = self.responses(*self.encode(batch))
         matched = similarity.diagonal(dim1=2, dim2=3)  # (v, u, b)
         positives = torch.cat([matched[0], matched[1:, 0]])  # base images with all audio, other images with base audio

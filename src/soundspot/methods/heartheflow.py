@@ -91,13 +91,28 @@ class HearTheFlow(LVSBase):
         self.attention = CrossAttention(self.image_encoder.channels, flow_channels)
 
     def encode_images(self, images: Float[Tensor, "b i H W"]) -> Float[Tensor, "b c h w"]:
-        """Return unit-norm features with the attended features added; images of three channels have no motion."""
+        """Return unit-norm features with the attended features added; images of three channels have no motion.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, c, h, w) encoded images.
+        """
         features = self.image_encoder(images[:, :3])
         flow = images[:, 3:] if images.shape[1] == 5 else torch.zeros_like(images[:, :2])
         return unit_norm(features + self.attention(features, self.flow_features(flow, features.shape[-2:])), dim=1)
 
     def flow_features(self, flow: Float[Tensor, "b 2 H W"], size: tuple[int, int]) -> Float[Tensor, "b d h w"]:
-        """Return flow features of the (h, w) of the image features."""
+        """Return flow features of the (h, w) of the image features.
+
+        Args:
+            flow: (b, 2, H, W) in 255 pixels a frame.
+            size: (h, w) of the image features.
+
+        Returns:
+            (b, d, h, w) features.
+        """
         if self.flow_encoder is None:
             return F.adaptive_max_pool2d(flow, size)
         features = self.flow_encoder(flow)
@@ -119,7 +134,15 @@ class CrossAttention(nn.Module):
         self.value = nn.Conv2d(channels, channels, 1)
 
     def forward(self, features: Float[Tensor, "b c h w"], flow: Float[Tensor, "b d h w"]) -> Float[Tensor, "b c h w"]:
-        """Return the attended image features at each location."""
+        """Return the attended image features at each location.
+
+        Args:
+            features: (b, c, h, w) of the image.
+            flow: (b, d, h, w) features of its flow.
+
+        Returns:
+            (b, c, h, w).
+        """
         query, key, value = (x.flatten(2).mT for x in (self.query(features), self.key(flow), self.value(features)))
         return cross_attention(query, key, value).mT.reshape(features.shape)
 
@@ -128,12 +151,28 @@ class CrossAttention(nn.Module):
 def cross_attention(
     query: Float[Tensor, "b p k"], key: Float[Tensor, "b q k"], value: Float[Tensor, "b q c"]
 ) -> Float[Tensor, "b p c"]:
-    """Compute scaled dot-product attention of each location p over the locations q."""
+    """Compute scaled dot-product attention of each location p over the locations q.
+
+    Args:
+        query: (b, p, k).
+        key: (b, q, k).
+        value: (b, q, c).
+
+    Returns:
+        (b, p, c) in single precision at least.
+    """
     query, key, value = ((x if x.dtype == torch.float64 else x.float())[:, None] for x in (query, key, value))
     return F.scaled_dot_product_attention(query, key, value)[:, 0]  # with one head: exporters know no other
 
 
 def flow_options(image: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return options of a ResNet with the sizes of the image encoder, without weights; ResNet-18 beside any other."""
+    """Return options of a ResNet with the sizes of the image encoder, without weights; ResNet-18 beside any other.
+
+    Args:
+        image: options of the image encoder.
+
+    Returns:
+        Options of the flow encoder.
+    """
     options = {name: value for name, value in (image or {}).items() if name != "weights"}
     return options if options.get("encoder", "resnet18") in ("resnet18", "resnet") else {}

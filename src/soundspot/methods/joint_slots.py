@@ -100,59 +100,147 @@ class JointSlots(Method):
         self.audio_decoder = SlotDecoder(width, (1, output_grid(self.audio_encoder, spectrogram)[1]))
 
     def image_features(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d h w"]:
-        """Return the projected features of each location."""
+        """Return the projected features of each location.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, d, h, w).
+        """
         return self.image_projection(self.image_encoder(images))
 
     def audio_tokens(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b n d"]:
-        """Return one token per time step: the maximum of the projected features over frequency."""
+        """Return one token per time step: the maximum of the projected features over frequency.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, n, d) tokens.
+        """
         return self.audio_projection(self.audio_encoder(audio)).amax(dim=2).transpose(1, 2)
 
     def attend_image(self, tokens: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None = None) -> SlotState:
-        """Run slot attention on image tokens; masked ones are replaced by the mask token."""
+        """Run slot attention on image tokens; masked ones are replaced by the mask token.
+
+        Args:
+            tokens: (b, n, d).
+            mask: (b, n) True where a token is masked; None: none.
+
+        Returns:
+            Slots, queries and keys.
+        """
         return self.image_slots(tokens, self.slots, self.iterations, mask)
 
     def attend_audio(self, tokens: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None = None) -> SlotState:
-        """Run slot attention on audio tokens; masked ones are replaced by the mask token."""
+        """Run slot attention on audio tokens; masked ones are replaced by the mask token.
+
+        Args:
+            tokens: (b, n, d).
+            mask: (b, n) True where a token is masked; None: none.
+
+        Returns:
+            Slots, queries and keys.
+        """
         return self.audio_slots(tokens, self.slots, self.iterations, mask)
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b e h w"]:
-        """Return the keys of each location and, as the last channel, the map of the image's own target query."""
+        """Return the keys of each location and, as the last channel, the map of the image's own target query.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, e, h, w) encoded images.
+        """
         features = self.image_features(images)
         state = self.attend_image(_tokens(features))
         self_map = attend(state.queries, state.keys, self.logit_scale)[:, 0, :, None]
         return torch.cat([state.keys, self_map], dim=-1).transpose(1, 2).unflatten(2, features.shape[-2:])
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b s d"]:
-        """Return the queries of each audio clip."""
+        """Return the queries of each audio clip.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, s, d) encoded audio.
+        """
         return self.attend_audio(self.audio_tokens(audio)).queries
 
     def similarity_map(
         self, encoded_images: Float[Tensor, "b e h w"], encoded_audio: Float[Tensor, "b s d"]
     ) -> Float[Tensor, "b h w"]:
-        """Return the attention of the target query of audio i on image i."""
+        """Return the attention of the target query of audio i on image i.
+
+        Args:
+            encoded_images: from `encode_images`.
+            encoded_audio: from `encode_audio`; row i belongs to image i.
+
+        Returns:
+            (b, h, w) maps.
+        """
         maps = attend(encoded_audio, _tokens(encoded_images[:, :-1]), self.logit_scale)[:, 0]
         return maps.unflatten(1, encoded_images.shape[-2:])
 
     def saliency(self, encoded_images: Float[Tensor, "b e h w"]) -> Float[Tensor, "b h w"]:
-        """Return the attention of the image's own target query: it uses no audio, but was trained with some."""
+        """Return the attention of the image's own target query: it uses no audio, but was trained with some.
+
+        Args:
+            encoded_images: from `encode_images`.
+
+        Returns:
+            (b, h, w) maps.
+        """
         return encoded_images[:, -1]
 
     # Retrieval. The release has no script of it; the target slot is what the contrast compares.
 
     def embed_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
+        """Embed images for retrieval.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, d) of unit norm.
+        """
         return unit_norm(self.attend_image(_tokens(self.image_features(images))).slots[:, 0])
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
+        """Embed audio for retrieval.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, d) of unit norm.
+        """
         return unit_norm(self.attend_audio(self.audio_tokens(audio)).slots[:, 0])
 
     def draw_mask(self, tokens: Float[Tensor, "b n d"]) -> Bool[Tensor, "b n"] | None:
-        """Draw which tokens are masked, independently of each other; None outside training."""
+        """Draw which tokens are masked, independently of each other; None outside training.
+
+        Args:
+            tokens: (b, n, d).
+
+        Returns:
+            (b, n) True where a token is masked.
+        """
         if not (self.training and self.mask_ratio):
             return None
         return torch.rand(tokens.shape[:2], device=tokens.device) < self.mask_ratio
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Compute `contrast` of target slots, and `reconstruction`, `divergence`, `matching` of both modalities.
+
+        Args:
+            batch: views of images and audio, with the labels that there are.
+
+        Returns:
+            Term name -> scalar, already weighted.
 
         Raises:
             RecipeError: more than one view; or at most k samples, so that one may be left without a negative.

@@ -57,7 +57,17 @@ class LCBM(Method):
         self.classifier = nn.Linear(self.image_encoder.channels, classes)
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `classes`, summed over the pairs of views; with `joint: each`, the mean of both modalities'."""
+        """Compute `classes`, summed over the pairs of views; with `joint: each`, the mean of both modalities'.
+
+        Args:
+            batch: views of images and audio, with the labels that there are.
+
+        Returns:
+            Term name -> scalar, already weighted.
+
+        Raises:
+            RecipeError: the batch has no labels.
+        """
         if batch.labels is None:
             raise RecipeError(
                 "labels.source: method 'lcbm' learns from class labels, and this batch has none; give them"
@@ -74,7 +84,15 @@ class LCBM(Method):
     def classification_loss(
         self, embeddings: Float[Tensor, "v b c"], labels: Float[Tensor, "b k"]
     ) -> Float[Tensor, ""]:
-        """Compute the cross-entropy of the classified embeddings, summed over views."""
+        """Compute the cross-entropy of the classified embeddings, summed over views.
+
+        Args:
+            embeddings: (v, b, c).
+            labels: (b, k) in [0, 1]; nan where unknown.
+
+        Returns:
+            Scalar.
+        """
         logits = all_gather_with_grad(self.classifier(embeddings / self.tau), 1)
         labels = all_gather_with_grad(labels)
         return torch.stack([soft_cross_entropy(view, labels) for view in logits]).sum()

@@ -50,6 +50,16 @@ class LVS(LVSBase):
     def contrast(
         self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"], batch: Batch
     ) -> Float[Tensor, ""]:
+        """Compute InfoNCE, summed over the pairs of views.
+
+        Args:
+            image_features: (v, b, c, h, w) of unit norm.
+            audio_embeddings: (u, b, c) of unit norm.
+            batch: views of images and audio, with the labels that there are.
+
+        Returns:
+            Scalar.
+        """
         similarity, background = self.responses(image_features, audio_embeddings)
         options = self.false_negatives_as_positives, self.symmetric
         return info_nce(similarity, self.tau, batch.false_negatives, *options, hard_negatives=background)

@@ -47,7 +47,15 @@ class LVSBase(Method):
     def responses(
         self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"]
     ) -> tuple[Float[Tensor, "v u m m"], Float[Tensor, "v u m k"] | None]:
-        """Return the foreground means of all pairs, and the background means of matching pairs (k = 1)."""
+        """Return the foreground means of all pairs, and the background means of matching pairs (k = 1).
+
+        Args:
+            image_features: (v, b, c, h, w) of unit norm.
+            audio_embeddings: (u, b, c) of unit norm.
+
+        Returns:
+            (v, u, m, m) and (v, u, m, 1) mean cosines; None without hard negatives.
+        """
         maps, background = all_pair_maps(image_features, audio_embeddings), None
         if self.hard_negatives:
             matched = local_diagonal(maps).transpose(-1, -2)
@@ -59,10 +67,26 @@ class LVSBase(Method):
     def contrast(
         self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"], batch: Batch
     ) -> Float[Tensor, ""]:
-        """Compute InfoNCE of the foreground with hard negatives (LVS, Eq. 7), summed over the pairs of views."""
+        """Compute InfoNCE of the foreground with hard negatives (LVS, Eq. 7), summed over the pairs of views.
+
+        Args:
+            image_features: (v, b, c, h, w) of unit norm.
+            audio_embeddings: (u, b, c) of unit norm.
+            batch: with its likely false negatives.
+
+        Returns:
+            Scalar.
+        """
         similarity, background = self.responses(image_features, audio_embeddings)
         return info_nce(similarity, self.tau, batch.false_negatives, hard_negatives=background)
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `contrast`, summed over the pairs of views."""
+        """Compute `contrast`, summed over the pairs of views.
+
+        Args:
+            batch: views of images and audio, with the labels that there are.
+
+        Returns:
+            Term name -> scalar, already weighted.
+        """
         return {"contrast": self.contrast(*self.encode(batch), batch)}

@@ -7,21 +7,43 @@ from soundspot.errors import RecipeError, did_you_mean
 
 
 def check_positive(**options: float | int) -> None:
-    """Raise RecipeError unless each option is a finite number above 0."""
+    """Raise RecipeError unless each option is a finite number above 0.
+
+    Args:
+        options: name -> value.
+
+    Raises:
+        RecipeError: a value is 0, negative or not finite.
+    """
     for name, value in options.items():
         if not (math.isfinite(value) and value > 0):
             raise RecipeError(f"method.{name}: found {value}, expected a number above 0")
 
 
 def check_fraction(**options: float | int) -> None:
-    """Raise RecipeError unless each option is in [0, 1]."""
+    """Raise RecipeError unless each option is in [0, 1].
+
+    Args:
+        options: name -> value.
+
+    Raises:
+        RecipeError: a value is outside.
+    """
     for name, value in options.items():
         if not 0 <= value <= 1:
             raise RecipeError(f"method.{name}: found {value}, expected a fraction, from 0 to 1")
 
 
 def check_choice(choices: Iterable[str], **options: str) -> None:
-    """Raise RecipeError, with the nearest choice, unless each option is one of `choices`."""
+    """Raise RecipeError, with the nearest choice, unless each option is one of `choices`.
+
+    Args:
+        choices: names that are allowed.
+        options: name -> value.
+
+    Raises:
+        RecipeError: a value is none of them.
+    """
     names = tuple(choices)
     for name, value in options.items():
         if value not in names:
@@ -29,14 +51,29 @@ def check_choice(choices: Iterable[str], **options: str) -> None:
 
 
 def check_triple(description: str, **options: Sequence[float | int]) -> None:
-    """Raise RecipeError, with the `description` of the three, unless each option has three numbers."""
+    """Raise RecipeError, with the `description` of the three, unless each option has three numbers.
+
+    Args:
+        description: of the three, in the message.
+        options: name -> value.
+
+    Raises:
+        RecipeError: a value has another length.
+    """
     for name, value in options.items():
         if len(value) != 3:
             raise RecipeError(f"method.{name}: found {list(value)}, expected three: {description}")
 
 
 def check_has_negatives(num_samples: int) -> None:
-    """Raise RecipeError for a batch of a single sample, in which a contrastive loss has no negatives."""
+    """Raise RecipeError for a batch of a single sample, in which a contrastive loss has no negatives.
+
+    Args:
+        num_samples: of the batch, over all processes.
+
+    Raises:
+        RecipeError: there is one sample.
+    """
     if num_samples < 2:
         raise RecipeError(
             "train.batch_size: found a batch of one sample, and the loss compares a sample's own audio with another's; "

@@ -80,30 +80,71 @@ class SLAVC(Method):
         Args:
             networks: this method or its momentum encoder.
             images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, 2 width, h, w) features.
         """
         features = F.dropout(networks.image_encoder(images), self.dropout, self.training)
         spaces = networks.identification, networks.localization
         return torch.cat([unit_norm(space.image(features), dim=1) for space in spaces], 1) / 2**0.5
 
     def audio_features(self, networks: Any, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
-        """Return both projections of the audio, concatenated to unit norm."""
+        """Return both projections of the audio, concatenated to unit norm.
+
+        Args:
+            networks: this method or its momentum encoder.
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, 2 width).
+        """
         pooled = max_pool(networks.audio_encoder(audio))
         spaces = networks.identification, networks.localization
         return torch.cat([unit_norm(space.audio(pooled)) for space in spaces], 1) / 2**0.5
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
+        """Encode images.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, c, h, w) encoded images.
+        """
         return self.image_features(self.momentum_encoder if self.momentum_maps else self, images)
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
+        """Encode audio.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, c) encoded audio.
+        """
         return self.audio_features(self.momentum_encoder if self.momentum_maps else self, audio)
 
     def on_train_step_start(self, progress: float) -> None:
+        """Update the momentum encoder.
+
+        Args:
+            progress: completed fraction of the training run.
+        """
         self.momentum_encoder.update(self, self.momentum)
 
     def contrast(
         self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"], batch: Batch
     ) -> Float[Tensor, ""]:
-        """Compute the cross-entropy of the audio of each image, by the product of identification and localization."""
+        """Compute the cross-entropy of the audio of each image, by the product of identification and localization.
+
+        Args:
+            image_features: (v, b, 2 width, h, w) of unit norm.
+            audio_embeddings: (u, b, 2 width) of unit norm.
+            batch: with its likely false negatives.
+
+        Returns:
+            Scalar, summed over the pairs of views.
+        """
         identification, localization = (
             all_pair_maps(2**0.5 * images, 2**0.5 * audio)
             for images, audio in zip(image_features.chunk(2, 2), audio_embeddings.chunk(2, 2), strict=True)
@@ -116,7 +157,14 @@ class SLAVC(Method):
         return info_nce(all_gather_with_grad(logits, 2), 1.0, batch.false_negatives)
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `images` (against the copy's audio) and `audio` (with the copy's images), over the pairs of views."""
+        """Compute `images` (against the copy's audio) and `audio` (with the copy's images), over the pairs of views.
+
+        Args:
+            batch: views of images and audio, with the labels that there are.
+
+        Returns:
+            Term name -> scalar, already weighted.
+        """
         images, audio = batch.images.flatten(0, 1), batch.audio.flatten(0, 1)
         image_views, audio_views = batch.images.shape[:2], batch.audio.shape[:2]
         with torch.no_grad():

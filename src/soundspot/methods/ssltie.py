@@ -77,6 +77,13 @@ class SSLTIE(LVSBase):
         """Draw the transformation of a batch of images.
 
         In training from torch's own generator, which the trainer seeds by the step; else by the samples of the batch.
+
+        Args:
+            views: number of image views.
+            index: (b,) positions of the samples in their data set.
+
+        Returns:
+            An angle for each image of each view, the scale and the mirroring of all.
         """
         generator = None if self.training else torch.Generator().manual_seed(int(index.sum()))
         scale = self.scales[int(torch.randint(len(self.scales), (), generator=generator))]
@@ -85,7 +92,14 @@ class SSLTIE(LVSBase):
         return GeometricTransform(angles.float(), scale, flip)
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `contrast`, `contrast_transformed` and `equivariance`, each summed over the pairs of views."""
+        """Compute `contrast`, `contrast_transformed` and `equivariance`, each summed over the pairs of views.
+
+        Args:
+            batch: views of images and audio, with the labels that there are.
+
+        Returns:
+            Term name -> scalar, already weighted.
+        """
         original_weight, transformed_weight, equivariance_weight = self.weights
         features, embeddings = self.encode(batch)
         terms = {"contrast": original_weight * self.contrast(features, embeddings, batch)}

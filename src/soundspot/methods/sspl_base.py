@@ -37,25 +37,61 @@ class SSPLBase(Method):
         self.head = SimSiamHead(c, width)
 
     def patch_embeddings(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b p d"]:
-        """Return the embedding of each patch of a spectrogram (of each cell, if the encoder has no patches)."""
+        """Return the embedding of each patch of a spectrogram (of each cell, if the encoder has no patches).
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, p, d).
+        """
         return self.audio_encoder(audio).flatten(2).mT
 
     def query_audio(self, patches: Float[Tensor, "b p d"]) -> Float[Tensor, "b c"]:
-        """Return the mean query of the patches, not of unit norm."""
+        """Return the mean query of the patches, not of unit norm.
+
+        Args:
+            patches: (b, p, d) embeddings.
+
+        Returns:
+            (b, c).
+        """
         return self.query(patches).mean(dim=1)
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b e"]:
-        """Return the query of each audio clip, of unit norm; further channels are for `attended_features`."""
+        """Return the query of each audio clip, of unit norm; further channels are for `attended_features`.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, e) encoded audio.
+        """
         return unit_norm(self.query_audio(self.patch_embeddings(audio)))
 
     def attended_features(
         self, image_features: Float[Tensor, "b c h w"], encoded_audio: Float[Tensor, "b e"]
     ) -> Float[Tensor, "b c h w"]:
-        """Return the image features that the audio attends to, not of unit norm; the encoder's own by default."""
+        """Return the image features that the audio attends to, not of unit norm; the encoder's own by default.
+
+        Args:
+            image_features: (b, c, h, w) of the image encoder.
+            encoded_audio: (b, e) from `encode_audio`.
+
+        Returns:
+            (b, c, h, w).
+        """
         return image_features
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `predict`: each image view predicts every other, summed over the audio views."""
+        """Compute `predict`: each image view predicts every other, summed over the audio views.
+
+        Args:
+            batch: views of images and audio, with the labels that there are.
+
+        Returns:
+            Term name -> scalar, already weighted.
+        """
         features = self.image_encoder(batch.images.flatten(0, 1)).unflatten(0, batch.images.shape[:2])
         queries = self.encode_audio(batch.audio.flatten(0, 1)).unflatten(0, batch.audio.shape[:2])
         return {"predict": torch.stack([self.predictive_loss(features, query) for query in queries]).sum()}
@@ -63,7 +99,15 @@ class SSPLBase(Method):
     def predictive_loss(
         self, image_features: Float[Tensor, "v b c h w"], encoded_audio: Float[Tensor, "b e"]
     ) -> Float[Tensor, ""]:
-        """Compute SimSiam's loss; views are encoded one at a time, so that batch norm sees one at a time."""
+        """Compute SimSiam's loss; views are encoded one at a time, so that batch norm sees one at a time.
+
+        Args:
+            image_features: (v, b, c, h, w) of the image encoder.
+            encoded_audio: (b, e) from `encode_audio`.
+
+        Returns:
+            Scalar.
+        """
         features = torch.stack([self.attended_features(view, encoded_audio) for view in image_features])
         queries = encoded_audio[None, :, : features.shape[2]]
         maps = matched_pair_maps(unit_norm(features, dim=2), queries)[:, :, 0]

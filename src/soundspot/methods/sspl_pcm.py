@@ -55,31 +55,95 @@ class SSPLPCM(SSPLBase):
     def attended_features(
         self, image_features: Float[Tensor, "b c h w"], encoded_audio: Float[Tensor, "b e"]
     ) -> Float[Tensor, "b c h w"]:
-        """Return the features corrected by their error in predicting the audio, not of unit norm."""
+        """Return the features corrected by their error in predicting the audio, not of unit norm.
+
+        Args:
+            image_features: (v, b, c, h, w) of unit norm.
+            encoded_audio: from `encode_audio`; row i belongs to image i.
+
+        Returns:
+            (b, c, h, w) features.
+        """
         return self.pcm(image_features, encoded_audio[:, image_features.shape[1] :])
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
+        """Encode images.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, c, h, w) encoded images.
+        """
         return self.image_encoder(images)
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b e"]:
+        """Encode audio.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, e) encoded audio.
+        """
         patches = self.patch_embeddings(audio)
         return torch.cat([unit_norm(self.query_audio(patches)), unit_norm(patches.mean(dim=1))], dim=1)
 
     def similarity_map(
         self, encoded_images: Float[Tensor, "b c h w"], encoded_audio: Float[Tensor, "b e"]
     ) -> Float[Tensor, "b h w"]:
+        """Compute the map of each image with its own audio.
+
+        Args:
+            encoded_images: from `encode_images`.
+            encoded_audio: from `encode_audio`; row i belongs to image i.
+
+        Returns:
+            (b, h, w) maps.
+        """
         features = unit_norm(self.attended_features(encoded_images, encoded_audio), dim=1)
         return cosine_map(features, encoded_audio[:, : features.shape[1]])
 
     def saliency(self, encoded_images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
+        """Compute a map of each image without audio.
+
+        Args:
+            encoded_images: from `encode_images`.
+
+        Returns:
+            (b, h, w) maps.
+        """
         return super().saliency(self.unconditioned_features(encoded_images))
 
     def embed_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c"]:
+        """Embed images for retrieval.
+
+        Args:
+            images: (b, 3, H, W) normalized.
+
+        Returns:
+            (b, d) of unit norm.
+        """
         return unit_norm(mean_pool(self.unconditioned_features(self.encode_images(images))))
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
+        """Embed audio for retrieval.
+
+        Args:
+            audio: (b, 1, f, t) spectrograms.
+
+        Returns:
+            (b, d) of unit norm.
+        """
         return unit_norm(self.query_audio(self.patch_embeddings(audio)))
 
     def unconditioned_features(self, image_features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Return the unit-norm features of each location that no audio corrects."""
+        """Return the unit-norm features of each location that no audio corrects.
+
+        Args:
+            image_features: (b, c, h, w) of the image encoder.
+
+        Returns:
+            (b, c, h, w).
+        """
         return unit_norm(self.pcm(image_features), dim=1)

@@ -83,7 +83,14 @@ class PretrainedEncoder(Encoder):
         return features if self.neck is None else self.neck(features)
 
     def train(self, mode: bool = True) -> "PretrainedEncoder":
-        """Set training or evaluation mode; what is frozen stays in evaluation mode."""
+        """Set training or evaluation mode; what is frozen stays in evaluation mode.
+
+        Args:
+            mode: True for training.
+
+        Returns:
+            The encoder.
+        """
         super().train(mode)
         if self.trained != "all":
             self.network.eval()
@@ -117,6 +124,11 @@ class PretrainedEncoder(Encoder):
             )
 
     def check_front_end(self, spec: ImageSpec | AudioSpec) -> None:
+        """Raise RecipeError for a front end other than the one the network was trained with.
+
+        Args:
+            spec: preprocessing of its modality.
+        """
         check_preset(self.name, spec, self.spec.front_end)
         self.check_input_size(*(spec.shape if isinstance(spec, AudioSpec) else (spec.size, spec.size)))
 

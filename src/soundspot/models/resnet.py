@@ -26,13 +26,26 @@ class ThinConv2d(nn.Conv2d):
     """
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Subsample and convolve (b, c, h, w)."""
+        """Subsample and convolve (b, c, h, w).
+
+        Args:
+            x: (b, c, h, w).
+
+        Returns:
+            (b, d, i, j).
+        """
         y_stride, x_stride = self.stride
         return F.conv2d(x[:, :, ::y_stride, ::x_stride], self.weight, self.bias)
 
 
 class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions and a shortcut."""
+    """Two 3 x 3 convolutions and a shortcut.
+
+    Args:
+        in_channels: of the input.
+        out_channels: of the output.
+        stride: of the first convolution.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -48,7 +61,14 @@ class BasicBlock(nn.Module):
             self.downsample = nn.Sequential(convolution, nn.BatchNorm2d(out_channels))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Return the block's output of (b, c, h, w)."""
+        """Return the block's output of (b, c, h, w).
+
+        Args:
+            x: (b, c, h, w).
+
+        Returns:
+            (b, d, i, j) features.
+        """
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         shortcut = x if self.downsample is None else self.downsample(x)
         return F.relu(self.bn2(self.conv2(y)) + shortcut, inplace=True)

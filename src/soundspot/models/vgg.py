@@ -138,6 +138,11 @@ class VGGish(Encoder):
             )
 
     def check_front_end(self, spec: ImageSpec | AudioSpec) -> None:
+        """Raise RecipeError for a front end other than the one the network was trained with.
+
+        Args:
+            spec: preprocessing of its modality.
+        """
         assert isinstance(spec, AudioSpec)
         check_preset("vggish", replace(spec, min_max_normalize=False), "vggish")
         self.check_input_size(*spec.shape)

@@ -68,7 +68,7 @@ def test_every_array_of_the_published_class(case: Case, released: JointSlots, th
     for queries, q in ((seen.queries, "imgq"), (heard.queries, "audq")):
         for keys, k in ((seen.keys, "imgk"), (heard.keys, "audk")):
             close(attend(queries, keys), theirs[f"attn_{q}_{k}"], atol=2e-7)
-    for ours, name in ((released.image_decoder(seen.slots), "image"), (released.sound_decoder(heard.slots), "audio")):
+    for ours, name in ((released.image_decoder(seen.slots), "image"), (released.audio_decoder(heard.slots), "audio")):
         if f"{name}_recon" in theirs:
             wanted = theirs[f"{name}_recon"]
             close(ours, wanted, atol=1e-5 * float(wanted.abs().max()))
@@ -117,10 +117,10 @@ def test_training_losses_gradients_and_statistics(published: JointSlots, theirs:
         published.audio_encoder.conv1.weight,
         published.slots,
         published.image_slots.gru.weight_ih,
-        published.sound_slots.to_q.weight,
+        published.audio_slots.to_q.weight,
         published.image_decoder.mlp[6].weight,
         published.image_slots.mask_token,
-        published.sound_decoder.columns,
+        published.audio_decoder.columns,
     ]
     norms = torch.stack([parameter.grad.norm() for parameter in gradients])
     close(norms, theirs["grad_norms"], rtol=1e-3)
@@ -190,7 +190,7 @@ def test_a_picture_is_encoded_once_and_asked_with_many_sounds() -> None:
 
 def test_masking_happens_in_training_alone_and_at_its_ratio() -> None:
     method = small(mask_ratio=0.25)
-    share = method.hidden(torch.zeros(100, 100, 16)).float().mean()
+    share = method.draw_mask(torch.zeros(100, 100, 16)).float().mean()
     assert abs(float(share) - 0.25) < 0.02
     assert method.eval().hidden(torch.zeros(2, 3, 16)) is None
     assert small(mask_ratio=0.0).hidden(torch.zeros(2, 3, 16)) is None
@@ -215,7 +215,7 @@ def test_degenerate_batches_have_finite_losses_and_gradients(degenerate: str) ->
 
 def test_batches_that_leave_no_negatives_and_more_views_are_refused() -> None:
     with pytest.raises(
-        RecipeError, match=r"with 20 reciprocal neighbours .* batch of 4 .*raise train.batch_size above"
+        RecipeError, match=r"with 20 reciprocal neighbors .* batch of 4 .*raise train.batch_size above"
     ):
         small(k=20).losses(batch(4))
     with pytest.raises(RecipeError, match="a batch of 1 may"):
@@ -260,7 +260,7 @@ def test_slots_iterations_width_and_factor_are_what_they_are_called() -> None:
     tokens = method.audio_tokens(x.audio[0])
     queries, codes = method.encode_audio(x.audio[0]), method.encode_images(x.images[0])
     assert queries.shape == (4, 3, 24)
-    torch.testing.assert_close(queries, method.sound_slots(tokens, method.slots, 2).queries)
+    torch.testing.assert_close(queries, method.audio_slots(tokens, method.slots, 2).queries)
     keys = codes.flatten(2).transpose(1, 2)[..., :-1]
     torch.testing.assert_close(
         keys, method.attend_image(method.image_features(x.images[0]).flatten(2).transpose(1, 2)).keys

@@ -192,7 +192,7 @@ def test_predictive_coding_is_what_is_written_out(cycles: int) -> None:
 def test_predictive_coding_takes_grids_of_any_size_from_four_cells_on(size: tuple[int, int]) -> None:
     pcm = PredictiveCoding(6, 5)
     assert pcm(torch.randn(2, 6, *size), torch.randn(2, 5)).shape == (2, 6, *size)
-    with pytest.raises(RecipeError, match=r"found grids of 3 x 9 cells.*expected 4 or more"):
+    with pytest.raises(RecipeError, match=r"found features of 3 x 9 cells.*expected 4 or more"):
         pcm(torch.randn(2, 6, 3, 9), torch.randn(2, 5))
     with pytest.raises(RecipeError, match=r"train\.batch_size: .* Raise it"):
         pcm(torch.randn(1, 6, 4, 4), torch.randn(1, 5))

@@ -304,12 +304,12 @@ def test_the_front_end_is_asked_when_a_method_is_built() -> None:
     image, audio = options("clip"), options("ast")
     create("alignment", image=image, audio=audio, front_end=front_end("clip", "ast"))
     for wrong, said in (
-        (front_end("dinov2", "ast"), r"encoder 'clip': images come with mean \(0.485.*preset 'clip'"),
+        (front_end("dinov2", "ast"), r"encoder 'clip': found images with mean \(0.485.*preset 'clip'"),
         (
             front_end("clip", "whisper"),
-            r"encoder 'ast': audio come with window_function hann, expected kaldi.*preset 'ast'",
+            r"encoder 'ast': found audio with window_function hann, expected kaldi.*preset 'ast'",
         ),
-        (None, r"encoder 'clip': images come with mean"),
+        (None, r"encoder 'clip': found images with mean"),
     ):
         with pytest.raises(RecipeError, match=said):
             create("alignment", image=image, audio=audio, front_end=wrong)

@@ -116,7 +116,7 @@ def test_the_public_file_is_read_without_its_classifier(tmp_path: Path) -> None:
 def test_vggish_refuses_what_it_was_not_made_for() -> None:
     small = {"encoder": "vggish", "width": 2, "hidden": 8}
     picture = {"encoder": "vgg16", "width": 2}
-    with pytest.raises(RecipeError, match=r"audio come with n_fft 512, expected 400; .* preset 'vggish'"):
+    with pytest.raises(RecipeError, match=r"found audio with n_fft 512, expected 400; .* preset 'vggish'"):
         create("ezvsl", image=picture, audio=small)
     with pytest.raises(RecipeError, match="takes audio and was given for images"):
         create("ezvsl", image=small)

@@ -19,16 +19,16 @@ ENCODED_IMAGE, ENCODED_AUDIO = ENCODINGS = ("encoded_image", "encoded_audio")
 MAX_BYTES = 1_900_000_000  # protobuf, the format of ONNX files, ends at 2 GiB
 
 
-class ImageGraph(nn.Module):
-    """Image encoder with normalization inside.
-
-    Args:
-        method: in evaluation mode.
-    """
+class _Graph(nn.Module):
+    """One subgraph of a method in evaluation mode."""
 
     def __init__(self, method: Method) -> None:
         super().__init__()
         self.method = method
+
+
+class ImageGraph(_Graph):
+    """Image encoder with normalization inside."""
 
     def forward(self, image: Float[Tensor, "b i s s"]) -> Float[Tensor, "b ..."]:
         """Encode images.
@@ -42,16 +42,8 @@ class ImageGraph(nn.Module):
         return self.method.encode_images(normalize(image, self.method.front_end.image))
 
 
-class AudioGraph(nn.Module):
-    """Audio encoder with the spectrogram inside.
-
-    Args:
-        method: in evaluation mode.
-    """
-
-    def __init__(self, method: Method) -> None:
-        super().__init__()
-        self.method = method
+class AudioGraph(_Graph):
+    """Audio encoder with the spectrogram inside."""
 
     def forward(self, audio: Float[Tensor, "b t"]) -> Float[Tensor, "b ..."]:
         """Encode audio.
@@ -68,16 +60,8 @@ class AudioGraph(nn.Module):
         return self.method.encode_audio(x[:, None])
 
 
-class MapGraph(nn.Module):
-    """Similarity map of encoded images and encoded audio.
-
-    Args:
-        method: in evaluation mode.
-    """
-
-    def __init__(self, method: Method) -> None:
-        super().__init__()
-        self.method = method
+class MapGraph(_Graph):
+    """Similarity map of encoded images and encoded audio."""
 
     def forward(
         self, encoded_image: Float[Tensor, "b ..."], encoded_audio: Float[Tensor, "b ..."]

@@ -163,7 +163,7 @@ def match_release(weights: Mapping[str, Tensor]) -> ReleaseMatch:
     """
     matches = {name: release.match(weights) for name, release in IMPORTERS.items()}
     matches |= {name: match_public_weights(name, weights) for name in PUBLIC_CHANNELS}
-    matches |= {name: release.match_file(prefix, weights) for name, (release, prefix) in RELEASE_FILES.items()}
+    matches |= {name: release.match(weights, file) for name, (release, file) in RELEASE_FILES.items()}
     near = {name: match for name, match in matches.items() if match.num_matching}
     if not near:
         return ReleaseMatch((), WeightMatch(0, unknown=tuple(weights)))

@@ -62,37 +62,25 @@ class Release:
         released, local = max(matching, key=lambda pair: len(pair[1]), default=("", ""))
         return released + name.removeprefix(local)
 
-    def match(self, state: Mapping[str, Tensor]) -> WeightMatch:
+    def match(self, state: Mapping[str, Tensor], file: str = "") -> WeightMatch:
         """Compare names and shapes of weights with those of this release; nothing is loaded or computed.
 
         Args:
-            state: names and weights of a file.
+            state: names and weights.
+            file: prefix of one of `files` that they are from, with or without `module.`; empty: all files.
 
         Returns:
             How many match, and those that do not.
         """
-        expected = _shapes(self.method, json.dumps(self._options(state)))
-        match = match_weights(
-            {self.to_released_name(name): shape for name, shape in expected}, weight_shapes(self._used(state))
-        )
+        shapes = _shapes(self.method, json.dumps(self._options(state)))
+        expected = {self.to_released_name(name): shape for name, shape in shapes}
+        if file:
+            start = f"{file}/"
+            names = (name for name in expected if name.startswith(start))
+            expected = {name.removeprefix(start).removeprefix("module."): expected[name] for name in names}
+        match = match_weights(expected, weight_shapes(self._used(state)))
         absent = (marker for marker in self.marker_prefixes if not any(name.startswith(marker) for name in state))
         return replace(match, missing=match.missing + tuple(f"{marker}*" for marker in absent))
-
-    def match_file(self, prefix: str, state: Mapping[str, Tensor]) -> WeightMatch:
-        """Compare names and shapes of weights with those of one file of this release, with or without `module.`.
-
-        Args:
-            prefix: of the file, in `files`.
-            state: names and weights of a file.
-
-        Returns:
-            How many match, and those that do not.
-        """
-        shapes = _shapes(self.method, json.dumps(dict(self.options)))
-        names = ((self.to_released_name(name), shape) for name, shape in shapes)
-        start = f"{prefix}/"
-        expected = {n.removeprefix(start).removeprefix("module."): x for n, x in names if n.startswith(start)}
-        return match_weights(expected, weight_shapes(state))
 
     def __call__(self, state: Mapping[str, Tensor], source: str) -> Method:
         """Build the method with these weights; CheckpointError where one is missing, unknown or of another shape.

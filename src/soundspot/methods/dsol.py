@@ -37,9 +37,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from soundspot.errors import RecipeError
-from soundspot.losses.classes import distillation_divergence, soft_cross_entropy
+from soundspot.losses.classes import distillation_divergence, matching_loss, soft_cross_entropy
 from soundspot.losses.contrastive import all_pair_maps, full_precision, matched_pair_maps, unit_norm
-from soundspot.losses.matching import matching_loss
 from soundspot.methods.base import Method, cosine_map, register
 from soundspot.methods.option_checks import check_fraction, check_positive
 from soundspot.models.heads import max_pool, mean_pool

@@ -7,7 +7,7 @@ and audio share.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import torch
@@ -169,12 +169,12 @@ def check_preset(name: str, spec: ImageSpec | AudioSpec, preset: str) -> None:
         RecipeError: a field differs.
     """
     is_image = isinstance(spec, ImageSpec)
-    required = PRESETS[preset].image if is_image else PRESETS[preset].audio
-    for key in (field.name for field in fields(required) if field.name not in _FREE):
-        actual, expected = getattr(spec, key), getattr(required, key)
-        if actual != expected:
+    required, actual = asdict(PRESETS[preset].image if is_image else PRESETS[preset].audio), asdict(spec)
+    for key, expected in required.items():
+        if key not in _FREE and actual[key] != expected:
+            modality = "images" if is_image else "audio"
             raise RecipeError(
-                f"encoder {name!r}: {'images' if is_image else 'audio'} come with {key} {actual}, expected {expected}; "
+                f"encoder {name!r}: found {modality} with {key} {actual[key]}, expected {expected}; "
                 f"its front end is the preset {preset!r} (`front_end: {{preset: clip+ast}}` takes the image part "
                 "of one and the audio part of another)"
             )

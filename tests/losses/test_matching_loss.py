@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from soundspot.losses.matching import matching_loss
+from soundspot.losses.classes import matching_loss
 
 
 def written_out(logits: torch.Tensor, alike: torch.Tensor, cells: int) -> float:

@@ -4,12 +4,15 @@ python examples/table_page.py
 """
 
 import json
+import re
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from marks import Marks
 from soundspot.evaluation.report.tables import format_markdown_table
+from soundspot.methods import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS, PAGE = ROOT / "docs" / "table", ROOT / "docs" / "table.md"
@@ -32,25 +35,6 @@ MIXTURES = {  # pictures asked with all of their sounds at once
     "CAP (published)": ("interactive", "cap_mixture"),
     "PIAP (published)": ("interactive", "piap_mixture"),
 }
-YEARS = {  # of publication: one training each gives no order
-    "attention10k": 2018,
-    "dmc": 2019,
-    "coarsetofine": 2020,
-    "dsol": 2020,
-    "lvs": 2021,
-    "ezvsl": 2022,
-    "hardpos": 2022,
-    "lcbm": 2022,
-    "slavc": 2022,
-    "sspl": 2022,
-    "sspl_pcm": 2022,
-    "ssltie": 2022,
-    "alignment": 2023,
-    "fnac": 2023,
-    "heartheflow": 2023,
-    "marginnce": 2023,
-    "joint_slots": 2025,
-}
 FREE = ("centered box", "whole image", "chance", "ceiling")  # the same whatever the model
 DEAF = ("object saliency", "muted", "noise", "swapped audio")  # a model's answers without the right sound
 
@@ -59,6 +43,13 @@ def main() -> None:
     record = recorded()
     draw(record)
     MARKS.fill(PAGE, page(record))
+
+
+def year(name: str) -> int:
+    """Return the year of a method's publication, from the reference at the head of its file; 9999: no method."""
+    text = sys.modules[METHODS[name].__module__].__doc__ if name in METHODS else ""
+    match = re.search(r"\b20\d\d\b", text or "")
+    return int(match[0]) if match else 9999
 
 
 def recorded() -> Record:
@@ -94,7 +85,7 @@ def page(record: Record) -> str:
 
 def in_order(names: Iterable[str]) -> list[str]:
     """As they were published; by name where we do not know."""
-    return sorted(names, key=lambda name: (YEARS.get(name, 9999), name))
+    return sorted(names, key=lambda name: (year(name), name))
 
 
 def lines(record: Record) -> Iterator[list[str]]:

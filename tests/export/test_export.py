@@ -88,7 +88,7 @@ def test_a_model_says_what_it_is(localizer: Localizer, model: Path, tmp_path: Pa
     spec = localizer.method.front_end
     assert told["method"] == "alignment"
     assert told["front_end"]["audio"]["hop"] == spec.audio.hop
-    assert (told["samples"], told["planes"], told["threshold"]) == (16000, 3, localizer.threshold)
+    assert (told["samples"], told["channels"], told["threshold"]) == (16000, 3, localizer.threshold)
     assert told["source"] == {"checkpoint": "best.safetensors"}
     export_model(localizer, tmp_path / "parts")
     assert sorted(p.name for p in (tmp_path / "parts").iterdir()) == [

@@ -54,7 +54,7 @@ def test_both_losses(released: Attention10k, theirs: dict[str, Tensor], batch: B
         to_own, to_other = (F.pairwise_distance(visual[0, 0], s) for s in (own, others))
         return torch.stack([torch.stack([to_own[0], to_other[0]]), torch.stack([to_other[1], to_own[1]])])
 
-    monkeypatch.setattr("soundspot.methods.attention10k.distances", given)
+    monkeypatch.setattr("soundspot.methods.attention10k.pairwise_distances", given)
     marked = torch.full((1, 2, 20, 20), torch.nan)
     marked[0, 0] = 0
     marked[0, 0].view(-1)[100:140] = 1

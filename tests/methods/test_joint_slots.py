@@ -106,7 +106,7 @@ WEIGHTS = torch.tensor([1.0, 0.1, 0.1, 100.0])
 
 def test_training_losses_gradients_and_statistics(published: JointSlots, theirs: dict[str, Tensor]) -> None:
     masked: Iterator[Tensor] = iter([theirs["image4_uniform"][..., 0] < 0.1, theirs["audio4_uniform"][..., 0] < 0.1])
-    published.hidden = lambda tokens: next(masked)  # type: ignore[method-assign]
+    published.draw_mask = lambda tokens: next(masked)  # type: ignore[method-assign]
     terms = published.train().losses(published_batch())
     total = torch.stack(list(terms.values())).sum()
     total.backward()
@@ -192,8 +192,8 @@ def test_masking_happens_in_training_alone_and_at_its_ratio() -> None:
     method = small(mask_ratio=0.25)
     share = method.draw_mask(torch.zeros(100, 100, 16)).float().mean()
     assert abs(float(share) - 0.25) < 0.02
-    assert method.eval().hidden(torch.zeros(2, 3, 16)) is None
-    assert small(mask_ratio=0.0).hidden(torch.zeros(2, 3, 16)) is None
+    assert method.eval().draw_mask(torch.zeros(2, 3, 16)) is None
+    assert small(mask_ratio=0.0).draw_mask(torch.zeros(2, 3, 16)) is None
 
 
 @pytest.mark.parametrize("degenerate", ["constant pictures", "silent sounds", "both", "all alike"])
@@ -274,7 +274,7 @@ def test_clips_known_to_be_alike_are_no_negatives() -> None:
     """With reciprocal neighbours of k 1 nobody is excluded but whom the batch names."""
     alike = torch.eye(4, dtype=torch.bool)
     alike[0, 1] = alike[1, 0] = True
-    one, two = (small(k=1).eval().losses(batch(alike=mask))["contrast"] for mask in (None, alike))
+    one, two = (small(k=1).eval().losses(batch(false_negatives=mask))["contrast"] for mask in (None, alike))
     assert float(two.detach()) < float(one.detach())
 
 

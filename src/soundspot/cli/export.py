@@ -43,7 +43,7 @@ def export(
     side, rate = metadata["front_end"]["image"]["size"], metadata["front_end"]["audio"]["rate"]
     samples = f"{metadata['samples']} samples at {rate} Hz" if rate else f"embeddings of {metadata['samples']}"
     print(f"{output}: {metadata['title']}, {metadata['weights']}, {size}")
-    print(f"  image (b, {metadata['planes']}, {side}, {side}) in [0, 1], audio (b, {metadata['samples']}): {samples}")
+    print(f"  image (b, {metadata['channels']}, {side}, {side}) in [0, 1], audio (b, {metadata['samples']}): {samples}")
     if page:
         print(f"  serve it: python -m http.server --bind 127.0.0.1 --directory {output}")
     elif output.suffix == ".html":

@@ -208,7 +208,7 @@ def build_metadata(localizer: Localizer, source: Mapping[str, Any] | None = None
         "upsampling": asdict(method.upsampling),
         "threshold": localizer.threshold,
         "notes": [*localizer.notes, *localizer.supervision],
-        "planes": method.front_end.image.planes,
+        "channels": method.front_end.image.num_channels,
         "samples": input_length(method.front_end.audio),
         "weights": "float32",
         "source": source,

@@ -120,7 +120,7 @@ def example_inputs(method: Method, b: int = 3) -> tuple[Float[Tensor, "b i s s"]
     """
     spec = method.front_end
     generator = torch.Generator().manual_seed(0)
-    images = torch.rand(b, spec.image.planes, spec.image.size, spec.image.size, generator=generator)
+    images = torch.rand(b, spec.image.num_channels, spec.image.size, spec.image.size, generator=generator)
     audio = 0.3 * torch.randn(b, input_length(spec.audio), generator=generator).clamp(-3, 3)
     audio[-1] = 0
     return images, audio

@@ -176,10 +176,11 @@ def info_nce(
         tensor(0.)
     """
     if symmetric:
-        transposed = similarity.transpose(-1, -2), tau, None if false_negatives is None else false_negatives.T
-        options = false_negatives_as_positives, False, margin, hard_negatives
-        from_audio = info_nce(*transposed, *options)
-        return info_nce(similarity, tau, false_negatives, *options) + from_audio
+        as_positives, transposed = false_negatives_as_positives, None if false_negatives is None else false_negatives.T
+        from_audio = info_nce(
+            similarity.transpose(-1, -2), tau, transposed, as_positives, False, margin, hard_negatives
+        )
+        return info_nce(similarity, tau, false_negatives, as_positives, False, margin, hard_negatives) + from_audio
     logits = similarity / tau
     matched = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
     excluded = matched if false_negatives is None else matched | false_negatives

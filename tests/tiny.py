@@ -56,7 +56,7 @@ def front_end(picture: str, sound: str, size: int = 32) -> InputSpec:
     """What fits a small picture tower and a small sound tower."""
     mean_std = PRESETS["clip" if picture == "clip" else "alignment"].image
     bands, frames = SHAPES[sound]
-    heard = replace(PRESETS[sound].audio, seconds=0.5, padded_seconds=0.0, n_mels=bands, frames=frames)
+    heard = replace(PRESETS[sound].audio, seconds=0.5, padded_seconds=0.0, n_mels=bands, num_frames=frames)
     if sound == "clap":
-        heard = replace(heard, seconds=2.5, frames=0)
+        heard = replace(heard, seconds=2.5, num_frames=0)
     return InputSpec(ImageSpec(size, "squash", mean_std.mean, mean_std.std), heard)

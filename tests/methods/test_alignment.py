@@ -56,7 +56,7 @@ def test_every_term_is_what_its_options_say(
     sounds = torch.stack([method.embed_audio(x) for x in batch.audio])
     places = torch.einsum("vichw,ujc->vuijhw", grids, vectors).flatten(-2)
     weights = torch.softmax(3.0 * places, dim=-1) if reducer == "softmax" else torch.tensor(1 / places.shape[-1])
-    both = {"symmetric": symmetric, "alike": ALIKE, **how}
+    both = {"symmetric": symmetric, "false_negatives": ALIKE, **how}
     torch.testing.assert_close(found["localization"], info_nce((weights * places).sum(-1), **both))
     torch.testing.assert_close(found["alignment"], info_nce(embedding_similarity(pictures, sounds), **both))
     inside = cross_view_nce(pictures, false_negatives=ALIKE, **how) + cross_view_nce(

@@ -214,9 +214,7 @@ def test_degenerate_batches_have_finite_losses_and_gradients(degenerate: str) ->
 
 
 def test_batches_that_leave_no_negatives_and_more_views_are_refused() -> None:
-    with pytest.raises(
-        RecipeError, match=r"with 20 reciprocal neighbors .* batch of 4 .*raise train.batch_size above"
-    ):
+    with pytest.raises(RecipeError, match=r"with 20 reciprocal neighbors .* batch of 4 .*raise train.batch_size above"):
         small(k=20).losses(batch(4))
     with pytest.raises(RecipeError, match="a batch of 1 may"):
         small(k=1).losses(batch(1))

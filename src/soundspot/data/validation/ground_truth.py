@@ -44,8 +44,8 @@ def validate_ground_truth(
             outside.append(id)
     problems = []
     if far_outside:
-        samples = f"{len(far_outside)} samples ({_first(far_outside)})"
-        message = f"found numbers far outside the image in {samples}, expected an annotation"
+        listing = f"{len(far_outside)} samples ({_first(far_outside)})"
+        message = f"found numbers far outside the image in {listing}, expected an annotation"
         remedy = "They are clipped at the border, as every released evaluator does; nothing to correct"
         problems.append(Problem("warning", location, message, remedy))
     if empty:

@@ -193,7 +193,7 @@ def test_a_folder_of_somebodys_is_never_replaced(soundspot, checkpoint, catalogu
 # Annotations.
 
 SPOILED = {
-    "a box outside": (lambda e: e.update(boxes=[[5, 5, 40, 20]]), "found box [5, 5, 40, 20] outside the picture"),
+    "a box outside": (lambda e: e.update(boxes=[[5, 5, 40, 20]]), "found box [5, 5, 40, 20] outside the image"),
     "an inverted box": (lambda e: e.update(boxes=[[20, 5, 5, 20]]), "inverted or empty, expected x0 < x1"),
     "a missing picture": (lambda e: e.update(file="images/none.png"), "found no file 'images/none.png'"),
     "a missing mask": (lambda e: e.update(mask="masks/none.png"), "found no mask 'masks/none.png'"),
@@ -239,13 +239,14 @@ def test_a_catalogue_check_in_json(soundspot, catalogue) -> None:
     answer = soundspot("data", "check", catalogue, "--json")
     assert answer.code == 0
     assert json.loads(answer.out)["problems"] == []
-    assert sum(sum(of.values()) for of in json.loads(answer.out)["counts"].values()) == 16
+    *_, total = json.loads(answer.out)["tables"]["entries"]
+    assert total == {"category": "all", "images train": 8, "audio train": 8}
     spoil(catalogue, SPOILED["an inverted box"][0])
     answer = soundspot("data", "check", catalogue, "--json")
     assert answer.code == 2
     told = json.loads(answer.out)
     assert (told["errors"], told["warnings"]) == (1, 0)
-    assert told["problems"][0]["where"].startswith("images[2]")
+    assert told["problems"][0]["location"].startswith("images[2]")
 
 
 def test_a_check_that_reads_files_finds_what_is_broken(soundspot, catalogue, picture) -> None:

@@ -63,11 +63,11 @@ def check_data(
     Examples:
         soundspot data check CATALOG --read-files
     """
-    from soundspot.data.validation import examine
+    from soundspot.data.validation.validator import validate_data
     from soundspot.errors import DataError
 
-    findings = examine(root, data, options, train_list or (), read_files)
-    summary = {"root": str(root), **findings.as_dict()}
+    findings = validate_data(root, data, options, train_list or (), read_files)
+    summary = {"root": str(root), **findings.to_dict()}
     print(to_json.dumps(summary, indent=2) if json else "\n".join(_format_findings(findings)))
     if errors := findings.count("error"):
         raise DataError(
@@ -104,11 +104,11 @@ def write_scenes(
     Examples:
         soundspot data scenes scenes-interactive CATALOG --length 100 --seed 7
     """
-    from soundspot.data.datasets.catalog_format import ANNOTATIONS
+    from soundspot.data.datasets.catalog_format import ANNOTATIONS_FILE
     from soundspot.scenes import open_scenes, write_catalog
     from soundspot.utils.atomic_io import check_output
 
-    check_output(output, overwrite and (output / ANNOTATIONS).is_file())  # nothing but a catalog is replaced
+    check_output(output, overwrite and (output / ANNOTATIONS_FILE).is_file())  # nothing but a catalog is replaced
     composed = open_scenes(name, root, length=length, seed=seed, size=size, seconds=seconds, **(options or {}))
     write_catalog(composed, output, overwrite)
     print(f"{output}: {len(composed)} samples of {name}, {len(composed.categories)} categories, seed {seed}")

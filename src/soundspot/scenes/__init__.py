@@ -8,23 +8,14 @@ from soundspot.data.datasets.auxiliary import AUXILIARY_OPTIONS
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.registry import list_datasets
 from soundspot.errors import DataError, RecipeError, did_you_mean
-from soundspot.scenes.compose import PlacedObject, Scene, compose
+from soundspot.scenes.compose import compose
 from soundspot.scenes.cutouts import CutoutSource
 from soundspot.scenes.dataset import SceneDataset, SceneKind
 from soundspot.scenes.procedural import ProceduralSource
 from soundspot.scenes.source import ObjectSource
 from soundspot.scenes.write import write_catalog
 
-__all__ = [
-    "ObjectSource",
-    "PlacedObject",
-    "ProceduralSource",
-    "Scene",
-    "SceneDataset",
-    "compose",
-    "open_scenes",
-    "write_catalog",
-]
+__all__ = ["ProceduralSource", "SceneDataset", "compose", "open_scenes", "write_catalog"]
 
 
 def open_scenes(

@@ -111,8 +111,8 @@ def read_negatives(path: str | os.PathLike[str]) -> tuple[NegativePair, ...]:
 
 FieldRule = tuple[Callable[[Any], bool], str]
 _TEXT: FieldRule = (lambda value: isinstance(value, str) and bool(value), "text")
-_BOX: FieldRule = (lambda value: _is_box(value), "a box [x0, y0, x1, y1] of numbers")
-_BOXES: FieldRule = (lambda value: isinstance(value, list) and all(map(_is_box, value)), "a list of [x0, y0, x1, y1]")
+_BOX: FieldRule = (lambda value: is_box(value), "a box [x0, y0, x1, y1] of numbers")
+_BOXES: FieldRule = (lambda value: isinstance(value, list) and all(map(is_box, value)), "a list of [x0, y0, x1, y1]")
 FRACTION_BOX_FIELDS: dict[str, FieldRule] = {"file": _TEXT, "class": _TEXT, "bbox": _BOXES}
 BOX_FIELDS: dict[str, FieldRule] = {"image": _TEXT, "audio": _TEXT, "gt_box": _BOX}
 MASK_FIELDS: dict[str, FieldRule] = {"image": _TEXT, "audio": _TEXT, "gt_box": (_TEXT[0], "the path of a mask")}
@@ -220,12 +220,13 @@ def _parse_box(path: str | os.PathLike[str], cells: Sequence[str | None], annota
         corners = [float(cell or "") for cell in cells]
     except ValueError:
         corners = []
-    if not _is_box(corners):
+    if not is_box(corners):
         raise DataError(f"{path}: found a box of {list(cells)}, expected xmin, ymin, xmax, ymax. Correct the file")
     return to_box(corners, annotator)
 
 
-def _is_box(value: Any) -> bool:
+def is_box(value: Any) -> bool:
+    """Return True for a list of four finite numbers."""
     is_quadruple = isinstance(value, list) and len(value) == 4
     return is_quadruple and all(
         isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < _FINITE for x in value

@@ -4,8 +4,8 @@
 set and wraps it in an `AuxiliaryDataset`, which reads these files by the sample's id.
 """
 
-import inspect
 from copy import copy
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,11 @@ MASK_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 OWN = "own"
 
 
+@dataclass(eq=False)
 class AuxiliaryDataset(AudioVisualDataset):
     """A data set with auxiliary files; everything else comes from the data set that it wraps.
 
-    Args:
+    Attributes:
         dataset: the data set.
         flow: folder of `flow_x/ID.png` and `flow_y/ID.png` (`soundspot.data.media.optical_flow`), by the id of the
             sample or of its image (`group`).
@@ -45,34 +46,28 @@ class AuxiliaryDataset(AudioVisualDataset):
         DataError: a folder is missing, or lacks files. RecipeError: a fraction out of range, or without ground truth.
     """
 
-    def __init__(
-        self,
-        dataset: AudioVisualDataset,
-        flow: str | Path | None = None,
-        train_ground_truth: str | Path | None = None,
-        train_ground_truth_fraction: float | int = 1.0,
-        audio_embeddings: str | Path | None = None,
-    ) -> None:
-        self.dataset, self.name, self.split = dataset, dataset.name, dataset.split
-        self.options: dict[str, Any] = {
-            "flow": flow,
-            "train_ground_truth": train_ground_truth,
-            "train_ground_truth_fraction": train_ground_truth_fraction,
-            "audio_embeddings": audio_embeddings,
-        }
-        fraction = train_ground_truth_fraction
-        if not 0 < fraction <= 1 or (train_ground_truth is None and fraction != 1):
+    dataset: AudioVisualDataset
+    flow: str | Path | None = None
+    train_ground_truth: str | Path | None = None
+    train_ground_truth_fraction: float | int = 1.0
+    audio_embeddings: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        dataset, fraction = self.dataset, self.train_ground_truth_fraction
+        self.name, self.split = dataset.name, dataset.split
+        if not 0 < fraction <= 1 or (self.train_ground_truth is None and fraction != 1):
             raise RecipeError(
-                f"train_ground_truth_fraction: found {fraction}, expected the share of annotated samples, above 0 and "
-                "up to 1, beside `train_ground_truth`"
+                f"train_ground_truth_fraction: found {fraction}, expected the share of annotated samples, above 0 and up "
+                "to 1, beside `train_ground_truth`"
             )
-        self.flow = None if flow is None else FlowFolder(flow)
-        self.masks = None if train_ground_truth in (None, OWN) else MaskFolder(Path(train_ground_truth or ""))
-        self.audio_embeddings = None if audio_embeddings is None else ArrayStore(Path(audio_embeddings))
-        if self.flow is None and self.masks is None and self.audio_embeddings is None:
+        has_masks = self.train_ground_truth not in (None, OWN)
+        self._flow = None if self.flow is None else FlowFolder(self.flow)
+        self._masks = MaskFolder(Path(self.train_ground_truth or "")) if has_masks else None
+        self._embeddings = None if self.audio_embeddings is None else ArrayStore(Path(self.audio_embeddings))
+        if self._flow is None and self._masks is None and self._embeddings is None:
             return
         ids = [dataset.id(i) for i in range(len(dataset))]
-        if self.flow is not None:
+        if self._flow is not None:
             if dataset.count_frames() > 1:
                 raise DataError(
                     f"{dataset.name}: chooses among several frames of a clip, and flow is of its middle frame alone. "
@@ -81,16 +76,15 @@ class AuxiliaryDataset(AudioVisualDataset):
             missing = [id for i, id in enumerate(ids) if not self._flow_name(i, id)]
             expected = "their flow_x/ID.png and flow_y/ID.png (or .jpg)"
             remedy = "Make them (`soundspot data flow VIDEOS -o FOLDER`), or take these samples out of the list"
-            check_complete(missing, len(ids), str(flow), expected, remedy)
-        if self.audio_embeddings is not None:
-            missing = [id for id in ids if id not in self.audio_embeddings]
-            expected, remedy = (
-                f"their {self.audio_embeddings.expected}",
-                "Make them, or take these samples out of the list",
+            check_complete(missing, len(ids), str(self.flow), expected, remedy)
+        if self._embeddings is not None:
+            missing = [id for id in ids if id not in self._embeddings]
+            expected, remedy = f"their {self._embeddings.expected}", "Make them, or take these samples out of the list"
+            check_complete(missing, len(ids), str(self.audio_embeddings), expected, remedy)
+        if self._masks is not None and not any(id in self._masks for id in ids):
+            check_complete(
+                ids, len(ids), str(self.train_ground_truth), "a mask ID.png", "Name them by the samples' ids"
             )
-            check_complete(missing, len(ids), str(audio_embeddings), expected, remedy)
-        if self.masks is not None and not any(id in self.masks for id in ids):
-            check_complete(ids, len(ids), str(train_ground_truth), "a mask ID.png", "Name them by the samples' ids")
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -131,44 +125,44 @@ class AuxiliaryDataset(AudioVisualDataset):
         if dataset is self.dataset:
             return self
         if _outer_ids(dataset) != _outer_ids(self.dataset):  # composed anew, so its files are looked for anew
-            return AuxiliaryDataset(dataset, **self.options)
+            return replace(self, dataset=dataset)
         same = copy(self)
         same.dataset = dataset
         return same
 
     def read_flow(self, index: int) -> Float[Tensor, "2 h w"]:
-        if self.flow is None:
+        if self._flow is None:
             return self.dataset.read_flow(index)
         id = self.id(index)
-        return self.flow.read(self._flow_name(index, id) or id)
+        return self._flow.read(self._flow_name(index, id) or id)
 
     @property
     def has_train_ground_truth(self) -> bool:
-        return self.options["train_ground_truth"] is not None
+        return self.train_ground_truth is not None
 
     def read_train_ground_truth(self, index: int) -> GroundTruth | None:
-        id, fraction = self.id(index), self.options["train_ground_truth_fraction"]
-        if not self.has_train_ground_truth or (self.masks is not None and id not in self.masks):
+        id, masks = self.id(index), self._masks
+        if not self.has_train_ground_truth or (masks is not None and id not in masks):
             return None
-        if uniform((Key.GROUND_TRUTH,), [int(hash_key(id))])[0, 0] >= fraction:
+        if uniform((Key.GROUND_TRUTH,), [int(hash_key(id))])[0, 0] >= self.train_ground_truth_fraction:
             return None
-        return self.ground_truth(index) if self.masks is None else self.masks.read(id, self.read_image(index).size)
+        return self.ground_truth(index) if masks is None else masks.read(id, self.read_image(index).size)
 
     def read_audio_embedding(self, index: int) -> Float[Tensor, " d"]:
-        if self.audio_embeddings is None:
+        if self._embeddings is None:
             return self.dataset.read_audio_embedding(index)
-        return self.audio_embeddings.read(self.id(index))
+        return self._embeddings.read(self.id(index))
 
     def _flow_name(self, index: int, id: str) -> str:
         """Return the name of the sample's flow files; empty where there are none. The group is read only if need be."""
-        assert self.flow is not None
-        if self.flow.find_files(id):
+        assert self._flow is not None
+        if self._flow.find_files(id):
             return id
         group = self.dataset.group(index)
-        return group if self.flow.find_files(group) else ""
+        return group if self._flow.find_files(group) else ""
 
 
-AUXILIARY_OPTIONS = frozenset(inspect.signature(AuxiliaryDataset).parameters) - {"dataset"}
+AUXILIARY_OPTIONS = frozenset(field.name for field in fields(AuxiliaryDataset)) - {"dataset"}
 """Options of every data set, besides its own."""
 
 

@@ -11,7 +11,6 @@ serves several categories has an entry for each, and one with neither boxes nor 
 
 import difflib
 import json
-import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from soundspot.data.datasets.annotation_files import is_box
 from soundspot.data.media.file_types import DirectoryIndex
 from soundspot.data.validation.findings import Problem
 from soundspot.errors import DataError
@@ -244,7 +244,7 @@ def _check_boxes(entry: Mapping[str, Any], location: str) -> Iterator[Problem]:
         yield error(f"found a size of {width} x {height}, expected pixels", "Correct width and height")
         return
     for box in entry["boxes"]:
-        if not (isinstance(box, list) and len(box) == 4 and all(_is_number(x) for x in box)):
+        if not is_box(box):
             yield error(f"found box {box!r:.60}, expected [x0, y0, x1, y1]", "Correct the entry")
             continue
         x0, y0, x1, y1 = box
@@ -257,10 +257,6 @@ def _check_boxes(entry: Mapping[str, Any], location: str) -> Iterator[Problem]:
         elif x1 <= 1 and y1 <= 1 and min(width, height) > 1:
             message = f"found box {box} of less than a pixel, expected pixels"
             yield Problem("warning", location, message, "Multiply fractions by width and height")
-
-
-def _is_number(x: Any) -> bool:
-    return isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x)
 
 
 def _clipped_boxes(entry: Mapping[str, Any]) -> tuple[Box, ...]:

@@ -10,13 +10,17 @@ from pathlib import Path
 from soundspot.data.datasets.base import (
     FLICKR_SIZE,
     ClipDataset,
-    GroundTruthFile,
     PathLike,
-    SampleEntry,
     drop_missing,
     find_annotation_file,
 )
-from soundspot.data.datasets.layouts import FLICKR_TEST, ClipPaths, FileResolver, read_negative_samples
+from soundspot.data.datasets.layouts import (
+    FLICKR_TEST,
+    ClipPaths,
+    FileResolver,
+    read_negative_samples,
+    read_xml_samples,
+)
 from soundspot.data.datasets.lists import list_ids, list_name
 from soundspot.types import GroundTruth
 
@@ -50,16 +54,11 @@ def open_flickr(
     Raises:
         DataError: files are missing, or wrong.
     """
-    root, ids, check_disk = Path(root), list_ids(list, "flickr"), missing != "ignore"
-    paths = ClipPaths(root, FLICKR_TEST, ids, layout, check_disk)
+    root, ids = Path(root), list_ids(list, "flickr")
+    paths = ClipPaths(root, FLICKR_TEST, ids, layout, missing != "ignore")
     folders = (root / folder for folder in XML_FOLDERS if (root / folder).is_dir())
     folder = Path(annotations) if annotations is not None else next(folders, root)
-    boxes = FileResolver(folder, ("{id}",), (".xml",))
-    samples = []
-    for id in ids:
-        (file, missing_boxes), (image, audio, missing_files) = boxes.resolve(id), paths.resolve(id, id)
-        missing_files = (*missing_files, file) if missing_boxes else missing_files
-        samples.append(SampleEntry(id, id, "", image, audio, GroundTruthFile(file, "consensus"), missing_files))
+    samples = read_xml_samples(ids, paths, FileResolver(folder, ("{id}",), (".xml",)), "consensus")
     if name == "extended_flickr":
         has_table = annotations is not None and (Path(annotations) / NEGATIVES[0]).is_file()
         table = find_annotation_file(root, annotations if has_table else None, NEGATIVES)

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Literal
 
 from soundspot.data.datasets.annotation_files import read_negatives
-from soundspot.data.datasets.base import SampleEntry
+from soundspot.data.datasets.base import GroundTruthFile, SampleEntry
 from soundspot.data.datasets.clip_ids import to_millisecond_id
 from soundspot.data.media.file_types import DirectoryIndex
 from soundspot.errors import DataError, RecipeError, did_you_mean
@@ -156,6 +157,28 @@ class ClipPaths:
         """Return the path of one clip's image, that of another's (or the same one's) audio, and the missing files."""
         (image, missing_image), (audio, missing_audio) = self.images.resolve(image_id), self.audio.resolve(audio_id)
         return image, audio, tuple(filter(None, (missing_image, missing_audio)))
+
+
+def read_xml_samples(
+    ids: Sequence[str], paths: ClipPaths, annotations: FileResolver, format: Literal["consensus", "fractions"]
+) -> list[SampleEntry]:
+    """Return the samples of clips that have one XML file each.
+
+    Args:
+        ids: ids of the clips.
+        paths: their images and audio.
+        annotations: their XML files, read on access.
+        format: form of the XML files, as in `GroundTruthFile`.
+
+    Returns:
+        The samples, without categories.
+    """
+    samples = []
+    for id in ids:
+        (file, missing_file), (image, audio, missing) = annotations.resolve(id), paths.resolve(id, id)
+        missing = (*missing, file) if missing_file else missing
+        samples.append(SampleEntry(id, id, "", image, audio, GroundTruthFile(file, format), missing))
+    return samples
 
 
 def read_negative_samples(

@@ -12,14 +12,13 @@ from pathlib import Path
 from soundspot.data.datasets.annotation_files import FRACTION_BOX_FIELDS, read_entries, to_box
 from soundspot.data.datasets.base import (
     ClipDataset,
-    GroundTruthFile,
     PathLike,
     SampleEntry,
     drop_missing,
     find_annotation_file,
 )
 from soundspot.data.datasets.clip_ids import normalize_clip_id
-from soundspot.data.datasets.layouts import VGGSS, ClipPaths, FileResolver, read_negative_samples
+from soundspot.data.datasets.layouts import VGGSS, ClipPaths, FileResolver, read_negative_samples, read_xml_samples
 from soundspot.data.datasets.lists import list_ids, list_name
 from soundspot.errors import DataError
 from soundspot.types import Box, GroundTruth
@@ -62,7 +61,7 @@ def open_vggss(
     except DataError:
         if not (root / "anno").is_dir():
             raise
-        samples = _read_xml_samples(ids, paths)
+        samples = read_xml_samples(ids, paths, FileResolver(root, ("anno/{id}",), (".xml",)), "fractions")
     else:
         samples = _read_json_samples(ids, paths, file, str(list))
     if name == "extended_vggss":
@@ -94,15 +93,4 @@ def _read_json_samples(ids: Sequence[str], paths: ClipPaths, file: Path, list_la
     for id in ids:
         (category, clip_boxes), (image, audio, missing) = boxes[id], paths.resolve(id, id)
         samples.append(SampleEntry(id, id, category, image, audio, GroundTruth(1, 1, clip_boxes), missing))
-    return samples
-
-
-def _read_xml_samples(ids: Sequence[str], paths: ClipPaths) -> list[SampleEntry]:
-    """Read SSL-TIE's form: one XML file for each clip, without classes."""
-    boxes = FileResolver(paths.root, ("anno/{id}",), (".xml",))
-    samples = []
-    for id in ids:
-        (file, missing_boxes), (image, audio, missing) = boxes.resolve(id), paths.resolve(id, id)
-        missing = (*missing, missing_boxes) if missing_boxes else missing
-        samples.append(SampleEntry(id, id, "", image, audio, GroundTruthFile(file, "fractions"), missing))
     return samples

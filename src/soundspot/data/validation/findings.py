@@ -76,19 +76,12 @@ class Findings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        tables = {table.title: table.to_records() for table in self.tables}
-        values = {
+        return {
             "kind": self.kind,
             **{f"{severity}s": self.count(severity) for severity in SEVERITIES},
-            "tables": tables,
+            "tables": {table.title: table.to_records() for table in self.tables},
             "problems": [vars(problem) for problem in self.problems],
         }
-        if "entries" in tables:  # of a catalog also by category
-            *categories, _ = tables["entries"]
-            values["counts"] = {
-                row["category"]: {key: n for key, n in row.items() if n and key != "category"} for row in categories
-            }
-        return values
 
 
 def merge_findings(*findings: Findings) -> Findings:

@@ -49,7 +49,7 @@ export async function loadModel(showStatus) {
   return {
     metadata,
     theme,
-    milliseconds, // milliseconds that each part last milliseconds
+    milliseconds, // of the last run of each graph
     encodeImage: (planes) => run("image", { image: new ort.Tensor("float32", planes, [1, 3, image.size, image.size]) }),
     encodeAudio: (samples) => run("audio", { audio: new ort.Tensor("float32", samples, [1, samples.length]) }),
     similarityMap: (image, audio) => run("map", { encoded_image: image, encoded_audio: audio }),

@@ -17,8 +17,8 @@ the sample's own background and its own image's foreground for other audio; k; L
 length.
 
 **Input.** The neighbors are the views `semantic` of the library (`views.semantic`, `neighbors`): a table of any
-encoders, or mined with the model itself, which the paper does not do. `neighbors.false_negatives` takes them out of the
-negatives. A batch without a second view has LVS's loss.
+encoders, or mined with the model itself, which the paper does not do. `neighbors.false_negatives_from_neighbors` takes
+them out of the negatives. A batch without a second view has LVS's loss.
 """
 
 from typing import Any, Literal, get_args

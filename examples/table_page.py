@@ -26,10 +26,10 @@ COLUMNS = {  # a heading, the test, the score
     "interactive IIoU": ("interactive", "iiou_adaptive"),
     "extended AP": ("extended", "ap_adaptive"),
     "extended max-F1": ("extended", "max_f1_adaptive"),
-    "sound to picture R@1": ("single", "recall_a2i_category@1"),
-    "picture to sound R@1": ("single", "recall_i2a_category@1"),
+    "sound to image R@1": ("single", "recall_a2i_category@1"),
+    "image to sound R@1": ("single", "recall_i2a_category@1"),
 }
-MIXTURES = {  # pictures asked with all of their sounds at once
+MIXTURES = {  # images asked with all of their sounds at once
     "cIoU, adaptive": ("interactive", "ciou_mixture_adaptive"),
     "IoU 0.3 (published)": ("interactive", "ciou_mixture@0.3"),
     "CAP (published)": ("interactive", "cap_mixture"),
@@ -60,7 +60,7 @@ def recorded() -> Record:
 def table(record: Record) -> str:
     where = record["machine"]
     under = (
-        f"Percent with 95 % intervals over pictures; one training each, {record['steps']} steps. "
+        f"Percent with 95 % intervals over images; one training each, {record['steps']} steps. "
         f"{record['minutes']:g} minutes in all on {where['cores']} cores ({where['cpu']}), torch {record['torch']}, "
         f"{record['date']}."
     )
@@ -137,7 +137,7 @@ def draw(record: Record) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(10.5, 5.2), sharey=True, layout="constrained")
-    for axis, heading in zip(axes, ("single cIoU", "sound to picture R@1"), strict=True):
+    for axis, heading in zip(axes, ("single cIoU", "sound to image R@1"), strict=True):
         points = {}
         for name, found in record["methods"].items():
             across, up = score(found, *COLUMNS[heading]), score(found, *COLUMNS["interactive IIoU"])

@@ -1,9 +1,8 @@
 """From numbers per sample to scores: the inputs of metrics, by the kind that a metric needs."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from soundspot.evaluation import functional as F
 from soundspot.evaluation.metrics.bootstrap import GroupedMean, Scores
-from soundspot.evaluation.metrics.registry import METRICS, NEGATIVES, map_metrics
+from soundspot.evaluation.metrics.registry import INPUTS, METRICS, NEGATIVES, map_metrics, metric_inputs
 from soundspot.evaluation.metrics.relevance import RetrievalInputs
 from soundspot.evaluation.protocols.presets import Columns, Protocol
 
@@ -78,27 +77,17 @@ class MetricInputs:
         return GroupedMean(values[is_known], self.groups[is_known]) if bool(is_known.any()) else None
 
 
-INPUTS: dict[str, Callable[[MetricInputs], Iterator[tuple[str, Any]]]] = {
-    "row": lambda inputs: iter([("", inputs)]),
-}
-
-
-def metric_inputs(kind: str) -> Callable[[Any], Any]:
-    """Register the decorated generator as a kind of metric inputs.
+@metric_inputs("row")
+def whole_row(inputs: MetricInputs) -> Iterator[tuple[str, MetricInputs]]:
+    """Yield the inputs themselves.
 
     Args:
-        kind: as `register_metric` takes it for `needs`. The generator takes `MetricInputs` and yields (suffix of the
-            key, what the metric function takes).
+        inputs: of a row.
 
-    Returns:
-        The decorator, which returns its function.
+    Yields:
+        The empty suffix and the inputs.
     """
-
-    def add(generate: Any) -> Any:
-        INPUTS[kind] = generate
-        return generate
-
-    return add
+    yield "", inputs
 
 
 def compute_scores(inputs: MetricInputs, needs: Collection[str] = ()) -> Scores:
@@ -120,7 +109,7 @@ def compute_scores(inputs: MetricInputs, needs: Collection[str] = ()) -> Scores:
             known = {m.key: inputs.mean_of_known(inputs.columns[m.key]) for m in metrics if m.key in inputs.columns}
             scores |= {key: score for key, score in known.items() if score}
             continue
-        for suffix, view in INPUTS[kind](inputs):
+        for suffix, view in INPUTS[kind].generate(inputs):
             for metric in metrics:
                 assert metric.function is not None
                 score = metric.function(view)

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from soundspot.evaluation import functional as F
 from soundspot.evaluation.metrics.bootstrap import GroupedMean
-from soundspot.evaluation.metrics.inputs import MetricInputs, metric_inputs
-from soundspot.evaluation.metrics.registry import ADAPTIVE, register_metric
+from soundspot.evaluation.metrics.inputs import MetricInputs
+from soundspot.evaluation.metrics.registry import ADAPTIVE, metric_inputs, register_metric
 from soundspot.evaluation.protocols.presets import Protocol
 
 
@@ -29,8 +29,8 @@ class WorstOfGroups(NamedTuple):
     protocol: Protocol
 
 
-@metric_inputs("success")  # apart from `iou`: a resampled mean depends, in its last bits, on the order of the metrics
-@metric_inputs("iou")
+@metric_inputs("success", ADAPTIVE)  # apart from `iou`: last bits of a resampled mean depend on the metrics' order
+@metric_inputs("iou", ADAPTIVE)
 def localized_samples(inputs: MetricInputs) -> Iterator[tuple[str, LocalizedSamples]]:
     """Yield the scored samples under each threshold rule."""
     scored = inputs.is_scored
@@ -39,7 +39,7 @@ def localized_samples(inputs: MetricInputs) -> Iterator[tuple[str, LocalizedSamp
         yield suffix, LocalizedSamples(iou, iou, inputs.groups[scored], inputs.protocol)
 
 
-@metric_inputs("masks")
+@metric_inputs("masks", ADAPTIVE)
 def mask_samples(inputs: MetricInputs) -> Iterator[tuple[str, LocalizedSamples]]:
     """Yield the scored samples whose ground truth is a mask, with their F-scores, under each threshold rule."""
     for suffix, samples in localized_samples(inputs):
@@ -48,7 +48,7 @@ def mask_samples(inputs: MetricInputs) -> Iterator[tuple[str, LocalizedSamples]]
             yield suffix, samples._replace(f=inputs.columns[column][inputs.is_scored])
 
 
-@metric_inputs("groups")
+@metric_inputs("groups", ADAPTIVE)
 def worst_of_groups(inputs: MetricInputs) -> Iterator[tuple[str, WorstOfGroups]]:
     """Yield the lowest IoU of each image that is asked with several sounds, under each threshold rule."""
     for suffix, (iou, _, groups, protocol) in localized_samples(inputs):
@@ -59,14 +59,8 @@ def worst_of_groups(inputs: MetricInputs) -> Iterator[tuple[str, WorstOfGroups]]
         yield suffix, WorstOfGroups(F.worst_of_groups(iou, groups)[counted], groups.unique()[counted], protocol)
 
 
-HALF_AND_ADAPTIVE = ("", "_adaptive")
-
-
 @register_metric(
-    *("ciou", "Where", "cIoU", "samples with IoU of at least one half, {}", "success"),
-    variants=ADAPTIVE,
-    headline={"_adaptive": 1, "": 3},
-    compared=HALF_AND_ADAPTIVE,
+    *("ciou", "Where", "cIoU", "samples with IoU of at least one half, {}", "success"), {"_adaptive": 1, "": 3}
 )
 def ciou(samples: LocalizedSamples) -> GroupedMean:
     """Return the share of samples with IoU >= 0.5."""
@@ -74,57 +68,43 @@ def ciou(samples: LocalizedSamples) -> GroupedMean:
 
 
 @register_metric(
-    *("auc", "Where", "AUC", "success rate averaged over all IoU thresholds, {}", "success"),
-    variants=ADAPTIVE,
-    headline={"_adaptive": 9, "": 10},
-    compared=HALF_AND_ADAPTIVE,
+    *("auc", "Where", "AUC", "success rate averaged over all IoU thresholds, {}", "success"), {"_adaptive": 9, "": 10}
 )
 def auc(samples: LocalizedSamples) -> GroupedMean:
     """Return the area under the success rate over IoU thresholds."""
     return GroupedMean(F.auc_terms(samples.iou, samples.protocol.auc_grid), samples.groups)
 
 
-@register_metric(
-    *("mean_iou", "Where", "mean IoU", "average overlap with the ground truth, {}", "iou"),
-    variants=ADAPTIVE,
-    compared=("",),
-)
+@register_metric("mean_iou", "Where", "mean IoU", "average overlap with the ground truth, {}", "iou", {"": 11})
 def mean_iou(samples: LocalizedSamples) -> GroupedMean:
     """Return the mean IoU."""
     return GroupedMean(samples.iou, samples.groups)
 
 
-register_metric("miou", "Segments", "mIoU", "average overlap with the object's mask, {}", "masks", variants=ADAPTIVE)(
-    mean_iou
-)
+register_metric("miou", "Segments", "mIoU", "average overlap with the object's mask, {}", "masks")(mean_iou)
 
 
 @register_metric(
     *("fscore", "Segments", "F-score", "precision-weighted overlap with the mask, {}", "masks"),
-    variants=ADAPTIVE,
-    compared=HALF_AND_ADAPTIVE,
+    {"": 12, "_adaptive": 13},
 )
 def fscore(samples: LocalizedSamples) -> GroupedMean:
     """Return the mean F-score, or the maximum of the mean F curve, of the samples whose mask has a pixel."""
-    if samples.f.ndim == 2:
-        is_known = ~samples.f.isnan().any(dim=1)
-        return GroupedMean(samples.f[is_known], samples.groups[is_known], lambda curves: curves.amax(dim=1))
-    is_known = ~samples.f.isnan()
-    return GroupedMean(samples.f[is_known], samples.groups[is_known])
+    is_curve = samples.f.ndim == 2
+    is_known = ~(samples.f.isnan().any(dim=1) if is_curve else samples.f.isnan())
+    combine = (lambda curves: curves.amax(dim=1)) if is_curve else None
+    return GroupedMean(samples.f[is_known], samples.groups[is_known], combine)
 
 
 @register_metric(
-    *("iiou", "Listening", "IIoU", "images right for all of their sounds, {}", "groups"),
-    variants=ADAPTIVE,
-    headline={"_adaptive": 2, "": 4},
-    compared=HALF_AND_ADAPTIVE,
+    *("iiou", "Listening", "IIoU", "images right for all of their sounds, {}", "groups"), {"_adaptive": 2, "": 4}
 )
 def iiou(groups: WorstOfGroups) -> GroupedMean:
     """Return the share of images whose lowest IoU is a success."""
     return GroupedMean(F.group_success(groups.iou), groups.groups)
 
 
-@register_metric("iauc", "Listening", "IAUC", "IIoU averaged over all IoU thresholds, {}", "groups", variants=ADAPTIVE)
+@register_metric("iauc", "Listening", "IAUC", "IIoU averaged over all IoU thresholds, {}", "groups")
 def iauc(groups: WorstOfGroups) -> GroupedMean:
     """Return the area under the interactive success rate over IoU thresholds."""
     return GroupedMean(F.group_auc_terms(groups.iou, groups.protocol.auc_grid), groups.groups)

@@ -9,11 +9,9 @@ from torch import Tensor
 
 from soundspot.evaluation import functional as F
 from soundspot.evaluation.metrics.bootstrap import GroupedMean, RankStatistic
-from soundspot.evaluation.metrics.inputs import MetricInputs, metric_inputs
-from soundspot.evaluation.metrics.registry import ADAPTIVE, NEGATIVES, register_metric
+from soundspot.evaluation.metrics.inputs import MetricInputs
+from soundspot.evaluation.metrics.registry import ADAPTIVE, NEGATIVES, metric_inputs, register_metric
 from soundspot.evaluation.protocols.presets import Protocol
-
-OF_NEGATIVES = {f"_{kind}": (f", {kind}", kind) for kind in NEGATIVES}
 
 
 class Detections(NamedTuple):
@@ -40,7 +38,7 @@ class NegativeSamples(NamedTuple):
     protocol: Protocol
 
 
-@metric_inputs("detections")
+@metric_inputs("detections", ADAPTIVE)
 def detections(inputs: MetricInputs) -> Iterator[tuple[str, Detections]]:
     """Yield the samples that are scored or have no source, under each threshold rule; nothing where all are present."""
     counted = inputs.is_scored | ~inputs.present
@@ -77,7 +75,7 @@ def negative_samples(inputs: MetricInputs) -> Iterator[tuple[str, NegativeSample
         yield "", NegativeSamples(iou, chosen_areas, inputs.groups[chosen], inputs.protocol)
 
 
-@metric_inputs("each_negative")
+@metric_inputs("each_negative", {f"_{kind}": (f", {kind}", kind) for kind in NEGATIVES})
 def each_negative(inputs: MetricInputs) -> Iterator[tuple[str, NegativeSamples]]:
     """Yield the samples of `negative_samples` with one kind of negative at a time."""
     for _, samples in negative_samples(inputs):
@@ -106,8 +104,7 @@ def compute_auroc(
 
 @register_metric(
     *("presence_auroc", "Presence", "AUROC", "a map of a present source is surer than one of an absent one"),
-    needs="confidence",
-    headline={"": 7},
+    *("confidence", {"": 7}),
 )
 def presence_auroc(samples: Detections) -> RankStatistic:
     """Return how often the map of a present source is the more confident."""
@@ -116,9 +113,7 @@ def presence_auroc(samples: Detections) -> RankStatistic:
 
 @register_metric(
     *("ap", "Presence", "AP", "average precision of finding a source only where there is one, {}", "detections"),
-    variants=ADAPTIVE,
-    headline={"": 5},
-    compared=("",),
+    {"": 5},
 )
 def ap(samples: Detections) -> RankStatistic:
     """Return the average precision of confident, successful maps."""
@@ -127,8 +122,7 @@ def ap(samples: Detections) -> RankStatistic:
 
 @register_metric(
     *("max_f1", "Presence", "max F1", "best balance of precision and recall over all thresholds, {}", "detections"),
-    variants=ADAPTIVE,
-    compared=("",),
+    {"": 14},
 )
 def max_f1(samples: Detections) -> RankStatistic:
     """Return the best F1 over confidence thresholds."""
@@ -137,8 +131,7 @@ def max_f1(samples: Detections) -> RankStatistic:
 
 @register_metric(
     *("loc_acc", "Presence", "LocAcc", "samples with a visible source and IoU of at least one half, {}", "detections"),
-    variants=ADAPTIVE,
-    compared=("",),
+    {"": 15},
 )
 def loc_acc(samples: Detections) -> GroupedMean:
     """Return the share of present sources with IoU >= 0.5."""
@@ -148,7 +141,7 @@ def loc_acc(samples: Detections) -> GroupedMean:
 
 @register_metric(
     *("mean_iou_universal", "Negatives", "mean IoU, universal", "overlap with the ground truth, one threshold for all"),
-    needs="negatives",
+    "negatives",
 )
 def mean_iou_universal(samples: NegativeSamples) -> GroupedMean:
     """Return the mean IoU at the universal threshold."""
@@ -160,9 +153,9 @@ def mean_iou_universal(samples: NegativeSamples) -> GroupedMean:
         "auc_universal",
         "Negatives",
         "AUC, universal",
-        "success rate averaged over IoU thresholds, one threshold for all",
+        "success rate averaged over IoU thresholds, at that threshold",
     ),
-    needs="negatives",
+    "negatives",
 )
 def auc_universal(samples: NegativeSamples) -> GroupedMean:
     """Return the area under the success rate at the universal threshold."""
@@ -171,7 +164,6 @@ def auc_universal(samples: NegativeSamples) -> GroupedMean:
 
 @register_metric(
     *("pia", "Negatives", "pIA", "share of the image predicted when asked with {} (lower is better)", "each_negative"),
-    variants=OF_NEGATIVES,
     higher_is_better=False,
 )
 def pia(samples: NegativeSamples) -> GroupedMean:
@@ -181,8 +173,7 @@ def pia(samples: NegativeSamples) -> GroupedMean:
 
 
 @register_metric(
-    *("aucn", "Negatives", "AUC-N", "how often little of the image is predicted when asked with {}", "each_negative"),
-    variants=OF_NEGATIVES,
+    "aucn", "Negatives", "AUC-N", "how often little of the image is predicted when asked with {}", "each_negative"
 )
 def aucn(samples: NegativeSamples) -> GroupedMean:
     """Return the area under the share of samples with little predicted area, for one kind of negative."""
@@ -199,8 +190,7 @@ def _balance(samples: NegativeSamples, own: Tensor, quiet: list[Tensor]) -> Grou
 
 
 @register_metric(
-    *("f_loc", "Negatives", "F-LOC", "balance of finding sources and staying quiet on negatives", "negatives"),
-    headline={"": 6},
+    "f_loc", "Negatives", "F-LOC", "balance of finding sources and staying quiet on negatives", "negatives", {"": 6}
 )
 def f_loc(samples: NegativeSamples) -> GroupedMean | None:
     """Return the harmonic mean of IoU and of the area left alone for negatives."""

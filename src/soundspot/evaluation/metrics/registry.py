@@ -6,8 +6,9 @@ Tables, headline cards and lists are derived from it. Adding a metric to every r
     def pointing(maps, target): ...  # (b, h, w) maps at the protocol's size and ground truth -> (b,) numbers
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from soundspot.errors import RecipeError, did_you_mean
@@ -22,6 +23,7 @@ ADAPTIVE: Variants = {
     "": ("", "the higher half of the map kept"),
     "_adaptive": (", adaptive", "as many pixels kept as the object has"),
 }
+NO_VARIANTS: Variants = {"": ("", "")}
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -35,14 +37,12 @@ class MetricInfo:
         label: as tables print it.
         description: one line; `{}` stands for the words of a variant.
         needs: what `function` takes: `maps` (maps and ground truth at the protocol's size -> numbers per sample, whose
-            mean over the localized samples is the score), or a kind of `metrics.inputs.INPUTS` (-> a `Score`, None, or
-            scores by further suffixes).
+            mean over the localized samples is the score), or a kind of `INPUTS` (-> a `Score`, None, or scores by
+            further suffixes).
         function: computes the metric.
-        variants: by suffix of the key.
+        headline: suffix -> rank among the headline numbers of a page and the columns of the table of protocols.
         is_fraction: printed in percent; otherwise as it is.
         higher_is_better: False for errors.
-        headline: suffix -> rank among the headline numbers of a page.
-        compared: suffixes shown in the table of protocols.
     """
 
     key: str
@@ -51,18 +51,59 @@ class MetricInfo:
     description: str
     needs: str = "maps"
     function: Callable[..., Any] | None = None
-    variants: Variants = field(default_factory=lambda: {"": ("", "")})
+    headline: Mapping[str, int] = field(default_factory=dict)
     is_fraction: bool = True
     higher_is_better: bool = True
-    headline: Mapping[str, int] = field(default_factory=dict)
-    compared: tuple[str, ...] = ()
+
+    @property
+    def variants(self) -> Variants:
+        """Variants of the metric by suffix of the key."""
+        return INPUTS[self.needs].variants if self.needs in INPUTS else NO_VARIANTS
+
+
+@dataclass(frozen=True)
+class MetricInputKind:
+    """A kind of inputs that metric functions take.
+
+    Attributes:
+        generate: `metrics.inputs.MetricInputs` -> (suffix of the key, what a metric function takes) for each variant.
+        variants: suffix -> (suffix of the label, words in the description).
+    """
+
+    generate: Callable[[Any], Iterator[tuple[str, Any]]]
+    variants: Variants
 
 
 METRICS: Registry[MetricInfo] = Registry("metric")  # in the order in which reports hold them
+INPUTS: dict[str, MetricInputKind] = {}
+
+
+def metric_inputs(kind: str, variants: Variants = NO_VARIANTS) -> Callable[[Function], Function]:
+    """Register the decorated generator as a kind of metric inputs.
+
+    Args:
+        kind: as `register_metric` takes it for `needs`.
+        variants: suffix -> (suffix of the label, words in the description) of what is generated.
+
+    Returns:
+        The decorator, which returns its function.
+    """
+
+    def add(generate: Function) -> Function:
+        INPUTS[kind] = MetricInputKind(generate, variants)
+        return generate
+
+    return add
 
 
 def register_metric(
-    key: str, family: str, label: str, description: str, needs: str = "maps", **options: Any
+    key: str,
+    family: str,
+    label: str,
+    description: str,
+    needs: str = "maps",
+    headline: Mapping[str, int] = MappingProxyType({}),
+    **flags: bool,
 ) -> Callable[[Function], Function]:
     """Register the decorated function as a metric of all reports.
 
@@ -72,7 +113,8 @@ def register_metric(
         label: as tables print it.
         description: one line.
         needs: kind of inputs that the function takes (`MetricInfo`).
-        options: further fields of `MetricInfo`.
+        headline: suffix -> rank among the headline numbers.
+        flags: `is_fraction`, `higher_is_better`.
 
     Returns:
         The decorator, which returns its function.
@@ -82,7 +124,7 @@ def register_metric(
     """
 
     def add(function: Function) -> Function:
-        metric = MetricInfo(key, family, label, description, needs, function, **options)
+        metric = MetricInfo(key, family, label, description, needs, function, headline, **flags)
         if taken := set(_report_keys()) & {key + suffix for suffix in metric.variants}:
             raise RecipeError(f"two metrics are named {min(taken)!r}; give yours another key.")
         if family not in FAMILIES:
@@ -131,15 +173,6 @@ def list_metrics() -> dict[str, str]:
     """
     metrics = map(get_metric_info, _report_keys())
     return {metric.key: f"{metric.label}: {metric.description}" for metric in metrics}
-
-
-def compared_keys() -> list[str]:
-    """Return the report keys that tables of several protocols show.
-
-    Returns:
-        Report keys in the order of the registry.
-    """
-    return [key + suffix for key, metric in METRICS.items() for suffix in metric.compared]
 
 
 def headline_keys() -> list[str]:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from soundspot.evaluation.metrics.bootstrap import GroupedMean, Scores
-from soundspot.evaluation.metrics.inputs import MetricInputs, metric_inputs
-from soundspot.evaluation.metrics.registry import register_metric
+from soundspot.evaluation.metrics.inputs import MetricInputs
+from soundspot.evaluation.metrics.registry import metric_inputs, register_metric
 from soundspot.evaluation.metrics.relevance import RECALL_KS, RetrievalInputs, recall_ks
 
 OF_RECALLS = {
@@ -19,7 +19,7 @@ OF_RECALLS = {
 }
 
 
-@metric_inputs("retrieval")
+@metric_inputs("retrieval", OF_RECALLS)
 def retrieval_ranks(inputs: MetricInputs) -> Iterator[tuple[str, tuple[RetrievalInputs, int]]]:
     """Yield the embeddings once for each relevance, with its number."""
     if inputs.retrieval:
@@ -38,20 +38,14 @@ def _recalls(ranks: Tensor, num_items: int, groups: Tensor) -> Scores:
     return {f"@{k}": GroupedMean((ranks < k).double(), groups) for k in recall_ks(num_items)}
 
 
-@register_metric(
-    *("recall_a2i", "Retrieval", "recall audio → image", "images found by audio: {}", "retrieval"),
-    variants=OF_RECALLS,
-    headline={"@1": 8},
-)
+@register_metric("recall_a2i", "Retrieval", "recall audio → image", "images found by audio: {}", "retrieval", {"@1": 8})
 def recall_a2i(view: tuple[RetrievalInputs, int]) -> Scores:
     """Return recall@k of images by audio, over the whole set."""
     inputs, index = view
     return _recalls(inputs.image_ranks[index], len(inputs.images), inputs.audio_groups)
 
 
-@register_metric(
-    *("recall_i2a", "Retrieval", "recall image → audio", "audio found by images: {}", "retrieval"), variants=OF_RECALLS
-)
+@register_metric("recall_i2a", "Retrieval", "recall image → audio", "audio found by images: {}", "retrieval")
 def recall_i2a(view: tuple[RetrievalInputs, int]) -> Scores:
     """Return recall@k of audio by images, over the whole set."""
     inputs, index = view

@@ -6,11 +6,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from soundspot.evaluation.metrics.bootstrap import GroupedMean
-from soundspot.evaluation.metrics.inputs import INPUTS, MetricInputs
-from soundspot.evaluation.metrics.registry import register_metric
+from soundspot.evaluation.metrics.inputs import MetricInputs, whole_row
+from soundspot.evaluation.metrics.registry import metric_inputs, register_metric
 
 OF_ALL = "average precision over the pixels of all sources of an image at once"
-INPUTS["mixtures"] = INPUTS["row"]
+metric_inputs("mixtures")(whole_row)
 
 
 def mean_of_sources(key: str, inputs: MetricInputs) -> GroupedMean | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from soundspot.evaluation.metrics.bootstrap import Interval
-from soundspot.evaluation.metrics.registry import compared_keys, format_value, get_metric_info
+from soundspot.evaluation.metrics.registry import format_value, get_metric_info, headline_keys, list_metrics
 from soundspot.evaluation.protocols.presets import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def build_metric_table(report: "Report") -> list[list[str]]:
 def build_protocol_table(report: "Report") -> list[list[str]]:
     """Return a line for each protocol: the model's scores under it."""
     by_protocol = report.scores_by_protocol()
-    keys = [key for key in compared_keys() if any(key in scores for scores in by_protocol.values())]
+    _, *others = by_protocol.values()  # of the report's own, scores that no protocol moves too
+    keys = [key for key in list_metrics() if key in headline_keys() and any(key in scores for scores in others)]
     lines = [["protocol", *(get_metric_info(key).label for key in keys)]]
     for name, scores in by_protocol.items():
         lines.append([name, *(format_value(key, scores[key]) if key in scores else "-" for key in keys)])

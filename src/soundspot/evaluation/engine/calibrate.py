@@ -102,14 +102,17 @@ def calibrate(
             peaks[kind] += [float(m.max()) for m in maps.values()]
     negative_peaks = torch.tensor([peak for kind in NEGATIVES for peak in peaks[kind]], dtype=torch.float64)
     threshold = F.universal_threshold(negative_peaks, rule)
-    rates = [float((values >= threshold).double().mean()) for values in (negative_peaks, torch.tensor(own))]
+    false_positive_rate, true_positive_rate = (
+        float((values >= threshold).double().mean()) for values in (negative_peaks, torch.tensor(own))
+    )
     return Calibration(
         float(threshold),
         rule,
         data.name,
         {kind: len(values) for kind, values in peaks.items()},
-        *rates,
-        ids=tuple(map(hash_id, samples.ids)),
-        seed=seed,
-        refinement=LocalizerInfo.of(localizer).refinement.as_dict(),
+        false_positive_rate,
+        true_positive_rate,
+        tuple(map(hash_id, samples.ids)),
+        seed,
+        LocalizerInfo.of(localizer).refinement.as_dict(),
     )

@@ -127,8 +127,8 @@ def encode_audio(
     if takes_waveforms:
         codes.append(localizer.encode_audio([make_silence(), *make_noises()]))
     rows = torch.cat([rows, torch.arange(len(rows), len(codes))])
-    mixtures = {group: row for row, group in enumerate(samples.sources_by_group)} if len(mixture_codes) else {}
-    return EncodedAudio(codes, rows, embeddings, mixtures, mixture_codes, silent, takes_waveforms)
+    mixture_rows = {group: row for row, group in enumerate(samples.sources_by_group)} if len(mixture_codes) else {}
+    return EncodedAudio(codes, rows, embeddings, mixture_rows, mixture_codes, silent, takes_waveforms)
 
 
 def iter_predictions(

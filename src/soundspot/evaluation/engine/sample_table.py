@@ -128,8 +128,8 @@ class SampleTable:
         main = _rules(self.protocols[0])
         by_target: dict[tuple[int, str], list[Protocol]] = {}  # protocols that read the ground truth alike
         for rules in dict.fromkeys(map(_rules, self.protocols)):
-            consensus = rules.consensus if any(truth.rule == "consensus" for truth in truth_of_samples) else ""
-            by_target.setdefault((rules.size, consensus), []).append(rules)
+            is_consensus = any(truth.rule == "consensus" for truth in truth_of_samples)
+            by_target.setdefault((rules.size, rules.consensus if is_consensus else ""), []).append(rules)
         for (size, consensus), protocols in by_target.items():
             target = _target_maps(truth_of_samples, size, consensus)
             maps = self._update_rows(protocols, batch, rows, target)
@@ -158,10 +158,10 @@ class SampleTable:
                 best = self.protocol_columns[rules, CEILING][name][missing]
                 column[missing] = torch.where(best.isnan(), best, 0)
         main = _rules(self.protocols[0])
-        for kind, maps in batch.negatives.items() if main in protocols else ():
-            if maps:
-                chosen = _positions(batch.indices, maps)
-                self._upsample_and_put([main], kind, rows[chosen], [*maps.values()], target[chosen])
+        for kind, by_index in batch.negatives.items() if main in protocols else ():
+            if by_index:
+                chosen = _positions(batch.indices, by_index)
+                self._upsample_and_put([main], kind, rows[chosen], [*by_index.values()], target[chosen])
         return upsampled
 
     def _compute_columns(self, protocols: list[Protocol], maps: Tensor, target: Tensor) -> list[Columns]:

@@ -72,7 +72,7 @@ def _read_rows() -> list[PublishedRow]:
         alike = by_names.setdefault(tuple(names), [])  # a table may hold two rows of one name
         row = next((row for row in alike if key not in row.metrics), None)
         if row is None:
-            row = PublishedRow(*names, {})  # type: ignore[arg-type]
+            row = PublishedRow(*names, {})  # type: ignore[call-arg,arg-type]
             alike.append(row)
             rows.append(row)
         row.metrics[key] = float(value) / 100 if get_metric_info(key).is_fraction else float(value)

@@ -56,9 +56,9 @@ ENDS = """
 import json, os, resource, signal, sys
 import jsonargparse, rich.progress
 import soundspot.cli.data, soundspot.cli.parser, soundspot.data.shards.ray, soundspot.data.datasets, soundspot.data.shards.from_videos, soundspot.scenes
-from soundspot.utils import atomic_io as output
+from soundspot.utils import atomic_io
 from soundspot.cli.main import main
-from soundspot.data.shards import writer as packing, format as shards
+from soundspot.data.shards import format, writer
 
 plain = os.replace
 
@@ -73,7 +73,7 @@ def ends(file, times, command):
         seen += file in name
         return file in name and seen == times
 
-    class Deadly(output.FileIO):
+    class Deadly(atomic_io.FileIO):
         def write(self, content):
             if dies(str(self.name)):
                 super().write(content[: len(content) // 2])
@@ -85,7 +85,7 @@ def ends(file, times, command):
             os.kill(os.getpid(), signal.SIGKILL)
         plain(draft, path)
 
-    output.FileIO = packing.FileIO = shards.FileIO = Deadly
+    atomic_io.FileIO = writer.FileIO = format.FileIO = Deadly
     os.replace = replaced
     return main(command)
 

@@ -10,8 +10,7 @@ import soundfile
 import torch
 
 from soundspot.config.frontend import PRESETS, AudioSpec
-from soundspot.data.media import audio as audio_module
-from soundspot.data.media import decoding
+from soundspot.data.media import audio, decoding
 from soundspot.data.media.audio import (
     AudioFile,
     as_audio,
@@ -299,10 +298,10 @@ def test_a_sound_is_decoded_no_further_than_it_may_last(tmp_path, monkeypatch: p
     path = tmp_path / f"long.{kind}"
     if kind == "mp4":
         with av.open(str(path), "w") as container:
-            audio = container.add_stream("aac", rate=RATE, layout="stereo")
+            stream = container.add_stream("aac", rate=RATE, layout="stereo")
             frame = av.AudioFrame.from_ndarray(np.stack([tone(8.0), -0.5 * tone(8.0)]), format="fltp", layout="stereo")
             frame.sample_rate = RATE
-            container.mux([*audio.encode(frame), *audio.encode(None)])
+            container.mux([*stream.encode(frame), *stream.encode(None)])
     else:
         soundfile.write(path, np.stack([tone(8.0), -0.5 * tone(8.0)], axis=1), RATE)
     if kind == "flac":
@@ -317,7 +316,7 @@ def test_a_sound_is_decoded_no_further_than_it_may_last(tmp_path, monkeypatch: p
         with own(*given) as (rate, pieces):
             yield rate, (came.append(len(piece)) or piece for piece in pieces)
 
-    monkeypatch.setattr(audio_module, "open_decoder", counted)
+    monkeypatch.setattr(audio, "open_decoder", counted)
     with pytest.raises(InputError, match=rf"long.{kind}: found a sound that lasts longer than 0.5 s"):
         read_audio(path, max_seconds=0.5)
     assert 0.5 * RATE < sum(came) <= 0.5 * RATE + 1024

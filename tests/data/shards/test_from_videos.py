@@ -24,7 +24,7 @@ from PIL import Image
 from clips import Fragile, write_video
 from soundspot.cli.main import main
 from soundspot.data.datasets.registry import open_dataset
-from soundspot.data.shards import executors as engines
+from soundspot.data.shards import executors
 from soundspot.data.shards.executors import ProcessExecutor
 from soundspot.data.shards.from_videos import ExtractionOptions, write_shards_from_videos
 from soundspot.data.shards.writer import SampleReader, SampleRecord
@@ -176,7 +176,7 @@ def test_killed_twice_it_ends_with_the_same_bytes_and_reads_no_input_twice(video
     program = f"""
 import time
 from pathlib import Path
-from soundspot.data.shards import from_videos as p
+from soundspot.data.shards.from_videos import ExtractionOptions, write_shards_from_videos
 
 def slowly(make, names):
     for name in names:
@@ -185,8 +185,8 @@ def slowly(make, names):
             print(name, file=file, flush=True)
         yield make(name)
 
-p.write_shards_from_videos(
-    Path({str(videos)!r}), Path({str(tmp_path / "out")!r}), p.ExtractionOptions(seconds=1.0, shard_size=4), slowly
+write_shards_from_videos(
+    Path({str(videos)!r}), Path({str(tmp_path / "out")!r}), ExtractionOptions(seconds=1.0, shard_size=4), slowly
 )
 """
     journal = tmp_path / "out" / "journal.jsonl"
@@ -275,13 +275,13 @@ def test_an_input_that_takes_its_process_down_is_its_own_failure() -> None:
 def test_the_one_of_many_in_hand_that_crashes_is_found_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many processes there are: all, one by itself, one for the input alone, all again."""
     begun: list[int] = []
-    plain = engines.start_processes
+    plain = executors.start_processes
 
     def counted(make: bytes, workers: int) -> Any:
         begun.append(workers)
         return plain(make, workers)
 
-    monkeypatch.setattr(engines, "start_processes", counted)
+    monkeypatch.setattr(executors, "start_processes", counted)
     found = list(ProcessExecutor(3)(Fragile(), [str(number) for number in range(40)]))
     assert [number for number, one in enumerate(found) if one.cause] == [1]
     assert begun == [3, 1, 1, 3]

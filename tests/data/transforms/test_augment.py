@@ -22,7 +22,7 @@ from soundspot.data.transforms.augment import (
     resize,
     to_grayscale,
 )
-from soundspot.data.transforms.augment import crop as cropped
+from soundspot.data.transforms.augment import crop as crop_images
 
 WHOLE = Augmentation(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0)
 MIRRORED = Augmentation(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=1.0)
@@ -44,7 +44,7 @@ def draws(n: int = 3, seed: int = 0) -> torch.Tensor:
 
 
 def crop(x: torch.Tensor, size: int, how: Augmentation, numbers: torch.Tensor) -> torch.Tensor:
-    return cropped(x, *crop_coordinates(size, how, numbers))
+    return crop_images(x, *crop_coordinates(size, how, numbers))
 
 
 def test_the_whole_picture_is_only_scaled_to_one() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import ROOT
 from pages import Walk, blocks, in_process
-from soundspot.data import datasets
+from soundspot.data.datasets import registry
 from soundspot.evaluation.metrics.registry import METRICS
 from soundspot.methods import METHODS
 from soundspot.models.encoders import ENCODERS
@@ -22,10 +22,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """An empty folder to work in; what is registered and imported there is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for registry in (METHODS, ENCODERS, METRICS):
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    monkeypatch.setattr(datasets, "FOLDERS", dict(datasets.FOLDERS))
-    monkeypatch.setattr(datasets, "_REGISTERED", {})
+    for entries in (METHODS, ENCODERS, METRICS):
+        monkeypatch.setattr(entries, "_entries", dict(entries._entries))
+    monkeypatch.setattr(registry, "_DATASETS", dict(registry._DATASETS))
     before = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - before:

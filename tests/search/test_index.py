@@ -102,7 +102,7 @@ def test_queries_that_make_no_sense_are_told(index: Index, media: Path, localize
         index.query(localizer)
     with pytest.raises(RecipeError, match="k: found 0"):
         index.query(localizer, image=media / "p0.png", k=0)
-    with pytest.raises(RecipeError, match="found 'text', expected some of image"):
+    with pytest.raises(RecipeError, match="found text to search in, expected some of image"):
         index.query(localizer, image=media / "p0.png", file_types=["text"])
 
 

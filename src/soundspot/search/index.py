@@ -4,7 +4,7 @@ Any number of processes and threads may query while one writes: each sees the in
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -16,16 +16,9 @@ from soundspot.inference.localizer import Localizer
 from soundspot.inference.mining.embed import compute_weights_digest
 from soundspot.search.indexer import IndexWriter, Progress
 from soundspot.search.parquet import write_parquet
-from soundspot.search.query import FILE_TYPES, MODALITIES, compose_query, default_modalities
+from soundspot.search.query import FILE_TYPES, MODALITIES, check_filters, compose_query, default_modalities
 from soundspot.search.result import Hit, IndexingSummary, IndexStatus
-from soundspot.search.scan import (
-    AnyPath,
-    check_files_present,
-    check_new_root,
-    is_deleted,
-    scan_files,
-    select_indexed,
-)
+from soundspot.search.scan import AnyPath, Paths, check_present, check_root, is_deleted, scan_files, select_files
 from soundspot.search.snapshot import Snapshot
 from soundspot.search.store import IndexStore, create_store
 from soundspot.utils.atomic_io import lock_folder
@@ -51,7 +44,7 @@ class Index:
         self.folder, self.root = store.folder, Path(os.fsdecode(self._metadata["root"]))
         self.stride = float(self._metadata["stride"])
         self._snapshot: Snapshot | None = None
-        self._checked: Localizer | None = None
+        self._checked: Localizer | None = None  # is known to fit
         self._lock = RLock()
 
     @classmethod
@@ -140,9 +133,7 @@ class Index:
         Raises:
             CheckpointError: it has others.
         """
-        if localizer is self._checked:
-            return
-        if compute_weights_digest(localizer) != self._metadata["weights"]:
+        if localizer is not self._checked and compute_weights_digest(localizer) != self._metadata["weights"]:
             raise CheckpointError(
                 f"{self.folder}: was made by {self._metadata['method']} with other weights, another front end or "
                 f"another precision than the {localizer.name} given, expected the same (then: "
@@ -153,7 +144,7 @@ class Index:
 
     def add(
         self,
-        paths: AnyPath | Iterable[AnyPath],
+        paths: Paths,
         progress: Progress = lambda done, total: None,
         num_workers: int | None = 0,
         retry_failed: bool = False,
@@ -178,7 +169,7 @@ class Index:
             CheckpointError: as `localizer`.
         """
         summary = IndexingSummary()
-        files = scan_files(_as_list(paths), self.root, summary)
+        files = scan_files(paths, self.root, summary)
         self._writer.update(files, summary, progress, num_workers, retry_failed)
         return summary
 
@@ -209,14 +200,14 @@ class Index:
         paths = {file.path: self.root / os.fsdecode(file.path) for file in self._store.list_files()}
         deleted = {name for name, path in paths.items() if is_deleted(path)}
         if len(deleted) == len(paths):
-            check_files_present(self.root, len(paths))
+            check_present(self.root, len(paths))
         left = [path for name, path in paths.items() if name not in deleted and os.path.lexists(path)]
         files = scan_files([self.root, *left] if add_new else left, self.root, summary)
         self._writer.update(files, summary, progress, num_workers, retry_failed)
         summary.removed = self._writer.delete(sorted(deleted - {file.path for file in files}))
         return summary
 
-    def remove(self, paths: AnyPath | Iterable[AnyPath]) -> int:
+    def remove(self, paths: Paths) -> int:
         """Remove files, and all files below folders, from the index; the files themselves are not touched.
 
         Args:
@@ -229,9 +220,7 @@ class Index:
             InputError: a path lies outside the root, or names no indexed file.
             OutputError: as `add`.
         """
-        return self._writer.delete(
-            select_indexed([file.path for file in self._store.list_files()], _as_list(paths), self.root)
-        )
+        return self._writer.delete(select_files([file.path for file in self._store.list_files()], paths, self.root))
 
     def relocate(self, root: AnyPath) -> None:
         """Set the root of the files after the folder was moved; no file is read.
@@ -244,7 +233,7 @@ class Index:
             OutputError: as `add`.
         """
         new_root = Path(os.path.abspath(root))
-        check_new_root(new_root, [file.path for file in self._store.list_files()])
+        check_root(new_root, [file.path for file in self._store.list_files()])
         with lock_folder(self.folder), self._store.transaction():
             self._store.set_metadata(root=os.fsencode(new_root))
         self.root = new_root
@@ -281,11 +270,7 @@ class Index:
             CheckpointError: the localizer is not the one of the index.
             DataError: the index is damaged.
         """
-        for name, known in [*((name, FILE_TYPES) for name in file_types), *((m, MODALITIES) for m in modalities or ())]:
-            if name not in known:
-                raise RecipeError(f"found {name!r}, expected some of {', '.join(known)}")
-        if not len(file_types) or (modalities is not None and not len(modalities)):
-            raise RecipeError("found nothing to search in, expected some types. Leave the option out to search in all")
+        check_filters(file_types, modalities)
         localizer = localizer or self.localizer
         self.check_localizer(localizer)
         image_embedding = None if image is None else localizer.embed_images([as_image(image)])[0]
@@ -346,12 +331,8 @@ class Index:
         Returns:
             Counts, failures and problems.
         """
-        snapshot, problems = self._current_snapshot(), []
-        if check and (answer := self._store.select("PRAGMA quick_check(1)")[0][0]) != "ok":
-            problems.append(f"{self._store.path}: {answer}")
-        if check and (damaged := snapshot.find_damaged_rows()):
-            path = self._store.vector_path(snapshot.generation)
-            problems.append(f"{path}: {len(damaged)} vectors are damaged (first: row {damaged[0]})")
+        snapshot = self._current_snapshot()
+        problems = snapshot.find_problems(self._store) if check else []
         failures = [file.to_failure(self.root) for file in self._store.list_files("cause != ''")]
         counts, num_vectors = self._store.count_files(), len(snapshot.row)
         unused, method = len(snapshot.vectors) - num_vectors, str(self._metadata["method"])
@@ -367,7 +348,3 @@ class Index:
     @property
     def _writer(self) -> IndexWriter:
         return IndexWriter(self._store, self.root, self.stride, lambda: self.localizer)
-
-
-def _as_list(paths: AnyPath | Iterable[AnyPath]) -> list[AnyPath]:
-    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)

@@ -84,10 +84,7 @@ class IndexWriter:
                     for file in failed:
                         self.store.insert_file(file)
             if changed:
-                indexer = Indexer(
-                    self.store, writer, generation, self.load_localizer(), self.root, self.stride, summary
-                )
-                indexer.index_files(changed, indexed, num_workers, progress)
+                Indexer(self, writer, generation, indexed, summary).index_files(changed, num_workers, progress)
 
     def delete(self, paths: Sequence[bytes]) -> int:
         """Delete files from the index and return how many they were."""
@@ -152,35 +149,42 @@ class PendingWindows:
         return sum(map(len, self.inputs.values())) or 1
 
 
-@dataclass(eq=False)
 class Indexer:
     """Embed files and write them into an index whose folder is locked.
 
-    Attributes:
-        store: of the index.
-        writer: of its vector file.
+    Args:
+        index: where they are written.
+        rows: writer of its vector file.
         generation: of that file.
-        localizer: embeds the windows.
-        root: folder of the files.
-        stride: seconds between the windows of a video or a long audio.
-        summary: counts what is done.
+        indexed: records of the index by path.
+        summary: is added to.
     """
 
-    store: IndexStore
-    writer: RowWriter
-    generation: int
-    localizer: Localizer
-    root: Path
-    stride: float
-    summary: IndexingSummary
-    _num_windows: dict[bytes, int] = field(default_factory=dict)  # of each file whose first windows are read
-    _damaged: set[bytes] = field(default_factory=set)  # files of which later windows cannot be read
-    _following: list[str] = field(default_factory=list)  # reads of the next round
+    def __init__(
+        self,
+        index: IndexWriter,
+        rows: RowWriter,
+        generation: int,
+        indexed: Mapping[bytes, FileRecord],
+        summary: IndexingSummary,
+    ) -> None:
+        self.store, self.root, self.stride, self.localizer = (
+            index.store,
+            index.root,
+            index.stride,
+            index.load_localizer(),
+        )
+        self.rows, self.generation, self.indexed, self.summary = rows, generation, indexed, summary
+        self.originals = {
+            file.digest: file for file in indexed.values() if not file.cause and file.mtime_ns != INCOMPLETE
+        }
+        self._num_windows: dict[bytes, int] = {}  # of each file whose first windows are read
+        self._damaged: set[bytes] = set()  # files of which later windows cannot be read
+        self._following: list[str] = []  # reads of the next round
 
     def index_files(
         self,
         files: Sequence[FileRecord],
-        indexed: Mapping[bytes, FileRecord],
         num_workers: int | None,
         progress: Progress,
     ) -> None:
@@ -188,20 +192,18 @@ class Indexer:
 
         Args:
             files: to index, new or in place of what is indexed.
-            indexed: records of the index by path.
             num_workers: processes that read; None: one per core, and none for a few files.
             progress: called with (files done, files in all).
         """
         if num_workers is None:
             num_workers = count_cores() if len(files) > FILES_BEFORE_PROCESSES else 0
         executor, by_path = ProcessExecutor(num_workers), {file.path: file for file in files}
-        originals = {file.digest: file for file in indexed.values() if not file.cause and file.mtime_ns != INCOMPLETE}
-        reader = FileReader(self.root, self.localizer.method.front_end, self.stride, frozenset(originals))
+        reader = FileReader(self.root, self.localizer.method.front_end, self.stride, frozenset(self.originals))
         names, pending, num_done = [_read_name(file.path, 0) for file in files], list[PendingWindows](), 0
         progress(0, len(files))
         while names:  # first windows of all files; then, in further rounds, the other windows of long ones
             for name, record in zip(names, executor(reader, names), strict=True):
-                windows = self._to_pending(name, record, by_path, indexed, originals)
+                windows = self._to_pending(name, record, by_path)
                 if windows is None:
                     continue
                 pending.append(windows)
@@ -214,14 +216,7 @@ class Indexer:
             reader = replace(reader, known_digests=frozenset())
         self._commit(pending)
 
-    def _to_pending(
-        self,
-        name: str,
-        record: SampleRecord,
-        files: Mapping[bytes, FileRecord],
-        indexed: Mapping[bytes, FileRecord],
-        originals: Mapping[bytes, FileRecord],
-    ) -> PendingWindows | None:
+    def _to_pending(self, name: str, record: SampleRecord, files: Mapping[bytes, FileRecord]) -> PendingWindows | None:
         """Return what is to be written of a read, and plan further reads; None if the file must be read again."""
         prefix, _, relative = name.partition(":")
         first, path = int(prefix), os.fsencode(relative)
@@ -236,7 +231,7 @@ class Indexer:
             self.summary.failures.append(file.to_failure(self.root))
             return PendingWindows(file)
         if record.is_known:
-            original = originals[record.digest]
+            original = self.originals[record.digest]
             if not self.store.select("SELECT 1 FROM windows WHERE file = ?", [original.id]):
                 self._following.append(name)  # the content of its original has changed meanwhile
                 return None
@@ -244,8 +239,8 @@ class Indexer:
             file = replace(file, file_type=original.file_type, digest=record.digest)
             return PendingWindows(file, copied_from=original.id)
         if not first:
-            self.summary.changed += path in indexed
-            self.summary.added += path not in indexed
+            self.summary.changed += path in self.indexed
+            self.summary.added += path not in self.indexed
             if record.message:
                 self.summary.warnings[f"{record.file_type} {record.message}"] += 1
             self._num_windows[path] = record.num_windows
@@ -260,10 +255,10 @@ class Indexer:
         embedded = {modality: iter(self._embed(pending, modality)) for modality in MODALITIES}
         windows_of_files = [self._list_windows(read, embedded) for read in pending]
         vectors = [vector for windows in windows_of_files for _, _, vector in windows]
-        row = self.writer.num_written
+        row = self.rows.num_written
         if vectors:
-            self.writer.append(np.stack(vectors))
-            self.writer.sync()
+            self.rows.append(np.stack(vectors))
+            self.rows.sync()
         with self.store.transaction():
             for read, windows in zip(pending, windows_of_files, strict=True):
                 file_id = self._write_file(read)
@@ -300,14 +295,14 @@ class Indexer:
             ]
         query = "SELECT row, modality, time FROM windows WHERE file = ? ORDER BY row"
         windows = self.store.select(query, [read.copied_from])
-        vectors = self.store.open_vectors(self.writer.num_written, self.writer.width, self.generation)
+        vectors = self.store.open_vectors(self.rows.num_written, self.rows.width, self.generation)
         return [(code, time, vectors[row]) for row, code, time in windows]
 
     def _embed(self, pending: Sequence[PendingWindows], modality: Modality) -> Float32[np.ndarray, "n d"]:
         """Compute the unit-norm embeddings of all windows of a modality, in order."""
         inputs = [torch.from_numpy(window) for read in pending for window in read.inputs.get(modality, ())]
         if not inputs:
-            return np.empty((0, self.writer.width), np.float32)
+            return np.empty((0, self.rows.width), np.float32)
         embed = self.localizer.embed_pixels if modality == "image" else self.localizer.embed_spectrograms
         batches = np.split(np.arange(len(inputs)), range(BATCH_SIZE, len(inputs), BATCH_SIZE))
         return quantize_unit(

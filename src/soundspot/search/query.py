@@ -66,6 +66,23 @@ def check_image_weight(image_weight: float | int) -> None:
         )
 
 
+def check_filters(file_types: Sequence[str], modalities: Sequence[str] | None) -> None:
+    """Check the file types and modalities to search in.
+
+    Args:
+        file_types: expected among FILE_TYPES.
+        modalities: expected among MODALITIES; None: the default ones.
+
+    Raises:
+        RecipeError: one is unknown, or there is none.
+    """
+    for selected, known in ((file_types, FILE_TYPES), (MODALITIES if modalities is None else modalities, MODALITIES)):
+        if not selected or not set(selected) <= set(known):
+            raise RecipeError(
+                f"found {', '.join(selected) or 'nothing'} to search in, expected some of {', '.join(known)}"
+            )
+
+
 def default_modalities(has_image: bool, has_audio: bool, file_types: Sequence[str]) -> tuple[Modality, ...]:
     """Return the modality that a query is compared with by default: across modalities, and images for a mixed query.
 

@@ -12,6 +12,7 @@ from soundspot.search.result import IndexingSummary, escape_unprintable
 from soundspot.search.store import FileRecord
 
 AnyPath = str | os.PathLike[str]
+Paths = AnyPath | Iterable[AnyPath]
 
 
 def relative_path(path: AnyPath, root: Path) -> bytes:
@@ -30,11 +31,11 @@ def relative_path(path: AnyPath, root: Path) -> bytes:
     return b"" if absolute == root else os.fsencode(os.path.relpath(absolute, root))
 
 
-def scan_files(paths: Iterable[AnyPath], root: Path, summary: IndexingSummary) -> list[FileRecord]:
+def scan_files(paths: Paths, root: Path, summary: IndexingSummary) -> list[FileRecord]:
     """List the image, audio and video files among some files and below some folders, sorted by path.
 
     Args:
-        paths: files and folders below the root.
+        paths: files and folders below the root, or one of them.
         root: folder of the index's files.
         summary: its `skipped` is increased by the number of files of other types.
 
@@ -46,7 +47,7 @@ def scan_files(paths: Iterable[AnyPath], root: Path, summary: IndexingSummary) -
     """
     real_root = Path(os.path.realpath(root))
     candidates: list[Path] = []
-    for path in map(Path, map(os.path.abspath, paths)):
+    for path in map(Path, map(os.path.abspath, _as_list(paths))):
         relative_path(path, root)
         if not os.path.lexists(path):
             raise InputError(f"{escape_unprintable(path)}: found no such file or folder. Check the path", "missing")
@@ -83,7 +84,7 @@ def _inspect(path: Path, record: FileRecord, real_root: Path) -> FileRecord:
     return FileRecord(record.path, record.file_type, status.st_size, status.st_mtime_ns)
 
 
-def select_indexed(indexed: Iterable[bytes], paths: Iterable[AnyPath], root: Path) -> list[bytes]:
+def select_files(indexed: Iterable[bytes], paths: Paths, root: Path) -> list[bytes]:
     """Select the indexed files that some paths name, or that lie below folders they name.
 
     Args:
@@ -98,7 +99,7 @@ def select_indexed(indexed: Iterable[bytes], paths: Iterable[AnyPath], root: Pat
         InputError: a path lies outside the root, or names no indexed file.
     """
     indexed, selected = list(indexed), set[bytes]()
-    for path in paths:
+    for path in _as_list(paths):
         name = relative_path(path, root)
         named = {file for file in indexed if not name or file == name or file.startswith(name + b"/")}
         if not named:
@@ -118,14 +119,14 @@ def is_deleted(path: Path) -> bool:
     return os.path.isdir(path)
 
 
-def check_files_present(root: Path, num_indexed: int) -> None:
+def check_present(root: Path, num_indexed: int) -> None:
     """Raise DataError if the root folder is gone or holds nothing to index any more: a disk that is not connected must
     not empty the index."""
     if not root.is_dir():
         raise DataError(
             f"{escape_unprintable(root)}: found no such folder, expected that of the {num_indexed} files of this "
-            "index; none was removed from it. Connect its disk, or, where the folder was moved, say so: `soundspot search "
-            "index FOLDER --relocate`"
+            "index; none was removed from it. Connect its disk, or, where the folder was moved, say so: `soundspot "
+            "search index FOLDER --relocate`"
         )
     if num_indexed and not any(detect_file_type(os.fsencode(path)) for path in iter_files(root)):
         raise DataError(
@@ -135,7 +136,7 @@ def check_files_present(root: Path, num_indexed: int) -> None:
         )
 
 
-def check_new_root(root: Path, indexed: Sequence[bytes]) -> None:
+def check_root(root: Path, indexed: Sequence[bytes]) -> None:
     """Raise DataError if a folder cannot be the one to which the indexed files were moved."""
     if not root.is_dir():
         raise DataError(
@@ -146,3 +147,7 @@ def check_new_root(root: Path, indexed: Sequence[bytes]) -> None:
             f"{escape_unprintable(root)}: found none of the {len(indexed)} files of this index, expected the folder in "
             "which they lie now. Check the path, or make another index: `soundspot search index FOLDER --index NAME`"
         )
+
+
+def _as_list(paths: Paths) -> list[AnyPath]:
+    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)

@@ -111,10 +111,12 @@ class Snapshot:
             self._groups[filters] = groups
         return self._groups[filters]
 
-    def find_damaged_rows(self) -> list[int]:
-        """Return the rows whose embedding differs from its checksum."""
-        return [
-            int(row)
-            for row, checksum in zip(self.row, self.checksum, strict=True)
-            if zlib.crc32(self.vectors[row]) != checksum
-        ]
+    def find_problems(self, store: IndexStore) -> list[str]:
+        """Check the database, and each embedding against its checksum; return what is damaged, in sentences."""
+        answer = store.select("PRAGMA quick_check(1)")[0][0]
+        problems = [] if answer == "ok" else [f"{store.path}: {answer}"]
+        checksums = zip(self.row.tolist(), self.checksum.tolist(), strict=True)
+        if damaged := [row for row, checksum in checksums if zlib.crc32(self.vectors[row].data) != checksum]:
+            path = store.vector_path(self.generation)
+            problems.append(f"{path}: {len(damaged)} vectors are damaged (first: row {damaged[0]})")
+        return problems

@@ -146,7 +146,9 @@ def mine_neighbors(
     if options.index_type == "ivf":
         import_faiss()
         meta["num_probes"] = options.num_probes
-    previous = options.extend and PreviousTable.load(options.extend, ids, groups, (embedder.name, digest))
+    previous = None
+    if options.extend is not None:
+        previous = PreviousTable.load(options.extend, ids, groups, (embedder.name, digest))
     settings = {name: vars(options)[name] for name in ("batch_size", "keep_embeddings")}
     settings |= meta | {"device": device, "extend": previous and previous.meta}
     with resumable_folder(output, settings, options.overwrite, marker_file=META_FILE) as new:

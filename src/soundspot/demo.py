@@ -54,7 +54,7 @@ def demo(
     log("composing scenes and training the alignment method on them (two minutes or so on two cores)")
     best = train(recipe, output, overwrite=overwrite)
     localizer = Localizer.load(best)
-    options = scoring_options("scenes-interactive", localizer.method.front_end) | {"length": num_images}
+    options = scoring_options("scenes-interactive", localizer.front_end) | {"length": num_images}
 
     log("fitting the threshold from which a source counts as present, on scenes of another seed")
     held_out = open_dataset("scenes-interactive", **options, seed=CALIBRATION_SEED)

@@ -70,7 +70,7 @@ def open_app(page: PageConfig, host: str = "127.0.0.1") -> Iterator[Any]:
 
         sessions = SessionStore(localizer, limits)
         examples = copy_examples(Path(localizer.checkpoint), folder / "examples" / "checkpoint")
-        examples += compose_examples(localizer.method.front_end, folder / "examples")
+        examples += compose_examples(localizer.front_end, folder / "examples")
         blocks = build_page(sessions, examples, page.index, page.reports)
         blocks.queue(max_size=limits.max_queue, api_open=False, default_concurrency_limit=1)
         blocks.state_session_capacity = limits.max_sessions

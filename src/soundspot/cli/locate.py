@@ -115,7 +115,7 @@ def locate(
             raise OutputError(f"{mask}: a mask is of one map, and there may be several. Locate sounds one by one.")
     precision = "float32" if precision == "auto" else precision
     localizer = Localizer.load(model, device=device, precision=precision, **refinement)
-    if next_frame is not None and not localizer.method.front_end.image.flow:
+    if next_frame is not None and not localizer.front_end.image.flow:
         raise InputError(f"--next-frame: {localizer.name} does not use optical flow; leave it out.")
     encoded = localizer.encode_image(image, next_frame=next_frame)
     results: dict[str, LocalizationMap] = {}

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from soundspot.config.frontend import InputSpec
+from soundspot.config.frontend import InputSpec
 from soundspot.config.refinement import Refinement
 from soundspot.data.datasets.auxiliary import read_audio_embedding, read_image_with_flow
 from soundspot.data.media.image import preprocess_images, visible_region
@@ -93,13 +94,13 @@ class BatchLocalizer:
 
     @property
     def front_end(self) -> InputSpec:
-        """Front end of the method: what its inputs are."""
+        """Preprocessing of images and audio that the method was trained with."""
         return self.method.front_end
 
     @property
     def takes_waveforms(self) -> bool:
         """True where the audio input is a waveform, False where it is an embedding by another network."""
-        return not self.method.front_end.audio.embedding_dim
+        return not self.front_end.audio.embedding_dim
 
     def read_image(self, data: AudioVisualDataset, index: int) -> ImageInput:
         """Read the image of a sample as the method takes it.
@@ -111,7 +112,7 @@ class BatchLocalizer:
         Returns:
             The image, with its optical flow where the method uses it.
         """
-        return read_image_with_flow(data, index) if self.method.front_end.image.flow else data.read_image(index)
+        return read_image_with_flow(data, index) if self.front_end.image.flow else data.read_image(index)
 
     def read_audio(self, data: AudioVisualDataset, index: int) -> Audio | Float[Tensor, " d"]:
         """Read the audio of a sample as the method takes it.
@@ -123,7 +124,7 @@ class BatchLocalizer:
         Returns:
             The waveform, or the embedding in its place.
         """
-        width = self.method.front_end.audio.embedding_dim
+        width = self.front_end.audio.embedding_dim
         return read_audio_embedding(data, index, width) if width else data.read_audio(index)
 
     def encode_images(self, images: Sequence[ImageInput]) -> Features:
@@ -140,7 +141,7 @@ class BatchLocalizer:
             features = self.method.encode_images(pixels)
             if self.prior is None:
                 return features
-            prior = self.prior(renormalize_for_imagenet(pixels, self.method.front_end.image))
+            prior = self.prior(renormalize_for_imagenet(pixels, self.front_end.image))
             return FeaturesWithPrior(features, prior)
 
     def encode_audio(self, audio: Sequence[Audio | Tensor]) -> Float[Tensor, "b ..."]:
@@ -274,7 +275,7 @@ class BatchLocalizer:
             scores,
             size=(image.height, image.width),
             upsampling=self.method.upsampling,
-            region=visible_region(image.size, self.method.front_end.image),
+            region=visible_region(image.size, self.front_end.image),
             image=image,
             threshold=self.threshold,
             is_silent=is_silent,
@@ -290,7 +291,7 @@ class BatchLocalizer:
         Returns:
             One sentence, or none.
         """
-        seconds = self.method.front_end.audio.seconds
+        seconds = self.front_end.audio.seconds
         if audio.seconds >= seconds:
             return ()
         return (f"The sound lasts {audio.seconds:.2g} s and was repeated to fill the {seconds:g} s the model hears.",)
@@ -303,11 +304,11 @@ class BatchLocalizer:
         others = [self.method.saliency(features)] if "iqr" in self.refinement.names else []
         others += [encoded_images.object_prior] if isinstance(encoded_images, FeaturesWithPrior) else []
         others = [other.repeat_interleave(maps.shape[1], dim=0) for other in others]
-        alpha, upsampling, size = self.refinement.alpha, self.method.upsampling, self.method.front_end.image.size
+        alpha, upsampling, size = self.refinement.alpha, self.method.upsampling, self.front_end.image.size
         return mix_maps(maps.flatten(0, 1), others, alpha, upsampling, size).unflatten(0, maps.shape[:2])
 
     def _pixels(self, images: Sequence[ImageInput]) -> Float[Tensor, "b i s s"]:
-        spec = self.method.front_end.image
+        spec = self.front_end.image
         stills = [image.image if isinstance(image, ImageWithFlow) else image for image in images]
         if not spec.flow:
             return preprocess_images(stills, spec).to(self.device)
@@ -321,7 +322,7 @@ class BatchLocalizer:
         return preprocess_images(stills, spec, flows).to(self.device)
 
     def _spectrograms(self, audio: Sequence[Audio | Tensor]) -> Float[Tensor, "b 1 f t"]:
-        spec = self.method.front_end.audio
+        spec = self.front_end.audio
         waveforms = [item for item in audio if isinstance(item, Audio)]
         if waveforms or not spec.embedding_dim:
             return preprocess_audio(waveforms, spec).to(self.device)

@@ -119,7 +119,7 @@ class Localizer(BatchLocalizer):
         Returns:
             The encoded image.
         """
-        still, spec = as_image(image), self.method.front_end.image
+        still, spec = as_image(image), self.front_end.image
         model_input: ImageInput = still
         if spec.flow and flow is not None:
             model_input = ImageWithFlow(still, as_flow(flow))
@@ -194,7 +194,7 @@ class Localizer(BatchLocalizer):
         return LocatedVideo(self, path, audio, **options)
 
     def _as_input(self, audio: Any) -> Audio | Tensor:
-        width = self.method.front_end.audio.embedding_dim
+        width = self.front_end.audio.embedding_dim
         return as_vector(audio, width) if width else as_audio(audio)
 
     def _make_result(self, scores: Tensor, encoded: EncodedImage, audio: Audio | Tensor) -> LocalizationMap:

@@ -85,7 +85,7 @@ class LocatedVideo:
         self._localizer, self._path = localizer, Path(path)
         self._audio = audio if audio is None or isinstance(audio, str | Path) else as_audio(audio)
         self._maps_per_second, self._smooth = maps_per_second, smooth
-        self._audio_hop = audio_hop or localizer.method.front_end.audio.seconds / HOPS_PER_WINDOW
+        self._audio_hop = audio_hop or localizer.front_end.audio.seconds / HOPS_PER_WINDOW
         self._streams: tuple[VideoStream, AudioStream | InMemoryAudio] | None = self._open_streams()
         video, stream = self._streams
         self.info = VideoInfo(
@@ -162,7 +162,7 @@ class LocatedVideo:
     def _iter_frames(self, on_audio: Callable[[Chunk], None]) -> Generator[FrameResult]:
         """Yield the results of all frames; `on_audio` gets the audio from second 0 to the end of the last frame."""
         streams, self._streams = self._streams or self._open_streams(), None
-        localizer, spec = self._localizer, self._localizer.method.front_end
+        localizer, spec = self._localizer, self._localizer.front_end
         with streams[0] as video, streams[1] as audio:
             windows = SlidingWindow(audio, spec.audio.rate, spec.audio.seconds, on_audio)
             audio_encoder = _WindowEncoder(localizer, windows, self._audio_hop)
@@ -205,7 +205,7 @@ class _WindowEncoder:
         """Return the encoded audio around each of b rising times, and whether it is silent."""
         hops = [round(time / self._hop) for time in times]
         if new := sorted(set(hops) - self._encoded.keys()):
-            spec = self._localizer.method.front_end.audio
+            spec = self._localizer.front_end.audio
             audio = [self._windows.window_at(hop * self._hop) for hop in new]
             encoded = self._localizer.encode_audio([pad_to_window(window, spec) for window in audio])
             is_silent = [window.is_silent for window in audio]

@@ -2,7 +2,7 @@
 
     plain way   each picture is asked for itself, `locate(picture, the sound around it).overlay()`, and encoded: what
                 somebody writes in twenty lines with the library's other names, in single precision
-    ours        `locate_video(clip).save(overlay, sheet, timeline, frames, maps)`, bfloat16 where the CPU has it
+    ours        `locate_video(clip).save(...)` with all five files, bfloat16 where the CPU has it
 
 The model is `soundspot.create("alignment")`: both encoders are ResNet-18, 224 pixels. Its weights are fresh, since time
 does not depend on them. With a checkpoint the share of pictures whose peak lies on what sounds is told as well:
@@ -27,7 +27,7 @@ CATEGORIES = ("red disc", "green star")
 TARGET = 25  # pictures a second
 
 
-def scene(seconds: float) -> "MovingScene":
+def scene(seconds: float) -> "VideoScene":
     """A clip in which one sounds, then the other, then neither."""
     from soundspot.scenes.video_scene import VideoScene
 
@@ -66,6 +66,12 @@ def _localizer(precision: str) -> "Localizer":
     return Localizer(soundspot.create("alignment"), precision=precision)
 
 
+def outputs(folder: Path) -> dict[str, Path]:
+    """Return a path in a folder for each file that a located video is written to."""
+    names = {"overlay": "o.mp4", "contact_sheet": "s.jpg", "timeline": "t.png", "frame_records": "f.json"}
+    return {kind: folder / name for kind, name in (names | {"maps": "m.npz"}).items()}
+
+
 def ours(clip: Path) -> dict[str, float]:
     """Milliseconds for a picture, of the overlay alone and of all five results."""
     from soundspot.utils.device import has_native_bf16
@@ -76,18 +82,17 @@ def ours(clip: Path) -> dict[str, float]:
         begun = time.perf_counter()
         pictures = video.save(folder / "o.mp4").num_frames
         first = time.perf_counter() - begun
-        names = (folder / name for name in ("s.jpg", "t.png", "f.json", "m.npz"))
         begun = time.perf_counter()
-        video.save(folder / "o.mp4", *names)
+        video.save(**outputs(folder))
         every = time.perf_counter() - begun
     return {"ms": 1000 * first / pictures, "all": 1000 * every / pictures}
 
 
 def memory(clip: Path) -> dict[str, float]:
     """The peak of memory."""
-    video = _localizer("float32").locate_video(clip, rate=2)
+    video = _localizer("float32").locate_video(clip, maps_per_second=2)
     with tempfile.TemporaryDirectory() as name:
-        video.save(*(Path(name) / file for file in ("o.mp4", "s.jpg", "t.png", "f.json", "m.npz")))
+        video.save(**outputs(Path(name)))
     return {"megabytes": peak_megabytes()}
 
 
@@ -106,8 +111,8 @@ def hours(checkpoint: Path, count: int = 2) -> dict[str, float]:
         folder = Path(name)
         _slides(folder / "clip.mp4", 3600 * count)
         begun = time.perf_counter()
-        video = localizer.locate_video(folder / "clip.mp4", rate=0.2)
-        video.save(*(folder / file for file in ("o.mp4", "s.jpg", "t.png", "f.json", "m.npz")), progress=seen)
+        video = localizer.locate_video(folder / "clip.mp4", maps_per_second=0.2)
+        video.save(**outputs(folder), progress=seen)
     return {"seconds": time.perf_counter() - begun, "megabytes": peak_megabytes(), "megabytes_early": early}
 
 

@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor
 
 from soundspot.config.frontend import InputSpec
-from soundspot.config.frontend import InputSpec
 from soundspot.config.refinement import Refinement
 from soundspot.data.datasets.auxiliary import read_audio_embedding, read_image_with_flow
 from soundspot.data.media.image import preprocess_images, visible_region

@@ -12,30 +12,28 @@ from typing import TYPE_CHECKING, Any
 
 from soundspot._version import __version__ as __version__
 
-_HOMES = {
-    "create": "soundspot.methods",
-    "list_methods": "soundspot.methods",
-    "import_checkpoint": "soundspot.importers",
-    "inspect_checkpoint": "soundspot.config.inspect_checkpoint",
-    "list_models": "soundspot.config.checkpoint",
-    "load": "soundspot.inference.localizer",
-    "Localizer": "soundspot.inference.localizer",
-    "LocalizationMap": "soundspot.inference.result",
-    "evaluate": "soundspot.evaluation.engine.evaluate",
-    "evaluate_maps": "soundspot.evaluation.engine.evaluate",
-    "compare": "soundspot.evaluation.report.compare",
-    "calibrate": "soundspot.evaluation.engine.calibrate",
-    "Report": "soundspot.evaluation.report.report",
-    "list_metrics": "soundspot.evaluation.metrics.registry",
-    "list_protocols": "soundspot.evaluation.protocols.presets",
-    "list_datasets": "soundspot.data.datasets.registry",
-    "open_dataset": "soundspot.data.datasets.registry",
-    "read_image": "soundspot.data.media.image",
-    "read_audio": "soundspot.data.media.audio",
-    "read_recipe": "soundspot.config.load",
-    "train": "soundspot.training.fit",
-    "SoundspotError": "soundspot.errors",
+_MODULES = {
+    "config.checkpoint": "list_models",
+    "config.inspect_checkpoint": "inspect_checkpoint",
+    "config.load": "read_recipe",
+    "data.datasets.registry": "list_datasets open_dataset register_dataset",
+    "data.media.audio": "read_audio",
+    "data.media.image": "read_image",
+    "data.media.video_stream": "open_video",
+    "errors": "CheckpointError DataError InputError OutputError RecipeError SoundspotError",
+    "evaluation.engine.calibrate": "calibrate",
+    "evaluation.engine.evaluate": "evaluate evaluate_maps",
+    "evaluation.metrics.registry": "list_metrics register_metric",
+    "evaluation.protocols.presets": "list_protocols",
+    "evaluation.report.compare": "compare",
+    "evaluation.report.report": "Report",
+    "importers": "import_checkpoint",
+    "inference.localizer": "Localizer load",
+    "inference.result": "LocalizationMap",
+    "methods": "create list_methods",
+    "training.fit": "train",
 }
+_HOMES = {name: f"soundspot.{module}" for module, names in _MODULES.items() for name in names.split()}
 __all__ = [*sorted(_HOMES), "__version__"]
 
 if TYPE_CHECKING:
@@ -46,6 +44,7 @@ if TYPE_CHECKING:
     from soundspot.data.datasets.registry import open_dataset as open_dataset
     from soundspot.data.media.audio import read_audio as read_audio
     from soundspot.data.media.image import read_image as read_image
+    from soundspot.data.media.video_stream import open_video as open_video
     from soundspot.errors import SoundspotError as SoundspotError
     from soundspot.evaluation.engine.calibrate import calibrate as calibrate
     from soundspot.evaluation.engine.evaluate import evaluate as evaluate

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from conftest import ROOT
 
+MINE = ("neighbors", "mine", "catalog")
 DEBUG = ROOT / "recipes" / "alignment" / "debug.yaml"
 
 
@@ -142,9 +143,7 @@ def test_a_truncated_checkpoint(ask, picture, sound, checkpoint, kept) -> None:
 
 def test_a_file_of_weights_that_is_not_ours(ask, picture, sound, tmp_path) -> None:
     save_file({"conv1.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
-    refused(
-        ask(picture, sound, tmp_path / "other.safetensors"), "does not say what method it holds", "import_checkpoint"
-    )
+    refused(ask(picture, sound, tmp_path / "other.safetensors"), "does not name a method", "import_checkpoint")
 
 
 def test_a_checkpoint_of_another_shape(ask, checkpoint) -> None:
@@ -183,9 +182,9 @@ def test_a_folder_of_somebodys_is_never_replaced(soundspot, checkpoint, catalogu
     folder.mkdir()
     (folder / "chapter.txt").write_text("years of work")
     arguments = {
-        "mine": ("mine", checkpoint, "catalog", folder, "--root", catalogue, "--k", 2, "--overwrite"),
+        "mine": (*MINE, folder, "--model", checkpoint, "--root", catalogue, "--k", 2, "--overwrite"),
         "scenes": ("data", "scenes", "scenes-single", folder, "--length", 1, "--overwrite"),
-        "evaluate": ("evaluate", checkpoint, "scenes-interactive", "--output", folder),
+        "evaluate": ("evaluate", "scenes-interactive", "--model", checkpoint, "--output", folder),
     }
     refused(soundspot(*arguments[command]), f"{folder}", "exists already")
 
@@ -273,9 +272,9 @@ def test_a_check_that_reads_files_finds_what_is_broken(soundspot, catalogue, pic
         (("--front_end.preset", "ezvls"), "unknown front end 'ezvls'. Did you mean 'ezvsl'?"),
         (("--data.options.splt", "train"), "the data set 'catalog' has no option 'splt'. Did you mean 'split'?"),
         (("--data.name", "catalogue"), "unknown data set 'catalogue'. Did you mean 'catalog'?"),
-        (("--train.batch_size", 9), "the training set has 8 clips and a batch 9; lower `train.batch_size`"),
-        (("--views.semantic", "true"), "there are no neighbours: give `neighbours.table`"),
-        (("--views.semantic", "true", "--neighbors.mining_schedule", "[0]"), "asks for 1000 neighbours"),
+        (("--train.batch_size", 9), "the training set has 8 samples and a batch 9; lower `train.batch_size`"),
+        (("--views.semantic", "true"), "there are no neighbors: give `neighbors.table`"),
+        (("--views.semantic", "true", "--neighbors.mining_schedule", "[0]"), "asks for 1000 neighbors"),
     ],
     ids=lambda value: value[0].removeprefix("--") if isinstance(value, tuple) else "",
 )
@@ -303,31 +302,33 @@ def test_a_folder_that_is_no_run_is_never_trained_into(soundspot, catalogue, tmp
 
 def test_neighbours_of_another_data_set(soundspot, checkpoint, catalogue, tmp_path) -> None:
     mined = soundspot(
-        "mine", checkpoint, "catalog", tmp_path / "table", "--root", catalogue, "--k", 3, "--device", "cpu"
+        *MINE, tmp_path / "table", "--model", checkpoint, "--root", catalogue, "--k", 3, "--device", "cpu"
     )
     assert mined.code == 0, mined.err
     again = soundspot(
-        "mine", checkpoint, "catalog", tmp_path / "table", "--root", catalogue, "--k", 3, "--device", "cpu"
+        *MINE, tmp_path / "table", "--model", checkpoint, "--root", catalogue, "--k", 3, "--device", "cpu"
     )
     refused(again, "table: exists already", "--overwrite")
     semantic = ("--views.semantic", "true", "--neighbors.table", tmp_path / "table", "--neighbors.k", 3)
     scenes = ("--data", '{"name": "scenes", "options": {"length": 8, "size": 64, "regenerate": false}}')
-    said = refused(train(soundspot, catalogue, *semantic, *scenes), "made for another data set", "soundspot mine")
+    said = refused(
+        train(soundspot, catalogue, *semantic, *scenes), "made for another data set", "soundspot neighbors mine"
+    )
     assert str(tmp_path / "table") in said
 
 
 def test_neighbours_that_cannot_be_mined(soundspot, checkpoint, catalogue, tmp_path) -> None:
-    def mine(encoder: object, *more: object):
-        return soundspot("mine", encoder, "catalog", tmp_path / "table", "--root", catalogue, "--device", "cpu", *more)
+    def mine(*more: object):
+        return soundspot(*MINE, tmp_path / "table", "--root", catalogue, "--device", "cpu", *more)
 
-    refused(mine(checkpoint, "--k", 8), "8 neighbours were asked of a set of 8; expected 1 to 7", "Lower `k`")
-    refused(mine(tmp_path / "none.safetensors"), "none.safetensors: no such checkpoint")
-    refused(mine("npy"), "needs --images and --sounds")
+    refused(mine("--model", checkpoint, "--k", 8), "expected 1 to 7", "Lower `k`")
+    refused(mine("--model", tmp_path / "none.safetensors"), "none.safetensors: no such checkpoint")
+    refused(mine("--image-embeddings", "x.npy"), "give --image-embeddings and --audio-embeddings together")
     np.save(tmp_path / "few.npy", np.ones((5, 3), np.float32))
-    few = ("--images", tmp_path / "few.npy", "--sounds", tmp_path / "few.npy", "--k", 2)
-    refused(mine("npy", *few), "5 picture and 5 sound embeddings for a data set of 8 samples")
+    few = ("--image-embeddings", tmp_path / "few.npy", "--audio-embeddings", tmp_path / "few.npy", "--k", 2)
+    refused(mine(*few), "5 image and 5 audio embeddings for a data set of 8 samples")
     (tmp_path / "text.npy").write_text("no array")
-    refused(mine("npy", "--images", tmp_path / "text.npy", "--sounds", tmp_path / "few.npy"), "cannot be read as .npy")
+    refused(mine(*few, "--image-embeddings", tmp_path / "text.npy"), "cannot be read as .npy")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -352,4 +353,4 @@ def test_a_picture_that_breaks_in_the_middle_of_a_run_is_named(soundspot, catalo
     ids=["data", "protocol", "root", "options"],
 )
 def test_an_evaluation_that_cannot_be_done(soundspot, checkpoint, flags, words) -> None:
-    refused(soundspot("evaluate", checkpoint, *flags, "--device", "cpu"), words)
+    refused(soundspot("evaluate", *flags, "--model", checkpoint, "--device", "cpu"), words)

@@ -217,7 +217,7 @@ def test_wrong_annotations_are_refused_and_explained(soundspot, checkpoint, cata
     change, words = SPOILED[case]
     spoil(catalogue, change)
     refused(train(soundspot, catalogue), "annotations.json", "images[2]", words)
-    evaluated = soundspot("evaluate", checkpoint, "catalog", "--root", catalogue, "--device", "cpu")
+    evaluated = soundspot("evaluate", "catalog", "--model", checkpoint, "--root", catalogue, "--device", "cpu")
     refused(evaluated, "images[2]", words)
 
     checked = soundspot("data", "check", catalogue)

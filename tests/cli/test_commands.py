@@ -115,7 +115,7 @@ def test_a_file_of_weights_says_what_it_is(soundspot, checkpoint, tmp_path) -> N
 
 def test_scenes_become_a_catalogue(soundspot, tmp_path) -> None:
     write = ("data", "scenes", "scenes-interactive", tmp_path / "scenes", "--length", 3, "--size", 48, "--seconds", 0.5)
-    answer = soundspot(*write, "--options", json.dumps({"objects": 3}), "--seed", 5)
+    answer = soundspot(*write, "--options", json.dumps({"num_objects": 3}), "--seed", 5)
     assert answer.code == 0, answer.err
     assert "9 samples of scenes-interactive" in answer.out
     assert len(Catalog(tmp_path / "scenes", "test")) == 9
@@ -131,7 +131,7 @@ def test_a_check_tells_what_a_catalogue_holds(soundspot, catalogue) -> None:
     answer = soundspot("data", "check", catalogue)
     assert answer.code == 0
     head, *rows, total, _, verdict = answer.out.splitlines()
-    assert head.split() == ["category", "pictures", "train", "recordings", "train"]
+    assert head.split() == ["category", "images", "train", "audio", "train"]
     assert total.split() == ["all", "8", "8"]
     assert sum(int(row.split()[-1]) for row in rows) == 8
     assert verdict == "no problems found"

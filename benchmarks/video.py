@@ -172,7 +172,7 @@ def follows(checkpoint: Path, seconds: float = 60.0) -> dict[str, float]:
     on = other = told = sounding = count = 0
     with tempfile.TemporaryDirectory() as name:
         for moment in localizer.locate_video(clip.write(Path(name) / "clip.mp4")):
-            who, (x, y) = clip.sounding(moment.time), moment.map.peak_at
+            who, (x, y) = clip.sounding_object(moment.time), moment.map.peak_at
             count, told = count + 1, told + (moment.map.present is (who is not None))
             if who is not None:
                 boxes = [clip.box(moment.time, which) for which in (who, 1 - who)]

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import Unpack
 
+from soundspot.cli.progress import progress_bar
 from soundspot.cli.shared_options import RefinementOptions
+from soundspot.data.media.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from soundspot.errors import DataError, InputError, OutputError, SoundspotError
+from soundspot.utils.atomic_io import atomic_write, check_output, convert_os_errors
 
 if TYPE_CHECKING:
     from soundspot.inference.localizer import Localizer
@@ -85,10 +88,8 @@ def locate(
     """
     from PIL import Image
 
-    from soundspot.data.media.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES
     from soundspot.inference.localizer import Localizer
     from soundspot.inference.result import RESULT_SUFFIXES, parse_mask_threshold
-    from soundspot.utils.atomic_io import atomic_write, check_output
     from soundspot.utils.device import has_native_bf16, resolve_device
 
     files = {"contact_sheet": contact_sheet, "timeline": timeline, "frame_records": frame_records, "maps": maps}
@@ -147,29 +148,24 @@ def check_unused(path: Path, kind: str, options: dict[str, Any]) -> None:
 
 
 def write_results(
-    path: Path,
-    results: dict[str, "LocalizationMap"],
-    summaries: list[dict[str, Any]],
-    boxes: "MaskThreshold | None",
+    path: Path, results: dict[str, "LocalizationMap"], summaries: list[dict[str, Any]], boxes: "MaskThreshold | None"
 ) -> None:
-    """Write the results of an image to one file, by its suffix."""
+    """Write the results of an image to one file: summaries (`.json`), scores (`.npz`), or a drawing."""
     import numpy as np
 
     from soundspot.inference.multi_sound import MultiSoundResult, name_audios
-    from soundspot.inference.result import IMAGE_SUFFIXES, SUMMARY_SUFFIXES
-    from soundspot.utils.atomic_io import atomic_write
 
     first, *others = results.values()
     with atomic_write(path) as draft:
-        if path.suffix.lower() in IMAGE_SUFFIXES:
+        if path.suffix.lower() == ".json":
+            draft.write_text(to_json.dumps(summaries, indent=2) + "\n", encoding="utf-8")
+        elif path.suffix.lower() == ".npz":
+            scores = np.stack([result.scores.numpy() for result in results.values()])
+            np.savez_compressed(draft, scores=scores, sounds=list(results), size=first.size, region=first.region)
+        else:
             named = MultiSoundResult({name: results[title] for name, title in name_audios([*results]).items()})
             drawing = named.side_by_side(boxes=boxes) if others else first.overlay(boxes=boxes)
             drawing.save(draft, quality=92)
-        elif path.suffix.lower() in SUMMARY_SUFFIXES:
-            draft.write_text(to_json.dumps(summaries, indent=2) + "\n", encoding="utf-8")
-        else:
-            scores = np.stack([result.scores.numpy() for result in results.values()])
-            np.savez_compressed(draft, scores=scores, sounds=list(results), size=first.size, region=first.region)
 
 
 def format_result(name: str, summary: dict[str, Any]) -> str:
@@ -213,7 +209,6 @@ def plan_videos(
     """
     from soundspot.data.media.file_types import VIDEO_SUFFIXES, iter_files
     from soundspot.inference.video.save import VideoOutputs
-    from soundspot.utils.atomic_io import convert_os_errors
 
     if not path.is_dir():
         if len(audio) > 1:
@@ -260,8 +255,6 @@ def locate_videos(
     Returns:
         The exit code.
     """
-    from soundspot.cli.progress import progress_bar
-
     failed = 0
     for path, outputs in jobs:
         if not overwrite and Path(outputs.overlay or "").exists():

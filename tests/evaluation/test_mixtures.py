@@ -1,6 +1,5 @@
 """Pictures asked with all of their sources at once: what is mixed, who has such scores, and what they are."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,8 +51,23 @@ class Shuffled(AudioVisualDataset):
     def at_epoch(self, epoch: int) -> "Shuffled":
         return self
 
-    def __getattr__(self, name: str) -> Callable[[int], Any]:
-        return lambda index: getattr(self.inner, name)(self.order[index])
+    def id(self, index: int) -> str:
+        return self.inner.id(self.order[index])
+
+    def group(self, index: int) -> str:
+        return self.inner.group(self.order[index])
+
+    def category(self, index: int) -> str:
+        return self.inner.category(self.order[index])
+
+    def read_image(self, index: int) -> Image.Image:
+        return self.inner.read_image(self.order[index])
+
+    def read_audio(self, index: int) -> Audio:
+        return self.inner.read_audio(self.order[index])
+
+    def ground_truth(self, index: int) -> GroundTruth:
+        return self.inner.ground_truth(self.order[index])
 
 
 class Separator:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fake import Batched, Squares, deaf, listener
 from soundspot.config.upsampling import Upsampling
-from soundspot.errors import InputError, OutputError, RecipeError
+from soundspot.errors import DataError, InputError, OutputError, RecipeError
 from soundspot.evaluation.engine.evaluate import evaluate
 from soundspot.evaluation.engine.items import NUM_NOISES, draw_offscreen
 from soundspot.evaluation.metrics.registry import METRICS, register_metric
@@ -148,6 +148,14 @@ def test_a_report_is_saved_whole_and_read_back_the_same(report: Report, tmp_path
     again = evaluate(Batched(), DATA, protocol="alignment", output=tmp_path / "run", overwrite=True, bootstraps=0)
     assert load_report(tmp_path / "run") == again != report
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+
+
+def test_a_report_of_an_earlier_version_says_how_to_make_it_anew(report: Report, tmp_path: Path) -> None:
+    report.save(tmp_path / "run")
+    path = tmp_path / "run" / "report.json"
+    path.write_text(path.read_text().replace('"soundspot": ', '"whence": '))
+    with pytest.raises(DataError, match=r"report of an earlier version.*`soundspot evaluate-maps`"):
+        load_report(tmp_path / "run")
 
 
 def test_the_json_has_the_agreed_keys(report: Report) -> None:

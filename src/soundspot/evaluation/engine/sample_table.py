@@ -302,18 +302,8 @@ def _peaks(maps: MapList) -> Float[Tensor, " b"]:
 
 def _whole_image_columns(protocols: list[Protocol], target: Tensor, is_mask: bool) -> list[Columns]:
     """Compute the numbers of predicting every pixel: the same in the adaptive columns."""
-    everything = ThresholdRule(0.5, "keep")
-    fixed = [
-        replace(
-            rules,
-            threshold_rule=everything,
-            adaptive_rule=None,
-            candidate_thresholds=(),
-            scaling="none",
-            fscore="threshold",
-        )
-        for rules in protocols
-    ]
+    rule = {"threshold_rule": ThresholdRule(0.5, "keep"), "adaptive_rule": None, "candidate_thresholds": ()}
+    fixed = [replace(rules, scaling="none", fscore="threshold", **rule) for rules in protocols]
     maps = torch.ones(target.shape[1:]).expand(target.shape)
     custom = compute_map_columns(maps, target)
     return [

@@ -59,16 +59,14 @@ def worst_of_groups(inputs: MetricInputs) -> Iterator[tuple[str, WorstOfGroups]]
         yield suffix, WorstOfGroups(F.worst_of_groups(iou, groups)[counted], groups.unique()[counted], protocol)
 
 
-@register_metric(
-    *("ciou", "Where", "cIoU", "samples with IoU of at least one half, {}", "success"), {"_adaptive": 1, "": 3}
-)
+@register_metric("ciou", "Where", "cIoU", "samples with IoU >= 0.5, {}", "success", {"_adaptive": 1, "": 3})
 def ciou(samples: LocalizedSamples) -> GroupedMean:
     """Return the share of samples with IoU >= 0.5."""
     return GroupedMean((samples.iou >= F.IOU_THRESHOLD).double(), samples.groups)
 
 
 @register_metric(
-    *("auc", "Where", "AUC", "success rate averaged over all IoU thresholds, {}", "success"), {"_adaptive": 9, "": 10}
+    "auc", "Where", "AUC", "area under cIoU over all IoU thresholds, {}", "success", {"_adaptive": 9, "": 10}
 )
 def auc(samples: LocalizedSamples) -> GroupedMean:
     """Return the area under the success rate over IoU thresholds."""
@@ -85,8 +83,7 @@ register_metric("miou", "Segments", "mIoU", "average overlap with the object's m
 
 
 @register_metric(
-    *("fscore", "Segments", "F-score", "precision-weighted overlap with the mask, {}", "masks"),
-    {"": 12, "_adaptive": 13},
+    "fscore", "Segments", "F-score", "precision-weighted F of the mask, {}", "masks", {"": 12, "_adaptive": 13}
 )
 def fscore(samples: LocalizedSamples) -> GroupedMean:
     """Return the mean F-score, or the maximum of the mean F curve, of the samples whose mask has a pixel."""
@@ -97,14 +94,14 @@ def fscore(samples: LocalizedSamples) -> GroupedMean:
 
 
 @register_metric(
-    *("iiou", "Listening", "IIoU", "images right for all of their sounds, {}", "groups"), {"_adaptive": 2, "": 4}
+    "iiou", "Listening", "IIoU", "images right for all of their sounds, {}", "groups", {"_adaptive": 2, "": 4}
 )
 def iiou(groups: WorstOfGroups) -> GroupedMean:
     """Return the share of images whose lowest IoU is a success."""
     return GroupedMean(F.group_success(groups.iou), groups.groups)
 
 
-@register_metric("iauc", "Listening", "IAUC", "IIoU averaged over all IoU thresholds, {}", "groups")
+@register_metric("iauc", "Listening", "IAUC", "area under IIoU over all IoU thresholds, {}", "groups")
 def iauc(groups: WorstOfGroups) -> GroupedMean:
     """Return the area under the interactive success rate over IoU thresholds."""
     return GroupedMean(F.group_auc_terms(groups.iou, groups.protocol.auc_grid), groups.groups)

@@ -103,35 +103,27 @@ def compute_auroc(
 
 
 @register_metric(
-    *("presence_auroc", "Presence", "AUROC", "a map of a present source is surer than one of an absent one"),
-    *("confidence", {"": 7}),
+    "presence_auroc", "Presence", "AUROC", "maps of present sources are more confident", "confidence", {"": 7}
 )
 def presence_auroc(samples: Detections) -> RankStatistic:
     """Return how often the map of a present source is the more confident."""
     return RankStatistic(lambda counts: compute_auroc(samples.confidence, samples.present, counts), samples.groups)
 
 
-@register_metric(
-    *("ap", "Presence", "AP", "average precision of finding a source only where there is one, {}", "detections"),
-    {"": 5},
-)
+@register_metric("ap", "Presence", "AP", "average precision of detecting sources, {}", "detections", {"": 5})
 def ap(samples: Detections) -> RankStatistic:
     """Return the average precision of confident, successful maps."""
     return samples.curve_statistic(F.average_precision)
 
 
-@register_metric(
-    *("max_f1", "Presence", "max F1", "best balance of precision and recall over all thresholds, {}", "detections"),
-    {"": 14},
-)
+@register_metric("max_f1", "Presence", "max F1", "best F1 over confidence thresholds, {}", "detections", {"": 14})
 def max_f1(samples: Detections) -> RankStatistic:
     """Return the best F1 over confidence thresholds."""
     return samples.curve_statistic(F.max_f1)
 
 
 @register_metric(
-    *("loc_acc", "Presence", "LocAcc", "samples with a visible source and IoU of at least one half, {}", "detections"),
-    {"": 15},
+    "loc_acc", "Presence", "LocAcc", "present sources with IoU of at least one half, {}", "detections", {"": 15}
 )
 def loc_acc(samples: Detections) -> GroupedMean:
     """Return the share of present sources with IoU >= 0.5."""
@@ -140,8 +132,7 @@ def loc_acc(samples: Detections) -> GroupedMean:
 
 
 @register_metric(
-    *("mean_iou_universal", "Negatives", "mean IoU, universal", "overlap with the ground truth, one threshold for all"),
-    "negatives",
+    "mean_iou_universal", "Negatives", "mean IoU, universal", "mean IoU at one threshold for all maps", "negatives"
 )
 def mean_iou_universal(samples: NegativeSamples) -> GroupedMean:
     """Return the mean IoU at the universal threshold."""
@@ -162,19 +153,14 @@ def auc_universal(samples: NegativeSamples) -> GroupedMean:
     return GroupedMean(F.auc_terms(samples.iou, samples.protocol.auc_grid), samples.groups)
 
 
-@register_metric(
-    *("pia", "Negatives", "pIA", "share of the image predicted when asked with {} (lower is better)", "each_negative"),
-    higher_is_better=False,
-)
+@register_metric("pia", "Negatives", "pIA", "predicted area with {}", "each_negative", higher_is_better=False)
 def pia(samples: NegativeSamples) -> GroupedMean:
     """Return the mean predicted area for one kind of negative."""
     [area] = samples.predicted_area.values()
     return GroupedMean(area, samples.groups)
 
 
-@register_metric(
-    "aucn", "Negatives", "AUC-N", "how often little of the image is predicted when asked with {}", "each_negative"
-)
+@register_metric("aucn", "Negatives", "AUC-N", "samples with little predicted area when asked with {}", "each_negative")
 def aucn(samples: NegativeSamples) -> GroupedMean:
     """Return the area under the share of samples with little predicted area, for one kind of negative."""
     [area] = samples.predicted_area.values()

@@ -52,17 +52,14 @@ def recall_i2a(view: tuple[RetrievalInputs, int]) -> Scores:
     return _recalls(inputs.audio_ranks[index], len(inputs.audio), inputs.image_groups)
 
 
-@register_metric(
-    *("alignment", "Embedding", "alignment", "mean cosine of an image and its audio (no percentage)", "embeddings"),
-    is_fraction=False,
-)
+@register_metric("alignment", "Embedding", "alignment", "mean cosine of matched pairs", "embeddings", is_fraction=False)
 def alignment(inputs: RetrievalInputs) -> GroupedMean:
     """Return the mean cosine of matched pairs."""
     return GroupedMean(inputs.pair_statistics[0], inputs.audio_groups)
 
 
 @register_metric(
-    *("magnitude", "Embedding", "magnitude", "mean distance of an image and its audio (no percentage)", "embeddings"),
+    *("magnitude", "Embedding", "magnitude", "mean distance of matched pairs", "embeddings"),
     is_fraction=False,
     higher_is_better=False,
 )

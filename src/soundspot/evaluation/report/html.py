@@ -127,21 +127,23 @@ def build_cards(report: Report, max_cards: int = 4) -> list[Card]:
 def _build_card(report: Report, key: str) -> Card:
     rows = [row for row in report.rows if key in row.metrics and not isnan(row.metrics[key].value)]
     score, metric = report.model.metrics[key], get_metric_info(key)
-    blind = max((row for row in rows if row.kind == "sound-blind"), key=lambda r: r.metrics[key].value, default=None)
+    best = max if metric.higher_is_better else min
+    blind = best((row for row in rows if row.kind == "sound-blind"), key=lambda r: r.metrics[key].value, default=None)
     chart = figures.draw_whiskers([_whisker(row, row.metrics[key]) for row in rows], metric.label)
-    verdict, is_better = _verdict(score, blind.name, blind.metrics[key]) if blind else ("", False)
+    verdict, is_better = _verdict(score, blind.name, blind.metrics[key], metric) if blind else ("", False)
     return Card(metric, format_value(key, score.value), _format_range(key, score), verdict, is_better, chart)
 
 
-def _verdict(score: Interval, name: str, blind: Interval) -> tuple[str, bool]:
+def _verdict(score: Interval, name: str, blind: Interval, metric: MetricInfo) -> tuple[str, bool]:
     """Compare the model to the best sound-blind row; True where it is better beyond chance."""
     gap = 100 * (score.value - blind.value)
     comparison = f"{abs(gap):.1f} points {'above' if gap > 0 else 'below'}" if abs(gap) >= 0.05 else "Level with"
     sentence = f"{comparison} {name}, the best sound-blind row"
     if isnan(score.low) or isnan(blind.low):
         return f"{sentence}; without intervals.", False
-    is_apart = score.low > blind.high or score.high < blind.low
-    return f"{sentence}." if is_apart else f"{sentence}; their intervals overlap.", score.low > blind.high
+    is_above, is_below = score.low > blind.high, score.high < blind.low
+    is_better = is_above if metric.higher_is_better else is_below
+    return f"{sentence}." if is_above or is_below else f"{sentence}; their intervals overlap.", is_better
 
 
 def _whisker(row: ReportRow, score: Interval) -> figures.Whisker:

@@ -53,11 +53,11 @@ logits and are not comparable).
 HEAD = """# Ceilings
 
 The highest scores that the published rules allow on the public test lists, computed from the authors' boxes (all of
-them, squashed to 224 x 224). *ciou* and *auc* select the top half of a map, pixels strictly above the threshold (protocol
-`alignment`); the adaptive columns select as many pixels as the object has. *ceiling*: an oracle that ranks the object's
-pixels first. *centered box*: a map that falls from the middle outwards, without audio. *centered square*: 158 x 158
-pixels, about half of them, and *whole image*: all of them, both under no threshold. A published number is to be read
-between these and the first. Written by `examples/ceilings.py`.
+them, squashed to 224 x 224). *ciou* and *auc* select the top half of a map, pixels strictly above the threshold
+(protocol `alignment`); the adaptive columns select as many pixels as the object has. *ceiling*: an oracle that ranks
+the object's pixels first. *centered box*: a map that falls from the middle outwards, without audio. *centered square*:
+158 x 158 pixels, about half of them, and *whole image*: all of them, both under no threshold. A published number is to
+be read between these and the first. Written by `examples/ceilings.py`.
 
 The strict threshold selects 25,087 of 50,176 pixels, so a box that fills the image (8 of IS3, 6 of VPO-MS, 3 of VGG-
 SS) is missed by one pixel; where the pixel at the threshold is selected too (`ezvsl`), the ceilings of IS3 and VPO-MS

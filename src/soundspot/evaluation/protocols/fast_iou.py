@@ -58,13 +58,12 @@ def compute_overlaps(
     if len(maps) and binary and maps[0].numel() >= MIN_PIXELS and maps.device.type == "cpu":
         x = (maps[:1] if maps.stride(0) == 0 else maps).float().contiguous().flatten(1).numpy()
         masks = target.bool().contiguous().flatten(1).numpy()
-        order = x[0].argsort()[::-1] if len(x) < len(maps) else None
 
         def score_range(start: int, stop: int) -> None:
             buffer = np.empty((CHUNK_SIZE, masks.shape[1]), bool)
             for first in range(start, stop, CHUNK_SIZE):
                 rows = slice(first, min(first + CHUNK_SIZE, stop))
-                chunk = _Chunk(x if len(x) == 1 else x[rows], masks[rows], order, buffer)
+                chunk = _Chunk(x if len(x) == 1 else x[rows], masks[rows], buffer)
                 result[:, :, rows], exact[:, rows] = chunk.overlaps(distinct)
 
         workers = max(1, min(torch.get_num_threads(), len(maps) // (4 * CHUNK_SIZE)))
@@ -84,12 +83,11 @@ def compute_overlaps(
 
 @dataclass
 class _Chunk:
-    """Maps x (c, n) against targets (c, n), or a single map (1, n) and the `order` of its pixels, the highest first."""
+    """Maps x (c, n), or a single one (1, n) for all, against targets (c, n); `buffer` is memory for their masks."""
 
     x: Pixels
     target: NDArray[np.bool_]
-    order: NDArray[np.intp] | None
-    buffer: NDArray[np.bool_]  # memory for a mask of each map
+    buffer: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
         self.target_bits = _pack(self.target)
@@ -128,8 +126,7 @@ class _Chunk:
                 result[:2, i], exact[i] = (hits, _count(selected) - hits), True
         ranked = [i for i, (rule, scaling) in enumerate(pairs) if isinstance(rule.keep, str) and scaling != "sigmoid"]
         if ranked:
-            by_rank = _overlaps_by_bracket if self.order is None else _overlaps_by_order
-            result[:2, ranked], exact[ranked] = by_rank(self, [pairs[i] for i in ranked])
+            result[:2, ranked], exact[ranked] = _overlaps_by_bracket(self, [pairs[i] for i in ranked])
         return result, exact
 
     def num_selected(self, keep: float | str) -> FloatArray:
@@ -138,35 +135,9 @@ class _Chunk:
         return np.full(len(self.area), pixels / 2) if keep == "half" else np.where(self.area, self.area, pixels // 2)
 
 
-def _overlaps_by_order(chunk: _Chunk, pairs: Sequence[ScaledRule]) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Compute intersection and false positives (2, r, c) of one map, which selects the first pixels of its order."""
-    assert chunk.order is not None
-    c, n = chunk.target.shape
-    rows, result, exact = np.arange(c), np.empty((2, len(pairs), c)), np.ones((len(pairs), c), bool)
-    hits = np.zeros((c, n + 1), np.int32)  # by the number of selected pixels
-    np.cumsum(chunk.target[:, chunk.order], axis=1, out=hits[:, 1:])
-    for i, (rule, scaling) in enumerate(pairs):
-        wanted = chunk.num_selected(rule.keep)
-        values = -chunk.scale(chunk.x[:, chunk.order], scaling)[0]  # ascending
-        thresholds = values[np.ceil(wanted).astype(np.int64) - 1]
-        above, reaching = (values.searchsorted(thresholds, side) for side in ("left", "right"))
-        num_selected = above
-        if rule.ties == "keep":
-            num_selected = reaching
-        elif rule.ties == "fill":
-            num_selected = np.maximum(above, values.searchsorted(-1, "right"))
-        intersection = hits[rows, num_selected]
-        if rule.ties == "share":
-            exact[i] = reaching == above + 1
-            num_selected = wanted
-            intersection = intersection + (wanted - above) * (hits[rows, reaching] - intersection)
-        result[:, i] = intersection, num_selected - intersection
-    return result, exact
-
-
 def _overlaps_by_bracket(chunk: _Chunk, pairs: Sequence[ScaledRule]) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Compute intersection and false positives (2, r, c) of each map from a bracket of each threshold by rank."""
-    c, n = chunk.x.shape
+    c, n = chunk.target.shape
     keeps = [*dict.fromkeys(rule.keep for rule, _ in pairs)]
     wanted = np.stack([chunk.num_selected(keep) for keep in keeps])  # (k, c)
     need = np.ceil(wanted).astype(np.int64)  # the threshold is the need-th highest value
@@ -210,8 +181,8 @@ def _bracket(x: Pixels, need: NDArray[np.int64], buffer: NDArray[np.bool_]) -> t
     Returns:
         The values, how many pixels are above each (2, k, c), and the bits of those pixels (2, k, c, bytes).
     """
-    n, pixels = x.shape[1], np.sort(x[:, ::STRIDE], axis=1)
-    pixels = np.pad(pixels, ((0, 0), (1, 1)), constant_values=(-np.inf, np.inf)) * np.float32(0.5)
+    n, infinity = x.shape[1], np.full((len(x), 1), np.inf, np.float32)
+    pixels = np.concatenate([-infinity, np.sort(x[:, ::STRIDE], axis=1), infinity], axis=1) * np.float32(0.5)
     sample = pixels[:, :-1] + pixels[:, 1:]  # between two of them, so that no pixel equals a bound
     m = sample.shape[1] - 1
     bounds, counts = np.empty((2, *need.shape), np.float32), np.empty((2, *need.shape), np.int64)
@@ -220,7 +191,7 @@ def _bracket(x: Pixels, need: NDArray[np.int64], buffer: NDArray[np.bool_]) -> t
     for side in (0, 1):
         bounds[side] = sample[np.arange(len(x)), index]
         for values, bits in zip(bounds[side], above[side], strict=True):
-            bits[:] = _pack(np.greater(x, values[:, None], out=buffer[: len(x)]))
+            bits[:] = _pack(np.greater(x, values[:, None], out=buffer[: len(values)]))
         counts[side] = _count(above[side])
         error = (counts[side] - need) * (m / n)  # in pixels of the sample; how far it may be off grows with its root
         step = (1.2 * np.abs(error) + 2 * np.sqrt(np.abs(error))).astype(np.int64) + 3
@@ -230,8 +201,12 @@ def _bracket(x: Pixels, need: NDArray[np.int64], buffer: NDArray[np.bool_]) -> t
 
 def _pack(mask: NDArray[np.bool_]) -> Bits:
     """Pack the rows of a mask to bits, in whole 64-bit words."""
-    bits = np.packbits(mask, axis=-1)
-    return np.pad(bits, ((0, 0), (0, -bits.shape[-1] % 8))) if bits.shape[-1] % 8 else bits
+    bits = np.packbits(mask, axis=1)
+    if bits.shape[1] % 8 == 0:
+        return bits
+    words = np.zeros((len(bits), bits.shape[1] + -bits.shape[1] % 8), np.uint8)
+    words[:, : bits.shape[1]] = bits
+    return words
 
 
 def _count(bits: Bits) -> NDArray[np.int64]:
@@ -239,16 +214,26 @@ def _count(bits: Bits) -> NDArray[np.int64]:
     return np.bitwise_count(bits.view(np.uint64)).sum(axis=-1, dtype=np.int32).astype(np.int64)
 
 
+def _set_bits(bits: Bits) -> NDArray[np.int64]:
+    """Return the indices of the bits that are set, over all rows: first of words, then of bytes, as there are few."""
+    words = bits.reshape(-1).view(np.uint64)
+    word = np.flatnonzero(words != 0)  # of bools: NumPy finds those many times faster than numbers
+    within = words[word].view(np.uint8)
+    byte = np.flatnonzero(within != 0)
+    bit = np.flatnonzero(np.unpackbits(within[byte]).view(bool))
+    return ((word[byte >> 3] << 6) + ((byte & 7) << 3))[bit >> 3] + (bit & 7)
+
+
 def _gather(bits: Bits, counts: NDArray[np.int64], chunk: _Chunk) -> tuple[Pixels, NDArray[np.bool_]]:
     """Return the pixels whose bits are set as (rows, most), padded with -inf, and whether each is in the target.
 
     Row i of `bits`, of which `counts[i]` are set, belongs to map i % c of the chunk.
     """
-    shape = len(bits), max(1, int(counts.max()))
-    row = np.repeat(np.arange(len(bits)), counts)
-    pixel = np.flatnonzero(np.unpackbits(bits).view(bool)) - row * bits.shape[1] * 8
-    column = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-    values, is_target = np.full(shape, -np.inf, np.float32), np.zeros(shape, bool)
-    values[row, column] = chunk.x[row % len(chunk.x), pixel]
-    is_target[row, column] = chunk.target[row % len(chunk.x), pixel]
-    return values, is_target
+    (c, n), (rows, width) = chunk.target.shape, bits.shape
+    row, most = np.arange(rows), max(1, int(counts.max()))
+    source = _set_bits(bits) + np.repeat((row % c) * n - row * width * 8, counts)
+    destination = np.arange(len(source)) + np.repeat(row * most - (np.cumsum(counts) - counts), counts)
+    values, is_target = np.full(rows * most, -np.inf, np.float32), np.zeros(rows * most, bool)
+    values[destination] = chunk.x.reshape(-1)[source % chunk.x.size]
+    is_target[destination] = chunk.target.reshape(-1)[source]
+    return values.reshape(-1, most), is_target.reshape(-1, most)

@@ -21,7 +21,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # A part imports from itself and from earlier rows alone; the members of one row know nothing of each other. A folder that
 # holds things of several rows (config, data) is named by its modules.
 LAYERS = (
-    {"_version", "errors"},
+    {"_version", "renamed"},
+    {"errors"},
     {"types", "utils"},
     {"config.frontend", "config.upsampling", "config.refinement"},
     {"data", "models", "losses"},

@@ -6,6 +6,8 @@
 import difflib
 from collections.abc import Iterable
 
+from soundspot.renamed import WORDS
+
 
 class SoundspotError(Exception):
     """A caller's mistake: bad input, a wrong name, a file that does not fit.
@@ -54,8 +56,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         known: the names that exist.
 
     Returns:
-        `. Did you mean 'x'?` with the closest known name, or the list of all where none is close.
+        `. It is called 'x' now.` where the name has changed, else `. Did you mean 'x'?` with the closest known name, or
+        the list of all where none is close.
     """
     names = sorted(known)
+    for new in WORDS.get(name, ()):
+        if new in names:
+            return f". It is called {new!r} now."
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f". Did you mean {close[0]!r}?" if close else f". There are: {', '.join(names)}."

@@ -271,7 +271,7 @@ def test_a_check_that_reads_files_finds_what_is_broken(soundspot, catalogue, pic
         (("--image.weights", "none.pth"), "none.pth: no such file"),
         (("--front_end.preset", "ezvls"), "unknown front end 'ezvls'. Did you mean 'ezvsl'?"),
         (("--data.options.splt", "train"), "the data set 'catalog' has no option 'splt'. Did you mean 'split'?"),
-        (("--data.name", "catalogue"), "unknown data set 'catalogue'. Did you mean 'catalog'?"),
+        (("--data.name", "catalogue"), "unknown data set 'catalogue'. It is called 'catalog' now."),
         (("--train.batch_size", 9), "the training set has 8 samples and a batch 9; lower `train.batch_size`"),
         (("--views.semantic", "true"), "there are no neighbors: give `neighbors.table`"),
         (("--views.semantic", "true", "--neighbors.mining_schedule", "[0]"), "asks for 1000 neighbors"),

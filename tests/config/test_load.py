@@ -11,7 +11,6 @@ from soundspot.config.frontend import PRESETS
 from soundspot.config.load import find_recipe, list_recipe_keys, read_recipe
 from soundspot.config.schema import FrontEndConfig, NeighborsConfig, Recipe, ViewsConfig
 from soundspot.errors import RecipeError
-from soundspot.utils.renamed import RECIPE_KEYS
 
 RECIPES = sorted((ROOT / "recipes").glob("*/*.yaml"))
 PLAIN = "method: {name: alignment}\nviews: {semantic: false}\n"
@@ -94,11 +93,6 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(write: Write, text
 )
 def test_an_old_key_is_answered_with_the_new_one(write: Write, text: str, message: str) -> None:
     assert message in refused(write(PLAIN + text))
-
-
-def test_the_new_name_of_every_old_key_exists() -> None:
-    assert set(RECIPE_KEYS.values()) <= set(list_recipe_keys())
-    assert not set(RECIPE_KEYS) & set(list_recipe_keys())
 
 
 @pytest.mark.parametrize("flag", ["--train.lrr", "--train.lrr=0.5", "--trian.lr", "--lr"])

@@ -155,13 +155,13 @@ def sizes(videos: Path, paths: Sequence[Path]) -> dict[str, float]:
 MEASURED = """
 import json, multiprocessing, resource, sys, time
 from pathlib import Path
-from soundspot.data.shards.executors import Pool
-from soundspot.data.shards.from_videos import Preparation, prepare
+from soundspot.data.shards.executors import ProcessExecutor
+from soundspot.data.shards.from_videos import ExtractionOptions, write_shards_from_videos
 
 videos, output, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 if __name__ == "__main__":
     begin = time.perf_counter()
-    prepare(videos, output, Preparation(), Pool(workers))
+    write_shards_from_videos(videos, output, ExtractionOptions(), ProcessExecutor(workers))
     for process in multiprocessing.active_children():  # memory is told of those that have ended
         process.join()
     kilobytes = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

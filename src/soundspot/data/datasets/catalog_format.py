@@ -14,7 +14,7 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -30,70 +30,53 @@ ANNOTATIONS_FILE = "annotations.json"
 SPLITS = ("train", "val", "test")
 TOLERANCE = 1.0  # pixels that a box may leave its image by, as rounding does
 
-# key: (types, what is expected, whether an entry must have it). Further keys are the owner's and are left alone.
-Schema = dict[str, tuple[tuple[type, ...], str, bool]]
-ENTRY_SCHEMA: Schema = {
-    "file": ((str,), "a path relative to the folder", True),
-    "category": ((str,), "the name of what sounds", True),
-    "split": ((str,), "train, val or test", True),
-    "group": ((str,), "a name shared by all entries that must stay in one split", True),
-    "licence": ((str, type(None)), "text or null", False),
-    "non_commercial": ((bool,), "true or false", False),
-    "unstated": ((bool,), "true where the source states no licence, or false", False),
-}
-IMAGE_SCHEMA: Schema = {
-    **ENTRY_SCHEMA,
-    "width": ((int,), "whole pixels", True),
-    "height": ((int,), "whole pixels", True),
-    "boxes": ((list,), "a list of [x0, y0, x1, y1] in pixels", True),
-    "mask": ((str, type(None)), "an image of the same size, white on black, or null", False),
-    "annotation": ((str,), "who made boxes and mask, such as human or auto", False),
-    "sound": ((str, type(None)), "the file of the recording it is paired with, or null for any of its category", False),
-}
-AUDIO_SCHEMA: Schema = {
-    **ENTRY_SCHEMA,
-    "subcategory": ((str, type(None)), "text or null", False),
-    "seconds": ((int, float, type(None)), "a length", False),
-}
-_ATTRIBUTES = {"sound": "audio", "licence": "license"}  # of keys that are called otherwise here
+
+def _key(expected: str, key: str = "", type: type | None = None, **options: Any) -> Any:
+    """Declare a key of the file: the expected value, for messages, and its name and JSON type where they differ."""
+    return field(metadata={"expected": expected, "key": key, "type": type}, **options)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogEntry:
-    """A file of one category, with the keys of `ENTRY_SCHEMA`.
+    """A file of one category. Further keys in the file are the owner's and are left alone.
 
     Attributes:
         id: its file, and more where the file has several entries.
     """
 
     id: str
-    file: str
-    category: str
-    split: str
-    group: str
-    license: str | None = None
-    non_commercial: bool = False
-    unstated: bool = False
+    file: str = _key("a path relative to the folder")
+    category: str = _key("the name of what sounds")
+    split: str = _key("train, val or test")
+    group: str = _key("a name shared by all entries that must stay in one split")
+    license: str | None = _key("text or null", key="licence", default=None)
+    non_commercial: bool = _key("true or false", default=False)
+    unstated: bool = _key("true where the source states no license, or false", default=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageEntry(CatalogEntry):
-    """An image of one category, with the keys of `IMAGE_SCHEMA`; `audio` is the file of its recording."""
+    """An image of one category."""
 
-    width: int
-    height: int
-    boxes: tuple[Box, ...] = ()
-    mask: str | None = None
-    annotation: str = "human"
-    audio: str | None = None
+    width: int = _key("whole pixels")
+    height: int = _key("whole pixels")
+    boxes: tuple[Box, ...] = _key("a list of [x0, y0, x1, y1] in pixels", type=list)
+    mask: str | None = _key("an image of the same size, white on black, or null", default=None)
+    annotation: str = _key("who made boxes and mask, such as human or auto", default="human")
+    audio: str | None = _key("the file of its recording, or null for any of its category", key="sound", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioEntry(CatalogEntry):
-    """A recording of one category, with the keys of `AUDIO_SCHEMA`."""
+    """A recording of one category."""
 
-    subcategory: str | None = None
-    seconds: float | None = None
+    subcategory: str | None = _key("text or null", default=None)
+    seconds: float | int | None = _key("a length", default=None)
+
+
+def _keys(entry_type: type[CatalogEntry]) -> dict[str, Field[Any]]:
+    """Return the keys of an entry in the file, with the attributes that hold their values."""
+    return {spec.metadata["key"] or spec.name: spec for spec in fields(entry_type) if spec.name != "id"}
 
 
 @dataclass(frozen=True)
@@ -137,17 +120,17 @@ def read_annotations(root: str | os.PathLike[str]) -> Annotations:
     uses = Counter(key for entry in document["images"] for key in (_file_of(entry), _pair_of(entry)))
     for index, entry in enumerate(document["images"]):
         location = f"images[{index}] ({_file_of(entry)})"
-        entry_problems = list(_check_entry(entry, location, IMAGE_SCHEMA, files))
+        entry_problems = list(_check_entry(entry, location, ImageEntry, files))
         entry_problems += [] if entry_problems else _check_boxes(entry, location)
         problems += entry_problems
         if all(problem.severity == "warning" for problem in entry_problems):
-            values = _attributes(entry, IMAGE_SCHEMA) | {"boxes": _clipped_boxes(entry)}
+            values = _attributes(entry, ImageEntry) | {"boxes": _clipped_boxes(entry)}
             images.append(ImageEntry(id=_image_id(entry, uses), **values))
     for index, entry in enumerate(document["audio"]):
-        entry_problems = list(_check_entry(entry, f"audio[{index}] ({_file_of(entry)})", AUDIO_SCHEMA, files))
+        entry_problems = list(_check_entry(entry, f"audio[{index}] ({_file_of(entry)})", AudioEntry, files))
         problems += entry_problems
         if not entry_problems:
-            audio.append(AudioEntry(id=entry["file"], **_attributes(entry, AUDIO_SCHEMA)))
+            audio.append(AudioEntry(id=entry["file"], **_attributes(entry, AudioEntry)))
     problems += [*_check_duplicates(images, audio), *_check_splits([*images, *audio]), *_check_pairs(images, audio)]
     return Annotations(root, tuple(images), tuple(audio), tuple(problems))
 
@@ -181,8 +164,8 @@ def _read_document(root: Path) -> Mapping[str, Any] | Problem:
     return document
 
 
-def _attributes(entry: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
-    return {_ATTRIBUTES.get(key, key): entry[key] for key in schema if key in entry}
+def _attributes(entry: Mapping[str, Any], entry_type: type[CatalogEntry]) -> dict[str, Any]:
+    return {spec.name: entry[key] for key, spec in _keys(entry_type).items() if key in entry}
 
 
 def _file_of(entry: Any) -> str:
@@ -204,21 +187,22 @@ def _describe(value: Any) -> str:
     return "nothing" if value is None else f"{value!r:.60} ({type(value).__name__})"
 
 
-def _check_entry(entry: Any, location: str, schema: Schema, files: DirectoryIndex) -> Iterator[Problem]:
+def _check_entry(entry: Any, location: str, entry_type: type[CatalogEntry], files: DirectoryIndex) -> Iterator[Problem]:
     """Yield the errors that any entry can have: keys, types, split, files."""
     error = partial(Problem, "error", location)
     if not isinstance(entry, dict):
         yield error(f"found {_describe(entry)}, expected an object", "Write one object for each file")
         return
-    is_complete = True
-    for key, (types, expected, required) in schema.items():
+    is_complete, keys = True, _keys(entry_type)
+    for key, spec in keys.items():
+        expected, types = spec.metadata["expected"], spec.metadata["type"] or spec.type
         if key not in entry:
-            if required:
+            if spec.default is MISSING:
                 is_complete = False
-                near = difflib.get_close_matches(key, set(entry) - set(schema), n=1)
+                near = difflib.get_close_matches(key, set(entry) - set(keys), n=1)
                 instead = f" (found {near[0]!r})" if near else ""
                 yield error(f"the key {key!r} is missing{instead}, expected {expected}", "Add it to the entry")
-        elif not isinstance(entry[key], types) or (isinstance(entry[key], bool) and bool not in types):
+        elif not isinstance(entry[key], types) or (isinstance(entry[key], bool) and types is not bool):
             is_complete = False
             yield error(f"found {_describe(entry[key])} for {key!r}, expected {expected}", "Correct the entry")
     if not is_complete:

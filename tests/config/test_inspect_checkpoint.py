@@ -306,10 +306,14 @@ def test_released_weights_become_a_checkpoint_that_commands_take(put, tmp_path: 
 
 def test_our_own_files_are_no_released_weights(put, tmp_path: Path, tiny) -> None:
     save_checkpoint(tiny, tmp_path / "best.safetensors")
-    with pytest.raises(CheckpointError, match=r"a checkpoint of ours and no released weights; soundspot.load opens it"):
+    with pytest.raises(
+        CheckpointError, match=r"a checkpoint of soundspot and no released weights; soundspot.load opens it"
+    ):
         import_checkpoint(tmp_path / "best.safetensors", "alignment")
     training = {"pytorch-lightning_version": "2.6", "state_dict": {"method.x": torch.zeros(1)}}
-    with pytest.raises(CheckpointError, match=r"the state of a training of ours; its weights are in best.safetensors"):
+    with pytest.raises(
+        CheckpointError, match=r"the training state of a soundspot run; its weights are in best.safetensors"
+    ):
         soundspot.inspect_checkpoint(put(training))
 
 

@@ -40,7 +40,7 @@ def test_released_model(case: Path) -> None:
     wanted = arrays[spec["map"]].reshape(maps.shape)
     np.testing.assert_allclose(maps / tau, wanted, rtol=0, atol=TOLERANCE if tau == 1 else 1e-4)
     for number, half in enumerate(
-        ("which", "where"), start=1
+        ("identification", "localization"), start=1
     ):  # SLAVC's features lie side by side, together of unit norm
         if f"img{number}" in arrays:
             assert hasattr(method, half)

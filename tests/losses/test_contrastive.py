@@ -112,7 +112,7 @@ def test_attracted_sounds_are_what_random_pairing_gives_on_average() -> None:
     )
 
 
-@pytest.mark.parametrize("false_negatives_as_positives", [False, True])
+@pytest.mark.parametrize("attract", [False, True])
 @pytest.mark.parametrize("reducer", ["mean", "max", "softmax", "trimap"])
 def test_gradients_of_place_similarity(reducer: str, attract: bool) -> None:
     torch.manual_seed(1)

@@ -14,7 +14,7 @@ import soundspot
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
 from soundspot.config.load import read_recipe
 from soundspot.config.schema import DataConfig, FrontEndConfig, Recipe, TrainConfig, ViewsConfig
-from soundspot.data.datasets.auxiliary import read_image_with_flow
+from soundspot.data.datasets.auxiliary import AuxiliaryDataset, read_image_with_flow
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.data.transforms.augment import STRONG, WEAK, augment
 from soundspot.errors import DataError, InputError, RecipeError
@@ -23,7 +23,7 @@ from soundspot.inference.localizer import Localizer
 from soundspot.methods import create
 from soundspot.training.clip_reader import ClipReader, SampleRequest
 from soundspot.training.datamodule import build_batch
-from soundspot.types import AudioVisualDataset, ImageWithFlow
+from soundspot.types import ImageWithFlow
 
 TINY = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 4}
 SMALL = {"length": 8, "size": 32, "seconds": 0.5, "regenerate": False}
@@ -73,31 +73,20 @@ def test_the_flow_of_a_batch_is_the_scenes() -> None:
 def test_truths_move_with_their_pictures(views: ViewsConfig) -> None:
     """A picture that is its own truth stays so, whatever crop and mirror; nobody's stay unknown in every view."""
     data = open_dataset("scenes", train_ground_truth="own", train_ground_truth_fraction=0.5, **SMALL)
-    shown = [data.read_ground_truth(i) for i in range(8)]  # type: ignore[attr-defined]
+    shown = [data.read_train_ground_truth(i) for i in range(8)]
 
-    class Told(AudioVisualDataset):
+    class Told(AuxiliaryDataset):
         """Pictures that show nothing but where their source is."""
 
-        name, ground_truth_source = "told", "own"
-
-        def __len__(self) -> int:
-            return 8
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(data, name)
-
         def read_image(self, index: int) -> Any:
-            where = data.ground_truth(index).to_map(36, 36).numpy()
+            where = self.ground_truth(index).to_map(36, 36).numpy()
             return Image.fromarray((where * 255).astype(np.uint8)).convert("RGB")
 
-        def read_ground_truth(self, index: int) -> Any:
-            return None if shown[index] is None else data.ground_truth(index)
-
-        def at_epoch(self, epoch: int) -> Any:
-            return self
+        def read_train_ground_truth(self, index: int) -> Any:
+            return None if shown[index] is None else self.ground_truth(index)
 
     spec = InputSpec(ImageSpec(size=32, mean=(0.0,) * 3, std=(1.0,) * 3), AUDIO)
-    batch = batch_of(Told(), spec, views, truths=True)
+    batch = batch_of(Told(data, train_ground_truth="own"), spec, views, truths=True)
     assert batch.images.shape[2] == 3
     marked = torch.tensor([one is not None for one in shown])
     assert 0 < marked.sum() < 8
@@ -194,7 +183,7 @@ def test_vectors_are_trained_with_and_evaluated(tmp_path: Path, one_thread: None
         localizer.encode_audio([data.read_audio(0)])
     with pytest.raises(InputError, match=r"found numbers of shape \(5,\), expected a vector of 6"):
         localizer.locate(data.read_image(0), np.zeros(5))
-    with pytest.raises(DataError, match=r"has no vectors of sounds"):
+    with pytest.raises(DataError, match=r"has no embeddings of audio"):
         evaluate(localizer, open_dataset("scenes-single", **test), bootstraps=0)
     with pytest.raises(RecipeError, match=r"views.spec_augment: found 'mended' where sounds are embeddings"):
         ClipReader(data, localizer.method.front_end, ViewsConfig(spec_augment="mended"), seed=0)
@@ -206,7 +195,7 @@ def test_vectors_are_trained_with_and_evaluated(tmp_path: Path, one_thread: None
 @pytest.fixture
 def looking() -> Localizer:
     torch.manual_seed(0)
-    return Localizer(create("heartheflow", image=TINY, audio=TINY, sharpness=0.1))
+    return Localizer(create("heartheflow", image=TINY, audio=TINY, sigmoid_width=0.1))
 
 
 def test_a_picture_is_asked_with_its_flow_or_its_next_frame(looking: Localizer) -> None:

@@ -71,8 +71,8 @@ def check_data(
     print(to_json.dumps(summary, indent=2) if json else "\n".join(_format_findings(findings)))
     if errors := findings.count("error"):
         raise DataError(
-            f"{root}: found {errors} error{'s'[: errors - 1]}, expected none in data that is used. Correct the data and "
-            "check again."
+            f"{root}: found {errors} {'error' if errors == 1 else 'errors'}, expected none in data that is used. "
+            "Correct the data and check again."
         )
     return 1 if findings.count("warning") else 0
 

@@ -49,7 +49,7 @@ GROUPS = {  # first words that several commands share, and all of them together
     "": "Find where in an image a sound comes from: train, score and use visual sound source localization.",
     "neighbors": "Mine the nearest neighbors of each sample of a data set.",
     "checkpoint": "Inspect files of weights, and import released ones.",
-    "data": "Check data sets; write videos as shards for training, their optical flow, or composed scenes as a catalog.",
+    "data": "Check data sets; write videos as shards for training or their optical flow, or scenes as a catalog.",
     "search": "Index your own images, sounds and videos, and search them by a sound, an image, or both.",
 }
 DISTRIBUTED = (
@@ -142,7 +142,7 @@ def load_command(name: str) -> Callable[..., Any]:
 
 
 def find_command(arguments: Sequence[str]) -> str:
-    """Return the words of the command that a line begins with: a key of `COMMANDS`, or of `GROUPS` where one is missing.
+    """Return the command that a line begins with, a key of `COMMANDS`; a key of `GROUPS` where a word is missing.
 
     Raises:
         InputError: the words name no command.
@@ -173,9 +173,9 @@ def format_commands(group: str) -> str:
             lines[words[0]] = summarize(target) if len(words) == 1 else GROUPS[words[0]]
     width = max(map(len, lines))
     rows = "\n".join(f"    {word:<{width}}  {line}" for word, line in lines.items())
-    words = f"soundspot {group}".strip()
+    command = f"soundspot {group}".strip()
     options = "" if group else "\noptions:\n    -h, --help, --version\n"
-    return f"usage: {words} COMMAND ...\n\n{GROUPS[group]}\n{options}\ncommands (`{words} COMMAND --help`):\n{rows}"
+    return f"usage: {command} COMMAND ...\n\n{GROUPS[group]}\n{options}\ncommands (`{command} COMMAND --help`):\n{rows}"
 
 
 def summarize(target: str) -> str:

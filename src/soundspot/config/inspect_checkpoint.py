@@ -103,6 +103,9 @@ def inspect_checkpoint(path: str | Path) -> Inspection:
         CheckpointError: missing, empty, cut short, no file of weights, or a pickle that asks for more than weights.
     """
     path = Path(path)
+    nested: dict[str, Any] = {}
+    kind: FileKind = "checkpoint"
+    methods: tuple[str, ...]
     if is_soundspot_checkpoint(path):
         header = read_header(path)
         with safe_open(path, "pt") as file:
@@ -111,7 +114,7 @@ def inspect_checkpoint(path: str | Path) -> Inspection:
         with suppress(SoundspotError, KeyError, TypeError), warnings.catch_warnings(), torch.device("meta"):
             warnings.simplefilter("ignore")  # nothing is filled; a method of another version may not be known
             fit = match_weights(weight_shapes(method_from_header(header).state_dict()), shapes)
-        methods, kind, nested = (str(header.get("method")),), "checkpoint", {"header_summary": _summarize(header)}
+        methods, nested = (str(header.get("method")),), {"header_summary": _summarize(header)}
     else:
         content = unwrap(read_state_dict(path), str(path))
         match = match_release(content.weights)

@@ -60,8 +60,8 @@ class Refinement:
         """Sentence of a report about refined maps."""
         mixed = " and ".join(f"{REFINEMENTS[name]} ({name})" for name in self.names)
         return (
-            f"Maps are refined: {self.alpha:g} of the sound's map, {1 - self.alpha:g} of {mixed}, which does not depend "
-            "on the sound; each was scaled to [0, 1] first, so confidences no longer compare images."
+            f"Maps are refined: {self.alpha:g} of the sound's map, {1 - self.alpha:g} of {mixed}, which does not "
+            "depend on the sound; each was scaled to [0, 1] first, so confidences no longer compare images."
         )
 
     def threshold_mismatch_warning(self, fitted_on: "Refinement") -> str:

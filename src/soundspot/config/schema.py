@@ -293,8 +293,8 @@ class Recipe:
         neighbors = self.neighbors
         if neighbors.table and neighbors.mining_schedule:
             raise RecipeError(
-                "neighbors: found both a `table` and a `mining_schedule`, whose tables would replace it; expected one of "
-                "them. With a table of yours give `--neighbors.mining_schedule []`"
+                "neighbors: found both a `table` and a `mining_schedule`, whose tables would replace it; expected one "
+                "of them. With a table of yours give `--neighbors.mining_schedule []`"
             )
         has_neighbors = neighbors.table or neighbors.mining_schedule or neighbors.sampling == "anchor"
         if self.views.semantic and not has_neighbors:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from soundspot.config.frontend import InputSpec
 from soundspot.config.schema import ViewsConfig
@@ -18,7 +19,7 @@ from soundspot.data.datasets.auxiliary import read_audio_embedding
 from soundspot.data.media.audio import AudioFile, crop_or_tile, resample
 from soundspot.data.media.image import fast_squash
 from soundspot.data.media.optical_flow import flow_to_image
-from soundspot.errors import RecipeError
+from soundspot.errors import RecipeError, SoundspotError
 from soundspot.types import Audio, AudioVisualDataset
 from soundspot.utils.hash_rng import Key, uniform
 
@@ -71,7 +72,7 @@ class RawBatch:
         return replace(self, images=self.images.pin_memory(), waveforms=self.waveforms.pin_memory())
 
 
-class ClipReader:
+class ClipReader(Dataset[RawBatch]):
     """Reader of the samples that are requested: each image and each sound is decoded once, and only if a view needs it.
 
     Args:
@@ -135,6 +136,13 @@ class ClipReader:
                 waveforms[u, i] = waveform.numpy()
         planar = torch.from_numpy(images).permute(0, 1, 4, 2, 3)
         return RawBatch(planar, torch.from_numpy(waveforms), torch.tensor(index), epoch)
+
+    def __getitems__(self, requests: list[SampleRequest]) -> RawBatch | SoundspotError:
+        """Read samples for a loader; an error is returned, as torch would put a worker's traceback in its message."""
+        try:
+            return self.read(requests)
+        except SoundspotError as error:
+            return error
 
     def _read_image(self, data: AudioVisualDataset, index: int, out: UInt8[np.ndarray, "s s i"]) -> None:
         """Write color, flow and ground truth of one image to `out`, all squashed in the same way."""

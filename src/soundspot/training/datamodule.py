@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from soundspot.config.frontend import ImageSpec, InputSpec
 from soundspot.config.schema import Recipe, TrainConfig, ViewsConfig
@@ -213,7 +213,7 @@ class RawBatchLoader(DataLoader):
 def build_dataloader(reader: ClipReader, sampler: ResumableBatchSampler, num_workers: int) -> RawBatchLoader:
     """Build the loader of a sampler's batches, with `num_workers` processes (0: none), pinned for a GPU."""
     return RawBatchLoader(
-        SafeDataset(reader),
+        reader,
         batch_sampler=sampler,  # type: ignore[arg-type]  # requests where torch's stubs expect int
         num_workers=num_workers,
         collate_fn=identity_collate,
@@ -223,24 +223,8 @@ def build_dataloader(reader: ClipReader, sampler: ResumableBatchSampler, num_wor
     )
 
 
-class SafeDataset(Dataset):
-    """Dataset that returns errors in the data, since torch would raise them with a traceback in their message."""
-
-    def __init__(self, reader: ClipReader) -> None:
-        self.reader = reader
-
-    def __len__(self) -> int:
-        return len(self.reader)
-
-    def __getitems__(self, requests: list[SampleRequest]) -> RawBatch | SoundspotError:
-        try:
-            return self.reader.read(requests)
-        except SoundspotError as error:
-            return error
-
-
 def identity_collate(batch: Any) -> Any:
-    """Return what `SafeDataset` returns, which is a batch already (a function of a module, as workers pickle it)."""
+    """Return what a `ClipReader` returns, which is a batch already (a function of the module, as workers pickle it)."""
     return batch
 
 

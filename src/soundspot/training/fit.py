@@ -145,8 +145,8 @@ def check_label_source(recipe: Recipe) -> None:
         if schedule:
             problem = f"there are none before {min(schedule):g} of the training (labels.cluster_schedule)"
         raise RecipeError(
-            f"method {method.name!r} learns from class labels, and {problem}. Give `labels.source`: `category`, the data "
-            "set's own, which is supervision; a table, as `soundspot pseudo-label` writes it with classifiers of "
+            f"method {method.name!r} learns from class labels, and {problem}. Give `labels.source`: `category`, the "
+            "data set's own, which is supervision; a table, as `soundspot pseudo-label` writes it with classifiers of "
             "yours; or `clusters` from the beginning (`cluster_schedule: [0.0]`)"
         )
     is_selected_by_loss = recipe.validation.data and recipe.validation.metric == "loss"

@@ -158,7 +158,7 @@ def category_names(data: AudioVisualDataset) -> tuple[str, ...]:
     names = {data.category(i) for i in range(len(data))} | set(data.categories)
     if len(names - {""}) < 2:
         raise DataError(
-            f"{data.name}: its samples have no two categories, and `labels.source: category` learns to tell them apart; "
-            "give a table instead (`labels.source: labels.csv`, see `soundspot pseudo-label`)"
+            f"{data.name}: its samples have no two categories, and `labels.source: category` learns to tell them "
+            "apart; give a table instead (`labels.source: labels.csv`, see `soundspot pseudo-label`)"
         )
     return tuple(sorted(names - {""}))

@@ -190,10 +190,10 @@ def on_rank_zero(function: Callable[[], T]) -> T:
     if _heartbeat is not None:
         _heartbeat.wait_for([0])  # who broadcasts: the others wait here, and not in a collective that has a time limit
     dist.broadcast_object_list(outcome)
-    result, error = outcome
-    if error is not None:
-        error.is_reported = not is_rank_zero()  # one message is enough
-        raise error
+    result, failure = outcome
+    if failure is not None:
+        failure.is_reported = not is_rank_zero()  # one message is enough
+        raise failure
     return result  # type: ignore[no-any-return]
 
 

@@ -234,8 +234,8 @@ def plan_videos(
         target = folder / stem
         with convert_os_errors(target.parent):
             target.parent.mkdir(parents=True, exist_ok=True)
-        files: dict[str, Any] = {kind: Path(f"{target}{suffix}") for kind, suffix in FOLDER_SUFFIXES.items()}
-        jobs[stem] = video, VideoOutputs(**files, mask_threshold=mask_threshold)
+        targets: dict[str, Any] = {kind: Path(f"{target}{suffix}") for kind, suffix in FOLDER_SUFFIXES.items()}
+        jobs[stem] = video, VideoOutputs(**targets, mask_threshold=mask_threshold)
     if not jobs:
         raise DataError(f"{path}: found no videos ({', '.join(VIDEO_SUFFIXES[:4])}...), expected some. Check the path")
     return list(jobs.values())

@@ -195,7 +195,8 @@ def _check_entry(entry: Any, location: str, entry_type: type[CatalogEntry], file
         return
     is_complete, keys = True, _keys(entry_type)
     for key, spec in keys.items():
-        expected, types = spec.metadata["expected"], spec.metadata["type"] or spec.type
+        expected: str = spec.metadata["expected"]
+        types: Any = spec.metadata["type"] or spec.type
         if key not in entry:
             if spec.default is MISSING:
                 is_complete = False

@@ -131,7 +131,7 @@ class Walk:
 
 
 def in_process(line: str) -> str:
-    """Runs `soundspot ...` and `python FILE ...` in this process, which has loaded all they need; the rest in a shell."""
+    """Run `soundspot ...` and `python FILE ...` in this process, which has loaded what they need; others in a shell."""
     words = shlex.split(line, comments=True)
     if words[:2] == ["soundspot", "app"]:
         return answered([sys.executable, "-m", *words])

@@ -1,10 +1,12 @@
 """The shape of the library: imports go one way, what is heavy comes late, what must not be there is not."""
 
 import ast
+import io
 import json
 import re
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
@@ -18,10 +20,10 @@ from conftest import ROOT
 SOURCE = ROOT / "src" / "soundspot"
 FILES = sorted(SOURCE.rglob("*.py"))
 
-# A part imports from itself and from earlier rows alone; the members of one row know nothing of each other. A folder that
-# holds things of several rows (config, data) is named by its modules.
+# A part imports from itself and from earlier rows alone; the members of one row know nothing of each other. A folder
+# that holds things of several rows (config, utils) is named by its modules.
 LAYERS = (
-    {"_version", "renamed"},
+    {"_version", "utils.renamed"},
     {"errors"},
     {"types", "utils"},
     {"config.frontend", "config.upsampling", "config.refinement"},
@@ -181,9 +183,24 @@ def test_every_public_name_and_every_file_says_what_it_is(file: Path) -> None:
     assert not tree.body or ast.get_docstring(tree), "the file has no docstring"
 
 
+def lines_of_code(file: Path) -> int:
+    """Return the number of lines that are neither docstring, comment nor blank."""
+    source = file.read_text(encoding="utf-8")
+    docstrings = {
+        line
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node)
+        for line in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1)
+    }
+    layout = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    code = {line for t in tokens if t.type not in layout for line in range(t.start[0], t.end[0] + 1)}
+    return len(code - docstrings)
+
+
 @pytest.mark.parametrize("file", FILES, ids=module_name)
 def test_files_are_small(file: Path) -> None:
-    assert len(file.read_text(encoding="utf-8").splitlines()) <= 350
+    assert lines_of_code(file) <= 300
 
 
 def test_the_public_names_are_there() -> None:
@@ -212,7 +229,7 @@ def test_no_method_imports_another_and_none_is_long() -> None:
     files = {f"soundspot.methods.{name}": SOURCE / "methods" / f"{name}.py" for name in METHODS}
     for module, file in files.items():
         assert file.is_file(), f"{module}: a method's file has its name"
-        assert len(file.read_text(encoding="utf-8").splitlines()) <= 250, module
+        assert lines_of_code(file) <= 180, module
         others = [found for found in imported(file) if any(found.startswith(o + ".") for o in files if o != module)]
         assert not others, f"{module} imports {others}"
 
@@ -259,4 +276,4 @@ def test_a_class_has_a_name_of_its_own() -> None:
 
 def test_no_module_is_a_class() -> None:
     for file in FILES:
-        assert "__class__ =" not in file.read_text(encoding="utf-8"), file
+        assert "ModuleType" not in file.read_text(encoding="utf-8"), file

@@ -6,7 +6,7 @@
 import difflib
 from collections.abc import Iterable
 
-from soundspot.renamed import WORDS
+from soundspot.utils.renamed import WORDS
 
 
 class SoundspotError(Exception):

@@ -55,7 +55,8 @@ def everything(folder: Path) -> dict[str, bytes]:
 ENDS = """
 import json, os, resource, signal, sys
 import jsonargparse, rich.progress
-import soundspot.cli.data, soundspot.cli.parser, soundspot.data.shards.ray, soundspot.data.datasets, soundspot.data.shards.from_videos, soundspot.scenes
+import soundspot.cli.data, soundspot.cli.parser, soundspot.data.shards.ray, soundspot.data.datasets
+import soundspot.data.shards.from_videos, soundspot.scenes
 from soundspot.utils import atomic_io
 from soundspot.cli.main import main
 from soundspot.data.shards import format, writer

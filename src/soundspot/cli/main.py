@@ -10,9 +10,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from soundspot import renamed
 from soundspot._version import __version__
 from soundspot.errors import InputError, SoundspotError, did_you_mean
+from soundspot.utils import renamed
 
 EXIT_USER_ERROR = 2
 COMMANDS = {  # words of a command -> module.function in this package

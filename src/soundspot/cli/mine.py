@@ -53,7 +53,7 @@ def mine(
     from soundspot.errors import OutputError, RecipeError
     from soundspot.inference.localizer import load
     from soundspot.inference.mining.embed import read_embeddings
-    from soundspot.inference.mining.mine import MiningOptions, PrecomputedEmbeddings, mine_neighbors
+    from soundspot.inference.mining.mine import MiningOptions, SampleEmbeddings, mine_neighbors
     from soundspot.utils.device import resolve_device
 
     is_table = (output / "meta.json").is_file()
@@ -70,7 +70,7 @@ def mine(
         for tensor in embeddings:
             digest.update(tensor.numpy().data)
         name = f"npy {image_embeddings.name} {audio_embeddings.name}"
-        embedder = PrecomputedEmbeddings(*embeddings, name, digest.hexdigest()[:16], str(resolve_device(device)))
+        embedder = SampleEmbeddings(*embeddings, name, digest.hexdigest()[:16], str(resolve_device(device)))
     elif (model or "").partition(":")[0] == "clip-clap":
         from soundspot.inference.mining.hub import HubEmbedder
 

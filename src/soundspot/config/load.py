@@ -10,7 +10,7 @@ import yaml
 
 from soundspot.config.schema import Recipe
 from soundspot.errors import RecipeError, did_you_mean
-from soundspot.renamed import RECIPE_KEYS
+from soundspot.utils.renamed import RECIPE_KEYS
 
 
 def find_recipe(name: str | Path) -> Path:

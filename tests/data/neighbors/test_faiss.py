@@ -59,9 +59,9 @@ def test_an_index_that_is_there_is_used(x: torch.Tensor, tmp_path: Path) -> None
 
 def test_a_table_says_how_much_is_found(x: torch.Tensor, tmp_path: Path) -> None:
     from embedded import clips
-    from soundspot.inference.mining.mine import MiningOptions, PrecomputedEmbeddings, mine_neighbors
+    from soundspot.inference.mining.mine import MiningOptions, SampleEmbeddings, mine_neighbors
 
-    embeddings = PrecomputedEmbeddings(x[:900], x[100:1000], "npy")
+    embeddings = SampleEmbeddings(x[:900], x[100:1000], "npy")
     table = mine_neighbors(embeddings, clips(900), tmp_path / "t", MiningOptions(20, "ivf", num_probes=4))
     assert table.recall.keys() == {"images", "audio"}
     assert 0.5 < table.recall["images"] <= 1

@@ -26,7 +26,7 @@ from soundspot.data.neighbors.table import NeighborTable, fingerprint_ids
 from soundspot.errors import DataError, OutputError, RecipeError
 from soundspot.inference.localizer import Localizer
 from soundspot.inference.mining import mine as mining
-from soundspot.inference.mining.mine import MiningOptions, PrecomputedEmbeddings, mine_neighbors
+from soundspot.inference.mining.mine import MiningOptions, SampleEmbeddings, mine_neighbors
 from soundspot.methods import create
 from soundspot.utils.npy_writer import RowWriter
 
@@ -181,10 +181,10 @@ def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
 
 def test_a_table_of_vectors_that_are_there(tmp_path: Path) -> None:
     pictures, sounds = torch.randn(30, 5), torch.randn(30, 4)
-    table = mine_neighbors(PrecomputedEmbeddings(pictures, sounds, "mine"), clips(30), tmp_path / "t", MiningOptions(6))
+    table = mine_neighbors(SampleEmbeddings(pictures, sounds, "mine"), clips(30), tmp_path / "t", MiningOptions(6))
     np.testing.assert_array_equal(table.audio, find_neighbors(sounds, 6, [clips(30).group(i) for i in range(30)]))
     with pytest.raises(RecipeError, match="you have them already"):
-        mine_neighbors(PrecomputedEmbeddings(pictures, sounds, "mine"), clips(30), tmp_path / "u", KEPT)
+        mine_neighbors(SampleEmbeddings(pictures, sounds, "mine"), clips(30), tmp_path / "u", KEPT)
 
 
 # Samples are added.
@@ -287,10 +287,10 @@ def test_vectors_that_tell_nothing_are_told_before_anything_is_written(tmp_path:
     broken, dead = good.clone(), good.clone()
     broken[3, 1], dead[[2, 7]] = torch.nan, 0.0
     with pytest.raises(DataError, match=rf"audio: 1 of 10 embeddings are not finite \(first: {data.id(3)}\)"):
-        mine_neighbors(PrecomputedEmbeddings(good, broken, "mine"), data, tmp_path / "t", MiningOptions(3))
+        mine_neighbors(SampleEmbeddings(good, broken, "mine"), data, tmp_path / "t", MiningOptions(3))
     assert not list(tmp_path.iterdir())
     with pytest.warns(UserWarning, match=rf"images: 2 of 10 embeddings are all zero \(first: {data.id(2)}\)"):
-        mine_neighbors(PrecomputedEmbeddings(dead, good, "mine"), data, tmp_path / "t", MiningOptions(3))
+        mine_neighbors(SampleEmbeddings(dead, good, "mine"), data, tmp_path / "t", MiningOptions(3))
     for wrong in ({"num_probes": 0}, {"k": 0}, {"batch_size": 0}):
         with pytest.raises(RecipeError, match=f"{next(iter(wrong))}: found 0, expected 1 or more"):
             MiningOptions(**wrong)

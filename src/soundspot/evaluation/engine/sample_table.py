@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -302,7 +302,11 @@ def _peaks(maps: MapList) -> Float[Tensor, " b"]:
 
 def _whole_image_columns(protocols: list[Protocol], target: Tensor, is_mask: bool) -> list[Columns]:
     """Compute the numbers of predicting every pixel: the same in the adaptive columns."""
-    rule = {"threshold_rule": ThresholdRule(0.5, "keep"), "adaptive_rule": None, "candidate_thresholds": ()}
+    rule: dict[str, Any] = {
+        "threshold_rule": ThresholdRule(0.5, "keep"),
+        "adaptive_rule": None,
+        "candidate_thresholds": (),
+    }
     fixed = [replace(rules, scaling="none", fscore="threshold", **rule) for rules in protocols]
     maps = torch.ones(target.shape[1:]).expand(target.shape)
     custom = compute_map_columns(maps, target)

@@ -66,7 +66,7 @@ class MiningOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class PrecomputedEmbeddings:
+class SampleEmbeddings:
     """Embeddings that another program made, in the order of a data set of n samples.
 
     Attributes:
@@ -100,7 +100,7 @@ class PrecomputedEmbeddings:
 
 
 def mine_neighbors(
-    embedder: Embedder | Localizer | PrecomputedEmbeddings,
+    embedder: Embedder | Localizer | SampleEmbeddings,
     data: AudioVisualDataset,
     output: Path,
     options: MiningOptions = MiningOptions(),
@@ -124,7 +124,7 @@ def mine_neighbors(
         RecipeError: FAISS is not installed.
     """
     given: dict[Modality, Embeddings] = {}
-    if isinstance(embedder, PrecomputedEmbeddings):
+    if isinstance(embedder, SampleEmbeddings):
         if options.keep_embeddings or options.extend:
             raise RecipeError(
                 "embeddings of your own are neither kept beside the table nor extended; you have them already"
@@ -152,7 +152,7 @@ def mine_neighbors(
     settings = {name: vars(options)[name] for name in ("batch_size", "keep_embeddings")}
     settings |= meta | {"device": device, "extend": previous and previous.meta}
     with resumable_folder(output, settings, options.overwrite, marker_file=META_FILE) as new:
-        if not isinstance(embedder, PrecomputedEmbeddings):
+        if not isinstance(embedder, SampleEmbeddings):
             given = {name: _embed_dataset(embedder, data, name, new, previous, options) for name in MODALITIES}
         recall = {}
         for modality, embeddings in given.items():

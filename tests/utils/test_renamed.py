@@ -2,13 +2,13 @@
 
 import pytest
 
-from soundspot import renamed
 from soundspot.cli.main import COMMANDS, load_command
 from soundspot.cli.parser import build_parser
 from soundspot.config.load import list_recipe_keys
 from soundspot.data.datasets.registry import list_datasets
 from soundspot.errors import RecipeError
 from soundspot.methods import METHODS, create, method_options
+from soundspot.utils import renamed
 
 
 def test_new_commands_exist_and_old_ones_do_not() -> None:

@@ -15,10 +15,10 @@ def whole_image_iou(target: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"]) -> F
     """Compute the IoU of predicting every pixel.
 
     Args:
-        target: ground truth in [0, 1].
+        target: (b, h, w) ground truth in [0, 1].
 
     Returns:
-        (b,) float64.
+        (b,) float64: sum of the target / (that sum + number of pixels where it is 0).
     """
     soft = target.double().flatten(1)
     area = soft.sum(dim=1)
@@ -26,15 +26,16 @@ def whole_image_iou(target: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"]) -> F
 
 
 def centered_box(height: int, width: int) -> Float[Tensor, "h w"]:
-    """Return a map in [-1, 1] whose highest pixels form a centered box of the image's shape, however many are kept.
+    """Compute a map in [-1, 1] whose highest pixels form a centered box of the image's shape.
 
-    No two pixels are equal, so that no rule for ties has a say; the upper half of them is positive.
+    Its k highest pixels form that box for any k. No two pixels are equal, so that rules for ties do not matter; the
+    upper half of the pixels is positive.
 
     Args:
-        height, width: of the map, in pixels.
+        height, width: size of the map in pixels.
 
     Returns:
-        (height, width) float32.
+        (height, width) float32 scores that fall from the center outwards.
     """
     y = ((torch.arange(height, dtype=torch.float64) + 0.5) / height - 0.5).abs()
     x = ((torch.arange(width, dtype=torch.float64) + 0.5) / width - 0.5).abs()
@@ -45,16 +46,16 @@ def centered_box(height: int, width: int) -> Float[Tensor, "h w"]:
 
 
 def oracle_maps(target: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
-    """Return maps in [-1, 1] that order pixels by their ground truth, and equals strictly in reading order.
+    """Compute maps in [-1, 1] that order pixels by their ground truth, and equal pixels strictly in reading order.
 
-    Without a strict order, a rule that keeps or drops ties as a whole could treat the oracle better or worse than its
-    order deserves. Pixels of full truth are positive, those outside of it negative. Exact up to 2^23 pixels.
+    Without a strict order, a rule that selects or drops ties as a whole could treat the oracle better or worse than its
+    order deserves. Pixels of ground truth 1 are positive, pixels of 0 negative. Exact up to 2^23 pixels.
 
     Args:
-        target: ground truth in [0, 1].
+        target: (b, h, w) ground truth in [0, 1].
 
     Returns:
-        (b, h, w) float32.
+        (b, h, w) float32 scores; of equal pixels, an earlier one is higher.
     """
     pixels = target[0].numel() if len(target) else 1
     fall = torch.arange(1, pixels + 1, dtype=torch.float32).view(target.shape[1:]) - 0.5

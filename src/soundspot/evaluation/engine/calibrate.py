@@ -22,18 +22,19 @@ from soundspot.types import AudioVisualDataset
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted threshold and the data it came from.
+    """A fitted threshold and the data it was fitted on.
 
     Attributes:
-        threshold: peak (raw similarity) from which a source counts as present.
-        rule: statistic of the peaks (`functional.universal_threshold`).
+        threshold: least peak of a raw map at which a source counts as present, in the unit of the map.
+        rule: statistic of the peaks: `q3`, `max` or `max10` (`functional.universal_threshold`).
         dataset: name of the data set.
-        num_maps: maps of each kind of negative.
+        num_maps: kind of negative audio -> number of maps.
         false_positive_rate: share of those maps whose peak reaches the threshold.
-        true_positive_rate: share of the maps with their own audio that reach it, of sources in the image.
-        ids: hashes of the samples' ids, by which an evaluation sees that it scores on what was fitted.
-        seed: of the off-screen audio and the noise.
-        refinement: of the maps (`Refinement.as_dict`); a threshold holds for maps refined alike.
+        true_positive_rate: share of the maps with their own audio, of sources in the image, whose peak reaches it.
+        ids: 8-digit hashes of the samples' ids, by which an evaluation detects that it scores samples used for fitting.
+        seed: random seed of the off-screen audio and of the choice of noise.
+        refinement: refinement of the maps as plain values (`Refinement.as_dict`); empty: none. The threshold holds for
+            maps of the same refinement.
     """
 
     threshold: float
@@ -47,10 +48,10 @@ class Calibration:
     refinement: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the attributes for JSON.
+        """Convert to plain values for JSON.
 
         Returns:
-            Plain values by attribute.
+            Attribute -> value.
         """
         return asdict(self)
 
@@ -58,7 +59,7 @@ class Calibration:
         """Format the calibration for the terminal.
 
         Returns:
-            Two lines.
+            Two lines: the threshold and its data; both rates in percent.
         """
         counts = ", ".join(f"{n} with {kind}" for kind, n in self.num_maps.items())
         refinement = Refinement.from_dict(self.refinement)
@@ -75,18 +76,23 @@ def calibrate(
 ) -> Calibration:
     """Fit the universal threshold of a localizer on held-out data.
 
+    The threshold is a statistic of the peaks of raw maps of images with a source, made with silence, noise and
+    off-screen audio.
+
     Args:
-        localizer: as `evaluate` takes it.
+        localizer: a callable (image, Audio) -> (h, w) map (or a value with such `scores`), or a `BatchedLocalizer`.
         data: held-out data set.
-        rule: `q3` the third quartile of the peaks, `max` their maximum, `max10` a tenth more than that.
-        batch_size: images, audio clips and maps at a time.
-        seed: of the off-screen audio and the noise.
+        rule: `q3`: third quartile of the peaks; `max`: their maximum; `max10`: 1.1 times their maximum.
+        batch_size: number of images, audio clips and maps processed at once.
+        seed: random seed of the off-screen audio and of the choice of noise.
 
     Returns:
-        The threshold and what it was fitted on.
+        The threshold, its rates, and the data it was fitted on.
 
     Raises:
         DataError: no sample has a source in the image.
+        RecipeError: `batch_size` is below 1.
+        InputError: the localizer is of another type, or a map is not (h, w) finite numbers.
     """
     check_counts(batch_size)
     samples = index_samples(data, seed)

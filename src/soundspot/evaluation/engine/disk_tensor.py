@@ -15,10 +15,10 @@ BLOCK_BYTES = 2**22  # of the blocks of `iter_blocks`
 
 
 class DiskTensor:
-    """Rows (n, ...) of one shape and dtype, in the order in which they were appended.
+    """Rows (n, ...) of one shape and dtype, in the order in which they were appended, stored in a temporary file.
 
     Attributes:
-        device: of the rows appended last, to which rows are returned.
+        device: device of the rows appended last, to which rows are returned when they are looked up.
     """
 
     def __init__(self) -> None:
@@ -29,10 +29,15 @@ class DiskTensor:
         self.device = torch.device("cpu")
 
     def __len__(self) -> int:
+        """Return the number of rows."""
         return self._n
 
     def append(self, rows: Shaped[Tensor, "b ..."]) -> None:
-        """Append rows, shaped as all before them."""
+        """Append rows.
+
+        Args:
+            rows: (b, ...) tensor; rows have the shape and dtype of those appended before.
+        """
         if not self._n:
             self._like = torch.empty(0, *rows.shape[1:], dtype=rows.dtype)
         assert rows.shape[1:] == self._like.shape[1:], "rows of another shape"
@@ -42,7 +47,14 @@ class DiskTensor:
         self.device = rows.device
 
     def __getitem__(self, index: slice | Int[Tensor, " b"]) -> Shaped[Tensor, "b ..."]:
-        """Return the rows of a slice or of a tensor of indices."""
+        """Read rows.
+
+        Args:
+            index: slice (of step 1) or (b,) tensor of row indices from 0.
+
+        Returns:
+            (b, ...) rows in the order of the index, on `device`.
+        """
         if isinstance(index, slice):
             start, stop, _ = index.indices(self._n)
             return self._read(start, max(0, stop - start)).to(self.device)
@@ -51,13 +63,17 @@ class DiskTensor:
         return torch.cat([self._like, *(self._read(int(run[0]), len(run)) for run in runs if len(run))]).to(self.device)
 
     def iter_blocks(self) -> Iterator[Shaped[Tensor, "b ..."]]:
-        """Yield all rows in blocks, on the CPU."""
+        """Iterate over all rows in order, in blocks of about 4 MB.
+
+        Yields:
+            (b, ...) rows on the CPU.
+        """
         step = max(1, BLOCK_BYTES // max(1, self._row_bytes))
         return (self._read(start, min(step, self._n - start)) for start in range(0, self._n, step))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the tensor."""
+        """Shape (n, ...) of all rows as a tensor."""
         return self._n, *self._like.shape[1:]
 
     @property
@@ -77,15 +93,24 @@ class RowView:
     """Rows of a `DiskTensor` in another order, read like a tensor.
 
     Attributes:
-        rows: the tensor.
-        indices: (n,) of its rows.
+        rows: tensor on disk.
+        indices: (n,) index in `rows` of each row of the view.
     """
 
     rows: DiskTensor
     indices: Int[Tensor, " n"]
 
     def __len__(self) -> int:
+        """Return the number of rows of the view."""
         return len(self.indices)
 
     def __getitem__(self, index: slice, /) -> Shaped[Tensor, "b ..."]:
+        """Read rows of the view.
+
+        Args:
+            index: slice of the n rows.
+
+        Returns:
+            (b, ...) rows, on the device of the tensor.
+        """
         return self.rows[self.indices[index]]

@@ -60,35 +60,40 @@ def evaluate(
 
     Memory grows by what reports hold of each sample, about 2 kB: maps and embeddings go to disk as they come.
 
-    Samples without a source in the image (silence, noise, off-screen sound) do not enter the localization scores; with
-    them come AP, max-F1, LocAcc and `presence_auroc`, how often the map of a present source is the more confident.
+    Samples without a source in the image (silence, noise, off-screen sound) do not enter the localization scores; they
+    add AP, max-F1, LocAcc and `presence_auroc`, the probability that the map of a present source is the more confident.
 
     Args:
-        localizer: a callable (image, Audio) -> map: a (h, w) array, or a value with such `scores`. A
-            `localizers.BatchedLocalizer` is asked in batches, and for saliency and embeddings where it has them.
+        localizer: a callable (image, Audio) -> (h, w) map, or a value with such `scores`; or a
+            `localizers.BatchedLocalizer`, which predicts in batches, with saliency and embeddings where it has them.
         data: a data set, or the name of one (a catalog's test split).
         root: folder of the data set, where `data` is a name.
-        protocol: a name, `all`, or several: the same maps are scored under each; the first is the report's own.
+        protocol: a protocol or its name, several of them, or `all`: the same maps are scored under each; the first is
+            the report's own.
         metrics: keys of metrics, each with its variants, or report keys (`list_metrics`); None: all.
-        threshold: peak from which a source counts as present, fitted on held-out data (`soundspot calibrate`); by
-            default the localizer's own. With one come the scores of negatives: pIA, AUC-N, F-LOC, F-AUC.
-        negatives: audio that each image is asked with besides its own; () is faster and does not tell whether the maps
-            depend on the sound.
-        batch_size: images, audio clips and maps at a time; moves no number but by the model's own rounding.
-        output: folder to save the report in.
-        seed: of the off-screen audio, the noise and the bootstrap.
-        bootstraps: draws behind the 95 % intervals; 0: none.
+        threshold: least peak of a raw map at which a source counts as present, fitted on held-out data (`soundspot
+            calibrate`); None: the localizer's own, if any. With a threshold, pIA, AUC-N, F-LOC and F-AUC are computed.
+        negatives: kinds of negative audio that each image is also localized with: of `silence`, `noise`, `offscreen`.
+            () is faster, and does not show whether the maps depend on the sound.
+        batch_size: number of images, audio clips and maps processed at once; changes numbers by the model's rounding
+            only.
+        output: folder to save the report in; None: the report is not saved.
+        seed: random seed of the off-screen audio, the choice of noise, and the bootstrap.
+        bootstraps: number of bootstrap draws for the 95 % intervals; 0: no intervals.
         overwrite: replace a report in `output`.
-        progress: show a progress bar.
-        source: where model and data come from, for report.json.
+        progress: show a progress bar in the terminal.
+        source: origin of model and data, for report.json.
         distributed: share the work among the processes that torchrun started, all of which must call this. All return
-            the same report, to the bit that of one process; the first alone writes `output` and has maps.
+            the same report, equal to that of one process to the bit; only the first writes `output` and has maps.
 
     Returns:
-        The report; its maps lie on disk.
+        The report; its maps lie on disk and are read when they are looked up.
 
     Raises:
-        DataError: the data set has no samples, or the threshold is no finite number.
+        DataError: the data set has no samples or its files are wrong, or the threshold is not a finite number.
+        InputError: the localizer is of another type, or a map is not (h, w) finite numbers.
+        OutputError: `output` exists and `overwrite` is not set, or cannot be written.
+        RecipeError: the data set, a protocol or a metric is unknown, `batch_size` is below 1, or `bootstraps` negative.
     """
     shard = RankShard.from_process_group() if distributed else SINGLE_PROCESS
     saved = Path(output) if output is not None and shard.is_first else None
@@ -156,30 +161,36 @@ def evaluate_maps(
     source: Mapping[str, Any] | None = None,
     distributed: bool = False,
 ) -> Report:
-    """Score maps that any code has written into a folder (`soundspot.evaluation.engine.predictions` says how).
+    """Score maps that any code has written into a folder of predictions.
 
-    No image and no audio is read, only ground truths.
+    No image and no audio is read, only ground truths. `soundspot.evaluation.engine.predictions` describes the files.
 
     Args:
-        folder: of `maps*.npz` and `meta.json`.
+        folder: folder of `maps*.npz` and `meta.json`.
         data: a data set, or the name of one; its annotation files are enough.
         root: folder of the data set, where `data` is a name.
-        protocol: a name, `all`, or several: the same maps are scored under each; the first is the report's own.
+        protocol: a protocol or its name, several of them, or `all`: the same maps are scored under each; the first is
+            the report's own.
         metrics: keys of metrics, each with its variants, or report keys (`list_metrics`); None: all.
-        threshold: peak from which a source counts as present; by default that of meta.json.
-        allow_missing: samples without a map count as failures, and a note says how many; otherwise they are an error.
-        batch_size: maps at a time; moves no number.
-        seed: of the bootstrap.
-        bootstraps: draws behind the 95 % intervals; 0: none.
-        progress: show a progress bar.
-        source: where the maps come from, for report.json.
-        distributed: share the work among the processes that torchrun started, all of which must call this.
+        threshold: least peak of a raw map at which a source counts as present; None: that of meta.json, if any.
+        allow_missing: True: samples without a map count as failures, and a note says how many; False: they are an
+            error.
+        batch_size: number of maps processed at once; does not change numbers.
+        seed: random seed of the bootstrap.
+        bootstraps: number of bootstrap draws for the 95 % intervals; 0: no intervals.
+        progress: show a progress bar in the terminal.
+        source: origin of the maps, for report.json.
+        distributed: share the work among the processes that torchrun started, all of which must call this and get the
+            same report.
 
     Returns:
         The report, with the maps of the folder.
 
     Raises:
-        DataError: maps are missing, unreadable, of a wrong shape or not finite, or the data set has no samples.
+        DataError: maps are missing or unreadable, the data set has no samples or its files are wrong, or the threshold
+            is not a finite number.
+        InputError: a map is not (h, w) finite numbers.
+        RecipeError: the data set, a protocol or a metric is unknown, `batch_size` is below 1, or `bootstraps` negative.
     """
     check_counts(batch_size, bootstraps)
     keys = None if metrics is None else expand_metric_keys(metrics)

@@ -23,15 +23,16 @@ class SampleIndex:
     """The samples of a data set without their content.
 
     Attributes:
-        ids: of the samples.
+        ids: id of each sample.
         groups: name of the image of each sample.
-        categories: of each sample; "" where unknown.
-        present: whether the source of the audio is in the image.
-        has_masks: whether ground truths are masks of objects.
-        group_index: (n,) number of the image of each sample.
-        group_first: for each image, the first sample that shows it.
-        offscreen_index: for each sample, another whose audio belongs to no source in its image; -1: there is none.
-        noise_index: for each sample, the noise clip that it is asked with.
+        categories: category of each sample; "" where unknown.
+        present: for each sample, whether the source of the audio is in the image.
+        has_masks: whether any ground truth is a mask of an object.
+        group_index: (n,) index of the image of each sample; images are numbered as they first appear.
+        group_first: for each image, the index of the first sample with it.
+        offscreen_index: for each sample, the index of another whose audio has no source in its image; -1: there is
+            none.
+        noise_index: for each sample, the index of its noise clip, from 0 to `NUM_NOISES` - 1.
     """
 
     ids: list[str]
@@ -46,7 +47,7 @@ class SampleIndex:
 
     @cached_property
     def samples_by_group(self) -> list[list[int]]:
-        """The samples that show each image."""
+        """For each image, the indices of its samples in ascending order."""
         members: list[list[int]] = [[] for _ in self.group_first]
         for i, group in enumerate(self.group_index.tolist()):
             members[group].append(i)
@@ -54,7 +55,7 @@ class SampleIndex:
 
     @cached_property
     def sources_by_group(self) -> dict[int, list[int]]:
-        """Group -> its samples with a source, of each image with two sources or more."""
+        """Image index -> indices of its samples with a source, for each image with at least two."""
         sources = ([i for i in members if self.present[i]] for members in self.samples_by_group)
         return {group: members for group, members in enumerate(sources) if len(members) > 1}
 
@@ -63,9 +64,12 @@ def index_samples(data: AudioVisualDataset, seed: int, shard: RankShard = SINGLE
     """Index the samples of a data set; each process reads the ground truths of its shard.
 
     Args:
-        data: the data set. Where categories are unknown (""), the audio of every other image counts as off-screen.
-        seed: of the off-screen audio and the noise that each sample is asked with.
-        shard: of this process.
+        data: the data set. Where a category is unknown (""), the audio of every other image counts as off-screen.
+        seed: random seed of the off-screen audio and of the choice of noise.
+        shard: shard of this process; its group exchanges what the processes read.
+
+    Returns:
+        Index of all samples, the same in all processes.
     """
     n = len(data)
     flags = [(truth.present, truth.rule == "mask") for truth in map(data.ground_truth, shard.select(range(n)))]
@@ -91,16 +95,17 @@ def index_samples(data: AudioVisualDataset, seed: int, shard: RankShard = SINGLE
 def draw_offscreen(
     group_index: Int[Tensor, " n"], categories: list[str], present: list[bool], seed: int = 0
 ) -> list[int]:
-    """Draw for each sample another whose source is in no way in its image: of another image and category.
+    """Draw for each sample another whose source is not in its image.
 
     Args:
-        group_index: (n,) number of the image of each sample.
-        categories: of each sample.
-        present: samples that may be drawn.
-        seed: of the draw.
+        group_index: (n,) index of the image of each sample.
+        categories: category of each sample.
+        present: for each sample, whether it may be drawn.
+        seed: random seed of the draw.
 
     Returns:
-        For each sample, the index of another; -1 where there is none.
+        For each sample, the index of a sample of another image, of a category that no sample of its own image has; -1
+        where there is none.
     """
     candidates = np.flatnonzero(present)
     if not len(candidates):
@@ -127,11 +132,25 @@ def draw_offscreen(
 
 
 def hash_id(id: str) -> str:
-    """Return eight hexadecimal digits of a sample's id, by which two sets are seen to share samples."""
+    """Hash the id of a sample, to detect that two sets share samples.
+
+    Args:
+        id: id of the sample.
+
+    Returns:
+        First eight hexadecimal digits of its SHA-256.
+    """
     return hashlib.sha256(id.encode()).hexdigest()[:8]
 
 
 def hash_samples(samples: SampleIndex) -> str:
-    """Return 16 hexadecimal digits of the ids, images and categories of all samples, in order."""
+    """Hash the ids, images and categories of all samples, in order.
+
+    Args:
+        samples: index of a data set.
+
+    Returns:
+        First 16 hexadecimal digits of a SHA-256.
+    """
     lines = map("\t".join, zip(samples.ids, samples.groups, samples.categories, strict=True))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -18,13 +18,13 @@ from soundspot.types import Audio, AudioVisualDataset
 
 @runtime_checkable
 class BatchedLocalizer(Protocol):
-    """A localizer that encodes each image and each audio clip once, and makes maps of batches of them."""
+    """A localizer that encodes each image and each audio clip once, and computes maps of batches of pairs."""
 
     def encode_images(self, images: Sequence[Any]) -> Any:
         """Encode images.
 
         Args:
-            images: b inputs.
+            images: b image inputs: RGB images, or what `read_image` of the localizer returns.
 
         Returns:
             b encoded images that can be indexed by a tensor of rows, such as features (b, ...).
@@ -34,7 +34,7 @@ class BatchedLocalizer(Protocol):
         """Encode audio.
 
         Args:
-            audio: b inputs.
+            audio: b audio inputs: `Audio`, or what `read_audio` of the localizer returns.
 
         Returns:
             (b, ...) encoded audio.
@@ -44,11 +44,11 @@ class BatchedLocalizer(Protocol):
         """Compute the raw map of image i with audio i.
 
         Args:
-            encoded_images: b rows.
-            encoded_audio: b rows.
+            encoded_images: b rows of encoded images.
+            encoded_audio: (b, ...) rows of encoded audio.
 
         Returns:
-            (b, h, w) raw maps, or b maps of any sizes.
+            (b, h, w) raw maps, or b maps of any sizes; a higher score is more likely to be the source.
         """
 
 
@@ -60,7 +60,7 @@ class HasSaliency(Protocol):
         """Compute maps of images without audio.
 
         Args:
-            encoded_images: b rows.
+            encoded_images: b rows of encoded images.
 
         Returns:
             (b, h, w) raw maps.
@@ -75,20 +75,20 @@ class HasEmbeddings(Protocol):
         """Embed images.
 
         Args:
-            images: b inputs.
+            images: b image inputs, as for `encode_images`.
 
         Returns:
-            (b, d) unit norm.
+            (b, d) embeddings of unit L2 norm.
         """
 
     def embed_audio(self, audio: Sequence[Any]) -> Float[Tensor, "b d"]:
         """Embed audio.
 
         Args:
-            audio: b inputs.
+            audio: b audio inputs, as for `encode_audio`.
 
         Returns:
-            (b, d) unit norm.
+            (b, d) embeddings of unit L2 norm.
         """
 
 
@@ -102,28 +102,28 @@ class SeparatesSources(Protocol):
         """Compute the maps of k sources of image i in mixture i.
 
         Args:
-            encoded_images: b rows.
-            encoded_audio: b encoded mixtures.
+            encoded_images: b rows of encoded images.
+            encoded_audio: (b, ...) rows of encoded mixtures.
 
         Returns:
-            (b, k, h, w) raw maps, and (b, k) which of the sources are audible.
+            (b, k, h, w) raw maps, and (b, k) mask, True for the sources that are audible.
         """
 
 
 @runtime_checkable
 class ReadsInputs(Protocol):
-    """A localizer that takes other inputs of a sample than its image and its waveform."""
+    """A localizer whose inputs differ from the image and the waveform of a sample."""
 
     @property
     def takes_waveforms(self) -> bool:
-        """False where neither silence, noise nor a mixture can be made of its audio inputs."""
+        """False where its audio inputs are not waveforms, so that silence, noise and mixtures are left out."""
 
     def read_image(self, data: AudioVisualDataset, index: int) -> Any:
         """Read the image input of a sample.
 
         Args:
             data: the data set.
-            index: of the sample.
+            index: position of the sample.
 
         Returns:
             An input of `encode_images`.
@@ -134,7 +134,7 @@ class ReadsInputs(Protocol):
 
         Args:
             data: the data set.
-            index: of the sample.
+            index: position of the sample.
 
         Returns:
             An input of `encode_audio`.
@@ -143,7 +143,13 @@ class ReadsInputs(Protocol):
 
 @runtime_checkable
 class DescribesModel(Protocol):
-    """A localizer that tells a report its title, fitted threshold, notes and front end."""
+    """A localizer with a title, a fitted threshold, notes and a front end for its report.
+
+    Attributes:
+        title: name of the model in reports.
+        threshold: least peak of a raw map at which a source counts as present; None: not fitted.
+        notes: notes for the reader of a report.
+    """
 
     title: str
     threshold: float | None
@@ -156,7 +162,12 @@ class DescribesModel(Protocol):
 
 @runtime_checkable
 class DescribesTraining(Protocol):
-    """A localizer that says which labels of people its model learned from, and how its maps are refined."""
+    """A localizer that states which human labels its model was trained with, and how its maps are refined.
+
+    Attributes:
+        supervision: sentences on the labels, for the notes of a report.
+        refinement: refinement of the maps.
+    """
 
     supervision: tuple[str, ...]
     refinement: Refinement
@@ -167,11 +178,11 @@ class LocalizerInfo:
     """Description of a localizer in a report.
 
     Attributes:
-        name: of the model.
-        threshold: peak from which a source counts as present; None: maps do not say.
-        notes: what a reader should know.
-        front_end: fields of the `InputSpec`; None where they are unknown.
-        refinement: of the maps.
+        name: name of the model.
+        threshold: least peak of a raw map at which a source counts as present; None: unknown.
+        notes: notes for the reader of the report.
+        front_end: fields of the `InputSpec` of the model; None where unknown.
+        refinement: refinement of the maps.
     """
 
     name: str
@@ -185,10 +196,11 @@ class LocalizerInfo:
         """Describe a localizer.
 
         Args:
-            localizer: as `evaluate` takes it.
+            localizer: a callable or a `BatchedLocalizer`; its `DescribesModel` and `DescribesTraining` members are
+                read.
 
         Returns:
-            Its description; the name alone where it has none.
+            Its description; only the name (`name`, `__name__` or that of its class) where it has none of these members.
         """
         info = cls(str(getattr(localizer, "name", None) or getattr(localizer, "__name__", type(localizer).__name__)))
         if isinstance(localizer, DescribesModel):
@@ -252,17 +264,17 @@ class _CallableLocalizer:
 
 
 def as_batched(localizer: Any, data: AudioVisualDataset) -> BatchedLocalizer:
-    """Return a localizer that is asked in batches; a callable `(image, audio) -> map` is wrapped.
+    """Return a localizer that predicts in batches; a callable `(image, audio) -> map` is wrapped.
 
     Args:
-        localizer: a `BatchedLocalizer` or a callable.
-        data: the data set that it is asked about.
+        localizer: a `BatchedLocalizer` or a callable (image, Audio) -> map.
+        data: data set whose samples are localized.
 
     Returns:
-        The localizer or its wrapper.
+        The localizer, or its wrapper, which calls the function for each pair.
 
     Raises:
-        InputError: neither a `BatchedLocalizer` nor a callable.
+        InputError: the localizer is neither a `BatchedLocalizer` nor a callable.
     """
     if isinstance(localizer, BatchedLocalizer):
         return localizer
@@ -274,18 +286,18 @@ def as_batched(localizer: Any, data: AudioVisualDataset) -> BatchedLocalizer:
 
 
 def check_map(prediction: Any, id: str, origin: str) -> Float[Tensor, "h w"]:
-    """Return a map, or the `scores` of a prediction, as (h, w) float32 on the CPU.
+    """Convert a prediction to a map (h, w), float32 on the CPU.
 
     Args:
-        prediction: an array (h, w), or a value with such `scores`.
-        id: of the sample, for error messages.
-        origin: of the map, for error messages.
+        prediction: an array or tensor (h, w) of numbers or bools, or a value with such `scores`.
+        id: id of the sample, for error messages.
+        origin: origin of the map, for error messages.
 
     Returns:
         (h, w) float32.
 
     Raises:
-        InputError: no array of numbers, another shape, or values that are not finite.
+        InputError: it is not an array of numbers, is empty, has another shape, or holds values that are not finite.
     """
     prediction = getattr(prediction, "scores", prediction)
     try:

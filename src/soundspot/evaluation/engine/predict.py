@@ -34,13 +34,13 @@ class PredictionBatch:
     """Predictions for a batch of samples. Maps are raw, float32, each (h, w).
 
     Attributes:
-        indices: of the samples.
-        maps: with the own audio of each sample; any map where it is missing.
-        negatives: kind of negative -> index of the sample -> map.
-        saliency: maps made without audio, where the localizer has them.
-        missing: samples without a prediction, which counts as a failure.
-        mixtures: group -> a map of each source heard in the mixture of all sources of that image.
-        image_embeddings: (g, d) of the images that begin with this batch.
+        indices: index of each of b samples.
+        maps: map of each of the b samples with its own audio; an arbitrary map where it is missing.
+        negatives: kind of negative audio -> index of the sample -> map.
+        saliency: map without audio of each of the b samples; None where the localizer has none.
+        missing: indices of samples without a prediction, which counts as a failure.
+        mixtures: image index -> a map for each source that is audible in the mixture of all sources of that image.
+        image_embeddings: (g, d) embeddings of the images whose first batch this is; None where there are none.
     """
 
     indices: list[int]
@@ -57,12 +57,13 @@ class EncodedAudio:
     """All audio of a data set, encoded once.
 
     Attributes:
-        codes: rows in the order of encoding: of the samples, then of silence and of each noise.
-        rows: (n + 1 + NUM_NOISES,) row of each sample's audio in `codes`, then of silence and of each noise.
-        embeddings: rows (n, d) in the same order; empty where the localizer has none.
-        mixtures: row of `mixture_codes` of each group that is asked with a mixture.
-        mixture_codes: rows.
-        silent_indices: samples whose audio is silent.
+        codes: encoded audio in the order of encoding: of the samples, then of silence and of each noise.
+        rows: (n + 1 + NUM_NOISES,) row in `codes` of each sample's audio, then of silence and of each noise; (n,) where
+            these are not encoded.
+        embeddings: (n, d) audio embeddings in the order of `codes`; empty where the localizer has none.
+        mixtures: image index -> row of its mixture in `mixture_codes`.
+        mixture_codes: encoded mixtures of all sources of an image.
+        silent_indices: indices of the samples whose audio is silent.
         takes_waveforms: whether silence and noise are encoded.
     """
 
@@ -75,12 +76,27 @@ class EncodedAudio:
     takes_waveforms: bool
 
     def lookup(self, indices: Int[Tensor, " b"]) -> Tensor:
-        """Return the codes of samples; from their number on, of silence and of the noises."""
+        """Return the encoded audio of samples, of silence or of noise.
+
+        Args:
+            indices: (b,) index of the sample; n for silence, n + 1 + i for noise i.
+
+        Returns:
+            (b, ...) encoded audio.
+        """
         return self.codes[self.rows[indices]]
 
 
 def check_counts(batch_size: int = 1, bootstraps: int = 0) -> None:
-    """Raise RecipeError where a batch size or a number of bootstrap draws is out of range."""
+    """Check a batch size and a number of bootstrap draws.
+
+    Args:
+        batch_size: number of samples in a batch, at least 1.
+        bootstraps: number of bootstrap draws, at least 0.
+
+    Raises:
+        RecipeError: a number is below its minimum.
+    """
     if batch_size < 1 or bootstraps < 0:
         raise RecipeError(
             f"found batch_size {batch_size} and bootstraps {bootstraps}, expected at least 1 and 0. Correct them."
@@ -88,12 +104,28 @@ def check_counts(batch_size: int = 1, bootstraps: int = 0) -> None:
 
 
 def make_silence(seconds: float = 10.0, rate: int = 16000) -> Audio:
-    """Return silent audio, the negative of the row `muted`."""
+    """Return silent audio, with which the row `muted` of a report is predicted.
+
+    Args:
+        seconds: duration in seconds.
+        rate: sample rate in Hz.
+
+    Returns:
+        round(seconds * rate) zeros.
+    """
     return Audio(torch.zeros(round(seconds * rate)), rate)
 
 
 def make_noises(seconds: float = 10.0, rate: int = 16000) -> list[Audio]:
-    """Return white noise of unit variance, always the same, as xavijuanola/vssl_eval has it."""
+    """Return `NUM_NOISES` (8) clips of Gaussian white noise of unit variance, as in xavijuanola/vssl_eval.
+
+    Args:
+        seconds: duration of each clip in seconds.
+        rate: sample rate in Hz.
+
+    Returns:
+        The clips, from a fixed seed; their samples are not limited to [-1, 1].
+    """
     noises = make_generator("noise", 0).standard_normal((NUM_NOISES, round(seconds * rate)), dtype=np.float32)
     return [Audio(torch.from_numpy(noise), rate) for noise in noises]
 
@@ -105,7 +137,18 @@ def encode_audio(
     batch_size: int,
     shard: RankShard = SINGLE_PROCESS,
 ) -> EncodedAudio:
-    """Encode the audio of each sample once, each process its shard; all processes get the codes of all samples."""
+    """Encode the audio of each sample once, each process its shard.
+
+    Args:
+        localizer: a localizer, from `localizers.as_batched`.
+        data: the data set.
+        samples: index of the data set.
+        batch_size: number of audio clips encoded at once; the clips of an image are not divided.
+        shard: shard of this process.
+
+    Returns:
+        Encoded audio of all samples, in every process.
+    """
     takes_waveforms = not isinstance(localizer, ReadsInputs) or localizer.takes_waveforms
     codes, embeddings, mixture_codes, silent = DiskTensor(), DiskTensor(), DiskTensor(), []
     batches = [*pack_groups(samples.samples_by_group, batch_size)]
@@ -140,16 +183,23 @@ def iter_predictions(
     negatives: Sequence[str] = NEGATIVES,
     shard: RankShard = SINGLE_PROCESS,
 ) -> Iterator[PredictionBatch]:
-    """Yield predictions for all samples of a shard, image by image.
+    """Predict the maps of all samples of a shard, image by image.
 
     Args:
-        localizer: of `localizers.as_batched`.
+        localizer: a localizer, from `localizers.as_batched`.
         data: the data set.
-        samples: of the data set.
-        audio: of `encode_audio`.
-        batch_size: images, audio clips and maps at a time.
-        negatives: kinds of audio that each image is asked with besides its own.
-        shard: of this process.
+        samples: index of the data set.
+        audio: encoded audio of all samples.
+        batch_size: number of images, audio clips and maps processed at once.
+        negatives: kinds of negative audio that each image with a source is also localized with: of `silence`, `noise`,
+            `offscreen`; the first two are left out where the localizer takes no waveforms.
+        shard: shard of this process.
+
+    Yields:
+        Predictions for at most `batch_size` samples, or for all samples of one image where they are more.
+
+    Raises:
+        InputError: a map is not (h, w) finite numbers.
     """
     n = len(samples.ids)
     rows = {
@@ -223,7 +273,15 @@ def _check_map(scores: Any, index: int, samples: SampleIndex) -> Float[Tensor, "
 
 
 def pack_groups(groups: Iterable[list[T]], size: int) -> Iterator[list[T]]:
-    """Yield batches of at most `size` made of whole groups; a larger group is a batch of its own."""
+    """Pack whole groups into batches of at most `size` items; a larger group is a batch of its own.
+
+    Args:
+        groups: lists of items.
+        size: largest number of items in a batch of several groups.
+
+    Yields:
+        Lists of items, in order; the last may be shorter.
+    """
     batch: list[T] = []
     for group in groups:
         if batch and len(batch) + len(group) > size:
@@ -235,7 +293,15 @@ def pack_groups(groups: Iterable[list[T]], size: int) -> Iterator[list[T]]:
 
 
 def all_gather_rows(rows: DiskTensor, shard: RankShard) -> DiskTensor:
-    """Return the rows of all processes in the order of their ranks."""
+    """Gather the rows of all processes in the order of their ranks; blocks until all processes call it.
+
+    Args:
+        rows: rows of this process.
+        shard: shard of this process.
+
+    Returns:
+        All rows, in every process; `rows` itself where there is a single process.
+    """
     if shard.world_size == 1:
         return rows
     gathered = DiskTensor()
@@ -246,5 +312,13 @@ def all_gather_rows(rows: DiskTensor, shard: RankShard) -> DiskTensor:
 
 
 def iter_batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Yield all items in their order, `size` at a time."""
+    """Divide a sequence into batches.
+
+    Args:
+        items: sequence to divide.
+        size: number of items in a batch.
+
+    Yields:
+        Slices of `items` in order; the last may be shorter.
+    """
     return (items[start : start + size] for start in range(0, len(items), size))

@@ -39,12 +39,12 @@ MapsById = Mapping[str, Float[np.ndarray, "h w"]]
 
 
 class MapWriter:
-    """Write maps into shards as they come; one map is held in memory.
+    """Write maps into .npz shards as they come; one map is held in memory.
 
     The same maps in the same order make the same bytes. The folder is complete when the writer is closed.
 
     Args:
-        folder: exists and is empty.
+        folder: existing, empty folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -56,8 +56,8 @@ class MapWriter:
         """Write one map.
 
         Args:
-            id: of the sample.
-            scores: (h, w) raw map.
+            id: id of the sample, not added before.
+            scores: (h, w) raw map, written in its dtype.
         """
         if self._n % MAPS_PER_SHARD == 0:
             self._open_next_shard()
@@ -67,10 +67,10 @@ class MapWriter:
             np.lib.format.write_array(file, np.ascontiguousarray(scores), allow_pickle=False)
 
     def close(self, meta: Mapping[str, Any]) -> None:
-        """Finish the last shard and write meta.json.
+        """Finish the last shard and write meta.json; nothing can be added afterwards.
 
         Args:
-            meta: content of meta.json.
+            meta: object to write into meta.json, plain values.
         """
         if not self._n:
             self._open_next_shard()
@@ -90,9 +90,9 @@ def write_maps(folder: Path, maps: MapsById, meta: Mapping[str, Any]) -> None:
     """Write maps and meta.json into a folder.
 
     Args:
-        folder: exists and is empty.
+        folder: existing, empty folder.
         maps: id of the sample -> (h, w) raw map.
-        meta: content of meta.json.
+        meta: object to write into meta.json, plain values.
     """
     writer = MapWriter(folder)
     for id in maps:
@@ -101,7 +101,11 @@ def write_maps(folder: Path, maps: MapsById, meta: Mapping[str, Any]) -> None:
 
 
 class TemporaryMapFolder:
-    """A temporary folder for maps, removed with this object."""
+    """A temporary folder for maps, deleted when this object is garbage-collected.
+
+    Attributes:
+        path: path of the folder.
+    """
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="soundspot-maps-"))
@@ -111,14 +115,17 @@ class TemporaryMapFolder:
 class Predictions:
     """A folder of predictions, opened; maps are read when they are looked up.
 
+    Args:
+        folder: folder of maps*.npz and meta.json.
+
     Attributes:
-        folder: of maps*.npz and meta.json.
-        maps: id of the sample -> (h, w) map.
-        extra_maps: the same of each folder of `EXTRA_FOLDERS` that is there.
-        meta: content of meta.json.
+        folder: that folder.
+        maps: id of the sample -> (h, w) raw map.
+        extra_maps: name of each folder of `EXTRA_FOLDERS` that exists -> its maps by sample id.
+        meta: object in meta.json.
 
     Raises:
-        DataError: no shard, no meta.json, a file that is neither, or an id that stands in two shards.
+        DataError: there is no shard or no meta.json, a file of them is unreadable, or an id is in two shards.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -131,11 +138,12 @@ class Predictions:
         """Check that each sample has a map.
 
         Args:
-            samples: of the data set.
-            allow_missing: whether some samples may be without a map.
+            samples: index of the data set.
+            allow_missing: allow that some samples, but not all, have no map.
 
         Raises:
-            DataError: maps are missing and that is not allowed, or a further folder is incomplete.
+            DataError: no sample has a map; some have none and that is not allowed; or a folder of `EXTRA_FOLDERS` lacks
+                maps of samples with a source.
         """
         ids = samples.ids
         missing = [id for id in ids if id not in self.maps]
@@ -164,10 +172,10 @@ class Predictions:
         """Describe the maps and folders that are not used.
 
         Args:
-            samples: of the data set.
+            samples: index of the data set.
 
         Returns:
-            Notes for the report.
+            Sentences for the notes of a report: on maps of unknown ids, and on unknown folders.
         """
         known = set(samples.ids)
         unknown = [id for id in self.maps if id not in known]
@@ -183,15 +191,19 @@ class Predictions:
     def iter_predictions(
         self, samples: SampleIndex, batch_size: int, shard: RankShard = SINGLE_PROCESS
     ) -> Iterator[PredictionBatch]:
-        """Yield the maps of all samples of a shard, image by image, as a localizer would predict them.
+        """Read the maps of all samples of a shard, image by image, in the form in which a localizer's are predicted.
 
         Args:
-            samples: of the data set.
-            batch_size: maps at a time.
-            shard: of this process.
+            samples: index of the data set.
+            batch_size: number of maps read at once; the samples of an image are not divided.
+            shard: shard of this process.
 
         Yields:
-            Batches of predictions; samples without a map are `missing`.
+            Batches of predictions; samples without a map are in `missing`.
+
+        Raises:
+            DataError: a map is unreadable.
+            InputError: a map is not (h, w) finite numbers.
         """
         for batch in shard.select([*pack_groups(samples.samples_by_group, batch_size)]):
             ids = {i: samples.ids[i] for i in batch}
@@ -210,14 +222,14 @@ class Predictions:
 
 
 class StoredMaps(Mapping[str, np.ndarray]):
-    """Maps of all shards of a folder, id -> (h, w), each read when it is looked up.
+    """Maps of all shards of a folder, id -> (h, w) array, each read when it is looked up.
 
     Args:
-        folder: of maps*.npz.
-        owner: what must live as long as the maps are read, where `folder` is temporary.
+        folder: folder of maps*.npz.
+        owner: temporary folder to keep alive as long as the maps; None: `folder` is not temporary.
 
     Raises:
-        DataError: no shard, a file that is none, or an id that stands in two shards.
+        DataError: there is no shard, a file is not a readable .npz, or an id is in two shards.
     """
 
     def __init__(self, folder: Path, owner: TemporaryMapFolder | None = None) -> None:
@@ -240,6 +252,18 @@ class StoredMaps(Mapping[str, np.ndarray]):
                 self._shard_of[id] = shard
 
     def __getitem__(self, id: str) -> np.ndarray:
+        """Read a map.
+
+        Args:
+            id: id of the sample.
+
+        Returns:
+            (h, w) array as it was written.
+
+        Raises:
+            KeyError: there is no map of this id.
+            DataError: the map is unreadable.
+        """
         shard = self._shard_of[id]
         try:
             with shard.open(f"{id}.npy") as entry:
@@ -252,21 +276,30 @@ class StoredMaps(Mapping[str, np.ndarray]):
         """Read a map as float32.
 
         Args:
-            id: of the sample.
+            id: id of the sample.
 
         Returns:
-            (h, w) map; InputError where it is none.
+            (h, w) float32.
+
+        Raises:
+            KeyError: there is no map of this id.
+            DataError: the map is unreadable.
+            InputError: the map is not (h, w) finite numbers.
         """
         return check_map(self[id], id, str(Path(self._shard_of[id].filename or "").parent))
 
     def read_or_blank(self, id: str) -> Float[Tensor, "h w"]:
-        """Read a map as float32.
+        """Read a map as float32, or a blank map where there is none.
 
         Args:
-            id: of the sample.
+            id: id of the sample.
 
         Returns:
-            (h, w) map; (1, 1) zeros where there is none.
+            (h, w) float32; (1, 1) zeros where there is no map of this id.
+
+        Raises:
+            DataError: the map is unreadable.
+            InputError: the map is not (h, w) finite numbers.
         """
         return self.read_checked(id) if id in self else torch.zeros(1, 1)
 

@@ -31,19 +31,21 @@ MapList: TypeAlias = list[Tensor]  # each (h, w); of any sizes
 
 
 class SampleTable:
-    """Numbers of each sample, collected as predictions come in; no map is kept.
+    """Numbers of each sample, collected as predictions come in; maps are not stored.
 
     Attributes:
         protocols: scoring rules, those of the report first.
-        data: the data set, for its ground truths.
-        samples: of the data set.
-        threshold: peak from which a source counts as present; None: unknown.
-        added_indices: samples whose predictions came in.
-        protocol_columns: (rules, row) -> columns of n numbers; nan where there is none. Rows are `MODEL`, ... and
-            `NEGATIVES`.
-        free_columns: columns of n numbers that no threshold rule moves (`metrics.inputs.FREE_COLUMNS`, `cap`, `piap`).
-        mixtures: row -> columns of one number, or of two to be divided, for each image; nan where there is none.
-        missing: samples without a prediction.
+        data: data set that the ground truths are read from.
+        samples: index of the data set.
+        threshold: least peak of a raw map at which a source counts as present; None: unknown.
+        added_indices: indices of the samples whose predictions came in.
+        protocol_columns: (rules, row) -> column name -> numbers of the n samples; nan where there is none. Rows are
+            `MODEL`, `WHOLE_IMAGE`, `CENTERED_BOX`, `OBJECT_SALIENCY`, `CEILING` and `NEGATIVES`.
+        free_columns: column name -> numbers of the n samples that do not depend on threshold rules
+            (`metrics.inputs.FREE_COLUMNS`, `cap`, `piap`).
+        mixtures: row -> metric key -> for each image a number, or a numerator and a denominator; nan where there is
+            none.
+        missing: indices of the samples without a prediction.
     """
 
     def __init__(
@@ -58,11 +60,26 @@ class SampleTable:
         self._present = torch.tensor(samples.present)
 
     def get_free_column(self, name: str) -> Float[Tensor, " n"]:
-        """Return a column of `free_columns`; nan throughout where it is unknown."""
+        """Return a column of `free_columns`.
+
+        Args:
+            name: name of the column.
+
+        Returns:
+            (n,) float64; all nan where the column is unknown.
+        """
         return self.free_columns.get(name, torch.full((len(self.samples.ids),), math.nan, dtype=torch.float64))
 
     def is_scored(self, protocol: Protocol) -> Bool[Tensor, " n"]:
-        """Return which samples enter the localization scores."""
+        """Return which samples enter the localization scores.
+
+        Args:
+            protocol: scoring rules.
+
+        Returns:
+            (n,) bool: True for samples with a source, but for those whose ground truth has no pixel where the protocol
+            excludes these.
+        """
         return is_scored(self._present, self.get_free_column("area"), protocol)
 
     def metric_inputs(
@@ -76,9 +93,13 @@ class SampleTable:
 
         Args:
             protocol: one of `protocols`.
-            row: `MODEL`, another reference row, or a kind of negative.
-            mask: samples that may be scored; None: all, of a negative those that were asked with it.
-            retrieval: embeddings, for the metrics of retrieval.
+            row: `MODEL`, another reference row, or a kind of negative audio.
+            mask: (n,) True for samples that may be scored; None: all. A negative is scored only on samples predicted
+                with it.
+            retrieval: embeddings, for the metrics of retrieval; None: no such metrics.
+
+        Returns:
+            The numbers; free columns for `MODEL` only, mixtures under the first protocol only.
         """
         scored = self.is_scored(protocol)
         if row in NEGATIVES:  # not every image has an off-screen sound
@@ -98,7 +119,11 @@ class SampleTable:
         )
 
     def all_gather(self, shard: RankShard) -> None:
-        """Exchange numbers with the tables of the other processes: all then hold those of all samples."""
+        """Exchange numbers with the tables of the other processes, after which each holds those of all samples.
+
+        Args:
+            shard: shard of this process; blocks until all processes call this.
+        """
         if shard.world_size == 1:
             return
         rows = torch.tensor(self.added_indices, dtype=torch.int64)
@@ -121,7 +146,11 @@ class SampleTable:
                 _put(self.mixtures.setdefault(row, {}), groups, columns, num_groups)
 
     def update(self, batch: PredictionBatch) -> None:
-        """Compute the numbers of a batch of samples under all protocols."""
+        """Compute the numbers of a batch of samples under all protocols, and store them.
+
+        Args:
+            batch: predictions for samples that were not added before.
+        """
         rows = torch.tensor(batch.indices)
         truth_of_samples = [self.data.ground_truth(i) for i in batch.indices]
         self.added_indices += batch.indices

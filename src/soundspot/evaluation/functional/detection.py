@@ -35,13 +35,13 @@ MAX_CELLS = 2**20  # draws x samples at a time
 
 
 def confidence(maps: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
-    """Compute the confidence that a map shows a source at all: the mean of the highest quarter of its pixels.
+    """Compute the confidence that a map shows a source: the mean of the highest quarter of its pixels.
 
     Args:
-        maps: (b, h, w) scores.
+        maps: (b, h, w) scores; at least one pixel is averaged.
 
     Returns:
-        (b,) float64.
+        (b,) float64, in the unit of the maps.
 
     Examples:
         >>> confidence(torch.tensor([[[0.9, 0.1], [0.2, 0.3]]]))  # the highest quarter is one pixel
@@ -66,15 +66,17 @@ def average_precision(
     """Compute the area under precision over recall while the confidence threshold falls.
 
     Args:
-        confidence: (n,) of each sample, see `confidence`.
-        iou: (n,) of the localization; nan is a failure, and without a source it does not matter.
-        has_source: (n,) whether the sample has a source.
-        published: follow the released code, see above.
-        iou_threshold: a source is located rightly from this IoU on.
-        counts: (*d, n) how often each sample is drawn, for any number of draws; None: once.
+        confidence: (n,) score of each sample, such as `confidence(maps)`; a higher score detects a source.
+        iou: (n,) IoU of each sample's map; nan counts as below the threshold, and samples without a source are not
+            read.
+        has_source: (n,) True where the image holds the source of the audio.
+        published: True: rules of the released SLAVC code; False: the corrected rules (both in the module's table).
+        iou_threshold: least IoU, in [0, 1], at which a source is located correctly.
+        counts: (*d, n) number of times each sample is drawn, for any number of draws; None: each sample once.
 
     Returns:
-        (*d) float64, one score for each draw.
+        (*d) float64 in [0, 1], a score for each draw (a scalar without `counts`). A draw without sources gives 0
+        (published) or nan (corrected); a draw without samples gives nan.
 
     Examples:
         >>> confidences = torch.tensor([0.9, 0.8, 0.1])
@@ -100,15 +102,17 @@ def max_f1(
     """Compute the highest F1 over confidence thresholds.
 
     Args:
-        confidence: (n,) of each sample, see `confidence`.
-        iou: (n,) of the localization; nan is a failure, and without a source it does not matter.
-        has_source: (n,) whether the sample has a source.
-        published: follow the released code, see above.
-        iou_threshold: a source is located rightly from this IoU on.
-        counts: (*d, n) how often each sample is drawn, for any number of draws; None: once.
+        confidence: (n,) score of each sample, such as `confidence(maps)`; a higher score detects a source.
+        iou: (n,) IoU of each sample's map; nan counts as below the threshold, and samples without a source are not
+            read.
+        has_source: (n,) True where the image holds the source of the audio.
+        published: True: rules of the released SLAVC code; False: the corrected rules (both in the module's table).
+        iou_threshold: least IoU, in [0, 1], at which a source is located correctly.
+        counts: (*d, n) number of times each sample is drawn, for any number of draws; None: each sample once.
 
     Returns:
-        (*d) float64, one score for each draw.
+        (*d) float64 in [0, 1], a score for each draw (a scalar without `counts`). A draw without sources gives 0
+        (published) or nan (corrected); a draw without samples gives nan.
     """
     score = _published_max_f1 if published else _corrected_max_f1
     return _Ranking.of(confidence, iou, has_source, iou_threshold).score_draws(score, counts)
@@ -123,13 +127,14 @@ def f1_curve(
     """Compute F1 at every s-th confidence in ascending order, s = max(1, n // 10), as the released code prints it.
 
     Args:
-        confidence: (n,) of each sample, see `confidence`.
-        iou: (n,) of the localization; nan is a failure, and without a source it does not matter.
-        has_source: (n,) whether the sample has a source.
-        iou_threshold: a source is located rightly from this IoU on.
+        confidence: (n,) score of each sample, such as `confidence(maps)`; a higher score detects a source.
+        iou: (n,) IoU of each sample's map; nan counts as below the threshold, and samples without a source are not
+            read.
+        has_source: (n,) True where the image holds the source of the audio.
+        iou_threshold: least IoU, in [0, 1], at which a source is located correctly.
 
     Returns:
-        (t,) float64.
+        (t,) float64 F1 under the published rules, t = ceil(n / s) thresholds, the lowest first; (0,) where n is 0.
     """
     if not len(confidence):
         return torch.zeros(0, dtype=torch.float64)
@@ -148,15 +153,17 @@ def precision_recall(
     """Compute precision and recall at one confidence threshold.
 
     Args:
-        confidence: (n,) of each sample, see `confidence`.
-        iou: (n,) of the localization; nan is a failure, and without a source it does not matter.
-        has_source: (n,) whether the sample has a source.
-        threshold: a sample is detected from this confidence on.
-        published: follow the released code, see above.
-        iou_threshold: a source is located rightly from this IoU on.
+        confidence: (n,) score of each sample, such as `confidence(maps)`.
+        iou: (n,) IoU of each sample's map; nan counts as below the threshold, and samples without a source are not
+            read.
+        has_source: (n,) True where the image holds the source of the audio.
+        threshold: least confidence at which a sample counts as detected.
+        published: True: a detected source located wrongly is left out of the recall's denominator, as in the released
+            code; False: it counts as missed.
+        iou_threshold: least IoU, in [0, 1], at which a source is located correctly.
 
     Returns:
-        Precision and recall, float64; 1 where nothing is detected, or no source is there.
+        Precision and recall, scalars, float64; 1 where the denominator is 0 (no detection, or no source).
     """
     detected = confidence >= threshold
     correct = detected & has_source & (iou >= iou_threshold)
@@ -175,15 +182,17 @@ def f1_at(
     """Compute F1 at one confidence threshold.
 
     Args:
-        confidence: (n,) of each sample, see `confidence`.
-        iou: (n,) of the localization; nan is a failure, and without a source it does not matter.
-        has_source: (n,) whether the sample has a source.
-        threshold: a sample is detected from this confidence on.
-        published: follow the released code, see above.
-        iou_threshold: a source is located rightly from this IoU on.
+        confidence: (n,) score of each sample, such as `confidence(maps)`.
+        iou: (n,) IoU of each sample's map; nan counts as below the threshold, and samples without a source are not
+            read.
+        has_source: (n,) True where the image holds the source of the audio.
+        threshold: least confidence at which a sample counts as detected.
+        published: True: a detected source located wrongly is left out of the recall's denominator, as in the released
+            code; False: it counts as missed.
+        iou_threshold: least IoU, in [0, 1], at which a source is located correctly.
 
     Returns:
-        Scalar, float64; 0 where precision and recall are.
+        Scalar, float64: the harmonic mean of precision and recall, 0 where both are 0.
     """
     return _f1(*precision_recall(confidence, iou, has_source, threshold, published, iou_threshold))
 
@@ -194,13 +203,14 @@ def loc_acc(
     """Compute the share of the samples with a source whose IoU reaches a threshold.
 
     Args:
-        iou: (n,) of the localization; nan is a failure.
-        has_source: (n,) whether the sample has a source.
-        iou_threshold: least IoU of a success.
-        strict: only a higher IoU is a success, as in the released `precision_at_50`.
+        iou: (n,) IoU of each sample's map; nan counts as a failure.
+        has_source: (n,) True where the image holds the source; other samples are left out.
+        iou_threshold: least IoU of a success, in [0, 1].
+        strict: True: only an IoU above the threshold is a success, as in the released `precision_at_50`; False: an IoU
+            equal to it is a success too.
 
     Returns:
-        Scalar, float64.
+        Scalar, float64; nan where no sample has a source.
 
     Examples:
         >>> loc_acc(torch.tensor([0.7, 0.2, 0.9]), torch.tensor([True, True, False]))  # the last has no source
@@ -211,19 +221,27 @@ def loc_acc(
 
 
 def size_bucket(area: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """Return the size class of each ground truth.
+    """Classify ground truths by their area.
 
     Args:
-        area: (n,) sum of the ground truth over 224 x 224 pixels.
+        area: (n,) ground-truth area in pixels of a 224 x 224 image.
 
     Returns:
-        (n,) indices into `SIZES`: below 32^2, 96^2, 144^2, or above.
+        (n,) int64 indices into `SIZES`: 0 below 32^2, 1 below 96^2, 2 below 144^2, 3 from 144^2 on.
     """
     return torch.bucketize(area.double(), torch.tensor(SIZE_EDGES, dtype=torch.float64, device=area.device), right=True)
 
 
 class DetectionStats(NamedTuple):
-    """Scores of a subset of the samples; `precision` is of a model that always detects."""
+    """Scores of a subset of the samples, scalars in float64.
+
+    Attributes:
+        precision: precision of a model that detects a source in every sample: the share of the samples of the subset
+            that have a source located correctly.
+        max_f1: highest F1 over confidence thresholds.
+        ap: average precision over confidence thresholds.
+        auc: area under the success rate over IoU thresholds, of the samples with a source.
+    """
 
     precision: Tensor
     max_f1: Tensor
@@ -239,19 +257,21 @@ def detection_stats(
     published: bool = False,
     iou_threshold: float = IOU_THRESHOLD,
 ) -> dict[str, DetectionStats]:
-    """Compute the table that SLAVC writes, by subsets of the samples.
+    """Compute SLAVC's table of detection scores by subsets of the samples.
 
     Args:
-        confidence: (n,) of each sample, see `confidence`.
-        iou: (n,) of the localization; nan is a failure, and without a source it does not matter.
-        has_source: (n,) whether the sample has a source.
-        area: (n,) sum of the ground truth over 224 x 224 pixels.
-        published: follow the released code, see above.
-        iou_threshold: a source is located rightly from this IoU on.
+        confidence: (n,) score of each sample, such as `confidence(maps)`; a higher score detects a source.
+        iou: (n,) IoU of each sample's map; nan counts as below the threshold, and samples without a source are not
+            read.
+        has_source: (n,) True where the image holds the source of the audio.
+        area: (n,) ground-truth area in pixels of a 224 x 224 image.
+        published: True: rules and AUC grid of the released SLAVC code; False: the corrected rules (both in the module's
+            table), and the AUC grid `integer`.
+        iou_threshold: least IoU, in [0, 1], at which a source is located correctly.
 
     Returns:
-        Scores of `all` samples, of the `visible` ones (with a source), and of each of `SIZES`; nan for a subset without
-        a sample. The AUC is of samples with a source.
+        Name of the subset -> its scores: `all` samples, the `visible` ones (with a source), and those with a source of
+        each size in `SIZES`. Scores of a subset without samples are nan.
     """
     size = size_bucket(area)
     subsets = {"all": torch.ones_like(has_source), "visible": has_source}

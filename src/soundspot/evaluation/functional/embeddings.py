@@ -19,19 +19,24 @@ CHUNK_SIZE = 512  # images at a time
 
 
 class Magnitude(NamedTuple):
-    """Mean and standard deviation (of the population) of the distances between paired embeddings."""
+    """Mean and standard deviation of the Euclidean distances between paired embeddings.
+
+    Attributes:
+        mean: scalar, float64.
+        std: population standard deviation, a scalar, float64.
+    """
 
     mean: Tensor
     std: Tensor
 
 
 def alignment(images: Float[Tensor, "n d"], audio: Float[Tensor, "n d"], renormalize: bool = True) -> Float[Tensor, ""]:
-    """Compute the mean inner product of pairs: their cosine, unless embeddings are taken as they are.
+    """Compute the mean inner product of pairs, which is their mean cosine where `renormalize` is set.
 
     Args:
-        images: (n, d) embeddings.
-        audio: (n, d) embeddings; row i belongs to image i.
-        renormalize: whether embeddings are first brought to unit length.
+        images: (n, d) image embeddings.
+        audio: (n, d) audio embeddings; row i is paired with image i.
+        renormalize: scale each embedding to unit L2 norm first; False: use the embeddings unchanged.
 
     Returns:
         Scalar, float64.
@@ -46,15 +51,15 @@ def alignment(images: Float[Tensor, "n d"], audio: Float[Tensor, "n d"], renorma
 
 
 def magnitude(images: Float[Tensor, "n d"], audio: Float[Tensor, "n d"], renormalize: bool = True) -> Magnitude:
-    """Compute the mean and standard deviation of the distance between an image and its audio.
+    """Compute the mean and standard deviation of the Euclidean distance between an image and its audio.
 
     Args:
-        images: (n, d) embeddings.
-        audio: (n, d) embeddings; row i belongs to image i.
-        renormalize: whether embeddings are first brought to unit length.
+        images: (n, d) image embeddings.
+        audio: (n, d) audio embeddings; row i is paired with image i.
+        renormalize: scale each embedding to unit L2 norm first; False: use the embeddings unchanged.
 
     Returns:
-        Scalars, float64.
+        Mean and population standard deviation, scalars, float64.
     """
     images, audio = _vectors(images, audio, renormalize)
     lengths = (images - audio).norm(dim=1)
@@ -64,12 +69,12 @@ def magnitude(images: Float[Tensor, "n d"], audio: Float[Tensor, "n d"], renorma
 def centroid_distance(
     images: Float[Tensor, "n d"], audio: Float[Tensor, "n d"], renormalize: bool = True
 ) -> Float[Tensor, ""]:
-    """Compute the distance between the mean image embedding and the mean audio embedding.
+    """Compute the Euclidean distance between the mean image embedding and the mean audio embedding.
 
     Args:
-        images: (n, d) embeddings.
-        audio: (m, d) embeddings.
-        renormalize: whether embeddings are first brought to unit length.
+        images: (n, d) image embeddings.
+        audio: (m, d) audio embeddings; m may differ from n.
+        renormalize: scale each embedding (not the means) to unit L2 norm first; False: use the embeddings unchanged.
 
     Returns:
         Scalar, float64.
@@ -81,16 +86,19 @@ def centroid_distance(
 def modality_gap(
     images: Float[Tensor, "n d"], audio: Float[Tensor, "n d"], renormalize: bool = True
 ) -> Float[Tensor, ""]:
-    """Compute p / (p + s): p the mean dissimilarity (1 - cosine) / 2 of pairs, s that of two images or two sounds.
+    """Compute p / (p + s), the dissimilarity of pairs relative to that within a modality.
+
+    The dissimilarity of two embeddings is (1 - cosine) / 2. p is its mean over the n pairs; s is the average of its
+    mean over two different images and its mean over two different audio embeddings.
 
     Args:
-        images: (n, d) embeddings.
-        audio: (n, d) embeddings; row i belongs to image i.
-        renormalize: whether embeddings are first brought to unit length.
+        images: (n, d) image embeddings.
+        audio: (n, d) audio embeddings; row i is paired with image i.
+        renormalize: scale each embedding to unit L2 norm first; False: use inner products in place of cosines.
 
     Returns:
-        Scalar, float64: 0 where pairs coincide, 1/2 where a pair is as far apart as two of one modality; nan for a
-        single pair.
+        Scalar, float64: 0 where pairs coincide, 1/2 where a pair is as far apart as two embeddings of a modality; nan
+        where n is below 2.
 
     Examples:
         >>> embeddings = torch.eye(3)
@@ -106,17 +114,18 @@ def modality_gap(
 def separability(
     images: Float[Tensor, "n d"], audio: Float[Tensor, "n d"], renormalize: bool = True
 ) -> Float[Tensor, ""]:
-    """Compute the first quartile of the cosines of pairs less the third quartile of those of all other combinations.
+    """Compute the first quartile of the cosines of pairs minus the third quartile of those of all other combinations.
 
-    The latter are held in float32: 4 n^2 bytes, 100 MB for 5,000 pairs.
+    The other combinations are held in float32: 4 n^2 bytes, 100 MB for 5,000 pairs.
 
     Args:
-        images: (n, d) embeddings.
-        audio: (n, d) embeddings; row i belongs to image i.
-        renormalize: whether embeddings are first brought to unit length.
+        images: (n, d) image embeddings.
+        audio: (n, d) audio embeddings; row i is paired with image i.
+        renormalize: scale each embedding to unit L2 norm first; False: use inner products in place of cosines.
 
     Returns:
-        Scalar, float64; nan for a single pair.
+        Scalar, float64; positive where most pairs are more similar than most other combinations; nan where n
+        is below 2.
     """
     images, audio = _vectors(images, audio, renormalize)
     n = len(images)

@@ -24,8 +24,8 @@ def iou(
     codes.
 
     Args:
-        preds: (b, h, w) predicted pixels, or how much each of them counts.
-        target: (b, h, w) ground truth, 0 to 1.
+        preds: (b, h, w) predicted pixels: True or False, or a weight in [0, 1] for each pixel.
+        target: (b, h, w) ground truth in [0, 1].
 
     Returns:
         (b,) float64; nan where both are empty.
@@ -45,11 +45,11 @@ def success_rate(values: Float[Tensor, " n"], threshold: float = IOU_THRESHOLD) 
     """Compute the share of samples whose value reaches a threshold.
 
     Args:
-        values: (n,) of the samples, IoU for example; nan is a failure.
+        values: (n,) value of each sample, such as its IoU; nan counts as a failure.
         threshold: least value of a success.
 
     Returns:
-        Scalar, float64.
+        Scalar, float64; nan where n is 0.
 
     Examples:
         >>> success_rate(torch.tensor([0.2, 0.5, 0.9, torch.nan]))  # cIoU: half of the samples
@@ -61,13 +61,15 @@ def success_rate(values: Float[Tensor, " n"], threshold: float = IOU_THRESHOLD) 
 def auc_terms(values: Float[Tensor, " n"], grid: AUCGrid = "integer") -> Float[Tensor, " n"]:
     """Compute the term of each value in the AUC: the area under [value >= threshold] over thresholds 0, 0.05, ... 1.
 
+    The area is computed by the trapezoidal rule.
+
     Args:
-        values: (n,) IoU of each sample.
-        grid: `float` takes the products 0.05 * k as they come out in floating point, so that exactly 0.15 misses the
-            threshold 0.15000000000000002, as the released codes do; `integer` compares with k / 20, less 1e-9.
+        values: (n,) IoU of each sample, in [0, 1]; nan gives 0.
+        grid: `float`: thresholds are the products 0.05 * k in floating point, so that exactly 0.15 misses the threshold
+            0.15000000000000002, as in the released codes; `integer`: thresholds are k / 20, minus a tolerance of 1e-9.
 
     Returns:
-        (n,) float64; their mean is the AUC.
+        (n,) float64, from 0.025 (only threshold 0 is reached) to 1; their mean is the AUC.
 
     Examples:
         >>> fifteen = torch.tensor([0.15], dtype=torch.float64)
@@ -79,25 +81,26 @@ def auc_terms(values: Float[Tensor, " n"], grid: AUCGrid = "integer") -> Float[T
 
 
 def auc_thresholds(grid: AUCGrid, device: torch.device) -> tuple[Float[Tensor, " t"], float]:
-    """Return the thresholds 0, 0.05, ... 1 of an area, and the tolerance that values are compared with.
+    """Return the thresholds 0, 0.05, ... 1 of an AUC, and the tolerance of the comparison with them.
 
     Args:
-        grid: see `auc_terms`.
-        device: of the thresholds.
+        grid: `float`: products 0.05 * k in floating point, tolerance 0; `integer`: k / 20, tolerance 1e-9.
+        device: device of the thresholds.
 
     Returns:
-        (t,) float64, and the tolerance.
+        (21,) float64 thresholds, and the tolerance: a threshold is lowered by it where values must reach it, and raised
+        by it where values must not exceed it.
     """
     steps = torch.arange(AUC_STEPS + 1, dtype=torch.float64, device=device)
     return (steps * 0.05, 0.0) if grid == "float" else (steps / AUC_STEPS, 1e-9)
 
 
 def auc(values: Float[Tensor, " n"], grid: AUCGrid = "integer") -> Float[Tensor, ""]:
-    """Compute the area under the success rate over thresholds 0, 0.05, ... 1.
+    """Compute the area under the success rate over IoU thresholds 0, 0.05, ... 1, by the trapezoidal rule.
 
     Args:
-        values: (n,) IoU of each sample.
-        grid: of the thresholds, see `auc_terms`.
+        values: (n,) IoU of each sample, in [0, 1]; nan counts as a failure at every threshold.
+        grid: `float`: thresholds 0.05 * k in floating point, as in the released codes; `integer`: k / 20, minus 1e-9.
 
     Returns:
         Scalar, float64; 0.025 where every value is 0.
@@ -112,7 +115,7 @@ def mean_iou(values: Float[Tensor, " n"]) -> Float[Tensor, ""]:
         values: (n,) IoU of each sample.
 
     Returns:
-        Scalar; nan where any value is nan.
+        Scalar of the dtype of `values`; nan where any value is nan or n is 0.
     """
     return values.mean()
 
@@ -121,11 +124,12 @@ def worst_of_groups(values: Float[Tensor, " n"], groups: Int[Tensor, " n"]) -> F
     """Compute the smallest value of each group.
 
     Args:
-        values: (n,) of the samples.
-        groups: (n,) number of the group that each sample belongs to: the image of an interactive test.
+        values: (n,) value of each sample, such as its IoU.
+        groups: (n,) number of each sample's group: its image in an interactive evaluation.
 
     Returns:
-        (g,) in ascending order of the groups; nan where any value of the group is nan.
+        (g,) minimum of each of the g distinct groups, in ascending order of their numbers; nan where any value of the
+        group is nan.
 
     Examples:
         >>> ious = torch.tensor([0.9, 0.2, 0.7])  # the first image has two sounds
@@ -140,10 +144,10 @@ def group_sizes(groups: Int[Tensor, " n"]) -> Int[Tensor, " g"]:
     """Count the samples of each group.
 
     Args:
-        groups: (n,) number of the group that each sample belongs to.
+        groups: (n,) number of each sample's group.
 
     Returns:
-        (g,) in ascending order of the groups.
+        (g,) int64 counts of the g distinct groups, in ascending order of their numbers.
     """
     return groups.unique(return_counts=True)[1]
 
@@ -152,23 +156,23 @@ def group_success(worst: Float[Tensor, " g"], threshold: float = IOU_THRESHOLD) 
     """Compute the success of each group: 1 where its worst value reaches a threshold, else 0.
 
     Args:
-        worst: (g,) of `worst_of_groups`.
+        worst: (g,) smallest value of each group (`worst_of_groups`).
         threshold: least value of a success.
 
     Returns:
-        (g,) of 0 and 1; nan stays nan, as in the released group scores.
+        (g,) values 0 and 1 of the dtype of `worst`; nan stays nan, as in the released group scores.
     """
     return torch.where(worst.isnan(), worst, (worst >= threshold).to(worst.dtype))
 
 
 def group_auc_terms(worst: Float[Tensor, " g"], grid: AUCGrid = "integer") -> Float[Tensor, " g"]:
-    """Compute `auc_terms` of the worst value of each group.
+    """Compute the term of each group in the AUC: `auc_terms` of its worst value.
 
     Args:
-        worst: (g,) of `worst_of_groups`.
-        grid: of the thresholds, see `auc_terms`.
+        worst: (g,) smallest IoU of each group (`worst_of_groups`).
+        grid: `float`: thresholds 0.05 * k in floating point, as in the released codes; `integer`: k / 20, minus 1e-9.
 
     Returns:
-        (g,); nan stays nan.
+        (g,) float64, whose mean is the AUC over groups; nan stays nan.
     """
     return torch.where(worst.isnan(), worst, auc_terms(worst, grid))

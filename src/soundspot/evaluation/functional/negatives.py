@@ -20,12 +20,13 @@ def universal_threshold(peaks: Float[Tensor, " n"], statistic: PeakStatistic = "
     """Compute one threshold for all maps from the peaks of maps under negative audio.
 
     Args:
-        peaks: (n,) maximum of each map.
-        statistic: `q3` the third quartile (interpolated linearly), `max` the highest, `max10` a tenth more. The
-            released thresholds are constants; their `max` lie below their `q3`, so not all are of one set of peaks.
+        peaks: (n,) maximum of each raw map.
+        statistic: `q3`: the third quartile (linear interpolation); `max`: the maximum; `max10`: 1.1 times the maximum.
+            The released thresholds are constants; their `max` lies below their `q3`, so they are not of one set of
+            peaks.
 
     Returns:
-        Scalar, float64.
+        Scalar, float64, in the unit of the maps.
 
     Examples:
         >>> universal_threshold(torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5]))
@@ -37,14 +38,14 @@ def universal_threshold(peaks: Float[Tensor, " n"], statistic: PeakStatistic = "
 
 
 def pia(maps: Float[Tensor, "b h w"], threshold: float | Float[Tensor, ""]) -> Float[Tensor, " b"]:
-    """Compute the predicted image area: the share of a map's pixels above a threshold.
+    """Compute the predicted image area (pIA): the share of a map's pixels above a threshold.
 
     Args:
         maps: (b, h, w) raw scores.
-        threshold: of `universal_threshold`.
+        threshold: value that a predicted pixel exceeds, in the unit of the maps (`universal_threshold`).
 
     Returns:
-        (b,) float64; under negative audio, 0 is right.
+        (b,) float64 in [0, 1]; under negative audio, 0 is correct.
 
     Examples:
         >>> pia(torch.tensor([[[0.9, 0.1], [0.2, 0.3]]]), threshold=0.25)  # half of the image is predicted
@@ -56,9 +57,11 @@ def pia(maps: Float[Tensor, "b h w"], threshold: float | Float[Tensor, ""]) -> F
 def auc_n_terms(pia: Float[Tensor, " n"], grid: AUCGrid = "integer") -> Float[Tensor, " n"]:
     """Compute the term of each sample in `auc_n`: the area under [pIA <= threshold] over thresholds 0, 0.05, ... 1.
 
+    The area is computed by the trapezoidal rule.
+
     Args:
-        pia: (n,) of `pia`.
-        grid: of the thresholds, as in `auc_terms`: `float` for the products 0.05 * k, as released.
+        pia: (n,) predicted area of each map under negative audio, a fraction of the image.
+        grid: `float`: thresholds 0.05 * k in floating point, as in the released code; `integer`: k / 20, plus 1e-9.
 
     Returns:
         (n,) float64; their mean is `auc_n`.
@@ -71,8 +74,8 @@ def auc_n(pia: Float[Tensor, " n"], grid: AUCGrid = "integer") -> Float[Tensor, 
     """Compute the area under the share of samples with pIA <= threshold over thresholds 0, 0.05, ... 1.
 
     Args:
-        pia: (n,) of `pia`.
-        grid: of the thresholds, see `auc_n_terms`.
+        pia: (n,) predicted area of each map under negative audio, a fraction of the image.
+        grid: `float`: thresholds 0.05 * k in floating point, as in the released code; `integer`: k / 20, plus 1e-9.
 
     Returns:
         Scalar, float64; 1 where no pixel is ever predicted.
@@ -85,28 +88,28 @@ def iou_above(
     target: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"],
     threshold: float | Float[Tensor, ""],
 ) -> Float[Tensor, " b"]:
-    """Compute the IoU of [map > threshold] under the right audio, whose mean is the cIoU of the published table.
+    """Compute the IoU of [map > threshold] under each sample's audio, whose mean is the cIoU of the published table.
 
     Args:
         maps: (b, h, w) raw scores.
-        target: (b, h, w) ground truth.
-        threshold: of `universal_threshold`.
+        target: (b, h, w) ground truth in [0, 1].
+        threshold: value that a predicted pixel exceeds, in the unit of the maps (`universal_threshold`).
 
     Returns:
-        (b,) float64; 0 where neither has a pixel.
+        (b,) float64; 0 where neither the prediction nor the target has a pixel.
     """
     return iou(maps > threshold, target).nan_to_num(0)
 
 
 def harmonic_mean(a: Float[Tensor, "*n"], b: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """Compute 2ab / (a + b).
+    """Compute 2ab / (a + b) elementwise.
 
     Args:
-        a: any shape.
-        b: the same shape.
+        a: non-negative values of any shape.
+        b: non-negative values of the same shape.
 
     Returns:
-        The same shape, float64; 0 where both are 0 (the released code has nan).
+        Float64 tensor of that shape; 0 where both are 0 (the released code has nan).
 
     Examples:
         >>> harmonic_mean(torch.tensor(0.9), torch.tensor(0.1))  # one good half does not make up for the other
@@ -117,24 +120,24 @@ def harmonic_mean(a: Float[Tensor, "*n"], b: Float[Tensor, "*n"]) -> Float[Tenso
 
 
 def f_loc(ious: Float[Tensor, " n"], pias: Float[Tensor, "k m"]) -> Float[Tensor, ""]:
-    """Compute F_LOC: the harmonic mean of the mean IoU under right audio and of the unpredicted area under negatives.
+    """Compute F_LOC, the harmonic mean of the mean IoU and of the mean unpredicted area under negative audio.
 
     Args:
-        ious: (n,) of `iou_above`.
-        pias: (k, m) of `pia`, a row for each kind of negative: silence, noise, off-screen audio.
+        ious: (n,) IoU of each sample with its own audio (`iou_above`).
+        pias: (k, m) predicted areas in [0, 1], a row for each kind of negative audio: silence, noise, off-screen.
 
     Returns:
-        Scalar, float64.
+        Scalar, float64: harmonic mean of mean(ious) and 1 - mean(pias).
     """
     return harmonic_mean(ious.mean(), 1 - pias.mean(dim=1).mean())
 
 
 def f_auc(auc: Float[Tensor, ""], aucs_n: Float[Tensor, " k"]) -> Float[Tensor, ""]:
-    """Compute F_AUC: the harmonic mean of the AUC under right audio and of the mean `auc_n` over kinds of negatives.
+    """Compute F_AUC, the harmonic mean of the AUC and of the mean `auc_n` over kinds of negative audio.
 
     Args:
-        auc: scalar, of `functional.auc`.
-        aucs_n: (k,) `auc_n` of each kind of negative.
+        auc: scalar AUC of the samples with their own audio (`functional.auc`).
+        aucs_n: (k,) `auc_n` of each kind of negative audio.
 
     Returns:
         Scalar, float64.
@@ -143,11 +146,11 @@ def f_auc(auc: Float[Tensor, ""], aucs_n: Float[Tensor, " k"]) -> Float[Tensor, 
 
 
 def map_overlap(a: Bool[Tensor, "b h w"], b: Bool[Tensor, "b h w"]) -> Float[Tensor, " b"]:
-    """Compute the IoU of two predictions for one image; high under two sounds means that the audio is ignored.
+    """Compute the IoU of two predictions for the same image; a high value under two sounds shows that audio is ignored.
 
     Args:
         a: (b, h, w) predicted pixels.
-        b: (b, h, w) predicted pixels with other audio.
+        b: (b, h, w) predicted pixels of the same images with other audio.
 
     Returns:
         (b,) float64; 1 where both are empty.
@@ -165,9 +168,9 @@ def false_positive_rate(logits: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
     """Compute the share of pixels with a sigmoid above 0.5 under negative audio.
 
     Args:
-        logits: (b, h, w) maps.
+        logits: (b, h, w) maps of logits.
 
     Returns:
-        (b,) float64.
+        (b,) float64 in [0, 1].
     """
     return (logits.sigmoid() > IOU_THRESHOLD).flatten(1).double().mean(dim=1)

@@ -15,15 +15,15 @@ def pixel_ap(
 ) -> Float[Tensor, " b"]:
     """Compute average precision: the sum over distinct scores, the highest first, of recall gained times precision.
 
-    The same as `average_precision_score` of scikit-learn for each sample, with 0 for a target without a pixel.
+    Equal to `average_precision_score` of scikit-learn for each sample, and 0 for a target without a pixel.
 
     Args:
-        scores: (b, h, w), or (b, ...) with the pixels of a sample in any shape.
-        target: ground truth of the same shape.
-        valid: pixels that take part, of the same shape; None: all.
+        scores: (b, h, w) maps, or (b, ...) with the pixels of a sample in any shape; a higher score ranks first.
+        target: ground truth of the same shape, True for pixels of the object.
+        valid: mask of the pixels that take part, of the same shape; None: all pixels.
 
     Returns:
-        (b,) float64.
+        (b,) float64 in [0, 1].
 
     Examples:
         >>> pixel_ap(torch.tensor([[0.9, 0.8, 0.1]]), torch.tensor([[True, False, True]]))  # 1/2 * 1 + 1/2 * 2/3

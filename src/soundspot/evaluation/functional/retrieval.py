@@ -21,7 +21,7 @@ RelevanceMatrix: TypeAlias = Bool[Tensor, "n m"] | Callable[[slice, slice], Bool
 
 @runtime_checkable
 class EmbeddingRows(Protocol):
-    """Embeddings (n, d) of which slices are read: a tensor, or rows on disk."""
+    """Embeddings (n, d) that are read in slices of rows: a tensor, or rows on disk."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, rows: slice, /) -> Float[Tensor, "b d"]: ...
@@ -30,18 +30,20 @@ class EmbeddingRows(Protocol):
 def embedding_ranks(
     queries: EmbeddingRows, items: EmbeddingRows, relevant: RelevanceMatrix | None = None
 ) -> Int[Tensor, " n"]:
-    """Compute `retrieval_ranks` by cosine, without holding all similarities.
+    """Compute the rank of each query's best relevant item by cosine, without holding all similarities.
 
     Cosines are computed in float64 and compared in float32, so that equal embeddings stay equal however the work is
     divided.
 
     Args:
-        queries: (n, d) embeddings.
-        items: (m, d) embeddings.
-        relevant: (n, m) matrix, or a function that returns the block of it for a slice of queries and one of items.
+        queries: (n, d) embeddings, of any norm.
+        items: (m, d) embeddings, of any norm.
+        relevant: (n, m) matrix, True where an item answers a query; or a function from a slice of queries and a slice
+            of items to that block of the matrix; None: item i alone answers query i, which needs m >= n.
 
     Returns:
-        (n,) ranks from 0.
+        (n,) int64 ranks from 0: the number of items strictly more similar than the best relevant item; m for a query
+        without a relevant item.
     """
     return embedding_ranks_multi(queries, items, [relevant])[0]
 
@@ -49,15 +51,16 @@ def embedding_ranks(
 def embedding_ranks_multi(
     queries: EmbeddingRows, items: EmbeddingRows, relevant: Sequence[RelevanceMatrix | None]
 ) -> list[Int[Tensor, " n"]]:
-    """Compute `embedding_ranks` for several definitions of relevance, from similarities that are computed once.
+    """Compute `embedding_ranks` for several definitions of relevance from the same similarities.
 
     Args:
-        queries: (n, d) embeddings.
-        items: (m, d) embeddings.
-        relevant: definitions, each as of `embedding_ranks`.
+        queries: (n, d) embeddings, of any norm.
+        items: (m, d) embeddings, of any norm.
+        relevant: definitions of relevance, each an (n, m) bool matrix; or a function from a slice of queries and a
+            slice of items to that block of the matrix; or None: item i alone answers query i.
 
     Returns:
-        Ranks (n,) for each definition.
+        (n,) int64 ranks from 0 for each definition, in order; m for a query without a relevant item.
     """
     step = min(len(queries), max(MIN_QUERIES, MAX_CELLS // max(1, len(items))))
     device = queries[:1].device
@@ -86,11 +89,11 @@ def retrieval_ranks(similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n 
     """Compute the rank of each query's best relevant item: the number of items that are strictly more similar.
 
     Args:
-        similarity: (n, m) of queries and items.
-        relevant: (n, m) which items answer which query; None: item i alone answers query i.
+        similarity: (n, m) similarity of each query to each item.
+        relevant: (n, m) matrix, True where an item answers a query; None: item i alone answers query i.
 
     Returns:
-        (n,) ranks from 0.
+        (n,) int64 ranks from 0; m for a query without a relevant item.
 
     Examples:
         >>> similarity = torch.tensor([[0.9, 0.1], [0.8, 0.3]])  # the second query's own item is the second nearest
@@ -107,9 +110,9 @@ def recall_at(
     """Compute the share of queries with a relevant item among the k most similar.
 
     Args:
-        similarity: (n, m) of queries and items.
-        relevant: (n, m) which items answer which query; None: item i alone answers query i.
-        k: items that are retrieved for each query.
+        similarity: (n, m) similarity of each query to each item.
+        relevant: (n, m) matrix, True where an item answers a query; None: item i alone answers query i.
+        k: number of items retrieved for each query.
 
     Returns:
         Scalar, float64.
@@ -126,12 +129,12 @@ def chance_recall(num_relevant: Int[Tensor, " n"], num_items: int, k: int) -> Fl
     """Compute the probability that a random order has a relevant item of each query among the first k.
 
     Args:
-        num_relevant: (n,) relevant items of each query.
-        num_items: items in all.
-        k: items that are retrieved for each query.
+        num_relevant: (n,) number of relevant items of each query.
+        num_items: number of items in all.
+        k: number of items retrieved for each query; more than `num_items` count as `num_items`.
 
     Returns:
-        (n,) float64.
+        (n,) float64 probabilities; 0 for a query without a relevant item.
     """
     drawn = torch.arange(min(k, num_items), dtype=torch.float64)
     missed = (num_items - num_relevant[:, None].double() - drawn).clamp(min=0) / (num_items - drawn)

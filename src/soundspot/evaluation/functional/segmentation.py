@@ -18,7 +18,13 @@ CHUNK_SIZE = 16  # maps at a time
 
 
 class PixelCounts(NamedTuple):
-    """Numbers of pixels, float64 per sample, in the intersection, the prediction and the target."""
+    """Numbers of pixels of each sample, (b,) float64.
+
+    Attributes:
+        intersection: sum of prediction times target.
+        pred_area: sum of the prediction.
+        target_area: sum of the target.
+    """
 
     intersection: Tensor
     pred_area: Tensor
@@ -28,14 +34,14 @@ class PixelCounts(NamedTuple):
 def pixel_counts(
     preds: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"], target: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"]
 ) -> PixelCounts:
-    """Count pixels for `f_score`.
+    """Count the pixels that `f_score` needs.
 
     Args:
-        preds: (b, h, w) predicted pixels, or how much each of them counts.
-        target: (b, h, w) ground truth, 0 to 1.
+        preds: (b, h, w) predicted pixels: True or False, or a weight in [0, 1] for each pixel.
+        target: (b, h, w) ground truth in [0, 1].
 
     Returns:
-        Counts of shape (b,).
+        Sums over pixels of the intersection, the prediction and the target, each (b,) float64.
     """
     preds, target = preds.double().flatten(1), target.double().flatten(1)
     return PixelCounts((preds * target).sum(dim=1), preds.sum(dim=1), target.sum(dim=1))
@@ -50,13 +56,13 @@ def f_score(
     """Compute (1 + beta^2) P R / (beta^2 P + R) of precision P and recall R.
 
     Args:
-        intersection: pixels of prediction and target, any shape.
-        pred_area: pixels of the prediction.
-        target_area: pixels of the target.
-        beta_squared: weight of recall against precision.
+        intersection: number of pixels in both prediction and target, of any shape.
+        pred_area: number of predicted pixels, of the same shape.
+        target_area: number of target pixels, of the same shape.
+        beta_squared: weight of recall relative to precision; below 1, precision counts more.
 
     Returns:
-        The same shape; 0 where the intersection is empty, nan where the target is.
+        Scores of the same shape; 0 where the intersection is empty, nan where the target is.
 
     Examples:
         >>> intersection, pred_area, target_area = torch.tensor([8.0]), torch.tensor([10.0]), torch.tensor([16.0])
@@ -79,11 +85,11 @@ def mask_iou(logits: Float[Tensor, "b h w"], masks: Bool[Tensor, "b h w"]) -> Fl
     predicted.
 
     Args:
-        logits: (b, h, w) maps.
-        masks: (b, h, w) objects.
+        logits: (b, h, w) maps of logits.
+        masks: (b, h, w) masks of objects.
 
     Returns:
-        (b,) float64; for an empty mask the share of pixels that are not predicted.
+        (b,) float64; for an empty mask, the share of pixels that are not predicted.
     """
     preds = logits.sigmoid() > IOU_THRESHOLD
     intersection, union = (mask.sum(dim=(1, 2)).double() for mask in (preds & masks, preds | masks))
@@ -95,15 +101,16 @@ def mask_iou(logits: Float[Tensor, "b h w"], masks: Bool[Tensor, "b h w"]) -> Fl
 def f_curve(
     probabilities: Float[Tensor, "b h w"], masks: Bool[Tensor, "b h w"], beta_squared: float = BETA_SQUARED
 ) -> Float[Tensor, "b t"]:
-    """Compute AVSBench's F-score at 255 thresholds from 0 to 1 (`>=`).
+    """Compute AVSBench's F-score at 255 evenly spaced thresholds from 0 to 1.
 
     Args:
-        probabilities: (b, h, w), compared in their own precision.
-        masks: (b, h, w) objects.
-        beta_squared: weight of recall against precision.
+        probabilities: (b, h, w) maps in [0, 1], compared (`>=`) in their own precision.
+        masks: (b, h, w) masks of objects.
+        beta_squared: weight of recall relative to precision; below 1, precision counts more.
 
     Returns:
-        (b, 255) float64: 0 where no pixel is selected or none in the mask; rows of nan for masks without a pixel.
+        (b, 255) float64: 0 where no pixel is selected or none of the selected is in the mask; rows of nan for masks
+        without a pixel.
     """
     thresholds = torch.linspace(0, 1 - 1e-10, NUM_THRESHOLDS, dtype=probabilities.dtype, device=probabilities.device)
     curves = [probabilities.new_zeros(0, NUM_THRESHOLDS, dtype=torch.float64)]
@@ -118,15 +125,16 @@ def f_curve(
 
 
 def max_f(curves: Float[Tensor, "n t"], batch_index: Int[Tensor, " n"] | None = None) -> Float[Tensor, ""]:
-    """Compute the highest value of the mean curve, over the samples whose mask has pixels.
+    """Compute the maximum over thresholds of the mean F-score curve of the samples whose mask has pixels.
 
     Args:
-        curves: (n, t) of `f_curve`.
-        batch_index: (n,) batch of the released evaluation that a sample is in (its default: the frames of one video).
-            Each batch then chooses its threshold, counts once, and as 0 where all of its masks are empty.
+        curves: (n, t) F-scores of each sample at t thresholds (`f_curve`); rows of nan for empty masks.
+        batch_index: (n,) number of the batch that the released evaluation has each sample in (by its default, the
+            frames of a video): each batch has its own threshold, and the result is the mean of the batches' maxima, 0
+            for a batch whose masks are all empty. None: one threshold for all samples.
 
     Returns:
-        Scalar, float64; nan without a mask that has pixels.
+        Scalar, float64; nan where no mask has pixels and `batch_index` is None.
     """
     has_mask = ~curves[:, 0].isnan()
     if batch_index is None:

@@ -31,9 +31,9 @@ class SourceAP(NamedTuple):
     """Average precision of sources and images.
 
     Attributes:
-        cap: (g, k) of each source.
-        valid: (g, k) which sources enter the mean.
-        piap: (g,) of each image; nan without a valid source.
+        cap: (g, k) float64 pixel AP of each source (CAP); 0 for a source without a map or not valid.
+        valid: (g, k) True for the sources that enter the mean.
+        piap: (g,) float64 pixel AP of each image over all of its sources (PIAP); nan without a valid source.
     """
 
     cap: Tensor
@@ -42,13 +42,13 @@ class SourceAP(NamedTuple):
 
 
 class MatchedSources(NamedTuple):
-    """Scores of each map with the source it took, then zeros for sources that no map is left for.
+    """Scores of each map with the source assigned to it, followed by zeros for sources that no map is left for.
 
     Attributes:
-        iou: (g, m + k).
-        cap: (g, m + k) average precision.
-        valid: (g, m + k) which of them enter the means.
-        piap: (g,) of each image; nan without a map, an image that the released code leaves out.
+        iou: (g, m + k) float64 IoU of m maps, then zeros.
+        cap: (g, m + k) float64 average precision of m maps, then zeros.
+        valid: (g, m + k) True for the entries that enter the means.
+        piap: (g,) float64 pixel AP of each image; nan without a map, an image that the released code leaves out.
     """
 
     iou: Tensor
@@ -58,13 +58,13 @@ class MatchedSources(NamedTuple):
 
 
 def pad_groups(groups: Sequence[Tensor]) -> tuple[Tensor, Bool[Tensor, "g k"]]:
-    """Stack groups of different sizes as one batch, padded with zeros.
+    """Stack groups of different sizes as one batch, padded with zeros at the end.
 
     Args:
-        groups: g tensors of shapes (k_i, ...).
+        groups: g tensors of shapes (k_i, ...), at least one.
 
     Returns:
-        The batch (g, k, ...), and a mask (g, k) of what is not padding.
+        (g, k, ...) batch with k the largest k_i, and (g, k) mask, False for padding.
     """
     sizes = torch.tensor([len(group) for group in groups])
     return pad_sequence(list(groups), batch_first=True), torch.arange(int(sizes.max())) < sizes[:, None]
@@ -81,11 +81,12 @@ def source_ap(
     Args:
         maps: (g, k, h, w) raw scores of g images with up to k sources.
         target: (g, k, h, w) mask of each source.
-        has_source: (g, k) which sources there are; None: all. A source without a pixel does not count.
-        has_map: (g, k) which of them have a map; None: all. Without a map, CAP is 0 and all pixels rank last.
+        has_source: (g, k) False for padding; None: all sources exist. A source without a pixel does not count.
+        has_map: (g, k) False for a source without a map, whose CAP is 0 and whose pixels rank last; None: all have
+            maps.
 
     Returns:
-        Scores of sources and images.
+        AP of each source, the sources that count, and AP of each image.
     """
     valid = target.flatten(2).any(dim=2)
     valid = valid if has_source is None else valid & has_source
@@ -106,20 +107,22 @@ def matched_sources(
 ) -> MatchedSources:
     """Compute IoU, CAP and PIAP as published, quirks included.
 
-    A source that was taken is emptied and remains a candidate with an IoU of 0, so a map that meets no source at all
-    takes the first one, emptied or not. Maps beyond the number of sources score 0.
+    Each map is min-max scaled and thresholded at its median (pixels above it, and those of value 1), and takes, in the
+    order of the maps, the source of highest IoU among those left. A source that was taken is emptied and remains a
+    candidate with an IoU of 0, so a map that overlaps no source takes the first source, emptied or not. Maps beyond the
+    number of sources score 0.
 
     Args:
-        maps: (g, m, h, w) in the order in which the model returns them. With a `k` axis, map j has a segment for each
-            source: images were put side by side, and each segment is scaled and thresholded by itself.
+        maps: (g, m, h, w) raw scores in the order in which the model returns them; or (g, m, k, h, w), where images
+            were put side by side and map j has a segment for each source, scaled and thresholded separately.
         target: (g, k, h, w) mask of each source.
-        has_source: (g, k) which sources there are; None: all.
-        has_map: (g, m) which maps there are; None: all.
-        shared_image: the sources are in one image, so PIAP is over the pixels of any of them, each once. As released,
-            the sources are images put side by side, and each is compared with its own segment.
+        has_source: (g, k) False for padding; None: all sources exist.
+        has_map: (g, m) False for padding; None: all maps exist.
+        shared_image: True: the sources are in one image, and PIAP is over the pixels of their union. False, as
+            released: the sources are images put side by side, and each is compared with its own segment.
 
     Returns:
-        Scores of maps and images.
+        Scores of the m maps, zeros for sources that no map is left for, and PIAP of each image.
     """
     maps = maps if maps.ndim == 5 else maps[:, :, None]
     has_source = torch.ones_like(target[:, :, 0, 0]) if has_source is None else has_source
@@ -156,20 +159,21 @@ def assigned_sources(
     has_source: Bool[Tensor, "g k"] | None = None,
     has_map: Bool[Tensor, "g m"] | None = None,
 ) -> Float[Tensor, "g k"]:
-    """Compute the IoU of each source with the map it is matched with, which selects as many pixels as the source has.
+    """Compute the IoU of each source with the map assigned to it, which selects as many pixels as the source has.
 
-    Pixels that tie at the threshold share what is left, as in the protocol `corrected`. Each map is for one source and
-    each source has one map at most: a single map for two sources locates one of them. Of all such matchings the one
-    with the best total IoU counts (of equals, one that locates most), so the order of the maps does not matter.
+    Pixels that tie at the threshold each count for the same fraction, so that exactly that number is selected, as in
+    the protocol `corrected`. Each map is assigned to at most one source and vice versa: a single map for two sources
+    locates one of them. The assignment has the highest total IoU (of equals, the most sources located), so the order of
+    the maps does not matter.
 
     Args:
         maps: (g, m, h, w) raw scores.
         target: (g, k, h, w) mask of each source.
-        has_source: (g, k) which sources there are; None: all. A source without a pixel does not count.
-        has_map: (g, m) which maps there are; None: all. A source without a map has an IoU of 0.
+        has_source: (g, k) False for padding; None: all sources exist. A source without a pixel does not count.
+        has_map: (g, m) False for padding; None: all maps exist.
 
     Returns:
-        (g, k) float64, nan where no source counts.
+        (g, k) float64 IoU; 0 for a source without a map, nan for a source that does not count.
     """
     valid = target.flatten(2).any(dim=2)
     valid = valid if has_source is None else valid & has_source
@@ -182,16 +186,16 @@ def assigned_sources(
 
 
 def assign_sources(values: Float[Tensor, "g m k"]) -> Float[Tensor, "g k"]:
-    """Assign m maps to k sources, one to one, with the best total value.
+    """Assign m maps to k sources, one to one, with the highest total value.
 
-    Exact, for all g at once: map by map, the best total of every set of sources that may be taken by then. Greedy
-    choice would be simpler and may miss it; the 2^k sets are few, since an image has few sources.
+    The solution is exact, for all g at once, by dynamic programming over the 2^k sets of sources; k is small, since an
+    image has few sources. Of equal totals, the assignment with the most values >= 0.5 is taken.
 
     Args:
-        values: (g, m, k) of each map with each source, 0 or more: their IoU.
+        values: (g, m, k) non-negative value of each map with each source, such as their IoU.
 
     Returns:
-        (g, k) value that each source gets; 0 where no map is left for it.
+        (g, k) value assigned to each source; 0 where no map is left for it.
 
     Examples:
         >>> values = torch.tensor([[[0.6, 0.5], [0.9, 0.1]]])  # greedily map 0 would take source 0

@@ -25,9 +25,9 @@ class Interval:
     """A score with its 95 % bootstrap interval.
 
     Attributes:
-        value: the score.
-        low: 2.5 % quantile of the draws; nan where unknown.
-        high: 97.5 % quantile of the draws; nan where unknown.
+        value: score over all samples.
+        low: 2.5 % quantile of the scores of the draws; nan where unknown.
+        high: 97.5 % quantile of the scores of the draws; nan where unknown.
     """
 
     value: float
@@ -36,14 +36,14 @@ class Interval:
 
 
 class GroupWeights:
-    """Bootstrap draws of groups: how often each group is in each draw, made once and read a few draws at a time.
+    """Bootstrap draws of groups: the number of times each group is in each draw, made once and read in blocks of draws.
 
     A draw takes `num_groups` bytes, in a temporary file where there are many.
 
     Args:
-        num_groups: groups (images) of the data set.
-        num_draws: bootstrap draws; 0: no intervals.
-        seed: of the draws.
+        num_groups: number of groups (images) of the data set, drawn with replacement.
+        num_draws: number of bootstrap draws; 0: no intervals.
+        seed: random seed of the draws.
     """
 
     def __init__(self, num_groups: int, num_draws: int, seed: int = 0) -> None:
@@ -62,7 +62,11 @@ class GroupWeights:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[Float[Tensor, "d g"]]:
-        """Iterate over float32 blocks (draws, groups) whose rows sum to `num_groups`."""
+        """Iterate over the draws in blocks.
+
+        Yields:
+            (d, num_groups) float32 counts of each group in d draws; each row sums to `num_groups`.
+        """
         return (self._rows[start : start + self._step].float() for start in range(0, len(self), self._step))
 
 
@@ -71,9 +75,11 @@ class GroupedMean:
     """The mean of numbers per sample, or a function of several such means.
 
     Attributes:
-        values: (n,), or (n, k) where `combine` is given.
-        groups: (n,) group of each sample, the unit of the bootstrap; in a draw, group j counts weights[:, j] times.
-        combine: (d, k) means -> (d,) scores; None: the mean itself.
+        values: (n,) numbers of the samples, or (n, k) where `combine` is given.
+        groups: (n,) index of each sample's group, the unit of the bootstrap; in a draw, a sample of group j counts
+            weights[:, j] times.
+        combine: function from (d, k) means of the columns to (d,) scores; None: the score is the mean of the one
+            column.
     """
 
     values: Float[Tensor, " n"] | Float[Tensor, "n k"]
@@ -82,7 +88,7 @@ class GroupedMean:
 
     @property
     def columns(self) -> Float[Tensor, "n k"]:
-        """`values` as float64 columns."""
+        """Numbers of the samples as (n, k) float64 columns; k is 1 for (n,) values."""
         return self.values.double().reshape(len(self.values), -1)
 
     @property
@@ -91,13 +97,13 @@ class GroupedMean:
         return float(self.apply_combine(self.columns.mean(dim=0)[None]))
 
     def apply_combine(self, means: Float[Tensor, "d k"]) -> Float[Tensor, " d"]:
-        """Return the score of each row of column means.
+        """Compute the score of each row of column means.
 
         Args:
-            means: one row for each draw.
+            means: (d, k) means of the k columns in each of d draws.
 
         Returns:
-            (d,) scores.
+            (d,) scores: of `combine`, or the first column where that is None.
         """
         return self.combine(means) if self.combine else means[:, 0]
 
@@ -107,8 +113,8 @@ class RankStatistic:
     """A score that is a function of how often each sample counts, such as an average precision.
 
     Attributes:
-        statistic: (d, n) counts of the samples -> (d,) scores.
-        groups: (n,) group of each sample, the unit of the bootstrap.
+        statistic: function from (d, n) int64 counts of the samples in d draws to (d,) scores.
+        groups: (n,) index of each sample's group, the unit of the bootstrap.
     """
 
     statistic: Callable[[Int[Tensor, "d n"]], Float[Tensor, " d"]]
@@ -120,10 +126,10 @@ class RankStatistic:
         return float(self.statistic(torch.ones(1, len(self.groups), dtype=torch.int64)))
 
     def resample(self, weights: Float[Tensor, "d g"]) -> Float[Tensor, " d"]:
-        """Return the score of each bootstrap draw.
+        """Compute the score of each bootstrap draw.
 
         Args:
-            weights: how often each group counts in each draw.
+            weights: (d, g) number of times each group is in each draw.
 
         Returns:
             (d,) scores.
@@ -154,30 +160,30 @@ def _make_resampler(
 
 
 def compute_intervals(scores: Scores, weights: GroupWeights) -> dict[str, Interval]:
-    """Return each score with the 2.5 and 97.5 % quantiles of its bootstrap draws.
+    """Compute the bootstrap interval of each score.
 
-    A draw in which no group counts (all groups of an interactive score were left out) is skipped.
+    A draw in which a score is not finite (no group of it was drawn) is left out of its quantiles.
 
     Args:
-        scores: by metric key.
-        weights: bootstrap draws; where there are none, intervals are nan.
+        scores: metric key -> score.
+        weights: bootstrap draws; where there are none, the ends of intervals are nan.
 
     Returns:
-        Intervals by metric key.
+        Metric key -> value over all samples, with the 2.5 and 97.5 % quantiles of the draws.
     """
     draws = resample_scores(scores, weights)
     return {key: quantile_interval(score.value, draws[key]) for key, score in scores.items()}
 
 
 def resample_scores(scores: Scores, weights: GroupWeights) -> dict[str, Float[Tensor, " d"]]:
-    """Return each score in each bootstrap draw.
+    """Compute each score in each bootstrap draw.
 
     Args:
-        scores: by metric key.
-        weights: bootstrap draws.
+        scores: metric key -> score.
+        weights: bootstrap draws, the same for all scores.
 
     Returns:
-        (d,) scores by metric key.
+        Metric key -> (d,) scores, d being the number of draws; nan where no group of a score was drawn.
     """
     means = {key: score for key, score in scores.items() if isinstance(score, GroupedMean)}
     ranks = {key: score for key, score in scores.items() if isinstance(score, RankStatistic)}
@@ -192,28 +198,29 @@ def resample_scores(scores: Scores, weights: GroupWeights) -> dict[str, Float[Te
 
 
 def compute_difference(a: Score, b: Score, weights: GroupWeights) -> Interval:
-    """Return the paired difference a - b of two scores of the same groups, each draw being the same for both.
+    """Compute the paired difference a - b of two scores, each draw being the same for both.
 
     Args:
-        a, b: scores.
+        a, b: scores whose groups are numbered alike.
         weights: bootstrap draws.
 
     Returns:
-        The difference with its interval.
+        Difference a - b over all samples, with its 95 % interval.
     """
     draws = resample_scores({"a": a, "b": b}, weights)
     return quantile_interval(a.value - b.value, draws["a"] - draws["b"])
 
 
 def quantile_interval(value: float, draws: Float[Tensor, " d"]) -> Interval:
-    """Return `value` between the 2.5 and 97.5 % quantiles of its finite draws.
+    """Build an interval from the scores of bootstrap draws.
 
     Args:
-        value: the score over all samples.
-        draws: the score in each bootstrap draw.
+        value: score over all samples.
+        draws: (d,) score in each bootstrap draw; those that are not finite are left out.
 
     Returns:
-        The interval; its ends are nan where there is no finite draw.
+        `value` with the 2.5 and 97.5 % quantiles of the draws (linear interpolation); the ends are nan where no draw is
+        finite or `value` is nan.
     """
     draws = draws[draws.isfinite()]
     if not len(draws) or value != value:

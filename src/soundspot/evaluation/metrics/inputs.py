@@ -30,13 +30,13 @@ class MetricInputs:
 
     Attributes:
         protocol: the scoring rules.
-        present: (n,) whether the source of the audio is in the image.
-        groups: (n,) image of each sample.
-        is_scored: (n,) whether the sample enters the localization scores.
-        columns: by name, (n,) or (n, k) numbers under the protocol's threshold rules.
-        free_columns: by name, (n,) numbers that no threshold rule moves; nan where unknown.
-        mixtures: by metric key, a number, or a numerator and a denominator, of each image with a mixture.
-        retrieval: the embeddings; None where the model has none.
+        present: (n,) True where the source of the audio is in the image.
+        groups: (n,) index of each sample's image.
+        is_scored: (n,) True where the sample enters the localization scores.
+        columns: name -> (n,) or (n, k) numbers under the protocol's threshold rules, such as `iou` and `iou_adaptive`.
+        free_columns: name -> (n,) numbers that do not depend on threshold rules; nan where unknown.
+        mixtures: metric key -> (g,) number of each image, or (g, 2) numerator and denominator; nan without a mixture.
+        retrieval: embeddings of the test set; None where the model has none.
     """
 
     protocol: Protocol
@@ -50,17 +50,17 @@ class MetricInputs:
 
     @property
     def suffixes(self) -> list[str]:
-        """Suffixes of the threshold rules that the protocol has."""
+        """Suffixes of the threshold rules that the protocol has: "" and, where it has an adaptive rule, "_adaptive"."""
         return [suffix for suffix in ("", "_adaptive") if f"iou{suffix}" in self.columns]
 
     def free_column(self, name: str) -> Float[Tensor, " n"]:
         """Return a column of `free_columns`.
 
         Args:
-            name: of the column.
+            name: name of the column.
 
         Returns:
-            (n,) float64; nan throughout where it is unknown.
+            (n,) float64; all nan where the column is unknown.
         """
         return self.free_columns.get(name, torch.full(self.present.shape, torch.nan, dtype=torch.float64))
 
@@ -68,10 +68,10 @@ class MetricInputs:
         """Return the mean over scored samples whose value is known.
 
         Args:
-            values: (n,), nan where unknown.
+            values: (n,) numbers of the samples; nan where unknown.
 
         Returns:
-            The mean; None where no value is known.
+            The mean over samples that are scored and not nan; None where there are none.
         """
         is_known = ~values.isnan() & self.is_scored
         return GroupedMean(values[is_known], self.groups[is_known]) if bool(is_known.any()) else None
@@ -79,13 +79,13 @@ class MetricInputs:
 
 @metric_inputs("row")
 def whole_row(inputs: MetricInputs) -> Iterator[tuple[str, MetricInputs]]:
-    """Yield the inputs themselves.
+    """Yield the inputs of a row unchanged.
 
     Args:
-        inputs: of a row.
+        inputs: numbers per sample of a row of a report.
 
     Yields:
-        The empty suffix and the inputs.
+        One pair: the empty suffix and the inputs.
     """
     yield "", inputs
 
@@ -95,10 +95,12 @@ def compute_scores(inputs: MetricInputs, needs: Collection[str] = ()) -> Scores:
 
     Args:
         inputs: numbers per sample.
-        needs: compute the metrics that need these kinds of inputs alone; (): all.
+        needs: kinds of inputs (`MetricInfo.needs`); only metrics that take one of these are computed. Empty: all
+            metrics.
 
     Returns:
-        Metric key -> score, in the order of registration; metrics without inputs are left out.
+        Report key (metric key and suffix of the variant) -> score, in the order of registration; metrics that the
+        inputs do not allow are left out.
     """
     scores: Scores = {}
     for kind, group in groupby(METRICS.values(), key=lambda metric: metric.needs):
@@ -122,25 +124,25 @@ def compute_map_columns(maps: Float[Tensor, "b s s"], target: Tensor) -> Columns
     """Compute all registered metrics that need maps alone.
 
     Args:
-        maps: (b, s, s) at the protocol's size.
-        target: (b, s, s) ground truth.
+        maps: (b, s, s) maps at the protocol's size.
+        target: (b, s, s) ground truth in [0, 1].
 
     Returns:
-        Metric key -> (b,) float64.
+        Metric key -> (b,) float64 number of each sample.
     """
     return {key: function(maps, target).double() for key, function in map_metrics().items()}
 
 
 def select_best_threshold(columns: Columns, protocol: Protocol, is_scored: Bool[Tensor, " n"]) -> Columns:
-    """Return the columns of the threshold with the best AUC, for a protocol that tries several on the test set itself.
+    """Select the candidate threshold with the best AUC, for a protocol that tries several on the test set itself.
 
     Args:
-        columns: as `Protocol.compute_columns` returns them.
-        protocol: one without candidate thresholds leaves them as they are.
-        is_scored: (n,) samples that enter the AUC.
+        columns: name -> (n, t) numbers of the samples at t candidate thresholds, or (n,) (`compute_columns`).
+        protocol: scoring rules; where it has no candidate thresholds, the columns are returned unchanged.
+        is_scored: (n,) True for the samples that enter the AUC.
 
     Returns:
-        Columns of (n,) numbers.
+        Name -> (n,) numbers at the best threshold.
     """
     if not protocol.candidate_thresholds or not columns or columns["iou"].ndim == 1:
         return columns
@@ -150,14 +152,14 @@ def select_best_threshold(columns: Columns, protocol: Protocol, is_scored: Bool[
 
 
 def is_scored(present: Bool[Tensor, " n"], area: Float[Tensor, " n"], protocol: Protocol) -> Bool[Tensor, " n"]:
-    """Return which samples enter the localization scores: those with a source, unless an empty target is excluded.
+    """Return which samples enter the localization scores.
 
     Args:
-        present: (n,) whether the source is in the image.
-        area: (n,) of the ground truth.
-        protocol: the scoring rules.
+        present: (n,) True where the source is in the image.
+        area: (n,) area of the ground truth; 0: it has no pixel at the protocol's size.
+        protocol: scoring rules.
 
     Returns:
-        (n,) bool.
+        (n,) bool: True for samples with a source, but for those of area 0 where the protocol excludes empty targets.
     """
     return present & ((area > 0) | (protocol.empty_target != "exclude"))

@@ -15,7 +15,15 @@ from soundspot.evaluation.protocols.presets import Protocol
 
 
 class Detections(NamedTuple):
-    """Samples with and without a source in the image: confidence and IoU of the map, presence and group, all (n,)."""
+    """Samples with and without a source in the image.
+
+    Attributes:
+        confidence: (n,) confidence that the map shows a source.
+        iou: (n,) IoU of the map.
+        present: (n,) True where the source is in the image.
+        groups: (n,) index of each sample's image.
+        published: True: AP and max-F1 by the rules of the released SLAVC code; False: by the corrected rules.
+    """
 
     confidence: Tensor
     iou: Tensor
@@ -24,13 +32,27 @@ class Detections(NamedTuple):
     published: bool
 
     def curve_statistic(self, statistic: Callable[..., Tensor]) -> RankStatistic:
-        """Return `functional.average_precision` or `max_f1` of the samples."""
+        """Bind a detection score to these samples.
+
+        Args:
+            statistic: `functional.average_precision` or `functional.max_f1`.
+
+        Returns:
+            The score as a function of how often each sample counts.
+        """
         confidence, iou, present, groups, published = self
         return RankStatistic(lambda counts: statistic(confidence, iou, present, published, counts=counts), groups)
 
 
 class NegativeSamples(NamedTuple):
-    """Scored samples at the universal threshold: (n,) IoU with the own audio, and predicted area of each negative."""
+    """Scored samples at the universal threshold.
+
+    Attributes:
+        iou: (n,) IoU with the sample's own audio; 0 where unknown.
+        predicted_area: kind of negative audio -> (n,) predicted area, as a fraction of the image.
+        groups: (n,) index of each sample's image.
+        protocol: the scoring rules.
+    """
 
     iou: Tensor
     predicted_area: dict[str, Tensor]
@@ -40,7 +62,16 @@ class NegativeSamples(NamedTuple):
 
 @metric_inputs("detections", ADAPTIVE)
 def detections(inputs: MetricInputs) -> Iterator[tuple[str, Detections]]:
-    """Yield the samples that are scored or have no source, under each threshold rule; nothing where all are present."""
+    """Yield the samples that are scored or have no source, under each threshold rule.
+
+    A sample without a map gets the worst confidence: below all others with a source, above all others without.
+
+    Args:
+        inputs: numbers per sample of a row of a report.
+
+    Yields:
+        Suffix of the metric key ("" or "_adaptive") and the samples; nothing where all have a source, or none has.
+    """
     counted = inputs.is_scored | ~inputs.present
     present = inputs.present[counted]
     if bool(present.all()) or not bool(present.any()):
@@ -57,13 +88,28 @@ def detections(inputs: MetricInputs) -> Iterator[tuple[str, Detections]]:
 
 @metric_inputs("confidence")
 def confidences(inputs: MetricInputs) -> Iterator[tuple[str, Detections]]:
-    """Yield the samples of `detections` once, as no threshold rule moves their confidence."""
+    """Yield the samples of `detections` once, as threshold rules do not change their confidence.
+
+    Args:
+        inputs: numbers per sample of a row of a report.
+
+    Yields:
+        The empty suffix and the samples; nothing where all have a source, or none has.
+    """
     yield from [*detections(inputs)][:1]
 
 
 @metric_inputs("negatives")
 def negative_samples(inputs: MetricInputs) -> Iterator[tuple[str, NegativeSamples]]:
-    """Yield the scored samples that were asked with every kind of negative there is, with a universal threshold."""
+    """Yield the scored samples with predicted areas under every kind of negative audio that the row has.
+
+    Args:
+        inputs: numbers per sample of a row of a report.
+
+    Yields:
+        The empty suffix and the samples whose predicted area is known for all of these kinds; nothing where there are
+        none, such as without a universal threshold.
+    """
     areas = {kind: inputs.free_column(f"pia_{kind}") for kind in NEGATIVES}
     areas = {kind: area for kind, area in areas.items() if not bool(area.isnan().all())}
     chosen = inputs.is_scored.clone()
@@ -77,7 +123,14 @@ def negative_samples(inputs: MetricInputs) -> Iterator[tuple[str, NegativeSample
 
 @metric_inputs("each_negative", {f"_{kind}": (f", {kind}", kind) for kind in NEGATIVES})
 def each_negative(inputs: MetricInputs) -> Iterator[tuple[str, NegativeSamples]]:
-    """Yield the samples of `negative_samples` with one kind of negative at a time."""
+    """Yield the samples of `negative_samples` with one kind of negative audio at a time.
+
+    Args:
+        inputs: numbers per sample of a row of a report.
+
+    Yields:
+        Suffix of the metric key, such as "_silence", and the samples with the predicted area of that kind alone.
+    """
     for _, samples in negative_samples(inputs):
         for kind, area in samples.predicted_area.items():
             yield f"_{kind}", samples._replace(predicted_area={kind: area})
@@ -86,12 +139,15 @@ def each_negative(inputs: MetricInputs) -> Iterator[tuple[str, NegativeSamples]]
 def compute_auroc(
     values: Float[Tensor, " n"], is_positive: Bool[Tensor, " n"], counts: Int[Tensor, "d n"]
 ) -> Float[Tensor, " d"]:
-    """Return the probability that a positive sample's value is above a negative one's, ties counting half.
+    """Compute AUROC: the probability that a positive sample's value is above a negative sample's, ties counting half.
 
     Args:
-        values: of each sample.
-        is_positive: class of each sample.
-        counts: how often each sample counts in each draw.
+        values: (n,) value of each sample.
+        is_positive: (n,) class of each sample.
+        counts: (d, n) number of times each sample counts in each of d draws.
+
+    Returns:
+        (d,) float64; nan for a draw without positive or without negative samples.
     """
     levels, level = values.unique(return_inverse=True)
     positives, negatives = (
@@ -106,19 +162,40 @@ def compute_auroc(
     "presence_auroc", "Presence", "AUROC", "maps of present sources are more confident", "confidence", {"": 7}
 )
 def presence_auroc(samples: Detections) -> RankStatistic:
-    """Return how often the map of a present source is the more confident."""
+    """Compute AUROC of confidence: the probability that the map of a present source is the more confident.
+
+    Args:
+        samples: samples with and without a source in the image.
+
+    Returns:
+        The score as a function of how often each sample counts.
+    """
     return RankStatistic(lambda counts: compute_auroc(samples.confidence, samples.present, counts), samples.groups)
 
 
 @register_metric("ap", "Presence", "AP", "average precision of detecting sources, {}", "detections", {"": 5})
 def ap(samples: Detections) -> RankStatistic:
-    """Return the average precision of confident, successful maps."""
+    """Compute the average precision of detecting sources; a source with IoU below 0.5 is a false positive.
+
+    Args:
+        samples: samples with and without a source in the image.
+
+    Returns:
+        The score as a function of how often each sample counts.
+    """
     return samples.curve_statistic(F.average_precision)
 
 
 @register_metric("max_f1", "Presence", "max F1", "best F1 over confidence thresholds, {}", "detections", {"": 14})
 def max_f1(samples: Detections) -> RankStatistic:
-    """Return the best F1 over confidence thresholds."""
+    """Compute the highest F1 over confidence thresholds; a source with IoU below 0.5 is a false positive.
+
+    Args:
+        samples: samples with and without a source in the image.
+
+    Returns:
+        The score as a function of how often each sample counts.
+    """
     return samples.curve_statistic(F.max_f1)
 
 
@@ -126,7 +203,14 @@ def max_f1(samples: Detections) -> RankStatistic:
     "loc_acc", "Presence", "LocAcc", "present sources with IoU of at least one half, {}", "detections", {"": 15}
 )
 def loc_acc(samples: Detections) -> GroupedMean:
-    """Return the share of present sources with IoU >= 0.5."""
+    """Compute LocAcc, the share of present sources with IoU >= 0.5.
+
+    Args:
+        samples: samples with and without a source in the image; the latter are left out.
+
+    Returns:
+        The mean of successes (1 or 0) over samples with a source.
+    """
     success = samples.iou[samples.present] >= F.IOU_THRESHOLD
     return GroupedMean(success.double(), samples.groups[samples.present])
 
@@ -135,7 +219,14 @@ def loc_acc(samples: Detections) -> GroupedMean:
     "mean_iou_universal", "Negatives", "mean IoU, universal", "mean IoU at one threshold for all maps", "negatives"
 )
 def mean_iou_universal(samples: NegativeSamples) -> GroupedMean:
-    """Return the mean IoU at the universal threshold."""
+    """Compute the mean IoU at the universal threshold.
+
+    Args:
+        samples: scored samples at the universal threshold.
+
+    Returns:
+        The mean over samples.
+    """
     return GroupedMean(samples.iou, samples.groups)
 
 
@@ -149,20 +240,41 @@ def mean_iou_universal(samples: NegativeSamples) -> GroupedMean:
     "negatives",
 )
 def auc_universal(samples: NegativeSamples) -> GroupedMean:
-    """Return the area under the success rate at the universal threshold."""
+    """Compute the area under the success rate over IoU thresholds 0, 0.05, ... 1, at the universal threshold of maps.
+
+    Args:
+        samples: scored samples at the universal threshold.
+
+    Returns:
+        The mean of the areas of the samples.
+    """
     return GroupedMean(F.auc_terms(samples.iou, samples.protocol.auc_grid), samples.groups)
 
 
 @register_metric("pia", "Negatives", "pIA", "predicted area with {}", "each_negative", higher_is_better=False)
 def pia(samples: NegativeSamples) -> GroupedMean:
-    """Return the mean predicted area for one kind of negative."""
+    """Compute the mean predicted area (pIA) under one kind of negative audio.
+
+    Args:
+        samples: scored samples with the predicted area of one kind.
+
+    Returns:
+        The mean over samples, a fraction of the image.
+    """
     [area] = samples.predicted_area.values()
     return GroupedMean(area, samples.groups)
 
 
 @register_metric("aucn", "Negatives", "AUC-N", "samples with little predicted area when asked with {}", "each_negative")
 def aucn(samples: NegativeSamples) -> GroupedMean:
-    """Return the area under the share of samples with little predicted area, for one kind of negative."""
+    """Compute AUC-N under one kind of negative audio: the area under the share of samples with pIA <= threshold.
+
+    Args:
+        samples: scored samples with the predicted area of one kind.
+
+    Returns:
+        The mean of the areas of the samples, over thresholds 0, 0.05, ... 1.
+    """
     [area] = samples.predicted_area.values()
     return GroupedMean(F.auc_n_terms(area, samples.protocol.auc_grid), samples.groups)
 
@@ -179,13 +291,27 @@ def _balance(samples: NegativeSamples, own: Tensor, quiet: list[Tensor]) -> Grou
     "f_loc", "Negatives", "F-LOC", "balance of finding sources and staying quiet on negatives", "negatives", {"": 6}
 )
 def f_loc(samples: NegativeSamples) -> GroupedMean | None:
-    """Return the harmonic mean of IoU and of the area left alone for negatives."""
+    """Compute F-LOC, the harmonic mean of the mean IoU and of the mean unpredicted area under negative audio.
+
+    Args:
+        samples: scored samples at the universal threshold.
+
+    Returns:
+        The score; None where one of the three kinds of negative audio is missing.
+    """
     return _balance(samples, samples.iou, [1 - area for area in samples.predicted_area.values()])
 
 
 @register_metric("f_auc", "Negatives", "F-AUC", "balance of AUC and AUC-N over all thresholds", "negatives")
 def f_auc(samples: NegativeSamples) -> GroupedMean | None:
-    """Return the harmonic mean of AUC and AUC-N."""
+    """Compute F-AUC, the harmonic mean of the AUC and of the mean AUC-N over kinds of negative audio.
+
+    Args:
+        samples: scored samples at the universal threshold.
+
+    Returns:
+        The score; None where one of the three kinds of negative audio is missing.
+    """
     grid = samples.protocol.auc_grid
     areas = [F.auc_n_terms(area, grid) for area in samples.predicted_area.values()]
     return _balance(samples, F.auc_terms(samples.iou, grid), areas)

@@ -32,16 +32,17 @@ class MetricInfo:
     """A metric: its name and meaning, and how it is computed.
 
     Attributes:
-        key: in reports, without the suffix of a variant.
-        family: one of `FAMILIES`, the heading in tables.
-        label: as tables print it.
+        key: key in reports, without the suffix of a variant.
+        family: heading in tables, one of `FAMILIES`.
+        label: name that tables print.
         description: one line; `{}` stands for the words of a variant.
-        needs: what `function` takes: `maps` (maps and ground truth at the protocol's size -> numbers per sample, whose
-            mean over the localized samples is the score), or a kind of `INPUTS` (-> a `Score`, None, or scores by
-            further suffixes).
-        function: computes the metric.
-        headline: suffix -> rank among the headline numbers of a page and the columns of the table of protocols.
-        is_fraction: printed in percent; otherwise as it is.
+        needs: kind of input of `function`. `maps`: (b, s, s) maps and ground truths at the protocol's size -> (b,)
+            numbers, whose mean over the scored samples is the score. A kind of `INPUTS`: what that kind generates -> a
+            `Score`, scores by further suffixes, or None where there is no score.
+        function: function that computes the metric.
+        headline: suffix -> rank (lowest first) among the headline numbers of a page and the columns of the table of
+            protocols; empty: not among them.
+        is_fraction: True: printed in percent; False: as it is.
         higher_is_better: False for errors.
     """
 
@@ -57,7 +58,7 @@ class MetricInfo:
 
     @property
     def variants(self) -> Variants:
-        """Variants of the metric by suffix of the key."""
+        """Variants of the metric: suffix of the key -> (suffix of the label, words for the description)."""
         return INPUTS[self.needs].variants if self.needs in INPUTS else NO_VARIANTS
 
 
@@ -66,8 +67,9 @@ class MetricInputKind:
     """A kind of inputs that metric functions take.
 
     Attributes:
-        generate: `metrics.inputs.MetricInputs` -> (suffix of the key, what a metric function takes) for each variant.
-        variants: suffix -> (suffix of the label, words in the description).
+        generate: function from `metrics.inputs.MetricInputs` to pairs (suffix of the key, input of a metric function),
+            one for each variant.
+        variants: suffix of the key -> (suffix of the label, words for the description).
     """
 
     generate: Callable[[Any], Iterator[tuple[str, Any]]]
@@ -82,11 +84,11 @@ def metric_inputs(kind: str, variants: Variants = NO_VARIANTS) -> Callable[[Func
     """Register the decorated generator as a kind of metric inputs.
 
     Args:
-        kind: as `register_metric` takes it for `needs`.
-        variants: suffix -> (suffix of the label, words in the description) of what is generated.
+        kind: name of the kind, which `register_metric` takes as `needs`; a kind of that name is replaced.
+        variants: suffix of the key -> (suffix of the label, words for the description) of each variant generated.
 
     Returns:
-        The decorator, which returns its function.
+        Decorator that returns its function unchanged.
     """
 
     def add(generate: Function) -> Function:
@@ -108,16 +110,17 @@ def register_metric(
     """Register the decorated function as a metric of all reports.
 
     Args:
-        key: of the metric in reports.
-        family: one of `FAMILIES`.
-        label: as tables print it.
-        description: one line.
-        needs: kind of inputs that the function takes (`MetricInfo`).
-        headline: suffix -> rank among the headline numbers.
-        flags: `is_fraction`, `higher_is_better`.
+        key: key of the metric in reports, without the suffix of a variant.
+        family: heading in tables, one of `FAMILIES`.
+        label: name that tables print.
+        description: one line; `{}` stands for the words of a variant.
+        needs: kind of inputs of the function: `maps` ((b, s, s) maps and ground truths -> (b,) numbers), or a kind that
+            `metric_inputs` registered.
+        headline: suffix -> rank (lowest first) among the headline numbers; empty: not among them.
+        flags: `is_fraction` (default True: printed in percent) and `higher_is_better` (default True).
 
     Returns:
-        The decorator, which returns its function.
+        Decorator that returns its function unchanged.
 
     Raises:
         RecipeError: another metric has this key, or the family is unknown.
@@ -143,7 +146,7 @@ def map_metrics() -> dict[str, Callable[..., Any]]:
     """Return the functions of all metrics that need maps alone.
 
     Returns:
-        Metric key -> function (maps, ground truth) -> numbers per sample.
+        Metric key -> function from (b, s, s) maps and (b, s, s) ground truths to (b,) numbers.
     """
     return {key: metric.function for key, metric in METRICS.items() if metric.needs == "maps" and metric.function}
 
@@ -152,10 +155,11 @@ def get_metric_info(key: str) -> MetricInfo:
     """Return the label, description and family of a key of a report.
 
     Args:
-        key: with the suffix of its variant, such as `ciou_adaptive`.
+        key: report key with the suffix of its variant, such as `ciou_adaptive`.
 
     Returns:
-        The metric; one of the family "Other" for a key that is not registered.
+        The metric, with the label and description of that variant; a metric of the family "Other", labeled by the key,
+        where the key is not registered.
     """
     for metric in METRICS.values():
         suffix = key.removeprefix(metric.key)
@@ -166,36 +170,36 @@ def get_metric_info(key: str) -> MetricInfo:
 
 
 def list_metrics() -> dict[str, str]:
-    """Return the label and description of each key that a report can have.
+    """List all keys that a report can have.
 
     Returns:
-        Key -> one line.
+        Report key -> label and description in one line.
     """
     metrics = map(get_metric_info, _report_keys())
     return {metric.key: f"{metric.label}: {metric.description}" for metric in metrics}
 
 
 def headline_keys() -> list[str]:
-    """Return the report keys that make headline numbers.
+    """List the report keys of the headline numbers.
 
     Returns:
-        Report keys, the most telling ones first.
+        Report keys in the order of their ranks.
     """
     ranks = {key + suffix: rank for key, metric in METRICS.items() for suffix, rank in metric.headline.items()}
     return sorted(ranks, key=ranks.__getitem__)
 
 
 def expand_metric_keys(names: Iterable[str]) -> set[str]:
-    """Return the report keys that names of metrics stand for.
+    """Expand names of metrics to report keys.
 
     Args:
         names: report keys, such as `ciou_adaptive`, or keys of metrics, which stand for all of their variants.
 
     Returns:
-        Report keys.
+        The report keys.
 
     Raises:
-        RecipeError: an unknown name.
+        RecipeError: a name is unknown.
     """
     known, keys = _report_keys(), set()
     for name in names:
@@ -205,14 +209,14 @@ def expand_metric_keys(names: Iterable[str]) -> set[str]:
 
 
 def format_value(key: str, value: float) -> str:
-    """Return a value as tables print it: percent with one decimal, or three decimals where it is no fraction.
+    """Format a value for tables: percent with one decimal, or three decimals where the metric is not a fraction.
 
     Args:
-        key: of the report.
-        value: of the score.
+        key: report key of the metric.
+        value: value of the score, a fraction where the metric is one.
 
     Returns:
-        The number as text; a dash for nan.
+        The number as text, without a percent sign; a dash for nan.
 
     Examples:
         >>> format_value("ciou", 0.3456), format_value("alignment", 0.3456), format_value("ap", float("nan"))

@@ -18,11 +18,11 @@ PAIR_BLOCK = 1024  # pairs of embeddings read at a time
 
 @dataclass(frozen=True)
 class Relevance:
-    """Audio is relevant to each image that shows its label.
+    """Relevance of audio to images: an audio clip is relevant to each image that has its label.
 
     Attributes:
-        num_images: images in all.
-        image_labels: (k, 2) pairs (image, label), ascending, each once.
+        num_images: number of images.
+        image_labels: (k, 2) distinct pairs (image, label) in ascending order.
         audio_labels: (n,) label of each audio clip.
     """
 
@@ -40,7 +40,15 @@ class Relevance:
         return torch.searchsorted(self.image_labels[:, 0].contiguous(), torch.arange(self.num_images + 1))
 
     def get_block(self, images: slice, audio: slice) -> Bool[Tensor, "p n"]:
-        """Return the block (images, audio) of the relevance matrix."""
+        """Compute a block of the relevance matrix.
+
+        Args:
+            images: slice of p images.
+            audio: slice of n audio clips.
+
+        Returns:
+            (p, n) bool: True where the audio clip is relevant to the image.
+        """
         start, stop, _ = images.indices(self.num_images)
         image, label = self.image_labels[self._starts[start] : self._starts[stop]].T
         labels, column = self.audio_labels[audio].unique(return_inverse=True)
@@ -51,11 +59,23 @@ class Relevance:
         return has_label[:, column]
 
     def get_transposed_block(self, audio: slice, images: slice) -> Bool[Tensor, "n p"]:
-        """Return the block (audio, images) of the transposed relevance matrix."""
+        """Compute a block of the transposed relevance matrix.
+
+        Args:
+            audio: slice of n audio clips.
+            images: slice of p images.
+
+        Returns:
+            (n, p) bool: True where the image is relevant to the audio clip.
+        """
         return self.get_block(images, audio).T
 
     def count_relevant(self) -> tuple[Int[Tensor, " p"], Int[Tensor, " n"]]:
-        """Return the number of relevant audio clips of each image, and of relevant images of each audio clip."""
+        """Count relevant items.
+
+        Returns:
+            (p,) number of relevant audio clips of each image, and (n,) number of relevant images of each audio clip.
+        """
         image, label = self.image_labels.T
         audio_per_label = torch.bincount(self.audio_labels, minlength=self._num_labels)
         per_image = torch.zeros(self.num_images, dtype=torch.int64).index_add_(0, image, audio_per_label[label])
@@ -63,11 +83,15 @@ class Relevance:
 
 
 def compute_relevance(groups: Int[Tensor, " n"], categories: Int[Tensor, " n"]) -> dict[str, Relevance]:
-    """Return the relevance of audio to images by suffix of the metric key: "" by instance, "_category" by category.
+    """Compute the relevance of audio to images by instance and by category.
 
     Args:
-        groups: image of each audio clip; images are counted in ascending order.
-        categories: category of each audio clip; where there is but one, "_category" is left out.
+        groups: (n,) number of the image of each audio clip; images are indexed by ascending number.
+        categories: (n,) number of the category of each audio clip.
+
+    Returns:
+        Suffix of the metric key -> relevance: "" by instance (an audio clip belongs to its own image), "_category" by
+        category (an image has the categories of its audio clips), which is left out where there is only one category.
     """
     images, image_of = groups.unique(return_inverse=True)
     rows = torch.arange(len(images))
@@ -84,12 +108,12 @@ class RetrievalInputs:
     """Unit-norm embeddings of a test set, and which of them belong together.
 
     Attributes:
-        images: (p, d) one of each image.
-        audio: (n, d) one of each audio clip.
-        paired_images: (n, d) the image of each audio clip; None where images and audio share no space.
-        relevance: by suffix of the metric key.
-        image_groups: (p,) group of each image.
-        audio_groups: (n,) group of each audio clip.
+        images: (p, d) embedding of each image.
+        audio: (n, d) embedding of each audio clip.
+        paired_images: (n, d) embedding of the image of each audio clip; None where images and audio share no space.
+        relevance: suffix of the metric key -> relevance of audio to images.
+        image_groups: (p,) index of each image's group, the unit of the bootstrap.
+        audio_groups: (n,) index of each audio clip's group.
     """
 
     images: EmbeddingRows
@@ -101,19 +125,19 @@ class RetrievalInputs:
 
     @cached_property
     def image_ranks(self) -> Sequence[Int[Tensor, " n"]]:
-        """For each relevance, the rank of the best relevant image of each audio clip."""
+        """(n,) rank from 0 of the best relevant image of each audio clip, for each relevance in order."""
         blocks = [relevance.get_transposed_block for relevance in self.relevance.values()]
         return embedding_ranks_multi(self.audio, self.images, blocks)
 
     @cached_property
     def audio_ranks(self) -> Sequence[Int[Tensor, " p"]]:
-        """For each relevance, the rank of the best relevant audio clip of each image."""
+        """(p,) rank from 0 of the best relevant audio clip of each image, for each relevance in order."""
         blocks = [relevance.get_block for relevance in self.relevance.values()]
         return embedding_ranks_multi(self.images, self.audio, blocks)
 
     @cached_property
     def pair_statistics(self) -> Float[Tensor, "2 n"]:
-        """Cosine and distance of each matched pair, float64."""
+        """(2, n) float64 inner product (cosine) and Euclidean distance of each audio clip and its image."""
         assert self.paired_images is not None
         statistics = torch.empty(2, len(self.audio_groups), dtype=torch.float64)
         for start in range(0, len(self.audio_groups), PAIR_BLOCK):
@@ -123,7 +147,11 @@ class RetrievalInputs:
         return statistics
 
     def chance_scores(self) -> Scores:
-        """Return the recalls of a random order, against which retrieval is read."""
+        """Compute the expected recalls of a random order, against which retrieval is read.
+
+        Returns:
+            Report key, such as `recall_a2i@1` -> score, for each relevance, direction and k.
+        """
         scores: Scores = {}
         for suffix, relevance in self.relevance.items():
             audio_per_image, images_per_audio = relevance.count_relevant()
@@ -137,5 +165,12 @@ class RetrievalInputs:
 
 
 def recall_ks(num_items: int) -> list[int]:
-    """Return the k of `RECALL_KS` for which a recall among `num_items` can fail."""
+    """Return the numbers of retrieved items at which recall is computed.
+
+    Args:
+        num_items: number of items to retrieve from.
+
+    Returns:
+        Those of `RECALL_KS` (1, 5, 10) below `num_items`: with more, recall is always 1.
+    """
     return [k for k in RECALL_KS if k < num_items]

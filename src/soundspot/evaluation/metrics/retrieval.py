@@ -21,7 +21,15 @@ OF_RECALLS = {
 
 @metric_inputs("retrieval", OF_RECALLS)
 def retrieval_ranks(inputs: MetricInputs) -> Iterator[tuple[str, tuple[RetrievalInputs, int]]]:
-    """Yield the embeddings once for each relevance, with its number."""
+    """Yield the embeddings once for each relevance.
+
+    Args:
+        inputs: numbers per sample of a row of a report.
+
+    Yields:
+        Suffix of the metric key ("" or "_category"), and the embeddings with the index of that relevance; nothing
+        without embeddings.
+    """
     if inputs.retrieval:
         for index, suffix in enumerate(inputs.retrieval.relevance):
             yield suffix, (inputs.retrieval, index)
@@ -29,7 +37,14 @@ def retrieval_ranks(inputs: MetricInputs) -> Iterator[tuple[str, tuple[Retrieval
 
 @metric_inputs("embeddings")
 def matched_pairs(inputs: MetricInputs) -> Iterator[tuple[str, RetrievalInputs]]:
-    """Yield the embeddings where images and audio share one space."""
+    """Yield the embeddings where images and audio share a space.
+
+    Args:
+        inputs: numbers per sample of a row of a report.
+
+    Yields:
+        The empty suffix and the embeddings; nothing where there are none or their sizes differ.
+    """
     if inputs.retrieval and inputs.retrieval.paired_images is not None:
         yield "", inputs.retrieval
 
@@ -40,21 +55,44 @@ def _recalls(ranks: Tensor, num_items: int, groups: Tensor) -> Scores:
 
 @register_metric("recall_a2i", "Retrieval", "recall audio → image", "images found by audio: {}", "retrieval", {"@1": 8})
 def recall_a2i(view: tuple[RetrievalInputs, int]) -> Scores:
-    """Return recall@k of images by audio, over the whole set."""
+    """Compute recall@k of images retrieved by audio, over the whole set.
+
+    Args:
+        view: embeddings, and the index of the relevance.
+
+    Returns:
+        Suffix "@k" -> share of audio clips with a relevant image among the k nearest, for each k of 1, 5, 10 below the
+        number of images.
+    """
     inputs, index = view
     return _recalls(inputs.image_ranks[index], len(inputs.images), inputs.audio_groups)
 
 
 @register_metric("recall_i2a", "Retrieval", "recall image → audio", "audio found by images: {}", "retrieval")
 def recall_i2a(view: tuple[RetrievalInputs, int]) -> Scores:
-    """Return recall@k of audio by images, over the whole set."""
+    """Compute recall@k of audio retrieved by images, over the whole set.
+
+    Args:
+        view: embeddings, and the index of the relevance.
+
+    Returns:
+        Suffix "@k" -> share of images with a relevant audio clip among the k nearest, for each k of 1, 5, 10 below the
+        number of audio clips.
+    """
     inputs, index = view
     return _recalls(inputs.audio_ranks[index], len(inputs.audio), inputs.image_groups)
 
 
 @register_metric("alignment", "Embedding", "alignment", "mean cosine of matched pairs", "embeddings", is_fraction=False)
 def alignment(inputs: RetrievalInputs) -> GroupedMean:
-    """Return the mean cosine of matched pairs."""
+    """Compute the mean cosine of matched pairs.
+
+    Args:
+        inputs: unit-norm embeddings, images and audio of one space.
+
+    Returns:
+        The mean over audio clips.
+    """
     return GroupedMean(inputs.pair_statistics[0], inputs.audio_groups)
 
 
@@ -64,5 +102,12 @@ def alignment(inputs: RetrievalInputs) -> GroupedMean:
     higher_is_better=False,
 )
 def magnitude(inputs: RetrievalInputs) -> GroupedMean:
-    """Return the mean distance of matched pairs."""
+    """Compute the mean Euclidean distance of matched pairs.
+
+    Args:
+        inputs: unit-norm embeddings, images and audio of one space.
+
+    Returns:
+        The mean over audio clips.
+    """
     return GroupedMean(inputs.pair_statistics[1], inputs.audio_groups)

@@ -14,12 +14,28 @@ metric_inputs("mixtures")(whole_row)
 
 
 def mean_of_sources(key: str, inputs: MetricInputs) -> GroupedMean | None:
-    """Return the mean of a column of pixel AP over the samples of images with several sources."""
+    """Compute the mean of a column of pixel AP over the samples of images with several sources.
+
+    Args:
+        key: name of the column: `cap` or `piap`.
+        inputs: numbers per sample of a row of a report.
+
+    Returns:
+        The mean over scored samples that have a value; None where none has.
+    """
     return inputs.mean_of_known(inputs.free_column(key))
 
 
 def mean_of_mixtures(key: str, inputs: MetricInputs) -> GroupedMean | None:
-    """Return the mean over images that were asked with a mixture, or the ratio of two means."""
+    """Compute the mean over images that have a mixture, or the ratio of two means.
+
+    Args:
+        key: metric key of the numbers of each image.
+        inputs: numbers per sample of a row of a report.
+
+    Returns:
+        The mean over images; for pairs of numerator and denominator, the ratio of their means; None without mixtures.
+    """
     if (values := inputs.mixtures.get(key)) is None:
         return None
     is_known = (~values.isnan()).reshape(len(values), -1).all(dim=1)

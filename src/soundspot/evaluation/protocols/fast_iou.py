@@ -39,16 +39,17 @@ def compute_overlaps(
     rules: Sequence[ThresholdRule],
     scaling: Scaling | Sequence[Scaling] = "none",
 ) -> MapOverlap:
-    """Compute the overlap of each map with its target under each rule.
+    """Compute the overlap of each map with its target under each threshold rule.
 
     Args:
-        maps: (b, h, w) at the size of the targets, before scaling; one map expanded to b is thresholded only once.
-        target: (b, h, w); bool is fastest. Values between 0 and 1 (annotators who disagree) take the slow path.
+        maps: (b, h, w) scores at the size of the targets, before scaling; a map expanded to b is thresholded only once.
+        target: (b, h, w) ground truth; bool is fastest. Values between 0 and 1 (disagreeing annotators) are slow.
         rules: r threshold rules.
-        scaling: of the maps before the threshold, for all rules or for each.
+        scaling: scaling of the maps before the threshold (`scale_maps`), for all rules, or r of them, one for each
+            rule.
 
     Returns:
-        Numbers of shape (r, b), float64, on the CPU.
+        Intersection, false positives and target area in pixels, each (r, b) float64 on the CPU.
     """
     pairs = [*zip(rules, [scaling] * len(rules) if isinstance(scaling, str) else scaling, strict=True)]
     distinct = [*dict.fromkeys(pairs)]

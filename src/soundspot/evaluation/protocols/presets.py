@@ -24,28 +24,30 @@ Columns = dict[str, Tensor]  # numbers of each sample by name, (n,) or (n, k) fl
 
 @dataclass(frozen=True)
 class Protocol:
-    """The rules that turn raw maps and ground truth into numbers for each sample, and those into scores.
+    """Rules that turn raw maps and ground truths into numbers for each sample, and those into scores.
 
     Attributes:
-        name: by which it is asked for and printed.
-        summary: one line on what it is.
-        source: whose code it follows.
-        threshold_rule: the pixels that count for cIoU, AUC, IIoU, IAUC, mean IoU and the F-score.
+        name: name that selects the protocol and that reports print.
+        summary: description in one line.
+        source: code that the protocol follows: repository and commit.
+        threshold_rule: rule that selects the predicted pixels for cIoU, AUC, IIoU, IAUC, mean IoU and the F-score.
         adaptive_rule: the same for their adaptive forms; None where the released code has none.
-        candidate_thresholds: values that are all tried in place of `threshold_rule`'s, the one with the best AUC being
-            reported: chosen on the test set itself, as in the released code.
-        upsampling: from the resolution of raw maps to `size`.
-        size: side of the square at which maps and ground truth are compared, in pixels.
-        tau: raw maps are cosines; where given, they are first turned into (map / tau + 1 / tau) / (2 / tau), as SLAVC's
-            evaluation does with its logits.
-        scaling: the min-max, or the sigmoid, before the thresholds.
-        empty_target: samples whose ground truth has no pixel at `size` are a `failure`, are left out (`exclude`), or
-            are scored by the share of the `background` that is not predicted.
-        consensus: whether each of the `boxes`, or each of the `annotators`, has a vote (`GroundTruth.to_map`).
-        fscore: F of masks (beta^2 = 0.3) of one `threshold`, or the `maximum` over 255 thresholds of the mean curve.
-        detection: AP and max-F1 with the `published` subsampling and step pairing, or over the `full` curve.
-        auc_grid: thresholds of the areas, see `functional.auc_terms`.
-        min_group_size: images with fewer sounds than this do not enter the interactive scores.
+        candidate_thresholds: values tried in place of that of `threshold_rule`; the value with the highest AUC on the
+            test set itself is reported, as in the released code. Empty: none.
+        upsampling: interpolation from the resolution of raw maps to `size`.
+        size: side in pixels of the square at which maps and ground truths are compared.
+        tau: temperature; raw cosines are first turned into (map / tau + 1 / tau) / (2 / tau), as SLAVC's evaluation
+            does with its logits. None: maps are not changed.
+        scaling: scaling of the maps before thresholds: `none`, min-max (`forward`, `mirrored`), or `sigmoid`.
+        empty_target: treatment of samples whose ground truth has no pixel at `size`: a `failure`, left out (`exclude`),
+            or scored by the share of the `background` that is not predicted.
+        consensus: what has a vote in a consensus: each of the `boxes`, or each of the `annotators`.
+        fscore: F-score of masks (beta^2 = 0.3) at one `threshold`, or the `maximum` over 255 thresholds of the mean
+            curve.
+        detection: AP and max-F1 with the `published` thresholds and step pairing, or over the `full` curve.
+        auc_grid: IoU thresholds of areas: `float` 0.05 * k in floating point, `integer` k / 20 with a tolerance of
+            1e-9.
+        min_group_size: least number of sounds of an image that enters the interactive scores (IIoU, IAUC).
     """
 
     name: str
@@ -73,13 +75,13 @@ class Protocol:
         return [self.threshold_rule, *([self.adaptive_rule] if self.adaptive_rule else [])]
 
     def upsample(self, maps: Float[Tensor, "b h w"]) -> Float[Tensor, "b s s"]:
-        """Bring raw maps to the protocol's size and unit.
+        """Upsample raw maps to the protocol's size, and apply its temperature.
 
         Args:
             maps: (b, h, w) raw scores; maps of the protocol's size are not resampled.
 
         Returns:
-            (b, size, size) float32.
+            (b, size, size) float32, interpolated as `upsampling` says; not yet scaled for thresholds.
         """
         maps = maps.float()
         if maps.shape[-2:] != (self.size, self.size):
@@ -92,11 +94,12 @@ class Protocol:
         """Compute IoU and adaptive IoU of raw maps.
 
         Args:
-            maps: (b, h, w) raw scores.
-            target: (b, size, size) ground truth.
+            maps: (b, h, w) raw scores, upsampled to `size` where they have another size.
+            target: (b, size, size) ground truth in [0, 1].
 
         Returns:
-            IoU (b,) and adaptive IoU (b,), nan where the protocol has none; float64.
+            (b,) IoU and (b,) adaptive IoU, float64. Adaptive IoU is nan where the protocol has none; with candidate
+            thresholds IoU is (b, t).
 
         Examples:
             >>> maps, target = torch.zeros(1, 14, 14), torch.zeros(1, 224, 224, dtype=torch.bool)
@@ -118,13 +121,13 @@ class Protocol:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Protocol":
-        """Build the protocol that a report holds.
+        """Build a protocol from plain values.
 
         Args:
-            values: as `as_dict` returns them.
+            values: attribute -> value, as `as_dict` returns them and report.json holds them.
 
         Returns:
-            An equal protocol.
+            The protocol, equal to the one that was converted.
         """
         rules = {name: values[name] and ThresholdRule(**values[name]) for name in ("threshold_rule", "adaptive_rule")}
         rules["candidate_thresholds"] = tuple(values["candidate_thresholds"])
@@ -138,14 +141,15 @@ def compute_columns(
 
     Args:
         protocols: p protocols of one size.
-        maps: (b, size, size) as `Protocol.upsample` returns them for each of the protocols; one map expanded to b is
+        maps: (b, size, size) maps upsampled by `Protocol.upsample`, alike for all p protocols; a map expanded to b is
             thresholded only once.
-        target: (b, size, size) ground truth; where `is_mask`, masks of objects, which have F-scores.
-        is_mask: whether to compute F-scores.
+        target: (b, size, size) ground truth in [0, 1].
+        is_mask: True: the ground truths are masks of objects, and F-scores are computed; False: IoU alone.
 
     Returns:
-        For each protocol, float64 columns by name: `iou` (b,) and, where it has them, `iou_adaptive`, and of masks `f`,
-        `f_adaptive` or `f_curve` (b, 255). With t candidate thresholds, `iou` and `f` are (b, t).
+        For each protocol, float64 columns by name: `iou` (b,); `iou_adaptive` (b,) where the protocol has an adaptive
+        rule; for masks `f` and `f_adaptive` (b,), or `f_curve` (b, 255). With t candidate thresholds, `iou` and `f` are
+        (b, t).
     """
     rules = [rule for protocol in protocols for rule in protocol.rules]
     overlap = compute_overlaps(
@@ -273,13 +277,13 @@ def get_protocol(protocol: str | Protocol) -> Protocol:
     """Return a protocol by name.
 
     Args:
-        protocol: a name of `list_protocols`; a `Protocol` is returned unchanged.
+        protocol: name of a preset (`list_protocols`); a `Protocol` is returned unchanged.
 
     Returns:
         The protocol.
 
     Raises:
-        RecipeError: no protocol has this name.
+        RecipeError: no preset has this name.
 
     Examples:
         >>> get_protocol("ezvsl").threshold_rule
@@ -297,13 +301,14 @@ def get_protocol(protocol: str | Protocol) -> Protocol:
 
 
 def resolve_protocols(protocol: str | Protocol | Sequence[str | Protocol]) -> tuple[Protocol, ...]:
-    """Return the protocols that are named, in order and without repeats.
+    """Return the named protocols in the order given, without repeats.
 
     Args:
-        protocol: one protocol, several (a sequence, or names with commas between), or `all`, `corrected` first.
+        protocol: a protocol, a name, several names separated by commas, or a sequence of names and protocols; `all`
+            among the names selects all presets, `corrected` first.
 
     Returns:
-        One protocol at least.
+        At least one protocol.
 
     Raises:
         RecipeError: a name is unknown, or none is given.
@@ -322,9 +327,9 @@ def resolve_protocols(protocol: str | Protocol | Sequence[str | Protocol]) -> tu
 
 
 def list_protocols() -> dict[str, str]:
-    """List the protocols.
+    """List the preset protocols.
 
     Returns:
-        Name -> one line on what it is.
+        Name -> description in one line.
     """
     return {name: protocol.summary for name, protocol in PROTOCOLS.items()}

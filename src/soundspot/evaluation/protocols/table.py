@@ -32,13 +32,13 @@ SCALING_NAMES = {"none": "-", "forward": "min-max", "mirrored": "1 - minmax(-x)"
 
 
 def describe_protocol(protocol: Protocol) -> dict[str, str]:
-    """Describe the rules of a protocol.
+    """Describe the rules of a protocol as cells of a table.
 
     Args:
-        protocol: any protocol, also one that is not among the presets.
+        protocol: a protocol, of the presets or not.
 
     Returns:
-        Column of `COLUMN_DESCRIPTIONS` -> cell.
+        Name of each column of `COLUMN_DESCRIPTIONS`, in its order -> short text.
     """
     adaptive, scaling = protocol.adaptive_rule, SCALING_NAMES[protocol.scaling]
     if protocol.tau is not None:
@@ -65,16 +65,23 @@ def _selects(rule: ThresholdRule) -> str:
 
 
 def protocol_table() -> list[list[str]]:
-    """Return the table of protocols: the head, then a row of cells for each."""
+    """Return the table of preset protocols.
+
+    Returns:
+        Rows of text cells: the column names, then a row for each protocol.
+    """
     rows = [[name, *describe_protocol(protocol).values()] for name, protocol in PROTOCOLS.items()]
     return [["protocol", *COLUMN_DESCRIPTIONS], *rows]
 
 
 def front_end_table(encoders: bool = False) -> list[list[str]]:
-    """Return the table of front-end presets: the head, then a row of cells for each.
+    """Return the table of front-end presets, with the columns in which they differ.
 
     Args:
-        encoders: presets of public encoders, in place of those that released methods were fed with.
+        encoders: True: presets of public encoders; False: presets of the released methods.
+
+    Returns:
+        Rows of text cells: the column names, then a row for each preset.
     """
     presets = {name: preset for name, preset in PRESETS.items() if (name in ENCODER_PRESETS) == encoders}
     specs = {name: asdict(preset.image) | asdict(preset.audio) for name, preset in presets.items()}

@@ -23,15 +23,16 @@ Target: TypeAlias = Bool[Tensor, "b h w"] | Float[Tensor, "b h w"]
 
 @dataclass(frozen=True)
 class ThresholdRule:
-    """A rule that selects the highest pixels of a map, and says what becomes of pixels that tie with the last one.
+    """Rule that selects the highest pixels of a map, and treats pixels that tie with the last of them.
 
     Attributes:
-        keep: the number of pixels, `half` of the image or `target` (as many as the target has; half where it has none);
-            or a value that selected pixels reach.
-        ties: `drop` is the `>` of the released codes (one pixel fewer than wanted, and all its equals), `keep` is `>=`,
-            `fill` is `>` but the highest value of all (1 after min-max) always counts, as in LVS. `share` divides the
-            remaining number evenly among the pixels that tie, each counting for a fraction: exactly the wanted number
-            is selected whatever the order of pixels, and a constant map scores what a random map scores on average.
+        keep: number of pixels, `half` of the image or `target` (as many as the target has; half where it has none), or
+            a value that selected pixels reach.
+        ties: `drop`: pixels above the threshold, the `>` of the released codes (one pixel fewer than wanted, and all
+            its equals); `keep`: `>=`; `fill`: `>`, but pixels of at least 1 (the maximum after min-max) always count,
+            as in LVS; `share`: the pixels that tie divide the remaining number evenly, each counting for a fraction, so
+            that exactly the wanted number is selected whatever the order of pixels, and a constant map scores what a
+            random map scores on average. With a value for `keep`, only `drop` and `keep` apply.
     """
 
     keep: Literal["half", "target"] | float
@@ -42,12 +43,12 @@ TARGET_AREA = ThresholdRule("target", "share")  # exactly as many pixels as the 
 
 
 class MapOverlap(NamedTuple):
-    """Overlap of selected pixels and targets, float64: one number for each map (b,), or for each rule and map (r, b).
+    """Overlap of selected pixels and targets: float64 numbers, one for each map (b,), or for each rule and map (r, b).
 
     Attributes:
         intersection: sum of the target over the selected pixels.
-        false_positives: selected pixels where the target is exactly 0.
-        target_area: sum of the target.
+        false_positives: number of selected pixels where the target is exactly 0.
+        target_area: sum of the target over all pixels.
     """
 
     intersection: Tensor
@@ -61,20 +62,20 @@ class MapOverlap(NamedTuple):
 
     @property
     def pred_area(self) -> Tensor:
-        """Number of selected pixels, where targets are 0 or 1."""
+        """Number of selected pixels, correct where targets are 0 or 1."""
         return self.intersection + self.false_positives
 
 
 def scale_maps(maps: Float[Tensor, "b h w"], scaling: Scaling) -> Float[Tensor, "b h w"]:
-    """Scale maps to [0, 1], by their own range in one of two published forms, or as logits.
+    """Scale maps before a threshold, by their own range or by a sigmoid.
 
     Args:
         maps: (b, h, w) raw scores.
-        scaling: `none`; `forward` (x - min) / (max - min), a constant c stays c; `mirrored` 1 - forward(-x), a constant
-            c becomes 1 + c (the two differ in rounding and for constant maps); `sigmoid`.
+        scaling: `none`: unchanged; `forward`: (x - min) / (max - min) of each map, a constant map stays as it is;
+            `mirrored`: 1 - forward(-x), a constant map c becomes 1 + c (the two also differ in rounding); `sigmoid`.
 
     Returns:
-        Scaled maps, (b, h, w).
+        (b, h, w) scaled maps, in [0, 1] unless `none` or constant.
     """
     if scaling == "none":
         return maps
@@ -87,11 +88,12 @@ def count_selected(target: Target, rule: ThresholdRule) -> Float[Tensor, " b"]:
     """Compute the number of pixels that a rule by rank should select of each map.
 
     Args:
-        target: (b, h, w) ground truth.
+        target: (b, h, w) ground truth; its pixels other than 0 are its area.
         rule: a rule whose `keep` is `half` or `target`.
 
     Returns:
-        (b,) float64 pixels; half a pixel is possible where the image has an odd number of them.
+        (b,) float64 numbers of pixels; with `half`, not whole where the image has an odd number of pixels. With
+        `target`, an empty target gives half of the pixels, rounded down.
     """
     assert isinstance(rule.keep, str), "a fixed threshold selects no fixed number of pixels"
     pixels = target[0].numel()
@@ -110,10 +112,11 @@ def split_ties(
     Args:
         maps: (b, h, w) scaled scores.
         target: (b, h, w) ground truth; only its area is used, and only by a rule that keeps the target's area.
-        rule: what to select.
+        rule: rule that selects pixels.
 
     Returns:
-        Pixels that count (b, h, w), pixels that tie (b, h, w), and the fraction (b,) that each of these counts for.
+        (b, h, w) mask of the pixels that count fully, (b, h, w) mask of those that tie, and (b,) float64 fraction that
+        each of the latter counts for. Only `share` has pixels that tie.
     """
     no_ties, no_share = torch.zeros_like(maps, dtype=torch.bool), torch.zeros(len(maps), dtype=torch.float64)
     if not isinstance(rule.keep, str):
@@ -139,11 +142,11 @@ def select_pixels(maps: Float[Tensor, "b h w"], target: Target, rule: ThresholdR
 
     Args:
         maps: (b, h, w) scaled scores.
-        target: (b, h, w) ground truth.
-        rule: what to select.
+        target: (b, h, w) ground truth; only its area is used, and only by a rule that keeps the target's area.
+        rule: rule that selects pixels.
 
     Returns:
-        (b, h, w) float64: 0 or 1, and fractions where ties share.
+        (b, h, w) float64 in [0, 1]: 0 or 1, and fractions where pixels tie under `share`.
 
     Examples:
         >>> maps, target = torch.ones(1, 2, 2), torch.tensor([[[True, False], [False, False]]])
@@ -158,15 +161,15 @@ def select_pixels(maps: Float[Tensor, "b h w"], target: Target, rule: ThresholdR
 
 
 def compute_overlap(maps: Float[Tensor, "b h w"], target: Target, rule: ThresholdRule) -> MapOverlap:
-    """Compute the overlap of `select_pixels` with the targets, the same to the last bit in a batch of any size.
+    """Compute the overlap of the pixels that a rule selects with the targets, to the same bit in a batch of any size.
 
     Args:
         maps: (b, h, w) scaled scores.
-        target: (b, h, w) ground truth.
-        rule: what to select.
+        target: (b, h, w) ground truth in [0, 1].
+        rule: rule that selects pixels.
 
     Returns:
-        Numbers of shape (b,), float64.
+        Intersection, false positives and target area in pixels, each (b,) float64.
     """
     selected, tied, share = split_ties(maps, target, rule)
     weights, spatial = target.float(), (1, 2)

@@ -43,8 +43,8 @@ class Embeddings:
     """Embeddings of a test set; rows are empty where the localizer has none.
 
     Attributes:
-        images: (p, d) unit-norm, one of each image.
-        audio: the audio of each sample, with its embeddings.
+        images: (p, d) unit-norm embedding of each image.
+        audio: encoded audio of each sample, with its embeddings.
     """
 
     images: DiskTensor
@@ -62,12 +62,16 @@ def build_report(
     """Build the report of an evaluation.
 
     Args:
-        info: on the localizer; its notes come first.
+        info: description of the localizer; its notes come first in the report.
         table: numbers of all samples.
-        embeddings: None where only maps are known.
-        bootstraps: draws behind the intervals.
-        seed: of the bootstrap.
-        source: where model and data come from; the samples of its `calibration` are not repeated in the report.
+        embeddings: embeddings of the test set; None where only maps are known.
+        bootstraps: number of bootstrap draws for the 95 % intervals; 0: no intervals.
+        seed: random seed of the bootstrap.
+        source: origin of model and data; None: unknown. The sample ids of its `calibration` are left out of the report,
+            and the whole `calibration` where no threshold is used.
+
+    Returns:
+        The report, without maps.
     """
     samples, (own, *others) = table.samples, table.protocols
     weights = GroupWeights(len(samples.group_first), bootstraps, seed)

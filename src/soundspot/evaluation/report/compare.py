@@ -28,11 +28,12 @@ MODEL_FREE = (WHOLE_IMAGE, CENTERED_BOX, CEILING, "chance")  # rows that are the
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """A model against the first one on the same samples.
+    """Difference between a model's score and that of the first model on the same samples.
 
     Attributes:
-        difference: how much higher it scores.
-        p_value: two-sided, by a paired bootstrap over images; not corrected for the number of comparisons.
+        difference: score minus that of the first model, with its 95 % interval.
+        p_value: two-sided p-value of a paired bootstrap over images, not corrected for the number of comparisons; nan
+            without draws.
     """
 
     difference: Interval
@@ -46,14 +47,15 @@ class Comparison:
     Attributes:
         dataset: name of the data set.
         protocol: name of the protocol.
-        n: samples that are compared.
-        names: of the models; the others are compared to the first.
+        n: number of samples compared.
+        names: names of the models; the others are compared to the first.
         values: metric key -> score of each model; None where a report does not have it.
-        differences: metric key -> difference of each model after the first; None where the numbers per sample alone do
-            not give the metric.
-        model_free: name of a row that needs no model -> its scores, of the first report.
+        differences: metric key -> difference of each model after the first; None where the numbers per sample do not
+            suffice to compute the metric.
+        model_free: name of each row that needs no model -> its scores, from the first report; empty where samples were
+            left out.
         published: rows of papers, each with the reasons why it may not be comparable.
-        notes: what a reader should know.
+        notes: notes for the reader.
     """
 
     dataset: str
@@ -78,17 +80,20 @@ def compare(
     """Compare reports, data set by data set.
 
     Args:
-        reports: two or more of each data set, under one protocol and of the same samples.
-        names: of the models; by default as the reports have them, numbered where two are alike.
-        intersect: score only the samples that all reports of a data set have; otherwise different samples are an error.
-        bootstraps: draws behind the intervals and p-values.
-        seed: of the bootstrap.
+        reports: at least two of each data set, under one protocol and of the same samples.
+        names: name of the model of each report; None: names in the reports, numbered where two of a data set are equal.
+        intersect: True: score only the samples that all reports of a data set have; False: different samples are an
+            error.
+        bootstraps: number of bootstrap draws for intervals and p-values; 0: none.
+        seed: random seed of the bootstrap.
 
     Returns:
-        A comparison for each data set.
+        A comparison for each data set, in the order of first appearance.
 
     Raises:
-        DataError: one report of a data set, different protocols, or different samples and no `intersect`.
+        DataError: a data set has a single report, protocols, samples (without `intersect`) or ground truths differ, no
+            sample is common, or the number of names is not that of the reports.
+        RecipeError: `bootstraps` is negative.
     """
     model_names = _name_models(reports, names)
     by_dataset: dict[str, list[int]] = {}
@@ -216,11 +221,11 @@ def _ground_truth_key(sample: SampleRow) -> tuple[str, str, bool, float]:
 
 
 def compute_scores_from_samples(samples: Sequence[SampleRow], protocol: Protocol) -> Scores:
-    """Compute the metrics that numbers per sample give: localization, detection, negatives; not retrieval.
+    """Compute the metrics that numbers per sample give: localization, detection and negatives, but not retrieval.
 
     Args:
-        samples: of a report.
-        protocol: of the report.
+        samples: at least one sample of a report.
+        protocol: protocol of the report.
 
     Returns:
         Metric key -> score.

@@ -15,12 +15,28 @@ PAIRED_NOTE = (
 
 
 def format_comparison(comparisons: Sequence[Comparison], markdown: bool = False) -> str:
-    """Return the tables of all data sets, as plain text or Markdown."""
+    """Format the tables of all data sets as text.
+
+    Args:
+        comparisons: a comparison for each data set.
+        markdown: True: Markdown; False: plain text of equal column widths.
+
+    Returns:
+        Lines of text: a heading, tables and notes for each data set.
+    """
     return "\n\n".join("\n\n".join(_iter_sections(comparison, markdown)) for comparison in comparisons)
 
 
 def render_comparison(comparisons: Sequence[Comparison], title: str = "Comparison") -> str:
-    """Return the tables of all data sets as one self-contained page."""
+    """Render the tables of all data sets as one self-contained HTML page.
+
+    Args:
+        comparisons: a comparison for each data set.
+        title: heading of the page.
+
+    Returns:
+        HTML text.
+    """
     sets = [
         {
             "head": _format_heading(comparison),
@@ -55,7 +71,15 @@ def _format_heading(comparison: Comparison) -> str:
 
 
 def build_model_table(comparison: Comparison) -> TextTable:
-    """Return a line for each metric: all models, differences to the first with p-values, rows that need no model."""
+    """Build the table of a comparison, a row for each metric.
+
+    Args:
+        comparison: reports of one data set.
+
+    Returns:
+        Rows of text cells, the head first: metric, score of each model, differences to the first model with p-values,
+        and rows that need no model.
+    """
     free = [name for name, metrics in comparison.model_free.items() if any(key in comparison.values for key in metrics)]
     others = [f"{name} - {comparison.names[0]}" for name in comparison.names[1:]]
     lines = [["", *comparison.names, *others, *free]]
@@ -78,7 +102,16 @@ def _format_difference(key: str, paired: PairedDifference | None) -> str:
 
 
 def build_published_table(comparison: Comparison) -> TextTable:
-    """Return a line for each published row with its scores and marks of `_list_reasons`; none where there is no row."""
+    """Build the table of published scores, a row for each row of a paper.
+
+    Args:
+        comparison: reports of one data set.
+
+    Returns:
+        Rows of text cells, the head first: name, scores, number of the paper's table, and numbered marks of the reasons
+            why
+        it may not be comparable; empty where no published row has a metric of the reports.
+    """
     keys = [key for key in comparison.values if any(key in row.metrics for row, _ in comparison.published)]
     if not keys:
         return []

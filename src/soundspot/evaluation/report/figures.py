@@ -18,7 +18,15 @@ Values = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Whisker:
-    """A row of `draw_whiskers`: label, CSS class, and a value with its interval."""
+    """A row of `draw_whiskers`.
+
+    Attributes:
+        label: text to the left of the row.
+        kind: CSS class: `model`, `sound-blind`, `ceiling` or `published`.
+        value: score, a fraction.
+        low: lower end of its interval.
+        high: upper end of its interval.
+    """
 
     label: str
     kind: str
@@ -29,7 +37,15 @@ class Whisker:
 
 @dataclass(frozen=True)
 class PlotArea:
-    """The plotting area of a chart, and the scales from data to its pixels."""
+    """Plotting area of a chart, and the scales from data to its pixels.
+
+    Attributes:
+        x: lowest and highest value of the horizontal axis.
+        y: lowest and highest value of the vertical axis.
+        width: width of the chart in pixels.
+        height: height of the chart in pixels.
+        left, right, top, bottom: margins around the plotting area in pixels.
+    """
 
     x: tuple[float, float]
     y: tuple[float, float]
@@ -41,24 +57,63 @@ class PlotArea:
     bottom: int = 44
 
     def px(self, x: Values | float) -> Values:
+        """Convert data values to horizontal pixel positions.
+
+        Args:
+            x: values in units of the horizontal axis.
+
+        Returns:
+            Positions from the left edge of the chart, of the same shape.
+        """
         low, high = self.x
         return np.asarray(self.left + (np.asarray(x) - low) / (high - low) * (self.width - self.left - self.right))
 
     def py(self, y: Values | float) -> Values:
+        """Convert data values to vertical pixel positions.
+
+        Args:
+            y: values in units of the vertical axis.
+
+        Returns:
+            Positions from the top edge of the chart, of the same shape.
+        """
         (low, high), base = self.y, self.height - self.bottom
         return np.asarray(base - (np.asarray(y) - low) / (high - low) * (base - self.top))
 
     def line_path(self, x: Values, y: Values) -> str:
-        """Return the SVG path of connected line segments."""
+        """Build the SVG path of connected line segments.
+
+        Args:
+            x, y: coordinates of the points in data units, of the same length.
+
+        Returns:
+            The `d` attribute of an SVG path.
+        """
         return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(self.px(x), self.py(y), strict=True))
 
     def dot_path(self, x: Values, y: Values) -> str:
-        """Return the SVG path of points, as strokes of no length with round ends: a tenth of the size of circles."""
+        """Build the SVG path of points, as strokes of no length with round ends: a tenth of the size of circles.
+
+        Args:
+            x, y: coordinates of the points in data units, of the same length.
+
+        Returns:
+            The `d` attribute of an SVG path.
+        """
         return "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(self.px(x), self.py(y), strict=True))
 
 
 def draw_whiskers(rows: Sequence[Whisker], title: str, high: float = 1.0) -> Markup:
-    """Draw dots with intervals in rows over one axis from 0 to `high` (fractions, printed in percent)."""
+    """Draw a dot with its interval for each row, over a common axis from 0 to `high`.
+
+    Args:
+        rows: at least one row; values are fractions, printed in percent.
+        title: title of the chart, for screen readers.
+        high: upper end of the axis; dots and intervals beyond the axis are drawn at its ends.
+
+    Returns:
+        SVG element.
+    """
     label, value, pitch = 128, 52, 22
     frame = PlotArea((0.0, high), (0.0, 1.0), 340, pitch * len(rows) + 24, left=label, right=value, top=2, bottom=22)
     body = [_grid_x(frame, np.linspace(0, high, 3), lambda at: f"{100 * at:g}")]
@@ -78,7 +133,17 @@ def draw_whiskers(rows: Sequence[Whisker], title: str, high: float = 1.0) -> Mar
 
 
 def draw_histogram(groups: Mapping[str, tuple[str, Values]], title: str, xlabel: str, bins: int = 28) -> Markup:
-    """Draw the fraction of each group in equal bins; `groups` is label -> (CSS class, values)."""
+    """Draw histograms of several groups in common bins of equal width, with the median of each.
+
+    Args:
+        groups: label -> (CSS class, (n,) finite values), at least one value in each group.
+        title: title of the chart, for screen readers.
+        xlabel: label of the horizontal axis.
+        bins: number of bins between the lowest and the highest value of all groups.
+
+    Returns:
+        SVG element; heights are shares of each group, in percent.
+    """
     everything = np.concatenate([values for _, values in groups.values()])
     low, high = float(everything.min()), float(everything.max())
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
@@ -95,9 +160,18 @@ def draw_histogram(groups: Mapping[str, tuple[str, Values]], title: str, xlabel:
 
 
 def draw_scatter(x: Values, y: Values, title: str, xlabel: str, ylabel: str, threshold: float = 0.5) -> Markup:
-    """Draw points of x (a fraction, drawn by its square root, so that small objects have room) and y in [0, 1].
+    """Draw points, the median of y in up to twelve groups of equal count by x, and a horizontal line at a threshold.
 
-    With them the median of y in twelve groups of equal count, and a line at the threshold.
+    Args:
+        x: (n,) fractions, drawn by their square root, so that small objects have room; negative values count as 0.
+        y: (n,) fractions in [0, 1].
+        title: title of the chart, for screen readers.
+        xlabel: label of the horizontal axis, in percent.
+        ylabel: label of the vertical axis, in percent.
+        threshold: height of the line, in units of y.
+
+    Returns:
+        SVG element.
     """
     root = np.sqrt(np.clip(x, 0, None))
     far = float(np.ceil(max(float(root.max()), 0.2) * 10) / 10)
@@ -117,7 +191,16 @@ def draw_scatter(x: Values, y: Values, title: str, xlabel: str, ylabel: str, thr
 
 
 def draw_lines(series: Mapping[str, tuple[str, Values, Values]], title: str, xlabel: str) -> Markup:
-    """Draw curves; `series` is label -> (CSS class, x, y)."""
+    """Draw curves over common axes.
+
+    Args:
+        series: label -> (CSS class, (n,) x, (n,) y), at least one curve of one point.
+        title: title of the chart, for screen readers.
+        xlabel: label of the horizontal axis.
+
+    Returns:
+        SVG element, with a legend where there are several curves.
+    """
     xs, ys = (np.concatenate([curve[i] for curve in series.values()]) for i in (1, 2))
     low, high = float(ys.min()), float(ys.max())
     room = 0.06 * (high - low) or 0.5
@@ -138,7 +221,16 @@ def _fit(text: str, most: int) -> str:
 
 
 def compute_ticks(low: float, high: float, target_count: int = 5) -> list[float]:
-    """Return round numbers from `low` to `high`, about `target_count` of them."""
+    """Compute round numbers for the ticks of an axis.
+
+    Args:
+        low: lower end of the axis.
+        high: upper end of the axis, above `low`.
+        target_count: approximate number of intervals between ticks.
+
+    Returns:
+        Multiples of 1, 2, 2.5 or 5 times a power of ten in [low, high], ascending.
+    """
     rough = (high - low) / target_count
     power = 10.0 ** np.floor(np.log10(rough))
     step = next(power * by for by in (1, 2, 2.5, 5, 10) if power * by >= rough * (1 - 1e-9))

@@ -23,7 +23,16 @@ FIGURE_SIZE = 360  # pixels of the longer side, of small images too: lines are a
 
 @dataclass(frozen=True)
 class Figure:
-    """Image of the page: data URI, size in pixels, alternative text, caption and the lines under it."""
+    """An image of the page.
+
+    Attributes:
+        uri: data URI of the image.
+        width: width in pixels.
+        height: height in pixels.
+        alt: alternative text.
+        caption: caption below the image.
+        details: lines below the caption.
+    """
 
     uri: str
     width: int
@@ -35,7 +44,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class FigureRow:
-    """Figures under one heading."""
+    """Figures under one heading.
+
+    Attributes:
+        title: the heading.
+        note: text beside the heading; "" for none.
+        figures: figures in order.
+    """
 
     title: str
     note: str
@@ -43,7 +58,17 @@ class FigureRow:
 
 
 def build_galleries(report: Report, data: AudioVisualDataset, seed: int = 0, n: int = 8) -> list[FigureRow]:
-    """Return the best, `n` random and the worst samples by (adaptive) IoU; ties are in random order."""
+    """Draw the best, random and the worst samples by adaptive IoU (IoU, where the protocol has none).
+
+    Args:
+        report: report with samples and maps.
+        data: data set scored, for its images.
+        seed: random seed of the choice, and of the order of samples of equal IoU.
+        n: number of samples in each row; at most a third of the samples with a map, but at least 1.
+
+    Returns:
+        Three rows: best, random, worst; empty where no sample has a map and an IoU.
+    """
     drawable = [sample for sample in report.samples if _is_drawable(sample, report)]
     if not drawable:
         return []
@@ -65,7 +90,18 @@ def build_galleries(report: Report, data: AudioVisualDataset, seed: int = 0, n: 
 def build_strips(
     report: Report, data: AudioVisualDataset, seed: int = 0, n: int = 6, max_audio: int = 4
 ) -> list[FigureRow]:
-    """Return random images that were asked with several sounds: the image, then its map for each sound."""
+    """Draw random images that have several sounds: the image, then its map for each sound.
+
+    Args:
+        report: report with samples and maps.
+        data: data set scored, for its images.
+        seed: random seed of the choice of images.
+        n: largest number of images.
+        max_audio: largest number of maps of an image.
+
+    Returns:
+        A row for each image; empty where no image has several sounds with a map.
+    """
     index = {data.id(i): i for i in range(len(data))}
     groups: dict[str, list[SampleRow]] = {}
     for sample in report.samples:
@@ -108,7 +144,16 @@ def draw_map(
 ) -> Image.Image:
     """Draw a map, from its lowest to its highest score, over the image, with the ground truth outlined.
 
-    The map covers the region that the report's front end sees, upsampled as by the report's protocol.
+    The map covers the region that the report's front end crops, upsampled as by the report's protocol.
+
+    Args:
+        image: image of the sample, of any size.
+        scores: (h, w) raw map.
+        ground_truth: ground truth of the sample.
+        report: report whose front end and protocol apply.
+
+    Returns:
+        RGB image with the longer side at `FIGURE_SIZE` pixels (Lanczos resampling).
     """
     spec = (report.front_end or {}).get("image", {})  # may be of other code: only these two matter here
     region = visible_region(image.size, ImageSpec(**{key: spec[key] for key in ("size", "resize") if key in spec}))

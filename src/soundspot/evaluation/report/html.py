@@ -26,7 +26,16 @@ from soundspot.utils.atomic_io import atomic_write
 
 @dataclass(frozen=True)
 class Card:
-    """Headline number with its interval, a chart of all rows, and a verdict against the best sound-blind row."""
+    """A headline number with its interval, a chart of all rows, and a verdict against the best sound-blind row.
+
+    Attributes:
+        metric: the metric.
+        value: value of the model, as text.
+        interval: 95 % interval, as text; "" where unknown.
+        verdict: a sentence; "" where no sound-blind row has the metric.
+        is_better: whether the model is better than that row with intervals that do not overlap.
+        chart: chart of the metric in all rows, an SVG element.
+    """
 
     metric: MetricInfo
     value: str
@@ -37,7 +46,13 @@ class Card:
 
 
 class Cell(NamedTuple):
-    """Number of a table: the CSS class of its row, the value and its interval."""
+    """A number of a table, as text.
+
+    Attributes:
+        kind: CSS class of its row.
+        value: the value; a dash where there is none.
+        interval: 95 % interval; "" where unknown.
+    """
 
     kind: str
     value: str
@@ -52,15 +67,19 @@ def write_html(
     title: str | None = None,
     seed: int = 0,
 ) -> None:
-    """Write a report as one self-contained page, which appears complete or not at all.
+    """Write a report as one self-contained HTML page, which appears complete or not at all.
 
     Args:
         report: the report.
-        path: of the page.
-        data: the data set scored, for its images; None: numbers and charts alone.
-        train_logs: each metrics.csv of the training run, for its loss curves.
-        title: heading of the page; the model's name on the data set by default.
-        seed: of the random choice of samples.
+        path: path of the page; an existing file is replaced.
+        data: data set scored, for its images; None: numbers and charts alone.
+        train_logs: paths of the metrics.csv files of the training run, for its loss curves; empty: no curves.
+        title: heading of the page; None: the model's name and the data set.
+        seed: random seed of the choice of samples.
+
+    Raises:
+        DataError: a metrics.csv does not exist or has no `step` column.
+        OutputError: the page cannot be written.
     """
     text = render_page(report, data, train_logs, title, seed)
     with atomic_write(Path(path)) as draft:
@@ -74,7 +93,21 @@ def render_page(
     title: str | None = None,
     seed: int = 0,
 ) -> str:
-    """Return the page of a report as text; arguments as those of `write_html`."""
+    """Render a report as one self-contained HTML page.
+
+    Args:
+        report: the report.
+        data: data set scored, for its images; None: numbers and charts alone.
+        train_logs: paths of the metrics.csv files of the training run, for its loss curves; empty: no curves.
+        title: heading of the page; None: the model's name and the data set.
+        seed: random seed of the choice of samples.
+
+    Returns:
+        HTML text.
+
+    Raises:
+        DataError: a metrics.csv does not exist or has no `step` column.
+    """
     return render_template(
         "report.html.j2",
         title=title or f"{report.model.name} on {report.dataset}",
@@ -114,9 +147,16 @@ def _sound_sensitivity_table(report: Report) -> dict[str, Any] | None:
 
 
 def build_cards(report: Report, max_cards: int = 4) -> list[Card]:
-    """Return at most `max_cards` headline numbers of the model, those first that say most about sound sensitivity.
+    """Build the headline numbers of the model, those first that show most about sound sensitivity.
 
-    Where even the ceiling is 0 (small objects, when half of the image must be kept) a number says nothing of a model.
+    A metric is left out where even the ceiling is 0 (small objects, when half of the image must be selected).
+
+    Args:
+        report: the report.
+        max_cards: largest number of cards.
+
+    Returns:
+        A card for each metric, in the order of `headline_keys`.
     """
     known = {key for key, score in report.model.metrics.items() if not isnan(score.value)}
     ceilings = [row.metrics for row in report.rows if row.kind == "ceiling"]

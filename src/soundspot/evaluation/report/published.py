@@ -29,17 +29,17 @@ LIST_SIZES = {  # samples in the lists that the released evaluator reads
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """Row of a paper's table.
+    """A row of a paper's table.
 
     Attributes:
-        table: number of the table.
-        method: its name.
-        variant: of the method, if any.
-        setting: of the maps, such as `ogl`, if any.
-        train: training set.
-        test: test set.
+        table: number of the table, a Roman numeral.
+        method: name of the method.
+        variant: variant of the method; "" for none.
+        setting: refinement of the maps, such as `ogl`; "" for none.
+        train: name of the training set.
+        test: name of the test set.
         ground_truth: `box` or `mask`.
-        metrics: key -> score; fractions.
+        metrics: metric key -> score; fractions, but for metrics that are not.
     """
 
     table: str
@@ -53,13 +53,21 @@ class PublishedRow:
 
     @property
     def name(self) -> str:
-        """The method with its variant and setting, and its training set."""
+        """Name of the method with its variant and setting, and its training set."""
         extras = ", ".join(filter(None, (self.variant, self.setting)))
         return f"{self.method}{f' ({extras})' if extras else ''}, trained on {self.train}"
 
 
 def find_published_rows(test: str, ground_truth: str = "box") -> list[PublishedRow]:
-    """Return the rows of a test set, in the order of the tables; `ground_truth` is `box` or `mask`."""
+    """Find the published rows of a test set.
+
+    Args:
+        test: name of the test set, such as `vggss`.
+        ground_truth: kind of ground truth, `box` or `mask`.
+
+    Returns:
+        Rows in the order of the tables; empty where there are none.
+    """
     return [row for row in _read_rows() if (row.test, row.ground_truth) == (test, ground_truth)]
 
 
@@ -80,16 +88,16 @@ def _read_rows() -> list[PublishedRow]:
 
 
 def list_differences(row: PublishedRow, protocol: str, n: int, refinements: Collection[str] = ("",)) -> tuple[str, ...]:
-    """List why a published row may not be compared to reports.
+    """List the reasons why a published row may not be comparable to reports.
 
     Args:
-        row: of a paper.
+        row: row of a paper.
         protocol: name of the reports' protocol.
-        n: samples of the reports.
-        refinements: of the maps of each report: names with commas between; "" for none.
+        n: number of samples of the reports.
+        refinements: refinement of the maps of each report: names separated by commas; "" for none.
 
     Returns:
-        Reasons; () where no difference is known.
+        Reasons, short phrases; () where no difference is known.
     """
     reasons = []
     if row.setting in ("", "ogl") and row.setting not in refinements:

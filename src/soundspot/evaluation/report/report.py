@@ -27,9 +27,9 @@ class ReportRow:
     """The scores of one model, or of maps that need none.
 
     Attributes:
-        name: of the model or the reference row.
-        kind: of the row.
-        metrics: key -> score with its interval; fractions.
+        name: name of the model or the reference row.
+        kind: `model`, `sound-blind` (maps that ignore the sample's audio), `ceiling` or `published`.
+        metrics: report key -> score with its 95 % interval; fractions, but for metrics that are not.
     """
 
     name: str
@@ -42,8 +42,8 @@ class ProtocolRows:
     """Rows of the same maps under another protocol than the report's own.
 
     Attributes:
-        protocol: its values, nested plain types.
-        rows: the model first; the scores that threshold rules move.
+        protocol: attributes of the protocol as plain values (`Protocol.as_dict`).
+        rows: rows of the scores that threshold rules change, the model first.
     """
 
     protocol: dict[str, Any]
@@ -55,16 +55,16 @@ class SampleRow:
     """Sample of the data set with its numbers: `sample["iou"]`.
 
     Attributes:
-        id: of the sample.
+        id: id of the sample.
         group: name of its image.
-        category: of its audio.
-        present: whether the source is in the image at all.
-        values: numbers by column, nan where unknown: `iou`, `iou_adaptive`, `f`, `f_adaptive` (F-scores of masks), nan
-            where the sample does not enter the localization scores; `confidence`, mean of the highest quarter of the
-            map at the protocol's size; `area` of the ground truth, as a fraction of the image; `peak_own`,
-            `peak_silence`..., highest raw score with that audio; `overlap_silence`..., IoU of that map's highest pixels
-            and those with the own audio, as many as the object has; at the universal threshold `iou_universal`, and
-            `pia_silence`..., the predicted area; metrics of maps that were registered.
+        category: category of its audio; "" where unknown.
+        present: whether the source is in the image.
+        values: numbers by column, nan where unknown. `iou`, `iou_adaptive`, `f`, `f_adaptive` (F-scores of masks) and
+            registered metrics of maps: nan where the sample does not enter the localization scores. `confidence`: mean
+            of the highest quarter of the map at the protocol's size. `area`: share of the image's pixels in the ground
+            truth. `peak_own`, `peak_silence`...: highest raw score with that audio. `overlap_silence`...: IoU of that
+            map's highest pixels and those with the sample's own audio, as many as the object has. At the universal
+            threshold: `iou_universal`, and `pia_silence`..., the predicted area as a fraction of the image.
     """
 
     id: str
@@ -74,6 +74,14 @@ class SampleRow:
     values: dict[str, float]
 
     def __getitem__(self, column: str) -> float:
+        """Return a number of the sample.
+
+        Args:
+            column: name of the column.
+
+        Returns:
+            The number; nan where it is unknown.
+        """
         return self.values.get(column, math.nan)
 
 
@@ -83,16 +91,16 @@ class Report:
 
     Attributes:
         dataset: name of the data set.
-        protocol: the protocol's values, nested plain types.
-        n: samples, those without a source included.
-        rows: the model first.
-        samples: in the data set's order.
-        maps: raw maps (h, w) float32 by sample id; after an evaluation they lie on disk and are read when looked up.
-        notes: what a reader should know before trusting the numbers.
-        front_end: of the model, where it is known.
-        other_protocols: the same maps under other protocols.
-        sound_sensitivity: scores of the same images with other audio than each sample's own.
-        source: where model and data come from: names and hashes, options, seeds, the threshold.
+        protocol: attributes of the protocol as plain values (`Protocol.as_dict`).
+        n: number of samples, those without a source included.
+        rows: scores of the model and of reference rows, the model first.
+        samples: samples in the data set's order.
+        maps: sample id -> (h, w) float32 raw map; after an evaluation they lie on disk and are read when looked up.
+        notes: notes for the reader.
+        front_end: fields of the `InputSpec` of the model; None where unknown.
+        other_protocols: scores of the same maps under other protocols.
+        sound_sensitivity: scores of the same images with other audio than each sample's own; None without such maps.
+        source: origin of model and data as plain values: names and hashes, options, seeds, the threshold.
     """
 
     dataset: str
@@ -113,6 +121,17 @@ class Report:
         return next(row for row in self.rows if row.kind == "model")
 
     def __getitem__(self, key: str) -> float:
+        """Return a score of the model.
+
+        Args:
+            key: report key, such as `ciou_adaptive`.
+
+        Returns:
+            Value of the score, a fraction for most metrics.
+
+        Raises:
+            KeyError: the report has no such score.
+        """
         metrics = self.model.metrics
         if key not in metrics:
             raise KeyError(f"no score {key!r} in this report{did_you_mean(key, metrics)}")
@@ -132,13 +151,13 @@ class Report:
         return json.dumps([self.to_json(), _to_json(self.samples), [*self.maps]])
 
     def select_metrics(self, keys: Collection[str]) -> "Report":
-        """Return the report with these metrics alone.
+        """Return a copy of the report with these metrics alone.
 
         Args:
-            keys: report keys.
+            keys: report keys; unknown ones are ignored.
 
         Returns:
-            The report; rows without any of the metrics are left out, but for the model's.
+            The report; rows without any of the metrics are left out, except the model's.
         """
 
         def select(rows: tuple[ReportRow, ...]) -> tuple[ReportRow, ...]:
@@ -149,10 +168,10 @@ class Report:
         return replace(self, rows=select(self.rows), other_protocols=others)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of report.json.
+        """Convert all but samples and maps to plain values, the object in report.json.
 
         Returns:
-            All but samples and maps, as plain values; numbers that are not finite are null.
+            Attribute -> value, with the `soundspot` version; numbers that are not finite are None.
         """
         content = {"dataset": self.dataset, "protocol": self.protocol, "n": self.n, "soundspot": __version__}
         content |= {"rows": self.rows, "other_protocols": self.other_protocols, "notes": self.notes}
@@ -164,7 +183,7 @@ class Report:
         """Return the model's scores under each protocol.
 
         Returns:
-            Name of the protocol -> metric key -> value.
+            Name of the protocol -> report key -> value; the report's own protocol first.
         """
         of_protocols = [(self.protocol, self.rows), *((other.protocol, other.rows) for other in self.other_protocols)]
         return {
@@ -175,10 +194,12 @@ class Report:
         }
 
     def table(self) -> str:
-        """Format the rows side by side, in percent.
+        """Format the rows side by side as a text table, in percent.
 
         Returns:
-            Lines of text; the model's scores have intervals.
+            Lines of text: a line for each metric, a column for each row; the model's scores have intervals. Scores
+                under other
+            protocols, sound sensitivity and notes follow.
         """
         return tables.format_report(self)
 
@@ -186,12 +207,13 @@ class Report:
         """Write report.json, samples.csv and maps/ into a new folder, which appears complete or not at all.
 
         Args:
-            folder: of the report.
-            overwrite: replace a report in it.
-            maps: write the maps too.
+            folder: path of the folder to make; its parent exists.
+            overwrite: replace an existing report; a folder of other content is never replaced.
+            maps: True: write the maps too; False: numbers alone.
 
         Raises:
-            OutputError: the folder exists and `overwrite` is not set, or cannot be made.
+            OutputError: the folder exists and `overwrite` is not set, holds something else, or its parent does not
+                exist.
         """
         with atomic_write_folder(Path(folder), overwrite, marker_file=REPORT_FILE) as draft:
             self.write(draft)
@@ -203,7 +225,7 @@ class Report:
         """Write report.json and samples.csv.
 
         Args:
-            folder: exists.
+            folder: existing folder; files of these names are replaced.
         """
         (folder / REPORT_FILE).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
         columns = [*self.samples[0].values] if self.samples else []
@@ -213,10 +235,11 @@ class Report:
             table.writerows([s.id, s.group, s.category, s.present, *map(s.__getitem__, columns)] for s in self.samples)
 
     def map_metadata(self) -> dict[str, Any]:
-        """Return how the maps were made.
+        """Return how the maps were made: the object in meta.json beside the maps.
 
         Returns:
-            Content of the meta.json beside the maps.
+            Names of model and data set, upsampling, front end, threshold and, where there is one, refinement, as plain
+            values.
         """
         meta = {"model": self.model.name, "dataset": self.dataset, "upsampling": self.protocol.get("upsampling")}
         meta |= {"front_end": self.front_end, "threshold": self.source.get("threshold")}
@@ -227,14 +250,14 @@ def load_report(folder: str | Path, maps: bool = True) -> Report:
     """Load a report that `Report.save` wrote.
 
     Args:
-        folder: of the report.
-        maps: whether its maps can be looked up too, where it has them.
+        folder: folder of the report.
+        maps: True: open its maps too, where it has them; False: numbers alone.
 
     Returns:
-        The report.
+        The report; its maps are read when they are looked up.
 
     Raises:
-        DataError: a file of it is missing or unreadable, or was written before soundspot had its name.
+        DataError: a file is missing or unreadable, or of a version before the library was named soundspot.
     """
     folder = Path(folder)
     try:

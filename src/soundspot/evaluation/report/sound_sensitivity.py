@@ -15,12 +15,12 @@ from soundspot.evaluation.metrics.registry import format_value, get_metric_info
 
 @dataclass(frozen=True)
 class AudioCondition:
-    """Scores of the images when asked with one kind of audio.
+    """Scores of the images with one kind of audio.
 
     Attributes:
-        audio: "own", or the name of the row.
-        score: of the maps against the ground truths of the own audio.
-        drop: how much lower the score is than with the own audio; None for "own".
+        audio: "own", or the name of the row: "muted", "noise" or "swapped audio".
+        score: score of the maps against the ground truths of the samples' own audio.
+        drop: score with the own audio minus this score, with its interval; None for "own".
         overlap: mean IoU of the highest pixels of this map and of the one with the own audio, as many as the object
             has; 1 if the audio did not matter; None for "own".
     """
@@ -33,12 +33,13 @@ class AudioCondition:
 
 @dataclass(frozen=True)
 class SoundSensitivity:
-    """The score under each audio condition, and what follows.
+    """The score under each audio condition, and the conclusion.
 
     Attributes:
-        metric: key of the score.
-        conditions: the own audio first.
-        is_sensitive: whether the own audio beats each other kind beyond chance (95 % intervals of paired differences).
+        metric: report key of the score.
+        conditions: audio conditions, the own audio first.
+        is_sensitive: whether the score with the own audio is higher than with each other kind (95 % intervals of the
+            paired differences above 0).
         verdict: the same in one sentence.
     """
 
@@ -51,16 +52,18 @@ class SoundSensitivity:
 def compute_sound_sensitivity(
     own: Scores, others: dict[str, Scores], overlaps: dict[str, GroupedMean], weights: GroupWeights
 ) -> SoundSensitivity | None:
-    """Compare the scores with the own audio to those with other audio.
+    """Compare the scores with the samples' own audio to those with other audio.
+
+    The score is adaptive cIoU, or cIoU where the protocol has no adaptive rule.
 
     Args:
-        own: scores of the samples with their own audio.
-        others: scores of the same samples by the name of another kind of audio.
-        overlaps: of the maps with the own audio, by the same names.
+        own: metric key -> score of the samples with their own audio.
+        others: name of the row of another kind of audio -> metric key -> score of the same samples.
+        overlaps: name of the row -> IoU of each map with the map of the own audio.
         weights: bootstrap draws.
 
     Returns:
-        The comparison; None where the images were asked with no other audio.
+        The comparison; None where there are no scores with other audio.
     """
     metric = next((key for key in ("ciou_adaptive", "ciou") if key in own), "")
     others = {name: scores for name, scores in others.items() if metric in scores}

@@ -14,7 +14,14 @@ LOGIT_PROTOCOLS = [name for name, protocol in PROTOCOLS.items() if protocol.scal
 
 
 def format_text_table(lines: Sequence[Sequence[str]]) -> str:
-    """Return columns of equal width with two blanks between them."""
+    """Format rows of cells as text columns of equal width with two blanks between them.
+
+    Args:
+        lines: at least one row of text cells, all of one length.
+
+    Returns:
+        Lines of text, cells aligned to the left.
+    """
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
@@ -22,14 +29,28 @@ def format_text_table(lines: Sequence[Sequence[str]]) -> str:
 
 
 def format_markdown_table(lines: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table; the first line is the head, and all columns but the first hold numbers."""
+    """Format rows of cells as a Markdown table.
+
+    Args:
+        lines: rows of text cells, the head first; all columns but the first hold numbers and are aligned to the right.
+
+    Returns:
+        Lines of Markdown; `|` in cells is escaped.
+    """
     head, *body = ([cell.replace("|", "\\|") for cell in line] for line in lines)
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *body))
 
 
 def format_report(report: "Report") -> str:
-    """Return what the terminal shows of a report."""
+    """Format a report for the terminal.
+
+    Args:
+        report: the report.
+
+    Returns:
+        Lines of text: the table of metrics, scores under other protocols, sound sensitivity and notes.
+    """
     name = report.protocol.get("name", "?")
     lines = [
         f"{report.dataset}: {report.n} samples, protocol {name}, percent with 95 % intervals",
@@ -44,7 +65,14 @@ def format_report(report: "Report") -> str:
 
 
 def build_metric_table(report: "Report") -> list[list[str]]:
-    """Return a line for each metric and a column for each row; intervals of the model's alone."""
+    """Build the table of a report: a line for each metric and a column for each row of the report.
+
+    Args:
+        report: the report.
+
+    Returns:
+        Rows of text cells, the head first; the model's scores have intervals.
+    """
     keys = dict.fromkeys(key for row in report.rows for key in row.metrics)
     lines = [["", *(row.name for row in report.rows)]]
     for key in keys:
@@ -54,7 +82,14 @@ def build_metric_table(report: "Report") -> list[list[str]]:
 
 
 def build_protocol_table(report: "Report") -> list[list[str]]:
-    """Return a line for each protocol: the model's scores under it."""
+    """Build the table of the model's headline scores under each protocol.
+
+    Args:
+        report: a report with other protocols.
+
+    Returns:
+        Rows of text cells, the head first, a row for each protocol; `-` where a protocol does not have a score.
+    """
     by_protocol = report.scores_by_protocol()
     _, *others = by_protocol.values()  # of the report's own, scores that no protocol moves too
     keys = [key for key in list_metrics() if key in headline_keys() and any(key in scores for scores in others)]
@@ -65,7 +100,15 @@ def build_protocol_table(report: "Report") -> list[list[str]]:
 
 
 def protocol_spread(report: "Report", key: str = "ciou") -> str:
-    """Return one sentence on how far the protocol alone moves a score; protocols that take logits are left out."""
+    """Describe how far the protocol alone moves a score; protocols that take maps as logits are left out.
+
+    Args:
+        report: a report with other protocols.
+        key: report key of the score.
+
+    Returns:
+        One sentence.
+    """
     by_protocol = report.scores_by_protocol()
     scores = {name: of[key] for name, of in by_protocol.items() if key in of and name not in LOGIT_PROTOCOLS}
     if not scores:
@@ -81,7 +124,16 @@ def protocol_spread(report: "Report", key: str = "ciou") -> str:
 
 
 def format_cell(key: str, interval: Interval | None, with_interval: bool) -> str:
-    """Return a value with its interval where that is known and wanted; `-` where there is no value."""
+    """Format a score, with its interval where it is known and wanted.
+
+    Args:
+        key: report key of the metric.
+        interval: the score; None: there is none.
+        with_interval: whether to add the interval.
+
+    Returns:
+        Text such as `34.6 [30.1, 39.0]` or `34.6`; `-` where there is no score.
+    """
     if interval is None:
         return "-"
     value = format_value(key, interval.value)

@@ -8,7 +8,15 @@ from typing import Any
 
 
 def render_template(template: str, **values: Any) -> str:
-    """Render a template of this package, escaped throughout."""
+    """Render a template of this package, escaped throughout, with the date and the versions of the software.
+
+    Args:
+        template: name of a file in `templates`.
+        values: variables of the template; an undefined variable raises jinja2's UndefinedError.
+
+    Returns:
+        HTML text.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined  # imported where used: few uses of soundspot need it
 
     environment = Environment(
@@ -23,7 +31,15 @@ def render_template(template: str, **values: Any) -> str:
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Return nested plain values as (dotted name, text) pairs."""
+    """Flatten nested mappings to pairs of text.
+
+    Args:
+        values: plain values; mappings in it are flattened.
+        prefix: text before each name, such as `front_end.`.
+
+    Returns:
+        (dotted name, text) of each value in order; a dash for None and empty lists.
+    """
     pairs = []
     for key, value in values.items():
         if isinstance(value, Mapping):

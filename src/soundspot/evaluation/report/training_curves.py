@@ -16,19 +16,30 @@ MAX_POINTS = 240  # a curve on a page has no room for more
 
 
 def find_train_logs(checkpoint: str | Path) -> list[Path]:
-    """Return each metrics.csv of the run of a checkpoint (logs/attempt-N/metrics.csv), oldest first."""
+    """Find the metrics.csv files of the run of a checkpoint (logs/attempt-N/metrics.csv beside it).
+
+    Args:
+        checkpoint: path of the checkpoint file.
+
+    Returns:
+        Paths, the oldest by modification time first; empty where there are none.
+    """
     logs = Path(checkpoint).parent.glob("logs/attempt-*/metrics.csv")
     return sorted(logs, key=lambda path: path.stat().st_mtime)
 
 
 def read_train_logs(paths: Sequence[str | Path]) -> dict[str, tuple[Values, Values]]:
-    """Read logged columns as column -> (steps, values), without those that never change.
+    """Read the logged columns of a training run, without those that never change.
 
     Args:
-        paths: one metrics.csv, or those of a run and its resumptions in order: a step logged again replaces the first.
+        paths: paths of metrics.csv files of a run and its resumptions in order; a step logged again replaces the first.
+
+    Returns:
+        Column -> (n,) steps and (n,) values in the order of steps; more than `MAX_POINTS` (240) are averaged in blocks.
+        Values that are not finite are left out, as are columns with a single step.
 
     Raises:
-        DataError: no such file, or no `step` column in it.
+        DataError: a file does not exist, or has no `step` column.
     """
     points: dict[str, dict[float, float]] = {}
     for path in map(Path, paths):
@@ -52,7 +63,17 @@ def read_train_logs(paths: Sequence[str | Path]) -> dict[str, tuple[Values, Valu
 
 
 def build_curve_charts(paths: Sequence[str | Path]) -> list[tuple[str, Markup]]:
-    """Return (name, chart) of each logged term, training and validation of one term in one chart."""
+    """Draw each logged term over the steps of training, with training and validation in one chart.
+
+    Args:
+        paths: paths of metrics.csv files of a run and its resumptions in order; empty: no charts.
+
+    Returns:
+        (name, SVG element) of each term.
+
+    Raises:
+        DataError: a file does not exist, or has no `step` column.
+    """
     terms: dict[str, dict[str, tuple[str, Values, Values]]] = {}
     curves = read_train_logs(paths)
     for column, (steps, values) in curves.items():

@@ -75,7 +75,7 @@ class HasEmbeddings(Protocol):
         """Embed images.
 
         Args:
-            images: b image inputs, as for `encode_images`.
+            images: b image inputs: RGB images, or what `read_image` of the localizer returns.
 
         Returns:
             (b, d) embeddings of unit L2 norm.
@@ -85,7 +85,7 @@ class HasEmbeddings(Protocol):
         """Embed audio.
 
         Args:
-            audio: b audio inputs, as for `encode_audio`.
+            audio: b audio inputs: `Audio`, or what `read_audio` of the localizer returns.
 
         Returns:
             (b, d) embeddings of unit L2 norm.

@@ -304,12 +304,26 @@ class StoredMaps(Mapping[str, np.ndarray]):
         return self.read_checked(id) if id in self else torch.zeros(1, 1)
 
     def __contains__(self, id: object) -> bool:
+        """Return whether there is a map of this id, without reading it.
+
+        Args:
+            id: id of the sample.
+
+        Returns:
+            True where a shard holds the map.
+        """
         return id in self._shard_of  # without reading the map, as a mapping does by default
 
     def __iter__(self) -> Iterator[str]:
+        """Iterate over the ids of all maps, in the order of the shards.
+
+        Yields:
+            Ids of samples.
+        """
         return iter(self._shard_of)
 
     def __len__(self) -> int:
+        """Return the number of maps."""
         return len(self._shard_of)
 
 

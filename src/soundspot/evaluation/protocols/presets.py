@@ -31,7 +31,8 @@ class Protocol:
         summary: description in one line.
         source: code that the protocol follows: repository and commit.
         threshold_rule: rule that selects the predicted pixels for cIoU, AUC, IIoU, IAUC, mean IoU and the F-score.
-        adaptive_rule: the same for their adaptive forms; None where the released code has none.
+        adaptive_rule: rule that selects the predicted pixels for the adaptive forms of these scores; None where the
+            released code has none.
         candidate_thresholds: values tried in place of that of `threshold_rule`; the value with the highest AUC on the
             test set itself is reported, as in the released code. Empty: none.
         upsampling: interpolation from the resolution of raw maps to `size`.
@@ -39,9 +40,9 @@ class Protocol:
         tau: temperature; raw cosines are first turned into (map / tau + 1 / tau) / (2 / tau), as SLAVC's evaluation
             does with its logits. None: maps are not changed.
         scaling: scaling of the maps before thresholds: `none`, min-max (`forward`, `mirrored`), or `sigmoid`.
-        empty_target: treatment of samples whose ground truth has no pixel at `size`: a `failure`, left out (`exclude`),
-            or scored by the share of the `background` that is not predicted.
-        consensus: what has a vote in a consensus: each of the `boxes`, or each of the `annotators`.
+        empty_target: treatment of samples whose ground truth has no pixel at `size`: scored as a `failure`, left out
+            (`exclude`), or scored by the share of the `background` that is not predicted.
+        consensus: voters in a consensus: each of the `boxes` has half a vote, or each of the `annotators`.
         fscore: F-score of masks (beta^2 = 0.3) at one `threshold`, or the `maximum` over 255 thresholds of the mean
             curve.
         detection: AP and max-F1 with the `published` thresholds and step pairing, or over the `full` curve.
@@ -69,7 +70,7 @@ class Protocol:
 
     @property
     def rules(self) -> list[ThresholdRule]:
-        """The rules that every map is thresholded by: the candidates, or the threshold rule and the adaptive one."""
+        """Rules that every map is thresholded by: one for each candidate, or the threshold rule and the adaptive one."""
         if self.candidate_thresholds:
             return [replace(self.threshold_rule, keep=value) for value in self.candidate_thresholds]
         return [self.threshold_rule, *([self.adaptive_rule] if self.adaptive_rule else [])]
@@ -124,7 +125,7 @@ class Protocol:
         """Build a protocol from plain values.
 
         Args:
-            values: attribute -> value, as `as_dict` returns them and report.json holds them.
+            values: attribute -> value: the result of `as_dict`, which report.json holds too.
 
         Returns:
             The protocol, equal to the one that was converted.

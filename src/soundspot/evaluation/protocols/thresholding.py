@@ -57,7 +57,7 @@ class MapOverlap(NamedTuple):
 
     @property
     def iou(self) -> Tensor:
-        """Intersection over union as `functional.iou` defines it; nan where neither mask has a pixel."""
+        """Intersection / (target area + false positives); nan where neither mask has a pixel."""
         return self.intersection / (self.target_area + self.false_positives)
 
     @property

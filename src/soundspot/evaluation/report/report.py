@@ -138,7 +138,14 @@ class Report:
         return metrics[key].value
 
     def __eq__(self, other: object) -> bool:
-        """Compare numbers, samples, notes and maps; nan equals nan."""
+        """Compare all attributes and maps; nan equals nan.
+
+        Args:
+            other: object to compare with.
+
+        Returns:
+            True for a report with equal content; NotImplemented for another type.
+        """
         if not isinstance(other, Report):
             return NotImplemented
         return self._comparable() == other._comparable() and all(

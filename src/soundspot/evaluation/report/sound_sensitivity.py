@@ -40,7 +40,7 @@ class SoundSensitivity:
         conditions: audio conditions, the own audio first.
         is_sensitive: whether the score with the own audio is higher than with each other kind (95 % intervals of the
             paired differences above 0).
-        verdict: the same in one sentence.
+        verdict: one sentence that states the conclusion with both scores and the overlap of their maps.
     """
 
     metric: str

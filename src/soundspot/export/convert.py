@@ -44,10 +44,10 @@ def check_installed(*names: str) -> None:
     """Raise InputError where a library of the extra `export` is not installed.
 
     Args:
-        names: of the libraries.
+        names: import names of the libraries.
 
     Raises:
-        InputError: one is missing.
+        InputError: a library is missing; the message names all that are.
     """
     from importlib.util import find_spec
 
@@ -58,16 +58,18 @@ def check_installed(*names: str) -> None:
 def to_onnx(method: Method) -> Any:
     """Convert a method to a graph with inputs `image` and `audio`, outputs `map`, `encoded_image`, `encoded_audio`.
 
-    The first axis of all of them is free. Weights are float32, on whatever device the method is.
+    The first axis of all of them is free, a batch of any size. A float32 copy on the CPU is converted; the method
+    itself is not changed.
 
     Args:
-        method: with trained weights.
+        method: method with trained weights, on any device.
 
     Returns:
-        An onnx.ModelProto.
+        Model as an onnx.ModelProto, without soundspot's metadata.
 
     Raises:
-        InputError: the exporter cannot follow the method; its own words are in the message.
+        InputError: `onnx` or `onnxscript` is not installed, or torch's exporter cannot convert the method; the message
+            gives its reason.
     """
     check_installed("onnx", "onnxscript")
     copy = freeze_switches(method)
@@ -171,10 +173,10 @@ def split_model(model: Any) -> dict[str, Any]:
     """Split a graph into its three subgraphs, each a model by itself with the same metadata.
 
     Args:
-        model: an onnx.ModelProto that `to_onnx` made.
+        model: onnx.ModelProto that `to_onnx` returned, quantized or not.
 
     Returns:
-        Name of `SUBGRAPHS` -> onnx.ModelProto.
+        Dict of `image`, `audio` and `map` -> onnx.ModelProto.
     """
     from onnx.utils import Extractor
 
@@ -187,15 +189,16 @@ def split_model(model: Any) -> dict[str, Any]:
 
 
 def build_metadata(localizer: Localizer, source: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Collect what is needed to run an exported model, as JSON can hold it.
+    """Collect the metadata that running an exported model requires, as JSON-serializable values.
 
     Args:
-        localizer: that is exported.
-        source: origin of the model, as `soundspot.config.checkpoint.describe_checkpoint` gives it; the ids that a
-            threshold was fitted on are left out.
+        localizer: localizer of the model to export.
+        source: origin of the model, a dict from `soundspot.config.checkpoint.describe_checkpoint` with file name, hash
+            and calibration; the sample ids of the calibration are left out. None: no origin.
 
     Returns:
-        Versions, names, front end, upsampling, threshold and notes.
+        Dict with the keys `soundspot` (version), `method`, `title`, `front_end`, `upsampling`, `threshold`, `notes`,
+        `channels` (of the image input), `samples` (length of the audio input), `weights` (`float32`) and `source`.
     """
     method, source = localizer.method, dict(source or {})
     if calibration := source.get("calibration"):
@@ -219,21 +222,21 @@ def read_metadata(model: Any) -> dict[str, Any] | None:
     """Read the metadata of a model.
 
     Args:
-        model: an onnx.ModelProto.
+        model: onnx.ModelProto.
 
     Returns:
-        What `build_metadata` made; None: soundspot did not write the model.
+        Dict that `write_metadata` stored; None if the model has no soundspot metadata.
     """
     text = next((entry.value for entry in model.metadata_props if entry.key == KEY), None)
     return None if text is None else json.loads(text)
 
 
 def write_metadata(model: Any, metadata: Mapping[str, Any]) -> None:
-    """Write metadata into a model.
+    """Write metadata into a model in place, as JSON under the key `soundspot`; other metadata are removed.
 
     Args:
-        model: an onnx.ModelProto.
-        metadata: from `build_metadata`.
+        model: onnx.ModelProto to change.
+        metadata: JSON-serializable dict from `build_metadata`.
     """
     del model.metadata_props[:]
     entry = model.metadata_props.add()

@@ -28,31 +28,33 @@ class _Graph(nn.Module):
 
 
 class ImageGraph(_Graph):
-    """Image encoder with normalization inside."""
+    """Graph of the image encoder, with normalization inside."""
 
     def forward(self, image: Float[Tensor, "b i s s"]) -> Float[Tensor, "b ..."]:
         """Encode images.
 
         Args:
-            image: (b, 3, s, s) in [0, 1]; for methods with optical flow (b, 5, s, s), its two channels in [0, 1] too.
+            image: (b, 3, s, s) RGB images in [0, 1], not normalized, with s the `size` of the front end; for methods
+                with optical flow (b, 5, s, s), with flow to the right and down, in pixels per frame divided by 255.
 
         Returns:
-            (b, ...) encoded images.
+            (b, ...) output of the method's `encode_images`, for most methods (b, c, h, w) features.
         """
         return self.method.encode_images(normalize(image, self.method.front_end.image))
 
 
 class AudioGraph(_Graph):
-    """Audio encoder with the spectrogram inside."""
+    """Graph of the audio encoder, with the spectrogram inside."""
 
     def forward(self, audio: Float[Tensor, "b t"]) -> Float[Tensor, "b ..."]:
         """Encode audio.
 
         Args:
-            audio: (b, t) samples of a window at the model's rate; embeddings for methods that take those.
+            audio: (b, t) waveforms of one window at the sample rate of the front end, t of `input_length`; for methods
+                with precomputed audio embeddings (b, t) embeddings.
 
         Returns:
-            (b, ...) encoded audio.
+            (b, ...) output of the method's `encode_audio`, for most methods (b, c) embeddings.
         """
         spec = self.method.front_end.audio
         is_embedding = spec.embedding_dim > 0
@@ -61,7 +63,7 @@ class AudioGraph(_Graph):
 
 
 class MapGraph(_Graph):
-    """Similarity map of encoded images and encoded audio."""
+    """Graph of the similarity map of encoded images and encoded audio."""
 
     def forward(
         self, encoded_image: Float[Tensor, "b ..."], encoded_audio: Float[Tensor, "b ..."]
@@ -69,11 +71,11 @@ class MapGraph(_Graph):
         """Compute raw maps.
 
         Args:
-            encoded_image: from `ImageGraph`.
-            encoded_audio: from `AudioGraph`; row i belongs to image i.
+            encoded_image: (b, ...) output of `ImageGraph`.
+            encoded_audio: (b, ...) output of `AudioGraph`; row i belongs to image i.
 
         Returns:
-            (b, h, w) raw maps in float32.
+            (b, h, w) float32 raw maps at the resolution of the image features.
         """
         return self.method.similarity_map(encoded_image, encoded_audio).float()
 
@@ -82,10 +84,10 @@ def freeze_switches(method: Method) -> Method:
     """Copy a method for export: a graph has no branches, so switches (integer buffers) become constants.
 
     Args:
-        method: in any mode, on any device.
+        method: method in any mode, on any device; it is not changed.
 
     Returns:
-        A copy in evaluation mode, in float32 on the CPU.
+        Copy in evaluation mode, in float32 on the CPU, without gradients; scalar integer buffers are plain ints in it.
     """
     copy = deepcopy(method).cpu().float().eval().requires_grad_(False)
     for module in copy.modules():
@@ -97,26 +99,26 @@ def freeze_switches(method: Method) -> Method:
 
 
 def input_length(spec: AudioSpec) -> int:
-    """Return the number of samples of the input `audio`, or the width of embeddings in their place.
+    """Return the length of the input `audio`: the number of waveform samples, or the dimension of embeddings.
 
     Args:
         spec: audio preprocessing of the method.
 
     Returns:
-        t of (b, t).
+        Length t of the (b, t) input: `seconds` times `rate`, rounded, or `embedding_dim` for methods with embeddings.
     """
     return spec.embedding_dim or max(1, round(spec.seconds * (spec.rate or 0)))
 
 
 def example_inputs(method: Method, b: int = 3) -> tuple[Float[Tensor, "b i s s"], Float[Tensor, "b t"]]:
-    """Make inputs of noise; the last audio is silence.
+    """Generate example inputs of noise from a fixed seed; the last audio is silence.
 
     Args:
-        method: whose front end says the shapes.
+        method: method whose front end determines the shapes.
         b: number of samples.
 
     Returns:
-        (b, i, s, s) images and (b, t) audio.
+        (b, i, s, s) images, uniform in [0, 1], with i of 3 or 5, and (b, t) audio in [-0.9, 0.9].
     """
     spec = method.front_end
     generator = torch.Generator().manual_seed(0)
@@ -130,10 +132,11 @@ def check_exportable(localizer: Localizer) -> None:
     """Raise InputError for a localizer that cannot be exported; cheap, to be called before all work.
 
     Args:
-        localizer: to be exported.
+        localizer: localizer of the model to export.
 
     Raises:
-        InputError: it refines maps, keeps each file's own sample rate, or is too large.
+        InputError: the localizer refines maps, the front end keeps each file's own sample rate, or the weights take
+            more than 1.9 GB.
     """
     name, spec = localizer.name, localizer.method.front_end.audio
     if localizer.refinement:

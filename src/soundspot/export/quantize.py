@@ -22,14 +22,14 @@ QUANTIZED_OPS = ("Conv", "Gemm")
 
 
 def calibration_scenes(front_end: InputSpec, length: int = 64) -> AudioVisualDataset:
-    """Open the default calibration data: procedural scenes of a seed of their own.
+    """Open the default calibration data: procedural scenes of a seed that training and tests do not use.
 
     Args:
-        front_end: of the method.
+        front_end: preprocessing of the model, which determines size and duration of the scenes.
         length: number of samples.
 
     Returns:
-        The data set.
+        Data set of `length` scenes.
     """
     from soundspot.data.datasets.registry import open_dataset, scoring_options
 
@@ -41,10 +41,10 @@ def check_quantizable(front_end: InputSpec) -> None:
     """Raise InputError for a method whose inputs no calibration data have, or without the library.
 
     Args:
-        front_end: of the method.
+        front_end: preprocessing of the model.
 
     Raises:
-        InputError: it takes optical flow or audio embeddings.
+        InputError: the model takes optical flow or audio embeddings, or `onnxruntime` is not installed.
     """
     check_installed("onnxruntime")
     if front_end.image.flow or front_end.audio.embedding_dim:
@@ -53,16 +53,17 @@ def check_quantizable(front_end: InputSpec) -> None:
 
 
 def quantize_model(model: Any, front_end: InputSpec, data: AudioVisualDataset, batch_size: int = 8) -> Any:
-    """Quantize a model to 8 bits; inputs, outputs and metadata stay.
+    """Quantize convolutions and linear layers of a model to 8 bits; inputs, outputs and metadata stay the same.
 
     Args:
-        model: an onnx.ModelProto.
-        front_end: of the method.
-        data: the ranges of activations are those of its images and audio; some dozens are enough.
-        batch_size: of the calibration.
+        model: float32 onnx.ModelProto from `to_onnx`; it is not changed.
+        front_end: preprocessing of the model.
+        data: calibration data, all of whose images and audio set the ranges of activations; a few dozen samples are
+            enough.
+        batch_size: number of samples per calibration step; the last batch may be smaller.
 
     Returns:
-        Another onnx.ModelProto.
+        Quantized onnx.ModelProto, with int8 weights per channel and uint8 activations.
     """
     import onnx
     from onnxruntime import quantization

@@ -31,23 +31,24 @@ def without_normalization(spec: ImageSpec) -> ImageSpec:
     """Return image preprocessing without mean and standard deviation, which are inside the graph.
 
     Args:
-        spec: of the method.
+        spec: image preprocessing of the method.
 
     Returns:
-        Preprocessing to images in [0, 1].
+        Copy of `spec` with mean 0 and standard deviation 1, which gives images in [0, 1].
     """
     return replace(spec, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 def stack_windows(audio: Sequence[Audio], spec: AudioSpec) -> Float[Tensor, "b t"]:
-    """Return the input `audio` of a graph.
+    """Resample waveforms, take the model's window of each and stack them, as the input `audio` of a graph.
 
     Args:
-        audio: b waveforms.
-        spec: preprocessing of the method.
+        audio: b mono waveforms of any lengths and rates.
+        spec: audio preprocessing of the method.
 
     Returns:
-        (b, t) samples of each window.
+        (b, t) windows of `spec.seconds` at `spec.rate`; longer audio is cropped, shorter audio is repeated to that
+        length.
     """
     return torch.stack([extract_window(waveform, spec) for waveform in audio])
 
@@ -58,13 +59,21 @@ class OnnxLocalizer:
     Embeddings for retrieval and saliency are not in the graph, so there are neither.
 
     Args:
-        models: name of `SUBGRAPHS` -> serialized ONNX model.
-        metadata: as `build_metadata` makes it.
-        threads: of onnxruntime; 0: one for each core.
+        models: `image`, `audio` and `map` -> serialized ONNX model.
+        metadata: dict of metadata that `build_metadata` returned.
+        threads: number of threads of onnxruntime; 0: one for each core.
 
     Attributes:
-        metadata: versions, names, front end, upsampling, threshold and notes.
-        front_end, upsampling, threshold, title, notes: those of a Localizer.
+        metadata: dict of version, names, front end, upsampling, threshold and notes.
+        front_end: preprocessing of images and audio.
+        upsampling: interpolation of maps to the size of the image.
+        threshold: fitted threshold of masks; None: none was fitted.
+        title: name of the model for a reader.
+        notes: sentences for a reader of the results.
+
+    Raises:
+        CheckpointError: onnxruntime cannot read the model.
+        KeyError, TypeError: the metadata lack a field or have unknown ones.
     """
 
     def __init__(self, models: dict[str, bytes], metadata: dict[str, Any], threads: int = 0) -> None:
@@ -81,14 +90,14 @@ class OnnxLocalizer:
         """Load a model from the file that `soundspot export` wrote, or from a folder of its subgraphs.
 
         Args:
-            path: of the file or folder.
-            threads: of onnxruntime; 0: one for each core.
+            path: path of the .onnx file, or of the folder with image.onnx, audio.onnx, map.onnx and model.json.
+            threads: number of threads of onnxruntime; 0: one for each core.
 
         Returns:
-            The localizer.
+            Localizer on the CPU.
 
         Raises:
-            CheckpointError: missing, damaged, or not written by soundspot.
+            CheckpointError: the model is missing, damaged, or not written by soundspot.
             InputError: the extra `export` is not installed.
         """
         check_installed("onnx", "onnxruntime")
@@ -107,86 +116,95 @@ class OnnxLocalizer:
         return self._localizer.takes_waveforms
 
     def locate(self, image: Any, audio: Any, flow: Any = None, next_frame: Any = None) -> LocalizationMap:
-        """Locate the source of a sound in an image, as `Localizer.locate`.
+        """Locate the source of a sound in an image.
 
         Args:
-            image, audio, flow, next_frame: as for `Localizer.locate`.
+            image: path, PIL image, array or tensor.
+            audio: path, `Audio`, or (waveform, rate); where the model takes embeddings, one embedding (d,).
+            flow: (2, h, w) optical flow to the right and down in pixels per frame, for models that use it.
+            next_frame: next frame, from which the flow is computed if `flow` is None (extra `flow`). With neither, flow
+                is 0. Models without optical flow ignore both.
 
         Returns:
-            The map of the sound in the image.
+            Localization map of the sound in the image, with the raw scores (h, w).
         """
         return self._localizer.locate(image, audio, flow, next_frame)
 
     __call__ = locate
 
     def encode_image(self, image: Any, flow: Any = None, next_frame: Any = None) -> EncodedImage:
-        """Encode an image once, to `predict` the maps of many sounds in it, as `Localizer.encode_image`.
+        """Encode an image once, to `predict` the maps of many sounds in it.
 
         Args:
-            image, flow, next_frame: as for `Localizer.encode_image`.
+            image: path, PIL image, array or tensor.
+            flow: (2, h, w) optical flow to the right and down in pixels per frame, for models that use it.
+            next_frame: next frame, from which the flow is computed if `flow` is None (extra `flow`). With neither, flow
+                is 0. Models without optical flow ignore both.
 
         Returns:
-            The encoded image.
+            Encoded image: its (1, ...) features and the image itself.
         """
         return self._localizer.encode_image(image, flow, next_frame)
 
     def predict(self, encoded_image: EncodedImage, audio: Any) -> LocalizationMap:
-        """Locate the source of a sound in an image that is encoded already, as `Localizer.predict`.
+        """Locate the source of a sound in an image that is encoded already.
 
         Args:
-            encoded_image: from `encode_image`.
-            audio: as for `Localizer.predict`.
+            encoded_image: output of `encode_image`.
+            audio: path, `Audio`, or (waveform, rate); where the model takes embeddings, one embedding (d,).
 
         Returns:
-            The map of the sound in the image.
+            Localization map of the sound in the image, with the raw scores (h, w).
         """
         return self._localizer.predict(encoded_image, audio)
 
     def read_image(self, data: AudioVisualDataset, index: int) -> Image.Image | ImageWithFlow:
-        """Read the image of a sample as the model takes it.
+        """Read the image of a sample, and its optical flow if the model uses it.
 
         Args:
-            data: a data set.
-            index: of the sample.
+            data: data set of images and audio.
+            index: position of the sample in the data set.
 
         Returns:
-            The image, with its optical flow where the model uses it.
+            RGB image of the sample at its own size, not preprocessed; for models with optical flow an `ImageWithFlow`,
+            whose flow the data set provides.
         """
         return self._localizer.read_image(data, index)
 
     def read_audio(self, data: AudioVisualDataset, index: int) -> Audio | Float[Tensor, " d"]:
-        """Read the audio of a sample as the model takes it.
+        """Read the waveform of a sample, or its audio embedding if the model takes embeddings.
 
         Args:
-            data: a data set.
-            index: of the sample.
+            data: data set of images and audio.
+            index: position of the sample in the data set.
 
         Returns:
-            The waveform, or the embedding in its place.
+            Waveform as the data set returns it, neither resampled nor cut; for models with `embedding_dim` above 0 the
+            (d,) embedding.
         """
         return self._localizer.read_audio(data, index)
 
     def encode_images(self, images: Sequence[Image.Image | ImageWithFlow]) -> Float[Tensor, "b ..."]:
-        """Encode b images.
+        """Preprocess and encode b images.
 
         Args:
-            images: b images, with optical flow where the model uses it.
+            images: b images of any sizes, with optical flow where the model uses it.
 
         Returns:
-            (b, ...) encoded images.
+            (b, ...) output of the subgraph `image`, on the CPU.
         """
         encoded = self._localizer.encode_images(images)
         assert isinstance(encoded, Tensor)
         return encoded
 
     def encode_audio(self, audio: Sequence[Audio | Tensor]) -> Float[Tensor, "b ..."]:
-        """Encode b audio clips.
+        """Preprocess and encode b audio clips.
 
         Args:
-            audio: b waveforms, or embeddings in their place.
+            audio: b waveforms of any lengths and rates; for models that take embeddings, b embeddings (d,).
 
         Returns:
-            (b, ...) encoded audio.
+            (b, ...) output of the subgraph `audio`, on the CPU.
         """
         return self._localizer.encode_audio(audio)
 
@@ -196,23 +214,23 @@ class OnnxLocalizer:
         """Compute the raw map of each image with its own audio.
 
         Args:
-            encoded_images: from `encode_images`.
-            encoded_audio: from `encode_audio`.
+            encoded_images: (b, ...) output of `encode_images`.
+            encoded_audio: (b, ...) output of `encode_audio`; row i belongs to image i.
 
         Returns:
-            (b, h, w) raw maps.
+            (b, h, w) float32 raw maps at the resolution of the image features, on the CPU.
         """
         return self._localizer.maps(encoded_images, encoded_audio)
 
     def run(self, name: str, *inputs: Tensor) -> Float[Tensor, "b ..."]:
-        """Run one subgraph.
+        """Run a subgraph by onnxruntime.
 
         Args:
-            name: `image`, `audio` or `map`.
-            inputs: in the order of `SUBGRAPHS`.
+            name: name of the subgraph: `image`, `audio` or `map`.
+            inputs: CPU tensors: (b, i, s, s) images in [0, 1], (b, t) audio, or encoded images and encoded audio.
 
         Returns:
-            Its output.
+            Output of the subgraph, (b, ...) on the CPU.
         """
         return self._sessions.run(name, *inputs)
 

@@ -38,23 +38,26 @@ def export_model(
     """Write a model as ONNX; the file or folder appears complete or not at all.
 
     Args:
-        localizer: with the model to export.
+        localizer: localizer of the model to export.
         path: `model.onnx`, one graph from image and audio to the map; a name without a suffix, a folder of its
             subgraphs (image.onnx, audio.onnx, map.onnx and model.json), to encode an image once and predict often;
             `page.html`, a web page in one file that runs the model in a browser.
-        int8: 8 bits in place of float32: a quarter of a large model's size.
-        page: put the web page into the folder beside the subgraphs, for any host of static files.
-        runtime: folder of the npm package onnxruntime-web, for web pages; None: npm fetches it.
-        calibration: data whose images and audio set the ranges of int8; None: procedural scenes.
-        source: origin of the model, for its metadata.
-        overwrite: replace an existing file or folder.
+        int8: quantize weights and activations to 8 bits, a quarter of the size of a large float32 model.
+        page: put the web page into the folder beside the subgraphs, for any host of static files; only with a `path`
+            without suffix.
+        runtime: folder of the npm package onnxruntime-web, used for web pages only; None: npm fetches it.
+        calibration: data whose images and audio set the activation ranges of int8; None: 64 procedural scenes.
+        source: origin of the model for its metadata, a dict from `describe_checkpoint`; None: no origin.
+        overwrite: replace an existing file, or an existing folder of an exported model; if False, these are errors.
 
     Returns:
-        The metadata of the model.
+        Dict of the metadata that are stored with the model, as `build_metadata` describes them.
 
     Raises:
-        InputError: the model cannot be exported, or not to a page, and why; before any work is done.
-        OutputError: the result cannot be written there.
+        InputError: the model cannot be exported, quantized or run in a page, a library of the extra `export` is
+            missing, or npm cannot fetch onnxruntime-web.
+        OutputError: `path` exists already, has another suffix or cannot be written, its parent folder does not exist,
+            or `page` is combined with a suffix.
     """
     path = Path(path)
     front_end = localizer.method.front_end

@@ -30,19 +30,19 @@ def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Me
     """Build a method from released weights, with the front end and upsampling they were trained for.
 
     Args:
-        source: the downloaded file (opened with `weights_only=True`, so no code in it runs), the folder of the files
-            where a release has several (SSPL), or its state dict. A dict that nests the weights under
+        source: path of the downloaded file (opened with `weights_only=True`, so no code in it runs), of the folder of
+            the files where a release has several (SSPL), or a state dict. A dict that nests the weights under
             `model_state_dict`, `state_dict` or `model` is unwrapped, and a `module.` or `model.` prefix of all names is
             dropped.
-        method: name of the method that the weights are of.
+        method: name of the method whose release the weights are, such as `ezvsl`.
 
     Returns:
-        The method in evaluation mode.
+        The method in evaluation mode, on the CPU.
 
     Raises:
-        CheckpointError: the file is missing or unreadable, weights are missing or of another shape, or there are names
-            that the method does not know; where it fits another method, the message says which. Names are those of
-            the file. (`soundspot.inspect_checkpoint` says more.)
+        CheckpointError: the method has no importer, the file is missing or unreadable or a checkpoint of soundspot,
+            weights are missing or of another shape, or names are unknown to the method. The message gives the names
+            of the file and, where the weights fit another method, that method.
     """
     if method not in IMPORTERS:
         raise CheckpointError(f"no importer for the released weights of {method!r}{did_you_mean(method, IMPORTERS)}")
@@ -69,10 +69,10 @@ class UnwrappedWeights:
     """Weights of a file, and how they were nested in it.
 
     Attributes:
-        weights: names and weights.
-        nesting: keys under which they lay, the outermost first.
-        prefix: that each name began with, `module.`; it is removed.
-        other_keys: of the file.
+        weights: parameter name -> weight, without `prefix`.
+        nesting: keys under which the weights were nested, the outermost first.
+        prefix: prefix that was removed from each name, such as `module.`; empty: none was.
+        other_keys: keys of the file beside those of `nesting`.
     """
 
     weights: dict[str, Tensor]
@@ -82,17 +82,19 @@ class UnwrappedWeights:
 
 
 def unwrap(content: Mapping[str, Any], source: str) -> UnwrappedWeights:
-    """Return the weights of a file's content.
+    """Extract the weights from a file's content, which may nest them and prefix their names.
 
     Args:
-        content: of the file.
-        source: the file, in messages.
+        content: dict that the file holds: weights, or a dict with weights under `model_state_dict`, `state_dict` or
+            `model`.
+        source: name of the file for messages.
 
     Returns:
-        The weights without nesting and common prefix.
+        Weights without nesting and without the prefixes `module.` and `model.` where all names have them.
 
     Raises:
-        CheckpointError: it holds no weights, or more than weights.
+        CheckpointError: the content is empty, holds values other than tensors beside the weights, or is the training
+            state of a soundspot run.
     """
     state, nesting, prefix = dict(content), [], ""
     other_keys: list[str] = []
@@ -118,13 +120,12 @@ def unwrap(content: Mapping[str, Any], source: str) -> UnwrappedWeights:
 
 @dataclass(frozen=True)
 class ReleaseMatch:
-    """Releases whose names and shapes are those of some weights, or the nearest.
+    """Releases whose parameter names and shapes match some weights, or match them best.
 
     Attributes:
-        names: methods, files of their releases (`sspl: sound_best.pth`) or encoders with a public file, that the
-            weights match, or else that they come nearest to; several where releases share their names and shapes, none
-            where nothing here has any of their names.
-        weight_match: of the weights with those.
+        names: methods, files of their releases (`sspl: sound_best.pth`) or encoders with a public file that match
+            best; several where releases share names and shapes, none where no release has any of the names.
+        weight_match: comparison of the weights with the releases in `names`.
     """
 
     names: tuple[str, ...]
@@ -137,12 +138,12 @@ class ReleaseMatch:
 
     @property
     def kind(self) -> Literal["release", "part", "public"]:
-        """Kind of the nearest: a release, one of its several files, or an encoder's public file."""
+        """Kind of the best match: `release`, `part` (a file of several) or `public` (an encoder's public file)."""
         return "public" if self.names[0] in PUBLIC_CHANNELS else "part" if self.names[0] in RELEASE_FILES else "release"
 
     @property
     def hint(self) -> str:
-        """Remedy to add to an error of importing; empty where nothing matches."""
+        """Remedy to append to an import error; empty where no release matches exactly."""
         if not self.is_exact:
             return ""
         if self.kind == "public":
@@ -156,10 +157,11 @@ def match_release(weights: Mapping[str, Tensor]) -> ReleaseMatch:
     """Find the releases with the names and shapes of some weights, or those with the fewest mismatches.
 
     Args:
-        weights: names and weights, unwrapped.
+        weights: parameter name -> weight, as `unwrap` extracts them.
 
     Returns:
-        The best match.
+        Names of the best matching releases and the comparison with them; no names where no release has any of the
+        weights.
     """
     matches = {name: release.match(weights) for name, release in IMPORTERS.items()}
     matches |= {name: match_public_weights(name, weights) for name in PUBLIC_CHANNELS}

@@ -20,13 +20,15 @@ class Release:
     """Parameter names of one published code base.
 
     Attributes:
-        method: our method.
-        prefixes: (released prefix, our prefix) of names; the first that matches is replaced.
-        unused_prefixes: of names that the published forward never reads: dropped. All others must be known.
-        options: (name, value) of the method's options.
-        marker_prefixes: further unused prefixes, which every file of this release has and no other of the same network.
-        infer_options: further options, from the weights.
-        files: (prefix, file name) of each file, where a release has several in a folder.
+        method: name of the method in this library.
+        prefixes: (released prefix, local prefix) of parameter names; the first that matches is replaced.
+        unused_prefixes: prefixes of names that the published forward never uses, which are dropped. All other names
+            must be known.
+        options: (name, value) of options with which the method is built.
+        marker_prefixes: further unused prefixes, which identify this release among others of the same network: each
+            must occur.
+        infer_options: function from the weights to further options of the method.
+        files: (prefix, file name) of each file, where a release has several in a folder; empty: it has one.
     """
 
     method: str
@@ -41,10 +43,10 @@ class Release:
         """Translate a released name to ours; names without a matching prefix are unchanged.
 
         Args:
-            name: of a released weight.
+            name: parameter name in the released file.
 
         Returns:
-            Name of our weight.
+            Parameter name in the method.
         """
         released, local = next((pair for pair in self.prefixes if name.startswith(pair[0])), ("", ""))
         return local + name.removeprefix(released)
@@ -53,10 +55,10 @@ class Release:
         """Translate one of our names to the released one; names without a matching prefix are unchanged.
 
         Args:
-            name: of our weight.
+            name: parameter name in the method.
 
         Returns:
-            Name of the released weight.
+            Parameter name in the released file, by the longest matching local prefix.
         """
         matching = [pair for pair in self.prefixes if name.startswith(pair[1])]
         released, local = max(matching, key=lambda pair: len(pair[1]), default=("", ""))
@@ -66,11 +68,12 @@ class Release:
         """Compare names and shapes of weights with those of this release; nothing is loaded or computed.
 
         Args:
-            state: names and weights.
-            file: prefix of one of `files` that they are from, with or without `module.`; empty: all files.
+            state: released parameter name -> weight.
+            file: prefix, in `files`, of the single file that the weights are from; its names may lack `module.`. Empty:
+                the weights are those of all files.
 
         Returns:
-            How many match, and those that do not.
+            Number of names with equal shapes, and the names that are missing, unknown or of another shape.
         """
         shapes = _shapes(self.method, json.dumps(self._options(state)))
         expected = {self.to_released_name(name): shape for name, shape in shapes}
@@ -83,14 +86,14 @@ class Release:
         return replace(match, missing=match.missing + tuple(f"{marker}*" for marker in absent))
 
     def __call__(self, state: Mapping[str, Tensor], source: str) -> Method:
-        """Build the method with these weights; CheckpointError where one is missing, unknown or of another shape.
+        """Build the method and load these weights into it.
 
         Args:
-            state: names and weights.
-            source: the file, in messages.
+            state: released parameter name -> weight.
+            source: name of the file for messages.
 
         Returns:
-            The method in training mode.
+            The method in training mode, on the CPU.
 
         Raises:
             CheckpointError: a weight is missing, unknown or of another shape.

@@ -19,11 +19,12 @@ def multilabel_bce(logits: Float[Tensor, "*views b k"], labels: Float[Tensor, "b
     """Compute the binary cross-entropy of each class, mean over classes and labeled samples.
 
     Args:
-        logits: (..., b, k) of each view.
-        labels: (b, k) in [0, 1]; nan where a sample has no label, which then costs nothing.
+        logits: (..., b, k) class logits of each view; leading axes are views.
+        labels: (b, k) class probabilities in [0, 1]; nan entries have no label and are left out of the mean.
 
     Returns:
-        Scalar, summed over views; log 2 per view at logits of 0, 0 where no sample has a label.
+        Scalar, mean over labeled entries, summed over views; log 2 per view at logits of 0; 0 where no sample has a
+        label.
     """
     is_labeled = labels.isfinite()
     losses = F.binary_cross_entropy_with_logits(
@@ -38,11 +39,12 @@ def soft_cross_entropy(logits: Float[Tensor, "b k"], labels: Float[Tensor, "b k"
     """Compute the cross-entropy with labels normalized to sum to 1, mean over labeled samples.
 
     Args:
-        logits: (b, k).
-        labels: (b, k) in [0, 1]; rows that are nan or entirely 0 are samples without a label.
+        logits: (b, k) class logits.
+        labels: (b, k) class probabilities in [0, 1]; rows of nan or zeros are samples without a label, which are left
+            out of the mean.
 
     Returns:
-        Scalar; 0 where no sample has a label.
+        Scalar in the dtype of `labels`; 0 where no sample has a label.
     """
     labels = labels.nan_to_num(0.0)
     total = labels.sum(dim=-1, keepdim=True)
@@ -55,11 +57,11 @@ def distillation_divergence(scores: Float[Tensor, "*b k"], teacher: Float[Tensor
     """Compute the KL divergence of softmax(scores) from a teacher's softmax, *mean* over the k classes (DSOL).
 
     Args:
-        scores: (..., k) logits of the student.
-        teacher: (..., k) logits of the teacher; they get no gradient.
+        scores: (..., b, k) logits of the student.
+        teacher: (..., b, k) logits of the teacher; they get no gradient.
 
     Returns:
-        (...) divergences, as torch's `kl_div` with a mean over classes.
+        (..., b) divergences KL(teacher || student), divided by k; not reduced over samples.
     """
     target = F.softmax(teacher.detach(), dim=-1)
     return F.kl_div(F.log_softmax(scores, dim=-1), target, reduction="none").mean(dim=-1)
@@ -72,9 +74,10 @@ def balanced_pair_bce(
     """Classify which image and audio match: half the mean loss over matching pairs, half over all others.
 
     Args:
-        logits: (..., b, b) that image i and audio j match; of two outputs, the second less the first, which is the
-            same loss.
-        false_negatives: (b, b) True where audio j would match image i too: the pair counts as neither.
+        logits: (..., b, b) logits of the event that image i and audio j match. Of a classifier with two outputs, the
+            second minus the first: the loss is the same.
+        false_negatives: (b, b) bool, True where audio j is likely to match image i too: such pairs are left out of both
+            halves; None: all other pairs are negatives.
 
     Returns:
         Scalar, summed over the pairs of views; log 2 each at logits of 0. A half without a pair is 0.
@@ -94,13 +97,14 @@ def matching_loss(
     sigmoid of a map's largest logit. All negatives are used where the paper draws one: the same on average.
 
     Args:
-        logits: (v, u, b, m, h, w) maps of image i, of this process, with audio j, of any (`all_pair_maps`).
-        false_negatives: (m, m) pairs that are no negatives.
-        grid_size: a negative is scored by the largest logit of each of `grid_size` x `grid_size` regions of its map, so
-            that less of it goes unpunished (DSOL's second stage: 2).
+        logits: (v, u, b, m, h, w) logit maps of image i of this process with audio j of all processes.
+        false_negatives: (m, m) bool, True where audio j is likely to match image i too: such pairs are left out of the
+            negatives; None: all other pairs are negatives.
+        grid_size: number of regions along each side of the map of a negative pair. Its loss is the mean over the
+            regions, each scored by its largest logit (DSOL's second stage: 2).
 
     Returns:
-        Scalar.
+        Scalar, summed over the v x u pairs of views; about log 2 each at logits of 0.
     """
     matched = torch.eye(logits.shape[-3], dtype=torch.bool, device=logits.device)
     negatives = ~(matched if false_negatives is None else matched | false_negatives)
@@ -126,13 +130,17 @@ def class_margin_loss(
     sample and class are the same, and of max(0, margin - sqrt D)^2 over all other pairs of (sample, class).
 
     Args:
-        image_embeddings, audio_embeddings: (..., b, k, d) unit-norm embeddings of each class.
-        image_has_class, audio_has_class: (..., b, k) which classes are present; others count neither way.
-        margin: distance up to which negatives are pushed.
-        false_negatives: (b, b) True where audio j would match image i too: the same class of both is left out.
+        image_embeddings, audio_embeddings: (..., b, k, d) embeddings of each class, of unit L2 norm; leading axes are
+            broadcast.
+        image_has_class, audio_has_class: (..., b, k) bool, True where a class is present; pairs with an absent class
+            are left out of both means.
+        margin: Euclidean distance, in [0, 2], up to which negatives are pushed apart.
+        false_negatives: (b, b) bool, True where audio j is likely to match image i too: pairs of the same class of both
+            are left out; None: none is.
 
     Returns:
-        Scalar, summed over the pairs of views. Where D is 0, whose root has no slope, a pair has no gradient.
+        Scalar, summed over the pairs of views; a mean without any pair is 0. The push has no gradient where D is below
+        1e-6.
     """
     cosines = torch.einsum("...ikd,...jld->...ikjl", image_embeddings, audio_embeddings)
     squared_distances = 2 - 2 * cosines

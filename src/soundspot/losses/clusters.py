@@ -22,8 +22,9 @@ class SoftClusters:
     """Centers and soft assignments of a soft k-means.
 
     Attributes:
-        centers: (b, k, d) of the clusters, after the last iteration.
-        assignments: (b, k, n) of each token to each cluster, from which those centers were made; sum to 1 over k.
+        centers: (b, k, d) cluster centers after the last iteration, float32 or float64.
+        assignments: (b, k, n) weight of each token in each cluster, from which those centers were computed; in [0, 1],
+            with sum 1 over k.
     """
 
     centers: Float[Tensor, "b k d"]
@@ -41,16 +42,16 @@ def soft_kmeans(tokens: Float[Tensor, "b n d"], k: int, iterations: int = 4, sha
     keeping, where the quotient above would be 0 / 0.
 
     Args:
-        tokens: (b, n, d) local features.
-        k: number of clusters. The first centers are tokens: the first one, and every (n // k)-th after it.
-        iterations: of assignments and centers.
-        sharpness: factor of the distances.
+        tokens: (b, n, d) local features, not normalized here.
+        k: number of clusters, from 1 to n. The initial centers are the tokens at 0, n // k, 2 (n // k), ...
+        iterations: number of iterations, 1 or more; each updates assignments, then centers.
+        sharpness: factor of the Euclidean distances.
 
     Returns:
-        Centers and assignments.
+        Centers (b, k, d) and assignments (b, k, n); gradients run through all iterations.
 
     Raises:
-        RecipeError: there are fewer tokens than clusters.
+        RecipeError: k is below 1 or above the number of tokens.
     """
     n = tokens.shape[1]
     if not 0 < k <= n:
@@ -72,12 +73,12 @@ def cluster_distances(
     """Compute the distance of each image from each audio: the norm of the distances to the nearest image centers.
 
     Args:
-        image_centers: (v, b, k, d) cluster centers of each image.
-        audio_centers: (u, m, a, d) cluster centers of each audio clip.
+        image_centers: (v, b, k, d) cluster centers of b images in v views.
+        audio_centers: (u, m, a, d) cluster centers of m audio clips in u views.
 
     Returns:
-        (v, u, b, m): for image i and audio j, the norm over the audio centers of each one's distance to the nearest
-        image center.
+        (v, u, b, m) distances: for image i and audio j, the L2 norm, over the a audio centers, of the Euclidean
+        distance from each audio center to the nearest image center.
     """
     k, a = image_centers.shape[2], audio_centers.shape[2]
     distances = pairwise_distances(image_centers.flatten(1, 2)[:, None], audio_centers.flatten(1, 2)[None])

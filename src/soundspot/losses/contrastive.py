@@ -30,10 +30,11 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
     """Disable autocast in a function: a cosine in bf16 is off by 0.004, which a temperature of 0.07 makes 0.06.
 
     Args:
-        function: takes at least one tensor as a positional argument.
+        function: function with at least one tensor as a positional argument.
 
     Returns:
-        The function, run with autocast disabled.
+        Wrapper of the same signature, which disables autocast on the device of the first tensor during the call; dtypes
+        of the arguments are not changed.
     """
 
     @wraps(function)
@@ -52,11 +53,13 @@ def all_pair_maps(
     """Compute the cosine map of every image with every audio, over all pairs of views.
 
     Args:
-        image_features: (v, b, c, h, w) of unit norm; only of this process, as maps are reduced before gathering.
-        audio_embeddings: (u, b, c) of unit norm; gathered from all processes here.
+        image_features: (v, b, c, h, w) features of unit L2 norm over c, of this process only.
+        audio_embeddings: (u, b, c) embeddings of unit L2 norm, of this process; those of all processes are gathered
+            here.
 
     Returns:
-        (v, u, b, m, p) maps with flattened locations p = h w.
+        (v, u, b, m, p) cosines of image i of this process with audio j of all processes, at p = h w locations row by
+        row; m is b in a single process.
     """
     return torch.einsum("vicp,ujc->vuijp", image_features.flatten(-2), all_gather_with_grad(audio_embeddings, 1))
 
@@ -68,11 +71,11 @@ def matched_pair_maps(
     """Compute the cosine map of every image with its own audio only, over all pairs of views.
 
     Args:
-        image_features: (v, b, c, h, w) of unit norm.
-        audio_embeddings: (u, b, c) of unit norm.
+        image_features: (v, b, c, h, w) features of unit L2 norm over c.
+        audio_embeddings: (u, b, c) embeddings of unit L2 norm.
 
     Returns:
-        (v, b, u, h, w) maps.
+        (v, b, u, h, w) cosines in [-1, 1] of image i in view v with audio i in view u.
     """
     return torch.einsum("vbchw,ubc->vbuhw", image_features, audio_embeddings)
 
@@ -87,18 +90,21 @@ def map_similarity(
     """Compute the similarity of each image with each audio as a reduction of their cosine map.
 
     Args:
-        image_features: (v, b, c, h, w) of unit norm.
-        audio_embeddings: (u, b, c) of unit norm.
-        reducer: over locations: `mean`, as the alignment paper prints it; `max` (EZ-VSL); `softmax`, the mean weighted
-            by softmax(sharpness * cosine); `trimap`, the mean of the foreground (LVS).
-        sharpness: of `softmax`; 0 is the mean, infinity the maximum.
+        image_features: (v, b, c, h, w) features of unit L2 norm over c, of this process.
+        audio_embeddings: (u, b, c) embeddings of unit L2 norm, of this process.
+        reducer: reduction over the h w locations: `mean`, as the alignment paper prints it; `max` (EZ-VSL); `softmax`,
+            the mean weighted by softmax(sharpness * cosine); `trimap`, the mean of the foreground, cosines above 0.65
+            (LVS).
+        sharpness: factor in the weights of `softmax`, ignored by other reducers; 0 gives the mean, infinity the
+            maximum.
 
     Returns:
-        (v, u, m, m) similarities in [-1, 1]. The mean of cosines is the cosine with the mean, so `mean` pools the
-        features before the product: v u b^2 c work in place of v u b^2 c h w, without computing a map.
+        (v, u, m, m) similarities in [-1, 1] of all pairs of the m samples of all processes. The mean of cosines is the
+        cosine with the mean, so `mean` pools the features before the product: v u b^2 c work in place of v u b^2 c h w,
+        without computing a map.
 
     Raises:
-        RecipeError: an unknown reducer.
+        RecipeError: `reducer` is unknown.
 
     Examples:
         >>> features = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).view(1, 1, 2, 1, 2)  # two orthogonal locations
@@ -127,11 +133,11 @@ def embedding_similarity(
     """Compute the cosine of each image embedding with each audio embedding.
 
     Args:
-        image_embeddings: (v, b, c) of unit norm.
-        audio_embeddings: (u, b, c) of unit norm.
+        image_embeddings: (v, b, c) embeddings of unit L2 norm, of this process.
+        audio_embeddings: (u, b, c) embeddings of unit L2 norm, of this process.
 
     Returns:
-        (v, u, m, m) cosines.
+        (v, u, m, m) cosines in [-1, 1] of all pairs of the m samples of all processes.
     """
     similarity = torch.einsum("vic,ujc->vuij", image_embeddings, all_gather_with_grad(audio_embeddings, 1))
     return all_gather_with_grad(similarity, 2)
@@ -151,16 +157,19 @@ def info_nce(
     -log( exp(s_ii / tau) / (exp(s_ii / tau) + sum over negatives j of exp(s_ij / tau)) )
 
     Args:
-        similarity: (..., b, b); entry [..., i, j] compares image i with audio j.
-        tau: temperature.
-        false_negatives: (b, b) True where audio j is likely to match image i too; such pairs are no negatives.
-        false_negatives_as_positives: they are positives too. The loss of image i is then the mean over its positives,
-            each against the same negatives: what random pairing within a category gives on average, without its
-            variance.
-        symmetric: add the loss from audio to images.
-        margin: subtracted from each positive before the softmax; below 0 it favors them (MarginNCE).
-        hard_negatives: (..., b, k) further negatives of each image, in the unit of `similarity` (LVS: the background of
-            its own map).
+        similarity: (..., b, b) similarities; entry [..., i, j] compares image i with audio j. Leading axes are pairs of
+            views.
+        tau: temperature, by which similarities are divided.
+        false_negatives: (b, b) bool, True where audio j is likely to match image i too; such pairs are left out of the
+            denominator. None: all other audio is negative.
+        false_negatives_as_positives: treat those pairs as positives too. The loss of image i is then the mean over its
+            positives, each against the same negatives: what random pairing within a category gives on average, without
+            its variance.
+        symmetric: add the loss from audio to images; the sum is not halved.
+        margin: number subtracted from the similarity of each positive before the softmax; below 0 it favors them
+            (MarginNCE).
+        hard_negatives: (..., b, k) similarities of k further negatives of each sample (LVS: the background of its own
+            map); None: there are none.
 
     Returns:
         Scalar; per pair of views near 0 when every pair is told apart, log b when all look alike (2 log b if
@@ -206,15 +215,16 @@ def multi_positive_nce(
     -log( P_i / (P_i + sum over negatives j of exp(s_ij / tau)) ),   P_i = exp(mean over k of p_ik / tau)
 
     Args:
-        positives: (b, k) similarities of each image's positives.
-        similarity: (b, b) of images and audio, for the negatives.
-        tau: temperature.
-        false_negatives: (b, b) pairs that are no negatives.
-        sum_exponentials: P_i is the sum of the exponentials, in place of the exponential of the mean.
-        hard_negatives: (b, k2) further negatives.
+        positives: (b, k) similarities of each image's k positives.
+        similarity: (b, b) similarities of image i and audio j, of which all off the diagonal are negatives.
+        tau: temperature, by which similarities are divided.
+        false_negatives: (b, b) bool, True where audio j is likely to match image i too; such pairs are left out of the
+            denominator. None: there are none.
+        sum_exponentials: define P_i as the sum of exp(p_ik / tau) over k, in place of the exponential of the mean.
+        hard_negatives: (b, k2) similarities of further negatives of each image; None: there are none.
 
     Returns:
-        Scalar, mean over the images.
+        Scalar, mean over the images, from images to audio only.
     """
     matched = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
     negatives = (similarity / tau).masked_fill(matched if false_negatives is None else matched | false_negatives, -1e4)
@@ -234,13 +244,14 @@ def cross_view_nce(
     """Compute InfoNCE within one modality, summed over the ordered pairs of different views.
 
     Args:
-        embeddings: (v, b, c) of unit norm.
-        tau: temperature.
-        false_negatives: (b, b) pairs that are no negatives.
-        false_negatives_as_positives: they are positives too.
+        embeddings: (v, b, c) embeddings of unit L2 norm, of this process; those of all processes are gathered here.
+        tau: temperature, by which cosines are divided.
+        false_negatives: (m, m) bool over the samples of all processes, True where two samples are likely to match; such
+            pairs are left out of the denominator. None: there are none.
+        false_negatives_as_positives: treat those pairs as positives too, each with equal weight.
 
     Returns:
-        Scalar; 0 for a single view.
+        Scalar, mean over samples, summed over the v (v - 1) ordered pairs of views; 0 for a single view.
     """
     views = len(embeddings)
     similarity = embedding_similarity(embeddings, embeddings)
@@ -254,11 +265,11 @@ def unit_norm(features: Float[Tensor, "..."], dim: int = -1) -> Float[Tensor, ".
     """Scale features to unit norm along `dim`, in at least single precision.
 
     Args:
-        features: of any shape; vectors of zeros stay zero.
-        dim: axis of the channels.
+        features: tensor of any shape; vectors of zeros stay zero.
+        dim: axis over which the L2 norm is computed.
 
     Returns:
-        Features of the same shape.
+        Tensor of the same shape; float16 and bfloat16 become float32, other dtypes stay.
 
     Examples:
         >>> unit_norm(torch.tensor([3.0, 4.0]))

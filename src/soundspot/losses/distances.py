@@ -17,11 +17,11 @@ def pairwise_distances(first: Float[Tensor, "*v n d"], second: Float[Tensor, "*u
     """Compute the Euclidean distance of each of n vectors from each of m, as in `torch.cdist`, from differences.
 
     Args:
-        first: (..., n, d), not normalized here.
-        second: (..., m, d); leading axes are broadcast.
+        first: (..., n, d) vectors, not normalized here.
+        second: (..., m, d) vectors; leading axes are broadcast.
 
     Returns:
-        (..., n, m) distances. The gradient is 0 where two vectors are equal.
+        (..., n, m) distances in float32, or float64 for such inputs. The gradient is 0 where two vectors are equal.
     """
     dtype = torch.promote_types(first.dtype, torch.float32)
     return torch.cdist(first.to(dtype), second.to(dtype), compute_mode="donot_use_mm_for_euclid_dist")
@@ -36,11 +36,13 @@ def distance_ratio_loss(
     which is p+ squared; the mean of it over the negatives.
 
     Args:
-        distances: (..., b, b) of image i from audio j.
-        false_negatives: (b, b) pairs that are no negatives.
+        distances: (..., b, b) distances of image i from audio j; leading axes are pairs of views.
+        false_negatives: (b, b) bool, True where audio j is likely to match image i too; such pairs are left out of the
+            mean over negatives. None: all other audio is negative.
 
     Returns:
-        Scalar; per pair of views near 0 when all negatives are far, 1 / 4 when all distances are equal.
+        Scalar, from images to audio only; per pair of views near 0 when all negatives are far, 1 / 4 when all distances
+        are equal.
     """
     negatives = ~torch.eye(distances.shape[-1], dtype=torch.bool, device=distances.device)
     if false_negatives is not None:
@@ -59,9 +61,10 @@ def margin_pair_loss(
     and of the mean over the negatives.
 
     Args:
-        distances: (..., b, b) of image i from audio j.
-        margin: distance up to which negatives are pushed.
-        false_negatives: (b, b) pairs that are no negatives.
+        distances: (..., b, b) distances of image i from audio j; leading axes are pairs of views.
+        margin: distance up to which negatives are pushed apart, in the unit of `distances`.
+        false_negatives: (b, b) bool, True where audio j is likely to match image i too; such pairs are left out of the
+            mean over negatives. None: all other images are negatives.
 
     Returns:
         Scalar, mean over the audio, *summed* over the pairs of views: 0 at the best, margin^2 / 4 where all distances
@@ -80,9 +83,9 @@ def attention_cross_entropy(
     """Compute the cross-entropy of an attention over locations with an annotated map, -sum_p g_p log A_p.
 
     Args:
-        logits: (..., b, p) of the attention A, a softmax over locations p.
-        target: (..., b, p) annotated map g in [0, 1]; not normalized, so a large source weighs more. nan for an image
-            without annotation, which then costs nothing.
+        logits: (..., b, p) logits of the attention A, which is their softmax over the p locations.
+        target: (..., b, p) annotated map g in [0, 1], not normalized, so a large source weighs more; nan counts as 0,
+            so an image without annotation costs nothing.
 
     Returns:
         Scalar, mean over all samples, those without annotation included; summed over the pairs of views.

@@ -20,10 +20,10 @@ class GeometricTransform:
     """Rotation of each image, scale and mirroring of the batch.
 
     Attributes:
-        angles: (n,) degrees, counter-clockwise, one for each image.
-        scale: for the entire batch. As released it counts twice: the image shrinks on its canvas, which is padded with
-            zeros, and the canvas shrinks too.
-        flip: mirrored left to right, last of all.
+        angles: (n,) rotations in degrees, counter-clockwise, one for each image.
+        scale: scale factor of the entire batch. As released it counts twice: the image shrinks on its canvas, which is
+            padded with zeros, and the canvas shrinks too.
+        flip: mirror all images left to right, after rotation and scaling.
     """
 
     angles: Float[Tensor, " n"]
@@ -34,10 +34,10 @@ class GeometricTransform:
         """Return the affine matrices that take a pixel (x, y, 1) to its new position.
 
         Args:
-            height, width: of the canvas, in pixels; the center is half of each, between four pixels.
+            height, width: size of the canvas in pixels; the center of rotation is (width / 2, height / 2).
 
         Returns:
-            (n, 2, 3) matrices.
+            (n, 2, 3) matrices of rotation and scaling, without the mirroring.
         """
         radians = torch.deg2rad(self.angles)
         cosine, sine = self.scale * radians.cos(), self.scale * radians.sin()
@@ -50,16 +50,16 @@ class GeometricTransform:
 def apply_transform(
     x: Float[Tensor, "n c h w"], transform: GeometricTransform, canvas: tuple[int, int]
 ) -> Float[Tensor, "n c i j"]:
-    """Transform images or maps; what comes from outside of them is 0.
+    """Rotate, scale and mirror images or maps; pixels that come from outside of them are 0.
 
     Args:
         x: (n, c, h, w) images or maps.
-        transform: one rotation per image, and the scale and mirroring of all.
-        canvas: height and width of the images. `x` is resized to it first, so that a map moves by the same pixels as
-            its image, and to `scale` times its own size afterwards.
+        transform: transformation with n angles.
+        canvas: height and width of the images in pixels. `x` is resized to it first, so that a map moves by the same
+            pixels as its image, and to `scale` times its own size afterwards.
 
     Returns:
-        (n, c, i, j) with i = scale h and j = scale w, rounded down.
+        (n, c, i, j) with i = scale h and j = scale w, rounded down, at least 1. All interpolation is bilinear.
     """
     size = tuple(max(1, int(transform.scale * side)) for side in x.shape[-2:])
     warped = resize_maps(_warp(resize_maps(x, canvas), transform), size)
@@ -78,14 +78,14 @@ def _warp(x: Float[Tensor, "n c h w"], transform: GeometricTransform) -> Float[T
 
 
 def resize_maps(x: Float[Tensor, "n c h w"], size: tuple[int, ...]) -> Float[Tensor, "n c i j"]:
-    """Resize bilinearly with half-pixel centers, without antialiasing.
+    """Resize images or maps bilinearly with half-pixel centers, without antialiasing.
 
     Args:
         x: (n, c, h, w) images or maps.
-        size: (i, j) of the result; `x` is returned unchanged if it has it.
+        size: height i and width j of the result, in pixels.
 
     Returns:
-        (n, c, i, j).
+        (n, c, i, j) resized images or maps; `x` itself if it has that size.
     """
     return x if x.shape[-2:] == size else F.interpolate(x, size, mode="bilinear", align_corners=False)
 
@@ -100,13 +100,14 @@ def equivariance_loss(
     """Compute the mean squared difference of transformed maps of images and maps of transformed images.
 
     Args:
-        maps: (n, u, h, w) of the images, for u audio views each.
-        transformed_maps: (n, u, i, j) of the transformed images; the maps are resized to them if sizes differ.
-        transform: of the images.
-        canvas: height and width of the images.
+        maps: (n, u, h, w) maps of the n images for u audio views each.
+        transformed_maps: (n, u, i, j) maps of the transformed images; the transformed `maps` are resized to (i, j)
+            bilinearly if their size differs.
+        transform: transformation of the images, with n angles.
+        canvas: height and width of the images in pixels.
 
     Returns:
-        Scalar, with gradient to both.
+        Scalar, mean over all entries, with gradient to both arguments.
     """
     expected = resize_maps(apply_transform(maps, transform, canvas), transformed_maps.shape[-2:])
     return F.mse_loss(transformed_maps, expected)

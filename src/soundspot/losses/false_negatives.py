@@ -28,13 +28,13 @@ def false_negative_losses(
     detached.
 
     Args:
-        image_features: (v, b, c, h, w) of unit norm.
-        audio_embeddings: (u, b, c) of unit norm.
-        tau: temperature.
-        foreground_threshold: value of a min-max normalized map above which a location is foreground.
+        image_features: (v, b, c, h, w) features of unit L2 norm over c, of this process.
+        audio_embeddings: (u, b, c) embeddings of unit L2 norm, of this process.
+        tau: temperature, by which similarities are divided before the softmax.
+        foreground_threshold: value, in [0, 1], of a min-max normalized map above which a location is foreground.
 
     Returns:
-        The terms FNS-1, TNS and FNS-2 of the released code, unweighted.
+        Three scalars, the terms FNS-1 (|A - L|), TNS (|A - F|) and FNS-2 (|I - L|) of the released code, unweighted.
     """
     maps = all_pair_maps(image_features, audio_embeddings)
     matched = local_diagonal(maps).transpose(-1, -2)  # (v, u, b, p)

@@ -22,10 +22,10 @@ def foreground_mean(
     Args:
         maps: (..., p) cosines at p locations.
         threshold: cosine above which a location is foreground.
-        width: of the sigmoid.
+        width: width of the sigmoid, in units of the cosine; near 0 it is a step.
 
     Returns:
-        (...) means.
+        (...) weighted means, in [-1, 1].
     """
     return (torch.softmax(F.logsigmoid((maps - threshold) / width), dim=-1) * maps).sum(dim=-1)
 
@@ -38,10 +38,10 @@ def background_mean(
     Args:
         maps: (..., p) cosines at p locations.
         threshold: cosine below which a location is background.
-        width: of the sigmoid.
+        width: width of the sigmoid, in units of the cosine; near 0 it is a step.
 
     Returns:
-        (...) means.
+        (...) weighted means, in [-1, 1].
     """
     return (torch.softmax(F.logsigmoid((threshold - maps) / width), dim=-1) * maps).sum(dim=-1)
 
@@ -54,12 +54,14 @@ def joint_log_probability(
     """Compute log sum_p of (softmax of identification over audio) * (softmax of localization over locations), as SLAVC.
 
     Args:
-        identification_logits: (..., b, m, p) of image i with audio j at location p.
-        localization_logits: (..., b, m, p) likewise.
-        candidates: (b, m) audio that competes in the identification; None: all.
+        identification_logits: (..., b, m, p) logits of image i with audio j at location p, for the softmax over the m
+            audio clips.
+        localization_logits: (..., b, m, p) logits of the same pairs, for the softmax over the p locations.
+        candidates: (b, m) bool, True where audio j competes in the identification of image i; None: all audio does.
 
     Returns:
-        (..., b, m) logarithms of probabilities, computed as such: products of two small numbers would round to 0.
+        (..., b, m) logarithms of the pairs' probabilities, at most 0, computed as logarithms: products of two small
+        numbers would round to 0.
     """
     if candidates is not None:
         identification_logits = identification_logits.masked_fill(~candidates[..., None], -1e4)

@@ -21,12 +21,12 @@ def attention_weighted_sum(
     A sum and not a mean, so its norm grows with the attended area; gradients run through minimum and maximum too.
 
     Args:
-        image_features: (..., c, h, w).
-        maps: (..., h, w); a constant map has weights of 0.
-        eps: added to the range of the map.
+        image_features: (..., c, h, w) features.
+        maps: (..., h, w) maps; a constant map has weights of 0.
+        eps: number added to the range of each map, by which it is divided.
 
     Returns:
-        (..., c) sums.
+        (..., c) weighted sums, not normalized, in the dtype of `maps`.
     """
     flat = maps.flatten(-2)
     low, high = flat.amin(-1, keepdim=True), flat.amax(-1, keepdim=True)
@@ -39,8 +39,8 @@ def simsiam_loss(projected: Float[Tensor, "v b d"], predicted: Float[Tensor, "v 
     """Compute minus the cosine of each view's prediction with the other's projection (Chen and He, Eq. 2).
 
     Args:
-        projected: (v, b, d) projections, which get no gradient.
-        predicted: (v, b, d) predictions. A single view predicts itself.
+        projected: (v, b, d) projections of v views, which get no gradient.
+        predicted: (v, b, d) predictions of the same views; a single view predicts itself.
 
     Returns:
         Scalar, mean over samples and over the ordered pairs of views: -1 where all agree.

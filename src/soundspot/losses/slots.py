@@ -25,10 +25,11 @@ def reciprocal_neighbors(
     Args:
         image_slots: (b, d) unit-norm target slots of the images.
         audio_slots: (b, d) unit-norm target slots of the audio.
-        k: number of nearest, the sample itself included, as released; so 1 finds none and b all.
+        k: number of nearest samples by cosine, the sample itself included, as released; 1 gives no pair, b all.
 
     Returns:
-        (b, b) True where samples i and j are no negatives of each other; symmetric, False on the diagonal.
+        (b, b) bool, True where samples i and j are likely to match, and so no negatives of each other; symmetric, False
+        on the diagonal.
 
     Raises:
         RecipeError: the batch holds fewer than k samples. (The released code fails in `topk`.)
@@ -51,10 +52,10 @@ def divergence_loss(slots: Float[Tensor, "b s d"]) -> Float[Tensor, ""]:
     """Compute the mean cosine, where positive, of ordered pairs of different slots of one sample.
 
     Args:
-        slots: (b, s, d) of unit norm.
+        slots: (b, s, d) slots of unit L2 norm.
 
     Returns:
-        Scalar; 0 for a single slot.
+        Scalar in [0, 1], mean over the b s (s - 1) pairs, where negative cosines count as 0; 0 for a single slot.
     """
     b, s, _ = slots.shape
     cosines = F.relu(slots @ slots.transpose(-1, -2)).triu(1).sum() * 2  # the matrix is symmetric
@@ -66,10 +67,10 @@ def reconstruction_loss(decoded: Float[Tensor, "b n d"], features: Float[Tensor,
 
     Args:
         decoded: (b, n, d) output of the slot decoder.
-        features: (b, n, d) target; it gets no gradient, which reaches the encoder through the slots.
+        features: (b, n, d) target features, which get no gradient here; the encoder learns through the slots.
 
     Returns:
-        Scalar.
+        Scalar, mean over all b n d entries.
     """
     return F.mse_loss(decoded, features.detach())
 
@@ -80,10 +81,11 @@ def attention_matching_loss(
     """Compute the mean squared error of the target slots' two attention maps over the same tokens.
 
     Args:
-        cross_attention: (b, n) with the other modality's query.
-        self_attention: (b, n) with the own query; it gets no gradient, so the other query learns to attend there.
+        cross_attention: (b, n) attention of the other modality's target query on the n tokens.
+        self_attention: (b, n) attention of the own target query, which gets no gradient, so that the other query learns
+            to attend there.
 
     Returns:
-        Scalar.
+        Scalar, mean over all b n entries.
     """
     return F.mse_loss(cross_attention, self_attention.detach())

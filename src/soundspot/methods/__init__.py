@@ -29,16 +29,18 @@ def create(
     """Build a method with fresh weights, or with those that `image` and `audio` name for their encoders.
 
     Args:
-        name: one of `list_methods()`.
-        image, audio: options of the two encoders, `{"encoder": "resnet18", "weights": "imagenet"}`.
+        name: name of a method, one of the keys of `list_methods()`.
+        image, audio: options of each encoder, such as `{"encoder": "resnet18", "weights": "imagenet"}`; None: the
+            method's default encoder.
         front_end: preprocessing of images and audio; None: the method's own.
-        options: options of the method (`tau`, `reducer`...).
+        options: further keyword arguments of the method's class, such as `tau` or `reducer`.
 
     Returns:
         The method in training mode, on the CPU.
 
     Raises:
-        RecipeError: an unknown name or option, with the nearest known one, or options that do not fit together.
+        RecipeError: the name or an option is unknown (the message suggests the nearest one), or options do not fit
+            together.
         CheckpointError: the weights that an encoder names cannot be loaded.
 
     Examples:
@@ -69,7 +71,7 @@ def method_options(method: type[Method]) -> set[str]:
     """Return the option names of a method, including those that `**base_options` passes on to its base classes.
 
     Args:
-        method: a class of `METHODS`.
+        method: class of the method, a value of `METHODS`.
 
     Returns:
         Names of the keyword arguments that its constructor accepts.
@@ -84,10 +86,10 @@ def method_options(method: type[Method]) -> set[str]:
 
 
 def list_methods() -> dict[str, str]:
-    """List the methods that there are.
+    """List all registered methods.
 
     Returns:
-        Name -> one line of description.
+        Dict of name -> first line of the class docstring.
 
     Examples:
         >>> list_methods()["ezvsl"]

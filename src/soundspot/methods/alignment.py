@@ -47,16 +47,17 @@ class Alignment(Method):
 
     Args:
         tau: temperature of both similarities.
-        reducer: of s_L over locations: `mean` (as printed), `max`, `softmax`, `trimap`.
-        sharpness: inverse temperature of the reducer `softmax`.
-        localization: weight of the terms of s_L; 0 leaves them out.
-        alignment: weight of the terms of s_A; 0 leaves them out (table VIII, "without s_A").
+        reducer: reduction of the cosine map to s_L: `mean` (as printed), `max`, `softmax` or `trimap`.
+        sharpness: inverse temperature of the reducer `softmax`; other reducers ignore it.
+        localization: weight of the `localization` term, of s_L; 0 leaves it out.
+        alignment: weight of the `alignment` term, of s_A; 0 leaves it out (table VIII, "without s_A").
         projection_width: output width of p_v and p_a; None: that of the features; 0: no projection (as released).
-        projection_depth: number of layers of p_v and p_a.
+        projection_depth: number of linear layers of p_v and p_a.
         intra_modal: weight of InfoNCE within each modality (cIoU 40.45 against 39.94 in the paper); 0: none.
-        symmetric: contrast from audio to images too.
-        false_negatives_as_positives: pairs in `Batch.false_negatives` are positives; else they are only no negatives.
-        encoders: `image`, `audio` and `front_end` of `Method`.
+        symmetric: add the loss from audio to images to that from images to audio.
+        false_negatives_as_positives: treat pairs in `Batch.false_negatives` as positives; if False, they are only left
+            out of the denominator.
+        encoders: keyword arguments of `Method`: `image`, `audio` (options of the encoders) and `front_end`.
     """
 
     def __init__(
@@ -88,51 +89,54 @@ class Alignment(Method):
             self.p_a = build_projection(self.audio_encoder.channels, width, projection_depth)
 
     def embed_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
-        """Embed images for retrieval.
+        """Embed images for retrieval by cosine with `embed_audio`.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) of unit norm.
+            (b, d) embeddings of unit L2 norm.
         """
         if self.p_v is None:
             return super().embed_images(images)
         return unit_norm(self.p_v(mean_pool(self.image_encoder(images))))
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
-        """Embed audio for retrieval.
+        """Embed audio for retrieval by cosine with `embed_images`.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) of unit norm.
+            (b, d) embeddings of unit L2 norm.
         """
         if self.p_a is None:
             return super().embed_audio(audio)
         return unit_norm(self.p_a(max_pool(self.audio_encoder(audio))))
 
     def contrast(self, similarity: Float[Tensor, "v u b b"], batch: Batch) -> Float[Tensor, ""]:
-        """Sum InfoNCE over all pairs of views (Eq. 5).
+        """Compute InfoNCE from images to audio, mean over samples and summed over all pairs of views (Eq. 5).
 
         Args:
-            similarity: (v, u, m, m) of images and audio.
-            batch: with its likely false negatives.
+            similarity: (v, u, m, m) similarities; entry [v, u, i, j] compares view v of image i with view u of audio j.
+                m counts the samples of all processes.
+            batch: batch of which only `false_negatives`, (m, m) bool or None, is read: these pairs are left out of the
+                denominator, and count as positives too with `false_negatives_as_positives`.
 
         Returns:
-            Scalar.
+            Scalar; with `symmetric` the loss from audio to images is added.
         """
         return info_nce(similarity, self.tau, batch.false_negatives, self.false_negatives_as_positives, self.symmetric)
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `localization` (s_L), `alignment` (s_A) and `intra_modal`, each summed over its pairs of views.
+        """Compute `localization` (s_L), `alignment` (s_A) and `intra_modal`, each summed over pairs of views.
 
         Args:
-            batch: views of images and audio, with the labels that there are.
+            batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). Pairs in
+                `false_negatives` are left out of the denominator, or are positives with `false_negatives_as_positives`.
 
         Returns:
-            Term name -> scalar, already weighted.
+            Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
         """
         image_views, audio_views = batch.images.shape[0], batch.audio.shape[0]
         features = self.image_encoder(batch.images.flatten(0, 1))

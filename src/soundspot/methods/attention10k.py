@@ -48,8 +48,8 @@ class Attention10k(Method):
 
     Args:
         sharpness: factor of the attention logits; 1 as published, where the maximum is at most e times the minimum.
-        supervised: weight of the cross-entropy with annotated maps (`Batch.ground_truth`).
-        signed: maps are the raw cosines, before the relu and the softmax over locations.
+        supervised: weight of the cross-entropy with annotated maps (`Batch.ground_truth`); 0 leaves it out.
+        signed: return the raw cosines in [-1, 1] as maps, without the relu and the softmax over locations.
         encoders: `image`, `audio` and `front_end` of `Method`; by default frozen VGG-16 of images of 320 pixels.
     """
 
@@ -71,29 +71,29 @@ class Attention10k(Method):
             audio: (b, 1, f, t) spectrograms, or precomputed embeddings (b, 1, d, 1).
 
         Returns:
-            (b, d) of any norm.
+            (b, d) embeddings, not normalized: the maximum of each channel over frequency and time.
         """
         return max_pool(self.audio_encoder(audio))
 
     def logits(self, cosines: Float[Tensor, "*b h w"]) -> Float[Tensor, "*b p"]:
-        """Return the attention logits of the flattened locations.
+        """Return attention logits, the positive part of the cosines times `sharpness`, with locations flattened.
 
         Args:
-            cosines: (..., h, w) of audio queries and image features.
+            cosines: (..., h, w) cosines of audio queries with image features.
 
         Returns:
-            (..., p) with p = h w.
+            (..., p) logits with p = h w.
         """
         return self.sharpness * F.relu(cosines).flatten(-2)
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
-        """Encode audio.
+        """Encode audio as unit-norm queries.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, c) encoded audio.
+            (b, c) queries of unit L2 norm, in the space of the image features.
         """
         return unit_norm(self.query(self.audio_features(audio)))
 
@@ -103,34 +103,34 @@ class Attention10k(Method):
         """Compute the map of each image with its own audio.
 
         Args:
-            encoded_images: from `encode_images`.
-            encoded_audio: from `encode_audio`; row i belongs to image i.
+            encoded_images: output of `encode_images` for b images.
+            encoded_audio: output of `encode_audio` for b audio clips; row i belongs to image i.
 
         Returns:
-            (b, h, w) maps.
+            (b, h, w) attention, positive and with sum 1 over each map; cosines in [-1, 1] with `signed`.
         """
         cosines = cosine_map(encoded_images, encoded_audio)
         return cosines if self.signed else self.logits(cosines).softmax(dim=-1).reshape(cosines.shape)
 
     def embed_images(self, images: Float[Tensor, "b i H W"]) -> Float[Tensor, "b d"]:
-        """Embed images for retrieval.
+        """Embed images for retrieval by cosine with `embed_audio`.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) of unit norm.
+            (b, d) embeddings of unit L2 norm.
         """
         return unit_norm(self.meaning(mean_pool(self.image_encoder(images))))
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
-        """Embed audio for retrieval.
+        """Embed audio for retrieval by cosine with `embed_images`.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) of unit norm.
+            (b, d) embeddings of unit L2 norm.
         """
         return unit_norm(self.audio_features(audio))
 
@@ -138,13 +138,14 @@ class Attention10k(Method):
         """Compute `distance` and, where images are annotated, `supervised`, each summed over the pairs of views.
 
         Args:
-            batch: views of images and audio, with the labels that there are.
+            batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). Pairs in
+                `false_negatives` are left out of the negatives. `ground_truth` (v, b, y, x) supervises the maps.
 
         Returns:
-            Term name -> scalar, already weighted.
+            Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
 
         Raises:
-            RecipeError: a batch of a single sample, which has no negative.
+            RecipeError: the batch of all processes is a single sample, which has no negative.
         """
         check_has_negatives(world_size() * batch.images.shape[1])
         features = self.image_encoder(batch.images.flatten(0, 1)).unflatten(0, batch.images.shape[:2])
@@ -168,8 +169,8 @@ def attention_pool(
     """Sum the image features over locations, weighted by the attention of each audio view on its own image.
 
     Args:
-        image_features: (v, b, c, h, w).
-        attention: (v, u, b, p) that sums to 1 over p = h w.
+        image_features: (v, b, c, h, w) features.
+        attention: (v, u, b, p) weights with sum 1 over p = h w.
 
     Returns:
         (v, u, b, c) pooled features.

@@ -26,20 +26,24 @@ class Method(nn.Module):
     the map is their cosine. A method overrides what differs: its losses, and any of the functions below.
 
     Args:
-        image: options of the image encoder: `encoder` (a name of `ENCODERS`), `weights`, and its sizes.
-        audio: options of the audio encoder, likewise.
+        image: options of the image encoder: `encoder` (a name of `ENCODERS`, by default `resnet18`), `weights` (None:
+            random) and keyword arguments of that encoder, such as `width`; None: the defaults.
+        audio: options of the audio encoder, in the same form.
         front_end: preprocessing of images and audio; None: the preset of the method.
 
     Attributes:
-        front_end, upsampling: preprocessing and map upsampling; they belong to the weights and are saved with them.
+        name: name under which the method is registered.
+        front_end, upsampling: preprocessing of inputs and interpolation of maps to the size of the image; they belong
+            to the weights and are saved with them.
         config: keyword arguments with which `soundspot.create` builds this method again, as plain values.
         front_end_preset: name in `PRESETS`; empty: the method's own name.
         release: name of the released weight layout (`soundspot.importers.releases`); empty: the method's own name.
         stride32: ResNet-18 has output stride 32 (7 x 7 features of 224 pixels, as the public classifier) and not 16.
         has_joint_space: both modalities are projected to one space, so encoders of any two widths fit together.
-        supports_ground_truth: the loss uses `Batch.ground_truth` where it is given.
-        learns_from: what training requires besides `pairs`: class `labels`, or pseudo-labels from offline `clusters`.
-            Such a method has the option `classes`, which training fills in if the recipe does not.
+        supports_ground_truth: the loss uses annotated maps (`Batch.ground_truth`) where the batch has them.
+        learns_from: supervision that training requires: `pairs` of image and audio only, class `labels`, or
+            pseudo-labels from offline `clusters`. A method of the last two has the option `classes`, which training
+            fills in if the recipe does not.
         matches_classes: the loss compares equal classes of both modalities, so labels must cover both.
         last_clustering: fraction of the training run after which cluster centers are no longer accepted.
 
@@ -89,10 +93,12 @@ class Method(nn.Module):
         """Return the unit-norm features of each image at each location.
 
         Args:
-            images: (b, 3, H, W) normalized; (b, 5, H, W) with optical flow for methods that use it.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end; for methods
+                with optical flow (b, 5, H, W), with horizontal and vertical flow in pixels per frame, divided by 255.
 
         Returns:
-            (b, c, h, w) features. Some methods append further channels, so only this method's functions take them.
+            (b, c, h, w) features of unit L2 norm over c; h and w are H and W divided by the encoder's stride. Some
+            methods append channels or skip the norm, so pass the result only to functions of the same method.
         """
         return unit_norm(self.image_encoder(images), dim=1)
 
@@ -100,10 +106,11 @@ class Method(nn.Module):
         """Return the unit-norm embedding of each spectrogram.
 
         Args:
-            audio: (b, 1, f, t) scaled spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, c) embeddings, in the space of the image features.
+            (b, c) embeddings of unit L2 norm, in the space of the image features: the maximum of each channel over f
+            and t.
         """
         return unit_norm(max_pool(self.audio_encoder(audio)))
 
@@ -113,25 +120,26 @@ class Method(nn.Module):
         """Return the localization map of each image with its own audio.
 
         Args:
-            encoded_images: from `encode_images`.
-            encoded_audio: from `encode_audio`; row i belongs to image i.
+            encoded_images: output of `encode_images` for b images.
+            encoded_audio: output of `encode_audio` for b audio clips; row i belongs to image i.
 
         Returns:
-            (b, h, w) raw signed similarities at the resolution of the features.
+            (b, h, w) raw similarities at the resolution of the features: by default cosines, in [-1, 1].
         """
         return cosine_map(encoded_images, encoded_audio)
 
     def locate_sources(
         self, encoded_images: Float[Tensor, "b ..."], encoded_audio: Float[Tensor, "b ..."]
     ) -> tuple[Float[Tensor, "b k h w"], Bool[Tensor, "b k"]]:
-        """Return one localization map per source of a mixture; one source unless the method separates them.
+        """Return one localization map per source of a mixture; k = 1 for methods that do not separate sources.
 
         Args:
-            encoded_images: from `encode_images`.
-            encoded_audio: from `encode_audio`.
+            encoded_images: output of `encode_images` for b images.
+            encoded_audio: output of `encode_audio` for b audio clips; row i belongs to image i.
 
         Returns:
-            (b, k, h, w) raw maps of k sources in no particular order, and (b, k) True where a source is audible.
+            (b, k, h, w) raw maps of k sources in no particular order, and (b, k) bool, True where a source is audible.
+            By default the map of `similarity_map` as the only source, audible everywhere.
         """
         maps = self.similarity_map(encoded_images, encoded_audio)[:, None]
         return maps, torch.ones_like(maps[:, :, 0, 0], dtype=torch.bool)
@@ -140,10 +148,10 @@ class Method(nn.Module):
         """Return a map that uses no audio: 1 minus the cosine of each location with the mean of the image.
 
         Args:
-            encoded_images: from `encode_images`.
+            encoded_images: output of `encode_images` for b images.
 
         Returns:
-            (b, h, w) sound-blind saliency; the baseline that a localization map has to beat.
+            (b, h, w) sound-blind saliency in [0, 2]; the baseline that a localization map has to beat.
         """
         return 1 - torch.einsum("bchw,bc->bhw", encoded_images, unit_norm(mean_pool(encoded_images)))
 
@@ -153,11 +161,11 @@ class Method(nn.Module):
         """Return the raw localization map of each image with its own audio.
 
         Args:
-            images: (b, 3, H, W) normalized.
-            audio: (b, 1, f, t) scaled spectrograms; row i belongs to image i.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames; row i belongs to image i.
 
         Returns:
-            (b, h, w) raw maps.
+            (b, h, w) raw maps at the resolution of the image features.
         """
         return self.similarity_map(self.encode_images(images), self.encode_audio(audio))
 
@@ -165,11 +173,11 @@ class Method(nn.Module):
         """Return the raw localization map of every image with every audio; each is encoded once.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
             audio: (m, 1, f, t) scaled spectrograms.
 
         Returns:
-            (b, m, h, w) raw maps.
+            (b, m, h, w) raw maps; entry [i, j] is the map of audio j in image i.
         """
         encoded, queries = self.encode_images(images), self.encode_audio(audio)
         return torch.stack([self.similarity_map(encoded, x.expand(len(encoded), *x.shape)) for x in queries], dim=1)
@@ -178,10 +186,10 @@ class Method(nn.Module):
         """Return one unit-norm embedding per image, for retrieval by cosine with `embed_audio`.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) unit-norm embeddings.
+            (b, d) embeddings of unit L2 norm: by default the mean of the encoded image over locations.
         """
         return unit_norm(mean_pool(self.encode_images(images)))
 
@@ -189,10 +197,10 @@ class Method(nn.Module):
         """Return one unit-norm embedding per spectrogram, for retrieval by cosine with `embed_images`.
 
         Args:
-            audio: (b, 1, f, t) scaled spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) unit-norm embeddings.
+            (b, d) embeddings of unit L2 norm: by default the encoded audio.
         """
         return self.encode_audio(audio)
 
@@ -202,25 +210,25 @@ class Method(nn.Module):
         """Return the embedding of the sounding object of each image, from which pseudo-label clusters are made.
 
         Args:
-            images: (b, 3, H, W) normalized.
-            audio: (b, 1, f, t) scaled spectrograms; row i belongs to image i.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames; row i belongs to image i.
 
         Returns:
-            (b, d) embeddings; of the entire image unless the method segments its objects.
+            (b, d) embeddings: by default `embed_images`, of the entire image and without use of the audio.
         """
         return self.embed_images(images)
 
     # Training.
 
     def set_cluster_centers(self, centers: Float[Tensor, "k d"]) -> None:
-        """Accept new cluster centers; called whenever clusters are made. Nothing by default.
+        """Store new cluster centers; called after each clustering of the training set. Does nothing by default.
 
         Args:
-            centers: (k, d) mean of `object_embedding` over the members of each cluster.
+            centers: (k, d) centers of k clusters, each the mean of `object_embedding` over its members.
         """
 
     def on_train_step_start(self, progress: float) -> None:
-        """Update momentum encoders and schedules before an optimizer step. Nothing by default.
+        """Update momentum encoders and schedules before an optimizer step. Does nothing by default.
 
         Args:
             progress: completed fraction of the training run, in [0, 1].
@@ -230,10 +238,11 @@ class Method(nn.Module):
         """Encode all views of a batch, each modality in one call of its encoder.
 
         Args:
-            batch: v image views and u audio views of b samples.
+            batch: v image views (v, b, 3, H, W) and u audio views (u, b, 1, f, t) of b samples.
 
         Returns:
-            (v, b, c, h, w) image features and (u, b, c) audio embeddings, of unit norm.
+            (v, b, c, h, w) image features and (u, b, c) audio embeddings, as `encode_images` and `encode_audio` return
+            them: by default of unit norm over c.
         """
         features = self.encode_images(batch.images.flatten(0, 1))
         embeddings = self.encode_audio(batch.audio.flatten(0, 1))
@@ -243,13 +252,14 @@ class Method(nn.Module):
         """Compute the loss terms of a batch; the trainer sums and logs them.
 
         Args:
-            batch: views of images and audio, with whatever labels there are.
+            batch: v image views (v, b, 3, H, W) and u audio views (u, b, 1, f, t) of b samples; labels, annotated maps
+                and likely false negatives are None where the recipe gives none.
 
         Returns:
-            Term name -> scalar, already weighted.
+            Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
 
         Raises:
-            NotImplementedError: the method cannot be trained.
+            NotImplementedError: the method defines no losses, so it cannot be trained.
         """
         raise NotImplementedError(f"{type(self).__name__} has no losses")
 
@@ -261,11 +271,11 @@ def cosine_map(
     """Return the cosine of each location of image i with audio embedding i.
 
     Args:
-        image_features: (b, c, h, w) of unit norm over c.
-        audio_embeddings: (b, c) of unit norm.
+        image_features: (b, c, h, w) features of unit L2 norm over c.
+        audio_embeddings: (b, c) embeddings of unit L2 norm.
 
     Returns:
-        (b, h, w) in [-1, 1].
+        (b, h, w) cosines in [-1, 1], computed without autocast.
     """
     return torch.einsum("bchw,bc->bhw", image_features, audio_embeddings)
 
@@ -277,10 +287,10 @@ def register(name: str) -> Callable[[type[Method]], type[Method]]:
     """Make a class decorator that registers a `Method`, so that `soundspot.create(name)` builds it.
 
     Args:
-        name: of the method, in lower case.
+        name: name of the method, in lower case.
 
     Returns:
-        The decorator; it returns the class unchanged but for its `name`.
+        Decorator that sets `name` of the class, adds the class to `METHODS` and returns it.
     """
 
     def add(method: type[Method]) -> type[Method]:

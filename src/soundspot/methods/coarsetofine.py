@@ -50,11 +50,12 @@ class CoarseToFine(Method):
 
     Args:
         classes: number of classes of the labels, k; 7 as released.
-        width: of the class embeddings, d, and of the hidden layer of the pair classifier.
-        fine_stage_start: fraction of the run at which stage 2 begins.
+        width: dimension d of the class embeddings, and of the hidden layer of the pair classifier.
+        fine_stage_start: fraction of the training run, in [0, 1], at which stage 2 begins.
         class_threshold: probability above which a class is present; the most probable class of audio always is.
-        margin: distance to which embeddings of other samples and classes are pushed; 2 is the maximum.
-        encoders: `image`, `audio` and `front_end` of `Method`.
+        margin: distance up to which embeddings of other samples and classes are pushed apart; unit vectors are at most
+            2 apart.
+        encoders: keyword arguments of `Method`: `image`, `audio` (options of the encoders) and `front_end`.
     """
 
     has_joint_space = True
@@ -83,24 +84,24 @@ class CoarseToFine(Method):
         self.register_buffer("stage", torch.tensor(1))
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d h w"]:
-        """Encode images.
+        """Encode images as unit-norm features at each location.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d, h, w) encoded images.
+            (b, d, h, w) features of unit L2 norm over d.
         """
         return unit_norm(self.image_projection(self.image_encoder(images).movedim(1, -1)), dim=-1).movedim(-1, 1)
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b k e"]:
-        """Encode audio.
+        """Encode audio as a unit-norm embedding and a probability of each class.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, k, e) encoded audio.
+            (b, k, d + 1): the class embedding of unit L2 norm, then the probability of the class in [0, 1].
         """
         logits, pooled = self.audio_classes(self.audio_encoder(audio))
         return torch.cat([unit_norm(self.audio_projection(pooled)), logits.float().sigmoid()[..., None]], dim=-1)
@@ -111,11 +112,11 @@ class CoarseToFine(Method):
         """Return a map per class, and which classes are audible: those above the threshold, and the most probable.
 
         Args:
-            encoded_images: from `encode_images`.
-            encoded_audio: from `encode_audio`; row i belongs to image i.
+            encoded_images: output of `encode_images` for b images.
+            encoded_audio: output of `encode_audio` for b audio clips; row i belongs to image i.
 
         Returns:
-            (b, k, h, w) maps, and (b, k) True where a source is audible.
+            (b, k, h, w) maps in [0, 1], and (b, k) bool, True where a class is audible.
         """
         embeddings, probabilities = encoded_audio[..., :-1], encoded_audio[..., -1]
         is_best = probabilities == probabilities.amax(dim=-1, keepdim=True)
@@ -127,57 +128,58 @@ class CoarseToFine(Method):
         """Return the mean of the maps of the audible classes, weighted by their probability.
 
         Args:
-            encoded_images: from `encode_images`.
-            encoded_audio: from `encode_audio`; row i belongs to image i.
+            encoded_images: output of `encode_images` for b images.
+            encoded_audio: output of `encode_audio` for b audio clips; row i belongs to image i.
 
         Returns:
-            (b, h, w) maps.
+            (b, h, w) maps in [0, 1].
         """
         maps, is_audible = self.locate_sources(encoded_images, encoded_audio)
         weights = encoded_audio[..., -1] * is_audible
         return torch.einsum("bkhw,bk->bhw", maps, weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-10))
 
     def embed_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
-        """Embed images for retrieval.
+        """Embed images for retrieval by cosine with `embed_audio`.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) of unit norm.
+            (b, d) embeddings of unit L2 norm.
         """
         return unit_norm(self.image_projection(mean_pool(self.image_encoder(images))))
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
-        """Embed audio for retrieval.
+        """Embed audio for retrieval by cosine with `embed_images`.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) of unit norm.
+            (b, d) embeddings of unit L2 norm.
         """
         return unit_norm(self.audio_projection(mean_pool(self.audio_encoder(audio))))
 
     def on_train_step_start(self, progress: float) -> None:
-        """Set the stage by the progress of the run.
+        """Set the stage: 2 from `fine_stage_start` on, else 1.
 
         Args:
-            progress: completed fraction of the training run.
+            progress: completed fraction of the training run, in [0, 1].
         """
         self.stage.fill_(2 if progress >= self.fine_stage_start else 1)
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `image_classes`, `audio_classes`, `pairs` and, in stage 2, `fine`; each summed over views.
+        """Compute `image_classes`, `audio_classes`, `pairs` and, in stage 2, `fine`; each is summed over views.
 
         Args:
-            batch: views of images and audio, with the labels that there are.
+            batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). `labels` (2, b, k)
+                are class probabilities; pairs in `false_negatives` are left out of the negatives.
 
         Returns:
-            Term name -> scalar, already weighted.
+            Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
 
         Raises:
-            RecipeError: no labels in training, or of another number of classes.
+            RecipeError: the batch has no labels in training mode, or labels of another number of classes.
         """
         image_labels, audio_labels = self._labels(batch)
         image_features = self.image_encoder(batch.images.flatten(0, 1))
@@ -227,8 +229,8 @@ def class_maps(
     """Return the positive part of the cosine of each location with the embedding of each class.
 
     Args:
-        image_features: (b, d, h, w) of unit norm.
-        class_embeddings: (b, k, d) of unit norm.
+        image_features: (b, d, h, w) features of unit L2 norm over d.
+        class_embeddings: (b, k, d) embeddings of unit L2 norm.
 
     Returns:
         (b, k, h, w) maps in [0, 1].

@@ -51,11 +51,11 @@ class DMC(Method):
 
     Args:
         image_clusters, audio_clusters: number of clusters of an image and of a spectrogram.
-        rounds: iterations of the soft k-means.
-        sharpness: factor of the distances in its assignments.
-        margin: distance to which other pairs are pushed apart.
-        width: of the space to which local features are projected.
-        encoders: `image`, `audio` and `front_end` of `Method`.
+        rounds: number of iterations of the soft k-means.
+        sharpness: factor of the distances in the soft assignments.
+        margin: distance up to which pairs that do not match are pushed apart.
+        width: dimension of the space to which local features are projected.
+        encoders: keyword arguments of `Method`: `image`, `audio` (options of the encoders) and `front_end`.
     """
 
     has_joint_space = True
@@ -81,32 +81,38 @@ class DMC(Method):
         """Cluster the locations of each image.
 
         Args:
-            encoded_images: (b, c, h, w) from `encode_images`.
+            encoded_images: (b, c, h, w) output of `encode_images`.
 
         Returns:
-            Centers (b, k, c) and assignments (b, k, h w).
+            Centers (b, k, c) and assignments (b, k, h w), which sum to 1 over the k clusters.
+
+        Raises:
+            RecipeError: there are more clusters than locations.
         """
         return soft_kmeans(encoded_images.flatten(2).mT, self.image_clusters, self.rounds, self.sharpness)
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
-        """Return the features of each location, of any norm.
+        """Return the projected features of each location, not normalized.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, c, h, w) encoded images.
+            (b, c, h, w) features.
         """
         return self.space.image(self.image_encoder(images))
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b a c"]:
-        """Return the cluster centers of each spectrogram, of any norm.
+        """Return the cluster centers of each spectrogram, not normalized.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, a, c) encoded audio.
+            (b, a, c) centers of a clusters.
+
+        Raises:
+            RecipeError: there are more clusters than locations of the audio features.
         """
         tokens = self.space.audio(self.audio_encoder(audio).flatten(2).mT)
         return soft_kmeans(tokens, self.audio_clusters, self.rounds, self.sharpness).centers
@@ -117,11 +123,11 @@ class DMC(Method):
         """Return, for each audio cluster, the assignments to its nearest image cluster; all count as audible.
 
         Args:
-            encoded_images: from `encode_images`.
-            encoded_audio: from `encode_audio`; row i belongs to image i.
+            encoded_images: output of `encode_images` for b images.
+            encoded_audio: output of `encode_audio` for b audio clips; row i belongs to image i.
 
         Returns:
-            (b, a, h, w) maps, and (b, a) True where a source is audible.
+            (b, a, h, w) assignments in [0, 1], and (b, a) bool, True everywhere.
         """
         clusters = self.cluster_image(encoded_images)
         nearest = nearest_center(clusters.centers, encoded_audio)
@@ -131,61 +137,62 @@ class DMC(Method):
     def similarity_map(
         self, encoded_images: Float[Tensor, "b c h w"], encoded_audio: Float[Tensor, "b a c"]
     ) -> Float[Tensor, "b h w"]:
-        """Compute the map of each image with its own audio.
+        """Compute the map of each image with its own audio: the maximum over the maps of its audio clusters.
 
         Args:
-            encoded_images: from `encode_images`.
-            encoded_audio: from `encode_audio`; row i belongs to image i.
+            encoded_images: output of `encode_images` for b images.
+            encoded_audio: output of `encode_audio` for b audio clips; row i belongs to image i.
 
         Returns:
-            (b, h, w) maps.
+            (b, h, w) maps in [0, 1].
         """
         return self.locate_sources(encoded_images, encoded_audio)[0].amax(dim=1)
 
     def saliency(self, encoded_images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
-        """Compute a map of each image without audio.
+        """Compute a map without audio: 1 minus the cosine of each location with the mean of the image.
 
         Args:
-            encoded_images: from `encode_images`.
+            encoded_images: output of `encode_images` for b images.
 
         Returns:
-            (b, h, w) maps.
+            (b, h, w) maps in [0, 2].
         """
         return super().saliency(unit_norm(encoded_images, dim=1))
 
     def embed_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
-        """Embed images for retrieval.
+        """Embed images for retrieval by cosine with `embed_audio`.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) of unit norm.
+            (b, d) embeddings of unit L2 norm.
         """
         return unit_norm(self.cluster_image(self.encode_images(images)).centers.mean(dim=1))
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
-        """Embed audio for retrieval.
+        """Embed audio for retrieval by cosine with `embed_images`.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) of unit norm.
+            (b, d) embeddings of unit L2 norm.
         """
         return unit_norm(self.encode_audio(audio).mean(dim=1))
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `margin`, summed over the pairs of views.
+        """Compute `margin`, mean over samples and summed over the pairs of views.
 
         Args:
-            batch: views of images and audio, with the labels that there are.
+            batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). Pairs in
+                `false_negatives` are left out of the negatives.
 
         Returns:
-            Term name -> scalar, already weighted.
+            Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
 
         Raises:
-            RecipeError: a batch of a single sample, which has no negative.
+            RecipeError: the batch of all processes is a single sample, which has no negative.
         """
         check_has_negatives(world_size() * batch.images.shape[1])
         image_centers = self.cluster_image(self.encode_images(batch.images.flatten(0, 1))).centers
@@ -197,13 +204,13 @@ class DMC(Method):
 
 @full_precision
 def nearest_center(image_centers: Float[Tensor, "b k c"], audio_centers: Float[Tensor, "b a c"]) -> Tensor:
-    """Return the index of the image center nearest to each audio center, (b, a).
+    """Return the index of the image center nearest to each audio center, by Euclidean distance.
 
     Args:
-        image_centers: (b, k, c).
-        audio_centers: (b, a, c).
+        image_centers: (b, k, c) cluster centers of each image.
+        audio_centers: (b, a, c) cluster centers of each spectrogram.
 
     Returns:
-        (b, a) indices of image centers.
+        (b, a) int64 indices of image centers, from 0 to k - 1.
     """
     return pairwise_distances(image_centers, audio_centers).argmin(dim=1)

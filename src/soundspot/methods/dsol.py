@@ -56,15 +56,16 @@ class DSOL(Method):
 
     Args:
         classes: number of clusters; a recipe leaves it out and sets `labels.num_clusters`.
-        width: of the space in which locations and audio are compared.
+        width: dimension of the space in which locations and audio are compared.
         sharpness: initial factor of the cosines; learned.
-        object_threshold: probability above which a location belongs to the object.
+        object_threshold: probability, in [0, 1], above which a location belongs to the object.
         classification: weight of the classification terms in the first stage.
-        second_stage_start: fraction of the run at which the second stage begins, if there are clusters by then.
+        second_stage_start: fraction of the training run, in [0, 1], at which the second stage begins, if there are
+            clusters by then.
         location: weight of the location term in the second stage.
         contrast: factor of the class maps before their softmax over classes (`locate_sources`).
-        audible_threshold: probability above which a class is audible in a mixture.
-        encoders: `image`, `audio` and `front_end` of `Method`.
+        audible_threshold: probability from which on a class is audible in a mixture; the most probable class always is.
+        encoders: keyword arguments of `Method`: `image`, `audio` (options of the encoders) and `front_end`.
 
     Attributes:
         stage: 0 before there are clusters, 1 with them, 2 supervised by the frozen first stage; saved with the weights,
@@ -108,25 +109,26 @@ class DSOL(Method):
         self.teacher = MomentumEncoder(self, "audio_encoder", "audio_classifier").eval()
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
-        """Encode images.
+        """Encode images as projected features, followed by those of the encoder.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, c, h, w) encoded images.
+            (b, width + c, h, w): `width` projected channels of unit L2 norm, then the c channels of the encoder.
         """
         features = self.image_encoder(images)
         return torch.cat([unit_norm(self.image_projection(features), dim=1), features], dim=1)
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
-        """Encode audio.
+        """Encode audio as a projected embedding, followed by class logits.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, c) encoded audio.
+            (b, width + k): the projected embedding of unit L2 norm, then the logits of k classes, which are the
+            teacher's in the second stage.
         """
         pooled = max_pool(self.audio_encoder(audio))
         logits = self.teacher_logits(audio) if self.stage == 2 else self.audio_classifier(pooled)
@@ -136,10 +138,10 @@ class DSOL(Method):
         """Return the class logits of the frozen audio classifier of the first stage.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, k) logits without gradient.
+            (b, k) logits of k classes, without gradient.
         """
         modules = dict(self.teacher.named_children())
         with torch.no_grad():
@@ -151,11 +153,11 @@ class DSOL(Method):
         """Return the probability of each location of image i to sound in audio i.
 
         Args:
-            encoded_images: from `encode_images`.
-            encoded_audio: from `encode_audio`; row i belongs to image i.
+            encoded_images: output of `encode_images` for b images.
+            encoded_audio: output of `encode_audio` for b audio clips; row i belongs to image i.
 
         Returns:
-            (b, h, w) maps.
+            (b, h, w) probabilities in [0, 1].
         """
         cosines = cosine_map(encoded_images[:, : self.width], encoded_audio[:, : self.width])
         return (self.sharpness * cosines).sigmoid()
@@ -166,11 +168,12 @@ class DSOL(Method):
         """Return a map per class, softmax over classes, and which are audible; one source before there are classes.
 
         Args:
-            encoded_images: from `encode_images`.
-            encoded_audio: from `encode_audio`; row i belongs to image i.
+            encoded_images: output of `encode_images` for b images.
+            encoded_audio: output of `encode_audio` for b audio clips; row i belongs to image i.
 
         Returns:
-            (b, k, h, w) maps, and (b, k) True where a source is audible.
+            (b, k, h, w) maps in [0, 1] with sum 1 over the k classes, and (b, k) bool, True where a class is audible.
+            In stage 0 k is 1: the map of `similarity_map`, audible.
         """
         if self.stage == 0:
             return super().locate_sources(encoded_images, encoded_audio)
@@ -184,45 +187,45 @@ class DSOL(Method):
         """Return the product of each location with the dictionary, after an affine scalar function, times the map.
 
         Args:
-            features: (b, c, h, w) of the image encoder.
-            maps: (b, h, w) probabilities.
+            features: (b, c, h, w) features of the image encoder.
+            maps: (b, h, w) probabilities from `similarity_map`.
 
         Returns:
-            (b, k, h, w) class maps.
+            (b, k, h, w) class maps, of any sign.
         """
         products = torch.einsum("bchw,kc->bkhw", features.float(), self.dictionary)
         return (self.affine[0] * products + self.affine[1]) * maps[:, None]
 
     def saliency(self, encoded_images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
-        """Compute a map of each image without audio.
+        """Compute a map without audio: 1 minus the cosine of each location with the mean of the image.
 
         Args:
-            encoded_images: from `encode_images`.
+            encoded_images: output of `encode_images` for b images.
 
         Returns:
-            (b, h, w) maps.
+            (b, h, w) maps in [0, 2].
         """
         return super().saliency(encoded_images[:, : self.width])
 
     def embed_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
-        """Embed images for retrieval.
+        """Embed images for retrieval by cosine with `embed_audio`.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) of unit norm.
+            (b, d) embeddings of unit L2 norm.
         """
         return unit_norm(mean_pool(self.encode_images(images)[:, : self.width]))
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
-        """Embed audio for retrieval.
+        """Embed audio for retrieval by cosine with `embed_images`.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) of unit norm.
+            (b, d) embeddings of unit L2 norm.
         """
         return self.encode_audio(audio)[:, : self.width]
 
@@ -234,11 +237,11 @@ class DSOL(Method):
         """Return the encoder's features under the object mask of the map, summed and divided by all locations.
 
         Args:
-            images: (b, 3, H, W) normalized.
-            audio: (b, 1, f, t) spectrograms.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) embeddings.
+            (b, d) embeddings, not normalized. The mask is the map above `object_threshold`, dilated by one cell.
         """
         encoded = self.encode_images(images)
         mask = dilate(self.similarity_map(encoded, self.encode_audio(audio)) > self.object_threshold)
@@ -249,10 +252,10 @@ class DSOL(Method):
         """Set the dictionary and reset both classifiers, as cluster numbers have no meaning across clusterings.
 
         Args:
-            centers: (k, d) mean object embedding of each cluster.
+            centers: (k, d) mean object embedding of each of the k = `classes` clusters.
 
         Raises:
-            RecipeError: clusters are made after the second stage begins.
+            RecipeError: the second stage has begun, which keeps its dictionary.
         """
         if self.stage == 2:
             raise RecipeError(
@@ -267,10 +270,10 @@ class DSOL(Method):
 
     @torch.no_grad()
     def on_train_step_start(self, progress: float) -> None:
-        """Begin the second stage, when its time has come, with a frozen copy of the audio classifier.
+        """Begin the second stage at `second_stage_start`, if there are clusters, with a frozen audio classifier.
 
         Args:
-            progress: completed fraction of the training run.
+            progress: completed fraction of the training run, in [0, 1].
         """
         if self.stage == 1 and progress >= self.second_stage_start:
             self.stage.fill_(2)
@@ -283,10 +286,10 @@ class DSOL(Method):
         """Set training or evaluation mode; the teacher stays in evaluation mode.
 
         Args:
-            mode: True for training.
+            mode: True for training, False for evaluation.
 
         Returns:
-            The method.
+            The method itself.
         """
         super().train(mode)
         self.teacher.eval()
@@ -296,10 +299,11 @@ class DSOL(Method):
         """Compute `location`; with clusters also `image_classes` and `audio_classes`, in the second stage `classes`.
 
         Args:
-            batch: views of images and audio, with the labels that there are.
+            batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). `labels` (2, b, k)
+                are cluster labels; pairs in `false_negatives` are left out of the negatives.
 
         Returns:
-            Term name -> scalar, already weighted.
+            Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
         """
         views, b = batch.images.shape[:2]
         features = self.image_encoder(batch.images.flatten(0, 1))
@@ -330,12 +334,12 @@ class DSOL(Method):
         """Compare the classes visible under the map with those the teacher predicts, summed over pairs of views.
 
         Args:
-            features: (v b, c, h, w) of the image encoder.
-            maps: (v, b, u, h, w) probabilities of image i with its own audio.
+            features: (v * b, c, h, w) features of the image encoder, view by view.
+            maps: (v, b, u, h, w) probabilities of each image view with each view of its own audio.
             audio: (u, b, 1, f, t) spectrograms, for the teacher.
 
         Returns:
-            Scalar, mean over samples.
+            Scalar: the KL divergence, mean over the b samples and the k classes, summed over the pairs of views.
         """
         maps_per_audio = maps.movedim(2, 0).flatten(1, 2)  # (u, v b, h, w)
         scores = torch.stack([mean_pool(self.class_maps(features, m)) for m in maps_per_audio])
@@ -345,13 +349,13 @@ class DSOL(Method):
 
 
 def dilate(mask: Bool[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
-    """Add the four neighbors of each cell of a mask.
+    """Dilate a mask by one cell up, down, left and right.
 
     Args:
-        mask: (b, h, w).
+        mask: (b, h, w) bool masks.
 
     Returns:
-        (b, h, w) dilated masks.
+        (b, h, w) bool masks of the same size; cells beyond the border count as False.
     """
     cells = mask.float()[:, None]
     vertical, horizontal = F.max_pool2d(cells, (3, 1), 1, (1, 0)), F.max_pool2d(cells, (1, 3), 1, (0, 1))

@@ -24,5 +24,6 @@ from soundspot.methods.ezvsl_base import EZVSLBase
 class EZVSL(EZVSLBase):
     """EZ-VSL: an image scores as its best-matching location.
 
-    Args: those of `EZVSLBase`, whose defaults are EZ-VSL's.
+    It takes the keyword arguments of `EZVSLBase` with their defaults, such as `tau` (0.03), `width` (512), `reducer`
+    (`max`) and `symmetric` (True), and `image`, `audio` and `front_end` of `Method`.
     """

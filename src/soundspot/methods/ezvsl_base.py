@@ -21,15 +21,17 @@ class EZVSLBase(Method):
     """Linear projections to a joint space, and InfoNCE of the best-matching location of each image.
 
     Args:
-        tau: temperature.
-        width: of the joint space.
-        reducer: over locations: `max` as published; `mean`, `softmax` (with `sharpness`), `trimap`.
-        sharpness: inverse temperature of the reducer `softmax`.
-        dropout: fraction of the image features dropped before the projection.
-        margin: subtracted from the positive's cosine before the temperature; below 0 it favors the positive.
-        symmetric: contrast from audio to images too.
-        false_negatives_as_positives: pairs in `Batch.false_negatives` are positives; else they are only no negatives.
-        encoders: `image`, `audio` and `front_end` of `Method`.
+        tau: temperature of InfoNCE.
+        width: dimension of the joint space.
+        reducer: reduction of a cosine map to the similarity of a pair: `max` as published, `mean`, `softmax` or
+            `trimap`.
+        sharpness: inverse temperature of the reducer `softmax`; other reducers ignore it.
+        dropout: fraction of the image features, in [0, 1], that is dropped before the projection in training.
+        margin: number subtracted from the positive's cosine before division by `tau`; below 0 it favors the positive.
+        symmetric: add the loss from audio to images to that from images to audio.
+        false_negatives_as_positives: treat pairs in `Batch.false_negatives` as positives; if False, they are only left
+            out of the denominator.
+        encoders: keyword arguments of `Method`: `image`, `audio` (options of the encoders) and `front_end`.
     """
 
     front_end_preset = release = "ezvsl"
@@ -58,36 +60,37 @@ class EZVSLBase(Method):
         self.space = JointProjection(self.image_encoder.channels, self.audio_encoder.channels, width)
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
-        """Encode images.
+        """Encode images as unit-norm features in the joint space.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, c, h, w) encoded images.
+            (b, c, h, w) features of unit L2 norm over c = `width`.
         """
         features = F.dropout(self.image_encoder(images), self.dropout, self.training)
         return unit_norm(self.space.image(features), dim=1)
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
-        """Encode audio.
+        """Encode audio as unit-norm embeddings in the joint space.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, c) encoded audio.
+            (b, c) embeddings of unit L2 norm, with c = `width`.
         """
         return unit_norm(self.space.audio(max_pool(self.audio_encoder(audio))))
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `contrast`, summed over the pairs of views.
+        """Compute `contrast`, mean over samples and summed over the pairs of views.
 
         Args:
-            batch: views of images and audio, with the labels that there are.
+            batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). Pairs in
+                `false_negatives` are left out of the denominator, or are positives with `false_negatives_as_positives`.
 
         Returns:
-            Term name -> scalar, already weighted.
+            Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
         """
         return {"contrast": self.contrast(*self.encode(batch), batch)}
 
@@ -97,12 +100,13 @@ class EZVSLBase(Method):
         """Compute the multiple-instance InfoNCE (EZ-VSL, Eq. 3 and its mirror image).
 
         Args:
-            image_features: (v, b, c, h, w) of unit norm.
-            audio_embeddings: (u, b, c) of unit norm.
-            batch: with its likely false negatives.
+            image_features: (v, b, c, h, w) features of unit L2 norm over c.
+            audio_embeddings: (u, b, c) embeddings of unit L2 norm.
+            batch: batch of which only `false_negatives`, (m, m) bool or None, is read: these pairs are left out of the
+                denominator, and count as positives too with `false_negatives_as_positives`.
 
         Returns:
-            Scalar, summed over the pairs of views.
+            Scalar, mean over samples, summed over the pairs of views; with `symmetric` the sum of both directions.
         """
         similarity = map_similarity(image_features, audio_embeddings, self.reducer, self.sharpness)
         positives = self.false_negatives_as_positives

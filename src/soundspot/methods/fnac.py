@@ -36,11 +36,11 @@ class FNAC(EZVSLBase):
     """FNAC: EZ-VSL, and similarities within each modality that tell false negatives from true ones.
 
     Args:
-        dropout: fraction of the image features dropped before the projection.
-        weights: of FNS-1 (audio), TNS (foregrounds) and FNS-2 (images).
-        foreground_threshold: value of a min-max normalized map above which a location is foreground.
-        warmup: fraction of the run that is trained by EZ-VSL's loss only.
-        base_options: the other options of `EZVSLBase`.
+        dropout: fraction of the image features, in [0, 1], that is dropped before the projection in training.
+        weights: three weights, of FNS-1 (audio), TNS (foregrounds) and FNS-2 (images).
+        foreground_threshold: value, in [0, 1], of a min-max normalized map above which a location is foreground.
+        warmup: fraction of the training run, in [0, 1], that has EZ-VSL's loss only.
+        base_options: further keyword arguments of `EZVSLBase`, such as `width`, `reducer`, `image` and `audio`.
     """
 
     def __init__(
@@ -58,21 +58,24 @@ class FNAC(EZVSLBase):
         self.in_warmup = False
 
     def on_train_step_start(self, progress: float) -> None:
-        """Note whether the run is still in its warm-up.
+        """Set `in_warmup`: True while `progress` is below `warmup`.
 
         Args:
-            progress: completed fraction of the training run.
+            progress: completed fraction of the training run, in [0, 1].
         """
         self.in_warmup = progress < self.warmup
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Compute `contrast`; after warm-up also `false_negatives_audio`, `true_negatives`, `false_negatives_image`.
 
+        In evaluation mode all four are computed, whatever the progress. Each is summed over the pairs of views.
+
         Args:
-            batch: views of images and audio, with the labels that there are.
+            batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). Pairs in
+                `false_negatives` are left out of the denominator of `contrast`.
 
         Returns:
-            Term name -> scalar, already weighted.
+            Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
         """
         features, embeddings = self.encode(batch)
         terms = {"contrast": self.contrast(features, embeddings, batch)}

@@ -41,8 +41,9 @@ class HardPos(LVSBase):
     """HardPos: LVS with semantic neighbors as further positives.
 
     Args:
-        combine: positives of a sample: the `mean` of their responses, or the sum of their exponentials (`odds`).
-        base_options: those of `LVSBase`, whose defaults are LVS's.
+        combine: combination of the positives of a sample: `mean` of their responses, or `odds`, the sum of their
+            exponentials.
+        base_options: keyword arguments of `LVSBase`, such as `tau`, both thresholds, `image` and `audio`.
     """
 
     def __init__(self, combine: Combine = "mean", **base_options: Any) -> None:
@@ -53,11 +54,15 @@ class HardPos(LVSBase):
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Compute `contrast`; positives are the pairs of the base view, and all pairs of it with another view.
 
+        Negatives are the other audio clips of the base view and, with `hard_negatives`, the image's background. The
+        loss is the mean over samples.
+
         Args:
-            batch: views of images and audio, with the labels that there are.
+            batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). Pairs in
+                `false_negatives` are left out of the denominator. View 0 is the base view.
 
         Returns:
-            Term name -> scalar, already weighted.
+            Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
         """
         similarity, background = self.responses(*self.encode(batch))
         matched = similarity.diagonal(dim1=2, dim2=3)  # (v, u, b)

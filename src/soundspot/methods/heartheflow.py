@@ -52,11 +52,13 @@ class HearTheFlow(LVSBase):
     Images have five channels, the last two of them optical flow.
 
     Args:
-        image, audio, front_end: those of `Method`.
+        image, audio: options of the image and the audio encoder; None: ResNet-18.
+        front_end: preprocessing of images and audio, to which optical flow is added; None: the preset `heartheflow`.
         flow: options of the flow encoder; None: a ResNet of the image encoder's sizes.
-        flow_form: `cnn`, or `maxpool`: the maximum of the flow itself in each cell, without an encoder.
-        frozen: the image encoder does not learn; its batch norm still follows the batches.
-        base_options: those of `LVSBase`.
+        flow_form: form of the flow features: `cnn`, by an encoder, or `maxpool`, the maximum of the flow itself in each
+            cell.
+        frozen: keep the weights of the image encoder; the statistics of its batch norm still follow the batches.
+        base_options: further keyword arguments of `LVSBase`, such as `tau` and both thresholds.
     """
 
     front_end_preset = "heartheflow"
@@ -94,24 +96,26 @@ class HearTheFlow(LVSBase):
         """Return unit-norm features with the attended features added; images of three channels have no motion.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 5, H, W) normalized images, followed by flow to the right and down, in pixels per frame divided
+                by 255; or (b, 3, H, W) without flow, which counts as 0.
 
         Returns:
-            (b, c, h, w) encoded images.
+            (b, c, h, w) features of unit L2 norm over c.
         """
         features = self.image_encoder(images[:, :3])
         flow = images[:, 3:] if images.shape[1] == 5 else torch.zeros_like(images[:, :2])
         return unit_norm(features + self.attention(features, self.flow_features(flow, features.shape[-2:])), dim=1)
 
     def flow_features(self, flow: Float[Tensor, "b 2 H W"], size: tuple[int, int]) -> Float[Tensor, "b d h w"]:
-        """Return flow features of the (h, w) of the image features.
+        """Compute flow features at the resolution of the image features.
 
         Args:
-            flow: (b, 2, H, W) in 255 pixels a frame.
-            size: (h, w) of the image features.
+            flow: (b, 2, H, W) displacement to the right and down, in pixels per frame, divided by 255.
+            size: height and width (h, w) of the image features.
 
         Returns:
-            (b, d, h, w) features.
+            (b, d, h, w) features of the flow encoder, averaged to `size` (adaptive average pooling) where they differ
+            from it; without an encoder (`flow_form: maxpool`) d = 2, the maximum of the flow in each cell.
         """
         if self.flow_encoder is None:
             return F.adaptive_max_pool2d(flow, size)
@@ -123,8 +127,8 @@ class CrossAttention(nn.Module):
     """Attention of image locations to flow locations: queries and values of the image, keys of its flow.
 
     Args:
-        channels: of the image features; queries and keys have an eighth of them.
-        flow_channels: of the flow features.
+        channels: number of channels of the image features; queries and keys have an eighth of them, at least 1.
+        flow_channels: number of channels of the flow features.
     """
 
     def __init__(self, channels: int, flow_channels: int) -> None:
@@ -137,11 +141,11 @@ class CrossAttention(nn.Module):
         """Return the attended image features at each location.
 
         Args:
-            features: (b, c, h, w) of the image.
-            flow: (b, d, h, w) features of its flow.
+            features: (b, c, h, w) image features.
+            flow: (b, d, h, w) flow features of the same h and w.
 
         Returns:
-            (b, c, h, w).
+            (b, c, h, w) attended features, to which `features` are not added yet.
         """
         query, key, value = (x.flatten(2).mT for x in (self.query(features), self.key(flow), self.value(features)))
         return cross_attention(query, key, value).mT.reshape(features.shape)
@@ -154,12 +158,12 @@ def cross_attention(
     """Compute scaled dot-product attention of each location p over the locations q.
 
     Args:
-        query: (b, p, k).
-        key: (b, q, k).
-        value: (b, q, c).
+        query: (b, p, k) queries of k channels.
+        key: (b, q, k) keys.
+        value: (b, q, c) values.
 
     Returns:
-        (b, p, c) in single precision at least.
+        (b, p, c) mean values, weighted by softmax(query . key / sqrt(k)) over q; float32, or float64 for such inputs.
     """
     query, key, value = ((x if x.dtype == torch.float64 else x.float())[:, None] for x in (query, key, value))
     return F.scaled_dot_product_attention(query, key, value)[:, 0]  # with one head: exporters know no other
@@ -169,10 +173,10 @@ def flow_options(image: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return options of a ResNet with the sizes of the image encoder, without weights; ResNet-18 beside any other.
 
     Args:
-        image: options of the image encoder.
+        image: options of the image encoder; None: the default ResNet-18.
 
     Returns:
-        Options of the flow encoder.
+        The same options without `weights`; an empty dict, for ResNet-18, where the image encoder is no ResNet.
     """
     options = {name: value for name, value in (image or {}).items() if name != "weights"}
     return options if options.get("encoder", "resnet18") in ("resnet18", "resnet") else {}

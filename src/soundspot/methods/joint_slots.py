@@ -50,15 +50,16 @@ class JointSlots(Method):
     (b, d + 1, h, w); encoded audio is its queries, (b, s, d). Maps are attention: positive, and each sums to 1.
 
     Args:
-        slots: number of slots; 2 in the released scripts.
-        iterations: of slot attention.
-        width: of tokens and slots.
-        mask_ratio: fraction of tokens that are masked in training.
-        tau: temperature.
-        k: number of reciprocal neighbors, the sample itself included; 1: all others are negatives.
+        slots: number of slots, 2 or more; 2 in the released scripts.
+        iterations: number of iterations of slot attention.
+        width: dimension of tokens and slots, an even number.
+        mask_ratio: probability, in [0, 1], that a token is masked in training.
+        tau: temperature of InfoNCE.
+        k: number of nearest samples that may be reciprocal neighbors, the sample itself included; 1: all others are
+            negatives.
         reconstruction, divergence, matching: weights of these terms; 0 leaves one out.
         logit_scale: factor of the logits of maps in inference, not of those in the loss.
-        encoders: `image`, `audio` and `front_end` of `Method`.
+        encoders: keyword arguments of `Method`: `image`, `audio` (options of the encoders) and `front_end`.
     """
 
     upsampling = Upsampling("bicubic")
@@ -100,13 +101,13 @@ class JointSlots(Method):
         self.audio_decoder = SlotDecoder(width, (1, output_grid(self.audio_encoder, spectrogram)[1]))
 
     def image_features(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d h w"]:
-        """Return the projected features of each location.
+        """Return the image features of each location, projected to `width` channels.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d, h, w).
+            (b, d, h, w) features, not normalized.
         """
         return self.image_projection(self.image_encoder(images))
 
@@ -114,10 +115,10 @@ class JointSlots(Method):
         """Return one token per time step: the maximum of the projected features over frequency.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, n, d) tokens.
+            (b, n, d) tokens of n time steps, not normalized.
         """
         return self.audio_projection(self.audio_encoder(audio)).amax(dim=2).transpose(1, 2)
 
@@ -125,11 +126,11 @@ class JointSlots(Method):
         """Run slot attention on image tokens; masked ones are replaced by the mask token.
 
         Args:
-            tokens: (b, n, d).
-            mask: (b, n) True where a token is masked; None: none.
+            tokens: (b, n, d) tokens.
+            mask: (b, n) bool, True where a token is masked; None: no token is.
 
         Returns:
-            Slots, queries and keys.
+            Slots (b, s, d), queries (b, s, d) and keys (b, n, d).
         """
         return self.image_slots(tokens, self.slots, self.iterations, mask)
 
@@ -137,11 +138,11 @@ class JointSlots(Method):
         """Run slot attention on audio tokens; masked ones are replaced by the mask token.
 
         Args:
-            tokens: (b, n, d).
-            mask: (b, n) True where a token is masked; None: none.
+            tokens: (b, n, d) tokens.
+            mask: (b, n) bool, True where a token is masked; None: no token is.
 
         Returns:
-            Slots, queries and keys.
+            Slots (b, s, d), queries (b, s, d) and keys (b, n, d).
         """
         return self.audio_slots(tokens, self.slots, self.iterations, mask)
 
@@ -149,10 +150,10 @@ class JointSlots(Method):
         """Return the keys of each location and, as the last channel, the map of the image's own target query.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, e, h, w) encoded images.
+            (b, d + 1, h, w): d = `width` channels of keys, then the attention map, with sum 1.
         """
         features = self.image_features(images)
         state = self.attend_image(_tokens(features))
@@ -160,13 +161,13 @@ class JointSlots(Method):
         return torch.cat([state.keys, self_map], dim=-1).transpose(1, 2).unflatten(2, features.shape[-2:])
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b s d"]:
-        """Return the queries of each audio clip.
+        """Return the queries of the last iteration of slot attention for each audio clip.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, s, d) encoded audio.
+            (b, s, d) queries of s slots, not normalized; slot 0 is the target.
         """
         return self.attend_audio(self.audio_tokens(audio)).queries
 
@@ -176,11 +177,11 @@ class JointSlots(Method):
         """Return the attention of the target query of audio i on image i.
 
         Args:
-            encoded_images: from `encode_images`.
-            encoded_audio: from `encode_audio`; row i belongs to image i.
+            encoded_images: output of `encode_images` for b images.
+            encoded_audio: output of `encode_audio` for b audio clips; row i belongs to image i.
 
         Returns:
-            (b, h, w) maps.
+            (b, h, w) attention, positive and with sum 1 over each map.
         """
         maps = attend(encoded_audio, _tokens(encoded_images[:, :-1]), self.logit_scale)[:, 0]
         return maps.unflatten(1, encoded_images.shape[-2:])
@@ -189,45 +190,45 @@ class JointSlots(Method):
         """Return the attention of the image's own target query: it uses no audio, but was trained with some.
 
         Args:
-            encoded_images: from `encode_images`.
+            encoded_images: output of `encode_images` for b images.
 
         Returns:
-            (b, h, w) maps.
+            (b, h, w) attention, positive and with sum 1 over each map.
         """
         return encoded_images[:, -1]
 
     # Retrieval. The release has no script of it; the target slot is what the contrast compares.
 
     def embed_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
-        """Embed images for retrieval.
+        """Embed images for retrieval by cosine with `embed_audio`.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) of unit norm.
+            (b, d) embeddings of unit L2 norm.
         """
         return unit_norm(self.attend_image(_tokens(self.image_features(images))).slots[:, 0])
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
-        """Embed audio for retrieval.
+        """Embed audio for retrieval by cosine with `embed_images`.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) of unit norm.
+            (b, d) embeddings of unit L2 norm.
         """
         return unit_norm(self.attend_audio(self.audio_tokens(audio)).slots[:, 0])
 
     def draw_mask(self, tokens: Float[Tensor, "b n d"]) -> Bool[Tensor, "b n"] | None:
-        """Draw which tokens are masked, independently of each other; None outside training.
+        """Draw which tokens are masked, each with probability `mask_ratio`.
 
         Args:
-            tokens: (b, n, d).
+            tokens: (b, n, d) tokens, of which only shape and device are used.
 
         Returns:
-            (b, n) True where a token is masked.
+            (b, n) bool, True where a token is masked; None in evaluation mode or with `mask_ratio` 0.
         """
         if not (self.training and self.mask_ratio):
             return None
@@ -236,14 +237,18 @@ class JointSlots(Method):
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Compute `contrast` of target slots, and `reconstruction`, `divergence`, `matching` of both modalities.
 
+        `contrast` is symmetric InfoNCE, both directions summed; the other terms are means, summed over modalities.
+
         Args:
-            batch: views of images and audio, with the labels that there are.
+            batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). v and u must be 1.
+                Pairs in `false_negatives` and reciprocal neighbors are no negatives.
 
         Returns:
-            Term name -> scalar, already weighted.
+            Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
 
         Raises:
-            RecipeError: more than one view; or at most k samples, so that one may be left without a negative.
+            RecipeError: the batch has more than one view of a modality, or at most k samples over all processes, so
+                that a sample may have no negative left.
         """
         _check_batch(batch, self.k)
         image_tokens, audio_tokens = _tokens(self.image_features(batch.images[0])), self.audio_tokens(batch.audio[0])

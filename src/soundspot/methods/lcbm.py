@@ -41,9 +41,9 @@ class LCBM(Method):
 
     Args:
         classes: number of classes; a recipe leaves it out, since its labels say it.
-        tau: temperature: the classifier gets the joint embedding over tau.
-        joint: what is classified: the `mean` of the image and the audio embedding, or `each` by itself.
-        encoders: `image`, `audio` and `front_end` of `Method`.
+        tau: temperature, by which embeddings are divided before the classifier.
+        joint: input of the classifier: the `mean` of the image and the audio embedding, or `each` by itself.
+        encoders: keyword arguments of `Method`: `image`, `audio` (options of the encoders) and `front_end`.
     """
 
     front_end_preset = "lvs"
@@ -57,13 +57,17 @@ class LCBM(Method):
         self.classifier = nn.Linear(self.image_encoder.channels, classes)
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `classes`, summed over the pairs of views; with `joint: each`, the mean of both modalities'.
+        """Compute `classes`, the mean cross-entropy of labeled samples, summed over the pairs of views.
+
+        With `joint: each` it is the mean of the losses of both modalities. With `joint: mean` labels are the mean of
+        both modalities' labels, or those of one where the other has none.
 
         Args:
-            batch: views of images and audio, with the labels that there are.
+            batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). `labels` (2, b, k)
+                are class probabilities of images and audio, in [0, 1].
 
         Returns:
-            Term name -> scalar, already weighted.
+            Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
 
         Raises:
             RecipeError: the batch has no labels.
@@ -84,14 +88,15 @@ class LCBM(Method):
     def classification_loss(
         self, embeddings: Float[Tensor, "v b c"], labels: Float[Tensor, "b k"]
     ) -> Float[Tensor, ""]:
-        """Compute the cross-entropy of the classified embeddings, summed over views.
+        """Classify embeddings and compute the cross-entropy, mean over labeled samples and summed over views.
 
         Args:
-            embeddings: (v, b, c).
-            labels: (b, k) in [0, 1]; nan where unknown.
+            embeddings: (v, b, c) embeddings of unit L2 norm or below.
+            labels: (b, k) class probabilities in [0, 1], normalized to sum 1 here; rows of nan or zeros have no label
+                and are left out.
 
         Returns:
-            Scalar.
+            Scalar; 0 where no sample of any process has a label.
         """
         logits = all_gather_with_grad(self.classifier(embeddings / self.tau), 1)
         labels = all_gather_with_grad(labels)

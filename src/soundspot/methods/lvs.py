@@ -36,9 +36,10 @@ class LVS(LVSBase):
     """LVS: the foreground of the map is pulled to the audio, its background pushed away.
 
     Args:
-        symmetric: contrast from audio to images too.
-        false_negatives_as_positives: pairs in `Batch.false_negatives` are positives; else they are only no negatives.
-        base_options: those of `LVSBase`, whose defaults are LVS's.
+        symmetric: add the loss from audio to images to that from images to audio.
+        false_negatives_as_positives: treat pairs in `Batch.false_negatives` as positives; if False, they are only left
+            out of the denominator.
+        base_options: keyword arguments of `LVSBase`, such as `tau`, both thresholds, `image` and `audio`.
     """
 
     def __init__(
@@ -50,15 +51,16 @@ class LVS(LVSBase):
     def contrast(
         self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"], batch: Batch
     ) -> Float[Tensor, ""]:
-        """Compute InfoNCE, summed over the pairs of views.
+        """Compute InfoNCE of the foreground with hard negatives, mean over samples and summed over the pairs of views.
 
         Args:
-            image_features: (v, b, c, h, w) of unit norm.
-            audio_embeddings: (u, b, c) of unit norm.
-            batch: views of images and audio, with the labels that there are.
+            image_features: (v, b, c, h, w) features of unit L2 norm over c.
+            audio_embeddings: (u, b, c) embeddings of unit L2 norm.
+            batch: batch of which only `false_negatives`, (m, m) bool or None, is read: these pairs are left out of the
+                denominator, and count as positives too with `false_negatives_as_positives`.
 
         Returns:
-            Scalar.
+            Scalar; with `symmetric` the sum of both directions.
         """
         similarity, background = self.responses(image_features, audio_embeddings)
         options = self.false_negatives_as_positives, self.symmetric

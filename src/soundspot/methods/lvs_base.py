@@ -23,9 +23,9 @@ class LVSBase(Method):
         tau: temperature of the logits.
         foreground_threshold: cosine above which a location is foreground.
         background_threshold: cosine below which a location is background.
-        sigmoid_width: width of the sigmoids that stand for both thresholds.
-        hard_negatives: the background of an image is a negative of its own audio.
-        encoders: `image`, `audio` and `front_end` of `Method`.
+        sigmoid_width: width, in units of the cosine, of the sigmoids that replace the steps at both thresholds.
+        hard_negatives: use the background of an image as a negative of its own audio.
+        encoders: keyword arguments of `Method`: `image`, `audio` (options of the encoders) and `front_end`.
     """
 
     front_end_preset = "lvs"
@@ -50,11 +50,12 @@ class LVSBase(Method):
         """Return the foreground means of all pairs, and the background means of matching pairs (k = 1).
 
         Args:
-            image_features: (v, b, c, h, w) of unit norm.
-            audio_embeddings: (u, b, c) of unit norm.
+            image_features: (v, b, c, h, w) features of unit L2 norm over c, of this process.
+            audio_embeddings: (u, b, c) embeddings of unit L2 norm, of this process.
 
         Returns:
-            (v, u, m, m) and (v, u, m, 1) mean cosines; None without hard negatives.
+            (v, u, m, m) mean cosines of the foreground, for the m samples of all processes, and (v, u, m, 1) mean
+            cosines of the background, or None without `hard_negatives`.
         """
         maps, background = all_pair_maps(image_features, audio_embeddings), None
         if self.hard_negatives:
@@ -67,26 +68,28 @@ class LVSBase(Method):
     def contrast(
         self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"], batch: Batch
     ) -> Float[Tensor, ""]:
-        """Compute InfoNCE of the foreground with hard negatives (LVS, Eq. 7), summed over the pairs of views.
+        """Compute InfoNCE of the foreground with hard negatives (LVS, Eq. 7), from images to audio.
 
         Args:
-            image_features: (v, b, c, h, w) of unit norm.
-            audio_embeddings: (u, b, c) of unit norm.
-            batch: with its likely false negatives.
+            image_features: (v, b, c, h, w) features of unit L2 norm over c.
+            audio_embeddings: (u, b, c) embeddings of unit L2 norm.
+            batch: batch of which only `false_negatives`, (m, m) bool or None, is read: these pairs are left out of the
+                denominator.
 
         Returns:
-            Scalar.
+            Scalar, mean over samples, summed over the pairs of views.
         """
         similarity, background = self.responses(image_features, audio_embeddings)
         return info_nce(similarity, self.tau, batch.false_negatives, hard_negatives=background)
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `contrast`, summed over the pairs of views.
+        """Compute `contrast`, mean over samples and summed over the pairs of views.
 
         Args:
-            batch: views of images and audio, with the labels that there are.
+            batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). Pairs in
+                `false_negatives` are left out of the denominator.
 
         Returns:
-            Term name -> scalar, already weighted.
+            Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
         """
         return {"contrast": self.contrast(*self.encode(batch), batch)}

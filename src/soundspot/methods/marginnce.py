@@ -27,10 +27,11 @@ class MarginNCE(EZVSLBase):
     """MarginNCE: EZ-VSL with a margin below 0 on the positive.
 
     Args:
-        tau: temperature (a guess).
-        margin: subtracted from the positive's cosine before the temperature; below 0 it favors the positive (a guess).
-        symmetric: contrast from audio to images too (a guess).
-        base_options: the other options of `EZVSLBase`.
+        tau: temperature of InfoNCE (a guess).
+        margin: number subtracted from the positive's cosine before division by `tau`; below 0 it favors the positive
+            (a guess).
+        symmetric: add the loss from audio to images to that from images to audio (a guess).
+        base_options: further keyword arguments of `EZVSLBase`, such as `width`, `reducer`, `image` and `audio`.
     """
 
     def __init__(self, tau: float = 0.07, margin: float = -0.2, symmetric: bool = False, **base_options: Any) -> None:

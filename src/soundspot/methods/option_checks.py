@@ -27,7 +27,7 @@ def check_fraction(**options: float | int) -> None:
         options: name -> value.
 
     Raises:
-        RecipeError: a value is outside.
+        RecipeError: a value is below 0, above 1 or nan.
     """
     for name, value in options.items():
         if not 0 <= value <= 1:
@@ -38,11 +38,11 @@ def check_choice(choices: Iterable[str], **options: str) -> None:
     """Raise RecipeError, with the nearest choice, unless each option is one of `choices`.
 
     Args:
-        choices: names that are allowed.
+        choices: allowed values.
         options: name -> value.
 
     Raises:
-        RecipeError: a value is none of them.
+        RecipeError: a value is not among `choices`.
     """
     names = tuple(choices)
     for name, value in options.items():
@@ -51,11 +51,11 @@ def check_choice(choices: Iterable[str], **options: str) -> None:
 
 
 def check_triple(description: str, **options: Sequence[float | int]) -> None:
-    """Raise RecipeError, with the `description` of the three, unless each option has three numbers.
+    """Raise RecipeError unless each option is a sequence of three numbers.
 
     Args:
-        description: of the three, in the message.
-        options: name -> value.
+        description: meaning of the three numbers, for the message.
+        options: name -> sequence of numbers.
 
     Raises:
         RecipeError: a value has another length.
@@ -69,10 +69,10 @@ def check_has_negatives(num_samples: int) -> None:
     """Raise RecipeError for a batch of a single sample, in which a contrastive loss has no negatives.
 
     Args:
-        num_samples: of the batch, over all processes.
+        num_samples: number of samples of the batch, over all processes.
 
     Raises:
-        RecipeError: there is one sample.
+        RecipeError: `num_samples` is below 2.
     """
     if num_samples < 2:
         raise RecipeError(

@@ -45,11 +45,11 @@ class SLAVC(Method):
 
     Args:
         tau: temperature of both softmaxes.
-        width: of each of the two joint spaces.
-        dropout: fraction of the image features dropped before the projections.
-        momentum: fraction of itself that the momentum encoder retains at each step.
-        momentum_maps: maps and embeddings come from the momentum encoder.
-        encoders: `image`, `audio` and `front_end` of `Method`.
+        width: dimension of each of the two joint spaces.
+        dropout: fraction of the image features, in [0, 1], that is dropped before the projections in training.
+        momentum: fraction of each parameter, in [0, 1], that the momentum encoder retains at each step.
+        momentum_maps: compute maps and embeddings with the momentum encoder.
+        encoders: keyword arguments of `Method`: `image`, `audio` (options of the encoders) and `front_end`.
     """
 
     upsampling = Upsampling("bicubic-aligned")
@@ -79,10 +79,10 @@ class SLAVC(Method):
 
         Args:
             networks: this method or its momentum encoder.
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, 2 width, h, w) features.
+            (b, 2 width, h, w) features of unit L2 norm over channels: identification first, then localization.
         """
         features = F.dropout(networks.image_encoder(images), self.dropout, self.training)
         spaces = networks.identification, networks.localization
@@ -93,42 +93,42 @@ class SLAVC(Method):
 
         Args:
             networks: this method or its momentum encoder.
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, 2 width).
+            (b, 2 width) embeddings of unit L2 norm: identification first, then localization.
         """
         pooled = max_pool(networks.audio_encoder(audio))
         spaces = networks.identification, networks.localization
         return torch.cat([unit_norm(space.audio(pooled)) for space in spaces], 1) / 2**0.5
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
-        """Encode images.
+        """Encode images with the method's networks, or the momentum encoder with `momentum_maps`.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, c, h, w) encoded images.
+            (b, 2 width, h, w) features of unit L2 norm over channels.
         """
         return self.image_features(self.momentum_encoder if self.momentum_maps else self, images)
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
-        """Encode audio.
+        """Encode audio with the method's networks, or the momentum encoder with `momentum_maps`.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, c) encoded audio.
+            (b, 2 width) embeddings of unit L2 norm.
         """
         return self.audio_features(self.momentum_encoder if self.momentum_maps else self, audio)
 
     def on_train_step_start(self, progress: float) -> None:
-        """Update the momentum encoder.
+        """Update the momentum encoder by one step of the exponential moving average.
 
         Args:
-            progress: completed fraction of the training run.
+            progress: completed fraction of the training run, in [0, 1]; not used.
         """
         self.momentum_encoder.update(self, self.momentum)
 
@@ -138,12 +138,13 @@ class SLAVC(Method):
         """Compute the cross-entropy of the audio of each image, by the product of identification and localization.
 
         Args:
-            image_features: (v, b, 2 width, h, w) of unit norm.
-            audio_embeddings: (u, b, 2 width) of unit norm.
-            batch: with its likely false negatives.
+            image_features: (v, b, 2 width, h, w) features of unit L2 norm over channels.
+            audio_embeddings: (u, b, 2 width) embeddings of unit L2 norm.
+            batch: batch of which only `false_negatives`, (m, m) bool or None, is read: these pairs are left out of the
+                softmax over audio and of the denominator.
 
         Returns:
-            Scalar, summed over the pairs of views.
+            Scalar, mean over samples, summed over the pairs of views.
         """
         identification, localization = (
             all_pair_maps(2**0.5 * images, 2**0.5 * audio)
@@ -157,13 +158,14 @@ class SLAVC(Method):
         return info_nce(all_gather_with_grad(logits, 2), 1.0, batch.false_negatives)
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `images` (against the copy's audio) and `audio` (with the copy's images), over the pairs of views.
+        """Compute `images` (against the copy's audio) and `audio` (with the copy's images), summed over pairs of views.
 
         Args:
-            batch: views of images and audio, with the labels that there are.
+            batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). Pairs in
+                `false_negatives` are left out of the denominator.
 
         Returns:
-            Term name -> scalar, already weighted.
+            Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
         """
         images, audio = batch.images.flatten(0, 1), batch.audio.flatten(0, 1)
         image_views, audio_views = batch.images.shape[:2], batch.audio.shape[:2]

@@ -45,12 +45,12 @@ class SSLTIE(LVSBase):
     """SSL-TIE: LVS on images and on transformed copies of them, and maps that are transformed along.
 
     Args:
-        weights: of the contrastive loss of the images, of that of the transformed images, and of equivariance. With 0
-            for the last two no image is transformed, and the loss is LVS's.
+        weights: three weights: of the contrastive loss of the images, of that of the transformed images, and of
+            equivariance. With 0 for the last two no image is transformed, and the loss is LVS's.
         max_angle: largest rotation in whole degrees, either way.
-        scales: scale factors, of which one is drawn for a batch.
-        flip_probability: probability that a batch is mirrored.
-        base_options: those of `LVSBase`, whose defaults are LVS's.
+        scales: scale factors, above 0 and up to 1, of which one is drawn for each batch.
+        flip_probability: probability, in [0, 1], that a batch is mirrored left to right.
+        base_options: keyword arguments of `LVSBase`, such as `tau`, both thresholds, `image` and `audio`.
     """
 
     front_end_preset = "ssltie"
@@ -76,14 +76,16 @@ class SSLTIE(LVSBase):
     def draw_transform(self, views: int, index: Int[Tensor, " b"]) -> GeometricTransform:
         """Draw the transformation of a batch of images.
 
-        In training from torch's own generator, which the trainer seeds by the step; else by the samples of the batch.
+        In training mode it is drawn from torch's global generator; in evaluation mode from a generator seeded with the
+        sum of `index`, so that it is always the same for a batch.
 
         Args:
             views: number of image views.
-            index: (b,) positions of the samples in their data set.
+            index: (b,) int64 positions of the samples in their data set.
 
         Returns:
-            An angle for each image of each view, the scale and the mirroring of all.
+            Transformation with views * b angles in whole degrees, uniform from -`max_angle` to `max_angle`, and one
+            scale and one mirroring for the batch.
         """
         generator = None if self.training else torch.Generator().manual_seed(int(index.sum()))
         scale = self.scales[int(torch.randint(len(self.scales), (), generator=generator))]
@@ -95,10 +97,11 @@ class SSLTIE(LVSBase):
         """Compute `contrast`, `contrast_transformed` and `equivariance`, each summed over the pairs of views.
 
         Args:
-            batch: views of images and audio, with the labels that there are.
+            batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). Pairs in
+                `false_negatives` are left out of the denominator. `index` seeds the transformation outside training.
 
         Returns:
-            Term name -> scalar, already weighted.
+            Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
         """
         original_weight, transformed_weight, equivariance_weight = self.weights
         features, embeddings = self.encode(batch)

@@ -28,5 +28,6 @@ from soundspot.methods.sspl_base import SSPLBase
 class SSPL(SSPLBase):
     """SSPL without predictive coding: two views that audio attends to predict each other.
 
-    Args: those of `SSPLBase`.
+    It takes the keyword arguments of `SSPLBase`: `width` (2048) of SimSiam's projection, and `image`, `audio` and
+    `front_end` of `Method`.
     """

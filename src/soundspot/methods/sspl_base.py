@@ -22,8 +22,9 @@ class SSPLBase(Method):
     """SimSiam of two views of an image, each pooled by the map of its audio.
 
     Args:
-        width: of SimSiam's projection; a multiple of 4.
-        encoders: `image`, `audio` and `front_end` of `Method`; frozen VGG-16 and VGGish by default.
+        width: dimension of SimSiam's projection; a multiple of 4.
+        encoders: `image`, `audio` and `front_end` of `Method`; encoders are a frozen VGG-16 and
+            a frozen VGGish by default.
     """
 
     front_end_preset = "sspl"
@@ -40,10 +41,10 @@ class SSPLBase(Method):
         """Return the embedding of each patch of a spectrogram (of each cell, if the encoder has no patches).
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, p, d).
+            (b, p, d) embeddings of p patches, not normalized.
         """
         return self.audio_encoder(audio).flatten(2).mT
 
@@ -51,10 +52,10 @@ class SSPLBase(Method):
         """Return the mean query of the patches, not of unit norm.
 
         Args:
-            patches: (b, p, d) embeddings.
+            patches: (b, p, d) embeddings of p patches, from `patch_embeddings`.
 
         Returns:
-            (b, c).
+            (b, c) queries, in the space of the image features.
         """
         return self.query(patches).mean(dim=1)
 
@@ -62,10 +63,10 @@ class SSPLBase(Method):
         """Return the query of each audio clip, of unit norm; further channels are for `attended_features`.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, e) encoded audio.
+            (b, e): the query of c channels; here e = c.
         """
         return unit_norm(self.query_audio(self.patch_embeddings(audio)))
 
@@ -75,22 +76,23 @@ class SSPLBase(Method):
         """Return the image features that the audio attends to, not of unit norm; the encoder's own by default.
 
         Args:
-            image_features: (b, c, h, w) of the image encoder.
-            encoded_audio: (b, e) from `encode_audio`.
+            image_features: (b, c, h, w) features of the image encoder.
+            encoded_audio: (b, e) output of `encode_audio`; row i belongs to image i.
 
         Returns:
-            (b, c, h, w).
+            (b, c, h, w) features; here `image_features` unchanged.
         """
         return image_features
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `predict`: each image view predicts every other, summed over the audio views.
+        """Compute `predict`: each image view predicts every other, mean over these pairs, summed over the audio views.
 
         Args:
-            batch: views of images and audio, with the labels that there are.
+            batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). Labels and false
+                negatives are not used.
 
         Returns:
-            Term name -> scalar, already weighted.
+            Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
         """
         features = self.image_encoder(batch.images.flatten(0, 1)).unflatten(0, batch.images.shape[:2])
         queries = self.encode_audio(batch.audio.flatten(0, 1)).unflatten(0, batch.audio.shape[:2])
@@ -102,11 +104,15 @@ class SSPLBase(Method):
         """Compute SimSiam's loss; views are encoded one at a time, so that batch norm sees one at a time.
 
         Args:
-            image_features: (v, b, c, h, w) of the image encoder.
-            encoded_audio: (b, e) from `encode_audio`.
+            image_features: (v, b, c, h, w) features of the image encoder.
+            encoded_audio: (b, e) output of `encode_audio` for one audio view.
 
         Returns:
-            Scalar.
+            Scalar in [-1, 1], minus the mean cosine over samples and ordered pairs of views; a single view predicts
+            itself.
+
+        Raises:
+            RecipeError: a batch of a single sample in training mode.
         """
         features = torch.stack([self.attended_features(view, encoded_audio) for view in image_features])
         queries = encoded_audio[None, :, : features.shape[2]]

@@ -42,8 +42,8 @@ class SSPLPCM(SSPLBase):
     norm. A map runs the module, so it costs more than a cosine.
 
     Args:
-        cycles: of predictive coding, after its first pass; 0: that pass only.
-        base_options: those of `SSPLBase`.
+        cycles: number of cycles of predictive coding after its first pass; 0: that pass only.
+        base_options: further keyword arguments of `SSPLBase`: `width`, `image`, `audio` and `front_end`.
     """
 
     def __init__(self, cycles: int = 4, **base_options: Any) -> None:
@@ -58,33 +58,36 @@ class SSPLPCM(SSPLBase):
         """Return the features corrected by their error in predicting the audio, not of unit norm.
 
         Args:
-            image_features: (v, b, c, h, w) of unit norm.
-            encoded_audio: from `encode_audio`; row i belongs to image i.
+            image_features: (b, c, h, w) features of the image encoder, not normalized.
+            encoded_audio: output of `encode_audio` for b audio clips; row i belongs to image i.
 
         Returns:
-            (b, c, h, w) features.
+            (b, c, h, w) corrected features.
+
+        Raises:
+            RecipeError: the features have fewer than 4 x 4 cells.
         """
         return self.pcm(image_features, encoded_audio[:, image_features.shape[1] :])
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
-        """Encode images.
+        """Return the features of the image encoder, not normalized.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, c, h, w) encoded images.
+            (b, c, h, w) features.
         """
         return self.image_encoder(images)
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b e"]:
-        """Encode audio.
+        """Encode audio as its query, followed by its embedding.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, e) encoded audio.
+            (b, c + d): the query of c channels and the mean patch embedding of d channels, each of unit L2 norm.
         """
         patches = self.patch_embeddings(audio)
         return torch.cat([unit_norm(self.query_audio(patches)), unit_norm(patches.mean(dim=1))], dim=1)
@@ -95,55 +98,55 @@ class SSPLPCM(SSPLBase):
         """Compute the map of each image with its own audio.
 
         Args:
-            encoded_images: from `encode_images`.
-            encoded_audio: from `encode_audio`; row i belongs to image i.
+            encoded_images: output of `encode_images` for b images.
+            encoded_audio: output of `encode_audio` for b audio clips; row i belongs to image i.
 
         Returns:
-            (b, h, w) maps.
+            (b, h, w) cosines in [-1, 1] of the query with the corrected features.
         """
         features = unit_norm(self.attended_features(encoded_images, encoded_audio), dim=1)
         return cosine_map(features, encoded_audio[:, : features.shape[1]])
 
     def saliency(self, encoded_images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
-        """Compute a map of each image without audio.
+        """Compute a map without audio: 1 minus the cosine of each location with the mean of the image.
 
         Args:
-            encoded_images: from `encode_images`.
+            encoded_images: output of `encode_images` for b images.
 
         Returns:
-            (b, h, w) maps.
+            (b, h, w) maps in [0, 2].
         """
         return super().saliency(self.unconditioned_features(encoded_images))
 
     def embed_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c"]:
-        """Embed images for retrieval.
+        """Embed images for retrieval by cosine with `embed_audio`.
 
         Args:
-            images: (b, 3, H, W) normalized.
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) of unit norm.
+            (b, d) embeddings of unit L2 norm.
         """
         return unit_norm(mean_pool(self.unconditioned_features(self.encode_images(images))))
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
-        """Embed audio for retrieval.
+        """Embed audio for retrieval by cosine with `embed_images`.
 
         Args:
-            audio: (b, 1, f, t) spectrograms.
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) of unit norm.
+            (b, d) embeddings of unit L2 norm.
         """
         return unit_norm(self.query_audio(self.patch_embeddings(audio)))
 
     def unconditioned_features(self, image_features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Return the unit-norm features of each location that no audio corrects.
+        """Run predictive coding without audio, whose prediction error is 0, and normalize the features.
 
         Args:
-            image_features: (b, c, h, w) of the image encoder.
+            image_features: (b, c, h, w) features of the image encoder.
 
         Returns:
-            (b, c, h, w).
+            (b, c, h, w) features of unit L2 norm over c.
         """
         return unit_norm(self.pcm(image_features), dim=1)

@@ -13,10 +13,10 @@ class Encoder(nn.Module):
     """Network from images or spectrograms (b, i, H, W) to a feature map (b, c, h, w).
 
     Attributes:
-        channels: c of the feature map.
-        public: the public file of its weights; None: it has none.
-        build_options: encoder options that build the same network again without downloads, where its weights come from
-            elsewhere.
+        channels: number of channels c of the feature map.
+        public: public file of pretrained weights of this network; None: there is none.
+        build_options: encoder options that build the same network again without downloads; its weights are then loaded
+            from a checkpoint.
     """
 
     channels: int
@@ -27,5 +27,8 @@ class Encoder(nn.Module):
         """Raise RecipeError for a front end that the network does not accept; by default it accepts all.
 
         Args:
-            spec: preprocessing of the modality that the encoder is for.
+            spec: preprocessing of images for an image encoder, of audio for an audio encoder.
+
+        Raises:
+            RecipeError: an override does not accept `spec`.
         """

@@ -27,9 +27,10 @@ def resnet18(in_channels: int, last_stride: int = 1, width: int = 64) -> ResNet:
     """Build a ResNet-18.
 
     Args:
-        in_channels: 3 for images, 1 for spectrograms.
-        last_stride: of the last stage: 1 as in the alignment method and LVS, 2 as in EZ-VSL and its descendants.
-        width: channels of the first stage.
+        in_channels: number of input channels: 3 for images, 1 for spectrograms, 2 for optical flow.
+        last_stride: stride of the last stage: 1 (output stride 16) as in the alignment method and LVS, 2 (output stride
+            32) as in EZ-VSL and its descendants.
+        width: number of channels of the first stage; the last of four stages has eight times as many.
 
     Returns:
         The network, with random weights.
@@ -50,16 +51,17 @@ def build_encoder(options: Mapping[str, Any], in_channels: int) -> Encoder:
     """Build an encoder from `{"encoder": name, "weights": None or their source, ...sizes}`.
 
     Args:
-        options: `weights` are None for random ones; for ResNets and VGG-16 `imagenet`, for VGGish `public`, or the path
-            of a file; for pretrained encoders see `soundspot.models.pretrained.build_pretrained`.
-        in_channels: 3 for images, 1 for spectrograms, 2 for optical flow.
+        options: `encoder`, a name of `ENCODERS` (default `resnet18`); `weights`, None for random ones, `imagenet` for
+            ResNet-18 and VGG-16, `public` for VGGish and the pretrained encoders, the path of a file of weights, or for
+            pretrained encoders a model on the Hugging Face hub or its folder; and keyword arguments of the encoder.
+        in_channels: number of input channels: 3 for images, 1 for spectrograms, 2 for optical flow.
 
     Returns:
-        The encoder.
+        The encoder in training mode, on the CPU.
 
     Raises:
-        RecipeError: an unknown encoder or option, or sizes that do not fit together.
-        CheckpointError: the weights cannot be loaded.
+        RecipeError: an encoder or option is unknown, or sizes do not fit together.
+        CheckpointError: the weights cannot be loaded or do not fit.
     """
     sizes = dict(options)
     name, weights = sizes.pop("encoder", "resnet18"), sizes.pop("weights", None)
@@ -82,10 +84,11 @@ def with_stride32(options: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return encoder options in which ResNet-18 has its classifier's last stride, 2, unless they say otherwise.
 
     Args:
-        options: of an encoder; None: the default encoder.
+        options: options of an encoder; None: the default encoder, ResNet-18.
 
     Returns:
-        Options with output stride 32: 7 x 7 features of 224 pixels.
+        Copy of the options; for ResNet-18 with `last_stride` 2 (output stride 32: 7 x 7 features of 224 x 224 pixels),
+        unless they set it; for other encoders unchanged.
     """
     options = dict(options or {})
     return {"last_stride": 2, **options} if options.get("encoder", "resnet18") == "resnet18" else options
@@ -95,11 +98,12 @@ def freeze_by_default(encoders: Mapping[str, Any], **names: str) -> dict[str, An
     """Return options of both encoders with another, frozen default encoder.
 
     Args:
-        encoders: `image` and `audio` options of a method.
-        names: modality -> encoder that is used, frozen, unless the options say otherwise (`image="vgg16"`).
+        encoders: keyword arguments of a method, with the encoder options under `image` and `audio`; either may be None.
+        names: modality -> default encoder (`image="vgg16"`). It gets `trained: 0` unless the options set `trained`;
+            another encoder named in the options does not.
 
     Returns:
-        Options of both.
+        Copy of `encoders` with complete options of the modalities in `names`; the rest is unchanged.
     """
     result = dict(encoders)
     for modality, name in names.items():
@@ -112,11 +116,11 @@ def output_grid(encoder: Encoder, shape: tuple[int, ...]) -> tuple[int, int]:
     """Return the (h, w) of an encoder's feature map without computing it.
 
     Args:
-        encoder: of either modality.
-        shape: (channels, H, W) of its input.
+        encoder: image or audio encoder; it is copied to the meta device and not changed.
+        shape: shape (channels, H, W) of one input: pixels, or bands and frames.
 
     Returns:
-        Height and width.
+        Height h and width w of the feature map in cells.
     """
     meta_encoder = deepcopy(encoder).to("meta").eval()
     _, _, h, w = meta_encoder(torch.empty(1, *shape, device="meta")).shape
@@ -131,11 +135,11 @@ def load_public_weights(encoder: Encoder, weights: str) -> None:
 
     Args:
         encoder: a ResNet-18, VGG-16 or VGGish.
-        weights: `imagenet`, for VGGish `public`, or the path of a file.
+        weights: `imagenet` (ResNet-18, VGG-16) or `public` (VGGish) to fetch the file, or the path of a file.
 
     Raises:
-        RecipeError: there is no such file for this encoder.
-        CheckpointError: the file is missing, is no state dict, or does not fit.
+        RecipeError: this kind of encoder has no public file.
+        CheckpointError: the file cannot be fetched, is missing, is no state dict, or does not fit.
     """
     public = encoder.public
     if public is None:
@@ -157,11 +161,11 @@ def match_public_weights(name: str, state: Mapping[str, Tensor]) -> WeightMatch:
     """Compare weights with those of an encoder's public file, with or without its classifier.
 
     Args:
-        name: one of `PUBLIC_CHANNELS`.
-        state: names and weights.
+        name: name of the encoder, a key of `PUBLIC_CHANNELS`.
+        state: parameter name -> weight.
 
     Returns:
-        How many fit, and those that do not.
+        Number of weights that match by name and shape, and the names that do not.
     """
     with torch.device("meta"):
         network = ENCODERS[name](PUBLIC_CHANNELS[name])

@@ -10,10 +10,10 @@ def max_pool(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
     """Return the maximum of each channel over all locations, as this field pools spectrograms.
 
     Args:
-        features: (b, c, h, w).
+        features: (b, c, h, w) feature map.
 
     Returns:
-        (b, c).
+        (b, c) maxima.
     """
     return features.amax(dim=(-2, -1))
 
@@ -22,10 +22,10 @@ def mean_pool(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
     """Return the mean of each channel over all locations.
 
     Args:
-        features: (b, c, h, w).
+        features: (b, c, h, w) feature map.
 
     Returns:
-        (b, c).
+        (b, c) means.
     """
     return features.mean(dim=(-2, -1))
 
@@ -37,13 +37,13 @@ class Projection(nn.Sequential):
         """Project embeddings.
 
         Args:
-            embeddings: (b, c).
+            embeddings: (b, c) embeddings.
 
         Returns:
-            (b, d) projections.
+            (b, d) projections, not normalized.
 
         Raises:
-            RecipeError: a batch of a single sample in training, where there is batch norm.
+            RecipeError: the batch is a single sample in training mode, and the head has batch norm.
         """
         if self.training and len(self) > 1 and len(embeddings) < 2:
             raise RecipeError(
@@ -57,9 +57,9 @@ def build_projection(channels: int, width: int, depth: int = 2) -> Projection:
     """Build a projection head as in SimCLR: linear layers with batch norm and relu between them.
 
     Args:
-        channels: of the input.
-        width: of all layers and of the output.
-        depth: number of linear layers.
+        channels: dimension of the input.
+        width: dimension of all layers and of the output.
+        depth: number of linear layers; with 1 there is no batch norm.
 
     Returns:
         The head, with random weights.
@@ -77,8 +77,8 @@ class SimSiamHead(nn.Module):
     """SimSiam's head (Chen and He, CVPR 2021): three layers with batch norm project, two predict the other view's.
 
     Args:
-        channels: of the input.
-        width: of the projection; the bottleneck of the prediction is a quarter of it.
+        channels: dimension of the input.
+        width: dimension of projection and prediction; the bottleneck of the prediction is a quarter of it.
     """
 
     def __init__(self, channels: int, width: int = 2048) -> None:
@@ -92,13 +92,13 @@ class SimSiamHead(nn.Module):
         """Project embeddings and predict from the projections.
 
         Args:
-            embeddings: (b, c).
+            embeddings: (b, c) embeddings of one view.
 
         Returns:
-            (b, d) projections and (b, d) predictions.
+            (b, d) projections and (b, d) predictions, with d = `width`, not normalized.
 
         Raises:
-            RecipeError: a batch of a single sample in training.
+            RecipeError: the batch is a single sample in training mode.
         """
         if self.training and len(embeddings) < 2:
             raise RecipeError(
@@ -121,9 +121,9 @@ class JointProjection(nn.Module):
     """Linear projections of both modalities into one space: a 1 x 1 convolution for images, a layer for audio.
 
     Args:
-        image_channels: of the image features.
-        audio_channels: of the audio embeddings.
-        width: of the joint space.
+        image_channels: number of channels of the image features.
+        audio_channels: dimension of the audio embeddings.
+        width: dimension of the joint space.
     """
 
     def __init__(self, image_channels: int, audio_channels: int, width: int) -> None:
@@ -136,8 +136,8 @@ class ClassPooling(nn.Module):
     """Class logits, and features pooled by the activation map of each class.
 
     Args:
-        channels: of the features.
-        classes: number of classes; their scores have no bias.
+        channels: number of channels of the features.
+        classes: number of classes, scored by a 1 x 1 convolution without bias.
     """
 
     def __init__(self, channels: int, classes: int) -> None:
@@ -148,11 +148,11 @@ class ClassPooling(nn.Module):
         """Classify features and pool them by class.
 
         Args:
-            features: (b, c, h, w).
+            features: (b, c, h, w) feature map.
 
         Returns:
-            (b, k) logits, the mean class scores over locations; and (b, k, c) the mean features, weighted by the
-            positive part of the class score, which gets no gradient.
+            (b, k) logits, the mean class scores over locations, and (b, k, c) mean features over locations, weighted by
+            the positive part of the class score, which gets no gradient; 0 where no score is positive.
         """
         scores = self.scores(features).flatten(2)
         activation = scores.detach().clamp(min=0)
@@ -166,9 +166,9 @@ class PairHead(nn.Module):
     The first layer of two concatenated embeddings is a sum of one layer of each, so pairs are never concatenated.
 
     Args:
-        image_channels: of the image embeddings.
-        audio_channels: of the audio embeddings.
-        width: of the hidden layer.
+        image_channels: dimension of the image embeddings.
+        audio_channels: dimension of the audio embeddings.
+        width: dimension of the hidden layer.
     """
 
     def __init__(self, image_channels: int, audio_channels: int, width: int) -> None:
@@ -182,11 +182,11 @@ class PairHead(nn.Module):
         """Classify all pairs at once.
 
         Args:
-            image_embeddings: (v, b, c).
-            audio_embeddings: (u, m, d).
+            image_embeddings: (v, b, c) embeddings of b images in v views.
+            audio_embeddings: (u, m, d) embeddings of m audio clips in u views.
 
         Returns:
-            (v, u, b, m) logit that image i and audio j match, of a softmax over no and yes.
+            (v, u, b, m) logits; the sigmoid of entry [v, u, i, j] is the probability that image i and audio j match.
         """
         hidden = self.image(image_embeddings)[:, None, :, None] + self.audio(audio_embeddings)[None, :, None]
         no, yes = self.classifier(hidden.relu()).unbind(dim=-1)

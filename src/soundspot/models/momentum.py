@@ -14,7 +14,7 @@ class MomentumEncoder(nn.Module):
 
     Args:
         source: module to copy from.
-        names: of its submodules.
+        names: names of the submodules to copy.
     """
 
     def __init__(self, source: nn.Module, *names: str) -> None:
@@ -27,8 +27,8 @@ class MomentumEncoder(nn.Module):
         """Set each parameter to momentum * itself + (1 - momentum) * the source's.
 
         Args:
-            source: the module that was copied from.
-            momentum: in [0, 1].
+            source: module that was copied from.
+            momentum: retained fraction of each parameter, in [0, 1]; 0 copies the source, 1 changes nothing.
         """
         parameters = dict(self.named_parameters())
         targets = [source.get_parameter(name).detach() for name in parameters]

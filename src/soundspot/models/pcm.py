@@ -24,9 +24,9 @@ class PredictiveCoding(nn.Module):
     levels, and every cycle updates them; a cycle has batch norms of its own, all else is shared.
 
     Args:
-        image_channels: of the image features, and of all levels.
-        audio_channels: of the audio embeddings.
-        cycles: after the first pass; 4 as released.
+        image_channels: number of channels of the image features, and of all levels.
+        audio_channels: dimension of the audio embeddings.
+        cycles: number of cycles after the first pass; 4 as released.
     """
 
     def __init__(self, image_channels: int, audio_channels: int, cycles: int = 4) -> None:
@@ -52,14 +52,15 @@ class PredictiveCoding(nn.Module):
         """Correct image features by the audio.
 
         Args:
-            image_features: (b, c, h, w) of 4 x 4 cells at least.
-            audio_embeddings: (b, d); None: the prediction is taken for right, and nothing is corrected.
+            image_features: (b, c, h, w) features with h and w of 4 or more.
+            audio_embeddings: (b, d) embeddings; None: the error in predicting the audio is taken as 0.
 
         Returns:
-            (b, c, h, w) features.
+            (b, c, h, w) corrected features, of the input's size.
 
         Raises:
-            RecipeError: features too small, or a single sample whose lowest level is one cell, in training.
+            RecipeError: h or w is below 4; in training mode also a single sample whose lowest level is one cell (h and
+                w below 8).
         """
         self._check_input(image_features)
         predicted = [image_features]
@@ -117,7 +118,7 @@ class Gates(nn.Module):
     """Two learned gates per channel and level, relu-clipped: of the correction (`a`) and of the prediction (`b`).
 
     Args:
-        channels: of all levels.
+        channels: number of channels of all levels.
     """
 
     def __init__(self, channels: int) -> None:
@@ -126,11 +127,25 @@ class Gates(nn.Module):
         self.b = nn.ParameterList(nn.Parameter(torch.full((1, channels, 1, 1), 0.5)) for _ in range(LEVELS))
 
     def correction(self, level: int) -> Float[Tensor, "1 c 1 1"]:
-        """Return the gain of the correction from below."""
+        """Return the gain of the correction from the level below.
+
+        Args:
+            level: number of the level, from 0 (lowest) to 2.
+
+        Returns:
+            (1, c, 1, 1) gains, 0 or more.
+        """
         return F.relu(self.a[level])
 
     def prediction(self, level: int) -> Float[Tensor, "1 c 1 1"]:
-        """Return the mixing weight of the prediction from above."""
+        """Return the mixing weight of the prediction from the level above.
+
+        Args:
+            level: number of the level, from 0 (lowest) to 2.
+
+        Returns:
+            (1, c, 1, 1) weights, 0 or more: the level becomes (1 - weight) * level + weight * prediction.
+        """
         return F.relu(self.b[level])
 
 

@@ -8,14 +8,14 @@ from soundspot.models.base import Encoder
 
 
 class PrecomputedEmbeddings(Encoder):
-    """Pass on one embedding per audio clip: (b, 1, width, 1) in place of a spectrogram, (b, width, 1, 1) out.
+    """Stand-in for an audio encoder that passes on precomputed embeddings, one per audio clip.
 
     Args:
-        in_channels: 1.
-        width: of the embeddings; 1000 is SoundNet's.
+        in_channels: number of input channels; must be 1.
+        width: dimension of the embeddings; 1000 is SoundNet's.
 
     Raises:
-        RecipeError: it is used for images.
+        RecipeError: `in_channels` is not 1, as for images.
     """
 
     def __init__(self, in_channels: int = 1, width: int = 1000) -> None:
@@ -32,13 +32,13 @@ class PrecomputedEmbeddings(Encoder):
         """Return the embeddings as a feature map of one location.
 
         Args:
-            x: (b, 1, width, 1) embeddings.
+            x: (b, 1, width, 1) embeddings, in place of spectrograms.
 
         Returns:
-            (b, width, 1, 1).
+            (b, width, 1, 1) the same values.
 
         Raises:
-            RecipeError: spectrograms, or embeddings of another width.
+            RecipeError: `x` holds spectrograms, or embeddings of another width.
         """
         if x.shape[-2:] != (self.channels, 1):
             raise RecipeError(

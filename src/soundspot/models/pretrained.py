@@ -28,15 +28,16 @@ class PretrainedEncoder(Encoder):
     """Public network as an encoder.
 
     Args:
-        name: of its entry in `PRETRAINED_SPECS`.
-        network: the library's, with its weights.
-        config: configuration values that rebuild it.
-        trained: `all`, or the number of last blocks that learn, with what follows them; 0: frozen. What is frozen has
-            no gradients and stays in evaluation mode (dropout, batch norms).
-        width: of the features, by a linear layer that always learns; None: the network's own, without that layer.
+        name: name of the entry in `PRETRAINED_SPECS`.
+        network: network of the `transformers` library, with its weights.
+        config: configuration values that rebuild the network.
+        trained: `all`, or the number of last blocks that learn, with the layers that follow them; 0: frozen. Frozen
+            layers have no gradients and stay in evaluation mode (dropout, batch norms).
+        width: number of channels of the features, by a 1 x 1 convolution that always learns; None: the network's own
+            width, without that layer.
 
     Raises:
-        RecipeError: there are not that many blocks.
+        RecipeError: `trained` is neither `all` nor a number from 0 to the number of blocks.
     """
 
     network: Any
@@ -60,17 +61,20 @@ class PretrainedEncoder(Encoder):
 
     @property
     def spec(self) -> PretrainedSpec:
-        """Description of the network."""
+        """Entry of `PRETRAINED_SPECS` that describes the network."""
         return PRETRAINED_SPECS[self.name]
 
     def forward(self, x: Float[Tensor, "b i H W"]) -> Float[Tensor, "b c h w"]:
-        """Compute features.
+        """Compute the feature map of images or spectrograms.
 
         Args:
-            x: (b, 3, H, W) images, or (b, 1, bands, frames) spectrograms.
+            x: (b, 3, H, W) normalized images, or (b, 1, bands, frames) scaled spectrograms.
 
         Returns:
-            (b, c, h, w) features.
+            (b, c, h, w) features, with c = `channels`; h and w are those of `spec.grid_size`.
+
+        Raises:
+            RecipeError: the network cannot take inputs of this size.
         """
         self.check_input_size(x.shape[-2], x.shape[-1])
         h, w = self.spec.grid_size(self.network.config, x.shape[-2], x.shape[-1])
@@ -83,13 +87,13 @@ class PretrainedEncoder(Encoder):
         return features if self.neck is None else self.neck(features)
 
     def train(self, mode: bool = True) -> "PretrainedEncoder":
-        """Set training or evaluation mode; what is frozen stays in evaluation mode.
+        """Set training or evaluation mode; frozen layers stay in evaluation mode.
 
         Args:
-            mode: True for training.
+            mode: True for training, False for evaluation.
 
         Returns:
-            The encoder.
+            The encoder itself.
         """
         super().train(mode)
         if self.trained != "all":
@@ -102,11 +106,12 @@ class PretrainedEncoder(Encoder):
         """Raise RecipeError for an input of a size that the network cannot take.
 
         Args:
-            height: in pixels, or number of mel bands.
-            width: in pixels, or number of frames.
+            height: height of the image in pixels, or number of mel bands.
+            width: width of the image in pixels, or number of frames.
 
         Raises:
-            RecipeError: the size does not fit.
+            RecipeError: the image is smaller than one patch, or the spectrogram has another number of bands or frames
+                than the network takes.
         """
         config, spec = self.network.config, self.spec
         if spec.frame_range is None:
@@ -127,7 +132,11 @@ class PretrainedEncoder(Encoder):
         """Raise RecipeError for a front end other than the one the network was trained with.
 
         Args:
-            spec: preprocessing of its modality.
+            spec: preprocessing of the encoder's modality.
+
+        Raises:
+            RecipeError: a fixed field, such as mean, std or rate, differs from the preset, or the input size does not
+                fit.
         """
         check_preset(self.name, spec, self.spec.front_end)
         self.check_input_size(*(spec.shape if isinstance(spec, AudioSpec) else (spec.size, spec.size)))
@@ -161,12 +170,13 @@ def check_preset(name: str, spec: ImageSpec | AudioSpec, preset: str) -> None:
     """Raise RecipeError for a front end that differs from an encoder's preset in more than the free fields.
 
     Args:
-        name: of the encoder.
-        spec: preprocessing that it would get.
-        preset: name in `PRESETS` of the preprocessing that it was trained with.
+        name: name of the encoder, for the message.
+        spec: preprocessing of images or audio to check.
+        preset: name in `PRESETS` of the preprocessing that the encoder was trained with.
 
     Raises:
-        RecipeError: a field differs.
+        RecipeError: a field differs, other than sizes, durations, mel bands, frames, `window`, `resize`, `shift`,
+            `scale` and `flow`.
     """
     is_image = isinstance(spec, ImageSpec)
     required, actual = asdict(PRESETS[preset].image if is_image else PRESETS[preset].audio), asdict(spec)
@@ -191,19 +201,21 @@ def build_pretrained(
     """Build a pretrained encoder by its name in `PRETRAINED_SPECS`.
 
     Args:
-        name: of the encoder.
-        in_channels: 3 for images, 1 for spectrograms.
-        weights: `public`, the name of a model on the Hugging Face hub, or a folder that holds one; None: random.
-        config: differences from that model's configuration, or from the library's default where there is none.
-        trained: see `PretrainedEncoder`.
-        width: see `PretrainedEncoder`.
+        name: name of the encoder, a key of `PRETRAINED_SPECS`.
+        in_channels: number of input channels: 3 for images, 1 for spectrograms.
+        weights: `public` for the default model of the encoder, the name of a model on the Hugging Face hub, or the path
+            of a folder that holds one; None: random weights.
+        config: configuration values that replace those of the model, or the library's defaults for random weights.
+        trained: `all`, or the number of last blocks that learn; 0: frozen.
+        width: number of channels of the features, by a 1 x 1 convolution that learns; None: the network's own width.
 
     Returns:
         The encoder.
 
     Raises:
-        RecipeError: the extra `hub` is not installed, the encoder is of the other modality, or it cannot be built so.
-        CheckpointError: the model cannot be loaded, or does not hold all weights of this encoder.
+        RecipeError: the extra `hub` is not installed, the encoder is of the other modality, or it cannot be built from
+            these options.
+        CheckpointError: the model cannot be loaded, or lacks weights of this encoder.
     """
     spec = PRETRAINED_SPECS[name]
     expected = 3 if spec.frame_range is None else 1

@@ -15,18 +15,21 @@ class PretrainedSpec:
     """Specification of a pretrained encoder.
 
     Attributes:
-        family: start of the names of the library's classes: `family` + `Model`, `Config` and `Layer`.
+        family: common prefix of the names of the `transformers` classes: `family` + `Model`, `Config` and `Layer`.
         default_model: hub name of the model that `weights: public` loads.
-        grid_size: (config, H, W) of the input -> (h, w) of the tokens, which follow all others row by row.
-        front_end: preset of the preprocessing of its release.
-        frame_range: config -> minimum and maximum of frames of a spectrogram; None: the encoder takes images.
-        to_model_input: our input -> the library's.
-        forward_options: further arguments of the network's call.
-        submodule: of the network that is used; empty: all of it.
-        config_overrides: values of its config that leave out what is not used.
-        needs_final_norm: the network applies its last norm to a pooled embedding only.
-        network: name of the network's class; empty: as `family` says.
-        block: name of the class of its blocks; empty: as `family` says.
+        grid_size: function of (config, H, W) of an input that returns the grid (h, w) of its tokens; they are the last
+            h * w tokens, row by row.
+        front_end: name in `PRESETS` of the preprocessing of its release.
+        frame_range: function of the config that returns the minimum and maximum number of spectrogram frames; None: the
+            encoder takes images.
+        to_model_input: function from our input (b, i, H, W) to the layout that the network takes.
+        forward_options: (name, value) of further keyword arguments of the network's forward.
+        submodule: name of the submodule that is used; empty: the entire network.
+        config_overrides: (name, value) of config fields that leave out unused layers.
+        needs_final_norm: apply the network's last norm to the tokens, as the network itself applies it to a pooled
+            embedding only.
+        network: class name of the network; empty: `family` + `Model`.
+        block: class name of its blocks; empty: `family` + `Layer`.
     """
 
     family: str
@@ -44,7 +47,7 @@ class PretrainedSpec:
 
     @property
     def class_names(self) -> tuple[str, str, str]:
-        """Names of the library's classes of the network, its configuration and its blocks."""
+        """Names of the `transformers` classes of the network, its configuration and its blocks, in this order."""
         return self.network or f"{self.family}Model", f"{self.family}Config", self.block or f"{self.family}Layer"
 
 

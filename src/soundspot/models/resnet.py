@@ -26,13 +26,13 @@ class ThinConv2d(nn.Conv2d):
     """
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Subsample and convolve (b, c, h, w).
+        """Subsample the input by the strides and convolve it.
 
         Args:
-            x: (b, c, h, w).
+            x: (b, c, h, w) features.
 
         Returns:
-            (b, d, i, j).
+            (b, d, i, j) features; i and j are h and w divided by the strides, rounded up.
         """
         y_stride, x_stride = self.stride
         return F.conv2d(x[:, :, ::y_stride, ::x_stride], self.weight, self.bias)
@@ -42,9 +42,9 @@ class BasicBlock(nn.Module):
     """Two 3 x 3 convolutions and a shortcut.
 
     Args:
-        in_channels: of the input.
-        out_channels: of the output.
-        stride: of the first convolution.
+        in_channels: number of channels of the input.
+        out_channels: number of channels of the output.
+        stride: stride of the first convolution and of the shortcut.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
@@ -61,13 +61,14 @@ class BasicBlock(nn.Module):
             self.downsample = nn.Sequential(convolution, nn.BatchNorm2d(out_channels))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Return the block's output of (b, c, h, w).
+        """Apply the block to features.
 
         Args:
-            x: (b, c, h, w).
+            x: (b, c, h, w) features, with c = `in_channels`.
 
         Returns:
-            (b, d, i, j) features.
+            (b, d, i, j) non-negative features, with d = `out_channels`; i and j are h and w divided by the stride,
+            rounded up.
         """
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -75,14 +76,14 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(Encoder):
-    """Stem (7 x 7, stride 2; 3 x 3 max pool, stride 2), then `len(blocks)` stages, each twice as wide as the last.
+    """ResNet of a stem (7 x 7, stride 2; 3 x 3 max pool, stride 2) and stages, each twice as wide as the last.
 
     Args:
-        in_channels: 3 for images, 1 for spectrograms.
-        blocks: basic blocks in each stage; (2, 2, 2, 2) is ResNet-18.
+        in_channels: number of input channels: 3 for images, 1 for spectrograms, 2 for optical flow.
+        blocks: number of basic blocks in each stage; (2, 2, 2, 2) is ResNet-18.
         strides: stride of each stage; (1, 2, 2, 1) keeps 14 x 14 features of 224 pixels, (1, 2, 2, 2) is the
             classifier's.
-        width: channels of the first stage.
+        width: number of channels of the first stage.
 
     Raises:
         RecipeError: `blocks` and `strides` have different lengths.
@@ -127,16 +128,18 @@ class ResNet(Encoder):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Float[Tensor, "b i H W"]) -> Float[Tensor, "b c h w"]:
-        """Compute features.
+        """Compute the feature map of images or spectrograms.
 
         Args:
-            x: (b, in_channels, H, W) images or spectrograms.
+            x: (b, in_channels, H, W) normalized images, or scaled spectrograms of H bins and W frames.
 
         Returns:
-            (b, c, h, w) features.
+            (b, c, h, w) non-negative features, with c = `channels`; h and w are H and W divided by `stride`, rounded
+            up.
 
         Raises:
-            RecipeError: in training, a single sample of a single cell, from which batch norm cannot learn.
+            RecipeError: in training mode, the batch is a single sample of a single cell, from which batch norm cannot
+                learn.
         """
         if self.training and len(x) == 1 and max(x.shape[-2:]) <= self.stride:
             raise RecipeError(

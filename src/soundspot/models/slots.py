@@ -23,13 +23,13 @@ def attend(
     In full precision under autocast: at a scale of 0.1 an entire map varies by one part in a hundred.
 
     Args:
-        queries: (b, s, d) of the slots.
-        keys: (b, n, d) of the tokens.
-        logit_scale: factor of the logits. The released code calls it "sharpening"; at its 0.1 the softmax is nearly
-            linear and the maps are flatter.
+        queries: (b, s, d) queries of s slots.
+        keys: (b, n, d) keys of n tokens.
+        logit_scale: factor of the logits, queries . keys / sqrt(d). The released code calls it "sharpening"; at its 0.1
+            the softmax is nearly linear and the maps are flatter.
 
     Returns:
-        (b, s, n) rows that sum to 1 over tokens.
+        (b, s, n) positive weights with sum 1 over the n tokens.
     """
     with torch.autocast(queries.device.type, enabled=False):
         logits = logit_scale * queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5
@@ -42,9 +42,10 @@ class SlotState:
     """Slots of one modality after slot attention.
 
     Attributes:
-        slots: (b, s, d) after the last iteration, not normalized; slot 0 is the target.
-        queries: (b, s, d) of the last iteration, made *before* its update; all attention maps are made of them.
-        keys: (b, n, d) of the tokens.
+        slots: (b, s, d) slots after the last iteration, not normalized; slot 0 is the target.
+        queries: (b, s, d) queries of the last iteration, computed *before* its update; attention maps are computed from
+            them.
+        keys: (b, n, d) keys of the tokens.
     """
 
     slots: Float[Tensor, "b s d"]
@@ -56,8 +57,8 @@ class SlotAttention(nn.Module):
     """Slot attention over the tokens of one modality.
 
     Args:
-        width: d.
-        hidden: width of the MLP; None: twice d.
+        width: dimension d of tokens and slots.
+        hidden: dimension of the hidden layer of the MLP; None: twice d.
     """
 
     def __init__(self, width: int, hidden: int | None = None) -> None:
@@ -79,13 +80,14 @@ class SlotAttention(nn.Module):
         """Run slot attention, in the parameters' precision even under autocast: five updates add their errors up.
 
         Args:
-            tokens: (b, n, d).
-            initial_slots: (1, s, d) slots to begin with.
-            iterations: number of updates.
-            mask: (b, n) tokens that are replaced by the learned mask token; they stay among keys and values.
+            tokens: (b, n, d) tokens.
+            initial_slots: (1, s, d) initial slots, the same for all samples.
+            iterations: number of updates, 1 or more.
+            mask: (b, n) bool, True where a token is replaced by the learned mask token, which remains among keys and
+                values; None: no token is.
 
         Returns:
-            Slots, queries and keys.
+            Slots (b, s, d), queries (b, s, d) and keys (b, n, d), in the dtype of `initial_slots`.
         """
         with torch.autocast(tokens.device.type, enabled=False):
             tokens = tokens.to(initial_slots.dtype)
@@ -106,8 +108,8 @@ class SlotDecoder(nn.Module):
     """Decoder of features from slots: each slot is copied to all cells, and a softmax over slots mixes them.
 
     Args:
-        width: of slots and features; even.
-        grid_size: (rows, columns) of the features.
+        width: dimension d of slots and features, an even number.
+        grid_size: number of rows and columns of the feature map.
     """
 
     def __init__(self, width: int, grid_size: tuple[int, int]) -> None:
@@ -119,13 +121,13 @@ class SlotDecoder(nn.Module):
         self.mlp = nn.Sequential(*layers, nn.Linear(width, width + 1))
 
     def forward(self, slots: Float[Tensor, "b s d"]) -> Float[Tensor, "b n d"]:
-        """Decode slots.
+        """Decode slots to the features of all cells.
 
         Args:
-            slots: (b, s, d).
+            slots: (b, s, d) slots.
 
         Returns:
-            (b, n, d) features of the n cells, row by row.
+            (b, n, d) features of the n = rows * columns cells, row by row.
         """
         h, w = len(self.rows), len(self.columns)
         columns, rows = self.columns[None].expand(h, -1, -1), self.rows[:, None].expand(-1, w, -1)

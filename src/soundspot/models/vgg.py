@@ -26,10 +26,13 @@ class VGG16(Encoder):
     """VGG-16 up to conv5_3: 14 x 14 features of 512 channels of an image of 224 pixels, 20 x 20 of 320.
 
     Args:
-        in_channels: 3 for images, 1 for spectrograms.
-        relu: include the last relu; Attention10k and SSPL read the features before it.
-        trained: `all`, or the number of last convolutions that learn; 0: frozen.
-        width: channels of the first stage, an eighth of the last one's.
+        in_channels: number of input channels: 3 for images, 1 for spectrograms.
+        relu: include the last relu; Attention10k and SSPL use the features before it.
+        trained: `all`, or the number of last convolutions that learn, up to 13; 0: frozen.
+        width: number of channels of the first stage; the last one has eight times as many.
+
+    Raises:
+        RecipeError: `trained` is neither `all` nor a number from 0 to the number of convolutions.
     """
 
     public = PublicWeights(
@@ -50,16 +53,16 @@ class VGG16(Encoder):
         self.is_frozen = _freeze("vgg16", self, trained)
 
     def forward(self, x: Float[Tensor, "b i H W"]) -> Float[Tensor, "b c h w"]:
-        """Compute features.
+        """Compute the feature map of images.
 
         Args:
-            x: (b, in_channels, H, W) of 16 pixels at least.
+            x: (b, in_channels, H, W) normalized images of 16 x 16 pixels or more.
 
         Returns:
-            (b, c, h, w) features.
+            (b, c, h, w) features, with c = `channels`, h = H // 16 and w = W // 16.
 
         Raises:
-            RecipeError: a smaller input.
+            RecipeError: the image is smaller than 16 x 16 pixels.
         """
         if min(x.shape[-2:]) < 16:
             raise RecipeError(
@@ -70,18 +73,18 @@ class VGG16(Encoder):
 
 
 class VGGish(Encoder):
-    """VGGish: an embedding of 128 of each patch of 0.96 s, as a feature map of one row.
+    """VGGish: an embedding of 128 numbers of each patch of 0.96 s, as a feature map of one row.
 
     A spectrogram is cut into as many complete patches as it holds, from its beginning; the remainder is not used.
 
     Args:
-        in_channels: 1.
-        trained: `all`, or the number of last of its nine layers that learn; 0: frozen.
-        width: channels of the first stage.
-        hidden: width of the two layers before the last.
+        in_channels: number of input channels; must be 1.
+        trained: `all`, or the number of last layers that learn, of its nine; 0: frozen.
+        width: number of channels of the first stage.
+        hidden: dimension of the two linear layers before the last.
 
     Raises:
-        RecipeError: it is used for images, or there are not that many layers.
+        RecipeError: `in_channels` is not 1, as for images, or `trained` is neither `all` nor a number from 0 to 9.
     """
 
     public = PublicWeights(
@@ -108,10 +111,14 @@ class VGGish(Encoder):
         """Compute the embedding of each patch.
 
         Args:
-            x: (b, 1, 64, t) spectrograms of 96 frames at least.
+            x: (b, 1, 64, t) log-mel spectrograms of 64 bands and t frames of 10 ms, t of 96 or more.
 
         Returns:
-            (b, 128, 1, p) non-negative embeddings of p patches.
+            (b, 128, 1, p) non-negative embeddings of p = t // 96 patches of 96 frames, which do not overlap; the
+            remaining frames at the end are dropped.
+
+        Raises:
+            RecipeError: there are not 64 bands, or fewer than 96 frames.
         """
         self.check_input_size(x.shape[-2], x.shape[-1])
         num_patches = x.shape[-1] // PATCH_FRAMES
@@ -126,10 +133,10 @@ class VGGish(Encoder):
 
         Args:
             bands: number of mel bands.
-            frames: number of time steps.
+            frames: number of frames.
 
         Raises:
-            RecipeError: not 64 bands, or less than a patch.
+            RecipeError: `bands` is not 64, or `frames` is below 96.
         """
         if bands != MEL_BANDS or frames < PATCH_FRAMES:
             raise RecipeError(
@@ -141,7 +148,11 @@ class VGGish(Encoder):
         """Raise RecipeError for a front end other than the one the network was trained with.
 
         Args:
-            spec: preprocessing of its modality.
+            spec: preprocessing of audio.
+
+        Raises:
+            RecipeError: a field other than sizes, durations and `min_max_normalize` differs from the preset `vggish`,
+                or the spectrogram does not have 64 bands and at least 96 frames.
         """
         assert isinstance(spec, AudioSpec)
         check_preset("vggish", replace(spec, min_max_normalize=False), "vggish")

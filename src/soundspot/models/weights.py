@@ -23,13 +23,13 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class WeightMatch:
-    """Comparison of the weights of a file with those expected, by the names of the file.
+    """Comparison of the weights of a file with the expected ones, by name and shape.
 
     Attributes:
         num_matching: number of names with the expected shape.
         missing: names that only the expected weights have.
         unknown: names that only the file has.
-        reshaped: (name, actual shape, expected shape) of common names.
+        reshaped: (name, actual shape, expected shape) of common names whose shapes differ.
     """
 
     num_matching: int
@@ -39,14 +39,14 @@ class WeightMatch:
 
     @property
     def num_mismatched(self) -> int:
-        """Number of names that do not match."""
+        """Number of names that are missing, unknown or of another shape."""
         return len(self.missing) + len(self.unknown) + len(self.reshaped)
 
     def format_mismatches(self) -> str:
         """Format the number of mismatches of each kind, and the first of them.
 
         Returns:
-            A part of a sentence; empty where all match.
+            Part of a sentence, such as `2 missing (first: conv1.weight)`; empty where all match.
         """
         kinds = (
             (self.missing, "missing"),
@@ -66,10 +66,10 @@ class PublicWeights:
 
     Attributes:
         keyword: value of the encoder option `weights` that selects it.
-        name: in messages.
-        url: the digits in the file's name are the start of its SHA-256, which the download checks.
+        name: name of the network in messages.
+        url: address of the file; the digits in its name are the start of its SHA-256, which the download checks.
         first_layer: name of the layer whose input is the image or spectrogram.
-        unused_prefix: of names that the encoder does not have, such as the classifier's; empty: there are none.
+        unused_prefix: prefix of names that the encoder does not have, such as the classifier's; empty: there are none.
     """
 
     keyword: str
@@ -79,25 +79,25 @@ class PublicWeights:
     unused_prefix: str = ""
 
     def select_used(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the weights that the encoder has.
+        """Select the weights that the encoder has, without those under `unused_prefix`.
 
         Args:
-            state: names and weights of the file.
+            state: parameter name -> weight of the file.
 
         Returns:
-            Names and weights.
+            Dict of parameter name -> weight.
         """
         prefix = self.unused_prefix
         return {name: value for name, value in state.items() if not (prefix and name.startswith(prefix))}
 
     def read(self, weights: str) -> dict[str, Any]:
-        """Read the file.
+        """Read the public file, from torch's cache or the network, or a local file of weights.
 
         Args:
-            weights: `keyword` to fetch it, else the path of it or of another file of the same names.
+            weights: `keyword` for the public file, else the path of a local file with the same names.
 
         Returns:
-            Names and weights.
+            Dict of parameter name -> weight.
 
         Raises:
             CheckpointError: the file cannot be fetched or read.
@@ -118,11 +118,11 @@ def match_weights(expected: Mapping[str, Shape], actual: Mapping[str, Shape]) ->
     """Compare names and shapes; counters of batch norm, which old files do not have, may be missing.
 
     Args:
-        expected: name -> shape.
-        actual: name -> shape, of a file.
+        expected: parameter name -> expected shape.
+        actual: parameter name -> shape in a file.
 
     Returns:
-        How many match, and those that do not.
+        Number of names with equal shapes, and the names that are missing, unknown or of another shape.
     """
     common = [name for name in expected if name in actual]
     return WeightMatch(
@@ -137,10 +137,10 @@ def weight_shapes(state: Mapping[str, Tensor]) -> dict[str, Shape]:
     """Return the shape of each weight.
 
     Args:
-        state: names and weights.
+        state: parameter name -> weight.
 
     Returns:
-        Name -> shape.
+        Dict of parameter name -> shape as a tuple.
     """
     return {name: tuple(value.shape) for name, value in state.items()}
 
@@ -148,16 +148,17 @@ def weight_shapes(state: Mapping[str, Tensor]) -> dict[str, Shape]:
 def load_strict(
     module: nn.Module, state: Mapping[str, Tensor], source: str, rename: Callable[[str], str] = str
 ) -> None:
-    """Load weights into a module, of which every name and shape must match.
+    """Load weights into a module, requiring that every name and shape matches.
 
     Args:
-        module: to be filled.
-        state: names and weights of a file.
-        source: the file, in messages.
-        rename: maps the module's name of a weight to the file's.
+        module: module whose weights are replaced in place.
+        state: parameter name -> weight of a file.
+        source: name of the file for messages.
+        rename: function from a parameter name of the module to that of the file; by default they are equal.
 
     Raises:
-        CheckpointError: names or shapes do not match.
+        CheckpointError: names or shapes do not match; only counters of batch norm (`num_batches_tracked`) may be
+            missing, and retain their values.
     """
     current = {rename(name): value for name, value in module.state_dict().items()}
     check_match(match_weights(weight_shapes(current), weight_shapes(state)), source)
@@ -169,11 +170,11 @@ def check_match(match: WeightMatch, source: str) -> None:
     """Raise CheckpointError where names or shapes do not match, with their number and the first of them.
 
     Args:
-        match: of the file with the expected weights.
-        source: the file, in messages.
+        match: comparison of the file with the expected weights.
+        source: name of the file for the message.
 
     Raises:
-        CheckpointError: there are mismatches.
+        CheckpointError: a name is missing, unknown or of another shape.
     """
     if match.num_mismatched:
         raise CheckpointError(f"{source} does not fit: of its weights {match.format_mismatches()}")
@@ -183,14 +184,14 @@ def read_state_dict(path: Path) -> dict[str, Any]:
     """Read a foreign file of weights without running any code that it may carry.
 
     Args:
-        path: a .safetensors or a torch file.
+        path: path of a .safetensors file or of a file that `torch.save` wrote.
 
     Returns:
-        Content of the file: names and weights, or a dict that nests them.
+        Dict of parameter name -> weight on the CPU, or a dict that nests one, such as under `state_dict`.
 
     Raises:
-        CheckpointError: missing, empty, cut short, of another kind, or a pickle that requires more than tensors and
-            plain values: what it would call is named.
+        CheckpointError: the file is missing, empty, cut short or of another format, is not a dict with string keys, or
+            is a pickle that requires more than tensors and plain values; the message names the refused call.
     """
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "no such file"
@@ -219,14 +220,17 @@ def read_state_dict(path: Path) -> dict[str, Any]:
 
 
 def read_weight_files(folder: Path, files: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Read a release of several files.
+    """Read weights that are distributed over several files into one dict.
 
     Args:
-        folder: that holds them.
-        files: (prefix, file name) of each.
+        folder: folder that holds the files.
+        files: (prefix, file name) of each file.
 
     Returns:
-        `prefix/name` -> weight.
+        Dict of `prefix/name` -> weight, where `name` is the key in the file.
+
+    Raises:
+        CheckpointError: a file is missing, or cannot be read as a dict with string keys.
     """
     return {f"{prefix}/{name}": x for prefix, file in files for name, x in read_state_dict(folder / file).items()}
 
@@ -235,26 +239,26 @@ def is_safetensors(path: Path) -> bool:
     """Recognize safetensors by suffix, or by the start of the format: eight bytes of length, then a JSON object.
 
     Args:
-        path: of an existing file.
+        path: path of an existing file.
 
     Returns:
-        True for safetensors.
+        True if the suffix is `.safetensors` or the file begins as the format does.
     """
     with path.open("rb") as file:
         return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
 
 
 def is_soundspot_checkpoint(path: Path) -> bool:
-    """Recognize a checkpoint that soundspot wrote.
+    """Recognize a checkpoint that soundspot wrote, by the metadata of its safetensors file.
 
     Args:
-        path: of any file.
+        path: path of any file, which need not exist.
 
     Returns:
-        True for a checkpoint.
+        True for a soundspot checkpoint; False for any other file, an empty file, a folder or a missing path.
 
     Raises:
-        CheckpointError: it is cut short.
+        CheckpointError: the file looks like safetensors and cannot be read, for example cut short.
     """
     if not (path.is_file() and path.stat().st_size and is_safetensors(path)):
         return False
@@ -303,14 +307,14 @@ def _forbidden_call(error: Exception, path: Path) -> str | None:
 
 
 def weights_digest(module: nn.Module, *context: str) -> str:
-    """Hash a module's weights, by their names.
+    """Hash the names and values of a module's weights and buffers with SHA-256.
 
     Args:
-        module: any.
-        context: further text that the digest stands for.
+        module: module on any device.
+        context: further strings that enter the digest.
 
     Returns:
-        16 hexadecimal digits.
+        The first 16 hexadecimal digits of the digest.
     """
     digest = hashlib.sha256("\n".join(context).encode())
     for name, value in sorted(module.state_dict().items()):

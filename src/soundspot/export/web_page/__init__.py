@@ -31,10 +31,10 @@ def check_web_page(localizer: Localizer) -> None:
     """Raise InputError for a model that a web page cannot run.
 
     Args:
-        localizer: to be exported.
+        localizer: localizer of the model to export.
 
     Raises:
-        InputError: it takes optical flow or embeddings, or audio at a rate that browsers cannot decode to.
+        InputError: the model takes optical flow or embeddings, or audio at a rate outside 8 to 96 kHz.
     """
     spec = localizer.method.front_end
     if spec.image.flow or spec.audio.embedding_dim:
@@ -53,13 +53,14 @@ def assets(runtime: str | Path | None = None) -> dict[str, bytes]:
     """Collect the files of the page without the model: its own and those of onnxruntime-web.
 
     Args:
-        runtime: the npm package's folder, or the `dist` in it; None: npm fetches it into a temporary folder.
+        runtime: folder of the npm package onnxruntime-web, or its subfolder `dist`; None: npm fetches the package into
+            a temporary folder.
 
     Returns:
-        File name -> content.
+        Dict of file name -> content.
 
     Raises:
-        InputError: the runtime is not there, and npm cannot fetch it.
+        InputError: `runtime` cannot be read as onnxruntime-web, or it is None and npm cannot fetch the package.
     """
     package = files(__name__)
     contents = {name: (package / name).read_bytes() for name in (PAGE, "style.css", *SCRIPTS)}
@@ -72,11 +73,11 @@ def bundle_html(page: Mapping[str, bytes], model: Mapping[str, bytes]) -> bytes:
     """Bundle the page and the model into one HTML file that opens without a server.
 
     Args:
-        page: file name -> content, from `assets`.
-        model: file name -> content of the subgraphs and their metadata.
+        page: file name -> content of the page's files, from `assets`.
+        model: file name -> content of the subgraphs (image.onnx, audio.onnx, map.onnx) and model.json.
 
     Returns:
-        The HTML: scripts joined, files compressed in base64.
+        HTML in UTF-8, with style and scripts inline and all other files embedded, compressed by gzip in base64.
     """
     text = {name: page[name].decode("utf-8") for name in (PAGE, "style.css", *SCRIPTS)}
     script = "\n".join(_strip_modules(text[name]) for name in SCRIPTS)
@@ -117,19 +118,23 @@ def _read_runtime(folder: Path) -> dict[str, bytes]:
 
 
 def runtime_version() -> str:
-    """Return the version of onnxruntime-web that the page was made and tested with."""
+    """Return the version of onnxruntime-web that the page was written and tested with.
+
+    Returns:
+        Version string, such as `1.30.0`, from package.json.
+    """
     package = json.loads((files(__name__) / "package.json").read_text("utf-8"))
     return str(package["dependencies"]["onnxruntime-web"])
 
 
 def fetch_runtime() -> dict[str, bytes]:
-    """Fetch onnxruntime-web by npm and the lock file, whose hashes npm checks; from npm's own cache where it is there.
+    """Fetch onnxruntime-web by npm, from its cache or the network; npm checks the hashes of the lock file.
 
     Returns:
-        File name -> content.
+        Dict of file name -> content of the two files of the runtime.
 
     Raises:
-        InputError: npm is not installed, or cannot fetch it.
+        InputError: npm is not installed, cannot fetch the package, or takes longer than 5 minutes.
     """
     package = f"onnxruntime-web@{runtime_version()}"
     remedy = f"`npm install {package}` where there is a network, and give the folder by --runtime"

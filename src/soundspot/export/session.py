@@ -73,7 +73,7 @@ class OnnxLocalizer:
 
     Raises:
         CheckpointError: onnxruntime cannot read the model.
-        KeyError, TypeError: the metadata lack a field or have unknown ones.
+        KeyError, TypeError: the metadata lack a field or have an unknown field.
     """
 
     def __init__(self, models: dict[str, bytes], metadata: dict[str, Any], threads: int = 0) -> None:

@@ -43,8 +43,7 @@ def export_model(
             subgraphs (image.onnx, audio.onnx, map.onnx and model.json), to encode an image once and predict often;
             `page.html`, a web page in one file that runs the model in a browser.
         int8: quantize weights and activations to 8 bits, a quarter of the size of a large float32 model.
-        page: put the web page into the folder beside the subgraphs, for any host of static files; only with a `path`
-            without suffix.
+        page: put the web page into the folder beside the subgraphs; only with a `path` without suffix.
         runtime: folder of the npm package onnxruntime-web, used for web pages only; None: npm fetches it.
         calibration: data whose images and audio set the activation ranges of int8; None: 64 procedural scenes.
         source: origin of the model for its metadata, a dict from `describe_checkpoint`; None: no origin.

@@ -28,7 +28,7 @@ class Release:
         marker_prefixes: further unused prefixes, which identify this release among others of the same network: each
             must occur.
         infer_options: function from the weights to further options of the method.
-        files: (prefix, file name) of each file, where a release has several in a folder; empty: it has one.
+        files: (prefix, file name) of each file, where a release has several in a folder; empty: a single file.
     """
 
     method: str

@@ -60,7 +60,7 @@ class LCBM(Method):
         """Compute `classes`, the mean cross-entropy of labeled samples, summed over the pairs of views.
 
         With `joint: each` it is the mean of the losses of both modalities. With `joint: mean` labels are the mean of
-        both modalities' labels, or those of one where the other has none.
+        both modalities' labels, or those of a single modality where the other has none.
 
         Args:
             batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). `labels` (2, b, k)

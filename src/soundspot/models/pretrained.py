@@ -204,7 +204,7 @@ def build_pretrained(
         name: name of the encoder, a key of `PRETRAINED_SPECS`.
         in_channels: number of input channels: 3 for images, 1 for spectrograms.
         weights: `public` for the default model of the encoder, the name of a model on the Hugging Face hub, or the path
-            of a folder that holds one; None: random weights.
+            of a folder that holds a model; None: random weights.
         config: configuration values that replace those of the model, or the library's defaults for random weights.
         trained: `all`, or the number of last blocks that learn; 0: frozen.
         width: number of channels of the features, by a 1 x 1 convolution that learns; None: the network's own width.

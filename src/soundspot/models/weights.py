@@ -187,7 +187,7 @@ def read_state_dict(path: Path) -> dict[str, Any]:
         path: path of a .safetensors file or of a file that `torch.save` wrote.
 
     Returns:
-        Dict of parameter name -> weight on the CPU, or a dict that nests one, such as under `state_dict`.
+        Dict of parameter name -> weight on the CPU, or a dict that nests such a dict, for example under `state_dict`.
 
     Raises:
         CheckpointError: the file is missing, empty, cut short or of another format, is not a dict with string keys, or

@@ -54,7 +54,7 @@ class BatchedLocalizer(Protocol):
 
 @runtime_checkable
 class HasSaliency(Protocol):
-    """A localizer that also has maps made without audio."""
+    """A localizer that also computes maps without audio."""
 
     def saliency(self, encoded_images: Any) -> Float[Tensor, "b h w"]:
         """Compute maps of images without audio.
@@ -69,7 +69,7 @@ class HasSaliency(Protocol):
 
 @runtime_checkable
 class HasEmbeddings(Protocol):
-    """A localizer that also has unit-norm embeddings, for retrieval."""
+    """A localizer that also computes unit-norm embeddings, for retrieval."""
 
     def embed_images(self, images: Sequence[Any]) -> Float[Tensor, "b d"]:
         """Embed images.
@@ -94,7 +94,7 @@ class HasEmbeddings(Protocol):
 
 @runtime_checkable
 class SeparatesSources(Protocol):
-    """A localizer that also has a map for each source of a mixture."""
+    """A localizer that also computes a map for each source of a mixture."""
 
     def source_maps(
         self, encoded_images: Any, encoded_audio: Tensor

@@ -20,7 +20,7 @@ def universal_threshold(peaks: Float[Tensor, " n"], statistic: PeakStatistic = "
     """Compute one threshold for all maps from the peaks of maps under negative audio.
 
     Args:
-        peaks: (n,) maximum of each raw map.
+        peaks: (n,) maximum of each raw map, at least one.
         statistic: `q3`: the third quartile (linear interpolation); `max`: the maximum; `max10`: 1.1 times the maximum.
             The released thresholds are constants; their `max` lies below their `q3`, so they are not of one set of
             peaks.
@@ -165,10 +165,10 @@ def map_overlap(a: Bool[Tensor, "b h w"], b: Bool[Tensor, "b h w"]) -> Float[Ten
 
 
 def false_positive_rate(logits: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
-    """Compute the share of pixels with a sigmoid above 0.5 under negative audio.
+    """Compute the share of pixels with a sigmoid above 0.5, all of which are false positives under negative audio.
 
     Args:
-        logits: (b, h, w) maps of logits.
+        logits: (b, h, w) maps of logits under negative audio.
 
     Returns:
         (b,) float64 in [0, 1].

@@ -1,4 +1,4 @@
-"""Average precision over the pixels of a map."""
+"""Average precision over the pixels of a map, as in scikit-learn's `average_precision_score`."""
 
 import numpy as np
 import torch

@@ -1,5 +1,7 @@
 """Cross-modal retrieval between images and audio: ranks and recalls.
 
+Recall@k has its usual definition: the share of queries with a relevant item among the k most similar.
+
 `relevant` says which items answer a query: item i alone answers query i (by instance; the default), every sound of an
 image does, or all items of its category do (`labels[:, None] == labels`).
 """

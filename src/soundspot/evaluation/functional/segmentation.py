@@ -1,7 +1,8 @@
 """Segmentation scores: IoU and F-measures against masks.
 
-F-measures weigh precision by beta^2 = 0.3. `mask_iou`, `f_curve` and `max_f` follow OpenNLPLab/AVSBench 4d4c9010; the
-F-score at a single threshold is what the segmentation tables of sound localization print.
+F-measures weigh precision by beta^2 = 0.3. `mask_iou`, `f_curve` and `max_f` follow the released evaluator of
+OpenNLPLab/AVSBench 4d4c9010; the F-score at a single threshold is what the segmentation tables of sound localization
+print.
 """
 
 from typing import NamedTuple
@@ -62,7 +63,7 @@ def f_score(
         beta_squared: weight of recall relative to precision; below 1, precision counts more.
 
     Returns:
-        Scores of the same shape; 0 where the intersection is empty, nan where the target is.
+        Scores of the same shape and dtype; 0 where the intersection is empty, nan where the target is.
 
     Examples:
         >>> intersection, pred_area, target_area = torch.tensor([8.0]), torch.tensor([10.0]), torch.tensor([16.0])

@@ -70,7 +70,7 @@ class Protocol:
 
     @property
     def rules(self) -> list[ThresholdRule]:
-        """Rules that every map is thresholded by: one for each candidate, or the threshold rule and the adaptive one."""
+        """Rules that every map is thresholded by: one for each candidate, or the fixed and the adaptive one."""
         if self.candidate_thresholds:
             return [replace(self.threshold_rule, keep=value) for value in self.candidate_thresholds]
         return [self.threshold_rule, *([self.adaptive_rule] if self.adaptive_rule else [])]

@@ -23,7 +23,7 @@ class Audio:
     """A mono audio signal.
 
     Attributes:
-        waveform: (t,) float32; from files in [-1, 1].
+        waveform: (t,) float32 samples; those read from files lie in [-1, 1].
         rate: sample rate in Hz.
 
     Examples:
@@ -41,7 +41,7 @@ class Audio:
 
     @property
     def is_silent(self) -> bool:
-        """True where no sample is louder than one step of 16-bit audio."""
+        """True where no sample's absolute value exceeds 1/32768, one step of 16-bit audio."""
         return not bool((self.waveform.abs() > 1 / 32768).any())
 
 
@@ -60,12 +60,12 @@ class ImageWithFlow:
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in the units of its `GroundTruth`.
+    """A rectangle in the units of its `GroundTruth`: pixels, or fractions of the image's width and height.
 
     Attributes:
         x0, y0: left and top edge, inclusive.
         x1, y1: right and bottom edge, exclusive.
-        annotator: index of the annotator who drew it.
+        annotator: index of the annotator who drew the box, from 0.
     """
 
     x0: float
@@ -85,12 +85,12 @@ class GroundTruth:
     Attributes:
         height, width: size of the image in the units of the boxes: pixels, or 1 x 1 where boxes are fractions.
         boxes: rectangles around the sources.
-        mask: (height, width) bool, True on the source; None where only boxes are known.
+        mask: (h, w) bool, True on the source; None where only boxes are known.
         rule: how `to_map` combines the annotation: `union` of the boxes, `consensus` (boxes summed, halved and clipped
             at 1, as in Flickr-SoundNet), or `mask`.
         present: False where the data set states that no source of the sound is in the image (silence, noise, off-screen
             sound). Ground truth that is present and yet has no pixel is an empty annotation.
-        num_annotators: number of annotators, those who drew nothing included; None: those who drew.
+        num_annotators: number of annotators, those who drew nothing included; None: the number of those who drew a box.
 
     Examples:
         >>> boxes = (Box(0.0, 0.0, 2.0, 1.0, annotator=0), Box(0.0, 0.0, 1.0, 1.0, annotator=1))
@@ -111,13 +111,14 @@ class GroundTruth:
     def to_map(self, height: int, width: int, by_annotator: bool = False) -> Float[Tensor, "h w"]:
         """Rasterize the ground truth at height x width pixels.
 
-        Box edges are truncated to whole pixels and the far edge is exclusive, as in every released evaluator; masks are
-        resized by nearest neighbor.
+        Box coordinates are clipped to the image, scaled to the map and truncated to whole pixels, and the far edge is
+        exclusive, as in every released evaluator. Masks are resized by nearest neighbor.
 
         Args:
-            height, width: size of the map in pixels.
-            by_annotator: in a consensus, overlapping boxes of one annotator count once, and where there is only one
-                annotator that one is enough. As published, each box counts one half, whoever drew it.
+            height, width: size of the map in pixels, whatever the size of the image.
+            by_annotator: applies to the rule `consensus` only. True: overlapping boxes of one annotator count once, and
+                the sum is divided by min(2, number of annotators). False, as published: each box counts one half,
+                whoever drew it.
 
         Returns:
             (height, width) float32 in [0, 1]; all zero where nothing is annotated.
@@ -157,10 +158,10 @@ class AudioVisualDataset(Protocol):
     def __len__(self) -> int: ...
 
     def id(self, index: int) -> str:
-        """Return the sample's id, unique in the data set.
+        """Return the id of a sample.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
             The id, unique in the data set.
@@ -168,21 +169,21 @@ class AudioVisualDataset(Protocol):
         ...
 
     def read_image(self, index: int) -> Image.Image:
-        """Return the sample's image, upright RGB.
+        """Read the image of a sample.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            Upright RGB image.
+            Upright RGB image of any size.
         """
         ...
 
     def read_audio(self, index: int) -> Audio:
-        """Return the sample's audio, decoded in full.
+        """Read the audio of a sample, decoded in full.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
             Mono audio at the sample rate of its file.
@@ -190,13 +191,14 @@ class AudioVisualDataset(Protocol):
         ...
 
     def open_audio(self, index: int) -> Any:
-        """Return the audio decoded (`Audio`), or an open file of which segments are decoded (`AudioFile`).
+        """Open the audio of a sample, so that a segment can be decoded without the rest where the format permits.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            Decoded audio, or an open file.
+            Open file (`soundspot.data.media.audio.AudioFile`) whose segments are decoded on demand, or the audio
+            decoded in full (`Audio`), which is the default.
         """
         return self.read_audio(index)
 
@@ -204,35 +206,36 @@ class AudioVisualDataset(Protocol):
         """Return the location of the sound source.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
             Boxes or mask of the source; `present=False` where it is not in the image.
 
         Raises:
-            DataError: the samples are not annotated; an empty annotation would say that the source is not there.
+            DataError: the samples are not annotated (the default). An empty annotation would say that the source is not
+                there.
         """
         raise DataError(f"{self.name}: these samples have no boxes or masks, so maps of them cannot be scored")
 
     def group(self, index: int) -> str:
-        """Return the id of the sample's image: samples that pair one image with several sounds share it.
+        """Return the id of the sample's image, by default the id of the sample.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            Id that samples of one image share.
+            Id that is shared by the samples that pair one image with several sounds.
         """
         return self.id(index)
 
     def category(self, index: int) -> str:
-        """Return the category of the sound; empty where it is not known.
+        """Return the category of the sample's sound.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            Name of the category.
+            Name of the category; empty where it is not known, which is the default.
         """
         return ""
 
@@ -242,43 +245,43 @@ class AudioVisualDataset(Protocol):
         return ()
 
     def at_epoch(self, epoch: int) -> "AudioVisualDataset":
-        """Return the data set as one epoch sees it: another value of equal length where samples are composed anew.
+        """Return the data set with the samples of an epoch.
 
         Args:
             epoch: number of the epoch, from 0.
 
         Returns:
-            The data set of that epoch, of equal length.
+            Data set of the same length; this one where samples are the same in all epochs, which is the default.
         """
         return self
 
     def count_frames(self) -> int:
-        """Return the largest number of frames that one sample chooses its image from.
+        """Return the largest number of frames that any sample chooses its image from.
 
         Returns:
-            Number of frames, 1 or more.
+            Number of frames, 1 or more; 1 by default.
         """
         return 1
 
     def shard_ids(self) -> NDArray[np.int64] | None:
-        """Return the (n,) number of the shard that holds each sample; None where samples do not lie in shards.
+        """Return the number of the shard that holds each sample, so that loading can go shard by shard.
 
         Returns:
-            (n,) int64, or None.
+            (n,) int64 for n samples; None where samples do not lie in shards, which is the default.
         """
         return None
 
     def read_flow(self, index: int) -> Float[Tensor, "2 h w"]:
-        """Return the optical flow of the sample's image.
+        """Read the optical flow of a sample's image.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            (2, h, w) displacement until the next frame, to the right and down, in pixels.
+            (2, h, w) float32 displacement until the next frame, to the right and down, in pixels.
 
         Raises:
-            DataError: the data set has no optical flow.
+            DataError: the data set has no optical flow (the default).
         """
         raise DataError(
             f"{self.name}: has no optical flow, and this method takes it as input. Give its folder by the option "
@@ -286,16 +289,16 @@ class AudioVisualDataset(Protocol):
         )
 
     def read_audio_embedding(self, index: int) -> Float[Tensor, " d"]:
-        """Return the (d,) embedding of the sample's audio by another network.
+        """Read the embedding of a sample's audio that another network computed.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            (d,) float32.
+            (d,) float32 embedding.
 
         Raises:
-            DataError: the data set has no embeddings.
+            DataError: the data set has no embeddings (the default).
         """
         raise DataError(
             f"{self.name}: has no embeddings of audio, and this method takes nothing else. Give their folder, or their "
@@ -304,36 +307,38 @@ class AudioVisualDataset(Protocol):
 
     @property
     def has_train_ground_truth(self) -> bool:
-        """True where samples offer ground truth to train on (`read_train_ground_truth`)."""
+        """True where samples have ground truth to train on (`read_train_ground_truth`); False by default."""
         return False
 
     def read_train_ground_truth(self, index: int) -> GroundTruth | None:
-        """Return the ground truth that the sample is trained on; None where it is not annotated.
+        """Read the ground truth that a method may learn from.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            Boxes or mask, or None.
+            Boxes or mask; None where the sample is not annotated for training, which is the default.
         """
         return None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The input of `Method.losses`. Views are axes, so each modality is encoded in one call.
+    """The input of `Method.losses`: b samples. Views are axes, so each modality is encoded in one call.
 
     Attributes:
         images: (v, b, 3, h, w) normalized images; views in the order plain, augmented, neighbor (those in use). Where
-            the front end has optical flow, two planes of it follow, in 255 pixels a frame.
-        audio: (u, b, 1, f, t) scaled spectrograms, views likewise.
+            the front end has optical flow, two more channels follow, (v, b, 5, h, w): displacement to the right and
+            down in pixels per frame, divided by 255.
+        audio: (u, b, 1, f, t) scaled spectrograms; views in the same order.
         index: (b,) position of each sample in its data set.
-        false_negatives: (m, m) bool over all samples of the step, those of other processes included: True where audio j
-            is known to fit image i as well as its own; None where nothing is known.
+        false_negatives: (m, m) bool over the m samples of the step, those of all processes: True where audio j is
+            likely to fit image i as well as its own, so that losses do not use the pair as a negative. None where no
+            such pair is known.
         ground_truth: (v, b, y, x) location of the source in each image, in [0, 1] and of any size, for methods that
-            learn from it; NaN throughout where an image is not annotated, None where none is.
-        labels: (2, b, k) probability of each of k classes, of the images and of the audio, in [0, 1]; NaN throughout
-            where it is not known; None where nothing is. The recipe says where labels come from.
+            learn from it; NaN throughout where an image is not annotated, None where no image is.
+        labels: (2, b, k) probabilities in [0, 1] of k classes, of the images and of the audio; NaN throughout where the
+            labels of an image or audio are not known; None where the recipe has no labels.
     """
 
     images: Float[Tensor, "v b i h w"]

@@ -23,10 +23,12 @@ class ImageSpec:
     Attributes:
         size: side of the network's square input, in pixels.
         resize: `squash` (aspect ratio not kept, PIL bicubic), `squash-tensor` (bicubic on the float tensor without
-            antialiasing), `squash-tensor-antialias`, or `crop` (shorter side to `size` with PIL bicubic, center crop).
-        mean, std: per channel, of values in [0, 1]: the input is (value - mean) / std.
-        flow: whether the optical flow follows as two more channels, divided by 255
-            (`soundspot.data.media.optical_flow`) and resized like the image.
+            antialiasing), `squash-tensor-antialias` (bicubic on the float tensor with antialiasing), or `crop` (shorter
+            side to `size` with PIL bicubic, center crop).
+        mean, std: mean and standard deviation of each channel, of values in [0, 1]: the input is (value - mean) / std.
+        flow: whether two channels of optical flow follow the three of color: displacement to the right and down in
+            pixels per frame, rounded, clipped to 0..255, divided by 255 (`soundspot.data.media.optical_flow`), and
+            resized like the image.
     """
 
     size: int = 224
@@ -46,32 +48,34 @@ class AudioSpec:
     """Audio front end: how a waveform becomes a (1, f, t) spectrogram.
 
     Attributes:
-        rate: sampling rate of the spectrogram's input in Hz; None keeps the rate of each file, as several releases do.
-        seconds: length of the network's window.
-        clip_seconds: length to which the file is cut or tiled before the window is taken; None: not at all.
-        window: where in that the window lies: `center`, `first`, or `rolled` (the first, rotated so that the middle of
-            the file lies in its middle).
+        rate: sample rate of the spectrogram's input in Hz; None keeps the rate of each file, as several releases do.
+        seconds: duration of the network's input window in seconds.
+        clip_seconds: duration in seconds to which the audio is cut, from its beginning, or repeated before the window
+            is taken; None: the audio is used as it is.
+        window: where in that audio the window lies: `center`, `first`, or `rolled` (the first, rotated so that the
+            middle of the audio lies in its middle).
         n_fft, hop: length of a segment and step between segments, in samples.
         window_function: `tukey` with constant detrend and one-sided power density (scipy.signal.spectrogram's
             defaults); `hann`, power of centered segments with reflection (librosa's and torchaudio's defaults);
             `kaldi`, power of segments less their mean, pre-emphasized by 0.97, under a symmetric Hann window,
             zero-padded to a power of two; `magnitude`, root of the power of raw segments under a periodic Hann window,
-            zero-padded likewise (VGGish); or `hann-magnitude`, root of `hann` power with zeros in place of reflection
-            (librosa's stft).
+            zero-padded to a power of two (VGGish); or `hann-magnitude`, root of `hann` power with zeros in place of
+            reflection (librosa's stft).
         normalized: whether `hann` power is divided by the window's energy (torchaudio's `normalized=True`).
         n_mels: number of mel bands; 0: linear frequency.
-        scaling: `log/12` = log(x + 1e-7) / 12, `db` = 10 log10(max(x, 1e-10)), `log` = log(max(x, 1.19e-7)),
-            `log+0.01` = log(x + 0.01), `log+eps` = log(x + 2.2e-16), or `log10-8` = log10(max(x, 1e-10)) clamped to at
-            most 8 below the maximum of the spectrogram.
+        scaling: `log/12` = log(x + 1e-7) / 12, `db` = 10 log10(max(x, 1e-10)), `log` = log(max(x, 1.19e-7)), `log+0.01`
+            = log(x + 0.01), `log+eps` = log(x + 2.2e-16), or `log10-8` = log10(max(x, 1e-10)) clamped to at most 8
+            below the maximum of the spectrogram.
         num_frames: number of frames taken from the middle; 0: all. Where there are fewer, `kaldi` spectrograms are
             padded with zeros after scaling, as AST's feature extractor does; others raise an error.
         mel_scale: `htk`, triangles of height 1 (torchaudio's default, on which the releases with mel bands rely);
             `slaney`, triangles of equal area (librosa's); `kaldi`, triangles on the mel axis itself.
-        f_min, f_max: edges of the lowest and the highest band in Hz; None: half the rate.
-        padded_seconds: length to which the window is padded with silence.
+        f_min, f_max: lower edge of the lowest and upper edge of the highest mel band, in Hz; None for `f_max`: half the
+            rate.
+        padded_seconds: duration in seconds to which the window is padded with silence at its end; 0: no padding.
         min_max_normalize: whether the waveform is first scaled to about [-1, 1] by its minimum and maximum (SSPL).
         peak_normalize: whether the waveform is first divided by its largest absolute value (CoarseToFine).
-        shift, scale: the scaled spectrogram becomes (x - shift) / scale.
+        shift, scale: offset and divisor of the scaled spectrogram x, which becomes (x - shift) / scale.
         embedding_dim: length of the vector that another network computed from the audio and that replaces the
             spectrogram, as (1, embedding_dim, 1); 0: none.
     """
@@ -99,7 +103,7 @@ class AudioSpec:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Shape (f, t) of the spectrogram; 16 kHz is assumed where `rate` is None."""
+        """Shape (f, t) of the spectrogram, or (embedding_dim, 1); 16 kHz is assumed where `rate` is None."""
         if self.embedding_dim:
             return self.embedding_dim, 1
         samples = round(max(self.seconds, self.padded_seconds) * (self.rate or 16000))
@@ -112,8 +116,8 @@ class InputSpec:
     """Both front ends of a method.
 
     Attributes:
-        image: of the images.
-        audio: of the audio.
+        image: image front end.
+        audio: audio front end.
     """
 
     image: ImageSpec = field(default_factory=ImageSpec)
@@ -124,8 +128,9 @@ class InputSpec:
         """Build a front end from plain values.
 
         Args:
-            values: as `dataclasses.asdict` returns them; JSON's and YAML's lists become tuples. What is left out has
-                its default.
+            values: {"image": {...}, "audio": {...}}, the attributes of `ImageSpec` and `AudioSpec` by name, as
+                `dataclasses.asdict` returns them. Lists, as JSON and YAML have them, become tuples; an attribute left
+                out has its default.
 
         Returns:
             The front end.

@@ -13,11 +13,11 @@ UpsamplingMode = Literal["bilinear", "bilinear-aligned", "bicubic", "bicubic-ali
 
 @dataclass(frozen=True)
 class Upsampling:
-    """Interpolation that brings a map to the size of the ground truth.
+    """Interpolation that resizes a map to the size of the ground truth.
 
     Attributes:
-        mode: `bilinear` and `bicubic` sample at pixel centers (OpenCV's linear resize); `-aligned` is torch's
-            align_corners=True; `nearest` repeats pixels.
+        mode: `bilinear` and `bicubic` sample at pixel centers (OpenCV's linear resize); `bilinear-aligned` and
+            `bicubic-aligned` are torch's align_corners=True; `nearest` repeats pixels.
 
     Examples:
         >>> maps = torch.tensor([[[0.0, 1.0]]])
@@ -28,14 +28,14 @@ class Upsampling:
     mode: UpsamplingMode = "bilinear"
 
     def upsample(self, maps: Float[Tensor, "b h w"], height: int, width: int) -> Float[Tensor, "b H W"]:
-        """Return the maps interpolated to height x width, as float32.
+        """Resize maps to height x width by `mode`, without antialiasing.
 
         Args:
-            maps: (b, h, w).
-            height, width: of the result, in pixels.
+            maps: (b, h, w) maps of any floating-point type.
+            height, width: size of the result in pixels.
 
         Returns:
-            (b, height, width).
+            (b, height, width) float32 maps; bicubic values may lie slightly outside the range of the input.
         """
         mode, _, aligned = self.mode.partition("-")
         align_corners = None if mode == "nearest" else bool(aligned)
@@ -46,10 +46,10 @@ def min_max_normalize(maps: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
     """Scale each map to [0, 1] by its own minimum and maximum; a constant map is returned unchanged.
 
     Args:
-        maps: (b, h, w).
+        maps: (b, h, w) maps.
 
     Returns:
-        (b, h, w).
+        (b, h, w) maps, each from 0 to 1 unless it is constant.
 
     Examples:
         >>> min_max_normalize(torch.tensor([[[-1.0, 0.0, 1.0]], [[3.0, 3.0, 3.0]]]))

@@ -23,12 +23,12 @@ _FINITE = 1e300
 
 @dataclass(frozen=True)
 class IdList:
-    """The ids of a text file, each once and in its order; see `soundspot.data.datasets.clip_ids.normalize_clip_id`.
+    """The ids of a text file, each once and in the order of the file.
 
     Attributes:
-        path: the file.
-        ids: the ids.
-        duplicates: the ids of further rows that name a clip again.
+        path: path of the file.
+        ids: ids, normalized by `soundspot.data.datasets.clip_ids.normalize_clip_id` unless read verbatim.
+        duplicates: the repeated id for each further row that names the same clip.
         quirks: harmless oddities of the file: `CRLF line ends`, `a header row`...
     """
 
@@ -40,7 +40,7 @@ class IdList:
 
 @dataclass(frozen=True)
 class NegativePair:
-    """An image and a sound whose source is not in it.
+    """An image and a sound whose source is not in the image.
 
     Attributes:
         video: clip id of the image.
@@ -55,14 +55,14 @@ def read_ids(path: str | os.PathLike[str], verbatim: bool = False) -> IdList:
     """Read a list of clips: one id in the first cell of each row; VGGSound's own table (`YouTube id,start,...`) also.
 
     Args:
-        path: the file.
-        verbatim: use ids as they are written, in any form.
+        path: path of a text file in UTF-8; cells are separated by commas, and a header row and empty lines are skipped.
+        verbatim: True keeps ids as they are written; False normalizes them (`VIDEO_000032.jpg` -> `VIDEO_000032`).
 
     Returns:
-        The ids, and the oddities of the file.
+        The ids, the duplicates, and the oddities of the file.
 
     Raises:
-        DataError: the file is missing, is no text, or holds no id.
+        DataError: the file is missing, is no text in UTF-8, or holds no id.
     """
     path = Path(path)
     text, quirks = _read_text(path, "the list of ids")
@@ -77,7 +77,18 @@ def read_ids(path: str | os.PathLike[str], verbatim: bool = False) -> IdList:
 
 
 def read_unique_ids(path: str | os.PathLike[str], verbatim: bool = False) -> tuple[str, ...]:
-    """Return the ids of a list, each once; duplicate rows are counted in a warning. Errors as in `read_ids`."""
+    """Read a list of clips, each id once; duplicate rows are counted in a warning.
+
+    Args:
+        path: path of a text file with one id in the first cell of each row.
+        verbatim: True keeps ids as they are written; False normalizes them.
+
+    Returns:
+        The ids in the order of the file.
+
+    Raises:
+        DataError: the file is missing, is no text in UTF-8, or holds no id.
+    """
     id_list = read_ids(path, verbatim)
     if id_list.duplicates:
         first = ", ".join(id_list.duplicates[:3])
@@ -88,10 +99,16 @@ def read_unique_ids(path: str | os.PathLike[str], verbatim: bool = False) -> tup
 
 
 def read_negatives(path: str | os.PathLike[str]) -> tuple[NegativePair, ...]:
-    """Read the rows of `*_plus_silent.csv`, images paired with sounds of other clips, under `video,audio,label`.
+    """Read `*_plus_silent.csv`: images paired with sounds of other clips, under the header `video,audio,label`.
+
+    Args:
+        path: path of the CSV file; further columns are ignored.
+
+    Returns:
+        A pair of normalized clip ids for each row, in the order of the file.
 
     Raises:
-        DataError: another header, or a row without a video or an audio (its line is named).
+        DataError: the file cannot be read, has another header, or a row lacks a video or an audio (its line is named).
     """
     path = Path(path)
     lines = _read_text(path, "the table of negatives")[0].splitlines()
@@ -120,18 +137,20 @@ UNUSED_FIELDS = {"offset"}  # constant in each file; no released code reads it
 
 
 def read_entries(path: str | os.PathLike[str], fields: dict[str, FieldRule], id_field: str) -> list[dict[str, Any]]:
-    """Read the objects of a JSON list and check that each has the `fields` it needs; further keys are left alone.
+    """Read the objects of a JSON list and check that each has the required fields; further keys are left alone.
 
     Args:
-        path: the file.
-        fields: required fields: FRACTION_BOX_FIELDS (VGG-SS), BOX_FIELDS or MASK_FIELDS (the alignment paper's sets).
-        id_field: the field that identifies an entry.
+        path: path of the JSON file.
+        fields: (test of a value, description of a valid value) of each required field by its name: FRACTION_BOX_FIELDS
+            (VGG-SS), BOX_FIELDS or MASK_FIELDS (the alignment paper's sets).
+        id_field: name of the field that identifies an entry.
 
     Returns:
-        The entries.
+        The entries, in the order of the file.
 
     Raises:
-        DataError: no JSON, no list, an entry that lacks a field or holds another kind of value, or one listed twice.
+        DataError: the file holds no JSON or no list, an entry lacks a field or has a value of another kind, or two
+            entries have the same id.
     """
     path = Path(path)
     entries = read_json(path)
@@ -159,8 +178,14 @@ def read_entries(path: str | os.PathLike[str], fields: dict[str, FieldRule], id_
 def read_json(path: Path) -> list[Any]:
     """Read the list in a JSON file.
 
+    Args:
+        path: path of the file.
+
+    Returns:
+        The items of the list, at least one, of any kind.
+
     Raises:
-        DataError: the file holds no list, or an empty one.
+        DataError: the file cannot be read, is no JSON, or holds no list or an empty list.
     """
     try:
         value = json.loads(_read_text(path, "the annotation file")[0])
@@ -172,10 +197,22 @@ def read_json(path: Path) -> list[Any]:
 
 
 def read_consensus_boxes(path: str | os.PathLike[str]) -> tuple[tuple[Box, ...], int]:
-    """Read Flickr-SoundNet's boxes of one clip, in an image of 256 x 256, and the number of annotators.
+    """Read Flickr-SoundNet's XML annotation of one clip: the boxes and the number of annotators.
 
-    `root > annotator > bbox`; of a bbox's children those named xmin, ymin, xmax, ymax where all are, else the second to
-    fifth, which is what the released codes read. Other children of an annotator are skipped.
+    The layout is `root > annotator > bbox`. Of a bbox's children those named xmin, ymin, xmax, ymax are used where all
+    four exist, else the second to fifth child, which is what the released codes read. Other children of an annotator
+    are skipped.
+
+    Args:
+        path: path of the XML file.
+
+    Returns:
+        Boxes in pixels of an image of 256 x 256, each with the index of its annotator from 0; and the number of
+        annotators, those without a box included.
+
+    Raises:
+        DataError: the file is no plain XML (a document type or entities are refused), a box is not four finite numbers,
+            or the annotators have children of which none is a bbox.
     """
     boxes, has_others = [], False
     annotators = list(_parse_xml(Path(path)))
@@ -194,7 +231,18 @@ def read_consensus_boxes(path: str | os.PathLike[str]) -> tuple[tuple[Box, ...],
 
 
 def read_fraction_boxes(path: str | os.PathLike[str]) -> tuple[Box, ...]:
-    """Read VGG-SS's boxes of one clip in SSL-TIE's form: `root > bbox > box > four fractions`."""
+    """Read the boxes of one VGG-SS clip in SSL-TIE's XML: `root > bbox > box > four fractions`.
+
+    Args:
+        path: path of the XML file.
+
+    Returns:
+        Boxes in fractions of the image's width and height.
+
+    Raises:
+        DataError: the file is no plain XML (a document type or entities are refused), has no bbox below its root, or a
+            box is not four finite numbers.
+    """
     elements = [child for child in _parse_xml(Path(path)) if child.tag == "bbox"]
     if not elements:
         raise DataError(f"{path}: found no <bbox> below the root, expected SSL-TIE's annotation of a VGG-SS clip")
@@ -202,13 +250,29 @@ def read_fraction_boxes(path: str | os.PathLike[str]) -> tuple[Box, ...]:
 
 
 def to_box(corners: Iterable[float | int | str], annotator: int = 0) -> Box:
-    """Return the box of x0, y0, x1, y1."""
+    """Convert four corner coordinates to a box.
+
+    Args:
+        corners: x0, y0, x1, y1, as numbers or as text that `float` reads.
+        annotator: index of the annotator, from 0.
+
+    Returns:
+        The box, in the units of the corners.
+    """
     x0, y0, x1, y1 = map(float, corners)
     return Box(x0, y0, x1, y1, annotator)
 
 
 def row_to_id(row: Sequence[str]) -> str:
-    """Return the id of a row: its first cell, or in VGGSound's table a YouTube id and a start second."""
+    """Return the id of a row of a list.
+
+    Args:
+        row: cells of the row, at least one.
+
+    Returns:
+        The first cell, normalized; where it is a YouTube id and the second cell a whole number of seconds, as in
+        VGGSound's table, `<YouTube id>_<start second in six digits>`.
+    """
     id = normalize_clip_id(row[0])
     if len(row) > 1 and len(id) == 11 and not id.isdecimal() and row[1].isdecimal():
         return f"{id}_{int(row[1]):06d}"
@@ -226,7 +290,14 @@ def _parse_box(path: str | os.PathLike[str], cells: Sequence[str | None], annota
 
 
 def is_box(value: Any) -> bool:
-    """Return True for a list of four finite numbers."""
+    """Return True for a list of four finite numbers.
+
+    Args:
+        value: any value.
+
+    Returns:
+        True for a list (not a tuple) of four ints or floats, none of them a bool, NaN or infinite.
+    """
     is_quadruple = isinstance(value, list) and len(value) == 4
     return is_quadruple and all(
         isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < _FINITE for x in value

@@ -32,18 +32,20 @@ class AuxiliaryDataset(AudioVisualDataset):
     """A data set with auxiliary files; everything else comes from the data set that it wraps.
 
     Attributes:
-        dataset: the data set.
-        flow: folder of `flow_x/ID.png` and `flow_y/ID.png` (`soundspot.data.media.optical_flow`), by the id of the
-            sample or of its image (`group`).
-        train_ground_truth: ground truth for methods that learn from it: `own`, that of the data set, or a folder of
-            masks `ID.png`; samples without a mask are not annotated.
-        train_ground_truth_fraction: share of the annotated samples to use, in (0, 1]; which ones depends on their ids
-            alone.
-        audio_embeddings: embeddings of each sample's audio by another network: a folder of `ID.npy`, or one .npz of
-            id -> vector.
+        dataset: data set that is wrapped.
+        flow: folder of `flow_x/ID.png` and `flow_y/ID.png` (`soundspot.data.media.optical_flow`), where ID is the id of
+            the sample or of its image (`group`); None: the wrapped data set's own.
+        train_ground_truth: ground truth for methods that learn from it: `own`, that of the wrapped data set, or a
+            folder of masks `ID.png`; samples without a mask are not annotated. None: no ground truth to train on.
+        train_ground_truth_fraction: share of the annotated samples to use, in (0, 1]; which samples depends on their
+            ids alone.
+        audio_embeddings: embeddings of each sample's audio by another network: a folder of `ID.npy`, or one .npz of id
+            -> vector; None: the wrapped data set's own.
 
     Raises:
-        DataError: a folder is missing, or lacks files. RecipeError: a fraction out of range, or without ground truth.
+        DataError: a folder is missing, or lacks files of some samples (of masks: of all samples), or `flow` is given
+            for a data set that chooses among several frames of a clip.
+        RecipeError: the fraction is out of range, or given without ground truth.
     """
 
     dataset: AudioVisualDataset
@@ -90,37 +92,115 @@ class AuxiliaryDataset(AudioVisualDataset):
         return len(self.dataset)
 
     def id(self, index: int) -> str:
+        """Return the id of a sample.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The id, unique in the data set.
+        """
         return self.dataset.id(index)
 
     def read_image(self, index: int) -> Image.Image:
+        """Read the image of a sample.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Upright RGB image of any size.
+        """
         return self.dataset.read_image(index)
 
     def read_audio(self, index: int) -> Audio:
+        """Read the audio of a sample, decoded in full.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Mono audio at the sample rate of its file.
+        """
         return self.dataset.read_audio(index)
 
     def open_audio(self, index: int) -> Any:
+        """Open the audio of a sample.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Open file whose segments are decoded on demand (`AudioFile`), or the audio decoded in full (`Audio`).
+        """
         return self.dataset.open_audio(index)
 
     def ground_truth(self, index: int) -> GroundTruth:
+        """Return the location of the sound source, by the wrapped data set.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Boxes or mask of the source; `present=False` where it is not in the image.
+        """
         return self.dataset.ground_truth(index)
 
     def group(self, index: int) -> str:
+        """Return the id of the sample's image.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Id that samples of one image share.
+        """
         return self.dataset.group(index)
 
     def category(self, index: int) -> str:
+        """Return the category of the sample's sound.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Name of the category; empty where it is not known.
+        """
         return self.dataset.category(index)
 
     @property
     def categories(self) -> tuple[str, ...]:
+        """Categories that samples of any epoch can have; empty where they are those of this epoch's samples."""
         return self.dataset.categories
 
     def count_frames(self) -> int:
+        """Return the largest number of frames that any sample chooses its image from.
+
+        Returns:
+            Number of frames, 1 or more.
+        """
         return self.dataset.count_frames()
 
     def shard_ids(self) -> NDArray[np.int64] | None:
+        """Return the number of the shard that holds each sample.
+
+        Returns:
+            (n,) int64 for n samples; None where samples do not lie in shards.
+        """
         return self.dataset.shard_ids()
 
     def at_epoch(self, epoch: int) -> "AuxiliaryDataset":
+        """Return the data set with the samples of an epoch and the same auxiliary files.
+
+        Args:
+            epoch: number of the epoch, from 0.
+
+        Returns:
+            Data set of the same length; itself where samples are the same in all epochs.
+
+        Raises:
+            DataError: the samples of that epoch have other ids, and their auxiliary files are missing.
+        """
         dataset = self.dataset.at_epoch(epoch)
         if dataset is self.dataset:
             return self
@@ -131,6 +211,18 @@ class AuxiliaryDataset(AudioVisualDataset):
         return same
 
     def read_flow(self, index: int) -> Float[Tensor, "2 h w"]:
+        """Read the optical flow of a sample's image, from the folder `flow` where it is given.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            (2, h, w) float32 displacement until the next frame, to the right and down, in pixels.
+
+        Raises:
+            DataError: there is no flow of the sample, or its two files differ in size.
+            InputError: a file cannot be decoded.
+        """
         if self._flow is None:
             return self.dataset.read_flow(index)
         id = self.id(index)
@@ -138,9 +230,23 @@ class AuxiliaryDataset(AudioVisualDataset):
 
     @property
     def has_train_ground_truth(self) -> bool:
+        """True where `train_ground_truth` is given."""
         return self.train_ground_truth is not None
 
     def read_train_ground_truth(self, index: int) -> GroundTruth | None:
+        """Read the ground truth that a method may learn from.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Mask from the folder, or the wrapped data set's ground truth for `own`; None where the sample has no mask or
+            is not in the chosen fraction.
+
+        Raises:
+            InputError: the mask cannot be read.
+            DataError: the mask has another aspect ratio than the image.
+        """
         id, masks = self.id(index), self._masks
         if not self.has_train_ground_truth or (masks is not None and id not in masks):
             return None
@@ -149,6 +255,18 @@ class AuxiliaryDataset(AudioVisualDataset):
         return self.ground_truth(index) if masks is None else masks.read(id, self.read_image(index).size)
 
     def read_audio_embedding(self, index: int) -> Float[Tensor, " d"]:
+        """Read the embedding of a sample's audio, from `audio_embeddings` where it is given.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            (d,) float32 embedding.
+
+        Raises:
+            DataError: the data set has no embeddings.
+            InputError: the embedding cannot be read, or is no vector of finite numbers.
+        """
         if self._embeddings is None:
             return self.dataset.read_audio_embedding(index)
         return self._embeddings.read(self.id(index))
@@ -172,13 +290,13 @@ def _outer_ids(dataset: AudioVisualDataset) -> tuple[int, list[str]]:
 
 
 class MaskFolder:
-    """A folder of masks `ID.png`: the sound source is where a mask is not black.
+    """A folder of masks `ID.png` (or .jpg, .jpeg, .bmp): the sound source is where a mask is not black.
 
     Args:
-        root: the folder.
+        root: path of the folder.
 
     Raises:
-        DataError: it is missing.
+        DataError: the folder is missing.
     """
 
     def __init__(self, root: Path) -> None:
@@ -196,14 +314,15 @@ class MaskFolder:
         """Read the mask of a sample.
 
         Args:
-            id: the sample's id.
-            size: (width, height) of its image.
+            id: id of the sample.
+            size: (width, height) of the sample's image in pixels.
 
         Returns:
-            Ground truth of rule `mask`.
+            Ground truth of rule `mask`, at the mask's own size.
 
         Raises:
-            InputError: the mask cannot be read. DataError: its shape differs from that of the image.
+            InputError: the mask is missing or cannot be decoded.
+            DataError: the aspect ratio of the mask differs from that of the image.
         """
         file = self.root / (self._file(id) or f"{id}.png")
         mask = read_mask(file)
@@ -217,18 +336,18 @@ class MaskFolder:
 
 
 def read_audio_embedding(dataset: AudioVisualDataset, index: int, embedding_dim: int = 0) -> Float[Tensor, " d"]:
-    """Return the (d,) embedding that stands for a sample's audio, checked for its length.
+    """Read the embedding that stands for a sample's audio, and check its length.
 
     Args:
-        dataset: the data set.
-        index: position of the sample.
+        dataset: data set with embeddings.
+        index: position of the sample, from 0.
         embedding_dim: expected length; 0: any.
 
     Returns:
-        (d,) float32.
+        (d,) float32 embedding.
 
     Raises:
-        DataError: the data set has no embeddings, or one of another length.
+        DataError: the data set has no embeddings, or this embedding has another length.
     """
     embedding = dataset.read_audio_embedding(index)
     if embedding_dim and len(embedding) != embedding_dim:
@@ -241,22 +360,64 @@ def read_audio_embedding(dataset: AudioVisualDataset, index: int, embedding_dim:
 
 
 def read_model_image(model: Any, data: AudioVisualDataset, index: int) -> Any:
-    """Return the image that a model takes of a sample: its own `read_image(data, index)`, else the data set's."""
+    """Read the image of a sample in the form that a model takes.
+
+    Args:
+        model: any localizer; if it has a method `read_image(data, index)`, that is called.
+        data: data set of the sample.
+        index: position of the sample, from 0.
+
+    Returns:
+        Result of `model.read_image(data, index)`, such as an `ImageWithFlow`; for a model without that method, the RGB
+        image `data.read_image(index)`.
+    """
     return model.read_image(data, index) if hasattr(model, "read_image") else data.read_image(index)
 
 
 def read_model_audio(model: Any, data: AudioVisualDataset, index: int) -> Any:
-    """Return the audio that a model takes of a sample: its own `read_audio(data, index)`, else the data set's."""
+    """Read the audio of a sample in the form that a model takes.
+
+    Args:
+        model: any localizer; if it has a method `read_audio(data, index)`, that is called.
+        data: data set of the sample.
+        index: position of the sample, from 0.
+
+    Returns:
+        Result of `model.read_audio(data, index)`, such as a (d,) embedding; for a model without that method, the
+        waveform `data.read_audio(index)`.
+    """
     return model.read_audio(data, index) if hasattr(model, "read_audio") else data.read_audio(index)
 
 
 def read_image_with_flow(dataset: AudioVisualDataset, index: int) -> ImageWithFlow:
-    """Return a sample's image with its optical flow."""
+    """Read the image of a sample together with its optical flow.
+
+    Args:
+        dataset: data set with optical flow.
+        index: position of the sample, from 0.
+
+    Returns:
+        RGB image, and its (2, h, w) flow in pixels per frame.
+
+    Raises:
+        DataError: the data set has no optical flow.
+    """
     return ImageWithFlow(dataset.read_image(index), dataset.read_flow(index))
 
 
 def check_complete(missing: list[str], total: int, source: str, expected: str, remedy: str) -> None:
-    """Raise DataError where something is missing for some of `total` samples, with their number and the first ids."""
+    """Raise DataError where some samples lack something.
+
+    Args:
+        missing: ids of the samples that lack it; empty: nothing is raised.
+        total: number of all samples.
+        source: file or folder that the message begins with.
+        expected: noun phrase for what is missing, for the message.
+        remedy: sentence on how to correct it, for the message.
+
+    Raises:
+        DataError: `missing` is not empty; the message gives the number and the first three ids.
+    """
     if missing:
         first = ", ".join(missing[:3])
         raise DataError(f"{source}: of {total} samples {len(missing)} lack {expected} (first: {first}). {remedy}")

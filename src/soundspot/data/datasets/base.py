@@ -23,10 +23,10 @@ BOX_SIZE = 224  # those of the alignment paper, of one of 224 x 224
 
 @dataclass(frozen=True)
 class GroundTruthFile:
-    """A ground truth that is read on access.
+    """A ground truth that is read from its file on access.
 
     Attributes:
-        path: the file.
+        path: path of the file.
         format: `mask`, an image; `consensus`, Flickr-SoundNet's XML; or `fractions`, VGG-SS's boxes in SSL-TIE's XML.
     """
 
@@ -37,7 +37,12 @@ class GroundTruthFile:
         """Read the file.
 
         Returns:
-            Mask or boxes, with the rule that belongs to the format.
+            A mask at its own size with rule `mask`; boxes in pixels of 256 x 256 with rule `consensus`; or boxes as
+            fractions (1 x 1) with rule `union`, for the formats `mask`, `consensus` and `fractions`.
+
+        Raises:
+            InputError: a mask is missing or cannot be decoded.
+            DataError: an XML file is missing or not of its format.
         """
         if self.format == "mask":
             mask = read_mask(self.path)
@@ -56,9 +61,9 @@ class SampleEntry:
         id: id of the sample.
         group: id of the image; samples that pair one image with several sounds share it.
         category: category of the sound; empty where it is not known.
-        image, audio: paths.
+        image, audio: paths of the image file and the audio file.
         ground_truth: a ground truth, the file that holds it, or None for samples to train on.
-        missing_files: those of its files that were looked for and do not exist, as messages name them.
+        missing_files: names, for messages, of the sample's files that were looked for and do not exist.
     """
 
     id: str
@@ -113,10 +118,10 @@ class ClipDataset(AudioVisualDataset):
         return len(self.samples)
 
     def id(self, index: int) -> str:
-        """Return the sample's id.
+        """Return the id of a sample.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
             The id, unique in the data set.
@@ -127,7 +132,7 @@ class ClipDataset(AudioVisualDataset):
         """Return the id of the sample's image.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
             Id that samples of one image share.
@@ -135,35 +140,41 @@ class ClipDataset(AudioVisualDataset):
         return self.samples[index].group
 
     def category(self, index: int) -> str:
-        """Return the category of the sound; empty where it is not known.
+        """Return the category of the sample's sound.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            Name of the category.
+            Name of the category; empty where it is not known.
         """
         return self.samples[index].category
 
     def read_image(self, index: int) -> Image.Image:
-        """Return the sample's image, upright RGB.
+        """Read the image of a sample.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            Upright RGB image.
+            Upright RGB image of any size.
+
+        Raises:
+            InputError: the file is missing, broken, no image, or of more than 80 megapixels.
         """
         return read_image(self.samples[index].image)
 
     def read_audio(self, index: int) -> Audio:
-        """Return the sample's audio.
+        """Read the audio of a sample, decoded in full.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            Mono audio at the sample rate of its file.
+            Mono audio (mean of the channels) at the sample rate of its file.
+
+        Raises:
+            InputError: the file is missing, broken, without sound, or holds invalid samples.
         """
         return read_audio(self.samples[index].audio)
 
@@ -171,14 +182,14 @@ class ClipDataset(AudioVisualDataset):
         """Return the location of the sound source.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            Boxes or mask of the source.
+            Boxes or mask of the source; `present=False` where it is not in the image.
 
         Raises:
-            DataError: the sample is one to train on, or the file of the boxes is wrong. InputError: a mask cannot be
-                read.
+            DataError: the sample is for training and has no annotation, or the XML file of its boxes is wrong.
+            InputError: a mask cannot be read.
         """
         ground_truth = self.samples[index].ground_truth
         if ground_truth is None:
@@ -193,16 +204,17 @@ def drop_missing(
 
     Args:
         root: folder that messages begin with.
-        samples: the samples.
+        samples: entries with their `missing_files`.
         missing: `error` raises where any file is missing, `skip` leaves such samples out with a warning, `ignore` uses
-            all of them.
-        can_ignore: the adapter offers `ignore`, so the message mentions it.
+            all samples.
+        can_ignore: whether `ignore` is allowed, and named in the message.
 
     Returns:
-        Samples to use, and samples left out.
+        Samples to use, and samples left out, each in their order.
 
     Raises:
-        RecipeError: an unknown policy. DataError: files are missing and `error` was chosen: their number, the first ones.
+        RecipeError: an unknown policy.
+        DataError: files are missing and `error` was chosen; the message gives their number and the first ones.
     """
     check_choice("missing", missing, MISSING_POLICIES if can_ignore else MISSING_POLICIES[:2])
     samples = list(samples)
@@ -224,12 +236,12 @@ def check_choice(option: str, value: str, known: Sequence[str]) -> None:
     """Raise RecipeError where the value of an option is none of the known ones.
 
     Args:
-        option: name of the option.
+        option: name of the option, for the message.
         value: value that was given.
-        known: values that are possible.
+        known: allowed values.
 
     Raises:
-        RecipeError: the value is unknown.
+        RecipeError: the value is not among `known`; the message suggests the nearest one.
     """
     if value not in known:
         hint = did_you_mean(value, known)
@@ -242,13 +254,13 @@ def find_annotation_file(root: Path, annotations: PathLike | None, names: Sequen
     Args:
         root: folder of the data set.
         annotations: folder of the annotation files; None: `root`, then `root/metadata`.
-        names: file names, the best one first.
+        names: file names in order of preference.
 
     Returns:
-        Path of the first one that exists.
+        Path of the first one that exists; folders are searched in turn, each for all names.
 
     Raises:
-        DataError: there is none; the message names the files and folders.
+        DataError: no such file exists; the message names the files and folders.
     """
     folders = (root, root / "metadata") if annotations is None else (Path(annotations),)
     for path in (folder / name for folder in folders for name in names):

@@ -24,14 +24,16 @@ class Catalog(AudioVisualDataset):
     """A data set with one sample for each image whose category also has recordings in the split.
 
     Recordings are dealt like cards, by a rule that depends on the seed and the epoch alone: within a category every
-    recording is used equally often. In training they are dealt anew in each epoch; val and test keep their pairs.
+    recording is used equally often, to within one. In training they are dealt anew in each epoch; val and test keep
+    their pairs. An image that names its own recording always has that one.
 
     Args:
         root: folder that holds annotations.json.
         split: `train`, `val` or `test`.
-        categories: categories to use (None: all).
-        val_fraction: share of the training groups held out of `train` as `val`, the same ones whatever the seed.
-        annotation: only images whose boxes were made so, such as `human` (None: all).
+        categories: names of the categories to use (None: all).
+        val_fraction: share of the training groups held out of `train` as `val`, in [0, 1); the same groups whatever the
+            seed.
+        annotation: use only images whose boxes were made in this way, such as `human` (None: all).
         free_only: leave out entries whose license is unstated or not for commercial use.
         seed: seed of the pairing.
 
@@ -40,7 +42,8 @@ class Catalog(AudioVisualDataset):
         audio: all recordings of the split and the categories, those without images included.
 
     Raises:
-        DataError: an entry is wrong (the first one is named), or nothing is left after the filters.
+        DataError: an entry is wrong (the first one is named), an unknown split or category, `val_fraction` is out of
+            range, or nothing is left after the filters.
     """
 
     def __init__(
@@ -97,29 +100,30 @@ class Catalog(AudioVisualDataset):
         """Return the id of the sample's image entry.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            The id, unique in the data set.
+            The image file, followed by `#` and the category where several entries share the file, and by `#` and the
+            recording where several share both; unique in the data set.
         """
         return self.images[index].id
 
     def group(self, index: int) -> str:
-        """Return the image file, which samples that pair one image with several sounds share.
+        """Return the image file of a sample.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            Id that samples of one image share.
+            Path of the image relative to the folder; samples that pair one image with several sounds share it.
         """
         return self.images[index].file
 
     def category(self, index: int) -> str:
-        """Return the sample's category.
+        """Return the category of a sample.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
             Name of the category.
@@ -127,35 +131,41 @@ class Catalog(AudioVisualDataset):
         return self.images[index].category
 
     def audio_entry(self, index: int) -> AudioEntry:
-        """Return the recording that the sample is paired with in this epoch.
+        """Return the recording that a sample is paired with in the catalog's epoch (`at_epoch`; 0 when opened).
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            Entry of the recording.
+            Entry of the recording; the audio itself is not read.
         """
         return self._pairs[index]
 
     def read_image(self, index: int) -> Image.Image:
-        """Return the sample's image, upright RGB.
+        """Read the image of a sample.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
             Upright RGB image.
+
+        Raises:
+            InputError: the file is broken or no image.
         """
         return read_image(self.root / self.images[index].file)
 
     def read_audio(self, index: int) -> Audio:
-        """Return the sample's recording.
+        """Read the recording that a sample is paired with, decoded in full.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            Mono audio at the sample rate of its file.
+            Mono audio (mean of the channels) at the sample rate of its file.
+
+        Raises:
+            InputError: the file is broken or holds no sound.
         """
         return read_audio(self.root / self._pairs[index].file)
 
@@ -163,10 +173,15 @@ class Catalog(AudioVisualDataset):
         """Return the mask of the sample's image, or the union of the boxes where it has none.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            Boxes or mask, and whether the source is in the image.
+            Boxes in pixels of the image, and the mask where there is one; `present=False` where the mask is empty or,
+            without a mask, there are no boxes.
+
+        Raises:
+            DataError: mask and image differ in size.
+            InputError: the mask cannot be read.
         """
         image = self.images[index]
         mask = self.read_mask(image)
@@ -181,7 +196,7 @@ class Catalog(AudioVisualDataset):
             epoch: number of the epoch, from 0.
 
         Returns:
-            The data set of that epoch, of equal length.
+            Catalog of the same length with the same images; this catalog is not changed.
         """
         if self.split != "train" or epoch == self.epoch:
             return self
@@ -196,13 +211,13 @@ class Catalog(AudioVisualDataset):
         return tuple(sorted({image.category for image in self.images}))
 
     def audio_of(self, category: str) -> tuple[AudioEntry, ...]:
-        """Return all recordings of a category in this split; none where it has none.
+        """Return all recordings of a category in this split.
 
         Args:
             category: name of the category.
 
         Returns:
-            Entries of the recordings.
+            Entries of the recordings, in the order of the file; empty where there are none.
         """
         return tuple(self._by_category.get(category, ()))
 
@@ -210,13 +225,14 @@ class Catalog(AudioVisualDataset):
         """Read the mask of an image entry.
 
         Args:
-            image: the entry.
+            image: entry of the image.
 
         Returns:
-            (h, w) bool, True on the object; None where only boxes are known.
+            (height, width) bool, True on the object; None where only boxes are known.
 
         Raises:
             DataError: mask and image differ in size.
+            InputError: the mask cannot be decoded.
         """
         if image.mask is None:
             return None

@@ -38,10 +38,17 @@ def _key(expected: str, key: str = "", type: type | None = None, **options: Any)
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogEntry:
-    """A file of one category. Further keys in the file are the owner's and are left alone.
+    """A file of one category. Further keys in annotations.json are the owner's and are left alone.
 
     Attributes:
-        id: its file, and more where the file has several entries.
+        id: path of the file, and more where the file has several entries.
+        file: path of the file relative to the catalog's folder, with forward slashes.
+        category: name of what sounds.
+        split: `train`, `val` or `test`.
+        group: name shared by all entries that must stay in one split.
+        license: license of the file (key `licence`); None where none is given.
+        non_commercial: whether the license forbids commercial use.
+        unstated: whether the source states no license.
     """
 
     id: str
@@ -56,7 +63,15 @@ class CatalogEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageEntry(CatalogEntry):
-    """An image of one category."""
+    """An image of one category.
+
+    Attributes:
+        width, height: size of the upright image in pixels.
+        boxes: boxes around the category's objects, in pixels of the image; empty where no source is in it.
+        mask: path of a mask of the same size, white on the object; None where there is none.
+        annotation: origin of boxes and mask, such as `human` or `auto`.
+        audio: file of the recording the image belongs to (key `sound`); None: any recording of the category.
+    """
 
     width: int = _key("whole pixels")
     height: int = _key("whole pixels")
@@ -68,7 +83,12 @@ class ImageEntry(CatalogEntry):
 
 @dataclass(frozen=True, kw_only=True)
 class AudioEntry(CatalogEntry):
-    """A recording of one category."""
+    """A recording of one category.
+
+    Attributes:
+        subcategory: name of a finer category; None where there is none.
+        seconds: duration in seconds; None where it is not given.
+    """
 
     subcategory: str | None = _key("text or null", default=None)
     seconds: float | int | None = _key("a length", default=None)
@@ -85,8 +105,8 @@ class Annotations:
 
     Attributes:
         root: folder of the catalog.
-        images, audio: the entries without errors.
-        problems: all problems.
+        images, audio: entries without errors; boxes are clipped to their image.
+        problems: all problems of the file, errors and warnings, in the order in which they were detected.
     """
 
     root: Path
@@ -96,11 +116,15 @@ class Annotations:
 
     @property
     def entries(self) -> tuple[CatalogEntry, ...]:
-        """Images and recordings."""
+        """All entries: images, then recordings."""
         return (*self.images, *self.audio)
 
     def raise_errors(self) -> None:
-        """Raise DataError with the first error, if there is one."""
+        """Raise the first error among the problems, if there is one; warnings are ignored.
+
+        Raises:
+            DataError: at least one problem is an error; the message counts the others.
+        """
         errors = [problem for problem in self.problems if problem.severity == "error"]
         if errors:
             more = f" ({len(errors) - 1} more: `soundspot data check {self.root}` lists them.)" if errors[1:] else ""
@@ -108,7 +132,17 @@ class Annotations:
 
 
 def read_annotations(root: str | os.PathLike[str]) -> Annotations:
-    """Read and validate the annotations of a catalog; the files they name are looked for, but not opened."""
+    """Read and validate the annotations of a catalog; the files they name are looked for, but not opened.
+
+    Nothing is raised for wrong content: it is returned as problems.
+
+    Args:
+        root: folder that holds annotations.json.
+
+    Returns:
+        Entries without errors, and the problems. Where the file is missing or is no JSON of the format, no entries and
+        a single problem.
+    """
     root = Path(root)
     document = _read_document(root)
     if isinstance(document, Problem):

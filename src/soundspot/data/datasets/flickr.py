@@ -43,16 +43,19 @@ def open_flickr(
         name: `flickr`, or `extended_flickr`, which has all negatives of flickr_test_plus_silent.csv after the clips, of
             id `VIDEO+AUDIO`, grouped by image; the table lies in `annotations`, root or root/metadata.
         root: folder of the images and audio.
-        list: `250`, `249` (without 3908875350: EZ-VSL, FNAC, LVS, SSL-TIE), or a file of ids.
-        layout: `ezvsl`, `ssltie`, `sslalignment` or `flat` (None: the one whose folders exist).
-        missing: `error`, `skip` or `ignore`, as in `open_vggss`. With `ignore`, an XML file is missed only on access.
-        annotations: folder of the ID.xml files (None: root/Annotations, root/anno, or root).
+        list: `250`, `249` (without 3908875350: EZ-VSL, FNAC, LVS, SSL-TIE), or the path of a file of ids.
+        layout: `ezvsl`, `ssltie`, `sslalignment` or `flat` (None: the first whose folders exist).
+        missing: treatment of missing files: `error` raises, `skip` leaves these clips out with a warning, `ignore`
+            looks for no image and no audio, to score maps that exist already; a missing XML file is then noticed only
+            when it is read.
+        annotations: folder of the ID.xml files (None: root/Annotations, root/annotations, root/anno, root/gt, or root).
 
     Returns:
-        The samples, in the order of the list.
+        The samples, in the order of the list; split `test`.
 
     Raises:
         DataError: files are missing, or wrong.
+        RecipeError: an unknown layout or policy.
     """
     root, ids = Path(root), list_ids(list, "flickr")
     paths = ClipPaths(root, FLICKR_TEST, ids, layout, missing != "ignore")

@@ -31,16 +31,18 @@ from soundspot.types import GroundTruth
 
 @dataclass(frozen=True)
 class BenchmarkSpec:
-    """The properties in which these data sets differ.
+    """The properties in which IS3, VPO-SS, VPO-MS and AVSBench's S4 and MS3 differ.
 
     Attributes:
         num_samples: number of samples as published.
-        box_files, mask_files: names of the authors' files.
+        box_files, mask_files: possible names of the authors' list of boxes and of masks, in order of preference.
         image_templates, audio_templates, mask_templates: file templates, tried in their order; `{path}` is the end of a
-            path in the list.
-        path_depth: number of path components that are used, of image, audio and mask.
-        has_copies: an image is copied for each of its sounds, and the last part of a name tells the copies apart.
-        category: (path components of the image) -> category of the sound.
+            path in the list, without suffix.
+        path_depth: number of path components that are used at the end of a path, of image, audio and mask.
+        has_copies: whether an image is copied for each of its sounds, so that the part of a name after its last `_`
+            tells the copies apart.
+        category: function from the path components of the image to the category of the sound; empty where it is not
+            known.
     """
 
     num_samples: int
@@ -101,20 +103,22 @@ def open_benchmark(
     missing: str = "error",
     annotations: PathLike | None = None,
 ) -> ClipDataset:
-    """Open one of these data sets.
+    """Open IS3, VPO-SS, VPO-MS or AVSBench's S4 or MS3.
 
     Args:
-        name: one of `BENCHMARKS`.
+        name: `is3`, `vpo_ss`, `vpo_ms`, `avsbench_s4` or `avsbench_ms3`.
         root: folder of the images, audio and masks, under the names of the lists or those of the release.
-        ground_truth: `boxes` (in 224 x 224), or `masks`, each at its own size and read on access.
-        missing: `error`, `skip` or `ignore`, as in `open_vggss`; masks are looked for in any case.
+        ground_truth: `boxes` (in pixels of 224 x 224), or `masks`, each at its own size and read on access.
+        missing: treatment of missing files: `error` raises, `skip` leaves these samples out with a warning, `ignore`
+            looks for no image and no audio, to score maps that exist already; masks are looked for in any case.
         annotations: folder of the list (None: root or root/metadata).
 
     Returns:
-        The samples, in the order of the list.
+        The samples, in the order of the list; split `test`.
 
     Raises:
         DataError: files are missing, or wrong.
+        RecipeError: an unknown `ground_truth` or policy.
     """
     check_choice("ground_truth", ground_truth, ("boxes", "masks"))
     spec, root = BENCHMARKS[name], Path(root)

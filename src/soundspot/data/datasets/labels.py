@@ -26,13 +26,13 @@ COLUMNS = ("id", "modality", "class", "probability")
 
 @dataclass(frozen=True)
 class Label:
-    """A row of a table: the probability of a class for a sample's image, its audio, or both.
+    """A row of a label table: the probability of a class for a sample's image, its audio, or both.
 
     Attributes:
         id: id of the sample.
         modality: `image`, `audio` or `both`.
-        class_name: the class.
-        probability: in [0, 1].
+        class_name: name of the class.
+        probability: probability of the class, in [0, 1].
     """
 
     id: str
@@ -43,12 +43,12 @@ class Label:
 
 @dataclass(frozen=True)
 class ClassTable:
-    """The labels of the n samples of a data set as a sparse matrix of 2 n rows: those of images, then those of audio.
+    """The labels of the n samples of a data set as a sparse (CSR) matrix of 2 n rows: n of images, then n of audio.
 
     Attributes:
-        class_names: the k classes.
-        row_starts: (2 n + 1,) position of each row's first entry; a row without entries is not known.
-        class_indices, probabilities: (m,) class of each entry, and its probability.
+        class_names: names of the k classes.
+        row_starts: (2 n + 1,) position of each row's first entry; the labels of a row without entries are unknown.
+        class_indices, probabilities: (m,) class index of each entry, and its probability.
     """
 
     class_names: tuple[str, ...]
@@ -57,7 +57,15 @@ class ClassTable:
     probabilities: NDArray[np.float32]
 
     def to_dense(self, index: NDArray[np.int64]) -> Float[Tensor, "2 b k"]:
-        """Return the labels of the samples at `index` (b,), as `soundspot.types.Batch.labels`; NaN where unknown."""
+        """Return the labels of some samples as dense probabilities, in the form of `soundspot.types.Batch.labels`.
+
+        Args:
+            index: (b,) positions of the samples, from 0.
+
+        Returns:
+            (2, b, k) float32 probabilities of the images and of the audio; 0 for classes without an entry, NaN
+            throughout where labels are unknown.
+        """
         rows = np.concatenate([index, index + len(self.row_starts) // 2])
         counts = self.row_starts[rows + 1] - self.row_starts[rows]
         dense = np.zeros((len(rows), len(self.class_names)), np.float32)
@@ -69,7 +77,14 @@ class ClassTable:
 
 
 def read_labels(path: Path) -> list[Label]:
-    """Read the rows of a table.
+    """Read the rows of a label table.
+
+    Args:
+        path: path of a CSV of `id,modality,class,probability` with that header (probability may be left out, and is
+            then 1), or of VGGSound's own table without header, whose labels are of `both`.
+
+    Returns:
+        The rows, in the order of the file.
 
     Raises:
         DataError: the file is missing or empty, lacks a column, or a row is wrong (its line is named).
@@ -119,20 +134,22 @@ def _parse_row(path: Path, number: int, row: dict[str, str]) -> Label:
 def build_class_table(
     rows: Sequence[Label], ids: Sequence[str], source: str, allow_unknown: bool = False
 ) -> ClassTable:
-    """Build the labels of a data set from the rows of a table; every class of the table counts, so that sets share
-    them.
+    """Build the labels of a data set from the rows of a label table.
+
+    Every class of the table counts, also those of no sample of the data set, so that data sets share them; rows of
+    other ids are ignored.
 
     Args:
         rows: rows of the table.
-        ids: ids of the data set's samples.
+        ids: ids of the data set's n samples.
         source: name of the table, for messages.
-        allow_unknown: samples without a row, in either modality, are unknown; else they are an error.
+        allow_unknown: True: an image or audio without a row is unknown; False: it is an error.
 
     Returns:
-        Labels in the order of `ids`.
+        Labels in the order of `ids`; classes sorted by name.
 
     Raises:
-        DataError: there are no rows, one is given twice, or ids lack one.
+        DataError: there are no rows, a sample has a class twice in one modality, or some ids lack a row.
     """
     class_names = tuple(sorted({row.class_name for row in rows}))
     if not class_names:
@@ -166,7 +183,12 @@ def build_class_table(
 
 
 def write_labels(rows: Sequence[Label], path: Path) -> None:
-    """Write a table; an existing file is overwritten."""
+    """Write a label table as CSV in UTF-8; an existing file is overwritten.
+
+    Args:
+        rows: rows of the table; probabilities are written with four significant digits.
+        path: path of the file.
+    """
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)

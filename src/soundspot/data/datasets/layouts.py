@@ -25,11 +25,11 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mp4")
 
 @dataclass(frozen=True)
 class Layout:
-    """Templates of the images and the audio files, tried in their order.
+    """Templates of the images and the audio files of one folder layout, tried in their order.
 
     Attributes:
         name: value of the option `layout`.
-        images, audio: the templates.
+        images, audio: templates of paths below the root, without suffix.
     """
 
     name: str
@@ -59,14 +59,14 @@ FLICKR_TEST = (EZVSL, SSLTIE_TEST, SSLALIGNMENT_FLICKR, FLAT)
 
 
 class FileResolver:
-    """Resolve clip ids to the files of one kind.
+    """Resolver of clip ids to the files of one kind.
 
     Args:
         root: folder that templates start from.
-        templates: templates, tried in their order.
-        suffixes: suffixes, tried in their order.
+        templates: path templates without suffix, tried in their order.
+        suffixes: file suffixes with their dot, tried in their order.
         check_disk: False takes the first template and suffix without looking at the disk.
-        index: listings of the folders below `root`, shared among resolvers.
+        index: listings of the folders below `root`, shared among resolvers; None: new listings.
     """
 
     def __init__(
@@ -95,11 +95,24 @@ class FileResolver:
         return os.path.join(self.root, candidates[0]), " or ".join(candidates) if self.check_disk else ""
 
     def resolve(self, id: str) -> tuple[str, str]:
-        """Return the path of a clip's file, and what was looked for if it does not exist."""
+        """Find the file of a clip.
+
+        Args:
+            id: id of the clip.
+
+        Returns:
+            Path of the file, and an empty string; or, if it does not exist, its first candidate's path, and the names
+            that were looked for.
+        """
         return self(id=id, ms=to_millisecond_id(id), d3="/".join(id[-3:]), d8="/".join(id[-8:]))
 
     def iter_names(self) -> Iterator[str]:
-        """Yield the text in place of `{id}` or `{ms}` for every file that the templates match."""
+        """List the names of all clips on disk.
+
+        Yields:
+            The text in place of `{id}` or `{ms}` of every file or folder that the templates match; a name may come
+            twice.
+        """
         for template in self.templates:
             names = re.sub(r"\{d(\d)\}", lambda digits: "/".join("*" * int(digits[1])), template).split("/")
             depth = next(i for i, name in enumerate(names) if "{" in name)
@@ -130,14 +143,15 @@ class ClipPaths:
     """Paths of the images and audio of clips below a folder.
 
     Args:
-        root: the folder.
-        layouts: possible layouts.
+        root: folder of the images and audio.
+        layouts: possible layouts, in order of preference.
         ids: ids of the list, by which a flat layout is recognized.
         name: name of the layout; None: the first one whose folders exist.
-        check_disk: False takes the first layout without looking at the disk.
+        check_disk: False takes the first layout, template and suffix without looking at the disk.
 
     Raises:
-        RecipeError: an unknown name. DataError: there is no such folder, or it has no known layout.
+        RecipeError: an unknown name.
+        DataError: there is no such folder, or it has no known layout.
     """
 
     def __init__(
@@ -154,7 +168,15 @@ class ClipPaths:
         self.audio = FileResolver(root, self.layout.audio, AUDIO_SUFFIXES, check_disk, index)
 
     def resolve(self, image_id: str, audio_id: str) -> tuple[str, str, tuple[str, ...]]:
-        """Return the path of one clip's image, that of another's (or the same one's) audio, and the missing files."""
+        """Find the image of one clip and the audio of the same or another clip.
+
+        Args:
+            image_id: id of the clip of the image.
+            audio_id: id of the clip of the audio.
+
+        Returns:
+            Path of the image, path of the audio, and the names of the files that do not exist.
+        """
         (image, missing_image), (audio, missing_audio) = self.images.resolve(image_id), self.audio.resolve(audio_id)
         return image, audio, tuple(filter(None, (missing_image, missing_audio)))
 
@@ -162,16 +184,17 @@ class ClipPaths:
 def read_xml_samples(
     ids: Sequence[str], paths: ClipPaths, annotations: FileResolver, format: Literal["consensus", "fractions"]
 ) -> list[SampleEntry]:
-    """Return the samples of clips that have one XML file each.
+    """Build the samples of clips that have one XML annotation file each; the files are read on access.
 
     Args:
         ids: ids of the clips.
-        paths: their images and audio.
-        annotations: their XML files, read on access.
-        format: form of the XML files, as in `GroundTruthFile`.
+        paths: resolver of their images and audio.
+        annotations: resolver of their XML files.
+        format: `consensus`, Flickr-SoundNet's XML; or `fractions`, VGG-SS's boxes in SSL-TIE's XML.
 
     Returns:
-        The samples, without categories.
+        One sample for each id, in their order, without categories; files that do not exist are listed in
+        `missing_files`.
     """
     samples = []
     for id in ids:
@@ -187,13 +210,16 @@ def read_negative_samples(
     """Read a table of negatives: images of a test set paired with sounds whose source is not in them.
 
     Args:
-        table: `*_plus_silent.csv` of SLAVC's extended test sets.
-        paths: paths of the clips.
-        samples: annotated samples, which tell the category of a sound.
+        table: path of `*_plus_silent.csv` of SLAVC's extended test sets.
+        paths: resolver of the clips' images and audio.
+        samples: annotated samples, from which the category of a sound is taken (empty where it is not among them).
         absent: ground truth of every negative.
 
     Returns:
         One sample for each row, of id `VIDEO+AUDIO`, in the group of its image.
+
+    Raises:
+        DataError: the table cannot be read, or is not of its form.
     """
     categories = {sample.id: sample.category for sample in samples}
     rows = [(row.video, row.audio, *paths.resolve(row.video, row.audio)) for row in read_negatives(table)]

@@ -69,7 +69,8 @@ def register_dataset(name: str, summary: str) -> Callable[[AnyOpener], AnyOpener
 
     Args:
         name: name that recipes and commands use.
-        summary: line of `soundspot datasets`. One that begins with `test:` makes a test set: nothing is fitted on it.
+        summary: one-line description, printed by `soundspot datasets`. If it begins with `test:`, the data set is a
+            test set: nothing is fitted on it.
 
     Returns:
         The decorator, which returns its argument unchanged.
@@ -103,7 +104,7 @@ def is_test_set(name: str) -> bool:
         name: name of a data set.
 
     Returns:
-        True where nothing may be fitted on the data set.
+        True where nothing may be fitted on the data set; False for scenes and for unknown names.
     """
     return name in _DATASETS and _DATASETS[name][0].startswith("test:") and not is_composed(name)
 
@@ -115,7 +116,7 @@ def is_composed(name: str) -> bool:
         name: name of a data set.
 
     Returns:
-        True where the data set has no files of its own.
+        True where the data set has no files of its own; False for unknown names.
     """
     return name in _DATASETS and str(_DATASETS[name][1]).startswith("soundspot.scenes:")
 
@@ -124,17 +125,19 @@ def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> A
     """Open a data set by name.
 
     Args:
-        name: one of `list_datasets()`.
+        name: name of the data set, a key of `list_datasets()`.
         root: folder of the data set; procedural scenes need none.
         options: options of the data set itself (`split`, `length`, `seed`...); and, for every data set, its auxiliary
-            files: `flow`, a folder of optical flow; `train_ground_truth`, `own` or a folder of masks ID.png to train on,
-            of which `train_ground_truth_fraction` is used; `audio_embeddings`, embeddings ID.npy in a folder or an .npz.
+            files: `flow`, a folder of optical flow; `train_ground_truth`, `own` or a folder of masks ID.png to train
+            on, of which `train_ground_truth_fraction` is used; `audio_embeddings`, embeddings ID.npy in a folder or an
+            .npz.
 
     Returns:
         The data set.
 
     Raises:
-        RecipeError: an unknown name or option. DataError: the folder is missing or its files are wrong.
+        RecipeError: an unknown name or option.
+        DataError: the folder is missing or its files are wrong.
 
     Examples:
         >>> scenes = open_dataset("scenes-interactive", length=3, size=64, seconds=0.5)
@@ -171,15 +174,15 @@ def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> A
 
 
 def scoring_options(name: str, front_end: InputSpec | None = None, ground_truth_only: bool = False) -> dict[str, Any]:
-    """Return the options that a data set is opened with to be scored on.
+    """Return the options with which a data set is opened to be scored on.
 
     Args:
         name: name of the data set.
-        front_end: front end of the model: scenes are composed at its image size and duration.
-        ground_truth_only: open without looking for images and audio.
+        front_end: front end of the model: scenes are composed at its image size and duration; None: at their defaults.
+        ground_truth_only: whether test sets are opened without looking for images and audio.
 
     Returns:
-        Options for `open_dataset`.
+        Options for `open_dataset`; empty where the defaults serve.
     """
     if name == "catalog":
         return {"split": "test"}
@@ -189,18 +192,18 @@ def scoring_options(name: str, front_end: InputSpec | None = None, ground_truth_
 
 
 def fitting_options(name: str, front_end: InputSpec, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that a data set is opened with to fit something on it.
+    """Return the options with which a data set is opened to fit something on it, such as a threshold.
 
     Args:
         name: name of the data set.
         front_end: front end of the model: scenes are composed at its image size and duration.
-        options: options given by the user, which win.
+        options: options given by the user, which take precedence.
 
     Returns:
         Options for `open_dataset`.
 
     Raises:
-        RecipeError: the data set is a test set.
+        RecipeError: the data set is a test set, or the user's options name the split `test`.
     """
     if is_test_set(name) or options.get("split") == "test":
         raise RecipeError(

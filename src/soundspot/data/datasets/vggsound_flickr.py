@@ -32,25 +32,28 @@ def open_clip_pairs(
     val_fraction: float = 0.0,
     layout: str | None = None,
 ) -> ClipDataset:
-    """Open a training set.
+    """Open a training set: an image and an audio file for each id of a list, without ground truth.
 
     Args:
-        name: `pairs`, whose ids are used as they are written, `vggsound` or `flickr_soundnet`.
+        name: `pairs`, whose ids are used as they are written, `vggsound` or `flickr_soundnet`, whose ids are
+            normalized.
         root: folder of the images and audio.
-        list: a file of ids, or None for every clip on disk.
-        exclude: lists to leave out, so that nothing scored is trained on: files, or names of those in the package
+        list: path of a file of ids, or None for every clip on disk.
+        exclude: lists to leave out, so that nothing scored is trained on: paths of files, or names of bundled lists
             (`vggss`, `extended_vggss`, `flickr`, `avsbench_s4`, `avsbench_ms3`).
         missing: treatment of ids whose image or audio is missing: `error`, or `skip`, which counts them in `skipped`
             and names the first ones in a warning.
         split: `train`, or `val` for the held-out clips.
-        val_fraction: share of the clips held out, the same ones whatever the list.
-        layout: name of the layout (None: the one whose folders exist).
+        val_fraction: share of the clips held out, in [0, 1); the same clips whatever the list.
+        layout: name of the layout (None: the first whose folders exist).
 
     Returns:
-        The samples, in the order of the list.
+        The samples, in the order of the list; sorted by id without a list.
 
     Raises:
-        DataError: a list or a folder is missing, files are missing and `error` was chosen, or nothing is left.
+        DataError: a list or a folder is missing, files are missing and `error` was chosen, `val_fraction` is out of
+            range, or nothing is left.
+        RecipeError: an unknown layout, split or policy.
     """
     root, verbatim = Path(root), name == "pairs"
     paths = ClipPaths(root, TRAIN_LAYOUTS[name], name=layout)
@@ -70,19 +73,20 @@ def open_clip_pairs(
 
 
 def select_split(ids: Sequence[str], split: str, val_fraction: float, source: object) -> list[str]:
-    """Return the ids of a split; a warning names test clips among those to train on.
+    """Select the ids of a split; a warning names test clips among those to train on.
 
     Args:
         ids: ids of both splits.
         split: `train` or `val`.
-        val_fraction: share of the ids in `val`; which ones depends on the ids alone.
+        val_fraction: share of the ids in `val`, in [0, 1); which ids depends on the ids alone.
         source: list or folder that the ids are from, for the warning.
 
     Returns:
-        The ids, in their order.
+        The ids of the split, in their order.
 
     Raises:
-        RecipeError: an unknown split. DataError: `val_fraction` is out of range.
+        RecipeError: an unknown split.
+        DataError: `val_fraction` is out of range.
     """
     check_choice("split", split, ("train", "val"))
     check_val_fraction(val_fraction)
@@ -100,6 +104,13 @@ def select_split(ids: Sequence[str], split: str, val_fraction: float, source: ob
 
 
 def check_val_fraction(val_fraction: float) -> None:
-    """Raise DataError where the share of held-out samples is not in [0, 1)."""
+    """Raise DataError where the share of held-out samples is not in [0, 1).
+
+    Args:
+        val_fraction: share of held-out samples.
+
+    Raises:
+        DataError: the share is below 0, or 1 or more.
+    """
     if not 0 <= val_fraction < 1:
         raise DataError(f"found val_fraction={val_fraction}, expected a share from 0 to below 1. Pass 0.1 for a tenth.")

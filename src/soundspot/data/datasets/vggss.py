@@ -42,17 +42,19 @@ def open_vggss(
         name: `vggss`, or `extended_vggss`, which has all negatives of vggss_test_plus_silent.csv after the clips, of id
             `VIDEO+AUDIO`, grouped by image.
         root: folder of the images and audio.
-        list: `5158` (all), `4655` (those that SSLalignment evaluates), `heard`, `unheard`, or a file of ids.
-        layout: `ezvsl`, `sslalignment` or `ssltie` (None: the one whose folders exist).
-        missing: `error`, `skip` (clips that lack a file are counted in `skipped`), or `ignore`: no image or audio is
-            looked for, as maps that exist already are scored without.
+        list: `5158` (all), `4655` (those that SSLalignment evaluates), `heard`, `unheard`, or the path of a file of
+            ids.
+        layout: `ezvsl`, `sslalignment` or `ssltie` (None: the first whose folders exist).
+        missing: `error`, `skip` (clips that lack a file are left out with a warning and counted in `skipped`), or
+            `ignore`: no image or audio is looked for, to score maps that exist already.
         annotations: folder of vggss.json (None: root or root/metadata; without any, SSL-TIE's root/anno/ID.xml).
 
     Returns:
-        The samples, in the order of the list.
+        The samples, in the order of the list; split `test`.
 
     Raises:
         DataError: files are missing, or wrong; a listed clip has no boxes.
+        RecipeError: an unknown layout or policy.
     """
     root, ids = Path(root), list_ids(list, "vggss")
     paths = ClipPaths(root, VGGSS, ids, layout, missing != "ignore")
@@ -72,7 +74,17 @@ def open_vggss(
 
 
 def read_vggss_boxes(path: Path) -> dict[str, tuple[str, tuple[Box, ...]]]:
-    """Read vggss.json: clip id -> (class, boxes in fractions of the image)."""
+    """Read vggss.json.
+
+    Args:
+        path: path of the file.
+
+    Returns:
+        (class, boxes in fractions of the image's width and height) of each clip, by clip id.
+
+    Raises:
+        DataError: the file is no JSON list, an entry lacks `file`, `class` or `bbox`, or two entries are of one file.
+    """
     entries = read_entries(path, FRACTION_BOX_FIELDS, "file")
     return {
         normalize_clip_id(entry["file"]): (entry["class"], tuple(to_box(box) for box in entry["bbox"]))

@@ -35,7 +35,7 @@ class ShardDataset(AudioVisualDataset):
         samples: (shard, key) of each sample.
         split: `train` or `val`.
         excluded: ids left out because they are in a list that must not be trained on.
-        epoch: epoch whose frames are shown.
+        epoch: number of the epoch whose frames are shown, from 0.
     """
 
     def __init__(
@@ -53,22 +53,74 @@ class ShardDataset(AudioVisualDataset):
         return len(self.samples)
 
     def id(self, index: int) -> str:
+        """Return the id of a sample, which is its key in the shard.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The key, unique in the data set.
+        """
         return self.samples[index][1]
 
     def group(self, index: int) -> str:
+        """Return the id of the sample's image, by the sample's JSON.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Id that samples of one image share; the sample's own id where the JSON has no `group`.
+
+        Raises:
+            DataError: the sample's JSON cannot be read.
+        """
         return str(self._metadata(index).get("group", self.id(index)))
 
     def category(self, index: int) -> str:
+        """Return the category of the sample's sound, by the sample's JSON.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Name of the category; empty where the JSON has none.
+
+        Raises:
+            DataError: the sample's JSON cannot be read.
+        """
         return str(self._metadata(index).get("category", ""))
 
     def shard_ids(self) -> NDArray[np.int64]:
+        """Return the number of the shard that holds each sample.
+
+        Returns:
+            (n,) int64 for n samples; shards are numbered from 0 in the order of their first sample.
+        """
         numbers: dict[Path, int] = {}
         return np.array([numbers.setdefault(shard.path, len(numbers)) for shard, _ in self.samples])
 
     def count_frames(self) -> int:
+        """Return the largest number of frames that any sample has.
+
+        Returns:
+            Number of frames.
+        """
         return max((len(_members(shard.index[key], IMAGE_TYPES)) for shard, key in self.samples), default=0)
 
     def read_image(self, index: int) -> Image.Image:
+        """Read the image of a sample; of several frames, the one drawn for this epoch.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Upright RGB image.
+
+        Raises:
+            DataError: the sample has no image, or the bytes of the shard have changed.
+            InputError: the image cannot be decoded.
+        """
         shard, key = self.samples[index]
         frames = self._required(index, IMAGE_TYPES)
         chance = uniform((self.epoch, Key.FRAME), [index])[0, 0] if len(frames) > 1 else 0
@@ -76,15 +128,50 @@ class ShardDataset(AudioVisualDataset):
         return read_image(f"{shard.path}/{key}.{member}", content=shard.read(key, member))
 
     def read_audio(self, index: int) -> Audio:
+        """Read the audio of a sample, decoded in full.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Mono audio (mean of the channels) at the sample rate of its file.
+
+        Raises:
+            DataError: the sample has no audio, or the bytes of the shard have changed.
+            InputError: the audio cannot be decoded.
+        """
         path, content = self._audio(index)
         return read_audio(path, content=content)
 
     def open_audio(self, index: int) -> Audio | AudioFile:
-        """Return the audio, of which segments are decoded on access where its format permits; all bytes are checked."""
+        """Open the audio of a sample; all of its bytes are read and compared with their checksum.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Open file whose segments are decoded on demand (`AudioFile`) for wav and flac; otherwise the audio decoded
+            in full.
+
+        Raises:
+            DataError: the sample has no audio, or the bytes of the shard have changed.
+            InputError: the audio cannot be decoded.
+        """
         return open_audio(*self._audio(index))
 
     def ground_truth(self, index: int) -> GroundTruth:
-        """Return the location of the source, of a data set that was written to shards with its ground truth."""
+        """Return the location of the source, of a data set that was written to shards with its ground truth.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Boxes or mask of the source, in the units of the original data set; `present=False` where it is not in the
+            image.
+
+        Raises:
+            DataError: the sample has no ground truth, or its JSON cannot be read.
+        """
         shard, key = self.samples[index]
         values = self._metadata(index).get("ground_truth")
         if values is None:
@@ -94,6 +181,14 @@ class ShardDataset(AudioVisualDataset):
         return ground_truth_from_dict(values, mask)
 
     def at_epoch(self, epoch: int) -> "ShardDataset":
+        """Return the data set with the frames of an epoch.
+
+        Args:
+            epoch: number of the epoch, from 0.
+
+        Returns:
+            Data set with the same samples; this data set is not changed.
+        """
         return ShardDataset(self.name, self.samples, self.split, self.excluded, epoch)
 
     def _audio(self, index: int) -> tuple[str, bytes]:
@@ -130,17 +225,22 @@ def open_shards(
     """Open the samples of a folder of shards.
 
     Args:
-        root: the folder.
-        list: a file of ids to use; None: all.
-        exclude, split, val_fraction: as in `soundspot.data.datasets.vggsound_flickr.open_clip_pairs`.
+        root: folder of the shards.
+        list: path of a file of ids to use, as they are written; None: all samples.
+        exclude: lists to leave out: paths of files of ids, or names of bundled lists (`vggss`, `extended_vggss`,
+            `flickr`, `avsbench_s4`, `avsbench_ms3`).
         missing: treatment of ids of the list that no shard holds, and of samples without an image or audio: `error`, or
             `skip` with a warning.
+        split: `train`, or `val` for the held-out samples.
+        val_fraction: share of the samples held out, in [0, 1); the same samples whatever the list.
 
     Returns:
         The samples, in their order in the list or the shards.
 
     Raises:
-        DataError: there are no shards, an index is missing, a key occurs twice, ids are missing, or nothing is left.
+        DataError: there are no shards, an index is missing, a key occurs twice, ids are missing, `val_fraction` is out
+            of range, or nothing is left.
+        RecipeError: an unknown split or policy.
     """
     root = Path(root)
     shards: dict[str, ShardReader] = {}

@@ -40,22 +40,24 @@ def read_audio(
     max_seconds: float | int | None = None,
     track: int | None = None,
 ) -> Audio:
-    """Read the audio of a sound file or a video.
+    """Read the audio of a sound file or a video, in full.
 
     Args:
-        path: wav, flac, ogg or mp3 (libsndfile), else anything FFmpeg knows.
-        rate: Hz to resample to; None keeps the file's own.
+        path: path of a wav, flac, ogg or mp3 file (libsndfile), or of any file that FFmpeg knows.
+        rate: sample rate in Hz to resample to; None keeps the file's own.
         channels: `mean` of all channels, or only the `left` (first), as SSLalignment reads files.
         content: bytes of the file, where they were read from elsewhere; `path` is then its name in messages.
-        max_seconds: longest accepted duration, whatever the header promises: of a longer file no more is decoded.
+        max_seconds: longest accepted duration in seconds, whatever the header promises: of a longer file no more is
+            decoded. None: no limit.
         track: number of the audio track, from 0; None: the first.
 
     Returns:
         The waveform (t,), float32 in [-1, 1], and its rate. Silence is no error (`Audio.is_silent`).
 
     Raises:
-        InputError: missing, empty, not a sound, cut short, a video without sound, no such track, no samples, NaN or
-            infinite samples, or longer than `max_seconds`.
+        InputError: the file is missing, empty, not a sound, cut short, a video without sound, without such a track,
+            without samples, with NaN or infinite samples or samples beyond 8 in absolute value, or longer than
+            `max_seconds`.
     """
     path = Path(path)
     if content is None:
@@ -80,9 +82,10 @@ class AudioFile:
 
     Attributes:
         path: name of the file in messages.
-        rate: in Hz.
-        length: in samples.
-        read: function of (first, count) that returns (count, channels) samples.
+        rate: sample rate in Hz.
+        length: number of samples of each channel.
+        read: function of (first sample, number of samples) that returns (count, channels) float32 samples in [-1, 1],
+            fewer where the file ends.
     """
 
     path: Path
@@ -96,17 +99,18 @@ class AudioFile:
         return self.length / self.rate
 
     def read_segment(self, first: int = 0, count: int | None = None) -> Audio:
-        """Decode a segment of the file, mono.
+        """Decode a segment of the file and average its channels.
 
         Args:
-            first: number of its first sample.
-            count: number of samples; None: all that follow.
+            first: number of the segment's first sample, from 0.
+            count: number of samples; None: all up to the end of the file.
 
         Returns:
-            The segment.
+            The segment, (count,) float32 in [-1, 1] at the file's own rate; never padded.
 
         Raises:
-            InputError: as `read_audio`.
+            InputError: fewer samples than `count` can be decoded (the segment passes the end, or the file is cut
+                short), the segment is empty, or samples are NaN, infinite or beyond 8 in absolute value.
         """
         expected = self.length - first if count is None else count
         samples = self.read(first, expected)
@@ -116,17 +120,18 @@ class AudioFile:
 
 
 def open_audio(path: str | os.PathLike[str], content: bytes | None = None) -> Audio | AudioFile:
-    """Open a sound file; formats whose header does not give the exact length are read instead.
+    """Open a sound file; formats whose header does not give the exact length are decoded in full instead.
 
     Args:
-        path: of the file.
-        content: as in `read_audio`.
+        path: path of the file.
+        content: bytes of the file, where they were read from elsewhere; `path` is then its name in messages.
 
     Returns:
-        An open file for wav and flac; otherwise the whole audio.
+        An open file for wav and flac; otherwise the whole audio, mono at the file's own rate.
 
     Raises:
-        InputError: as `read_audio`; of an open file, when a segment is read.
+        InputError: the file is missing, empty, not a sound, or without sound. Broken or invalid samples of wav and flac
+            raise it only when a segment is read.
     """
     path = Path(path)
     if content is None:
@@ -171,14 +176,16 @@ def as_audio(audio: AudioLike | object) -> Audio:
     """Return an Audio from a path, an Audio, or a pair (waveform, rate).
 
     Args:
-        audio: waveforms are arrays or tensors of shape (t,), (channels, t) or (t, channels): the shorter axis is the
-            channels, which are averaged. Floats lie in [-1, 1]; integers are scaled by the range of their type.
+        audio: path of a sound file or video; an Audio, returned as it is; or (waveform, rate in Hz). Waveforms are
+            arrays or tensors of shape (t,), (channels, t) or (t, channels): the shorter axis is the channels, which are
+            averaged. Floats lie in [-1, 1]; integers are scaled by the range of their type.
 
     Returns:
-        The audio, mono.
+        The audio, mono float32 in [-1, 1].
 
     Raises:
-        InputError: none of these, or as `read_audio`.
+        InputError: `audio` is none of these, the rate is no whole number above 0, the waveform is empty, has other
+            axes, or has NaN, infinite or far too large values, or the file cannot be read.
     """
     if isinstance(audio, Audio):
         return audio
@@ -213,11 +220,11 @@ def resample(audio: Audio, rate: int | None) -> Audio:
     """Resample audio by soxr in high quality.
 
     Args:
-        audio: the waveform and its rate.
-        rate: in Hz; None, or the audio's own rate, changes nothing.
+        audio: waveform and its rate.
+        rate: sample rate in Hz; None, or the audio's own rate, changes nothing.
 
     Returns:
-        The audio at `rate`, clipped to [-1, 1].
+        The audio at `rate`, clipped to [-1, 1]; at least one sample.
     """
     if rate is None or rate == audio.rate:
         return audio
@@ -232,12 +239,15 @@ def crop_or_tile(audio: Audio | AudioFile, seconds: float, start: float | None =
 
     Args:
         audio: a sound in memory, or an open file, of which only the window is decoded.
-        seconds: length of the window.
-        start: beginning of the window in seconds. None: the middle of a long sound, the beginning of a short one. A
-            long sound is never wrapped: a start beyond the last full window means that window.
+        seconds: duration of the window in seconds.
+        start: beginning of the window in seconds. None: the middle of a long sound, the beginning of a short one. In a
+            long sound it is clamped, so that the window lies inside; in a short one it is taken modulo the duration.
 
     Returns:
-        (t,), seconds * rate samples.
+        (t,) with t = max(1, round(seconds * rate)) samples, at the audio's own rate.
+
+    Raises:
+        InputError: a segment of an open file cannot be decoded.
     """
     length = audio.length if isinstance(audio, AudioFile) else len(audio.waveform)
     count = max(1, round(seconds * audio.rate))
@@ -255,12 +265,15 @@ def crop_or_tile(audio: Audio | AudioFile, seconds: float, start: float | None =
 def extract_window(audio: Audio, spec: AudioSpec) -> Float[Tensor, " t"]:
     """Return the samples that the network of `spec` is given at test time.
 
+    The audio is resampled, cut from its beginning or repeated to `spec.clip_seconds`, and then cut or repeated to the
+    window.
+
     Args:
-        audio: the whole sound of a file.
-        spec: the audio front end.
+        audio: the whole sound of a file, of any duration and rate.
+        spec: audio front end.
 
     Returns:
-        (t,), `spec.seconds` at `spec.rate` (None: the rate of the audio).
+        (t,) waveform of `spec.seconds` at `spec.rate` (None: the rate of the audio).
     """
     audio = resample(audio, spec.rate)
     if spec.clip_seconds:
@@ -273,14 +286,14 @@ def pad_to_window(audio: Audio, spec: AudioSpec) -> Audio:
     """Pad with silence so that the window that `spec` takes at test time is exactly `audio`.
 
     Only front ends that take a window out of a longer clip need that; audio shorter than the window is returned
-    unchanged, since the front end tiles it.
+    unchanged, since the front end repeats it, and so is audio as long as the clip.
 
     Args:
         audio: the samples that the network is to be given.
-        spec: the audio front end.
+        spec: audio front end.
 
     Returns:
-        The audio with silence around it.
+        The audio with silence around it (window `center`) or behind it, `spec.clip_seconds` long.
     """
     clip_length, length = round((spec.clip_seconds or 0) * audio.rate), len(audio.waveform)
     if length < max(1, round(spec.seconds * audio.rate)) or clip_length <= length:
@@ -292,18 +305,18 @@ def pad_to_window(audio: Audio, spec: AudioSpec) -> Audio:
 def mix_audio(audios: Sequence[Audio]) -> Audio:
     """Mix several sounds at equal loudness.
 
-    All are resampled to the highest of their rates and repeated to the longest of their lengths, and each is scaled to
-    the root mean square of all together: no recording masks another by its level, and of n uncorrelated sounds the sum
-    over sqrt(n) is as loud as each. Silence stays silent. A sum that overshoots [-1, 1] is scaled down.
+    All are resampled to the highest of their rates and repeated to the longest of their durations, and each is scaled
+    to the root mean square of all together: no recording masks another by its level, and of n uncorrelated sounds the
+    sum over sqrt(n) is as loud as each. Silence stays silent. A sum that overshoots [-1, 1] is scaled down.
 
     Args:
-        audios: one or more sounds of any rates and lengths.
+        audios: one or more sounds of any rates and durations.
 
     Returns:
-        Their mixture.
+        Their mixture, at the highest rate and of the longest duration.
 
     Raises:
-        InputError: there are none.
+        InputError: the sequence is empty.
     """
     if not audios:
         raise InputError("found no sounds to mix, expected one or more. Pass them as a list.")
@@ -316,19 +329,19 @@ def mix_audio(audios: Sequence[Audio]) -> Audio:
 
 
 def to_mono(waveform: Float32[np.ndarray, "t c"], rate: int, channels: Channels, name: str) -> Audio:
-    """Return an Audio of (t, channels) samples after checking them.
+    """Check samples and reduce their channels to one.
 
     Args:
-        waveform: (t, channels); values slightly beyond [-1, 1] are clipped.
-        rate: in Hz.
-        channels: as in `read_audio`.
-        name: of the source, for messages.
+        waveform: (t, channels) float32 samples; values beyond [-1, 1] and up to 8 are clipped.
+        rate: sample rate in Hz.
+        channels: `mean` of all channels, or only the `left` (first).
+        name: name of the source, for messages.
 
     Returns:
-        The audio, (t,) in [-1, 1].
+        The audio, (t,) float32 in [-1, 1], at the same rate.
 
     Raises:
-        InputError: no samples, NaN or infinite values, or values far beyond [-1, 1].
+        InputError: no samples, NaN or infinite values, or values beyond 8 in absolute value.
     """
     if 0 in waveform.shape:
         raise InputError(f"{name}: found a sound of no samples (zero length), expected at least one. {REMEDY}.")

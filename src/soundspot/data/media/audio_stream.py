@@ -30,17 +30,18 @@ class AudioStream(MediaFile):
     """First audio track of a file, decoded from beginning to end; use it in a `with` block.
 
     Args:
-        path: a video, or a sound file.
-        start_time: time of the first frame in the file, in seconds; None: that of the track itself.
+        path: path of a video or a sound file.
+        start_time: time in the file, in seconds, that becomes second 0: that of the first frame; None: that at which
+            the track itself begins.
 
     Attributes:
-        rate: in Hz.
+        rate: sample rate in Hz.
         layout: FFmpeg's name of the channel layout.
         damaged: number of packets so far that could not be decoded.
 
     Raises:
-        InputError: missing, empty, or may not be read. VideoError: not a sound or video, without sound, or of an
-            unknown codec.
+        InputError: missing, empty, or may not be read.
+        VideoError: not a sound or video, without sound, or of an unknown codec.
     """
 
     def __init__(self, path: str | os.PathLike[str], start_time: float | None = None) -> None:
@@ -59,7 +60,12 @@ class AudioStream(MediaFile):
         self.damaged = 0
 
     def iter_chunks(self) -> Iterator[Chunk]:
-        """Yield the track from second 0 on, without gaps: (channels, t) at its own rate, at most a second each."""
+        """Decode the track in order, from second 0 on; gaps are filled with silence.
+
+        Yields:
+            (channels, t) float32 samples in [-1, 1] at the track's own rate, as decoded; silence in chunks of at most a
+            second.
+        """
         to_arrays, position = PcmConverter(self.layout, self.rate), 0
         for frame in iter_decoded(self._container, self._stream, self):
             start = position if frame.time is None else round((frame.time - self._start_time) * self.rate)
@@ -86,7 +92,11 @@ class AudioStream(MediaFile):
 
 
 class InMemoryAudio:
-    """A sound in memory with the interface of `AudioStream`."""
+    """A sound in memory with the interface of `AudioStream`.
+
+    Args:
+        audio: the sound; `rate` is its sample rate in Hz.
+    """
 
     damaged = 0
     layout = "mono"
@@ -102,7 +112,11 @@ class InMemoryAudio:
         pass
 
     def iter_chunks(self) -> Iterator[Chunk]:
-        """Yield the waveform as (1, t) chunks of a second."""
+        """Divide the waveform into chunks of a second.
+
+        Yields:
+            (1, t) float32 samples; the last chunk may be shorter.
+        """
         for samples in self._audio.waveform.split(self.rate):
             yield samples[None].numpy()
 
@@ -111,9 +125,9 @@ class SlidingWindow:
     """Window that moves forward over a stream, mono; samples behind it are dropped.
 
     Args:
-        stream: of which the channels are averaged.
-        rate: Hz to resample to; None: the stream's own.
-        seconds: length of the window.
+        stream: stream whose channels are averaged.
+        rate: sample rate in Hz to resample to; None: the stream's own.
+        seconds: duration of the window in seconds.
         on_chunk: called with each chunk of the stream as it is read, (channels, t) at the stream's own rate.
     """
 
@@ -133,10 +147,17 @@ class SlidingWindow:
         self._is_exhausted = False
 
     def window_at(self, time: float | int) -> Audio:
-        """Return the window centered on a time in seconds; times rise from call to call.
+        """Return the window centered on a time.
 
         At the beginning and at the end of the sound the window is moved inward, so that it is always full; a sound
-        shorter than the window is returned whole. More than half a second behind the end there is silence.
+        shorter than the window is returned whole, not padded.
+
+        Args:
+            time: time in seconds from second 0 of the stream; it must not fall from call to call.
+
+        Returns:
+            Mono audio at the window's rate; silence of full length where `time` is more than half a second after the
+            end.
 
         Raises:
             VideoError: there is no sound at all.
@@ -154,7 +175,11 @@ class SlidingWindow:
         return Audio(torch.from_numpy(samples[start : start + self.length].copy()), self.rate)
 
     def read_to(self, time: float | int) -> None:
-        """Read the stream up to a time in seconds, for `on_chunk`."""
+        """Read the stream up to a time, so that `on_chunk` is called with all chunks until then.
+
+        Args:
+            time: time in seconds from second 0 of the stream.
+        """
         self._read_until(round(time * self.rate) - self.length)
 
     def _read_until(self, start: int) -> None:

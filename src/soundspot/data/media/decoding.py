@@ -24,15 +24,23 @@ Chunks = Iterator[Float32[ndarray, "t c"]]
 def open_decoder(
     path: Path, content: bytes | None, max_seconds: float | int | None, track: int | None = None
 ) -> Iterator[tuple[int, Chunks]]:
-    """Open a sound; the block gets its rate in Hz and an iterator over chunks of samples, (t, channels) in [-1, 1].
+    """Open a sound for decoding in chunks, in a `with` block.
 
     There are few chunks: libsndfile seeks after each, which an mp3 does not stand.
 
     Args:
-        path: of the file; messages name it.
+        path: path of the file; messages name it.
         content: bytes of the file, where they were read from elsewhere.
-        max_seconds: length after which the caller needs no more than one sample; None: everything is one chunk.
+        max_seconds: duration in seconds after which the caller needs no more than one sample; None: libsndfile decodes
+            everything as one chunk.
         track: number of the audio track, from 0; None: the first.
+
+    Yields:
+        Sample rate in Hz, and an iterator over chunks, (t, channels) float32 in [-1, 1].
+
+    Raises:
+        InputError: no decoder knows the file, it has no sound or no such track, or (on iteration) it is broken or cut
+            short.
     """
     file = None
     if not track:
@@ -57,7 +65,15 @@ def _iter_chunks(file: soundfile.SoundFile, path: Path, count: int) -> Chunks:
 
 
 def read_samples(file: soundfile.SoundFile, path: Path, count: int) -> Float32[ndarray, "t c"]:
-    """Return `count` samples of an open file from its position on, (t, channels); -1: all that are left.
+    """Decode samples of an open file from its position on.
+
+    Args:
+        file: open file, whose position moves on.
+        path: path of the file, for messages.
+        count: number of samples of each channel; -1: all that are left.
+
+    Returns:
+        (count, channels) float32 in [-1, 1]; fewer samples where the file ends.
 
     Raises:
         InputError: the file is damaged.
@@ -71,7 +87,17 @@ def read_samples(file: soundfile.SoundFile, path: Path, count: int) -> Float32[n
 
 
 def truncation_error(path: Path, num_samples: int, num_expected: int, rate: int) -> InputError:
-    """Return the error of a file that holds fewer samples than its header promises."""
+    """Build the error of a file that holds fewer samples than its header promises; it is returned, not raised.
+
+    Args:
+        path: path of the file.
+        num_samples: number of samples that were decoded.
+        num_expected: number of samples that the header promises.
+        rate: sample rate in Hz, by which the message converts both numbers to seconds.
+
+    Returns:
+        The error.
+    """
     return InputError(
         f"{path}: found {num_samples / rate:.2f} s of sound (cut short), expected the {num_expected / rate:.2f} s its "
         "header promises. Fetch or write it again."

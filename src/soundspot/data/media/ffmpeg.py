@@ -30,14 +30,15 @@ class VideoError(InputError):
 
 
 class MediaFile:
-    """Open file of FFmpeg; use it in a `with` block.
+    """File opened by FFmpeg; use it in a `with` block.
 
     Args:
-        path: of the file.
-        expected: what it should be, for messages.
+        path: path of the file.
+        expected: noun phrase for what the file should be, for messages.
 
     Raises:
-        InputError: missing, empty, or may not be read. VideoError: FFmpeg cannot read it.
+        InputError: missing, empty, or may not be read.
+        VideoError: FFmpeg cannot read it.
     """
 
     def __init__(self, path: str | os.PathLike[str], expected: str) -> None:
@@ -67,8 +68,11 @@ class PcmConverter:
     Samples are requested packed, one after the other: of planar frames PyAV reads the list of planes of a frame, which
     has eight places, and past its end where there are as many channels (7.1) or more.
 
+    Calling it with a frame returns a list of (channels, t) float32 arrays in [-1, 1]; with None, what is left in the
+    resampler.
+
     Args:
-        layout, rate: channel layout (`stereo`) and Hz to convert to; None: those of the frames.
+        layout, rate: channel layout (`stereo`) and sample rate in Hz to convert to; None: those of the frames.
     """
 
     def __init__(self, layout: str | None = None, rate: int | None = None) -> None:
@@ -81,14 +85,30 @@ class PcmConverter:
 
 
 def array_to_frame(samples: Float32[np.ndarray, "c t"], layout: str) -> Any:
-    """Return a packed audio frame of (channels, t) samples."""
+    """Convert samples to a packed audio frame of FFmpeg.
+
+    Args:
+        samples: (channels, t) float32 samples.
+        layout: FFmpeg's name of a channel layout with as many channels, such as `stereo`.
+
+    Returns:
+        An `av.AudioFrame`, without rate and time stamp.
+    """
     return av.AudioFrame.from_ndarray(samples.T.reshape(1, -1), format="flt", layout=layout)
 
 
 def iter_decoded(container: Any, stream: Any, counter: Any) -> Iterator[Any]:
-    """Yield the frames of a stream in order, up to where the file is cut short.
+    """Decode the frames of a stream in order, up to where the file is cut short.
 
-    Packets that cannot be decoded are left out and counted in `counter.damaged`.
+    Packets that cannot be decoded are left out and counted.
+
+    Args:
+        container: open `av` container.
+        stream: video or audio stream of the container.
+        counter: object whose attribute `damaged` is increased by 1 for each packet that cannot be decoded.
+
+    Yields:
+        Decoded `av` frames.
     """
     packets = container.demux(stream)
     while True:
@@ -108,9 +128,17 @@ def iter_decoded(container: Any, stream: Any, counter: Any) -> Iterator[Any]:
 
 
 def frame_to_image(frame: Any, stream: Any) -> Image.Image:
-    """Return a video frame as players show it: RGB, with square pixels, rotated as the file says.
+    """Convert a video frame to the image that players show: RGB, with square pixels, rotated as the file says.
 
-    Pixels that are declared more than four times as wide as high, or as high as wide, are taken for square.
+    The width is multiplied by the pixels' aspect ratio (bicubic); pixels that are declared more than four times as wide
+    as high, or as high as wide, are taken for square.
+
+    Args:
+        frame: decoded `av` video frame.
+        stream: video stream of the frame, for the aspect ratio of its pixels.
+
+    Returns:
+        RGB image.
     """
     image = Image.fromarray(frame.to_ndarray(format="rgb24"))
     ratio = float(stream.sample_aspect_ratio or 1)
@@ -120,10 +148,13 @@ def frame_to_image(frame: Any, stream: Any) -> Image.Image:
 
 
 def choose_encoder(crf: int) -> tuple[str, dict[str, str]]:
-    """Return the name of this machine's H.264 encoder and its options for a quality.
+    """Choose this machine's H.264 encoder.
 
     Args:
-        crf: libx264's constant rate factor; other encoders have no such option.
+        crf: constant rate factor of libx264, 0 (lossless) to 51; other encoders ignore it.
+
+    Returns:
+        Name of the encoder, and its options for PyAV.
 
     Raises:
         RecipeError: FFmpeg has no encoder of H.264 here.

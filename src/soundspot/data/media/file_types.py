@@ -21,7 +21,15 @@ VIDEO_SUFFIXES = (
 
 
 def check_readable(path: Path, expected: str) -> None:
-    """Raise InputError where `path` is missing, a folder, empty, or may not be read; `expected` ends the sentence."""
+    """Raise InputError where a file cannot be opened.
+
+    Args:
+        path: path of the file.
+        expected: noun phrase for what the file should be, for the message.
+
+    Raises:
+        InputError: the path does not exist, is a folder, may not be read, or is an empty file.
+    """
     if not path.exists():
         problem, remedy, cause = "no such file", "Check the path", "missing"
     elif path.is_dir():
@@ -36,7 +44,14 @@ def check_readable(path: Path, expected: str) -> None:
 
 
 def iter_files(folder: Path) -> Iterator[Path]:
-    """Yield all paths below a folder, through links too; a folder that is linked into itself is passed once."""
+    """List all paths below a folder, through links too; a folder that is linked into itself is visited once.
+
+    Args:
+        folder: folder to search, with its subfolders.
+
+    Yields:
+        Paths that begin with `folder`, of files and of subfolders.
+    """
     visited: set[tuple[int, int]] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
         stat = os.stat(parent)
@@ -51,8 +66,10 @@ def iter_files(folder: Path) -> Iterator[Path]:
 class DirectoryIndex:
     """Cached listing of the files below a folder: `file in index` costs one listing per folder, not one stat per file.
 
+    Files that come later are not seen in a folder that was listed before.
+
     Args:
-        root: the folder; names are relative to it, with `/` between their parts.
+        root: folder; names are relative to it, with `/` between their parts.
     """
 
     def __init__(self, root: Path) -> None:
@@ -60,7 +77,14 @@ class DirectoryIndex:
         self._folders: dict[str, dict[str, list[str]]] = {}
 
     def files_by_stem(self, folder: str) -> dict[str, list[str]]:
-        """Return the file names of a folder by their stems (name without suffix)."""
+        """List the names in a folder by their stems (name without its last suffix).
+
+        Args:
+            folder: path of the folder relative to the root; empty for the root itself.
+
+        Returns:
+            Sorted names of files and subfolders by stem; empty where there is no such folder.
+        """
         if folder not in self._folders:
             path = self.root / folder
             stems: dict[str, list[str]] = {}

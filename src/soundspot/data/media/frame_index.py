@@ -22,6 +22,10 @@ TimedImage = tuple[float, Image.Image]
 class FrameIndex:
     """Random access to the frames of a container's video stream; second 0 is the time of the first.
 
+    Args:
+        container: open `av` container.
+        stream: video stream of the container.
+
     Attributes:
         start_time: time of the first frame in the container, in seconds.
         is_rewound: whether nothing has been read through this index.
@@ -34,11 +38,19 @@ class FrameIndex:
 
     @property
     def duration(self) -> float:
-        """Duration of the stream in seconds, read from its packets without decoding."""
+        """Duration of the stream in seconds, read from its packets without decoding; 0 where packets have no times."""
         return self._packets[2]
 
     def frames_at(self, times: Sequence[float | int]) -> list[TimedImage]:
-        """Return (start time, image) of the frame shown at each time, upright; empty where no frame can be decoded."""
+        """Decode the frame that is shown at each time.
+
+        Args:
+            times: times in seconds, in any order; earlier than the first frame means the first, later than the last the
+                last.
+
+        Returns:
+            (start time in seconds, upright RGB image) for each time; an empty list where no frame can be decoded.
+        """
         wanted = sorted({float(time) for time in times})
         frames = self._decode_indexed(wanted)
         missing = [time for time in wanted if time not in frames]
@@ -46,7 +58,14 @@ class FrameIndex:
         return [frames[float(time)] for time in times] if frames else []
 
     def frame_after(self, time: float) -> Image.Image | None:
-        """Return the first frame that starts after `time`; None where there is none."""
+        """Decode the first frame that starts after a time.
+
+        Args:
+            time: time in seconds.
+
+        Returns:
+            Upright RGB image; None where there is no later frame, or it cannot be decoded.
+        """
         try:
             for frame in self._decode_from(self.start_time + time):
                 if frame.time is not None and frame.time > self.start_time + time + 1e-6:
@@ -56,7 +75,7 @@ class FrameIndex:
         return None
 
     def rewind(self) -> None:
-        """Seek to the beginning of the container, where something was read before."""
+        """Seek to the beginning of the container if something was read before."""
         if not self.is_rewound:
             self._container.seek(0)
         self.is_rewound = False

@@ -34,7 +34,7 @@ def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> Im
     """Read an image: RGB, upright (EXIF orientation applied), transparency laid on white.
 
     Args:
-        path: any format Pillow reads; of an animation the first frame.
+        path: path of a file in any format that Pillow reads; of an animation the first frame is used.
         content: bytes of the file, where they were read from elsewhere; `path` is then its name in messages.
 
     Returns:
@@ -54,29 +54,31 @@ def read_mask(path: str | os.PathLike[str], content: bytes | None = None) -> Boo
     objects read alike. Because of its noise, a pixel of a JPEG must be brighter than 127.
 
     Args:
-        path: any format Pillow reads.
-        content: as in `read_image`.
+        path: path of a file in any format that Pillow reads.
+        content: bytes of the file, where they were read from elsewhere; `path` is then its name in messages.
 
     Returns:
         (h, w) bool.
 
     Raises:
-        InputError: as `read_image`.
+        InputError: missing, empty, cut short, not an image, or of more than 80 megapixels.
     """
     return _decode(Path(path), _mask, content)
 
 
 def as_image(image: ImageLike | object) -> Image.Image:
-    """Return an upright RGB image from a path, a PIL image, an (h, w, 3) array or a (3, h, w) tensor.
+    """Return an upright RGB image from a path, a PIL image, an array or a tensor.
 
     Args:
-        image: arrays and tensors hold uint8, or floats in [0, 1].
+        image: path of an image file, PIL image of any mode, (h, w, 3) array or (3, h, w) tensor; arrays and tensors
+            hold uint8, or floats in [0, 1].
 
     Returns:
-        The image.
+        RGB image of the same size.
 
     Raises:
-        InputError: none of these, or as `read_image`.
+        InputError: `image` is none of these, has values out of range, has more than 80 megapixels, or the file cannot
+            be read.
     """
     if isinstance(image, str | os.PathLike):
         return read_image(image)
@@ -109,7 +111,7 @@ def squash(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
     """Resize an RGB image to a square by PIL's bicubic filter; the aspect ratio is not kept.
 
     Args:
-        image: RGB, of any size.
+        image: RGB image of any size.
         size: side of the square in pixels.
 
     Returns:
@@ -119,13 +121,13 @@ def squash(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
 
 
 def fast_squash(image: Image.Image, size: int) -> UInt8[np.ndarray, "size size 3"]:
-    """Resize an RGB image to a square by torch's bicubic filter, for training; unchanged where it has that size.
+    """Resize an RGB image to a square by torch's bicubic filter with antialiasing, for training.
 
     It is four times as fast as PIL's filter (`squash`), from which it differs by about one level of 255. Released front
     ends use PIL.
 
     Args:
-        image: RGB, of any size.
+        image: RGB image of any size; one of `size` x `size` is unchanged.
         size: side of the square in pixels.
 
     Returns:
@@ -144,11 +146,12 @@ def preprocess_images(
 
     Args:
         images: b RGB images.
-        spec: the image front end.
-        flows: optical flow of each as an image (`soundspot.data.media.optical_flow.flow_to_image`), where `spec.flow`.
+        spec: image front end, which says how they are resized.
+        flows: optical flow of each image as an RGB image (`soundspot.data.media.optical_flow.flow_to_image`); used and
+            required where `spec.flow` is True.
 
     Returns:
-        (b, 3, size, size) float32; with flow (b, 5, size, size).
+        (b, 3, size, size) float32; with flow (b, 5, size, size), whose last two channels are in [0, 1].
     """
     channels = _resize(images, spec)
     if spec.flow:
@@ -179,12 +182,13 @@ def normalize(
     """Subtract the mean and divide by the standard deviation of each channel.
 
     Args:
-        images: (..., i, h, w) uint8, or floats in [0, 1]. Channels after the third are only scaled to [0, 1].
-        spec: the image front end.
-        out: where to write the result.
+        images: (..., i, h, w) uint8, which is divided by 255, or floats in [0, 1]; i >= 3. Channels after the third are
+            only scaled to [0, 1].
+        spec: image front end with mean and standard deviation.
+        out: tensor to write the result to, of the same shape; None: a new one.
 
     Returns:
-        (..., i, h, w) float.
+        (..., i, h, w), float32 for uint8 images, else of the type of the images.
     """
     scaled = images.float() / 255 if images.dtype == torch.uint8 else images
     mean, std = _mean_and_std(spec, images.shape[-3] - 3, scaled.dtype, scaled.device)
@@ -203,8 +207,8 @@ def denormalize(images: Float[Tensor, "*b 3 h w"], spec: ImageSpec) -> Float[Ten
     """Undo `normalize`, for display.
 
     Args:
-        images: (..., 3, h, w) normalized images.
-        spec: the image front end.
+        images: (..., 3, h, w) normalized images, without further channels.
+        spec: image front end with mean and standard deviation.
 
     Returns:
         (..., 3, h, w) floats, clipped to [0, 1].
@@ -286,10 +290,10 @@ def visible_region(size: tuple[int, int], spec: ImageSpec) -> tuple[float, float
 
     Args:
         size: (width, height) of the image in pixels.
-        spec: the image front end.
+        spec: image front end.
 
     Returns:
-        x0, y0, x1, y1 as fractions of the image's width and height.
+        x0, y0, x1, y1 as fractions of the image's width and height; (0, 0, 1, 1) unless `spec.resize` is `crop`.
     """
     if spec.resize != "crop":
         return (0.0, 0.0, 1.0, 1.0)

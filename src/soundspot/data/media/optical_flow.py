@@ -36,15 +36,16 @@ def compute_optical_flow(
     """Compute the displacement in pixels of each pixel of `before` until `after`: x to the right, then y down.
 
     Args:
-        before, after: two RGB frames of one size. The same frame twice gives exactly 0.
+        before, after: two RGB frames of the same size. The same frame twice gives exactly 0.
         algorithm: `farneback` with HearTheFlow's settings (pyramid of 3 by halves, window 15, 3 iterations, polynomials
             over 5 pixels of sigma 1.2), or `dis`, dense inverse search, OpenCV's medium preset.
 
     Returns:
-        (2, h, w) float32.
+        (2, h, w) float32, in pixels per frame.
 
     Raises:
-        InputError: frames of two sizes. RecipeError: an unknown algorithm, or OpenCV is not installed.
+        InputError: the frames differ in size.
+        RecipeError: an unknown algorithm, or OpenCV is not installed.
     """
     if algorithm not in FLOW_ALGORITHMS:
         raise RecipeError(f"algorithm: unknown optical flow {algorithm!r}{did_you_mean(algorithm, FLOW_ALGORITHMS)}")
@@ -62,7 +63,14 @@ def compute_optical_flow(
 
 
 def import_opencv() -> Any:
-    """Return the module `cv2`; RecipeError where it is not installed."""
+    """Import OpenCV, which is an optional dependency.
+
+    Returns:
+        The module `cv2`.
+
+    Raises:
+        RecipeError: OpenCV is not installed.
+    """
     try:
         import cv2
     except ImportError as error:
@@ -74,7 +82,18 @@ def import_opencv() -> Any:
 
 
 def as_flow(flow: Any) -> Float[Tensor, "2 h w"]:
-    """Return flow in pixels per frame from a (2, h, w) array or tensor; InputError where it is none."""
+    """Return optical flow as a float32 tensor after checking it.
+
+    Args:
+        flow: (2, h, w) array, tensor or nested sequence of finite numbers: displacement to the right and down in pixels
+            per frame.
+
+    Returns:
+        (2, h, w) float32 tensor on the CPU, with the same values.
+
+    Raises:
+        InputError: `flow` has another shape, is empty, or has values that are no finite numbers.
+    """
     try:
         values = torch.as_tensor(np.asarray(flow.detach().cpu() if isinstance(flow, Tensor) else flow)).float()
     except (TypeError, ValueError, RuntimeError) as error:
@@ -88,12 +107,26 @@ def as_flow(flow: Any) -> Float[Tensor, "2 h w"]:
 
 
 def quantize_flow(flow: Float[Tensor, "2 h w"]) -> UInt8[Tensor, "2 h w"]:
-    """Return the 8-bit form: rounded (halves to even) and clipped to 0..255, as in the release's files."""
+    """Convert flow to its 8-bit form: rounded (halves to even) and clipped to 0..255, as in the release's files.
+
+    Args:
+        flow: (2, h, w) displacement in pixels per frame; negative values become 0.
+
+    Returns:
+        (2, h, w) uint8, one step per pixel of displacement.
+    """
     return flow.round().clamp(0, 255).to(torch.uint8)
 
 
 def encode_flow(flow: Float[Tensor, "2 h w"]) -> dict[str, bytes]:
-    """Return the 8-bit form as PNG files, by folder (`FLOW_FOLDERS`)."""
+    """Encode flow in its 8-bit form (rounded, clipped to 0..255) as two gray PNG files.
+
+    Args:
+        flow: (2, h, w) displacement in pixels per frame.
+
+    Returns:
+        Bytes of each file by its folder, `flow_x` and `flow_y`.
+    """
     files = {}
     for folder, channel in zip(FLOW_FOLDERS, quantize_flow(flow), strict=True):
         content = io.BytesIO()
@@ -103,21 +136,28 @@ def encode_flow(flow: Float[Tensor, "2 h w"]) -> dict[str, bytes]:
 
 
 def flow_to_image(flow: Float[Tensor, "2 h w"]) -> Image.Image:
-    """Return the 8-bit form as an RGB image, x in its first channel and y in its second, to be resized like images."""
+    """Convert flow to its 8-bit form as an RGB image, so that it can be resized like an image.
+
+    Args:
+        flow: (2, h, w) displacement in pixels per frame, rounded and clipped to 0..255.
+
+    Returns:
+        RGB image of the same size: x in its first channel, y in its second, 0 in its third.
+    """
     x, y = (Image.fromarray(channel.numpy()) for channel in quantize_flow(flow))
     return Image.merge("RGB", (x, y, Image.new("L", x.size)))
 
 
 class FlowFolder:
-    """Optical flow of clips by name: `flow_x/NAME.png` and `flow_y/NAME.png` (or .jpg) in one folder.
+    """Optical flow of clips by name: `flow_x/NAME.png` and `flow_y/NAME.png` (or .jpg, .jpeg) in one folder.
 
-    Names may have folders in them; a dot in one may have become `_`, as `soundspot data flow` writes them.
+    Names may have folders in them; a dot in a name may have become `_`, as `soundspot data flow` writes them.
 
     Args:
-        root: the folder.
+        root: path of the folder.
 
     Raises:
-        DataError: there is no such folder.
+        DataError: the folder, or its `flow_x` or `flow_y`, is missing.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -130,7 +170,14 @@ class FlowFolder:
         self._files = DirectoryIndex(self.root)
 
     def find_files(self, name: str) -> tuple[Path, Path] | None:
-        """Return both files of a clip, x and y; None where one is missing."""
+        """Find both files of a clip; png is preferred to jpg, and the name as given to the name without dots.
+
+        Args:
+            name: name of the clip without suffix.
+
+        Returns:
+            Paths of the x file and the y file; None where either is missing.
+        """
         for key in dict.fromkeys((name, replace_dots(name))):
             candidates = [[f"{folder}/{key}{suffix}" for suffix in FLOW_SUFFIXES] for folder in FLOW_FOLDERS]
             x, y = (next((file for file in files if file in self._files), None) for files in candidates)
@@ -139,10 +186,17 @@ class FlowFolder:
         return None
 
     def read(self, name: str) -> Float[Tensor, "2 h w"]:
-        """Read the flow of a clip, (2, h, w) in pixels per frame.
+        """Read the flow of a clip.
+
+        Args:
+            name: name of the clip without suffix.
+
+        Returns:
+            (2, h, w) float32, whole numbers from 0 to 255 in pixels per frame: to the right, then down.
 
         Raises:
-            InputError: a file is broken. DataError: it is not there, or both differ in size.
+            InputError: a file is broken.
+            DataError: a file is missing, or both differ in size.
         """
         files = self.find_files(name)
         if files is None:
@@ -153,7 +207,12 @@ class FlowFolder:
         return torch.from_numpy(np.stack([np.asarray(x), np.asarray(y)])).float()
 
     def write(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Write the files of a clip (`encode_flow`), each of them complete or not at all."""
+        """Write the files of a clip as .png, each of them complete or not at all; existing files are replaced.
+
+        Args:
+            name: name of the clip without suffix.
+            files: bytes of each PNG file by its folder, as `encode_flow` returns them.
+        """
         for folder, content in files.items():
             file = self.root / folder / f"{name}.png"
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -15,13 +15,14 @@ from soundspot.types import Audio
 
 
 class ArrayStore:
-    """Embeddings by clip id: a folder of `ID.npy`, or one .npz that holds them all.
+    """Embeddings by clip id: a folder of `ID.npy`, or one .npz that holds them all; `id in store` tells which exist.
 
     Args:
-        path: the folder or the .npz.
+        path: path of the folder or the .npz.
 
     Raises:
-        DataError: there is neither. InputError: the .npz cannot be read.
+        DataError: the path is neither a folder nor an .npz.
+        InputError: the .npz cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,10 +45,16 @@ class ArrayStore:
         return self.__dict__ | {"_open": {}}
 
     def read(self, id: str) -> Float[Tensor, " d"]:
-        """Read the embedding of a clip, (d,) float32.
+        """Read the embedding of a clip.
+
+        Args:
+            id: id of the clip.
+
+        Returns:
+            (d,) float32 embedding.
 
         Raises:
-            InputError: it cannot be read, or is no vector of finite numbers.
+            InputError: it is missing, cannot be read, or is no vector of finite numbers.
         """
         name = f"{self.path}: {id}" if self._files is None else f"{self.path / f'{id}.npy'}"
         try:
@@ -76,11 +83,14 @@ def as_vector(vector: Any, width: int) -> Float[Tensor, " d"]:
     """Return an audio embedding as a (width,) float32 tensor.
 
     Args:
-        vector: array, tensor or sequence of `width` finite numbers.
+        vector: array, tensor or list of `width` finite numbers.
         width: number of components that the model takes.
 
+    Returns:
+        (width,) float32 tensor with the same values.
+
     Raises:
-        InputError: it is something else.
+        InputError: `vector` is a recording or a path, has another shape, or has values that are no finite numbers.
     """
     expected = f"a vector of {width} numbers that another network made of the sound: this model takes nothing else"
     if isinstance(vector, Audio | str | os.PathLike | tuple):

@@ -21,13 +21,14 @@ class Video(MediaFile):
     """An open video with random access by time; use it in a `with` block. Second 0 is the start of the first frame.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Attributes:
         header_duration: duration in seconds that the header promises; 0 where it gives none.
 
     Raises:
-        InputError: missing, empty, or may not be read. VideoError: not a video, without frames, or of an unknown codec.
+        InputError: missing, empty, or may not be read.
+        VideoError: not a video, without frames, or of an unknown codec.
     """
 
     _thread_type = "NONE"  # a clip is read by one of several processes
@@ -57,9 +58,12 @@ class Video(MediaFile):
         return self._index.duration or self.header_duration
 
     def packet_times(self) -> Float64[np.ndarray, " n"]:
-        """Return the start times of the video and audio packets, in seconds and in order, without decoding.
+        """Return the start times of the video and audio packets, without decoding.
 
         A header, or a single broken time stamp, may promise a duration in which there is nothing.
+
+        Returns:
+            (n,) distinct times in seconds from the first frame on, rising; up to where the file is cut short.
         """
         times: list[float] = []
         try:
@@ -78,10 +82,11 @@ class Video(MediaFile):
         """Decode the frame that is shown at each time.
 
         Args:
-            times: in seconds; later than the last frame means the last frame.
+            times: times in seconds, in any order; earlier than the first frame means the first, later than the last the
+                last.
 
         Returns:
-            For each time the start time of its frame in seconds, and the frame, upright.
+            For each time the start time of its frame in seconds, and the frame, upright RGB.
 
         Raises:
             VideoError: no frame can be decoded.
@@ -91,11 +96,24 @@ class Video(MediaFile):
         raise self._no_frames()
 
     def frame_after(self, time: float | int) -> Image.Image | None:
-        """Return the first frame that starts after `time` (in seconds), upright; None where there is none."""
+        """Decode the first frame that starts after a time.
+
+        Args:
+            time: time in seconds.
+
+        Returns:
+            Upright RGB image; None where there is no later frame, or it cannot be decoded.
+        """
         return self._index.frame_after(time)
 
     def frame_pair(self, time: float | int) -> tuple[Image.Image, Image.Image]:
-        """Return the frame shown at a time (in seconds) and the next one; of the last frame, the one before and it.
+        """Decode the frame shown at a time and the frame after it; of the last frame, the one before and itself.
+
+        Args:
+            time: time in seconds.
+
+        Returns:
+            Two consecutive frames in their order, upright RGB.
 
         Raises:
             VideoError: there are no two frames that can be decoded.
@@ -110,15 +128,20 @@ class Video(MediaFile):
         return before, frame
 
     def read_audio(self, start: float | int, seconds: float | int, rate: int | None) -> Audio:
-        """Read a window of the first audio track, the mean of its channels; shorter where the track ends sooner.
+        """Read a window of the first audio track, the mean of its channels.
 
         Args:
-            start: in seconds from the first frame on; where the track begins later, there is silence in front.
-            seconds: length of the window.
-            rate: Hz to resample to; None: that of the track.
+            start: beginning of the window in seconds from the first frame on; where the track begins later, there is
+                silence in front.
+            seconds: duration of the window in seconds.
+            rate: sample rate in Hz to resample to; None: that of the track.
+
+        Returns:
+            Mono audio of `seconds`; shorter, not padded, where the track ends sooner.
 
         Raises:
-            VideoError: there is no audio track, or nothing of it in the window.
+            VideoError: there is no audio track, its codec is unknown, or the window holds nothing of it.
+            InputError: samples are NaN, infinite or beyond 8 in absolute value.
         """
         if self._audio_stream is None:
             raise self._error("a video without sound", "no sound")

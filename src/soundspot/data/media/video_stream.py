@@ -19,14 +19,15 @@ class VideoStream(Video):
     """A video that is decoded from beginning to end, with all of FFmpeg's threads; use it in a `with` block.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Attributes:
-        end_time: end of the last frame so far, in seconds.
-        damaged: number of packets so far that could not be decoded.
+        end_time: end of the last frame decoded so far, in seconds.
+        damaged: number of packets and frames so far that were left out.
 
     Raises:
-        InputError: missing, empty, or may not be read. VideoError: not a video, without frames, or of an unknown codec.
+        InputError: missing, empty, or may not be read.
+        VideoError: not a video, without frames, or of an unknown codec.
     """
 
     _thread_type = "AUTO"
@@ -45,24 +46,30 @@ class VideoStream(Video):
 
     @property
     def colorspace(self) -> int:
-        """FFmpeg's number of the matrix between RGB and YUV."""
+        """FFmpeg's number of the conversion matrix between RGB and YUV."""
         return int(self._video_stream.codec_context.colorspace)
 
     @cached_property
     def audio(self) -> Audio:
-        """First audio track of the video, mono, from the time of the first frame on; VideoError where there is none."""
+        """First audio track of the video in full, the mean of its channels, from the time of the first frame on.
+
+        Raises:
+            VideoError: there is no audio track, or its codec is unknown.
+            InputError: nothing of it can be decoded.
+        """
         with AudioStream(self.path, self.start_time) as stream:
             chunks = list(stream.iter_chunks())
             waveform = np.concatenate(chunks, axis=1) if chunks else np.empty((1, 0), np.float32)
             return to_mono(waveform.T, stream.rate, "mean", str(self.path))
 
     def frames(self) -> Iterator[TimedImage]:
-        """Decode the frames in order.
+        """Decode the frames in order, from the first on.
 
         A frame whose time is not after the last one's counts as damaged and is left out, as players do.
 
         Yields:
-            Start time in seconds, rising, and the frame, upright; all have the size of the first.
+            Start time in seconds, rising, and the frame, upright RGB; frames of another size are resized to that of the
+            first.
 
         Raises:
             VideoError: no frame can be decoded.
@@ -94,13 +101,14 @@ def open_video(path: str | os.PathLike[str]) -> VideoStream:
     """Open a video to read its frames in order, its audio, or single frames.
 
     Args:
-        path: mp4, mkv, webm, mov, avi or another container that FFmpeg reads.
+        path: path of an mp4, mkv, webm, mov, avi or another container that FFmpeg reads.
 
     Returns:
-        `.frames()` yields (time in seconds, upright RGB image) in order; `.audio`, `.duration` in seconds,
-        `.frame_after(time)`.
+        The open video: `.frames()` yields (time in seconds, upright RGB image) in order; `.audio`, mono; `.duration` in
+        seconds; `.frame_after(time)`.
 
     Raises:
-        InputError: missing, empty, or may not be read. VideoError: not a video, without frames, or of an unknown codec.
+        InputError: missing, empty, or may not be read.
+        VideoError: not a video, without frames, or of an unknown codec.
     """
     return VideoStream(path)

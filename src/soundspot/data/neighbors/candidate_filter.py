@@ -31,20 +31,44 @@ class CandidatePairs:
         return CandidatePairs(self.row[mask], self.column[mask], self.value[mask])
 
     def sort_by_row(self, num_rows: int) -> tuple[Int64[Tensor, " p"], Int64[Tensor, " r"]]:
-        """Return the order by row and then by column, and the number of pairs of each row."""
+        """Return the order that sorts the pairs by row and then by column.
+
+        Args:
+            num_rows: number of rows searched, r.
+
+        Returns:
+            (p,) positions of the pairs in that order, and the (r,) number of pairs of each row.
+        """
         order = self.row.short().sort(stable=True).indices  # a radix sort, as there are few rows
         return order, torch.bincount(self.row, minlength=num_rows)
 
 
 def pad_rows(values: Float[Tensor, " p"], counts: Int64[Tensor, " r"]) -> Float[Tensor, "r w"]:
-    """Return values that are stored row by row as a matrix, padded with -inf."""
+    """Arrange values that are stored row by row as a matrix, padded with -inf at the end of each row.
+
+    Args:
+        values: (p,) values, those of the first row first.
+        counts: (r,) number of values of each row; they sum to p.
+
+    Returns:
+        (r, w) matrix; w is the largest count.
+    """
     filled = torch.arange(int(counts.max()), device=counts.device) < counts[:, None]
     padded = torch.full(filled.shape, -torch.inf, dtype=values.dtype, device=counts.device)
     return padded.masked_scatter_(filled, values)
 
 
 def top_k_columns(pairs: CandidatePairs, num_rows: int, k: int) -> Int32[Tensor, "r k"]:
-    """Return the k most similar columns of each row, best first, ties by position. Each row must have k or more."""
+    """Return the k most similar columns of each row, most similar first; of equal ones the lower position comes first.
+
+    Args:
+        pairs: candidate pairs, at least k of each row.
+        num_rows: number of rows searched, r.
+        k: number of columns to return.
+
+    Returns:
+        (r, k) int32 positions in the set.
+    """
     order, counts = pairs.sort_by_row(num_rows)
     ranking = pad_rows(pairs.value[order], counts).sort(dim=1, descending=True, stable=True).indices[:, :k]
     return pairs.column[order[ranking + (counts.cumsum(0) - counts)[:, None]]].int()
@@ -53,7 +77,17 @@ def top_k_columns(pairs: CandidatePairs, num_rows: int, k: int) -> Int32[Tensor,
 def pair_similarities(
     unit: Float64[Tensor, "n d"], rows: Float64[Tensor, "r d"], row: Int64[Tensor, " p"], column: Int64[Tensor, " p"]
 ) -> Float64[Tensor, " p"]:
-    """Compute rows[row] . unit[column] for pairs sorted by column, so that each column is fetched once."""
+    """Compute the dot products of pairs of vectors, fetching each column once.
+
+    Args:
+        unit: (n, d) vectors of the set.
+        rows: (r, d) vectors searched.
+        row: (p,) position in `rows` of each pair.
+        column: (p,) position in `unit` of each pair; the pairs are sorted by it.
+
+    Returns:
+        (p,) float64, rows[row] . unit[column].
+    """
     ends = torch.bincount(column, minlength=len(unit)).cumsum(0)
     starts = torch.cat([ends.new_zeros(1), ends])
     with warnings.catch_warnings():
@@ -72,11 +106,15 @@ class CandidateFilter:
     the rounded v_i and v_j, |v_i . v_j - r . c| <= |v_i - r| |v_j| + |r| |v_j - c|; errors of summation and of the
     result are added.
 
+    Called with (unit vectors, (n,) group codes, (r,) rows), it returns the candidates of these rows with exact
+    similarities, and an (r,) mask of the rows for which they are complete.
+
     Args:
-        unit: (n, d) of unit norm.
+        unit: (n, d) vectors of unit norm, on the CPU.
         k: number of neighbors.
-        sample_size: columns from which the threshold of a row is estimated.
-        max_rows: rows of one call, for which memory is reserved: fresh memory takes as long as the product.
+        sample_size: number of columns from which the threshold of a row is estimated.
+        max_rows: largest number of rows of a call, for which memory is reserved: fresh memory takes as long as the
+            product.
     """
 
     def __init__(self, unit: Float64[Tensor, "n d"], k: int, sample_size: int, max_rows: int) -> None:
@@ -140,7 +178,15 @@ class CandidateFilter:
 
 
 def kth_largest(values: Float[Tensor, "r n"], k: int) -> Float[Tensor, " r"]:
-    """Return the k-th largest value of each row; -inf where there are fewer."""
+    """Return the k-th largest value of each row.
+
+    Args:
+        values: (r, n) matrix on the CPU.
+        k: rank from 1, the largest.
+
+    Returns:
+        (r,) values; -inf where n < k.
+    """
     if values.shape[1] < k:
         return values.new_full((len(values),), -torch.inf)
     position = values.shape[1] - k
@@ -157,5 +203,13 @@ def _split_precision(numbers: Float64[Tensor, " n"], dtype: torch.dtype) -> Floa
 
 
 def row_blocks(n: int, size: int = 8192) -> list[slice]:
-    """Return slices that cut n rows into blocks."""
+    """Divide n rows into consecutive blocks.
+
+    Args:
+        n: number of rows.
+        size: number of rows of a block; the last block may be smaller.
+
+    Returns:
+        Slices of the blocks, in order; none for n = 0.
+    """
     return [slice(first, min(first + size, n)) for first in range(0, n, size)]

@@ -30,7 +30,16 @@ MAX_COSINE = 1.001  # beyond it a vector is damaged
 
 
 def check_num_neighbors(k: int, n: int, groups: Sequence[str] | None = None) -> None:
-    """Raise DataError if a set of n samples has not k neighbors for each; to be called before embedding them."""
+    """Raise DataError if some sample of a set has fewer than k neighbors; to be called before embedding the samples.
+
+    Args:
+        k: number of neighbors of each sample.
+        n: number of samples.
+        groups: name of each sample's group; samples of one group are no neighbors of each other. None: no groups.
+
+    Raises:
+        DataError: k is not from 1 to n - 1, or fewer than k samples lie outside the largest group.
+    """
     if not 1 <= k <= n - 1:
         raise DataError(f"k: found {k} neighbors of a set of {n} samples, expected 1 to {n - 1}. Lower `k`")
     if groups is not None:
@@ -43,14 +52,14 @@ def check_num_neighbors(k: int, n: int, groups: Sequence[str] | None = None) -> 
 
 
 def normalize_to_grid(vectors: Float[Tensor, "n d"], first_row: int = 0) -> Float64[Tensor, "n d"]:
-    """Normalize vectors to unit norm and round them to the grid; zeros stay zeros.
+    """Normalize vectors to unit norm and round them to multiples of 2^-26; zeros stay zeros.
 
     Args:
-        vectors: (n, d).
+        vectors: (n, d) vectors of any norm.
         first_row: position of the first of them in the whole set, for messages.
 
     Returns:
-        (n, d) float64 multiples of 2^-26.
+        (n, d) float64.
 
     Raises:
         DataError: a vector is not finite.
@@ -67,7 +76,17 @@ def normalize_to_grid(vectors: Float[Tensor, "n d"], first_row: int = 0) -> Floa
 
 
 def quantize_unit(vectors: Float[Tensor, "n d"]) -> Float32[np.ndarray, "n d"]:
-    """Return unit-norm vectors, but for some 2^-25 sqrt(d), as multiples of 2^-24, which float32 holds exactly."""
+    """Normalize vectors to unit norm and round them to multiples of 2^-24, which float32 holds exactly.
+
+    Args:
+        vectors: (n, d) vectors of any norm.
+
+    Returns:
+        (n, d) float32; norms differ from 1 by at most some 2^-25 sqrt(d).
+
+    Raises:
+        DataError: a vector is not finite.
+    """
     return normalize_to_grid(vectors).mul_(2.0**24).round_().mul_(2.0**-24).float().numpy()
 
 
@@ -78,17 +97,18 @@ def find_nearest_rows(
     k: int,
     per_row: bool = False,
 ) -> tuple[Int64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
-    """Find the rows nearest to a query, with their exact cosines.
+    """Find the rows nearest to a query by cosine, with their exact cosines.
 
     Args:
-        vectors: (n, d) by `quantize_unit`.
-        query: (d,) by `normalize_to_grid`.
-        groups: (n,) number of the group (file) of each row; -1 excludes a row.
-        k: number of groups, a group being as near as its nearest row.
-        per_row: count rows in place of groups.
+        vectors: (n, d) unit vectors by `quantize_unit`.
+        query: (d,) unit vector by `normalize_to_grid`.
+        groups: (n,) number of the group (file) of each row, from 0; -1 excludes a row.
+        k: number of groups to return; a group is as near as its nearest row.
+        per_row: True counts rows in place of groups.
 
     Returns:
-        Rows that include the k nearest with all ties, and their cosines; in no order.
+        (m,) positions of rows that include the k nearest with all ties, in the order of the rows and not of the
+        cosines, and their (m,) cosines; empty where no row is left.
 
     Raises:
         DataError: some vectors are not of unit norm.
@@ -110,12 +130,27 @@ def find_nearest_rows(
 
 
 def float32_error_bound(d: int) -> float:
-    """Return the maximum error of a dot product of two unit vectors of d numbers in float32."""
+    """Return the maximum error of a dot product of two unit vectors in float32.
+
+    Args:
+        d: number of components of the vectors.
+
+    Returns:
+        The bound, 1.01 (d + 8) 2^-24.
+    """
     return 1.01 * (d + 8) * 2.0**-24
 
 
 def encode_groups(groups: Sequence[str] | None, n: int) -> Int64[Tensor, " n"]:
-    """Return an integer for the group of each of n rows; without groups each row is its own."""
+    """Number the groups of n rows.
+
+    Args:
+        groups: name of each row's group; None: each row is its own group.
+        n: number of rows.
+
+    Returns:
+        (n,) int64, equal for rows of the same group; groups are numbered from 0 in the order of their names.
+    """
     codes = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     return torch.from_numpy(codes)
 
@@ -123,7 +158,20 @@ def encode_groups(groups: Sequence[str] | None, n: int) -> Int64[Tensor, " n"]:
 def find_neighbors(
     embeddings: Float[Tensor, "n d"], k: int, groups: Sequence[str] | None = None
 ) -> Int32[np.ndarray, "n k"]:
-    """Find the k nearest neighbors of every row, nearest first; arguments and errors as `ExactSearch`."""
+    """Find the k nearest neighbors of every row by cosine, exactly.
+
+    Args:
+        embeddings: (n, d) vectors of any norm; the search runs on their device.
+        k: number of neighbors.
+        groups: name of each row's group; rows of one group (frames of one video, say) are no neighbors of each other.
+
+    Returns:
+        (n, k) positions of the neighbors, nearest first, the row itself left out; of equal ones the lower position
+        comes first.
+
+    Raises:
+        DataError: fewer than k other rows outside some row's group, or a vector that is not finite.
+    """
     search = ExactSearch(embeddings, k, groups)
     return np.concatenate([search(rows) for rows in torch.arange(len(embeddings)).split(ROWS_PER_BLOCK)])
 
@@ -131,15 +179,19 @@ def find_neighbors(
 class ExactSearch:
     """Nearest neighbors among a set of vectors, for some rows of it at a time.
 
+    Called with (r,) positions of up to ROWS_PER_BLOCK (512) rows, it returns the (r, k) int32 positions of their
+    neighbors, nearest first, the row itself left out; of equal ones the lower position comes first.
+
     Holds 10 bytes per number of the vectors, 12 on a CPU without native bfloat16.
 
     Args:
         embeddings: (n, d) vectors of any norm; the search runs on their device.
         k: number of neighbors, by cosine.
         groups: name of each row's group; rows of one group (frames of one video, say) are no neighbors of each other.
+            None: each row is its own group.
 
     Raises:
-        DataError: fewer than k other rows outside the own group, or a vector that is not finite.
+        DataError: fewer than k other rows outside some row's group, or a vector that is not finite.
     """
 
     def __init__(self, embeddings: Float[Tensor, "n d"], k: int, groups: Sequence[str] | None = None) -> None:

@@ -23,14 +23,18 @@ MIN_VECTORS_PER_CELL = 39  # with fewer FAISS warns
 class ApproximateSearch:
     """Nearest neighbors among a set of vectors through an inverted file (IVF), for some rows of it at a time.
 
-    About 4 sqrt(n) cells are trained on a sample; the index keeps the vectors as float32.
+    About 4 sqrt(n) cells are trained on a sample; the index keeps the vectors as float32. Called with (r,) positions of
+    rows, it returns the (r, k) int32 positions of their neighbors by cosine, nearest first, as far as the index finds
+    them.
 
     Args:
         embeddings: (n, d) vectors of any norm; may be a memory map, which is read in blocks.
         k: number of neighbors.
-        groups: as in `ExactSearch`.
-        file: the index is kept here; a file that exists is used.
-        num_probes: cells searched. Rows with fewer than k neighbors in them search more.
+        groups: name of each row's group; rows of one group are no neighbors of each other. None: each row is its own
+            group.
+        file: path of the index; an existing file is used as it is, otherwise it is written.
+        num_probes: number of cells searched. Rows with fewer than k neighbors in them search four times as many, and so
+            on.
 
     Raises:
         RecipeError: FAISS is not installed.
@@ -92,13 +96,14 @@ def measure_recall(
     """Compute the fraction of the true k nearest neighbors that a table holds, over a fixed sample of its rows.
 
     Args:
-        table: (n, k) positions.
-        embeddings: (n, d) vectors that were searched.
-        groups: as in `ExactSearch`.
-        sample_size: rows compared.
+        table: (n, k) positions of neighbors.
+        embeddings: (n, d) vectors that were searched, of any norm.
+        groups: name of each row's group; rows of one group are no neighbors of each other. None: each row is its own
+            group.
+        sample_size: number of rows compared; all where there are fewer.
 
     Returns:
-        Recall in [0, 1].
+        Recall in [0, 1], the mean over the rows.
     """
     n, k = table.shape
     rows = np.sort(np.random.default_rng(1).permutation(n)[:sample_size])
@@ -118,7 +123,14 @@ def measure_recall(
 
 
 def import_faiss() -> Any:
-    """Return the module `faiss`; RecipeError if it is not installed."""
+    """Import FAISS, which is an optional dependency.
+
+    Returns:
+        The module `faiss`.
+
+    Raises:
+        RecipeError: FAISS is not installed.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its wrapper's types have no __module__

@@ -22,12 +22,12 @@ MIN_MINIBATCH_SAMPLES = 50_000  # from which k-means goes through the samples in
 
 @dataclass(frozen=True)
 class Clusters:
-    """Clusters of the samples of a data set.
+    """Clusters of the n samples of a data set.
 
     Attributes:
         assignments: (n,) cluster of each sample, 0 to k - 1; no cluster is empty.
-        centers: (k, d).
-        data_fingerprint: of the data set that was clustered.
+        centers: (k, d) float32 means of the embeddings of each cluster's members, not normalized.
+        data_fingerprint: hash of the ids of the data set that was clustered.
     """
 
     assignments: Int[np.ndarray, " n"]
@@ -35,12 +35,23 @@ class Clusters:
     data_fingerprint: str
 
     def one_hot(self, indices: NDArray[np.int64]) -> Float[Tensor, "2 b k"]:
-        """Return the clusters of samples as labels of their images and of their audio (`Batch.labels`)."""
+        """Return the clusters of samples as one-hot labels, in the form of `soundspot.types.Batch.labels`.
+
+        Args:
+            indices: (b,) positions of the samples.
+
+        Returns:
+            (2, b, k) float32, the same for the images and for the audio.
+        """
         codes = torch.from_numpy(np.asarray(self.assignments[indices], np.int64))
         return torch.nn.functional.one_hot(codes, len(self.centers)).float().expand(2, -1, -1)
 
     def save(self, folder: Path) -> None:
-        """Write assignments.npy, centers.npy and meta.json; the folder appears at once when complete."""
+        """Write assignments.npy, centers.npy and meta.json; the folder appears at once when complete.
+
+        Args:
+            folder: path of the folder; clusters saved there before are replaced.
+        """
         folder.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write_folder(folder, overwrite=True, marker_file="meta.json") as draft:
             np.save(draft / "assignments.npy", self.assignments)
@@ -49,7 +60,14 @@ class Clusters:
 
     @classmethod
     def load(cls, folder: Path, data_fingerprint: str) -> "Clusters":
-        """Load what `save` wrote.
+        """Load clusters that `save` wrote.
+
+        Args:
+            folder: path of the folder.
+            data_fingerprint: hash of the ids of the data set that they are to be used with.
+
+        Returns:
+            The clusters.
 
         Raises:
             DataError: there are none, they are damaged, or they are of another data set.
@@ -73,17 +91,18 @@ def fit_kmeans(vectors: Float[Tensor, "n d"], k: int, data_fingerprint: str, see
     """Cluster the directions of embeddings by k-means.
 
     Args:
-        vectors: (n, d), one per sample; an all-zero one has no direction and lies in the middle of all.
+        vectors: (n, d) embeddings of any norm, one per sample; an all-zero embedding stays at the origin.
         k: number of clusters.
-        data_fingerprint: of the data set.
-        seed: the same vectors and seed have the same clusters. From 50,000 samples on, mini-batches are used.
+        data_fingerprint: hash of the ids of the data set, kept with the clusters.
+        seed: seed of k-means; the same vectors and seed give the same clusters. From 50,000 samples on, mini-batches
+            are used.
 
     Returns:
         The clusters, none of them empty.
 
     Raises:
         RecipeError: scikit-learn is not installed.
-        DataError: a vector is not finite, or fewer distinct ones than clusters are given.
+        DataError: a vector is not finite, or there are fewer samples or distinct directions than clusters.
     """
     if len(vectors) < k:
         raise DataError(f"labels.num_clusters: found {k}, but there are {len(vectors)} samples; lower it")
@@ -98,7 +117,19 @@ def fit_kmeans(vectors: Float[Tensor, "n d"], k: int, data_fingerprint: str, see
 
 
 def run_kmeans(directions: Float[np.ndarray, "n d"], k: int, seed: int) -> Int[np.ndarray, " n"]:
-    """Return the cluster of each vector by scikit-learn's k-means; a cluster may be empty."""
+    """Run scikit-learn's k-means, the best of 10 initializations; mini-batches of 4096 from 50,000 vectors on.
+
+    Args:
+        directions: (n, d) vectors, normalized.
+        k: number of clusters.
+        seed: seed of the initializations.
+
+    Returns:
+        (n,) int64 cluster of each vector, 0 to k - 1; a cluster may be empty.
+
+    Raises:
+        RecipeError: scikit-learn is not installed.
+    """
     try:
         from sklearn.cluster import KMeans, MiniBatchKMeans
     except ImportError as error:
@@ -115,10 +146,18 @@ def run_kmeans(directions: Float[np.ndarray, "n d"], k: int, seed: int) -> Int[n
 def fill_empty_clusters(
     directions: Float[np.ndarray, "n d"], assignments: Int[np.ndarray, " n"], k: int
 ) -> Int[np.ndarray, " n"]:
-    """Move the sample farthest from its own center into each empty cluster; return the new assignments.
+    """Move the sample farthest from its own center into each empty cluster.
+
+    Args:
+        directions: (n, d) vectors that were clustered.
+        assignments: (n,) cluster of each vector, 0 to k - 1; not changed.
+        k: number of clusters.
+
+    Returns:
+        (n,) new assignments, in which no cluster is empty.
 
     Raises:
-        DataError: every sample lies at its center: fewer directions than clusters.
+        DataError: every sample lies at its center, so there are fewer directions than clusters.
     """
     assignments = assignments.copy()
     while len(empty := np.setdiff1d(np.arange(k), assignments)):

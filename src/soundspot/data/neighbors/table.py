@@ -29,10 +29,10 @@ def fingerprint_ids(ids: Sequence[str]) -> str:
     """Compute a hash of a list of sample ids, order included.
 
     Args:
-        ids: of the samples.
+        ids: ids of the samples.
 
     Returns:
-        16 hexadecimal digits.
+        16 hexadecimal digits, the beginning of a SHA-256.
     """
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
 
@@ -42,12 +42,13 @@ class NeighborTable:
     """Nearest neighbors of each sample of a data set, by image and by audio.
 
     Attributes:
-        images: (n, k) positions of the samples whose images are most similar to the i-th, nearest first.
-        audio: (n, k) likewise by their audio.
+        images: (n, k) positions of the samples whose images are most similar to that of the i-th, nearest first.
+        audio: (n, k) positions of the samples whose audio is most similar to that of the i-th, nearest first.
         data_fingerprint: `fingerprint_ids` of the data set.
         encoder: name of the encoder of the embeddings.
         weights_digest: 16 hexadecimal digits that identify the encoder's weights.
-        recall: fraction of true neighbors by modality, where the search was approximate.
+        recall: fraction of the true neighbors in the table, in [0, 1], by modality, where the search was approximate;
+            else empty.
     """
 
     images: Int32[np.ndarray, "n k"]
@@ -65,20 +66,21 @@ class NeighborTable:
         k: int,
         sampling: Sampling,
     ) -> Int64[np.ndarray, " b"]:
-        """Draw a neighbor for each sample.
+        """Draw a neighbor for each sample; the draw of a sample depends on the key and its position alone.
 
         Args:
-            modality: `images` or `audio`.
-            key: of the random numbers, such as (seed, epoch).
+            modality: `images` or `audio`, by which neighbors are similar.
+            key: key of the random numbers, such as (seed, epoch).
             indices: (b,) positions of the samples.
             k: number of nearest neighbors to draw from.
-            sampling: `random` neighbor, nearest one (`fixed`), or the sample itself (`anchor`).
+            sampling: `random`, any of the k nearest with equal chances; `fixed`, the nearest; `anchor`, the sample
+                itself.
 
         Returns:
             (b,) positions of the drawn samples.
 
         Raises:
-            DataError: the table holds fewer than k neighbors.
+            DataError: the table holds fewer than k neighbors (unless `sampling` is `anchor`).
         """
         table = self.images if modality == "images" else self.audio
         if sampling == "anchor":
@@ -95,10 +97,11 @@ class NeighborTable:
 
         Args:
             indices: (b,) positions of the samples.
-            k: number of nearest neighbors that count.
+            k: number of nearest neighbors that count, at most the table's.
 
         Returns:
-            (b, b): True where j is among the k nearest neighbors of i, or i of j, in either modality.
+            (b, b) symmetric mask: True where j is among the k nearest neighbors of i, or i among those of j, in either
+            modality. The diagonal is False, unless a sample comes twice.
         """
         hits = np.zeros((len(indices), len(indices)), bool)
         for table in (self.images, self.audio):
@@ -110,8 +113,8 @@ class NeighborTable:
         """Open a table as memory maps.
 
         Args:
-            folder: as `soundspot neighbors mine` writes it.
-            data_fingerprint: of the data set that it is used with; None: not checked.
+            folder: folder that `soundspot neighbors mine` wrote.
+            data_fingerprint: `fingerprint_ids` of the data set that it is used with; None: not checked.
 
         Returns:
             The table.

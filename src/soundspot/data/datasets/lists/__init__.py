@@ -31,7 +31,14 @@ SUBSETS: dict[str, dict[str, Callable[[tuple[str, ...]], bool]]] = {
 
 @cache
 def read_rows(name: str) -> tuple[tuple[str, ...], ...]:
-    """Return the rows of a bundled list, cell by cell, without its header."""
+    """Read the rows of a bundled list.
+
+    Args:
+        name: name of the list, one of `BUNDLED_LISTS`.
+
+    Returns:
+        The cells of each row, without the header.
+    """
     suffix = "csv" if name in SUBSETS else "txt"
     lines = files(__name__).joinpath(f"{name}.{suffix}").read_text(encoding="utf-8").splitlines()
     return tuple(tuple(line.split(",")) for line in lines[1 if suffix == "csv" else 0 :])
@@ -39,12 +46,26 @@ def read_rows(name: str) -> tuple[tuple[str, ...], ...]:
 
 @cache
 def bundled_ids(name: str) -> tuple[str, ...]:
-    """Return the ids of a bundled list; of AVSBench's, YouTube ids."""
+    """Return the ids of a bundled list.
+
+    Args:
+        name: name of the list, one of `BUNDLED_LISTS`.
+
+    Returns:
+        Clip ids in the order of the list; YouTube ids for `avsbench_s4` and `avsbench_ms3`.
+    """
     return tuple(row[0] for row in read_rows(name))
 
 
 def subsets(name: str) -> dict[str, frozenset[str]]:
-    """Return the ids of the public lists that are subsets of a bundled one: `heard`, `4655`...; none for most."""
+    """Return the public lists that are subsets of a bundled list.
+
+    Args:
+        name: name of the list, one of `BUNDLED_LISTS`.
+
+    Returns:
+        Ids of each subset by its name (`heard`, `4655`...); empty for lists other than `vggss` and `flickr`.
+    """
     return {
         subset: frozenset(row[0] for row in read_rows(name) if belongs(row))
         for subset, belongs in SUBSETS.get(name, {}).items()
@@ -52,10 +73,17 @@ def subsets(name: str) -> dict[str, frozenset[str]]:
 
 
 def list_ids(list: str | int | PathLike[str], name: str) -> tuple[str, ...]:
-    """Return the ids of a list of `vggss` or `flickr`: one of its public lists by name (`4655`), or a file.
+    """Return the ids of a list of VGG-SS or Flickr-SoundNet clips.
+
+    Args:
+        list: name of a public list (`5158`, `4655`, `heard`, `unheard`; `250`, `249`), or the path of a file of ids.
+        name: `vggss` or `flickr`.
+
+    Returns:
+        Ids in the order of the list, each once.
 
     Raises:
-        DataError: neither; or a file that is no list.
+        DataError: `list` is neither a name nor a file, or the file holds no ids.
     """
     known = SUBSETS[name]
     if str(list) in known:
@@ -67,22 +95,30 @@ def list_ids(list: str | int | PathLike[str], name: str) -> tuple[str, ...]:
 
 
 def list_name(list: str | int | PathLike[str]) -> str:
-    """Return the label of a list in the name of a data set: its own name, or its file's without the suffix."""
+    """Return the label of a list, as it appears in the name of a data set.
+
+    Args:
+        list: name of a public list, or the path of a file.
+
+    Returns:
+        The name itself, or the file's name without folder and suffix.
+    """
     return Path(str(list)).stem
 
 
 def find_excluded_ids(ids: Iterable[str], exclude: Iterable[str | PathLike[str]]) -> list[str]:
-    """Return those of `ids` that lists of clips not to train on cover.
+    """Find those of some clips that must not be trained on.
 
     Args:
-        ids: ids of clips.
-        exclude: names of bundled lists, and files; a YouTube id there stands for every clip of its video.
+        ids: ids of the clips.
+        exclude: names of bundled lists, and paths of files of ids; a YouTube id in them stands for every clip of its
+            video.
 
     Returns:
-        The covered ids, in their order.
+        The excluded ids, in their order.
 
     Raises:
-        DataError: a list is neither.
+        DataError: an item of `exclude` is neither a name nor a file, or `exclude` is a single string.
     """
     if isinstance(exclude, str):
         raise DataError(f"exclude: found {exclude!r}, expected several. Write a list, as in `exclude: [{exclude}]`")

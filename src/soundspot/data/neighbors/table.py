@@ -101,7 +101,7 @@ class NeighborTable:
 
         Returns:
             (b, b) symmetric mask: True where j is among the k nearest neighbors of i, or i among those of j, in either
-            modality. The diagonal is False, unless a sample comes twice.
+            modality; False on the diagonal, since no sample is its own neighbor.
         """
         hits = np.zeros((len(indices), len(indices)), bool)
         for table in (self.images, self.audio):

@@ -19,14 +19,17 @@ class ShardFormat:
     """Format of the samples in shards.
 
     Attributes:
-        rate: of the audio in Hz, mono, 16 bit; None: that of the source.
+        rate: sample rate of the audio in Hz, mono, 16 bit; None: that of the source.
         max_side: longest side of an image in pixels; smaller images keep their size.
-        quality: of the JPEG files, 1 to 95.
+        quality: quality of the JPEG files, 1 to 95.
         audio_format: `flac`, or `wav`, twice as large and quicker to read.
-        shape: of images: `original`, or `square`, squashed to `max_side` x `max_side` as training does anyway. At a
-            side of 1.125 x `front_end.size` (252 for 224) training reads them without resizing. Images to look at
+        shape: shape of images: `original`, or `square`, squashed to `max_side` x `max_side` as training does anyway. At
+            a side of 1.125 x `front_end.size` (252 for 224) training reads them without resizing. Images to look at
             afterwards should keep the original shape.
         shard_size: number of inputs in a shard.
+
+    Raises:
+        RecipeError: a number is out of its range.
     """
 
     rate: int | None = 16000
@@ -47,10 +50,10 @@ class ShardFormat:
         """Encode an image in the size and shape of this format.
 
         Args:
-            image: of any size.
+            image: image of any size; resized by PIL's bicubic filter, the aspect ratio kept unless `shape` is `square`.
 
         Returns:
-            Bytes of a JPEG file.
+            Bytes of a JPEG file, RGB.
         """
         scale = min(1, self.max_side / max(image.size))
         width, height = (self.max_side if self.shape == "square" else max(1, round(n * scale)) for n in image.size)
@@ -64,7 +67,7 @@ class ShardFormat:
         """Encode audio at the rate of this format.
 
         Args:
-            audio: of any rate.
+            audio: mono audio of any rate, in [-1, 1].
 
         Returns:
             Bytes of a 16-bit FLAC or WAV file.
@@ -79,9 +82,9 @@ def encode_json(values: Mapping[str, Any]) -> bytes:
     """Encode the metadata of a sample.
 
     Args:
-        values: plain values by name.
+        values: JSON values by name.
 
     Returns:
-        Bytes of one line of JSON.
+        Bytes of one line of JSON in UTF-8, with its line end.
     """
     return (json.dumps(values, ensure_ascii=False) + "\n").encode()

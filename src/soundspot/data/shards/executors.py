@@ -17,15 +17,20 @@ PREFETCH = 8  # inputs in flight for each process: what a result waits for, and 
 
 
 def count_cores() -> int:
-    """Return the number of cores this process may use; containers and schedulers may allow fewer than there are."""
+    """Return the number of cores this process may use; containers and schedulers may allow fewer than there are.
+
+    Returns:
+        Number of cores, 1 or more.
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class ProcessExecutor:
     """Executor on a pool of processes of this machine.
 
-    An input that takes its process down (decoders are C) is searched for among those in flight, and read once more in a
-    process of its own; if it does so again, that is its failure, and the other inputs are not affected.
+    Called with (reader, names of inputs), it yields a `SampleRecord` for each name, in their order. An input that takes
+    its process down (decoders are C) is searched for among those in flight, and read once more in a process of its own;
+    if it does so again, it yields a record of cause `crashed`, and the other inputs are not affected.
 
     Args:
         workers: number of processes; 0: read in this process.
@@ -78,17 +83,40 @@ _reader: SampleReader  # of a worker process, set once by its initializer
 
 
 def start_processes(reader: bytes, workers: int) -> ProcessPoolExecutor:
-    """Return a pool of processes that run `read_sample` with a pickled reader."""
+    """Start a pool of spawned processes that run `read_sample`.
+
+    Args:
+        reader: pickled `SampleReader`, loaded once by each process.
+        workers: number of processes.
+
+    Returns:
+        The pool; its processes end when this process does.
+    """
     return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_initialize, initargs=(reader,))
 
 
 def read_sample(name: str) -> SampleRecord:
-    """Read an input in a worker process."""
+    """Read an input by the reader of this worker process (`start_processes`).
+
+    Args:
+        name: name of the input.
+
+    Returns:
+        Files of the sample, or the failure.
+    """
     return _reader(name)
 
 
 def read_isolated(reader: bytes, name: str) -> SampleRecord:
-    """Read an input in a process of its own; return a failure where that crashes."""
+    """Read an input in a process of its own.
+
+    Args:
+        reader: pickled `SampleReader`.
+        name: name of the input.
+
+    Returns:
+        Files of the sample, or the failure; a failure of cause `crashed` where the process crashes.
+    """
     with start_processes(reader, 1) as pool:
         try:
             return pool.submit(read_sample, name).result()

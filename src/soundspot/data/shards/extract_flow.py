@@ -23,10 +23,13 @@ from soundspot.errors import DataError, InputError, RecipeError
 class FlowReader:
     """Reader of the optical flow of videos, as PNG files; the name of an input is its path below `root`.
 
+    Called with a name, it returns a `SampleRecord` with the files by folder (`flow_x`, `flow_y`), or the failure.
+
     Attributes:
         root: folder of the videos.
-        algorithm: as in `soundspot.data.media.optical_flow.compute_optical_flow`.
-        position: of the frame, as a fraction of the duration; 0.5 is the middle, as in `soundspot data extract`.
+        algorithm: `farneback` or `dis` (`soundspot.data.media.optical_flow.compute_optical_flow`).
+        position: time of the frame, as a fraction of the duration in [0, 1]; 0.5 is the middle, as in `soundspot data
+            extract`.
     """
 
     root: Path
@@ -34,7 +37,14 @@ class FlowReader:
     position: float | int = 0.5
 
     def key(self, name: str) -> str:
-        """Return the key that `soundspot data extract` gives the clip."""
+        """Return the key that `soundspot data extract` gives the clip.
+
+        Args:
+            name: path of the video below `root`, with a suffix.
+
+        Returns:
+            The path without its suffix, and with `_` for each other dot.
+        """
         return sample_key(name)
 
     def __call__(self, name: str) -> SampleRecord:
@@ -56,22 +66,25 @@ def extract_flow(
 ) -> Counter[str]:
     """Write `flow_x/ID.png` and `flow_y/ID.png` of every video of a folder, subfolders included.
 
-    The ID of a video is that of `soundspot data extract`, its path below the folder. Existing files are skipped; a
-    video that cannot be used is a line in `journal.jsonl`, and is tried again by the next run.
+    The flow is from the frame at `position` to the frame after it. The ID of a video is that of `soundspot data
+    extract`, its path below the folder. Existing files are skipped; a video that cannot be used is a line in
+    `journal.jsonl`, and is tried again by the next run.
 
     Args:
-        videos: the folder.
+        videos: folder of the videos.
         output: folder to write; `prepared.json` in it holds `algorithm` and `position`, which must not change.
-        executor: where videos are read.
-        algorithm, position: as in `FlowReader`.
-        on_progress: called with (videos done, videos in all).
+        executor: executor that reads the videos.
+        algorithm: `farneback` or `dis`.
+        position: time of the frame, as a fraction of the duration in [0, 1].
+        on_progress: called with (videos done, videos in all) after each video.
 
     Returns:
         Number of videos by cause of failure; "" counts those that were written, "existing" those that were skipped.
 
     Raises:
-        DataError: there is no video, or two share a name. RecipeError: `position` is no fraction, or OpenCV is not
-            installed. OutputError: the folder holds flow of other options, or something else.
+        DataError: there is no video, or two share an ID.
+        RecipeError: `position` is out of range, or OpenCV is not installed.
+        OutputError: the folder holds flow of other options, or something else.
     """
     if not 0 <= position <= 1:
         raise RecipeError(f"position: found {position}, expected a fraction of the video's duration, from 0 to 1")

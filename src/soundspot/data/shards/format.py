@@ -29,8 +29,8 @@ class TarMember:
     """Position of a file in its shard.
 
     Attributes:
-        offset: of its first byte.
-        size: in bytes.
+        offset: position of its first byte in the shard, in bytes.
+        size: size in bytes.
         crc: CRC-32 of its bytes.
     """
 
@@ -40,7 +40,7 @@ class TarMember:
 
     @property
     def end(self) -> int:
-        """Offset of the next header."""
+        """Offset in bytes of the next header: the end of the file, rounded up to a multiple of 512."""
         return self.offset + self.size + -self.size % _BLOCK
 
 
@@ -55,11 +55,14 @@ class ShardWriter:
     killed process left is continued: its complete samples are used, and the rest is cut off.
 
     Args:
-        path: of the shard.
-        keys: samples of a draft to use; None: all that are complete.
+        path: path of the shard.
+        keys: keys of a draft's samples to use; None: all that are complete.
 
     Attributes:
-        index: the samples written so far.
+        index: positions of the files of the samples written so far.
+
+    Raises:
+        OutputError: the draft cannot be written.
     """
 
     def __init__(self, path: Path, keys: Collection[str] | None = None) -> None:
@@ -79,7 +82,7 @@ class ShardWriter:
             self._file.seek(end)
 
     def clear(self) -> None:
-        """Remove all samples of the draft."""
+        """Remove all samples from the draft."""
         self.index = {}
         self._truncate(0)
 
@@ -87,11 +90,12 @@ class ShardWriter:
         """Append one sample; its file `json` comes last.
 
         Args:
-            key: of the sample, without dots.
-            files: contents by suffix.
+            key: key of the sample, without dots.
+            files: bytes of each file by its suffix, such as `jpg`.
 
         Raises:
-            DataError: the key exists already, or is not valid. OutputError: the disk is full, or may not be written.
+            DataError: the key exists already, or is not valid.
+            OutputError: the disk is full, or may not be written.
         """
         if key in self.index or not key or "." in key or key.startswith("/"):
             raise DataError(
@@ -110,7 +114,11 @@ class ShardWriter:
         self.index[key] = members
 
     def close(self) -> None:
-        """End the archive, write its index, and rename the draft to the shard."""
+        """End the archive, write its index, and rename the draft to the shard.
+
+        Raises:
+            OutputError: the disk is full, or may not be written.
+        """
         with convert_os_errors(self.path):
             write_all(self._file, bytes(2 * _BLOCK))
             os.fsync(self._file.fileno())
@@ -129,10 +137,10 @@ class ShardReader:
     """Reader of single files of one shard, each compared with its checksum.
 
     Args:
-        path: of the shard; its index lies beside it.
+        path: path of the shard; its index lies beside it.
 
     Attributes:
-        index: positions of the files of each sample.
+        index: positions of the files of each sample: key -> suffix -> `TarMember`.
 
     Raises:
         DataError: the shard or its index is missing, or cannot be read.
@@ -156,6 +164,13 @@ class ShardReader:
 
     def read(self, key: str, suffix: str) -> bytes:
         """Read the bytes of one file of a sample.
+
+        Args:
+            key: key of the sample.
+            suffix: suffix of the file without its first dot, such as `jpg` or `0.jpg`.
+
+        Returns:
+            The bytes of the file.
 
         Raises:
             DataError: there is no such file, the shard was cut short, or its bytes have changed.
@@ -206,20 +221,40 @@ def _open_shard(path: Path, stamp: tuple[int, int]) -> _OpenFile:
 
 
 def get_draft_path(shard: Path) -> Path:
-    """Return the path of a shard until it is complete."""
+    """Return the path that a shard has until it is complete.
+
+    Args:
+        shard: path of the shard, NAME.tar.
+
+    Returns:
+        NAME.tar.part in the same folder.
+    """
     return shard.with_name(f"{shard.name}.part")
 
 
 def get_index_path(shard: Path) -> Path:
-    """Return the path of the index of a shard."""
+    """Return the path of the index of a shard.
+
+    Args:
+        shard: path of the shard, NAME.tar.
+
+    Returns:
+        NAME.index.json in the same folder.
+    """
     return shard.with_suffix(".index.json")
 
 
 def list_shards(folder: Path) -> list[Path]:
-    """Return the shards of a folder, sorted by name.
+    """List the shards of a folder, without its subfolders.
+
+    Args:
+        folder: folder of the shards.
+
+    Returns:
+        Paths of its .tar files, sorted by name; at least one.
 
     Raises:
-        DataError: there are none.
+        DataError: the folder does not exist, or holds no shard.
     """
     shards = sorted(folder.glob("*.tar")) if folder.is_dir() else []
     if not shards:
@@ -231,10 +266,16 @@ def list_shards(folder: Path) -> list[Path]:
 
 
 def write_shard_index(shard: Path) -> int:
-    """Write the index of a shard of another tool and return the number of its samples.
+    """Write the index of a shard of another tool, beside it.
+
+    Args:
+        shard: path of the shard, NAME.tar.
+
+    Returns:
+        Number of its samples.
 
     Raises:
-        DataError: it is no tar file, or was cut short.
+        DataError: the file is no tar file, or was cut short.
     """
     index, problem = _read_members(shard)
     if problem:
@@ -244,7 +285,14 @@ def write_shard_index(shard: Path) -> int:
 
 
 def complete_samples(draft: Path) -> ShardIndex:
-    """Return the index of the samples of a draft that were written to their end."""
+    """Return the samples of a draft that were written to their end: those with a `json` file.
+
+    Args:
+        draft: path of the draft.
+
+    Returns:
+        Positions of their files: key -> suffix -> `TarMember`.
+    """
     return {key: files for key, files in _read_members(draft)[0].items() if LAST_MEMBER in files}
 
 

@@ -25,13 +25,15 @@ MASK_MEMBER = "mask.png"
 
 @dataclass(frozen=True)
 class DatasetSampleReader:
-    """Reader of the samples of a data set; the name of an input is its id.
+    """Reader of the samples of a data set; the name of an input is the id of the sample.
+
+    Called with an id, it returns a `SampleRecord` with image, audio, JSON and, if there is one, mask; or the failure.
 
     Attributes:
-        data: the data set.
-        format: of the shards.
-        dataset_options: that the data set was opened with; recorded in the settings, so that a run that is continued
-            writes the same set. Where its files are (`root`) may change.
+        data: data set whose samples are read.
+        format: format of the shards.
+        dataset_options: options that the data set was opened with; recorded in the settings, so that a run that is
+            continued writes the same set. The folder of its files (`root`) may change.
     """
 
     data: AudioVisualDataset
@@ -40,7 +42,7 @@ class DatasetSampleReader:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Settings that the samples depend on, as JSON."""
+        """Settings that the samples depend on, as JSON values: format, name of the data set and its options."""
         options = json.loads(json.dumps(dict(self.dataset_options), default=str))
         return {"options": asdict(self.format), "data": self.data.name, "dataset_options": options}
 
@@ -55,13 +57,13 @@ class DatasetSampleReader:
         return {self.data.id(index): index for index in range(len(self.data))}
 
     def key(self, name: str) -> str:
-        """Return the key of a sample.
+        """Return the key of a sample in shards.
 
         Args:
             name: id of the sample.
 
         Returns:
-            The id without dots, which would end the key.
+            The id with `_` for each dot, as a dot would end the key.
         """
         return replace_dots(name)
 
@@ -98,24 +100,25 @@ def write_shards_from_dataset(
     retry: bool = False,
     dataset_options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Counter[str]:
-    """Write shards of a data set, in its order; a stopped run is continued (`write_shards`).
+    """Write shards of a data set, in its order; a stopped run is continued.
 
     Boxes and masks keep their own units; only images are made smaller.
 
     Args:
-        data: the data set.
+        data: data set to write.
         output: folder of the shards.
-        format: of the shards.
-        executor: where samples are read.
+        format: format of the shards.
+        executor: executor that reads the samples.
         on_progress: called with (samples done, samples in all).
-        retry: whether samples that failed are read again.
-        dataset_options: that the data set was opened with, to be recorded.
+        retry: whether samples that failed in an earlier run are read again.
+        dataset_options: options that the data set was opened with, to be recorded.
 
     Returns:
         Number of samples by cause of failure; "" counts those that were written.
 
     Raises:
-        DataError, OutputError: as `write_shards`.
+        DataError: two samples would have the same key.
+        OutputError: the folder holds something else, or shards with other settings, or the disk is full.
     """
     source = DatasetSampleReader(data, format, dict(dataset_options))
     return write_shards(source, [data.id(index) for index in range(len(data))], output, executor, on_progress, retry)
@@ -125,21 +128,21 @@ def ground_truth_to_dict(ground_truth: GroundTruth) -> dict[str, Any]:
     """Convert a ground truth, without its mask, to plain values.
 
     Args:
-        ground_truth: of one sample.
+        ground_truth: ground truth of one sample.
 
     Returns:
-        Its fields by name; each box is [x0, y0, x1, y1, annotator].
+        Its attributes by name, except `mask`; each box is [x0, y0, x1, y1, annotator].
     """
     values = {name: value for name, value in vars(ground_truth).items() if name != "mask"}
     return values | {"boxes": [astuple(box) for box in ground_truth.boxes]}
 
 
 def ground_truth_from_dict(values: dict[str, Any], mask: Bool[Tensor, "h w"] | None) -> GroundTruth:
-    """Build the ground truth of which `ground_truth_to_dict` made the values.
+    """Build a ground truth from the values that `ground_truth_to_dict` made.
 
     Args:
-        values: the fields by name.
-        mask: (h, w), if there is one.
+        values: attributes by name, except `mask`.
+        mask: (h, w) bool; None: there is no mask.
 
     Returns:
         The ground truth.

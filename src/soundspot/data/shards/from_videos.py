@@ -26,11 +26,14 @@ class ExtractionOptions(ShardFormat):
     """Frames and window of audio that are extracted from each video, and the format of the shards.
 
     Attributes:
-        frames: `middle`; a number, that many evenly over the video, each in the middle of its part; or times in
-            seconds, `at:0.5,3`. A time after the end means the last frame.
-        window: which `seconds` of the audio: `middle`, `first`, or the second at which it begins, `at:2.5`. Shorter
-            where the video is.
-        seconds: length of the window.
+        frames: frames to extract: `middle`; a number, that many evenly over the video, each in the middle of its part;
+            or times in seconds, `at:0.5,3`. A time after the end means the last frame.
+        window: part of the audio to extract: `middle`, `first`, or the second at which it begins, `at:2.5`. Shorter
+            where the video ends before it.
+        seconds: duration of that window in seconds, above 0.
+
+    Raises:
+        RecipeError: an option is not valid.
     """
 
     frames: str = "middle"
@@ -48,10 +51,10 @@ class ExtractionOptions(ShardFormat):
         """Return the times of the frames to extract.
 
         Args:
-            duration: of the video in seconds.
+            duration: duration of the video in seconds.
 
         Returns:
-            Times in seconds.
+            Times in seconds, in the order of `frames`; those given as `at:` may lie after the end.
 
         Raises:
             RecipeError: `frames` is not valid.
@@ -69,10 +72,10 @@ class ExtractionOptions(ShardFormat):
         """Return the start of the window of audio.
 
         Args:
-            duration: of the video in seconds.
+            duration: duration of the video in seconds.
 
         Returns:
-            Time in seconds.
+            Time in seconds, 0 or more; given as `at:` it may lie after the end.
 
         Raises:
             RecipeError: `window` is not valid.
@@ -90,10 +93,12 @@ class ExtractionOptions(ShardFormat):
 class VideoSampleReader:
     """Reader of the videos of a folder; the name of an input is its path below the folder.
 
+    Called with a name, it returns a `SampleRecord` with frames, audio and JSON, or the failure.
+
     Attributes:
-        root: the folder.
-        options: what is extracted.
-        label_table: file of the categories, if any.
+        root: folder of the videos.
+        options: frames and window to extract, and their format.
+        label_table: file of the categories, whose checksum is recorded; None: there is none.
         categories: category of the sound by sample key or by clip id.
     """
 
@@ -104,7 +109,7 @@ class VideoSampleReader:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Settings that the samples depend on, as JSON."""
+        """Settings that the samples depend on, as JSON values: the options and the checksum of the label table."""
         checksum = None if self.label_table is None else zlib.crc32(self.label_table.read_bytes())
         return {"options": {**asdict(self.options), "label_table": checksum}}
 
@@ -114,13 +119,13 @@ class VideoSampleReader:
         return self.options.shard_size
 
     def key(self, name: str) -> str:
-        """Return the key of a video.
+        """Return the key of a video in shards.
 
         Args:
-            name: path below the folder.
+            name: path below the folder, with a suffix.
 
         Returns:
-            The path without suffix and dots.
+            The path without its suffix, and with `_` for each other dot.
         """
         return sample_key(name)
 
@@ -128,10 +133,10 @@ class VideoSampleReader:
         """Return the category of a video's sound.
 
         Args:
-            name: path below the folder.
+            name: path below the folder, with a suffix.
 
         Returns:
-            The category; empty where the table has none.
+            Name of the category; empty where there is none for its key or clip id.
         """
         key = self.key(name)
         return self.categories.get(key) or self.categories.get(normalize_clip_id(key), "")
@@ -178,24 +183,25 @@ def write_shards_from_videos(
     retry: bool = False,
     label_table: Path | None = None,
 ) -> Counter[str]:
-    """Write shards of a folder of videos, subfolders included; a stopped run is continued (`write_shards`).
+    """Write shards of a folder of videos, subfolders included; a stopped run is continued.
 
     Args:
-        videos: the folder.
+        videos: folder of the videos.
         output: folder of the shards.
-        options: what is extracted, and the format of the shards.
-        executor: where videos are read.
+        options: frames and window to extract, and the format of the shards.
+        executor: executor that reads the videos.
         on_progress: called with (videos done, videos in all).
-        retry: whether videos that failed are read again.
-        label_table: labels (`soundspot.data.datasets.labels.read_labels`) or VGGSound's own table: the category of a
-            clip is the most probable class of its sound. Its checksum is recorded.
+        retry: whether videos that failed in an earlier run are read again.
+        label_table: table of labels (`soundspot.data.datasets.labels.read_labels`) or VGGSound's own table: the
+            category of a clip is the most probable class of its sound. Its checksum is recorded. None: no categories.
 
     Returns:
-        Number of videos by cause of failure; "" counts the samples.
+        Number of videos by cause of failure; "" counts those that were written.
 
     Raises:
         DataError: there is no video, two would have the same key (`a.mp4` and `a.mkv`), or the table is wrong or of
-            other videos. OutputError: as `write_shards`.
+            other videos.
+        OutputError: the folder holds something else, or shards with other settings, or the disk is full.
     """
     names = list_videos(videos)
     categories = {} if label_table is None else read_categories(label_table)
@@ -209,13 +215,13 @@ def write_shards_from_videos(
 
 
 def list_videos(folder: Path) -> list[str]:
-    """List the videos below a folder.
+    """List the videos below a folder, by their suffixes.
 
     Args:
-        folder: searched with its subfolders.
+        folder: folder to search, with its subfolders.
 
     Returns:
-        Paths relative to the folder, sorted.
+        Paths relative to the folder, with `/` between their parts, sorted; at least one.
 
     Raises:
         DataError: there are none.
@@ -227,13 +233,16 @@ def list_videos(folder: Path) -> list[str]:
 
 
 def read_categories(label_table: Path) -> dict[str, str]:
-    """Read the most probable class of each clip's sound.
+    """Read the most probable class of each clip's sound; rows of images alone are ignored.
 
     Args:
-        label_table: as `soundspot.data.datasets.labels.read_labels` reads it.
+        label_table: CSV of `id,modality,class,probability`, or VGGSound's own table.
 
     Returns:
-        Class by clip id.
+        Class by clip id; of equally probable classes the last in the table.
+
+    Raises:
+        DataError: the table is missing, empty, or wrong.
     """
     rows = [row for row in read_labels(label_table) if row.modality != "image"]
     return {row.id: row.class_name for row in sorted(rows, key=lambda row: row.probability)}

@@ -24,16 +24,19 @@ MAX_BLOCKS = 20_000  # of the inputs; Ray keeps account of each
 
 
 class RayExecutor:
-    """Executor on Ray Data: the cluster that RAY_ADDRESS names, or one of this machine's cores, which ends with the
-    run.
+    """Executor on Ray Data: the cluster that RAY_ADDRESS names, or one of this machine's cores, which ends with the run.
 
-    A process that is connected to Ray already stays so. Inputs lie where every machine sees them under the same path,
-    and soundspot is installed on each; the shards are written by this machine. Results wait in Ray's object store, of
-    which Ray Data fills half at most, so a slow input holds the others up rather than fill the memory. As with
-    `ProcessExecutor`, an input that takes its process down is read once more in a process of its own, and then fails.
+    Called with (reader, names of inputs), it yields a `SampleRecord` for each name, in their order. A process that is
+    connected to Ray already stays so. Inputs lie where every machine sees them under the same path, and soundspot is
+    installed on each; the shards are written by this machine. Results wait in Ray's object store, of which Ray Data
+    fills half at most, so a slow input holds the others up rather than fill the memory. As with `ProcessExecutor`, an
+    input that takes its process down is read once more in a process of its own, and then fails.
 
     Args:
-        workers: number of processes that read; None: one for each core of the cluster.
+        workers: number of processes that read, at most the cores of the cluster; None: one for each core.
+
+    Raises:
+        DataError: on the first call, Ray is not installed, or no cluster answers at RAY_ADDRESS.
     """
 
     def __init__(self, workers: int | None = None) -> None:
@@ -62,7 +65,13 @@ class RayExecutor:
 
 
 class RayWorker:
-    """Actor that reads inputs in a child process, since Ray would give an input that crashes it to the next actor."""
+    """Actor that reads inputs in a child process, since Ray would give an input that crashes it to the next actor.
+
+    Called with {"name": name}, it returns {"sample": pickled SampleRecord}.
+
+    Args:
+        reader: pickled `SampleReader`.
+    """
 
     def __init__(self, reader: bytes) -> None:
         self.reader, self.pool = reader, start_processes(reader, 1)

@@ -33,9 +33,9 @@ class SampleRecord:
     """Result of reading one input: the files of its sample, or a failure.
 
     Attributes:
-        files: contents by suffix; empty after a failure.
-        cause: of the failure, in a word or two; empty where there is none.
-        message: of the failure, or a warning.
+        files: bytes of each file by its suffix; empty after a failure.
+        cause: cause of the failure, in a word or two; empty where there is none.
+        message: message of the failure, or a warning about the sample.
     """
 
     files: dict[str, bytes]
@@ -45,23 +45,36 @@ class SampleRecord:
 
 @runtime_checkable
 class SampleReader(Protocol):
-    """Reader that makes a sample of an input, given its name. It is pickled to other processes, and never raises."""
+    """Reader that makes a sample of an input; it is called with the input's name and returns a `SampleRecord`.
 
-    def key(self, name: str) -> str: ...
+    It is pickled to other processes, and never raises: a failure is a record with a cause.
+    """
+
+    def key(self, name: str) -> str:
+        """Return the key of the input's sample in shards.
+
+        Args:
+            name: name of the input.
+
+        Returns:
+            Key without dots, unique among the inputs.
+        """
+        ...
     def __call__(self, name: str) -> SampleRecord: ...
 
 
 @runtime_checkable
 class ShardSource(SampleReader, Protocol):
-    """Sample reader whose samples are written as shards.
-
-    `settings` holds all that the samples depend on, as JSON can: a run is only continued with the same ones.
-    """
+    """Sample reader whose samples are written as shards."""
 
     @property
-    def settings(self) -> Mapping[str, Any]: ...
+    def settings(self) -> Mapping[str, Any]:
+        """Settings that the samples depend on, as JSON values; a run is only continued with equal settings."""
+        ...
     @property
-    def shard_size(self) -> int: ...
+    def shard_size(self) -> int:
+        """Number of inputs in a shard, failed ones included."""
+        ...
 
 
 Executor: TypeAlias = Callable[[SampleReader, Sequence[str]], Iterator[SampleRecord]]
@@ -76,25 +89,26 @@ def write_shards(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     retry: bool = False,
 ) -> Counter[str]:
-    """Write inputs as shards.
+    """Write inputs as shards; a stopped run is continued.
 
     Each input is read once and has a line in `journal.jsonl`, in the order of the inputs; new ones are added at the
     end. A failure is a line too. With `retry` its input is added once more at the end, and its last line counts.
 
     Args:
-        source: reads the inputs.
+        source: reader of the inputs, with the settings of the run.
         inputs: names of the inputs.
-        output: folder of the shards.
-        executor: where the inputs are read.
+        output: folder of the shards, created if need be.
+        executor: executor that reads the inputs.
         on_progress: called with (inputs done, inputs in all).
-        retry: whether failed inputs are read again.
+        retry: whether inputs that failed in an earlier run are read again.
 
     Returns:
-        Number of inputs by cause of failure; "" counts the samples.
+        Number of inputs by cause of failure, those of earlier runs included; "" counts those that were written.
 
     Raises:
-        DataError: two inputs would have the same key. OutputError: the folder holds something else, or shards with
-            other settings. DiskFullError: the disk is full; what was written until then is kept.
+        DataError: two inputs would have the same key.
+        OutputError: the folder holds something else, or shards with other settings.
+        DiskFullError: the disk is full; what was written until then is kept.
     """
     _check_keys(source, [*read_manifest(output, source.settings).get("inputs", []), *inputs])
     with convert_os_errors(output):
@@ -217,20 +231,28 @@ def _check_keys(source: ShardSource, inputs: Sequence[str]) -> None:
 
 
 def write_manifest(output: Path, values: Mapping[str, Any]) -> None:
-    """Write the settings of a run to its output folder."""
+    """Write the settings of a run to `prepared.json` of its output folder.
+
+    Args:
+        output: folder, which exists.
+        values: JSON values by name; the version of soundspot is added.
+    """
     text = json.dumps({"soundspot": __version__, **values}, indent=1, ensure_ascii=False)
     atomic_write_bytes(output / MANIFEST, f"{text}\n".encode())
 
 
 def read_manifest(output: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest of an output folder; empty where the folder is new.
+    """Read `prepared.json` of an output folder.
 
     Args:
-        output: the folder.
-        settings: of the run that is to be continued.
+        output: folder, which need not exist.
+        settings: settings of the run that is to be continued.
+
+    Returns:
+        All values of the manifest by name; empty where the folder is new.
 
     Raises:
-        OutputError: the manifest has other settings, or the folder holds something else.
+        OutputError: the manifest has other settings or cannot be read, or the folder holds something else.
     """
     file = output / MANIFEST
     if file.exists():
@@ -257,10 +279,16 @@ def read_manifest(output: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Journal:
-    """Outcome of each input, a line of JSON each; a line that a killed process did not end is cut off.
+    """Outcome of each input, a line of JSON each, in a `with` block; a line that a killed process did not end is cut off.
+
+    Args:
+        path: path of the file; it is created, or continued.
 
     Attributes:
-        causes: of the failures, in the order of the inputs; empty where there was none.
+        causes: cause of each input's failure, in the order of the inputs; empty where there was none.
+
+    Raises:
+        OutputError: a line is damaged, or the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -282,7 +310,11 @@ class Journal:
         self.truncate(len(self.causes))
 
     def truncate(self, num_lines: int) -> None:
-        """Drop all lines but the first `num_lines`."""
+        """Drop all lines but the first.
+
+        Args:
+            num_lines: number of lines to keep.
+        """
         del self.causes[num_lines:], self._ends[num_lines + 1 :]
         with convert_os_errors(self.path):
             self._file.truncate(self._ends[-1])
@@ -295,7 +327,16 @@ class Journal:
         self._file.close()
 
     def append(self, name: str, key: str, record: SampleRecord) -> None:
-        """Write the line of an input."""
+        """Write the line of the next input.
+
+        Args:
+            name: name of the input.
+            key: key of its sample.
+            record: result of reading it, of which cause and message are written.
+
+        Raises:
+            OutputError: the disk is full, or may not be written.
+        """
         line = {"input": name, "key": key, "cause": record.cause, "message": record.message}
         content = (json.dumps(line, ensure_ascii=False) + "\n").encode()
         with convert_os_errors(self.path):

@@ -24,11 +24,11 @@ class Augmentation:
     Attributes:
         scale: minimum and maximum area of a crop, as a fraction of the image. SimCLR's minimum is 0.08, for images of a
             single object; here the source must stay in view.
-        ratio: minimum and maximum aspect ratio of a crop.
+        ratio: minimum and maximum aspect ratio (width / height) of a crop.
         flip: probability of a horizontal flip.
         color: strength of brightness, contrast, saturation (0.8 x) and hue (0.2 x) jitter; 0: none.
         color_p, gray_p, blur_p: probabilities of jitter, of grayscale, of Gaussian blur.
-        blur: minimum and maximum sigma, as fractions of the image's side.
+        blur: minimum and maximum standard deviation of the blur, as fractions of the image's side.
     """
 
     scale: tuple[float, float] = (0.3, 1.0)
@@ -49,13 +49,13 @@ WEAK = Augmentation(scale=(0.8, 1.0), ratio=(1.0, 1.0), color=0.0, gray_p=0.0, b
 def augment(
     images: UInt8[Tensor, "n i s s"], size: int, augmentation: Augmentation | None, draws: Float[Tensor, "n d"]
 ) -> Float[Tensor, "n i h w"]:
-    """Augment square images, each by its row of `draws`.
+    """Augment square images, each by its row of `draws`: crop and flip, then color jitter, grayscale and blur.
 
     Args:
         images: (n, i, s, s) uint8. Channels after the three of color are only cropped and flipped with them.
-        size: side of the result in pixels.
-        augmentation: None only resizes.
-        draws: (n, NUM_DRAWS) uniform numbers in [0, 1).
+        size: side of the result in pixels; crops are sampled bilinearly.
+        augmentation: parameters; None: images are only resized.
+        draws: (n, NUM_DRAWS) uniform numbers in [0, 1), on the device of the images.
 
     Returns:
         (n, i, size, size) float32 in [0, 1].
@@ -66,7 +66,17 @@ def augment(
 def iter_augmented(
     images: UInt8[Tensor, "n i s s"], size: int, augmentation: Augmentation | None, draws: Float[Tensor, "n d"]
 ) -> Iterator[tuple[slice, Float[Tensor, "k i h w"]]]:
-    """Yield (rows, `augment` of images[rows]) in chunks: on a CPU of a few images, which stay in its caches."""
+    """Augment square images in chunks: on a CPU of four images, which stay in its caches, elsewhere all at once.
+
+    Args:
+        images: (n, i, s, s) uint8.
+        size: side of the result in pixels.
+        augmentation: parameters; None: images are only resized.
+        draws: (n, NUM_DRAWS) uniform numbers in [0, 1).
+
+    Yields:
+        Slice of the rows, and these images augmented: (k, i, size, size) float32 in [0, 1].
+    """
     columns, rows = (None, None) if augmentation is None else crop_coordinates(size, augmentation, draws[:, :4])
     step = _CPU_CHUNK if images.device.type == "cpu" else len(images)
     for chunk in (slice(first, first + step) for first in range(0, len(images), step)):
@@ -95,7 +105,15 @@ def _select(draws: Float[Tensor, " n"], p: float) -> Int[Tensor, " k"]:
 
 
 def resize(images: UInt8[Tensor, "n i s s"], size: int) -> Float[Tensor, "n i h w"]:
-    """Resize square uint8 images to (n, i, size, size) float32 in [0, 1]."""
+    """Resize square uint8 images bilinearly with antialiasing, and scale them to [0, 1].
+
+    Args:
+        images: (n, i, s, s) uint8.
+        size: side of the result in pixels.
+
+    Returns:
+        (n, i, size, size) float32.
+    """
     x = images.float() / 255
     if x.shape[-1] != size:
         x = F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
@@ -105,7 +123,16 @@ def resize(images: UInt8[Tensor, "n i s s"], size: int) -> Float[Tensor, "n i h 
 def crop_coordinates(
     size: int, augmentation: Augmentation, draws: Float[Tensor, "n 4"]
 ) -> tuple[Float[Tensor, "n size"], Float[Tensor, "n size"]]:
-    """Return the coordinates of the columns and of the rows of each crop, from -1 to 1; flipped crops run backwards."""
+    """Compute the sampling positions of random crops, in the coordinates of torch's `grid_sample` (align_corners=False).
+
+    Args:
+        size: side of a crop after resampling, in pixels.
+        augmentation: ranges of area and aspect ratio, and probability of a flip.
+        draws: (n, 4) uniform numbers in [0, 1): area, aspect ratio, position, flip.
+
+    Returns:
+        (n, size) x of the columns and (n, size) y of the rows of each crop, from -1 to 1; x falls in flipped crops.
+    """
     low, high = augmentation.scale
     area = low + (high - low) * draws[:, 0]
     aspect = torch.exp(
@@ -126,7 +153,16 @@ def crop_coordinates(
 def crop(
     images: UInt8[Tensor, "n i s s"], columns: Float[Tensor, "n w"], rows: Float[Tensor, "n h"]
 ) -> Float[Tensor, "n i h w"]:
-    """Crop each image by its `crop_coordinates` in one resampling; the result is in [0, 1]."""
+    """Crop and resize each image in a single bilinear resampling without antialiasing.
+
+    Args:
+        images: (n, i, s, s) uint8.
+        columns, rows: (n, w) x of the columns and (n, h) y of the rows, from -1 to 1 (`crop_coordinates`); positions
+            outside take the value at the border.
+
+    Returns:
+        (n, i, h, w) float32 in [0, 1].
+    """
     # The grid is each of them broadcast over the other; `affine_grid` would multiply.
     grid = torch.stack(torch.broadcast_tensors(columns[:, None], rows[:, :, None]), dim=-1)
     return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False).div_(255)
@@ -136,7 +172,14 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 def to_grayscale(x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
-    """Return the luma in all three channels."""
+    """Replace the colors of each image by their luma, 0.299 R + 0.587 G + 0.114 B, in all three channels.
+
+    Args:
+        x: (n, 3, h, w) RGB images.
+
+    Returns:
+        (n, 3, h, w) gray images in the same range; a view whose channels share memory.
+    """
     return torch.einsum("nchw,c->nhw", x, x.new_tensor(_LUMA))[:, None].expand_as(x)
 
 
@@ -147,9 +190,9 @@ def color_jitter(x: Float[Tensor, "n 3 h w"], strength: float, draws: Float[Tens
     shift per image: a single pass over the pixels, clipped to [0, 1] once at the end.
 
     Args:
-        x: (n, 3, h, w) in [0, 1].
-        strength: of the jitter; 1 is the strongest that SimCLR uses.
-        draws: (n, 4) uniform numbers: brightness, contrast, saturation, hue.
+        x: (n, 3, h, w) RGB images in [0, 1].
+        strength: strength of the jitter, 0 or more; 1 is the strongest that SimCLR uses.
+        draws: (n, 4) uniform numbers in [0, 1): brightness, contrast, saturation, hue.
 
     Returns:
         (n, 3, h, w) in [0, 1].
@@ -171,7 +214,15 @@ def color_jitter(x: Float[Tensor, "n 3 h w"], strength: float, draws: Float[Tens
 
 
 def gaussian_blur(x: Float[Tensor, "n 3 h w"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n 3 h w"]:
-    """Blur each image by its own sigma in pixels; 0 leaves it unchanged. Separable, nine taps."""
+    """Blur each image by its own Gaussian, separable with nine taps; borders are reflected.
+
+    Args:
+        x: (n, 3, h, w) images, more than 4 pixels high and wide.
+        sigma: (n,) standard deviations in pixels; 0 leaves an image unchanged. The kernel ends at 4 pixels.
+
+    Returns:
+        (n, 3, h, w) blurred images.
+    """
     taps = torch.arange(-4, 5, device=x.device)
     kernel = torch.exp(-0.5 * (taps / sigma.clamp(min=1e-3)[:, None]) ** 2)
     kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(3, dim=0)[:, None]
@@ -186,7 +237,7 @@ class BandMasking:
     """Parameters of SpecAugment's masks, a frequency band and a time band; the defaults are joint slot attention's.
 
     Attributes:
-        max_width: maximum width of the bands, in bins and in frames; all widths from 0 on are equally likely.
+        max_width: maximum width of the bands, in bins and in frames; all whole widths from 0 on are equally likely.
         p: probability that a spectrogram is masked.
         fill_silence: whether masked values become silence; else 0, which is not silence after a logarithm.
         swap_axes: whether each start is drawn along the other axis, as InhoKim429/JSA does: of 257 x 501 about half of
@@ -216,14 +267,15 @@ def mask_bands(
     """Mask a frequency band and a time band of each scaled spectrogram, by its row of `draws`.
 
     Args:
-        spectrograms: (n, 1, f, t).
-        draws: (n, 5) uniform numbers: width and start of the frequency band, then of the time band; then whether the
-            spectrogram is masked, used where `masking.p` is below 1.
+        spectrograms: (n, 1, f, t) scaled spectrograms; not changed.
+        draws: (n, 5) uniform numbers in [0, 1): width and start of the frequency band, then of the time band; then
+            whether the spectrogram is masked, used where `masking.p` is below 1.
         masking: widths and fill of the masks.
-        silence_value: value where the power is 0 (`soundspot.data.transforms.spectrogram.silence_value`).
+        silence_value: value where the power is 0 (`soundspot.data.transforms.spectrogram.silence_value`), used where
+            `masking.fill_silence` is True.
 
     Returns:
-        (n, 1, f, t).
+        (n, 1, f, t) masked spectrograms.
     """
     height, width = spectrograms.shape[-2:]
     fill = silence_value if masking.fill_silence else 0.0

@@ -25,19 +25,21 @@ _CPU_CHUNK = 4  # waveforms at a time: the segments of more (16 times their memo
 
 @torch.no_grad()
 def spectrogram(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor, "b 1 f frames"]:
-    """Compute scaled spectrograms.
+    """Compute scaled spectrograms, without gradients.
 
     Args:
         waveforms: (b, t) windows of equal length (`soundspot.data.media.audio.extract_window`); half precision is
             computed in float32.
-        spec: the audio front end.
-        rate: of the waveforms in Hz.
+        spec: audio front end.
+        rate: sample rate of the waveforms in Hz.
 
     Returns:
-        (b, 1, f, frames): f is n_fft // 2 + 1 or `spec.n_mels`, frames are `spec.hop` samples apart.
+        (b, 1, f, frames), float32, or float64 of float64 waveforms: f is n_fft // 2 + 1 or `spec.n_mels`, frames are
+        `spec.hop` samples apart, and their number is `spec.num_frames` unless that is 0.
 
     Raises:
-        InputError: the waveforms are shorter than a segment, or have fewer frames than `spec.num_frames`.
+        InputError: the waveforms are shorter than a segment (`spec.n_fft`), or have fewer frames than `spec.num_frames`
+            (`kaldi` spectrograms are padded instead).
     """
     if waveforms.shape[-1] < spec.n_fft:
         raise InputError(
@@ -50,8 +52,19 @@ def spectrogram(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> 
 
 
 def scaled_power(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor, "b f frames"]:
-    """Compute scaled spectrograms without checks, in one piece and without branches on values, so that exporters can
-    trace it; arguments as `spectrogram`."""
+    """Compute scaled spectrograms without checks, in one piece and without branches on values, so that exporters can trace it.
+
+    Args:
+        waveforms: (b, t) float32 or float64 windows of equal length, at least `spec.n_fft` samples.
+        spec: audio front end.
+        rate: sample rate of the waveforms in Hz.
+
+    Returns:
+        (b, f, frames), as `spectrogram` returns them but without the axis of channels.
+
+    Raises:
+        InputError: there are fewer frames than `spec.num_frames`.
+    """
     x = _min_max(waveforms) if spec.min_max_normalize else waveforms
     if spec.peak_normalize:
         x = x / (x.abs().amax(dim=-1, keepdim=True) + torch.finfo(torch.float64).eps)
@@ -61,18 +74,20 @@ def scaled_power(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) ->
 
 
 def preprocess_audio(audios: list[Audio], spec: AudioSpec) -> Float[Tensor, "b 1 f frames"]:
-    """Compute the input of the network of `spec` from sounds of any lengths and rates.
+    """Compute the input of the network of `spec` from sounds of any durations and rates.
+
+    Each sound is resampled, and cut or repeated to the window (`soundspot.data.media.audio.extract_window`).
 
     Args:
         audios: b sounds.
-        spec: the audio front end.
+        spec: audio front end.
 
     Returns:
-        (b, 1, f, frames).
+        (b, 1, f, frames) scaled spectrograms.
 
     Raises:
-        InputError: several rates and `spec.rate` is None, too short, or the network takes embeddings
-            (`spec.embedding_dim`) in place of sounds.
+        InputError: the sounds have several rates and `spec.rate` is None, the window is too short, or the network takes
+            embeddings (`spec.embedding_dim`) in place of sounds.
     """
     if spec.embedding_dim:
         raise InputError(
@@ -134,7 +149,14 @@ _LOGS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def silence_value(spec: AudioSpec) -> float:
-    """Return the value of a scaled spectrogram where the power is 0."""
+    """Return the value of a scaled spectrogram where the power is 0.
+
+    Args:
+        spec: audio front end, with its logarithm, shift and scale.
+
+    Returns:
+        The value.
+    """
     return float(_scale(torch.zeros(1, 1, 1), spec)[0, 0, 0])
 
 

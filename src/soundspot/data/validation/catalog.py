@@ -13,15 +13,16 @@ from soundspot.errors import SoundspotError
 
 
 def validate_catalog(root: Path, read_files: bool = False) -> Findings:
-    """Find all problems of a catalog and count its entries.
+    """Detect all problems of a catalog and count its entries.
 
     Args:
         root: folder that holds annotations.json.
-        read_files: also decode every image, mask and recording (some 5 ms each), compare sizes, and look for one
-            content under several names.
+        read_files: whether to decode every image, mask and recording too (some 5 ms each), compare sizes, and look for
+            equal content under several names.
 
     Returns:
-        Entries without errors by category and split, and the problems.
+        Table of the entries without errors by category and split, and the problems, errors first. A missing or broken
+        annotations.json is a problem too.
     """
     annotations = read_annotations(root)
     problems = [*annotations.problems, *(_file_problems(annotations) if read_files else ())]

@@ -15,8 +15,8 @@ class Problem:
     Attributes:
         severity: `error` makes data unusable or scores dishonest, `warning` worse than they could be; `note` informs.
         location: file, entry or data set.
-        message: what was found and what was expected.
-        remedy: how to correct it.
+        message: text that says what was there and what was expected.
+        remedy: sentence that says how to correct it, without a period.
     """
 
     severity: Severity
@@ -29,7 +29,16 @@ class Problem:
 
     @classmethod
     def from_error(cls, error: Exception, default_location: str, remedy: str) -> "Problem":
-        """Make a problem of an exception whose text may begin with a location and a colon."""
+        """Make a problem of severity `error` from an exception.
+
+        Args:
+            error: exception, whose text may begin with a location and a colon.
+            default_location: location where the text has none.
+            remedy: sentence that says how to correct it.
+
+        Returns:
+            The problem.
+        """
         location, colon, message = str(error).partition(": ")
         message = (message if colon else str(error)).rstrip(".")
         return cls("error", location if colon else default_location, message, remedy)
@@ -37,12 +46,12 @@ class Problem:
 
 @dataclass(frozen=True)
 class FindingsTable:
-    """A table of the content; a cell is None where it does not apply.
+    """A table on the content of data; a cell is None where its column does not apply to its row.
 
     Attributes:
-        title: title of the table; tables of one title and header are merged.
+        title: title of the table; tables with the same title and header are merged.
         header: names of the columns.
-        rows: the cells.
+        rows: cells of each row, as many as columns.
     """
 
     title: str
@@ -50,7 +59,11 @@ class FindingsTable:
     rows: tuple[tuple[Cell, ...], ...]
 
     def to_records(self) -> list[dict[str, Cell]]:
-        """Return a dictionary for each row, without the cells that are None."""
+        """Convert the rows to dictionaries.
+
+        Returns:
+            Cells by name of the column for each row, without the cells that are None.
+        """
         return [
             {key: cell for key, cell in zip(self.header, row, strict=True) if cell is not None} for row in self.rows
         ]
@@ -71,11 +84,23 @@ class Findings:
     problems: tuple[Problem, ...] = ()
 
     def count(self, severity: str) -> int:
-        """Return the number of problems of a severity."""
+        """Count the problems of a severity.
+
+        Args:
+            severity: `error`, `warning` or `note`.
+
+        Returns:
+            Number of problems.
+        """
         return sum(problem.severity == severity for problem in self.problems)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
+        """Convert the findings to plain values, for JSON.
+
+        Returns:
+            Kind; numbers of `errors`, `warnings` and `notes`; rows of the tables as dictionaries, by title; and the
+            attributes of each problem.
+        """
         return {
             "kind": self.kind,
             **{f"{severity}s": self.count(severity) for severity in SEVERITIES},
@@ -85,7 +110,15 @@ class Findings:
 
 
 def merge_findings(*findings: Findings) -> Findings:
-    """Merge the results of several validations; tables of one title and header become one."""
+    """Merge the results of several validations; tables with the same title and header become one.
+
+    Args:
+        findings: results to merge.
+
+    Returns:
+        Their tables, each row once; their problems, each once, errors first; and their kinds, joined by `and`
+        (`nothing` where all are empty).
+    """
     rows: dict[tuple[str, tuple[str, ...]], dict[tuple[Cell, ...], None]] = {}
     for table in (table for result in findings for table in result.tables):
         rows.setdefault((table.title, table.header), {}).update(dict.fromkeys(table.rows))

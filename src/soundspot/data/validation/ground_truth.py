@@ -11,7 +11,15 @@ OUTSIDE = 0.01  # image sizes
 
 
 def is_empty_box(box: Box, ground_truth: GroundTruth) -> bool:
-    """Return True for a box without a pixel in a map of 224 x 224, as `GroundTruth.to_map` rounds."""
+    """Return True for a box without a pixel in a map of 224 x 224, rounded as by `GroundTruth.to_map`.
+
+    Args:
+        box: box in the units of the ground truth.
+        ground_truth: ground truth of the box, for the size of its image.
+
+    Returns:
+        True where the box, clipped to the image and truncated to pixels of the map, has no area.
+    """
     x0, x1 = (int(MAP_SIZE * min(max(x, 0.0), ground_truth.width) / ground_truth.width) for x in (box.x0, box.x1))
     y0, y1 = (int(MAP_SIZE * min(max(y, 0.0), ground_truth.height) / ground_truth.height) for y in (box.y0, box.y1))
     return x0 >= x1 or y0 >= y1
@@ -20,14 +28,15 @@ def is_empty_box(box: Box, ground_truth: GroundTruth) -> bool:
 def validate_ground_truth(
     location: str, samples: Iterable[tuple[str, GroundTruth]]
 ) -> tuple[dict[str, int], list[Problem]]:
-    """Count boxes and find odd ones.
+    """Count boxes and detect odd ones: without a pixel, beyond the image border, or far outside.
 
     Args:
         location: file or data set, for messages.
         samples: (id, ground truth) of each sample.
 
     Returns:
-        Counts of `boxes`, those that are `empty` and those `far outside`; and the problems.
+        Numbers of all `boxes`, of those that are `empty`, and of samples with a box `far outside` (more than 1000 image
+        sizes); and the problems, all of them warnings.
     """
     num_boxes, empty, unmarked, far_outside, outside = 0, [], [], [], []
     for id, ground_truth in samples:

@@ -13,11 +13,11 @@ class TrainTestOverlap:
 
     Attributes:
         test_set: name of the test set, as `exclude` takes it.
-        num_total: clips (of AVSBench, videos) in the test set.
-        num_clips: clips of the list that are in it; none of AVSBench, whose videos are cut otherwise.
-        num_videos: YouTube videos that both have clips of.
+        num_total: number of clips (of AVSBench, videos) in the test set.
+        num_clips: number of clips of the list that are in it; 0 for AVSBench, whose videos are cut otherwise.
+        num_videos: number of YouTube videos of which both have clips.
         by_video: True where the test set consists of videos, so that a common video is a leak.
-        subset_counts: share of `num_clips` in each public subset (`heard`, `4655`...).
+        subset_counts: share of `num_clips` in each public subset (`heard`, `4655`...), as a number of clips.
         examples: up to three common clips, or videos if there are no clips.
     """
 
@@ -36,7 +36,14 @@ class TrainTestOverlap:
 
 
 def find_overlaps(ids: Iterable[str]) -> list[TrainTestOverlap]:
-    """Compare a list of clips with each test set of the package; those it has nothing in common with are left out."""
+    """Compare a list of clips with each bundled test set.
+
+    Args:
+        ids: ids of the clips, in any form that `normalize_clip_id` reads.
+
+    Returns:
+        An overlap for each test set with a clip or video in common, in the order of `BUNDLED_LISTS`.
+    """
     clips = {normalize_clip_id(id) for id in ids}
     videos = {youtube_id(id) for id in clips if id_format(id) == "vggsound"}
     overlaps = []

@@ -55,7 +55,14 @@ PUBLISHED_ROWS = {  # rows of the files in kaistmm/SSLalignment metadata/ e7ae3c
 
 
 def validate_lists(folder: Path) -> Findings | None:
-    """Validate every list and annotation file of a folder (or its `metadata`); None where there is none."""
+    """Validate every list and annotation file of a folder and of its subfolder `metadata`.
+
+    Args:
+        folder: folder of the files; those of other kinds are skipped.
+
+    Returns:
+        Tables and problems of all files together; None where no list or annotation file can be read.
+    """
     folders = [path for path in (folder, folder / "metadata") if path.is_dir()]
     results = [result for path in folders for file in sorted(path.iterdir()) if (result := _validate_file(file))]
     return merge_findings(*results) if any(result.tables for result in results) else None
@@ -64,20 +71,46 @@ def validate_lists(folder: Path) -> Findings | None:
 def validate_train_lists(paths: Iterable[Path]) -> Findings:
     """Validate lists that are trained on, whatever they look like.
 
+    Args:
+        paths: paths of files of ids.
+
+    Returns:
+        Tables of the lists and of the test clips in them, and the problems; a test clip is an error.
+
     Raises:
-        DataError: one cannot be read.
+        DataError: a file cannot be read, or holds no id.
     """
     return merge_findings(*(_validate_ids(read_ids(path), is_train=True) for path in paths))
 
 
 def validate_list(path: Path) -> Findings:
-    """Validate the form of a list of ids, leaks aside."""
+    """Validate the form of a list of ids, leaks aside.
+
+    Args:
+        path: path of the file.
+
+    Returns:
+        Table of a single row with the numbers of rows and of different ids, and the problems: duplicates, ids of no
+        known form, oddities of the file.
+
+    Raises:
+        DataError: the file cannot be read, or holds no id.
+    """
     ids = read_ids(path)
     return Findings("lists", (_row(path, "ids", len(ids.ids) + len(ids.duplicates), len(ids.ids)),), tuple(_form(ids)))
 
 
 def build_leak_table(name: str, overlaps: Iterable[TrainTestOverlap]) -> tuple[FindingsTable, list[Problem]]:
-    """Return the overlaps of the list `name` with the test sets, as a table and as problems."""
+    """Convert the overlaps of a list with the test sets to a table and problems.
+
+    Args:
+        name: name of the list.
+        overlaps: overlap with each test set.
+
+    Returns:
+        Table of a row for each overlap, and a problem for each: an error where clips (of AVSBench, videos) are in
+        common, a warning where only other parts of the same videos are.
+    """
     rows: list[tuple[Cell, ...]] = []
     problems = []
     for overlap in overlaps:

@@ -27,16 +27,17 @@ def validate_dataset(name: str, root: Path, options: dict[str, Any], read_files:
     """Validate a data set: its samples, missing files, odd boxes, and test clips in a training set.
 
     Args:
-        name: name of the data set.
-        root: its folder.
-        options: its options.
-        read_files: also decode every file.
+        name: name of the data set, a key of `list_datasets()`.
+        root: folder of the data set.
+        options: options with which it is opened; `missing` is overridden.
+        read_files: whether to decode every file too.
 
     Returns:
         Tables of the content, and the problems.
 
     Raises:
-        RecipeError: an unknown name or option. DataError: data without files.
+        RecipeError: an unknown name or option.
+        DataError: scenes or shards, which have no files to check.
     """
     if is_composed(name):
         open_dataset(name, root, **options)  # an unknown option is reported
@@ -73,7 +74,15 @@ def validate_dataset(name: str, root: Path, options: dict[str, Any], read_files:
 
 
 def validate_media(root: Path, read_files: bool = False) -> Findings | None:
-    """Validate a folder of images and audio in a training layout of the released codes; None where it is none."""
+    """Validate a folder of images and audio in a training layout of the released codes.
+
+    Args:
+        root: folder of the images and audio.
+        read_files: whether to decode every file too.
+
+    Returns:
+        Tables of the content, and the problems; None where the folder has no such layout.
+    """
     for name, layouts in TRAIN_LAYOUTS.items():
         try:
             ClipPaths(root, layouts)

@@ -19,20 +19,21 @@ def validate_data(
     train_lists: Iterable[PathLike] = (),
     read_files: bool = False,
 ) -> Findings:
-    """Find the content of a folder and all of its problems; nothing is opened for writing.
+    """Recognize the content of a folder and detect all of its problems; nothing is opened for writing.
 
     Args:
-        root: a catalog, a folder of authors' lists and annotation files, or one of images and audio.
+        root: path of a catalog, a folder of authors' lists and annotation files, or a folder of images and audio.
         dataset: name of a data set to check there (`list_datasets()`); None: recognize the content.
         options: options of that data set.
-        train_lists: files of ids that are or will be trained on, checked for clips of the test sets.
-        read_files: also decode every image, mask and audio file.
+        train_lists: paths of files of ids that are or will be trained on, checked for clips of the test sets.
+        read_files: whether to decode every image, mask and audio file too.
 
     Returns:
-        Tables of the content, and the problems.
+        Tables of the content, and the problems, errors first; content that is not recognized is an error among them.
 
     Raises:
-        RecipeError: an unknown data set or option. DataError: composed scenes, which have no files.
+        RecipeError: an unknown data set or option.
+        DataError: composed scenes or shards, which have no files to check, or a training list that cannot be read.
     """
     root = Path(root)
     train = validate_train_lists(Path(path) for path in train_lists)

@@ -32,15 +32,17 @@ def open_scenes(
         name: `scenes` (procedural) or `cutouts`; for a test followed by `-single`, `-interactive` or `-extended`.
         root: folder of the catalog that cut-outs come from; procedural scenes need none.
         split: split of that catalog; None: `train` for training and `test` for tests.
-        categories: number of procedural ones (None: all twelve), or which ones of the catalog (None: all with masks).
-        val_fraction: share of the catalog's training groups held out as its split `val`.
-        options: the other attributes of `SceneDataset`: length, seed, size, seconds, distractors...
+        categories: for procedural scenes a number (None: all twelve), for cut-outs names of the catalog's categories
+            (None: all with masks).
+        val_fraction: share of the catalog's training groups held out as its split `val`, in [0, 1).
+        options: other attributes of `SceneDataset` by name: length, seed, size, seconds, distractors...
 
     Returns:
         The scenes.
 
     Raises:
-        RecipeError: an unknown name or an option out of range. DataError: a catalog that does not serve.
+        RecipeError: an unknown name or option, or an option out of range.
+        DataError: cut-outs without a folder, or from a catalog that has too few masks or recordings.
     """
     known = {field.name for field in fields(SceneDataset) if field.init} - {"source", "kind"}
     for option in options.keys() - known:

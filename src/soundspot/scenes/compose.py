@@ -26,8 +26,8 @@ class PlacedObject:
 
     Attributes:
         category: category of the object.
-        mask: (h, w) bool, True on exactly its pixels.
-        box: box around the mask, in pixels.
+        mask: (h, w) bool at the size of the image, True on exactly the object's pixels.
+        box: box around the mask, in pixels of the image.
     """
 
     category: str
@@ -40,8 +40,8 @@ class Scene:
     """An image and its objects.
 
     Attributes:
-        image: RGB image.
-        objects: the objects, in the order in which they were requested.
+        image: square RGB image.
+        objects: objects in the order in which they were requested.
     """
 
     image: Image.Image
@@ -59,7 +59,7 @@ def compose(
     Args:
         source: source of objects and background.
         categories: category of each object.
-        sizes: longer side of each object, as a share of the image's side.
+        sizes: longer side of each object, as a share of the image's side; at least 8 pixels.
         rng: generator of every pixel; the background is drawn from it first.
         side: side of the square image in pixels.
 
@@ -95,15 +95,16 @@ def compose(
 
 
 def place_boxes(shapes: Sequence[tuple[int, ...]], rng: np.random.Generator, side: int) -> list[tuple[int, int]] | None:
-    """Draw positions for boxes so that none touch.
+    """Draw positions for boxes inside a square image, so that any two are at least 2 pixels apart.
 
     Args:
-        shapes: (height, width) of each box in pixels.
+        shapes: (height, width) of each box in pixels, at most the side.
         rng: generator of the positions.
         side: side of the square image in pixels.
 
     Returns:
-        (top, left) of each box; None where one found no position.
+        (top, left) of each box in pixels, in the order of the shapes; None where a box had no free position in 20
+        tries.
     """
     corners: list[tuple[int, int]] = [(0, 0)] * len(shapes)
     taken: list[NDArray[np.int64]] = []

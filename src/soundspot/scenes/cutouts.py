@@ -26,12 +26,12 @@ NUM_WINDOWS = 4  # windows drawn from a recording (the loudest is used) or a bac
 
 @dataclass(frozen=True)
 class Cutout:
-    """An object in an image.
+    """An object in an image of a catalog.
 
     Attributes:
         image: entry of the image.
-        top, left: corner of the object's box in pixels.
-        mask: (h, w) bool, the object's pixels in that box.
+        top, left: upper left corner of the object in pixels of the image.
+        mask: (h, w) bool, the object's pixels in the rectangle that begins there.
     """
 
     image: ImageEntry
@@ -101,9 +101,20 @@ class CutoutSource(ObjectSource):
 
     @property
     def split(self) -> str:
+        """Split of the catalog."""
         return self.catalog.split
 
     def draw_object(self, category: str, rng: np.random.Generator, size: int) -> UInt8[np.ndarray, "h w 4"]:
+        """Draw an object of a category, resized bilinearly and mirrored in half of the cases.
+
+        Args:
+            category: name of the category.
+            rng: generator that chooses the object and its side.
+            size: longer side of the result in pixels.
+
+        Returns:
+            (h, w, 4) uint8 RGBA; alpha is 255 on the object and 0 elsewhere.
+        """
         cutouts = self.cutouts[category]
         cutout = cutouts[int(rng.integers(len(cutouts)))]
         if cutout.image.id not in self._objects:
@@ -116,7 +127,21 @@ class CutoutSource(ObjectSource):
         return patch[:, ::-1] if rng.random() < 0.5 else patch
 
     def draw_audio(self, category: str, rng: np.random.Generator, seconds: float, rate: int) -> Audio:
-        """Draw the loudest of four windows of a recording, peak between 0.25 and 0.9; short ones are repeated."""
+        """Draw the loudest of four random windows of a recording, without the silence around it.
+
+        Args:
+            category: name of the category.
+            rng: generator that chooses the recording, the windows and the peak.
+            seconds: duration in seconds.
+            rate: sample rate in Hz.
+
+        Returns:
+            Mono audio of round(seconds * rate) samples with a peak between 0.25 and 0.9; a shorter recording is
+            repeated.
+
+        Raises:
+            InputError: the recording cannot be decoded.
+        """
         recordings = self.catalog.audio_of(category)
         recording = recordings[int(rng.integers(len(recordings)))]
         samples, length = self._waveform(recording, rate), round(seconds * rate)
@@ -132,6 +157,15 @@ class CutoutSource(ObjectSource):
         return Audio(torch.from_numpy(waveform), rate)
 
     def draw_background(self, rng: np.random.Generator, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
+        """Draw a background: the emptiest of four random windows of an image without its objects, enlarged bilinearly.
+
+        Args:
+            rng: generator that chooses the image and the windows.
+            height, width: size of the result in pixels.
+
+        Returns:
+            (height, width, 3) uint8 RGB, mirrored in half of the cases.
+        """
         categories = self._background_images
         entries = categories[int(rng.integers(len(categories)))]
         entry = entries[int(rng.integers(len(entries)))]
@@ -184,7 +218,16 @@ class CutoutSource(ObjectSource):
 
 
 def find_object(image: ImageEntry, mask: Bool[np.ndarray, "h w"]) -> Cutout | None:
-    """Return the content of the mask in the image's largest box (without boxes: all of it), or None if unusable."""
+    """Return the content of the mask in the image's largest box (without boxes: all of it), if it is usable.
+
+    Args:
+        image: entry of the image.
+        mask: (h, w) bool mask of the image.
+
+    Returns:
+        The object, cropped to its mask; None where it is empty, shorter than 20 pixels, fills less than a fifth of its
+        rectangle, or is cut off by the image border along more than a quarter of its outline.
+    """
     height, width = mask.shape
     top, left, bottom, right = 0, 0, height, width
     if image.boxes:
@@ -206,7 +249,15 @@ def find_object(image: ImageEntry, mask: Bool[np.ndarray, "h w"]) -> Cutout | No
 
 
 def crop_object(cutout: Cutout, image: Image.Image) -> Image.Image:
-    """Return the object as RGBA, its longer side at most `STORED_SIDE` pixels."""
+    """Crop an object out of its image and make it transparent outside of its mask.
+
+    Args:
+        cutout: object to crop.
+        image: RGB image that holds it.
+
+    Returns:
+        RGBA image, reduced bilinearly where its longer side exceeds 160 pixels.
+    """
     height, width = cutout.mask.shape
     patch = image.crop((cutout.left, cutout.top, cutout.left + width, cutout.top + height))
     patch.putalpha(Image.fromarray(cutout.mask.astype(np.uint8) * np.uint8(255)))
@@ -217,7 +268,7 @@ def crop_object(cutout: Cutout, image: Image.Image) -> Image.Image:
 def inpaint(image: Image.Image, mask: Image.Image) -> tuple[Image.Image, Float[np.ndarray, "h w"]]:
     """Replace the pixels under a mask (dilated a little) by an average of those around it.
 
-    The average is of unmasked pixels, from coarse to fine grids; a finer one counts where it has enough of them. Then
+    The average is of unmasked pixels, from coarse to fine grids; a finer grid counts where it has enough of them. Then
     the image is softened, so that inpainted and other pixels look alike.
 
     Args:
@@ -225,7 +276,7 @@ def inpaint(image: Image.Image, mask: Image.Image) -> tuple[Image.Image, Float[n
         mask: grayscale image of the same size, white on the pixels to replace.
 
     Returns:
-        The inpainted image, and the share of each pixel that was replaced, (h, w) in [0, 1].
+        Inpainted RGB image of the same size, and the share of each pixel that was replaced, (h, w) in [0, 1].
     """
     hole = np.asarray(mask.filter(ImageFilter.MaxFilter(7)).filter(ImageFilter.GaussianBlur(2)), np.float32) / 255
     pixels = np.asarray(image, np.float32)

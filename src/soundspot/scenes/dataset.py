@@ -25,8 +25,8 @@ class SceneLayout:
     """The content of one image, decided before anything is drawn.
 
     Attributes:
-        categories: categories of the objects.
-        sizes: their longer sides, as shares of the image's side.
+        categories: categories of the objects; the first object sounds (in the interactive test each in its turn).
+        sizes: longer sides of the objects, as shares of the image's side.
         offscreen_category: a category that is not in the image; None where all are.
     """
 
@@ -46,17 +46,20 @@ class SceneDataset(AudioVisualDataset):
             the samples of one image being a group; `extended`: sounds of an object, silence, noise, and sounds of a
             category not in the image, a quarter each, by the sample's index modulo four.
         length: number of images; `len()` counts samples, `num_objects` times as many in the interactive test.
-        seed: scenes of different seeds (or kinds, or epochs) have nothing in common.
-        size: side of an image in pixels.
-        seconds: duration of each sound.
-        rate: its sample rate in Hz.
+        seed: seed of all draws; scenes of different seeds (or kinds, or epochs) have nothing in common.
+        size: side of an image in pixels, 16 or more.
+        seconds: duration of each sound in seconds.
+        rate: sample rate of each sound in Hz.
         distractors: least and largest number of silent objects, in `train` and `extended`.
-        object_size: least and largest longer side of an object, as a share of the image's side.
+        object_size: least and largest longer side of an object, as a share of the image's side, in (0, 1].
         num_objects: number of objects in an image of the interactive test.
-        regenerate: in `train`, compose new scenes for each epoch; False: the same ones for all.
-        motion: largest drift of an object in pixels a frame, and four times the least; 0: all stand still. Objects that
-            sound and silent ones drift alike, so that motion does not reveal what is heard.
-        epoch: epoch of these scenes.
+        regenerate: whether `train` composes new scenes for each epoch; False: the same scenes for all.
+        motion: largest drift of an object in pixels per frame, and four times the least; 0: all stand still. Objects
+            that sound and silent ones drift alike, so that motion does not reveal which of them sounds.
+        epoch: epoch of these scenes, from 0.
+
+    Raises:
+        RecipeError: an unknown kind, an attribute out of range, or a source with too few categories.
     """
 
     source: ObjectSource
@@ -100,7 +103,7 @@ class SceneDataset(AudioVisualDataset):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """`scenes` or `cutouts`, and the kind of the test."""
+        """Name of the source, `scenes` or `cutouts`, followed by `-` and the kind of the test, if it is a test."""
         return self.source.name if self.kind == "train" else f"{self.source.name}-{self.kind}"
 
     @property
@@ -117,40 +120,46 @@ class SceneDataset(AudioVisualDataset):
         return self.length * self._samples_per_scene
 
     def id(self, index: int) -> str:
-        """Return the sample's id.
+        """Return the id of a sample.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0; negative positions count from the end.
 
         Returns:
-            The id, unique in the data set.
+            The id, unique in the data set and among those of other seeds and epochs.
+
+        Raises:
+            IndexError: there is no such sample.
         """
         scene, item = self._locate(index)
         return f"{self.group(index)}-{item}" if self.kind == "interactive" else self._scene_id(scene)
 
     def read_image(self, index: int) -> Image.Image:
-        """Return the image, RGB, `size` x `size`. The sound is not drawn.
+        """Compose the image of a sample; its sound is not drawn.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
             RGB image of `size` x `size` pixels.
+
+        Raises:
+            DataError: the objects do not fit into the image.
         """
         scene = self._locate(index)[0]
         return self._scene(scene).image.copy()
 
     def read_flow(self, index: int) -> Float[Tensor, "2 h w"]:
-        """Return the exact optical flow: the drift of the object that each pixel shows, or 0.
+        """Compute the exact optical flow of a sample: the drift of the object that each pixel shows, or 0.
 
         Drifts are whole pixels in any direction. (Folders in HearTheFlow's 8-bit form, and methods that take flow,
         treat motion to the left or up as none; see `soundspot.data.media.optical_flow`.)
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            (2, size, size) displacement until the next frame, to the right and down, in pixels.
+            (2, size, size) float32 displacement until the next frame, to the right and down, in pixels.
         """
         scene = self._locate(index)[0]
         flow = torch.zeros(2, self.size, self.size)
@@ -163,13 +172,14 @@ class SceneDataset(AudioVisualDataset):
         return flow
 
     def read_audio(self, index: int) -> Audio:
-        """Return the sound, `seconds` long at `rate` Hz. The image is not drawn.
+        """Draw the sound of a sample; its image is not composed.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            Mono audio of `seconds` at `rate` Hz.
+            Mono audio of round(seconds * rate) samples at `rate` Hz: a sound of the category, zeros for silence, or
+            Gaussian noise.
         """
         scene, item = self._locate(index)
         rng = self._generator(scene, f"{Key.SCENE_AUDIO} {item}")
@@ -182,13 +192,14 @@ class SceneDataset(AudioVisualDataset):
         return self.source.draw_audio(self.category(index), rng, self.seconds, self.rate)
 
     def ground_truth(self, index: int) -> GroundTruth:
-        """Return mask and box of the object that sounds; empty where none in the image does.
+        """Return mask and box of the object that sounds.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            Boxes or mask, and whether the source is in the image.
+            Ground truth of rule `mask` in pixels of the image; an empty mask and `present=False` where no object in the
+            image sounds.
         """
         scene, item = self._locate(index)
         if self.audio_kind(index) != "sound":
@@ -198,10 +209,10 @@ class SceneDataset(AudioVisualDataset):
         return GroundTruth(self.size, self.size, (placed.box,), placed.mask, "mask")
 
     def group(self, index: int) -> str:
-        """Return the id of the image.
+        """Return the id of the sample's image.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
             Id that samples of one image share.
@@ -209,13 +220,13 @@ class SceneDataset(AudioVisualDataset):
         return self._scene_id(self._locate(index)[0])
 
     def category(self, index: int) -> str:
-        """Return the category of the sound, `silence` or `noise`.
+        """Return the category of the sample's sound.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            Name of the category.
+            Name of the category; `silence` or `noise` for such samples of the extended test.
         """
         scene, item = self._locate(index)
         kind, layout = self.audio_kind(index), self.layout(scene)
@@ -228,10 +239,11 @@ class SceneDataset(AudioVisualDataset):
         """Return the kind of a sample's audio.
 
         Args:
-            index: position of the sample.
+            index: position of the sample, from 0.
 
         Returns:
-            `sound` of an object in the image, `silence`, `noise`, or an `offscreen` sound.
+            `sound` (of an object in the image), `silence`, `noise`, or `offscreen` (of a category that is not in the
+            image); always `sound` except in the extended test.
         """
         return AUDIO_KINDS[self._locate(index)[0] % 4] if self.kind == "extended" else "sound"
 
@@ -242,17 +254,17 @@ class SceneDataset(AudioVisualDataset):
             epoch: number of the epoch, from 0.
 
         Returns:
-            The data set of that epoch, of equal length.
+            Data set of the same length; this data set is not changed.
         """
         if self.kind != "train" or not self.regenerate or epoch == self.epoch:
             return self
         return replace(self, epoch=epoch)
 
     def layout(self, scene: int) -> SceneLayout:
-        """Return the content of an image.
+        """Decide the content of an image without drawing it.
 
         Args:
-            scene: number of the image.
+            scene: number of the image, from 0 to `length` - 1.
 
         Returns:
             Categories and sizes; the first object sounds (all of them, in turn, in the interactive test).

@@ -17,52 +17,125 @@ PI = np.pi
 
 @lru_cache(maxsize=256)
 def polar(size: int) -> tuple[Grid, Grid]:
-    """Return radius (1 at the middle of an edge) and angle (in turns, [0, 1)) of the pixels of a size x size patch."""
+    """Compute the polar coordinates of the pixel centers of a square patch.
+
+    Args:
+        size: side of the patch in pixels.
+
+    Returns:
+        (size, size) float32 radius, 1 at the middle of an edge, and (size, size) float32 angle in turns, in [0, 1).
+    """
     axis = (np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1
     y, x = np.meshgrid(axis, axis, indexing="ij")
     return np.hypot(x, y), (np.arctan2(y, x) / (2 * PI) % 1).astype(np.float32)
 
 
 def cos_wave(turns: Float[np.ndarray, "*s"]) -> Float[np.ndarray, "*s"]:
-    """Return cos(2 pi turns), float32."""
+    """Compute cos(2 pi turns).
+
+    Args:
+        turns: angles in turns, float32, of any shape.
+
+    Returns:
+        Cosines of the same shape.
+    """
     return np.cos(turns * np.float32(2 * PI))
 
 
 def polygon(r: Grid, turns: Grid, sides: int) -> Bool[np.ndarray, "s s"]:
-    """Return a regular polygon with its corners on the unit circle."""
+    """Return the mask of a regular polygon with its corners on the unit circle.
+
+    Args:
+        r: (s, s) radius of each pixel.
+        turns: (s, s) angle of each pixel in turns.
+        sides: number of sides, 3 or more.
+
+    Returns:
+        (s, s) bool, True inside.
+    """
     around = turns * sides % 1 - 0.5  # from the middle of a side
     return r * cos_wave(around / sides) < np.float32(np.cos(PI / sides))
 
 
 def star(r: Grid, turns: Grid, points: int, depth: float) -> Bool[np.ndarray, "s s"]:
-    """Return a star with straight spikes: the radius falls from 1 to 1 - depth between two of them."""
+    """Return the mask of a star with straight spikes: its radius falls from 1 to 1 - depth between two of them.
+
+    Args:
+        r: (s, s) radius of each pixel.
+        turns: (s, s) angle of each pixel in turns.
+        points: number of spikes.
+        depth: depth between two spikes, in (0, 1).
+
+    Returns:
+        (s, s) bool, True inside.
+    """
     return r < 1 - depth * (1 - np.abs(turns * points % 1 * 2 - 1))
 
 
 def to_cartesian(r: Grid, turns: Grid) -> tuple[Grid, Grid]:
-    """Return the positions of radius and angle as x and y."""
+    """Convert polar coordinates to Cartesian ones.
+
+    Args:
+        r: (s, s) radius of each pixel.
+        turns: (s, s) angle of each pixel in turns.
+
+    Returns:
+        (s, s) x and (s, s) y.
+    """
     return r * cos_wave(turns), r * cos_wave(turns - 0.25)
 
 
 def cross(r: Grid, turns: Grid) -> Bool[np.ndarray, "s s"]:
-    """Return four arms at right angles."""
+    """Return the mask of four arms at right angles, 0.92 long and 0.6 wide.
+
+    Args:
+        r: (s, s) radius of each pixel.
+        turns: (s, s) angle of each pixel in turns.
+
+    Returns:
+        (s, s) bool, True inside.
+    """
     x, y = (np.abs(a) for a in to_cartesian(r, turns))
     return (np.minimum(x, y) < 0.3) & (np.maximum(x, y) < 0.92)
 
 
 def crescent(r: Grid, turns: Grid) -> Bool[np.ndarray, "s s"]:
-    """Return a disc less a disc of radius 0.7 around (0.45, 0)."""
+    """Return the mask of the unit disc less a disc of radius 0.7 around (0.45, 0).
+
+    Args:
+        r: (s, s) radius of each pixel.
+        turns: (s, s) angle of each pixel in turns.
+
+    Returns:
+        (s, s) bool, True inside.
+    """
     return (r < 1) & (r * r - 0.9 * r * cos_wave(turns) + 0.2025 > 0.49)
 
 
 def pill(r: Grid, turns: Grid) -> Bool[np.ndarray, "s s"]:
-    """Return a bar with round ends."""
+    """Return the mask of a horizontal bar with round ends, 2 long and 0.7 high.
+
+    Args:
+        r: (s, s) radius of each pixel.
+        turns: (s, s) angle of each pixel in turns.
+
+    Returns:
+        (s, s) bool, True inside.
+    """
     x, y = to_cartesian(r, turns)
     return np.maximum(np.abs(x) - 0.65, 0) ** 2 + y * y < 0.35**2
 
 
 def spiral(r: Grid, turns: Grid) -> Bool[np.ndarray, "s s"]:
-    """Return a spiral arm that winds outwards 1.6 times around a full center."""
+    """Return the mask of a spiral arm that winds outwards around a full center, inside the unit circle.
+
+    Args:
+        r: (s, s) radius of each pixel.
+        turns: (s, s) angle of each pixel in turns.
+
+    Returns:
+        (s, s) bool, True inside.
+    """
     return (r < 1) & (((r * 1.9 - turns) % 1 < 0.62) | (r < 0.25))
 
 
@@ -98,7 +171,7 @@ class Appearance:
 
     Attributes:
         shape: key of `SHAPES`.
-        hue: in turns.
+        hue: hue in turns of the color circle, in [0, 1).
         texture: key of `TEXTURES`.
     """
 
@@ -108,16 +181,33 @@ class Appearance:
 
 
 def hsv_to_rgb(hue: float, saturation: float, value: float) -> Float[np.ndarray, "3"]:
-    """Convert HSV (hue in turns) to RGB in [0, 255]."""
+    """Convert an HSV color to RGB.
+
+    Args:
+        hue: hue in turns of the color circle; any real number.
+        saturation: saturation in [0, 1].
+        value: value in [0, 1].
+
+    Returns:
+        (3,) float32 in [0, 255].
+    """
     ramp = np.abs((hue * 6 + np.array([0, 4, 2], np.float32)) % 6 - 3) - 1
     return (255 * value * (1 - saturation * (1 - np.clip(ramp, 0, 1)))).astype(np.float32)
 
 
 def draw_object(appearance: Appearance, rng: np.random.Generator, size: int) -> UInt8[np.ndarray, "h w 4"]:
-    """Draw an object as RGBA, cropped to its mask, with random hue, shade, rotation, stretch and texture.
+    """Draw an object with random hue, shade, rotation, stretch and texture, cropped to its mask.
 
-    Hues move by 0.05 turns either way: more than half the step between neighboring categories, so that color
-    alone does not identify a category.
+    Hues move by 0.05 turns either way: more than half the step between neighboring categories, so that color alone does
+    not identify a category.
+
+    Args:
+        appearance: shape, hue and texture of the category.
+        rng: generator of everything else.
+        size: side in pixels of the square patch it is drawn on.
+
+    Returns:
+        (h, w, 4) uint8 RGBA, h and w at most `size`; alpha is 255 on the object and 0 elsewhere.
     """
     turn, stretch, phase, sway, depth, light = rng.random(6).tolist()
     r, turns = polar(size)
@@ -139,14 +229,28 @@ def draw_object(appearance: Appearance, rng: np.random.Generator, size: int) -> 
 
 
 def crop_to_mask(patch: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "a b 4"]:
-    """Crop an RGBA patch to its mask."""
+    """Crop an RGBA patch to the smallest rectangle around its opaque pixels.
+
+    Args:
+        patch: (h, w, 4) patch with at least one pixel of alpha above 0.
+
+    Returns:
+        (a, b, 4) view of the patch.
+    """
     rows, columns = (np.flatnonzero(patch[..., 3].any(axis)) for axis in (1, 0))
     return patch[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 @lru_cache(maxsize=4)
 def noise_texture(height: int, width: int) -> Float[np.ndarray, "h2 w2 1"]:
-    """Return fine noise with twice the sides, of which backgrounds crop their texture."""
+    """Return fine Gaussian noise with twice the sides, of which backgrounds crop their texture.
+
+    Args:
+        height, width: size of the background in pixels.
+
+    Returns:
+        (2 * height, 2 * width, 1) float32 with a standard deviation of 6 gray levels, the same in each call.
+    """
     return np.random.default_rng(0).normal(0, 6, (2 * height, 2 * width, 1)).astype(np.float32)
 
 
@@ -155,6 +259,13 @@ def draw_background(rng: np.random.Generator, height: int, width: int) -> UInt8[
 
     Blotches have objects' colors and sizes but no edge, lines have edges but no body: neither color nor edges alone
     make an object.
+
+    Args:
+        rng: generator of the background.
+        height, width: size of the result in pixels.
+
+    Returns:
+        (height, width, 3) uint8 RGB.
     """
     clouds = Image.fromarray(rng.integers(50, 206, (4, 4, 3), np.uint8)).resize((32, 32), Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(clouds)

@@ -17,7 +17,7 @@ class ObjectSource(Protocol):
 
     @property
     def name(self) -> str:
-        """`scenes` or `cutouts`: the beginning of the names of data sets made from it."""
+        """Name of the source, `scenes` or `cutouts`: the beginning of the names of data sets made from it."""
         ...
 
     @property
@@ -26,19 +26,46 @@ class ObjectSource(Protocol):
         return ""
 
     @property
-    def categories(self) -> tuple[str, ...]: ...
+    def categories(self) -> tuple[str, ...]:
+        """Names of the categories that objects and sounds can be drawn of."""
+        ...
 
     def draw_object(self, category: str, rng: np.random.Generator, size: int) -> UInt8[np.ndarray, "h w 4"]:
-        """Draw an object as RGBA, cropped to its mask; `size` is about its longer side in pixels.
+        """Draw an object of a category.
 
-        Alpha is 255 on the object and 0 elsewhere, so that it is the exact mask.
+        Args:
+            category: name of the category.
+            rng: generator of the object, advanced by the draw.
+            size: approximate longer side of the object in pixels.
+
+        Returns:
+            (h, w, 4) uint8 RGBA, cropped to the object; alpha is 255 on the object and 0 elsewhere, so that it is the
+            exact mask.
         """
         ...
 
     def draw_audio(self, category: str, rng: np.random.Generator, seconds: float, rate: int) -> Audio:
-        """Draw a sound of the category of exactly round(seconds * rate) samples."""
+        """Draw a sound of a category.
+
+        Args:
+            category: name of the category.
+            rng: generator of the sound, advanced by the draw.
+            seconds: duration in seconds.
+            rate: sample rate in Hz.
+
+        Returns:
+            Mono audio of exactly round(seconds * rate) samples in [-1, 1].
+        """
         ...
 
     def draw_background(self, rng: np.random.Generator, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
-        """Draw an RGB image that shows no object of the categories."""
+        """Draw a background that shows no object of the categories.
+
+        Args:
+            rng: generator of the background, advanced by the draw.
+            height, width: size of the result in pixels.
+
+        Returns:
+            (height, width, 3) uint8 RGB.
+        """
         ...

@@ -27,17 +27,21 @@ ORBIT_SECONDS = 12.0  # time in which an object completes the ellipse
 
 @dataclass(frozen=True, eq=False)
 class VideoScene:
-    """The video; everything about it follows from its attributes.
+    """A video of two moving objects, of which one sounds at a time; everything about it follows from its attributes.
 
     Attributes:
         categories: categories of the two objects.
-        schedule: (second, index of the object that sounds from then on, or None for silence); the first at second 0.
-        seconds, fps: duration, and frames a second.
+        schedule: (second, index of the object that sounds from then on, or None for silence), in rising order; the
+            first at second 0.
+        seconds, fps: duration in seconds, and frames per second.
         size: (width, height) of the frames in pixels.
-        object_size: longer side of an object, as a share of the height.
+        object_size: longer side of an object, as a share of the height, in (0, 0.5].
         sample_rate: sample rate of the audio in Hz.
-        seed: another one gives another background, appearance and sounds.
+        seed: seed of background, appearance and sounds.
         source: source of objects, sounds and background.
+
+    Raises:
+        RecipeError: the schedule does not begin at 0 or does not rise, or another attribute is out of range.
     """
 
     categories: tuple[str, str]
@@ -61,25 +65,25 @@ class VideoScene:
         return round(self.seconds * self.fps)
 
     def sounding_object(self, time: float | int) -> int | None:
-        """Return the index of the object that sounds at `time` (seconds); None in silence.
+        """Return the index of the object that sounds at a time.
 
         Args:
-            time: time in seconds.
+            time: time in seconds, 0 or more.
 
         Returns:
-            0, 1 or None.
+            0 or 1; None in silence. After the last entry of the schedule, that entry holds.
         """
         return [index for start, index in self.schedule if start <= time][-1]
 
     def box(self, time: float | int, object_index: int) -> Box:
-        """Return the box of an object at `time` (seconds), in pixels.
+        """Return the box of an object at a time.
 
         Args:
             time: time in seconds.
-            object_index: 0 or 1.
+            object_index: index of the object, 0 or 1.
 
         Returns:
-            Box in pixels of the frame.
+            Box in whole pixels of the frame.
         """
         width, height = self.size
         turn = 2 * np.pi * (time / ORBIT_SECONDS + object_index / 2)
@@ -89,13 +93,13 @@ class VideoScene:
         return Box(float(x), float(y), float(x + w), float(y + h))
 
     def render(self, time: float | int) -> Image.Image:
-        """Return the frame at `time` (seconds).
+        """Draw the frame at a time.
 
         Args:
             time: time in seconds.
 
         Returns:
-            RGB frame of `size`.
+            RGB image of `size`.
         """
         canvas = self._background.copy()
         for index, patch in enumerate(self._objects):
@@ -105,13 +109,13 @@ class VideoScene:
         return Image.fromarray(canvas)
 
     def ground_truth(self, time: float | int) -> GroundTruth:
-        """Return mask and box of the object that sounds at `time` (seconds).
+        """Return mask and box of the object that sounds at a time.
 
         Args:
-            time: time in seconds.
+            time: time in seconds, 0 or more.
 
         Returns:
-            Mask and box, `present=False` in silence.
+            Ground truth of rule `mask` in pixels of the frame; an empty mask and `present=False` in silence.
         """
         index, (width, height) = self.sounding_object(time), self.size
         mask = torch.zeros(height, width, dtype=torch.bool)
@@ -122,10 +126,10 @@ class VideoScene:
         return GroundTruth(height, width, (box,), mask, "mask")
 
     def iter_audio(self) -> Iterator[Audio]:
-        """Yield the audio, entry by entry of the schedule, in pieces of at most 30 s.
+        """Draw the audio in order, entry by entry of the schedule, in pieces of at most 30 s.
 
         Yields:
-            Mono audio at `sample_rate`.
+            Mono audio at `sample_rate`; the pieces together last `seconds`.
         """
         ends = [*(start for start, _ in self.schedule[1:]), self.seconds]
         for number, ((start, index), end) in enumerate(zip(self.schedule, ends, strict=True)):
@@ -136,16 +140,17 @@ class VideoScene:
                 remaining -= count
 
     def write(self, path: Path) -> Path:
-        """Write the video as MP4: H.264 and AAC.
+        """Write the video as MP4, H.264 and AAC; the file appears complete or not at all.
 
         Args:
-            path: file to write.
+            path: path of the file; an existing file is replaced.
 
         Returns:
             The path.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the file cannot be written.
+            RecipeError: FFmpeg has no encoder of H.264 here.
         """
         from soundspot.data.media.ffmpeg import av, choose_encoder
 

@@ -18,14 +18,13 @@ def write_catalog(scenes: SceneDataset, folder: str | Path, overwrite: bool = Fa
 
     Each sample is an entry of `images` that names its recording (`sound`), so that `Catalog(folder, split)` has the
     same samples in the same order: split `train` for training scenes, else `test`. Samples of one image share its file.
-        Box
-    and mask are those of the object that sounds (silent distractors are not annotated); where none does, there are
+    Box and mask are those of the object that sounds (silent distractors are not annotated); where none does, there are
     none, and `kind` names the audio: `silence`, `noise` or `offscreen`.
 
     Args:
-        scenes: the scenes.
-        folder: folder to create.
-        overwrite: replace an existing folder.
+        scenes: scenes to write, all samples of their epoch.
+        folder: path of the folder to create.
+        overwrite: whether an existing folder is replaced.
 
     Returns:
         Path of the folder.

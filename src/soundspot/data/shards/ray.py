@@ -24,7 +24,7 @@ MAX_BLOCKS = 20_000  # of the inputs; Ray keeps account of each
 
 
 class RayExecutor:
-    """Executor on Ray Data: the cluster that RAY_ADDRESS names, or one of this machine's cores, which ends with the run.
+    """Executor on Ray Data: the cluster that RAY_ADDRESS names, or one of this machine's cores that ends with the run.
 
     Called with (reader, names of inputs), it yields a `SampleRecord` for each name, in their order. A process that is
     connected to Ray already stays so. Inputs lie where every machine sees them under the same path, and soundspot is
@@ -36,7 +36,7 @@ class RayExecutor:
         workers: number of processes that read, at most the cores of the cluster; None: one for each core.
 
     Raises:
-        DataError: on the first call, Ray is not installed, or no cluster answers at RAY_ADDRESS.
+        DataError: on iteration, Ray is not installed, or no cluster answers at RAY_ADDRESS.
     """
 
     def __init__(self, workers: int | None = None) -> None:

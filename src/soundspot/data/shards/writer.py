@@ -60,6 +60,7 @@ class SampleReader(Protocol):
             Key without dots, unique among the inputs.
         """
         ...
+
     def __call__(self, name: str) -> SampleRecord: ...
 
 
@@ -71,6 +72,7 @@ class ShardSource(SampleReader, Protocol):
     def settings(self) -> Mapping[str, Any]:
         """Settings that the samples depend on, as JSON values; a run is only continued with equal settings."""
         ...
+
     @property
     def shard_size(self) -> int:
         """Number of inputs in a shard, failed ones included."""
@@ -279,7 +281,9 @@ def read_manifest(output: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Journal:
-    """Outcome of each input, a line of JSON each, in a `with` block; a line that a killed process did not end is cut off.
+    """Outcome of each input, a line of JSON each, in a `with` block.
+
+    A line that a killed process did not end is cut off.
 
     Args:
         path: path of the file; it is created, or continued.

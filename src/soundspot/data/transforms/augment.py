@@ -123,7 +123,7 @@ def resize(images: UInt8[Tensor, "n i s s"], size: int) -> Float[Tensor, "n i h 
 def crop_coordinates(
     size: int, augmentation: Augmentation, draws: Float[Tensor, "n 4"]
 ) -> tuple[Float[Tensor, "n size"], Float[Tensor, "n size"]]:
-    """Compute the sampling positions of random crops, in the coordinates of torch's `grid_sample` (align_corners=False).
+    """Compute the sampling positions of random crops, in the coordinates of `grid_sample` (align_corners=False).
 
     Args:
         size: side of a crop after resampling, in pixels.

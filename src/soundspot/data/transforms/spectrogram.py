@@ -52,7 +52,7 @@ def spectrogram(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> 
 
 
 def scaled_power(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor, "b f frames"]:
-    """Compute scaled spectrograms without checks, in one piece and without branches on values, so that exporters can trace it.
+    """Compute scaled spectrograms in a form that exporters can trace: in one piece, without branches on values.
 
     Args:
         waveforms: (b, t) float32 or float64 windows of equal length, at least `spec.n_fft` samples.

@@ -1,4 +1,4 @@
-"""The samples of a data set without their content, and the negatives that each is asked with."""
+"""The samples of a data set without their content, and the negative audio that is assigned to each."""
 
 import hashlib
 from dataclasses import dataclass

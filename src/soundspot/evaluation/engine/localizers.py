@@ -224,13 +224,13 @@ class _SampleAudio(Audio):
 
 
 class _CallableLocalizer:
-    """A callable `(image, audio) -> map` that is asked in batches: audio is encoded as the number of its sample.
+    """A callable `(image, audio) -> map` that is called in batches: audio is encoded as the number of its sample.
 
     The audio of a sample is read again when a map is made, so that memory does not grow with the data set.
 
     Args:
         function: returns a (h, w) array, or a value with such `scores`.
-        data: the data set that is asked about.
+        data: the data set whose samples are localized.
     """
 
     takes_waveforms = True

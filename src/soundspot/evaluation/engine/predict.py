@@ -242,7 +242,7 @@ def _predict_mixtures(
     """Predict one map per audible source of each image that has a mixture of its sounds.
 
     Returns:
-        Group -> (h, w) maps, one per source that the localizer hears.
+        Group -> (h, w) maps, one for each audible source.
     """
     mixed = [(row, group) for row, group in enumerate(groups) if group in audio.mixtures]
     if not mixed or not isinstance(localizer, SeparatesSources):

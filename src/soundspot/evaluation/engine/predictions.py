@@ -2,7 +2,7 @@
 
     maps.npz (or maps-00000.npz, maps-00001.npz...)   id -> (h, w) float16 or float32, any size, higher is likelier
     meta.json                                         {"model": name, "front_end": ..., "threshold": ...}
-    silence/ noise/ offscreen/ saliency/              optional, of the same form: the same ids asked with other audio
+    silence/ noise/ offscreen/ saliency/              optional, of the same form: maps of the same ids with other audio
 
 All of meta.json is optional but the file itself. Anyone can write such a folder (examples/write_predictions.py is
 twenty lines of NumPy), and `soundspot evaluate-maps` scores it.

@@ -263,7 +263,7 @@ class SampleTable:
             _put(self.free_columns, rows[chosen], columns, n)
 
     def _update_mixtures(self, main: Protocol, batch: PredictionBatch, target: Tensor) -> None:
-        """Compute the numbers of images that were asked with a mixture, of the model and of reference rows."""
+        """Compute the numbers of images that have maps of a mixture, of the model and of reference rows."""
         if not batch.mixtures or target.dtype != torch.bool:
             return
         position = {i: row for row, i in enumerate(batch.indices)}
@@ -375,7 +375,7 @@ def _mixture_columns(
 ) -> Columns:
     """Compute `assigned_sources` and `matched_sources` of each image: sums and counts, and its PIAP.
 
-    An image in which no source is heard is a failure for each of its sources; the released code skips it.
+    An image without a map of an audible source is a failure for each of its sources; the released code skips it.
     """
     iou = F.assigned_sources(maps, target, has_source, has_map)
     matched = F.matched_sources(maps, target, has_source, has_map, shared_image=True)

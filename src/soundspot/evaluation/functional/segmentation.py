@@ -135,7 +135,7 @@ def max_f(curves: Float[Tensor, "n t"], batch_index: Int[Tensor, " n"] | None = 
             for a batch whose masks are all empty. None: one threshold for all samples.
 
     Returns:
-        Scalar, float64; nan where no mask has pixels and `batch_index` is None.
+        Scalar of the dtype of `curves`; nan where no mask has pixels and `batch_index` is None.
     """
     has_mask = ~curves[:, 0].isnan()
     if batch_index is None:

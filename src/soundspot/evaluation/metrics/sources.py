@@ -1,4 +1,4 @@
-"""Metrics of several sources in an image: each asked with its own audio, or all with a mixture."""
+"""Metrics of several sources in an image: a map for the audio of each source, or maps for their mixture."""
 
 from functools import partial
 

@@ -130,7 +130,7 @@ def _build_reference_rows(table: SampleTable, protocol: Protocol, weights: Group
 
 
 def _build_sound_sensitivity(table: SampleTable, weights: GroupWeights) -> SoundSensitivity | None:
-    """Compare audio conditions over the samples that were asked with every kind of negative there is."""
+    """Compare audio conditions over the samples that have maps of every kind of negative audio in use."""
     protocol = table.protocols[0]
     overlaps = {
         kind: table.free_columns[f"overlap_{kind}"] for kind in NEGATIVES if f"overlap_{kind}" in table.free_columns

@@ -134,7 +134,7 @@ def render_page(
 
 
 def _sound_sensitivity_table(report: Report) -> dict[str, Any] | None:
-    """Return the sound sensitivity as the page shows it; None where images were asked with their own audio alone."""
+    """Return the sound sensitivity as the page shows it; None without maps of other audio."""
     result = report.sound_sensitivity
     if result is None:
         return None

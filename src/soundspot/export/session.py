@@ -119,14 +119,18 @@ class OnnxLocalizer:
         """Locate the source of a sound in an image.
 
         Args:
-            image: path, PIL image, array or tensor.
-            audio: path, `Audio`, or (waveform, rate); where the model takes embeddings, one embedding (d,).
+            image: path, PIL image, (h, w, 3) array or (3, h, w) tensor, of uint8 or floats in [0, 1].
+            audio: path, `Audio`, or pair of waveform (floats in [-1, 1] or integers) and sample rate in Hz; where the
+                model takes embeddings, an embedding (d,).
             flow: (2, h, w) optical flow to the right and down in pixels per frame, for models that use it.
             next_frame: next frame, from which the flow is computed if `flow` is None (extra `flow`). With neither, flow
                 is 0. Models without optical flow ignore both.
 
         Returns:
             Localization map of the sound in the image, with the raw scores (h, w).
+
+        Raises:
+            InputError: an input has another form or cannot be read.
         """
         return self._localizer.locate(image, audio, flow, next_frame)
 
@@ -136,13 +140,16 @@ class OnnxLocalizer:
         """Encode an image once, to `predict` the maps of many sounds in it.
 
         Args:
-            image: path, PIL image, array or tensor.
+            image: path, PIL image, (h, w, 3) array or (3, h, w) tensor, of uint8 or floats in [0, 1].
             flow: (2, h, w) optical flow to the right and down in pixels per frame, for models that use it.
             next_frame: next frame, from which the flow is computed if `flow` is None (extra `flow`). With neither, flow
                 is 0. Models without optical flow ignore both.
 
         Returns:
             Encoded image: its (1, ...) features and the image itself.
+
+        Raises:
+            InputError: the image or its flow has another form or cannot be read.
         """
         return self._localizer.encode_image(image, flow, next_frame)
 
@@ -151,10 +158,14 @@ class OnnxLocalizer:
 
         Args:
             encoded_image: output of `encode_image`.
-            audio: path, `Audio`, or (waveform, rate); where the model takes embeddings, one embedding (d,).
+            audio: path, `Audio`, or pair of waveform (floats in [-1, 1] or integers) and sample rate in Hz; where the
+                model takes embeddings, an embedding (d,).
 
         Returns:
             Localization map of the sound in the image, with the raw scores (h, w).
+
+        Raises:
+            InputError: an input has another form or cannot be read.
         """
         return self._localizer.predict(encoded_image, audio)
 
@@ -179,8 +190,8 @@ class OnnxLocalizer:
             index: position of the sample in the data set.
 
         Returns:
-            Waveform as the data set returns it, neither resampled nor cut; for models with `embedding_dim` above 0 the
-            (d,) embedding.
+            Waveform as the data set returns it, neither resampled nor cropped; for models with `embedding_dim` above 0
+            the (d,) embedding.
         """
         return self._localizer.read_audio(data, index)
 

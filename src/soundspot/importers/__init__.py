@@ -31,9 +31,9 @@ def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Me
 
     Args:
         source: path of the downloaded file (opened with `weights_only=True`, so no code in it runs), of the folder of
-            the files where a release has several (SSPL), or a state dict. A dict that nests the weights under
-            `model_state_dict`, `state_dict` or `model` is unwrapped, and a `module.` or `model.` prefix of all names is
-            dropped.
+            the files where a release has several (SSPL), or a state dict (parameter name -> weight). A dict that nests
+            the weights under `model_state_dict`, `state_dict` or `model` is unwrapped, and a `module.` or `model.`
+            prefix of all names is dropped.
         method: name of the method whose release the weights are, such as `ezvsl`.
 
     Returns:
@@ -72,7 +72,7 @@ class UnwrappedWeights:
         weights: parameter name -> weight, without `prefix`.
         nesting: keys under which the weights were nested, the outermost first.
         prefix: prefix that was removed from each name, such as `module.`; empty: none was.
-        other_keys: keys of the file beside those of `nesting`.
+        other_keys: further keys of the file, beside the keys in `nesting`.
     """
 
     weights: dict[str, Tensor]

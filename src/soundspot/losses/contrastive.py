@@ -172,13 +172,13 @@ def info_nce(
             map); None: there are none.
 
     Returns:
-        Scalar; per pair of views near 0 when every pair is told apart, log b when all look alike (2 log b if
+        Scalar; per pair of views near 0 when every pair is separated, log b when all are equal (2 log b if
         symmetric).
 
     Examples:
-        >>> info_nce(torch.ones(4, 4))  # all look alike: log 4
+        >>> info_nce(torch.ones(4, 4))  # all are equal: log 4
         tensor(1.3863)
-        >>> info_nce(torch.eye(4)) < 1e-4  # every pair is told apart
+        >>> info_nce(torch.eye(4)) < 1e-4  # every pair is separated
         tensor(True)
         >>> false_negatives = torch.ones(4, 4, dtype=torch.bool)
         >>> info_nce(torch.ones(4, 4), false_negatives=false_negatives)  # without negatives there is nothing to learn

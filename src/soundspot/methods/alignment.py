@@ -95,7 +95,8 @@ class Alignment(Method):
             images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) embeddings of unit L2 norm.
+            (b, d) embeddings of unit L2 norm: the projection p_v of the features' mean over locations, or that mean
+            without projections.
         """
         if self.p_v is None:
             return super().embed_images(images)
@@ -108,7 +109,8 @@ class Alignment(Method):
             audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) embeddings of unit L2 norm.
+            (b, d) embeddings of unit L2 norm: the projection p_a of the maximum of each audio channel, or that maximum
+            without projections.
         """
         if self.p_a is None:
             return super().embed_audio(audio)
@@ -131,12 +133,17 @@ class Alignment(Method):
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Compute `localization` (s_L), `alignment` (s_A) and `intra_modal`, each summed over pairs of views.
 
+        Each is the mean over samples, times its weight; terms of weight 0 are left out.
+
         Args:
             batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). Pairs in
                 `false_negatives` are left out of the denominator, or are positives with `false_negatives_as_positives`.
 
         Returns:
             Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
+
+        Raises:
+            RecipeError: the batch is a single sample in training mode, and the projections have batch norm.
         """
         image_views, audio_views = batch.images.shape[0], batch.audio.shape[0]
         features = self.image_encoder(batch.images.flatten(0, 1))

@@ -119,7 +119,7 @@ class Attention10k(Method):
             images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) embeddings of unit L2 norm.
+            (b, d) embeddings of unit L2 norm: the mean features over locations, projected to the audio space.
         """
         return unit_norm(self.meaning(mean_pool(self.image_encoder(images))))
 
@@ -130,12 +130,14 @@ class Attention10k(Method):
             audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) embeddings of unit L2 norm.
+            (b, d) embeddings of unit L2 norm: the audio features.
         """
         return unit_norm(self.audio_features(audio))
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Compute `distance` and, where images are annotated, `supervised`, each summed over the pairs of views.
+
+        Both are means over samples; `supervised` counts samples without annotation as 0.
 
         Args:
             batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). Pairs in

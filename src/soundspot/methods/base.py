@@ -23,7 +23,8 @@ class Method(nn.Module):
     """Image encoder, audio encoder and the similarity map of their features.
 
     By default an image is encoded as unit-norm features at each location, an audio clip as one unit-norm embedding, and
-    the map is their cosine. A method overrides what differs: its losses, and any of the functions below.
+    the map is their cosine. Letters of shapes: b samples, v image views, u audio views, c channels, H x W pixels, h x w
+    locations, f frequency bins, t frames. A method overrides what differs: its losses, and any of the functions below.
 
     Args:
         image: options of the image encoder: `encoder` (a name of `ENCODERS`, by default `resnet18`), `weights` (None:

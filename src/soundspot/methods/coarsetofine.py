@@ -145,7 +145,7 @@ class CoarseToFine(Method):
             images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) embeddings of unit L2 norm.
+            (b, d) embeddings of unit L2 norm: the projection of the features' mean over locations.
         """
         return unit_norm(self.image_projection(mean_pool(self.image_encoder(images))))
 
@@ -156,7 +156,7 @@ class CoarseToFine(Method):
             audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) embeddings of unit L2 norm.
+            (b, d) embeddings of unit L2 norm: the projection of the audio features' mean over frequency and time.
         """
         return unit_norm(self.audio_projection(mean_pool(self.audio_encoder(audio))))
 
@@ -170,6 +170,9 @@ class CoarseToFine(Method):
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Compute `image_classes`, `audio_classes`, `pairs` and, in stage 2, `fine`; each is summed over views.
+
+        `image_classes` and `audio_classes` are means over classes and labeled samples, `pairs` and `fine` means over
+        the pairs of samples.
 
         Args:
             batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). `labels` (2, b, k)

@@ -166,7 +166,7 @@ class DMC(Method):
             images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) embeddings of unit L2 norm.
+            (b, d) embeddings of unit L2 norm: the mean of the cluster centers, so that each cluster weighs the same.
         """
         return unit_norm(self.cluster_image(self.encode_images(images)).centers.mean(dim=1))
 
@@ -177,7 +177,7 @@ class DMC(Method):
             audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) embeddings of unit L2 norm.
+            (b, d) embeddings of unit L2 norm: the mean of the cluster centers.
         """
         return unit_norm(self.encode_audio(audio).mean(dim=1))
 

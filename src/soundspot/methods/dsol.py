@@ -214,7 +214,7 @@ class DSOL(Method):
             images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) embeddings of unit L2 norm.
+            (b, d) embeddings of unit L2 norm: the mean of the projected features over locations.
         """
         return unit_norm(mean_pool(self.encode_images(images)[:, : self.width]))
 
@@ -225,7 +225,7 @@ class DSOL(Method):
             audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) embeddings of unit L2 norm.
+            (b, d) embeddings of unit L2 norm: the projected embedding.
         """
         return self.encode_audio(audio)[:, : self.width]
 
@@ -297,6 +297,9 @@ class DSOL(Method):
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Compute `location`; with clusters also `image_classes` and `audio_classes`, in the second stage `classes`.
+
+        Each is the mean over samples, summed over views or pairs of views. The class terms of the first stage are left
+        out where the batch has no labels.
 
         Args:
             batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). `labels` (2, b, k)

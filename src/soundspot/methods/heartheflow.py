@@ -110,7 +110,8 @@ class HearTheFlow(LVSBase):
         """Compute flow features at the resolution of the image features.
 
         Args:
-            flow: (b, 2, H, W) displacement to the right and down, in pixels per frame, divided by 255.
+            flow: (b, 2, H, W) displacement to the right and down in pixels per frame, divided by 255. It lies in [0,
+                1]: the front end rounds flow to whole pixels and clips it to 0..255, so motion to the left or up is 0.
             size: height and width (h, w) of the image features.
 
         Returns:

@@ -123,7 +123,7 @@ class JointSlots(Method):
         return self.audio_projection(self.audio_encoder(audio)).amax(dim=2).transpose(1, 2)
 
     def attend_image(self, tokens: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None = None) -> SlotState:
-        """Run slot attention on image tokens; masked ones are replaced by the mask token.
+        """Run slot attention on image tokens; masked tokens are replaced by the mask token.
 
         Args:
             tokens: (b, n, d) tokens.
@@ -135,7 +135,7 @@ class JointSlots(Method):
         return self.image_slots(tokens, self.slots, self.iterations, mask)
 
     def attend_audio(self, tokens: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None = None) -> SlotState:
-        """Run slot attention on audio tokens; masked ones are replaced by the mask token.
+        """Run slot attention on audio tokens; masked tokens are replaced by the mask token.
 
         Args:
             tokens: (b, n, d) tokens.
@@ -206,7 +206,7 @@ class JointSlots(Method):
             images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) embeddings of unit L2 norm.
+            (b, d) embeddings of unit L2 norm: the target slot of the image.
         """
         return unit_norm(self.attend_image(_tokens(self.image_features(images))).slots[:, 0])
 
@@ -217,7 +217,7 @@ class JointSlots(Method):
             audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) embeddings of unit L2 norm.
+            (b, d) embeddings of unit L2 norm: the target slot of the audio.
         """
         return unit_norm(self.attend_audio(self.audio_tokens(audio)).slots[:, 0])
 
@@ -241,7 +241,7 @@ class JointSlots(Method):
 
         Args:
             batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). v and u must be 1.
-                Pairs in `false_negatives` and reciprocal neighbors are no negatives.
+                Pairs in `false_negatives` and reciprocal neighbors are left out of the negatives.
 
         Returns:
             Dict of term name -> scalar tensor, already weighted; the training loss is their sum.

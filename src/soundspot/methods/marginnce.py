@@ -1,4 +1,4 @@
-"""MarginNCE: a negative margin, so that noisy pairs need not be told apart so sharply.
+"""MarginNCE: a negative margin, so that noisy pairs need not be separated so sharply.
 
 Park, Senocak and Chung, "MarginNCE: Robust Sound Localization with a Negative Margin", ICASSP 2023.
 

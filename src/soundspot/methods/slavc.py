@@ -160,6 +160,8 @@ class SLAVC(Method):
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Compute `images` (against the copy's audio) and `audio` (with the copy's images), summed over pairs of views.
 
+        Both are means over samples with equal weight 1.
+
         Args:
             batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). Pairs in
                 `false_negatives` are left out of the denominator.

@@ -96,6 +96,9 @@ class SSLTIE(LVSBase):
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Compute `contrast`, `contrast_transformed` and `equivariance`, each summed over the pairs of views.
 
+        Contrastive terms are means over samples, `equivariance` is a mean over samples and locations. If its weight and
+        that of the transformed images are 0, only `contrast` is computed.
+
         Args:
             batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). Pairs in
                 `false_negatives` are left out of the denominator. `index` seeds the transformation outside training.

@@ -125,7 +125,7 @@ class SSPLPCM(SSPLBase):
             images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) embeddings of unit L2 norm.
+            (b, d) embeddings of unit L2 norm: the mean of the features corrected without audio.
         """
         return unit_norm(mean_pool(self.unconditioned_features(self.encode_images(images))))
 
@@ -136,7 +136,7 @@ class SSPLPCM(SSPLBase):
             audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) embeddings of unit L2 norm.
+            (b, d) embeddings of unit L2 norm: the mean query of the patches.
         """
         return unit_norm(self.query_audio(self.patch_embeddings(audio)))
 

@@ -51,9 +51,9 @@ def build_encoder(options: Mapping[str, Any], in_channels: int) -> Encoder:
     """Build an encoder from `{"encoder": name, "weights": None or their source, ...sizes}`.
 
     Args:
-        options: `encoder`, a name of `ENCODERS` (default `resnet18`); `weights`, None for random ones, `imagenet` for
-            ResNet-18 and VGG-16, `public` for VGGish and the pretrained encoders, the path of a file of weights, or for
-            pretrained encoders a model on the Hugging Face hub or its folder; and keyword arguments of the encoder.
+        options: `encoder`, a name of `ENCODERS` (default `resnet18`); `weights`, None for random weights, `imagenet`
+            for ResNet-18 and VGG-16, `public` for VGGish and the pretrained encoders, the path of a file of weights, or
+            for pretrained encoders a model on the Hugging Face hub or its folder; and keyword arguments of the encoder.
         in_channels: number of input channels: 3 for images, 1 for spectrograms, 2 for optical flow.
 
     Returns:
@@ -95,7 +95,7 @@ def with_stride32(options: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def freeze_by_default(encoders: Mapping[str, Any], **names: str) -> dict[str, Any]:
-    """Return options of both encoders with another, frozen default encoder.
+    """Return keyword arguments of a method in which some modalities have another, frozen default encoder.
 
     Args:
         encoders: keyword arguments of a method, with the encoder options under `image` and `audio`; either may be None.

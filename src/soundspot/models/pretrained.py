@@ -71,7 +71,7 @@ class PretrainedEncoder(Encoder):
             x: (b, 3, H, W) normalized images, or (b, 1, bands, frames) scaled spectrograms.
 
         Returns:
-            (b, c, h, w) features, with c = `channels`; h and w are those of `spec.grid_size`.
+            (b, c, h, w) features, with c = `channels`; `spec.grid_size` gives h and w.
 
         Raises:
             RecipeError: the network cannot take inputs of this size.

@@ -29,7 +29,7 @@ class VGG16(Encoder):
         in_channels: number of input channels: 3 for images, 1 for spectrograms.
         relu: include the last relu; Attention10k and SSPL use the features before it.
         trained: `all`, or the number of last convolutions that learn, up to 13; 0: frozen.
-        width: number of channels of the first stage; the last one has eight times as many.
+        width: number of channels of the first stage; the last stage has eight times as many.
 
     Raises:
         RecipeError: `trained` is neither `all` nor a number from 0 to the number of convolutions.

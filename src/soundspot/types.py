@@ -251,7 +251,7 @@ class AudioVisualDataset(Protocol):
             epoch: number of the epoch, from 0.
 
         Returns:
-            Data set of the same length; this one where samples are the same in all epochs, which is the default.
+            Data set of the same length; itself where samples are the same in all epochs, which is the default.
         """
         return self
 

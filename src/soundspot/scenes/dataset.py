@@ -55,7 +55,7 @@ class SceneDataset(AudioVisualDataset):
         num_objects: number of objects in an image of the interactive test.
         regenerate: whether `train` composes new scenes for each epoch; False: the same scenes for all.
         motion: largest drift of an object in pixels per frame, and four times the least; 0: all stand still. Objects
-            that sound and silent ones drift alike, so that motion does not reveal which of them sounds.
+            that sound and silent objects drift alike, so that motion does not reveal which of them sounds.
         epoch: epoch of these scenes, from 0.
 
     Raises:

@@ -73,7 +73,7 @@ def star(r: Grid, turns: Grid, points: int, depth: float) -> Bool[np.ndarray, "s
 
 
 def to_cartesian(r: Grid, turns: Grid) -> tuple[Grid, Grid]:
-    """Convert polar coordinates to Cartesian ones.
+    """Convert polar to Cartesian coordinates.
 
     Args:
         r: (s, s) radius of each pixel.

@@ -182,7 +182,7 @@ def read_json(path: Path) -> list[Any]:
         path: path of the file.
 
     Returns:
-        The items of the list, at least one, of any kind.
+        The items of the list, not empty, of any kind.
 
     Raises:
         DataError: the file cannot be read, is no JSON, or holds no list or an empty list.
@@ -267,7 +267,7 @@ def row_to_id(row: Sequence[str]) -> str:
     """Return the id of a row of a list.
 
     Args:
-        row: cells of the row, at least one.
+        row: cells of the row, not empty.
 
     Returns:
         The first cell, normalized; where it is a YouTube id and the second cell a whole number of seconds, as in

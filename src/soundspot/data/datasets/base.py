@@ -214,7 +214,7 @@ def drop_missing(
 
     Raises:
         RecipeError: an unknown policy.
-        DataError: files are missing and `error` was chosen; the message gives their number and the first ones.
+        DataError: files are missing and `error` was chosen; the message gives their number and the first three.
     """
     check_choice("missing", missing, MISSING_POLICIES if can_ignore else MISSING_POLICIES[:2])
     samples = list(samples)
@@ -233,7 +233,7 @@ def drop_missing(
 
 
 def check_choice(option: str, value: str, known: Sequence[str]) -> None:
-    """Raise RecipeError where the value of an option is none of the known ones.
+    """Raise RecipeError where the value of an option is not among the known values.
 
     Args:
         option: name of the option, for the message.
@@ -241,7 +241,7 @@ def check_choice(option: str, value: str, known: Sequence[str]) -> None:
         known: allowed values.
 
     Raises:
-        RecipeError: the value is not among `known`; the message suggests the nearest one.
+        RecipeError: the value is not among `known`; the message suggests the nearest value.
     """
     if value not in known:
         hint = did_you_mean(value, known)
@@ -257,7 +257,7 @@ def find_annotation_file(root: Path, annotations: PathLike | None, names: Sequen
         names: file names in order of preference.
 
     Returns:
-        Path of the first one that exists; folders are searched in turn, each for all names.
+        Path of the first file that exists; folders are searched in turn, each for all names.
 
     Raises:
         DataError: no such file exists; the message names the files and folders.

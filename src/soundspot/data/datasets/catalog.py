@@ -24,8 +24,8 @@ class Catalog(AudioVisualDataset):
     """A data set with one sample for each image whose category also has recordings in the split.
 
     Recordings are dealt like cards, by a rule that depends on the seed and the epoch alone: within a category every
-    recording is used equally often, to within one. In training they are dealt anew in each epoch; val and test keep
-    their pairs. An image that names its own recording always has that one.
+    recording is used equally often (counts differ by at most 1). In training they are dealt anew in each epoch; val
+    and test keep their pairs. An image that names its own recording is always paired with that recording.
 
     Args:
         root: folder that holds annotations.json.
@@ -42,7 +42,7 @@ class Catalog(AudioVisualDataset):
         audio: all recordings of the split and the categories, those without images included.
 
     Raises:
-        DataError: an entry is wrong (the first one is named), an unknown split or category, `val_fraction` is out of
+        DataError: an entry is wrong (the first is named), an unknown split or category, `val_fraction` is out of
             range, or nothing is left after the filters.
     """
 
@@ -176,7 +176,7 @@ class Catalog(AudioVisualDataset):
             index: position of the sample, from 0.
 
         Returns:
-            Boxes in pixels of the image, and the mask where there is one; `present=False` where the mask is empty or,
+            Boxes in pixels of the image, and the mask if available; `present=False` where the mask is empty or,
             without a mask, there are no boxes.
 
         Raises:

@@ -120,7 +120,7 @@ class Annotations:
         return (*self.images, *self.audio)
 
     def raise_errors(self) -> None:
-        """Raise the first error among the problems, if there is one; warnings are ignored.
+        """Raise the first error among the problems, if there are any; warnings are ignored.
 
         Raises:
             DataError: at least one problem is an error; the message counts the others.

@@ -40,7 +40,7 @@ class BenchmarkSpec:
             path in the list, without suffix.
         path_depth: number of path components that are used at the end of a path, of image, audio and mask.
         has_copies: whether an image is copied for each of its sounds, so that the part of a name after its last `_`
-            tells the copies apart.
+            distinguishes the copies.
         category: function from the path components of the image to the category of the sound; empty where it is not
             known.
     """

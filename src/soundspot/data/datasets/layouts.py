@@ -146,7 +146,7 @@ class ClipPaths:
         root: folder of the images and audio.
         layouts: possible layouts, in order of preference.
         ids: ids of the list, by which a flat layout is recognized.
-        name: name of the layout; None: the first one whose folders exist.
+        name: name of the layout; None: the first whose folders exist.
         check_disk: False takes the first layout, template and suffix without looking at the disk.
 
     Raises:

@@ -42,7 +42,7 @@ def open_clip_pairs(
         exclude: lists to leave out, so that nothing scored is trained on: paths of files, or names of bundled lists
             (`vggss`, `extended_vggss`, `flickr`, `avsbench_s4`, `avsbench_ms3`).
         missing: treatment of ids whose image or audio is missing: `error`, or `skip`, which counts them in `skipped`
-            and names the first ones in a warning.
+            and names the first few in a warning.
         split: `train`, or `val` for the held-out clips.
         val_fraction: share of the clips held out, in [0, 1); the same clips whatever the list.
         layout: name of the layout (None: the first whose folders exist).

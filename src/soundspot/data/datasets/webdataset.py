@@ -109,7 +109,7 @@ class ShardDataset(AudioVisualDataset):
         return max((len(_members(shard.index[key], IMAGE_TYPES)) for shard, key in self.samples), default=0)
 
     def read_image(self, index: int) -> Image.Image:
-        """Read the image of a sample; of several frames, the one drawn for this epoch.
+        """Read the image of a sample; of several frames, the frame drawn for this epoch.
 
         Args:
             index: position of the sample, from 0.

@@ -240,8 +240,9 @@ def crop_or_tile(audio: Audio | AudioFile, seconds: float, start: float | None =
     Args:
         audio: a sound in memory, or an open file, of which only the window is decoded.
         seconds: duration of the window in seconds.
-        start: beginning of the window in seconds. None: the middle of a long sound, the beginning of a short one. In a
-            long sound it is clamped, so that the window lies inside; in a short one it is taken modulo the duration.
+        start: beginning of the window in seconds. None: the middle of a long sound, the beginning of a short sound. In
+            a long sound it is clamped, so that the window lies inside; in a short sound it is taken modulo the
+            duration.
 
     Returns:
         (t,) with t = max(1, round(seconds * rate)) samples, at the audio's own rate.
@@ -329,7 +330,7 @@ def mix_audio(audios: Sequence[Audio]) -> Audio:
 
 
 def to_mono(waveform: Float32[np.ndarray, "t c"], rate: int, channels: Channels, name: str) -> Audio:
-    """Check samples and reduce their channels to one.
+    """Check samples and reduce them to a single channel.
 
     Args:
         waveform: (t, channels) float32 samples; values beyond [-1, 1] and up to 8 are clipped.

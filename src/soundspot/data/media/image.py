@@ -185,7 +185,7 @@ def normalize(
         images: (..., i, h, w) uint8, which is divided by 255, or floats in [0, 1]; i >= 3. Channels after the third are
             only scaled to [0, 1].
         spec: image front end with mean and standard deviation.
-        out: tensor to write the result to, of the same shape; None: a new one.
+        out: tensor to write the result to, of the same shape; None: a new tensor.
 
     Returns:
         (..., i, h, w), float32 for uint8 images, else of the type of the images.

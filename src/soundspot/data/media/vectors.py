@@ -15,7 +15,9 @@ from soundspot.types import Audio
 
 
 class ArrayStore:
-    """Embeddings by clip id: a folder of `ID.npy`, or one .npz that holds them all; `id in store` tells which exist.
+    """Embeddings by clip id: a folder of `ID.npy`, or one .npz that holds them all.
+
+    `id in store` tests whether the embedding of a clip exists.
 
     Args:
         path: path of the folder or the .npz.

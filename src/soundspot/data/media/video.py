@@ -107,7 +107,7 @@ class Video(MediaFile):
         return self._index.frame_after(time)
 
     def frame_pair(self, time: float | int) -> tuple[Image.Image, Image.Image]:
-        """Decode the frame shown at a time and the frame after it; of the last frame, the one before and itself.
+        """Decode the frame shown at a time and the frame after it; for the last frame, the frame before and itself.
 
         Args:
             time: time in seconds.

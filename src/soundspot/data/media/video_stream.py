@@ -65,7 +65,7 @@ class VideoStream(Video):
     def frames(self) -> Iterator[TimedImage]:
         """Decode the frames in order, from the first on.
 
-        A frame whose time is not after the last one's counts as damaged and is left out, as players do.
+        A frame whose time is not after that of the last counts as damaged and is left out, as players do.
 
         Yields:
             Start time in seconds, rising, and the frame, upright RGB; frames of another size are resized to that of the

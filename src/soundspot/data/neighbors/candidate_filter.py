@@ -59,7 +59,7 @@ def pad_rows(values: Float[Tensor, " p"], counts: Int64[Tensor, " r"]) -> Float[
 
 
 def top_k_columns(pairs: CandidatePairs, num_rows: int, k: int) -> Int32[Tensor, "r k"]:
-    """Return the k most similar columns of each row, most similar first; of equal ones the lower position comes first.
+    """Return the k most similar columns of each row, most similar first; ties by the lower position.
 
     Args:
         pairs: candidate pairs, at least k of each row.

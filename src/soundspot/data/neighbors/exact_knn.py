@@ -166,8 +166,7 @@ def find_neighbors(
         groups: name of each row's group; rows of one group (frames of one video, say) are no neighbors of each other.
 
     Returns:
-        (n, k) positions of the neighbors, nearest first, the row itself left out; of equal ones the lower position
-        comes first.
+        (n, k) positions of the neighbors, nearest first, the row itself left out; ties by the lower position.
 
     Raises:
         DataError: fewer than k other rows outside some row's group, or a vector that is not finite.
@@ -180,7 +179,7 @@ class ExactSearch:
     """Nearest neighbors among a set of vectors, for some rows of it at a time.
 
     Called with (r,) positions of up to ROWS_PER_BLOCK (512) rows, it returns the (r, k) int32 positions of their
-    neighbors, nearest first, the row itself left out; of equal ones the lower position comes first.
+    neighbors, nearest first, the row itself left out; ties by the lower position.
 
     Holds 10 bytes per number of the vectors, 12 on a CPU without native bfloat16.
 

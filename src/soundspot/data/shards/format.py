@@ -251,7 +251,7 @@ def list_shards(folder: Path) -> list[Path]:
         folder: folder of the shards.
 
     Returns:
-        Paths of its .tar files, sorted by name; at least one.
+        Paths of its .tar files, sorted by name; not empty.
 
     Raises:
         DataError: the folder does not exist, or holds no shard.

@@ -27,7 +27,7 @@ MASK_MEMBER = "mask.png"
 class DatasetSampleReader:
     """Reader of the samples of a data set; the name of an input is the id of the sample.
 
-    Called with an id, it returns a `SampleRecord` with image, audio, JSON and, if there is one, mask; or the failure.
+    Called with an id, it returns a `SampleRecord` with image, audio, JSON and, if available, mask; or the failure.
 
     Attributes:
         data: data set whose samples are read.

@@ -221,7 +221,7 @@ def list_videos(folder: Path) -> list[str]:
         folder: folder to search, with its subfolders.
 
     Returns:
-        Paths relative to the folder, with `/` between their parts, sorted; at least one.
+        Paths relative to the folder, with `/` between their parts, sorted; not empty.
 
     Raises:
         DataError: there are none.

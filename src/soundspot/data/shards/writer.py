@@ -75,7 +75,7 @@ class ShardSource(SampleReader, Protocol):
 
     @property
     def shard_size(self) -> int:
-        """Number of inputs in a shard, failed ones included."""
+        """Number of inputs in a shard, failed inputs included."""
         ...
 
 
@@ -93,7 +93,7 @@ def write_shards(
 ) -> Counter[str]:
     """Write inputs as shards; a stopped run is continued.
 
-    Each input is read once and has a line in `journal.jsonl`, in the order of the inputs; new ones are added at the
+    Each input is read once and has a line in `journal.jsonl`, in the order of the inputs; new inputs are added at the
     end. A failure is a line too. With `retry` its input is added once more at the end, and its last line counts.
 
     Args:

@@ -110,7 +110,7 @@ class Findings:
 
 
 def merge_findings(*findings: Findings) -> Findings:
-    """Merge the results of several validations; tables with the same title and header become one.
+    """Merge the results of several validations; tables with the same title and header are joined.
 
     Args:
         findings: results to merge.

@@ -28,7 +28,7 @@ def is_empty_box(box: Box, ground_truth: GroundTruth) -> bool:
 def validate_ground_truth(
     location: str, samples: Iterable[tuple[str, GroundTruth]]
 ) -> tuple[dict[str, int], list[Problem]]:
-    """Count boxes and detect odd ones: without a pixel, beyond the image border, or far outside.
+    """Count boxes and detect odd boxes: without a pixel, beyond the image border, or far outside.
 
     Args:
         location: file or data set, for messages.

@@ -26,17 +26,17 @@ def demo(
     """Train on procedural scenes, fit a threshold, score on scenes of an unseen seed, and write a page with images.
 
     Args:
-        output: folder for `best.safetensors`, `report.html`, `report.json` and examples.
-        overwrite: replace what is there.
-        overrides: of the recipe, as on the command line.
+        output: folder for `best.safetensors`, `report.html`, `report.json`, `samples.csv` and examples.
+        overwrite: whether an existing folder may be replaced.
+        overrides: flags that replace values of the recipe, such as ("--train.epochs", "5").
         num_images: number of test images, each located with two sounds.
-        log: called with a line on each stage.
+        log: function that is called with one line of text at each stage.
 
     Returns:
         Path of the page, `report.html`.
 
     Raises:
-        OutputError: the folder exists already.
+        OutputError: the folder exists already and `overwrite` is False.
     """
     from soundspot.config.checkpoint import describe_checkpoint, update_header
     from soundspot.config.load import read_recipe
@@ -78,13 +78,16 @@ def demo(
 
 
 def write_examples(localizer: "Localizer", data: AudioVisualDataset, output: Path, num_images: int = 3) -> None:
-    """Write an image with two sounds and a video as examples, and a contact sheet of maps.
+    """Write examples of a trained model into a folder: an image with two sounds, a video, and a contact sheet of maps.
+
+    The files are example.png, example.wav and other.wav (the two sounds of the first image), example.mp4 (12 s) and
+    strip.jpg (each image with the overlays of its two sounds, the ground truth outlined). Existing ones are replaced.
 
     Args:
-        localizer: of the trained model.
-        data: interactive scenes, two samples per image.
-        output: folder of the files.
-        num_images: number of images of the contact sheet.
+        localizer: localizer of the trained model.
+        data: interactive scenes; samples 2i and 2i + 1 share an image.
+        output: existing folder of the files.
+        num_images: number of rows of the contact sheet.
     """
     import soundfile
 

@@ -49,15 +49,15 @@ class OutputError(SoundspotError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the end of an error message about an unknown name.
+    """Return the end of an error message about an unknown name, to be appended to its sentence.
 
     Args:
         name: the unknown name.
         known: the names that exist.
 
     Returns:
-        `. It is called 'x' now.` where the name has changed, else `. Did you mean 'x'?` with the closest known name, or
-        the list of all where none is close.
+        `. It is called 'x' now.` where the name has changed; else `. Did you mean 'x'?` with the closest known name;
+        else `. There are: a, b.` with all of them, where none has a similarity of at least 0.6 (`difflib`).
     """
     names = sorted(known)
     for new in WORDS.get(name, ()):

@@ -22,25 +22,53 @@ THRESHOLD_CLEARED = "The threshold was cleared, so it is not known whether the s
 
 
 def pass_path(component: Any) -> Any:
-    """Make a component pass the path of its upload unread: messages on unreadable files are ours, not Gradio's."""
+    """Make a component pass the path of its upload unread: messages on unreadable files are ours, not Gradio's.
+
+    Args:
+        component: Gradio component of one file, changed in place.
+
+    Returns:
+        The same component; its value is a path, or None without an upload.
+    """
     component.preprocess = lambda payload: None if payload is None else payload.path
     return component
 
 
 def pass_paths(component: Any) -> Any:
-    """Make a component pass the paths of its uploads unread."""
+    """Make a component pass the paths of its uploads unread.
+
+    Args:
+        component: Gradio component of several files, changed in place.
+
+    Returns:
+        The same component; its value is a list of paths, perhaps empty.
+    """
     component.preprocess = lambda payload: [file.path for file in payload.root] if payload else []
     return component
 
 
 def pass_value(component: Any) -> Any:
-    """Make a component pass its value unchecked: its choices change with the answers."""
+    """Make a component pass its value unchecked: its choices change with the answers.
+
+    Args:
+        component: Gradio component, changed in place.
+
+    Returns:
+        The same component.
+    """
     component.preprocess = lambda payload: payload
     return component
 
 
 def wire_silent_event(event: Callable[..., Any], fn: Callable[..., Any], inputs: Sequence[Any], outputs: Any) -> None:
-    """Wire an event of which only the last of many matters, such as a slider's, without a sign of progress."""
+    """Wire an event of which only the last of many matters, such as a slider's, without a sign of progress.
+
+    Args:
+        event: event of a Gradio component, such as `slider.input`.
+        fn: function that is called with the values of the inputs; it returns those of the outputs.
+        inputs: Gradio components.
+        outputs: Gradio component or components.
+    """
     event(
         fn,
         list(inputs),
@@ -54,12 +82,29 @@ def wire_silent_event(event: Callable[..., Any], fn: Callable[..., Any], inputs:
 
 
 def error_card(error: SoundspotError, *files: str | None) -> Markup:
-    """Render an error as a card, without the paths of uploaded files."""
+    """Render an error as a card, without the paths of uploaded files.
+
+    Args:
+        error: error of a request.
+        files: paths of its uploads, which are replaced by file names; None is skipped.
+
+    Returns:
+        HTML of the card.
+    """
     return render_card("wrong", "That did not work", format_error(error, *(file for file in files if file)))
 
 
 def render_card(kind: str, title: str, *lines: str) -> Markup:
-    """Render a box with a heading and lines of text; its color is `kind`: `in`, `out`, `unknown`, `wrong`, `hint`."""
+    """Render a box with a heading and paragraphs.
+
+    Args:
+        kind: meaning of the box, which gives its color: `in`, `out`, `unknown`, `wrong`, `hint`.
+        title: heading.
+        lines: text of each paragraph, with code between backticks; it is escaped.
+
+    Returns:
+        HTML of the box.
+    """
     role = Markup(' role="alert"') if kind == "wrong" else Markup("")
     template = Markup('<div class="card {}"{}><h3>{}</h3>{}</div>')
     return template.format(kind, role, title, _render_paragraphs(lines))
@@ -69,13 +114,13 @@ def render_verdict(name: str, result: LocalizationMap, num_regions: int, no_thre
     """Render the verdict of a map: whether the source is in the image, peak and confidence, and notes.
 
     Args:
-        name: of the sound.
-        result: the map of the sound.
+        name: name of the sound.
+        result: map of the sound.
         num_regions: number of regions of the mask.
-        no_threshold: shown where the map has no threshold.
+        no_threshold: text that is shown where the map has no threshold.
 
     Returns:
-        A card.
+        HTML of a card.
     """
     kind, title = {
         True: ("in", "In the image"),
@@ -105,7 +150,14 @@ def _render_gauge(result: LocalizationMap) -> Markup:
 
 
 def render_figures(figures: Sequence[MapFigure]) -> Markup:
-    """Render figures with captions, as many beside each other as there is room for; each can be saved."""
+    """Render figures with captions, as many beside each other as there is room for; each can be saved.
+
+    Args:
+        figures: drawings with their titles, from left to right; embedded as WebP.
+
+    Returns:
+        HTML of the figures.
+    """
     swatch = Markup('<span class="swatch"><i style="background:rgb{}"></i>{}</span>')
     template = Markup(
         '<figure style="--ratio:{ratio:.4f}"><img src="{uri}" alt="Map of {title} over the image"><figcaption>'
@@ -124,7 +176,14 @@ def render_figures(figures: Sequence[MapFigure]) -> Markup:
 
 
 def render_video_summary(summary: VideoSummary) -> Markup:
-    """Render the summary of a located video."""
+    """Render the summary of a located video.
+
+    Args:
+        summary: number of frames and of those without the source; the verdict is `in` for at least half of the frames.
+
+    Returns:
+        HTML of a card.
+    """
     lines = [f"{summary.num_frames} frames in {summary.seconds:.1f} s."]
     if summary.num_absent is None:
         return render_card("unknown", "In the video? Not known", *lines, NO_THRESHOLD, *summary.notes)
@@ -135,12 +194,27 @@ def render_video_summary(summary: VideoSummary) -> Markup:
 
 
 def render_errors(lines: Sequence[str]) -> Markup:
-    """Render the errors of sounds that could not be used, if there are any."""
+    """Render the errors of sounds that could not be used, if there are any.
+
+    Args:
+        lines: messages.
+
+    Returns:
+        HTML of a card; empty without messages.
+    """
     return render_card("wrong", "Not everything could be used", *lines) if lines else Markup("")
 
 
 def render_header(model: str, notes: Sequence[str]) -> Markup:
-    """Render the top of the page with the title of the model and its notes."""
+    """Render the top of the page.
+
+    Args:
+        model: title of the model.
+        notes: sentences on the model, a paragraph each.
+
+    Returns:
+        HTML of the header.
+    """
     return Markup(
         '<div class="band"></div><div class="head"><h1>soundspot</h1>'
         "<p>Where in the image does the sound come from?</p><span>{}</span></div>{}"

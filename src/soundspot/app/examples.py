@@ -15,9 +15,9 @@ class Example:
     """An image and sounds to locate in it, as files.
 
     Attributes:
-        title: caption.
-        image: path.
-        audios: paths.
+        title: caption of the example.
+        image: path of the image file.
+        audios: paths of the audio files.
     """
 
     title: str
@@ -26,15 +26,15 @@ class Example:
 
 
 def copy_examples(checkpoint: Path, folder: Path, max_audios: int = 4) -> list[Example]:
-    """Copy the example in the folder of a checkpoint, as `soundspot demo` writes it, to where the page may serve it.
+    """Copy the example in the folder of a checkpoint, which `soundspot demo` writes, to where the page may serve it.
 
     Args:
-        checkpoint: file of the model.
-        folder: that files are copied into.
-        max_audios: number of sounds.
+        checkpoint: path of the model's file; the image beside it is `example.*`, the sounds are all audio files there.
+        folder: folder that files are copied into; it must not exist yet.
+        max_audios: largest number of sounds, the first by name.
 
     Returns:
-        One example, or none.
+        One example, or none where the image or the sounds are missing.
     """
     files = sorted(checkpoint.parent.iterdir()) if checkpoint.is_file() else []
     images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES and file.stem == "example"][:1]
@@ -51,8 +51,8 @@ def compose_examples(spec: InputSpec, folder: Path, num_images: int = 3) -> list
 
     Args:
         spec: front end of the model; one that takes embeddings gets no example.
-        folder: that files are written into.
-        num_images: number of scenes.
+        folder: folder that files are written into.
+        num_images: number n of samples that are composed; those of one image make one example.
 
     Returns:
         The examples.

@@ -39,7 +39,12 @@ EXPIRED = render_card("hint", "Locate again", "The maps were deleted meanwhile: 
 
 
 def build_image_tab(sessions: SessionStore, examples: list[Example]) -> None:
-    """Lay out the tab and wire its events."""
+    """Lay out the tab that locates sounds in an image, and wire its events; to be called inside Gradio blocks.
+
+    Args:
+        sessions: sessions of the visitors, with the localizer and the limits.
+        examples: examples that the tab offers.
+    """
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=290):
             image = pass_path(

@@ -25,13 +25,17 @@ def build_page(sessions: SessionStore, examples: list[Example], index: Path | No
     """Build the Gradio blocks of the page.
 
     Args:
-        sessions: of the visitors, with the localizer.
-        examples: that the page offers.
-        index: a folder of `soundspot search index`, if there is one.
-        reports: a folder with reports in it, if there is one.
+        sessions: sessions of the visitors, with the localizer and the limits.
+        examples: examples that the page offers.
+        index: folder of `soundspot search index`; None: the search tab says how to make one.
+        reports: folder with reports in it; None: the reports tab says how to write one.
 
     Returns:
         The blocks, not yet served.
+
+    Raises:
+        DataError: there is no index in the folder, or it is damaged.
+        CheckpointError: the index was made by another model.
     """
     localizer = sessions.localizer
     with gr.Blocks(analytics_enabled=False, title="soundspot") as blocks:
@@ -53,7 +57,11 @@ def build_page(sessions: SessionStore, examples: list[Example], index: Path | No
 
 
 def build_theme() -> Any:
-    """Build Gradio's plainest theme in the colors of the heatmap; no font is fetched."""
+    """Build Gradio's plainest theme in the colors of the heatmap; no font is fetched.
+
+    Returns:
+        The Gradio theme.
+    """
     rose = Color(
         "#fdf1f5", "#fbdde8", "#f5b5cd", "#ec84ac", "#d94d85", "#ad1263", "#980f63", "#7f0b6e", "#51066c", "#3a0462",
         "#26035c", name="soundspot",

@@ -23,14 +23,14 @@ class Limits:
     """Limits of the page.
 
     Attributes:
-        max_upload_bytes: of one request.
-        max_stored_bytes: of all files of visitors, until they are deleted.
+        max_upload_bytes: largest size of the files of one request, in bytes.
+        max_stored_bytes: largest size of all files of visitors until they are deleted, in bytes.
         retention_seconds: seconds after its last use at which a file is deleted; longer than any answer takes.
         timeout: seconds that an answer may take.
         video_timeout: seconds that the answer to a video may take.
-        max_audio_seconds: duration of a sound.
-        max_video_seconds: duration of a video.
-        max_audios: number of sounds in one request.
+        max_audio_seconds: longest duration of a sound in seconds.
+        max_video_seconds: longest duration of a video in seconds.
+        max_audios: largest number of sounds in one request.
         max_queue: number of requests that wait; more are asked to come again.
         max_sessions: number of visitors whose last results are stored.
         display_sides: least and greatest length in pixels of the longer side of the image that maps are drawn on.
@@ -53,15 +53,19 @@ class Deadline:
     """The end of the time of one request.
 
     Args:
-        seconds: from now on.
-        is_cancelled: returns True where nobody waits for the answer any longer.
+        seconds: time of the request in seconds, from now on.
+        is_cancelled: function that returns True where nobody waits for the answer any longer.
     """
 
     def __init__(self, seconds: float | int, is_cancelled: Callable[[], bool] = lambda: False) -> None:
         self._seconds, self._is_cancelled, self._end = seconds, is_cancelled, time.monotonic() + seconds
 
     def check(self) -> None:
-        """Raise LimitError where the time is over or the request is cancelled."""
+        """Check that there is time left; to be called between the steps of the work.
+
+        Raises:
+            LimitError: the time is over, or the request is cancelled.
+        """
         if self._is_cancelled():
             raise LimitError("The page was closed.")
         if time.monotonic() >= self._end:
@@ -72,7 +76,17 @@ class Deadline:
 
 
 def parse_size(text: str) -> int:
-    """Parse a size such as `200MB`, `1.5 GB` or `1000` into bytes; units are powers of 1000."""
+    """Parse a size such as `200MB`, `1.5 GB` or `1000`; units are powers of 1000, in any case.
+
+    Args:
+        text: number, and perhaps B, kB, MB or GB.
+
+    Returns:
+        Number of bytes, at least 1; fractions are cut off.
+
+    Raises:
+        InputError: the text is no size.
+    """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKmMgG]?[bB]?)\s*", text)
     if not match or (size := int(float(match[1]) * _UNITS.get(match[2].upper(), 0))) < 1:
         raise InputError(f"{text!r} is no size; expected a number with a unit, such as 200MB.")
@@ -80,7 +94,20 @@ def parse_size(text: str) -> int:
 
 
 def check_duration(path: str, max_seconds: float | int, kind: str, remedy: str) -> None:
-    """Raise LimitError where the header of a sound or video gives a longer duration; nothing is decoded."""
+    """Check the duration of a sound or video by its header; nothing is decoded.
+
+    A file that cannot be opened passes, as its reader has the message. Without a duration in its header a file of up to
+    20 MB passes.
+
+    Args:
+        path: path of the file.
+        max_seconds: longest duration in seconds.
+        kind: noun for the message: `sound` or `video`.
+        remedy: sentence that ends the message.
+
+    Raises:
+        LimitError: the file is longer, or gives no duration and is larger than 20 MB.
+    """
     import av
 
     try:

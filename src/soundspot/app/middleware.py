@@ -43,7 +43,12 @@ HEADERS = {
 
 
 class RequestRefusedError(Exception):
-    """A request that the page refuses, with its HTTP status."""
+    """A request that the page refuses.
+
+    Args:
+        status: HTTP status of the response.
+        message: sentence for the visitor.
+    """
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -53,14 +58,17 @@ class RequestRefusedError(Exception):
 class RequestGuard:
     """An ASGI application around another that refuses what the page does not need.
 
+    Refused requests get a JSON body and status 400 (foreign file), 403 (another site), 404 (unknown address), 413 (too
+    large), 421 (wrong host) or 507 (no room).
+
     Args:
-        app: the application.
-        limits: of the page.
-        store: the folder that uploads are written into.
-        on_leave: called with the session of a visitor whose page was closed.
-        hosts: names that the page may be called by; empty: any. A site elsewhere whose name was made to resolve to
-            this machine is refused by it.
-        on_shutdown: called when the page is being stopped.
+        app: ASGI application of the page.
+        limits: limits of the page.
+        store: folder that uploads are written into.
+        on_leave: function that is called with the session key of a visitor whose page was closed.
+        hosts: names that the page may be called by; empty: any. A site elsewhere whose name was made to resolve to this
+            machine is refused by it.
+        on_shutdown: function that is called when the page is being stopped.
     """
 
     def __init__(

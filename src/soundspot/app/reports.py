@@ -30,17 +30,17 @@ HINT = render_card(
 
 
 def find_reports(folder: Path, max_reports: int = 200) -> dict[str, str]:
-    """Find the reports in a folder and below it, the newest first.
+    """Find the reports (.html) in a folder and below it, the newest first.
 
     Hidden folders, links that lead out of the folder, names that are no Unicode, and files that cannot be read or are
     deleted meanwhile are left out.
 
     Args:
-        folder: of the reports.
-        max_reports: number of reports.
+        folder: folder of the reports.
+        max_reports: largest number of reports.
 
     Returns:
-        Path in the folder -> title.
+        Path relative to the folder -> title.
     """
     dated, reports = [], {}
     for file in folder.rglob("*.html"):
@@ -55,9 +55,14 @@ def find_reports(folder: Path, max_reports: int = 200) -> dict[str, str]:
 
 
 def resolve_report(folder: Path, name: str) -> Path | None:
-    """Return the file of a report; None where it is outside of the folder, hidden, of another kind, or absent.
+    """Return the file of a report or of one of its images and tables. Links are followed first, so that none leads out.
 
-    Links are followed first, so that none leads out of the folder.
+    Args:
+        folder: folder of the reports.
+        name: path relative to the folder.
+
+    Returns:
+        Path with links resolved; None where it is outside of the folder, hidden, of another kind, or absent.
     """
     try:
         root, file = folder.resolve(), (folder / name).resolve()
@@ -68,7 +73,12 @@ def resolve_report(folder: Path, name: str) -> Path | None:
 
 
 def add_report_route(app: Any, folder: Path | None) -> None:
-    """Add the route of the reports to a FastAPI application."""
+    """Add the route `/reports/NAME` to a FastAPI application, which serves files without scripts, or status 404.
+
+    Args:
+        app: FastAPI application, changed in place.
+        folder: folder of the reports; None: every name is absent.
+    """
     from starlette.responses import FileResponse, JSONResponse, Response
 
     async def serve_report(name: str) -> Response:
@@ -82,7 +92,11 @@ def add_report_route(app: Any, folder: Path | None) -> None:
 
 
 def build_reports_tab(folder: Path | None) -> None:
-    """Lay out the tab and wire its events."""
+    """Lay out the tab that shows reports, and wire its events; to be called inside Gradio blocks.
+
+    Args:
+        folder: folder of the reports; None: the tab says how to write one.
+    """
     import gradio as gr
 
     if folder is None:

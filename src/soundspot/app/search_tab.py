@@ -28,11 +28,15 @@ THUMBNAIL_SIDE = 360  # pixels of the longer side
 
 
 def build_search_tab(sessions: SessionStore, folder: Path | None) -> None:
-    """Build the tab, and wire its events.
+    """Lay out the tab that searches an index, and wire its events; to be called inside Gradio blocks.
 
     Args:
-        sessions: of the page, with its localizer.
-        folder: of the index; None shows how to make one.
+        sessions: sessions of the visitors, with the localizer and the limits.
+        folder: folder of the index; None: the tab says how to make one.
+
+    Raises:
+        DataError: there is no index in the folder, or it is damaged.
+        CheckpointError: the index was made by another model.
     """
     if folder is None:
         gr.HTML(NO_INDEX, padding=False)

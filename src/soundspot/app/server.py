@@ -26,10 +26,10 @@ class PageConfig:
     """A model, and the folders that the page may show.
 
     Attributes:
-        localizer: of the model.
-        index: a folder of `soundspot search index`.
-        reports: a folder with reports in it.
-        limits: of the page.
+        localizer: localizer of the model.
+        index: folder of `soundspot search index`; None: no search.
+        reports: folder with reports in it; None: no reports.
+        limits: limits of the page.
     """
 
     localizer: Localizer
@@ -43,14 +43,16 @@ def open_app(page: PageConfig, host: str = "127.0.0.1") -> Iterator[Any]:
     """Open the page as an ASGI application; the folder of its visitors' files is deleted at the end of the block.
 
     Args:
-        page: model and folders.
-        host: address that the page is served at.
+        page: model, folders and limits.
+        host: address that the page is served at; a local one refuses requests by any other name of this machine.
 
     Yields:
-        The application.
+        The ASGI application, a `RequestGuard`.
 
     Raises:
-        InputError: Gradio is not installed. DataError: a folder does not exist.
+        InputError: Gradio is not installed.
+        DataError: a folder does not exist, or the index is damaged.
+        CheckpointError: the index was made by another model.
     """
     for folder, option in ((page.reports, "--reports"), (page.index, "--index")):
         if folder is not None and not folder.is_dir():
@@ -99,7 +101,16 @@ def open_app(page: PageConfig, host: str = "127.0.0.1") -> Iterator[Any]:
 
 
 def create_server(app: Any, host: str, port: int) -> Any:
-    """Return a uvicorn server of an ASGI application, not yet running."""
+    """Create a uvicorn server of an ASGI application, not yet running.
+
+    Args:
+        app: ASGI application.
+        host: address to listen at.
+        port: port to listen at.
+
+    Returns:
+        A `uvicorn.Server`.
+    """
     import uvicorn
 
     config = uvicorn.Config(app, host, port, log_level="warning", timeout_graceful_shutdown=2, limit_concurrency=256)
@@ -107,7 +118,14 @@ def create_server(app: Any, host: str, port: int) -> Any:
 
 
 def find_free_port(host: str, port: int) -> int:
-    """Return `port`, or a free port where that is 0.
+    """Return a port that a server can listen at; it is released again.
+
+    Args:
+        host: IPv4 or IPv6 address, or name of this machine.
+        port: desired port; 0: any free one.
+
+    Returns:
+        `port`, or a free port where that is 0.
 
     Raises:
         InputError: the port is taken, or this machine has no such address.

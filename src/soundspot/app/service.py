@@ -25,8 +25,8 @@ class LocatedImage:
     """An image in which sounds were located.
 
     Attributes:
-        image: path of the image.
-        encoded: the encoded image.
+        image: path of the image file.
+        encoded: image, encoded once; its copy to draw on is resized for display.
         maps: map of each sound by name.
         files: path of each sound by name.
         errors: messages on sounds that could not be used.
@@ -44,10 +44,10 @@ class OverlayStyle:
     """Options of drawing a map.
 
     Attributes:
-        opacity: of the heat at the highest scores, in [0, 1].
-        mask_threshold: of outline and boxes, in [0, 1].
-        outline: draw the outline of the mask.
-        boxes: draw boxes around the regions of the mask.
+        opacity: opacity of the heat at the highest scores, in [0, 1].
+        mask_threshold: threshold of outline and boxes, as a share of the map's range, in [0, 1].
+        outline: whether to draw the outline of the mask.
+        boxes: whether to draw boxes around the regions of the mask.
     """
 
     opacity: float | int = 0.6
@@ -58,7 +58,13 @@ class OverlayStyle:
 
 @dataclass(frozen=True, eq=False)
 class MapFigure:
-    """A drawing with its title, and with the colors of its sounds, where it has several."""
+    """A drawing with its title.
+
+    Attributes:
+        image: RGB drawing.
+        title: caption.
+        colors: color of each sound by name, where the drawing has several or stands beside others.
+    """
 
     image: Image.Image
     title: str
@@ -75,21 +81,23 @@ def locate_audios(
 ) -> LocatedImage:
     """Locate each of several sounds in an image; the image is encoded once, and each sound once.
 
-    A sound that cannot be used gives an error message; the others are located.
+    A sound that cannot be used gives an error message; the others are located. Sounds beyond `limits.max_audios` are
+    left out, with a message.
 
     Args:
-        localizer: of the page.
-        image: path.
-        audios: paths.
-        limits: of the page.
-        deadline: of the request.
-        previous: the last result of the same visitor, whose maps are used again.
+        localizer: localizer of the page.
+        image: path of the image file.
+        audios: paths of the audio files.
+        limits: limits of the page.
+        deadline: deadline of the request, checked after each sound.
+        previous: last result of the same visitor, whose maps are used again for the same image; None: there is none.
 
     Returns:
         The maps of the sounds.
 
     Raises:
-        InputError: the image cannot be read. LimitError: the time is over.
+        InputError: the image cannot be read.
+        LimitError: the time is over, or the page was closed.
     """
     if previous is None or previous.image != image:
         encoded = localizer.encode_image(image)
@@ -120,10 +128,11 @@ def draw_figures(maps: dict[str, LocalizationMap], name: str, view: View, style:
     """Draw maps for the page.
 
     Args:
-        maps: map of each sound by name.
-        name: of the sound of the view `single`.
-        view: one map, all maps in one image by color, or side by side.
-        style: of each drawing.
+        maps: map of each sound by name, at least one.
+        name: name of the sound that is drawn in the view `single`.
+        view: `single`, the map of `name`; `combined`, all maps in one image by color; `side_by_side`, each map and then
+            all in one image.
+        style: opacity and marks of each drawing.
 
     Returns:
         The figures from left to right.
@@ -144,7 +153,14 @@ def draw_figures(maps: dict[str, LocalizationMap], name: str, view: View, style:
 
 
 def round_threshold(threshold: float | None) -> float | None:
-    """Round a threshold as the page's field shows it."""
+    """Round a threshold to four decimals, as the page's field shows it.
+
+    Args:
+        threshold: raw score; None: no threshold.
+
+    Returns:
+        The rounded score, or None.
+    """
     return None if threshold is None else round(threshold, 4)
 
 
@@ -154,12 +170,12 @@ def with_threshold(
     """Return a map with the threshold of the page's field; as long as the field shows the fitted one, with that.
 
     Args:
-        result: a map.
-        threshold: of the field; None: it is empty.
-        fitted: threshold of the model, to its last digit.
+        result: map of a sound.
+        threshold: raw score in the field; None: it is empty.
+        fitted: threshold of the model, to its last digit; None: none was fitted.
 
     Returns:
-        The map with its threshold replaced.
+        A copy of the map with its threshold replaced.
     """
     if threshold == round_threshold(fitted):
         return replace(result, threshold=fitted)
@@ -167,7 +183,16 @@ def with_threshold(
 
 
 def resize_for_display(image: Image.Image, min_side: int, max_side: int) -> Image.Image:
-    """Resize an image so that its longer side is between two lengths in pixels."""
+    """Resize an image so that its longer side is between two lengths, by a Lanczos filter; the aspect ratio stays.
+
+    Args:
+        image: image of any size.
+        min_side: least length of the longer side in pixels.
+        max_side: greatest length of the longer side in pixels.
+
+    Returns:
+        The resized image; `image` itself where it fits.
+    """
     longer = max(image.size)
     if min_side <= longer <= max_side:
         return image
@@ -180,6 +205,13 @@ def format_error(error: SoundspotError, *files: str) -> str:
     """Format an error for a visitor, with the names of files in place of their paths.
 
     An error that is not the visitor's is logged with its paths for whoever runs the page, and not shown.
+
+    Args:
+        error: error of a request; an InputError or a LimitError is the visitor's.
+        files: paths of the uploads of the request.
+
+    Returns:
+        Message for the visitor.
     """
     if not isinstance(error, InputError | LimitError):
         logging.getLogger(__name__).warning("%s", error)

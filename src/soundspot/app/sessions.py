@@ -14,8 +14,8 @@ class Session:
     """An open page of a visitor.
 
     Attributes:
-        located: the last result, to be drawn again.
-        is_closed: the page was closed.
+        located: last result, to be drawn again; None: there is none.
+        is_closed: whether the page was closed.
     """
 
     located: LocatedImage | None = None
@@ -30,8 +30,8 @@ class SessionStore:
     recently used are dropped; that ends no work.
 
     Args:
-        localizer: of the page.
-        limits: of the page.
+        localizer: localizer of the page.
+        limits: limits of the page; None: the defaults.
     """
 
     def __init__(self, localizer: Localizer, limits: Limits | None = None) -> None:
@@ -41,7 +41,14 @@ class SessionStore:
         self._sessions: OrderedDict[str, Session] = OrderedDict()
 
     def get_session(self, key: str | None) -> Session:
-        """Return the session of a key; a new one for a new key, and each time for None."""
+        """Return the session of a visitor, which becomes the most recently used.
+
+        Args:
+            key: Gradio's key of the open page.
+
+        Returns:
+            The session; a new one for a new key, and each time for None.
+        """
         if key is None:
             return Session()
         with self._lock:
@@ -52,7 +59,11 @@ class SessionStore:
         return session
 
     def end_session(self, key: str | None) -> None:
-        """Drop a session and end its work at its next step."""
+        """Drop a session and end its work at its next step.
+
+        Args:
+            key: Gradio's key of the page that was closed; an unknown one, or None, has no effect.
+        """
         with self._lock:
             session = self._sessions.pop(key or "", None)
         if session is not None:
@@ -66,6 +77,14 @@ class SessionStore:
         return len(self._sessions)
 
     def start_deadline(self, session: Session, seconds: float | int | None = None) -> Deadline:
-        """Return the deadline of a request that begins now, `seconds` from now (by default the page's timeout)."""
+        """Start the deadline of a request that begins now.
+
+        Args:
+            session: session of the visitor; the request is cancelled when it ends.
+            seconds: time of the request in seconds; None: `limits.timeout`.
+
+        Returns:
+            The deadline, to be checked during the work.
+        """
         timeout = self.limits.timeout if seconds is None else seconds
         return Deadline(timeout, lambda: session.is_closed or self._is_closed)

@@ -14,8 +14,8 @@ class UploadStore:
     Files that lie in it when the store is made are the page's own and stay.
 
     Args:
-        folder: of the files.
-        max_bytes: that the folder may hold.
+        folder: folder of the files.
+        max_bytes: number of bytes that the folder may hold.
         retention_seconds: seconds after its last use at which a file, or an empty folder, is deleted.
     """
 
@@ -27,22 +27,34 @@ class UploadStore:
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes in the folder: at the last scan, and received since."""
+        """Number of bytes in the folder at the last scan, and received since."""
         received, stored = self._last_scan
         return stored + self._num_received - received
 
     def record_received(self, num_bytes: int) -> None:
-        """Count bytes that are being written."""
+        """Count bytes that are being written.
+
+        Args:
+            num_bytes: number of bytes since the last call.
+        """
         self._num_received += num_bytes
 
     def touch(self, file: Path) -> None:
-        """Mark a file as used now; a file outside the folder is not touched."""
+        """Mark a file as used now; a file outside the folder is not touched, and a deleted one ignored.
+
+        Args:
+            file: path of the file.
+        """
         with suppress(OSError, ValueError):  # deleted; not a name of a file
             if file.resolve().is_relative_to(self.folder):
                 os.utime(file)
 
     def remove_expired(self, now: float | None = None) -> None:
-        """Delete expired files and count the bytes of the others. Several threads may do so at once."""
+        """Delete expired files and count the bytes of the others. Several threads may do so at once.
+
+        Args:
+            now: time in seconds since the epoch; None: the present.
+        """
         received, oldest, stored = self._num_received, (now or time.time()) - self.retention_seconds, 0
         for folder, folders, files in os.walk(self.folder, topdown=False):
             entries = [(name, os.unlink) for name in files] + [(name, os.rmdir) for name in folders]
@@ -57,7 +69,7 @@ class UploadStore:
 
     @contextmanager
     def background_cleanup(self) -> Iterator[None]:
-        """Delete expired files now and then while the block runs."""
+        """Delete expired files in a thread while the block runs, six times in `retention_seconds`."""
         end = threading.Event()
 
         def clean() -> None:

@@ -19,7 +19,11 @@ NO_AUDIO = "This video has no sound. Give one in the field “Another sound”: 
 
 
 def build_video_tab(sessions: SessionStore) -> None:
-    """Lay out the tab and wire its events."""
+    """Lay out the tab that locates the sound in a video, and wire its events; to be called inside Gradio blocks.
+
+    Args:
+        sessions: sessions of the visitors, with the localizer and the limits.
+    """
     limits = sessions.limits
     hint = render_card(
         "hint",

@@ -37,9 +37,12 @@ def save_checkpoint(method: Method, path: str | Path, **header_fields: Any) -> N
     """Write the weights and the header of a method; a reader sees the complete file or none.
 
     Args:
-        method: the method with its weights.
-        path: file to write.
-        header_fields: plain values for the header: `recipe`, `threshold`, `step`...
+        method: method with its weights.
+        path: path of the .safetensors file; an existing one is replaced.
+        header_fields: values for the header that JSON can hold: `recipe`, `threshold`, `step`...
+
+    Raises:
+        OutputError: the file cannot be written (DiskFullError: no space is left).
     """
     header = {
         "soundspot": __version__,
@@ -53,23 +56,31 @@ def save_checkpoint(method: Method, path: str | Path, **header_fields: Any) -> N
 
 
 def update_header(path: str | Path, **header_fields: Any) -> None:
-    """Write plain values into the header of a checkpoint; its weights stay the same to the bit.
+    """Write values into the header of a checkpoint; its weights stay the same to the bit.
 
     Args:
-        path: the checkpoint.
-        header_fields: names and values to add or replace.
+        path: path of the checkpoint, which is replaced at once.
+        header_fields: names and values to add or replace, which JSON can hold; other fields stay.
+
+    Raises:
+        CheckpointError: the file is missing, cut short, or no checkpoint of this library.
+        OutputError: the file cannot be written.
     """
     _write(Path(path), _read_weights(path), read_header(path) | header_fields)
 
 
 def describe_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Return what identifies a checkpoint in a report.
+    """Return the facts that identify a checkpoint in a report.
 
     Args:
-        path: the checkpoint, or its name on the hub.
+        path: path of the checkpoint, or its name on the hub.
 
     Returns:
-        File name, SHA-256 of the file, and the calibration of its threshold; of a name on the hub the name alone.
+        `checkpoint` (file name), `sha256` (hexadecimal digits of the file) and `calibration` (of its threshold, or
+        None); of a name on the hub `checkpoint` alone.
+
+    Raises:
+        CheckpointError: the file is no checkpoint of this library.
     """
     path = Path(path)
     if not path.is_file():
@@ -82,14 +93,14 @@ def read_header(path: str | Path) -> dict[str, Any]:
     """Read the header of a checkpoint, without its weights.
 
     Args:
-        path: the checkpoint.
+        path: path of the .safetensors file.
 
     Returns:
-        The fields that `save_checkpoint` wrote.
+        The fields that `save_checkpoint` wrote, by name.
 
     Raises:
-        CheckpointError: missing, cut short, not a safetensors file, not a checkpoint of this library, or one of its
-            time as `whence`.
+        CheckpointError: the file is missing, cut short, not a safetensors file, not a checkpoint of this library, or
+            one of its time as `whence`.
     """
     path = Path(path)
     if not path.is_file():
@@ -117,16 +128,18 @@ def read_header(path: str | Path) -> dict[str, Any]:
 
 
 def load_checkpoint(path: str | Path) -> tuple[Method, dict[str, Any]]:
-    """Load the method of a checkpoint.
+    """Load the method of a checkpoint, on the CPU.
 
     Args:
-        path: the checkpoint.
+        path: path of the .safetensors file.
 
     Returns:
-        The method with its weights, in evaluation mode, and the header.
+        The method with its weights, in evaluation mode, and the fields of the header.
 
     Raises:
-        CheckpointError: as `read_header`, or the weights do not fit the method that the header names.
+        CheckpointError: the file is missing, cut short, or no checkpoint of this library; or its weights do not fit the
+            method that the header names.
+        RecipeError: this version does not know the method or one of its options.
     """
     header = read_header(path)
     method = method_from_header(header)
@@ -138,10 +151,13 @@ def method_from_header(header: dict[str, Any]) -> Method:
     """Build the method that a header describes.
 
     Args:
-        header: as `read_header` returns it.
+        header: fields of the header by name (see `read_header`).
 
     Returns:
-        The method with fresh weights, its front end and its upsampling.
+        The method with fresh weights, its front end and its upsampling; no file of weights is read.
+
+    Raises:
+        RecipeError: this version does not know the method or one of its options.
     """
     # Options of encoders without the file they once started from: the checkpoint holds every weight.
     config = {
@@ -157,10 +173,10 @@ def hash_recipe(recipe: dict[str, Any]) -> str:
     """Compute a short hash of a recipe; the number of workers, which moves no number, is left out.
 
     Args:
-        recipe: plain values, as a header holds them.
+        recipe: recipe as plain values (see `Recipe.as_dict`).
 
     Returns:
-        16 hexadecimal digits.
+        The first 16 hexadecimal digits of the SHA-256 of its JSON with sorted keys.
     """
     train = {key: value for key, value in recipe.get("train", {}).items() if key != "workers"}
     return hashlib.sha256(json.dumps(recipe | {"train": train}, sort_keys=True).encode()).hexdigest()[:16]

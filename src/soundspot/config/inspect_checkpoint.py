@@ -30,23 +30,23 @@ BATCHNORM_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")  # st
 
 @dataclass(frozen=True)
 class Inspection:
-    """Contents of a file of weights, as `inspect_checkpoint` finds them.
+    """Contents of a file of weights, as `inspect_checkpoint` identifies them.
 
     Attributes:
-        path: the file.
+        path: path of the file.
         kind: `checkpoint`: of soundspot; `release`: a method's released weights; `part`: one of its files, where they
             are several; `public`: an encoder's public file (ResNet-18, VGG-16, VGGish); `unknown`: none of these.
-        methods: methods that the weights fit, several where releases share their names and shapes; of a part,
-            `method: file`; of a public file, the encoder; of `unknown`, the nearest of these, or nothing.
-        fit: how the weights match those of `methods`; None where this version cannot say.
-        num_bytes: size of the file.
-        num_tensors: how many tensors it holds.
-        num_parameters: numbers in them, without the statistics of batch norm.
+        methods: methods that the weights fit, several where releases share their names and shapes; of a part, `method:
+            file`; of a public file, the encoder; of `unknown`, the nearest of these, or nothing.
+        fit: match of the weights with those of `methods`; None where this version cannot say.
+        num_bytes: size of the file in bytes.
+        num_tensors: number of tensors in it.
+        num_parameters: number of values in them, without the statistics of batch norm.
         nesting: keys that the weights lie under, the outermost first.
-        prefix: what stands before each name.
+        prefix: text before each name of a weight.
         other_keys: other keys of the file.
         header_summary: of a checkpoint: method, options, encoders, front end, upsampling, recipe, threshold,
-            calibration.
+            calibration; None for other files.
     """
 
     path: str
@@ -63,14 +63,14 @@ class Inspection:
 
     @property
     def is_usable(self) -> bool:
-        """True if something here can be built of the file by itself."""
+        """True if the file by itself fills a method or an encoder of this version: every name and shape matches."""
         return self.kind not in ("unknown", "part") and self.fit is not None and not self.fit.num_mismatched
 
     def as_dict(self) -> dict[str, Any]:
-        """Convert to plain values, as `soundspot checkpoint inspect --json` prints them.
+        """Convert to plain values, which `soundspot checkpoint inspect --json` prints.
 
         Returns:
-            The attributes and `is_usable`.
+            The attributes and `is_usable`, by name.
         """
         return asdict(self) | {"is_usable": self.is_usable}
 
@@ -78,7 +78,7 @@ class Inspection:
         """Format the inspection for the terminal.
 
         Returns:
-            Several lines.
+            Several lines of text.
         """
         formats = {
             "checkpoint": _format_checkpoint,
@@ -94,13 +94,14 @@ def inspect_checkpoint(path: str | Path) -> Inspection:
     """Identify a file of weights; nothing in it is run, and no weight of it is used.
 
     Args:
-        path: a .safetensors file, or a torch file of any code base.
+        path: path of a .safetensors file, or of a torch file of any code base.
 
     Returns:
-        What the file holds.
+        Description of the contents of the file.
 
     Raises:
-        CheckpointError: missing, empty, cut short, no file of weights, or a pickle that asks for more than weights.
+        CheckpointError: the file is missing, empty, cut short, no file of weights, or a pickle that asks for more than
+            weights.
     """
     path = Path(path)
     nested: dict[str, Any] = {}

@@ -17,7 +17,8 @@ def find_recipe(name: str | Path) -> Path:
     """Find the file of a recipe.
 
     Args:
-        name: a path, or the name of a recipe of the library, such as `alignment/scenes`.
+        name: path of a YAML file, which comes first, or the name of a recipe of the library, such as
+            `alignment/scenes`.
 
     Returns:
         Path of the YAML file.
@@ -37,18 +38,18 @@ def find_recipe(name: str | Path) -> Path:
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe.
+    """Read a recipe; keys that the file lacks have their defaults.
 
     Args:
-        path: a file, or a name (see `find_recipe`).
+        path: path of a YAML file, or the name of a recipe of the library, such as `alignment/scenes`.
         overrides: flags of a command line that replace values of the file: `["--train.lr", "0.001"]`.
 
     Returns:
         The recipe.
 
     Raises:
-        RecipeError: no such file, no YAML, an unknown key (with the nearest known one, or what it is called now), a
-            value of the wrong type.
+        RecipeError: no such file, no YAML, an unknown key (with the nearest known one, or its present name), a value of
+            the wrong type or out of range.
 
     Examples:
         >>> recipe = read_recipe("ezvsl/debug", ["--train.lr", "0.01"])
@@ -78,14 +79,14 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def list_recipe_keys(config_class: Any = Recipe, prefix: str = "") -> list[str]:
-    """List every dotted key of a recipe.
+    """List every dotted key of a recipe, in the order of its fields.
 
     Args:
-        config_class: the dataclass that holds the keys.
-        prefix: what stands before each.
+        config_class: dataclass that holds the keys.
+        prefix: text before each key, such as `train.`.
 
     Returns:
-        `method`, `image`, ..., `train.lr`, ...
+        Keys of groups and of their values: `method`, `image`, ..., `train`, `train.epochs`, ...
     """
     keys = []
     for name, nested in _nested_classes(config_class).items():

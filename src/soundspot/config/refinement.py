@@ -13,8 +13,8 @@ class Refinement:
     """Mix of a sound's map with maps that depend on the image only; falsy where maps are not refined.
 
     Attributes:
-        names: of `REFINEMENTS`, in that order.
-        alpha: weight of the sound's map; the others share the rest.
+        names: names in `REFINEMENTS` (`iqr`, `ogl`), in that order.
+        alpha: weight of the sound's map, in [0, 1]; the others share the rest evenly.
         prior: hash of the classifier's weights behind `ogl`; empty without it.
     """
 
@@ -30,17 +30,34 @@ class Refinement:
         return f"{' + '.join(self.names)} (alpha {self.alpha:g})" if self else ""
 
     def extend_model_name(self, model: str) -> str:
-        """Return the name of a model with this refinement in reports: `alignment + ogl (alpha 0.4)`."""
+        """Return the name of a model with this refinement in reports: `alignment + ogl (alpha 0.4)`.
+
+        Args:
+            model: name of the model.
+
+        Returns:
+            The extended name; `model` itself where maps are not refined.
+        """
         return f"{model} + {self}" if self else model
 
     def as_dict(self) -> dict[str, Any]:
-        """Convert to plain values, as reports and checkpoints hold them; empty where maps are not refined."""
+        """Convert to values that JSON can hold, for reports and checkpoints.
+
+        Returns:
+            `refine` (names), `alpha`, and `prior` where there is one; empty where maps are not refined.
+        """
         prior = {"prior": self.prior} if self.prior else {}
         return {"refine": list(self.names), "alpha": self.alpha, **prior} if self else {}
 
     @classmethod
     def from_dict(cls, values: Any) -> "Refinement":
-        """Build a refinement from the values of `as_dict`; empty values mean that maps are not refined.
+        """Build a refinement from the values of `as_dict`.
+
+        Args:
+            values: `refine` (names), `alpha` and perhaps `prior`, by name; empty or None: maps are not refined.
+
+        Returns:
+            The refinement.
 
         Raises:
             DataError: the values are something else.
@@ -57,7 +74,7 @@ class Refinement:
 
     @property
     def warning(self) -> str:
-        """Sentence of a report about refined maps."""
+        """Sentence of a report which says that maps are refined, and by what."""
         mixed = " and ".join(f"{REFINEMENTS[name]} ({name})" for name in self.names)
         return (
             f"Maps are refined: {self.alpha:g} of the sound's map, {1 - self.alpha:g} of {mixed}, which does not "
@@ -65,7 +82,14 @@ class Refinement:
         )
 
     def threshold_mismatch_warning(self, fitted_on: "Refinement") -> str:
-        """Explain why a threshold that was fitted on other maps than these is not used."""
+        """Explain why a threshold that was fitted on other maps than these is not used.
+
+        Args:
+            fitted_on: refinement of the maps that it was fitted on.
+
+        Returns:
+            Sentences for a reader, with the command that fits one for this refinement.
+        """
         same = " with another classifier" if str(fitted_on) == str(self) else ""
         theirs = f"refined by {fitted_on}{same}" if fitted_on else "that are not refined"
         flags = f" with --refine {','.join(self.names)} --alpha {self.alpha:g}" if self else ""

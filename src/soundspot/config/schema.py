@@ -12,16 +12,17 @@ from soundspot.errors import RecipeError, did_you_mean
 
 @dataclass(frozen=True)
 class FrontEndConfig:
-    """A front-end preset and what differs from it.
+    """A front-end preset and the values that differ from it.
 
     Attributes:
         preset: name of a front end (`soundspot.config.frontend.PRESETS`); `clip+ast` takes images as the first does and
             sounds as the second.
         size: side of the square image in pixels; None: the preset's.
-        resize: how images are brought to that size (`soundspot.config.frontend.ImageSpec`). Training squashes with PIL,
-            which antialiases; so does `squash` afterwards. The presets' own ways belong to released weights.
-        seconds: length of the sound; None: the preset's.
-        hop: of the spectrogram, in samples; None: the preset's.
+        resize: resizing of images to that size: `squash` (PIL bicubic, antialiased, aspect ratio not preserved), as in
+            training; `squash-tensor` (bicubic on the float tensor, no antialiasing); `squash-tensor-antialias`; or
+            `crop` (shorter side to `size`, center crop). The presets' own ways belong to released weights.
+        seconds: length of the sound in seconds; None: the preset's.
+        hop: step of the spectrogram in samples; None: the preset's.
     """
 
     preset: str = "alignment"
@@ -34,7 +35,7 @@ class FrontEndConfig:
         """Build the front end.
 
         Returns:
-            The preset with the values that are given here.
+            The preset with the values that are given here; `resize` always replaces the preset's.
 
         Raises:
             RecipeError: no preset has that name.
@@ -52,12 +53,12 @@ class FrontEndConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """A data set.
+    """A data set of a recipe.
 
     Attributes:
-        name: as `soundspot.list_datasets()` has it.
-        root: its folder.
-        options: its own options (split, length, seed...).
+        name: name in `soundspot.list_datasets()`.
+        root: folder of the data set; None where it needs none.
+        options: options of that data set (split, length, seed...), by name.
     """
 
     name: str = "scenes"
@@ -70,14 +71,14 @@ class ViewsConfig:
     """Views of each sample that are learned from. All three of both modalities make the paper's nine pairs.
 
     Attributes:
-        multi_view: add the augmented view (SimCLR for images, a random time shift for sounds).
-        semantic: add the neighbor's view; needs `neighbors`.
-        modalities: which modality gets the added views.
-        base_view: the image of the first view: `unaugmented`; `weak` (crop of at least 0.8, mirrored or not); or
-            `strong`, by `augmentation`.
-        base_audio_window: the sound of the first view: the `center` of the clip, or a `random` window.
-        max_time_shift: seconds by which the augmented sound's window is moved from the middle, at most; None: anywhere.
-        augmentation: of the augmented image, and of a `strong` first view.
+        multi_view: whether to add the augmented view (SimCLR for images, a random time shift for sounds).
+        semantic: whether to add the neighbor's view; needs `neighbors`.
+        modalities: modality that gets the added views: `both`, `image` or `audio`.
+        base_view: image of the first view: `unaugmented`; `weak` (crop of at least 0.8, mirrored or not); or `strong`,
+            by `augmentation`.
+        base_audio_window: sound of the first view: the `center` of the clip, or a `random` window.
+        max_time_shift: largest distance in seconds of the augmented sound's window from the middle; None: anywhere.
+        augmentation: augmentation of the augmented image, and of a `strong` first view.
         spec_augment: mask a band of frequencies and one of times of each spectrogram: `none`; `mended` or `published`
             (joint slot attention); `specaugment` (SSL-TIE). See `soundspot.data.transforms.augment.BAND_MASKING`.
     """
@@ -117,12 +118,12 @@ class NeighborsConfig:
 
     Attributes:
         table: folder that `soundspot neighbors mine` wrote; None with an empty `mining_schedule`: no neighbors.
-        mining_schedule: shares of the training (0 to 1) at which neighbors are mined with the model itself: no outside
-            supervision. Before the first of them the neighbor's view is the sample's own.
-        k: a neighbor is drawn from the k nearest.
+        mining_schedule: shares of the training, in [0, 1), at which neighbors are mined with the model itself: no
+            outside supervision. Before the first of them the neighbor's view is the sample's own.
+        k: number of nearest neighbors from which one is drawn.
         sampling: `random`, always the nearest (`fixed`), or the sample itself (`anchor`).
-        false_negatives_from_neighbors: samples among each other's first so many, in either modality, count as likely
-            false negatives; 0: none.
+        false_negatives_from_neighbors: number of nearest neighbors of a sample, in either modality, that count as its
+            likely false negatives, which losses leave out of their denominators; 0: none.
     """
 
     table: str | None = None
@@ -143,11 +144,15 @@ class LabelsConfig:
 
     Attributes:
         source: `none`; `category`, the data set's own categories, which is supervision: say so where you print a
-            number; `clusters` of the model's own features; or a table, which `soundspot pseudo-label` writes.
-        missing: samples that a table lacks, or whose category is not known: an `error`, or `unknown` labels.
-        num_clusters: how many clusters.
-        cluster_schedule: shares of the training (0 to 1) at which all samples are clustered, at the next checkpoint
+            number; `clusters` of the model's own features; or path of a table, which `soundspot pseudo-label` writes.
+        missing: treatment of samples that a table lacks, or whose category is not known: an `error`, or `unknown`
+            labels.
+        num_clusters: number of clusters, at least 2.
+        cluster_schedule: shares of the training, in [0, 1), at which all samples are clustered, at the next checkpoint
             (`train.checkpoint_every_n_steps`). Before the first of them there are no labels.
+
+    Raises:
+        RecipeError: a value is out of range, or only one of `source: clusters` and `cluster_schedule` is given.
     """
 
     source: str = "none"
@@ -173,36 +178,41 @@ class LabelsConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The optimization.
+    """Options of the optimization.
 
     Attributes:
-        epochs: passes over the data.
-        batch_size: samples contrasted with each other, of all processes together; the last incomplete batch of an epoch
-            is dropped.
-        accumulate: batches whose mean gradient makes one step. Their samples are no negatives of each other's: for that
-            raise `batch_size`, and let `grad_cache_size` make it fit.
+        epochs: passes over the data, more than 0; fractions are allowed.
+        batch_size: number of samples contrasted with each other, of all processes together, at least 2; the last
+            incomplete batch of an epoch is dropped.
+        accumulate: number of batches whose mean gradient makes one step. Their samples are no negatives of each
+            other's: for that raise `batch_size`, and let `grad_cache_size` make it fit.
         checkpoint_every_n_steps: steps between checkpoints, validations and log lines; 0: one epoch. A killed run loses
             no more than these.
         optimizer: `adam`, `adamw` or `sgd` (momentum 0.9).
         lr: learning rate.
-        weight_decay: of the optimizer.
+        weight_decay: weight decay of the optimizer.
         schedule: `constant` or `cosine` (to 0), after the warm-up.
-        warmup: steps in which the learning rate rises from 0.
+        warmup: number of steps in which the learning rate rises linearly from 0.
         grad_clip_norm: largest norm of the gradient; 0: not clipped.
-        param_groups: own `lr` or `weight_decay` of parameters, by the beginning of their names:
-            `{query: {lr: 5.0e-4}, pcm.gates: {weight_decay: 0.0}}`. The longest beginning that matches counts.
-        precision: `auto` is bf16 where the machine has it; `bf16`, `fp32`.
-        false_negatives: samples that count as likely false negatives besides neighbors: `none`, or those of the same
-            `category` (uses labels, as a catalog's pairing does already; say so where you print a number).
-        grad_cache_size: samples that an encoder takes at a time, so that large batches fit; 0: all
+        param_groups: own `lr` or `weight_decay` of parameters, by the beginning of their names: `{query: {lr: 5.0e-4},
+            pcm.gates: {weight_decay: 0.0}}`. The longest beginning that matches counts.
+        precision: `bf16` (mixed), `fp32`, or `auto`: bf16 where the device multiplies in it natively.
+        false_negatives: samples that count as likely false negatives besides neighbors, and are left out of the
+            denominators of losses: `none`, or those of the same `category` (uses labels, as a catalog's pairing does
+            already; say so where you print a number).
+        grad_cache_size: number of samples that an encoder takes at a time, so that large batches fit; 0: all
             (`soundspot.training.grad_cache`).
-        compile: the encoders, by `torch.compile`: `auto` does where there is a GPU and Triton, `always`, or `never`.
-        sync_batchnorm: batch norms take their statistics over all processes, so that their number moves nothing; false:
-            each over its own samples, which is quicker.
-        order: of an epoch: `samples`, any after any; or `shards`, for a slow disk: shards in random order, the samples
-            of eight of them shuffled, so that few files are read from at once.
-        workers: processes that read data; 0: none.
-        seed: of everything random.
+        compile: compilation of the encoders by `torch.compile`: `auto` (where there is a GPU and Triton), `always`, or
+            `never`.
+        sync_batchnorm: whether batch norms take their statistics over all processes, so that their number moves
+            nothing; else each over its own samples, which is quicker.
+        order: order of an epoch: `samples`, any after any; or `shards`, for a slow disk: shards in random order, the
+            samples of eight of them shuffled, so that few files are read from at once.
+        workers: number of processes that read data; 0: none.
+        seed: seed of everything random.
+
+    Raises:
+        RecipeError: a value is out of range.
     """
 
     epochs: float = 50.0
@@ -249,9 +259,10 @@ class ValidationConfig:
     """Selection of the best checkpoint on data held out of training; never a test set.
 
     Attributes:
-        data: the held-out set; None: no selection, the best is the last.
-        metric: `loss`, or a key of the report (`ciou_adaptive`...), which needs ground truth of the held-out set.
-        every_n_checkpoints: checkpoints between two validations.
+        data: held-out data set; None: no selection, the best is the last.
+        metric: score to select by: `loss` (less is better), or a key of the report (`ciou_adaptive`..., more is
+            better), which needs ground truth of the held-out set.
+        every_n_checkpoints: number of checkpoints from one validation to the next; the last one is always validated.
     """
 
     data: DataConfig | None = None
@@ -264,16 +275,20 @@ class Recipe:
     """All that a training run is made of.
 
     Attributes:
-        method: its `name` and options.
+        method: `name` of the method and its options.
         image: `encoder` of images and its options.
         audio: `encoder` of sounds and its options.
-        front_end: what the encoders are fed.
-        data: the training set.
-        views: what each sample shows of itself.
-        neighbors: where semantic neighbors come from.
-        labels: where class labels come from.
-        train: the optimization.
-        validation: what the best checkpoint is selected by.
+        front_end: sizes and rates of the encoders' inputs.
+        data: training set.
+        views: views of each sample that are learned from.
+        neighbors: source of semantic neighbors.
+        labels: source of class labels.
+        train: options of the optimization.
+        validation: selection of the best checkpoint.
+
+    Raises:
+        RecipeError: no `name` of the method, neighbors that are needed and not given or given twice, or a test split as
+            held-out set.
     """
 
     method: dict[str, Any] = field(default_factory=lambda: {"name": "alignment"})
@@ -308,10 +323,10 @@ class Recipe:
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """Convert the recipe to plain values.
+        """Convert the recipe to plain values, for YAML and the header of a checkpoint.
 
         Returns:
-            Nested dictionaries, as YAML and the header of a checkpoint hold them.
+            Nested dictionaries by field; tuples stay tuples.
         """
         return asdict(self)
 
@@ -320,10 +335,10 @@ def describe_supervision(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     """Describe the labels of people that a model learned from, for reports.
 
     Args:
-        recipe: plain values, as the header of a checkpoint has them; empty where there is none.
+        recipe: recipe as plain values (see `Recipe.as_dict`); empty where there is none.
 
     Returns:
-        One sentence; nothing for image-audio pairs, mined neighbors and clusters.
+        One sentence; empty for a model of image-audio pairs, mined neighbors and clusters alone.
     """
     used = []
     source = recipe.get("labels", {}).get("source", "none")

@@ -44,23 +44,28 @@ class BatchLocalizer:
     generators are the same before and after each call.
 
     Args:
-        method: with trained weights.
-        threshold: peak from which a source counts as present; None: results do not say.
-        device: `cpu`, `cuda`, `cuda:1`, `mps`..., or `auto` for the best there is.
-        precision: `bfloat16` is faster where the machine has it; maps are float32 either way.
-        refine: refinements that maps are mixed with, `iqr` or `ogl` or both (see `soundspot.inference.refinement`).
-            Peaks are no longer raw then, so a threshold belongs to the refinement that it was fitted with.
+        method: method with trained weights.
+        threshold: raw score from which the peak of a map counts as a present source; None: results do not say.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`..., or `auto`: CUDA, else MPS, else the CPU.
+        precision: `float32`, or `bfloat16` (autocast), which is faster where the machine has it; maps are float32
+            either way.
+        refine: refinements that maps are mixed with, `iqr` or `ogl` or both, as a sequence or with commas between (see
+            `soundspot.inference.refinement`). Peaks are no longer raw then, so a threshold belongs to the refinement
+            that it was fitted with.
         alpha: weight of the sound's map in a refinement, in [0, 1].
-        prior: weights of the classifier of `ogl`: `imagenet` or a file.
+        prior: weights of the classifier of `ogl`: `imagenet` (downloaded) or the path of a file.
 
     Attributes:
-        name: of the method.
+        name: name of the method.
         refinement: what maps are mixed with, as a value.
         title: name in reports: the method, and the refinement.
         notes: sentences that every result carries: refined maps, a threshold that is not used.
         supervision: sentences for every report: the human labels that the model learned from.
         classes: names of the classes that the method's source maps stand for; empty where they have none.
-        checkpoint: file that the model was loaded from; empty where it was made otherwise.
+        checkpoint: path of the file that the model was loaded from; empty where it was made otherwise.
+
+    Raises:
+        InputError: `alpha`, `refine` or `device` cannot be used.
     """
 
     def __init__(
@@ -93,35 +98,36 @@ class BatchLocalizer:
 
     @property
     def front_end(self) -> InputSpec:
-        """Preprocessing of images and audio that the method was trained with."""
+        """Front end of the method: how its inputs are computed from images and audio."""
         return self.method.front_end
 
     @property
     def takes_waveforms(self) -> bool:
-        """True where the audio input is a waveform, False where it is an embedding by another network."""
+        """True where the audio input is a waveform, False where it is an embedding that another network computed."""
         return not self.front_end.audio.embedding_dim
 
     def read_image(self, data: AudioVisualDataset, index: int) -> ImageInput:
-        """Read the image of a sample as the method takes it.
+        """Read the image of a sample, with its optical flow where the method uses it.
 
         Args:
-            data: a data set.
-            index: of the sample.
+            data: data set to read from.
+            index: position of the sample, from 0.
 
         Returns:
-            The image, with its optical flow where the method uses it.
+            RGB image of any size; an `ImageWithFlow` where the front end has optical flow.
         """
         return read_image_with_flow(data, index) if self.front_end.image.flow else data.read_image(index)
 
     def read_audio(self, data: AudioVisualDataset, index: int) -> Audio | Float[Tensor, " d"]:
-        """Read the audio of a sample as the method takes it.
+        """Read the audio of a sample, or its embedding where the method takes embeddings in place of waveforms.
 
         Args:
-            data: a data set.
-            index: of the sample.
+            data: data set to read from.
+            index: position of the sample, from 0.
 
         Returns:
-            The waveform, or the embedding in its place.
+            `Audio` at the data set's own rate and length (`encode_audio` resamples and cuts it); or, where
+            `takes_waveforms` is False, the (d,) embedding that the data set holds.
         """
         width = self.front_end.audio.embedding_dim
         return read_audio_embedding(data, index, width) if width else data.read_audio(index)
@@ -130,10 +136,12 @@ class BatchLocalizer:
         """Encode images.
 
         Args:
-            images: b images, with optical flow where the method uses it.
+            images: b images of any sizes, as `ImageWithFlow` where the method uses optical flow; an image without it
+                counts as standing still, with one warning.
 
         Returns:
-            (b, ...) features on the localizer's device, with an object prior where `ogl` is on.
+            (b, ...) features on the localizer's device; a `FeaturesWithPrior`, with an object prior for each image,
+            where maps are refined by `ogl`.
         """
         with self._inference_mode():
             pixels = self._pixels(images)
@@ -147,23 +155,25 @@ class BatchLocalizer:
         """Encode audio.
 
         Args:
-            audio: b waveforms, or embeddings (d,) where the method takes these.
+            audio: b waveforms of any rates and lengths: the front end cuts longer ones to its window and repeats
+                shorter ones to fill it. Where the method takes embeddings, b tensors (d,).
 
         Returns:
-            (b, ...) on the localizer's device: one vector each for most methods.
+            (b, ...) on the localizer's device: one vector (b, c) for most methods.
         """
         with self._inference_mode():
             return self.method.encode_audio(self._spectrograms(audio))
 
     def maps(self, encoded_images: Features, encoded_audio: Float[Tensor, "b ..."]) -> Float[Tensor, "b h w"]:
-        """Compute the map of image i with audio i, refined if that was requested.
+        """Compute the map of image i with audio i, mixed with the refinements of the localizer, if any.
 
         Args:
-            encoded_images: of `encode_images`.
-            encoded_audio: of `encode_audio`.
+            encoded_images: b images, encoded by `encode_images`.
+            encoded_audio: (b, ...) audio, encoded by `encode_audio`.
 
         Returns:
-            (b, h, w) raw scores, float32, on the CPU.
+            (b, h, w) raw scores at the resolution of the features, float32, on the CPU. Refined maps lie in [0, 1] once
+            upsampled, and are as large as the network's input where a refinement has another grid.
         """
         with self._inference_mode():
             maps = self.method.similarity_map(_without_prior(encoded_images), encoded_audio)
@@ -172,50 +182,51 @@ class BatchLocalizer:
     def source_maps(
         self, encoded_images: Features, encoded_audio: Float[Tensor, "b ..."]
     ) -> tuple[Float[Tensor, "b k h w"], Bool[Tensor, "b k"]]:
-        """Compute a map for each source of mixture i in image i, refined if that was requested.
+        """Compute a map for each source of mixture i in image i, mixed with the refinements of the localizer, if any.
 
         Args:
-            encoded_images: of `encode_images`.
-            encoded_audio: of `encode_audio`, of mixtures.
+            encoded_images: b images, encoded by `encode_images`.
+            encoded_audio: (b, ...) mixtures, encoded by `encode_audio`.
 
         Returns:
-            Raw maps (b, k, h, w) of k sources, float32, and (b, k) which of them are audible; both on the CPU.
+            (b, k, h, w) raw maps of k sources in no particular order, float32, and (b, k) bool, True for an audible
+            source; both on the CPU. k is 1 where the method does not separate sources.
         """
         with self._inference_mode():
             maps, is_audible = self.method.locate_sources(_without_prior(encoded_images), encoded_audio)
             return self._refine(maps, encoded_images).float().cpu(), is_audible.cpu()
 
     def saliency(self, encoded_images: Features) -> Float[Tensor, "b h w"]:
-        """Compute maps from the image alone.
+        """Compute maps from the image alone, never refined.
 
         Args:
-            encoded_images: of `encode_images`.
+            encoded_images: b images, encoded by `encode_images`.
 
         Returns:
-            (b, h, w), float32, on the CPU.
+            (b, h, w) saliency at the resolution of the features, float32, on the CPU.
         """
         with self._inference_mode():
             return self.method.saliency(_without_prior(encoded_images)).float().cpu()
 
     def embed_images(self, images: Sequence[ImageInput]) -> Float[Tensor, "b d"]:
-        """Embed images for retrieval by `embed_audio`.
+        """Embed images for retrieval: their cosine with `embed_audio` is the similarity.
 
         Args:
-            images: as for `encode_images`.
+            images: b images of any sizes, as `ImageWithFlow` where the method uses optical flow.
 
         Returns:
-            (b, d) of unit norm, float32, on the CPU.
+            (b, d) unit-norm embeddings, float32, on the CPU.
         """
         return self.embed_pixels(self._pixels(images))
 
     def embed_audio(self, audio: Sequence[Audio | Tensor]) -> Float[Tensor, "b d"]:
-        """Embed audio for retrieval by `embed_images`.
+        """Embed audio for retrieval: its cosine with `embed_images` is the similarity.
 
         Args:
-            audio: as for `encode_audio`.
+            audio: b waveforms of any rates and lengths, or tensors (d,) where the method takes embeddings.
 
         Returns:
-            (b, d) of unit norm, float32, on the CPU.
+            (b, d) unit-norm embeddings, float32, on the CPU.
         """
         return self.embed_spectrograms(self._spectrograms(audio))
 
@@ -223,10 +234,10 @@ class BatchLocalizer:
         """Embed images that `preprocess_images` has prepared, perhaps in another process.
 
         Args:
-            pixels: (b, i, s, s).
+            pixels: (b, i, s, s) normalized network inputs of i channels.
 
         Returns:
-            (b, d) of unit norm, float32, on the CPU.
+            (b, d) unit-norm embeddings, float32, on the CPU.
         """
         with self._inference_mode():
             return self.method.embed_images(pixels.to(self.device)).float().cpu()
@@ -235,10 +246,10 @@ class BatchLocalizer:
         """Embed audio that `preprocess_audio` has prepared, perhaps in another process.
 
         Args:
-            spectrograms: (b, 1, f, t).
+            spectrograms: (b, 1, f, t) network inputs of f bands and t frames.
 
         Returns:
-            (b, d) of unit norm, float32, on the CPU.
+            (b, d) unit-norm embeddings, float32, on the CPU.
         """
         with self._inference_mode():
             return self.method.embed_audio(spectrograms.to(self.device)).float().cpu()
@@ -247,11 +258,11 @@ class BatchLocalizer:
         """Embed the sounding object of image i, located with audio i (`Method.object_embedding`).
 
         Args:
-            images: as for `encode_images`.
-            audio: as for `encode_audio`.
+            images: b images of any sizes, as `ImageWithFlow` where the method uses optical flow.
+            audio: b waveforms of any rates and lengths.
 
         Returns:
-            (b, d), float32, on the CPU.
+            (b, d), float32, on the CPU; the embedding of the entire image where the method segments no objects.
         """
         with self._inference_mode():
             return self.method.object_embedding(self._pixels(images), self._spectrograms(audio)).float().cpu()
@@ -259,16 +270,16 @@ class BatchLocalizer:
     def make_result(
         self, scores: Float[Tensor, "h w"], image: Image.Image, is_silent: bool, notes: tuple[str, ...] = ()
     ) -> LocalizationMap:
-        """Return a map with all that drawing, thresholding and saving it takes.
+        """Combine raw scores, their image and the localizer's threshold and upsampling into a result.
 
         Args:
             scores: (h, w) raw scores of the method.
-            image: the image that was located in.
+            image: image that was located in, of any size.
             is_silent: True where the audio was silence.
             notes: sentences for a reader of the result.
 
         Returns:
-            The result.
+            The result, whose region is the part of the image that reached the network.
         """
         return LocalizationMap(
             scores,
@@ -285,10 +296,10 @@ class BatchLocalizer:
         """Return a sentence for a reader of the result where a waveform is shorter than the method's window.
 
         Args:
-            audio: the waveform.
+            audio: waveform that is located.
 
         Returns:
-            One sentence, or none.
+            One sentence that says that it was repeated; empty for audio at least as long as the window.
         """
         seconds = self.front_end.audio.seconds
         if audio.seconds >= seconds:

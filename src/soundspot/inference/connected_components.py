@@ -8,7 +8,7 @@ BoxXYXY = tuple[int, int, int, int]
 
 
 def find_boxes(mask: Bool[Array, "h w"]) -> list[BoxXYXY]:
-    """Return the bounding box of each 8-connected component of a mask, from top to bottom.
+    """Return the bounding box of each 8-connected component of a mask.
 
     A mask of 12 megapixels takes about 50 ms.
 
@@ -16,7 +16,8 @@ def find_boxes(mask: Bool[Array, "h w"]) -> list[BoxXYXY]:
         mask: (h, w), True inside the components.
 
     Returns:
-        Boxes (x0, y0, x1, y1) in pixels; the far edges are exclusive.
+        Boxes (x0, y0, x1, y1) in pixels, the far edges exclusive, in the reading order of the components' first pixels;
+        empty for an empty mask.
 
     Examples:
         >>> mask = np.array([[1, 1, 0, 0], [0, 0, 0, 1]], bool)
@@ -35,13 +36,13 @@ def find_boxes(mask: Bool[Array, "h w"]) -> list[BoxXYXY]:
 
 
 def find_runs(mask: Bool[Array, "h w"]) -> tuple[Int[Array, " r"], Int[Array, " r"], Int[Array, " r"]]:
-    """Return the horizontal runs of set pixels in reading order.
+    """Return the horizontal runs of True pixels in reading order.
 
     Args:
-        mask: (h, w), True where a pixel is set.
+        mask: (h, w) bool.
 
     Returns:
-        Row, first column and column after the last of each of r runs, each (r,).
+        Row, first column, and column after the last, of each of r runs, each (r,).
     """
     steps = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     rows, starts = np.nonzero(steps == 1)

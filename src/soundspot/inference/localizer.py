@@ -31,8 +31,9 @@ class EncodedImage:
     """An image that was encoded once, for many predictions.
 
     Attributes:
-        features: (1, ...) features of the method.
-        image: the image itself, to draw on.
+        features: (1, ...) features by the method's image encoder, with their object prior where maps are refined by
+            `ogl`.
+        image: the image itself, RGB, to draw on.
         notes: sentences for a reader of the results.
     """
 
@@ -42,32 +43,33 @@ class EncodedImage:
 
 
 class Localizer(BatchLocalizer):
-    """Locate sounds in images and videos with a trained method. Callable: `localizer(image, audio)`.
+    """Locate sounds in images and videos with a trained method. Callable: `localizer(image, audio)` is `locate`.
 
-    Arguments and attributes are those of `BatchLocalizer`.
+    It has the arguments and attributes of `BatchLocalizer`, and takes single files in place of batches.
     """
 
     @classmethod
     def load(
         cls, model: str | Path | None = None, device: str = "cpu", precision: Precision = "float32", **refinement: Any
     ) -> "Localizer":
-        """Return the localizer of a checkpoint, with the presence threshold that was fitted for it, if any.
+        """Load the localizer of a checkpoint, with the presence threshold that was fitted for it, if any.
 
         A threshold that was fitted on maps with another refinement, or with none, is not used: `present` is None then,
         and a note says why.
 
         Args:
-            model: a .safetensors file that `soundspot train` wrote, or one on the Hugging Face hub: `hub:OWNER/NAME`
-                (its model.safetensors) or `hub:OWNER/NAME/FILE` (extra `hub`).
-            device: as for `BatchLocalizer`.
-            precision: as for `BatchLocalizer`.
-            refinement: `refine`, `alpha`, `prior`, as for `BatchLocalizer`.
+            model: path of a .safetensors file that `soundspot train` wrote, or one on the Hugging Face hub:
+                `hub:OWNER/NAME` (its model.safetensors) or `hub:OWNER/NAME/FILE` (extra `hub`).
+            device: `cpu`, `cuda`, `cuda:1`, `mps`..., or `auto`: CUDA, else MPS, else the CPU.
+            precision: `float32` or `bfloat16` of the network; maps are float32 either way.
+            refinement: keyword arguments `refine`, `alpha` and `prior` of `BatchLocalizer`.
 
         Returns:
             A localizer on `device`.
 
         Raises:
-            InputError: no model is named. CheckpointError: the file is not a checkpoint of this library.
+            InputError: no model is named, or the device or refinement cannot be used.
+            CheckpointError: the file is missing, cut short, or no checkpoint of this library.
         """
         if model is None:
             raise InputError(
@@ -95,13 +97,18 @@ class Localizer(BatchLocalizer):
         """Locate the source of a sound in an image.
 
         Args:
-            image: path, PIL image, array or tensor.
-            audio: path, `Audio`, or (waveform, rate); where the method takes embeddings, one embedding (d,).
-            flow: as for `encode_image`.
-            next_frame: as for `encode_image`.
+            image: path, PIL image, (h, w, 3) array or (3, h, w) tensor; uint8, or floats in [0, 1].
+            audio: path, `Audio`, or (waveform, rate in Hz); where the method takes embeddings, one embedding (d,).
+            flow: (2, h, w) optical flow to the next frame in pixels, to the right and down; None: computed from
+                `next_frame`.
+            next_frame: next frame of the video, in any form of `image` (extra `flow`). With neither, the image counts
+                as standing still. Methods without optical flow ignore both.
 
         Returns:
             The map of the sound in the image.
+
+        Raises:
+            InputError: the image, the audio or the flow cannot be read or used.
         """
         return self.predict(self.encode_image(image, flow, next_frame), audio)
 
@@ -111,13 +118,17 @@ class Localizer(BatchLocalizer):
         """Encode an image once, to `predict` the maps of many sounds in it.
 
         Args:
-            image: path, PIL image, array or tensor.
-            flow: optical flow for methods that use it, (2, h, w) in pixels per frame, to the right and down.
-            next_frame: or the next frame, of which the flow is computed (extra `flow`). With neither, the image counts
+            image: path, PIL image, (h, w, 3) array or (3, h, w) tensor; uint8, or floats in [0, 1].
+            flow: (2, h, w) optical flow to the next frame in pixels, to the right and down; None: computed from
+                `next_frame`.
+            next_frame: next frame of the video, in any form of `image` (extra `flow`). With neither, the image counts
                 as standing still. Methods without optical flow ignore both.
 
         Returns:
             The encoded image.
+
+        Raises:
+            InputError: the image or the flow cannot be read or used.
         """
         still, spec = as_image(image), self.front_end.image
         model_input: ImageInput = still
@@ -132,25 +143,32 @@ class Localizer(BatchLocalizer):
         """Locate the source of a sound in an image that is encoded already.
 
         Args:
-            encoded: of `encode_image`.
-            audio: as for `locate`.
+            encoded: image, encoded by `encode_image`.
+            audio: path, `Audio`, or (waveform, rate in Hz); where the method takes embeddings, one embedding (d,).
 
         Returns:
             The map of the sound in the image.
+
+        Raises:
+            InputError: the audio cannot be read or used.
         """
         audio = self._as_input(audio)
         scores = self.maps(encoded.features, self.encode_audio([audio]))[0]
         return self._make_result(scores, encoded, audio)
 
     def locate_each(self, image: Any, audios: Mapping[str, Any] | Sequence[Any]) -> MultiSoundResult:
-        """Locate each of several given sounds in one image.
+        """Locate each of several given sounds in one image, which is encoded once.
 
         Args:
-            image: as for `locate`, or encoded already.
-            audios: each as for `locate`; by name, or in a list, where files are called by their names.
+            image: path, PIL image, array, tensor, or an `EncodedImage`.
+            audios: sounds, each a path, `Audio`, (waveform, rate in Hz) or embedding (d,): a mapping of names to
+                sounds, or a list, where files are called by their file names and others `sound 1`, `sound 2`...
 
         Returns:
             The map of each sound by name, which draws itself side by side and in one image.
+
+        Raises:
+            InputError: no sound is given, a path in place of a list, or the image or a sound cannot be read.
         """
         named = name_audios(audios)
         encoded = image if isinstance(image, EncodedImage) else self.encode_image(image)
@@ -160,12 +178,15 @@ class Localizer(BatchLocalizer):
         """Locate each audible source of a mixture in an image.
 
         Args:
-            image: as for `locate`, or encoded already.
-            audio: as for `locate`, of a mixture.
+            image: path, PIL image, array, tensor, or an `EncodedImage`.
+            audio: mixture as a path, `Audio`, (waveform, rate in Hz), or embedding (d,) where the method takes these.
 
         Returns:
-            A map for each source, in no order, with its `category` where the method has a map for each class of its
-            training labels. One map, where the method does not tell sources apart (`Method.locate_sources`).
+            A map for each audible source, in no order, with its `category` where the method has a map for each class of
+            its training labels. One map where the method does not separate sources (`Method.locate_sources`).
+
+        Raises:
+            InputError: the image or the audio cannot be read or used.
         """
         encoded = image if isinstance(image, EncodedImage) else self.encode_image(image)
         audio = self._as_input(audio)
@@ -182,12 +203,18 @@ class Localizer(BatchLocalizer):
         """Locate the sound in each frame of a video of any length; frames are read while one iterates over the result.
 
         Args:
-            path: a video that FFmpeg reads.
-            audio: replaces the video's own sound; as for `LocatedVideo`.
-            options: `maps_per_second`, `smooth`, `audio_hop`, as for `LocatedVideo`.
+            path: path of a video that FFmpeg reads.
+            audio: sound in place of the video's own, from the first frame on: a path (of audio or video), an `Audio`,
+                or (waveform, rate in Hz); None: its own.
+            options: keyword arguments of `LocatedVideo`: `maps_per_second` (maps between are interpolated), `smooth`
+                (time constant in seconds of a causal average) and `audio_hop` (seconds between audio windows).
 
         Returns:
             An iterable of `FrameResult`, with `save`.
+
+        Raises:
+            InputError: an option out of range, a method that takes no waveforms, or a file that cannot be read.
+            VideoError: the file is no video, or has no sound and none is given.
         """
         from soundspot.inference.video.predictor import LocatedVideo
 

@@ -53,17 +53,20 @@ class MultiSoundResult:
         return {name: color if _has_source(result) else ABSENT_COLOR for (name, result), color in pairs}
 
     def combined_overlay(self, opacity: float = 0.6, legend: bool = True) -> Image.Image:
-        """Draw all sounds in one image, each in its own color by the heights of its map.
+        """Draw all sounds in a gray copy of the image, each in its own color, the stronger the higher its map.
 
         Each map runs from its own lowest to its own highest score, so that a quiet source shows beside a loud one. A
         sound that is absent by the model's threshold, or whose map is constant, is not drawn, and the legend says so.
 
         Args:
-            opacity: of the color at the highest scores, in [0, 1].
-            legend: add a legend below the image.
+            opacity: opacity of the color at the highest scores, in [0, 1].
+            legend: whether to add a legend below the image.
 
         Returns:
-            An RGB image.
+            An RGB image of the size of the image; with the legend it is higher.
+
+        Raises:
+            InputError: the maps came without an image.
         """
         colors = self.colors
         names = [name for name, result in self.maps.items() if _has_source(result)]
@@ -75,15 +78,18 @@ class MultiSoundResult:
         )
 
     def side_by_side(self, opacity: float = 0.6, boxes: MaskThreshold | None = None, height: int = 320) -> Image.Image:
-        """Draw the image, the overlay of each sound, and `combined_overlay`, with captions.
+        """Draw the image, each sound's overlay and, for several sounds, `combined_overlay` in one row with captions.
 
         Args:
-            opacity: of the heat at the highest scores, in [0, 1].
-            boxes: mask threshold of the boxes to draw; None: no boxes.
-            height: of each image in pixels.
+            opacity: opacity of the heat at the highest scores, in [0, 1].
+            boxes: mask threshold of the boxes to draw (see `LocalizationMap.mask`); None: no boxes.
+            height: height of each image in pixels; widths keep the aspect ratio.
 
         Returns:
             An RGB image.
+
+        Raises:
+            InputError: the maps came without an image, or `boxes` is no mask threshold.
         """
         overlays = [result.overlay(opacity, boxes=boxes) for result in self.maps.values()]
         captions, last = ["", *map(self._caption, self.maps)], []
@@ -97,8 +103,12 @@ class MultiSoundResult:
         """Write `side_by_side` to a file, which appears complete or not at all.
 
         Args:
-            path: `.png`, `.jpg` or `.webp`.
-            overwrite: replace a file that is there.
+            path: path ending in `.png`, `.jpg`, `.jpeg` or `.webp`.
+            overwrite: whether an existing file may be replaced.
+
+        Raises:
+            OutputError: another suffix, the file exists and `overwrite` is False, or it cannot be written.
+            InputError: the maps came without an image.
         """
         check_output(path := Path(path), overwrite, IMAGE_SUFFIXES)
         with atomic_write(path) as draft:
@@ -115,13 +125,13 @@ def _has_source(result: LocalizationMap) -> bool:
 def name_audios(audios: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
     """Name sounds: by the keys of a mapping, else by their file names, else `sound 1`, `sound 2`...
 
-    A name that is taken already gets a number, as in `bark.wav (2)`.
+    A name that is in use already gets a number, as in `bark.wav (2)`.
 
     Args:
-        audios: sounds of any kind.
+        audios: mapping of names to sounds, or a sequence of sounds (paths, `Audio`, pairs or embeddings); none is read.
 
     Returns:
-        Sounds by name.
+        Sounds by name, in the given order.
 
     Raises:
         InputError: one path in place of a list.

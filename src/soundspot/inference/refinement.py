@@ -25,11 +25,11 @@ from soundspot.models.weights import weights_digest
 
 @dataclass(frozen=True, eq=False)
 class FeaturesWithPrior:
-    """Encoded images with the object prior of each.
+    """Encoded images with the object prior of each; `value[rows]` selects rows of both.
 
     Attributes:
         features: (b, ...) image features of the method.
-        object_prior: (b, h, w) objectness by `ObjectPrior`.
+        object_prior: (b, h, w) non-negative objectness by `ObjectPrior`.
     """
 
     features: Tensor
@@ -40,10 +40,10 @@ class FeaturesWithPrior:
 
 
 class ObjectPrior(nn.Module):
-    """Objectness by an image classifier: mean over channels of |layer4| of the public ResNet-18.
+    """Objectness by an image classifier: mean over channels of |layer4| of the public ResNet-18. It is frozen.
 
     Args:
-        weights: `imagenet` (fetched, hash checked) or a file of the same names.
+        weights: `imagenet` (downloaded, hash checked), or the path of a file with the same names of weights.
     """
 
     def __init__(self, weights: str = "imagenet") -> None:
@@ -52,13 +52,13 @@ class ObjectPrior(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b h w"]:
-        """Return the objectness of each location.
+        """Compute the objectness of each location.
 
         Args:
-            images: (b, 3, H, W), normalized by the mean and deviation of ImageNet.
+            images: (b, 3, H, W) RGB images, normalized by ImageNet's mean and standard deviation.
 
         Returns:
-            (b, h, w) at the resolution of the encoder, not negative.
+            (b, h, w), not negative; h and w are H / 32 and W / 32, rounded up.
         """
         return self.encoder(images).abs().mean(dim=1)
 
@@ -69,14 +69,14 @@ class ObjectPrior(nn.Module):
 
 
 def renormalize_for_imagenet(pixels: Float[Tensor, "b i s s"], spec: ImageSpec) -> Float[Tensor, "b 3 s s"]:
-    """Return images that were normalized for a method, normalized for the ImageNet classifier instead.
+    """Convert images from the normalization of a method to that of the ImageNet classifier.
 
     Args:
-        pixels: (b, i, s, s), the three color planes first; further planes (optical flow) are dropped.
-        spec: the mean and deviation that `pixels` were normalized by.
+        pixels: (b, i, s, s) normalized images, the three color planes first; further planes (optical flow) are dropped.
+        spec: image front end with the mean and standard deviation that `pixels` were normalized by.
 
     Returns:
-        (b, 3, s, s).
+        (b, 3, s, s); a view of `pixels` where both normalizations are the same.
     """
     pixels = pixels[:, :3]
     if (spec.mean, spec.std) == (IMAGENET_MEAN, IMAGENET_STD):
@@ -100,13 +100,13 @@ def mix_maps(
 
     Args:
         maps: (b, h, w) maps of the sound.
-        others: maps that do not depend on the sound, each (b, _, _).
-        alpha: weight of `maps`, in [0, 1].
-        upsampling: of the method.
-        size: of an image in pixels.
+        others: one or more maps that do not depend on the sound, each (b, h', w') of any grid.
+        alpha: weight of `maps`, in [0, 1]; the others share the rest evenly.
+        upsampling: interpolation of the method.
+        size: side in pixels of the square to which maps are upsampled.
 
     Returns:
-        (b, h, w), or (b, size, size) where the grids differ.
+        (b, h, w) float32, or (b, size, size) where the grids differ.
     """
     terms = [maps.float(), *(other.float() for other in others)]
     upsampled = [upsampling.upsample(term, size, size) for term in terms]
@@ -125,14 +125,14 @@ def parse_refinements(refine: str | Sequence[str], method: Method) -> tuple[str,
     """Return the names of the requested refinements, each once, in the order of `REFINEMENTS`.
 
     Args:
-        refine: names, or one string of names with commas between.
-        method: the method whose maps are refined.
+        refine: names `iqr` and `ogl`, as a sequence or one string with commas between; empty: none.
+        method: method whose maps are refined; `iqr` needs one with an image query.
 
     Returns:
-        Names of `REFINEMENTS`; empty: none is requested.
+        Names of `REFINEMENTS`; empty where none is requested.
 
     Raises:
-        InputError: an unknown name, or a refinement that the method has no map for.
+        InputError: an unknown name, or `iqr` for a method without an image query.
     """
     names = [name.strip() for name in (refine.split(",") if isinstance(refine, str) else refine)]
     for name in filter(None, names):

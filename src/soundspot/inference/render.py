@@ -51,11 +51,13 @@ def overlay_heatmap(
 ) -> Image.Image:
     """Draw a map as a heatmap over an image of the same size; the lower the value, the more of the image shows.
 
+    The opacity rises smoothly from 0 at `transparent_below` to `opacity` at 0.8.
+
     Args:
-        image: w x h pixels.
-        values: (h, w) in [0, 1].
-        opacity: opacity of the heat at the highest values, in [0, 1].
-        transparent_below: values up to this leave the image exactly as it is.
+        image: background of w x h pixels.
+        values: (h, w) map; values outside [0, 1] are clipped.
+        opacity: opacity of the heat at values of 0.8 and more, in [0, 1].
+        transparent_below: value up to which the image stays exactly as it is, below 0.8.
 
     Returns:
         An RGB image of the same size.
@@ -71,16 +73,16 @@ def overlay_heatmap(
 def overlay_sources(
     image: Image.Image, values: Float[Array, "k h w"], colors: Sequence[Color], opacity: float = 0.6
 ) -> Image.Image:
-    """Draw several maps over a gray image, each in its own color; where they overlap, the higher value tints more.
+    """Draw several maps over a gray copy of an image, each in its own color; on overlaps the higher value tints more.
 
     Args:
-        image: w x h pixels.
-        values: (k, h, w) in [0, 1].
-        colors: one RGB color for each of the k maps.
-        opacity: opacity of the tint at the highest values, in [0, 1].
+        image: background of w x h pixels.
+        values: (k, h, w) maps in [0, 1]; values up to 0.3 leave the gray image as it is.
+        colors: RGB color of each of the k maps, from 0 to 255.
+        opacity: opacity of the tint at values of 0.8 and more, in [0, 1].
 
     Returns:
-        An RGB image of the same size.
+        An RGB image of the same size; only gray where k is 0.
     """
     assert len(values) == len(colors), "a color for each map"
     gray = image.convert("L").convert("RGB")  # so that colors stand for sources alone
@@ -105,10 +107,10 @@ def draw_outline(
     """Draw a line around each region of a mask, inside the region, with a thin dark rim that shows on any background.
 
     Args:
-        image: the background.
-        mask: (h, w) of any size; it is resized to the image.
+        image: background.
+        mask: (h, w) bool of any size; it is resized to the image by nearest neighbor.
         color: RGB color of the line.
-        width: of the line in pixels; None: about 0.7 % of the shorter side.
+        width: width of the line in pixels; None: 1/140 of the shorter side, at least 1.
 
     Returns:
         An RGB image of the same size.
@@ -134,12 +136,12 @@ def _erode(mask: Bool[Array, "h w"], radius: int, outside: bool = False) -> Bool
 
 
 def draw_boxes(image: Image.Image, boxes: Sequence[tuple[int, int, int, int]], color: Color = WHITE) -> Image.Image:
-    """Draw rectangles on an image.
+    """Draw rectangles on an image; the width of their lines is 1/150 of its shorter side, at least 1 pixel.
 
     Args:
-        image: the background.
-        boxes: (x0, y0, x1, y1) in pixels, the far edges exclusive.
-        color: RGB color of the lines.
+        image: background.
+        boxes: (x0, y0, x1, y1) in pixels, the far edges exclusive; parts outside the image are not drawn.
+        color: RGB color of the lines, which have a dark rim.
 
     Returns:
         An RGB image of the same size.
@@ -155,10 +157,10 @@ def draw_boxes(image: Image.Image, boxes: Sequence[tuple[int, int, int, int]], c
 
 
 def draw_border(image: Image.Image, color: Color) -> Image.Image:
-    """Draw a border along the edge of an image.
+    """Draw a border over the outermost pixels of an image, as wide as 1/60 of its shorter side, at least 2 pixels.
 
     Args:
-        image: the background.
+        image: background.
         color: RGB color of the border.
 
     Returns:
@@ -176,12 +178,13 @@ def make_contact_sheet(
     """Arrange rows of images on white, at one height and with a caption under each.
 
     Args:
-        rows: images, from left to right.
-        captions: one text for each image, or empty; a text wider than its image ends in an ellipsis.
-        height: of each image in pixels.
+        rows: images of each row, from left to right; at least one row, and one image in each. Rows may differ in
+            length.
+        captions: one text for each image, in the same rows, or empty; a text wider than its image ends in an ellipsis.
+        height: height of each image in pixels; widths keep the aspect ratio (Lanczos filter).
 
     Returns:
-        An RGB image.
+        An RGB image, as wide as the widest row.
     """
     assert rows, "a sheet needs at least one row"
     assert all(rows), "a sheet needs at least one image in each row"
@@ -210,11 +213,11 @@ def add_legend(image: Image.Image, entries: Sequence[tuple[Color, str]]) -> Imag
     """Add a legend below an image: for each entry a line with a square of its color and its text.
 
     Args:
-        image: w x h pixels.
+        image: RGB image.
         entries: RGB color and text of each line; a text that is too wide ends in an ellipsis.
 
     Returns:
-        An RGB image of the same width.
+        A new RGB image of the same width, higher by the legend.
     """
     size = max(11, round(image.width / 28))
     font, line, gap = ImageFont.load_default(size), round(1.7 * size), max(4, size // 2)
@@ -233,9 +236,9 @@ def encode_data_uri(image: Image.Image, quality: int = 78, effort: int = 4) -> s
     """Encode an image as a WebP data URI, for pages that fetch nothing.
 
     Args:
-        image: any mode that WebP has.
-        quality: of the compression, from 0 to 100.
-        effort: of the compression, from 0 (fast) to 6.
+        image: image of any mode that WebP can store.
+        quality: quality of the lossy compression, from 0 to 100.
+        effort: effort of the compression, from 0 (fast) to 6 (small).
 
     Returns:
         `data:image/webp;base64,...`

@@ -33,14 +33,18 @@ class LocalizationMap:
     Attributes:
         scores: (h, w) float32, raw signed similarity at the model's own resolution (a cosine for most methods).
         size: (height, width) of the image in pixels.
-        upsampling: how the scores are brought to the size of the image.
-        region: the part of the image that the scores cover, (x0, y0, x1, y1) as fractions: the whole image, or the
-            square that a front end with `crop` takes.
-        image: the image itself, where there is one to draw on.
-        threshold: peak from which a source counts as present, as fitted on validation data; None: not known.
-        is_silent: the audio was silence, so the map shows what the model makes of the image alone.
+        upsampling: interpolation that brings the scores to the size of the image.
+        region: part of the image that the scores cover, (x0, y0, x1, y1) as fractions: the whole image, or the square
+            that a front end with `crop` takes.
+        image: the image itself; None where there is none to draw on.
+        threshold: raw score from which the peak counts as a present source, as fitted on validation data; None: not
+            known.
+        is_silent: True where the audio was silence, so that the map shows what the model makes of the image alone.
         notes: sentences for a reader of the result.
-        category: class of the source, for methods that tell the sources of a mixture apart by named classes.
+        category: class of the source, for methods that separate the sources of a mixture by named classes.
+
+    Raises:
+        InputError: the scores are not (h, w) with at least one cell, or not finite.
 
     Examples:
         >>> scores = torch.tensor([[0.1, 0.2], [0.3, 0.9]])
@@ -68,24 +72,24 @@ class LocalizationMap:
             raise InputError(f"a map holds {broken} values that are not finite; check the model's weights.")
 
     def upsample(self, size: tuple[int, int] | None = None) -> Float[Tensor, "H W"]:
-        """Upsample the scores; outside of `region` they are the minimum.
+        """Upsample the scores by the map's own interpolation; outside of `region` the result is its minimum.
 
         Args:
-            size: (height, width) in pixels; None: that of the image.
+            size: (height, width) of the result in pixels; None: that of the image.
 
         Returns:
-            (H, W) float32.
+            (H, W) float32, in the units of the scores.
         """
         return self.upsample_values(self.scores, size)
 
     def upsample_values(
         self, values: Float[Tensor, "h w"], size: tuple[int, int] | None = None
     ) -> Float[Tensor, "H W"]:
-        """Upsample other values on the grid of the scores, as `upsample` does.
+        """Upsample other values on the grid of the scores; outside of `region` the result is its minimum.
 
         Args:
             values: (h, w), one value per score.
-            size: (height, width) in pixels; None: that of the image.
+            size: (height, width) of the result in pixels; None: that of the image.
 
         Returns:
             (H, W) float32.
@@ -101,12 +105,12 @@ class LocalizationMap:
 
     @property
     def peak(self) -> float:
-        """Highest raw score."""
+        """Highest raw score, before upsampling."""
         return float(self.scores.max())
 
     @property
     def peak_at(self) -> tuple[int, int]:
-        """Pixel (x, y) of the image with the highest score."""
+        """Pixel (x, y) of the image with the highest upsampled score, the first in reading order."""
         y, x = divmod(int(self.upsample().argmax()), self.size[1])
         return x, y
 
@@ -122,7 +126,7 @@ class LocalizationMap:
 
     @property
     def present(self) -> bool | None:
-        """True where a source of the sound is in the image; False for silence; None where no threshold was fitted."""
+        """True where the peak reaches the threshold; False below it and for silence; None without a threshold."""
         if self.is_silent:
             return False
         return None if self.threshold is None else self.peak >= self.threshold
@@ -133,12 +137,16 @@ class LocalizationMap:
         A constant map locates nothing: a number gives an empty mask, a share the first pixels in reading order.
 
         Args:
-            threshold: a number t in [0, 1]: scores of at least t between the lowest (0) and the highest (1) of this
-                map, so that the mask is never empty; `half`: the higher half of the pixels, as benchmarks score
-                (cIoU); `share:0.1`: that share of the pixels, the highest; `score:0.3`: raw scores of at least 0.3.
+            threshold: a number t in [0, 1]: upsampled scores of at least t between the lowest (0) and the highest (1)
+                of this map, so that the mask is never empty; `half`: the higher half of the pixels, as benchmarks score
+                (cIoU); `share:0.1`: that share of the pixels, the highest, ties in reading order; `score:0.3`:
+                upsampled raw scores of at least 0.3, perhaps none.
 
         Returns:
-            (H, W), True where the source is.
+            (H, W) bool, True where the source is.
+
+        Raises:
+            InputError: `threshold` is none of these.
 
         Examples:
             >>> scores = torch.tensor([[0.1, 0.2], [0.3, 0.9]])
@@ -158,13 +166,16 @@ class LocalizationMap:
         return (min_max_normalize(upsampled[None])[0] >= number) & (not self.is_constant)
 
     def boxes(self, threshold: MaskThreshold = 0.5) -> list[BoxXYXY]:
-        """Return the bounding boxes of the connected components of `mask(threshold)`, the one with the peak first.
+        """Return the bounding boxes of the 8-connected components of `mask(threshold)`, by falling highest score.
 
         Args:
-            threshold: as for `mask`.
+            threshold: a number in [0, 1] of the range of this map, `half`, `share:0.1` or `score:0.3` (see `mask`).
 
         Returns:
-            Boxes (x0, y0, x1, y1) in pixels of the image; the far edges are exclusive.
+            Boxes (x0, y0, x1, y1) in pixels of the image, the far edges exclusive; empty for an empty mask.
+
+        Raises:
+            InputError: `threshold` is none of these.
 
         Examples:
             >>> scores = torch.tensor([[0.8, 0.2], [0.3, 0.9]])
@@ -184,16 +195,18 @@ class LocalizationMap:
     ) -> Image.Image:
         """Draw the map over the image as a heatmap, from its lowest score (clear) to its highest.
 
+        The heat of a constant map is not drawn.
+
         Args:
-            opacity: of the heat at the highest scores, in [0, 1].
-            outline: mask threshold of an outline to draw; None: no outline.
-            boxes: mask threshold of the boxes to draw; None: no boxes.
+            opacity: opacity of the heat at the highest scores, in [0, 1].
+            outline: threshold of a mask whose outline is drawn (see `mask`); None: no outline.
+            boxes: threshold of a mask whose boxes are drawn (see `mask`); None: no boxes.
 
         Returns:
             An RGB image of the size of the image.
 
         Raises:
-            InputError: the map came without an image.
+            InputError: the map came without an image, or a mask threshold is not valid.
         """
         if self.image is None:
             raise InputError("this map came without an image to draw on; locate with an image, or save scores as .npz.")
@@ -208,13 +221,19 @@ class LocalizationMap:
         return None if self.image is None else self.overlay()._repr_png_()
 
     def to_dict(self, mask_threshold: MaskThreshold = 0.5) -> dict[str, Any]:
-        """Return the content of a `.json` result.
+        """Return a summary of the map as plain values, which `save` writes as `.json`.
 
         Args:
-            mask_threshold: of the boxes, as for `mask`.
+            mask_threshold: threshold of the mask whose boxes are listed: a number in [0, 1] of the range of this map,
+                `half`, `share:0.1` or `score:0.3` (see `mask`).
 
         Returns:
-            Plain values; boxes and positions in pixels of the image.
+            `size` [height, width] in pixels; `peak` and `confidence`, raw scores; `peak_at` [x, y] in pixels;
+            `threshold`; `present` (True, False or None); `mask_threshold`; `boxes`, each [x0, y0, x1, y1] in pixels,
+            the far edges exclusive; `notes`; and `class` where the source has a category.
+
+        Raises:
+            InputError: `mask_threshold` is not valid.
         """
         return {
             **({} if self.category is None else {"class": self.category}),
@@ -233,9 +252,13 @@ class LocalizationMap:
         """Write the overlay, the scores or the summary, by the suffix; the file appears complete or not at all.
 
         Args:
-            path: `.png`, `.jpg` or `.webp`: the overlay; `.npz`: `scores` (h, w), `size` and `region`; `.json`: the
-                summary of `to_dict`.
-            overwrite: replace a file that is there.
+            path: path ending in `.png`, `.jpg`, `.jpeg` or `.webp`: the overlay; `.npz`: `scores` (h, w), `size` and
+                `region`; `.json`: the summary of `to_dict`.
+            overwrite: whether an existing file may be replaced.
+
+        Raises:
+            OutputError: another suffix, the file exists and `overwrite` is False, or it cannot be written.
+            InputError: an overlay is requested of a map that came without an image.
         """
         path = Path(path)
         check_output(path, overwrite, RESULT_SUFFIXES)
@@ -249,16 +272,17 @@ class LocalizationMap:
 
 
 def parse_mask_threshold(threshold: MaskThreshold) -> tuple[str, float]:
-    """Parse a mask threshold.
+    """Parse a mask threshold into its kind and its number.
 
     Args:
-        threshold: as for `LocalizationMap.mask`.
+        threshold: number in [0, 1], `half`, `share:NUMBER` in [0, 1], or `score:NUMBER` (see `LocalizationMap.mask`).
 
     Returns:
-        Its kind, `relative`, `share` or `score`, and its number.
+        Kind, `relative` (of the map's range), `share` (of the pixels) or `score` (raw), and number; `half` is a share
+        of 0.5.
 
     Raises:
-        InputError: it is none.
+        InputError: it is none of these, or its number is not finite or out of range.
 
     Examples:
         >>> parse_mask_threshold("half"), parse_mask_threshold(0.5), parse_mask_threshold("score:-0.2")

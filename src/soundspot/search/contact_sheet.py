@@ -25,13 +25,19 @@ N_FFT, HOP = 512, 160
 def draw_contact_sheet(
     hits: Sequence[Hit], image: Any = None, audio: Any = None, image_weight: float | int = 0.5
 ) -> Image.Image:
-    """Draw the query in a row above the hits with rank, score and name; audio as its spectrogram.
+    """Draw the query in a row above the hits with rank, score and name, five hits a row; audio as its spectrogram.
 
     Args:
-        hits: best first.
-        image: of the query, as `Index.query` takes it.
-        audio: of the query.
-        image_weight: of the query.
+        hits: hits, best first.
+        image: image of the query (path, PIL image, array or tensor); None: the query has none.
+        audio: audio of the query (path, `Audio`, or (waveform, rate in Hz)); None: the query has none.
+        image_weight: weight of the image in the query, in [0, 1], for the captions.
+
+    Returns:
+        An RGB image.
+
+    Raises:
+        InputError: the image or the audio cannot be read.
     """
     query: list[tuple[Image.Image, str]] = []
     is_mixed = image is not None and audio is not None
@@ -48,7 +54,15 @@ def draw_contact_sheet(
 
 
 def load_thumbnail(hit: Hit) -> Image.Image:
-    """Load the image, the frame or the spectrogram of a hit; a gray square if its file is gone."""
+    """Load the image, the frame or the spectrogram of a hit.
+
+    Args:
+        hit: hit of a query.
+
+    Returns:
+        The image of an image file; the frame of a video at the hit's time; the spectrogram of up to 10 s of an audio
+        file from that time on, of 240 x 180 pixels; a gray square where the file is gone or cannot be read.
+    """
     try:
         if hit.file_type == "image":
             return read_image(hit.path)
@@ -61,7 +75,16 @@ def load_thumbnail(hit: Hit) -> Image.Image:
 
 
 def draw_spectrogram(audio: Audio) -> Image.Image:
-    """Draw the power of up to MAX_SECONDS of audio, low frequencies at the bottom, 70 dB from dark to bright."""
+    """Draw the power spectrogram of the first 10 s of audio, low frequencies at the bottom.
+
+    The colors span the 70 dB below its maximum, from dark to bright.
+
+    Args:
+        audio: mono audio; anything shorter than 512 samples is padded with zeros.
+
+    Returns:
+        An RGB image of 240 x 180 pixels.
+    """
     waveform = audio.waveform[: int(MAX_SECONDS * audio.rate)]
     waveform = torch.nn.functional.pad(waveform, (0, max(0, N_FFT - len(waveform))))
     power = torch.stft(waveform, N_FFT, HOP, window=torch.hann_window(N_FFT), return_complex=True).abs().square()

@@ -35,22 +35,29 @@ Opened = TypeVar("Opened")
 
 
 def detect_file_type(path: bytes) -> FileType | None:
-    """Return the type of a file by its suffix; None if it is neither image, audio nor video."""
+    """Return the type of a file by its suffix, in any case.
+
+    Args:
+        path: path or name of the file, in the system's bytes.
+
+    Returns:
+        `image`, `audio` or `video`; None where the suffix is none of theirs.
+    """
     suffix = os.path.splitext(os.fsdecode(path))[1].lower()
     return next((file_type for file_type, suffixes in SUFFIXES.items() if suffix in suffixes), None)
 
 
 @dataclass(frozen=True)
 class FileWindows(SampleRecord):
-    """Up to WINDOWS_PER_READ windows of a file, preprocessed.
+    """Up to 16 windows of a file, preprocessed.
 
     Attributes:
-        file_type: of what was read: a video without pictures is audio.
+        file_type: type of what was read: a video without frames is `audio`.
         digest: hash of the file's content; empty for later windows.
-        num_windows: of the whole file.
+        num_windows: number of windows of the whole file.
         is_known: whether the content is in the index already, so that nothing was read.
-        times: seconds at which a frame is shown or an audio window begins, by modality.
-        inputs: `image` (m, c, s, s) and `audio` (m, 1, f, t).
+        times: seconds at which a frame is shown or an audio window begins, by modality; None for an image file.
+        inputs: network inputs by modality, float32: `image` (m, c, s, s) and `audio` (m, 1, f, t).
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -80,11 +87,26 @@ class FileReader:
     _open: dict[Path, Any] = field(default_factory=dict, init=False, repr=False)  # at most one file
 
     def key(self, name: str) -> str:
-        """Return the name of an input: it is its key."""
+        """Return the key of an input, which is its name.
+
+        Args:
+            name: name `FIRST:PATH`.
+
+        Returns:
+            The same name.
+        """
         return name
 
     def __call__(self, name: str) -> SampleRecord:
-        """Read windows of a file; a plain SampleRecord with a `cause` if that fails."""
+        """Read and preprocess up to 16 windows of a file. It never raises an error of a file.
+
+        Args:
+            name: name `FIRST:PATH` of the input: number of the first window, and path below the root.
+
+        Returns:
+            A `FileWindows`, whose `message` names a peculiarity such as `silent`; or a plain `SampleRecord` with
+            `cause` and `message` where the file cannot be read.
+        """
         first, _, relative = name.partition(":")
         path, file_type = self.root / relative, detect_file_type(os.fsencode(relative))
         assert file_type, f"{relative!r}: neither image, audio nor video"
@@ -184,7 +206,17 @@ class FileReader:
 
 
 def get_window_starts(duration: float, window: float, stride: float) -> list[float]:
-    """Return the starts of the windows of an audio, in seconds; the last window ends with the audio."""
+    """Return the starts of the windows of an audio file; the last window ends with the audio.
+
+    Args:
+        duration: duration of the audio in seconds.
+        window: length of a window in seconds.
+        stride: seconds between the starts of windows.
+
+    Returns:
+        Rising seconds from 0 on; the last distance may be shorter. One window at 0 where the audio is hardly longer
+        than the window (by at most 0.1 s); a rest of less than 0.1 s is no window.
+    """
     if duration <= window + MIN_REST_SECONDS:
         return [0.0]
     starts = [i * stride for i in range(int((duration - window) / stride) + 1)]
@@ -192,7 +224,14 @@ def get_window_starts(duration: float, window: float, stride: float) -> list[flo
 
 
 def check_decodable_end(audio: AudioFile) -> None:
-    """Raise InputError if the last sample that the header promises cannot be decoded."""
+    """Check that the last sample that the header of an audio file promises can be decoded.
+
+    Args:
+        audio: open audio file.
+
+    Raises:
+        InputError: it cannot: the file is cut short.
+    """
     try:
         audio.read_segment(audio.length - 1, 1)
     except (InputError, RuntimeError) as error:
@@ -203,9 +242,21 @@ def check_decodable_end(audio: AudioFile) -> None:
 
 
 def open_windows(path: Path, stride: float) -> tuple[Video, list[float], float]:
-    """Open a video, and return it with the centers of its windows and its duration, in seconds.
+    """Open a video and place its windows.
 
-    A long video, whose time stamps may be broken, has no windows where neither it nor the window before has a packet.
+    The video is divided into intervals of about `stride` seconds, and the windows lie around their middles. A video of
+    more than 16 has no windows where neither the interval nor the one before has a packet, as its time stamps may be
+    broken.
+
+    Args:
+        path: path of the video file.
+        stride: desired seconds between windows.
+
+    Returns:
+        The open video, the centers of its windows, rising, and its duration, both in seconds.
+
+    Raises:
+        VideoError: the file is no video, or is damaged.
     """
     video = Video(path)
     duration = video.duration
@@ -218,7 +269,19 @@ def open_windows(path: Path, stride: float) -> tuple[Video, list[float], float]:
 
 
 def slice_audio(audio: Audio | AudioFile, start: float, seconds: float) -> Audio:
-    """Return up to `seconds` of an audio from `start` (seconds) on."""
+    """Return a part of an audio signal; it is shorter where the audio ends before.
+
+    Args:
+        audio: audio in memory, or an open file, of which only the part is decoded.
+        start: beginning of the part in seconds; beyond the end it is the last sample.
+        seconds: length of the part.
+
+    Returns:
+        Mono audio of 1 to seconds * rate + 1 samples, at its own rate.
+
+    Raises:
+        InputError: the file cannot be decoded.
+    """
     length = audio.length if isinstance(audio, AudioFile) else len(audio.waveform)
     first = min(round(start * audio.rate), length - 1)
     count = min(round(seconds * audio.rate) + 1, length - first)
@@ -228,7 +291,17 @@ def slice_audio(audio: Audio | AudioFile, start: float, seconds: float) -> Audio
 
 
 def hash_file(path: Path) -> bytes:
-    """Return a 16-byte hash of a file's content."""
+    """Hash the content of a file (BLAKE2b).
+
+    Args:
+        path: path of the file.
+
+    Returns:
+        16 bytes.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):

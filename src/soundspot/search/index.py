@@ -25,15 +25,15 @@ from soundspot.utils.atomic_io import lock_folder
 
 
 class Index:
-    """An open search index; made by `Index.create` or `Index.open`.
+    """An open search index; made by `Index.create` or `Index.open`, closed by `close` or a `with` block.
 
     Args:
-        store: the database and vectors in the folder of the index.
-        localizer: embeds files and queries; None: the checkpoint of the index, loaded when needed.
-        device: of that checkpoint.
+        store: database and vectors in the folder of the index.
+        localizer: localizer that embeds files and queries; None: the checkpoint of the index, loaded when needed.
+        device: device of that checkpoint, as for `Localizer.load`.
 
     Attributes:
-        folder: of the index.
+        folder: folder of the index.
         root: folder of the files; all of them lie below it.
         stride: seconds between the windows of a video or a long audio.
     """
@@ -54,8 +54,8 @@ class Index:
         """Create an empty index.
 
         Args:
-            folder: of the index; it may exist if it is empty.
-            localizer: embeds the files and queries.
+            folder: folder of the index; it may exist if it is empty.
+            localizer: localizer that embeds the files and queries.
             root: folder of the files; None: the parent of `folder`.
             stride: seconds between the windows of a video or a long audio.
 
@@ -76,20 +76,20 @@ class Index:
         """Open an index.
 
         Args:
-            folder: of the index.
-            localizer: embeds files and queries; None: the checkpoint of the index, loaded when needed.
-            device: of that checkpoint.
+            folder: folder of the index.
+            localizer: localizer that embeds files and queries; None: the checkpoint of the index, loaded when needed.
+            device: device of that checkpoint: `auto`, `cpu`, `cuda`...
 
         Returns:
             The open index.
 
         Raises:
-            DataError: there is none, or it is damaged.
+            DataError: there is none, or it is damaged or of another version.
         """
         return cls(IndexStore(Path(os.path.abspath(folder))), localizer, device)
 
     def close(self) -> None:
-        """Close the files of the index."""
+        """Close the database of the index; the index cannot be used afterwards."""
         self._store.close()
 
     def __enter__(self) -> "Index":
@@ -109,7 +109,7 @@ class Index:
 
     @property
     def localizer(self) -> Localizer:
-        """The localizer whose embeddings the index holds.
+        """Localizer whose embeddings the index holds, loaded from its checkpoint when needed.
 
         Raises:
             CheckpointError: its checkpoint is gone, or was replaced by another one.
@@ -128,7 +128,7 @@ class Index:
         """Check that embeddings of a localizer can be compared with those of the index.
 
         Args:
-            localizer: expected to have the weights, front end and precision of the index.
+            localizer: localizer that must have the weights, front end and precision of the index.
 
         Raises:
             CheckpointError: it has others.
@@ -151,14 +151,14 @@ class Index:
     ) -> IndexingSummary:
         """Index files, and all files below folders; what is indexed and unchanged stays as it is.
 
-        When the process dies, all but the last second or so of its work is kept: the same call goes on from there.
+        When the process dies, all but the last second or so of its work is preserved: the same call goes on from there.
 
         Args:
-            paths: files and folders below the root.
-            progress: called with (files done, files in all).
-            num_workers: processes that read files, for programs guarded by `if __name__ == "__main__"`; 0: read in this
-                one; None: one per core, and none for a few files.
-            retry_failed: read unchanged files again that failed the last time.
+            paths: one path or several, of files and folders below the root.
+            progress: function that is called with (files done, files in all).
+            num_workers: number of processes that read files, for programs guarded by `if __name__ == "__main__"`; 0:
+                this one reads; None: one per core, and none for up to 64 files.
+            retry_failed: whether to read unchanged files again that failed the last time.
 
         Returns:
             Counts of what was done, and the files that failed.
@@ -166,7 +166,7 @@ class Index:
         Raises:
             InputError: a path lies outside the root or does not exist.
             OutputError: another process writes, or the index cannot be written (DiskFullError: no space is left).
-            CheckpointError: as `localizer`.
+            CheckpointError: the checkpoint of the index is gone, or was replaced by another one.
         """
         summary = IndexingSummary()
         files = scan_files(paths, self.root, summary)
@@ -183,18 +183,19 @@ class Index:
         """Index changed files again and remove deleted ones.
 
         Args:
-            progress: as in `add`.
-            num_workers: as in `add`.
-            retry_failed: as in `add`.
-            add_new: index new files below the root, too.
+            progress: function that is called with (files done, files in all).
+            num_workers: number of processes that read files, for programs guarded by `if __name__ == "__main__"`; 0:
+                this one reads; None: one per core, and none for up to 64 files.
+            retry_failed: whether to read unchanged files again that failed the last time.
+            add_new: whether to index new files below the root, too.
 
         Returns:
             Counts of what was done, and the files that failed.
 
         Raises:
             DataError: the root is gone or nothing to index is left below it, as if its disk were not connected.
-            OutputError: as `add`.
-            CheckpointError: as `localizer`.
+            OutputError: another process writes, or the index cannot be written (DiskFullError: no space is left).
+            CheckpointError: the checkpoint of the index is gone, or was replaced by another one.
         """
         summary = IndexingSummary()
         paths = {file.path: self.root / os.fsdecode(file.path) for file in self._store.list_files()}
@@ -211,14 +212,14 @@ class Index:
         """Remove files, and all files below folders, from the index; the files themselves are not touched.
 
         Args:
-            paths: files and folders below the root.
+            paths: one path or several, of files and folders below the root.
 
         Returns:
             Number of files removed.
 
         Raises:
             InputError: a path lies outside the root, or names no indexed file.
-            OutputError: as `add`.
+            OutputError: another process writes, or the index cannot be written.
         """
         return self._writer.delete(select_files([file.path for file in self._store.list_files()], paths, self.root))
 
@@ -226,11 +227,11 @@ class Index:
         """Set the root of the files after the folder was moved; no file is read.
 
         Args:
-            root: where the folder lies now.
+            root: path of the folder now.
 
         Raises:
             DataError: it is no folder, or holds none of the indexed files.
-            OutputError: as `add`.
+            OutputError: another process writes, or the index cannot be written.
         """
         new_root = Path(os.path.abspath(root))
         check_root(new_root, [file.path for file in self._store.list_files()])
@@ -249,25 +250,26 @@ class Index:
         modalities: Sequence[str] | None = None,
         per_window: bool = False,
     ) -> list[Hit]:
-        """Find the k files nearest to an image, an audio, or a mixture of both; exactly.
+        """Find the k files nearest to an image, an audio, or a mixture of both, by cosine; exactly.
 
         Args:
-            localizer: the one of the index; None: `self.localizer`.
-            image: as `Localizer.locate` takes it.
-            audio: as `Localizer.locate` takes it, which also says which part of it is heard.
+            localizer: localizer whose embeddings the index holds; None: `self.localizer`.
+            image: path, PIL image, (h, w, 3) array or (3, h, w) tensor.
+            audio: path, `Audio`, or (waveform, rate in Hz); the front end cuts it to the window of the model.
             image_weight: weight of the image in [0, 1] where both are given (`compose_query`).
-            k: maximum number of hits.
-            file_types: any of `image`, `audio`, `video`.
-            modalities: embeddings to compare with: `image`, `audio` or both; None: `default_modalities`.
-            per_window: return each window of a file as a hit of its own.
+            k: largest number of hits, at least 1.
+            file_types: types of the files searched: any of `image`, `audio`, `video`.
+            modalities: embeddings to compare with: `image`, `audio` or both; None: those of the other modality than the
+                query, and images for a mixed query (`default_modalities`).
+            per_window: whether each window of a file is a hit of its own, or each file by its best window.
 
         Returns:
-            Hits, best first, ties by path.
+            Hits, best first, ties by path; fewer than k where fewer files are searched.
 
         Raises:
             InputError: neither image nor audio is given, or one cannot be read.
             RecipeError: an option has a value that makes no sense.
-            CheckpointError: the localizer is not the one of the index.
+            CheckpointError: the localizer is not that of the index, or its checkpoint is gone.
             DataError: the index is damaged.
         """
         check_filters(file_types, modalities)
@@ -287,17 +289,17 @@ class Index:
         modalities: Sequence[str] = MODALITIES,
         per_window: bool = False,
     ) -> list[Hit]:
-        """Find the k files nearest to an embedding; exactly.
+        """Find the k files nearest to an embedding, by cosine; exactly.
 
         Args:
-            vector: (d,) of unit norm, by `compose_query`.
-            k: maximum number of hits.
-            file_types: as in `query`.
-            modalities: as in `query`.
-            per_window: as in `query`.
+            vector: (d,) unit-norm query, as `compose_query` returns it.
+            k: largest number of hits, at least 1.
+            file_types: types of the files searched: any of `image`, `audio`, `video`.
+            modalities: embeddings to compare with: `image`, `audio` or both.
+            per_window: whether each window of a file is a hit of its own, or each file by its best window.
 
         Returns:
-            Hits, best first, ties by path.
+            Hits, best first, ties by path; fewer than k where fewer files are searched.
 
         Raises:
             RecipeError: k is not positive.
@@ -311,14 +313,18 @@ class Index:
         return hits
 
     def to_parquet(self, path: AnyPath, overwrite: bool = False) -> int:
-        """Write all embeddings with path, file type, modality and time of their windows (`write_parquet`).
+        """Write all embeddings with id, path, file type, modality and time of their windows (`write_parquet`).
 
         Args:
-            path: a .parquet file.
-            overwrite: replace a file that exists.
+            path: path of a .parquet file.
+            overwrite: whether an existing file may be replaced.
 
         Returns:
             Number of embeddings written.
+
+        Raises:
+            RecipeError: pyarrow is not installed.
+            OutputError: another suffix, the file exists and `overwrite` is False, or it cannot be written.
         """
         return write_parquet(self._current_snapshot(), self._store, Path(path), overwrite)
 
@@ -326,10 +332,14 @@ class Index:
         """Count what the index holds, and look for damage.
 
         Args:
-            check: whether to check the database, and each embedding against its checksum.
+            check: whether to check the database, and each embedding against its checksum; without it no problem is
+                reported.
 
         Returns:
             Counts, failures and problems.
+
+        Raises:
+            DataError: the index is too damaged to be loaded.
         """
         snapshot = self._current_snapshot()
         problems = snapshot.find_problems(self._store) if check else []

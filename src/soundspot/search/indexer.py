@@ -38,10 +38,10 @@ class IndexWriter:
     """Write into an index, one process at a time.
 
     Attributes:
-        store: of the index.
+        store: store of the index.
         root: folder of the files.
         stride: seconds between the windows of a video or a long audio.
-        load_localizer: returns what embeds them.
+        load_localizer: function that returns the localizer that embeds them.
     """
 
     store: IndexStore
@@ -57,11 +57,20 @@ class IndexWriter:
         num_workers: int | None,
         retry_failed: bool,
     ) -> None:
-        """Index those of some scanned files that are new or have changed; other arguments as in `Index.add`.
+        """Index those of some scanned files that are new or have changed in size or modification time.
 
         Args:
-            files: by `scan_files`.
-            summary: is added to.
+            files: records of the files, by `scan_files`.
+            summary: counts and failures, to which those of this run are added.
+            progress: function that is called with (files done, files in all).
+            num_workers: number of processes that read files; 0: this one reads; None: one per core, and none for up to
+                64 files.
+            retry_failed: whether to read unchanged files again that failed the last time.
+
+        Raises:
+            OutputError: another process writes, or the index cannot be written (DiskFullError: no space is left).
+            CheckpointError: the checkpoint of the index is gone, or was replaced by another one.
+            DataError: the index is damaged.
         """
         with self._open() as (writer, generation):
             indexed = {file.path: file for file in self.store.list_files()}
@@ -87,7 +96,17 @@ class IndexWriter:
                 Indexer(self, writer, generation, indexed, summary).index_files(changed, num_workers, progress)
 
     def delete(self, paths: Sequence[bytes]) -> int:
-        """Delete files from the index and return how many they were."""
+        """Delete files and their windows from the index; the files themselves are not touched.
+
+        Args:
+            paths: paths of indexed files relative to the root, in the system's bytes.
+
+        Returns:
+            Number of paths.
+
+        Raises:
+            OutputError: another process writes, or the index cannot be written.
+        """
         if paths:
             with self._open(), self.store.transaction():
                 self.store.delete_files(paths)
@@ -131,7 +150,7 @@ class PendingWindows:
         file: record of the file.
         first: position of the first of them among the file's windows.
         is_last: whether the file has no windows after them.
-        times: (m,) seconds of each window by modality.
+        times: (m,) seconds of each window by modality; None for an image file.
         inputs: (m, ...) network inputs by modality.
         copied_from: id of a file with the same content whose windows are copied; 0: none.
     """
@@ -145,7 +164,7 @@ class PendingWindows:
 
     @property
     def num_vectors(self) -> int:
-        """Embeddings to make of them; a file without any counts as one, so that a commit ends."""
+        """Number of embeddings to compute of them; 1 for a file without any, so that a commit ends."""
         return sum(map(len, self.inputs.values())) or 1
 
 
@@ -153,11 +172,11 @@ class Indexer:
     """Embed files and write them into an index whose folder is locked.
 
     Args:
-        index: where they are written.
+        index: index that they are written into.
         rows: writer of its vector file.
-        generation: of that file.
-        indexed: records of the index by path.
-        summary: is added to.
+        generation: number of that vector file.
+        indexed: records of the files in the index, by path.
+        summary: counts and failures, to which those of this run are added.
     """
 
     def __init__(
@@ -188,12 +207,16 @@ class Indexer:
         num_workers: int | None,
         progress: Progress,
     ) -> None:
-        """Read, embed and write files.
+        """Read, embed and write files, about 128 embeddings in each transaction.
 
         Args:
-            files: to index, new or in place of what is indexed.
-            num_workers: processes that read; None: one per core, and none for a few files.
-            progress: called with (files done, files in all).
+            files: records of the files, new or in place of what is indexed.
+            num_workers: number of processes that read; 0: this one reads; None: one per core, and none for up to 64
+                files.
+            progress: function that is called with (files done, files in all), first with (0, n).
+
+        Raises:
+            OutputError: the index cannot be written (DiskFullError: no space is left).
         """
         if num_workers is None:
             num_workers = count_cores() if len(files) > FILES_BEFORE_PROCESSES else 0

@@ -23,17 +23,17 @@ def write_parquet(snapshot: Snapshot, store: IndexStore, path: Path, overwrite: 
     escaped), `file_type`, `modality`, `time` (seconds, or null) and `vector` (float32, unit norm).
 
     Args:
-        snapshot: of the index.
-        store: of the index.
-        path: a .parquet file.
-        overwrite: replace a file that exists.
+        snapshot: windows and embeddings of the index.
+        store: store of the index, from which the paths of files are read.
+        path: path of a .parquet file.
+        overwrite: whether an existing file may be replaced.
 
     Returns:
-        Number of rows.
+        Number of rows; windows of files that were deleted since the snapshot are left out.
 
     Raises:
         RecipeError: pyarrow is not installed.
-        OutputError: the file exists already, or cannot be written.
+        OutputError: another suffix, the file exists and `overwrite` is False, or it cannot be written.
     """
     try:
         import pyarrow as pa
@@ -69,12 +69,12 @@ def window_id(path: bytes, modality: Modality, time: float) -> int:
     """Compute an id of a window that does not depend on what else the index holds or has held.
 
     Args:
-        path: of its file, relative to the root.
+        path: path of the window's file relative to the root, in the system's bytes.
         modality: `image` or `audio`.
-        time: in seconds; nan for an image file.
+        time: seconds at which the frame is shown or the audio window begins; nan for an image file.
 
     Returns:
-        63 bits.
+        Integer from 0 to 2^63 - 1, a BLAKE2b hash of the three: it fits a signed 64-bit column.
     """
     key = b"\0".join([path, _ID_WORDS[modality], struct.pack("<d", time)])
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> 1

@@ -21,15 +21,15 @@ def compose_query(
 ) -> Float64[Tensor, " d"]:
     """Compute the unit-norm query z = w v + (1 - w) a: compositional retrieval in a joint embedding space.
 
-    Both embeddings are brought to unit norm first, so neither counts for more by its length.
+    Both embeddings are scaled to unit norm first, so neither counts for more by its length.
 
     Args:
-        image: (d,) image embedding v, or None.
-        audio: (d,) audio embedding a, or None.
+        image: (d,) image embedding v; None: the query is the audio alone.
+        audio: (d,) audio embedding a; None: the query is the image alone.
         image_weight: w in [0, 1]; without effect when only one embedding is given.
 
     Returns:
-        (d,) float64 query on the grid of `soundspot.data.neighbors.exact_knn`.
+        (d,) float64 unit-norm query, rounded to multiples of 2^-26 (`soundspot.data.neighbors.exact_knn`).
 
     Raises:
         RecipeError: `image_weight` lies outside [0, 1].
@@ -55,7 +55,7 @@ def check_image_weight(image_weight: float | int) -> None:
     """Check the weight of the image in a composed query.
 
     Args:
-        image_weight: expected in [0, 1].
+        image_weight: weight, expected in [0, 1].
 
     Raises:
         RecipeError: the weight lies outside [0, 1] or is not a number.
@@ -70,11 +70,11 @@ def check_filters(file_types: Sequence[str], modalities: Sequence[str] | None) -
     """Check the file types and modalities to search in.
 
     Args:
-        file_types: expected among FILE_TYPES.
-        modalities: expected among MODALITIES; None: the default ones.
+        file_types: file types, expected among `image`, `audio`, `video`, at least one.
+        modalities: modalities, expected among `image`, `audio`, at least one; None: not checked.
 
     Raises:
-        RecipeError: one is unknown, or there is none.
+        RecipeError: a name is unknown, or a sequence is empty.
     """
     for selected, known in ((file_types, FILE_TYPES), (MODALITIES if modalities is None else modalities, MODALITIES)):
         if not selected or not set(selected) <= set(known):
@@ -86,16 +86,16 @@ def check_filters(file_types: Sequence[str], modalities: Sequence[str] | None) -
 def default_modalities(has_image: bool, has_audio: bool, file_types: Sequence[str]) -> tuple[Modality, ...]:
     """Return the modality that a query is compared with by default: across modalities, and images for a mixed query.
 
-    Cosines within a modality lie higher than across, so comparing with both at once would rank audio first for an
-    audio query. A search of image files only, or of audio files only, has just one modality to compare with.
+    Cosines within a modality lie higher than across, so comparing with both at once would rank audio first for an audio
+    query. A search of image files only, or of audio files only, has just one modality to compare with.
 
     Args:
         has_image: whether the query has an image.
         has_audio: whether the query has an audio.
-        file_types: types of the files searched.
+        file_types: types of the files searched: any of `image`, `audio`, `video`.
 
     Returns:
-        A tuple of one modality.
+        `("image",)` or `("audio",)`.
     """
     if "video" not in file_types and len(set(file_types)) == 1:
         return ("image",) if "image" in file_types else ("audio",)

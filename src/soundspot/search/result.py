@@ -18,7 +18,7 @@ class Hit:
         file_type: `image`, `audio` or `video`.
         score: cosine similarity with the query, in [-1, 1].
         time: seconds at which the frame is shown or the audio window begins; None for an image file.
-        modality: which embedding of the window was compared: `image` or `audio`.
+        modality: modality of the embedding that was compared: `image` or `audio`.
     """
 
     path: Path
@@ -28,10 +28,11 @@ class Hit:
     modality: Modality = "image"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON types.
+        """Convert the hit to values that JSON can hold.
 
         Returns:
-            Field name -> value; bytes of a file name that are not UTF-8 are lone surrogates, as in `os.fsdecode`.
+            `path`, `file_type`, `score`, `time` and `modality`; bytes of a file name that are not UTF-8 are lone
+            surrogates, as in `os.fsdecode`.
         """
         return asdict(self) | {"path": str(self.path)}
 
@@ -119,10 +120,10 @@ def escape_unprintable(path: Path | str) -> str:
     """Escape what would break a line of a terminal, move its cursor, or is not text.
 
     Args:
-        path: a file name.
+        path: path, name or text.
 
     Returns:
-        The name on one line, in valid UTF-8.
+        The text on one line, in valid UTF-8; other characters become escapes of Python.
     """
     text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -132,11 +133,11 @@ def format_hits(hits: Sequence[Hit], root: Path | None = None) -> str:
     """Format hits as a table of rank, score, file type, time and path.
 
     Args:
-        hits: best first.
-        root: paths below this folder are printed relative to it.
+        hits: hits, best first.
+        root: folder to which the paths of files below it are printed relative; None: all paths are absolute.
 
     Returns:
-        A line for the header and one for each hit.
+        Text of a line for the header and one for each hit.
     """
     rows = [("", "score", "type", "at", "file")]
     for rank, hit in enumerate(hits, 1):

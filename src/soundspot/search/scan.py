@@ -16,7 +16,14 @@ Paths = AnyPath | Iterable[AnyPath]
 
 
 def relative_path(path: AnyPath, root: Path) -> bytes:
-    """Return a path relative to the root folder, in the system's bytes; empty for the root itself.
+    """Return a path relative to the root folder; links are not followed.
+
+    Args:
+        path: path of a file or folder, which need not exist.
+        root: absolute path of the root folder.
+
+    Returns:
+        The relative path in the system's bytes; empty for the root itself.
 
     Raises:
         InputError: the path lies outside the root.
@@ -35,9 +42,9 @@ def scan_files(paths: Paths, root: Path, summary: IndexingSummary) -> list[FileR
     """List the image, audio and video files among some files and below some folders, sorted by path.
 
     Args:
-        paths: files and folders below the root, or one of them.
+        paths: one path or several, of files and folders below the root.
         root: folder of the index's files.
-        summary: its `skipped` is increased by the number of files of other types.
+        summary: summary whose `skipped` is increased by the number of files of other types.
 
     Returns:
         One record per file; those that must not be opened (broken links, links out of the root, pipes) have a `cause`.
@@ -88,12 +95,12 @@ def select_files(indexed: Iterable[bytes], paths: Paths, root: Path) -> list[byt
     """Select the indexed files that some paths name, or that lie below folders they name.
 
     Args:
-        indexed: paths of the index's files, relative to the root.
-        paths: files and folders.
+        indexed: paths of the index's files relative to the root, in the system's bytes.
+        paths: one path or several, of files and folders.
         root: folder of the index's files.
 
     Returns:
-        The selected relative paths, sorted.
+        The selected relative paths, each once, sorted.
 
     Raises:
         InputError: a path lies outside the root, or names no indexed file.
@@ -111,7 +118,14 @@ def select_files(indexed: Iterable[bytes], paths: Paths, root: Path) -> list[byt
 
 
 def is_deleted(path: Path) -> bool:
-    """Return True if a file certainly exists no more; False where a disk or a permission hides it."""
+    """Return True if a file certainly no longer exists; False where a disk or a permission hides it.
+
+    Args:
+        path: path of an indexed file.
+
+    Returns:
+        True also where a folder stands in its place.
+    """
     try:
         os.lstat(path)
     except OSError as error:
@@ -120,8 +134,15 @@ def is_deleted(path: Path) -> bool:
 
 
 def check_present(root: Path, num_indexed: int) -> None:
-    """Raise DataError if the root folder is gone or holds nothing to index any more: a disk that is not connected must
-    not empty the index."""
+    """Check that the root folder of an index is there: a disk that is not connected must not empty the index.
+
+    Args:
+        root: folder of the index's files.
+        num_indexed: number of files in the index.
+
+    Raises:
+        DataError: the folder is gone, or holds nothing to index although files are indexed.
+    """
     if not root.is_dir():
         raise DataError(
             f"{escape_unprintable(root)}: found no such folder, expected that of the {num_indexed} files of this "
@@ -137,7 +158,15 @@ def check_present(root: Path, num_indexed: int) -> None:
 
 
 def check_root(root: Path, indexed: Sequence[bytes]) -> None:
-    """Raise DataError if a folder cannot be the one to which the indexed files were moved."""
+    """Check that a folder can be the one to which the indexed files were moved.
+
+    Args:
+        root: the folder.
+        indexed: paths of the index's files relative to the root, in the system's bytes.
+
+    Raises:
+        DataError: it is no folder, or holds none of the indexed files.
+    """
     if not root.is_dir():
         raise DataError(
             f"{escape_unprintable(root)}: found no such folder, expected the one of your files. Check the path"

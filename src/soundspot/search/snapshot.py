@@ -23,9 +23,9 @@ class Snapshot:
     """All windows of an index, sorted by row, with their embeddings.
 
     Attributes:
-        version: of the store, at that moment or before it.
+        version: version of the store at that moment or before it.
         generation: number of the vector file.
-        vectors: (n, d) embeddings, rows that belong to no window included.
+        vectors: (n, d) unit-norm embeddings, rows that belong to no window included; a memory map.
         row: (m,) row in `vectors` of each window.
         file_id: (m,) id of each window's file.
         file_type: (m,) position in FILE_TYPES.
@@ -49,8 +49,14 @@ class Snapshot:
     def load(cls, store: IndexStore) -> "Snapshot":
         """Load the index as it is now.
 
+        Args:
+            store: store of the index.
+
+        Returns:
+            The windows of all files at one moment.
+
         Raises:
-            DataError: it is damaged.
+            DataError: the index is damaged.
         """
         version = store.version
         query = "SELECT row, file, type, modality, time, checksum FROM windows JOIN files ON id = file ORDER BY row"
@@ -76,15 +82,18 @@ class Snapshot:
         filters: tuple[Sequence[str], Sequence[str]],
         per_window: bool,
     ) -> list[Hit] | None:
-        """Return the k best hits, best first, ties by path; None if a file was deleted since the snapshot was taken.
+        """Find the k windows or files nearest to a query, by cosine; exactly.
 
         Args:
-            store: of the index, asked for the paths of the hits.
+            store: store of the index, from which the paths of the hits are read.
             root: folder of the files.
-            query: (d,) of unit norm, by `compose_query`.
-            k: maximum number of hits.
+            query: (d,) unit-norm query, as `compose_query` returns it.
+            k: largest number of hits.
             filters: file types and modalities to search in.
             per_window: whether each window is a hit of its own, or each file by its best window.
+
+        Returns:
+            Hits, best first, ties by path; None if a file was deleted since the snapshot was taken.
         """
         rows, scores = find_nearest_rows(self.vectors, query, self._group_rows(filters), k, per_row=per_window)
         windows = np.searchsorted(self.row, rows)
@@ -112,7 +121,17 @@ class Snapshot:
         return self._groups[filters]
 
     def find_problems(self, store: IndexStore) -> list[str]:
-        """Check the database, and each embedding against its checksum; return what is damaged, in sentences."""
+        """Check the database, and each embedding against its checksum.
+
+        Args:
+            store: store of the index.
+
+        Returns:
+            Sentences that say what is damaged; empty for a healthy index.
+
+        Raises:
+            DataError: the database cannot be read at all.
+        """
         answer = store.select("PRAGMA quick_check(1)")[0][0]
         problems = [] if answer == "ok" else [f"{store.path}: {answer}"]
         checksums = zip(self.row.tolist(), self.checksum.tolist(), strict=True)

@@ -55,14 +55,14 @@ class FileRecord:
     """A file below the root of an index.
 
     Attributes:
-        path: relative to the root, in the system's bytes.
+        path: path relative to the root, in the system's bytes.
         file_type: `image`, `audio` or `video`.
-        size: in bytes.
-        mtime_ns: modification time in nanoseconds; INCOMPLETE until all windows are written.
-        digest: hash of the content.
-        cause: why the file could not be indexed, in one or two words; empty if it was.
-        message: the error message, or the peculiarity of an indexed file.
-        id: in the database.
+        size: size in bytes.
+        mtime_ns: modification time in nanoseconds; INCOMPLETE (-1) until all windows are written.
+        digest: 16-byte hash of the content; empty until it is read.
+        cause: reason why the file could not be indexed, in one or two words; empty if it was.
+        message: error message, or the peculiarity of an indexed file.
+        id: id in the database; 0 until it is written.
     """
 
     path: bytes
@@ -75,11 +75,26 @@ class FileRecord:
     id: int = 0
 
     def with_failure(self, cause: str, message: str) -> "FileRecord":
-        """Return a copy that says why the file could not be indexed."""
+        """Return a copy that says why the file could not be indexed.
+
+        Args:
+            cause: reason in one or two words, such as `unreadable`.
+            message: error message, with a remedy.
+
+        Returns:
+            The copy.
+        """
         return replace(self, cause=cause, message=message)
 
     def to_failure(self, root: Path) -> Failure:
-        """Return the failure of a file with a `cause`."""
+        """Convert the record of a file that could not be indexed to a failure.
+
+        Args:
+            root: folder of the files.
+
+        Returns:
+            Failure with the absolute path, the cause and the message.
+        """
         return Failure(root / os.fsdecode(self.path), self.cause, self.message)
 
 
@@ -87,8 +102,8 @@ class IndexStore:
     """An open index folder; threads may share it.
 
     Args:
-        folder: of the index.
-        metadata: of an index to create; None: open the one that is there.
+        folder: folder of the index.
+        metadata: values of an index to create, by name; None: open the existing one.
 
     Raises:
         DataError: there is no index, it is damaged, or has another schema.
@@ -127,7 +142,7 @@ class IndexStore:
             )
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the connection to the database; the store cannot be used afterwards."""
         self._connection.close()
 
     @contextmanager
@@ -156,7 +171,15 @@ class IndexStore:
 
     @contextmanager
     def transaction(self, mode: str = "IMMEDIATE") -> Iterator[None]:
-        """Run the block in a transaction: all of its statements take effect, or none."""
+        """Run the block in a transaction: all of its statements take effect, or none after an error.
+
+        Args:
+            mode: `IMMEDIATE` to write, which waits up to a minute for another writer; `DEFERRED` to read one state.
+
+        Raises:
+            OutputError: another process writes, or the database cannot be written (DiskFullError: no space is left).
+            DataError: the database is damaged.
+        """
         with self._translate_errors():
             self._connection.execute(f"BEGIN {mode}")
             try:
@@ -169,42 +192,89 @@ class IndexStore:
             self._num_commits += mode == "IMMEDIATE"
 
     def select(self, query: str, values: Sequence[Any] = ()) -> list[tuple]:
-        """Return the rows of a SELECT statement."""
+        """Run a SELECT statement.
+
+        Args:
+            query: SQL with a `?` for each value.
+            values: values of the placeholders.
+
+        Returns:
+            All rows.
+
+        Raises:
+            DataError: the database is damaged.
+            OutputError: it cannot be read.
+        """
         with self._translate_errors():
             return self._connection.execute(query, values).fetchall()
 
     def execute_many(self, statement: str, values: Iterable[Sequence[Any]]) -> None:
-        """Execute a statement for each tuple of values; to be called in a `transaction`."""
+        """Run a statement once for each tuple of values; to be called in a `transaction`.
+
+        Args:
+            statement: SQL with a `?` for each value.
+            values: values of the placeholders, a tuple for each run.
+        """
         self._connection.executemany(statement, values)
 
     @property
     def version(self) -> tuple[int, int]:
-        """A value that differs after any process has written."""
+        """Pair of integers that differs after any process has written."""
         return self.select("PRAGMA data_version")[0][
             0
         ], self._num_commits  # data_version tells of other connections only
 
     def get_metadata(self) -> dict[str, Any]:
-        """Return what is known of the whole index, by name."""
+        """Return the values that belong to the whole index.
+
+        Returns:
+            Name -> value: `root`, `width`, `num_rows`, `generation`, `weights`, `method`, `checkpoint`, `stride`.
+        """
         return dict(self.select("SELECT name, value FROM metadata"))
 
     def set_metadata(self, **values: Any) -> None:
-        """Write values of the whole index; to be called in a `transaction`."""
+        """Write values that belong to the whole index; to be called in a `transaction`.
+
+        Args:
+            values: names and values to add or replace.
+        """
         self.execute_many("INSERT OR REPLACE INTO metadata VALUES (?, ?)", values.items())
 
     def list_files(self, condition: str = "1", values: Sequence[Any] = ()) -> list[FileRecord]:
-        """Return the records of the files that satisfy an SQL condition, sorted by path."""
+        """List the records of the files that satisfy a condition, sorted by path.
+
+        Args:
+            condition: SQL expression over the columns of `files`, with a `?` for each value; "1": all files.
+            values: values of the placeholders.
+
+        Returns:
+            Records of indexed files and of failures.
+        """
         columns = "path, type, size, mtime_ns, digest, cause, message, id"
         rows = self.select(f"SELECT {columns} FROM files WHERE {condition} ORDER BY path", values)
         return [FileRecord(path, FILE_TYPES[file_type], *rest) for path, file_type, *rest in rows]
 
     def get_paths(self, ids: Sequence[int]) -> dict[int, bytes]:
-        """Return the paths of files by their ids, without those that are gone."""
+        """Return the paths of files by their ids.
+
+        Args:
+            ids: ids of files.
+
+        Returns:
+            Id -> path relative to the root, in the system's bytes; ids of deleted files are left out.
+        """
         query = "SELECT id, path FROM files WHERE id IN (SELECT value FROM json_each(?))"
         return dict(self.select(query, [json.dumps(ids)]))
 
     def insert_file(self, file: FileRecord) -> int:
-        """Insert a file in place of the one of its path, whose windows are deleted, and return its id."""
+        """Insert a file in place of that of the same path, whose windows are deleted; to be called in a `transaction`.
+
+        Args:
+            file: record of the file; its `id` is ignored.
+
+        Returns:
+            The new id.
+        """
         self.delete_files([file.path])
         values = (file.path, FILE_TYPES.index(file.file_type), file.size, file.mtime_ns, file.digest)
         statement = (
@@ -213,23 +283,43 @@ class IndexStore:
         return int(self._connection.execute(statement, (*values, file.cause, file.message)).lastrowid or 0)
 
     def delete_files(self, paths: Iterable[bytes]) -> None:
-        """Delete files with their windows."""
+        """Delete files with their windows; to be called in a `transaction`.
+
+        Args:
+            paths: paths relative to the root, in the system's bytes; unknown ones are ignored.
+        """
         self.execute_many("DELETE FROM files WHERE path = ?", ((path,) for path in paths))
 
     def count_files(self) -> dict[FileType, int]:
-        """Count the indexed files of each type."""
+        """Count the indexed files of each type, without failures.
+
+        Returns:
+            Number of files by `image`, `audio` and `video`, 0 included.
+        """
         counts = dict(self.select("SELECT type, COUNT(*) FROM files WHERE cause = '' GROUP BY type"))
         return {file_type: counts.get(code, 0) for code, file_type in enumerate(FILE_TYPES)}
 
     def vector_path(self, generation: int) -> Path:
         """Return the path of the embeddings: (n, d) little-endian float32 rows without a header.
 
-        A new generation leaves out the rows that belong to no window.
+        Args:
+            generation: number of the vector file; a new one leaves out the rows that belong to no window.
+
+        Returns:
+            Path of `vectors-N.f32` in the folder.
         """
         return self.folder / f"vectors-{generation}.f32"
 
     def open_vectors(self, num_rows: int, width: int, generation: int) -> Float32[np.ndarray, "n d"]:
-        """Map the embeddings into memory.
+        """Map the embeddings into memory; the file may hold more rows, which are left out.
+
+        Args:
+            num_rows: number n of rows.
+            width: number d of values in a row.
+            generation: number of the vector file.
+
+        Returns:
+            (n, d) float32; writing to it does not change the file.
 
         Raises:
             DataError: the file is missing, or has fewer rows than expected.
@@ -247,14 +337,24 @@ class IndexStore:
         return np.memmap(path, "<f4", "c", shape=(num_rows, width))
 
     def remove_stale_files(self, generation: int) -> None:
-        """Remove vector files of other generations, which a killed process may have left."""
+        """Remove vector files of other generations, which a killed process may have left.
+
+        Args:
+            generation: number of the vector file that stays.
+        """
         for path in self.folder.glob("vectors-*.f32"):
             if path != self.vector_path(generation):
                 path.unlink()
 
 
 def is_index(folder: str | os.PathLike[str]) -> bool:
-    """Return True if a folder holds an index, False also for one whose creation was interrupted.
+    """Return True if a folder holds an index; False also for one whose creation was interrupted.
+
+    Args:
+        folder: path of a folder, which need not exist.
+
+    Returns:
+        Whether it can be opened.
 
     Raises:
         DataError: it holds a damaged index, or one by `whence`.
@@ -269,7 +369,22 @@ def is_index(folder: str | os.PathLike[str]) -> bool:
 
 
 def create_store(folder: Path, localizer: Localizer, root: Path, stride: float) -> IndexStore:
-    """Create the store of an empty index; arguments and errors as in `Index.create`."""
+    """Create the store of an empty index.
+
+    Args:
+        folder: folder of the index; it may exist if it is empty, or holds an index whose creation was interrupted.
+        localizer: localizer that embeds the files and queries.
+        root: folder of the files.
+        stride: seconds between the windows of a video or a long audio.
+
+    Returns:
+        The open store.
+
+    Raises:
+        OutputError: the folder holds an index or something else, or cannot be written.
+        RecipeError: the method takes no waveforms, or `stride` is not positive.
+        DataError: the root is no folder.
+    """
     if not localizer.takes_waveforms:
         raise RecipeError(
             f"{localizer.name} takes no waveforms but audio embeddings of another network, so files cannot be indexed "

@@ -26,7 +26,19 @@ from soundspot.utils.distributed import is_rank_zero, on_rank_zero
 
 
 class NeighborMiningCallback(ScheduledCallback):
-    """Table of neighbors: given by the recipe, or mined with the model itself on schedule."""
+    """Table of neighbors: given by the recipe, or mined with the model itself on schedule.
+
+    Args:
+        data: training set of n samples.
+        recipe: recipe of the run.
+        folder: folder of the run, in which mined tables are stored.
+        num_intervals: number of checkpoint intervals of the run.
+        interval_steps: optimizer steps of each.
+
+    Raises:
+        RecipeError: mining is due after the last interval has begun, or the data set is another one in each epoch.
+        DataError: the table belongs to another data set, or each sample has fewer neighbors than the recipe needs.
+    """
 
     table_name = "neighbors"
 
@@ -51,25 +63,48 @@ class NeighborMiningCallback(ScheduledCallback):
             )
 
     def current_table(self) -> NeighborTable | None:
-        """Return the table that neighbors are drawn from; None before the first."""
+        """Return the table that neighbors are drawn from at present.
+
+        Returns:
+            The table; None before the first is mined, or where the recipe has no neighbors.
+        """
         return self.table
 
     def make_table(self, method: Any, folder: Path) -> None:
-        """Mine the neighbors with the method as it is now, and write them to `folder`."""
+        """Mine the neighbors of the training set with the method as it is now, and write them.
+
+        Args:
+            method: method in training.
+            folder: folder of the new table; an existing one is replaced.
+        """
         localizer = Localizer(method, device=str(next(method.parameters()).device))
         mine_neighbors(localizer, self.data, folder, MiningOptions(self.config.required_k, overwrite=True))
 
     def load_table(self, method: Any, folder: Path, step: int) -> None:
-        """Load the table of `step`."""
+        """Load a table of neighbors, which replaces the current one.
+
+        Args:
+            method: method in training, unchanged.
+            folder: folder of the table.
+            step: optimizer step that the table was due at, unused.
+
+        Raises:
+            DataError: the table is damaged or belongs to another data set.
+        """
         self.table = NeighborTable.load(folder, fingerprint_dataset(self.data))
 
 
 class ValidationCallback(L.Callback):
     """Scores of held-out data every few checkpoints, and the best so far; never of a test set.
 
+    Args:
+        data: held-out data set.
+        recipe: recipe of the run.
+        labels: function that returns the class labels of held-out samples.
+
     Attributes:
-        metric: what the best is selected by; `sign` is -1 where less is better.
-        best: the best score so far, times `sign`.
+        metric: score that the best checkpoint is selected by; `sign` is -1 where less is better (the loss).
+        best: best score so far, times `sign`; -inf before the first.
         improved: whether the last checkpoint is the best so far.
     """
 
@@ -81,7 +116,15 @@ class ValidationCallback(L.Callback):
         self.improved = False
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: Any) -> None:
-        """Score the held-out data where that is due, and log the scores."""
+        """Score the held-out data where that is due (every n-th checkpoint, and the last), and log the scores.
+
+        Args:
+            trainer: Lightning's trainer.
+            module: the `LocalizationModule` in training.
+
+        Raises:
+            RecipeError: no score is called `validation.metric`.
+        """
         self.improved = False
         is_skipped = (trainer.current_epoch + 1) % self.recipe.validation.every_n_checkpoints
         if is_skipped and trainer.global_step < module.total_steps:
@@ -97,7 +140,14 @@ class ValidationCallback(L.Callback):
         self.best = max(self.best, score)
 
     def compute_metrics(self, module: Any) -> dict[str, float]:
-        """Compute the scores of the held-out data, by name: those of a report, or the loss."""
+        """Compute the scores of the held-out data, in evaluation mode without gradients.
+
+        Args:
+            module: the `LocalizationModule` in training; its training mode is restored.
+
+        Returns:
+            Score by name: `loss` alone where that is the metric, else those of a report.
+        """
         was_training = module.method.training
         module.method.eval()
         with torch.no_grad():
@@ -106,14 +156,31 @@ class ValidationCallback(L.Callback):
         return scores
 
     def evaluate(self, module: Any) -> dict[str, float]:
-        """Compute the metrics of a report on the held-out data."""
+        """Compute the metrics of a report on the held-out data, without negatives and confidence intervals.
+
+        Args:
+            module: the `LocalizationModule` in training.
+
+        Returns:
+            Value by name of the metric.
+        """
         from soundspot.evaluation.engine.evaluate import evaluate
 
         report = evaluate(Localizer(module.method, device=str(module.device)), self.data, negatives=(), bootstraps=0)
         return {key: interval.value for key, interval in report.model.metrics.items()}
 
     def compute_loss(self, module: Any) -> float:
-        """Compute the mean training loss of the held-out data, in batches of the training's size and a fixed order."""
+        """Compute the mean training loss of the held-out data, in a fixed order, without a mask of false negatives.
+
+        Batches have the size of the training's, or of the data set if that is smaller; an incomplete last one is left
+        out.
+
+        Args:
+            module: the `LocalizationModule` in training.
+
+        Returns:
+            Mean over batches of the sum of all loss terms.
+        """
         reader = ClipReader(
             self.data,
             module.method.front_end,
@@ -131,9 +198,15 @@ class ValidationCallback(L.Callback):
         return total / len(starts)
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the state of the callback for `resume.ckpt`: the best score so far."""
         return {"best": self.best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the best score so far, so that a resumed run selects as an undisturbed one.
+
+        Args:
+            state: value that `state_dict` returned.
+        """
         self.best = state["best"]
 
 
@@ -142,6 +215,12 @@ class CheckpointCallback(L.Callback):
 
     A run killed at any moment continues from `resume.ckpt`, and the other files are written again by the interval that
     is run again.
+
+    Args:
+        folder: folder of the run.
+        recipe: recipe of the run, for the header.
+        validation: callback that selects the best checkpoint; None: the best is the last.
+        class_names: names of the classes that are learned, for the header.
     """
 
     def __init__(
@@ -150,7 +229,12 @@ class CheckpointCallback(L.Callback):
         self.folder, self.recipe, self.validation, self.class_names = folder, recipe, validation, list(class_names)
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: Any) -> None:
-        """Write the checkpoints."""
+        """Write the checkpoints at the end of a checkpoint interval; `best.safetensors` only where validation improved.
+
+        Args:
+            trainer: Lightning's trainer.
+            module: the `LocalizationModule` in training.
+        """
         header: dict[str, Any] = {"recipe": self.recipe.as_dict(), "step": trainer.global_step}
         if self.class_names:
             header["classes"] = self.class_names

@@ -31,10 +31,10 @@ class SampleRequest:
     """Request of one sample of one epoch.
 
     Attributes:
-        epoch: the epoch, which data sets that compose or pair anew depend on.
-        index: position of the sample.
-        neighbor_image: position of the sample whose image is its semantic neighbor.
-        neighbor_audio: position of the sample whose sound is its semantic neighbor.
+        epoch: number of the epoch, which data sets that compose or pair anew depend on.
+        index: position of the sample in the data set.
+        neighbor_image: position of the sample whose image is its semantic neighbor; its own without neighbors.
+        neighbor_audio: position of the sample whose sound is its semantic neighbor; its own without neighbors.
     """
 
     epoch: int
@@ -48,12 +48,13 @@ class RawBatch:
     """Samples as they are read, before augmentation and spectrograms.
 
     Attributes:
-        images: (p, b, i, s, s) the samples' own images and, if used, the neighbors'; s is a little more than the crop.
-            The three color planes are followed by two of optical flow, where the front end has it, and by one of ground
-            truth, where the data set offers it to the method. In memory a pixel's planes are adjacent.
-        waveforms: (u, b, t) one window for each view of the sound, or its embedding instead.
+        images: (p, b, i, s, s) the samples' own images and, if used, the neighbors' (p is 1 or 2); s is the input's
+            side, times 1.125 where images are cropped. The three color planes are followed by two of optical flow,
+            where the front end has it, and by one of ground truth, where the data set offers it to the method. In
+            memory a pixel's planes are adjacent.
+        waveforms: (u, b, t) float32, one window for each of u views of the sound, or its embedding of t values instead.
         index: (b,) positions of the samples.
-        epoch: of all samples.
+        epoch: number of the epoch of all samples.
     """
 
     images: UInt8[Tensor, "p b i s s"]
@@ -62,13 +63,25 @@ class RawBatch:
     epoch: int
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "RawBatch":
-        """Return a copy on `device`; the copy is asynchronous when the tensors are in pinned memory."""
+        """Copy images and waveforms to a device; positions stay on the CPU.
+
+        Args:
+            device: target of the copy.
+            non_blocking: whether the copy is asynchronous; always, where the tensors are in pinned memory.
+
+        Returns:
+            The copy.
+        """
         non_blocking = non_blocking or self.images.is_pinned()
         images, waveforms = (x.to(device, non_blocking=non_blocking) for x in (self.images, self.waveforms))
         return replace(self, images=images, waveforms=waveforms)
 
     def pin_memory(self) -> "RawBatch":
-        """Return a copy in pinned memory; torch's loader calls this."""
+        """Return a copy in pinned memory; torch's loader calls this.
+
+        Returns:
+            The copy.
+        """
         return replace(self, images=self.images.pin_memory(), waveforms=self.waveforms.pin_memory())
 
 
@@ -76,11 +89,11 @@ class ClipReader(Dataset[RawBatch]):
     """Reader of the samples that are requested: each image and each sound is decoded once, and only if a view needs it.
 
     Args:
-        data: the data set.
-        front_end: what the method is fed.
-        views: which views are read.
-        seed: of the windows of sounds.
-        with_ground_truth: read the ground truth too (`soundspot.training.datamodule.uses_ground_truth`).
+        data: data set to read from.
+        front_end: sizes and rates of the method's inputs.
+        views: views of each sample that are read.
+        seed: seed of the random windows of sounds.
+        with_ground_truth: whether to read the ground truth too (`soundspot.training.datamodule.uses_ground_truth`).
 
     Raises:
         RecipeError: bands of embeddings are to be masked.
@@ -112,13 +125,16 @@ class ClipReader(Dataset[RawBatch]):
         return self.data.at_epoch(epoch)
 
     def read(self, requests: Sequence[SampleRequest]) -> RawBatch:
-        """Read samples of one epoch.
+        """Read samples of one epoch, without augmentation; windows of sounds are drawn by (seed, epoch, sample).
 
         Args:
-            requests: (b,) the samples.
+            requests: b samples, at least one, all of the epoch of the first.
 
         Returns:
             The batch.
+
+        Raises:
+            InputError: an image or a sound cannot be read.
         """
         spec, b, epoch = self.front_end.audio, len(requests), requests[0].epoch
         p = 2 if Key.NEIGHBOR_VIEW in self.views.view_names("image") else 1
@@ -138,7 +154,14 @@ class ClipReader(Dataset[RawBatch]):
         return RawBatch(planar, torch.from_numpy(waveforms), torch.tensor(index), epoch)
 
     def __getitems__(self, requests: list[SampleRequest]) -> RawBatch | SoundspotError:
-        """Read samples for a loader; an error is returned, as torch would put a worker's traceback in its message."""
+        """Read samples for a loader; an error is returned, as torch would put a worker's traceback in its message.
+
+        Args:
+            requests: b samples of one epoch.
+
+        Returns:
+            The batch, or the SoundspotError of a sample that cannot be read.
+        """
         try:
             return self.read(requests)
         except SoundspotError as error:
@@ -190,7 +213,16 @@ class ClipReader(Dataset[RawBatch]):
 
 
 def open_audio_at_rate(data: AudioVisualDataset, index: int, rate: int) -> Audio | AudioFile:
-    """Open the audio of a sample at `rate` Hz; it is not decoded yet if the data set can open its file at that rate."""
+    """Open the audio of a sample at a sample rate; it is not decoded yet if its file can be opened at that rate.
+
+    Args:
+        data: data set to read from.
+        index: position of the sample.
+        rate: sample rate in Hz.
+
+    Returns:
+        An open file of that rate; or the entire audio in memory, resampled.
+    """
     audio: Audio | AudioFile = data.open_audio(index)
     if isinstance(audio, AudioFile):
         return audio if audio.rate == rate else resample(audio.read_segment(), rate)

@@ -34,7 +34,11 @@ SHUFFLE_BUFFER = 8  # shards whose samples are shuffled among each other, where 
 
 
 def uses_ground_truth(method: Method, data: AudioVisualDataset) -> bool:
-    """Return whether the data set offers ground truth to learn from (`soundspot.data.datasets.auxiliary`).
+    """Return True where the data set offers ground truth to learn from (`soundspot.data.datasets.auxiliary`).
+
+    Args:
+        method: method to be trained.
+        data: training set.
 
     Raises:
         RecipeError: it does, and the method cannot learn from it.
@@ -51,15 +55,19 @@ def uses_ground_truth(method: Method, data: AudioVisualDataset) -> bool:
 class ResumableBatchSampler:
     """Sampler of batches that are a pure function of the step.
 
-    Every process gets its share of each batch, so that all of them learn from the samples that a single one would.
+    Every process gets its share of each batch, so that all of them learn from the samples that a single one would. The
+    last incomplete batch of an epoch is dropped.
 
     Args:
-        dataset_size: number of samples.
+        dataset_size: number n of samples.
         recipe: batch size, seed and neighbors.
         interval_steps: optimizer steps between two calls of `__iter__` (a checkpoint lies between).
-        get_step: returns the optimizer step that the next batch is for.
-        get_neighbors: returns the current table, or None.
-        shard_ids: (dataset_size,) number of the shard of each sample; None: order `samples`.
+        get_step: function that returns the optimizer step that the next batch is for.
+        get_neighbors: function that returns the current table of neighbors, or None.
+        shard_ids: (n,) number of the shard of each sample; None: any sample after any (`train.order: samples`).
+
+    Raises:
+        DataError: the data set has fewer samples than one optimizer step needs.
     """
 
     def __init__(
@@ -93,7 +101,14 @@ class ResumableBatchSampler:
             yield requests[rank() * share : (rank() + 1) * share]
 
     def batch_requests(self, batch_number: int) -> list[SampleRequest]:
-        """List the samples of a batch, of all processes, by its number in the run."""
+        """List the samples of a batch, of all processes.
+
+        Args:
+            batch_number: number of the batch in the run, from 0 across epochs.
+
+        Returns:
+            `train.batch_size` requests, with the neighbors that are drawn for each sample.
+        """
         epoch, position = divmod(batch_number, self.batches_per_epoch)
         b, seed, config = self.recipe.train.batch_size, self.recipe.train.seed, self.recipe.neighbors
         index = self._epoch_order(epoch)[position * b : (position + 1) * b]
@@ -118,15 +133,15 @@ def epoch_order(
     """Compute the order of the samples in an epoch: sorted by a random number of each.
 
     Args:
-        num_samples: size of the data set.
-        seed: of the run.
+        num_samples: number n of samples of the data set.
+        seed: seed of the run.
         epoch: number of the epoch.
-        shard_ids: (num_samples,) shard of each sample; the shards are then shuffled first, in the same way, and the
-            samples of `shuffle_buffer` shards in a row among each other.
-        shuffle_buffer: number of shards.
+        shard_ids: (n,) shard of each sample; the shards are then shuffled first, in the same way, and the samples of
+            `shuffle_buffer` shards in a row among each other. None: all samples are shuffled.
+        shuffle_buffer: number of shards in a row.
 
     Returns:
-        (num_samples,) positions in the data set.
+        (n,) positions in the data set, each once.
     """
     draws = uniform((seed, epoch, Key.ORDER), list(range(num_samples)))[:, 0]
     if shard_ids is None:
@@ -137,10 +152,17 @@ def epoch_order(
 
 
 def find_shard_ids(data: AudioVisualDataset, train: TrainConfig) -> NDArray[np.int64] | None:
-    """Return the shard of each sample, (n,), for `train.order: shards`; None for the order `samples`.
+    """Return the shard of each sample, where the order of an epoch is that of shards.
+
+    Args:
+        data: training set of n samples.
+        train: optimization options with the `order`.
+
+    Returns:
+        (n,) number of the shard of each sample for `order: shards`; None for `order: samples`.
 
     Raises:
-        RecipeError: the data set does not lie in shards.
+        RecipeError: `order` is `shards`, and the data set does not lie in shards.
     """
     if train.order == "samples":
         return None
@@ -154,7 +176,13 @@ def find_shard_ids(data: AudioVisualDataset, train: TrainConfig) -> NDArray[np.i
 
 
 class FalseNegativeMask:
-    """Mask of likely false negatives of a batch, by neighbors and categories, as the recipe says."""
+    """Mask of likely false negatives of a batch, by neighbors and categories, as the recipe says.
+
+    Args:
+        data: training set.
+        recipe: recipe with `neighbors.false_negatives_from_neighbors` and `train.false_negatives`.
+        get_neighbors: function that returns the current table of neighbors, or None.
+    """
 
     def __init__(
         self, data: AudioVisualDataset, recipe: Recipe, get_neighbors: Callable[[], NeighborTable | None]
@@ -163,7 +191,16 @@ class FalseNegativeMask:
         self.uses_category = recipe.train.false_negatives == "category"
 
     def __call__(self, index: NDArray[np.int64], epoch: int) -> Bool[Tensor, "b b"] | None:
-        """Compute the mask of samples (b,) (`soundspot.types.Batch.false_negatives`); None where nothing is known."""
+        """Compute the mask of a batch, in which losses leave pairs out of their denominators (`Batch.false_negatives`).
+
+        Args:
+            index: (m,) positions of the samples of all processes.
+            epoch: number of the epoch.
+
+        Returns:
+            (m, m) bool: True where i and j have the same category, or one is among the nearest neighbors of the other
+            in either modality, as far as the recipe uses these; None where it uses neither, or there is no table yet.
+        """
         masks = []
         if self.uses_category:
             data = self.data.at_epoch(epoch)  # composed anew in each epoch, a sample has another category there
@@ -176,7 +213,14 @@ class FalseNegativeMask:
 
 
 class TrainingData(L.LightningDataModule):
-    """Training batches for Lightning; neighbors and clusters are current before the first batch is drawn."""
+    """Training batches for Lightning; neighbors and clusters are current before the first batch is drawn.
+
+    Args:
+        reader: reader of the samples.
+        sampler: sampler of the batches.
+        num_workers: number of processes that read; 0: this one.
+        scheduled: callbacks whose tables must be current before batches are drawn.
+    """
 
     def __init__(
         self,
@@ -189,14 +233,27 @@ class TrainingData(L.LightningDataModule):
         self.reader, self.sampler, self.num_workers, self.scheduled = reader, sampler, num_workers, scheduled
 
     def train_dataloader(self) -> "RawBatchLoader":
-        """Build the loader; Lightning calls this once, before any `on_train_epoch_start`, and draws from it at once."""
+        """Build the loader; Lightning calls this once, before any `on_train_epoch_start`, and draws from it at once.
+
+        Returns:
+            Loader of raw batches.
+        """
         assert self.trainer is not None
         for callback in self.scheduled:
             callback.on_train_epoch_start(self.trainer, self.trainer.lightning_module)
         return build_dataloader(self.reader, self.sampler, self.num_workers)
 
     def transfer_batch_to_device(self, raw_batch: RawBatch, device: torch.device, dataloader_idx: int) -> RawBatch:
-        """Copy a batch to the device, which is busy with the batch before where the memory is pinned."""
+        """Copy a batch to the device, asynchronously where its memory is pinned.
+
+        Args:
+            raw_batch: batch on the CPU.
+            device: target of the copy.
+            dataloader_idx: number of Lightning's loader, unused.
+
+        Returns:
+            The copy.
+        """
         return raw_batch.to(device, non_blocking=True)
 
 
@@ -211,7 +268,16 @@ class RawBatchLoader(DataLoader):
 
 
 def build_dataloader(reader: ClipReader, sampler: ResumableBatchSampler, num_workers: int) -> RawBatchLoader:
-    """Build the loader of a sampler's batches, with `num_workers` processes (0: none), pinned for a GPU."""
+    """Build the loader of a sampler's batches, in pinned memory where there is a GPU.
+
+    Args:
+        reader: reader of the samples.
+        sampler: sampler of the batches.
+        num_workers: number of processes that read, two batches ahead each; 0: this one.
+
+    Returns:
+        Loader of raw batches, which raises an error of a worker without its traceback.
+    """
     return RawBatchLoader(
         reader,
         batch_sampler=sampler,  # type: ignore[arg-type]  # requests where torch's stubs expect int
@@ -224,7 +290,14 @@ def build_dataloader(reader: ClipReader, sampler: ResumableBatchSampler, num_wor
 
 
 def identity_collate(batch: Any) -> Any:
-    """Return what a `ClipReader` returns, which is a batch already (a function of the module, as workers pickle it)."""
+    """Return a batch as it is: a `ClipReader` returns whole batches. Workers pickle it, so it is no lambda.
+
+    Args:
+        batch: a `RawBatch`, or the error of a sample.
+
+    Returns:
+        The same object.
+    """
     return batch
 
 
@@ -240,6 +313,17 @@ def build_batch(
 
     In single precision whatever the training's: eight bits of mantissa would be visible in an image. Flow and ground
     truth are cropped and mirrored with their images.
+
+    Args:
+        raw_batch: b samples as they were read.
+        front_end: sizes, rates and normalization of the method's inputs.
+        views: views of each sample, their augmentations and the masks of their spectrograms.
+        seed: seed of the augmentations, which depend on (seed, epoch, view, sample) alone.
+        false_negatives: (m, m) mask of likely false negatives of all processes' samples, passed on; None: not known.
+        labels: (2, b, k) class labels of images and of audio, passed on; None: not known.
+
+    Returns:
+        The batch: images (v, b, i, size, size) and spectrograms (u, b, 1, f, t) of all views.
     """
     device, samples = raw_batch.images.device, raw_batch.index.cpu().numpy()
     with torch.autocast(device.type, enabled=False):
@@ -276,7 +360,15 @@ def _augment_images(
 
 
 def decode_ground_truth(planes: Float[Tensor, "b y x"], stored: UInt8[Tensor, "b s s"]) -> Float[Tensor, "b y x"]:
-    """Return the ground truth of cropped planes, in [0, 1]; nan throughout for images without annotation."""
+    """Convert stored planes of ground truth, after cropping, to values in [0, 1].
+
+    Args:
+        planes: (b, y, x) cropped and resampled planes, the stored 8-bit values divided by 255.
+        stored: (b, s, s) planes as they were read: 255 throughout for an image without annotation, else 254 is 1.
+
+    Returns:
+        (b, y, x) in [0, 1]; nan throughout for images without annotation.
+    """
     is_unannotated = stored.flatten(1).amin(dim=-1) == UNANNOTATED  # before anything was resampled
     ground_truth = (planes * UNANNOTATED / (UNANNOTATED - 1)).clamp(0, 1)
     return ground_truth.masked_fill(is_unannotated[:, None, None], torch.nan)

@@ -36,20 +36,20 @@ def train(
     would: `torchrun --nproc-per-node 8 -m soundspot train RECIPE`.
 
     Args:
-        recipe: see `soundspot.read_recipe`.
+        recipe: all that the run is made of (see `soundspot.read_recipe`).
         output: folder for `best.safetensors`, `last.safetensors`, `resume.ckpt`, `recipe.yaml` and `logs/`.
-        resume: continue the run in that folder, to the same numbers it would have reached undisturbed.
-        overwrite: replace the run in that folder.
-        progress: show a progress bar.
+        resume: whether to continue the run in that folder, to the same numbers it would have reached undisturbed.
+        overwrite: whether to replace the run in that folder.
+        progress: whether to show a progress bar.
 
     Returns:
-        The path of `best.safetensors`.
+        Path of `best.safetensors`.
 
     Raises:
         OutputError: the folder holds a run and neither `resume` nor `overwrite` is given, or another recipe's run.
-        RecipeError: the recipe cannot be carried out; nothing is written.
-        DataError: the data set cannot; nothing is written.
-        CheckpointError: weights that the recipe names cannot; nothing is written.
+        RecipeError: the recipe cannot be carried out (nothing is written), or the loss is no longer finite.
+        DataError: the data set cannot be opened or is too small; nothing is written.
+        CheckpointError: weights that the recipe names cannot be loaded; nothing is written.
     """
     with process_group():
         return _train(recipe, Path(output), resume, overwrite, progress)
@@ -106,7 +106,19 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
 def build_trainer(
     recipe: Recipe, folder: Path, callbacks: Sequence[Any], num_intervals: int, interval_steps: int, progress: bool
 ) -> Any:
-    """Build Lightning's trainer; one of its epochs is one checkpoint interval."""
+    """Build Lightning's trainer; one of its epochs is one checkpoint interval.
+
+    Args:
+        recipe: recipe of the run.
+        folder: folder of the run, for its logs.
+        callbacks: Lightning callbacks, in order.
+        num_intervals: number of checkpoint intervals.
+        interval_steps: optimizer steps of each, between log lines too.
+        progress: whether to show a progress bar.
+
+    Returns:
+        A `lightning.Trainer` for all processes of the group.
+    """
     import lightning as L
     from lightning.pytorch.callbacks import RichProgressBar
     from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -136,7 +148,14 @@ def build_trainer(
 
 
 def check_label_source(recipe: Recipe) -> None:
-    """Raise RecipeError if the method learns from labels that the recipe does not provide."""
+    """Check that the recipe provides the labels that its method learns from, from the beginning on.
+
+    Args:
+        recipe: recipe of the run.
+
+    Raises:
+        RecipeError: it does not, or held-out samples have no labels for the loss that selects the best checkpoint.
+    """
     method, labels = METHODS[recipe.method["name"]], recipe.labels
     schedule = labels.cluster_schedule
     needs_labels = method.learns_from == "labels"
@@ -165,8 +184,16 @@ def check_label_source(recipe: Recipe) -> None:
 def build_method(recipe: Recipe, num_classes: int) -> Method:
     """Build the method of a recipe, with fresh weights and a class head for each of the labels' classes.
 
+    Args:
+        recipe: recipe with the method, its encoders and front end.
+        num_classes: number of classes of the labels; 0: no labels.
+
+    Returns:
+        The method, on the CPU; encoders start from the weights that the recipe names.
+
     Raises:
-        RecipeError: the recipe gives another number of `classes`; or as `create`.
+        RecipeError: the recipe gives another number of `classes`, or an unknown method, encoder or option.
+        CheckpointError: weights that the recipe names cannot be loaded.
     """
     name = recipe.method["name"]
     options = {key: value for key, value in recipe.method.items() if key != "name"}
@@ -179,36 +206,79 @@ def build_method(recipe: Recipe, num_classes: int) -> Method:
 
 
 def open_recipe_dataset(config: DataConfig) -> AudioVisualDataset:
-    """Open the data set of a recipe."""
+    """Open the data set of a recipe.
+
+    Args:
+        config: name, root and options of the data set.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: its files are missing or wrong.
+        RecipeError: the name or an option is unknown.
+    """
     return open_dataset(config.name, config.root, **config.options)
 
 
 def resolve_validation_data(validation: DataConfig, training: DataConfig) -> DataConfig:
-    """Complete a held-out set by the training set's root and, if it is of the same kind, by its options."""
+    """Complete the configuration of a held-out set by that of the training set.
+
+    Args:
+        validation: configuration of the held-out set; its own values win.
+        training: configuration of the training set.
+
+    Returns:
+        The held-out set with the training set's root where it has none and, if both have the same name, with its
+        options.
+    """
     shared = training.options if validation.name == training.name else {}
     return replace(validation, root=validation.root or training.root, options={**shared, **validation.options})
 
 
 def check_not_test_split(validation_data: AudioVisualDataset) -> None:
-    """Raise RecipeError if a held-out set is a test split, whatever chose it (by default cut-outs take that one)."""
+    """Check that a held-out set is no test split, whatever chose it (by default cut-outs take that one).
+
+    Args:
+        validation_data: held-out data set.
+
+    Raises:
+        RecipeError: its `split` is `test`.
+    """
     if validation_data.split == "test":
         raise RecipeError("validation.data: this is a test split, and nothing is selected on one; give it `split: val`")
 
 
 def training_steps(dataset_size: int, recipe: Recipe) -> tuple[int, int]:
-    """Return (number of checkpoint intervals, steps in each): the epochs asked for, rounded up to whole intervals."""
+    """Compute the length of a run: the epochs of the recipe, rounded up to whole checkpoint intervals.
+
+    Args:
+        dataset_size: number of samples of the training set.
+        recipe: recipe with epochs, batch size, `accumulate` and `checkpoint_every_n_steps` (0: one epoch).
+
+    Returns:
+        Number of checkpoint intervals, at least 1, and number of optimizer steps in each.
+    """
     per_epoch = max(1, dataset_size // (recipe.train.batch_size * recipe.train.accumulate))
     interval_steps = recipe.train.checkpoint_every_n_steps or per_epoch
     return max(1, -(-round(recipe.train.epochs * per_epoch) // interval_steps)), interval_steps
 
 
 def training_device() -> torch.device:
-    """Return the device that Lightning's `auto` trains on, as far as precision is concerned."""
+    """Return the type of device that Lightning's `auto` trains on, as far as precision is concerned.
+
+    Returns:
+        CUDA where there is a GPU, else the CPU, also where Lightning takes MPS.
+    """
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def distributed_strategy() -> dict[str, Any]:
-    """Return Lightning's arguments about the number of processes."""
+    """Return the arguments of Lightning's trainer that say how many processes there are.
+
+    Returns:
+        `devices`, and for several processes `num_nodes` and a DDP `strategy` that allows unused parameters.
+    """
     if world_size() == 1:
         return {"devices": 1}
     from lightning.pytorch.strategies import DDPStrategy
@@ -220,11 +290,14 @@ def distributed_strategy() -> dict[str, Any]:
 
 
 def check_even_batches(recipe: Recipe, processes_per_machine: Sequence[int]) -> None:
-    """Raise RecipeError if a batch cannot be divided evenly over the processes, or these over the machines.
+    """Check that a batch can be divided evenly over the processes, and these over the machines.
 
     Args:
-        recipe: of the run.
+        recipe: recipe with the batch size, of all processes together.
         processes_per_machine: number of processes on the machine of each process, as many as there are processes.
+
+    Raises:
+        RecipeError: it cannot.
     """
     if recipe.train.batch_size % len(processes_per_machine):
         raise RecipeError(
@@ -239,7 +312,18 @@ def check_even_batches(recipe: Recipe, processes_per_machine: Sequence[int]) -> 
 
 
 def check_run_dir(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> None:
-    """Raise OutputError if a run may not be written to `folder`."""
+    """Check that a run may be written to a folder.
+
+    Args:
+        folder: folder of the run, which need not exist.
+        recipe: recipe of the run.
+        resume: whether a run in the folder is to be continued.
+        overwrite: whether a run in the folder may be replaced.
+
+    Raises:
+        OutputError: the folder is a file, holds something that is not a run, holds a run that is neither resumed nor
+            replaced, or is to be resumed with another recipe (the number of workers may differ).
+    """
     recipe_file = folder / "recipe.yaml"
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file; name a folder with --output")
@@ -260,7 +344,13 @@ def check_run_dir(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -
 
 
 def prepare_run_dir(folder: Path, recipe: Recipe, resume: bool) -> None:
-    """Make the run's folder, without an older run unless that is resumed, and write the recipe into it."""
+    """Make the run's folder, without an older run unless that is resumed, and write the recipe into it.
+
+    Args:
+        folder: folder of the run.
+        recipe: recipe of the run, written as recipe.yaml.
+        resume: whether the files of an older run stay; other files are never deleted.
+    """
     if folder.exists() and not resume:  # only what runs write: other files are the user's
         for name in ("best.safetensors", "last.safetensors", "resume.ckpt", "recipe.yaml"):
             (folder / name).unlink(missing_ok=True)

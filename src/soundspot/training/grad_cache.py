@@ -17,10 +17,15 @@ from torch.utils.checkpoint import checkpoint
 
 
 def apply_grad_cache(encoder: nn.Module, chunk_size: int) -> None:
-    """Make an encoder run on `chunk_size` inputs at a time in training; names of its weights stay.
+    """Make an encoder run on `chunk_size` inputs at a time in training, in place; names of its weights stay.
 
     The gradient is that of the whole batch where inputs do not see each other. Batch norm in training does: its
-    statistics are then those of a chunk, as on several devices, and follow each input once.
+    statistics are then those of a chunk, as on several devices, and follow each input once. Without gradients nothing
+    changes.
+
+    Args:
+        encoder: network of one tensor (b, ...) whose `forward` is replaced.
+        chunk_size: number of inputs at a time, at least 1; the last chunk may be smaller.
     """
     original: Callable[[Tensor], Tensor] = encoder.forward
 

@@ -29,9 +29,21 @@ LabelFunction = Callable[[NDArray[np.int64], int], Float[Tensor, "2 b k"] | None
 class LabelCallback(ScheduledCallback):
     """Labels of the training set, called with samples and their epoch; clusters are made anew on schedule.
 
+    Args:
+        data: training set.
+        recipe: recipe with the source of the labels.
+        folder: folder of the run, in which clusters are stored.
+        num_intervals: number of checkpoint intervals of the run.
+        interval_steps: optimizer steps of each.
+
     Attributes:
-        class_names: of the classes, where they have names.
-        num_classes: how many classes there are; 0 without labels.
+        class_names: names of the classes, where they have names.
+        num_classes: number of classes; 0 without labels.
+
+    Raises:
+        RecipeError: `labels.source` names no file, a table or clusters are for a data set that is another one in each
+            epoch, or clusters are due after the last interval has begun.
+        DataError: the table is wrong, the data set has fewer than two categories, or fewer samples than clusters.
     """
 
     table_name = "clusters"
@@ -69,7 +81,16 @@ class LabelCallback(ScheduledCallback):
             )
 
     def check_compatible(self, method: Any, total_steps: int) -> None:
-        """Raise RecipeError if the method cannot learn from these labels, or not when they are made."""
+        """Check that the method can learn from these labels, at the times when they are made.
+
+        Args:
+            method: method to be trained.
+            total_steps: optimizer steps of the run.
+
+        Raises:
+            RecipeError: clusters are made after the method's last use of them, or images and audio have no class in
+                common though the method matches classes.
+        """
         late = [step for step in self.due_steps if step > method.last_clustering * total_steps]
         if late:
             raise RecipeError(
@@ -88,7 +109,18 @@ class LabelCallback(ScheduledCallback):
                 )
 
     def for_dataset(self, data: AudioVisualDataset) -> LabelFunction:
-        """Return labels of the same classes for a data set; clusters are known of the training set only."""
+        """Return the labels of a data set by the same classes.
+
+        Args:
+            data: training set or held-out data set; clusters are known of the training set only.
+
+        Returns:
+            Function from the positions (b,) of samples and their epoch to labels (2, b, k) of images and of audio; it
+            returns None where nothing is known.
+
+        Raises:
+            DataError: a table lacks a sample, and `labels.missing` is `error`.
+        """
         if self.rows is not None:
             ids = [data.id(i) for i in range(len(data))]
             table = build_class_table(self.rows, ids, self.config.source, self.config.missing == "unknown")
@@ -98,30 +130,66 @@ class LabelCallback(ScheduledCallback):
         return lambda index, _: self.clusters.one_hot(index) if self.clusters and data is self.data else None
 
     def __call__(self, index: NDArray[np.int64], epoch: int) -> Float[Tensor, "2 b k"] | None:
+        """Return the labels of samples of the training set.
+
+        Args:
+            index: (b,) positions of the samples.
+            epoch: number of their epoch.
+
+        Returns:
+            (2, b, k) labels of images and of audio; None where nothing is known.
+        """
         return self.training_labels(index, epoch)
 
     def make_table(self, method: Any, folder: Path) -> None:
-        """Cluster the samples by what the method sees in the objects of each, and write the clusters to `folder`."""
+        """Cluster the samples by `Method.object_embedding` (k-means), and write the clusters.
+
+        Args:
+            method: method in training, as it is now.
+            folder: folder of the new clusters; an existing one is replaced.
+        """
         localizer = Localizer(method, device=str(next(method.parameters()).device))
         embeddings = embed_objects(localizer, self.data)
         fit_kmeans(embeddings, self.config.num_clusters, fingerprint_dataset(self.data), self.seed).save(folder)
 
     def load_table(self, method: Any, folder: Path, step: int) -> None:
-        """Load the clusters of `step`; the method takes their centers, unless it did before the run was resumed."""
+        """Load clusters; the method takes their centers, unless it did before the run was resumed.
+
+        Args:
+            method: method in training.
+            folder: folder of the clusters.
+            step: optimizer step that they were due at.
+
+        Raises:
+            DataError: the clusters are damaged or belong to another data set.
+        """
         self.clusters = Clusters.load(folder, fingerprint_dataset(self.data))
         if self.applied_step != step:
             method.set_cluster_centers(torch.from_numpy(self.clusters.centers))
             self.applied_step = step
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the state of the callback for `resume.ckpt`: the step whose cluster centers the method took last."""
         return {"applied_step": self.applied_step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the state of a resumed run, whose method does not take the centers of the current clusters again.
+
+        Args:
+            state: value that `state_dict` returned: `applied_step`, the step whose cluster centers the method took
+                last.
+        """
         self.applied_step = state["applied_step"]
 
 
 class CategoryLabels:
-    """Categories of a data set as labels of both modalities; nan where a category is not known."""
+    """Categories of a data set as labels of both modalities.
+
+    Args:
+        data: data set of the samples.
+        class_names: names of the k classes, in the order of the labels.
+        config: label options, of which `missing` says what an unknown category is.
+    """
 
     def __init__(self, data: AudioVisualDataset, class_names: tuple[str, ...], config: LabelsConfig) -> None:
         self.data, self.class_indices = data, {name: i for i, name in enumerate(class_names)}
@@ -130,8 +198,15 @@ class CategoryLabels:
     def __call__(self, index: NDArray[np.int64], epoch: int) -> Float[Tensor, "2 b k"]:
         """Return the labels of samples of an epoch.
 
+        Args:
+            index: (b,) positions of the samples.
+            epoch: number of the epoch, in which a data set that is composed anew has other categories.
+
+        Returns:
+            (2, b, k) one-hot labels, the same for images and audio; nan in all classes where a category is not known.
+
         Raises:
-            DataError: a category is not known, and the recipe makes that an error.
+            DataError: a category is not known, and `labels.missing` is `error`.
         """
         data = self.data.at_epoch(epoch)  # composed anew in each epoch, a sample has another category there
         labels = torch.zeros(len(index), len(self.class_indices))
@@ -150,10 +225,16 @@ class CategoryLabels:
 
 
 def category_names(data: AudioVisualDataset) -> tuple[str, ...]:
-    """List the categories of a data set, sorted, with those that it declares.
+    """List the categories of a data set: those of its samples and those that it declares.
+
+    Args:
+        data: data set of the samples.
+
+    Returns:
+        Names, each once, sorted, without the empty one.
 
     Raises:
-        DataError: there are no two.
+        DataError: there are fewer than two.
     """
     names = {data.category(i) for i in range(len(data))} | set(data.categories)
     if len(names - {""}) < 2:

@@ -33,10 +33,10 @@ class LocalizationModule(L.LightningModule):
     """A method in training: the sum of its losses, logs, the optimizer.
 
     Args:
-        method: the method.
-        recipe: of the run.
-        false_negatives: mask of likely false negatives of a batch.
-        labels: class labels of a batch.
+        method: method to be trained; its encoders are compiled or run in chunks here, if the recipe says so.
+        recipe: recipe of the run.
+        false_negatives: function that returns the mask of likely false negatives of a batch.
+        labels: function that returns the class labels of a batch.
         total_steps: optimizer steps of the run.
 
     Raises:
@@ -67,7 +67,21 @@ class LocalizationModule(L.LightningModule):
                     apply_grad_cache(encoder, recipe.train.grad_cache_size)
 
     def training_step(self, raw_batch: RawBatch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch, and log its terms."""
+        """Compute the loss of a batch, and log its terms.
+
+        The generator of torch is seeded by (seed, step, batch, process) first, so that a resumed run draws the same
+        numbers.
+
+        Args:
+            raw_batch: b samples of this process.
+            batch_idx: number of the batch in the checkpoint interval.
+
+        Returns:
+            Scalar: sum of the method's losses.
+
+        Raises:
+            RecipeError: the loss is not finite.
+        """
         number = batch_idx % self.recipe.train.accumulate  # of the batch in its step
         # Dropout and the like are a function of (seed, step, batch, process): a resumed run draws what an undisturbed
         # one draws, and no two samples the same.
@@ -89,7 +103,17 @@ class LocalizationModule(L.LightningModule):
     def compute_losses(
         self, raw_batch: RawBatch, labels: LabelFunction, false_negatives: FalseNegativeMask | None = None
     ) -> dict[str, Tensor]:
-        """Compute the method's losses, name -> scalar; without `false_negatives` every other sound is a negative."""
+        """Compute the method's losses of a batch.
+
+        Args:
+            raw_batch: b samples of this process.
+            labels: function that returns their class labels.
+            false_negatives: function that returns the mask of likely false negatives among the samples of all
+                processes; None: every other sound is a negative.
+
+        Returns:
+            Name -> scalar, with gradient.
+        """
         device, epoch = raw_batch.images.device, raw_batch.epoch
         mask = None
         if false_negatives is not None:  # of the samples of all processes
@@ -100,7 +124,14 @@ class LocalizationModule(L.LightningModule):
         return self.method.losses(batch)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Build the optimizer and the learning-rate schedule of the recipe."""
+        """Build the optimizer and the learning-rate schedule of the recipe.
+
+        Returns:
+            `optimizer`, and `lr_scheduler`, which moves at each optimizer step, as Lightning expects them.
+
+        Raises:
+            RecipeError: a group of `train.param_groups` matches no trainable parameter.
+        """
         train = self.recipe.train
         groups = build_param_groups(self.method, train.param_groups)
         # One pass over all weights; Lightning takes a fused optimizer for one that cannot be clipped.
@@ -114,11 +145,12 @@ def build_param_groups(method: Method, groups: Mapping[str, Mapping[str, float]]
     """Build the optimizer's parameter groups: all parameters without options of their own, then each group.
 
     Args:
-        method: the method.
-        groups: beginning of a name -> options (`soundspot.config.schema.TrainConfig.param_groups`).
+        method: method to be trained; frozen parameters are left out.
+        groups: beginning of a name (whole words between dots) -> options `lr` and `weight_decay`; the longest beginning
+            that matches a parameter counts.
 
     Returns:
-        Groups as torch's optimizers take them.
+        Groups as torch's optimizers take them: `params` and options; groups without members are left out.
 
     Raises:
         RecipeError: no trainable parameter's name has one of the beginnings.
@@ -139,7 +171,16 @@ def build_param_groups(method: Method, groups: Mapping[str, Mapping[str, float]]
 
 
 def lr_factor(step: int, total_steps: int, train: TrainConfig) -> float:
-    """Return the learning rate at a step as a share of `train.lr`: a linear warm-up, then constant or half a cosine."""
+    """Compute the learning rate at a step as a share of `train.lr`: linear warm-up, then constant or half a cosine.
+
+    Args:
+        step: number of the optimizer step, from 0.
+        total_steps: optimizer steps of the run; the cosine is 0 there, and stays so.
+        train: optimization options with `schedule` and `warmup`, in steps.
+
+    Returns:
+        Factor in [0, 1]: the schedule's value, times (step + 1) / warmup during the warm-up.
+    """
     warmup = min(1.0, (step + 1) / train.warmup) if train.warmup else 1.0
     if train.schedule == "constant":
         return warmup
@@ -147,7 +188,15 @@ def lr_factor(step: int, total_steps: int, train: TrainConfig) -> float:
 
 
 def resolve_precision(requested: str, device: torch.device) -> str:
-    """Return Lightning's name of a precision; `auto` is bf16 where the device multiplies in it natively."""
+    """Return Lightning's name of a precision.
+
+    Args:
+        requested: `bf16`, `fp32`, or `auto`: bf16 where the device multiplies in it natively, else fp32.
+        device: device of the training.
+
+    Returns:
+        `bf16-mixed` or `32-true`.
+    """
     if requested == "auto":
         if device.type == "cuda":
             is_native = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -158,14 +207,18 @@ def resolve_precision(requested: str, device: torch.device) -> str:
 
 
 def should_compile(requested: str) -> bool:
-    """Return whether encoders are compiled: `auto` is where it pays and is sure to work, on a GPU with Triton."""
+    """Return True where encoders are to be compiled.
+
+    Args:
+        requested: `always`, `never`, or `auto`: where there is a CUDA GPU and Triton is installed.
+    """
     if requested == "auto":
         return torch.cuda.is_available() and find_spec("triton") is not None
     return requested == "always"
 
 
 def silence_lightning() -> None:
-    """Silence advice of Lightning that does not apply to how soundspot uses it."""
+    """Silence advice of Lightning that does not apply to how soundspot uses it, for the whole process."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for text in (

@@ -15,10 +15,15 @@ from soundspot.utils.distributed import on_rank_zero
 class ScheduledCallback(L.Callback):
     """Base of callbacks that make a table of the training set with the model itself, at given steps.
 
-    A table is stored in the run's folder under the step it was made at, so a resumed run finds the current one.
+    A table is stored in the run's folder under the step it was due at, so a resumed run finds the current one.
+
+    Args:
+        data: training set.
+        folder: folder of the run.
+        due_steps: optimizer steps at which tables are made, rising.
 
     Attributes:
-        table_name: what its folder is called: NAME-STEP.
+        table_name: name of a table's folder, which is NAME-STEP.
         due_steps: the steps, in order.
     """
 
@@ -28,11 +33,21 @@ class ScheduledCallback(L.Callback):
         self.data, self.folder, self.due_steps = data, folder, due_steps
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
-        """Refresh the table before the batches of the next checkpoint interval are drawn."""
+        """Refresh the table before the batches of the next checkpoint interval are drawn.
+
+        Args:
+            trainer: Lightning's trainer.
+            module: the `LocalizationModule` in training.
+        """
         self.refresh(module.method, trainer.global_step)
 
     def refresh(self, method: Any, step: int) -> None:
-        """Load the newest table that is due at `step`; the first process makes it if the folder does not have it."""
+        """Load the newest table that is due; the first process makes it if it does not exist, and the others wait.
+
+        Args:
+            method: method in training.
+            step: number of the optimizer step that follows; nothing happens before the first due step.
+        """
         due = [s for s in self.due_steps if s <= step]
         if due:
             folder = self.folder / f"{self.table_name}-{due[-1]:08d}"
@@ -40,19 +55,39 @@ class ScheduledCallback(L.Callback):
             self.load_table(method, folder, due[-1])
 
     def make_table(self, method: Any, folder: Path) -> None:
-        """Make the table with the method as it is now, and write it to `folder`."""
+        """Make the table with the method as it is now, and write it; called in the first process only.
+
+        Args:
+            method: method in training.
+            folder: folder of the new table.
+        """
         raise NotImplementedError
 
     def load_table(self, method: Any, folder: Path, step: int) -> None:
-        """Load the table of `step`."""
+        """Load a table that was made; called in all processes.
+
+        Args:
+            method: method in training.
+            folder: folder of the table.
+            step: optimizer step that the table was due at.
+        """
         raise NotImplementedError
 
 
 def schedule_to_steps(key: str, schedule: Sequence[float], num_intervals: int, interval_steps: int) -> list[int]:
     """Convert shares of a run to steps, each at the beginning of the next checkpoint interval.
 
+    Args:
+        key: key of the recipe, for messages.
+        schedule: shares of the run, from 0 to below 1.
+        num_intervals: number of checkpoint intervals of the run.
+        interval_steps: optimizer steps of each.
+
+    Returns:
+        Optimizer steps, multiples of `interval_steps`, sorted.
+
     Raises:
-        RecipeError: no interval begins after one of the shares; the message names the `key` of the recipe.
+        RecipeError: no interval begins after one of the shares.
     """
     steps = [math.ceil(share * num_intervals - 1e-9) * interval_steps for share in schedule]
     for share, step in zip(schedule, steps, strict=True):
@@ -66,7 +101,15 @@ def schedule_to_steps(key: str, schedule: Sequence[float], num_intervals: int, i
 
 
 def check_fixed_dataset(data: AudioVisualDataset, feature: str) -> None:
-    """Raise RecipeError if a data set is another one in each epoch, where `feature` needs one that stays the same."""
+    """Check that a data set has the same samples in each epoch.
+
+    Args:
+        data: training set.
+        feature: what needs that, in the plural, for the message.
+
+    Raises:
+        RecipeError: the data set is composed anew in each epoch.
+    """
     if data.at_epoch(1).id(0) != data.id(0):
         raise RecipeError(
             f"{feature} need a data set that stays the same, and {data.name} is composed anew in each epoch; give its "

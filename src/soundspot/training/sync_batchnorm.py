@@ -11,7 +11,13 @@ from soundspot.utils.distributed import all_gather_with_grad, world_size
 def convert_sync_batchnorm(module: nn.Module, device: torch.device) -> nn.Module:
     """Convert every batch norm to one with statistics over all processes; names of weights stay as they are.
 
-    On a GPU by `torch.nn.SyncBatchNorm`, which knows no other device; elsewhere by `GlobalBatchNorm`.
+    Args:
+        module: network, changed in place.
+        device: device of the training: on a GPU `torch.nn.SyncBatchNorm` is used, which knows no other device;
+            elsewhere `GlobalBatchNorm`.
+
+    Returns:
+        The converted network; `module` itself, except where that is a batch norm on a GPU.
     """
     if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(module)
@@ -22,13 +28,25 @@ def convert_sync_batchnorm(module: nn.Module, device: torch.device) -> nn.Module
 
 
 class GlobalBatchNorm(_BatchNorm):
-    """Batch norm of inputs (b, c, ...), whose statistics in training are those of all processes' inputs."""
+    """Batch norm of inputs (b, c, ...), whose statistics in training are those of all processes' inputs.
+
+    All processes must have inputs of the same shape. Gradients flow through the statistics of all processes.
+    """
 
     def _check_input_dim(self, x: Tensor) -> None:
         """Accept any number of axes."""
 
     def forward(self, x: Float[Tensor, "b c *places"]) -> Float[Tensor, "b c *places"]:
-        """Normalize the inputs over batch and places of all processes."""
+        """Normalize each channel over the batch and all further axes of all processes.
+
+        In evaluation mode, and in a single process, it is torch's batch norm.
+
+        Args:
+            x: (b, c, ...) inputs of this process.
+
+        Returns:
+            (b, c, ...), of the type of `x`.
+        """
         if not self.training or world_size() == 1:
             return super().forward(x)
         axes = [axis for axis in range(x.ndim) if axis != 1]

@@ -28,12 +28,16 @@ class DiskFullError(OutputError):
 
 
 def check_output(path: Path, overwrite: bool = False, suffixes: tuple[str, ...] = ()) -> None:
-    """Raise OutputError if `path` cannot be written; to be called before the work that makes its content.
+    """Check that a result can be written to a path; to be called before the work that computes the result.
 
     Args:
-        path: a file, or a folder to be made.
-        overwrite: an existing one may be replaced.
-        suffixes: of files that can be written, such as (".png", ".npz"); empty: any.
+        path: path of a file, or of a folder to be made; its parent must exist.
+        overwrite: whether an existing file or folder may be replaced.
+        suffixes: allowed suffixes of a file, such as (".png", ".npz"), in any case; empty: any, and a folder may be
+            meant.
+
+    Raises:
+        OutputError: another suffix, no parent folder, a folder where a file is meant, or the path exists already.
     """
     if suffixes and path.suffix.lower() not in suffixes:
         raise OutputError(
@@ -48,14 +52,29 @@ def check_output(path: Path, overwrite: bool = False, suffixes: tuple[str, ...] 
 
 
 def next_free_path(path: Path) -> Path:
-    """Return `path`, or where that exists the first of path-2, path-3... that does not."""
+    """Return a path at which nothing exists yet.
+
+    Args:
+        path: the desired path.
+
+    Returns:
+        `path`, or where it exists the first of NAME-2, NAME-3... that does not; the number follows the suffix.
+    """
     numbered = (path.with_name(f"{path.name}-{n}") for n in itertools.count(2))
     return path if not path.exists() else next(other for other in numbered if not other.exists())
 
 
 @contextmanager
 def convert_os_errors(path: Path) -> Iterator[None]:
-    """Convert errors of the block, which writes `path`, to OutputError; to DiskFullError where there is no room."""
+    """Convert each OSError of the block, which writes to `path`, to an error with a remedy.
+
+    Args:
+        path: path that the block writes to, for the message.
+
+    Raises:
+        OutputError: the path cannot be written.
+        DiskFullError: the disk or the quota is full.
+    """
     try:
         yield
     except OSError as error:
@@ -73,23 +92,44 @@ def convert_os_errors(path: Path) -> Iterator[None]:
 
 
 def format_bytes(num_bytes: float | int) -> str:
-    """Format a size: `12 kB`, `3.4 GB`."""
+    """Format a number of bytes with three significant digits and a decimal unit: `12 kB`, `3.4 GB`.
+
+    Args:
+        num_bytes: number of bytes.
+
+    Returns:
+        Number and unit: bytes, kB, MB, GB or TB, each 1000 of the one before.
+    """
     step = min(4, max(0, math.floor(math.log(max(num_bytes, 1), 1000))))
     return f"{num_bytes / 1000**step:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[step]}"
 
 
 def write_all(file: FileIO, content: bytes | bytearray | memoryview) -> None:
-    """Write all of `content`, or raise OSError; nothing stays in a buffer to be written later."""
+    """Write all bytes of `content` to a file; nothing stays in a buffer.
+
+    Args:
+        file: unbuffered file, open for writing.
+        content: bytes to write at its position.
+
+    Raises:
+        OSError: they cannot be written.
+    """
     rest = memoryview(content)
     while rest:
         rest = rest[file.write(rest) or 0 :]
 
 
 def atomic_write_bytes(path: Path, content: bytes) -> None:
-    """Write a file that is there completely or not at all; its draft, NAME.part, is overwritten by the next attempt.
+    """Write a file that appears completely or not at all.
+
+    The bytes go to NAME.part first, which then replaces `path`; after an error it is deleted.
+
+    Args:
+        path: path of the file; an existing one is replaced.
+        content: bytes of the file.
 
     Raises:
-        OutputError: it cannot be written; DiskFullError: there is no room.
+        OutputError: the file cannot be written (DiskFullError: no space is left).
     """
     draft = path.with_name(f"{path.name}.part")
     with convert_os_errors(path):
@@ -104,10 +144,13 @@ def atomic_write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Let no other process work in the folder during the block; without effect where the system has no such locks.
+    """Lock a folder against other processes during the block; without effect on systems without such locks.
+
+    Args:
+        folder: an existing folder.
 
     Raises:
-        OutputError: another process works in it.
+        OutputError: another process holds the lock; it is not waited for.
     """
     descriptor = None if fcntl is None else os.open(folder, os.O_RDONLY)
     try:
@@ -127,10 +170,18 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path, which replaces `path` at the end: a reader sees the old file or the new one.
+    """Yield a temporary path whose file replaces `path` at the end: readers see the old file or the new one.
+
+    After an error in the block `path` is unchanged, and the temporary file is deleted.
+
+    Args:
+        path: path of the file; an existing one is replaced.
+
+    Yields:
+        Path of the same name in a temporary folder beside it; the block must write a file there.
 
     Raises:
-        OutputError: it cannot be written; DiskFullError: there is no room.
+        OutputError: the file cannot be written (DiskFullError: no space is left).
     """
     parent = path.absolute().parent
     with convert_os_errors(path), tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=parent) as folder:
@@ -141,12 +192,21 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_write_folder(path: Path, overwrite: bool = False, marker_file: str = "") -> Iterator[Path]:
-    """Yield a temporary folder, which replaces `path` at the end.
+    """Yield an empty temporary folder, which replaces `path` at the end of the block.
+
+    After an error in the block `path` is unchanged, and the temporary folder is deleted.
 
     Args:
-        path: the folder of results.
-        overwrite: an existing one may be replaced.
-        marker_file: a file that every folder of this kind has: a folder without it is not replaced.
+        path: path of the folder of results.
+        overwrite: whether an existing folder may be replaced.
+        marker_file: name of a file that every folder of this kind holds: a non-empty folder without it is not replaced;
+            empty: any is.
+
+    Yields:
+        Path of the temporary folder, beside `path`.
+
+    Raises:
+        OutputError: `path` exists and `overwrite` is False, it holds something else, or its parent does not exist.
     """
     check_output_folder(path, overwrite, marker_file)
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.absolute().parent) as folder:
@@ -160,15 +220,23 @@ def atomic_write_folder(path: Path, overwrite: bool = False, marker_file: str = 
 def resumable_folder(
     path: Path, settings: dict[str, Any], overwrite: bool = False, marker_file: str = ""
 ) -> Iterator[Path]:
-    """Yield a folder for results that take hours: its files survive the process, and the next one finds them there.
+    """Yield a folder for results that take hours: its files survive the process, and the next run continues with them.
 
-    It lies in `.NAME.part` beside the result, whose other files are for what the result does not hold.
+    It is `.NAME.part/new` beside the result, and replaces `path` at the end of the block; other files of `.NAME.part`
+    are scratch files of the work, deleted then. After an error all of them stay.
 
     Args:
-        path: the folder of results.
-        settings: all that the result depends on, as JSON can hold it; the next process must have the same.
-        overwrite: an existing result, and what was begun with other settings, may be replaced.
-        marker_file: as in `atomic_write_folder`.
+        path: path of the folder of results.
+        settings: all that the result depends on, as JSON can hold it; only a run with equal settings continues.
+        overwrite: whether an existing result, and a draft begun with other settings, may be replaced.
+        marker_file: name of a file that every folder of this kind holds: a non-empty folder without it is not replaced.
+
+    Yields:
+        Path of the folder, locked against other processes.
+
+    Raises:
+        OutputError: `path` may not be replaced, the draft was begun with other settings, or another process works in
+            it.
     """
     check_output_folder(path, overwrite, marker_file)
     partial = path.absolute().with_name(f".{path.name}.part")
@@ -200,7 +268,17 @@ def resumable_folder(
 
 
 def check_output_folder(path: Path, overwrite: bool, marker_file: str) -> None:
-    """Raise OutputError if a folder of results cannot be written; `marker_file` as in `atomic_write_folder`."""
+    """Check that a folder of results can be written.
+
+    Args:
+        path: path of the folder; its parent must exist.
+        overwrite: whether an existing folder may be replaced.
+        marker_file: name of a file that every folder of this kind holds: a non-empty folder without it is not replaced;
+            empty: any is.
+
+    Raises:
+        OutputError: the folder exists and `overwrite` is False, it holds something else, or its parent does not exist.
+    """
     check_output(path, overwrite)
     if marker_file and path.is_dir() and any(path.iterdir()) and not (path / marker_file).exists():
         raise OutputError(

@@ -34,44 +34,71 @@ _is_single: ContextVar[bool] = ContextVar("is_single", default=False)
 
 
 def is_launched() -> bool:
-    """Return whether `torchrun`, or what sets the same variables, started this process among several."""
+    """Return True where a launcher such as `torchrun` started this process as one of several.
+
+    Returns:
+        True if the environment variable WORLD_SIZE is greater than 1, in a process group or not.
+    """
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def is_launched_rank_zero() -> bool:
-    """Return whether this is the first of the launched processes, inside and outside `process_group`."""
+    """Return True in the first of the launched processes, by the environment variable RANK.
+
+    Returns:
+        True also where a single process runs. `process_group` and `single_process` have no effect on it.
+    """
     return os.environ.get("RANK", "0") == "0" or not is_launched()
 
 
 def is_distributed() -> bool:
-    """Return whether this process works with others now."""
+    """Return True where torch.distributed has a process group that this process works in.
+
+    Returns:
+        True where a group is initialized (as `process_group` does for launched processes), also a group of one process;
+        False without one and inside `single_process`.
+    """
     return dist.is_available() and dist.is_initialized() and not _is_single.get()
 
 
 def world_size() -> int:
-    """Return the number of processes."""
+    """Return the number of processes that train or score together.
+
+    Returns:
+        Size of the process group; 1 without one, and inside `single_process`.
+    """
     return dist.get_world_size() if is_distributed() else 1
 
 
 def rank() -> int:
-    """Return the number of this process, from 0."""
+    """Return the number of this process in its group.
+
+    Returns:
+        Rank from 0 to `world_size()` - 1; 0 without a group, and inside `single_process`.
+    """
     return dist.get_rank() if is_distributed() else 0
 
 
 def is_rank_zero() -> bool:
-    """Return whether this process is the one that writes files."""
+    """Return True in the process that writes files and prints.
+
+    Returns:
+        Whether `rank()` is 0; True without a process group, and inside `single_process`.
+    """
     return rank() == 0
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Work with the other launched processes during the block.
+    """Join the process group of the launched processes during the block.
 
-    A process that ends, or is stopped for some 40 seconds, ends the others too; one that hangs does so after half an
-    hour, in which the others wait for it.
+    The backend is gloo, with NCCL for CUDA tensors; on CUDA the process takes the device LOCAL_RANK. Without a
+    launcher, or inside another such block, nothing happens. A process that gives no heartbeat for 40 s ends the others
+    too (exit status 3); a collective call that hangs ends with an error after 30 minutes. The block ends once all
+    processes have reached its end.
 
     Raises:
-        SoundspotError: the launcher's variables are not all there; another process has ended.
+        SoundspotError: WORLD_SIZE is set without RANK, MASTER_ADDR or MASTER_PORT; or another process has ended.
     """
     global _heartbeat
     if not is_launched() or is_distributed():
@@ -164,7 +191,7 @@ class _Heartbeat(Thread):
 
 @contextmanager
 def single_process() -> Iterator[None]:
-    """Give this process rank 0 of 1 during the block: what it computes is of its own samples."""
+    """Let this process count as the only one, with rank 0 of 1, during the block; nothing in it is exchanged."""
     token = _is_single.set(True)
     try:
         yield
@@ -173,10 +200,18 @@ def single_process() -> Iterator[None]:
 
 
 def on_rank_zero(function: Callable[[], T]) -> T:
-    """Call a function in the first process only, and return its result in all of them, which wait.
+    """Call a function in the process of rank 0 only, and return its result in all processes, which wait for it.
+
+    Without a process group it is called here. Inside the call, `world_size()` is 1.
+
+    Args:
+        function: function without arguments, whose result can be pickled.
+
+    Returns:
+        The result, the same in all processes.
 
     Raises:
-        SoundspotError: as the first process raised it, in all of them.
+        SoundspotError: one that `function` raised; it is raised in all processes.
     """
     if world_size() == 1:
         return function()
@@ -198,7 +233,14 @@ def on_rank_zero(function: Callable[[], T]) -> T:
 
 
 def all_gather_object(value: T) -> list[T]:
-    """Return the values of all processes, in the order of their ranks."""
+    """Gather a value of each process.
+
+    Args:
+        value: value of this process that can be pickled.
+
+    Returns:
+        Values of all processes by rank, the same list in each; `[value]` where there is one process.
+    """
     values: list[Any] = [value] * world_size()
     if world_size() > 1:
         dist.all_gather_object(values, value)
@@ -206,9 +248,16 @@ def all_gather_object(value: T) -> list[T]:
 
 
 def all_gather_with_grad(x: Tensor, dim: int = 0) -> Tensor:
-    """Concatenate `x` of all processes along `dim`, with gradient; `x` itself where there is one process.
+    """Concatenate a tensor of all processes along an axis, with gradient; one process returns `x` itself.
 
-    All have the same shape. Gradients are summed, as what each process makes of the whole depends on all inputs.
+    The gradient of `x` is the sum, over all processes, of the gradients of its share of the result.
+
+    Args:
+        x: tensor of the same shape in all processes, size b along `dim`.
+        dim: axis of the concatenation.
+
+    Returns:
+        Tensor of size b * `world_size()` along `dim`, in the order of the ranks.
     """
     if world_size() == 1:
         return x
@@ -234,16 +283,27 @@ class _Gather(torch.autograd.Function):
 
 
 def local_pair_mask(num_samples: int, device: torch.device) -> Tensor:
-    """Return (b, m) bool for `num_samples` b here and the m of all processes: True where both are the same sample."""
+    """Mark which pairs of a sample of this process with a sample of any process are a sample with itself.
+
+    Args:
+        num_samples: number b of samples of this process, the same in all processes.
+        device: device of the mask.
+
+    Returns:
+        (b, m) bool with m = b * `world_size()`: True where column j is sample i; the identity for one process.
+    """
     here = torch.arange(num_samples, device=device) + rank() * num_samples
     return here[:, None] == torch.arange(world_size() * num_samples, device=device)
 
 
 def local_diagonal(pairs: Tensor, local_dim: int = 2, global_dim: int = 3) -> Tensor:
-    """Return the pair of each sample here with itself, as the last axis, like `torch.diagonal`.
+    """Return the entry of each sample of this process with itself, as the last axis, like `torch.diagonal`.
 
     Args:
-        pairs: (..., b, m, ...) of the b samples here with the m of all processes.
-        local_dim, global_dim: axes b and m.
+        pairs: (..., b, m, ...) values of the b samples of this process with the m of all processes.
+        local_dim, global_dim: positions of the axes b and m.
+
+    Returns:
+        (..., b): the other axes in their order, then b; a view of `pairs`.
     """
     return pairs.diagonal(rank() * pairs.shape[local_dim], local_dim, global_dim)

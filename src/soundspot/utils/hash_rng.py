@@ -51,15 +51,15 @@ class Key:
 
 
 def uniform(key: tuple[int | str, ...], samples: NDArray[np.int64] | list[int], n: int = 1) -> NDArray[np.float32]:
-    """Draw uniform numbers for samples.
+    """Draw uniform random numbers for samples, as a pure function of the key and the sample.
 
     Args:
-        key: what the numbers are for, such as (seed, epoch, `Key.ORDER`).
-        samples: (s,) numbers of the samples.
-        n: how many numbers each sample needs.
+        key: words that say what the numbers are for, such as (seed, epoch, `Key.ORDER`).
+        samples: (s,) integers that identify the samples, such as their positions.
+        n: number of draws for each sample.
 
     Returns:
-        (s, n) in [0, 1); row i depends on `key` and `samples[i]` alone.
+        (s, n) float32 in [0, 1), multiples of 2^-24; row i depends on `key` and `samples[i]` alone.
     """
     with np.errstate(over="ignore"):
         state = np.zeros(1, np.uint64)
@@ -71,13 +71,27 @@ def uniform(key: tuple[int | str, ...], samples: NDArray[np.int64] | list[int], 
 
 
 def make_generator(*key: int | str) -> np.random.Generator:
-    """Make a NumPy generator for one use, seeded by `key` alone; for draws too irregular for `uniform`."""
+    """Make a NumPy generator for one use, for draws too irregular for `uniform`.
+
+    Args:
+        key: integers and words that say what it is for; equal keys give equal streams.
+
+    Returns:
+        A Philox generator, seeded by `key` alone.
+    """
     words = np.random.SeedSequence([int(hash_key(word)) for word in key]).generate_state(2, np.uint64)
     return np.random.Generator(np.random.Philox(key=words))
 
 
 def hash_key(word: int | str) -> np.uint64:
-    """Return the number that stands for one word of a key."""
+    """Convert one word of a key to the 64-bit number that is mixed into the random state.
+
+    Args:
+        word: a string or an integer.
+
+    Returns:
+        CRC-32 of the UTF-8 bytes of a string; an integer modulo 2^64.
+    """
     return np.uint64(zlib.crc32(word.encode()) if isinstance(word, str) else word & 0xFFFFFFFFFFFFFFFF)
 
 

@@ -14,17 +14,21 @@ from soundspot.utils.atomic_io import convert_os_errors, write_all
 class RowWriter:
     """Append rows to an array on disk; to be used in a `with` block.
 
-    The length of the file says how many rows are written: a file that exists is continued if it begins with the same
-    header, and an incomplete last row is cut off.
+    The length of the file says how many rows are written: an existing file is continued if it begins with the same
+    header, else emptied; an incomplete last row is cut off.
 
     Args:
-        path: file of the header and then the rows.
-        width: numbers in a row.
-        dtype: of the numbers.
-        num_rows: of the whole array, whose file is an .npy; None: a file of rows without a header.
+        path: path of the file: the header, then the rows in C order.
+        width: number of values in a row.
+        dtype: type of the values; rows are converted to it.
+        num_rows: number of rows of the complete array, for the header of an .npy file; None: a raw file without a
+            header.
 
     Attributes:
-        num_written: complete rows in the file.
+        num_written: number of complete rows in the file.
+
+    Raises:
+        OutputError: the file cannot be opened or written (DiskFullError: no space is left).
     """
 
     def __init__(self, path: Path, width: int, dtype: DTypeLike = np.float32, num_rows: int | None = None) -> None:
@@ -39,7 +43,14 @@ class RowWriter:
         self.truncate((path.stat().st_size - len(header)) // (width * self.dtype.itemsize))
 
     def truncate(self, num_rows: int) -> None:
-        """Keep the first `num_rows` rows."""
+        """Cut the file after its first rows.
+
+        Args:
+            num_rows: number of rows to keep; the next `append` follows them.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
         self.num_written = num_rows
         end = len(self._header) + num_rows * self.width * self.dtype.itemsize
         with convert_os_errors(self.path):
@@ -47,10 +58,10 @@ class RowWriter:
         self._file.seek(end)
 
     def append(self, rows: NDArray) -> None:
-        """Write the next rows.
+        """Write the next rows, unbuffered: they survive a killed process, though not a power cut before `sync`.
 
         Args:
-            rows: (m, width).
+            rows: (m, width) values.
 
         Raises:
             OutputError: the file cannot be written (DiskFullError: no space is left).
@@ -60,7 +71,11 @@ class RowWriter:
         self.num_written += len(rows)
 
     def sync(self) -> None:
-        """Wait until the rows are on the disk."""
+        """Wait until all rows so far are on the disk (fsync).
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
         with convert_os_errors(self.path):
             os.fsync(self._file.fileno())
 
@@ -76,7 +91,15 @@ class RowWriter:
 
 
 def make_npy_header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
-    """Return the first bytes of an .npy file that holds a C-contiguous array of this shape."""
+    """Return the first bytes of an .npy file (format 1.0) that holds a C-contiguous array.
+
+    Args:
+        shape: shape of the array.
+        dtype: type of its values.
+
+    Returns:
+        Magic number, version and header; the values follow it in the file.
+    """
     buffer = io.BytesIO()
     description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(buffer, description)
@@ -84,7 +107,14 @@ def make_npy_header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
 
 
 def read_npy_width(path: Path) -> int | None:
-    """Return the number of columns of an .npy file, which may be incomplete; None if there is none."""
+    """Read the number of columns from the header of an .npy file, whose rows may be incomplete.
+
+    Args:
+        path: path of the file.
+
+    Returns:
+        Size of the second axis; None where there is no such file or its header cannot be read.
+    """
     try:
         with path.open("rb") as file:
             np.lib.format.read_magic(file)

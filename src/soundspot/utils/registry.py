@@ -9,7 +9,12 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """Maps names to classes or functions of one kind: `@registry.register("name")`, then `registry["name"]`.
+    """Mapping of names to classes or functions of one kind: `@registry.register("name")`, then `registry["name"]`.
+
+    An unknown name raises RecipeError with the nearest known one.
+
+    Args:
+        kind: noun for error messages, such as `method`.
 
     Examples:
         >>> shapes: Registry[type] = Registry("shape")
@@ -26,6 +31,12 @@ class Registry(Mapping[str, T], Generic[T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that enters a class or function under a name and returns it unchanged.
+
+        Args:
+            name: name of the entry, not yet in use.
+        """
+
         def add(entry: T) -> T:
             assert name not in self._entries, f"two {self.kind}s are named {name!r}"
             self._entries[name] = entry

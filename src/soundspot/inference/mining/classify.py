@@ -29,13 +29,13 @@ class Classifier:
 
     Args:
         modality: `image` or `audio`.
-        name: on the hub, or a folder.
+        name: name of the model on the hub, or path of a folder.
         multi_label: whether several classes can hold at once, so that each has a probability of its own (sigmoid, not
             softmax); None: as the classifier's configuration says.
-        device: where it runs.
+        device: device that it runs on, such as `cpu` or `cuda`.
 
     Attributes:
-        class_names: of the k classes.
+        class_names: names of the k classes.
 
     Raises:
         RecipeError: transformers is not installed, or no such classifier can be loaded.
@@ -70,7 +70,14 @@ class Classifier:
 
     @torch.inference_mode()
     def __call__(self, inputs: Sequence[Any]) -> Float[Tensor, "b k"]:
-        """Return the (b, k) class probabilities of images or of audio, on the CPU."""
+        """Compute the class probabilities of images or of audio.
+
+        Args:
+            inputs: b PIL images, or b `Audio` of any rates; they are squashed or resampled to the classifier's input.
+
+        Returns:
+            (b, k) float32 on the CPU: softmax, whose rows sum to 1; sigmoid of each class where it is multi-label.
+        """
         preprocess = self._preprocess_images if self.modality == "image" else self._preprocess_audio
         tensors = {name: value.to(self.device) for name, value in preprocess(inputs).items()}
         logits = self.model(**tensors).logits.float()
@@ -99,17 +106,17 @@ class Classifier:
 
 
 def read_class_groups(path: Path, known_classes: Sequence[str]) -> dict[str, str]:
-    """Read a mapping of classes to groups; a class may have one group.
+    """Read a mapping of classes to groups; each class has one group.
 
     Args:
-        path: CSV with the header `class,group`.
-        known_classes: of the classifiers.
+        path: path of a CSV file with the header `class,group`.
+        known_classes: names of the classes of all classifiers.
 
     Returns:
         Class -> group.
 
     Raises:
-        DataError: the file cannot be read, or names a class that no classifier has.
+        DataError: the file cannot be read, has no rows, gives a class twice, or names a class that no classifier has.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -134,16 +141,16 @@ def read_class_groups(path: Path, known_classes: Sequence[str]) -> dict[str, str
 def sum_group_probabilities(
     probabilities: Float[Tensor, "b k"], class_names: Sequence[str], groups: Mapping[str, str], multi_label: bool
 ) -> tuple[Float[Tensor, "b g"], list[str]]:
-    """Compute the probabilities of groups: the sum over a group's classes, or their maximum if they are multi-label.
+    """Compute the probabilities of groups: the sum over a group's classes, at most 1, or their maximum if multi-label.
 
     Args:
-        probabilities: (b, k) of classes.
-        class_names: of the k classes.
-        groups: class -> group; other classes are left out.
+        probabilities: (b, k) probabilities of classes.
+        class_names: names of the k classes.
+        groups: class -> group; classes without a group are left out.
         multi_label: whether several classes can hold at once.
 
     Returns:
-        (b, g) probabilities, and the names of the g groups, sorted.
+        (b, g) probabilities, 0 for a group with none of the k classes, and the names of the g groups, sorted.
     """
     names, columns = sorted(set(groups.values())), []
     for group in names:
@@ -164,15 +171,16 @@ def classify_dataset(
     """Classify the images and audio of a data set.
 
     Args:
-        data: the data set.
-        classifiers: at most one of each modality.
-        groups: class -> group by which classes are counted; None: each class by itself.
-        min_probability: below it a class gets no label, unless it is the most probable one of the sample.
-        batch_size: samples classified at once.
-        progress: show a progress bar.
+        data: data set to classify.
+        classifiers: one classifier of images, one of audio, or both.
+        groups: class -> group, whose probabilities replace those of the classes; None: the classes themselves.
+        min_probability: probability below which a class gives no label, unless it is the most probable of the sample.
+        batch_size: number of samples classified at once.
+        progress: whether to show a progress bar.
 
     Yields:
-        Labels, and the error of each image or audio that cannot be read.
+        A label for each sample and class that is probable enough, first of one modality, then of the other; and the
+        error of each image or audio that cannot be read, in place of its labels.
     """
     for classifier in classifiers:
         read = data.read_image if classifier.modality == "image" else data.read_audio

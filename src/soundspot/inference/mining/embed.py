@@ -23,9 +23,9 @@ class Embedder(Protocol):
     """Encoder from elsewhere: one embedding per image and per audio.
 
     Attributes:
-        name: for people.
+        name: name of the encoder, for people.
         weights_digest: hexadecimal digits that identify the weights; may be empty.
-        device: where neighbors are searched.
+        device: device on which neighbors are searched, such as `cpu` or `cuda`.
     """
 
     name: str
@@ -38,7 +38,14 @@ class Embedder(Protocol):
 
 
 def compute_weights_digest(localizer: Localizer) -> str:
-    """Compute the 16 hexadecimal digits of all that the embeddings of a localizer depend on."""
+    """Compute a hash of all that the embeddings of a localizer depend on: weights, front end and precision.
+
+    Args:
+        localizer: localizer of the method.
+
+    Returns:
+        16 hexadecimal digits.
+    """
     return weights_digest(localizer.method, f"{localizer.method.front_end} {localizer.precision}")
 
 
@@ -51,20 +58,29 @@ def embed_batch(
     batch, and the embedding of a sample must not depend on the others.
 
     Args:
-        read: returns the input of a sample by its index.
-        embed: a network: list of inputs -> (b, d).
-        batch_size: of each call of the network.
-        indices: (b,) of the samples.
+        read: function that returns the input of a sample by its index.
+        embed: network, called once with a list of `batch_size` inputs; returns (batch_size, d).
+        batch_size: number of inputs in each call of the network.
+        indices: (b,) indices of the samples, 1 <= b <= batch_size.
 
     Returns:
-        (b, d) on the CPU.
+        (b, d) float32 on the CPU, not normalized here.
     """
     inputs = [read(int(i)) for i in indices]
     return embed(inputs + inputs[-1:] * (batch_size - len(inputs)))[: len(inputs)].float().cpu()
 
 
 def embed_objects(localizer: Localizer, data: AudioVisualDataset, batch_size: int = 64) -> Float[Tensor, "n d"]:
-    """Compute the (n, d) embeddings of the sounding object of each sample, in the order of the data set."""
+    """Embed the sounding object of each sample of a data set (`Localizer.embed_objects`).
+
+    Args:
+        localizer: localizer of the method.
+        data: data set of n samples.
+        batch_size: number of samples embedded at once.
+
+    Returns:
+        (n, d) float32 on the CPU, in the order of the data set.
+    """
     batches = torch.arange(len(data)).split(batch_size)
     return torch.cat(
         [
@@ -78,18 +94,28 @@ def embed_objects(localizer: Localizer, data: AudioVisualDataset, batch_size: in
 
 
 def fingerprint_dataset(data: AudioVisualDataset) -> str:
-    """Compute the hash of a data set's ids by which a neighbor table knows its data set."""
+    """Compute the hash of a data set's ids, in their order, by which a neighbor table recognizes its data set.
+
+    Args:
+        data: data set of n samples.
+
+    Returns:
+        Hexadecimal digits; contents of the samples do not enter.
+    """
     return fingerprint_ids([data.id(i) for i in range(len(data))])
 
 
 def read_embeddings(path: str | Path) -> Float[Tensor, "n d"]:
-    """Read embeddings that another program made.
+    """Read embeddings that another program computed.
 
     Args:
-        path: an .npy of (n, d) floats; float32 stays a memory map.
+        path: path of an .npy file of (n, d) floats of any precision.
+
+    Returns:
+        (n, d) float32; a memory map of the file if it holds float32.
 
     Raises:
-        DataError: it cannot be read, or has another shape or type.
+        DataError: the file cannot be read, or holds another shape or type.
     """
     try:
         array: Any = np.load(path, mmap_mode="c", allow_pickle=False)

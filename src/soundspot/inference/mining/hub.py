@@ -24,13 +24,15 @@ from soundspot.types import Audio
 class HubEmbedder:
     """Unit-norm embeddings of images by CLIP and of audio by CLAP, from the Hugging Face hub.
 
+    The two do not share a space: images are compared with images, and audio with audio.
+
     Args:
-        clip_name: of the CLIP model on the hub, or a folder.
-        clap_name: of the CLAP model.
-        device: where they run.
+        clip_name: name of the CLIP model on the hub, or path of a folder.
+        clap_name: name of the CLAP model on the hub, or path of a folder.
+        device: device that they run on, such as `cpu` or `cuda`.
 
     Raises:
-        RecipeError: transformers is not installed, or a model can be found neither on this machine nor on the hub.
+        RecipeError: transformers is not installed, or a model can be loaded neither from this machine nor from the hub.
     """
 
     def __init__(
@@ -59,18 +61,32 @@ class HubEmbedder:
 
     @property
     def weights_digest(self) -> str:
-        """16 hexadecimal digits that identify the weights of both."""
+        """Hash of the weights of both models, 16 hexadecimal digits."""
         return weights_digest(torch.nn.ModuleList([self.clip, self.clap]))
 
     @torch.inference_mode()
     def embed_images(self, images: list[Image.Image]) -> Float[Tensor, "b d"]:
-        """Return the (b, d) embeddings of images."""
+        """Embed images by CLIP.
+
+        Args:
+            images: b RGB images; the shorter side is resized to CLIP's input and the center cropped.
+
+        Returns:
+            (b, d) unit-norm embeddings, float32, on the CPU.
+        """
         pixels = preprocess_images(images, self.clip_input).to(self.device)
         return F.normalize(self.clip(pixel_values=pixels).image_embeds, dim=1).cpu()
 
     @torch.inference_mode()
     def embed_audio(self, audio: list[Audio]) -> Float[Tensor, "b d"]:
-        """Return the (b, d) embeddings of audio."""
+        """Embed audio by CLAP.
+
+        Args:
+            audio: b audio signals of any rates; resampled, and cut or padded by CLAP's feature extractor.
+
+        Returns:
+            (b, d) unit-norm embeddings, float32, on the CPU.
+        """
         rate: int = self.clap_input.feature_extractor.sampling_rate
         waveforms = [resample(clip, rate).waveform.numpy() for clip in audio]
         inputs: Any = self.clap_input(audio=waveforms, sampling_rate=rate, return_tensors="pt").to(self.device)
@@ -89,7 +105,7 @@ def fetch_checkpoint(name: str) -> Path:
         Path of the file on this machine.
 
     Raises:
-        CheckpointError: the extra is not installed, the name is not of that form, or there is no such file.
+        CheckpointError: huggingface_hub is not installed, the name is not of that form, or the file cannot be fetched.
     """
     try:
         from huggingface_hub import hf_hub_download

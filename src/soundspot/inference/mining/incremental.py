@@ -19,9 +19,9 @@ class PreviousTable:
     """Embeddings of a part of a data set by the same encoder.
 
     Attributes:
-        folder: of the table.
-        indices: (o,) position of each of its samples in the data set, increasing.
-        meta: the table's meta.json.
+        folder: folder of the table.
+        indices: (o,) position of each of its o samples in the data set, increasing.
+        meta: content of the table's meta.json.
     """
 
     folder: Path
@@ -33,10 +33,13 @@ class PreviousTable:
         """Open a table that was made before samples were added.
 
         Args:
-            folder: of the table.
-            ids: of the samples of the data set.
-            groups: of the samples.
-            encoder: name and weights digest.
+            folder: folder of the table.
+            ids: ids of the n samples of the data set.
+            groups: group of each of the n samples.
+            encoder: name and weights digest of the encoder.
+
+        Returns:
+            The table, with the positions of its samples in the data set.
 
         Raises:
             DataError: another encoder made it, its samples are not a part of the data set in the same order and of the
@@ -68,7 +71,17 @@ class PreviousTable:
         return previous
 
     def open_embeddings(self, modality: Modality) -> Float32[np.ndarray, "o d"]:
-        """Map the embeddings of a modality into memory."""
+        """Map the embeddings of a modality into memory, read-only.
+
+        Args:
+            modality: `images` or `audio`.
+
+        Returns:
+            (o, d) float32.
+
+        Raises:
+            DataError: the file is missing, cannot be read, or has another shape or type.
+        """
         file = self.folder / f"{modality}.embeddings.npy"
         try:
             embeddings: Any = np.load(file, mmap_mode="r")
@@ -84,7 +97,17 @@ class PreviousTable:
         return embeddings
 
     def merge(self, file: Path, modality: Modality, new: Float32[np.ndarray, "m d"]) -> None:
-        """Write the (o + m, d) embeddings of the data set: those of the table, and the new ones in the gaps."""
+        """Write the embeddings of the whole data set: those of the table, and the new ones at the other positions.
+
+        Args:
+            file: path of the .npy file of (o + m, d); an existing one is overwritten.
+            modality: `images` or `audio`.
+            new: (m, d) embeddings of the samples that the table lacks, in the order of the data set.
+
+        Raises:
+            DataError: the table's embeddings cannot be read.
+            OutputError: the file cannot be written.
+        """
         old, n = self.open_embeddings(modality), len(self.indices) + len(new)
         is_new = np.ones(n, bool)
         is_new[self.indices] = False

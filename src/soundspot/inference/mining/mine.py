@@ -39,15 +39,18 @@ class MiningOptions:
     """Options of `mine_neighbors`.
 
     Attributes:
-        k: neighbors of each sample.
-        index_type: `exact`, or FAISS's `ivf` for millions of samples (extra `ann`).
-        num_probes: cells of the inverted file that are searched; more find more and take longer.
-        batch_size: samples embedded at once.
-        keep_embeddings: keep the embeddings beside the table, so that it can be extended.
+        k: number of neighbors of each sample, at least 1.
+        index_type: `exact`, or FAISS's `ivf` (approximate) for millions of samples (extra `ann`).
+        num_probes: number of cells of the inverted file that are searched; more find more and take longer.
+        batch_size: number of samples embedded at once.
+        keep_embeddings: whether to keep the embeddings beside the table, so that it can be extended.
         extend: folder of a table, with its embeddings, of a part of the data set by the same encoder. Only the other
             samples are embedded; the result is that of mining anew.
-        overwrite: replace a table that exists, or the draft of another one.
-        progress: show a progress bar.
+        overwrite: whether an existing table, or the draft of another one, may be replaced.
+        progress: whether to show a progress bar.
+
+    Raises:
+        RecipeError: `k`, `num_probes` or `batch_size` is less than 1.
     """
 
     k: int = 1000
@@ -67,14 +70,14 @@ class MiningOptions:
 
 @dataclass(frozen=True, eq=False)
 class SampleEmbeddings:
-    """Embeddings that another program made, in the order of a data set of n samples.
+    """Embeddings that another program computed, in the order of a data set of n samples.
 
     Attributes:
-        images: (n, d).
-        audio: (n, e).
-        name: of their encoder, for people.
-        weights_digest: hexadecimal digits that identify them.
-        device: where neighbors are searched.
+        images: (n, d) embeddings of the images.
+        audio: (n, e) embeddings of the audio.
+        name: name of their encoder, for people.
+        weights_digest: hexadecimal digits that identify the encoder.
+        device: device on which neighbors are searched, such as `cpu` or `cuda`.
     """
 
     images: Float[Tensor, "n d"]
@@ -84,10 +87,17 @@ class SampleEmbeddings:
     device: str = "cpu"
 
     def get(self, modality: Modality, data: AudioVisualDataset) -> Embeddings:
-        """Return the embeddings of a modality.
+        """Return the embeddings of a modality, checked against a data set.
+
+        Args:
+            modality: `images` or `audio`.
+            data: data set of the same n samples.
+
+        Returns:
+            (n, d) float32.
 
         Raises:
-            DataError: not one for each sample of the data set, or one is not finite.
+            DataError: there is not one for each sample of the data set, or one is not finite.
         """
         if {len(self.images), len(self.audio)} != {len(data)}:
             raise DataError(
@@ -105,23 +115,25 @@ def mine_neighbors(
     output: Path,
     options: MiningOptions = MiningOptions(),
 ) -> NeighborTable:
-    """Find the k nearest neighbors of every sample of a data set, in each modality.
+    """Find the k nearest neighbors of every sample of a data set, in each modality, by cosine.
 
-    Samples with the same image or from one recording (`group`) are no neighbors of each other.
+    Samples with the same image or from one recording (`group`) are no neighbors of each other. A run that was stopped
+    is continued by the next one with the same options.
 
     Args:
-        embedder: embeds images and audio, or holds their embeddings.
-        data: the data set.
+        embedder: encoder of images and audio, or embeddings that were computed elsewhere.
+        data: data set of n samples.
         output: folder of the table; its draft lies beside it, as `.NAME.part`.
-        options: k, index, batch size...
+        options: number of neighbors, index, batch size...
 
     Returns:
-        The table.
+        The table: (n, k) positions of neighbors, nearest first, of each modality.
 
     Raises:
-        DataError: too few samples for k, or `options.extend` is not of a part of the data set by this encoder.
+        DataError: too few samples for k, an embedding is not finite, or `options.extend` is not of a part of the data
+            set by this encoder.
         OutputError: something lies at the output, or the disk is full.
-        RecipeError: FAISS is not installed.
+        RecipeError: FAISS is not installed, or `keep_embeddings` or `extend` is set for precomputed embeddings.
     """
     given: dict[Modality, Embeddings] = {}
     if isinstance(embedder, SampleEmbeddings):
@@ -198,14 +210,20 @@ def embed_to_file(
     options: MiningOptions,
     width: int | None = None,
 ) -> Embeddings:
-    """Embed samples in batches into an .npy, continuing what a stopped run has written; return it as a memory map.
+    """Embed samples in batches into an .npy file, continuing what a stopped run has written.
 
     Args:
-        file: to write.
-        encode: embeds the samples of some indices.
-        indices: (n,) of the samples.
+        file: path of the .npy file.
+        encode: function from the indices (b,) of a batch to its embeddings (b, d).
+        indices: (n,) indices of the samples, in the order of the rows.
         options: batch size and progress bar.
-        width: d, if known.
+        width: d, if known; None: that of the existing file, or of the first batch.
+
+    Returns:
+        (n, d) float32, a memory map of the file; writing to it does not change the file.
+
+    Raises:
+        OutputError: the file cannot be written.
     """
     batch_size, width = options.batch_size, width or read_npy_width(file)
     first = [] if width else [encode(indices[:batch_size])]  # shows the width
@@ -218,7 +236,16 @@ def embed_to_file(
 
 
 def check_embeddings(embeddings: Embeddings, modality: str, data: AudioVisualDataset) -> None:
-    """Warn of embeddings that are all zero, whose neighbors are arbitrary; raise DataError if one is not finite."""
+    """Check that embeddings are finite; warn where some are all zero, as their neighbors are arbitrary.
+
+    Args:
+        embeddings: (n, d) embeddings.
+        modality: name of the modality, for messages.
+        data: data set of the n samples, for their ids.
+
+    Raises:
+        DataError: an embedding is not finite.
+    """
     norms = np.concatenate([np.linalg.norm(embeddings[block], axis=1) for block in row_blocks(len(embeddings))])
     for bad, finding in ((~np.isfinite(norms), "not finite"), (norms == 0, "all zero")):
         if not bad.any():

@@ -13,15 +13,15 @@ NUM_FRAMES, ROWS, HEIGHT = 12, 3, 150
 
 
 class ContactSheetWriter(FrameWriter):
-    """Write a contact sheet of evenly spaced frames, with the time under each, and whether the source is absent.
+    """Write a contact sheet of up to 12 evenly spaced frames, captioned with their time, and absence of the source.
 
     The length of the video is known only at its end: frames are kept at an interval that doubles, and every other one
-    is dropped, as soon as there are twice as many as are wanted.
+    is dropped, as soon as there are 48.
 
     Args:
-        path: of the file.
-        info: of the video.
-        opacity: of the heat at the highest scores, in [0, 1].
+        path: path of the image file.
+        info: facts of the video.
+        opacity: opacity of the heat at the highest scores, in [0, 1].
     """
 
     def __init__(self, path: Path, info: VideoInfo, opacity: float) -> None:
@@ -31,7 +31,11 @@ class ContactSheetWriter(FrameWriter):
         self._interval, self._due = 0.04, 0.0
 
     def add(self, frame: FrameResult) -> None:
-        """Draw the frame, where one is due."""
+        """Draw and keep the next frame, where one is due; others only move the range of the heat.
+
+        Args:
+            frame: result of the frame.
+        """
         if frame.time < self._due - 1e-6:
             self._heat_range(frame.time, frame.map)
             return
@@ -45,7 +49,12 @@ class ContactSheetWriter(FrameWriter):
         self._due = self._frames[-1][0] + self._interval
 
     def close(self, notes: tuple[str, ...], end_time: float) -> None:
-        """Write evenly spaced frames of those that were kept."""
+        """Write the image file: up to 12 of the frames that were kept, evenly spaced, in 3 rows.
+
+        Args:
+            notes: sentences for a reader, not used here.
+            end_time: end of the video in seconds, not used here.
+        """
         last, count = len(self._frames) - 1, min(NUM_FRAMES, len(self._frames))
         chosen = [self._frames[round(i * last / max(1, count - 1))] for i in range(count)]
         columns = -(-count // ROWS)
@@ -56,7 +65,14 @@ class ContactSheetWriter(FrameWriter):
 
 
 def format_time(seconds: float | int) -> str:
-    """Format seconds as `0:07` or `1:02:03`."""
+    """Format a time as minutes or hours: `0:07` or `1:02:03`.
+
+    Args:
+        seconds: time in seconds, not negative; fractions are cut off.
+
+    Returns:
+        `M:SS`, or `H:MM:SS` from an hour on.
+    """
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -20,10 +20,11 @@ def encode_rle(mask: Bool[np.ndarray, "h w"]) -> list[int]:
     With the size of the mask, [height, width], that is what pycocotools calls an uncompressed RLE.
 
     Args:
-        mask: (h, w).
+        mask: (h, w) bool, at least one pixel.
 
     Returns:
-        Lengths of the runs, column by column, of pixels that are not set and that are set in turn.
+        Lengths of the alternating runs of False and of True pixels, column by column, beginning with False (0 where the
+        first pixel is True). Their sum is h * w.
     """
     flat = mask.ravel(order="F")
     edges = np.flatnonzero(np.diff(flat)) + 1
@@ -32,14 +33,14 @@ def encode_rle(mask: Bool[np.ndarray, "h w"]) -> list[int]:
 
 
 class FrameRecordWriter(FrameWriter):
-    """Write JSON: the video, its notes, and `frames`, one line for each frame, with its boxes and its mask as RLE.
+    """Write JSON: facts of the video, `frames` with the boxes and the mask (RLE) of each, one a line, and `notes`.
 
     A frame without a source of the sound has no box and an empty mask.
 
     Args:
-        path: of the file.
-        info: of the video.
-        mask_threshold: of boxes and masks.
+        path: path of the JSON file.
+        info: facts of the video.
+        mask_threshold: threshold of the masks and their boxes (see `LocalizationMap.mask`).
     """
 
     def __init__(self, path: Path, info: VideoInfo, mask_threshold: MaskThreshold) -> None:
@@ -47,7 +48,11 @@ class FrameRecordWriter(FrameWriter):
         self._mask_threshold = mask_threshold
 
     def add(self, frame: FrameResult) -> None:
-        """Write the record of a frame."""
+        """Write the record of the next frame; the first one opens the file and writes its header.
+
+        Args:
+            frame: result of the frame.
+        """
         result = frame.map
         is_drawn = result.present is not False
         mask = result.mask(self._mask_threshold).numpy() if is_drawn else np.zeros(result.size, bool)
@@ -75,17 +80,27 @@ class FrameRecordWriter(FrameWriter):
             self._file.write(",\n" + line)
 
     def close(self, notes: tuple[str, ...], end_time: float) -> None:
-        """Complete the file."""
+        """Write the end of the list of frames and the notes, and close the file; there must have been a frame.
+
+        Args:
+            notes: sentences for a reader of the file, its key `notes`.
+            end_time: end of the video in seconds, not written here.
+        """
         assert self._file is not None, "a video has at least one frame"
         self._file.write(f'\n], "notes": {json.dumps(list(notes))}}}\n')
         self._file.close()
 
 
 class VideoMapWriter(FrameWriter):
-    """Write an .npz of raw maps.
+    """Write an .npz of the raw maps of all n frames.
 
     It holds `scores` (n, h, w) float32; `times` (n,) in seconds; `present` (n,), 1, 0, or -1 where it is not known;
-    `size` (height, width) and `region` of the frames, as in `LocalizationMap`.
+    `size` (height, width) of the frames in pixels; and `region`, the part of a frame that a map covers, as fractions
+    x0, y0, x1, y1.
+
+    Args:
+        path: path of the .npz file; the scores are collected in a file `scores` beside it.
+        info: facts of the video.
     """
 
     def __init__(self, path: Path, info: VideoInfo) -> None:
@@ -94,7 +109,11 @@ class VideoMapWriter(FrameWriter):
         self._times, self._present = array("d"), array("b")
 
     def add(self, frame: FrameResult) -> None:
-        """Append a map to the scores."""
+        """Append the scores of the next frame to the file beside the .npz.
+
+        Args:
+            frame: result of the frame; all maps have one shape.
+        """
         if self._file is None:
             self._file = self._scores_path.open("wb")
             self._first = frame.map
@@ -103,7 +122,12 @@ class VideoMapWriter(FrameWriter):
         self._present.append(-1 if frame.map.present is None else int(frame.map.present))
 
     def close(self, notes: tuple[str, ...], end_time: float) -> None:
-        """Pack the scores and the arrays beside them into one file."""
+        """Pack the scores and other arrays into the .npz, and delete the file of scores; needs at least one frame.
+
+        Args:
+            notes: sentences for a reader, not written here.
+            end_time: end of the video in seconds, not written here.
+        """
         assert self._file is not None, "a video has at least one frame"
         self._file.close()
         shape = (len(self._times), *self._first.scores.shape)

@@ -23,15 +23,15 @@ AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 1200
 
 
 def draw_frame(frame: FrameResult, heat_range: RunningRange, opacity: float) -> Image.Image:
-    """Draw a frame under its heatmap in the running range of the video; unchanged where there is nothing to draw.
+    """Draw a frame under its heatmap, scaled by the running range of the video.
 
     Args:
         frame: result of the frame, with its image.
-        heat_range: of the frames so far; updated.
-        opacity: of the heat at the highest scores, in [0, 1].
+        heat_range: range of the scores of the frames so far; this frame is added to it.
+        opacity: opacity of the heat at the highest scores, in [0, 1].
 
     Returns:
-        An image of the size of the frame.
+        An image of the size of the frame; the frame itself where the source is absent or the map is constant.
     """
     result = frame.map
     assert result.image is not None, "frames of a video have their image"
@@ -42,17 +42,19 @@ def draw_frame(frame: FrameResult, heat_range: RunningRange, opacity: float) -> 
 
 
 class OverlayWriter(FrameWriter):
-    """Write the video by the suffix of its path; H.264 in yuv420p, so an odd width or height grows by a pixel.
+    """Write the video under the heatmap with its audio, as H.264 (yuv420p) and AAC in the container of the suffix.
 
-    Frames are encoded as they come, and the audio up to their time; nothing is collected.
+    Frames are encoded as they come, and the audio up to their time; nothing is collected. An odd width or height grows
+    by one pixel, a copy of the edge. Audio of several channels becomes stereo; its rate is the highest one of AAC that
+    is not above its own.
 
     Args:
-        path: of the file.
-        info: of the video.
-        opacity: of the heat at the highest scores, in [0, 1].
+        path: path of the video file.
+        info: facts of the video.
+        opacity: opacity of the heat at the highest scores, in [0, 1].
 
     Raises:
-        OutputError: FFmpeg cannot encode the frames or the audio.
+        OutputError: FFmpeg cannot encode the frames or the audio (in `add` and `close`).
     """
 
     def __init__(self, path: Path, info: VideoInfo, opacity: float) -> None:
@@ -68,11 +70,22 @@ class OverlayWriter(FrameWriter):
                 self._file.close()
 
     def add_audio(self, chunk: Float32[np.ndarray, "c t"]) -> None:
-        """Hold samples until the frames have reached their time."""
+        """Hold samples until the frames have reached their time; nothing is encoded yet.
+
+        Args:
+            chunk: (c, t) float32 samples of all channels, at the audio's own rate.
+        """
         self._chunks.append(chunk)
 
     def add(self, frame: FrameResult) -> None:
-        """Encode the next frame, and the audio up to its time."""
+        """Encode the next frame at its own time, and the audio up to that time; the first frame opens the file.
+
+        Args:
+            frame: result of the frame, with its image; all frames have one size.
+
+        Raises:
+            OutputError: FFmpeg cannot encode them.
+        """
         pixels = np.asarray(draw_frame(frame, self._heat_range, self._opacity))
         height, width = pixels.shape[:2]
         if height % 2 or width % 2:
@@ -88,7 +101,15 @@ class OverlayWriter(FrameWriter):
             self._file.mux(self._video.encode(encoded))
 
     def close(self, notes: tuple[str, ...], end_time: float) -> None:
-        """Encode the audio up to the end, and complete the file."""
+        """Encode the audio up to the end of the video, and complete the file; later samples are dropped.
+
+        Args:
+            notes: sentences for a reader, not written here.
+            end_time: time in seconds at which the last frame is no longer shown; the audio ends there.
+
+        Raises:
+            OutputError: FFmpeg cannot encode it.
+        """
         with self._converted_errors():
             self._file.mux(self._video.encode())
             self._encode_audio(end_time)

@@ -42,25 +42,27 @@ class LocatedVideo:
     """A video whose frames are located while one iterates over it; each iteration reads the file anew.
 
     Args:
-        localizer: of a method that takes waveforms.
-        path: a video that FFmpeg reads.
-        audio: replaces the video's own sound, from the first frame on: a path (of a sound or of a video), an `Audio`,
-            or (waveform, rate).
-        maps_per_second: rate of maps; maps of the frames between are interpolated. None: one for each frame. At most
-            96 MB of frames wait for the next map, so that large frames have more: of 1920x1080 at least each 15th
+        localizer: localizer of a method that takes waveforms.
+        path: path of a video that FFmpeg reads.
+        audio: sound in place of the video's own, from the first frame on: a path (of audio or video), an `Audio`, or
+            (waveform, rate in Hz).
+        maps_per_second: rate of maps; maps of the frames between are interpolated linearly. None: one for each frame.
+            At
+            most 96 MB of frames wait for the next map, so that large frames have more: of 1920x1080 at least each 15th
             frame, of 3840x2160 each third.
-        smooth: time constant in seconds of the causal average of maps; 0: none.
-        audio_hop: seconds by which the window of audio moves on; None: a twelfth of its length.
+        smooth: time constant in seconds of the causal exponential average of maps; 0: none.
+        audio_hop: step of the audio window in seconds; frames within a step share one. None: a twelfth of the window.
 
     Attributes:
-        info: what is known before the first frame is read.
+        info: facts of the video that are known before the first frame is read.
         seconds: duration by the header; 0 where it does not say.
         notes: sentences for a reader of the results; complete after an iteration.
         end_time: time at which the last frame is no longer shown, in seconds; complete after an iteration.
 
     Raises:
         InputError: an option out of range, a method that takes no waveforms, or a file that is missing, empty, or may
-            not be read. VideoError: no video, or without sound where none is given.
+            not be read.
+        VideoError: no video, or without sound where none is given.
     """
 
     def __init__(
@@ -101,7 +103,14 @@ class LocatedVideo:
         self.notes, self.end_time = localizer.notes, self.seconds
 
     def __iter__(self) -> Iterator[FrameResult]:
-        """Iterate over the results of all frames, in order."""
+        """Iterate over the results of all frames, in order.
+
+        Yields:
+            Result of each frame; the video is open until the iteration ends or is closed.
+
+        Raises:
+            VideoError: the video cannot be read.
+        """
         return self._iter_frames(lambda chunk: None)
 
     def save(
@@ -114,18 +123,21 @@ class LocatedVideo:
         """Locate all frames once and write the requested files; each appears complete or not at all.
 
         Args:
-            overlay: the video under the heatmap, with its audio (`.mp4`, `.mov`, `.mkv`).
-            overwrite: replace files that are there.
-            progress: called with (seconds done, seconds in all by the header). An error in it ends the work, and no
-                file is left.
-            outputs: further files and options of `VideoOutputs`: `contact_sheet`, `timeline`, `frame_records`, `maps`,
+            overlay: path of the video under the heatmap, with its audio (`.mp4`, `.m4v`, `.mov`, `.mkv`); None: not
+                written.
+            overwrite: whether existing files may be replaced.
+            progress: function that is called with (seconds done, seconds in all by the header). An error in it ends the
+                work, and no file is left.
+            outputs: further paths and options of `VideoOutputs`: `contact_sheet`, `timeline`, `frame_records`, `maps`,
                 `mask_threshold`, `opacity`.
 
         Returns:
             Number of frames, and in how many of them the source is absent.
 
         Raises:
-            OutputError: no file is requested, or one cannot be written. VideoError: the video cannot be read.
+            OutputError: no file is requested, one cannot be written, or one is the video or the audio itself.
+            InputError: `mask_threshold` is not valid.
+            VideoError: the video cannot be read.
         """
         files = VideoOutputs(overlay, **outputs)
         files.check(overwrite)
@@ -221,15 +233,15 @@ def iter_batches(
 ) -> Iterator[tuple[list[TimedInput], list[int]]]:
     """Divide frames into batches, and choose the key frames of each, whose maps are computed.
 
-    A batch ends with a key frame, but at the end of a video. It has as many key frames as the network takes at once,
-    or fewer where frames are large.
+    A batch ends with a key frame, and has 16 of them; it ends sooner where its frames fill 96 MB, or at the end of the
+    video.
 
     Args:
-        frames: time in seconds and image of each frame.
+        frames: pairs of time in seconds, rising, and image of each frame.
         maps_per_second: rate of key frames; None: each frame is one.
 
     Yields:
-        Frames, and the indices of the key frames among them.
+        Frames of a batch, and the indices of the key frames among them, rising, at least one.
     """
     batch: list[TimedInput] = []
     keys: list[int] = []
@@ -254,10 +266,10 @@ def iter_with_flow(frames: Iterable[tuple[float, Image.Image]]) -> Iterator[Time
     """Add to each frame its optical flow to the next one; the last frame has the flow of the one before it.
 
     Args:
-        frames: time in seconds and image of each frame.
+        frames: pairs of time in seconds and image of each frame.
 
     Yields:
-        Time and image with flow of each frame.
+        Time and image with flow, in pixels to the next frame, of each frame; a single frame has zero flow.
     """
     last: tuple[float, Image.Image] | None = None
     flow: Float[Tensor, "2 h w"] | None = None

@@ -38,13 +38,15 @@ class VideoOutputs:
     """The files that a located video is written to; None: not written.
 
     Attributes:
-        overlay: the video under the heatmap, with its audio: H.264 and AAC (`.mp4`, `.mov`, `.mkv`).
-        contact_sheet: twelve frames side by side (`.jpg`, `.png`, `.webp`).
-        timeline: the peak of each frame and the loudness over time (`.jpg`, `.png`, `.webp`).
-        frame_records: peak, presence, boxes and mask of each frame, a line each (`.json`).
-        maps: raw maps and their times (`.npz`).
-        mask_threshold: of boxes and masks; as for `LocalizationMap.mask`.
-        opacity: of the heat at the highest scores, in [0, 1].
+        overlay: path of the video under the heatmap, with its audio: H.264 and AAC (`.mp4`, `.m4v`, `.mov`, `.mkv`).
+        contact_sheet: path of an image of up to twelve frames side by side (`.jpg`, `.jpeg`, `.png`, `.webp`).
+        timeline: path of a plot of the peak of each frame and the loudness over time (`.jpg`, `.jpeg`, `.png`,
+            `.webp`).
+        frame_records: path of the peak, presence, boxes and mask of each frame, a line each (`.json`).
+        maps: path of the raw maps and their times (`.npz`).
+        mask_threshold: threshold of the masks and boxes in `frame_records`: a number in [0, 1] of the range of each
+            map, `half`, `share:0.1` or `score:0.3` (see `LocalizationMap.mask`).
+        opacity: opacity of the heat at the highest scores, in [0, 1].
     """
 
     overlay: OptionalPath = None
@@ -56,21 +58,23 @@ class VideoOutputs:
     opacity: float = 0.6
 
     def paths(self) -> dict[str, Path]:
-        """Return the requested files.
+        """Return the paths of the requested files.
 
         Returns:
-            Name of the attribute -> path.
+            Name of the attribute -> path, without those that are None.
         """
         return {kind: Path(path) for kind in SUFFIXES if (path := vars(self)[kind]) is not None}
 
     def check(self, overwrite: bool) -> None:
-        """Check that all requested files can be written.
+        """Check that all requested files can be written; to be called before the work.
 
         Args:
-            overwrite: files that are there may be replaced.
+            overwrite: whether existing files may be replaced.
 
         Raises:
-            OutputError: none is requested, one cannot be written, or two have the same path.
+            OutputError: none is requested, one has another suffix, exists or has no parent folder, or two have the same
+                path.
+            InputError: `mask_threshold` is not valid.
         """
         paths = self.paths()
         if not paths:
@@ -86,10 +90,13 @@ class VideoOutputs:
         """Open a writer for each requested file; at the end of the block all files appear, or none after an error.
 
         Args:
-            info: of the video.
+            info: facts of the video.
 
         Yields:
-            The writers.
+            The writers, each of which the caller closes with `close`.
+
+        Raises:
+            OutputError: a file cannot be written.
         """
         with ExitStack() as stack:
             drafts = {kind: stack.enter_context(atomic_write(path)) for kind, path in self.paths().items()}
@@ -111,7 +118,7 @@ class VideoSummary:
 
     Attributes:
         num_frames: number of frames.
-        seconds: time at which the last frame is no longer shown.
+        seconds: time in seconds at which the last frame is no longer shown.
         num_absent: number of frames that the source is not in; None: no threshold was fitted.
         notes: sentences for a reader of the files.
     """
@@ -128,8 +135,8 @@ def prefetch(frames: Generator[FrameResult], count: int) -> Generator[FrameResul
     When it is closed, the thread has ended and the generator is closed too. An error in the thread is raised here.
 
     Args:
-        frames: a generator of frames.
-        count: number of frames that the thread may be ahead.
+        frames: generator of frames; it must not yield None.
+        count: number of frames that the thread may be ahead, at least 1.
 
     Yields:
         The frames, in order.

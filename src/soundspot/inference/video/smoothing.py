@@ -15,10 +15,10 @@ RANGE_DECAY_SECONDS = 5.0
 class MapSmoother:
     """Exponential moving average of maps; weights fall by a factor of e in `seconds`, whatever the time between maps.
 
-    It is causal, so smoothed maps lag behind by about `seconds`.
+    It is causal, so smoothed maps lag behind by about `seconds`. The first map is returned as it is.
 
     Args:
-        seconds: time constant; 0: maps are returned as they are.
+        seconds: time constant in seconds; 0: all maps are returned as they are.
     """
 
     def __init__(self, seconds: float | int) -> None:
@@ -26,7 +26,15 @@ class MapSmoother:
         self._last: tuple[float, Tensor] | None = None
 
     def __call__(self, time: float | int, scores: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
-        """Return the average of the maps until `time` (seconds), at which the map is `scores`."""
+        """Add the next map to the average, and return the average.
+
+        Args:
+            time: time of the map in seconds, rising from call to call.
+            scores: (h, w) map at that time.
+
+        Returns:
+            (h, w) weighted mean of the maps so far.
+        """
         if self._seconds and self._last is not None:
             before, mean = self._last
             scores = mean + (1 - math.exp((before - time) / self._seconds)) * (scores - mean)
@@ -37,12 +45,12 @@ class MapSmoother:
 def interpolate_maps(
     times: Sequence[float], maps: Float[Tensor, "k h w"], new_times: Sequence[float]
 ) -> Float[Tensor, "n h w"]:
-    """Interpolate maps linearly in time; beyond the first and the last time the nearest map is returned.
+    """Interpolate maps linearly in time; before the first and after the last time the nearest map is returned.
 
     Args:
-        times: k seconds, rising.
+        times: k times in seconds, rising.
         maps: (k, h, w), one map for each of `times`.
-        new_times: n seconds.
+        new_times: n times in seconds, in any order.
 
     Returns:
         (n, h, w), one map for each of `new_times`.
@@ -68,14 +76,14 @@ class RunningRange:
         self._last: tuple[float, float, float] | None = None
 
     def __call__(self, time: float | int, result: LocalizationMap) -> Float[Tensor, "h w"] | None:
-        """Return the scores scaled to [0, 1]; None where the source is absent or the map constant.
+        """Add the next frame to the range, and return its scores scaled by the range.
 
         Args:
-            time: of the frame in seconds, rising from call to call.
+            time: time of the frame in seconds, rising from call to call.
             result: map of the frame.
 
         Returns:
-            (h, w) at the resolution of the scores.
+            (h, w) at the resolution of the scores, in [0, 1]; None where the source is absent or the map is constant.
         """
         low, high = (float(edge) for edge in result.scores.aminmax())
         if self._last is not None:

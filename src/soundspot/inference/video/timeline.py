@@ -24,9 +24,14 @@ TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 
 
 
 class TimelineWriter(FrameWriter):
-    """Write the plot as an image; of each frame it keeps three numbers, of the audio its power in fine blocks.
+    """Write the plot of a video over time as an image of 1200 x 360 pixels.
 
-    The curve is the peak, which a threshold is fitted on: below the threshold a source counts as absent.
+    The curve is the peak, which a threshold is fitted on: below the threshold a source counts as absent. Of each frame
+    three numbers are held in memory, of the audio its power in at most 2^20 blocks.
+
+    Args:
+        path: path of the image file.
+        info: facts of the video.
     """
 
     def __init__(self, path: Path, info: VideoInfo) -> None:
@@ -35,17 +40,31 @@ class TimelineWriter(FrameWriter):
         self._meter = LoudnessMeter(info.sample_rate)
 
     def add_audio(self, chunk: Float32[np.ndarray, "c t"]) -> None:
-        """Measure the loudness of the next samples."""
+        """Measure the loudness of the next samples.
+
+        Args:
+            chunk: (c, t) float32 samples of all channels, at the audio's own rate.
+        """
         self._meter.add(chunk)
 
     def add(self, frame: FrameResult) -> None:
-        """Take time, peak and presence of the next frame."""
+        """Hold time, peak and presence of the next frame.
+
+        Args:
+            frame: result of the frame.
+        """
         self._times.append(frame.time)
         self._peaks.append(frame.map.peak)
         self._is_absent.append(frame.map.present is False)
 
     def close(self, notes: tuple[str, ...], end_time: float) -> None:
-        """Draw the plot and write it."""
+        """Draw the plot and write the image file; there must have been a frame.
+
+        Args:
+            notes: sentences for a reader, not drawn.
+            end_time: time in seconds at which the last frame is no longer shown: the right end of the axis, at least
+                0.04 s.
+        """
         end_time = max(end_time, 0.04)
         loudness = self._meter.rms(end_time, RIGHT - LEFT)
         times, peaks = np.array(self._times), np.array(self._peaks)
@@ -57,8 +76,8 @@ class LoudnessMeter:
     """Power of audio in blocks that double in length when they become too many, so that memory is bounded.
 
     Args:
-        rate: of the audio in Hz.
-        max_blocks: number of blocks; audio of at most so many samples is measured sample by sample.
+        rate: sample rate of the audio in Hz.
+        max_blocks: largest number of blocks; audio of at most so many samples is measured sample by sample.
     """
 
     def __init__(self, rate: int, max_blocks: int = 2**20) -> None:
@@ -66,7 +85,11 @@ class LoudnessMeter:
         self._block_size, self._num_samples = 1, 0
 
     def add(self, chunk: Float32[np.ndarray, "c t"]) -> None:
-        """Measure the next samples (channels, t)."""
+        """Measure the next samples: their power is the mean over channels.
+
+        Args:
+            chunk: (c, t) float32 samples of all channels.
+        """
         power = np.square(chunk.astype(np.float64)).mean(axis=0)
         while self._num_samples + len(power) > self._block_size * len(self._power):
             pairs = self._power.reshape(-1, 2).sum(axis=1)
@@ -77,7 +100,15 @@ class LoudnessMeter:
         self._num_samples += len(power)
 
     def rms(self, end_time: float | int, count: int) -> Float[np.ndarray, " k"]:
-        """Return the root mean square in `count` even intervals from second 0 to `end_time`, (count,)."""
+        """Compute the root mean square of the audio in even intervals of time.
+
+        Args:
+            end_time: end of the last interval in seconds; later audio is left out, missing audio counts as silence.
+            count: number k of intervals from second 0 to `end_time`.
+
+        Returns:
+            (k,) float64, not negative.
+        """
         num_blocks = -(-self._num_samples // self._block_size)
         starts = np.arange(num_blocks) * self._block_size / self._rate
         intervals = (starts / end_time * count).astype(np.int64)
@@ -94,18 +125,18 @@ def draw_timeline(
     threshold: float | None,
     loudness: Float[np.ndarray, " k"],
 ) -> Image.Image:
-    """Draw the plot.
+    """Draw the plot of the peaks and the loudness over time.
 
     Args:
-        times: (n,) seconds of the frames.
-        peaks: (n,) peak of each frame.
-        is_absent: (n,) True where the source is not in the frame.
-        end_time: of the video in seconds.
-        threshold: peak from which a source counts as present; None: not known.
-        loudness: (k,) root mean square of the audio in even intervals.
+        times: (n,) times of the frames in seconds, rising, n at least 1.
+        peaks: (n,) raw peak of each frame.
+        is_absent: (n,) True where the source is not in the frame: its time is shaded.
+        end_time: end of the axis in seconds.
+        threshold: raw score from which a peak counts as a present source, a dashed line; None: not known.
+        loudness: (k,) root mean square of the audio in even intervals; drawn relative to its maximum.
 
     Returns:
-        An RGB image of WIDTH x HEIGHT pixels.
+        An RGB image of 1200 x 360 pixels.
     """
     levels = [*peaks.tolist(), *([] if threshold is None else [threshold])]
     margin = 0.08 * max(max(levels) - min(levels), 1e-3)
@@ -157,11 +188,12 @@ def decimate(values: Float[np.ndarray, " n"], count: int) -> Int[np.ndarray, " m
     """Return the indices of the values that a line of about `count` points needs to look the same: local extremes.
 
     Args:
-        values: (n,).
-        count: number of points.
+        values: (n,) heights of the line.
+        count: desired number of points, at least 1.
 
     Returns:
-        (m,) rising indices; all of them where n is not much larger than `count`.
+        (m,) rising indices: the lowest and the highest value of each n // count, and the last value; all n where n is
+        less than 3 * count.
     """
     step = len(values) // count
     if step < 3:
@@ -172,22 +204,30 @@ def decimate(values: Float[np.ndarray, " n"], count: int) -> Int[np.ndarray, " m
 
 
 def find_true_runs(values: Bool[np.ndarray, " n"]) -> list[tuple[int, int]]:
-    """Return the first index and the index after the last of each run of True in (n,) values."""
+    """Find the runs of True in a sequence.
+
+    Args:
+        values: (n,) bool.
+
+    Returns:
+        First index, and index after the last, of each run, in order.
+    """
     edges = np.flatnonzero(np.diff(np.concatenate([[False], values, [False]]).astype(np.int8)))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
 def make_ticks(low: float | int, high: float | int, count: int, steps: Sequence[float | int] = ()) -> list[float | int]:
-    """Return round numbers between two numbers.
+    """Choose round numbers between two numbers as the ticks of an axis.
 
     Args:
         low: lower end of the axis.
-        high: upper end of the axis.
+        high: upper end of the axis, above `low`.
         count: there are at most `count` + 1 ticks.
-        steps: preferred distances, rising; beyond the last of them, and by default: 1, 2 or 5 times a power of ten.
+        steps: preferred distances of ticks, rising; beyond the last of them, and by default: 1, 2 or 5 times a power of
+            ten.
 
     Returns:
-        Rising multiples of one step.
+        Rising multiples of the smallest such step that is wide enough, in [low, high].
     """
     decimal = [m * 10.0**e for e in range(-6, 7) for m in (1, 2, 5)]
     candidates = (*steps, *(s for s in decimal if not steps or s > steps[-1]))

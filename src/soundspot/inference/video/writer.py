@@ -16,8 +16,8 @@ class FrameResult:
     """The result of a frame of a video.
 
     Attributes:
-        time: of the frame, in seconds from the first frame.
-        map: of the sound around that time in the frame; `map.image` is the frame.
+        time: time of the frame, in seconds from the first frame.
+        map: map of the audio around that time in the frame; `map.image` is the frame.
     """
 
     time: float
@@ -29,13 +29,13 @@ class VideoInfo:
     """Facts of a located video that are known before its first frame is read.
 
     Attributes:
-        path: of the video.
-        title: of the model, as in reports.
-        threshold: peak from which a source counts as present; None: not known.
+        path: path of the video file.
+        title: name of the model, as in reports.
+        threshold: raw score from which a peak counts as a present source; None: not known.
         frame_rate: frames per second, as the header has it.
         colorspace: FFmpeg's number of the conversion between YUV and RGB.
-        sample_rate: of the audio, in Hz.
-        layout: FFmpeg's name of the audio channels.
+        sample_rate: sample rate of the audio in Hz.
+        layout: FFmpeg's name of the audio channels, such as `stereo`.
     """
 
     path: Path
@@ -50,9 +50,11 @@ class VideoInfo:
 class FrameWriter(ABC):
     """A file that grows frame by frame. Use it in a `with` block: the file is complete once `close` was called.
 
+    Leaving the block without `close` closes an open file handle and leaves the file incomplete.
+
     Args:
-        path: of the file.
-        info: of the video.
+        path: path of the file.
+        info: facts of the video.
     """
 
     def __init__(self, path: Path, info: VideoInfo) -> None:
@@ -71,21 +73,21 @@ class FrameWriter(ABC):
         """Write the next frame.
 
         Args:
-            frame: result of the frame.
+            frame: result of the frame, later than the one before.
         """
 
     def add_audio(self, chunk: Float32[np.ndarray, "c t"]) -> None:  # noqa: B027 (most files hold no audio)
-        """Take the next samples of the audio, which may run ahead of the frames.
+        """Accept the next samples of the audio, which may run ahead of the frames; ignored by default.
 
         Args:
-            chunk: (c, t) samples of all channels, at the audio's own rate.
+            chunk: (c, t) float32 samples of all channels, at the audio's own rate.
         """
 
     @abstractmethod
     def close(self, notes: tuple[str, ...], end_time: float) -> None:
-        """Complete the file.
+        """Complete the file after the last frame.
 
         Args:
             notes: sentences for a reader of the file.
-            end_time: time in seconds at which the last frame is no longer shown.
+            end_time: time at which the last frame is no longer shown, in seconds from the first frame.
         """

@@ -52,7 +52,7 @@ def compose_examples(spec: InputSpec, folder: Path, num_images: int = 3) -> list
     Args:
         spec: front end of the model; one that takes embeddings gets no example.
         folder: folder that files are written into.
-        num_images: number n of samples that are composed; those of one image make one example.
+        num_images: number of scenes, each of which makes one example.
 
     Returns:
         The examples.

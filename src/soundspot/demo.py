@@ -81,7 +81,7 @@ def write_examples(localizer: "Localizer", data: AudioVisualDataset, output: Pat
     """Write examples of a trained model into a folder: an image with two sounds, a video, and a contact sheet of maps.
 
     The files are example.png, example.wav and other.wav (the two sounds of the first image), example.mp4 (12 s) and
-    strip.jpg (each image with the overlays of its two sounds, the ground truth outlined). Existing ones are replaced.
+    strip.jpg (each image with the overlays of its two sounds, the ground truth outlined). Existing files are replaced.
 
     Args:
         localizer: localizer of the trained model.

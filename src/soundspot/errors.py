@@ -13,7 +13,7 @@ class SoundspotError(Exception):
     """A caller's mistake: bad input, a wrong name, a file that does not fit.
 
     Attributes:
-        is_reported: another process of the run prints the message, so this one does not.
+        is_reported: whether another process of the run prints the message, so that this process does not.
     """
 
     is_reported = False
@@ -23,8 +23,8 @@ class InputError(SoundspotError):
     """An image, a sound or a video cannot be read or used.
 
     Args:
-        message: what was found, what was expected, what to do.
-        cause: why, in a word or two, for counts of failures.
+        message: sentences that say what is wrong, what was expected and what to do.
+        cause: reason in a word or two, for counts of failures.
     """
 
     def __init__(self, message: str, cause: str = "unreadable") -> None:

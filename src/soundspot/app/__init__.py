@@ -1,1 +1,1 @@
-"""The web page: ask a model with pictures, videos and sounds, search an index, read reports. Extra `app`."""
+"""The web page: ask a model with images, videos and sounds, search an index, read reports. Extra `app`."""

@@ -50,7 +50,7 @@ def compose_examples(spec: InputSpec, folder: Path, num_images: int = 3) -> list
     """Write procedural scenes as files, each with the sounds of its objects.
 
     Args:
-        spec: front end of the model; one that takes embeddings gets no example.
+        spec: front end of the model; a front end of embeddings gets no example.
         folder: folder that files are written into.
         num_images: number of scenes, each of which makes one example.
 

@@ -27,8 +27,8 @@ def build_page(sessions: SessionStore, examples: list[Example], index: Path | No
     Args:
         sessions: sessions of the visitors, with the localizer and the limits.
         examples: examples that the page offers.
-        index: folder of `soundspot search index`; None: the search tab says how to make one.
-        reports: folder with reports in it; None: the reports tab says how to write one.
+        index: folder of `soundspot search index`; None: the search tab says how to make an index.
+        reports: folder with reports in it; None: the reports tab says how to write reports.
 
     Returns:
         The blocks, not yet served.

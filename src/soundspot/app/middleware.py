@@ -84,6 +84,13 @@ class RequestGuard:
         self.on_leave, self.on_shutdown = on_leave, on_shutdown
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one connection of the ASGI server: pass the request on, or answer it with the status of its refusal.
+
+        Args:
+            scope: ASGI scope of the connection; only the types `http` and `lifespan` are served.
+            receive: ASGI callable that awaits the next message of the client.
+            send: ASGI callable that sends a message to the client; security headers are added to each response.
+        """
         if scope["type"] == "lifespan":
             await self.app(scope, self._watch_shutdown(receive), send)
         if scope["type"] != "http":

@@ -55,7 +55,7 @@ def find_reports(folder: Path, max_reports: int = 200) -> dict[str, str]:
 
 
 def resolve_report(folder: Path, name: str) -> Path | None:
-    """Return the file of a report or of one of its images and tables. Links are followed first, so that none leads out.
+    """Return the file of a report, or of an image or table beside it. Links are followed first, so that none leads out.
 
     Args:
         folder: folder of the reports.
@@ -95,7 +95,7 @@ def build_reports_tab(folder: Path | None) -> None:
     """Lay out the tab that shows reports, and wire its events; to be called inside Gradio blocks.
 
     Args:
-        folder: folder of the reports; None: the tab says how to write one.
+        folder: folder of the reports; None: the tab says how to write reports.
     """
     import gradio as gr
 

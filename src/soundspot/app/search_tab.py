@@ -32,7 +32,7 @@ def build_search_tab(sessions: SessionStore, folder: Path | None) -> None:
 
     Args:
         sessions: sessions of the visitors, with the localizer and the limits.
-        folder: folder of the index; None: the tab says how to make one.
+        folder: folder of the index; None: the tab says how to make an index.
 
     Raises:
         DataError: there is no index in the folder, or it is damaged.

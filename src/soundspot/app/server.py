@@ -44,7 +44,7 @@ def open_app(page: PageConfig, host: str = "127.0.0.1") -> Iterator[Any]:
 
     Args:
         page: model, folders and limits.
-        host: address that the page is served at; a local one refuses requests by any other name of this machine.
+        host: address that the page is served at; a local address refuses requests by any other name of this machine.
 
     Yields:
         The ASGI application, a `RequestGuard`.
@@ -122,7 +122,7 @@ def find_free_port(host: str, port: int) -> int:
 
     Args:
         host: IPv4 or IPv6 address, or name of this machine.
-        port: desired port; 0: any free one.
+        port: desired port; 0: any free port.
 
     Returns:
         `port`, or a free port where that is 0.

@@ -167,7 +167,7 @@ def round_threshold(threshold: float | None) -> float | None:
 def with_threshold(
     result: LocalizationMap, threshold: float | int | None, fitted: float | None = None
 ) -> LocalizationMap:
-    """Return a map with the threshold of the page's field; as long as the field shows the fitted one, with that.
+    """Return a map with the threshold of the page's field, or the fitted threshold where the field shows it rounded.
 
     Args:
         result: map of a sound.

@@ -47,7 +47,7 @@ class SessionStore:
             key: Gradio's key of the open page.
 
         Returns:
-            The session; a new one for a new key, and each time for None.
+            The session; a new session for a new key, and each time for None.
         """
         if key is None:
             return Session()
@@ -62,7 +62,7 @@ class SessionStore:
         """Drop a session and end its work at its next step.
 
         Args:
-            key: Gradio's key of the page that was closed; an unknown one, or None, has no effect.
+            key: Gradio's key of the page that was closed; an unknown key, or None, has no effect.
         """
         with self._lock:
             session = self._sessions.pop(key or "", None)

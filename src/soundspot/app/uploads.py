@@ -40,7 +40,7 @@ class UploadStore:
         self._num_received += num_bytes
 
     def touch(self, file: Path) -> None:
-        """Mark a file as used now; a file outside the folder is not touched, and a deleted one ignored.
+        """Mark a file as used now; a file that is deleted or outside the folder is ignored.
 
         Args:
             file: path of the file.

@@ -28,7 +28,8 @@ def list_models() -> dict[str, str]:
     """List the models that come with the library.
 
     Returns:
-        Name -> one line of description; empty, as none comes with it yet: train one, or make one by `soundspot demo`.
+        Name -> one line of description; empty, as no model comes with it yet: train a model, or make one by `soundspot
+        demo`.
     """
     return {}
 
@@ -38,7 +39,7 @@ def save_checkpoint(method: Method, path: str | Path, **header_fields: Any) -> N
 
     Args:
         method: method with its weights.
-        path: path of the .safetensors file; an existing one is replaced.
+        path: path of the .safetensors file; an existing file is replaced.
         header_fields: values for the header that JSON can hold: `recipe`, `threshold`, `step`...
 
     Raises:
@@ -100,7 +101,7 @@ def read_header(path: str | Path) -> dict[str, Any]:
 
     Raises:
         CheckpointError: the file is missing, cut short, not a safetensors file, not a checkpoint of this library, or
-            one of its time as `whence`.
+            written when the library was called `whence`.
     """
     path = Path(path)
     if not path.is_file():
@@ -139,7 +140,7 @@ def load_checkpoint(path: str | Path) -> tuple[Method, dict[str, Any]]:
     Raises:
         CheckpointError: the file is missing, cut short, or no checkpoint of this library; or its weights do not fit the
             method that the header names.
-        RecipeError: this version does not know the method or one of its options.
+        RecipeError: this version does not know the method or an option of it.
     """
     header = read_header(path)
     method = method_from_header(header)
@@ -157,7 +158,7 @@ def method_from_header(header: dict[str, Any]) -> Method:
         The method with fresh weights, its front end and its upsampling; no file of weights is read.
 
     Raises:
-        RecipeError: this version does not know the method or one of its options.
+        RecipeError: this version does not know the method or an option of it.
     """
     # Options of encoders without the file they once started from: the checkpoint holds every weight.
     config = {

@@ -45,8 +45,8 @@ class Inspection:
         nesting: keys that the weights lie under, the outermost first.
         prefix: text before each name of a weight.
         other_keys: other keys of the file.
-        header_summary: of a checkpoint: method, options, encoders, front end, upsampling, recipe, threshold,
-            calibration; None for other files.
+        header_summary: method, options, encoders, front end, upsampling, recipe, threshold and calibration of a
+            checkpoint; None for other files.
     """
 
     path: str

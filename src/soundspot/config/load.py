@@ -48,7 +48,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         The recipe.
 
     Raises:
-        RecipeError: no such file, no YAML, an unknown key (with the nearest known one, or its present name), a value of
+        RecipeError: no such file, no YAML, an unknown key (with the nearest known key, or its present name), a value of
             the wrong type or out of range.
 
     Examples:

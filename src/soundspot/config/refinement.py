@@ -44,7 +44,7 @@ class Refinement:
         """Convert to values that JSON can hold, for reports and checkpoints.
 
         Returns:
-            `refine` (names), `alpha`, and `prior` where there is one; empty where maps are not refined.
+            `refine` (names), `alpha`, and `prior` where `ogl` is used; empty where maps are not refined.
         """
         prior = {"prior": self.prior} if self.prior else {}
         return {"refine": list(self.names), "alpha": self.alpha, **prior} if self else {}
@@ -88,7 +88,7 @@ class Refinement:
             fitted_on: refinement of the maps that it was fitted on.
 
         Returns:
-            Sentences for a reader, with the command that fits one for this refinement.
+            Sentences for a reader, with the command that fits a threshold for this refinement.
         """
         same = " with another classifier" if str(fitted_on) == str(self) else ""
         theirs = f"refined by {fitted_on}{same}" if fitted_on else "that are not refined"

@@ -120,7 +120,7 @@ class NeighborsConfig:
         table: folder that `soundspot neighbors mine` wrote; None with an empty `mining_schedule`: no neighbors.
         mining_schedule: shares of the training, in [0, 1), at which neighbors are mined with the model itself: no
             outside supervision. Before the first of them the neighbor's view is the sample's own.
-        k: number of nearest neighbors from which one is drawn.
+        k: number of nearest neighbors from which a neighbor is drawn.
         sampling: `random`, always the nearest (`fixed`), or the sample itself (`anchor`).
         false_negatives_from_neighbors: number of nearest neighbors of a sample, in either modality, that count as its
             likely false negatives, which losses leave out of their denominators; 0: none.
@@ -262,7 +262,8 @@ class ValidationConfig:
         data: held-out data set; None: no selection, the best is the last.
         metric: score to select by: `loss` (less is better), or a key of the report (`ciou_adaptive`..., more is
             better), which needs ground truth of the held-out set.
-        every_n_checkpoints: number of checkpoints from one validation to the next; the last one is always validated.
+        every_n_checkpoints: number of checkpoints from one validation to the next; the last checkpoint is always
+            validated.
     """
 
     data: DataConfig | None = None
@@ -335,7 +336,7 @@ def describe_supervision(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     """Describe the labels of people that a model learned from, for reports.
 
     Args:
-        recipe: recipe as plain values (see `Recipe.as_dict`); empty where there is none.
+        recipe: recipe as plain values (see `Recipe.as_dict`); empty for a model without a recipe.
 
     Returns:
         One sentence; empty for a model of image-audio pairs, mined neighbors and clusters alone.

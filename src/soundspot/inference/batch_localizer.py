@@ -155,8 +155,8 @@ class BatchLocalizer:
         """Encode audio.
 
         Args:
-            audio: b waveforms of any rates and lengths: the front end cuts longer ones to its window and repeats
-                shorter ones to fill it. Where the method takes embeddings, b tensors (d,).
+            audio: b waveforms of any rates and lengths: longer audio is cut to the front end's window, shorter audio
+                repeated to fill it. Where the method takes embeddings, b tensors (d,).
 
         Returns:
             (b, ...) on the localizer's device: one vector (b, c) for most methods.

@@ -58,7 +58,7 @@ class Localizer(BatchLocalizer):
         and a note says why.
 
         Args:
-            model: path of a .safetensors file that `soundspot train` wrote, or one on the Hugging Face hub:
+            model: path of a .safetensors file that `soundspot train` wrote, or name of a file on the Hugging Face hub:
                 `hub:OWNER/NAME` (its model.safetensors) or `hub:OWNER/NAME/FILE` (extra `hub`).
             device: `cpu`, `cuda`, `cuda:1`, `mps`..., or `auto`: CUDA, else MPS, else the CPU.
             precision: `float32` or `bfloat16` of the network; maps are float32 either way.
@@ -162,7 +162,7 @@ class Localizer(BatchLocalizer):
         Args:
             image: path, PIL image, array, tensor, or an `EncodedImage`.
             audios: sounds, each a path, `Audio`, (waveform, rate in Hz) or embedding (d,): a mapping of names to
-                sounds, or a list, where files are called by their file names and others `sound 1`, `sound 2`...
+                sounds, or a list, where files are called by their file names and all else `sound 1`, `sound 2`...
 
         Returns:
             The map of each sound by name, which draws itself side by side and in one image.
@@ -200,7 +200,7 @@ class Localizer(BatchLocalizer):
         )
 
     def locate_video(self, path: str | Path, audio: Any = None, **options: Any) -> "LocatedVideo":
-        """Locate the sound in each frame of a video of any length; frames are read while one iterates over the result.
+        """Locate the sound in each frame of a video of any length; frames are read during iteration over the result.
 
         Args:
             path: path of a video that FFmpeg reads.

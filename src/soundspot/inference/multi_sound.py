@@ -123,9 +123,9 @@ def _has_source(result: LocalizationMap) -> bool:
 
 
 def name_audios(audios: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
-    """Name sounds: by the keys of a mapping, else by their file names, else `sound 1`, `sound 2`...
+    """Name sounds by the keys of a mapping, else by their file names, else `sound 1`, `sound 2`...
 
-    A name that is in use already gets a number, as in `bark.wav (2)`.
+    A name that is in use already gets a number: `bark.wav (2)`.
 
     Args:
         audios: mapping of names to sounds, or a sequence of sounds (paths, `Audio`, pairs or embeddings); none is read.

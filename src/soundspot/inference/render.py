@@ -210,7 +210,7 @@ def make_contact_sheet(
 
 
 def add_legend(image: Image.Image, entries: Sequence[tuple[Color, str]]) -> Image.Image:
-    """Add a legend below an image: for each entry a line with a square of its color and its text.
+    """Add a legend below an image: a line with a colored square and a text for each entry.
 
     Args:
         image: RGB image.

@@ -230,7 +230,7 @@ def check_decodable_end(audio: AudioFile) -> None:
         audio: open audio file.
 
     Raises:
-        InputError: it cannot: the file is cut short.
+        InputError: the sample cannot be decoded, since the file is cut short.
     """
     try:
         audio.read_segment(audio.length - 1, 1)
@@ -245,7 +245,7 @@ def open_windows(path: Path, stride: float) -> tuple[Video, list[float], float]:
     """Open a video and place its windows.
 
     The video is divided into intervals of about `stride` seconds, and the windows lie around their middles. A video of
-    more than 16 has no windows where neither the interval nor the one before has a packet, as its time stamps may be
+    more than 16 has no windows where neither the interval nor its predecessor has a packet, as its time stamps may be
     broken.
 
     Args:

@@ -84,7 +84,7 @@ class Index:
             The open index.
 
         Raises:
-            DataError: there is none, or it is damaged or of another version.
+            DataError: the folder holds no index, or the index is damaged or of another version.
         """
         return cls(IndexStore(Path(os.path.abspath(folder))), localizer, device)
 
@@ -112,7 +112,7 @@ class Index:
         """Localizer whose embeddings the index holds, loaded from its checkpoint when needed.
 
         Raises:
-            CheckpointError: its checkpoint is gone, or was replaced by another one.
+            CheckpointError: the file of the checkpoint is gone, or was replaced by another checkpoint.
         """
         if self._localizer is None:
             if not self.checkpoint or not Path(self.checkpoint).is_file():
@@ -131,7 +131,7 @@ class Index:
             localizer: localizer that must have the weights, front end and precision of the index.
 
         Raises:
-            CheckpointError: it has others.
+            CheckpointError: the weights, the front end or the precision differ.
         """
         if localizer is not self._checked and compute_weights_digest(localizer) != self._metadata["weights"]:
             raise CheckpointError(
@@ -154,10 +154,10 @@ class Index:
         When the process dies, all but the last second or so of its work is preserved: the same call goes on from there.
 
         Args:
-            paths: one path or several, of files and folders below the root.
+            paths: a path or several paths, of files and folders below the root.
             progress: function that is called with (files done, files in all).
             num_workers: number of processes that read files, for programs guarded by `if __name__ == "__main__"`; 0:
-                this one reads; None: one per core, and none for up to 64 files.
+                this process reads; None: one per core, and this process for up to 64 files.
             retry_failed: whether to read unchanged files again that failed the last time.
 
         Returns:
@@ -166,7 +166,7 @@ class Index:
         Raises:
             InputError: a path lies outside the root or does not exist.
             OutputError: another process writes, or the index cannot be written (DiskFullError: no space is left).
-            CheckpointError: the checkpoint of the index is gone, or was replaced by another one.
+            CheckpointError: the file of the index's checkpoint is gone, or was replaced by another checkpoint.
         """
         summary = IndexingSummary()
         files = scan_files(paths, self.root, summary)
@@ -180,12 +180,12 @@ class Index:
         retry_failed: bool = False,
         add_new: bool = False,
     ) -> IndexingSummary:
-        """Index changed files again and remove deleted ones.
+        """Index changed files again and remove deleted files from the index.
 
         Args:
             progress: function that is called with (files done, files in all).
             num_workers: number of processes that read files, for programs guarded by `if __name__ == "__main__"`; 0:
-                this one reads; None: one per core, and none for up to 64 files.
+                this process reads; None: one per core, and this process for up to 64 files.
             retry_failed: whether to read unchanged files again that failed the last time.
             add_new: whether to index new files below the root, too.
 
@@ -195,7 +195,7 @@ class Index:
         Raises:
             DataError: the root is gone or nothing to index is left below it, as if its disk were not connected.
             OutputError: another process writes, or the index cannot be written (DiskFullError: no space is left).
-            CheckpointError: the checkpoint of the index is gone, or was replaced by another one.
+            CheckpointError: the file of the index's checkpoint is gone, or was replaced by another checkpoint.
         """
         summary = IndexingSummary()
         paths = {file.path: self.root / os.fsdecode(file.path) for file in self._store.list_files()}
@@ -212,7 +212,7 @@ class Index:
         """Remove files, and all files below folders, from the index; the files themselves are not touched.
 
         Args:
-            paths: one path or several, of files and folders below the root.
+            paths: a path or several paths, of files and folders below the root.
 
         Returns:
             Number of files removed.
@@ -230,7 +230,7 @@ class Index:
             root: path of the folder now.
 
         Raises:
-            DataError: it is no folder, or holds none of the indexed files.
+            DataError: the path is no folder, or the folder holds none of the indexed files.
             OutputError: another process writes, or the index cannot be written.
         """
         new_root = Path(os.path.abspath(root))
@@ -259,17 +259,17 @@ class Index:
             image_weight: weight of the image in [0, 1] where both are given (`compose_query`).
             k: largest number of hits, at least 1.
             file_types: types of the files searched: any of `image`, `audio`, `video`.
-            modalities: embeddings to compare with: `image`, `audio` or both; None: those of the other modality than the
-                query, and images for a mixed query (`default_modalities`).
+            modalities: embeddings to compare with: `image`, `audio` or both; None: audio for an image query, images for
+                an audio query or a mixed query (`default_modalities`).
             per_window: whether each window of a file is a hit of its own, or each file by its best window.
 
         Returns:
             Hits, best first, ties by path; fewer than k where fewer files are searched.
 
         Raises:
-            InputError: neither image nor audio is given, or one cannot be read.
+            InputError: neither image nor audio is given, or the image or audio cannot be read.
             RecipeError: an option has a value that makes no sense.
-            CheckpointError: the localizer is not that of the index, or its checkpoint is gone.
+            CheckpointError: the localizer has other weights than the index, or the checkpoint is gone.
             DataError: the index is damaged.
         """
         check_filters(file_types, modalities)

@@ -63,13 +63,13 @@ class IndexWriter:
             files: records of the files, by `scan_files`.
             summary: counts and failures, to which those of this run are added.
             progress: function that is called with (files done, files in all).
-            num_workers: number of processes that read files; 0: this one reads; None: one per core, and none for up to
-                64 files.
+            num_workers: number of processes that read files; 0: this process reads; None: one per core, and this
+                process for up to 64 files.
             retry_failed: whether to read unchanged files again that failed the last time.
 
         Raises:
             OutputError: another process writes, or the index cannot be written (DiskFullError: no space is left).
-            CheckpointError: the checkpoint of the index is gone, or was replaced by another one.
+            CheckpointError: the file of the index's checkpoint is gone, or was replaced by another checkpoint.
             DataError: the index is damaged.
         """
         with self._open() as (writer, generation):
@@ -211,8 +211,8 @@ class Indexer:
 
         Args:
             files: records of the files, new or in place of what is indexed.
-            num_workers: number of processes that read; 0: this one reads; None: one per core, and none for up to 64
-                files.
+            num_workers: number of processes that read; 0: this process reads; None: one per core, and this process for
+                up to 64 files.
             progress: function that is called with (files done, files in all), first with (0, n).
 
         Raises:

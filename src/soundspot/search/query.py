@@ -70,8 +70,8 @@ def check_filters(file_types: Sequence[str], modalities: Sequence[str] | None) -
     """Check the file types and modalities to search in.
 
     Args:
-        file_types: file types, expected among `image`, `audio`, `video`, at least one.
-        modalities: modalities, expected among `image`, `audio`, at least one; None: not checked.
+        file_types: file types, expected among `image`, `audio`, `video`, not empty.
+        modalities: modalities, expected among `image`, `audio`, not empty; None: not checked.
 
     Raises:
         RecipeError: a name is unknown, or a sequence is empty.

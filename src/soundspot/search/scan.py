@@ -42,7 +42,7 @@ def scan_files(paths: Paths, root: Path, summary: IndexingSummary) -> list[FileR
     """List the image, audio and video files among some files and below some folders, sorted by path.
 
     Args:
-        paths: one path or several, of files and folders below the root.
+        paths: a path or several paths, of files and folders below the root.
         root: folder of the index's files.
         summary: summary whose `skipped` is increased by the number of files of other types.
 
@@ -96,7 +96,7 @@ def select_files(indexed: Iterable[bytes], paths: Paths, root: Path) -> list[byt
 
     Args:
         indexed: paths of the index's files relative to the root, in the system's bytes.
-        paths: one path or several, of files and folders.
+        paths: a path or several paths, of files and folders.
         root: folder of the index's files.
 
     Returns:
@@ -158,14 +158,14 @@ def check_present(root: Path, num_indexed: int) -> None:
 
 
 def check_root(root: Path, indexed: Sequence[bytes]) -> None:
-    """Check that a folder can be the one to which the indexed files were moved.
+    """Check that a folder can be the new place of the indexed files.
 
     Args:
         root: the folder.
         indexed: paths of the index's files relative to the root, in the system's bytes.
 
     Raises:
-        DataError: it is no folder, or holds none of the indexed files.
+        DataError: the path is no folder, or the folder holds none of the indexed files.
     """
     if not root.is_dir():
         raise DataError(

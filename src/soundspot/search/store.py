@@ -60,7 +60,7 @@ class FileRecord:
         size: size in bytes.
         mtime_ns: modification time in nanoseconds; INCOMPLETE (-1) until all windows are written.
         digest: 16-byte hash of the content; empty until it is read.
-        cause: reason why the file could not be indexed, in one or two words; empty if it was.
+        cause: reason why the file could not be indexed, in one or two words; empty for an indexed file.
         message: error message, or the peculiarity of an indexed file.
         id: id in the database; 0 until it is written.
     """
@@ -82,7 +82,7 @@ class FileRecord:
             message: error message, with a remedy.
 
         Returns:
-            The copy.
+            Record with the new cause and message, all else unchanged.
         """
         return replace(self, cause=cause, message=message)
 
@@ -103,11 +103,11 @@ class IndexStore:
 
     Args:
         folder: folder of the index.
-        metadata: values of an index to create, by name; None: open the existing one.
+        metadata: values of an index to create, by name; None: open the existing index.
 
     Raises:
-        DataError: there is no index, it is damaged, or has another schema.
-        OutputError: it cannot be written.
+        DataError: the folder holds no index, or the index is damaged or has another schema.
+        OutputError: the index cannot be written.
     """
 
     def __init__(self, folder: Path, metadata: dict[str, Any] | None = None) -> None:
@@ -203,7 +203,7 @@ class IndexStore:
 
         Raises:
             DataError: the database is damaged.
-            OutputError: it cannot be read.
+            OutputError: the database cannot be read.
         """
         with self._translate_errors():
             return self._connection.execute(query, values).fetchall()
@@ -267,7 +267,7 @@ class IndexStore:
         return dict(self.select(query, [json.dumps(ids)]))
 
     def insert_file(self, file: FileRecord) -> int:
-        """Insert a file in place of that of the same path, whose windows are deleted; to be called in a `transaction`.
+        """Insert a file; a file of the same path is deleted with its windows; to be called in a `transaction`.
 
         Args:
             file: record of the file; its `id` is ignored.
@@ -286,7 +286,7 @@ class IndexStore:
         """Delete files with their windows; to be called in a `transaction`.
 
         Args:
-            paths: paths relative to the root, in the system's bytes; unknown ones are ignored.
+            paths: paths relative to the root, in the system's bytes; unknown paths are ignored.
         """
         self.execute_many("DELETE FROM files WHERE path = ?", ((path,) for path in paths))
 
@@ -303,7 +303,7 @@ class IndexStore:
         """Return the path of the embeddings: (n, d) little-endian float32 rows without a header.
 
         Args:
-            generation: number of the vector file; a new one leaves out the rows that belong to no window.
+            generation: number of the vector file; each new file leaves out the rows that belong to no window.
 
         Returns:
             Path of `vectors-N.f32` in the folder.
@@ -348,7 +348,7 @@ class IndexStore:
 
 
 def is_index(folder: str | os.PathLike[str]) -> bool:
-    """Return True if a folder holds an index; False also for one whose creation was interrupted.
+    """Return True if a folder holds an index; False also for an index whose creation was interrupted.
 
     Args:
         folder: path of a folder, which need not exist.
@@ -357,7 +357,7 @@ def is_index(folder: str | os.PathLike[str]) -> bool:
         Whether it can be opened.
 
     Raises:
-        DataError: it holds a damaged index, or one by `whence`.
+        DataError: the folder holds a damaged index, or an index by `whence`.
     """
     if not any((Path(folder) / name).is_file() for name in (DATABASE_FILE, OLD_DATABASE_FILE)):
         return False

@@ -36,7 +36,7 @@ class NeighborMiningCallback(ScheduledCallback):
         interval_steps: optimizer steps of each.
 
     Raises:
-        RecipeError: mining is due after the last interval has begun, or the data set is another one in each epoch.
+        RecipeError: mining is due after the last interval has begun, or the data set has other samples in each epoch.
         DataError: the table belongs to another data set, or each sample has fewer neighbors than the recipe needs.
     """
 
@@ -75,13 +75,13 @@ class NeighborMiningCallback(ScheduledCallback):
 
         Args:
             method: method in training.
-            folder: folder of the new table; an existing one is replaced.
+            folder: folder of the new table; an existing folder is replaced.
         """
         localizer = Localizer(method, device=str(next(method.parameters()).device))
         mine_neighbors(localizer, self.data, folder, MiningOptions(self.config.required_k, overwrite=True))
 
     def load_table(self, method: Any, folder: Path, step: int) -> None:
-        """Load a table of neighbors, which replaces the current one.
+        """Load a table of neighbors in place of the current table.
 
         Args:
             method: method in training, unchanged.
@@ -172,7 +172,7 @@ class ValidationCallback(L.Callback):
     def compute_loss(self, module: Any) -> float:
         """Compute the mean training loss of the held-out data, in a fixed order, without a mask of false negatives.
 
-        Batches have the size of the training's, or of the data set if that is smaller; an incomplete last one is left
+        Batches have the size of the training's, or of the data set if that is smaller; an incomplete last batch is left
         out.
 
         Args:
@@ -198,14 +198,18 @@ class ValidationCallback(L.Callback):
         return total / len(starts)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the callback for `resume.ckpt`: the best score so far."""
+        """Return the state of the callback for `resume.ckpt`.
+
+        Returns:
+            `best`, the best score so far, times `sign`.
+        """
         return {"best": self.best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the best score so far, so that a resumed run selects as an undisturbed one.
+        """Restore the best score so far, so that a resumed run selects the same best checkpoint as an undisturbed run.
 
         Args:
-            state: value that `state_dict` returned.
+            state: state by `state_dict`: `best`, the best score so far, times `sign`.
         """
         self.best = state["best"]
 

@@ -70,17 +70,17 @@ class RawBatch:
             non_blocking: whether the copy is asynchronous; always, where the tensors are in pinned memory.
 
         Returns:
-            The copy.
+            Batch with the copied images and waveforms.
         """
         non_blocking = non_blocking or self.images.is_pinned()
         images, waveforms = (x.to(device, non_blocking=non_blocking) for x in (self.images, self.waveforms))
         return replace(self, images=images, waveforms=waveforms)
 
     def pin_memory(self) -> "RawBatch":
-        """Return a copy in pinned memory; torch's loader calls this.
+        """Copy images and waveforms to pinned memory; torch's loader calls this.
 
         Returns:
-            The copy.
+            Batch with the copied images and waveforms.
         """
         return replace(self, images=self.images.pin_memory(), waveforms=self.waveforms.pin_memory())
 
@@ -127,11 +127,14 @@ class ClipReader(Dataset[RawBatch]):
     def read(self, requests: Sequence[SampleRequest]) -> RawBatch:
         """Read samples of one epoch, without augmentation; windows of sounds are drawn by (seed, epoch, sample).
 
+        Images are resized to a square (bicubic, aspect ratio not preserved); sounds are resampled to the front end's
+        rate, and those shorter than its window are repeated.
+
         Args:
-            requests: b samples, at least one, all of the epoch of the first.
+            requests: b samples, not empty, all of the epoch of the first.
 
         Returns:
-            The batch.
+            Images and waveforms of the b samples, on the CPU.
 
         Raises:
             InputError: an image or a sound cannot be read.

@@ -40,8 +40,11 @@ def uses_ground_truth(method: Method, data: AudioVisualDataset) -> bool:
         method: method to be trained.
         data: training set.
 
+    Returns:
+        Whether ground truth is read for the method.
+
     Raises:
-        RecipeError: it does, and the method cannot learn from it.
+        RecipeError: the data set offers it, and the method cannot learn from it.
     """
     is_offered = data.has_train_ground_truth
     if is_offered and not method.supports_ground_truth:
@@ -55,8 +58,8 @@ def uses_ground_truth(method: Method, data: AudioVisualDataset) -> bool:
 class ResumableBatchSampler:
     """Sampler of batches that are a pure function of the step.
 
-    Every process gets its share of each batch, so that all of them learn from the samples that a single one would. The
-    last incomplete batch of an epoch is dropped.
+    Every process gets its share of each batch, so that all of them learn from the samples that a single process would.
+    The last incomplete batch of an epoch is dropped.
 
     Args:
         dataset_size: number n of samples.
@@ -152,7 +155,7 @@ def epoch_order(
 
 
 def find_shard_ids(data: AudioVisualDataset, train: TrainConfig) -> NDArray[np.int64] | None:
-    """Return the shard of each sample, where the order of an epoch is that of shards.
+    """Return the shard of each sample, where an epoch goes shard by shard.
 
     Args:
         data: training set of n samples.
@@ -198,7 +201,7 @@ class FalseNegativeMask:
             epoch: number of the epoch.
 
         Returns:
-            (m, m) bool: True where i and j have the same category, or one is among the nearest neighbors of the other
+            (m, m) bool: True where i and j have the same category, or i is among the nearest neighbors of j, or j of i,
             in either modality, as far as the recipe uses these; None where it uses neither, or there is no table yet.
         """
         masks = []
@@ -218,7 +221,7 @@ class TrainingData(L.LightningDataModule):
     Args:
         reader: reader of the samples.
         sampler: sampler of the batches.
-        num_workers: number of processes that read; 0: this one.
+        num_workers: number of processes that read; 0: this process reads.
         scheduled: callbacks whose tables must be current before batches are drawn.
     """
 
@@ -252,7 +255,7 @@ class TrainingData(L.LightningDataModule):
             dataloader_idx: number of Lightning's loader, unused.
 
         Returns:
-            The copy.
+            Batch with images and waveforms on the device.
         """
         return raw_batch.to(device, non_blocking=True)
 
@@ -273,7 +276,7 @@ def build_dataloader(reader: ClipReader, sampler: ResumableBatchSampler, num_wor
     Args:
         reader: reader of the samples.
         sampler: sampler of the batches.
-        num_workers: number of processes that read, two batches ahead each; 0: this one.
+        num_workers: number of processes that read, two batches ahead each; 0: this process reads.
 
     Returns:
         Loader of raw batches, which raises an error of a worker without its traceback.

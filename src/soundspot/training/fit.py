@@ -32,8 +32,8 @@ def train(
 ) -> Path:
     """Train a method by a recipe.
 
-    Under `torchrun` all processes that it starts learn from their shares of every batch, and together what a single one
-    would: `torchrun --nproc-per-node 8 -m soundspot train RECIPE`.
+    Under `torchrun` all processes that it starts learn from their shares of every batch, and together what a single
+    process would: `torchrun --nproc-per-node 8 -m soundspot train RECIPE`.
 
     Args:
         recipe: all that the run is made of (see `soundspot.read_recipe`).
@@ -154,7 +154,8 @@ def check_label_source(recipe: Recipe) -> None:
         recipe: recipe of the run.
 
     Raises:
-        RecipeError: it does not, or held-out samples have no labels for the loss that selects the best checkpoint.
+        RecipeError: the recipe does not, or held-out samples have no labels for the loss that selects the best
+            checkpoint.
     """
     method, labels = METHODS[recipe.method["name"]], recipe.labels
     schedule = labels.cluster_schedule
@@ -222,7 +223,7 @@ def open_recipe_dataset(config: DataConfig) -> AudioVisualDataset:
 
 
 def resolve_validation_data(validation: DataConfig, training: DataConfig) -> DataConfig:
-    """Complete the configuration of a held-out set by that of the training set.
+    """Complete the configuration of a held-out set by values of the training set.
 
     Args:
         validation: configuration of the held-out set; its own values win.
@@ -237,7 +238,7 @@ def resolve_validation_data(validation: DataConfig, training: DataConfig) -> Dat
 
 
 def check_not_test_split(validation_data: AudioVisualDataset) -> None:
-    """Check that a held-out set is no test split, whatever chose it (by default cut-outs take that one).
+    """Check that a held-out set is no test split, whatever chose it (by default cut-outs take the split `test`).
 
     Args:
         validation_data: held-out data set.
@@ -297,7 +298,7 @@ def check_even_batches(recipe: Recipe, processes_per_machine: Sequence[int]) -> 
         processes_per_machine: number of processes on the machine of each process, as many as there are processes.
 
     Raises:
-        RecipeError: it cannot.
+        RecipeError: the batch or the processes cannot be divided evenly.
     """
     if recipe.train.batch_size % len(processes_per_machine):
         raise RecipeError(

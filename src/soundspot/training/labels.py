@@ -41,8 +41,8 @@ class LabelCallback(ScheduledCallback):
         num_classes: number of classes; 0 without labels.
 
     Raises:
-        RecipeError: `labels.source` names no file, a table or clusters are for a data set that is another one in each
-            epoch, or clusters are due after the last interval has begun.
+        RecipeError: `labels.source` names no file, a table or clusters are for a data set that has other samples in
+            each epoch, or clusters are due after the last interval has begun.
         DataError: the table is wrong, the data set has fewer than two categories, or fewer samples than clusters.
     """
 
@@ -146,7 +146,7 @@ class LabelCallback(ScheduledCallback):
 
         Args:
             method: method in training, as it is now.
-            folder: folder of the new clusters; an existing one is replaced.
+            folder: folder of the new clusters; an existing folder is replaced.
         """
         localizer = Localizer(method, device=str(next(method.parameters()).device))
         embeddings = embed_objects(localizer, self.data)
@@ -169,15 +169,18 @@ class LabelCallback(ScheduledCallback):
             self.applied_step = step
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the callback for `resume.ckpt`: the step whose cluster centers the method took last."""
+        """Return the state of the callback for `resume.ckpt`.
+
+        Returns:
+            `applied_step`, the step whose cluster centers the method took last; -1 before the first.
+        """
         return {"applied_step": self.applied_step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state of a resumed run, whose method does not take the centers of the current clusters again.
 
         Args:
-            state: value that `state_dict` returned: `applied_step`, the step whose cluster centers the method took
-                last.
+            state: state by `state_dict`: `applied_step`, the step whose cluster centers the method took last.
         """
         self.applied_step = state["applied_step"]
 
@@ -231,10 +234,10 @@ def category_names(data: AudioVisualDataset) -> tuple[str, ...]:
         data: data set of the samples.
 
     Returns:
-        Names, each once, sorted, without the empty one.
+        Names, each once, sorted, without the empty name.
 
     Raises:
-        DataError: there are fewer than two.
+        DataError: the data set has fewer than two categories.
     """
     names = {data.category(i) for i in range(len(data))} | set(data.categories)
     if len(names - {""}) < 2:

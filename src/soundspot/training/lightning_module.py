@@ -153,7 +153,7 @@ def build_param_groups(method: Method, groups: Mapping[str, Mapping[str, float]]
         Groups as torch's optimizers take them: `params` and options; groups without members are left out.
 
     Raises:
-        RecipeError: no trainable parameter's name has one of the beginnings.
+        RecipeError: no trainable parameter's name starts with a beginning in `groups`.
     """
     trainable = {name: parameter for name, parameter in method.named_parameters() if parameter.requires_grad}
     members: dict[str, list[Tensor]] = {prefix: [] for prefix in ("", *groups)}
@@ -211,6 +211,9 @@ def should_compile(requested: str) -> bool:
 
     Args:
         requested: `always`, `never`, or `auto`: where there is a CUDA GPU and Triton is installed.
+
+    Returns:
+        Whether `torch.compile` is applied to the encoders.
     """
     if requested == "auto":
         return torch.cuda.is_available() and find_spec("triton") is not None

@@ -15,7 +15,7 @@ from soundspot.utils.distributed import on_rank_zero
 class ScheduledCallback(L.Callback):
     """Base of callbacks that make a table of the training set with the model itself, at given steps.
 
-    A table is stored in the run's folder under the step it was due at, so a resumed run finds the current one.
+    A table is stored in the run's folder under the step it was due at, so a resumed run loads the current table.
 
     Args:
         data: training set.
@@ -87,7 +87,7 @@ def schedule_to_steps(key: str, schedule: Sequence[float], num_intervals: int, i
         Optimizer steps, multiples of `interval_steps`, sorted.
 
     Raises:
-        RecipeError: no interval begins after one of the shares.
+        RecipeError: no interval begins after a share of the schedule.
     """
     steps = [math.ceil(share * num_intervals - 1e-9) * interval_steps for share in schedule]
     for share, step in zip(schedule, steps, strict=True):

@@ -98,7 +98,7 @@ def format_bytes(num_bytes: float | int) -> str:
         num_bytes: number of bytes.
 
     Returns:
-        Number and unit: bytes, kB, MB, GB or TB, each 1000 of the one before.
+        Number and unit: bytes, kB, MB, GB or TB, each 1000 times the previous unit.
     """
     step = min(4, max(0, math.floor(math.log(max(num_bytes, 1), 1000))))
     return f"{num_bytes / 1000**step:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[step]}"
@@ -112,7 +112,7 @@ def write_all(file: FileIO, content: bytes | bytearray | memoryview) -> None:
         content: bytes to write at its position.
 
     Raises:
-        OSError: they cannot be written.
+        OSError: the bytes cannot be written.
     """
     rest = memoryview(content)
     while rest:
@@ -125,7 +125,7 @@ def atomic_write_bytes(path: Path, content: bytes) -> None:
     The bytes go to NAME.part first, which then replaces `path`; after an error it is deleted.
 
     Args:
-        path: path of the file; an existing one is replaced.
+        path: path of the file; an existing file is replaced.
         content: bytes of the file.
 
     Raises:
@@ -170,12 +170,12 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path whose file replaces `path` at the end: readers see the old file or the new one.
+    """Yield a temporary path whose file replaces `path` at the end: readers see the old file or the new file.
 
     After an error in the block `path` is unchanged, and the temporary file is deleted.
 
     Args:
-        path: path of the file; an existing one is replaced.
+        path: path of the file; an existing file is replaced.
 
     Yields:
         Path of the same name in a temporary folder beside it; the block must write a file there.

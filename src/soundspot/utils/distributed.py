@@ -34,7 +34,7 @@ _is_single: ContextVar[bool] = ContextVar("is_single", default=False)
 
 
 def is_launched() -> bool:
-    """Return True where a launcher such as `torchrun` started this process as one of several.
+    """Return True where a launcher such as `torchrun` started this process together with others.
 
     Returns:
         True if the environment variable WORLD_SIZE is greater than 1, in a process group or not.
@@ -56,7 +56,7 @@ def is_distributed() -> bool:
 
     Returns:
         True where a group is initialized (as `process_group` does for launched processes), also a group of one process;
-        False without one and inside `single_process`.
+        False without a group and inside `single_process`.
     """
     return dist.is_available() and dist.is_initialized() and not _is_single.get()
 
@@ -65,7 +65,7 @@ def world_size() -> int:
     """Return the number of processes that train or score together.
 
     Returns:
-        Size of the process group; 1 without one, and inside `single_process`.
+        Size of the process group; 1 without a group, and inside `single_process`.
     """
     return dist.get_world_size() if is_distributed() else 1
 
@@ -191,7 +191,7 @@ class _Heartbeat(Thread):
 
 @contextmanager
 def single_process() -> Iterator[None]:
-    """Let this process count as the only one, with rank 0 of 1, during the block; nothing in it is exchanged."""
+    """Let this process count as the only process, with rank 0 of 1, during the block; nothing in it is exchanged."""
     token = _is_single.set(True)
     try:
         yield
@@ -211,7 +211,7 @@ def on_rank_zero(function: Callable[[], T]) -> T:
         The result, the same in all processes.
 
     Raises:
-        SoundspotError: one that `function` raised; it is raised in all processes.
+        SoundspotError: `function` raised it; it is raised in all processes.
     """
     if world_size() == 1:
         return function()

@@ -11,7 +11,7 @@ T = TypeVar("T")
 class Registry(Mapping[str, T], Generic[T]):
     """Mapping of names to classes or functions of one kind: `@registry.register("name")`, then `registry["name"]`.
 
-    An unknown name raises RecipeError with the nearest known one.
+    An unknown name raises RecipeError with the nearest known name.
 
     Args:
         kind: noun for error messages, such as `method`.
@@ -31,10 +31,13 @@ class Registry(Mapping[str, T], Generic[T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that enters a class or function under a name and returns it unchanged.
+        """Return a decorator that enters a class or function under a name.
 
         Args:
             name: name of the entry, not yet in use.
+
+        Returns:
+            Decorator that returns its argument unchanged.
         """
 
         def add(entry: T) -> T:

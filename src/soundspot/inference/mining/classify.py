@@ -172,7 +172,7 @@ def classify_dataset(
 
     Args:
         data: data set to classify.
-        classifiers: one classifier of images, one of audio, or both.
+        classifiers: a classifier of images, a classifier of audio, or both.
         groups: class -> group, whose probabilities replace those of the classes; None: the classes themselves.
         min_probability: probability below which a class gives no label, unless it is the most probable of the sample.
         batch_size: number of samples classified at once.

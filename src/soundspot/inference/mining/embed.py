@@ -22,6 +22,9 @@ from soundspot.types import AudioVisualDataset
 class Embedder(Protocol):
     """Encoder from elsewhere: one embedding per image and per audio.
 
+    `embed_images` takes a list of b images, and `embed_audio` a list of b `Audio`, in the form in which the data set
+    reads them; they return (b, d) and (b, e) embeddings on any device, which need not be normalized.
+
     Attributes:
         name: name of the encoder, for people.
         weights_digest: hexadecimal digits that identify the weights; may be empty.

@@ -97,10 +97,10 @@ class PreviousTable:
         return embeddings
 
     def merge(self, file: Path, modality: Modality, new: Float32[np.ndarray, "m d"]) -> None:
-        """Write the embeddings of the whole data set: those of the table, and the new ones at the other positions.
+        """Write the embeddings of the whole data set: rows of the table at its positions, the new rows at all others.
 
         Args:
-            file: path of the .npy file of (o + m, d); an existing one is overwritten.
+            file: path of the .npy file of (o + m, d); an existing file is overwritten.
             modality: `images` or `audio`.
             new: (m, d) embeddings of the samples that the table lacks, in the order of the data set.
 

@@ -46,7 +46,7 @@ class MiningOptions:
         keep_embeddings: whether to keep the embeddings beside the table, so that it can be extended.
         extend: folder of a table, with its embeddings, of a part of the data set by the same encoder. Only the other
             samples are embedded; the result is that of mining anew.
-        overwrite: whether an existing table, or the draft of another one, may be replaced.
+        overwrite: whether an existing table, or the draft of another table, may be replaced.
         progress: whether to show a progress bar.
 
     Raises:
@@ -117,8 +117,8 @@ def mine_neighbors(
 ) -> NeighborTable:
     """Find the k nearest neighbors of every sample of a data set, in each modality, by cosine.
 
-    Samples with the same image or from one recording (`group`) are no neighbors of each other. A run that was stopped
-    is continued by the next one with the same options.
+    Samples with the same image or from one recording (`group`) are no neighbors of each other. A stopped run is
+    continued by the next run with the same options.
 
     Args:
         embedder: encoder of images and audio, or embeddings that were computed elsewhere.

@@ -45,8 +45,8 @@ class OverlayWriter(FrameWriter):
     """Write the video under the heatmap with its audio, as H.264 (yuv420p) and AAC in the container of the suffix.
 
     Frames are encoded as they come, and the audio up to their time; nothing is collected. An odd width or height grows
-    by one pixel, a copy of the edge. Audio of several channels becomes stereo; its rate is the highest one of AAC that
-    is not above its own.
+    by one pixel, a copy of the edge. Audio of several channels becomes stereo; its rate is the highest AAC rate that is
+    not above its own.
 
     Args:
         path: path of the video file.

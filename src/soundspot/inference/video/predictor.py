@@ -39,19 +39,19 @@ TimedInput = tuple[float, ImageInput]
 
 
 class LocatedVideo:
-    """A video whose frames are located while one iterates over it; each iteration reads the file anew.
+    """A video whose frames are located during iteration; each iteration reads the file anew.
 
     Args:
         localizer: localizer of a method that takes waveforms.
         path: path of a video that FFmpeg reads.
         audio: sound in place of the video's own, from the first frame on: a path (of audio or video), an `Audio`, or
             (waveform, rate in Hz).
-        maps_per_second: rate of maps; maps of the frames between are interpolated linearly. None: one for each frame.
-            At
-            most 96 MB of frames wait for the next map, so that large frames have more: of 1920x1080 at least each 15th
-            frame, of 3840x2160 each third.
+        maps_per_second: rate of maps; maps of the frames between are interpolated linearly. None: a map for each frame.
+            At most 96 MB of frames wait for the next map, so that large frames have more: of 1920x1080 at least each
+            15th frame, of 3840x2160 each third.
         smooth: time constant in seconds of the causal exponential average of maps; 0: none.
-        audio_hop: step of the audio window in seconds; frames within a step share one. None: a twelfth of the window.
+        audio_hop: step of the audio window in seconds; frames within a step share a window. None: a twelfth of the
+            window.
 
     Attributes:
         info: facts of the video that are known before the first frame is read.
@@ -135,7 +135,7 @@ class LocatedVideo:
             Number of frames, and in how many of them the source is absent.
 
         Raises:
-            OutputError: no file is requested, one cannot be written, or one is the video or the audio itself.
+            OutputError: no file is requested, a file cannot be written, or a file is the video or the audio itself.
             InputError: `mask_threshold` is not valid.
             VideoError: the video cannot be read.
         """
@@ -238,10 +238,10 @@ def iter_batches(
 
     Args:
         frames: pairs of time in seconds, rising, and image of each frame.
-        maps_per_second: rate of key frames; None: each frame is one.
+        maps_per_second: rate of key frames; None: each frame is a key frame.
 
     Yields:
-        Frames of a batch, and the indices of the key frames among them, rising, at least one.
+        Frames of a batch, and the indices of the key frames among them, rising, not empty.
     """
     batch: list[TimedInput] = []
     keys: list[int] = []
@@ -263,7 +263,7 @@ def iter_batches(
 
 
 def iter_with_flow(frames: Iterable[tuple[float, Image.Image]]) -> Iterator[TimedInput]:
-    """Add to each frame its optical flow to the next one; the last frame has the flow of the one before it.
+    """Add to each frame its optical flow to the next frame; the last frame has the flow of the frame before it.
 
     Args:
         frames: pairs of time in seconds and image of each frame.

@@ -72,8 +72,8 @@ class VideoOutputs:
             overwrite: whether existing files may be replaced.
 
         Raises:
-            OutputError: none is requested, one has another suffix, exists or has no parent folder, or two have the same
-                path.
+            OutputError: no file is requested, a file has another suffix, exists or has no parent folder, or two have
+                the same path.
             InputError: `mask_threshold` is not valid.
         """
         paths = self.paths()

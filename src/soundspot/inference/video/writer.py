@@ -73,7 +73,7 @@ class FrameWriter(ABC):
         """Write the next frame.
 
         Args:
-            frame: result of the frame, later than the one before.
+            frame: result of the frame, later than the previous frame.
         """
 
     def add_audio(self, chunk: Float32[np.ndarray, "c t"]) -> None:  # noqa: B027 (most files hold no audio)

@@ -97,7 +97,8 @@ def read_header(path: str | Path) -> dict[str, Any]:
         path: path of the .safetensors file.
 
     Returns:
-        The fields that `save_checkpoint` wrote, by name.
+        Fields by name: `soundspot` (version), `method`, `config` (its options), `front_end`, `upsampling`, and those
+        that were passed to `save_checkpoint`, such as `recipe`, `threshold` and `step`.
 
     Raises:
         CheckpointError: the file is missing, cut short, not a safetensors file, not a checkpoint of this library, or

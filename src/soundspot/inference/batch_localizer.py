@@ -57,7 +57,7 @@ class BatchLocalizer:
 
     Attributes:
         name: name of the method.
-        refinement: what maps are mixed with, as a value.
+        refinement: refinement of maps as a value, falsy where maps are not refined.
         title: name in reports: the method, and the refinement.
         notes: sentences that every result carries: refined maps, a threshold that is not used.
         supervision: sentences for every report: the human labels that the model learned from.
@@ -115,6 +115,10 @@ class BatchLocalizer:
 
         Returns:
             RGB image of any size; an `ImageWithFlow` where the front end has optical flow.
+
+        Raises:
+            InputError: the image or its flow cannot be read.
+            DataError: the method uses optical flow, and the data set has none of the sample.
         """
         return read_image_with_flow(data, index) if self.front_end.image.flow else data.read_image(index)
 
@@ -128,6 +132,10 @@ class BatchLocalizer:
         Returns:
             `Audio` at the data set's own rate and length (`encode_audio` resamples and cuts it); or, where
             `takes_waveforms` is False, the (d,) embedding that the data set holds.
+
+        Raises:
+            InputError: the audio or the embedding cannot be read.
+            DataError: the data set has no embeddings, or this embedding has another length than the method takes.
         """
         width = self.front_end.audio.embedding_dim
         return read_audio_embedding(data, index, width) if width else data.read_audio(index)
@@ -160,6 +168,10 @@ class BatchLocalizer:
 
         Returns:
             (b, ...) on the localizer's device: one vector (b, c) for most methods.
+
+        Raises:
+            InputError: waveforms in place of embeddings or the reverse, or audio that the front end cannot use (several
+                rates where it resamples none, or too short).
         """
         with self._inference_mode():
             return self.method.encode_audio(self._spectrograms(audio))
@@ -227,6 +239,10 @@ class BatchLocalizer:
 
         Returns:
             (b, d) unit-norm embeddings, float32, on the CPU.
+
+        Raises:
+            InputError: waveforms in place of embeddings or the reverse, or audio that the front end cannot use (several
+                rates where it resamples none, or too short).
         """
         return self.embed_spectrograms(self._spectrograms(audio))
 

@@ -134,7 +134,7 @@ def name_audios(audios: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
         Sounds by name, in the given order.
 
     Raises:
-        InputError: one path in place of a list.
+        InputError: `audios` is a single path in place of a list.
     """
     if isinstance(audios, Mapping):
         return dict(audios)

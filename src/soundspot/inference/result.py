@@ -282,7 +282,7 @@ def parse_mask_threshold(threshold: MaskThreshold) -> tuple[str, float]:
         of 0.5.
 
     Raises:
-        InputError: it is none of these, or its number is not finite or out of range.
+        InputError: the threshold has another form, or its number is not finite or out of range.
 
     Examples:
         >>> parse_mask_threshold("half"), parse_mask_threshold(0.5), parse_mask_threshold("score:-0.2")

@@ -260,7 +260,8 @@ class Index:
             k: largest number of hits, at least 1.
             file_types: types of the files searched: any of `image`, `audio`, `video`.
             modalities: embeddings to compare with: `image`, `audio` or both; None: audio for an image query, images for
-                an audio query or a mixed query (`default_modalities`).
+                an audio query or a mixed query; only the modality at hand where only image files, or only audio files,
+                are searched.
             per_window: whether each window of a file is a hit of its own, or each file by its best window.
 
         Returns:

@@ -233,7 +233,9 @@ class CheckpointCallback(L.Callback):
         self.folder, self.recipe, self.validation, self.class_names = folder, recipe, validation, list(class_names)
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: Any) -> None:
-        """Write the checkpoints at the end of a checkpoint interval; `best.safetensors` only where validation improved.
+        """Write the checkpoints at the end of a checkpoint interval.
+
+        `best.safetensors` is written where validation improved, and always in a run without validation.
 
         Args:
             trainer: Lightning's trainer.

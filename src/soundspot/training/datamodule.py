@@ -139,12 +139,12 @@ def epoch_order(
         num_samples: number n of samples of the data set.
         seed: seed of the run.
         epoch: number of the epoch.
-        shard_ids: (n,) shard of each sample; the shards are then shuffled first, in the same way, and the samples of
-            `shuffle_buffer` shards in a row among each other. None: all samples are shuffled.
-        shuffle_buffer: number of shards in a row.
+        shard_ids: (n,) shard of each sample: the order of the shards is drawn first, and then the samples of each
+            `shuffle_buffer` consecutive shards are shuffled together. None: all samples are shuffled.
+        shuffle_buffer: number of consecutive shards whose samples are shuffled together.
 
     Returns:
-        (n,) positions in the data set, each once.
+        (n,) positions in the data set, each once; a pure function of the arguments.
     """
     draws = uniform((seed, epoch, Key.ORDER), list(range(num_samples)))[:, 0]
     if shard_ids is None:

@@ -115,8 +115,8 @@ class LabelCallback(ScheduledCallback):
             data: training set or held-out data set; clusters are known of the training set only.
 
         Returns:
-            Function from the positions (b,) of samples and their epoch to labels (2, b, k) of images and of audio; it
-            returns None where nothing is known.
+            Function from the positions (b,) of samples and their epoch to labels (2, b, k) of images and of audio; 1
+            for the class of a sample, else 0, nan where it is unknown. It returns None where there are no labels (yet).
 
         Raises:
             DataError: a table lacks a sample, and `labels.missing` is `error`.
@@ -177,7 +177,7 @@ class LabelCallback(ScheduledCallback):
         return {"applied_step": self.applied_step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the state of a resumed run, whose method does not take the centers of the current clusters again.
+        """Restore the state of a resumed run, so that its method does not take the current cluster centers twice.
 
         Args:
             state: state by `state_dict`: `applied_step`, the step whose cluster centers the method took last.

@@ -105,7 +105,7 @@ def check_fixed_dataset(data: AudioVisualDataset, feature: str) -> None:
 
     Args:
         data: training set.
-        feature: what needs that, in the plural, for the message.
+        feature: plural noun for the message: the feature that needs the same samples.
 
     Raises:
         RecipeError: the data set is composed anew in each epoch.

@@ -22,9 +22,6 @@ from soundspot.types import AudioVisualDataset
 class Embedder(Protocol):
     """Encoder from elsewhere: one embedding per image and per audio.
 
-    `embed_images` takes a list of b images, and `embed_audio` a list of b `Audio`, in the form in which the data set
-    reads them; they return (b, d) and (b, e) embeddings on any device, which need not be normalized.
-
     Attributes:
         name: name of the encoder, for people.
         weights_digest: hexadecimal digits that identify the weights; may be empty.
@@ -35,9 +32,31 @@ class Embedder(Protocol):
     device: str
 
     @property
-    def weights_digest(self) -> str: ...
-    def embed_images(self, images: list[Any]) -> Float[Tensor, "b d"]: ...
-    def embed_audio(self, audio: list[Any]) -> Float[Tensor, "b e"]: ...
+    def weights_digest(self) -> str:
+        """Hexadecimal digits that identify the weights; may be empty."""
+        ...
+
+    def embed_images(self, images: list[Any]) -> Float[Tensor, "b d"]:
+        """Embed images.
+
+        Args:
+            images: b images as the data set reads them.
+
+        Returns:
+            (b, d) embeddings on any device, which need not be normalized.
+        """
+        ...
+
+    def embed_audio(self, audio: list[Any]) -> Float[Tensor, "b e"]:
+        """Embed audio.
+
+        Args:
+            audio: b `Audio` as the data set reads them, of any rates and lengths.
+
+        Returns:
+            (b, e) embeddings on any device, which need not be normalized.
+        """
+        ...
 
 
 def compute_weights_digest(localizer: Localizer) -> str:

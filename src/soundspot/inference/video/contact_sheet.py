@@ -15,7 +15,7 @@ NUM_FRAMES, ROWS, HEIGHT = 12, 3, 150
 class ContactSheetWriter(FrameWriter):
     """Write a contact sheet of up to 12 evenly spaced frames, captioned with their time, and absence of the source.
 
-    The length of the video is known only at its end: frames are kept at an interval that doubles, and every other one
+    The length of the video is known only at its end: frames are kept at an interval that doubles, and every other frame
     is dropped, as soon as there are 48.
 
     Args:

@@ -48,7 +48,7 @@ class FrameRecordWriter(FrameWriter):
         self._mask_threshold = mask_threshold
 
     def add(self, frame: FrameResult) -> None:
-        """Write the record of the next frame; the first one opens the file and writes its header.
+        """Write the record of the next frame; the first frame opens the file and writes its header.
 
         Args:
             frame: result of the frame.

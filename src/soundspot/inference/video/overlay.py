@@ -108,7 +108,7 @@ class OverlayWriter(FrameWriter):
             end_time: time in seconds at which the last frame is no longer shown; the audio ends there.
 
         Raises:
-            OutputError: FFmpeg cannot encode it.
+            OutputError: FFmpeg cannot encode the audio or the frames.
         """
         with self._converted_errors():
             self._file.mux(self._video.encode())

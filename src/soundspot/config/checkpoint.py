@@ -28,8 +28,8 @@ def list_models() -> dict[str, str]:
     """List the models that come with the library.
 
     Returns:
-        Name -> one line of description; empty, as no model comes with it yet: train a model, or make one by `soundspot
-        demo`.
+        Name -> one line of description; empty, as no model comes with it yet: train a model, by a recipe or by
+        `soundspot demo`.
     """
     return {}
 

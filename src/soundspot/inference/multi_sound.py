@@ -25,7 +25,10 @@ class MultiSoundResult:
     """The maps of several sounds in one image.
 
     Attributes:
-        maps: map by the name of its sound, in the order of the request; at least one.
+        maps: map by the name of its sound, in the order of the request; not empty.
+
+    Raises:
+        InputError: there are no maps.
     """
 
     maps: dict[str, LocalizationMap]
@@ -55,7 +58,7 @@ class MultiSoundResult:
     def combined_overlay(self, opacity: float = 0.6, legend: bool = True) -> Image.Image:
         """Draw all sounds in a gray copy of the image, each in its own color, the stronger the higher its map.
 
-        Each map runs from its own lowest to its own highest score, so that a quiet source shows beside a loud one. A
+        Each map runs from its own lowest to its own highest score, so that a quiet source shows beside a loud source. A
         sound that is absent by the model's threshold, or whose map is constant, is not drawn, and the legend says so.
 
         Args:

@@ -95,8 +95,8 @@ def mix_maps(
     """Compute alpha * mm(up(map)) + (1 - alpha) * mean of mm(up(other)), with min-max `mm` and upsampling `up`.
 
     Upsampling is linear and its weights sum to 1, so where all maps have one grid the mixture is made on that grid, by
-    the minima and maxima of the upsampled maps; upsampled in the same way it is the released one. Otherwise it comes
-    back at `size`, where a protocol's own upsampling has no more say. A constant map counts as 0.
+    the minima and maxima of the upsampled maps; upsampled in the same way it is the released mixture. Otherwise it
+    comes back at `size`, where a protocol's own upsampling has no more say. A constant map counts as 0.
 
     Args:
         maps: (b, h, w) maps of the sound.
@@ -126,7 +126,7 @@ def parse_refinements(refine: str | Sequence[str], method: Method) -> tuple[str,
 
     Args:
         refine: names `iqr` and `ogl`, as a sequence or one string with commas between; empty: none.
-        method: method whose maps are refined; `iqr` needs one with an image query.
+        method: method whose maps are refined; `iqr` needs a method with an image query.
 
     Returns:
         Names of `REFINEMENTS`; empty where none is requested.

@@ -137,7 +137,7 @@ def format_hits(hits: Sequence[Hit], root: Path | None = None) -> str:
         root: folder to which the paths of files below it are printed relative; None: all paths are absolute.
 
     Returns:
-        Text of a line for the header and one for each hit.
+        Lines of text: a header, and a line for each hit.
     """
     rows = [("", "score", "type", "at", "file")]
     for rank, hit in enumerate(hits, 1):

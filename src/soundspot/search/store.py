@@ -107,6 +107,7 @@ class IndexStore:
 
     Raises:
         DataError: the folder holds no index, or the index is damaged or has another schema.
+        IncompleteIndexError: the creation of the index was interrupted.
         OutputError: the index cannot be written.
     """
 

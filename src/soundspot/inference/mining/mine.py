@@ -97,7 +97,7 @@ class SampleEmbeddings:
             (n, d) float32.
 
         Raises:
-            DataError: there is not one for each sample of the data set, or one is not finite.
+            DataError: the numbers of embeddings and of samples differ, or an embedding is not finite.
         """
         if {len(self.images), len(self.audio)} != {len(data)}:
             raise DataError(

@@ -31,7 +31,7 @@ class ContactSheetWriter(FrameWriter):
         self._interval, self._due = 0.04, 0.0
 
     def add(self, frame: FrameResult) -> None:
-        """Draw and keep the next frame, where one is due; others only move the range of the heat.
+        """Draw and keep the next frame, if its time is due; all other frames only update the range of the heat.
 
         Args:
             frame: result of the frame.

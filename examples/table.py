@@ -34,7 +34,7 @@ from soundspot.data.media.image import normalize, squash
 from soundspot.evaluation.engine.evaluate import evaluate
 from soundspot.inference.localizer import Localizer
 from soundspot.inference.render import draw_outline, make_contact_sheet
-from soundspot.models.encoders import build_encoder, output_channels
+from soundspot.models.encoders import build_encoder
 from soundspot.models.heads import mean_pool
 from soundspot.training.fit import open_recipe_dataset, train
 from soundspot.types import AudioVisualDataset
@@ -141,7 +141,7 @@ def make_start(file: Path, pictures: int = 3200, steps: int = 150, batch: int = 
     named = torch.tensor([names.index(scenes.category(i)) for i in range(pictures)])
     torch.manual_seed(0)
     encoder = build_encoder(recipe.image, in_channels=3).to(memory_format=torch.channels_last)
-    head = torch.nn.Linear(output_channels(encoder), len(names))
+    head = torch.nn.Linear(encoder.channels, len(names))
     optimizer = torch.optim.AdamW([*encoder.parameters(), *head.parameters()], lr=3e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
     for _ in range(steps):

@@ -16,7 +16,7 @@ from toys import CLASSES, clips, toy
 CLIPS = 8
 CASES = [
     *((name, "eval", {}) for name in METHODS if name != "ssltie"),
-    ("ssltie", "eval", {"angle": 0, "scales": (0.5,), "flip": 0.0}),
+    ("ssltie", "eval", {"max_angle": 0, "scales": (0.5,), "flip_probability": 0.0}),
     ("alignment", "eval", {"reducer": "softmax", "intra_modal": 1.0, "symmetric": True}),
     ("ezvsl", "eval", {"reducer": "trimap"}),
     ("dsol", "second", {}),

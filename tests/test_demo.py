@@ -37,7 +37,7 @@ BOX = r"\(\d+, \d+\)-\(\d+, \d+\)"
 def unlearned(text: str) -> str:
     """What is printed, less what depends on how well a model has learned."""
     text = re.sub(rf"boxes: (?:none|{BOX}(?:, {BOX})*)", "boxes", text)
-    return re.sub(r"(?<=, )(?:present|not in the picture)$", "verdict", text, flags=re.MULTILINE)
+    return re.sub(r"(?<=, )(?:present|not in the image)$", "verdict", text, flags=re.MULTILINE)
 
 
 class Toy(Walk):
@@ -66,10 +66,10 @@ def test_everything_that_is_shown_works(tmp_path: Path, monkeypatch: pytest.Monk
     assert demo(made, overrides=TINY, num_images=6, log=said.append) == made / "report.html"
     what_was_promised_is_there(made)
 
-    def at_hand(output: Path, overwrite: bool, say: Any) -> Path:
+    def at_hand(output: Path, overwrite: bool, log: Any) -> Path:
         shutil.copytree(made, output)
         for line in said:
-            say(line)
+            log(line)
         return output / "report.html"
 
     monkeypatch.setattr("soundspot.demo.demo", at_hand)

@@ -132,7 +132,7 @@ def test_a_checkpoint_brings_the_method_back(name: str, tmp_path: Path, toy: Toy
     save_checkpoint(method, tmp_path / "one.safetensors")
     again, _ = load_checkpoint(tmp_path / "one.safetensors")
     assert again.config == method.config
-    assert (again.front_end, again.upsampling) == (method.front_end, method.readout)
+    assert (again.front_end, again.upsampling) == (method.front_end, method.upsampling)
     with torch.no_grad():
         assert torch.equal(again.maps(batch.images[0], batch.audio[0]), method.maps(batch.images[0], batch.audio[0]))
 
@@ -157,5 +157,5 @@ def test_the_numbers_to_expect_are_the_published_ones(name: str, kind: str) -> N
 
 
 def published_rows() -> list[dict[str, str]]:
-    path = ROOT / "src" / "soundspot" / "evaluation" / "published.csv"
+    path = ROOT / "src" / "soundspot" / "evaluation" / "report" / "published.csv"
     return [*csv.DictReader(line for line in path.read_text().splitlines() if not line.startswith("#"))]

@@ -35,4 +35,4 @@ def train(
     if is_launched_rank_zero():
         print(f"trained:   {best}")
         print(f"score it:  soundspot evaluate DATA --model {best}    (see `soundspot datasets`)")
-        print(f"use it:    soundspot locate IMAGE SOUND --model {best} -o out.png")
+        print(f"use it:    soundspot locate IMAGE AUDIO --model {best} -o out.png")

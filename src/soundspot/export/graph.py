@@ -20,7 +20,7 @@ MAX_BYTES = 1_900_000_000  # protobuf, the format of ONNX files, ends at 2 GiB
 
 
 class _Graph(nn.Module):
-    """One subgraph of a method in evaluation mode."""
+    """Subgraph of a method in evaluation mode."""
 
     def __init__(self, method: Method) -> None:
         super().__init__()

@@ -13,7 +13,8 @@ from soundspot.cli.parser import CommandParser, build_parser
 HEAD = """# Command line
 
 `soundspot COMMAND --help` says the same. Flags of several words are written with `-` or `_`; `-o` is `--output`. A
-mistake is answered with one message, with exit code 2. Where a command takes `--options`, they are JSON, or `--options.name value`.
+mistake is answered with one message, with exit code 2. Where a command takes `--options`, they are JSON, or
+`--options.name value`.
 
 """
 NAMES = {"Path": "path", "str": "text", "int": "number", "float": "number", "bool": "flag", "dict": "JSON"}

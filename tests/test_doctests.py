@@ -52,4 +52,13 @@ def test_an_example_prints_what_it_says(file: Path, name: str, line: int, docstr
 
 def test_the_public_names_have_examples() -> None:
     named = {name for _, name, _, _ in EXAMPLES}
-    assert named >= {"create", "list_methods", "open_dataset", "read_recipe", "LocalizationMap", "LocalizationMap.mask", "iou", "info_nce"}
+    assert named >= {
+        "create",
+        "list_methods",
+        "open_dataset",
+        "read_recipe",
+        "LocalizationMap",
+        "LocalizationMap.mask",
+        "iou",
+        "info_nce",
+    }

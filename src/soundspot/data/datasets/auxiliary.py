@@ -59,7 +59,7 @@ class AuxiliaryDataset(AudioVisualDataset):
         self.name, self.split = dataset.name, dataset.split
         if not 0 < fraction <= 1 or (self.train_ground_truth is None and fraction != 1):
             raise RecipeError(
-                f"train_ground_truth_fraction: found {fraction}, expected the share of annotated samples, above 0 and up "
+                f"train_ground_truth_fraction: found {fraction}, expected the share of annotated samples, above 0, up "
                 "to 1, beside `train_ground_truth`"
             )
         has_masks = self.train_ground_truth not in (None, OWN)

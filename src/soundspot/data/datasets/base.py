@@ -267,6 +267,6 @@ def find_annotation_file(root: Path, annotations: PathLike | None, names: Sequen
         if path.is_file():
             return path
     raise DataError(
-        f"{' and '.join(map(str, folders))}: found no {' or '.join(names)}, expected the authors' annotation file. Fetch "
+        f"{' and '.join(map(str, folders))}: found no {' or '.join(names)}, expected the authors' annotation file. Get "
         "it (the repository kaistmm/SSLalignment has it in metadata/), or name its folder by `annotations`"
     )

@@ -23,6 +23,11 @@ def realset_root() -> Path:
     return Path(os.environ.get("SOUNDSPOT_REALSET") or ROOT.parent / "shared" / "realset")
 
 
+def realset2_root() -> Path:
+    """$SOUNDSPOT_REALSET2, else ../shared/realset2: photographs and recordings with free licenses."""
+    return Path(os.environ.get("SOUNDSPOT_REALSET2") or ROOT.parent / "shared" / "realset2")
+
+
 def annotations_root() -> Path:
     """$SOUNDSPOT_ANNOTATIONS, else ../shared/annotations: the authors' own lists and boxes."""
     return Path(os.environ.get("SOUNDSPOT_ANNOTATIONS") or ROOT.parent / "shared" / "annotations")
@@ -41,6 +46,14 @@ def realset() -> Path:
     root = realset_root()
     if not (root / "annotations.json").is_file():
         pytest.skip(f"the real set is absent: no {root / 'annotations.json'} (set SOUNDSPOT_REALSET)")
+    return root
+
+
+@pytest.fixture(scope="session")
+def realset2() -> Path:
+    root = realset2_root()
+    if not (root / "annotations.json").is_file():
+        pytest.skip(f"the second real set is absent: no {root / 'annotations.json'} (set SOUNDSPOT_REALSET2)")
     return root
 
 

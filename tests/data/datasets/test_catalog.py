@@ -1,6 +1,7 @@
 """A catalogue pairs what belongs together, the same way every time, and keeps training and validation apart."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -135,3 +136,11 @@ def test_realset_is_read_whole(realset):
         assert truth.present
         assert (truth.width, truth.height) == test.read_image(index).size
         assert test.read_audio(index).rate == 16000
+
+
+def test_the_second_real_set_is_a_catalog(realset2: Path) -> None:
+    data = Catalog(realset2, split="test")
+    assert len(data) > 100
+    image, target = data.read_image(0), data.ground_truth(0)
+    assert (image.height, image.width) == (target.height, target.width)
+    assert data.read_audio(0).seconds > 0

@@ -249,7 +249,9 @@ class DSOL(Method):
 
     @torch.no_grad()
     def set_cluster_centers(self, centers: Float[Tensor, "k d"]) -> None:
-        """Set the dictionary and reset both classifiers, as cluster numbers have no meaning across clusterings.
+        """Set the dictionary, set both classifiers to zero, and begin stage 1.
+
+        Cluster numbers have no meaning across clusterings, so nothing learned of them is kept.
 
         Args:
             centers: (k, d) mean object embedding of each of the k = `classes` clusters.

@@ -135,8 +135,8 @@ class PretrainedEncoder(Encoder):
             spec: preprocessing of the encoder's modality.
 
         Raises:
-            RecipeError: a fixed field, such as mean, std or rate, differs from the preset, or the input size does not
-                fit.
+            RecipeError: a fixed field, such as mean, std or rate, differs from the preset; an image is smaller than
+                one patch, or a spectrogram has another number of bands or frames than the network takes.
         """
         check_preset(self.name, spec, self.spec.front_end)
         self.check_input_size(*(spec.shape if isinstance(spec, AudioSpec) else (spec.size, spec.size)))

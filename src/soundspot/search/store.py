@@ -249,7 +249,11 @@ class IndexStore:
             values: values of the placeholders.
 
         Returns:
-            Records of indexed files and of failures.
+            Records of indexed files, of files that are being indexed, and of failures.
+
+        Raises:
+            DataError: the condition is not valid SQL, the number of values is wrong, or the database is damaged.
+            OutputError: the database cannot be read.
         """
         columns = "path, type, size, mtime_ns, digest, cause, message, id"
         rows = self.select(f"SELECT {columns} FROM files WHERE {condition} ORDER BY path", values)

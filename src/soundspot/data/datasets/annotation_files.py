@@ -99,16 +99,17 @@ def read_unique_ids(path: str | os.PathLike[str], verbatim: bool = False) -> tup
 
 
 def read_negatives(path: str | os.PathLike[str]) -> tuple[NegativePair, ...]:
-    """Read `*_plus_silent.csv`: images paired with sounds of other clips, under the header `video,audio,label`.
+    """Read `*_plus_silent.csv`: images paired with sounds of other clips, in columns `video` and `audio`.
 
     Args:
         path: path of the CSV file; further columns are ignored.
 
     Returns:
-        A pair of normalized clip ids for each row, in the order of the file.
+        A pair of normalized clip ids for each row that is not blank, in the order of the file.
 
     Raises:
-        DataError: the file cannot be read, has another header, or a row lacks a video or an audio (its line is named).
+        DataError: the file cannot be read, its header lacks `video` or `audio`, or a row lacks a video or an audio
+            (its line is named).
     """
     path = Path(path)
     lines = _read_text(path, "the table of negatives")[0].splitlines()

@@ -290,7 +290,8 @@ def _outer_ids(dataset: AudioVisualDataset) -> tuple[int, list[str]]:
 
 
 class MaskFolder:
-    """A folder of masks `ID.png` (or .jpg, .jpeg, .bmp): the sound source is where a mask is not black.
+    """A folder of masks `ID.png` (or .jpg, .jpeg, .bmp): the sound source is where a mask is not 0
+    (in a JPEG: above 127; in a palette image: where the index is not 0).
 
     Args:
         root: path of the folder.

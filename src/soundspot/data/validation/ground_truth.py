@@ -28,7 +28,9 @@ def is_empty_box(box: Box, ground_truth: GroundTruth) -> bool:
 def validate_ground_truth(
     location: str, samples: Iterable[tuple[str, GroundTruth]]
 ) -> tuple[dict[str, int], list[Problem]]:
-    """Count boxes and detect odd boxes: without a pixel, beyond the image border, or far outside.
+    """Count boxes and detect odd ones: without a pixel of a 224 x 224 map, or with more than 1 % of the image outside.
+
+    Samples with a source in the image but neither box nor mask are reported too.
 
     Args:
         location: file or data set, for messages.

@@ -117,7 +117,7 @@ def recall_at(
         k: number of items retrieved for each query.
 
     Returns:
-        Scalar, float64.
+        Scalar, float64. With k > m every query counts as answered.
 
     Examples:
         >>> similarity = torch.tensor([[0.9, 0.1], [0.8, 0.3]])  # the second query's own item is the second nearest

@@ -99,8 +99,8 @@ def compute_scores(inputs: MetricInputs, needs: Collection[str] = ()) -> Scores:
             metrics.
 
     Returns:
-        Report key (metric key and suffix of the variant) -> score, in the order of registration; metrics that the
-        inputs do not allow are left out.
+        Report key (metric key and suffix of the variant) -> score: kinds of inputs in the order of registration, within
+        a kind by variant and then by metric. Metrics that the inputs do not allow are left out.
     """
     scores: Scores = {}
     for kind, group in groupby(METRICS.values(), key=lambda metric: metric.needs):

@@ -188,7 +188,9 @@ def ap(samples: Detections) -> RankStatistic:
 
 @register_metric("max_f1", "Presence", "max F1", "best F1 over confidence thresholds, {}", "detections", {"": 14})
 def max_f1(samples: Detections) -> RankStatistic:
-    """Compute the highest F1 over confidence thresholds; a source with IoU below 0.5 is a false positive.
+    """Compute the highest F1 over confidence thresholds: all, or every s-th under published rules.
+
+    A source with IoU below 0.5 is a false positive.
 
     Args:
         samples: samples with and without a source in the image.

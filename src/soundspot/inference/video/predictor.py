@@ -132,10 +132,11 @@ class LocatedVideo:
                 `mask_threshold`, `opacity`.
 
         Returns:
-            Number of frames, and in how many of them the source is absent.
+            Number of frames, and in how many of them the source is absent (None where no threshold was fitted).
 
         Raises:
-            OutputError: no file is requested, a file cannot be written, or a file is the video or the audio itself.
+            OutputError: no file is requested, two are the same, a suffix is not one of those named, a file cannot be
+                written, or a file is the video or the audio itself.
             InputError: `mask_threshold` is not valid.
             VideoError: the video cannot be read.
         """

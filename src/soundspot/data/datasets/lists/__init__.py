@@ -77,10 +77,10 @@ def list_ids(list: str | int | PathLike[str], name: str) -> tuple[str, ...]:
 
     Args:
         list: name of a public list (`5158`, `4655`, `heard`, `unheard`; `250`, `249`), or the path of a file of ids.
-        name: `vggss` or `flickr`.
+        name: `vggss` or `flickr`, whose public lists are meant; without effect on the ids of a file.
 
     Returns:
-        Ids in the order of the list, each once.
+        Ids in the order of the list, each once; those of a file normalized, with a warning where a row is repeated.
 
     Raises:
         DataError: `list` is neither a name nor a file, or the file holds no ids.

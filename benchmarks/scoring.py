@@ -1,7 +1,8 @@
 """Scoring 5,158 maps of 224 x 224 with all that a report has, against the plain loop over samples for the IoU alone.
 
-Ours: `soundspot score` of a folder of predictions on VGG-SS's list with drawn boxes: maps read from disk, truths made,
-every localisation score of the model, of the rows that need no model and of the ceiling, and 1,000 bootstrap draws. The
+Ours: `soundspot evaluate-maps` of a folder of predictions on VGG-SS's list with drawn boxes: maps read from disk,
+ground truths made, every localization score of the model, of the rows that need no model and of the ceiling, and
+1,000 bootstrap draws. The
 loop: tests/evaluation/reference.py on the same three sets of maps (model, centered box, ceiling), held in memory and
 with no bootstrap, measured on a part of them.
 

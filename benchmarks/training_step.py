@@ -28,9 +28,9 @@ def batch(size: int, side: int, frames: int, device: torch.device) -> Batch:
 def plain_loss(method: Method, data: Batch) -> Tensor:
     """EZ-VSL in a few lines: every picture's best place for every sound, and cross-entropy both ways."""
     space = method.space
-    places = F.normalize(space.picture(method.image_encoder(data.images[0])), dim=1)
+    places = F.normalize(space.image(method.image_encoder(data.images[0])), dim=1)
     heard = method.audio_encoder(data.audio[0])
-    vectors = F.normalize(space.sound(F.adaptive_max_pool2d(heard, 1)[:, :, 0, 0]), dim=1)
+    vectors = F.normalize(space.audio(F.adaptive_max_pool2d(heard, 1)[:, :, 0, 0]), dim=1)
     logits = torch.einsum("nchw,mc->nmhw", places, vectors).flatten(2).max(dim=2).values / 0.03
     own = torch.arange(len(logits), device=logits.device)
     return F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)

@@ -1,6 +1,6 @@
 """Writes what docs/scale.md says of costs from the newest benchmarks/results/*.json: python examples/scale.py
 
-Of each machine the newest file; `make bench` writes it.
+Of each machine the newest file; `make speed` writes it.
 """
 
 import json
@@ -20,7 +20,7 @@ def newest() -> dict[str, Any]:
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
     whole = [one for one in found if one.get("growth")]
     if not whole:
-        raise SystemExit(f"{RESULTS}: found no results that tell how costs grow, expected some. Run `make bench`")
+        raise SystemExit(f"{RESULTS}: found no results that tell how costs grow, expected some. Run `make speed`")
     return whole[-1]
 
 

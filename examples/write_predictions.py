@@ -1,4 +1,4 @@
-"""Predictions of a model that soundspot has never heard of, as a folder that `soundspot score` scores. NumPy alone.
+"""Predictions of a model that soundspot does not know, as a folder for `soundspot evaluate-maps`. NumPy alone.
 
 python examples/write_predictions.py predictions
 soundspot evaluate-maps predictions scenes-interactive --options '{"length": 50, "size": 128, "seconds": 2.0}'

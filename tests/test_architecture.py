@@ -211,6 +211,11 @@ def test_the_public_names_are_there() -> None:
         soundspot.lode  # noqa: B018
 
 
+def test_type_checkers_see_every_public_name() -> None:
+    text = (SOURCE / "__init__.py").read_text(encoding="utf-8")
+    assert set(re.findall(r"import \w+ as (\w+)", text)) == set(soundspot.__all__)
+
+
 def test_the_readme_shows_names_that_exist() -> None:
     """Every Python example of the README parses and calls what soundspot has."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -42,14 +42,21 @@ if TYPE_CHECKING:
     from soundspot.config.load import read_recipe as read_recipe
     from soundspot.data.datasets.registry import list_datasets as list_datasets
     from soundspot.data.datasets.registry import open_dataset as open_dataset
+    from soundspot.data.datasets.registry import register_dataset as register_dataset
     from soundspot.data.media.audio import read_audio as read_audio
     from soundspot.data.media.image import read_image as read_image
     from soundspot.data.media.video_stream import open_video as open_video
+    from soundspot.errors import CheckpointError as CheckpointError
+    from soundspot.errors import DataError as DataError
+    from soundspot.errors import InputError as InputError
+    from soundspot.errors import OutputError as OutputError
+    from soundspot.errors import RecipeError as RecipeError
     from soundspot.errors import SoundspotError as SoundspotError
     from soundspot.evaluation.engine.calibrate import calibrate as calibrate
     from soundspot.evaluation.engine.evaluate import evaluate as evaluate
     from soundspot.evaluation.engine.evaluate import evaluate_maps as evaluate_maps
     from soundspot.evaluation.metrics.registry import list_metrics as list_metrics
+    from soundspot.evaluation.metrics.registry import register_metric as register_metric
     from soundspot.evaluation.protocols.presets import list_protocols as list_protocols
     from soundspot.evaluation.report.compare import compare as compare
     from soundspot.evaluation.report.report import Report as Report
@@ -64,7 +71,10 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'soundspot' has no attribute {name!r}")
+        from soundspot.utils.renamed import NAMES
+
+        hint = f"; it is now {NAMES[name]!r}" if name in NAMES else ""
+        raise AttributeError(f"module 'soundspot' has no attribute {name!r}{hint}")
     return getattr(import_module(_HOMES[name]), name)
 
 

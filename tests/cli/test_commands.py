@@ -56,7 +56,7 @@ def test_help_imports_no_command() -> None:
         ),
         (("mine", "a"), "`soundspot mine` is now `soundspot neighbors mine`."),
         (("data", "pack", "a"), "`soundspot data pack` is now `soundspot data to-shards`."),
-        (("data", "flow", "a", "--how", "dis"), "soundspot data flow: --how is now --algorithm."),
+        (("data", "flow", "a", "--how", "dis"), "`soundspot data flow`: --how is now --algorithm."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -38,7 +38,7 @@ HEADERS = {
     b"content-security-policy": POLICY.encode(),
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"no-referrer",
-    b"permissions-policy": b"camera=(self), microphone=(self), geolocation=()",
+    b"permissions-policy": b"camera=(), microphone=(self), geolocation=()",
 }
 
 

@@ -138,5 +138,5 @@ def _render_report(folder: Path, name: str | None) -> Markup:
             return Markup(
                 '<p class="open"><b>{0}</b> <span>{1}</span> <a href="{2}" target="_blank" rel="noopener">Open in a '
                 'new tab</a></p><iframe class="report" sandbox="allow-popups" src="{2}" title="{0}"></iframe>'
-            ).format(name, _read_title(file), f"{ROUTE}/{quote(name)}")
+            ).format(_read_title(file), name, f"{ROUTE}/{quote(name)}")
     return render_card("wrong", "No such report", "Refresh the list: it may have been removed.")

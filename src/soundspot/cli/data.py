@@ -27,7 +27,7 @@ class ShardOptions(TypedDict, total=False):
         shard_size: samples in a shard (500).
         retry: try again what failed before, such as files on a disk that was away.
         workers: processes that read; by default one for each core; 0: this process.
-        executor: pool, processes of this machine, or ray, a Ray cluster (extra `cluster`).
+        executor: pool, processes of this machine, or ray, a Ray cluster (extra `ray`).
     """
 
     max_side: int

@@ -71,13 +71,13 @@ def evaluate(
     shard = RankShard.from_process_group()
     protocols = resolve_protocols(protocol)
     localizer = load(model, device=device, **refinement)
+    data_options = scoring_options(data, localizer.method.front_end) | (options or {})
+    dataset = open_dataset(data, root, **data_options)
     folder = output or next_free_path(Path(localizer.checkpoint).with_name(f"report-{data}"))
     if shard.is_first:
         check_output(folder, overwrite)
     logs = find_train_logs(localizer.checkpoint) if train_logs is None else train_logs
     read_train_logs(logs)  # a wrong file is an error before the work, not after it
-    data_options = scoring_options(data, localizer.method.front_end) | (options or {})
-    dataset = open_dataset(data, root, **data_options)
     with _open_draft(folder, overwrite, shard) as draft:
         report = engine.evaluate(
             localizer,

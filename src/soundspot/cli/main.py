@@ -128,10 +128,14 @@ def parse_command(name: str, arguments: Sequence[str]) -> tuple[Callable[..., An
         overrides, unknown = {"overrides": unknown}, []
     for word in unknown:
         flag = word.partition("=")[0].lstrip("-").replace("_", "-")
-        if flag in renamed.OPTIONS.get(name, {}):
-            raise InputError(f"soundspot {name}: --{flag} is now --{renamed.OPTIONS[name][flag]}.")
+        if new := (renamed.OPTIONS[""] | renamed.OPTIONS.get(name, {})).get(flag):
+            raise InputError(f"`soundspot {name}`: --{flag} is now --{new}.")
+        if hint := renamed.GONE.get(name, {}).get(flag):
+            raise InputError(f"`soundspot {name}`: --{flag} is gone. {hint}")
     if known and known[0].endswith(".safetensors") and "--model" in parser._option_string_actions:
-        raise InputError(f"soundspot {name}: found the model {known[0]} as an argument; give it as --model {known[0]}.")
+        raise InputError(
+            f"`soundspot {name}`: found the model {known[0]} as an argument; give it as --model {known[0]}."
+        )
     return function, parser.instantiate(parser.parse_args([*known, *unknown])).as_dict() | overrides
 
 

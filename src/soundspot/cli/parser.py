@@ -1,6 +1,7 @@
 """Build the parser of a command from the signature and the docstring of its function."""
 
 import inspect
+import re
 from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
 from typing import Any, get_args, get_origin
@@ -72,7 +73,7 @@ def build_parser(name: str, function: Callable[..., Any]) -> CommandParser:
         The parser; its help ends with the example of the docstring.
     """
     text = inspect.getdoc(function) or ""
-    parser = CommandParser(prog=f"soundspot {name}", description=text.partition("\n\nArgs:")[0])
+    parser = CommandParser(prog=f"soundspot {name}", description=re.split(r"\n\n(?:Args|Examples):", text)[0])
     parser.example = get_example(function)
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip={"overrides"})
     return parser

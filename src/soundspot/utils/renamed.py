@@ -8,7 +8,8 @@ COMMANDS = {
     "data pack": "data to-shards",
     "data index": "data index-shards",
 }
-OPTIONS = {
+OPTIONS = {  # by command; "" are those of every command
+    "": {"checkpoint": "model"},
     "locate": {
         "rule": "mask-threshold",
         "after": "next-frame",
@@ -28,9 +29,8 @@ OPTIONS = {
     "data flow": {"how": "algorithm", "at": "position"},
     "data extract": {"engine": "executor", "sound": "audio-format", "side": "max-side", "table": "labels"},
     "data to-shards": {"engine": "executor", "sound": "audio-format", "side": "max-side"},
-    "search index": {"checkpoint": "model", "every": "stride", "moved": "relocate"},
+    "search index": {"every": "stride", "moved": "relocate"},
     "search query": {
-        "checkpoint": "model",
         "sound": "audio",
         "mix": "image-weight",
         "kinds": "file-types",
@@ -38,6 +38,24 @@ OPTIONS = {
         "every": "per-window",
         "sheet": "contact-sheet",
     },
+}
+_LIVE = "Record a clip and give its file."
+GONE = {  # by command: options that have no new name -> what to do
+    "locate": {
+        "sound": "Give the sound as the argument after the video.",
+        "live": _LIVE,
+        "camera": _LIVE,
+        "microphone": _LIVE,
+    },
+    "data scenes": {"split": """Give it as --options '{"split": ...}'."""},
+}
+NAMES = {  # public Python names
+    "SoundMap": "LocalizationMap",
+    "WhenceError": "SoundspotError",
+    "methods": "list_methods",
+    "datasets": "list_datasets",
+    "protocols": "list_protocols",
+    "score": "evaluate_maps",
 }
 RECIPE_KEYS = {
     "neighbours": "neighbors",

@@ -3,6 +3,7 @@
 $SOUNDSPOT_SCREENSHOTS names a folder for pictures of it; $SOUNDSPOT_CHECKPOINT a model worth looking at.
 """
 
+import base64
 import os
 import shutil
 from collections.abc import Iterator
@@ -230,6 +231,32 @@ def test_a_video_is_answered(visit: Visit) -> None:
     visit.page.wait_for_selector("#timeline img")
     assert visit.page.evaluate("document.querySelector('#overlay video').error") is None
     shot(visit, "video")
+
+
+def drop(visit: Visit, name: str, file: Path, called: str) -> None:
+    """Drops a file on the input called `name`, as from a folder that is open beside the browser."""
+    script = """([content, called]) => {
+        const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([bytes], called));
+        return transfer;
+    }"""
+    content = base64.b64encode(file.read_bytes()).decode()
+    transfer = visit.page.evaluate_handle(script, [content, called])
+    visit.page.locator(f"#{name} input[type=file]").first.evaluate(
+        "(input, transfer) => input.parentElement.dispatchEvent("
+        "new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }))",
+        transfer,
+    )
+
+
+@pytest.mark.parametrize("called", ["CLIP.MOV", "00001.MTS", "clip.mxf"])
+def test_a_video_is_dropped_under_any_ending(visit: Visit, called: str) -> None:
+    visit.tab("Video")
+    drop(visit, "video", visit.served.files.clip, called)
+    visit.page.wait_for_timeout(500)
+    visit.page.locator("#locate-video").click()
+    visit.page.wait_for_selector("#overlay video")
 
 
 def test_a_video_without_sound_is_offered_one(visit: Visit) -> None:

@@ -1,4 +1,4 @@
-"""The layout of the page: header, tabs and theme."""
+"""The layout of the page: header, tabs, theme and script."""
 
 import json
 from pathlib import Path
@@ -14,10 +14,12 @@ from soundspot.app.reports import build_reports_tab
 from soundspot.app.search_tab import build_search_tab
 from soundspot.app.sessions import SessionStore
 from soundspot.app.video_tab import build_video_tab
+from soundspot.data.media.file_types import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
 FOLDER = Path(__file__).parent
+KINDS = {"image": IMAGE_SUFFIXES, "audio": AUDIO_SUFFIXES, "video": VIDEO_SUFFIXES}
 CSS = (FOLDER / "page.css").read_text(encoding="utf-8")
 
 
@@ -54,6 +56,20 @@ def build_page(sessions: SessionStore, examples: list[Example], index: Path | No
 
         blocks.unload(end_session)
     return blocks
+
+
+def build_head() -> str:
+    """Build a script that gives dropped files the type that their suffix tells, in any case.
+
+    Browsers do not know the types of `.MTS`, `.HEIC` or, some of them, of `.MOV` in capitals, and Gradio's inputs refuse
+    what is dropped on them without a type that begins with `image/`, `audio/` or `video/`.
+
+    Returns:
+        HTML for the head of the page.
+    """
+    types = {suffix[1:]: f"{kind}/x-{suffix[1:]}" for kind, suffixes in KINDS.items() for suffix in suffixes}
+    script = (FOLDER / "page.js").read_text(encoding="utf-8").replace("TYPES", json.dumps(types))
+    return f"<script>{script}</script>"
 
 
 def build_theme() -> Any:

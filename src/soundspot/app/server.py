@@ -68,7 +68,7 @@ def open_app(page: PageConfig, host: str = "127.0.0.1") -> Iterator[Any]:
             ) from error
         from fastapi import FastAPI
 
-        from soundspot.app.layout import CSS, build_page, build_theme
+        from soundspot.app.layout import CSS, build_head, build_page, build_theme
 
         sessions = SessionStore(localizer, limits)
         examples = copy_examples(Path(localizer.checkpoint), folder / "examples" / "checkpoint")
@@ -93,6 +93,7 @@ def open_app(page: PageConfig, host: str = "127.0.0.1") -> Iterator[Any]:
             mcp_server=False,
             theme=build_theme(),
             css=CSS,
+            head=build_head(),
         )
         store = UploadStore(folder, limits.max_stored_bytes, limits.retention_seconds)
         hosts = LOCAL_HOSTS if host in LOCAL_HOSTS else frozenset()

@@ -139,6 +139,7 @@ def extract_flow(
         causes = extract_flow(videos, output, _make_executor("pool", workers), algorithm, position, on_progress)
     print(f"{causes.pop('existing', 0)} existed already")
     _print_causes(causes, output)
+    _print_passed_over(videos)
 
 
 def extract(
@@ -172,6 +173,7 @@ def extract(
         return write_shards_from_videos(videos, output, extraction, label_table=labels, **run)
 
     _write_shards(write, output, shard_options)
+    _print_passed_over(videos)
 
 
 def to_shards(
@@ -249,6 +251,13 @@ def _print_causes(causes: "Counter[str]", output: Path) -> None:
         print(f"  {count} left out: {cause}")
     if causes:
         print(f"  each is a line in {output / 'journal.jsonl'}")
+
+
+def _print_passed_over(videos: Path) -> None:
+    from soundspot.data.media.file_types import VIDEO_SUFFIXES, count_passed_over, format_passed_over, iter_files
+
+    if note := format_passed_over(count_passed_over(iter_files(videos), VIDEO_SUFFIXES)):
+        print(f"  {note}")
 
 
 def _format_findings(findings: "Findings") -> list[str]:

@@ -10,7 +10,14 @@ from typing_extensions import Unpack
 
 from soundspot.cli.progress import progress_bar
 from soundspot.cli.shared_options import RefinementOptions
-from soundspot.data.media.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from soundspot.data.media.file_types import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    count_passed_over,
+    format_passed_over,
+    iter_files,
+    no_videos_error,
+)
 from soundspot.errors import DataError, InputError, OutputError, SoundspotError
 from soundspot.utils.atomic_io import atomic_write, check_output, convert_os_errors
 
@@ -27,6 +34,7 @@ FOLDER_SUFFIXES = {  # of the files of each video of a folder
     "frame_records": ".frames.json",
     "maps": ".maps.npz",
 }
+FOLDER_OUTPUT = Path("located")
 PRESENCE = {True: "present", False: "not in the image", None: "presence unknown (no threshold of these maps)"}
 
 
@@ -103,7 +111,12 @@ def locate(
             precision = "bfloat16" if kind == "cuda" or (kind == "cpu" and has_native_bf16()) else "float32"
         localizer = Localizer.load(model, device=device, precision=precision, **refinement)
         options = {"audio": audio[0] if audio else None, "maps_per_second": maps_per_second, "smooth": smooth}
-        return locate_videos(localizer, jobs, options, overwrite)
+        code = locate_videos(localizer, jobs, options, overwrite)
+        if image.is_dir():
+            counts = count_passed_over(list_inputs(image, output or FOLDER_OUTPUT), VIDEO_SUFFIXES)
+            if note := format_passed_over(counts):
+                print(note)
+        return code
     check_unused(image, "a video", files | {"maps_per_second": maps_per_second, "smooth": smooth})
     if not audio:
         raise InputError(f"{image} is an image: found no sound to locate in it, expected one or more after it.")
@@ -207,7 +220,6 @@ def plan_videos(
         InputError: there are sounds too many, or files are named for a folder. DataError: the folder has no videos, or
             two of one name (`a.mp4`, `a.mkv`). OutputError: a file or a folder of results cannot be written.
     """
-    from soundspot.data.media.file_types import VIDEO_SUFFIXES, iter_files
     from soundspot.inference.video.save import VideoOutputs
 
     if not path.is_dir():
@@ -221,14 +233,12 @@ def plan_videos(
             f"{path} is a folder, whose videos have names and sounds of their own: leave out --contact-sheet, "
             "--timeline, --frame-records, --maps and the sound. All files are written anyway."
         )
-    folder = output or Path("located")
+    folder = output or FOLDER_OUTPUT
     jobs: dict[Path, tuple[Path, VideoOutputs]] = {}
-    for video in sorted(iter_files(path)):
-        relative = video.relative_to(path)
-        is_draft = any(name.startswith(".") for name in relative.parts)  # of a run that was killed
-        if is_draft or video.suffix.lower() not in VIDEO_SUFFIXES or folder.absolute() in video.absolute().parents:
+    for video in list_inputs(path, folder):
+        if video.suffix.lower() not in VIDEO_SUFFIXES:
             continue
-        stem = relative.with_suffix("")
+        stem = video.relative_to(path).with_suffix("")
         if stem in jobs:
             raise DataError(f"{path}: found {video.name} and {jobs[stem][0].name}, expected one name each. Rename one")
         target = folder / stem
@@ -237,8 +247,18 @@ def plan_videos(
         targets: dict[str, Any] = {kind: Path(f"{target}{suffix}") for kind, suffix in FOLDER_SUFFIXES.items()}
         jobs[stem] = video, VideoOutputs(**targets, mask_threshold=mask_threshold)
     if not jobs:
-        raise DataError(f"{path}: found no videos ({', '.join(VIDEO_SUFFIXES[:4])}...), expected some. Check the path")
+        raise no_videos_error(path, count_passed_over(list_inputs(path, folder), VIDEO_SUFFIXES))
     return list(jobs.values())
+
+
+def list_inputs(folder: Path, output: Path) -> list[Path]:
+    """List the files below a folder, sorted, without hidden ones (drafts of a run that was killed) and results."""
+    return [
+        path
+        for path in sorted(iter_files(folder))
+        if not any(name.startswith(".") for name in path.relative_to(folder).parts)
+        and output.absolute() not in (path.absolute(), *path.absolute().parents)
+    ]
 
 
 def locate_videos(

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from soundspot.data.media.file_types import format_passed_over
 from soundspot.search.query import FileType, Modality
 
 
@@ -63,7 +64,7 @@ class IndexingSummary:
         unchanged: files left as they were.
         removed: files taken out of the index.
         num_vectors: embeddings written.
-        skipped: files that are neither image, audio nor video by their suffix.
+        skipped: number of files that are neither image, audio nor video, by their suffix.
         failures: files that could not be indexed.
         warnings: indexed files with a peculiarity, such as a video without sound, counted by its description.
     """
@@ -74,7 +75,7 @@ class IndexingSummary:
     unchanged: int = 0
     removed: int = 0
     num_vectors: int = 0
-    skipped: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     warnings: Counter[str] = field(default_factory=Counter)
 
@@ -88,6 +89,8 @@ class IndexingSummary:
         if self.failures:
             causes = Counter(failure.cause for failure in self.failures).most_common()
             phrases.append(f"{len(self.failures)} failed ({', '.join(f'{count} {cause}' for cause, count in causes)})")
+        if self.skipped:
+            phrases.append(escape_unprintable(format_passed_over(self.skipped)))
         return ", ".join(phrases)
 
 

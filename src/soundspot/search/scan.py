@@ -44,7 +44,7 @@ def scan_files(paths: Paths, root: Path, summary: IndexingSummary) -> list[FileR
     Args:
         paths: a path or several paths, of files and folders below the root.
         root: folder of the index's files.
-        summary: summary whose `skipped` is increased by the number of files of other types.
+        summary: summary whose `skipped` is increased by the files of other types.
 
     Returns:
         One record per file; those that must not be opened (broken links, links out of the root, pipes) have a `cause`.
@@ -72,7 +72,7 @@ def scan_files(paths: Paths, root: Path, summary: IndexingSummary) -> list[FileR
         if file_type := detect_file_type(name):
             records[name] = _inspect(path, FileRecord(name, file_type), real_root)
         else:
-            summary.skipped += 1
+            summary.skipped[path.suffix.lower()] += 1
     return [records[name] for name in sorted(records)]
 
 

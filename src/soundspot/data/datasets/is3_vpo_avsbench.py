@@ -23,8 +23,8 @@ from soundspot.data.datasets.base import (
     drop_missing,
     find_annotation_file,
 )
-from soundspot.data.datasets.layouts import AUDIO_SUFFIXES, IMAGE_SUFFIXES, FileResolver
-from soundspot.data.media.file_types import DirectoryIndex
+from soundspot.data.datasets.layouts import AUDIO_SUFFIXES, FileResolver
+from soundspot.data.media.file_types import IMAGE_SUFFIXES, DirectoryIndex
 from soundspot.errors import DataError
 from soundspot.types import GroundTruth
 

@@ -15,12 +15,12 @@ from typing import Literal
 from soundspot.data.datasets.annotation_files import read_negatives
 from soundspot.data.datasets.base import GroundTruthFile, SampleEntry
 from soundspot.data.datasets.clip_ids import to_millisecond_id
-from soundspot.data.media.file_types import DirectoryIndex
+from soundspot.data.media.file_types import AUDIO_SUFFIXES as ANY_AUDIO
+from soundspot.data.media.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, DirectoryIndex
 from soundspot.errors import DataError, RecipeError, did_you_mean
 from soundspot.types import GroundTruth
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mp4")
+AUDIO_SUFFIXES = tuple(dict.fromkeys((".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mp4", *ANY_AUDIO, *VIDEO_SUFFIXES)))
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class FileResolver:
             return self._matching(
                 n for n in (sorted(os.listdir(folder)) if folder.is_dir() else ()) if fnmatch(n, stem)
             )
-        return [stem + suffix for suffix in self.suffixes if (folder / (stem + suffix)).is_file()]
+        return next(([stem + suffix] for suffix in self.suffixes if (folder / (stem + suffix)).is_file()), [])
 
     def _matching(self, names: Iterable[str]) -> list[str]:
         """Return the names with one of the suffixes, in upper or lower case, the best suffix first."""

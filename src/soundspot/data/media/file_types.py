@@ -1,23 +1,79 @@
 """File types by suffix, the check of a file before it is opened, and listings of folders."""
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from soundspot.errors import InputError
+from soundspot.errors import DataError, InputError
 
-# Suffixes of people's files of each type, the most frequent first.
+# Suffixes of people's files of each type, in lower case, the most frequent first: the one table of all commands.
 # fmt: off
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jfif",
+    ".heic", ".heif", ".hif", ".jpe", ".mpo", ".jp2", ".tga", ".pbm", ".pnm", ".dib", ".apng",
 )
 AUDIO_SUFFIXES = (
     ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".au", ".caf",
+    ".mka", ".weba", ".aifc", ".amr", ".awb", ".3ga", ".m4b", ".m4r", ".mp2", ".mpa", ".mpga", ".ac3", ".eac3", ".dts",
+    ".w64", ".rf64", ".bwf", ".wave", ".wv", ".ape", ".tta", ".spx", ".snd", ".voc", ".gsm", ".ra",
 )
 VIDEO_SUFFIXES = (
     ".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".3gp", ".wmv", ".ogv",
+    ".mts", ".m2ts", ".m2t", ".trp", ".tod", ".vob", ".qt", ".mxf", ".mpe", ".mpv", ".m2p", ".m1v", ".m2v", ".asf",
+    ".f4v", ".3g2", ".divx", ".dv", ".wtv", ".ogm", ".ogx", ".mk3d", ".rm", ".rmvb", ".nut",
 )
 # fmt: on
+MAX_NAMED = 6  # kinds of files in a message
+
+
+def format_passed_over(counts: Counter[str]) -> str:
+    """Format counts of files that were passed over, the most frequent kind first.
+
+    Args:
+        counts: number of files by suffix.
+
+    Returns:
+        A phrase such as `passed over 3 files: 2 .txt, 1 .xyz`, which names at most six kinds; empty without files.
+    """
+    if not counts:
+        return ""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    phrases = [f"{count} {suffix or 'without a suffix'}" for suffix, count in ranked[:MAX_NAMED]]
+    if rest := sum(count for _, count in ranked[MAX_NAMED:]):
+        phrases.append(f"{rest} of other kinds")
+    total = sum(counts.values())
+    return f"passed over {total} {'file' if total == 1 else 'files'}: {', '.join(phrases)}"
+
+
+def count_passed_over(files: Iterable[Path], suffixes: Collection[str]) -> Counter[str]:
+    """Count the files that are passed over because their suffix, in any case, is none of those looked for.
+
+    Args:
+        files: paths of files, and of folders, which are ignored.
+        suffixes: the suffixes looked for, in lower case.
+
+    Returns:
+        Number of files by suffix in lower case; `""` counts those without a suffix.
+    """
+    return Counter(path.suffix.lower() for path in files if path.suffix.lower() not in suffixes and path.is_file())
+
+
+def no_videos_error(folder: Path, passed_over: Counter[str]) -> DataError:
+    """Make the error of a folder without videos.
+
+    Args:
+        folder: the folder.
+        passed_over: number of its other files by suffix.
+
+    Returns:
+        The error, to be raised.
+    """
+    note = format_passed_over(passed_over)
+    kinds = ", ".join(VIDEO_SUFFIXES[:4])
+    return DataError(
+        f"{folder}: found no videos ({kinds}...){f', {note}' if note else ''}; expected some. Check the path"
+    )
 
 
 def check_readable(path: Path, expected: str) -> None:

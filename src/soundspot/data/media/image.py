@@ -25,6 +25,8 @@ MAX_PIXELS = 80_000_000
 ImageLike = str | os.PathLike[str] | Image.Image | NDArray | Tensor
 
 T = TypeVar("T")
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_HEIF_HEAD = 64  # bytes: of the box `ftyp`, which lists the brands of a file
 _LOSSY = ("JPEG", "MPO")
 _ORIENTATION = 0x0112  # the EXIF tag of the camera's orientation
 _REMEDY = "Open it in an image viewer to see whether it is whole, and save it again as JPEG or PNG"
@@ -224,7 +226,7 @@ def _decode(path: Path, decode: Callable[[Image.Image], T], content: bytes | Non
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of bombs and odd metadata: what matters is raised below
         try:
-            with Image.open(path if content is None else io.BytesIO(content)) as image:
+            with _open(path, content) as image:
                 _check_size(image, path)
                 return decode(image)
         except InputError:
@@ -237,6 +239,27 @@ def _decode(path: Path, decode: Callable[[Image.Image], T], content: bytes | Non
             if isinstance(error, UnidentifiedImageError):  # its message repeats the path
                 problem = "a file of no known image format"
             raise InputError(f"{path}: found {problem}, expected a whole image. {_REMEDY}.") from error
+
+
+def _open(path: Path, content: bytes | None) -> Image.Image:
+    """Open an image file; HEIF, which Pillow does not know, by the decoder of the extra `heic`."""
+    try:
+        return Image.open(path if content is None else io.BytesIO(content))
+    except UnidentifiedImageError:
+        with path.open("rb") if content is None else io.BytesIO(content) as file:
+            head = file.read(_HEIF_HEAD)
+        if head[4:8] != b"ftyp" or not _HEIF_BRANDS & {head[at : at + 4] for at in range(8, len(head) - 3, 4)}:
+            raise
+        try:
+            from pi_heif import register_heif_opener
+        except ImportError as error:
+            raise InputError(
+                f"{path}: found a HEIC photograph, which needs a decoder that is not installed. Install it: "
+                'pip install "soundspot[heic]", or save the photograph as JPEG.',
+                "no decoder",
+            ) from error
+        register_heif_opener()
+        return Image.open(path if content is None else io.BytesIO(content))
 
 
 def _mask(image: Image.Image) -> Bool[Tensor, "h w"]:

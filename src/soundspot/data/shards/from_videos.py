@@ -14,7 +14,7 @@ from typing import Any
 
 from soundspot.data.datasets.clip_ids import normalize_clip_id, sample_key
 from soundspot.data.datasets.labels import read_labels
-from soundspot.data.media.file_types import VIDEO_SUFFIXES, iter_files
+from soundspot.data.media.file_types import VIDEO_SUFFIXES, count_passed_over, iter_files, no_videos_error
 from soundspot.data.media.video import Video
 from soundspot.data.shards.encoding import ShardFormat, encode_json
 from soundspot.data.shards.writer import Executor, SampleRecord, write_shards
@@ -226,10 +226,11 @@ def list_videos(folder: Path) -> list[str]:
     Raises:
         DataError: there are none.
     """
-    paths = (path for path in iter_files(folder) if path.suffix.lower() in VIDEO_SUFFIXES)
+    files = list(iter_files(folder))
+    paths = (path for path in files if path.suffix.lower() in VIDEO_SUFFIXES)
     if names := sorted(path.relative_to(folder).as_posix() for path in paths):
         return names
-    raise DataError(f"{folder}: found no videos ({', '.join(VIDEO_SUFFIXES[:4])}...), expected some. Check the path")
+    raise no_videos_error(folder, count_passed_over(files, VIDEO_SUFFIXES))
 
 
 def read_categories(label_table: Path) -> dict[str, str]:

@@ -11,6 +11,14 @@ from soundspot.data.datasets.layouts import ClipPaths
 from soundspot.data.datasets.registry import is_composed, is_test_set, open_dataset
 from soundspot.data.datasets.vggsound_flickr import TRAIN_LAYOUTS
 from soundspot.data.media.audio import read_audio
+from soundspot.data.media.file_types import (
+    AUDIO_SUFFIXES,
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    count_passed_over,
+    format_passed_over,
+    iter_files,
+)
 from soundspot.data.media.image import read_image, read_mask
 from soundspot.data.validation.findings import Findings, FindingsTable, Problem, merge_findings
 from soundspot.data.validation.ground_truth import validate_ground_truth
@@ -20,6 +28,7 @@ from soundspot.errors import DataError, SoundspotError
 from soundspot.types import GroundTruth
 
 HEADER = ("data set", "samples", "images", "categories", "absent", "boxes", "empty", "skipped", "excluded")
+MEDIA_SUFFIXES = (*IMAGE_SUFFIXES, *AUDIO_SUFFIXES, *VIDEO_SUFFIXES)
 REMEDY = "Correct it, or leave it out"
 
 
@@ -88,7 +97,10 @@ def validate_media(root: Path, read_files: bool = False) -> Findings | None:
             ClipPaths(root, layouts)
         except DataError:
             continue
-        return validate_dataset(name, root, {}, read_files)
+        findings = validate_dataset(name, root, {}, read_files)
+        note = format_passed_over(count_passed_over(iter_files(root), MEDIA_SUFFIXES))
+        problem = Problem("note", str(root), note, "They are neither images nor sounds by their suffixes")
+        return merge_findings(findings, Findings(name, (), (problem,))) if note else findings
     return None
 
 

@@ -25,16 +25,19 @@ def test_a_folder_is_done_but_for_what_is_no_video(soundspot, checkpoint: Path, 
     write_video(tmp_path / "in/d.mp4", 0.4, sound=False)
     write_video(tmp_path / "in/Wide.mkv", 0.1, codecs=("ffv1", "pcm_s16le"), size=(17000, 16))
     write_video(tmp_path / "in/.a-x1y2/a.mp4", 0.4)  # the draft of a run that was killed
-    told = soundspot("locate", tmp_path / "in", "--model", checkpoint, "-o", tmp_path / "out")
+    (tmp_path / "in/notes.txt").touch()
+    told = soundspot("locate", tmp_path / "in", "--model", checkpoint, "-o", tmp_path / "in/out")
     assert told.code == 2
+    assert told.out.splitlines()[-1] == "passed over 1 file: 1 .txt"
     assert "c.mp4" in told.err
     assert "d.mp4" in told.err
     assert "could not be encoded" in told.err
     assert "2 of 5" in told.out
     ends = (".mp4", ".sheet.jpg", ".timeline.png", ".frames.json", ".maps.npz")
-    files = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    out = tmp_path / "in/out"
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert files == {stem + end for stem in ("a", "below/b") for end in ends}
-    again = soundspot("locate", tmp_path / "in", "--model", checkpoint, "-o", tmp_path / "out")
+    again = soundspot("locate", tmp_path / "in", "--model", checkpoint, "-o", out)
     assert again.out.count("done before") == 2
 
 

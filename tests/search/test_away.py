@@ -24,7 +24,7 @@ def test_a_folder_that_is_gone_is_refused_and_nothing_is_forgotten(index: Index,
             index.refresh(add_new=new)
     assert len(index) == 11
     assert index.remove(media) == 11  # as the message says
-    assert str(index.refresh(add_new=True)) == "nothing to do"
+    assert str(index.refresh(add_new=True)) == "nothing to do, passed over 1 file: 1 without a suffix"
 
 
 def test_a_folder_that_moved_is_said_to_have_moved(

@@ -228,7 +228,8 @@ def test_what_cannot_be_read_is_named_and_kept_out(index: Index, media: Path) ->
     found = {one.path.name: one.cause for one in outcome.failures}
     expected = {"bad.jpg": "unreadable", "empty.wav": "empty", "bad.mp4": "unreadable", "pipe.png": "no file"}
     assert found == {**expected, "out.png": "outside"}
-    assert (outcome.added, outcome.skipped, outcome.warnings) == (1, 1, {"video without sound": 1})
+    assert (outcome.added, outcome.skipped, outcome.warnings) == (1, {".txt": 1}, {"video without sound": 1})
+    assert str(outcome).endswith("passed over 1 file: 1 .txt")
     assert {one.path.name for one in index.status().failures} == set(found)
     assert len(index.add(media).failures) == 5  # told again, not read again
     (media / "bad.jpg").write_bytes((media / "p0.png").read_bytes())

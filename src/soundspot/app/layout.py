@@ -61,7 +61,7 @@ def build_page(sessions: SessionStore, examples: list[Example], index: Path | No
 def build_head() -> str:
     """Build a script that gives dropped files the type that their suffix tells, in any case.
 
-    Browsers do not know the types of `.MTS`, `.HEIC` or, some of them, of `.MOV` in capitals, and Gradio's inputs refuse
+    Browsers do not know the types of `.MTS`, `.HEIC` or, some, of `.MOV` in capitals, and Gradio's inputs refuse
     what is dropped on them without a type that begins with `image/`, `audio/` or `video/`.
 
     Returns:

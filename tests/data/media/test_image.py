@@ -1,6 +1,7 @@
 """Pictures are read upright and RGB whatever their file, broken ones are named, and resizing is what each spec says."""
 
 import struct
+import sys
 import warnings
 import zlib
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from media_writers import corner_image, write_heic
 from soundspot.config.frontend import ImageSpec
 from soundspot.data.media.image import (
     as_image,
@@ -116,6 +118,25 @@ def test_broken_files_are_named_with_a_remedy(tmp_path):
         with pytest.raises(InputError) as error:
             read_image(tmp_path / name)
         assert str(error.value).startswith(f"{tmp_path / name}: {found}"), error.value
+
+
+def test_a_heic_photograph_is_read_whatever_its_ending(tmp_path) -> None:
+    write_heic(tmp_path / "IMG_0001.HEIC", corner_image())
+    (tmp_path / "IMG_0001.jpg").write_bytes((tmp_path / "IMG_0001.HEIC").read_bytes())  # as some programs name it
+    for name in ("IMG_0001.HEIC", "IMG_0001.jpg"):
+        read = np.asarray(read_image(tmp_path / name)).astype(int)
+        assert read.shape == (96, 128, 3)
+        assert np.abs(read - corner_image()).mean() < 3
+
+
+def test_without_its_decoder_a_heic_photograph_names_the_extra(tmp_path, monkeypatch) -> None:
+    write_heic(tmp_path / "IMG_0001.HEIC", corner_image())
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    for registry in (Image.OPEN, Image.MIME, Image.EXTENSION):
+        monkeypatch.delitem(registry, "HEIF", raising=False)
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
+    with pytest.raises(InputError, match=r'IMG_0001\.HEIC: found a HEIC .* pip install "soundspot\[heic\]"'):
+        read_image(tmp_path / "IMG_0001.HEIC")
 
 
 def test_arrays_tensors_paths_and_pictures_are_one_image(tmp_path):

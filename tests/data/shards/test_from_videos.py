@@ -163,6 +163,7 @@ def test_the_command_counts_causes_and_names_the_journal(videos: Path, tmp_path:
         assert f"1 left out: {cause}" in told
     assert told.replace("\n", "").count("journal.jsonl") == 1
     assert "--retry" in told
+    assert told.splitlines()[-1] == "  passed over 1 file: 1 .txt"
 
 
 def test_processes_write_the_bytes_that_one_writes(videos: Path, tmp_path: Path) -> None:

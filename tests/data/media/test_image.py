@@ -19,7 +19,6 @@ from soundspot.data.media.image import (
     normalize,
     preprocess_images,
     read_image,
-    read_mask,
     squash,
 )
 from soundspot.errors import InputError
@@ -189,40 +188,6 @@ def test_normalising_can_be_undone_for_bytes_and_floats():
     images = torch.randint(0, 256, (2, 4, 3, 5, 6), dtype=torch.uint8)
     assert torch.allclose(denormalize(normalize(images, spec), spec), images / 255, atol=1e-6)
     assert torch.equal(normalize(images / 255, spec), normalize(images, spec))
-
-
-def saved(folder, name: str, image: Image.Image, **options) -> str:
-    image.save(folder / name, **options)
-    return str(folder / name)
-
-
-def test_any_pixel_that_is_not_zero_is_the_object_of_a_mask(tmp_path) -> None:
-    there = np.zeros((8, 10), np.uint8)
-    there[2:5, 3:9] = 1
-    indexed = Image.fromarray(there * 3)
-    indexed.putpalette([0, 0, 0, 9, 9, 9, 8, 8, 8, 0, 0, 0])  # an index whose colour is black is an object all the same
-    for name, image in {
-        "one.png": Image.fromarray(there),
-        "white.png": Image.fromarray(there * 255),
-        "bits.png": Image.fromarray(there.astype(bool)),
-        "colour.png": Image.fromarray(np.stack([there * 0, there * 7, there * 0], -1)),
-        "opaque.png": Image.fromarray(np.stack([there, there, there, there * 0 + 255], -1)),
-        "sixteen.png": Image.fromarray(there.astype(np.uint16) * 40000),
-        "indexed.png": indexed,
-    }.items():
-        assert np.array_equal(read_mask(saved(tmp_path, name, image)).numpy(), there > 0), name
-
-
-def test_the_noise_of_a_jpeg_is_no_object(tmp_path) -> None:
-    noise = np.random.default_rng(0).integers(0, 12, (32, 32), np.uint8)
-    assert not read_mask(saved(tmp_path, "black.jpg", Image.fromarray(noise), quality=60)).any()
-    noise[:16] = 255
-    mask = read_mask(saved(tmp_path, "half.jpg", Image.fromarray(noise), quality=60))
-    assert mask[:15].all()
-    assert not mask[17:].any()
-    (tmp_path / "cut.jpg").write_bytes((tmp_path / "half.jpg").read_bytes()[:200])
-    with pytest.raises(InputError, match="found a broken or truncated image"):
-        read_mask(tmp_path / "cut.jpg")
 
 
 @pytest.mark.parametrize("size", [(64, 48), (40, 300), (20, 24)])

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from soundspot.data.media.file_types import DirectoryIndex
-from soundspot.data.media.image import read_mask
+from soundspot.data.media.mask import read_mask
 from soundspot.data.media.optical_flow import FlowFolder
 from soundspot.data.media.vectors import ArrayStore
 from soundspot.errors import DataError, RecipeError
@@ -291,7 +291,7 @@ def _outer_ids(dataset: AudioVisualDataset) -> tuple[int, list[str]]:
 
 class MaskFolder:
     """A folder of masks `ID.png` (or .jpg, .jpeg, .bmp): the sound source is where a mask is not 0
-    (in a JPEG: above 127; in a palette image: where the index is not 0).
+    (in a JPEG: above 127; with soft edges: above half; in a palette image: where the index is not 0).
 
     Args:
         root: path of the folder.

@@ -11,7 +11,8 @@ from PIL import Image
 
 from soundspot.data.datasets.annotation_files import read_consensus_boxes, read_fraction_boxes
 from soundspot.data.media.audio import read_audio
-from soundspot.data.media.image import read_image, read_mask
+from soundspot.data.media.image import read_image
+from soundspot.data.media.mask import read_mask
 from soundspot.errors import DataError, RecipeError, did_you_mean
 from soundspot.types import Audio, AudioVisualDataset, GroundTruth
 

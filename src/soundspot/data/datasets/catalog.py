@@ -14,7 +14,8 @@ from torch import Tensor
 from soundspot.data.datasets.catalog_format import SPLITS, Annotations, AudioEntry, ImageEntry, read_annotations
 from soundspot.data.datasets.vggsound_flickr import check_val_fraction
 from soundspot.data.media.audio import read_audio
-from soundspot.data.media.image import read_image, read_mask
+from soundspot.data.media.image import read_image
+from soundspot.data.media.mask import read_mask
 from soundspot.errors import DataError, did_you_mean
 from soundspot.types import Audio, AudioVisualDataset, GroundTruth
 from soundspot.utils.hash_rng import Key, uniform

@@ -15,7 +15,8 @@ from soundspot.data.datasets.base import SampleEntry, drop_missing
 from soundspot.data.datasets.lists import find_excluded_ids
 from soundspot.data.datasets.vggsound_flickr import select_split
 from soundspot.data.media.audio import AudioFile, open_audio, read_audio
-from soundspot.data.media.image import read_image, read_mask
+from soundspot.data.media.image import read_image
+from soundspot.data.media.mask import read_mask
 from soundspot.data.shards.format import ShardReader, list_shards
 from soundspot.data.shards.from_dataset import MASK_MEMBER, ground_truth_from_dict
 from soundspot.errors import DataError

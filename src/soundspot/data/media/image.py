@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
@@ -27,7 +27,6 @@ ImageLike = str | os.PathLike[str] | Image.Image | NDArray | Tensor
 T = TypeVar("T")
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _HEIF_HEAD = 64  # bytes: of the box `ftyp`, which lists the brands of a file
-_LOSSY = ("JPEG", "MPO")
 _ORIENTATION = 0x0112  # the EXIF tag of the camera's orientation
 _REMEDY = "Open it in an image viewer to see whether it is whole, and save it again as JPEG or PNG"
 
@@ -46,26 +45,7 @@ def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> Im
         InputError: missing, empty, cut short, not an image, or of more than 80 megapixels (seen in the header, before
             anything is decoded).
     """
-    return _decode(Path(path), _upright_rgb, content)
-
-
-def read_mask(path: str | os.PathLike[str], content: bytes | None = None) -> Bool[Tensor, "h w"]:
-    """Read a mask, upright: True where a pixel is part of the object.
-
-    Any pixel that is not 0 is: gray, color, or index of a palette, so masks of 0 and 1, of 0 and 255 and of numbered
-    objects read alike. Because of its noise, a pixel of a JPEG must be brighter than 127.
-
-    Args:
-        path: path of a file in any format that Pillow reads.
-        content: bytes of the file, where they were read from elsewhere; `path` is then its name in messages.
-
-    Returns:
-        (h, w) bool.
-
-    Raises:
-        InputError: missing, empty, cut short, not an image, or of more than 80 megapixels.
-    """
-    return _decode(Path(path), _mask, content)
+    return decode_image(Path(path), _upright_rgb, content)
 
 
 def as_image(image: ImageLike | object) -> Image.Image:
@@ -219,8 +199,20 @@ def denormalize(images: Float[Tensor, "*b 3 h w"], spec: ImageSpec) -> Float[Ten
     return (images * std + mean).clamp(0, 1)
 
 
-def _decode(path: Path, decode: Callable[[Image.Image], T], content: bytes | None = None) -> T:
-    """Return `decode(image)` of the opened file; any error becomes an InputError that says what was found."""
+def decode_image(path: Path, decode: Callable[[Image.Image], T], content: bytes | None = None) -> T:
+    """Open an image file and decode it.
+
+    Args:
+        path: path of the file.
+        decode: function that is called with the image as Pillow opened it, before the file is closed.
+        content: bytes of the file, where they were read from elsewhere; `path` is then its name in messages.
+
+    Returns:
+        What `decode` returns.
+
+    Raises:
+        InputError: missing, empty, cut short, not an image, or of more than 80 megapixels.
+    """
     if content is None:
         check_readable(path, "an image file such as JPEG or PNG")
     with warnings.catch_warnings():
@@ -262,24 +254,20 @@ def _open(path: Path, content: bytes | None) -> Image.Image:
         return Image.open(path if content is None else io.BytesIO(content))
 
 
-def _mask(image: Image.Image) -> Bool[Tensor, "h w"]:
-    is_lossy = image.format in _LOSSY
-    image = _upright(image)
-    if is_lossy:
-        return torch.from_numpy(np.asarray(image.convert("L")) > 127)
-    mask = np.asarray(image) != 0
-    if mask.ndim == 3:
-        num_colors = 3 if mask.shape[2] > 2 else 1  # what is left is transparency
-        mask = np.logical_or.reduce(mask[..., :num_colors], axis=2)
-    return torch.from_numpy(mask)
+def turn_upright(image: Image.Image) -> Image.Image:
+    """Apply the orientation of an image's EXIF data.
 
+    Args:
+        image: image of any mode, as Pillow opened it.
 
-def _upright(image: Image.Image) -> Image.Image:
+    Returns:
+        The image as a viewer shows it.
+    """
     return image if image.getexif().get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
-    image = _upright(image)
+    image = turn_upright(image)
     if image.mode == "RGB":
         image.load()  # the result must not need its file any more
         return image

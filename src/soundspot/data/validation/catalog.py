@@ -7,8 +7,16 @@ from pathlib import Path
 
 from soundspot.data.datasets.catalog_format import SPLITS, Annotations, CatalogEntry, ImageEntry, read_annotations
 from soundspot.data.media.audio import read_audio
-from soundspot.data.media.image import read_image, read_mask
-from soundspot.data.validation.findings import Cell, Findings, FindingsTable, Problem, merge_findings
+from soundspot.data.media.image import read_image
+from soundspot.data.media.mask import is_soft_mask, read_mask
+from soundspot.data.validation.findings import (
+    Cell,
+    Findings,
+    FindingsTable,
+    Problem,
+    merge_findings,
+    soft_mask_note,
+)
 from soundspot.errors import SoundspotError
 
 
@@ -74,6 +82,8 @@ def _image_problems(root: Path, entry: ImageEntry) -> Iterator[Problem]:
         if file == entry.mask and not read_mask(root / file).any():
             message = "found a mask that is black all over, expected the object in white"
             yield Problem("warning", file, message, "Draw the object, or write null where it is not in the image")
+        if file == entry.mask and is_soft_mask(root / file):
+            yield soft_mask_note(file)
 
 
 def _unreadable(root: Path, file: str, error: SoundspotError) -> Problem:

@@ -44,6 +44,19 @@ class Problem:
         return cls("error", location if colon else default_location, message, remedy)
 
 
+def soft_mask_note(location: str) -> Problem:
+    """Make the note on a mask with soft edges.
+
+    Args:
+        location: path of the mask.
+
+    Returns:
+        The note: which pixels count.
+    """
+    message = "found many values (soft edges): pixels above half of the object's level count"
+    return Problem("note", location, message, "Save the mask in black and white where another outline is meant")
+
+
 @dataclass(frozen=True)
 class FindingsTable:
     """A table on the content of data; a cell is None where its column does not apply to its row.

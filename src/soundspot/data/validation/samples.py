@@ -19,8 +19,9 @@ from soundspot.data.media.file_types import (
     format_passed_over,
     iter_files,
 )
-from soundspot.data.media.image import read_image, read_mask
-from soundspot.data.validation.findings import Findings, FindingsTable, Problem, merge_findings
+from soundspot.data.media.image import read_image
+from soundspot.data.media.mask import is_soft_mask, read_mask
+from soundspot.data.validation.findings import Findings, FindingsTable, Problem, merge_findings, soft_mask_note
 from soundspot.data.validation.ground_truth import validate_ground_truth
 from soundspot.data.validation.leakage import find_overlaps
 from soundspot.data.validation.lists import build_leak_table, validate_list
@@ -155,6 +156,8 @@ def _unreadable_files(samples: Iterable[SampleEntry]) -> list[Problem]:
             except SoundspotError as error:
                 problems.append(Problem.from_error(error, sample.id, REMEDY))
                 continue
+            if read is read_mask and is_soft_mask(path):
+                problems.append(soft_mask_note(path))
             if read is read_audio and content.is_silent:
                 problems.append(Problem("warning", path, "found silence, expected a sound", "Fetch it again"))
     return problems

@@ -5,7 +5,9 @@ import io
 import json
 import os
 import pickle
+import re
 import tarfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,36 @@ def write(path: Path, *numbers: int) -> Path:
             writer.add(f"clip_{n:02d}", sample(n))
         writer.close()
     return path
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
+)  # webdataset's
+def test_a_folder_between_underscores_is_skipped_by_no_reader(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    keys = ["AbCdEfGhIjK/frame", "__0aBcDeF__/frame", "__0aBcDeFgh/frame", "clips/__0aBcDeF__/frame", "__0aBcDeF__"]
+    with ShardWriter(path) as writer:
+        for n, key in enumerate(keys[:2]):
+            writer.add(key, sample(n))
+    with ShardWriter(path) as writer:  # goes on with the draft
+        assert list(writer.index) == keys[:2]
+        for n, key in enumerate(keys[2:], 2):
+            writer.add(key, sample(n))
+        writer.close()
+    with tarfile.open(path) as tar:
+        names = tar.getnames()
+    skipped = re.compile(r"__[^/]*__($|/)")  # `skip_meta` of webdataset 1.0.2
+    assert not [name for name in names if skipped.match(name)]
+    assert names[:5:3] == ["AbCdEfGhIjK/frame.flac", "./__0aBcDeF__/frame.flac"]
+    get_index_path(path).unlink()
+    assert write_shard_index(path) == 5
+    reader = ShardReader(path)
+    assert [reader.read(key, "png") for key in keys] == [picture(n) for n in range(5)]
+    if find_spec("webdataset"):  # in no extra
+        import webdataset
+
+        read = list(webdataset.WebDataset(str(path), shardshuffle=False))
+        assert [one["__key__"].removeprefix("./") for one in read] == keys
 
 
 @pytest.fixture

@@ -21,6 +21,10 @@ from soundspot.utils.atomic_io import atomic_write_bytes, convert_os_errors, wri
 
 LAST_MEMBER = "json"  # the file that is written last: a sample that has it is complete
 _BLOCK = tarfile.BLOCKSIZE
+_HERE = "./"  # before a name: no part of its key
+_SKIPPED_FOLDER = re.compile(
+    r"__[^/]*__/"
+)  # first folder of names that WebDataset takes for its own metadata and skips
 _SHARD_METADATA = re.compile(r"__[^/]*__")  # files that WebDataset writes about the shard itself
 
 
@@ -104,7 +108,7 @@ class ShardWriter:
         begin, content = self._file.tell(), bytearray()
         members: dict[str, TarMember] = {}
         for suffix in sorted(files, key=lambda suffix: (suffix == LAST_MEMBER, suffix)):
-            info = tarfile.TarInfo(f"{key}.{suffix}")
+            info = tarfile.TarInfo(f"{_HERE if _SKIPPED_FOLDER.match(key) else ''}{key}.{suffix}")
             info.size = len(files[suffix])
             content += info.tobuf(tarfile.PAX_FORMAT)
             members[suffix] = TarMember(begin + len(content), info.size, zlib.crc32(files[suffix]))
@@ -305,7 +309,7 @@ def _read_members(archive: Path) -> tuple[ShardIndex, str]:
             for info in tar:
                 if info.offset_data + info.size > size:
                     return index, f"a file that ends in {info.name}"
-                path = info.name.removeprefix("./")
+                path = info.name.removeprefix(_HERE)
                 if not info.isreg() or _SHARD_METADATA.fullmatch(path):
                     continue
                 folder, slash, name = path.rpartition("/")

@@ -228,6 +228,17 @@ class AudioVisualDataset(Protocol):
         """
         return self.id(index)
 
+    def audio_id(self, index: int) -> str:
+        """Return the id of the sample's audio, by default the id of the sample.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Id that is shared by the samples that pair several images with one audio, such as frames of one recording.
+        """
+        return self.id(index)
+
     def category(self, index: int) -> str:
         """Return the category of the sample's sound.
 

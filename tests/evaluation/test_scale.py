@@ -42,8 +42,13 @@ def test_ranks_by_labels_are_those_of_the_whole_matrix(monkeypatch: pytest.Monke
     images, sounds = torch.randn(len(pictures), 8, generator=draw), torch.randn(100, 8, generator=draw)
     shows = torch.zeros(len(pictures), 7, dtype=torch.bool)
     shows[which, kinds] = True
-    wanted = {"": pictures[:, None] == groups, "_category": shows[:, kinds]}
-    found = compute_relevance(groups, kinds)
+    tapes = torch.randint(0, 60, (100,), generator=draw)
+    plays = torch.zeros(len(pictures), 60, dtype=torch.bool)
+    plays[which, tapes] = True
+    wanted = {"": pictures[:, None] == groups, "_recording": plays[:, tapes], "_category": shows[:, kinds]}
+    found = compute_relevance(groups, tapes, kinds)
+    assert [*found] == [*wanted]
+    assert [*compute_relevance(groups, torch.arange(100), torch.zeros_like(kinds))] == [""]
     for name, size in (("MIN_QUERIES", 3), ("MAX_CELLS", 1), ("ITEM_CHUNK", 11)):
         monkeypatch.setattr(f"soundspot.evaluation.functional.retrieval.{name}", size)
     for suffix, matrix in wanted.items():
@@ -60,7 +65,7 @@ def test_ranks_by_labels_are_those_of_the_whole_matrix(monkeypatch: pytest.Monke
                 embedding_ranks(sounds, images, matrix.T),
             ),
         ):
-            assert torch.equal(got, plain)
+            assert all(map(torch.equal, got, plain))
     rows = DiskTensor()
     rows.append(sounds)
     order = torch.arange(100).flip(0)

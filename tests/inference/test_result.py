@@ -29,6 +29,19 @@ def test_upsampled_to_the_picture_or_to_any_size(upsampling):
     assert result.upsample((7, 7)).allclose(result.scores, atol=1e-6)
 
 
+@pytest.mark.parametrize("upsampling", ["bilinear", "bilinear-aligned", "bicubic", "bicubic-aligned", "nearest"])
+@pytest.mark.parametrize("value", [0.0, 0.3, -0.7, 3.3])
+def test_the_peak_of_equal_scores_is_in_their_middle(upsampling, value):
+    """Rounding of the interpolation included: a constant map points at no corner."""
+    assert LocalizationMap(torch.full((7, 7), value), (90, 50), Upsampling(upsampling)).peak_at == (24, 44)
+    twins = torch.full((5, 5), value - 1)
+    twins[2, 1] = twins[2, 3] = value
+    mirrored = [LocalizationMap(map, (55, 55), Upsampling(upsampling)).peak_at for map in (twins, twins.flip(0))]
+    assert mirrored == [mirrored[0]] * 2  # the left one, nowhere between the two
+    assert 11 <= mirrored[0][0] < 22
+    assert 22 <= mirrored[0][1] < 33
+
+
 def test_outside_of_the_crop_nothing_is_claimed():
     scores = torch.tensor([[0.1, 0.9], [0.4, 0.6]])
     whole = LocalizationMap(scores, (100, 200), NEAREST, region=(0.25, 0.0, 0.75, 1.0)).upsample()
@@ -40,7 +53,7 @@ def test_outside_of_the_crop_nothing_is_claimed():
 def test_peak_confidence_and_presence():
     result = two_spots()
     assert result.peak == pytest.approx(0.8)
-    assert result.peak_at == (10, 10)
+    assert result.peak_at == (19, 19)  # the middle of 20 equal pixels from 10 on
     assert result.confidence == pytest.approx((4 * 0.8 + 0.5 - 3 * 0.2) / 8)  # the highest 8 of 32 cells
     assert result.present is None
     assert two_spots(threshold=0.7).present is True

@@ -110,8 +110,16 @@ class LocalizationMap:
 
     @property
     def peak_at(self) -> tuple[int, int]:
-        """Pixel (x, y) of the image with the highest upsampled score, the first in reading order."""
-        y, x = divmod(int(self.upsample().argmax()), self.size[1])
+        """Pixel (x, y) of the image with the highest upsampled score.
+
+        Of several equal ones (within rounding), that nearest to the mean of their positions, the first in reading order
+        of those: the middle of a plateau, and of the image where the map is constant.
+        """
+        upsampled = self.upsample()
+        margin = torch.inf if self.is_constant else 1e-6 * float(upsampled.abs().max())
+        highest = (upsampled >= float(upsampled.max()) - margin).nonzero().double()
+        nearest = (highest - highest.mean(dim=0)).square().sum(dim=1).numpy().argmin()
+        y, x = highest[nearest].int().tolist()
         return x, y
 
     @property

@@ -157,6 +157,17 @@ class AuxiliaryDataset(AudioVisualDataset):
         """
         return self.dataset.group(index)
 
+    def audio_id(self, index: int) -> str:
+        """Return the id of the sample's audio.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Id that samples of one audio share.
+        """
+        return self.dataset.audio_id(index)
+
     def category(self, index: int) -> str:
         """Return the category of the sample's sound.
 

@@ -105,7 +105,9 @@ class ClipDataset(AudioVisualDataset):
         self.samples, self.excluded = tuple(samples), tuple(excluded)
         self.skipped = tuple(sample.id for sample in incomplete)
         ids: set[str] = set()
+        self._first_of_audio: dict[str, str] = {}
         for sample in self.samples:
+            self._first_of_audio.setdefault(sample.audio, sample.id)
             if sample.id in ids:
                 raise DataError(f"{name}: found two samples of id {sample.id}, expected one. Take one out of the list")
             ids.add(sample.id)
@@ -139,6 +141,17 @@ class ClipDataset(AudioVisualDataset):
             Id that samples of one image share.
         """
         return self.samples[index].group
+
+    def audio_id(self, index: int) -> str:
+        """Return the id of the sample's audio.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Id of the first sample with the same audio file.
+        """
+        return self._first_of_audio[self.samples[index].audio]
 
     def category(self, index: int) -> str:
         """Return the category of the sample's sound.

@@ -120,6 +120,17 @@ class Catalog(AudioVisualDataset):
         """
         return self.images[index].file
 
+    def audio_id(self, index: int) -> str:
+        """Return the recording that a sample is paired with.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Path of the recording relative to the folder; samples that are paired with one recording share it.
+        """
+        return self._pairs[index].file
+
     def category(self, index: int) -> str:
         """Return the category of a sample.
 

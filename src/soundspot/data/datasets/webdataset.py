@@ -78,6 +78,20 @@ class ShardDataset(AudioVisualDataset):
         """
         return str(self._metadata(index).get("group", self.id(index)))
 
+    def audio_id(self, index: int) -> str:
+        """Return the id of the sample's audio, by the sample's JSON.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Id that samples of one audio share; the sample's own id where the JSON has no `audio_id`.
+
+        Raises:
+            DataError: the sample's JSON cannot be read.
+        """
+        return str(self._metadata(index).get("audio_id", self.id(index)))
+
     def category(self, index: int) -> str:
         """Return the category of the sample's sound, by the sample's JSON.
 

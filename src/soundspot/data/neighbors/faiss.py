@@ -11,8 +11,13 @@ from jaxtyping import Float, Int32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from soundspot.data.neighbors.candidate_filter import row_blocks
-from soundspot.data.neighbors.exact_knn import check_num_neighbors, encode_groups, normalize_to_grid
+from soundspot.data.neighbors.candidate_filter import CandidatePairs, pair_similarities, row_blocks, top_k_columns
+from soundspot.data.neighbors.exact_knn import (
+    check_num_neighbors,
+    encode_groups,
+    float32_error_bound,
+    normalize_to_grid,
+)
 from soundspot.errors import RecipeError
 
 NUM_PROBES = 64
@@ -25,7 +30,7 @@ class ApproximateSearch:
 
     About 4 sqrt(n) cells are trained on a sample; the index keeps the vectors as float32. Called with (r,) positions of
     rows, it returns the (r, k) int32 positions of their neighbors by cosine, nearest first, as far as the index finds
-    them.
+    them: exactly the nearest of the cells searched, ties by the lower position.
 
     Args:
         embeddings: (n, d) vectors of any norm; may be a memory map, which is read in blocks.
@@ -74,14 +79,51 @@ class ApproximateSearch:
         while len(left):
             self.index.nprobe = num_probes
             queries = rows.numpy()[left]
-            max_results = min(self.k + self.max_group_size, len(self.group_codes))
-            columns = self.index.search(self._get_unit(queries), max_results)[1]
-            is_neighbor = (columns >= 0) & (self.group_codes[columns] != self.group_codes[queries][:, None])
-            is_full = is_neighbor.sum(axis=1) >= self.k
-            is_first_k = is_neighbor & (is_neighbor.cumsum(axis=1) <= self.k)
-            table[left[is_full]] = columns[is_full][is_first_k[is_full]].reshape(-1, self.k)
+            row, column = self._find_candidates(queries)
+            is_full = np.bincount(row, minlength=len(left)) >= self.k
+            if is_full.any():
+                selected = is_full[row]
+                position = is_full.cumsum()[row[selected]] - 1
+                table[left[is_full]] = self._rank(queries[is_full], position, column[selected])
             left, num_probes = left[~is_full], 4 * num_probes  # with all cells searched every row is full
         return table
+
+    def _find_candidates(self, queries: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Find the neighbors that may be among the k nearest of the cells searched, and those that tie with the k-th.
+
+        FAISS hands out equal products in an order that depends on how many are asked for, and rounds to float32; so
+        every neighbor within the error of the k-th nearest one is a candidate.
+
+        Returns:
+            (p,) positions in `queries` and (p,) positions in the set; none for a query with fewer than k neighbors.
+        """
+        unit, codes = self._get_unit(queries), self.group_codes
+        value, column = self.index.search(unit, min(self.k + self.max_group_size, len(codes)))
+        is_neighbor = (column >= 0) & (codes[column] != codes[queries][:, None])
+        rank = is_neighbor.cumsum(axis=1)
+        has_enough = rank[:, -1] >= self.k
+        kth = value[np.arange(len(queries)), (rank >= self.k).argmax(axis=1)]
+        least = np.where(has_enough, kth - 2 * float32_error_bound(unit.shape[1]), np.inf)
+        may_be_cut = has_enough & (column[:, -1] >= 0) & (value[:, -1] >= least)
+        row, rank = (is_neighbor & (value >= least[:, None]) & ~may_be_cut[:, None]).nonzero()
+        pairs = [(row, column[row, rank])]
+        for i in may_be_cut.nonzero()[0]:
+            near = self.index.range_search(unit[i : i + 1], float(least[i]))[2]
+            near = near[codes[near] != codes[queries[i]]]
+            pairs.append((np.full(len(near), i), near))
+        return np.concatenate([row for row, _ in pairs]), np.concatenate([near for _, near in pairs])
+
+    def _rank(
+        self, queries: NDArray[np.int64], row: NDArray[np.int64], column: NDArray[np.int64]
+    ) -> Int32[np.ndarray, "r k"]:
+        """Return the k most similar candidates of each query by their exact similarity; ties by the lower position."""
+        order = np.lexsort((row, column))
+        row, column = row[order], column[order]
+        positions, inverse = np.unique(column, return_inverse=True)
+        candidates, rows = (normalize_to_grid(torch.as_tensor(self.embeddings[at])) for at in (positions, queries))
+        pair_rows = torch.from_numpy(row)
+        value = pair_similarities(candidates, rows, pair_rows, torch.from_numpy(inverse))
+        return top_k_columns(CandidatePairs(pair_rows, torch.from_numpy(column), value), len(queries), self.k).numpy()
 
     def _get_unit(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         return normalize_to_grid(torch.as_tensor(self.embeddings[rows])).float().numpy()
@@ -94,6 +136,8 @@ def measure_recall(
     sample_size: int = 1000,
 ) -> float:
     """Compute the fraction of the true k nearest neighbors that a table holds, over a fixed sample of its rows.
+
+    A neighbor is true where it is as near as the true k-th nearest one, whichever of several equal ones a table holds.
 
     Args:
         table: (n, k) positions of neighbors.
@@ -110,16 +154,16 @@ def measure_recall(
     codes = encode_groups(groups, n)
     queries = normalize_to_grid(torch.as_tensor(embeddings[rows]))
     value = torch.empty(len(rows), 0, dtype=torch.float64)
-    column = torch.empty(len(rows), 0, dtype=torch.int64)
+    similarities = torch.empty(table[rows].shape, dtype=torch.float64)
+    columns = torch.from_numpy(table[rows]).long()
     for block in row_blocks(n):
         similarity = queries @ normalize_to_grid(torch.as_tensor(embeddings[block]), block.start).T
         similarity[codes[rows][:, None] == codes[block]] = -torch.inf
         value = torch.cat([value, similarity], dim=1)
-        column = torch.cat([column, torch.arange(block.start, block.stop).expand(len(rows), -1)], dim=1)
-        value, order = value.topk(min(k, value.shape[1]), dim=1)
-        column = column.gather(1, order)
-    num_shared = [len(np.intersect1d(row, true)) for row, true in zip(table[rows], column.numpy(), strict=True)]
-    return float(np.mean(num_shared)) / k
+        value = value.topk(min(k, value.shape[1]), dim=1).values
+        in_block = (columns >= block.start) & (columns < block.stop)
+        similarities[in_block] = similarity[in_block.nonzero()[:, 0], columns[in_block] - block.start]
+    return float((similarities >= value[:, -1:]).double().mean())
 
 
 def import_faiss() -> Any:

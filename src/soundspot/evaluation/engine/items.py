@@ -29,6 +29,8 @@ class SampleIndex:
         present: for each sample, whether the source of the audio is in the image.
         has_masks: whether any ground truth is a mask of an object.
         group_index: (n,) index of the image of each sample; images are numbered as they first appear.
+        audio_index: (n,) index of the audio of each sample, numbered as they first appear; samples share it where they
+            have the same audio.
         group_first: for each image, the index of the first sample with it.
         offscreen_index: for each sample, the index of another whose audio has no source in its image; -1: there is
             none.
@@ -41,6 +43,7 @@ class SampleIndex:
     present: list[bool]
     has_masks: bool
     group_index: Int[Tensor, " n"]
+    audio_index: Int[Tensor, " n"]
     group_first: list[int]
     offscreen_index: list[int]
     noise_index: list[int]
@@ -64,7 +67,8 @@ def index_samples(data: AudioVisualDataset, seed: int, shard: RankShard = SINGLE
     """Index the samples of a data set; each process reads the ground truths of its shard.
 
     Args:
-        data: the data set. Where a category is unknown (""), the audio of every other image counts as off-screen.
+        data: the data set. Where a category is unknown (""), every audio that none of an image's samples has counts as
+            off-screen for it.
         seed: random seed of the off-screen audio and of the choice of noise.
         shard: shard of this process; its group exchanges what the processes read.
 
@@ -75,21 +79,34 @@ def index_samples(data: AudioVisualDataset, seed: int, shard: RankShard = SINGLE
     flags = [(truth.present, truth.rule == "mask") for truth in map(data.ground_truth, shard.select(range(n)))]
     flags = [pair for of_rank in shard.all_gather(flags) for pair in of_rank]
     present = [is_present for is_present, _ in flags]
-    groups, categories = [data.group(i) for i in range(n)], [data.category(i) for i in range(n)]
-    known_categories = [category or f"of {group}" for category, group in zip(categories, groups, strict=True)]
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
-    group_index = torch.tensor([numbers[name] for name in groups], dtype=torch.int64)
+    ids, groups, audio, categories = (
+        [read(i) for i in range(n)] for read in (data.id, data.group, data.audio_id, data.category)
+    )
+    group_index, audio_index = _number(groups), _number(audio)
+    known_categories = [category or f"of {name}" for category, name in zip(categories, audio, strict=True)]
+    order = np.array(sorted(range(n), key=ids.__getitem__), np.int64)  # draws depend on ids, not on their order
+    offscreen, noise = np.empty(n, np.int64), np.empty(n, np.int64)
+    drawn = draw_offscreen(group_index[order], [known_categories[i] for i in order], [present[i] for i in order], seed)
+    offscreen[order] = np.append(order, -1)[drawn]
+    noise[order] = uniform((seed, "noise"), np.arange(n))[:, 0] * NUM_NOISES
     return SampleIndex(
-        ids=[data.id(i) for i in range(n)],
+        ids=ids,
         groups=groups,
         categories=categories,
         present=present,
         has_masks=any(is_mask for _, is_mask in flags),
         group_index=group_index,
+        audio_index=audio_index,
         group_first=np.unique(group_index.numpy(), return_index=True)[1].tolist(),
-        offscreen_index=draw_offscreen(group_index, known_categories, present, seed),
-        noise_index=(uniform((seed, "noise"), np.arange(n))[:, 0] * NUM_NOISES).astype(np.int64).tolist(),
+        offscreen_index=offscreen.tolist(),
+        noise_index=noise.tolist(),
     )
+
+
+def _number(names: list[str]) -> Int[Tensor, " n"]:
+    """Number names in the order in which they first appear."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return torch.tensor([numbers[name] for name in names], dtype=torch.int64)
 
 
 def draw_offscreen(

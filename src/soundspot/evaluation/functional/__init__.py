@@ -55,8 +55,10 @@ from soundspot.evaluation.functional.negatives import (
 )
 from soundspot.evaluation.functional.pixels import pixel_ap as pixel_ap
 from soundspot.evaluation.functional.retrieval import (
+    TiedRanks as TiedRanks,
     chance_recall as chance_recall,
     embedding_ranks as embedding_ranks,
+    expected_recall as expected_recall,
     recall_at as recall_at,
     retrieval_ranks as retrieval_ranks,
 )

@@ -147,7 +147,8 @@ def select_best_threshold(columns: Columns, protocol: Protocol, is_scored: Bool[
     if not protocol.candidate_thresholds or not columns or columns["iou"].ndim == 1:
         return columns
     candidates = columns["iou"][is_scored].T
-    best = torch.stack([F.auc_terms(iou, protocol.auc_grid).mean() for iou in candidates]).argmax()
+    areas = torch.stack([F.auc_terms(iou, protocol.auc_grid).mean() for iou in candidates])
+    best = (areas >= areas.amax() - 1e-9).nonzero()[0]  # of equals the first, in whatever order the samples are summed
     return {name: column if column.ndim == 1 else column[:, int(best)] for name, column in columns.items()}
 
 

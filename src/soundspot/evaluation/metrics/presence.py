@@ -40,8 +40,15 @@ class Detections(NamedTuple):
         Returns:
             The score as a function of how often each sample counts.
         """
-        confidence, iou, present, groups, published = self
+        confidence = self.confidence if self.published else self.rounded_confidence
+        _, iou, present, groups, published = self
         return RankStatistic(lambda counts: statistic(confidence, iou, present, published, counts=counts), groups)
+
+    @property
+    def rounded_confidence(self) -> Float[Tensor, " n"]:
+        """(n,) confidence in 20 significant bits, so that a model's rounding does not rank maps that are alike."""
+        mantissa, exponent = torch.frexp(self.confidence)
+        return torch.ldexp((mantissa * 2**20).round() / 2**20, exponent)
 
 
 class NegativeSamples(NamedTuple):
@@ -170,7 +177,8 @@ def presence_auroc(samples: Detections) -> RankStatistic:
     Returns:
         The score as a function of how often each sample counts.
     """
-    return RankStatistic(lambda counts: compute_auroc(samples.confidence, samples.present, counts), samples.groups)
+    confidence = samples.rounded_confidence
+    return RankStatistic(lambda counts: compute_auroc(confidence, samples.present, counts), samples.groups)
 
 
 @register_metric("ap", "Presence", "AP", "average precision of detecting sources, {}", "detections", {"": 5})

@@ -82,25 +82,31 @@ class Relevance:
         return per_image, torch.bincount(label, minlength=self._num_labels)[self.audio_labels]
 
 
-def compute_relevance(groups: Int[Tensor, " n"], categories: Int[Tensor, " n"]) -> dict[str, Relevance]:
-    """Compute the relevance of audio to images by instance and by category.
+def compute_relevance(
+    groups: Int[Tensor, " n"], recordings: Int[Tensor, " n"], categories: Int[Tensor, " n"]
+) -> dict[str, Relevance]:
+    """Compute the relevance of audio to images by instance, by recording and by category.
 
     Args:
         groups: (n,) number of the image of each audio clip; images are indexed by ascending number.
+        recordings: (n,) number of the recording of each audio clip; clips that are the same audio share it.
         categories: (n,) number of the category of each audio clip.
 
     Returns:
-        Suffix of the metric key -> relevance: "" by instance (an audio clip belongs to its own image), "_category" by
-        category (an image has the categories of its audio clips), which is left out where there is only one category.
+        Suffix of the metric key -> relevance: "" by instance (an audio clip belongs to its own image), "_recording" by
+        recording (an image has the recordings of its audio clips), which is left out where no two clips share one, and
+        "_category" by category, which is left out where there is only one.
     """
-    images, image_of = groups.unique(return_inverse=True)
-    rows = torch.arange(len(images))
-    relevance = {"": Relevance(len(images), torch.stack([rows, rows], dim=1), image_of)}
-    names, category = categories.unique(return_inverse=True)
-    if len(names) > 1:
-        image_labels = torch.stack([image_of, category], dim=1).unique(dim=0)
-        relevance["_category"] = Relevance(len(images), image_labels, category)
-    return relevance
+    (images, image_of), (recordings, recording_of), (categories, category_of) = (
+        names.unique(return_inverse=True) for names in (groups, recordings, categories)
+    )
+    labels = {"": image_of}
+    labels |= {"_recording": recording_of} if len(recordings) < len(groups) else {}
+    labels |= {"_category": category_of} if len(categories) > 1 else {}
+    return {
+        suffix: Relevance(len(images), torch.stack([image_of, label], dim=1).unique(dim=0), label)
+        for suffix, label in labels.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -124,14 +130,14 @@ class RetrievalInputs:
     audio_groups: Int[Tensor, " n"]
 
     @cached_property
-    def image_ranks(self) -> Sequence[Int[Tensor, " n"]]:
-        """(n,) rank from 0 of the best relevant image of each audio clip, for each relevance in order."""
+    def image_ranks(self) -> Sequence[F.TiedRanks]:
+        """Ranks of the best relevant image of each of the n audio clips, for each relevance in order."""
         blocks = [relevance.get_transposed_block for relevance in self.relevance.values()]
         return embedding_ranks_multi(self.audio, self.images, blocks)
 
     @cached_property
-    def audio_ranks(self) -> Sequence[Int[Tensor, " p"]]:
-        """(p,) rank from 0 of the best relevant audio clip of each image, for each relevance in order."""
+    def audio_ranks(self) -> Sequence[F.TiedRanks]:
+        """Ranks of the best relevant audio clip of each of the p images, for each relevance in order."""
         blocks = [relevance.get_block for relevance in self.relevance.values()]
         return embedding_ranks_multi(self.images, self.audio, blocks)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from soundspot.evaluation import functional as F
 from soundspot.evaluation.metrics.bootstrap import GroupedMean, Scores
 from soundspot.evaluation.metrics.inputs import MetricInputs
 from soundspot.evaluation.metrics.registry import metric_inputs, register_metric
@@ -13,6 +14,7 @@ OF_RECALLS = {
     f"{suffix}@{k}": (f" @{k}{words}", f"{relevant} is among the {k} nearest")
     for suffix, words, relevant in (
         ("", "", "the one that belongs to it"),
+        ("_recording", ", by recording", "one of its recording"),
         ("_category", ", by category", "one of its category"),
     )
     for k in RECALL_KS
@@ -27,8 +29,8 @@ def retrieval_ranks(inputs: MetricInputs) -> Iterator[tuple[str, tuple[Retrieval
         inputs: numbers per sample of a row of a report.
 
     Yields:
-        Suffix of the metric key ("" or "_category"), and the embeddings with the index of that relevance; nothing
-        without embeddings.
+        Suffix of the metric key ("", "_recording" or "_category"), and the embeddings with the index of that relevance;
+        nothing without embeddings.
     """
     if inputs.retrieval:
         for index, suffix in enumerate(inputs.retrieval.relevance):
@@ -49,13 +51,13 @@ def matched_pairs(inputs: MetricInputs) -> Iterator[tuple[str, RetrievalInputs]]
         yield "", inputs.retrieval
 
 
-def _recalls(ranks: Tensor, num_items: int, groups: Tensor) -> Scores:
-    return {f"@{k}": GroupedMean((ranks < k).double(), groups) for k in recall_ks(num_items)}
+def _recalls(ranks: F.TiedRanks, num_items: int, groups: Tensor) -> Scores:
+    return {f"@{k}": GroupedMean(F.expected_recall(ranks, k), groups) for k in recall_ks(num_items)}
 
 
 @register_metric("recall_a2i", "Retrieval", "recall audio → image", "images found by audio: {}", "retrieval", {"@1": 8})
 def recall_a2i(view: tuple[RetrievalInputs, int]) -> Scores:
-    """Compute recall@k of images retrieved by audio, over the whole set.
+    """Compute recall@k of images retrieved by audio, over the whole set, in expectation over equal images.
 
     Args:
         view: embeddings, and the index of the relevance.
@@ -70,7 +72,7 @@ def recall_a2i(view: tuple[RetrievalInputs, int]) -> Scores:
 
 @register_metric("recall_i2a", "Retrieval", "recall image → audio", "audio found by images: {}", "retrieval")
 def recall_i2a(view: tuple[RetrievalInputs, int]) -> Scores:
-    """Compute recall@k of audio retrieved by images, over the whole set.
+    """Compute recall@k of audio retrieved by images, over the whole set, in expectation over equal audio clips.
 
     Args:
         view: embeddings, and the index of the relevance.

@@ -82,11 +82,15 @@ class Protocol:
             maps: (b, h, w) raw scores; maps of the protocol's size are not resampled.
 
         Returns:
-            (b, size, size) float32, interpolated as `upsampling` says; not yet scaled for thresholds.
+            (b, size, size) float32, interpolated as `upsampling` says; not yet scaled for thresholds. Where ties share,
+            a constant map stays constant, as rounding must not rank its pixels.
         """
-        maps = maps.float()
+        raw = maps = maps.float()
         if maps.shape[-2:] != (self.size, self.size):
             maps = self.upsampling.upsample(maps, self.size, self.size)
+        if self.threshold_rule.ties == "share":
+            low, high = torch.aminmax(raw.flatten(1), dim=1)
+            maps = torch.where((low == high)[:, None, None], low[:, None, None], maps)
         return maps if self.tau is None else (maps / self.tau).add_(1 / self.tau).div_(2 / self.tau)
 
     def compute_iou(

@@ -164,7 +164,7 @@ def _retrieval_inputs(samples: SampleIndex, embeddings: Embeddings) -> Retrieval
         RowView(images, image_groups),
         RowView(audio, embeddings.audio.rows[sounding]),
         RowView(images, audio_groups) if images.shape[1:] == audio.shape[1:] else None,
-        compute_relevance(audio_groups, categories[sounding]),
+        compute_relevance(audio_groups, samples.audio_index[sounding], categories[sounding]),
         image_groups,
         audio_groups,
     )

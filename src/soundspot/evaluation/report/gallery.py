@@ -18,6 +18,7 @@ from soundspot.inference.result import LocalizationMap
 from soundspot.types import AudioVisualDataset, GroundTruth
 from soundspot.utils.hash_rng import make_generator
 
+IOU_NAMES = {"iou_adaptive": "adaptive IoU", "iou": "IoU"}  # the first that a protocol has ranks the samples
 FIGURE_SIZE = 360  # pixels of the longer side, of small images too: lines are as fine everywhere
 
 
@@ -63,27 +64,28 @@ def build_galleries(report: Report, data: AudioVisualDataset, seed: int = 0, n: 
     Args:
         report: report with samples and maps.
         data: data set scored, for its images.
-        seed: random seed of the choice, and of the order of samples of equal IoU.
+        seed: random seed of the choice of the random samples.
         n: number of samples in each row; at most a third of the samples with a map, but at least 1.
 
     Returns:
-        Three rows: best, random, worst; empty where no sample has a map and an IoU.
+        Three rows: best, random, worst, samples of equal IoU by id; empty where no sample has a map and an IoU.
     """
-    drawable = [sample for sample in report.samples if _is_drawable(sample, report)]
+    key = _ranking_key(report)
+    drawable = sorted((s for s in report.samples if _is_drawable(s, report, key)), key=lambda s: s.id)
     if not drawable:
         return []
     n = min(n, max(1, len(drawable) // 3))
     shuffled = [drawable[i] for i in make_generator("report", seed).permutation(len(drawable))]
-    ranked = sorted(shuffled, key=lambda sample: -_ranking_score(sample))
+    best, worst = (sorted(drawable, key=lambda s: sign * s[key]) for sign in (-1, 1))
     index = {data.id(i): i for i in range(len(data))}
 
     def draw(samples: Iterable[SampleRow]) -> list[Figure]:
         return [_draw_sample(report, data, index[s.id], s, s.category) for s in samples if s.id in index]
 
     return [
-        FigureRow("Best", "the highest IoU", draw(ranked[:n])),
+        FigureRow("Best", f"the highest {IOU_NAMES[key]}", draw(best[:n])),
         FigureRow("Drawn by chance", f"seed {seed}: what to expect", draw(shuffled[:n])),
-        FigureRow("Worst", "the lowest IoU", draw(ranked[-n:][::-1])),
+        FigureRow("Worst", f"the lowest {IOU_NAMES[key]}", draw(worst[:n])),
     ]
 
 
@@ -104,8 +106,9 @@ def build_strips(
     """
     index = {data.id(i): i for i in range(len(data))}
     groups: dict[str, list[SampleRow]] = {}
+    key = _ranking_key(report)
     for sample in report.samples:
-        if _is_drawable(sample, report):
+        if _is_drawable(sample, report, key):
             groups.setdefault(sample.group, []).append(sample)
     interactive = [members for members in groups.values() if len(members) > 1]
     rows = []
@@ -119,24 +122,25 @@ def build_strips(
     return rows
 
 
-def _is_drawable(sample: SampleRow, report: Report) -> bool:
-    return sample.present and not isnan(_ranking_score(sample)) and sample.id in report.maps
+def _is_drawable(sample: SampleRow, report: Report, key: str) -> bool:
+    return sample.present and not isnan(sample[key]) and sample.id in report.maps
 
 
-def _ranking_score(sample: SampleRow) -> float:
-    """Return the adaptive IoU, or the IoU under a protocol that has no adaptive one."""
-    return sample["iou"] if isnan(sample["iou_adaptive"]) else sample["iou_adaptive"]
+def _ranking_key(report: Report) -> str:
+    """Return the name of the adaptive IoU, or of the IoU under a protocol that has no adaptive one."""
+    return next(key for key in IOU_NAMES if key == "iou" or any(not isnan(sample[key]) for sample in report.samples))
 
 
 def _draw_sample(report: Report, data: AudioVisualDataset, index: int, sample: SampleRow, caption: str) -> Figure:
     scores = torch.as_tensor(report.maps[sample.id]).float()
     image = draw_map(data.read_image(index), scores, data.ground_truth(index), report)
-    adaptive = _percent(sample["iou_adaptive"])
+    key = _ranking_key(report)
+    details = [f"{name} {_percent(sample[iou])}" for iou, name in IOU_NAMES.items() if not isnan(sample[iou])]
     alt = (
         f"map of {sample.id} for the sound of {sample.category} over the image, ground truth outlined; "
-        f"adaptive IoU {adaptive}"
+        f"{IOU_NAMES[key]} {_percent(sample[key])}"
     )
-    return _figure(image, alt, caption, [f"IoU {_percent(sample['iou'])}", f"adaptive\N{NO-BREAK SPACE}{adaptive}"])
+    return _figure(image, alt, caption, details)
 
 
 def draw_map(

@@ -1,14 +1,18 @@
 """The command line is read as its help says; what it writes is whole."""
 
+import inspect
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
 from clips import write_video
-from soundspot.cli.main import COMMANDS, GROUPS, parse_command
+from soundspot.cli.main import COMMANDS, GROUPS, load_command, parse_command
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.lists import bundled_ids
 from soundspot.data.datasets.registry import open_dataset
@@ -180,3 +184,41 @@ def test_videos_become_shards(soundspot, tmp_path) -> None:
     assert "1 left out: unreadable" in answer.out
     assert len(open_dataset("shards", tmp_path / "out")) == 2
     assert soundspot("data", "extract", tmp_path / "in", tmp_path / "out", "--max-side", 8).code == 2
+
+
+@pytest.mark.parametrize("dashes", [(), ("--",)], ids=["without", "with"])
+def test_names_of_files_may_begin_with_a_dash(
+    soundspot, checkpoint, picture, sound, tmp_path, monkeypatch, dashes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file, name in zip((picture, sound), ("-photo.jpg", "-bark.wav"), strict=True):
+        shutil.copy(file, tmp_path / name)
+    options = ("--model", checkpoint, "--output", "-out.png", "--mask", "-mask.png")
+    answer = soundspot("locate", *options, *dashes, "-photo.jpg", "-bark.wav")
+    assert answer.code == 0, answer.err
+    assert {path.name for path in answer.written} == {"-out.png", "-mask.png"}
+    assert soundspot("locate", "-photo.jpg", "-bark.wav", *options).code == 2  # they are there: no file is an option
+    assert soundspot("locate", "-typo.jpg", "-bark.wav", *options).code == 2
+
+
+def paths_of(command: str) -> Iterator[tuple[str, bool]]:
+    """The parameters of a command that take one path, and whether each is an option."""
+    for name, parameter in inspect.signature(load_command(command)).parameters.items():
+        if "Path" in str(parameter.annotation) and "list" not in str(parameter.annotation):
+            yield name, parameter.default is not parameter.empty
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if [*paths_of(name)]])
+def test_every_path_of_every_command_may_begin_with_a_dash(command: str, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-there").mkdir()
+    parameters = inspect.signature(load_command(command)).parameters
+    required = {name for name, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
+    required -= {"overrides"}
+    paths = dict(paths_of(command))
+    for name, is_option in paths.items():
+        words = ["-there" if other in paths else "word" for other in parameters if other in required]
+        if is_option:
+            words += [f"--{name}", "-new.png"]
+        _, options = parse_command(command, words)
+        assert options[name] == Path("-new.png" if is_option else "-there"), words

@@ -1,9 +1,11 @@
 """Build the parser of a command from the signature and the docstring of its function."""
 
 import inspect
+import os
 import re
-from argparse import SUPPRESS
+from argparse import SUPPRESS, Action
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from jsonargparse import ActionConfigFile, ArgumentParser
@@ -40,26 +42,45 @@ class CommandParser(ArgumentParser):
         return super().format_help() + (f"\nexample:\n  {self.example}\n" if self.example else "")
 
     def split_arguments(self, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Split a command line into words that the command knows, positional ones first, and flags it does not know."""
+        """Split a command line into words that the command knows, positional ones first, and flags it does not know.
+
+        A word that begins with a dash is a file where it comes after `--`, is the value of an option that takes a path,
+        or is no option and exists; it gets `./` before it.
+        """
         positional: list[str] = []
         options: list[str] = []
         unknown: list[str] = []
         words = list(arguments)
         while words:
             word = words.pop(0)
-            if not word.startswith("-"):
-                positional.append(word)
+            if word == "--":
+                positional += [f"./{file}" if file.startswith("-") else file for file in words]
+                break
+            if not word.startswith("-") or self._is_file(word):
+                positional.append(f"./{word}" if word.startswith("-") else word)
                 continue
             action = self._option_string_actions.get(word.partition("=")[0].partition(".")[0])
             group = unknown if action is None else options
             group.append(word)
             if "=" not in word and (action is None or action.nargs != 0):
                 several = action is not None and action.nargs == "+"
-                while words and not words[0].startswith("--"):
-                    group.append(words.pop(0))
+                while words and (not words[0].startswith("--") or self._is_file(words[0])):
+                    value = words.pop(0)
+                    is_path = self._is_file(value) or (action and not several and Path in _list_types(action))
+                    group.append(f"./{value}" if is_path and value.startswith("-") else value)
                     if not several:
                         break
         return [*positional, *options], unknown
+
+    def _is_file(self, word: str) -> bool:
+        """Return True for the name of a file that begins with a dash, and is no option."""
+        return word.startswith("-") and word not in self._option_string_actions and os.path.lexists(word)
+
+
+def _list_types(action: Action) -> tuple[Any, ...]:
+    """Return the types that the value of an option may have."""
+    hint = getattr(action, "_typehint", action.type)
+    return (hint, *get_args(hint))
 
 
 def build_parser(name: str, function: Callable[..., Any]) -> CommandParser:

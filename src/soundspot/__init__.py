@@ -19,7 +19,7 @@ _MODULES = {
     "data.datasets.registry": "list_datasets open_dataset register_dataset",
     "data.media.audio": "read_audio",
     "data.media.image": "read_image",
-    "data.media.video_stream": "open_video",
+    "data.media.video": "open_video",
     "errors": "CheckpointError DataError InputError OutputError RecipeError SoundspotError",
     "evaluation.engine.calibrate": "calibrate",
     "evaluation.engine.evaluate": "evaluate evaluate_maps",
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from soundspot.data.datasets.registry import register_dataset as register_dataset
     from soundspot.data.media.audio import read_audio as read_audio
     from soundspot.data.media.image import read_image as read_image
-    from soundspot.data.media.video_stream import open_video as open_video
+    from soundspot.data.media.video import open_video as open_video
     from soundspot.errors import CheckpointError as CheckpointError
     from soundspot.errors import DataError as DataError
     from soundspot.errors import InputError as InputError

@@ -25,6 +25,7 @@ class Audio:
     Attributes:
         waveform: (t,) float32 samples; those read from files lie in [-1, 1].
         rate: sample rate in Hz.
+        notes: sentences for a reader of results: which track was chosen, what is missing.
 
     Examples:
         >>> Audio(torch.zeros(8000), rate=16000).seconds, Audio(torch.zeros(8000), rate=16000).is_silent
@@ -33,6 +34,7 @@ class Audio:
 
     waveform: Float[Tensor, " t"]
     rate: int
+    notes: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:

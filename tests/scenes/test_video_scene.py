@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soundspot.data.media.video import Video
-from soundspot.data.media.video_stream import VideoStream
+from soundspot.data.media.video import Video, open_video
 from soundspot.errors import RecipeError
 from soundspot.scenes.video_scene import VideoScene
 
@@ -53,7 +52,7 @@ def test_sounds_last_as_long_as_the_clip(scene: VideoScene) -> None:
 
 def test_the_file_shows_and_plays_it(scene: VideoScene, tmp_path: Path) -> None:
     path = scene.write(tmp_path / "a.mp4")
-    with VideoStream(path) as reel:
+    with open_video(path) as reel:
         frames = list(reel.frames())
     assert [moment for moment, _ in frames] == pytest.approx([n / 10 for n in range(14)], abs=1e-3)
     assert np.abs(np.asarray(frames[3][1], int) - np.asarray(scene.render(0.3), int)).mean() < 8

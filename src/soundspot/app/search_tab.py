@@ -9,7 +9,7 @@ from soundspot.app.components import error_card, pass_path, render_card, wire_si
 from soundspot.app.limits import check_duration
 from soundspot.app.service import resize_for_display
 from soundspot.app.sessions import SessionStore
-from soundspot.data.media.audio import open_audio, read_audio
+from soundspot.data.media.audio import open_windows, read_audio
 from soundspot.errors import InputError, SoundspotError
 from soundspot.search import Index
 from soundspot.search.contact_sheet import load_thumbnail
@@ -125,7 +125,7 @@ def _read_samples(hit: Hit) -> tuple[int, Any] | None:
     if hit.file_type == "image":
         return None
     try:
-        audio = slice_audio(open_audio(hit.path), hit.time or 0.0, PLAYED_SECONDS)
+        audio = slice_audio(open_windows(Path(hit.path)), hit.time or 0.0, PLAYED_SECONDS)
     except InputError:
         return None
     return audio.rate, (audio.waveform * 32767).short().numpy()

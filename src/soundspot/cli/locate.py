@@ -48,6 +48,7 @@ def locate(
     mask: Path | None = None,
     per_source: bool = False,
     next_frame: str | None = None,
+    audio_track: int | None = None,
     json: bool = False,
     contact_sheet: Path | None = None,
     timeline: Path | None = None,
@@ -79,6 +80,8 @@ def locate(
         mask: of an image: also write the mask, white on black (`.png`), for one sound.
         per_source: of an image: a map for each audible source, for methods that tell the sources of a mixture apart.
         next_frame: of an image: the next frame, for methods that use optical flow (heartheflow).
+        audio_track: number of the audio track of a video or a sound file with several, from 0; by default the one that
+            the file marks as its default, else the first that can be decoded.
         json: of an image: print the summary as JSON.
         contact_sheet: of a video: also write twelve frames side by side (`.jpg`, `.png`).
         timeline: of a video: also plot the peak over time, and where it is below the fitted threshold (`.png`).
@@ -96,6 +99,7 @@ def locate(
     """
     from PIL import Image
 
+    from soundspot.data.media.audio import read_audio
     from soundspot.inference.localizer import Localizer
     from soundspot.inference.result import RESULT_SUFFIXES, parse_mask_threshold
     from soundspot.utils.device import has_native_bf16, resolve_device
@@ -111,6 +115,7 @@ def locate(
             precision = "bfloat16" if kind == "cuda" or (kind == "cpu" and has_native_bf16()) else "float32"
         localizer = Localizer.load(model, device=device, precision=precision, **refinement)
         options = {"audio": audio[0] if audio else None, "maps_per_second": maps_per_second, "smooth": smooth}
+        options["audio_track"] = audio_track
         code = locate_videos(localizer, jobs, options, overwrite)
         if image.is_dir():
             counts = count_passed_over(list_inputs(image, output or FOLDER_OUTPUT), VIDEO_SUFFIXES)
@@ -135,7 +140,8 @@ def locate(
     results: dict[str, LocalizationMap] = {}
     summaries = []
     for name in audio:
-        sources = localizer.locate_sources(encoded, name) if per_source else [localizer.predict(encoded, name)]
+        given = read_audio(name, track=audio_track) if localizer.takes_waveforms else name
+        sources = localizer.locate_sources(encoded, given) if per_source else [localizer.predict(encoded, given)]
         for number, result in enumerate(sources, 1):
             results[f"{name} ({number})" if per_source else name] = result
             source = {"source": number} if per_source else {}

@@ -207,7 +207,8 @@ class Localizer(BatchLocalizer):
             audio: sound in place of the video's own, from the first frame on: a path (of audio or video), an `Audio`,
                 or (waveform, rate in Hz); None: its own.
             options: keyword arguments of `LocatedVideo`: `maps_per_second` (maps between are interpolated), `smooth`
-                (time constant in seconds of a causal average) and `audio_hop` (seconds between audio windows).
+                (time constant in seconds of a causal average), `audio_hop` (seconds between audio windows) and
+                `audio_track` (number of the video's audio track, from 0).
 
         Returns:
             An iterable of `FrameResult`, with `save`.
@@ -230,7 +231,7 @@ class Localizer(BatchLocalizer):
         if is_silent:
             notes += ("The sound is silent: the map shows what the model makes of the image alone.",)
         if isinstance(audio, Audio):
-            notes += self.short_audio_notes(audio)
+            notes += (*audio.notes, *self.short_audio_notes(audio))
         return self.make_result(scores, encoded.image, is_silent, notes)
 
 

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 
-from soundspot.data.media.audio import as_audio, open_audio
+from soundspot.data.media.audio import as_audio, open_windows
 from soundspot.data.media.image import as_image, read_image
 from soundspot.data.media.video import Video
 from soundspot.errors import InputError
@@ -69,7 +70,7 @@ def load_thumbnail(hit: Hit) -> Image.Image:
         if hit.file_type == "video":
             with Video(hit.path) as video:
                 return video.frames_at([hit.time or 0.0])[0][1]
-        return draw_spectrogram(slice_audio(open_audio(hit.path), hit.time or 0.0, MAX_SECONDS))
+        return draw_spectrogram(slice_audio(open_windows(Path(hit.path)), hit.time or 0.0, MAX_SECONDS))
     except InputError:
         return Image.new("RGB", (HEIGHT, HEIGHT), (200, 200, 205))
 

@@ -7,7 +7,6 @@ crashes its reader is that file's failure (`soundspot.data.shards.executors.Proc
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +16,7 @@ from jaxtyping import Float32
 from PIL import Image
 
 from soundspot.config.frontend import InputSpec
-from soundspot.data.media.audio import AudioFile, open_audio, resample
+from soundspot.data.media.audio import AudioFile, StreamedAudio, open_windows, resample
 from soundspot.data.media.ffmpeg import VideoError
 from soundspot.data.media.file_types import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from soundspot.data.media.image import preprocess_images, read_image
@@ -138,7 +137,7 @@ class FileReader:
         if file_type == "image":
             inputs = self._preprocess_images([read_image(path)])
             return FileWindows(file_type="image", times={"image": [None]}, inputs={"image": inputs})
-        if file_type == "audio" or (first and isinstance(self._open.get(path), Audio | AudioFile)):
+        if file_type == "audio" or (first and isinstance(self._open.get(path), AudioFile | StreamedAudio)):
             return self._read_audio(path, first)
         try:
             return self._read_video(path, first)
@@ -151,14 +150,20 @@ class FileReader:
                 raise error from None
 
     def _read_audio(self, path: Path, first: int) -> FileWindows:
-        audio = self._get_open(open_audio, path, first)
+        audio = self._get_open(open_windows, path, first)
         starts = get_window_starts(audio.seconds, self._window_seconds, self.stride)
-        if isinstance(audio, AudioFile) and not first and len(starts) > WINDOWS_PER_READ:
-            check_decodable_end(audio)
-        selected = starts[first : first + WINDOWS_PER_READ]
-        windows = [slice_audio(audio, start, self._window_seconds) for start in selected]
+        selected, windows = starts[first : first + WINDOWS_PER_READ], list[Audio]()
+        for start in selected:
+            try:
+                windows.append(slice_audio(audio, start, self._window_seconds))
+            except InputError:
+                if not windows:
+                    raise
+                break  # a damaged end
+        selected = selected[: len(windows)]
+        peculiarity = "cut short" if isinstance(audio, AudioFile) and audio.notes else ""
         return FileWindows(
-            message="silent" if all(window.is_silent for window in windows) else "",
+            message="silent" if all(window.is_silent for window in windows) else peculiarity,
             file_type="audio",
             num_windows=len(starts),
             times={"audio": [*selected]},
@@ -166,7 +171,7 @@ class FileReader:
         )
 
     def _read_video(self, path: Path, first: int) -> FileWindows:
-        video, centers, duration = self._get_open(lambda path: open_windows(path, self.stride), path, first)
+        video, centers, duration = self._get_open(lambda path: place_windows(path, self.stride), path, first)
         selected, seconds, rate = centers[first : first + WINDOWS_PER_READ], self._window_seconds, self._rate
         images = [image for _, image in video.frames_at(selected)]
         starts = [max(0.0, min(center - seconds / 2, duration - seconds)) for center in selected]
@@ -177,8 +182,7 @@ class FileReader:
             inputs={"image": self._preprocess_images(images)},
         )
         try:
-            with Video(path) if first else nullcontext(video) as reopened:  # audio decoders keep what they read before
-                audio = reopened.read_audio(starts[0], starts[-1] - starts[0] + seconds, rate)
+            audio = video.read_audio(starts[0], starts[-1] - starts[0] + seconds, rate)
         except VideoError as error:
             return replace(record, message="without sound" if error.cause == "no sound" else error.cause)
         starts = [start for start in starts if start - starts[0] + MIN_REST_SECONDS < audio.seconds] or starts[:1]
@@ -223,25 +227,7 @@ def get_window_starts(duration: float, window: float, stride: float) -> list[flo
     return starts if duration - window - starts[-1] < MIN_REST_SECONDS else [*starts, duration - window]
 
 
-def check_decodable_end(audio: AudioFile) -> None:
-    """Check that the last sample that the header of an audio file promises can be decoded.
-
-    Args:
-        audio: open audio file.
-
-    Raises:
-        InputError: the sample cannot be decoded, since the file is cut short.
-    """
-    try:
-        audio.read_segment(audio.length - 1, 1)
-    except (InputError, RuntimeError) as error:
-        raise InputError(
-            f"{audio.path}: found an audio without an end (cut short), expected the {audio.seconds:.2f} s its header "
-            "promises. Fetch or write it again"
-        ) from error
-
-
-def open_windows(path: Path, stride: float) -> tuple[Video, list[float], float]:
+def place_windows(path: Path, stride: float) -> tuple[Video, list[float], float]:
     """Open a video and place its windows.
 
     The video is divided into intervals of about `stride` seconds, and the windows lie around their middles. A video of
@@ -263,12 +249,12 @@ def open_windows(path: Path, stride: float) -> tuple[Video, list[float], float]:
     count = max(1, round(duration / stride))
     positions = np.arange(min(count, WINDOWS_PER_READ))
     if count > WINDOWS_PER_READ:
-        filled = np.floor(video.packet_times() / duration * count).clip(0, count - 1)
+        filled = np.floor(video.activity / duration * count).clip(0, count - 1)
         positions = np.union1d(filled, (filled + 1).clip(max=count - 1)) if len(filled) else positions[:1]
     return video, ((positions + 0.5) * duration / count).tolist(), duration
 
 
-def slice_audio(audio: Audio | AudioFile, start: float, seconds: float) -> Audio:
+def slice_audio(audio: Audio | AudioFile | StreamedAudio, start: float, seconds: float) -> Audio:
     """Return a part of an audio signal; it is shorter where the audio ends before.
 
     Args:
@@ -282,12 +268,12 @@ def slice_audio(audio: Audio | AudioFile, start: float, seconds: float) -> Audio
     Raises:
         InputError: the file cannot be decoded.
     """
-    length = audio.length if isinstance(audio, AudioFile) else len(audio.waveform)
+    length = len(audio.waveform) if isinstance(audio, Audio) else audio.length
     first = min(round(start * audio.rate), length - 1)
     count = min(round(seconds * audio.rate) + 1, length - first)
-    if isinstance(audio, AudioFile):
-        return audio.read_segment(first, count)
-    return Audio(audio.waveform[first : first + count], audio.rate)
+    if isinstance(audio, Audio):
+        return Audio(audio.waveform[first : first + count], audio.rate)
+    return audio.read_segment(first, count)
 
 
 def hash_file(path: Path) -> bytes:

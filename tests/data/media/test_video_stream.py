@@ -11,22 +11,22 @@ import torch
 from clips import RATE, tone, write_video
 from soundspot.config.frontend import PRESETS, AudioSpec
 from soundspot.data.media.audio import extract_window, pad_to_window
-from soundspot.data.media.audio_stream import AudioStream, InMemoryAudio, SlidingWindow
+from soundspot.data.media.audio_stream import InMemoryAudio, SlidingWindow
+from soundspot.data.media.audio_track import AudioTrack
 from soundspot.data.media.ffmpeg import VideoError
-from soundspot.data.media.video import Video
-from soundspot.data.media.video_stream import VideoStream, open_video
+from soundspot.data.media.video import Video, open_video
 from soundspot.errors import InputError
 from soundspot.types import Audio
 
 
 def moments(path: Path) -> list[float]:
-    with VideoStream(path) as reel:
+    with open_video(path) as reel:
         return [moment for moment, _ in reel.frames()]
 
 
-def heard(path: Path, begin: float | None = None) -> np.ndarray:
-    with AudioStream(path, begin) as track:
-        return np.concatenate(list(track.iter_chunks()), axis=1)
+def heard(path: Path) -> np.ndarray:
+    with AudioTrack(path) as track:
+        return np.concatenate([samples for _, samples in track.iter_chunks()]).T
 
 
 def pitch(samples: np.ndarray, rate: int) -> float:
@@ -45,7 +45,7 @@ def test_moments_count_from_the_first_picture(tmp_path: Path) -> None:
 
 
 def test_pictures_are_upright_and_of_one_size(tmp_path: Path) -> None:
-    with VideoStream(write_video(tmp_path / "a.mp4", turned=90, seconds=0.4)) as reel:
+    with open_video(write_video(tmp_path / "a.mp4", turned=90, seconds=0.4)) as reel:
         assert {picture.size for _, picture in reel.frames()} == {(48, 64)}
 
 
@@ -54,14 +54,14 @@ def test_pictures_are_upright_and_of_one_size(tmp_path: Path) -> None:
 )
 def test_pixels_are_square(ratio: float | int, turned: int, size: tuple[int, int], tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", turned=turned, seconds=0.4, ratio=ratio)
-    with VideoStream(path) as reel, Video(path) as video:
+    with open_video(path) as reel, Video(path) as video:
         assert {picture.size for _, picture in reel.frames()} == {size}
         assert video.frames_at([0.2])[0][1].size == size
 
 
 def test_the_last_picture_is_shown_as_long_as_the_file_says(tmp_path: Path) -> None:
     for lasts, end in ((None, 0.4), (2.0, 2.36)):
-        with VideoStream(write_video(tmp_path / "a.mp4", seconds=0.4, lasts=lasts)) as reel:
+        with open_video(write_video(tmp_path / "a.mp4", seconds=0.4, lasts=lasts)) as reel:
             assert len(list(reel.frames())) == 10
             assert reel.end_time == pytest.approx(end, abs=0.01)
 
@@ -88,13 +88,13 @@ def test_a_file_that_is_cut_short_ends_there(tmp_path: Path) -> None:
 
 def test_the_sound_lies_where_the_pictures_say(tmp_path: Path) -> None:
     """The tone rises by 200 Hz each second of its own; pictures that begin later hear it later."""
-    samples = heard(write_video(tmp_path / "a.mkv", late=(1.0, 0.0), codecs=("mpeg4", "pcm_s16le")), begin=1.0)[0]
+    samples = heard(write_video(tmp_path / "a.mkv", late=(1.0, 0.0), codecs=("mpeg4", "pcm_s16le")))[0]
     assert len(samples) == pytest.approx(2 * RATE, abs=RATE * 0.03)
     assert pitch(samples[: RATE - 4000], RATE) == pytest.approx(400, abs=5)
 
 
 def test_sound_that_begins_later_has_silence_in_front(tmp_path: Path) -> None:
-    samples = heard(write_video(tmp_path / "a.mkv", late=(0.0, 0.8), codecs=("mpeg4", "pcm_s16le")), begin=0.0)[0]
+    samples = heard(write_video(tmp_path / "a.mkv", late=(0.0, 0.8), codecs=("mpeg4", "pcm_s16le")))[0]
     first = np.flatnonzero(np.abs(samples) > 0.01)[0]
     assert first / RATE == pytest.approx(0.8, abs=0.01)
 
@@ -180,13 +180,13 @@ def test_what_is_no_video_is_named(make, words: str, tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     make(path)
     with pytest.raises(InputError, match=words):
-        VideoStream(path)
+        open_video(path)
 
 
 def test_a_video_without_sound_offers_to_take_one(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", sound=False, seconds=0.4)
-    with pytest.raises(VideoError, match=r"soundspot locate VIDEO other\.wav") as told:
-        AudioStream(path)
+    with pytest.raises(VideoError, match=r"Give the sound as a file of its own") as told:
+        AudioTrack(path)
     assert told.value.cause == "no sound"
 
 

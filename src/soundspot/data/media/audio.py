@@ -1,13 +1,16 @@
-"""Audio: read from any file that has a sound, resampled, cropped, mixed; always mono float32 in [-1, 1]."""
+"""Audio: read from any file that has a sound, resampled, cropped, mixed; always mono float32 in [-1, 1].
+
+PCM and FLAC of one or two channels are read where a window of them is needed; everything else is decoded by FFmpeg
+(`soundspot.data.media.audio_track`). Both give the same samples.
+"""
 
 import io
 import math
 import os
-import wave
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import soundfile
@@ -19,40 +22,49 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from soundspot.config.frontend import AudioSpec
-from soundspot.data.media.decoding import EXPECTED, REMEDY, open_decoder, read_samples, truncation_error
+from soundspot.data.media.audio_track import EXPECTED, AudioReader, AudioTrack
+from soundspot.data.media.downmix import ChannelLayout, Channels, downmix
 from soundspot.data.media.file_types import check_readable
+from soundspot.data.media.riff import WavHeader, read_wav_header
 from soundspot.errors import InputError
 from soundspot.types import Audio
 
-Channels = Literal["mean", "left"]
 AudioLike = str | os.PathLike[str] | Audio | tuple[NDArray | Tensor, int]
 
-_EXACT_LENGTH = ("WAV", "FLAC")  # formats whose header gives the length; mp3's estimates it
-_STREAMED_LENGTH = 0x7FFF0000  # bytes from which a wav's length means "to the end": 0xFFFFFFFF, 0x7FFFF000...
+REMEDY = "Play it to see whether it is whole, and save it again as WAV or FLAC"
+# wav, w64, aiff, au, caf, flac
+_EXACT_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b".snd", b"caff", b"fLaC")
+_EXACT_SUBTYPES = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 _MAX_AMPLITUDE = 8.0  # beyond this, floats are no waveform in [-1, 1] that overshoots but integers in disguise
+_LEAST_SHARE = 0.9  # of what a header promises, below which a file is cut short
+_MONO, _STEREO = ChannelLayout("mono", (1.0,)), ChannelLayout("stereo", (0.5, 0.5))
 
 
 def read_audio(
     path: str | os.PathLike[str],
     rate: int | None = None,
-    channels: Channels = "mean",
+    channels: Channels = "mono",
     content: bytes | None = None,
     max_seconds: float | int | None = None,
     track: int | None = None,
 ) -> Audio:
-    """Read the audio of a sound file or a video, in full.
+    """Read the audio of a sound file or a video, in full; in a video, second 0 is the start of the first frame.
 
     Args:
-        path: path of a wav, flac, ogg or mp3 file (libsndfile), or of any file that FFmpeg knows.
+        path: path of a file of any format that FFmpeg or libsndfile reads.
         rate: sample rate in Hz to resample to; None keeps the file's own.
-        channels: `mean` of all channels, or only the `left` (first), as SSLalignment reads files.
+        channels: `mono` loses no source (`soundspot.data.media.downmix`): the mean of stereo, loudspeakers as a player
+            adds them, the omnidirectional channel of a sound field, the loudest where channels cancel. `mean` of all
+            channels, or only the `left` (first), as SSLalignment reads files.
         content: bytes of the file, where they were read from elsewhere; `path` is then its name in messages.
         max_seconds: longest accepted duration in seconds, whatever the header promises: of a longer file no more is
             decoded. None: no limit.
-        track: number of the audio track, from 0; None: the first.
+        track: number of the audio track, from 0; None: of those that can be decoded the first that the file marks as
+            its default, else the first.
 
     Returns:
-        The waveform (t,), float32 in [-1, 1], and its rate. Silence is no error (`Audio.is_silent`).
+        The waveform (t,), float32 in [-1, 1], its rate, and notes on what was chosen or is missing. Silence is no
+        error (`Audio.is_silent`).
 
     Raises:
         InputError: the file is missing, empty, not a sound, cut short, a video without sound, without such a track,
@@ -62,18 +74,42 @@ def read_audio(
     path = Path(path)
     if content is None:
         check_readable(path, EXPECTED)
-    chunks, length = [], 0
-    with open_decoder(path, content, max_seconds, track) as (file_rate, decoded):
-        for chunk in decoded:
-            length += len(chunk)
-            if max_seconds is not None and length > max_seconds * file_rate:
-                raise InputError(
-                    f"{path}: found a sound that lasts longer than {max_seconds:g} s, expected no more. Cut it.",
-                    "too long",
-                )
-            chunks.append(_downmix(chunk, channels))
-    waveform = chunks[0] if len(chunks) == 1 else np.concatenate([np.empty((0, 1), np.float32), *chunks])
-    return resample(to_mono(waveform, file_rate, channels, str(path)), rate)
+    file = None if track else _open_exact(path, content)
+    if file is None:
+        with AudioTrack(path, track, content) as audio_track:
+            return resample(_read_track(audio_track, channels, max_seconds), rate)
+    if max_seconds is not None and file.seconds > max_seconds:
+        raise _too_long(path, max_seconds)
+    return resample(file.read_segment(channels=channels), rate)
+
+
+def _read_track(track: AudioTrack, channels: Channels, max_seconds: float | int | None) -> Audio:
+    if channels == "mono":
+        chunks = (samples for _, samples in track.iter_mono())
+    else:
+        chunks = (_reduce(samples, channels) for _, samples in track.iter_chunks())
+    parts, length = [np.empty(0, np.float32)], 0
+    for samples in chunks:
+        parts.append(samples)
+        length += len(samples)
+        if max_seconds is not None and length > max_seconds * track.rate:
+            raise _too_long(track.path, max_seconds)
+    promised = track.promised_seconds
+    if promised and length < _LEAST_SHARE * promised * track.rate:
+        raise InputError(
+            f"{track.path}: found {length / track.rate:.2f} s of sound (cut short), expected the {promised:.2f} s its "
+            "header promises. Fetch or write it again."
+        )
+    notes = track.notes
+    if track.damaged:
+        notes += (f"{track.damaged} packets of sound could not be decoded: the file is damaged or cut short there.",)
+    return replace(check_samples(np.concatenate(parts), track.rate, str(track.path)), notes=notes)
+
+
+def _too_long(path: Path, max_seconds: float | int) -> InputError:
+    return InputError(
+        f"{path}: found a sound that lasts longer than {max_seconds:g} s, expected no more. Cut it.", "too long"
+    )
 
 
 @dataclass(frozen=True)
@@ -84,92 +120,178 @@ class AudioFile:
         path: name of the file in messages.
         rate: sample rate in Hz.
         length: number of samples of each channel.
+        layout: what the channels are.
         read: function of (first sample, number of samples) that returns (count, channels) float32 samples in [-1, 1],
             fewer where the file ends.
+        notes: sentences on what is missing.
     """
 
     path: Path
     rate: int
     length: int
+    layout: ChannelLayout
     read: Callable[[int, int], Float32[np.ndarray, "t c"]]
+    notes: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
         """Duration in seconds."""
         return self.length / self.rate
 
-    def read_segment(self, first: int = 0, count: int | None = None) -> Audio:
-        """Decode a segment of the file and average its channels.
+    def read_segment(self, first: int = 0, count: int | None = None, channels: Channels = "mono") -> Audio:
+        """Decode a segment of the file and reduce it to a single channel.
 
         Args:
             first: number of the segment's first sample, from 0.
             count: number of samples; None: all up to the end of the file.
+            channels: as in `read_audio`.
 
         Returns:
             The segment, (count,) float32 in [-1, 1] at the file's own rate; never padded.
 
         Raises:
-            InputError: fewer samples than `count` can be decoded (the segment passes the end, or the file is cut
-                short), the segment is empty, or samples are NaN, infinite or beyond 8 in absolute value.
+            InputError: fewer samples than `count` can be decoded (the segment passes the end, or the file is damaged),
+                the segment is empty, or samples are NaN, infinite or beyond 8 in absolute value.
         """
-        expected = self.length - first if count is None else count
-        samples = self.read(first, expected)
-        if len(samples) < expected:
-            raise truncation_error(self.path, first + len(samples), self.length, self.rate)
-        return to_mono(samples, self.rate, "mean", str(self.path))
+        end = self.length if count is None else first + count
+        begin, stop = first, end
+        if len(self.layout.weights) > 1 and channels == "mono":  # whole seconds, by which channels are compared
+            begin, stop = first // self.rate * self.rate, min(-(-end // self.rate) * self.rate, self.length)
+        samples = self.read(begin, stop - begin)
+        if begin + len(samples) < end:
+            raise InputError(
+                f"{self.path}: found {(begin + len(samples)) / self.rate:.2f} s of sound (cut short), expected "
+                f"{end / self.rate:.2f} s. Fetch or write it again."
+            )
+        mono = downmix(samples, self.layout, self.rate) if channels == "mono" else _reduce(samples, channels)
+        return replace(check_samples(mono[first - begin : end - begin], self.rate, str(self.path)), notes=self.notes)
+
+
+class StreamedAudio:
+    """An open sound file that has to be decoded in order; windows are best asked for from front to back.
+
+    Args:
+        path: path of a file of any format that FFmpeg reads.
+
+    Attributes:
+        rate: sample rate in Hz.
+        seconds: duration by the packets, without decoding; codecs add a few hundredths of a second.
+        length: number of samples, by the same reckoning.
+        notes: sentences on what was chosen.
+
+    Raises:
+        InputError: the file is missing, empty, not a sound, or without sound.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._reader = path, AudioReader(AudioTrack(path))
+        self.rate, self.notes = self._reader.rate, self._reader.track.notes
+        self.seconds = self._reader.track.estimated_seconds
+        self.length = max(1, round(self.seconds * self.rate))
+
+    def read_segment(self, first: int, count: int) -> Audio:
+        """Decode a segment, mono.
+
+        Args:
+            first: number of the segment's first sample, from 0.
+            count: number of samples.
+
+        Returns:
+            The segment, (count,) float32 in [-1, 1] at the file's own rate; shorter where the file ends.
+
+        Raises:
+            InputError: there is nothing of it, or samples are NaN, infinite or beyond 8 in absolute value.
+        """
+        samples = check_samples(self._reader.read(first, count), self.rate, str(self.path))
+        return replace(samples, notes=self.notes)
+
+
+def open_windows(path: Path) -> AudioFile | StreamedAudio:
+    """Open a sound file of any length, of which windows are read from front to back in little memory.
+
+    Args:
+        path: path of the file.
+
+    Returns:
+        The open file.
+
+    Raises:
+        InputError: the file is missing, empty, not a sound, or without sound.
+    """
+    check_readable(path, EXPECTED)
+    return _open_exact(path, None) or StreamedAudio(path)
 
 
 def open_audio(path: str | os.PathLike[str], content: bytes | None = None) -> Audio | AudioFile:
-    """Open a sound file; formats whose header does not give the exact length are decoded in full instead.
+    """Open a sound file; what is not PCM or FLAC of one or two channels is decoded in full instead.
 
     Args:
         path: path of the file.
         content: bytes of the file, where they were read from elsewhere; `path` is then its name in messages.
 
     Returns:
-        An open file for wav and flac; otherwise the whole audio, mono at the file's own rate.
+        An open file for wav, aiff, flac and the like; otherwise the whole audio, mono at the file's own rate.
 
     Raises:
-        InputError: the file is missing, empty, not a sound, or without sound. Broken or invalid samples of wav and flac
+        InputError: the file is missing, empty, not a sound, or without sound. Broken or invalid samples of an open file
             raise it only when a segment is read.
     """
     path = Path(path)
     if content is None:
         check_readable(path, EXPECTED)
-    try:
-        return _open_wav(path, content)
-    except (wave.Error, EOFError):  # not of 16 bits, or no wav
-        pass
-    try:
+    return _open_exact(path, content) or read_audio(path, content=content)
+
+
+def _open_exact(path: Path, content: bytes | None) -> AudioFile | None:
+    """Open PCM and FLAC whose length is certain, for random access; None for everything else."""
+    header = read_wav_header(path, content)
+    if header is not None and header.is_pcm16:
+        return _open_wav(path, content, header)
+    with nullcontext(io.BytesIO(content)) if content is not None else path.open("rb") as beginning:
+        if not beginning.read(4).startswith(_EXACT_MAGIC):
+            return None
+    with suppress(soundfile.SoundFileError, RuntimeError):
         file = soundfile.SoundFile(path if content is None else io.BytesIO(content))
-    except (soundfile.SoundFileError, RuntimeError):
-        return read_audio(path, content=content)
-    if file.format not in _EXACT_LENGTH:
-        return read_audio(path, content=content)
+        if file.subtype.startswith(_EXACT_SUBTYPES) and file.channels <= 2 and _has_end(file):
+
+            def read(first: int, count: int) -> Float32[np.ndarray, "t c"]:
+                try:
+                    file.seek(first)
+                    return file.read(count, dtype="float32", always_2d=True)
+                except (soundfile.SoundFileError, RuntimeError) as error:
+                    problem = f"a broken or truncated sound ({error}), expected a whole one"
+                    raise InputError(f"{path}: found {problem}. {REMEDY}.") from error
+
+            return AudioFile(path, file.samplerate, file.frames, (_MONO, _STEREO)[file.channels - 1], read)
+        file.close()
+    return None
+
+
+def _has_end(file: soundfile.SoundFile) -> bool:
+    """Return whether the last sample that the header promises is there; one that does not say promises 2^63."""
+    if not 0 < file.frames < 1 << 40:
+        return False
+    file.seek(file.frames - 1)
+    return len(file.read(1)) == 1
+
+
+def _open_wav(path: Path, content: bytes | None, header: WavHeader) -> AudioFile | None:
+    """Open a 16-bit wav of one or two channels, a segment of which takes a quarter of libsndfile's time."""
+    length = header.size // header.frame_size if header.num_channels in (1, 2) else 0
+    if not length:
+        return None
 
     def read(first: int, count: int) -> Float32[np.ndarray, "t c"]:
-        file.seek(first)
-        return read_samples(file, path, count)
+        with path.open("rb") if content is None else io.BytesIO(content) as file:
+            file.seek(header.offset + first * header.frame_size)
+            samples = np.frombuffer(file.read(count * header.frame_size), "<i2")
+        return np.divide(samples.reshape(-1, header.num_channels), np.float32(32768), dtype=np.float32)
 
-    return AudioFile(path, file.samplerate, file.frames, read)
-
-
-def _open_wav(path: Path, content: bytes | None) -> AudioFile:
-    """Open a 16-bit wav by the standard library, which reads a segment in a quarter of libsndfile's time."""
-    file = wave.open(str(path) if content is None else io.BytesIO(content))  # noqa: SIM115 (as long-lived as the AudioFile)
-    if file.getsampwidth() != 2 or not file.getframerate():
-        raise wave.Error("not of 16 bits, or of no rate")
-    frame_size = 2 * file.getnchannels()
-    if not 0 < file.getnframes() * frame_size < _STREAMED_LENGTH:
-        raise wave.Error("written to a pipe: its header does not give the length")
-
-    def read(first: int, count: int) -> Float32[np.ndarray, "t c"]:
-        file.setpos(first)
-        content = file.readframes(count)
-        samples = np.frombuffer(content[: len(content) // frame_size * frame_size], "<i2")
-        return np.divide(samples.reshape(-1, file.getnchannels()), np.float32(32768), dtype=np.float32)
-
-    return AudioFile(path, file.getframerate(), file.getnframes(), read)
+    notes: tuple[str, ...] = ()
+    if header.promised > header.size:
+        seconds, promised = (size / header.frame_size / header.rate for size in (header.size, header.promised))
+        notes = (f"{path.name} ends after {seconds:.2f} s, and its header promises {promised:.2f} s: it is cut short.",)
+    return AudioFile(path, header.rate, length, (_MONO, _STEREO)[header.num_channels - 1], read, notes)
 
 
 def as_audio(audio: AudioLike | object) -> Audio:
@@ -178,7 +300,8 @@ def as_audio(audio: AudioLike | object) -> Audio:
     Args:
         audio: path of a sound file or video; an Audio, returned as it is; or (waveform, rate in Hz). Waveforms are
             arrays or tensors of shape (t,), (channels, t) or (t, channels): the shorter axis is the channels, which are
-            averaged. Floats lie in [-1, 1]; integers are scaled by the range of their type.
+            averaged (where they cancel, the loudest is taken). Floats lie in [-1, 1]; integers are scaled by the range
+            of their type.
 
     Returns:
         The audio, mono float32 in [-1, 1].
@@ -213,7 +336,11 @@ def as_audio(audio: AudioLike | object) -> Audio:
         array = array[:, None]
     elif array.shape[0] < array.shape[1]:
         array = array.T
-    return to_mono(array.astype(np.float32), int(rate), "mean", "the waveform")
+    samples = array.astype(np.float32)
+    if 0 in samples.shape:
+        return check_samples(samples[:0].ravel(), int(rate), "the waveform")
+    layout = ChannelLayout("waveform", (1 / samples.shape[1],) * samples.shape[1])
+    return check_samples(downmix(samples, layout, int(rate)), int(rate), "the waveform")
 
 
 def resample(audio: Audio, rate: int | None) -> Audio:
@@ -231,7 +358,7 @@ def resample(audio: Audio, rate: int | None) -> Audio:
     waveform = torch.from_numpy(soxr.resample(audio.waveform.numpy(), audio.rate, rate, quality="HQ"))
     if not len(waveform):  # a handful of samples at a high rate
         waveform = audio.waveform[:1]
-    return Audio(waveform.clamp(-1, 1), rate)  # filters overshoot
+    return replace(audio, waveform=waveform.clamp(-1, 1), rate=rate)  # filters overshoot
 
 
 def crop_or_tile(audio: Audio | AudioFile, seconds: float, start: float | None = None) -> Float[Tensor, " t"]:
@@ -329,13 +456,12 @@ def mix_audio(audios: Sequence[Audio]) -> Audio:
     return Audio(mixed / mixed.abs().max().clamp(min=1), rate)
 
 
-def to_mono(waveform: Float32[np.ndarray, "t c"], rate: int, channels: Channels, name: str) -> Audio:
-    """Check samples and reduce them to a single channel.
+def check_samples(mono: Float32[np.ndarray, " t"], rate: int, name: str) -> Audio:
+    """Check samples.
 
     Args:
-        waveform: (t, channels) float32 samples; values beyond [-1, 1] and up to 8 are clipped.
+        mono: (t,) float32 samples; values beyond [-1, 1] and up to 8 are clipped.
         rate: sample rate in Hz.
-        channels: `mean` of all channels, or only the `left` (first).
         name: name of the source, for messages.
 
     Returns:
@@ -344,9 +470,8 @@ def to_mono(waveform: Float32[np.ndarray, "t c"], rate: int, channels: Channels,
     Raises:
         InputError: no samples, NaN or infinite values, or values beyond 8 in absolute value.
     """
-    if 0 in waveform.shape:
+    if not len(mono):
         raise InputError(f"{name}: found a sound of no samples (zero length), expected at least one. {REMEDY}.")
-    mono = _downmix(waveform, channels)[:, 0]
     peak = max(mono.max(), -mono.min())
     if not np.isfinite(peak):
         bad = int((~np.isfinite(mono)).sum())
@@ -364,6 +489,6 @@ def to_mono(waveform: Float32[np.ndarray, "t c"], rate: int, channels: Channels,
     return Audio(torch.from_numpy(np.ascontiguousarray(mono)), rate)
 
 
-def _downmix(waveform: Float32[np.ndarray, "t c"], channels: Channels) -> Float32[np.ndarray, "t 1"]:
-    """Return (t, 1) samples; an array without channels is returned as it is."""
-    return waveform[:, :1] if channels == "left" or waveform.shape[1] < 2 else waveform.mean(axis=1, keepdims=True)
+def _reduce(samples: Float32[np.ndarray, "t c"], channels: Channels) -> Float32[np.ndarray, " t"]:
+    """Return the first channel or the plain mean of all."""
+    return samples[:, 0] if channels == "left" or samples.shape[1] < 2 else samples.mean(axis=1)

@@ -1,17 +1,16 @@
-"""FFmpeg by PyAV: open files, decoded frames as arrays and images, samples as frames, and the encoder of H.264.
+"""FFmpeg by PyAV: open files, samples of frames as arrays and back, and the encoder of H.264.
 
 `import av` takes 0.1 s, so modules that work without it most of the time import this one where they need it.
 """
 
+import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import av as av  # for the modules that import it from here
 import numpy as np
 from jaxtyping import Float32
-from PIL import Image
 
 from soundspot.data.media.file_types import check_readable
 from soundspot.errors import InputError, RecipeError
@@ -19,7 +18,6 @@ from soundspot.errors import InputError, RecipeError
 DECODE_ERRORS = (av.FFmpegError, ValueError, EOFError)  # what PyAV raises for files that are damaged or cut short
 H264_ENCODERS = ("libx264", "h264_videotoolbox", "libopenh264")
 REMEDY = "Play it to see whether it is whole, and fetch or write it again"
-MAX_PIXEL_ASPECT = 4  # pixels of television and of discs are at most three times as wide as high
 
 
 T = TypeVar("T", bound="MediaFile")
@@ -35,17 +33,24 @@ class MediaFile:
     Args:
         path: path of the file.
         expected: noun phrase for what the file should be, for messages.
+        content: bytes of the file, where they were read from elsewhere; `path` is then its name in messages.
 
     Raises:
         InputError: missing, empty, or may not be read.
         VideoError: FFmpeg cannot read it.
     """
 
-    def __init__(self, path: str | os.PathLike[str], expected: str) -> None:
-        self.path, self._expected = Path(path), expected
-        check_readable(self.path, expected)
-        try:
-            self._container = av.open(os.path.abspath(self.path))  # a name with a colon is no address
+    _readers = "videos"
+
+    def __init__(self, path: str | os.PathLike[str], expected: str, content: bytes | None = None) -> None:
+        self.path, self._expected, self._content = Path(path), expected, content
+        if content is None:
+            check_readable(self.path, expected)
+        self._container = self._open()
+
+    def _open(self) -> Any:
+        try:  # the absolute path, as a name with a colon is no address
+            return av.open(os.path.abspath(self.path) if self._content is None else io.BytesIO(self._content))
         except DECODE_ERRORS as error:
             raise self._unreadable(error) from error
 
@@ -59,7 +64,7 @@ class MediaFile:
         return VideoError(f"{self.path}: found {problem}, expected {self._expected}. {remedy}", cause)
 
     def _unreadable(self, error: Exception) -> VideoError:
-        return self._error(f"a file that no reader of videos knows ({error})", "unreadable", REMEDY)
+        return self._error(f"a file that no reader of {self._readers} knows ({error})", "unreadable", REMEDY)
 
 
 class PcmConverter:
@@ -95,56 +100,6 @@ def array_to_frame(samples: Float32[np.ndarray, "c t"], layout: str) -> Any:
         An `av.AudioFrame`, without rate and time stamp.
     """
     return av.AudioFrame.from_ndarray(samples.T.reshape(1, -1), format="flt", layout=layout)
-
-
-def iter_decoded(container: Any, stream: Any, counter: Any) -> Iterator[Any]:
-    """Decode the frames of a stream in order, up to where the file is cut short.
-
-    Packets that cannot be decoded are left out and counted.
-
-    Args:
-        container: open `av` container.
-        stream: video or audio stream of the container.
-        counter: object whose attribute `damaged` is increased by 1 for each packet that cannot be decoded.
-
-    Yields:
-        Decoded `av` frames.
-    """
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except DECODE_ERRORS:
-            counter.damaged += 1
-            return
-        try:
-            frames = packet.decode()
-        except DECODE_ERRORS:
-            counter.damaged += 1
-            continue
-        yield from frames
-
-
-def frame_to_image(frame: Any, stream: Any) -> Image.Image:
-    """Convert a video frame to the image that players show: RGB, with square pixels, rotated as the file says.
-
-    The width is multiplied by the pixels' aspect ratio (bicubic); pixels that are declared more than four times as wide
-    as high, or as high as wide, are taken for square.
-
-    Args:
-        frame: decoded `av` video frame.
-        stream: video stream of the frame, for the aspect ratio of its pixels.
-
-    Returns:
-        RGB image.
-    """
-    image = Image.fromarray(frame.to_ndarray(format="rgb24"))
-    ratio = float(stream.sample_aspect_ratio or 1)
-    if ratio != 1 and 1 / MAX_PIXEL_ASPECT <= ratio <= MAX_PIXEL_ASPECT:
-        image = image.resize((max(1, round(image.width * ratio)), image.height))
-    return image.rotate(frame.rotation, expand=True) if frame.rotation % 360 else image
 
 
 def choose_encoder(crf: int) -> tuple[str, dict[str, str]]:

@@ -1,63 +1,93 @@
-"""Frames of a video stream by the times at which they are shown: each run from a key frame is decoded once.
+"""Frames of a video by the times at which they are shown, and in their order."""
 
-Packets tell when frames are shown and where decoding can begin; where they do not, the frames do.
-"""
-
-from collections import deque
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 from PIL import Image
 
-from soundspot.data.media.ffmpeg import DECODE_ERRORS, frame_to_image
-
-_MARKS_REFERENCES = ("h264", "mpeg4", "mpeg2video", "mpeg1video")  # codecs whose frames say whether others need them
+from soundspot.data.media.frame_image import frame_to_image
+from soundspot.data.media.packet_reader import PacketReader, Packets
+from soundspot.data.media.packet_table import PacketTable
 
 TimedImage = tuple[float, Image.Image]
 
 
 class FrameIndex:
-    """Random access to the frames of a container's video stream; second 0 is the time of the first.
+    """Access to the frames of a video stream; second 0 is the start of the first.
 
     Args:
-        container: open `av` container.
-        stream: video stream of the container.
+        open_stream: function that opens the file anew, and returns its container and its video stream.
+        scan: function that reads the table of its packets.
 
     Attributes:
-        start_time: time of the first frame in the container, in seconds.
-        is_rewound: whether nothing has been read through this index.
+        damaged: number of packets and frames that were left out, the last time that all frames were decoded.
     """
 
-    def __init__(self, container: Any, stream: Any) -> None:
-        self._container, self._stream = container, stream
-        self.start_time = float((stream.start_time or 0) * (stream.time_base or 0))
-        self.is_rewound = True
+    def __init__(self, open_stream: Callable[[], tuple[Any, Any]], scan: Callable[[], PacketTable]) -> None:
+        self._open_stream, self._scan = open_stream, scan
+        self.damaged = 0
 
-    @property
-    def duration(self) -> float:
-        """Duration of the stream in seconds, read from its packets without decoding; 0 where packets have no times."""
-        return self._packets[2]
+    def close(self) -> None:
+        """Close the file."""
+        if "_reader" in self.__dict__:
+            self._reader.close()
+
+    @cached_property
+    def table(self) -> PacketTable:
+        """What the packets say; where they do not say the order of frames, the decoder has."""
+        table = self._scan()
+        if table.has_order:
+            return table
+        reader = PacketReader(self._open_stream)
+        decoded = reader.decode(reader.packets_from(0, table))
+        order = [frame.pts for frame in decoded if frame.pts is not None]
+        reader.close()
+        times = np.full(len(table.times), math.inf)
+        times[order] = np.sort(table.times)[: len(order)]
+        return replace(table, times=times, has_order=True)
+
+    @cached_property
+    def _reader(self) -> PacketReader:
+        return PacketReader(self._open_stream)
+
+    @cached_property
+    def _order(self) -> tuple[Int64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
+        """Number of the packet whose frame is shown, and since when, in the order in which frames are shown."""
+        times = np.concatenate([self.table.times, self.table.repeats])
+        order = np.argsort(times, kind="stable")
+        order = order[np.isfinite(times[order])]
+        is_own = order < len(self.table.times)
+        last_own = np.maximum.accumulate(np.where(is_own, np.arange(len(order)), -1))
+        return order[last_own[last_own >= 0]], times[order[last_own >= 0]]
 
     def frames_at(self, times: Sequence[float | int]) -> list[TimedImage]:
         """Decode the frame that is shown at each time.
 
         Args:
             times: times in seconds, in any order; earlier than the first frame means the first, later than the last the
-                last.
+                last. What cannot be decoded is replaced by the last frame before it that can.
 
         Returns:
             (start time in seconds, upright RGB image) for each time; an empty list where no frame can be decoded.
         """
-        wanted = sorted({float(time) for time in times})
-        frames = self._decode_indexed(wanted)
-        missing = [time for time in wanted if time not in frames]
-        frames |= self._decode_searching(missing) if missing else {}
-        return [frames[float(time)] for time in times] if frames else []
+        numbers, starts = self._order
+        if not len(numbers):
+            return []
+        places = (np.searchsorted(starts, np.array(times) + self.table.tolerance, side="right") - 1).clip(0).tolist()
+        images: dict[int, Image.Image] = {}
+        for key, wanted in self._group_by_key({int(numbers[place]) for place in places}):
+            images |= self._decode_run(key, wanted)
+        known = {place: (float(starts[place]), images[n]) for place in places if (n := int(numbers[place])) in images}
+        if missing := sorted(set(places) - known.keys()):
+            known |= self._decode_passing(missing)
+        return [known[place] for place in places] if known else []
 
-    def frame_after(self, time: float) -> Image.Image | None:
+    def frame_after(self, time: float | int) -> Image.Image | None:
         """Decode the first frame that starts after a time.
 
         Args:
@@ -66,140 +96,75 @@ class FrameIndex:
         Returns:
             Upright RGB image; None where there is no later frame, or it cannot be decoded.
         """
-        try:
-            for frame in self._decode_from(self.start_time + time):
-                if frame.time is not None and frame.time > self.start_time + time + 1e-6:
-                    return frame_to_image(frame, self._stream)
-        except DECODE_ERRORS:
-            pass  # cut short
-        return None
+        _, starts = self._order
+        place = int(np.searchsorted(starts, time + self.table.tolerance, side="right"))
+        found = self.frames_at(starts[place : place + 1].tolist())
+        return found[0][1] if found and found[0][0] > time else None
 
-    def rewind(self) -> None:
-        """Seek to the beginning of the container if something was read before."""
-        if not self.is_rewound:
-            self._container.seek(0)
-        self.is_rewound = False
+    def frames(self) -> Iterator[TimedImage]:
+        """Decode all frames in order, in a container of their own; a packet without bytes shows the last one again.
 
-    def _decode_from(self, time: float | None) -> Iterator[Any]:
-        """Yield decoded frames from the key frame before a time of the container on; None: from its beginning."""
-        self.is_rewound = False
-        if time is None:
-            self._container.seek(0)
-        else:
-            self._container.seek(int(time / self._stream.time_base), stream=self._stream)
-        yield from self._container.decode(self._stream)
-
-    @cached_property
-    def _packets(self) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " k"], float]:
-        """Start times of the frames and of the key frames, in ticks and in order, and the duration in seconds.
-
-        There are no ticks where packets do not say when they are shown, as in an AVI file whose frames are not coded in
-        the order in which they are shown.
+        Yields:
+            Start time in seconds, rising, and the frame, upright RGB. Frames without an own time are left out and
+            counted in `damaged`.
         """
-        starts: list[int] = []
-        keys: list[int] = []
-        end, is_timed = 0.0, True
-        base = float(self._stream.time_base or 0)
-        self.is_rewound = False
+        table, left_out = self.table, 0
+        repeats = iter(table.repeats.tolist())
+        due, last, image = next(repeats, math.inf), -math.inf, None
+        reader = PacketReader(self._open_stream)
         try:
-            self._container.seek(0)
-            for packet in self._container.demux(self._stream):
-                if not packet.size or packet.is_discard:
-                    continue
-                if packet.pts is None:
-                    is_timed = False
-                    continue
-                starts.append(packet.pts)
-                if packet.is_keyframe:
-                    keys.append(packet.pts)
-                end = max(end, (packet.pts + (packet.duration or 0)) * base - self.start_time)
-        except DECODE_ERRORS:
-            pass  # cut short: what came until then
-        if not is_timed or (self._stream.codec_context.has_b_frames and starts == sorted(starts)):
-            starts, keys = [], []
-        return np.unique(np.array(starts, np.int64)), np.unique(np.array(keys, np.int64)), end
+            for frame in reader.decode(reader.packets_from(0, table)):
+                time = math.inf if frame.pts is None else float(table.times[frame.pts])
+                while due < min(time, math.inf):
+                    if image is not None and last < due:
+                        yield due, image
+                        last = due
+                    due = next(repeats, math.inf)
+                if last < time < math.inf:
+                    last, image = time, frame_to_image(frame, reader.stream)
+                    yield time, image
+                else:
+                    left_out += 1
+                self.damaged = reader.damaged + left_out
+            while image is not None and due < math.inf:
+                if last < due:
+                    yield due, image
+                due = next(repeats, math.inf)
+        finally:
+            self.damaged = reader.damaged + left_out
+            reader.close()
 
-    def _decode_indexed(self, times: Sequence[float]) -> dict[float, TimedImage]:
-        """Return the frames at the times that the packets locate.
-
-        Each run from a key frame is decoded once, to the last frame that is wanted of it.
-        """
-        starts, keys, _ = self._packets
-        if not len(starts) or not len(keys):
-            return {}
-        base = float(self._stream.time_base)
-        ticks = np.floor((self.start_time + np.array(times) + 1e-6) / base)
-        ticks = starts[(np.searchsorted(starts, ticks, side="right") - 1).clip(0)]
-        runs = np.searchsorted(keys, ticks, side="right") - 1
-        images: dict[int, Image.Image] = {}
-        for run in np.unique(runs[runs >= 0]):
-            images |= self._decode_run(int(keys[run]), {int(tick) for tick in ticks[runs == run]})
-        return {
-            time: (tick * base - self.start_time, images[tick])
-            for time, tick in zip(times, ticks.tolist(), strict=True)
-            if tick in images
-        }
+    def _group_by_key(self, numbers: Iterable[int]) -> Iterator[tuple[int, set[int]]]:
+        """Divide packets by the packet from which each can be decoded, in the order of the file."""
+        times, keys = self.table.times, np.flatnonzero(self.table.is_key)
+        groups: dict[int, set[int]] = {}
+        for number in numbers:
+            before = keys[(keys <= number) & (times[keys] <= times[number])]
+            groups.setdefault(int(before[-1]) if len(before) else 0, set()).add(number)
+        yield from sorted(groups.items())
 
     def _decode_run(self, key: int, wanted: set[int]) -> dict[int, Image.Image]:
-        """Return the frames that start at the wanted ticks, decoded from the key frame at tick `key` on.
+        """Return the frames of the wanted packets; those between are skipped where no other frame needs them."""
+        reader = self._reader
+        end = max(wanted) + 1  # a frame of two fields has two packets
 
-        Frames between them are skipped where no other frame needs them.
-        """
-        images: dict[int, Image.Image] = {}
-        missing, codec, has_begun = set(wanted), self._stream.codec_context, False
-        can_skip = codec.name in _MARKS_REFERENCES
+        def iter_run() -> Packets:
+            for number, packet in reader.packets_from(key, self.table):
+                yield number, packet
+                if number >= end:
+                    return
 
-        def decode(packet: Any) -> None:
-            frames = (frame for frame in codec.decode(packet) if frame.pts in wanted)
-            images.update({frame.pts: frame_to_image(frame, self._stream) for frame in frames})
+        frames = reader.decode(iter_run(), wanted)
+        return {frame.pts: frame_to_image(frame, reader.stream) for frame in frames if frame.pts in wanted}
 
-        try:
-            self._container.seek(key, stream=self._stream)
-            for packet in self._container.demux(self._stream):
-                has_begun = has_begun or packet.is_keyframe
-                if not missing or (packet.dts is not None and packet.dts > max(wanted)):
-                    break
-                if has_begun and packet.size:
-                    codec.skip_frame = "NONREF" if can_skip and packet.pts not in missing else "DEFAULT"
-                    missing.discard(packet.pts)
-                    decode(packet)
-            decode(None)
-        except DECODE_ERRORS:
-            pass  # cut short, or damaged: what came until then
-        finally:
-            codec.skip_frame = "DEFAULT"
-        return images
-
-    def _decode_searching(self, times: Sequence[float]) -> dict[float, TimedImage]:
-        """Return the last frame that starts by each time and can be decoded, wherever the container puts it."""
-        frames = self._decode_passing(times, seek=times[0]) if times[0] > 0 else {}
-        return frames or self._decode_passing(times)  # the container put us behind it, or nothing follows its last key
-
-    def _decode_passing(self, times: Sequence[float], seek: float | None = None) -> dict[float, TimedImage]:
-        """Return the frames at the times by decoding from `seek` on; empty where that begins after the first time."""
-        frames: dict[float, TimedImage] = {}
-        remaining, last = deque(times), None
-
-        def add(time: float, frame: Any) -> None:
-            frames[time] = float(frame.time) - self.start_time, frame_to_image(frame, self._stream)
-
-        try:
-            for frame in self._decode_from(None if seek is None else self.start_time + seek):
-                if frame.time is None:
-                    continue
-                while (
-                    remaining
-                    and frame.time > self.start_time + remaining[0] + 1e-6
-                    and (last is not None or seek is not None)
-                ):
-                    if last is None:
-                        return {}
-                    add(remaining.popleft(), last)
-                if not remaining:
-                    return frames
-                last = frame
-        except DECODE_ERRORS:
-            pass  # cut short: the last that can be decoded
-        for time in remaining if last is not None else ():
-            add(time, last)
-        return frames
+    def _decode_passing(self, places: Sequence[int]) -> dict[int, TimedImage]:
+        """Return for each place in the order of frames the last frame up to it that can be decoded, else the first."""
+        _, starts = self._order
+        found, remaining, last = dict[int, TimedImage](), list(places), None
+        for time, image in self.frames():
+            while remaining and last is not None and time > starts[remaining[0]] + self.table.tolerance:
+                found[remaining.pop(0)] = last
+            if not remaining:
+                return found
+            last = time, image
+        return found | (dict.fromkeys(remaining, last) if last is not None else {})

@@ -1,27 +1,34 @@
-"""Videos: frames at given times and windows of the audio, from any container that FFmpeg reads.
+"""Videos: frames in order and at given times, and the audio, from any container that FFmpeg reads.
 
-Header values of duration and rate are hints only: times are those of the frames themselves.
+Second 0 is the start of the first frame. What a header says of duration and rate is a hint only: times are those of the
+packets (`soundspot.data.media.packet_table`).
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float64
 from PIL import Image
 
-from soundspot.data.media.audio import resample, to_mono
-from soundspot.data.media.ffmpeg import DECODE_ERRORS, REMEDY, MediaFile, PcmConverter, VideoError, av
+from soundspot.data.media.audio import check_samples, read_audio, resample
+from soundspot.data.media.audio_track import AudioReader, AudioTrack, choose_audio_stream, describe_choice
+from soundspot.data.media.ffmpeg import REMEDY, MediaFile, VideoError, av
 from soundspot.data.media.frame_index import FrameIndex, TimedImage
+from soundspot.data.media.packet_table import PacketTable, moving_image_streams, scan_packets
 from soundspot.types import Audio
 
 
 class Video(MediaFile):
-    """An open video with random access by time; use it in a `with` block. Second 0 is the start of the first frame.
+    """An open video; use it in a `with` block.
 
     Args:
         path: path of the file.
+        audio_track: number of the audio track, from 0. None: of those that can be decoded the first that the file marks
+            as its default, else the first.
+        threads: whether FFmpeg decodes by several threads, which frames in order gain from.
 
     Attributes:
         header_duration: duration in seconds that the header promises; 0 where it gives none.
@@ -31,52 +38,118 @@ class Video(MediaFile):
         VideoError: not a video, without frames, or of an unknown codec.
     """
 
-    _thread_type = "NONE"  # a clip is read by one of several processes
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], audio_track: int | None = None, *, threads: bool = False) -> None:
         super().__init__(path, "a video (mp4, mkv, webm, mov, avi...)")
-        streams = [stream for stream in self._container.streams.video if not _is_cover(stream)]
+        self._audio_track, self._threads = audio_track, threads
+        streams = moving_image_streams(self._container)
         if not streams:
             kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
             self._container.close()
             raise self._error(f"a file without moving images (it holds: {kinds})", "no frames")
-        self._video_stream = streams[0]
-        if self._video_stream.codec_context is None:
+        self._stream = streams[0]
+        if self._stream.codec_context is None:
             self._container.close()
-            raise self._unknown_codec("images")
-        self._index = FrameIndex(self._container, self._video_stream)
-        self._video_stream.thread_type = self._thread_type
-        self._audio_stream = next(iter(self._container.streams.audio), None)
-        if self._video_stream.duration and self._video_stream.time_base:
-            self.header_duration = float(self._video_stream.duration * self._video_stream.time_base)
-        else:
-            self.header_duration = float(self._container.duration or 0) / av.time_base
+            problem = "images of a codec that this build of FFmpeg has no decoder for"
+            raise self._error(problem, "unknown codec", "Write it again with another, or leave it out")
+        self._index = FrameIndex(self._open_stream, self._scan)
+        self._open_readers = list[AudioReader]()  # at most one
+        seconds = (self._stream.duration or 0) * (self._stream.time_base or 0)
+        self.header_duration = float(seconds or (self._container.duration or 0) / av.time_base)
+        audio = self._container.streams.audio
+        number = choose_audio_stream(audio, audio_track)
+        self._track_notes = () if number is None or audio_track is not None else describe_choice(audio, number)
+        if audio_track is not None:
+            self._reader()  # a track that is not there is refused at once
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        self._index.close()
+        for reader in self._open_readers:
+            reader.track.__exit__()
 
     @property
     def duration(self) -> float:
-        """Duration of the frames in seconds, read from their packets; from the header where packets have no times."""
-        return self._index.duration or self.header_duration
+        """Duration in seconds, by the packets; the last frame stays until the end of audio that outlasts it.
 
-    def packet_times(self) -> Float64[np.ndarray, " n"]:
-        """Return the start times of the video and audio packets, without decoding.
+        Where the audio lasts at most half a second longer, it is the duration of the frames.
+        """
+        return self._index.table.duration or self.header_duration
+
+    @property
+    def end_time(self) -> float:
+        """Second at which the last frame of the file ends, by the packets."""
+        return self._index.table.end
+
+    @property
+    def shifts(self) -> tuple[float, ...]:
+        """Seconds to be added to the file's times, so that they count from the first frame (`PacketTable.shifts`)."""
+        return self._index.table.shifts
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second as the header gives them; 25 where it gives none."""
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        return float(rate) if rate and 0 < rate <= 1000 else 25.0
+
+    @property
+    def colorspace(self) -> int:
+        """FFmpeg's number of the conversion matrix between RGB and YUV."""
+        return int(self._stream.codec_context.colorspace)
+
+    @property
+    def damaged(self) -> int:
+        """Number of packets and frames that had to be left out, the last time that frames were decoded."""
+        return self._index.damaged
+
+    @property
+    def activity(self) -> Float64[np.ndarray, " n"]:
+        """Seconds at which a packet of frames or audio begins, distinct and rising.
 
         A header, or a single broken time stamp, may promise a duration in which there is nothing.
-
-        Returns:
-            (n,) distinct times in seconds from the first frame on, rising; up to where the file is cut short.
         """
-        times: list[float] = []
-        try:
-            self._index.is_rewound = False
-            self._container.seek(0)
-            streams = [stream for stream in (self._video_stream, self._audio_stream) if stream is not None]
-            for packet in self._container.demux(streams):
-                ticks = packet.dts if packet.pts is None else packet.pts
-                if packet.size and ticks is not None:
-                    times.append(float(ticks * packet.time_base) - self._index.start_time)
-        except DECODE_ERRORS:
-            pass  # cut short: what came until then
-        return np.unique(np.array(times, np.float64))
+        return self._index.table.activity
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for a reader of results: which audio track was chosen, and how the duration came about."""
+        table = self._index.table
+        notes = self._track_notes
+        if table.duration > table.end:
+            notes += (
+                f"The sound lasts {table.audio_end - table.end:.1f} s longer than the images: the last image stays.",
+            )
+        if len(table.shifts) > 1:
+            notes += (f"The clock of the video restarts {len(table.shifts) - 1} times: the parts follow each other.",)
+        return notes
+
+    @cached_property
+    def audio(self) -> Audio:
+        """The audio track in full, mono, from the time of the first frame on.
+
+        Raises:
+            VideoError: there is no audio track, or its codec is unknown.
+            InputError: nothing of it can be decoded.
+        """
+        return read_audio(self.path, track=self._audio_track)
+
+    def frames(self) -> Iterator[TimedImage]:
+        """Decode the frames in order, from the first on.
+
+        A frame whose time is not after that of the last counts as damaged and is left out, as players do.
+
+        Yields:
+            Start time in seconds, rising, and the frame, upright RGB; frames of another size are resized to that of the
+            first.
+
+        Raises:
+            VideoError: no frame can be decoded.
+        """
+        size: tuple[int, int] | None = None
+        for time, image in self._index.frames():
+            size = size or image.size
+            yield time, image if image.size == size else image.resize(size)
+        if size is None:
+            raise self._no_frames()
 
     def frames_at(self, times: Sequence[float | int]) -> list[TimedImage]:
         """Decode the frame that is shown at each time.
@@ -122,13 +195,13 @@ class Video(MediaFile):
         after = self._index.frame_after(start)
         if after is not None:
             return frame, after
-        earlier, before = self.frames_at([start - 1e-4])[0]
+        earlier, before = self.frames_at([start - 2 * self._index.table.tolerance])[0]
         if earlier >= start:
             raise self._error("a single frame and not two in a row", "one frame")
         return before, frame
 
     def read_audio(self, start: float | int, seconds: float | int, rate: int | None) -> Audio:
-        """Read a window of the first audio track, the mean of its channels.
+        """Read a window of the audio track, mono.
 
         Args:
             start: beginning of the window in seconds from the first frame on; where the track begins later, there is
@@ -143,56 +216,50 @@ class Video(MediaFile):
             VideoError: there is no audio track, its codec is unknown, or the window holds nothing of it.
             InputError: samples are NaN, infinite or beyond 8 in absolute value.
         """
-        if self._audio_stream is None:
-            raise self._error("a video without sound", "no sound")
-        if self._audio_stream.codec_context is None:
-            raise self._unknown_codec("sound")
-        file_rate = int(self._audio_stream.rate)
-        begin = self._index.start_time + start
-        decoded, first = self._decode_audio(begin, begin + seconds, seek=begin)
-        if not decoded.shape[1] or first > begin:  # it begins later, or the container put us behind the time
-            decoded, first = self._decode_audio(begin, begin + seconds, seek=0.0)
-        skip = round((begin - first) * file_rate)
-        samples = decoded[:, max(0, skip) : max(0, skip + round(seconds * file_rate))]
-        if not samples.shape[1]:
+        reader = self._reader()
+        begin, count = round(start * reader.rate), round(seconds * reader.rate)
+        silence = np.zeros(max(0, min(-begin, count)), np.float32)
+        is_before = start + seconds <= reader.track.first_second
+        samples = reader.read(max(0, begin), 0 if is_before else count - len(silence))
+        if not len(samples):
             problem = f"no sound from {start:.2f} s to {start + seconds:.2f} s"
             raise self._error(problem, "no sound in the window", "Choose another window, or leave it out")
-        silence = np.zeros((len(samples), max(0, -skip)), samples.dtype)
-        waveform = np.concatenate([silence, samples], axis=1).T
-        return resample(to_mono(waveform, file_rate, "mean", str(self.path)), rate)
+        return resample(check_samples(np.concatenate([silence, samples]), reader.rate, str(self.path)), rate)
 
-    def _decode_audio(self, begin: float, end: float, seek: float) -> tuple[Float32[np.ndarray, "c t"], float]:
-        """Decode audio from `seek` until `end`, in the container's time: samples (channels, t) and their start time."""
-        to_arrays = PcmConverter()
-        chunks: list[Float32[np.ndarray, "c t"]] = []
-        first: float | None = None
-        stream: Any = self._audio_stream
-        self._index.is_rewound = False
-        try:
-            if seek > 0:
-                self._container.seek(int(seek / (stream.time_base or 1)), stream=stream)
-            else:
-                self._container.seek(0)
-            for frame in self._container.decode(stream):
-                if frame.time is not None and frame.time >= end:
-                    break
-                first = frame.time if first is None else first
-                chunks += to_arrays(frame)
-        except DECODE_ERRORS as error:
-            if not chunks:
-                raise self._unreadable(error) from error
-        if not chunks:
-            return np.empty((1, 0), np.float32), begin
-        return np.concatenate(chunks, axis=1), begin if first is None else first
+    def _open_stream(self) -> tuple[Any, Any]:
+        container = self._open()
+        stream = moving_image_streams(container)[0]
+        stream.thread_type = "AUTO" if self._threads else "NONE"
+        return container, stream
+
+    def _scan(self) -> PacketTable:
+        audio = self._container.streams.audio
+        number = choose_audio_stream(audio, self._audio_track)
+        return scan_packets(self._container, self._stream, None if number is None else audio[number])
+
+    def _reader(self) -> AudioReader:
+        if not self._open_readers:
+            self._open_readers.append(AudioReader(AudioTrack(self.path, self._audio_track, shifts=self.shifts)))
+        return self._open_readers[0]
 
     def _no_frames(self) -> VideoError:
         return self._error("no frame that can be decoded", "no frames", REMEDY)
 
-    def _unknown_codec(self, kind: str) -> VideoError:
-        problem = f"{kind} of a codec that this build of FFmpeg has no decoder for"
-        return self._error(problem, "unknown codec", "Write it again with another, or leave it out")
 
+def open_video(path: str | os.PathLike[str], audio_track: int | None = None) -> Video:
+    """Open a video to read its frames in order, its audio, or single frames.
 
-def _is_cover(stream: Any) -> bool:
-    """Return whether a stream is the cover image of a sound file."""
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+    Args:
+        path: path of an mp4, mkv, webm, mov, avi or another container that FFmpeg reads.
+        audio_track: number of the audio track, from 0. None: of those that can be decoded the first that the file marks
+            as its default, else the first.
+
+    Returns:
+        The open video: `.frames()` yields (time in seconds, upright RGB image) in order; `.audio`, mono; `.duration` in
+        seconds; `.frame_after(time)`.
+
+    Raises:
+        InputError: missing, empty, or may not be read.
+        VideoError: not a video, without frames, or of an unknown codec.
+    """
+    return Video(path, audio_track, threads=True)

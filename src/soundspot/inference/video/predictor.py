@@ -13,15 +13,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from PIL import Image
 from torch import Tensor
 
 from soundspot.data.media.audio import as_audio, pad_to_window
-from soundspot.data.media.audio_stream import AudioStream, Chunk, InMemoryAudio, SlidingWindow
+from soundspot.data.media.audio_stream import InMemoryAudio, SlidingWindow
+from soundspot.data.media.audio_track import AudioTrack
 from soundspot.data.media.optical_flow import compute_optical_flow
-from soundspot.data.media.video_stream import VideoStream
+from soundspot.data.media.video import Video, open_video
 from soundspot.errors import InputError, OutputError
 from soundspot.inference.batch_localizer import BatchLocalizer, ImageInput
 from soundspot.inference.video.save import VideoOutputs, VideoSummary, prefetch
@@ -35,6 +37,7 @@ HOPS_PER_WINDOW = 12
 PREFETCH_FRAMES = 4
 
 ProgressCallback = Callable[[float, float], None]
+Chunk = Float32[np.ndarray, "c t"]
 TimedInput = tuple[float, ImageInput]
 
 
@@ -52,6 +55,7 @@ class LocatedVideo:
         smooth: time constant in seconds of the causal exponential average of maps; 0: none.
         audio_hop: step of the audio window in seconds; frames within a step share a window. None: a twelfth of the
             window.
+        audio_track: number of the video's audio track, from 0; None: the default track.
 
     Attributes:
         info: facts of the video that are known before the first frame is read.
@@ -73,6 +77,7 @@ class LocatedVideo:
         maps_per_second: float | int | None = None,
         smooth: float | int = 0.0,
         audio_hop: float | int | None = None,
+        audio_track: int | None = None,
     ) -> None:
         if not localizer.takes_waveforms:
             raise InputError(
@@ -87,8 +92,9 @@ class LocatedVideo:
         self._localizer, self._path = localizer, Path(path)
         self._audio = audio if audio is None or isinstance(audio, str | Path) else as_audio(audio)
         self._maps_per_second, self._smooth = maps_per_second, smooth
+        self._audio_track = audio_track
         self._audio_hop = audio_hop or localizer.front_end.audio.seconds / HOPS_PER_WINDOW
-        self._streams: tuple[VideoStream, AudioStream | InMemoryAudio] | None = self._open_streams()
+        self._streams: tuple[Video, AudioTrack | InMemoryAudio] | None = self._open_streams()
         video, stream = self._streams
         self.info = VideoInfo(
             path=self._path,
@@ -97,9 +103,9 @@ class LocatedVideo:
             frame_rate=video.frame_rate,
             colorspace=video.colorspace,
             sample_rate=stream.rate,
-            layout=stream.layout,
+            layout=stream.layout.player_layout,
         )
-        self.seconds = video.header_duration
+        self.seconds = video.duration if self._audio is None else video.end_time or video.duration
         self.notes, self.end_time = localizer.notes, self.seconds
 
     def __iter__(self) -> Iterator[FrameResult]:
@@ -164,13 +170,13 @@ class LocatedVideo:
         num_absent = None if presence[None] == num_frames else presence[False]
         return VideoSummary(num_frames, self.end_time, num_absent, self.notes)
 
-    def _open_streams(self) -> tuple[VideoStream, AudioStream | InMemoryAudio]:
-        video = VideoStream(self._path)
+    def _open_streams(self) -> tuple[Video, AudioTrack | InMemoryAudio]:
+        video = open_video(self._path)
         if self._audio is None:
-            return video, AudioStream(self._path, video.start_time)
-        return video, AudioStream(Path(self._audio)) if isinstance(self._audio, str | Path) else InMemoryAudio(
-            self._audio
-        )
+            return video, AudioTrack(self._path, self._audio_track, shifts=video.shifts)
+        if isinstance(self._audio, str | Path):
+            return video, AudioTrack(self._audio, self._audio_track)
+        return video, InMemoryAudio(self._audio)
 
     def _iter_frames(self, on_audio: Callable[[Chunk], None]) -> Generator[FrameResult]:
         """Yield the results of all frames; `on_audio` gets the audio from second 0 to the end of the last frame."""
@@ -179,7 +185,8 @@ class LocatedVideo:
         with streams[0] as video, streams[1] as audio:
             windows = SlidingWindow(audio, spec.audio.rate, spec.audio.seconds, on_audio)
             audio_encoder = _WindowEncoder(localizer, windows, self._audio_hop)
-            frames: Iterable[TimedInput] = iter_with_flow(video.frames()) if spec.image.flow else video.frames()
+            shown = hold_last(video.frames(), self.seconds, video.frame_rate)
+            frames: Iterable[TimedInput] = iter_with_flow(shown) if spec.image.flow else shown
             smoother, known = MapSmoother(self._smooth), list[tuple[float, Tensor]]()
             for batch, keys in iter_batches(frames, self._maps_per_second):
                 times = [batch[i][0] for i in keys]
@@ -193,10 +200,13 @@ class LocatedVideo:
                     key = max(0, bisect_right(keys, i) - 1)
                     still = image.image if isinstance(image, ImageWithFlow) else image
                     yield FrameResult(time, localizer.make_result(interpolated[i], still, is_silent[key]))
-            self.end_time = video.end_time
-            damage = _damage_notes(video.damaged, audio.damaged, video.end_time, self.seconds)
-            self.notes = (*localizer.notes, *audio_encoder.notes, *damage)
-            windows.read_to(video.end_time)
+            self.end_time = self.seconds or time + 1 / video.frame_rate
+            damage = _damage_notes(video.damaged, audio.damaged, self.end_time, video.header_duration)
+            of_files = [*video.notes, *audio.notes] if self._audio is None else [*audio.notes]
+            self.notes = (*dict.fromkeys([*localizer.notes, *of_files, *audio_encoder.notes, *damage]),)
+            windows.read_to(self.end_time)
+            if self._audio is not None and windows.goes_on_after(self.end_time):
+                self.notes += ("The given sound lasts longer than the video: its rest is left out.",)
 
 
 def _add_audio(writers: list[FrameWriter], chunks: deque[Chunk]) -> None:
@@ -261,6 +271,27 @@ def iter_batches(
                 batch, keys = [], []
     if batch:
         yield batch, keys or [len(batch) - 1]
+
+
+def hold_last(
+    frames: Iterable[tuple[float, Image.Image]], until: float | int, frame_rate: float | int
+) -> Iterator[tuple[float, Image.Image]]:
+    """Go on showing the last frame, as players do while there is still sound.
+
+    Args:
+        frames: pairs of time in seconds and image of each frame.
+        until: second at which the last frame ends.
+        frame_rate: frames per second that are added.
+
+    Yields:
+        Time and image of each frame, and of the last again up to a frame before `until`.
+    """
+    last: tuple[float, Image.Image] | None = None
+    for frame in frames:
+        yield (last := frame)
+    if last is not None:
+        for number in range(1, round((until - last[0]) * frame_rate)):
+            yield last[0] + number / frame_rate, last[1]
 
 
 def iter_with_flow(frames: Iterable[tuple[float, Image.Image]]) -> Iterator[TimedInput]:

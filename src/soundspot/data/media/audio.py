@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
@@ -22,16 +23,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from soundspot.config.frontend import AudioSpec
-from soundspot.data.media.audio_track import EXPECTED, AudioReader, AudioTrack
 from soundspot.data.media.downmix import ChannelLayout, Channels, downmix
-from soundspot.data.media.file_types import check_readable
+from soundspot.data.media.file_types import AUDIO_REMEDY, EXPECTED_AUDIO, check_readable
 from soundspot.data.media.riff import WavHeader, read_wav_header
 from soundspot.errors import InputError
 from soundspot.types import Audio
 
+if TYPE_CHECKING:
+    from soundspot.data.media.audio_track import AudioTrack
+
 AudioLike = str | os.PathLike[str] | Audio | tuple[NDArray | Tensor, int]
 
-REMEDY = "Play it to see whether it is whole, and save it again as WAV or FLAC"
 # wav, w64, aiff, au, caf, flac
 _EXACT_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b".snd", b"caff", b"fLaC")
 _EXACT_SUBTYPES = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
@@ -73,9 +75,11 @@ def read_audio(
     """
     path = Path(path)
     if content is None:
-        check_readable(path, EXPECTED)
+        check_readable(path, EXPECTED_AUDIO)
     file = None if track else _open_exact(path, content)
     if file is None:
+        from soundspot.data.media.audio_track import AudioTrack
+
         with AudioTrack(path, track, content) as audio_track:
             return resample(_read_track(audio_track, channels, max_seconds), rate)
     if max_seconds is not None and file.seconds > max_seconds:
@@ -83,14 +87,14 @@ def read_audio(
     return resample(file.read_segment(channels=channels), rate)
 
 
-def _read_track(track: AudioTrack, channels: Channels, max_seconds: float | int | None) -> Audio:
+def _read_track(track: "AudioTrack", channels: Channels, max_seconds: float | int | None) -> Audio:
     if channels == "mono":
         chunks = (samples for _, samples in track.iter_mono())
     else:
         chunks = (_reduce(samples, channels) for _, samples in track.iter_chunks())
-    parts, length = [np.empty(0, np.float32)], 0
+    waveforms, length = [np.empty(0, np.float32)], 0
     for samples in chunks:
-        parts.append(samples)
+        waveforms.append(samples)
         length += len(samples)
         if max_seconds is not None and length > max_seconds * track.rate:
             raise _too_long(track.path, max_seconds)
@@ -103,7 +107,7 @@ def _read_track(track: AudioTrack, channels: Channels, max_seconds: float | int 
     notes = track.notes
     if track.damaged:
         notes += (f"{track.damaged} packets of sound could not be decoded: the file is damaged or cut short there.",)
-    return replace(check_samples(np.concatenate(parts), track.rate, str(track.path)), notes=notes)
+    return replace(check_samples(np.concatenate(waveforms), track.rate, str(track.path)), notes=notes)
 
 
 def _too_long(path: Path, max_seconds: float | int) -> InputError:
@@ -184,6 +188,8 @@ class StreamedAudio:
     """
 
     def __init__(self, path: Path) -> None:
+        from soundspot.data.media.audio_track import AudioReader, AudioTrack
+
         self.path, self._reader = path, AudioReader(AudioTrack(path))
         self.rate, self.notes = self._reader.rate, self._reader.track.notes
         self.seconds = self._reader.track.estimated_seconds
@@ -218,7 +224,7 @@ def open_windows(path: Path) -> AudioFile | StreamedAudio:
     Raises:
         InputError: the file is missing, empty, not a sound, or without sound.
     """
-    check_readable(path, EXPECTED)
+    check_readable(path, EXPECTED_AUDIO)
     return _open_exact(path, None) or StreamedAudio(path)
 
 
@@ -238,7 +244,7 @@ def open_audio(path: str | os.PathLike[str], content: bytes | None = None) -> Au
     """
     path = Path(path)
     if content is None:
-        check_readable(path, EXPECTED)
+        check_readable(path, EXPECTED_AUDIO)
     return _open_exact(path, content) or read_audio(path, content=content)
 
 
@@ -260,7 +266,7 @@ def _open_exact(path: Path, content: bytes | None) -> AudioFile | None:
                     return file.read(count, dtype="float32", always_2d=True)
                 except (soundfile.SoundFileError, RuntimeError) as error:
                     problem = f"a broken or truncated sound ({error}), expected a whole one"
-                    raise InputError(f"{path}: found {problem}. {REMEDY}.") from error
+                    raise InputError(f"{path}: found {problem}. {AUDIO_REMEDY}.") from error
 
             return AudioFile(path, file.samplerate, file.frames, (_MONO, _STEREO)[file.channels - 1], read)
         file.close()
@@ -471,7 +477,7 @@ def check_samples(mono: Float32[np.ndarray, " t"], rate: int, name: str) -> Audi
         InputError: no samples, NaN or infinite values, or values beyond 8 in absolute value.
     """
     if not len(mono):
-        raise InputError(f"{name}: found a sound of no samples (zero length), expected at least one. {REMEDY}.")
+        raise InputError(f"{name}: found a sound of no samples (zero length), expected at least one. {AUDIO_REMEDY}.")
     peak = max(mono.max(), -mono.min())
     if not np.isfinite(peak):
         bad = int((~np.isfinite(mono)).sum())

@@ -140,12 +140,12 @@ class SlidingWindow:
         """Yield the mono samples of the stream, (t,), at the window's rate."""
         resampler = soxr.ResampleStream(stream.rate, self.rate, 1, dtype="float32", quality="HQ")
 
-        def iter_heard() -> Iterator[tuple[int, Samples]]:
+        def iter_chunks() -> Iterator[tuple[int, Samples]]:
             for position, chunk in stream.iter_chunks():
                 on_chunk(stream.layout.for_player(chunk).T)
                 yield position, chunk
 
-        for _, mono in iter_mono(iter_heard(), stream.layout, stream.rate):
+        for _, mono in iter_mono(iter_chunks(), stream.layout, stream.rate):
             samples = check_samples(mono, stream.rate, self._name).waveform.numpy()
             yield samples if stream.rate == self.rate else resampler.resample_chunk(samples).clip(-1, 1)
         if stream.rate != self.rate:

@@ -15,10 +15,10 @@ from jaxtyping import Float32
 
 from soundspot.data.media.downmix import ChannelLayout, describe_channels, iter_mono
 from soundspot.data.media.ffmpeg import DECODE_ERRORS, MediaFile, PcmConverter, VideoError, av
+from soundspot.data.media.file_types import AUDIO_REMEDY, EXPECTED_AUDIO
 from soundspot.data.media.packet_table import BROADCAST_FORMATS, MAX_GAP, moving_image_streams, scan_packets
 from soundspot.data.media.riff import read_wav_header
 
-EXPECTED = "a sound file (wav, flac, ogg, mp3, m4a...) or a video with sound"
 MAX_AHEAD = 60  # seconds that are decoded rather than jumped over, so that a window is exactly that of the whole
 PREROLL = 2  # seconds that are decoded before a window after a jump: codecs have a memory
 _SEEKABLE = ("mov", "matroska")  # containers that have a table of where each second is
@@ -95,7 +95,7 @@ class AudioTrack(MediaFile):
         VideoError: not a sound or video, without sound, or of an unknown codec.
     """
 
-    _readers = "sounds"
+    _readers, _remedy = "sounds", AUDIO_REMEDY
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class AudioTrack(MediaFile):
         content: bytes | None = None,
         shifts: tuple[float, ...] | None = None,
     ) -> None:
-        super().__init__(path, EXPECTED, content)
+        super().__init__(path, EXPECTED_AUDIO, content)
         images = moving_image_streams(self._container)
         if images and shifts is None and self._container.streams.audio and images[0].codec_context is not None:
             shifts = scan_packets(self._container, images[0]).shifts
@@ -249,7 +249,7 @@ class AudioTrack(MediaFile):
         else:
             problem, cause = "sound of a codec that this build of FFmpeg has no decoder for", "unknown codec"
             remedy = f"Take another track ({', '.join(decodable)})" if decodable else _OWN_FILE
-        raise VideoError(f"{self.path}: found {problem}, expected {EXPECTED}. {remedy}.", cause)
+        raise VideoError(f"{self.path}: found {problem}, expected {EXPECTED_AUDIO}. {remedy}.", cause)
 
     def _rewind(self) -> None:
         if not self._is_fresh:
@@ -291,7 +291,8 @@ class _Clock:
 
     def __init__(self, shifts: tuple[float, ...], max_gap: float) -> None:
         self._shifts, self._max_gap = shifts, max_gap
-        self._restarts, self._shift, self._last = 0, shifts[0], None
+        self._restarts, self._shift = 0, shifts[0]
+        self._last: float | None = None
 
     def __call__(self, time: float, expected: float | None) -> float:
         """Return the second of a time; `expected` is where the last samples ended."""

@@ -18,20 +18,19 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float32
 
-from soundspot.data.media.ffmpeg import av
-
 Channels = Literal["mono", "mean", "left"]
 Samples = Float32[np.ndarray, "t c"]
 
 _CANCELED = 0.1  # share of the power below which the sum of channels counts as canceled
-_UNSAID = {6: "5.1", 8: "7.1"}  # what players take for channels without a name
+# what players take for 6 or 8 channels without a name
+_SURROUND = ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR")
 _OTHER = math.sqrt(0.125)
 _WEIGHTS = {"FL": 0.5, "FR": 0.5, "DL": 0.5, "DR": 0.5, "FC": math.sqrt(0.5), "AMBI0": 1.0}
 
 
 @dataclass(frozen=True)
 class ChannelLayout:
-    """What the channels of a track are.
+    """Channel layout of a track.
 
     Attributes:
         name: FFmpeg's name of the layout, such as `stereo`, `5.1`, `ambisonic 1` or `4 channels`; `b-format` for a WAV
@@ -98,8 +97,8 @@ def describe_channels(layout: Any, is_b_format: bool) -> ChannelLayout:
     if is_b_format:
         return ChannelLayout("b-format", (math.sqrt(2), *[0.0] * (count - 1)))
     names = [channel.name for channel in layout.channels]
-    if set(names) == {"NONE"} and count in _UNSAID:
-        names = [channel.name for channel in av.AudioLayout(_UNSAID[count]).channels]
+    if set(names) == {"NONE"} and count in (6, 8):
+        names = [*_SURROUND[:count]]
     if count < 3 or "NONE" in names:
         return ChannelLayout(layout.name, (1 / count,) * count)
     weights = (_WEIGHTS.get(name, 0.0 if name.startswith("AMBI") else _OTHER) for name in names)
@@ -127,8 +126,8 @@ def downmix(samples: Samples, layout: ChannelLayout, rate: int) -> Float32[np.nd
     power = np.add.reduceat(np.square(samples, dtype=np.float64), starts)
     apart = power @ np.square(weights, dtype=np.float64)
     for second in np.flatnonzero(np.add.reduceat(np.square(mono, dtype=np.float64), starts) < _CANCELED * apart):
-        part = slice(starts[second], starts[second] + rate)
-        mono[part] = samples[part, power[second].argmax()]
+        samples_of_second = slice(starts[second], starts[second] + rate)
+        mono[samples_of_second] = samples[samples_of_second, power[second].argmax()]
     return mono
 
 
@@ -157,9 +156,9 @@ def iter_mono(
         waiting.append(samples)
         end = first + sum(map(len, waiting))
         if end - first >= rate:
-            together = np.concatenate(waiting)
+            samples_so_far = np.concatenate(waiting)
             count = (end - first) // rate * rate
-            yield first, downmix(together[:count], layout, rate)
-            waiting, first = [together[count:]], first + count
+            yield first, downmix(samples_so_far[:count], layout, rate)
+            waiting, first = [samples_so_far[count:]], first + count
     if waiting and end > first:
         yield first, downmix(np.concatenate(waiting), layout, rate)

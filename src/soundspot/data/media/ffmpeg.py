@@ -40,7 +40,7 @@ class MediaFile:
         VideoError: FFmpeg cannot read it.
     """
 
-    _readers = "videos"
+    _readers, _remedy = "videos", REMEDY
 
     def __init__(self, path: str | os.PathLike[str], expected: str, content: bytes | None = None) -> None:
         self.path, self._expected, self._content = Path(path), expected, content
@@ -64,7 +64,7 @@ class MediaFile:
         return VideoError(f"{self.path}: found {problem}, expected {self._expected}. {remedy}", cause)
 
     def _unreadable(self, error: Exception) -> VideoError:
-        return self._error(f"a file that no reader of {self._readers} knows ({error})", "unreadable", REMEDY)
+        return self._error(f"a file that no reader of {self._readers} knows ({error})", "unreadable", self._remedy)
 
 
 class PcmConverter:

@@ -76,6 +76,10 @@ def no_videos_error(folder: Path, passed_over: Counter[str]) -> DataError:
     )
 
 
+EXPECTED_AUDIO = "a sound file (wav, flac, ogg, mp3, m4a...) or a video with sound"
+AUDIO_REMEDY = "Play it to see whether it is whole, and save it again as WAV or FLAC"
+
+
 def check_readable(path: Path, expected: str) -> None:
     """Raise InputError where a file cannot be opened.
 

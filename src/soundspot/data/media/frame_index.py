@@ -39,7 +39,7 @@ class FrameIndex:
 
     @cached_property
     def table(self) -> PacketTable:
-        """What the packets say; where they do not say the order of frames, the decoder has."""
+        """Table of the packets; where they do not say the order of frames, the decoder has."""
         table = self._scan()
         if table.has_order:
             return table
@@ -78,14 +78,18 @@ class FrameIndex:
         numbers, starts = self._order
         if not len(numbers):
             return []
-        places = (np.searchsorted(starts, np.array(times) + self.table.tolerance, side="right") - 1).clip(0).tolist()
+        positions = (np.searchsorted(starts, np.array(times) + self.table.tolerance, side="right") - 1).clip(0).tolist()
         images: dict[int, Image.Image] = {}
-        for key, wanted in self._group_by_key({int(numbers[place]) for place in places}):
+        for key, wanted in self._group_by_key({int(numbers[position]) for position in positions}):
             images |= self._decode_run(key, wanted)
-        known = {place: (float(starts[place]), images[n]) for place in places if (n := int(numbers[place])) in images}
-        if missing := sorted(set(places) - known.keys()):
+        known = {
+            position: (float(starts[position]), images[n])
+            for position in positions
+            if (n := int(numbers[position])) in images
+        }
+        if missing := sorted(set(positions) - known.keys()):
             known |= self._decode_passing(missing)
-        return [known[place] for place in places] if known else []
+        return [known[position] for position in positions] if known else []
 
     def frame_after(self, time: float | int) -> Image.Image | None:
         """Decode the first frame that starts after a time.
@@ -97,9 +101,9 @@ class FrameIndex:
             Upright RGB image; None where there is no later frame, or it cannot be decoded.
         """
         _, starts = self._order
-        place = int(np.searchsorted(starts, time + self.table.tolerance, side="right"))
-        found = self.frames_at(starts[place : place + 1].tolist())
-        return found[0][1] if found and found[0][0] > time else None
+        position = int(np.searchsorted(starts, time + self.table.tolerance, side="right"))
+        frames = self.frames_at(starts[position : position + 1].tolist())
+        return frames[0][1] if frames and frames[0][0] > time else None
 
     def frames(self) -> Iterator[TimedImage]:
         """Decode all frames in order, in a container of their own; a packet without bytes shows the last one again.
@@ -157,14 +161,14 @@ class FrameIndex:
         frames = reader.decode(iter_run(), wanted)
         return {frame.pts: frame_to_image(frame, reader.stream) for frame in frames if frame.pts in wanted}
 
-    def _decode_passing(self, places: Sequence[int]) -> dict[int, TimedImage]:
-        """Return for each place in the order of frames the last frame up to it that can be decoded, else the first."""
+    def _decode_passing(self, positions: Sequence[int]) -> dict[int, TimedImage]:
+        """Return for each position in the order of frames the last one up to it that can be decoded, else the first."""
         _, starts = self._order
-        found, remaining, last = dict[int, TimedImage](), list(places), None
+        frames, remaining, last = dict[int, TimedImage](), list(positions), None
         for time, image in self.frames():
             while remaining and last is not None and time > starts[remaining[0]] + self.table.tolerance:
-                found[remaining.pop(0)] = last
+                frames[remaining.pop(0)] = last
             if not remaining:
-                return found
+                return frames
             last = time, image
-        return found | (dict.fromkeys(remaining, last) if last is not None else {})
+        return frames | (dict.fromkeys(remaining, last) if last is not None else {})

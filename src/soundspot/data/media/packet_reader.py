@@ -31,6 +31,8 @@ class PacketReader:
     def __init__(self, open_stream: Callable[[], tuple[Any, Any]]) -> None:
         self._open_stream = open_stream
         self.damaged = 0
+        self._container: Any = None
+        self._next = 0  # number of the packet that `_packets` yields next
         self._restart()
 
     def close(self) -> None:
@@ -85,7 +87,7 @@ class PacketReader:
 
     def _restart(self) -> None:
         """Open the file anew, at its first packet."""
-        if hasattr(self, "_container"):
+        if self._container is not None:
             self._container.close()
         self._container, self.stream = self._open_stream()
         own = self.stream.codec_context
@@ -93,7 +95,7 @@ class PacketReader:
         has_alpha = decoder in av.codecs_available and self.stream.metadata.get("alpha_mode") == "1"
         self._codec = av.CodecContext.create(decoder, "r") if has_alpha else own
         self._packets: Packets = enumerate(self._iter_packets())
-        self._next = 0  # number of the packet that `_packets` yields next
+        self._next = 0
 
     def _seek(self, first: int, table: PacketTable) -> bool:
         """Seek to a packet; return whether that has led to it."""

@@ -59,7 +59,7 @@ class PacketTable:
 
     @property
     def can_seek(self) -> bool:
-        """Whether a time stamp stands for one packet: the clock does not restart."""
+        """True where a time stamp stands for one packet, as the clock does not restart."""
         return len(self.shifts) == 1
 
     @property
@@ -117,17 +117,17 @@ def _build(format_name: str, video: Any, rows: Rows, audio: Any, audio_rows: Row
     num_leading = int(is_key.argmax()) if is_key.any() else 0
     start = get_start_time(video, list(zip(pts.tolist(), is_key.tolist(), strict=True))[: num_leading + 1])
     has_order = names[0] not in _UNTIMED or not video.codec_context.has_b_frames
-    shown = np.where((dts != NO_TIME) & ((pts == NO_TIME) | (not has_order)), dts, pts) * base
-    if not has_order and len(shown):
-        start = shown.min()  # the place of the first packet is that of the first frame
+    starts = np.where((dts != NO_TIME) & ((pts == NO_TIME) | (not has_order)), dts, pts) * base
+    if not has_order and len(starts):
+        start = starts.min()  # the place of the first packet is that of the first frame
     segments = _number_segments(pts, dts, base, max_gap)
     seconds = np.where(duration > 0, duration * base, period)
     times, shifts, end = np.empty(len(rows)), [-start], 0.0
     for segment in range(int(segments.max(initial=-1)) + 1):
         own = segments == segment
         if segment:
-            shifts.append(end - float(shown[own].min()))
-        times[own] = shown[own] + shifts[-1]
+            shifts.append(end - float(starts[own].min()))
+        times[own] = starts[own] + shifts[-1]
         end = max(end, float((times[own] + seconds[own]).max()))
     audio_times = _place_audio(audio, audio_rows, shifts, max_gap)
     audio_end, is_frame = float(audio_times[:, 1].max(initial=0.0)), size > 0

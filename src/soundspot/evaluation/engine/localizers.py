@@ -244,7 +244,7 @@ class _CallableLocalizer:
 
     def read_audio(self, data: AudioVisualDataset, index: int) -> Audio:
         audio = data.read_audio(index)
-        return _SampleAudio(audio.waveform, audio.rate, index)
+        return _SampleAudio(audio.waveform, audio.rate, index=index)
 
     def encode_images(self, images: Sequence[Any]) -> Any:
         return _Images(images)

@@ -185,8 +185,8 @@ class LocatedVideo:
         with streams[0] as video, streams[1] as audio:
             windows = SlidingWindow(audio, spec.audio.rate, spec.audio.seconds, on_audio)
             audio_encoder = _WindowEncoder(localizer, windows, self._audio_hop)
-            shown = hold_last(video.frames(), self.seconds, video.frame_rate)
-            frames: Iterable[TimedInput] = iter_with_flow(shown) if spec.image.flow else shown
+            held = hold_last(video.frames(), self.seconds, video.frame_rate)
+            frames: Iterable[TimedInput] = iter_with_flow(held) if spec.image.flow else held
             smoother, known = MapSmoother(self._smooth), list[tuple[float, Tensor]]()
             for batch, keys in iter_batches(frames, self._maps_per_second):
                 times = [batch[i][0] for i in keys]

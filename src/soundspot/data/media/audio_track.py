@@ -16,13 +16,12 @@ from jaxtyping import Float32
 from soundspot.data.media.downmix import ChannelLayout, describe_channels, iter_mono
 from soundspot.data.media.ffmpeg import DECODE_ERRORS, MediaFile, PcmConverter, VideoError, av
 from soundspot.data.media.file_types import AUDIO_REMEDY, EXPECTED_AUDIO
-from soundspot.data.media.packet_table import BROADCAST_FORMATS, MAX_GAP, moving_image_streams, scan_packets
+from soundspot.data.media.packet_table import BROADCAST_FORMATS, MAX_GAP, MAX_JITTER, moving_image_streams, scan_packets
 from soundspot.data.media.riff import read_wav_header
 
 MAX_AHEAD = 60  # seconds that are decoded rather than jumped over, so that a window is exactly that of the whole
 PREROLL = 2  # seconds that are decoded before a window after a jump: codecs have a memory
 _SEEKABLE = ("mov", "matroska")  # containers that have a table of where each second is
-_MAX_JITTER = 0.05  # seconds by which a packet may be off before it is moved to its time
 _MAX_PACKET = 10.0  # seconds: FFmpeg 8.1 gives the last packet of short Ogg files a negative duration, as 2^32 less
 _MAX_PADDING = 8192  # samples: the longest block of Vorbis
 _OWN_FILE = "Give the sound as a file of its own: `soundspot locate VIDEO other.wav`, in Python `audio=`"
@@ -189,10 +188,10 @@ class AudioTrack(MediaFile):
             if position is None:
                 position = max(0, round((where or 0.0) * self.rate))
             first = position if where is None else round(where * self.rate)
-            if first - position > (_MAX_JITTER * self.rate if position else 0):
+            if first - position > (MAX_JITTER * self.rate if position else 0):
                 yield from self._iter_silence(position, first)
                 position = first
-            skip = position - first if first < 0 or position - first > _MAX_JITTER * self.rate else 0
+            skip = position - first if first < 0 or position - first > MAX_JITTER * self.rate else 0
             for samples in arrays:
                 chunk = samples.T[skip:]
                 skip = max(0, skip - samples.shape[1])
@@ -296,7 +295,7 @@ class _Clock:
 
     def __call__(self, time: float, expected: float | None) -> float:
         """Return the second of a time; `expected` is where the last samples ended."""
-        if self._last is not None and not -_MAX_JITTER <= time - self._last <= self._max_gap:
+        if self._last is not None and not -MAX_JITTER <= time - self._last <= self._max_gap:
             self._restarts += 1
             is_known = self._restarts < len(self._shifts)
             self._shift = self._shifts[self._restarts] if is_known else (expected or 0.0) - time

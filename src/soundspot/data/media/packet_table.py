@@ -14,8 +14,11 @@ from jaxtyping import Bool, Float64, Int64
 
 from soundspot.data.media.ffmpeg import DECODE_ERRORS, av
 
+MAX_JITTER = 0.05  # seconds by which a time stamp may be off before that means anything
 MAX_GAP = 10.0  # seconds between packets of a broadcast; a longer gap is a jump of its clock
 MAX_SLOTS_PER_FRAME = 1000  # of an AVI
+_MAX_LEAD, _MAX_LEAD_FRAMES = 4, 50  # places of an AVI, and frames that tell whether there are more like them
+_MAX_LATENESS = 0.5  # seconds by which a frame may be decoded after it is shown, as careless writers say
 HOLD_SECONDS = 0.5  # by which audio may outlast the frames before that is worth a word
 BROADCAST_FORMATS = ("mpegts", "mpeg", "flv")  # formats that are recorded as they come, with the sender's clock
 _UNTIMED = ("avi", "h264", "hevc", "mpegvideo", "m4v")  # formats whose packets have a place and no time
@@ -117,9 +120,13 @@ def _build(format_name: str, video: Any, rows: Rows, audio: Any, audio_rows: Row
     num_leading = int(is_key.argmax()) if is_key.any() else 0
     start = get_start_time(video, list(zip(pts.tolist(), is_key.tolist(), strict=True))[: num_leading + 1])
     has_order = names[0] not in _UNTIMED or not video.codec_context.has_b_frames
-    starts = np.where((dts != NO_TIME) & ((pts == NO_TIME) | (not has_order)), dts, pts) * base
-    if not has_order and len(starts):
+    is_avi = names[0] == "avi"
+    starts = np.where((dts != NO_TIME) & ((pts == NO_TIME) | is_avi | (not has_order)), dts, pts) * base
+    lead = 0.0
+    if (is_avi or not has_order) and len(starts):
         start = starts.min()  # the place of the first packet is that of the first frame
+        lead = _find_lead(starts[size > 0], period)
+        starts[1:] -= lead
     segments = _number_segments(pts, dts, base, max_gap)
     seconds = np.where(duration > 0, duration * base, period)
     times, shifts, end = np.empty(len(rows)), [-start], 0.0
@@ -128,12 +135,14 @@ def _build(format_name: str, video: Any, rows: Rows, audio: Any, audio_rows: Row
         if segment:
             shifts.append(end - float(starts[own].min()))
         times[own] = starts[own] + shifts[-1]
+        if names[0] == "mpeg":
+            times[own] = _space_evenly(times[own], period)
         end = max(end, float((times[own] + seconds[own]).max()))
     audio_times = _place_audio(audio, audio_rows, shifts, max_gap)
     audio_end, is_frame = float(audio_times[:, 1].max(initial=0.0)), size > 0
     repeats = np.sort(times[~is_frame])
-    if names[0] == "avi":
-        repeats = _fill_slots(times[is_frame], period, min(audio_end, period * (video.duration or 0)))
+    if is_avi:
+        repeats = _fill_slots(times[is_frame], period, min(audio_end, period * (video.duration or 0) - lead))
         end = max(end, repeats.max(initial=0.0) + period) if len(repeats) else end
     return PacketTable(
         times=times[is_frame],
@@ -147,6 +156,27 @@ def _build(format_name: str, video: Any, rows: Rows, audio: Any, audio_rows: Row
         audio_end=audio_end,
         activity=np.unique(np.concatenate([times[is_frame], audio_times[:, 0]])),
     )
+
+
+def _find_lead(starts: Float64[np.ndarray, " n"], period: float) -> float:
+    """Return the seconds of empty places behind the first frame of an AVI, if these are the only ones.
+
+    FFmpeg writes them there, and not before it, where the audio begins a little before the images.
+    """
+    steps = np.round(np.diff(starts[:_MAX_LEAD_FRAMES]) / period)
+    is_lead = len(steps) > 1 and 1 < steps[0] <= _MAX_LEAD and (steps[1:] == 1).all()
+    return (float(steps[0]) - 1) * period if is_lead else 0.0
+
+
+def _space_evenly(times: Float64[np.ndarray, " n"], period: float) -> Float64[np.ndarray, " n"]:
+    """Return times that are even where all are at most a frame off.
+
+    In a program stream a packet may hold several frames and say the time of one; which, FFmpeg guesses.
+    """
+    order = np.argsort(times, kind="stable")
+    even = np.empty_like(times)
+    even[order] = times.min() + np.arange(len(times)) * period
+    return even if (np.abs(even - times) < 1.01 * period).all() else times
 
 
 def _fill_slots(times: Float64[np.ndarray, " n"], period: float, end: float) -> Float64[np.ndarray, " r"]:
@@ -174,11 +204,13 @@ def _place_audio(audio: Any, rows: Rows, shifts: list[float], max_gap: float) ->
 
 def _number_segments(pts: Ticks, dts: Ticks, base: float, max_gap: float) -> Ticks:
     """Return for each packet the number of restarts of the clock before it."""
-    ticks = dts if (dts != NO_TIME).any() else pts
+    is_known = (pts != NO_TIME) & (dts != NO_TIME)  # of both; a demuxer may have guessed dts from before a restart
+    delay = np.where(is_known, pts * base - dts * base, 0.0)
+    ticks = np.where((dts != NO_TIME).any() & (delay <= max_gap) & (delay > -_MAX_LATENESS), dts, pts)
     known = np.flatnonzero(ticks != NO_TIME)
     steps = np.diff(ticks[known]) * base
     is_restart = np.zeros(len(ticks), np.int64)
-    is_restart[known[1:]] = (steps < 0) | (steps > max_gap)
+    is_restart[known[1:]] = (steps < -MAX_JITTER) | (steps > max_gap)
     return np.cumsum(is_restart)
 
 

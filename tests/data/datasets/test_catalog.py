@@ -25,6 +25,7 @@ def test_an_item_for_each_picture_with_a_recording_of_its_category(catalogue):
         recording = train.audio_entry(index)
         assert (recording.category, recording.split) == (train.category(index), "train")
         assert train.group(index) == train.images[index].file == train.id(index)
+        assert train.audio_id(index) == recording.file
         assert train.read_image(index).size == (40, 30)
         assert train.read_audio(index).rate == 8000
     assert {sound.category for sound in train.audio} == {"bell", "dog", "rain"}

@@ -29,6 +29,7 @@ ITEMS = {
 def test_an_item_is_a_picture_and_a_sound_and_knows_which_picture_it_copies(tmp_path: Path, name: str) -> None:
     data = open_dataset(name, framed(tmp_path, name))
     assert [(data.id(i), data.group(i), data.category(i)) for i in range(2)] == ITEMS[name]
+    assert [data.audio_id(i) for i in range(2)] == [data.id(0 if "avsbench" in name else i) for i in range(2)]
     assert data.read_image(0).size == (8, 6)
     assert data.read_audio(0).rate == 16000
     for index, (entry, _) in enumerate(FRAMED[name]):

@@ -59,6 +59,19 @@ def test_a_catalog_and_a_public_layout(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["avsbench_s4", "avsbench_ms3", "is3"])
+def test_frames_of_one_recording_stay_together(tmp_path: Path, name: str) -> None:
+    data = open_dataset(name, framed(tmp_path / "public", name))
+    write_shards_from_dataset(data, tmp_path / "out", ShardFormat(max_side=32), ProcessExecutor(0))
+    packed = open_dataset("shards", tmp_path / "out")
+    for each in (data, packed):
+        assert (each.audio_id(0) == each.audio_id(1)) == (name != "is3")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(data), "audio_id", lambda self, index: self.id(index))
+        write_shards_from_dataset(data, tmp_path / "apart", ShardFormat(max_side=32), ProcessExecutor(0))
+    assert ids(packed) == [open_dataset("shards", tmp_path / "apart").audio_id(i) for i in range(2)]
+
+
 def test_pictures_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     write_catalog(open_scenes("scenes", length=6, size=48, seconds=0.3), tmp_path / "catalog", False)
     data = open_dataset("catalog", tmp_path / "catalog", split="train")

@@ -76,8 +76,8 @@ class DatasetSampleReader:
         except InputError as error:
             return SampleRecord({}, error.cause, str(error))
         values: dict[str, Any] = {"id": name, "group": data.group(index), "category": data.category(index)}
-        if (audio_id := data.audio_id(index)) != name:
-            values["audio_id"] = audio_id
+        if (audio_id := data.audio_id(index)) != name:  # else it is the key, which has no dots
+            values["audio_id"] = replace_dots(audio_id)
         files = {
             "jpg": self.format.encode_image(image),
             self.format.audio_format: self.format.encode_audio(audio),

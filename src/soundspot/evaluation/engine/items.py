@@ -58,8 +58,9 @@ class SampleIndex:
 
     @cached_property
     def sources_by_group(self) -> dict[int, list[int]]:
-        """Image index -> indices of its samples with a source, for each image with at least two."""
-        sources = ([i for i in members if self.present[i]] for members in self.samples_by_group)
+        """Image index -> indices of its samples with a source, by id, for each image with at least two."""
+        by_id = [sorted(members, key=self.ids.__getitem__) for members in self.samples_by_group]
+        sources = ([i for i in members if self.present[i]] for members in by_id)
         return {group: members for group, members in enumerate(sources) if len(members) > 1}
 
 

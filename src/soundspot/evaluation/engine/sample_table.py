@@ -272,12 +272,15 @@ class SampleTable:
         no_maps = target.new_zeros(0, *target.shape[1:]).float()
         maps_of_rows = {
             MODEL: [_upsample(main, _stack(maps)) if maps else no_maps for maps in batch.mixtures.values()],
-            CENTERED_BOX: [_centered_box(main.size)[None]] * len(members),
+            # a map for each source, all alike: what ignores the sound may guess as often as the model
+            CENTERED_BOX: [_centered_box(main.size).expand(len(rows), -1, -1) for rows in members],
             # each oracle so far above the rest that the sum of all ranks the pixels of any source first
             CEILING: [baselines.oracle_maps(target[rows]) + (len(rows) - 1) * target[rows] for rows in members],
         }
         if batch.saliency is not None:
-            maps_of_rows[OBJECT_SALIENCY] = [_upsample(main, _stack([batch.saliency[rows[0]]])) for rows in members]
+            maps_of_rows[OBJECT_SALIENCY] = [
+                _upsample(main, _stack([batch.saliency[row] for row in rows])) for rows in members
+            ]
         for row, maps in maps_of_rows.items():
             columns = _mixture_columns(*F.pad_groups(maps), targets, has_source)
             groups = torch.tensor([*batch.mixtures])

@@ -152,11 +152,26 @@ class RetrievalInputs:
             statistics[0, rows], statistics[1, rows] = (images * audio).sum(dim=1), (images - audio).norm(dim=1)
         return statistics
 
+    @cached_property
+    def random_pair_statistics(self) -> Float[Tensor, "2 n"]:
+        """(2, n) float64 mean inner product and Euclidean distance of each audio clip and the images of all of them."""
+        assert self.paired_images is not None
+        n = len(self.audio_groups)
+        statistics = torch.zeros(2, n, dtype=torch.float64)
+        for start in range(0, n, PAIR_BLOCK):
+            audio = self.audio[start : start + PAIR_BLOCK].double()
+            for first in range(0, n, PAIR_BLOCK):
+                images = self.paired_images[first : first + PAIR_BLOCK].double()
+                sums = torch.stack([(audio @ images.T).sum(dim=1), torch.cdist(audio, images).sum(dim=1)])
+                statistics[:, start : start + PAIR_BLOCK] += sums / n
+        return statistics
+
     def chance_scores(self) -> Scores:
-        """Compute the expected recalls of a random order, against which retrieval is read.
+        """Compute what a random order retrieves and what random pairs have, against which the scores are read.
 
         Returns:
-            Report key, such as `recall_a2i@1` -> score, for each relevance, direction and k.
+            Report key, such as `recall_a2i@1` -> score, for each relevance, direction and k; `alignment` and
+            `magnitude` where images and audio share a space.
         """
         scores: Scores = {}
         for suffix, relevance in self.relevance.items():
@@ -167,6 +182,9 @@ class RetrievalInputs:
             ):
                 for k in recall_ks(num_items):
                     scores[f"recall_{name}{suffix}@{k}"] = GroupedMean(F.chance_recall(counts, num_items, k), groups)
+        if self.paired_images is not None:
+            for name, values in zip(("alignment", "magnitude"), self.random_pair_statistics, strict=True):
+                scores[name] = GroupedMean(values, self.audio_groups)
         return scores
 
 

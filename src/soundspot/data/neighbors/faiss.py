@@ -23,6 +23,7 @@ from soundspot.errors import RecipeError
 NUM_PROBES = 64
 TRAINING_VECTORS_PER_CELL = 64
 MIN_VECTORS_PER_CELL = 39  # with fewer FAISS warns
+SPARE_RESULTS = 8  # asked for beyond k: if the last is not as near as the k-th, no equal is left out
 
 
 class ApproximateSearch:
@@ -78,40 +79,39 @@ class ApproximateSearch:
         left, num_probes = np.arange(len(rows)), self.num_probes
         while len(left):
             self.index.nprobe = num_probes
-            queries = rows.numpy()[left]
-            row, column = self._find_candidates(queries)
-            is_full = np.bincount(row, minlength=len(left)) >= self.k
-            if is_full.any():
-                selected = is_full[row]
-                position = is_full.cumsum()[row[selected]] - 1
-                table[left[is_full]] = self._rank(queries[is_full], position, column[selected])
+            is_full = self._fill(table, left, rows.numpy()[left])
             left, num_probes = left[~is_full], 4 * num_probes  # with all cells searched every row is full
         return table
 
-    def _find_candidates(self, queries: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Find the neighbors that may be among the k nearest of the cells searched, and those that tie with the k-th.
+    def _fill(
+        self, table: Int32[np.ndarray, "r k"], rows: NDArray[np.int64], queries: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Write the neighbors of each query into its row of the table, if the cells searched hold k of them.
 
-        FAISS hands out equal products in an order that depends on how many are asked for, and rounds to float32; so
-        every neighbor within the error of the k-th nearest one is a candidate.
+        FAISS hands out equal products in an order that depends on how many are asked for, and rounds to float32. So
+        every neighbor that may be as near as the k-th is a candidate; where there may be more than were asked for, all
+        of that similarity are asked for.
 
         Returns:
-            (p,) positions in `queries` and (p,) positions in the set; none for a query with fewer than k neighbors.
+            Mask of the queries that have their neighbors.
         """
         unit, codes = self._get_unit(queries), self.group_codes
-        value, column = self.index.search(unit, min(self.k + self.max_group_size, len(codes)))
+        size = min(self.k + self.max_group_size + SPARE_RESULTS, len(codes))
+        value, column = self.index.search(unit, size)
         is_neighbor = (column >= 0) & (codes[column] != codes[queries][:, None])
         rank = is_neighbor.cumsum(axis=1)
-        has_enough = rank[:, -1] >= self.k
+        is_full = rank[:, -1] >= self.k
         kth = value[np.arange(len(queries)), (rank >= self.k).argmax(axis=1)]
-        least = np.where(has_enough, kth - 2 * float32_error_bound(unit.shape[1]), np.inf)
-        may_be_cut = has_enough & (column[:, -1] >= 0) & (value[:, -1] >= least)
-        row, rank = (is_neighbor & (value >= least[:, None]) & ~may_be_cut[:, None]).nonzero()
-        pairs = [(row, column[row, rank])]
-        for i in may_be_cut.nonzero()[0]:
+        least = kth - 2 * float32_error_bound(unit.shape[1])
+        is_cut = is_full & (column[:, -1] >= 0) & (value[:, -1] >= least) & (size < len(codes))
+        if (is_complete := is_full & ~is_cut).any():
+            row, position = (is_neighbor & (value >= least[:, None]))[is_complete].nonzero()
+            table[rows[is_complete]] = self._rank(queries[is_complete], row, column[is_complete][row, position])
+        for i in is_cut.nonzero()[0]:  # one at a time, as these may be many
             near = self.index.range_search(unit[i : i + 1], float(least[i]))[2]
             near = near[codes[near] != codes[queries[i]]]
-            pairs.append((np.full(len(near), i), near))
-        return np.concatenate([row for row, _ in pairs]), np.concatenate([near for _, near in pairs])
+            table[rows[i]] = self._rank(queries[i : i + 1], np.zeros_like(near), near)[0]
+        return is_full
 
     def _rank(
         self, queries: NDArray[np.int64], row: NDArray[np.int64], column: NDArray[np.int64]

@@ -150,6 +150,7 @@ def extract(
     seconds: float = 10.0,
     rate: int = 16000,
     labels: Path | None = None,
+    audio_track: int | None = None,
     **shard_options: Unpack[ShardOptions],
 ) -> None:
     """Write frames and sounds of a folder of videos as shards for training; continues a stopped run.
@@ -162,6 +163,8 @@ def extract(
         seconds: of sound.
         rate: sample rate of the sound in Hz.
         labels: category of each clip: VGGSound's own table, or a CSV of id,modality,class.
+        audio_track: number of the audio track of videos with several, from 0; by default the one that a file marks as
+            its default, else the first that can be decoded.
 
     Examples:
         soundspot data extract VIDEOS SHARDS --seconds 10
@@ -169,7 +172,9 @@ def extract(
     from soundspot.data.shards.from_videos import ExtractionOptions, write_shards_from_videos
 
     def write(format: dict[str, Any], **run: Any) -> "Counter[str]":
-        extraction = ExtractionOptions(frames=frames, window=window, seconds=seconds, rate=rate, **format)
+        extraction = ExtractionOptions(
+            frames=frames, window=window, seconds=seconds, rate=rate, audio_track=audio_track, **format
+        )
         return write_shards_from_videos(videos, output, extraction, label_table=labels, **run)
 
     _write_shards(write, output, shard_options)

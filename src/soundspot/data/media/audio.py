@@ -36,7 +36,7 @@ AudioLike = str | os.PathLike[str] | Audio | tuple[NDArray | Tensor, int]
 
 # wav, w64, aiff, au, caf, flac
 _EXACT_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b".snd", b"caff", b"fLaC")
-_EXACT_SUBTYPES = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
+_EXACT_SUBTYPES = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "ALAC")
 _MAX_AMPLITUDE = 8.0  # beyond this, floats are no waveform in [-1, 1] that overshoots but integers in disguise
 _LEAST_SHARE = 0.9  # of what a header promises, below which a file is cut short
 _MONO, _STEREO = ChannelLayout("mono", (1.0,)), ChannelLayout("stereo", (0.5, 0.5))
@@ -76,12 +76,15 @@ def read_audio(
     path = Path(path)
     if content is None:
         check_readable(path, EXPECTED_AUDIO)
-    file = None if track else _open_exact(path, content)
-    if file is None:
+    if (file := None if track else _open_exact(path, content)) is None:
         from soundspot.data.media.audio_track import AudioTrack
 
-        with AudioTrack(path, track, content) as audio_track:
-            return resample(_read_track(audio_track, channels, max_seconds), rate)
+        try:
+            with AudioTrack(path, track, content) as audio_track:
+                return resample(_read_track(audio_track, channels, max_seconds), rate)
+        except InputError as error:
+            if error.cause != "unreadable" or (file := _open_with_libsndfile(path, content)) is None:
+                raise  # what FFmpeg does not know, such as HTK and MAT5, libsndfile may
     if max_seconds is not None and file.seconds > max_seconds:
         raise _too_long(path, max_seconds)
     return resample(file.read_segment(channels=channels), rate)
@@ -99,12 +102,16 @@ def _read_track(track: "AudioTrack", channels: Channels, max_seconds: float | in
         if max_seconds is not None and length > max_seconds * track.rate:
             raise _too_long(track.path, max_seconds)
     promised = track.promised_seconds
-    if promised and length < _LEAST_SHARE * promised * track.rate:
+    is_short = promised is not None and length < _LEAST_SHARE * promised * track.rate
+    if promised and is_short and track.damaged:
         raise InputError(
             f"{track.path}: found {length / track.rate:.2f} s of sound (cut short), expected the {promised:.2f} s its "
             "header promises. Fetch or write it again."
         )
     notes = track.notes
+    if promised and is_short:
+        seconds = length / track.rate
+        notes += (f"{track.path.name} ends after {seconds:.2f} s, and its header promises {promised:.2f} s.",)
     if track.damaged:
         notes += (f"{track.damaged} packets of sound could not be decoded: the file is damaged or cut short there.",)
     return replace(check_samples(np.concatenate(waveforms), track.rate, str(track.path)), notes=notes)
@@ -225,7 +232,12 @@ def open_windows(path: Path) -> AudioFile | StreamedAudio:
         InputError: the file is missing, empty, not a sound, or without sound.
     """
     check_readable(path, EXPECTED_AUDIO)
-    return _open_exact(path, None) or StreamedAudio(path)
+    try:
+        return _open_exact(path, None) or StreamedAudio(path)
+    except InputError as error:
+        if error.cause != "unreadable" or (file := _open_with_libsndfile(path, None)) is None:
+            raise
+        return file
 
 
 def open_audio(path: str | os.PathLike[str], content: bytes | None = None) -> Audio | AudioFile:
@@ -254,8 +266,23 @@ def _open_exact(path: Path, content: bytes | None) -> AudioFile | None:
     if header is not None and header.is_pcm16:
         return _open_wav(path, content, header)
     with nullcontext(io.BytesIO(content)) if content is not None else path.open("rb") as beginning:
-        if not beginning.read(4).startswith(_EXACT_MAGIC):
-            return None
+        magic = beginning.read(4)
+    if magic == b"fLaC" and not _tells_length(path, content):
+        return None
+    return _open_with_libsndfile(path, content) if magic in _EXACT_MAGIC else None
+
+
+def _tells_length(path: Path, content: bytes | None) -> bool:
+    """Return whether the frames of a FLAC add up to the length that its header promises."""
+    from soundspot.data.media.audio_track import AudioTrack
+
+    with AudioTrack(path, content=content) as track:
+        promised = track.promised_seconds or 0
+        return round(promised * track.rate) == round(track.estimated_seconds * track.rate)
+
+
+def _open_with_libsndfile(path: Path, content: bytes | None) -> AudioFile | None:
+    """Open a file whose samples stand by themselves and whose last one is there; None for everything else."""
     with suppress(soundfile.SoundFileError, RuntimeError):
         file = soundfile.SoundFile(path if content is None else io.BytesIO(content))
         if file.subtype.startswith(_EXACT_SUBTYPES) and file.channels <= 2 and _has_end(file):

@@ -31,6 +31,7 @@ class ExtractionOptions(ShardFormat):
         window: part of the audio to extract: `middle`, `first`, or the second at which it begins, `at:2.5`. Shorter
             where the video ends before it.
         seconds: duration of that window in seconds, above 0.
+        audio_track: number of the audio track, from 0; None: the default track, else the first that can be decoded.
 
     Raises:
         RecipeError: an option is not valid.
@@ -39,6 +40,7 @@ class ExtractionOptions(ShardFormat):
     frames: str = "middle"
     window: str = "middle"
     seconds: float = 10.0
+    audio_track: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -111,7 +113,10 @@ class VideoSampleReader:
     def settings(self) -> dict[str, Any]:
         """Settings that the samples depend on, as JSON values: the options and the checksum of the label table."""
         checksum = None if self.label_table is None else zlib.crc32(self.label_table.read_bytes())
-        return {"options": {**asdict(self.options), "label_table": checksum}}
+        options = {**asdict(self.options), "label_table": checksum}
+        if self.options.audio_track is None:
+            del options["audio_track"]  # as it was before there was a choice
+        return {"options": options}
 
     @property
     def shard_size(self) -> int:
@@ -144,8 +149,8 @@ class VideoSampleReader:
     def __call__(self, name: str) -> SampleRecord:
         options = self.options
         try:
-            with Video(self.root / name) as video:
-                duration = video.duration
+            with Video(self.root / name, options.audio_track) as video:
+                duration, notes = video.duration, video.notes
                 frames = video.frames_at(options.frame_times(duration))
                 start = options.window_start(duration)
                 audio = video.read_audio(start, options.seconds, options.rate)
@@ -165,7 +170,7 @@ class VideoSampleReader:
             "jpg" if len(frames) == 1 else f"{number}.jpg": options.encode_image(image)
             for number, (_, image) in enumerate(frames)
         }
-        warnings = []
+        warnings = [note.rstrip(".") for note in notes]
         if header_duration and abs(header_duration - duration) > max(1.0, 0.1 * duration):
             warnings.append(f"its header says {header_duration:.1f} s and it lasts {duration:.1f} s")
         if audio.seconds < 0.9 * min(options.seconds, duration - start):

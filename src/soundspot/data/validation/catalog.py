@@ -14,6 +14,7 @@ from soundspot.data.validation.findings import (
     Findings,
     FindingsTable,
     Problem,
+    audio_notes,
     merge_findings,
     soft_mask_note,
 )
@@ -59,12 +60,13 @@ def _file_problems(annotations: Annotations) -> Iterator[Problem]:
         yield from _image_problems(annotations.root, image)
     for file in dict.fromkeys(entry.file for entry in annotations.audio):
         try:
-            is_silent = read_audio(annotations.root / file).is_silent
+            audio = read_audio(annotations.root / file)
         except SoundspotError as error:
             yield _unreadable(annotations.root, file, error)
             continue
-        if is_silent:
+        if audio.is_silent:
             yield Problem("warning", file, "found silence, expected a sound", "Take the entry out, or record again")
+        yield from audio_notes(audio, file)
     yield from _copies(annotations)
 
 

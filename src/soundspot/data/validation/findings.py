@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from soundspot.types import Audio
+
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 Cell = str | int | None
@@ -55,6 +57,20 @@ def soft_mask_note(location: str) -> Problem:
     """
     message = "found many values (soft edges): pixels above half of the object's level count"
     return Problem("note", location, message, "Save the mask in black and white where another outline is meant")
+
+
+def audio_notes(audio: Audio, location: str) -> list[Problem]:
+    """Make the notes on a sound: which track or channels are heard, and what is missing.
+
+    Args:
+        audio: the sound as it was read.
+        location: path of its file.
+
+    Returns:
+        A note for each of the sound's own.
+    """
+    remedy = "Listen to it, and save what is meant as a file of its own where it is something else"
+    return [Problem("note", location, f"found: {note.rstrip('.')}", remedy) for note in audio.notes]
 
 
 @dataclass(frozen=True)

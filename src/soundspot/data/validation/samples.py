@@ -21,7 +21,14 @@ from soundspot.data.media.file_types import (
 )
 from soundspot.data.media.image import read_image
 from soundspot.data.media.mask import is_soft_mask, read_mask
-from soundspot.data.validation.findings import Findings, FindingsTable, Problem, merge_findings, soft_mask_note
+from soundspot.data.validation.findings import (
+    Findings,
+    FindingsTable,
+    Problem,
+    audio_notes,
+    merge_findings,
+    soft_mask_note,
+)
 from soundspot.data.validation.ground_truth import validate_ground_truth
 from soundspot.data.validation.leakage import find_overlaps
 from soundspot.data.validation.lists import build_leak_table, validate_list
@@ -160,4 +167,6 @@ def _unreadable_files(samples: Iterable[SampleEntry]) -> list[Problem]:
                 problems.append(soft_mask_note(path))
             if read is read_audio and content.is_silent:
                 problems.append(Problem("warning", path, "found silence, expected a sound", "Fetch it again"))
+            if read is read_audio:
+                problems += audio_notes(content, path)
     return problems

@@ -145,20 +145,19 @@ def iter_mono(
         Number of the first sample, and mono samples (t,). What comes before the first whole second is left out, unless
         it is the beginning of the file.
     """
-    waiting, first, end = list[Samples](), 0, 0
+    if len(layout.weights) == 1:
+        yield from ((position, samples[:, 0]) for position, samples in chunks)
+        return
+    waiting, first, end = list[Samples](), -1, 0
     for position, samples in chunks:
-        if len(layout.weights) == 1:
-            yield position, samples[:, 0]
-            continue
-        if not waiting:
-            first = -(-position // rate) * rate
-            samples = samples[first - position :]
-        waiting.append(samples)
-        end = first + sum(map(len, waiting))
+        if first < 0:
+            first = end = -(-position // rate) * rate
+        waiting.append(samples[max(0, first - position) :])
+        end = max(end, position + len(samples))
         if end - first >= rate:
             samples_so_far = np.concatenate(waiting)
             count = (end - first) // rate * rate
             yield first, downmix(samples_so_far[:count], layout, rate)
             waiting, first = [samples_so_far[count:]], first + count
-    if waiting and end > first:
+    if end > first >= 0:
         yield first, downmix(np.concatenate(waiting), layout, rate)

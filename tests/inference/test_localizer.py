@@ -163,6 +163,15 @@ def files(tmp_path, photo, tones, method, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize(("calibration", "spread"), [({}, None), ({"codec_spread": 9.0}, 9.0)])
+def test_what_codecs_do_is_loaded_with_the_threshold(files, method, monkeypatch, capsys, calibration, spread) -> None:
+    header = {"threshold": 0.1, "calibration": calibration}
+    monkeypatch.setattr(module, "load_checkpoint", lambda path: (method, header))
+    assert module.Localizer.load("toy").locate("photo.png", "a.wav").codec_spread == spread
+    locate(Path("photo.png"), ["a.wav"], "toy", Path("one.png"), device="cpu")
+    assert ("note: The peak is near the threshold" in capsys.readouterr().out) is bool(spread)
+
+
 def test_locate_writes_and_tells(files, capsys):
     locate(Path("photo.png"), ["a.wav"], "toy", Path("one.png"), mask=Path("mask.png"), boxes=True, device="cpu")
     assert "a.wav: peak" in capsys.readouterr().out

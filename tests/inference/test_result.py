@@ -61,6 +61,18 @@ def test_peak_confidence_and_presence():
     assert two_spots(threshold=0.7, is_silent=True).present is False
 
 
+@pytest.mark.parametrize(("threshold", "is_near"), [(0.75, True), (0.83, True), (0.7, False), (0.9, False)])
+def test_an_answer_near_the_threshold_says_so(threshold: float, is_near: bool) -> None:
+    result = two_spots(threshold=threshold, codec_spread=0.06)
+    assert result.is_near_threshold is is_near
+    assert result.to_dict()["near_threshold"] is is_near
+    assert any("near the threshold" in note for note in result.to_dict()["notes"]) is is_near
+    assert result.notes == ()
+    assert not two_spots(threshold=threshold).is_near_threshold  # nothing was measured
+    assert not two_spots(codec_spread=0.06).is_near_threshold
+    assert not two_spots(threshold=threshold, codec_spread=0.06, is_silent=True).is_near_threshold
+
+
 @pytest.mark.parametrize(
     ("rule", "pixels"),
     [(0.5, 500), ("0.5", 500), (0.8, 400), ("half", 1600), ("share:0.125", 400), ("score:0.6", 400), ("score:2", 0)],

@@ -135,7 +135,7 @@ def render_verdict(name: str, result: LocalizationMap, num_regions: int, no_thre
     notes = [no_threshold] if result.present is None else []
     template = Markup('<div class="card {}" data-verdict="{}"><h3>{}</h3><p class="of">{}</p>{}<dl>{}</dl>{}</div>')
     return template.format(
-        kind, kind, title, name, _render_gauge(result), facts, _render_paragraphs((*notes, *result.notes))
+        kind, kind, title, name, _render_gauge(result), facts, _render_paragraphs((*notes, *result.all_notes))
     )
 
 

@@ -62,6 +62,7 @@ class BatchLocalizer:
         notes: sentences that every result carries: refined maps, a threshold that is not used.
         supervision: sentences for every report: the human labels that the model learned from.
         classes: names of the classes that the method's source maps stand for; empty where they have none.
+        codec_spread: how far lossy codecs alone move a peak, measured when the threshold was fitted; None: not known.
         checkpoint: path of the file that the model was loaded from; empty where it was made otherwise.
 
     Raises:
@@ -84,6 +85,7 @@ class BatchLocalizer:
         self.device = resolve_device(device)
         self.method = method.to(self.device)
         self.threshold = threshold
+        self.codec_spread: float | None = None
         self.precision = precision
         self.name = method.name
         self.prior = ObjectPrior(prior).to(self.device) if "ogl" in names else None
@@ -306,6 +308,7 @@ class BatchLocalizer:
             threshold=self.threshold,
             is_silent=is_silent,
             notes=notes,
+            codec_spread=self.codec_spread,
         )
 
     def short_audio_notes(self, audio: Audio) -> tuple[str, ...]:

@@ -84,11 +84,12 @@ class Localizer(BatchLocalizer):
         localizer = cls(method, None, device, precision, **refinement)
         localizer.checkpoint = os.path.abspath(model)
         threshold = header.get("threshold")
-        fitted_on = Refinement.from_dict((header.get("calibration") or {}).get("refinement"))
+        calibration = header.get("calibration") or {}
+        fitted_on = Refinement.from_dict(calibration.get("refinement"))
         if threshold is not None and fitted_on != localizer.refinement:
             localizer.notes += (localizer.refinement.threshold_mismatch_warning(fitted_on),)
         else:
-            localizer.threshold = threshold
+            localizer.threshold, localizer.codec_spread = threshold, calibration.get("codec_spread")
         localizer.supervision = describe_supervision(header.get("recipe") or {})
         localizer.classes = tuple(map(str, header.get("classes") or ()))
         return localizer

@@ -42,6 +42,7 @@ class LocalizationMap:
         is_silent: True where the audio was silence, so that the map shows what the model makes of the image alone.
         notes: sentences for a reader of the result.
         category: class of the source, for methods that separate the sources of a mixture by named classes.
+        codec_spread: how far lossy codecs alone move a peak, measured when the threshold was fitted; None: not known.
 
     Raises:
         InputError: the scores are not (h, w) with at least one cell, or not finite.
@@ -64,6 +65,7 @@ class LocalizationMap:
     is_silent: bool = False
     notes: tuple[str, ...] = ()
     category: str | None = None
+    codec_spread: float | None = None
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 2 or not self.scores.numel():
@@ -138,6 +140,24 @@ class LocalizationMap:
         if self.is_silent:
             return False
         return None if self.threshold is None else self.peak >= self.threshold
+
+    @property
+    def is_near_threshold(self) -> bool:
+        """True where the peak is so near to the threshold that another codec of the sound could turn the answer."""
+        if self.is_silent or self.threshold is None or self.codec_spread is None:
+            return False
+        return abs(self.peak - self.threshold) <= self.codec_spread
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """The notes, and a sentence where the peak is near the threshold."""
+        if not self.is_near_threshold:
+            return self.notes
+        return (
+            *self.notes,
+            f"The peak is near the threshold: {self.peak:.3f} against {self.threshold:.3f}; lossy codecs alone move it "
+            f"by up to {self.codec_spread:.3f}.",
+        )
 
     def mask(self, threshold: MaskThreshold = 0.5) -> Bool[Tensor, "H W"]:
         """Return the pixels that the sound comes from, at the size of the image.
@@ -237,7 +257,8 @@ class LocalizationMap:
 
         Returns:
             `size` [height, width] in pixels; `peak` and `confidence`, raw scores; `peak_at` [x, y] in pixels;
-            `threshold`; `present` (True, False or None); `mask_threshold`; `boxes`, each [x0, y0, x1, y1] in pixels,
+            `threshold`; `present` (True, False or None); `near_threshold`, whether codecs alone could turn that;
+            `mask_threshold`; `boxes`, each [x0, y0, x1, y1] in pixels,
             the far edges exclusive; `notes`; and `class` where the source has a category.
 
         Raises:
@@ -253,7 +274,8 @@ class LocalizationMap:
             "present": self.present,
             "mask_threshold": mask_threshold,
             "boxes": [list(box) for box in self.boxes(mask_threshold)],
-            "notes": list(self.notes),
+            "near_threshold": self.is_near_threshold,
+            "notes": list(self.all_notes),
         }
 
     def save(self, path: str | Path, overwrite: bool = True) -> None:

@@ -52,6 +52,7 @@ def test_pictures_become_unit_vectors(folders: tuple[str, str], monkeypatch: pyt
     class Processor:
         class feature_extractor:
             sampling_rate = 48000
+            nb_max_samples = 480000
 
         def __call__(self, audio: list[np.ndarray], sampling_rate: int, return_tensors: str) -> Inputs:
             assert sampling_rate == 48000
@@ -67,6 +68,61 @@ def test_pictures_become_unit_vectors(folders: tuple[str, str], monkeypatch: pyt
     torch.testing.assert_close(sounds.norm(dim=1), torch.ones(2))
     torch.testing.assert_close(pictures[0], pictures[2])
     assert (pictures[0] - pictures[1]).abs().max() > 1e-4
+
+
+@pytest.fixture(params=["unfused", "fused"])
+def clap_folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """CLAP of random weights that cuts at random or fuses random crops, for sounds of up to a second."""
+    torch.manual_seed(0)
+    is_fused = request.param == "fused"
+    audio = {
+        "spec_size": 64, "num_mel_bins": 16, "patch_embeds_hidden_size": 8, "depths": [1, 1], "hidden_size": 16,
+        "num_attention_heads": [1, 2], "window_size": 4, "patch_size": 4, "patch_stride": [4, 4], "mlp_ratio": 2.0,
+        "enable_fusion": is_fused, "projection_dim": 8,
+    }  # fmt: skip
+    text = {"vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    config = transformers.ClapConfig(text_config=text, audio_config=audio, projection_dim=8)
+    transformers.ClapModel(config).save_pretrained(tmp_path)
+    transformers.ClapFeatureExtractor(
+        feature_size=16, sampling_rate=8000, hop_length=80, max_length_s=1, fft_window_size=256, frequency_max=4000,
+        truncation="fusion" if is_fused else "rand_trunc",
+    ).save_pretrained(tmp_path)  # fmt: skip
+    return str(tmp_path)
+
+
+def test_a_long_sound_has_one_embedding_whatever_is_beside_it(
+    folders: tuple[str, str], clap_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from soundspot.inference.mining import hub
+
+    class Processor:  # without a text tokenizer, which CLAP's own needs
+        feature_extractor = transformers.ClapFeatureExtractor.from_pretrained(clap_folder)
+
+        def __call__(self, audio: list[np.ndarray], **options: object) -> object:
+            return self.feature_extractor(audio, **options)
+
+    monkeypatch.setattr(transformers.ClapProcessor, "from_pretrained", lambda _: Processor())
+    embedder = hub.HubEmbedder(folders[0], clap_folder)
+    noise = torch.randn(80000, generator=torch.Generator().manual_seed(0)) * torch.linspace(0.01, 0.5, 80000)
+    long, short, other = Audio(noise, 16000), Audio(noise[:9000], 16000), Audio(noise[-12000:], 16000)
+    np.random.seed(0)  # noqa: NPY002 (the generator that transformers draws from)
+    first = embedder.embed_audio([long, short])
+    again = embedder.embed_audio([other, short, long, other])
+    assert torch.equal(first[0], again[2])
+    assert torch.equal(first[1], again[1])
+    torch.testing.assert_close(first.norm(dim=1), torch.ones(2))
+    assert (first[0] - embedder.embed_audio([Audio(noise[:16000], 16000)])[0]).abs().max() > 1e-6  # all of it counts
+
+
+def test_windows_cover_a_waveform_evenly() -> None:
+    from soundspot.inference.mining.hub import divide
+
+    waveform = torch.arange(25)
+    assert [part.tolist() for part in divide(waveform.float(), 30)] == [waveform.tolist()]
+    assert [(int(part[0]), len(part)) for part in divide(waveform.float(), 10)] == [(0, 10), (8, 10), (15, 10)]
+    assert [(int(part[0]), len(part)) for part in divide(waveform[:20].float(), 10)] == [(0, 10), (10, 10)]
+    assert [len(part) for part in divide(torch.zeros(1005), 1000)] == [1000]
+    assert [len(part) for part in divide(torch.zeros(1011), 1000)] == [1000, 1000]
 
 
 def test_a_checkpoint_comes_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

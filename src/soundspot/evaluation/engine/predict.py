@@ -153,7 +153,7 @@ def encode_audio(
     codes, embeddings, mixture_codes, silent = DiskTensor(), DiskTensor(), DiskTensor(), []
     batches = [*pack_groups(samples.samples_by_group, batch_size)]
     for batch in shard.select(batches):
-        audio = {i: _read_audio(localizer, data, i) for i in batch}
+        audio = {i: read_audio_input(localizer, data, i) for i in batch}
         silent += [i for i, clip in audio.items() if isinstance(clip, Audio) and clip.is_silent]
         codes.append(localizer.encode_audio([*audio.values()]))
         if isinstance(localizer, HasEmbeddings):
@@ -210,7 +210,7 @@ def iter_predictions(
     negative_rows = {k: torch.tensor(rows[k]) for k in negatives if audio.takes_waveforms or k == OFFSCREEN}
     present = torch.tensor(samples.present)
     for groups in shard.select([*iter_batches(range(len(samples.group_first)), batch_size)]):
-        images = [_read_image(localizer, data, samples.group_first[group]) for group in groups]
+        images = [read_image_input(localizer, data, samples.group_first[group]) for group in groups]
         encoded = localizer.encode_images(images)
         embeddings = localizer.embed_images(images) if isinstance(localizer, HasEmbeddings) else None
         saliency = localizer.saliency(encoded) if isinstance(localizer, HasSaliency) else None
@@ -256,11 +256,31 @@ def _predict_mixtures(
     }
 
 
-def _read_image(localizer: Any, data: AudioVisualDataset, index: int) -> Any:
+def read_image_input(localizer: Any, data: AudioVisualDataset, index: int) -> Any:
+    """Read the image of a sample as a localizer takes it.
+
+    Args:
+        localizer: a localizer, from `localizers.as_batched`.
+        data: the data set.
+        index: index of the sample.
+
+    Returns:
+        The image, or what `read_image` of the localizer returns.
+    """
     return localizer.read_image(data, index) if isinstance(localizer, ReadsInputs) else data.read_image(index)
 
 
-def _read_audio(localizer: Any, data: AudioVisualDataset, index: int) -> Any:
+def read_audio_input(localizer: Any, data: AudioVisualDataset, index: int) -> Any:
+    """Read the audio of a sample as a localizer takes it.
+
+    Args:
+        localizer: a localizer, from `localizers.as_batched`.
+        data: the data set.
+        index: index of the sample.
+
+    Returns:
+        The audio, or what `read_audio` of the localizer returns.
+    """
     return localizer.read_audio(data, index) if isinstance(localizer, ReadsInputs) else data.read_audio(index)
 
 

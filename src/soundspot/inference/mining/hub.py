@@ -4,6 +4,7 @@ CLIP embeds images and CLAP audio. The alignment paper's self-supervised variant
 Wav2CLIP; CLAP stands in for the latter, which has no maintained release.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from soundspot.data.media.image import preprocess_images
 from soundspot.errors import CheckpointError, RecipeError
 from soundspot.models.weights import weights_digest
 from soundspot.types import Audio
+
+
+MAX_REST = 0.01  # of a window, for which there is no further one
 
 
 class HubEmbedder:
@@ -79,20 +83,50 @@ class HubEmbedder:
 
     @torch.inference_mode()
     def embed_audio(self, audio: list[Audio]) -> Float[Tensor, "b d"]:
-        """Embed audio by CLAP.
+        """Embed audio by CLAP; a long one by the mean of its windows.
+
+        CLAP's feature extractor would cut audio of more than 10 s at random, and mark one of a batch of short ones as
+        long at random. Here each window is as long as CLAP takes, so that nothing is cut and nothing is long: the same
+        audio has the same embedding, whatever else is in its batch.
 
         Args:
-            audio: b audio signals of any rates; resampled, and cut or padded by CLAP's feature extractor.
+            audio: b audio signals of any rates; resampled, divided into as few windows as cover it, evenly spaced from
+                the beginning to the end, and padded by CLAP's feature extractor.
 
         Returns:
             (b, d) unit-norm embeddings, float32, on the CPU.
         """
-        rate: int = self.clap_input.feature_extractor.sampling_rate
-        waveforms = [resample(clip, rate).waveform.numpy() for clip in audio]
-        inputs: Any = self.clap_input(audio=waveforms, sampling_rate=rate, return_tensors="pt").to(self.device)
-        features = self.clap.get_audio_features(**inputs)
-        vectors = features if isinstance(features, Tensor) else features.pooler_output
-        return F.normalize(vectors, dim=1).cpu()
+        extractor = self.clap_input.feature_extractor
+        windows = [divide(resample(clip, extractor.sampling_rate).waveform, extractor.nb_max_samples) for clip in audio]
+        vectors = [self._embed_window(window) for clip in windows for window in clip]
+        means = [part.mean(dim=0) for part in torch.cat(vectors).split([len(clip) for clip in windows])]
+        return F.normalize(torch.stack(means), dim=1).cpu()
+
+    def _embed_window(self, window: Float[Tensor, " t"]) -> Float[Tensor, "1 d"]:
+        rate = self.clap_input.feature_extractor.sampling_rate
+        inputs: Any = self.clap_input(audio=[window.numpy()], sampling_rate=rate, return_tensors="pt")
+        if "is_longer" in inputs:
+            inputs["is_longer"] = torch.zeros_like(inputs["is_longer"])
+        features = self.clap.get_audio_features(**inputs.to(self.device))
+        return F.normalize(features if isinstance(features, Tensor) else features.pooler_output, dim=1)
+
+
+def divide(waveform: Float[Tensor, " t"], length: int) -> list[Float[Tensor, " w"]]:
+    """Divide a waveform into as few windows of one length as cover it, evenly spaced.
+
+    Args:
+        waveform: (t,) samples.
+        length: number of samples of a window.
+
+    Returns:
+        The windows from the beginning to the end, which may overlap; the waveform itself where it is not longer. A rest
+        of up to 1 % of a window, which codecs add, makes no further window.
+    """
+    count = math.ceil(len(waveform) / length - MAX_REST)
+    if count < 2:
+        return [waveform[:length]]
+    starts = (round(number * (len(waveform) - length) / (count - 1)) for number in range(count))
+    return [waveform[start : start + length] for start in starts]
 
 
 def fetch_checkpoint(name: str) -> Path:

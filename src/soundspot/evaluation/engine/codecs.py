@@ -87,12 +87,12 @@ def measure_codecs(
             if not len(images):
                 continue
             first = torch.tensor([rows[number] for number in numbers if number >= 0])
-            plain, *coded = (
+            uncoded, *coded = (
                 _peaks(localizer, encoded[images], codes[first + version]) for version in range(1 + len(CODECS))
             )
             (peaks.own if kind == OWN else peaks.negatives[kind]).extend(torch.cat(coded).tolist())
             if kind in (OWN, OFFSCREEN):
-                peaks.shifts += torch.cat([(values - plain).abs() for values in coded]).tolist()
+                peaks.shifts += torch.cat([(values - uncoded).abs() for values in coded]).tolist()
     return peaks
 
 

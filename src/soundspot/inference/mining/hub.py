@@ -21,7 +21,6 @@ from soundspot.errors import CheckpointError, RecipeError
 from soundspot.models.weights import weights_digest
 from soundspot.types import Audio
 
-
 MAX_REST = 0.01  # of a window, for which there is no further one
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from media_files import Right, write_cases
+
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
@@ -63,6 +65,12 @@ def annotations() -> Path:
     if not (root / "vggss.json").is_file():
         pytest.skip(f"the authors' annotation files are absent: no {root / 'vggss.json'} (set SOUNDSPOT_ANNOTATIONS)")
     return root
+
+
+@pytest.fixture(scope="session")
+def right(tmp_path_factory: pytest.TempPathFactory) -> Right:
+    """Media that readers get wrong, written once, and what is right for each."""
+    return write_cases(tmp_path_factory.mktemp("cases"))
 
 
 @pytest.fixture

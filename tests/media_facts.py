@@ -86,9 +86,9 @@ def rms_of_seconds(samples: Any, rate: int) -> list[float]:
     return [rms(samples[n * rate + edge : (n + 1) * rate - edge]) for n in range(round(len(samples) / rate))]
 
 
-def click_starts(samples: NDArray, rate: int) -> list[float]:
-    """Seconds at which a sound begins after at least 0.1 s of quiet."""
-    loud = np.flatnonzero(np.abs(samples) > 0.1) / rate
+def click_starts(samples: NDArray, rate: int, level: float = 0.1) -> list[float]:
+    """Seconds at which a sound beyond that level begins after at least 0.1 s below it."""
+    loud = np.flatnonzero(np.abs(samples) > level) / rate
     return [float(now) for before, now in pairwise([-1.0, *loud]) if now - before > 0.1]
 
 

@@ -140,13 +140,16 @@ def write_video(
     b_frames: int = 0,
     pixels: str = "yuv420p",
     repeat: int = 1,
+    starts: tuple[float, float] = (0.0, 0.0),
+    jump: tuple[float, float] = (0.0, 0.0),
     format: str | None = None,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
 ) -> None:
     """Write a video of RGB or RGBA images; its audio is as long as they are unless `audio_seconds` says otherwise.
 
-    Each image is shown `repeat` times, by packets without bytes behind its own.
+    Each image is shown `repeat` times, by packets without bytes behind its own. The clock of the images begins at
+    `starts[0]` and that of the audio at `starts[1]`; at the second `jump[0]` both go on `jump[1]` seconds later.
     """
     fixed = {  # no key frames and no fewer B-frames than asked for
         "libx264": {"b-adapt": "0", "sc_threshold": "0"},
@@ -161,6 +164,8 @@ def write_video(
         streams = []
         for track in tracks:
             stream = container.add_stream(track.codec, rate=track.rate, layout=track.layout)
+            if track.codec == "wmav2":
+                stream.bit_rate = 128_000  # it has none by itself
             if track.default is not None:
                 stream.disposition = av.stream.Disposition.default if track.default else av.stream.Disposition(0)
             streams.append(stream)
@@ -178,13 +183,22 @@ def write_video(
         seconds = len(images) * repeat / fps if audio_seconds is None else audio_seconds
         for stream, track in zip(streams, tracks, strict=True):
             packets += encode_audio(stream, sample(track.signal, seconds, track.rate), track.rate, track.layout)
+        for packet in packets:
+            put_off(packet, starts[0 if packet.stream is video else 1], jump)
         for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
             container.mux(packet)
 
 
-def numbered_video(path: Path, count: int, tracks: Sequence[AudioTrack] = (), **kwargs: Any) -> None:
-    """Write a video whose image n is `number_image(n)`."""
-    write_video(path, [number_image(number) for number in range(count)], tracks, **kwargs)
+def put_off(packet: Any, start: float, jump: tuple[float, float]) -> None:
+    """Move the time of a packet by `start`, and from second `jump[0]` on by `jump[1]` more."""
+    seconds = start + (jump[1] if float(packet.pts * packet.time_base) >= jump[0] else 0.0)
+    ticks = round(seconds / packet.time_base)
+    packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+
+
+def numbered_video(path: Path, count: int, tracks: Sequence[AudioTrack] = (), first: int = 0, **kwargs: Any) -> None:
+    """Write a video whose image n is `number_image(first + n)`."""
+    write_video(path, [number_image(number) for number in range(first, first + count)], tracks, **kwargs)
 
 
 def box(kind: str, *parts: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from media_writers import write_audio
 from soundspot.app import reports as pages
 from soundspot.app.components import render_card, render_verdict
 from soundspot.app.limits import Deadline, LimitError, Limits, check_duration, parse_size
@@ -141,9 +143,25 @@ def test_what_is_no_size_is_refused(text: str) -> None:
         parse_size(text)
 
 
-def test_a_long_video_is_refused_by_its_header(files: Files) -> None:
+def test_a_long_video_is_refused(files: Files) -> None:
     with pytest.raises(LimitError, match=r"clip.mp4: lasts 3 s; a video may last 2 s here. Cut it"):
         check_duration(str(files.clip), 2, "video", "Cut it.")
+
+
+def test_a_duration_is_not_that_of_the_header(files: Files, tmp_path: Path) -> None:
+    """A recording whose header says a tenth, or ten times, of what there is."""
+    samples = 0.5 * np.sin(np.arange(48000) / 5)
+    write_audio(tmp_path / "variable.mp3", samples[:, None], 16000, "libmp3lame", container_options={"write_xing": "0"})
+    content = bytearray(files.clip.read_bytes())
+    for box, behind in ((b"mvhd", 20), (b"tkhd", 24), (b"mdhd", 20)):  # where their durations lie
+        for match in re.finditer(box, bytes(content)):
+            at = match.start() + behind
+            content[at : at + 4] = (10 * int.from_bytes(content[at : at + 4], "big")).to_bytes(4, "big")
+    (tmp_path / "clip.mp4").write_bytes(content)
+    for file, kind in (("variable.mp3", "sound"), ("clip.mp4", "sound"), ("clip.mp4", "video")):
+        check_duration(str(tmp_path / file), 3.2, kind, "Cut it.")
+        with pytest.raises(LimitError, match="lasts 3 s"):
+            check_duration(str(tmp_path / file), 2.8, kind, "Cut it.")
 
 
 def test_reports_are_those_inside(reports: Path) -> None:

@@ -1,17 +1,15 @@
 """Limits of the page: sizes, durations, and the time that an answer may take."""
 
-import os
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from soundspot.errors import InputError, SoundspotError
-from soundspot.utils.atomic_io import format_bytes
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-_MAX_BYTES_WITHOUT_DURATION = 20_000_000  # of a file whose header gives no duration, as browsers record them
 
 
 class LimitError(SoundspotError):
@@ -93,34 +91,32 @@ def parse_size(text: str) -> int:
     return size
 
 
-def check_duration(path: str, max_seconds: float | int, kind: str, remedy: str) -> None:
-    """Check the duration of a sound or video by its header; nothing is decoded.
+def check_duration(path: str, max_seconds: float | int, kind: Literal["sound", "video"], remedy: str) -> None:
+    """Check the duration of a sound or video by its packets, whatever its header says; nothing is decoded.
 
-    A file that cannot be opened passes, as its reader has the message. Without a duration in its header a file of up to
-    20 MB passes.
+    A file that cannot be opened passes, as its reader has the message.
 
     Args:
         path: path of the file.
         max_seconds: longest duration in seconds.
-        kind: noun for the message: `sound` or `video`.
+        kind: which duration of a video is meant, that of its audio or that of all; and the noun of the message.
         remedy: sentence that ends the message.
 
     Raises:
-        LimitError: the file is longer, or gives no duration and is larger than 20 MB.
+        LimitError: the file is longer.
     """
-    import av
+    from soundspot.data.media.audio import open_windows
+    from soundspot.data.media.video import Video
 
     try:
-        with av.open(os.path.abspath(path)) as container:
-            seconds = None if container.duration is None else container.duration / av.time_base
-    except (OSError, ValueError):  # av's own errors are both; the reader of the file has the message
+        if kind == "video":
+            with Video(path) as video:
+                seconds = video.duration
+        else:
+            seconds = open_windows(Path(path)).seconds
+    except InputError:
         return
-    if seconds is None and (size := Path(path).stat().st_size) > _MAX_BYTES_WITHOUT_DURATION:
-        raise LimitError(
-            f"{path}: gives no duration, and has {format_bytes(size)}; a {kind} like that may have "
-            f"{format_bytes(_MAX_BYTES_WITHOUT_DURATION)} here. {remedy}"
-        )
-    if seconds is not None and seconds > max_seconds:
+    if seconds > max_seconds:
         longest = _format_duration(max_seconds)
         raise LimitError(f"{path}: lasts {_format_duration(seconds)}; a {kind} may last {longest} here. {remedy}")
 

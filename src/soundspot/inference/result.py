@@ -51,7 +51,7 @@ class LocalizationMap:
         >>> scores = torch.tensor([[0.1, 0.2], [0.3, 0.9]])
         >>> result = LocalizationMap(scores, (64, 64), Upsampling("nearest"), threshold=0.5)
         >>> round(result.peak, 2), result.peak_at, result.present
-        (0.9, (32, 32), True)
+        (0.9, (47, 47), True)
         >>> result.upsample().shape
         torch.Size([64, 64])
     """

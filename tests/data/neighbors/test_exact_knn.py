@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from soundspot.data.neighbors import candidate_filter, exact_knn
 from soundspot.data.neighbors.candidate_filter import CandidateFilter
@@ -138,3 +140,21 @@ def test_vectors_that_are_not_finite_are_named(bad: float) -> None:
     x[[7, 9], 2] = bad
     with pytest.raises(DataError, match=r"an embedding is not finite \(row 7, 2 of 40 checked\)"):
         find_neighbors(x, 3)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 30), st.integers(1, 12))
+def test_another_order_of_rows_finds_neighbors_as_near(seed: int, distinct: int, k: int) -> None:
+    """Copies of a few vectors: which of equal ones are taken goes by position, how near they are does not."""
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(distinct, 6, generator=draw)[torch.randint(0, distinct, (40,), generator=draw)]
+    order = torch.randperm(40, generator=draw)
+    unit = normalize_to_grid(x)
+    similarity = unit @ unit.T
+    table, again = (torch.from_numpy(find_neighbors(rows, k)).long() for rows in (x, x[order]))
+    values = similarity.gather(1, table)
+    assert torch.equal(similarity[order][:, order].gather(1, again), values[order])
+    for positions, near in ((table, values), (again, values[order])):
+        is_equal = near[:, 1:] == near[:, :-1]
+        assert bool((positions[:, 1:] > positions[:, :-1])[is_equal].all())
+    assert torch.equal(torch.from_numpy(find_neighbors(x, 12)).long()[:, :k], table)  # whatever else is asked for

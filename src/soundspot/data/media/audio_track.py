@@ -19,7 +19,7 @@ from soundspot.data.media.file_types import AUDIO_REMEDY, EXPECTED_AUDIO
 from soundspot.data.media.packet_table import BROADCAST_FORMATS, MAX_GAP, MAX_JITTER, moving_image_streams, scan_packets
 from soundspot.data.media.riff import read_wav_header
 
-MAX_AHEAD = 60  # seconds that are decoded rather than jumped over, so that a window is exactly that of the whole
+MAX_AHEAD = 30  # seconds that are decoded rather than jumped over, so that a window is exactly that of the whole
 PREROLL = 2  # seconds that are decoded before a window after a jump: codecs have a memory
 _SEEKABLE = ("mov", "matroska")  # containers that have a table of where each second is
 _MAX_PACKET = 10.0  # seconds: FFmpeg 8.1 gives the last packet of short Ogg files a negative duration, as 2^32 less
@@ -307,7 +307,7 @@ class AudioReader:
     """Windows of an audio track, mono, one after the other; each is exactly that of the whole.
 
     The track is decoded as it is asked for, and only what later windows may need stays in memory. A window before the
-    last one, and one more than a minute behind it, is decoded from a little before it, where the container can be
+    last one, and one more than half a minute behind it, is decoded from a little before it, where the container can be
     searched, and from the beginning of the file elsewhere.
 
     Args:

@@ -20,6 +20,10 @@ H264_ENCODERS = ("libx264", "h264_videotoolbox", "libopenh264")
 REMEDY = "Play it to see whether it is whole, and fetch or write it again"
 
 
+_NEEDS_NO_CONVERSION = (
+    ("fltp", "mono"),
+    ("fltp", "stereo"),
+)  # samples as numpy wants them: no conversion, a fifth of the time
 T = TypeVar("T", bound="MediaFile")
 
 
@@ -82,9 +86,21 @@ class PcmConverter:
 
     def __init__(self, layout: str | None = None, rate: int | None = None) -> None:
         self._resampler = av.AudioResampler(format="flt", layout=layout, rate=rate)
+        self._rate = None if layout else rate
+        self._unconverted: tuple[str, str] | None = None  # format and layout of frames that need no conversion
 
     def __call__(self, frame: Any) -> list[Float32[np.ndarray, "c _"]]:
-        """Return the samples of a frame in [-1, 1], (channels, t); of None, what is left in the resampler."""
+        """Return the samples of a frame in [-1, 1], (channels, t); of None, what is left in the resampler.
+
+        Raises:
+            ValueError: the frame is of another format than those before it, and no layout was given.
+        """
+        kind = None if frame is None else (frame.format.name, frame.layout.name)
+        if kind in _NEEDS_NO_CONVERSION and frame.rate == self._rate and self._unconverted in (None, kind):
+            self._unconverted = kind
+            return [frame.to_ndarray()]
+        if self._unconverted is not None and frame is not None:
+            raise ValueError(f"found a frame of {kind} after those of {self._unconverted}")
         packed_frames = self._resampler.resample(frame)
         return [packed.to_ndarray().reshape(-1, packed.layout.nb_channels).T for packed in packed_frames]
 

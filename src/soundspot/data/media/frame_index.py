@@ -4,14 +4,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
 from PIL import Image
 
 from soundspot.data.media.frame_image import frame_to_image
-from soundspot.data.media.packet_reader import PacketReader, Packets
+from soundspot.data.media.packet_reader import Opened, PacketReader, Packets
 from soundspot.data.media.packet_table import PacketTable
 
 TimedImage = tuple[float, Image.Image]
@@ -22,14 +21,15 @@ class FrameIndex:
 
     Args:
         open_stream: function that opens the file anew, and returns its container and its video stream.
-        scan: function that reads the table of its packets.
+        opened: container and video stream of which nothing has been read.
+        scan: function that reads the table of its packets from these.
 
     Attributes:
         damaged: number of packets and frames that were left out, the last time that all frames were decoded.
     """
 
-    def __init__(self, open_stream: Callable[[], tuple[Any, Any]], scan: Callable[[], PacketTable]) -> None:
-        self._open_stream, self._scan = open_stream, scan
+    def __init__(self, open_stream: Callable[[], Opened], opened: Opened, scan: Callable[[], PacketTable]) -> None:
+        self._open_stream, self._opened, self._scan = open_stream, opened, scan
         self.damaged = 0
 
     def close(self) -> None:
@@ -53,7 +53,7 @@ class FrameIndex:
 
     @cached_property
     def _reader(self) -> PacketReader:
-        return PacketReader(self._open_stream)
+        return PacketReader(self._open_stream, self._opened)
 
     @cached_property
     def _order(self) -> tuple[Int64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:

@@ -15,6 +15,8 @@ _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # decoders that see the tr
 _SEEK_MARGINS = (0.0, 3.0)  # seconds before a packet at which it is looked for, as some containers land behind it
 
 Packets = Iterator[tuple[int, Any]]
+Opened = tuple[Any, Any]  # container and video stream
+_UNKNOWN = 1 << 62  # number of the next packet, after all
 
 
 class PacketReader:
@@ -22,18 +24,21 @@ class PacketReader:
 
     Args:
         open_stream: function that opens the file anew, and returns its container and its video stream.
+        opened: container and stream that have been read already, to seek in; None: the file is opened anew.
 
     Attributes:
         stream: the video stream.
         damaged: number of packets so far that could not be decoded.
     """
 
-    def __init__(self, open_stream: Callable[[], tuple[Any, Any]]) -> None:
+    def __init__(self, open_stream: Callable[[], Opened], opened: Opened | None = None) -> None:
         self._open_stream = open_stream
         self.damaged = 0
         self._container: Any = None
         self._next = 0  # number of the packet that `_packets` yields next
-        self._restart()
+        self._restart(opened)
+        if opened is not None:
+            self._next = _UNKNOWN
 
     def close(self) -> None:
         """Close the container."""
@@ -85,11 +90,11 @@ class PacketReader:
             if number >= first:
                 yield number, packet
 
-    def _restart(self) -> None:
-        """Open the file anew, at its first packet."""
+    def _restart(self, opened: Opened | None = None) -> None:
+        """Open the file anew, at its first packet, or take what is open."""
         if self._container is not None:
             self._container.close()
-        self._container, self.stream = self._open_stream()
+        self._container, self.stream = opened or self._open_stream()
         own = self.stream.codec_context
         decoder = _WITH_ALPHA.get(own.name)
         has_alpha = decoder in av.codecs_available and self.stream.metadata.get("alpha_mode") == "1"
@@ -103,7 +108,7 @@ class PacketReader:
         ticks = presentation if decoding == NO_TIME else decoding
         if ticks == NO_TIME or not table.can_seek:
             return False
-        self._next = len(table.times)  # nothing, until it is known where a seek leads
+        self._next = _UNKNOWN  # until it is known where a seek leads
         for margin in _SEEK_MARGINS:
             try:
                 self._container.seek(int(ticks - margin / self.stream.time_base), stream=self.stream)

@@ -51,7 +51,8 @@ class Video(MediaFile):
             self._container.close()
             problem = "images of a codec that this build of FFmpeg has no decoder for"
             raise self._error(problem, "unknown codec", "Write it again with another, or leave it out")
-        self._index = FrameIndex(self._open_stream, self._scan)
+        self._stream.thread_type = "AUTO" if threads else "NONE"
+        self._index = FrameIndex(self._open_stream, (self._container, self._stream), self._scan)
         self._open_readers = list[AudioReader]()  # at most one
         seconds = (self._stream.duration or 0) * (self._stream.time_base or 0)
         self.header_duration = float(seconds or (self._container.duration or 0) / av.time_base)

@@ -116,3 +116,15 @@ def read(line: str) -> None:
     _, options = parse_command(name, words[len(name.split()) :])
     if name == "train" and not Path(options["recipe"]).name.isupper() and not Path(options["recipe"]).suffix:
         read_recipe(options["recipe"], options["overrides"])
+
+
+def test_every_rule_of_media_names_tests_that_there_are() -> None:
+    rules = [line for line in (ROOT / "docs" / "media.md").read_text().splitlines() if line.startswith("| **")]
+    file = ""
+    for rule in rules:
+        named = re.findall(r"`((?:[\w/]+\.py)?)(?:::(\w+))?`", rule.rpartition(" | ")[2])
+        assert named, rule
+        for path, function in named:
+            file = path or file
+            content = (ROOT / "tests" / file).read_text()
+            assert not function or f"def {function}(" in content, f"{file}::{function}"

@@ -98,7 +98,7 @@ class HubEmbedder:
         extractor = self.clap_input.feature_extractor
         windows = [divide(resample(clip, extractor.sampling_rate).waveform, extractor.nb_max_samples) for clip in audio]
         vectors = [self._embed_window(window) for clip in windows for window in clip]
-        means = [part.mean(dim=0) for part in torch.cat(vectors).split([len(clip) for clip in windows])]
+        means = [rows.mean(dim=0) for rows in torch.cat(vectors).split([len(clip) for clip in windows])]
         return F.normalize(torch.stack(means), dim=1).cpu()
 
     def _embed_window(self, window: Float[Tensor, " t"]) -> Float[Tensor, "1 d"]:

@@ -388,7 +388,7 @@ def test_a_folder_of_a_camera(right: Right, model: Path, tmp_path: Path) -> None
 
 # soundspot data check
 def test_a_catalog_of_these_files(right: Right, tmp_path: Path) -> None:
-    """The validator decodes all of them, and complains of nothing but the codec that nobody can decode."""
+    """The validator decodes all of them: one error, the codec that nobody can decode, and notes on what was chosen."""
     (tmp_path / "audio").mkdir()
     files = [file for file in (*AUDIBLE, UNKNOWN) if file != "names_of_cameras/00002.m2ts"]  # a copy
     link_files(right, tmp_path / "audio", tuple(files))

@@ -16,7 +16,7 @@ from jaxtyping import Float32
 from soundspot.data.media.downmix import ChannelLayout, describe_channels, iter_mono
 from soundspot.data.media.ffmpeg import DECODE_ERRORS, MediaFile, PcmConverter, VideoError, av
 from soundspot.data.media.file_types import AUDIO_REMEDY, EXPECTED_AUDIO
-from soundspot.data.media.packet_table import BROADCAST_FORMATS, MAX_GAP, MAX_JITTER, moving_image_streams, scan_packets
+from soundspot.data.media.packet_table import MAX_JITTER, max_audio_gap, moving_image_streams, scan_packets
 from soundspot.data.media.riff import read_wav_header
 
 MAX_AHEAD = 30  # seconds that are decoded rather than jumped over, so that a window is exactly that of the whole
@@ -116,7 +116,7 @@ class AudioTrack(MediaFile):
         self._can_seek = names[0] in _SEEKABLE and len(shifts or (0,)) == 1
         self._is_timed = bool(images) or self._can_seek
         self._shifts = shifts or (-float((stream.start_time or 0) * (stream.time_base or 0)),)
-        self._max_gap = MAX_GAP if set(names) & set(BROADCAST_FORMATS) else float("inf")
+        self._max_gap = max_audio_gap(self._container.format.name)
         self.rate, self._layout_name = int(stream.rate), stream.layout.name
         header = read_wav_header(self.path, content) if names[0] == "wav" else None
         self.layout: ChannelLayout = describe_channels(stream.layout, bool(header and header.is_b_format))

@@ -15,12 +15,13 @@ from jaxtyping import Bool, Float64, Int64
 from soundspot.data.media.ffmpeg import DECODE_ERRORS, av
 
 MAX_JITTER = 0.05  # seconds by which a time stamp may be off before that means anything
-MAX_GAP = 10.0  # seconds between packets of a broadcast; a longer gap is a jump of its clock
-MAX_SLOTS_PER_FRAME = 1000  # of an AVI
+_MAX_GAP = 10.0  # seconds between packets of a broadcast; a longer gap is a jump of its clock
+_MAX_SILENCE = 600.0  # seconds without audio in other files; a longer gap is a broken time stamp
+_MAX_SLOTS_PER_FRAME = 1000  # of an AVI
 _MAX_LEAD, _MAX_LEAD_FRAMES = 4, 50  # places of an AVI, and frames that tell whether there are more like them
 _MAX_LATENESS = 0.5  # seconds by which a frame may be decoded after it is shown, as careless writers say
 HOLD_SECONDS = 0.5  # by which audio may outlast the frames before that is worth a word
-BROADCAST_FORMATS = ("mpegts", "mpeg", "flv")  # formats that are recorded as they come, with the sender's clock
+_BROADCAST_FORMATS = ("mpegts", "mpeg", "flv")  # formats that are recorded as they come, with the sender's clock
 _UNTIMED = ("avi", "h264", "hevc", "mpegvideo", "m4v")  # formats whose packets have a place and no time
 _COARSE_TICK = 0.001  # seconds: time stamps of Matroska and FLV are rounded to it
 NO_TIME = -(1 << 63)  # ticks of a packet that says no time
@@ -111,11 +112,23 @@ def get_start_time(video: Any, first: Any) -> float:
     return (keys[0] if keys and not first[0][1] else video.start_time or 0) * base
 
 
+def max_audio_gap(format_name: str) -> float:
+    """Return the longest time between two audio packets that is a gap and not a jump of the clock.
+
+    Args:
+        format_name: FFmpeg's names of the container's format.
+
+    Returns:
+        Seconds.
+    """
+    return _MAX_GAP if set(format_name.split(",")) & set(_BROADCAST_FORMATS) else _MAX_SILENCE
+
+
 def _build(format_name: str, video: Any, rows: Rows, audio: Any, audio_rows: Rows) -> PacketTable:
     base, names = float(video.time_base or 0), format_name.split(",")
     rate = video.average_rate or video.guessed_rate
     period = 1 / float(rate) if rate and 0 < rate <= 1000 else 0.04
-    max_gap = MAX_GAP if set(names) & set(BROADCAST_FORMATS) else np.inf
+    max_gap = _MAX_GAP if set(names) & set(_BROADCAST_FORMATS) else np.inf
     pts, dts, size, duration, is_key = rows.T
     num_leading = int(is_key.argmax()) if is_key.any() else 0
     start = get_start_time(video, list(zip(pts.tolist(), is_key.tolist(), strict=True))[: num_leading + 1])
@@ -138,7 +151,7 @@ def _build(format_name: str, video: Any, rows: Rows, audio: Any, audio_rows: Row
         if names[0] == "mpeg":
             times[own] = _space_evenly(times[own], period)
         end = max(end, float((times[own] + seconds[own]).max()))
-    audio_times = _place_audio(audio, audio_rows, shifts, max_gap)
+    audio_times = _place_audio(audio, audio_rows, shifts, max_audio_gap(format_name))
     audio_end, is_frame = float(audio_times[:, 1].max(initial=0.0)), size > 0
     repeats = np.sort(times[~is_frame])
     if is_avi:
@@ -184,7 +197,8 @@ def _fill_slots(times: Float64[np.ndarray, " n"], period: float, end: float) -> 
     if not len(times):
         return np.empty(0)
     count = round(max(float(times.max()) + period, end) / period)
-    if count > MAX_SLOTS_PER_FRAME * len(times):
+    if count > _MAX_SILENCE = 600.0  # seconds without audio in other files; a longer gap is a broken time stamp
+_MAX_SLOTS_PER_FRAME * len(times):
         return np.empty(0)  # a header that lies
     return np.setdiff1d(np.arange(count), np.round(times / period).astype(int)) * period
 

@@ -197,8 +197,7 @@ def _fill_slots(times: Float64[np.ndarray, " n"], period: float, end: float) -> 
     if not len(times):
         return np.empty(0)
     count = round(max(float(times.max()) + period, end) / period)
-    if count > _MAX_SILENCE = 600.0  # seconds without audio in other files; a longer gap is a broken time stamp
-_MAX_SLOTS_PER_FRAME * len(times):
+    if count > _MAX_SLOTS_PER_FRAME * len(times):
         return np.empty(0)  # a header that lies
     return np.setdiff1d(np.arange(count), np.round(times / period).astype(int)) * period
 

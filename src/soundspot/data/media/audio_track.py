@@ -24,6 +24,7 @@ PREROLL = 2  # seconds that are decoded before a window after a jump: codecs hav
 _SEEKABLE = ("mov", "matroska")  # containers that have a table of where each second is
 _MAX_PACKET = 10.0  # seconds: FFmpeg 8.1 gives the last packet of short Ogg files a negative duration, as 2^32 less
 _MAX_PADDING = 8192  # samples: the longest block of Vorbis
+_TAGS = (b"ID3", b"TAG")  # between MP3 files that were joined; no sound, and no damage
 _OWN_FILE = "Give the sound as a file of its own: `soundspot locate VIDEO other.wav`, in Python `audio=`"
 
 
@@ -276,7 +277,7 @@ class AudioTrack(MediaFile):
             try:
                 frames = packet.decode()
             except DECODE_ERRORS:
-                self.damaged += 1
+                self.damaged += not bytes(packet).startswith(_TAGS)
                 continue
             yield from frames
 

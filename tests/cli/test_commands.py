@@ -49,6 +49,8 @@ def test_help_imports_no_command() -> None:
         (("evalaute",), "unknown command 'evalaute'. Did you mean 'evaluate'?"),
         (("xyz",), "unknown command 'xyz'. There are: app, calibrate, checkpoint, compare,"),
         (("data", "chekc"), "unknown command of `soundspot data` 'chekc'. Did you mean 'check'?"),
+        (("models", "fecth", "aisfx"), "unknown command of `soundspot models` 'fecth'. Did you mean 'fetch'?"),
+        (("models", "fetch", "aisfxx"), "no weights of 'aisfxx' can be fetched. Did you mean 'aisfx'?"),
         (
             ("checkpoint", "inspcet", "a.pth"),
             "unknown command of `soundspot checkpoint` 'inspcet'. Did you mean 'inspect'?",
@@ -219,6 +221,15 @@ def test_every_path_of_every_command_may_begin_with_a_dash(command: str, tmp_pat
     for name, is_option in paths.items():
         words = ["-there" if other in paths else "word" for other in parameters if other in required]
         if is_option:
-            words += [f"--{name}", "-new.png"]
+            words += [f"--{name.rstrip('_')}", "-new.png"]
         _, options = parse_command(command, words)
         assert options[name] == Path("-new.png" if is_option else "-there"), words
+
+
+def test_weights_are_fetched_from_a_file(soundspot, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("SOUNDSPOT_CACHE", str(tmp_path / "cache"))
+    missing = tmp_path / "none.whl"
+    answer = soundspot("models", "fetch", "aisfx", "--from", missing)
+    assert answer.code == 2
+    assert answer.err.startswith(f"soundspot: {missing}: cannot be read")
+    assert soundspot("models", "fetch", "--help").out.startswith("usage: soundspot models fetch [--from FROM] name")

@@ -41,6 +41,7 @@ COMMANDS = {  # words of a command -> module.function in this package
     "search remove": "search.remove",
     "search export": "search.export",
     "models": "list_commands.list_models",
+    "models fetch": "models.fetch",
     "methods": "list_commands.list_methods",
     "datasets": "list_commands.list_datasets",
     "protocols": "list_commands.list_protocols",
@@ -153,13 +154,13 @@ def find_command(arguments: Sequence[str]) -> str:
     """
     name = ""
     for word in arguments:
-        if name in COMMANDS or word.startswith("-"):
-            break
-        longer = f"{name} {word}".lstrip()
-        if longer in renamed.COMMANDS:
-            raise InputError(f"`soundspot {longer}` is now `soundspot {renamed.COMMANDS[longer]}`.")
         prefix = f"{name} ".lstrip()
         names = {key.removeprefix(prefix).split()[0] for key in COMMANDS if key.startswith(prefix)}
+        if word.startswith("-") or not names:
+            break
+        longer = f"{prefix}{word}"
+        if longer in renamed.COMMANDS:
+            raise InputError(f"`soundspot {longer}` is now `soundspot {renamed.COMMANDS[longer]}`.")
         if word not in names:
             group = f"command of `soundspot {name}`" if name else "command"
             raise InputError(f"unknown {group} {word!r}{did_you_mean(word, names)} See `soundspot --help`.")
@@ -174,7 +175,10 @@ def format_commands(group: str) -> str:
     for name, target in COMMANDS.items():
         words = name.removeprefix(prefix).split()
         if name.startswith(prefix):
-            lines[words[0]] = summarize(target) if len(words) == 1 else GROUPS[words[0]]
+            if words[0] in GROUPS:
+                lines[words[0]] = GROUPS[words[0]]
+            else:
+                lines[" ".join(words)] = summarize(target)
     width = max(map(len, lines))
     rows = "\n".join(f"    {word:<{width}}  {line}" for word, line in lines.items())
     command = f"soundspot {group}".strip()

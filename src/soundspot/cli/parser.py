@@ -30,6 +30,9 @@ class CommandParser(ArgumentParser):
             options |= {"type": get_args(lists[0])[0], "nargs": "*"}
             if is_option:
                 options |= {"nargs": "+", "action": "extend"}
+        if is_option and names[0].endswith("_"):  # a word of Python, such as `from`
+            options |= {"dest": names[0].strip("-"), "metavar": names[0].strip("-_").upper()}
+            names = (names[0].rstrip("_"),)
         dashed = [n.replace("_", "-") for n in names if n.startswith("--") and "_" in n]
         names = (*(["-o"] if names == ("--output",) else []), *dashed, *names)
         if options.get("default") is False or annotation is bool or options.get("type") is bool:

@@ -13,7 +13,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-CENTERED_WINDOWS = ("hann", "hann-magnitude")  # segments lie around their times; all others begin there
+CENTERED_WINDOWS = ("hann", "hann-zeros", "hann-magnitude")  # segments lie around their times; all others begin there
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,17 @@ class AudioSpec:
             defaults); `hann`, power of centered segments with reflection (librosa's and torchaudio's defaults);
             `kaldi`, power of segments less their mean, pre-emphasized by 0.97, under a symmetric Hann window,
             zero-padded to a power of two; `magnitude`, root of the power of raw segments under a periodic Hann window,
-            zero-padded to a power of two (VGGish); or `hann-magnitude`, root of `hann` power with zeros in place of
-            reflection (librosa's stft).
+            zero-padded to a power of two (VGGish); `hann-zeros`, `hann` power with zeros in place of reflection
+            (librosa's melspectrogram since 0.9); or `hann-magnitude`, the root of that (librosa's stft).
         normalized: whether `hann` power is divided by the window's energy (torchaudio's `normalized=True`).
         n_mels: number of mel bands; 0: linear frequency.
         scaling: `log/12` = log(x + 1e-7) / 12, `db` = 10 log10(max(x, 1e-10)), `log` = log(max(x, 1.19e-7)), `log+0.01`
-            = log(x + 0.01), `log+eps` = log(x + 2.2e-16), or `log10-8` = log10(max(x, 1e-10)) clamped to at most 8
-            below the maximum of the spectrogram.
+            = log(x + 0.01), `log+eps` = log(x + 2.2e-16), `log10-8` = log10(max(x, 1e-10)) clamped to at most 8 below
+            the maximum of the spectrogram, or `log10+1` = log10(1 + 10000 x).
         num_frames: number of frames taken from the middle; 0: all. Where there are fewer, `kaldi` spectrograms are
             padded with zeros after scaling, as AST's feature extractor does; others raise an error.
         mel_scale: `htk`, triangles of height 1 (torchaudio's default, on which the releases with mel bands rely);
+            `htk-sum`, each of these divided by its sum over the bins;
             `slaney`, triangles of equal area (librosa's); `kaldi`, triangles on the mel axis itself.
         f_min, f_max: lower edge of the lowest and upper edge of the highest mel band, in Hz; None for `f_max`: half the
             rate.
@@ -86,12 +87,12 @@ class AudioSpec:
     window: Literal["center", "first", "rolled"] = "center"
     n_fft: int = 512
     hop: int = 159
-    window_function: Literal["tukey", "hann", "kaldi", "magnitude", "hann-magnitude"] = "tukey"
+    window_function: Literal["tukey", "hann", "kaldi", "magnitude", "hann-zeros", "hann-magnitude"] = "tukey"
     normalized: bool = False
     n_mels: int = 0
-    scaling: Literal["log/12", "db", "log", "log+0.01", "log+eps", "log10-8"] = "log/12"
+    scaling: Literal["log/12", "db", "log", "log+0.01", "log+eps", "log10-8", "log10+1"] = "log/12"
     num_frames: int = 0
-    mel_scale: Literal["htk", "slaney", "kaldi"] = "htk"
+    mel_scale: Literal["htk", "htk-sum", "slaney", "kaldi"] = "htk"
     f_min: float = 0.0
     f_max: float | None = None
     padded_seconds: float = 0.0
@@ -154,9 +155,10 @@ _GROUPS = _read_presets()
 PRESETS: dict[str, InputSpec] = _GROUPS["methods"] | _GROUPS["encoders"]
 """Front end of each released method by its name; `name@repository` where another repository feeds it differently.
 
-`clip`, `ast`, `clap`, `whisper` and `vggish` are those of public encoders; a recipe's `clip+ast` takes the image front
-end of one preset and the audio front end of another. How stereo becomes mono is not part of a preset: SSLalignment
-keeps the left channel, the EZ-VSL family takes the mean (`channels` of `soundspot.data.media.audio.read_audio`).
+`clip`, `ast`, `clap`, `whisper`, `vggish`, `efficientnet_lite0` and `aisfx` are those of public encoders; a recipe's
+`clip+ast` takes the image front end of one preset and the audio front end of another. How stereo becomes mono is not
+part of a preset: SSLalignment keeps the left channel, the EZ-VSL family takes the mean (`channels` of
+`soundspot.data.media.audio.read_audio`).
 """
 
 ENCODER_PRESETS = tuple(_GROUPS["encoders"])

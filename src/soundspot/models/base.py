@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from soundspot.config.frontend import AudioSpec, ImageSpec
-from soundspot.models.weights import PublicWeights
+from soundspot.models.packaged_weights import PackagedWeights
+from soundspot.models.weights import PublicWeights, load_strict
 
 
 class Encoder(nn.Module):
@@ -20,7 +21,7 @@ class Encoder(nn.Module):
     """
 
     channels: int
-    public: ClassVar[PublicWeights | None] = None
+    public: ClassVar[PublicWeights | PackagedWeights | None] = None
     build_options: Mapping[str, Any] = {}
 
     def check_front_end(self, spec: ImageSpec | AudioSpec) -> None:
@@ -32,3 +33,25 @@ class Encoder(nn.Module):
         Raises:
             RecipeError: an override does not accept `spec`.
         """
+
+    def load_public(self, state: Mapping[str, Tensor], source: str) -> None:
+        """Load weights of the network's public file.
+
+        A first layer of three channels is summed to one for spectrograms, and stays random for other inputs, such as
+        the two channels of optical flow.
+
+        Args:
+            state: parameter name -> weight, without the parts that the encoder does not have.
+            source: name of the file for messages.
+
+        Raises:
+            CheckpointError: names or shapes do not match.
+        """
+        assert isinstance(self.public, PublicWeights)
+        name, weights = self.public.first_layer, dict(state)
+        layer = self.get_parameter(name)
+        if name in weights and layer.shape[1] == 1 and weights[name].shape[1] == 3:
+            weights[name] = weights[name].sum(1, keepdim=True)
+        elif name in weights and layer.shape[1] == 2:
+            weights[name] = layer.detach().clone()
+        load_strict(self, weights, source)

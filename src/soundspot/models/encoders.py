@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from soundspot.errors import RecipeError, did_you_mean
+from soundspot.models.aisfx import AISFX
 from soundspot.models.base import Encoder
+from soundspot.models.efficientnet import EfficientNetLite0
 from soundspot.models.precomputed import PrecomputedEmbeddings
 from soundspot.models.pretrained import build_pretrained
 from soundspot.models.pretrained_specs import PRETRAINED_SPECS
 from soundspot.models.resnet import ResNet
 from soundspot.models.vgg import VGG16, VGGish
-from soundspot.models.weights import WeightMatch, load_strict, match_weights, weight_shapes
+from soundspot.models.weights import WeightMatch, match_weights, weight_shapes
 from soundspot.utils.registry import Registry
 
 ENCODERS: Registry[Any] = Registry("encoder")
@@ -41,6 +43,8 @@ def resnet18(in_channels: int, last_stride: int = 1, width: int = 64) -> ResNet:
 ENCODERS.register("resnet")(ResNet)  # of any size: `blocks`, `strides`, `width`
 ENCODERS.register("vgg16")(VGG16)
 ENCODERS.register("vggish")(VGGish)
+ENCODERS.register("efficientnet_lite0")(EfficientNetLite0)
+ENCODERS.register("aisfx")(AISFX)
 ENCODERS.register("vectors")(PrecomputedEmbeddings)
 
 for _name in PRETRAINED_SPECS:
@@ -52,8 +56,9 @@ def build_encoder(options: Mapping[str, Any], in_channels: int) -> Encoder:
 
     Args:
         options: `encoder`, a name of `ENCODERS` (default `resnet18`); `weights`, None for random weights, `imagenet`
-            for ResNet-18 and VGG-16, `public` for VGGish and the pretrained encoders, the path of a file of weights, or
-            for pretrained encoders a model on the Hugging Face hub or its folder; and keyword arguments of the encoder.
+            for ResNet-18 and VGG-16, `pretrained` for EfficientNet-Lite0 and aiSFX, `public` for VGGish and encoders of
+            the Hugging Face hub, the path of a file of weights, or for encoders of the hub a model there or its folder;
+            and keyword arguments of the encoder.
         in_channels: number of input channels: 3 for images, 1 for spectrograms, 2 for optical flow.
 
     Returns:
@@ -128,14 +133,13 @@ def output_grid(encoder: Encoder, shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def load_public_weights(encoder: Encoder, weights: str) -> None:
-    """Load the public weights of an encoder: fetched with their hash checked, or from a file of the same names.
-
-    The classifier is left out. A first layer of three channels is summed to one for spectrograms, and stays random for
-    other inputs, such as the two channels of optical flow.
+    """Load the public weights of an encoder, without its classifier: a file whose hash is checked, or one of yours.
 
     Args:
-        encoder: a ResNet-18, VGG-16 or VGGish.
-        weights: `imagenet` (ResNet-18, VGG-16) or `public` (VGGish) to fetch the file, or the path of a file.
+        encoder: a ResNet-18, VGG-16, VGGish, EfficientNet-Lite0 or aiSFX.
+        weights: `imagenet` (ResNet-18, VGG-16) or `public` (VGGish) to fetch the file, `pretrained`
+            (EfficientNet-Lite0, aiSFX) for the one that `soundspot models fetch` put into the cache, or the path of a
+            file of the same names.
 
     Raises:
         RecipeError: this kind of encoder has no public file.
@@ -144,13 +148,7 @@ def load_public_weights(encoder: Encoder, weights: str) -> None:
     public = encoder.public
     if public is None:
         raise RecipeError(f"this encoder begins with no weights, and {weights!r} was given; leave `weights` out")
-    state = public.select_used(public.read(weights))
-    first_layer = encoder.get_parameter(public.first_layer)
-    if public.first_layer in state and first_layer.shape[1] == 1 and state[public.first_layer].shape[1] == 3:
-        state[public.first_layer] = state[public.first_layer].sum(1, keepdim=True)
-    elif public.first_layer in state and first_layer.shape[1] == 2:
-        state[public.first_layer] = first_layer.detach().clone()
-    load_strict(encoder, state, source=f"weights {weights!r}")
+    encoder.load_public(public.select_used(public.read(weights)), source=f"weights {weights!r}")
 
 
 PUBLIC_CHANNELS = {"resnet18": 3, "vgg16": 3, "vggish": 1}

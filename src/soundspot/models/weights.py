@@ -190,8 +190,28 @@ def read_state_dict(path: Path) -> dict[str, Any]:
         Dict of parameter name -> weight on the CPU, or a dict that nests such a dict, for example under `state_dict`.
 
     Raises:
-        CheckpointError: the file is missing, empty, cut short or of another format, is not a dict with string keys, or
-            is a pickle that requires more than tensors and plain values; the message names the refused call.
+        CheckpointError: the file cannot be read (`read_values`), or is not a dict with string keys.
+    """
+    state = read_values(path)
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: holds a {type(state).__name__}, expected a dict of tensors")
+    if not_names := [name for name in state if not isinstance(name, str)]:
+        raise CheckpointError(f"{path}: expected a dict of tensors by name; found the key {not_names[0]!r}")
+    return state
+
+
+def read_values(path: Path) -> Any:
+    """Read tensors and plain values from a foreign file without running any code that it may carry.
+
+    Args:
+        path: path of a .safetensors file or of a file that `torch.save` wrote.
+
+    Returns:
+        What the file holds; tensors are on the CPU.
+
+    Raises:
+        CheckpointError: the file is missing, empty, cut short or of another format, or is a pickle that requires more
+            than tensors and plain values; the message names the refused call.
     """
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "no such file"
@@ -199,7 +219,7 @@ def read_state_dict(path: Path) -> dict[str, Any]:
     if not path.stat().st_size:
         raise CheckpointError(f"{path}: the file is empty (0 bytes); fetch it again")
     try:
-        state = _load(path)
+        return _load(path)
     except Exception as error:
         if forbidden := _forbidden_call(error, path):
             raise CheckpointError(
@@ -212,11 +232,6 @@ def read_state_dict(path: Path) -> dict[str, Any]:
             f"{path}: cannot be opened as weights ({type(error).__name__}: {reason}); expected a .safetensors file or "
             "a torch file that holds tensors only. If it was cut short, fetch it again"
         ) from error
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: holds a {type(state).__name__}, expected a dict of tensors")
-    if not_names := [name for name in state if not isinstance(name, str)]:
-        raise CheckpointError(f"{path}: expected a dict of tensors by name; found the key {not_names[0]!r}")
-    return state
 
 
 def read_weight_files(folder: Path, files: Iterable[tuple[str, str]]) -> dict[str, Any]:

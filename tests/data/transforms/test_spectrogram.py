@@ -58,6 +58,7 @@ def test_presets_agree_with_the_released_loaders(golden, preset, array, every):
         ("ast", (128, 1024)),
         ("clap", (64, 1001)),
         ("whisper", (80, 3000)),
+        ("aisfx", (96, 431)),
     ],
 )
 def test_presets_have_the_shapes_of_the_protocol_table(preset, shape):

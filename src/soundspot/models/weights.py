@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from pickletools import genops
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from soundspot.errors import CheckpointError
 
 Shape = tuple[int, ...]
+_ALLOWED = Lock()  # torch has one list of allowed globals, and the first thread to end would empty it for the others
 
 
 @dataclass(frozen=True)
@@ -291,7 +293,7 @@ def _load(path: Path) -> Any:
         from safetensors.torch import load_file
 
         return load_file(path)
-    with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
+    with _ALLOWED, torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of formats that are refused anyway
         return torch.load(path, map_location="cpu", weights_only=True)
 

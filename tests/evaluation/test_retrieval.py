@@ -137,10 +137,25 @@ def test_frames_of_one_recording() -> None:
     assert F.recall_at(perfect, perfect.bool()).item() == 1
 
 
-def test_what_is_no_number_answers_nothing() -> None:
-    images, sounds = drawn(0, 4)
+def test_one_huge_similarity_makes_no_ties_of_other_queries() -> None:
+    similarity = torch.tensor([[1e9, 0.5, 0.1], [0.3, 0.9, 0.2], [0.1, 0.2, 0.3]])
+    assert F.recall_at(similarity).item() == 1
+    assert F.recall_at(similarity * 1e-12).item() == 1
+
+
+def test_what_is_no_number_is_the_least_similar() -> None:
+    """Items with nan stay among the candidates, as chance counts them; a query with nan has chance itself."""
+    images, sounds = drawn(0, 5)
     images[1] = torch.nan
-    assert F.expected_recall(F.embedding_ranks(images, sounds), 4).tolist() == [1, 0, 1, 1]
+    everything = torch.ones(5, 5, dtype=torch.bool)
+    for relevant in (None, torch.eye(5, dtype=torch.bool)):
+        assert F.expected_recall(F.embedding_ranks(images, sounds, relevant), 2)[1].item() == pytest.approx(0.4)
+        assert F.expected_recall(F.embedding_ranks(sounds, images, relevant), 4)[1].item() == 0
+        assert F.expected_recall(F.embedding_ranks(sounds, images, relevant), 5).tolist() == [1] * 5
+    assert F.expected_recall(F.embedding_ranks(images, sounds, everything), 1).tolist() == [1] * 5
+    alike = torch.ones(5, 5)
+    alike[:, 3] = torch.nan
+    assert F.recall_at(alike).item() == pytest.approx(F.chance_recall(torch.ones(5, dtype=torch.int64), 5, 1).mean())
     similarity = torch.tensor([[torch.inf, 0.0], [0.0, torch.nan]])
     assert F.expected_recall(F.retrieval_ranks(similarity), 1).tolist() == [1, 0]
     hidden = torch.tensor([[-torch.inf, 0.0], [-torch.inf, -torch.inf]])

@@ -99,6 +99,73 @@ def test_soft_edges_of_any_making_and_mode_are_cut_at_half(tmp_path: Path, shape
             assert read_mask(path).double().mean().item() == pytest.approx(area, abs=0.004), (kind, mode)
 
 
+def read_area(folder: Path, name: str, image: Image.Image, **options) -> float:
+    return read_mask(saved(folder, name, image, **options)).double().mean().item()
+
+
+@pytest.mark.parametrize("resampling", [RESAMPLING.BILINEAR, RESAMPLING.LANCZOS])
+def test_soft_edges_in_palettes_alpha_and_repeated_pixels_are_cut_at_half(tmp_path: Path, resampling: int) -> None:
+    drawing = draw_shape("ellipse")
+    area = (np.asarray(drawing) > 0).mean()
+    soft = drawing.resize((120, 80), resampling)
+    masks = {
+        "ramp": soft.convert("P"),
+        "adaptive": soft.convert("RGB").quantize(256),
+        **{f"repeated {k}": soft.resize((120 * k, 80 * k), RESAMPLING.NEAREST) for k in (2, 3, 4)},
+    }
+    for mask in (soft, drawing):
+        for color in (0, 9, 255):
+            for mode in ("LA", "RGBA"):
+                masks[f"{mode} {color} {mask.size}"] = Image.new(mode, mask.size, (color,) * len(mode[1:]) + (0,))
+                masks[f"{mode} {color} {mask.size}"].putalpha(mask)
+    for name, image in masks.items():
+        assert read_area(tmp_path, "mask.png", image) == pytest.approx(area, rel=0.01), name
+
+
+def test_the_alpha_of_a_colorful_mask_is_no_object(tmp_path: Path) -> None:
+    values = np.zeros((8, 10, 4), np.uint8)
+    values[2:5, 3:9, 1] = 200
+    values[:6, :, 3] = 255
+    assert np.array_equal(read_mask(saved(tmp_path, "mask.png", Image.fromarray(values))).numpy(), values[..., 1] > 0)
+
+
+def test_a_lossy_webp_is_cut_at_half_like_a_jpeg(tmp_path: Path) -> None:
+    drawing = draw_shape("ellipse")
+    area = (np.asarray(drawing) > 0).mean()
+    assert read_area(tmp_path, "lossy.webp", drawing) == pytest.approx(area, rel=0.002)
+    assert not is_soft_mask(tmp_path / "lossy.webp")
+    for value in (1, 100):
+        numbered = draw_shape("ellipse", value)
+        assert read_area(tmp_path, "lossless.webp", numbered, lossless=True) == area
+
+
+@pytest.mark.parametrize("resampling", list(RESAMPLING)[1:6])
+def test_objects_of_two_levels_have_soft_edges_of_their_own(tmp_path: Path, resampling: int) -> None:
+    drawing = Image.new("L", (960, 640))
+    ImageDraw.Draw(drawing).ellipse((50, 50, 450, 450), fill=255)
+    ImageDraw.Draw(drawing).ellipse((500, 150, 930, 600), fill=100)
+    area = (np.asarray(drawing) > 0).mean()
+    assert read_area(tmp_path, "hard.png", drawing) == area
+    assert read_area(tmp_path, "soft.png", drawing.resize((120, 80), resampling)) == pytest.approx(area, rel=0.01)
+
+
+def test_many_values_are_noted_whatever_they_are_taken_for(tmp_path: Path) -> None:
+    for distance in (2, 4):
+        lines = np.zeros((235 * distance, 300), np.uint8)
+        lines[::distance, 20:280] = np.arange(10, 245, dtype=np.uint8)[:, None]
+        path = saved(tmp_path, "lines.png", Image.fromarray(lines))
+        assert np.array_equal(read_mask(path).numpy(), lines > 0)
+        assert is_soft_mask(path)
+    few = lines[: 31 * distance] % 31  # 31 values: 0 to 30
+    assert not is_soft_mask(saved(tmp_path, "few.png", Image.fromarray(few)))
+    inverted = Image.fromarray((lines == 0).astype(np.uint8))
+    for palette, is_noted in (([0, 0, 0, 255, 255, 255], False), ([255, 255, 255, 0, 0, 0], True)):
+        inverted.putpalette(palette)
+        path = saved(tmp_path, "inverted.png", inverted)
+        assert np.array_equal(read_mask(path).numpy(), lines == 0)
+        assert is_soft_mask(path) == is_noted
+
+
 def test_numbers_of_objects_are_no_soft_edges(tmp_path: Path) -> None:
     drawing = Image.new("L", (320, 200))
     pen = ImageDraw.Draw(drawing)

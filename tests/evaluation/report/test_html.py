@@ -185,7 +185,7 @@ def test_samples_shown_are_the_best_the_worst_and_a_draw_that_stays(report, data
 
 @pytest.mark.parametrize("key", ["iou_adaptive", "iou"])
 def test_samples_are_ranked_by_the_number_they_are_shown_with(report, data, key):
-    """Adaptive IoU and IoU in opposite orders, many of them equal: those by id, whatever the order of the report."""
+    """Adaptive IoU and IoU in opposite orders, many of them equal: one order by id, seen from its ends."""
     values = [
         {"iou": i // 4 / 4, "iou_adaptive": 1 - i // 4 / 4} if key == "iou_adaptive" else {"iou": 1 - i // 4 / 4}
         for i in range(len(data))
@@ -196,12 +196,19 @@ def test_samples_are_ranked_by_the_number_they_are_shown_with(report, data, key)
     assert [row.note for row in rows][::2] == [f"the highest {name}", f"the lowest {name}"]
     shown = [[figure.alt.split()[2] for figure in row.figures] for row in rows]
     assert shown[0] == ["plate0_0", "plate0_1", "plate1_0", "plate1_1", "plate2_0"]
-    assert shown[2] == ["plate6_0", "plate6_1", "plate7_0", "plate7_1", "plate4_0"]
+    assert shown[2] == ["plate7_1", "plate7_0", "plate6_1", "plate6_0", "plate5_1"]
     for row, percents in ((rows[0], [100] * 4 + [75]), (rows[2], [25] * 4 + [50])):
         wanted = [f"{name} {percent}\N{NO-BREAK SPACE}%" for percent in percents]
         assert [figure.details[0] for figure in row.figures] == wanted
         assert all(figure.alt.endswith(text) for figure, text in zip(row.figures, wanted, strict=True))
     assert build_galleries(replace(report, samples=tuple(samples[::-1])), data) == rows
+
+
+def test_no_sample_is_both_the_best_and_the_worst_where_all_are_equal(report, data):
+    samples = [replace(sample, values={"iou": 0.5}) for sample in report.samples]
+    best, _, worst = build_galleries(replace(report, samples=tuple(samples)), data)
+    shown = [figure.alt.split()[2] for figure in (*best.figures, *worst.figures)]
+    assert len(set(shown)) == len(shown) == 10
 
 
 def test_strips_show_a_picture_with_each_of_its_sounds(report, data):

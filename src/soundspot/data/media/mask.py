@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Shaped
-from PIL import Image
+from PIL import Image, ImageFile
 from torch import Tensor
 
 from soundspot.data.media.image import decode_image, turn_upright
 
-MAX_INDEX = 31  # a gray mask of no brighter pixel holds numbers of objects or classes
-MIN_FLAT_SHARE = 0.5  # of the pixels between 0 and the object's level, in a mask of numbers
-MIN_LEVEL_SHARE = 0.25  # of the pixels above half of the highest value, which have the object's level
+MAX_INDEX = (
+    31  # a gray mask of no brighter pixel holds numbers of objects or classes; of more values it is worth a note
+)
+MAX_RUN = 4  # pixels of one value on a soft edge: it may be enlarged as much by repeating them
+NOISE_SHARE = 1 / 8  # of the highest value: below it lies noise and the ringing of filters
 _LOSSY = ("JPEG", "MPO")
 
 
@@ -21,8 +23,12 @@ def read_mask(path: str | os.PathLike[str], content: bytes | None = None) -> Boo
     """Read a mask, upright: True where a pixel is part of the object.
 
     Any pixel that is not 0 is: gray, color, or index of a palette, so masks of 0 and 1, of 0 and 255 and of numbered
-    objects read alike. Where a mask has soft edges (`is_soft_mask`), a pixel must be brighter than half of the object's
-    level, the most frequent bright value. Because of its noise, a pixel of a JPEG must be brighter than 127.
+    objects read alike. Alpha is the mask where it differs among pixels and the color of those that are visible does
+    not. A mask has soft edges where most pixels below its highest value neither fill areas nor are lines of one value,
+    but lie on slopes: along the row or the column, the value to one side is lower and the other one higher, after at
+    most 4 equal pixels. There, and in a palette of grays that makes such an image, a pixel must be brighter than half
+    of the summit of its slope, and than an eighth of the highest value. Because of its noise, a pixel of a JPEG or of a
+    lossy WebP must be brighter than 127.
 
     Args:
         path: path of a file in any format that Pillow reads.
@@ -34,15 +40,14 @@ def read_mask(path: str | os.PathLike[str], content: bytes | None = None) -> Boo
     Raises:
         InputError: missing, empty, cut short, not an image, or of more than 80 megapixels.
     """
-    return decode_image(Path(path), _binarize, content)
+    return decode_image(Path(path), lambda image: torch.from_numpy(_binarize(image)), content)
 
 
 def is_soft_mask(path: str | os.PathLike[str], content: bytes | None = None) -> bool:
-    """Return True for a mask with soft edges, as resizing and annotation tools make them; `read_mask` cuts it at half.
+    """Return True for a mask that has soft edges, or that may be meant otherwise than `read_mask` reads it.
 
-    It is a mask of gray or color, and no JPEG, whose brightest pixel is above 31 (of 255, or of the range of its file)
-    and in which most pixels between 0 and the object's level lie in no 2 x 2 block of equals: there values change from
-    pixel to pixel. Numbers of objects or classes fill areas.
+    It may be where it has more than 31 values, or a palette of grays whose index 0 is not black or whose black is
+    another index. Never for a JPEG or a lossy WebP, whose noise has many values.
 
     Args:
         path: path of a file in any format that Pillow reads.
@@ -54,48 +59,92 @@ def is_soft_mask(path: str | os.PathLike[str], content: bytes | None = None) -> 
     Raises:
         InputError: missing, empty, cut short, not an image, or of more than 80 megapixels.
     """
-    return decode_image(
-        Path(path),
-        lambda image: image.format not in _LOSSY and _soft_level(_read_values(image), image) is not None,
-        content,
-    )
+    return decode_image(Path(path), _is_doubtful, content)
 
 
-def _binarize(image: Image.Image) -> Bool[Tensor, "h w"]:
-    if image.format in _LOSSY:
-        return torch.from_numpy(np.asarray(turn_upright(image).convert("L")) > 127)
+def _binarize(image: Image.Image) -> Bool[np.ndarray, "h w"]:
+    is_lossy, image = _is_lossy(image), turn_upright(image)
     values = _read_values(image)
-    level = _soft_level(values, image)
-    return torch.from_numpy(values != 0 if level is None else values > level / 2)
+    if is_lossy:
+        return values > 127
+    soft = _cut_soft_edges(_read_grays(image, values))
+    return values != 0 if soft is None else soft
+
+
+def _is_doubtful(image: Image.Image) -> bool:
+    if _is_lossy(image):
+        return False
+    values = _read_values(image)
+    grays = _read_grays(image, values)
+    is_reordered = ((values != 0) != (grays != 0)).any()
+    return bool(is_reordered) or len(np.unique(values)) > MAX_INDEX or _cut_soft_edges(grays) is not None
+
+
+def _is_lossy(image: Image.Image) -> bool:
+    if image.format != "WEBP" or not isinstance(image, ImageFile.ImageFile) or image.fp is None:
+        return image.format in _LOSSY
+    image.fp.seek(0)
+    return b"VP8 " in image.fp.read()  # the chunk of lossy images; that of others is VP8L
 
 
 def _read_values(image: Image.Image) -> Shaped[np.ndarray, "h w"]:
-    """Return gray values, indices of a palette, or the brightest color of each pixel; transparency is ignored."""
-    values = np.asarray(turn_upright(image))
-    if values.ndim == 3:
-        num_colors = 3 if values.shape[2] > 2 else 1  # what is left is transparency
-        values = values[..., :num_colors].max(axis=2)
-    return values
+    """Return gray values, indices of a palette, the brightest color of each pixel, or alpha where it is the mask."""
+    values = np.asarray(image)
+    if values.ndim == 2:
+        return values
+    has_alpha = values.shape[2] in (2, 4)
+    colors, alpha = (values[..., :-1], values[..., -1]) if has_alpha else (values, None)
+    if alpha is not None and alpha.min() != alpha.max():
+        visible = colors[alpha > 0]
+        if (visible == visible[0]).all():
+            return alpha
+    return colors.max(axis=2)
 
 
-def _soft_level(values: Shaped[np.ndarray, "h w"], image: Image.Image) -> float | None:
-    """Return the object's level in a mask with soft edges; None for other masks.
+def _read_grays(image: Image.Image, values: Shaped[np.ndarray, "h w"]) -> Shaped[np.ndarray, "h w"]:
+    """Return the values; those of the palette where all its colors are gray; whether they are 0 where it has others."""
+    if image.mode not in ("P", "PA"):
+        return values
+    colors = np.asarray(image.convert("RGB"))
+    return colors[..., 0] if (colors == colors[..., :1]).all() else values != 0
 
-    The level is the most frequent value above half of the highest one, as filters overshoot; or the highest one, where
-    none makes up a quarter of those pixels.
-    """
+
+def _cut_soft_edges(values: Shaped[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"] | None:
+    """Return the object's pixels in a mask with soft edges; None for other masks."""
     highest = float(values.max())
-    if image.mode in ("1", "P", "PA") or not np.isfinite(highest):
+    if not np.isfinite(highest) or highest <= (0 if values.dtype.kind == "f" else MAX_INDEX):
         return None
-    if highest <= (0 if values.dtype.kind == "f" else MAX_INDEX) or not ((values > 0) & (values < highest)).any():
+    is_between = (values > 0) & (values < highest)
+    if not is_between.any():
         return None
-    bright, counts = np.unique(values[values > highest / 2], return_counts=True)
-    level = float(bright[counts.argmax()]) if counts.max() >= MIN_LEVEL_SHARE * counts.sum() else highest
-    is_between = (values > 0) & (values < level)
+    (row_summit, on_row_slope), (summit, on_slope) = _climb(values), (x.T for x in _climb(values.T))
     corner = values[:-1, :-1]
     is_block = (corner == values[1:, :-1]) & (corner == values[:-1, 1:]) & (corner == values[1:, 1:])
-    is_flat = np.zeros_like(is_between)
-    for rows in (slice(None, -1), slice(1, None)):
-        for columns in (slice(None, -1), slice(1, None)):
-            is_flat[rows, columns] |= is_block
-    return level if (is_flat & is_between).sum() < MIN_FLAT_SHARE * is_between.sum() else None
+    blocks = np.pad(is_block, 1)
+    blocks = np.stack(
+        [blocks[:-1, :-1], blocks[1:, :-1], blocks[:-1, 1:], blocks[1:, 1:]]
+    )  # the four that hold a pixel
+    is_middle = (values > NOISE_SHARE * highest) & (values < (1 - NOISE_SHARE) * highest)
+    is_edge = is_between & ~blocks.all(axis=0)
+    is_number = is_edge & ~on_row_slope & ~on_slope & (blocks.any(axis=0) | is_middle)
+    if 2 * is_number.sum() >= is_edge.sum():
+        return None
+    return values > np.maximum(np.maximum(row_summit, summit) / 2, NOISE_SHARE * highest)
+
+
+def _climb(values: Shaped[np.ndarray, "h w"]) -> tuple[Shaped[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
+    """Return the summit that each pixel's row leads up to, and whether the pixel lies on a slope of its row.
+
+    Rows are laid end to end. The way up goes over runs of equal pixels, and ends at one that is long.
+    """
+    flat = values.ravel()
+    starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))
+    runs, lengths = flat[starts], np.diff(starts, append=flat.size)
+    rises = runs[1:] > runs[:-1]
+    ends_right, ends_left = np.append(~rises, True), np.append(True, rises)
+    is_long = lengths > MAX_RUN
+    index = np.arange(len(runs))
+    right = np.minimum.accumulate(np.where(ends_right | is_long, index, len(runs))[::-1])[::-1]
+    left = np.maximum.accumulate(np.where(ends_left | is_long, index, 0))
+    summit, is_slope = np.maximum(runs[left], runs[right]), (left == index) != (right == index)
+    return np.repeat(summit, lengths).reshape(values.shape), np.repeat(is_slope, lengths).reshape(values.shape)

@@ -47,7 +47,7 @@ class Problem:
 
 
 def soft_mask_note(location: str) -> Problem:
-    """Make the note on a mask with soft edges.
+    """Make the note on a mask with soft edges, or whose values leave a doubt (`is_soft_mask`).
 
     Args:
         location: path of the mask.
@@ -55,7 +55,10 @@ def soft_mask_note(location: str) -> Problem:
     Returns:
         The note: which pixels count.
     """
-    message = "found many values (soft edges): pixels above half of the object's level count"
+    message = (
+        "found soft edges, many values, or a palette whose 0 is not black: on soft edges pixels above half of the "
+        "object's level count, elsewhere all that are not 0"
+    )
     return Problem("note", location, message, "Save the mask in black and white where another outline is meant")
 
 

@@ -2,7 +2,8 @@
 
 Recall@k has its usual definition: the share of queries with a relevant item among the k most similar. Items that are as
 similar to a query as its best relevant one come in random order, so that a model whose embeddings are all alike has the
-recall of chance.
+recall of chance. A similarity that is nan counts as the least there is: such an item comes last, in random order among
+its like, and a query whose similarities are all nan has chance.
 
 `relevant` says which items answer a query: item i alone answers query i (by instance; the default), every sound of an
 image does, or all items of its category do (`labels[:, None] == labels`).
@@ -19,6 +20,7 @@ from torch.nn.functional import normalize
 TOLERANCE = (
     1e-6  # largest difference of equal cosines: embeddings of one input in two batches differ by float32 rounding
 )
+MAX_SPREAD = 10  # magnitudes of queries beyond as many times the median do not scale the tolerance of others
 MIN_QUERIES = 64  # at a time, at least
 MAX_CELLS = 2**22  # similarities of queries and items at a time: 16 MB
 ITEM_CHUNK = 1024  # embeddings that are normalized at a time
@@ -32,7 +34,7 @@ class TiedRanks(NamedTuple):
     Attributes:
         better: (n,) int64 number of items more similar than the best relevant item.
         equal: (n,) int64 number of items as similar as it, itself among them.
-        relevant: (n,) int64 number of relevant items among those; 0 for a query without a relevant item, or with nan.
+        relevant: (n,) int64 number of relevant items among those; 0 for a query without a relevant item.
     """
 
     better: Int[Tensor, " n"]
@@ -91,7 +93,8 @@ def embedding_ranks_multi(
         similarity = buffer[: len(normalized)]
         best = similarity.new_full((len(relevant), len(normalized)), -torch.inf)
         for columns in chunks:
-            block = similarity[:, columns] = (normalized @ normalize(items[columns].double(), dim=1).T).float()
+            cosines = (normalized @ normalize(items[columns].double(), dim=1).T).float()
+            block = similarity[:, columns] = _rank_nan_last(cosines)
             for highest, matrix in zip(best, relevant, strict=True):
                 if matrix is not None:
                     unanswered = ~_relevance_block(matrix, rows, columns, device)
@@ -114,7 +117,9 @@ def embedding_ranks_multi(
 def retrieval_ranks(similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n m"] | None = None) -> TiedRanks:
     """Compute the rank of each query's best relevant item.
 
-    Similarities are equal where they differ by at most 1e-6 of the largest magnitude of all.
+    Similarities to a query are equal where they differ by at most 1e-6 of the largest finite magnitude among them. Of
+    queries nearly orthogonal to all items little but rounding is left, so the magnitude is at least the largest of all
+    queries, or 10 times the median query's if that is less: one huge similarity makes no ties of other queries.
 
     Args:
         similarity: (n, m) similarity of each query to each item.
@@ -133,7 +138,9 @@ def retrieval_ranks(similarity: Float[Tensor, "n m"], relevant: Bool[Tensor, "n 
         relevant = torch.eye(*similarity.shape, dtype=torch.bool, device=similarity.device)
     if not similarity.numel():
         return TiedRanks(*torch.zeros(3, len(similarity), dtype=torch.int64, device=similarity.device))
-    tolerance = TOLERANCE * float(similarity.where(similarity.isfinite(), 0).abs().amax())
+    similarity = _rank_nan_last(similarity)
+    magnitude = similarity.where(similarity.isfinite(), 0).abs().amax(dim=1)
+    tolerance = TOLERANCE * magnitude.maximum(magnitude.amax().minimum(MAX_SPREAD * magnitude.median()))
     best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1)
     near = similarity >= (best - tolerance)[:, None]
     better, equal, _ = _count_items(similarity, best, tolerance)
@@ -144,7 +151,11 @@ def _relevance_block(matrix: RelevanceMatrix, rows: slice, columns: slice, devic
     return (matrix(rows, columns) if callable(matrix) else matrix[rows, columns]).to(device)
 
 
-def _count_items(similarity: Tensor, best: Tensor, tolerance: float) -> Int[Tensor, "3 n"]:
+def _rank_nan_last(similarity: Tensor) -> Tensor:
+    return similarity.masked_fill(similarity.isnan(), -torch.inf)
+
+
+def _count_items(similarity: Tensor, best: Tensor, tolerance: float | Tensor) -> Int[Tensor, "3 n"]:
     """Count the items of each query above its best relevant one, and those equal to it; the third row is empty."""
     better = (similarity > (best + tolerance)[:, None]).sum(dim=1)
     equal = (similarity >= (best - tolerance)[:, None]).sum(dim=1) - better

@@ -68,7 +68,8 @@ def build_galleries(report: Report, data: AudioVisualDataset, seed: int = 0, n: 
         n: number of samples in each row; at most a third of the samples with a map, but at least 1.
 
     Returns:
-        Three rows: best, random, worst, samples of equal IoU by id; empty where no sample has a map and an IoU.
+        Three rows: best, random, worst, samples of equal IoU by id, and the worst from the end of that order; empty
+        where no sample has a map and an IoU.
     """
     key = _ranking_key(report)
     drawable = sorted((s for s in report.samples if _is_drawable(s, report, key)), key=lambda s: s.id)
@@ -76,7 +77,7 @@ def build_galleries(report: Report, data: AudioVisualDataset, seed: int = 0, n: 
         return []
     n = min(n, max(1, len(drawable) // 3))
     shuffled = [drawable[i] for i in make_generator("report", seed).permutation(len(drawable))]
-    best, worst = (sorted(drawable, key=lambda s: sign * s[key]) for sign in (-1, 1))
+    best = sorted(drawable, key=lambda s: -s[key])
     index = {data.id(i): i for i in range(len(data))}
 
     def draw(samples: Iterable[SampleRow]) -> list[Figure]:
@@ -85,7 +86,7 @@ def build_galleries(report: Report, data: AudioVisualDataset, seed: int = 0, n: 
     return [
         FigureRow("Best", f"the highest {IOU_NAMES[key]}", draw(best[:n])),
         FigureRow("Drawn by chance", f"seed {seed}: what to expect", draw(shuffled[:n])),
-        FigureRow("Worst", f"the lowest {IOU_NAMES[key]}", draw(worst[:n])),
+        FigureRow("Worst", f"the lowest {IOU_NAMES[key]}", draw(best[::-1][:n])),
     ]
 
 

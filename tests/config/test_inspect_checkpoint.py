@@ -21,8 +21,7 @@ from soundspot.config.checkpoint import load_checkpoint, read_header, save_check
 from soundspot.errors import CheckpointError
 from soundspot.importers import IMPORTERS, import_checkpoint
 from soundspot.methods import create
-from soundspot.models.encoders import build_encoder
-from soundspot.models.vgg import VGG16, VGGish
+from soundspot.models.encoders import ENCODERS, build_encoder
 
 LISTS = sorted({*golden_root().glob("*/keys.json"), *(ROOT / "tests" / "golden").glob("*/keys.json")})
 EZVSL, LVS = ("ezvsl", "fnac", "marginnce"), ("alignment", "lvs")  # releases of one set of names and shapes each
@@ -159,10 +158,13 @@ def test_the_public_classifier_is_no_localiser_but_an_encoders_beginning(put) ->
         import_checkpoint(path, "ezvsl")
 
 
-@pytest.mark.parametrize(("encoder", "side"), [("vgg16", "image"), ("vggish", "audio")])
+@pytest.mark.parametrize(
+    ("encoder", "side"), [("vgg16", "image"), ("vggish", "audio"), ("efficientnet_lite0", "image"), ("aisfx", "audio")]
+)
 def test_public_files_of_other_encoders_are_named(encoder: str, side: str, put) -> None:
     with torch.device("meta"):
-        names = {"vgg16": VGG16, "vggish": VGGish}[encoder]().state_dict()
+        network = ENCODERS[encoder](1 if side == "audio" else 3)
+        names = getattr(network, "stages", network).state_dict()
     state = shaped([[name, list(value.shape), "float32"] for name, value in names.items()])
     if encoder == "vgg16":
         state |= shaped([["classifier.0.weight", [4096, 25088], "float32"]])

@@ -35,7 +35,8 @@ class Inspection:
     Attributes:
         path: path of the file.
         kind: `checkpoint`: of soundspot; `release`: a method's released weights; `part`: one of its files, where they
-            are several; `public`: an encoder's public file (ResNet-18, VGG-16, VGGish); `unknown`: none of these.
+            are several; `public`: an encoder's public file (ResNet-18, VGG-16, VGGish, EfficientNet-Lite0, aiSFX);
+            `unknown`: none of these.
         methods: methods that the weights fit, several where releases share their names and shapes; of a part, `method:
             file`; of a public file, the encoder; of `unknown`, the nearest of these, or nothing.
         fit: match of the weights with those of `methods`; None where this version cannot say.
@@ -211,7 +212,7 @@ def _format_file_of_release(inspection: Inspection) -> Iterator[str]:
 
 def _format_public(inspection: Inspection) -> Iterator[str]:
     (name,) = inspection.methods
-    modality = "audio" if name == "vggish" else "image"
+    modality = "audio" if name in ("vggish", "aisfx") else "image"
     yield f"{inspection.path}: the public file of the encoder {name}, or one of its shape"
     yield "  It is no localizer. An encoder can begin with it, in a recipe or by an option of `soundspot train`:"
     yield f"  --{modality}.encoder {name} --{modality}.weights {inspection.path}"

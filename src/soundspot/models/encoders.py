@@ -17,6 +17,7 @@ from soundspot.models.precomputed import PrecomputedEmbeddings
 from soundspot.models.pretrained import build_pretrained
 from soundspot.models.pretrained_specs import PRETRAINED_SPECS
 from soundspot.models.resnet import ResNet
+from soundspot.models.staged import StagedEncoder
 from soundspot.models.vgg import VGG16, VGGish
 from soundspot.models.weights import WeightMatch, match_weights, weight_shapes
 from soundspot.utils.registry import Registry
@@ -151,7 +152,7 @@ def load_public_weights(encoder: Encoder, weights: str) -> None:
     encoder.load_public(public.select_used(public.read(weights)), source=f"weights {weights!r}")
 
 
-PUBLIC_CHANNELS = {"resnet18": 3, "vgg16": 3, "vggish": 1}
+PUBLIC_CHANNELS = {"resnet18": 3, "vgg16": 3, "vggish": 1, "efficientnet_lite0": 3, "aisfx": 1}
 """Input channels of the encoders that have a public file of weights."""
 
 
@@ -167,4 +168,5 @@ def match_public_weights(name: str, state: Mapping[str, Tensor]) -> WeightMatch:
     """
     with torch.device("meta"):
         network = ENCODERS[name](PUBLIC_CHANNELS[name])
-    return match_weights(weight_shapes(network.state_dict()), weight_shapes(network.public.select_used(state)))
+    expected = network.stages if isinstance(network, StagedEncoder) else network
+    return match_weights(weight_shapes(expected.state_dict()), weight_shapes(network.public.select_used(state)))

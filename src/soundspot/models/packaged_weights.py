@@ -83,18 +83,20 @@ class PackagedWeights:
         state = values[0] if isinstance(values, tuple) and values else values
         if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
             raise CheckpointError(f"{path}: holds no dict of tensors, expected the weights of {self.encoder}")
-        return {self._rename(name): value for name, value in self.select_used(state).items()}
+        return self.select_used(state)
 
     def select_used(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Select the weights that the encoder has, without those under `unused_prefix`.
+        """Select the weights that the encoder has, without those under `unused_prefix`, and rename them.
 
         Args:
-            state: parameter name -> weight.
+            state: parameter name of the released file, or of a converted one -> weight.
 
         Returns:
-            Dict of parameter name -> weight.
+            Parameter name of the encoder -> weight.
         """
-        return {name: value for name, value in state.items() if not str(name).startswith(self.unused_prefix)}
+        return {
+            self._rename(name): value for name, value in state.items() if not str(name).startswith(self.unused_prefix)
+        }
 
     def _rename(self, name: str) -> str:
         for pattern, replacement in self.renames:

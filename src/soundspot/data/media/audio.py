@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from soundspot.config.frontend import AudioSpec
-from soundspot.data.media.downmix import ChannelLayout, Channels, downmix
+from soundspot.data.media.downmix import ChannelLayout, Channels, block_size, cancellation_notes, downmix
 from soundspot.data.media.file_types import AUDIO_REMEDY, EXPECTED_AUDIO, check_readable
-from soundspot.data.media.riff import WavHeader, read_wav_header
+from soundspot.data.media.riff import WavHeader, read_wav_header, short_wav_notes
 from soundspot.errors import InputError
 from soundspot.types import Audio
 
@@ -108,7 +108,7 @@ def _read_track(track: "AudioTrack", channels: Channels, max_seconds: float | in
             f"{track.path}: found {length / track.rate:.2f} s of sound (cut short), expected the {promised:.2f} s its "
             "header promises. Fetch or write it again."
         )
-    notes = track.notes
+    notes = (*track.notes, *cancellation_notes(track.num_canceled, track.rate))
     if promised and is_short:
         seconds = length / track.rate
         notes += (f"{track.path.name} ends after {seconds:.2f} s, and its header promises {promised:.2f} s.",)
@@ -166,16 +166,20 @@ class AudioFile:
         """
         end = self.length if count is None else first + count
         begin, stop = first, end
-        if len(self.layout.weights) > 1 and channels == "mono":  # whole seconds, by which channels are compared
-            begin, stop = first // self.rate * self.rate, min(-(-end // self.rate) * self.rate, self.length)
+        if len(self.layout.weights) > 1 and channels == "mono":  # whole blocks, in which channels are compared
+            size = block_size(self.rate)
+            begin, stop = first // size * size, min(-(-end // size) * size, self.length)
         samples = self.read(begin, stop - begin)
         if begin + len(samples) < end:
             raise InputError(
                 f"{self.path}: found {(begin + len(samples)) / self.rate:.2f} s of sound (cut short), expected "
                 f"{end / self.rate:.2f} s. Fetch or write it again."
             )
-        mono = downmix(samples, self.layout, self.rate) if channels == "mono" else _reduce(samples, channels)
-        return replace(check_samples(mono[first - begin : end - begin], self.rate, str(self.path)), notes=self.notes)
+        mono, canceled = (
+            downmix(samples, self.layout, self.rate) if channels == "mono" else (_reduce(samples, channels), 0)
+        )
+        notes = (*self.notes, *cancellation_notes(canceled, self.rate))
+        return replace(check_samples(mono[first - begin : end - begin], self.rate, str(self.path)), notes=notes)
 
 
 class StreamedAudio:
@@ -186,8 +190,8 @@ class StreamedAudio:
 
     Attributes:
         rate: sample rate in Hz.
-        seconds: duration by the packets, without decoding; codecs add a few hundredths of a second.
-        length: number of samples, by the same reckoning.
+        seconds: duration in seconds; the file is decoded once for it, and nothing kept.
+        length: number of samples.
         notes: sentences on what was chosen.
 
     Raises:
@@ -199,8 +203,8 @@ class StreamedAudio:
 
         self.path, self._reader = path, AudioReader(AudioTrack(path))
         self.rate, self.notes = self._reader.rate, self._reader.track.notes
-        self.seconds = self._reader.track.estimated_seconds
-        self.length = max(1, round(self.seconds * self.rate))
+        self.length = sum(len(samples) for _, samples in self._reader.track.iter_chunks())
+        self.seconds = self.length / self.rate
 
     def read_segment(self, first: int, count: int) -> Audio:
         """Decode a segment, mono.
@@ -263,8 +267,10 @@ def open_audio(path: str | os.PathLike[str], content: bytes | None = None) -> Au
 def _open_exact(path: Path, content: bytes | None) -> AudioFile | None:
     """Open PCM and FLAC whose length is certain, for random access; None for everything else."""
     header = read_wav_header(path, content)
-    if header is not None and header.is_pcm16:
+    if header is not None and (header.is_pcm16 or not header.size):
         return _open_wav(path, content, header)
+    if header is not None and (header.num_channels > 2 or header.promised > header.size or not header.promised):
+        return None
     with nullcontext(io.BytesIO(content)) if content is not None else path.open("rb") as beginning:
         magic = beginning.read(4)
     if magic == b"fLaC" and not _tells_length(path, content):
@@ -310,8 +316,8 @@ def _has_end(file: soundfile.SoundFile) -> bool:
 
 def _open_wav(path: Path, content: bytes | None, header: WavHeader) -> AudioFile | None:
     """Open a 16-bit wav of one or two channels, a segment of which takes a quarter of libsndfile's time."""
-    length = header.size // header.frame_size if header.num_channels in (1, 2) else 0
-    if not length:
+    length = header.size // header.frame_size if header.frame_size else 0
+    if header.num_channels not in (1, 2) or (header.size and not length):
         return None
 
     def read(first: int, count: int) -> Float32[np.ndarray, "t c"]:
@@ -320,10 +326,7 @@ def _open_wav(path: Path, content: bytes | None, header: WavHeader) -> AudioFile
             samples = np.frombuffer(file.read(count * header.frame_size), "<i2")
         return np.divide(samples.reshape(-1, header.num_channels), np.float32(32768), dtype=np.float32)
 
-    notes: tuple[str, ...] = ()
-    if header.promised > header.size:
-        seconds, promised = (size / header.frame_size / header.rate for size in (header.size, header.promised))
-        notes = (f"{path.name} ends after {seconds:.2f} s, and its header promises {promised:.2f} s: it is cut short.",)
+    notes = short_wav_notes(path, header)
     return AudioFile(path, header.rate, length, (_MONO, _STEREO)[header.num_channels - 1], read, notes)
 
 
@@ -373,7 +376,7 @@ def as_audio(audio: AudioLike | object) -> Audio:
     if 0 in samples.shape:
         return check_samples(samples[:0].ravel(), int(rate), "the waveform")
     layout = ChannelLayout("waveform", (1 / samples.shape[1],) * samples.shape[1])
-    return check_samples(downmix(samples, layout, int(rate)), int(rate), "the waveform")
+    return check_samples(downmix(samples, layout, int(rate))[0], int(rate), "the waveform")
 
 
 def resample(audio: Audio, rate: int | None) -> Audio:

@@ -11,7 +11,7 @@ from jaxtyping import Float32
 
 from soundspot.data.media.audio import check_samples
 from soundspot.data.media.audio_track import AudioTrack
-from soundspot.data.media.downmix import ChannelLayout, Samples, iter_mono
+from soundspot.data.media.downmix import ChannelLayout, Samples, cancellation_notes, iter_mono
 from soundspot.data.media.ffmpeg import VideoError
 from soundspot.data.media.packet_table import HOLD_SECONDS
 from soundspot.types import Audio
@@ -65,12 +65,12 @@ class SlidingWindow:
         on_chunk: Callable[[Float32[np.ndarray, "c t"]], None] = lambda chunk: None,
     ) -> None:
         self._name = str(stream.path)
-        self.rate = rate or stream.rate
+        self.rate, self._stream_rate = rate or stream.rate, stream.rate
         self.length = max(1, round(seconds * self.rate))
         self._chunks = self._iter_resampled(stream, on_chunk)
         self._buffer: deque[Float32[np.ndarray, " t"]] = deque()
         self._first = self._end = 0  # range of the samples in the buffer
-        self._is_exhausted = False
+        self._is_exhausted, self._num_canceled = False, 0
 
     def window_at(self, time: float | int) -> Audio:
         """Return the window centered on a time.
@@ -118,6 +118,11 @@ class SlidingWindow:
         self.read_to(time + HOLD_SECONDS)
         return self._end > (time + HOLD_SECONDS) * self.rate
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on the channels of what was read so far."""
+        return cancellation_notes(self._num_canceled, self._stream_rate)
+
     def _read_until(self, start: int) -> None:
         """Fill the buffer with the window that begins at sample `start`; the last full window is never dropped."""
         while self._end < start + self.length and not self._is_exhausted:
@@ -145,7 +150,10 @@ class SlidingWindow:
                 on_chunk(stream.layout.for_player(chunk).T)
                 yield position, chunk
 
-        for _, mono in iter_mono(iter_chunks(), stream.layout, stream.rate):
+        def count(num_canceled: int) -> None:
+            self._num_canceled += num_canceled
+
+        for _, mono in iter_mono(iter_chunks(), stream.layout, stream.rate, count):
             samples = check_samples(mono, stream.rate, self._name).waveform.numpy()
             yield samples if stream.rate == self.rate else resampler.resample_chunk(samples).clip(-1, 1)
         if stream.rate != self.rate:

@@ -1,10 +1,11 @@
 """One audio track of a file, decoded by FFmpeg in order: which track it is, and where its samples lie in time.
 
 In a file with moving images, second 0 is the start of the first of them, and the samples lie where the file's times put
-them: gaps are silence, what overlaps is left out. A file of audio alone has its samples one after the other, whatever
-its times and its header say.
+them: gaps are silence, what overlaps is left out. So they do in MP4 and Matroska without images; any other file of
+audio alone has its samples one after the other, whatever its times and its header say.
 """
 
+import math
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -16,12 +17,14 @@ from jaxtyping import Float32
 from soundspot.data.media.downmix import ChannelLayout, describe_channels, iter_mono
 from soundspot.data.media.ffmpeg import DECODE_ERRORS, MediaFile, PcmConverter, VideoError, av
 from soundspot.data.media.file_types import AUDIO_REMEDY, EXPECTED_AUDIO
-from soundspot.data.media.packet_table import MAX_JITTER, max_audio_gap, moving_image_streams, scan_packets
-from soundspot.data.media.riff import read_wav_header
+from soundspot.data.media.packet_table import MAX_SILENCE, PacketTable, choose_image_stream, max_gap, scan_packets
+from soundspot.data.media.packet_times import MAX_JITTER
+from soundspot.data.media.riff import read_wav_header, short_wav_notes
 
 MAX_AHEAD = 30  # seconds that are decoded rather than jumped over, so that a window is exactly that of the whole
 PREROLL = 2  # seconds that are decoded before a window after a jump: codecs have a memory
-_SEEKABLE = ("mov", "matroska")  # containers that have a table of where each second is
+_SEEKABLE = "mov"  # the container that has a table of where each sample is
+_TIMED = ("mov", "matroska")  # containers whose gaps are meant, without images too
 _MAX_PACKET = 10.0  # seconds: FFmpeg 8.1 gives the last packet of short Ogg files a negative duration, as 2^32 less
 _MAX_PADDING = 8192  # samples: the longest block of Vorbis
 _TAGS = (b"ID3", b"TAG")  # between MP3 files that were joined; no sound, and no damage
@@ -46,7 +49,7 @@ def choose_audio_stream(streams: Sequence[Any], track: int | None) -> int | None
 
 
 def _is_decodable(stream: Any) -> bool:
-    return stream.codec_context is not None and bool(stream.rate)
+    return stream.codec_context is not None and bool(stream.rate) and stream.layout.nb_channels > 0
 
 
 def _is_default(stream: Any) -> bool:
@@ -80,13 +83,13 @@ class AudioTrack(MediaFile):
         track: number of the track among the audio tracks, from 0. None: of those that can be decoded the first that the
             file marks as its default, else the first.
         content: bytes of the file, where they were read from elsewhere; `path` is then its name in messages.
-        shifts: seconds to be added to the file's times after each restart of its clock (`PacketTable.shifts`), where
-            they are known already; else the file is read for them.
+        table: what the packets of a video say, where it is known already; else the file is read for it.
 
     Attributes:
         rate: sample rate in Hz.
         layout: what the channels are.
         number: number of the track.
+        num_canceled: number of samples so far in which channels cancel.
         damaged: number of packets so far that could not be decoded.
         notes: sentences about what was chosen.
 
@@ -102,26 +105,32 @@ class AudioTrack(MediaFile):
         path: str | os.PathLike[str],
         track: int | None = None,
         content: bytes | None = None,
-        shifts: tuple[float, ...] | None = None,
+        table: PacketTable | None = None,
     ) -> None:
         super().__init__(path, EXPECTED_AUDIO, content)
-        images = moving_image_streams(self._container)
-        if images and shifts is None and self._container.streams.audio and images[0].codec_context is not None:
-            shifts = scan_packets(self._container, images[0]).shifts
+        images = choose_image_stream(self._container)
+        has_images = images is not None and images.codec_context is not None
+        if has_images and table is None and self._container.streams.audio:
+            chosen = choose_audio_stream(self._container.streams.audio, track)
+            audio = None if chosen is None else self._container.streams.audio[chosen]
+            table = scan_packets(self._container, images, audio)
             self._container.close()
             self._container = self._open()
         self.number, self.notes = self._choose(track)
         stream: Any = self._container.streams.audio[self.number]
         names = self._container.format.name.split(",")
-        self._stream, self._is_fresh, self.damaged = stream, True, 0
-        self._can_seek = names[0] in _SEEKABLE and len(shifts or (0,)) == 1
-        self._is_timed = bool(images) or self._can_seek
-        self._shifts = shifts or (-float((stream.start_time or 0) * (stream.time_base or 0)),)
-        self._max_gap = max_audio_gap(self._container.format.name)
+        self._stream, self._is_fresh, self.damaged, self.num_canceled = stream, True, 0, 0
+        own_start = float((stream.start_time or 0) * (stream.time_base or 0))
+        self._shifts, self._clock_starts = (
+            (table.shifts, table.clock_starts) if table else ((-own_start,), (own_start,))
+        )
+        self._can_seek = names[0] == _SEEKABLE and len(self._shifts) == 1
+        self._is_timed = table is not None or names[0] in _TIMED
+        self._clock_limits = max_gap(self._container.format.name), (table.end if table else 0.0) + MAX_SILENCE
         self.rate, self._layout_name = int(stream.rate), stream.layout.name
         header = read_wav_header(self.path, content) if names[0] == "wav" else None
         self.layout: ChannelLayout = describe_channels(stream.layout, bool(header and header.is_b_format))
-        self.notes += self.layout.notes
+        self.notes += (*self.layout.notes, *(short_wav_notes(self.path, header) if header else ()))
 
     @property
     def estimated_seconds(self) -> float:
@@ -175,7 +184,7 @@ class AudioTrack(MediaFile):
 
     def _iter_placed(self, position: int | None) -> Iterator[tuple[int, Float32[np.ndarray, "t c"]]]:
         """Decode on from here; `position` is the number of the next sample, None where the file's time has to say."""
-        to_arrays, clock = PcmConverter(rate=self.rate), _Clock(self._shifts, self._max_gap)
+        to_arrays, clock = PcmConverter(rate=self.rate), _Clock(self._shifts, self._clock_starts, *self._clock_limits)
         for frame in self._iter_frames():
             arrays: list[Any] = []
             try:
@@ -205,7 +214,7 @@ class AudioTrack(MediaFile):
     ) -> Iterator[tuple[int, Float32[np.ndarray, "t c"]]]:
         """Cut what an Ogg decodes to after the last sample that its last page counts, at most a block."""
         stream = self._stream
-        is_counted = self._container.format.name == "ogg" and stream.duration and stream.time_base
+        is_counted = stream.codec_context.name == "vorbis" and self._container.format.name == "ogg" and stream.duration
         end = round(stream.duration * stream.time_base * self.rate) if is_counted else 1 << 62
         held = list[tuple[int, Float32[np.ndarray, "t c"]]]()
         for position, chunk in chunks:
@@ -229,7 +238,12 @@ class AudioTrack(MediaFile):
         Yields:
             Number of the first sample from second 0 on, and mono samples (t,).
         """
-        return iter_mono(self.iter_chunks(start), self.layout, self.rate)
+        self.num_canceled = 0
+
+        def count(num_canceled: int) -> None:
+            self.num_canceled += num_canceled
+
+        return iter_mono(self.iter_chunks(start), self.layout, self.rate, count)
 
     def _choose(self, track: int | None) -> tuple[int, tuple[str, ...]]:
         streams = self._container.streams.audio
@@ -287,19 +301,21 @@ class AudioTrack(MediaFile):
 
 
 class _Clock:
-    """Seconds from the first image on of times of the file, whose own clock may restart."""
+    """Seconds from the first image on of times of the file, whose own clock may restart as that of the images does."""
 
-    def __init__(self, shifts: tuple[float, ...], max_gap: float) -> None:
-        self._shifts, self._max_gap = shifts, max_gap
-        self._restarts, self._shift = 0, shifts[0]
-        self._last: float | None = None
+    def __init__(
+        self, shifts: tuple[float, ...], clock_starts: tuple[float, ...], max_gap: float, last_end: float
+    ) -> None:
+        self._segments, self._max_gap, self._last_end = list(zip(shifts, clock_starts, strict=True)), max_gap, last_end
+        self._shift, self._last = self._segments.pop(0)[0], math.nan
 
     def __call__(self, time: float, expected: float | None) -> float:
         """Return the second of a time; `expected` is where the last samples ended."""
-        if self._last is not None and not -MAX_JITTER <= time - self._last <= self._max_gap:
-            self._restarts += 1
-            is_known = self._restarts < len(self._shifts)
-            self._shift = self._shifts[self._restarts] if is_known else (expected or 0.0) - time
+        if time - self._last < -MAX_JITTER or time - self._last > self._max_gap:
+            if self._segments and abs(time - self._segments[0][1]) < self._max_gap:
+                self._shift = self._segments.pop(0)[0]
+            elif time < self._last or time + self._shift > self._last_end:  # nothing goes on that long
+                self._shift = (expected or 0.0) - time
         self._last = time
         return time + self._shift
 

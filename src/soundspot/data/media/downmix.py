@@ -1,17 +1,19 @@
 """Mono of many channels, so that no source is lost.
 
 - Stereo is the mean of its channels.
-- Loudspeakers (5.1 and the like) are added as a player does: center 0.71, left and right 0.5, all others 0.35.
+- Loudspeakers (5.1 and the like) are added as a player does: center 0.71, left and right 0.5, all others 0.35, and
+  without the one for low frequencies, unless it is alone.
 - A sound field (ambisonics, said by the file) is its first channel, which hears all directions alike.
 - Other channels, of which the file does not say what they are, are averaged.
 
-In each second, counted from the beginning of the file, in which channels cancel each other (their sum has less than a
-tenth of the power that they would have if they had nothing in common), the loudest channel is taken instead. The rule
-looks at whole seconds only, so that any window of a file is that of the whole.
+In each quarter of a second, counted from the beginning of the file, in which channels cancel each other (their sum has
+less than half of the power that it would have if they had nothing in common), one channel is taken instead, in which
+what is in phase and what is not are both heard: the first that has half of the power of the loudest. The rule looks at
+whole quarters only, so that any window of a file is that of the whole.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,11 +23,12 @@ from jaxtyping import Float32
 Channels = Literal["mono", "mean", "left"]
 Samples = Float32[np.ndarray, "t c"]
 
-_CANCELED = 0.1  # share of the power below which the sum of channels counts as canceled
+_BLOCKS = 4  # a second, in which channels are compared
+_CANCELED = 0.5  # share of the power below which the sum of channels counts as canceled
 # what players take for 6 or 8 channels without a name
 _SURROUND = ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR")
 _OTHER = math.sqrt(0.125)
-_WEIGHTS = {"FL": 0.5, "FR": 0.5, "DL": 0.5, "DR": 0.5, "FC": math.sqrt(0.5), "AMBI0": 1.0}
+_WEIGHTS = {"FL": 0.5, "FR": 0.5, "DL": 0.5, "DR": 0.5, "FC": math.sqrt(0.5), "LFE": 0.0, "AMBI0": 1.0}
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,9 @@ class ChannelLayout:
         """Sentences for a listener who may know more about the channels than the file says."""
         if len(self.weights) == 4 and not is_sound_field(self.name):
             return (
-                "The sound has four channels, which are taken for loudspeakers. If they are a sound field "
-                "(first-order ambisonics), its first channel hears all directions: `channels='left'` of `read_audio`.",
+                "The sound has four channels, and the file does not say that they are a sound field (first-order "
+                "ambisonics). If they are, its first channel hears all directions: in Python "
+                "`read_audio(path, channels='left')`.",
             )
         return ()
 
@@ -105,8 +109,20 @@ def describe_channels(layout: Any, is_b_format: bool) -> ChannelLayout:
     return ChannelLayout(layout.name, tuple(weights))
 
 
-def downmix(samples: Samples, layout: ChannelLayout, rate: int) -> Float32[np.ndarray, " t"]:
-    """Reduce the channels of a signal that begins on a whole second of its file.
+def block_size(rate: int) -> int:
+    """Return the number of samples in which channels are compared.
+
+    Args:
+        rate: sample rate in Hz.
+
+    Returns:
+        Those of a quarter of a second, at least 1.
+    """
+    return max(1, rate // _BLOCKS)
+
+
+def downmix(samples: Samples, layout: ChannelLayout, rate: int) -> tuple[Float32[np.ndarray, " t"], int]:
+    """Reduce the channels of a signal that begins with a block of its file.
 
     Args:
         samples: (t, c) samples.
@@ -114,50 +130,80 @@ def downmix(samples: Samples, layout: ChannelLayout, rate: int) -> Float32[np.nd
         rate: sample rate in Hz.
 
     Returns:
-        (t,) mono samples.
+        (t,) mono samples, and the number of samples in which channels cancel.
     """
     if samples.shape[1] == 1:
-        return samples[:, 0]
+        return samples[:, 0], 0
     weights = np.array(layout.weights, np.float32)
     mono = samples.mean(axis=1) if len(set(layout.weights)) == 1 else samples @ weights
     if is_sound_field(layout.name) or not samples.size:
-        return mono
-    starts = np.arange(0, len(samples), rate)
+        return mono, 0
+    size, count = block_size(rate), 0
+    starts = np.arange(0, len(samples), size)
     power = np.add.reduceat(np.square(samples, dtype=np.float64), starts)
-    apart = power @ np.square(weights, dtype=np.float64)
-    for second in np.flatnonzero(np.add.reduceat(np.square(mono, dtype=np.float64), starts) < _CANCELED * apart):
-        samples_of_second = slice(starts[second], starts[second] + rate)
-        mono[samples_of_second] = samples[samples_of_second, power[second].argmax()]
-    return mono
+    of_mono = np.add.reduceat(np.square(mono, dtype=np.float64), starts)
+    is_canceled = (of_mono < _CANCELED * (power @ np.square(weights, dtype=np.float64))) | (
+        (of_mono == 0) & (power.max(axis=1) > 0)
+    )
+    for number in np.flatnonzero(is_canceled):
+        block = slice(starts[number], starts[number] + size)
+        mono[block] = samples[block, (2 * power[number] >= power[number].max()).argmax()]  # the same one, mostly
+        count += len(mono[block])
+    return mono, count
+
+
+def cancellation_notes(num_canceled: int, rate: int) -> tuple[str, ...]:
+    """Say for how long channels cancel.
+
+    Args:
+        num_canceled: number of samples in which they do.
+        rate: sample rate in Hz.
+
+    Returns:
+        A sentence; nothing where it is less than a second in all.
+    """
+    if num_canceled < rate:
+        return ()
+    seconds = f"{num_canceled / rate:.1f} s"
+    return (f"The channels cancel each other for {seconds} (opposite phase): the loudest of them is heard there.",)
 
 
 def iter_mono(
-    chunks: Iterator[tuple[int, Samples]], layout: ChannelLayout, rate: int
+    chunks: Iterator[tuple[int, Samples]],
+    layout: ChannelLayout,
+    rate: int,
+    on_canceled: Callable[[int], None] = lambda count: None,
 ) -> Iterator[tuple[int, Float32[np.ndarray, " t"]]]:
-    """Reduce the channels of a stream, in whole seconds of its file.
+    """Reduce the channels of a stream, in whole blocks of its file.
 
     Args:
         chunks: number of the first sample, and samples (t, c), one chunk after the other.
         layout: what the channels are.
         rate: sample rate in Hz.
+        on_canceled: called with the number of samples in which channels cancel.
 
     Yields:
-        Number of the first sample, and mono samples (t,). What comes before the first whole second is left out, unless
-        it is the beginning of the file.
+        Number of the first sample, and mono samples (t,). What comes before the first whole block is left out.
     """
     if len(layout.weights) == 1:
         yield from ((position, samples[:, 0]) for position, samples in chunks)
         return
-    waiting, first, end = list[Samples](), -1, 0
+    waiting, first, end, size = list[Samples](), -1, 0, block_size(rate)
+
+    def mix(samples: Samples) -> Float32[np.ndarray, " t"]:
+        mono, num_canceled = downmix(samples, layout, rate)
+        on_canceled(num_canceled)
+        return mono
+
     for position, samples in chunks:
         if first < 0:
-            first = end = -(-position // rate) * rate
+            first = end = -(-position // size) * size
         waiting.append(samples[max(0, first - position) :])
         end = max(end, position + len(samples))
         if end - first >= rate:
             samples_so_far = np.concatenate(waiting)
-            count = (end - first) // rate * rate
-            yield first, downmix(samples_so_far[:count], layout, rate)
+            count = (end - first) // size * size
+            yield first, mix(samples_so_far[:count])
             waiting, first = [samples_so_far[count:]], first + count
     if end > first >= 0:
-        yield first, downmix(np.concatenate(waiting), layout, rate)
+        yield first, mix(np.concatenate(waiting))

@@ -12,6 +12,7 @@ from PIL import Image
 from soundspot.data.media.frame_image import frame_to_image
 from soundspot.data.media.packet_reader import Opened, PacketReader, Packets
 from soundspot.data.media.packet_table import PacketTable
+from soundspot.data.media.packet_times import deal_times
 
 TimedImage = tuple[float, Image.Image]
 
@@ -47,9 +48,9 @@ class FrameIndex:
         decoded = reader.decode(reader.packets_from(0, table))
         order = [frame.pts for frame in decoded if frame.pts is not None]
         reader.close()
-        times = np.full(len(table.times), math.inf)
-        times[order] = np.sort(table.times)[: len(order)]
-        return replace(table, times=times, has_order=True)
+        times = deal_times(table.times, np.array(order, np.int64), table.period)
+        end = float(times[np.isfinite(times)].max(initial=0.0)) + table.period
+        return replace(table, times=times, has_order=True, end=max(table.end, end))
 
     @cached_property
     def _reader(self) -> PacketReader:
@@ -60,7 +61,8 @@ class FrameIndex:
         """Number of the packet whose frame is shown, and since when, in the order in which frames are shown."""
         times = np.concatenate([self.table.times, self.table.repeats])
         order = np.argsort(times, kind="stable")
-        order = order[np.isfinite(times[order])]
+        is_shown = np.concatenate([self.table.is_shown, np.ones(len(self.table.repeats), bool)])
+        order = order[np.isfinite(times[order]) & is_shown[order]]
         is_own = order < len(self.table.times)
         last_own = np.maximum.accumulate(np.where(is_own, np.arange(len(order)), -1))
         return order[last_own[last_own >= 0]], times[order[last_own >= 0]]
@@ -119,6 +121,8 @@ class FrameIndex:
         try:
             for frame in reader.decode(reader.packets_from(0, table)):
                 time = math.inf if frame.pts is None else float(table.times[frame.pts])
+                if frame.pts is not None and not table.is_shown[frame.pts]:
+                    continue
                 while due < min(time, math.inf):
                     if image is not None and last < due:
                         yield due, image

@@ -131,7 +131,7 @@ class PacketReader:
         """Yield the packets that a table counts, up to where the file is cut short."""
         try:
             for packet in self._container.demux(self.stream):
-                if packet.size and not packet.is_discard:
+                if packet.size:
                     yield packet
         except DECODE_ERRORS:
             self.damaged += 1

@@ -5,7 +5,6 @@ in which they are shown; where the clock of a file restarts or jumps (joined tra
 network), the next frame follows the last at once.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,21 +12,24 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from soundspot.data.media.ffmpeg import DECODE_ERRORS, av
+from soundspot.data.media.packet_times import (
+    Times,
+    fill_slots,
+    find_lead,
+    is_rising,
+    number_segments,
+    space_evenly,
+)
 
-MAX_JITTER = 0.05  # seconds by which a time stamp may be off before that means anything
-_MAX_GAP = 10.0  # seconds between packets of a broadcast; a longer gap is a jump of its clock
-_MAX_SILENCE = 600.0  # seconds without audio in other files; a longer gap is a broken time stamp
-_MAX_SLOTS_PER_FRAME = 1000  # of an AVI
-_MAX_LEAD, _MAX_LEAD_FRAMES = 4, 50  # places of an AVI, and frames that tell whether there are more like them
-_MAX_LATENESS = 0.5  # seconds by which a frame may be decoded after it is shown, as careless writers say
+MAX_SILENCE = 600.0  # seconds between packets; a longer gap, in which nothing else goes on, is a broken time stamp
+_MAX_BROADCAST_GAP = 10.0  # the same where a file was recorded as it came, with the sender's clock
 HOLD_SECONDS = 0.5  # by which audio may outlast the frames before that is worth a word
-_BROADCAST_FORMATS = ("mpegts", "mpeg", "flv")  # formats that are recorded as they come, with the sender's clock
-_UNTIMED = ("avi", "h264", "hevc", "mpegvideo", "m4v")  # formats whose packets have a place and no time
+_BROADCAST_FORMATS = ("mpegts", "mpeg", "flv")
+_WITH_PRESENTATION = ("mov", "matroska", "mpegts", "mpeg", "flv", "ogg", "mxf", "nut", "wtv")  # times, not places
 _COARSE_TICK = 0.001  # seconds: time stamps of Matroska and FLV are rounded to it
 NO_TIME = -(1 << 63)  # ticks of a packet that says no time
 
-Ticks = Int64[np.ndarray, " _"]
-Rows = Int64[np.ndarray, "_ 5"]  # pts, dts, size in bytes, duration, is a key frame
+Rows = Int64[np.ndarray, "_ 6"]  # pts, dts, size in bytes, duration, is a key frame, is discarded
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,27 +39,33 @@ class PacketTable:
     Attributes:
         times: (n,) second at which the frame of each packet is shown.
         is_key: (n,) whether decoding can begin at it.
+        is_shown: (n,) whether its frame is shown; what an edit list cuts off is only decoded.
         repeats: (r,) seconds, rising, at which a packet without bytes says that the frame before it stays.
         identities: (n, 3) presentation and decoding time in ticks and size in bytes, to find a packet again after a
             seek.
         end: second at which the last frame is no longer shown; 0 where packets have no times.
+        period: usual seconds between frames.
         tolerance: seconds by which a time may be rounded.
-        has_order: whether the times are those of the frames; if not, they are to be dealt out, rising, to the frames as
-            they are decoded (AVI with B-frames).
+        has_order: whether the times are those of the frames; if not, `packet_times.deal_times` deals them to the frames
+            as these are decoded.
         shifts: seconds to be added to the file's time after each restart of its clock; the first is that of the
             beginning, the negative time of the first frame.
+        clock_starts: time in the file at which each stretch between restarts begins.
         audio_end: second at which the audio ends; 0 without audio.
         activity: second of each packet with bytes, of video and audio, rising and distinct.
     """
 
     times: Float64[np.ndarray, " n"]
     is_key: Bool[np.ndarray, " n"]
+    is_shown: Bool[np.ndarray, " n"]
     repeats: Float64[np.ndarray, " r"]
     identities: Int64[np.ndarray, "n 3"]
     end: float
+    period: float
     tolerance: float
     has_order: bool
     shifts: tuple[float, ...]
+    clock_starts: tuple[float, ...]
     audio_end: float
     activity: Float64[np.ndarray, " p"]
 
@@ -87,33 +95,19 @@ def scan_packets(container: Any, video: Any, audio: Any = None) -> PacketTable:
     rows: dict[int, list[tuple[int, ...]]] = {stream.index: [] for stream in streams}
     try:
         for packet in container.demux(streams):
-            if packet.is_discard or (not packet.size and packet.dts is None and packet.pts is None):
-                continue  # not to be shown, or the mark of the end
+            if not packet.size and packet.dts is None and packet.pts is None:
+                continue  # the mark of the end
             ticks = (NO_TIME if value is None else value for value in (packet.pts, packet.dts))
-            rows[packet.stream.index].append((*ticks, packet.size, packet.duration or 0, packet.is_keyframe))
+            flags = packet.is_keyframe, packet.is_discard
+            rows[packet.stream.index].append((*ticks, packet.size, packet.duration or 0, *flags))
     except DECODE_ERRORS:
         pass  # cut short: what came until then
-    tables = [np.array(rows[stream.index], np.int64).reshape(-1, 5) for stream in streams]
-    return _build(container.format.name, video, tables[0], audio, tables[-1])
+    tables = [np.array(rows[stream.index], np.int64).reshape(-1, 6) for stream in streams]
+    return _build(container.format.name, video, tables[0], audio, tables[1] if audio is not None else tables[0][:0])
 
 
-def get_start_time(video: Any, first: Any) -> float:
-    """Return the time at which the first frame of a file is shown, in the file's own seconds.
-
-    Args:
-        video: video stream.
-        first: (pts, is a key frame) of the first packets, up to the first key frame.
-
-    Returns:
-        That of the stream; where it begins amid frames that cannot be decoded, that of its first key frame.
-    """
-    base = float(video.time_base or 0)
-    keys = [pts for pts, is_key in first if is_key and pts != NO_TIME]
-    return (keys[0] if keys and not first[0][1] else video.start_time or 0) * base
-
-
-def max_audio_gap(format_name: str) -> float:
-    """Return the longest time between two audio packets that is a gap and not a jump of the clock.
+def max_gap(format_name: str) -> float:
+    """Return the longest time between two packets that is a gap and not a jump of the clock.
 
     Args:
         format_name: FFmpeg's names of the container's format.
@@ -121,119 +115,87 @@ def max_audio_gap(format_name: str) -> float:
     Returns:
         Seconds.
     """
-    return _MAX_GAP if set(format_name.split(",")) & set(_BROADCAST_FORMATS) else _MAX_SILENCE
+    return _MAX_BROADCAST_GAP if set(format_name.split(",")) & set(_BROADCAST_FORMATS) else MAX_SILENCE
 
 
 def _build(format_name: str, video: Any, rows: Rows, audio: Any, audio_rows: Rows) -> PacketTable:
-    base, names = float(video.time_base or 0), format_name.split(",")
+    name, longest = format_name.split(",")[0], max_gap(format_name)
+    pts, dts, duration = _to_seconds(rows, video)
+    audio_pts, audio_dts, audio_duration = _to_seconds(audio_rows, audio)
+    audio_starts = np.where(np.isnan(audio_pts), audio_dts, audio_pts)
+    is_frame, is_key, is_shown = rows[:, 2] > 0, rows[:, 4] > 0, rows[:, 5] == 0
     rate = video.average_rate or video.guessed_rate
     period = 1 / float(rate) if rate and 0 < rate <= 1000 else 0.04
-    max_gap = _MAX_GAP if set(names) & set(_BROADCAST_FORMATS) else np.inf
-    pts, dts, size, duration, is_key = rows.T
-    num_leading = int(is_key.argmax()) if is_key.any() else 0
-    start = get_start_time(video, list(zip(pts.tolist(), is_key.tolist(), strict=True))[: num_leading + 1])
-    has_order = names[0] not in _UNTIMED or not video.codec_context.has_b_frames
-    is_avi = names[0] == "avi"
-    starts = np.where((dts != NO_TIME) & ((pts == NO_TIME) | is_avi | (not has_order)), dts, pts) * base
-    lead = 0.0
-    if (is_avi or not has_order) and len(starts):
-        start = starts.min()  # the place of the first packet is that of the first frame
-        lead = _find_lead(starts[size > 0], period)
-        starts[1:] -= lead
-    segments = _number_segments(pts, dts, base, max_gap)
-    seconds = np.where(duration > 0, duration * base, period)
-    times, shifts, end = np.empty(len(rows)), [-start], 0.0
+    is_avi = name == "avi"
+    starts = np.where(np.isnan(pts) | (is_avi & ~np.isnan(dts)), dts, pts)
+    is_complete = not np.isnan(starts).any()
+    if is_complete and not is_avi and len(starts) > 2:
+        period = float(np.median(np.diff(np.sort(starts)))) or period  # a mean rate may count a jump of the clock
+    is_reordered = bool(video.codec_context.has_b_frames)
+    has_order = is_complete and not (is_reordered and name not in _WITH_PRESENTATION and is_rising(starts[is_frame]))
+    lead = find_lead(starts[is_frame], period) if is_avi else 0.0
+    segments = number_segments(pts, dts, is_key, longest, audio_starts)
+    times, shifts, clock_starts, end = np.full(len(rows), np.nan), list[float](), list[float](), 0.0
     for segment in range(int(segments.max(initial=-1)) + 1):
         own = segments == segment
-        if segment:
-            shifts.append(end - float(starts[own].min()))
+        shown = own & is_shown & ~np.isnan(starts)
+        begin = float(starts[shown].min(initial=np.inf))
+        if not segment and not is_key[:1].all():  # it begins amid frames that cannot be decoded
+            begin = float(starts[is_key & shown][:1].min(initial=np.inf))
+        clock_starts.append(begin if np.isfinite(begin) else 0.0)
+        shifts.append(end - clock_starts[-1])
         times[own] = starts[own] + shifts[-1]
-        if names[0] == "mpeg":
-            times[own] = _space_evenly(times[own], period)
-        end = max(end, float((times[own] + seconds[own]).max()))
-    audio_times = _place_audio(audio, audio_rows, shifts, max_audio_gap(format_name))
-    audio_end, is_frame = float(audio_times[:, 1].max(initial=0.0)), size > 0
+        if name == "mpeg" and is_complete:
+            times[own] = space_evenly(times[own], period)
+        is_believed = (duration > 0) & (duration < longest) & (segment == segments[-1])  # not before a restart
+        end = max(end, float((times + np.where(is_believed, duration, period))[shown].max(initial=0.0)))
+    times[np.flatnonzero(is_frame)[1:]] -= lead
+    if shifts and lead > 1.5 * period:  # a shorter one is rounded, and less is wrong without it
+        shifts[0] -= lead
+    parts = number_segments(audio_pts, audio_dts, audio_rows[:, 4] > 0, longest, starts)
+    is_known = (parts < len(shifts)) & ~np.isnan(audio_starts)
+    audio_times = audio_starts[is_known] + np.array(shifts)[parts[is_known]] if is_known.any() else np.empty(0)
+    audio_end = float((audio_times + audio_duration[is_known]).max(initial=0.0))
     repeats = np.sort(times[~is_frame])
     if is_avi:
-        repeats = _fill_slots(times[is_frame], period, min(audio_end, period * (video.duration or 0) - lead))
-        end = max(end, repeats.max(initial=0.0) + period) if len(repeats) else end
+        repeats = fill_slots(times[is_frame], period, min(audio_end, period * (video.duration or 0) - lead))
+        end = max(end - lead, repeats.max(initial=0.0) + period) if len(repeats) else end - lead
+    active = np.concatenate([times[is_frame & is_shown], audio_times])
     return PacketTable(
         times=times[is_frame],
-        is_key=is_key[is_frame].astype(bool),
+        is_key=is_key[is_frame],
+        is_shown=is_shown[is_frame],
         repeats=repeats,
         identities=rows[is_frame, :3],
         end=end,
-        tolerance=max(1e-6, 0.51 * min(base, _COARSE_TICK)),
-        has_order=bool(has_order),
-        shifts=tuple(shifts),
+        period=period,
+        tolerance=max(1e-6, 0.51 * min(float(video.time_base or 0), _COARSE_TICK)),
+        has_order=has_order,
+        shifts=tuple(shifts) or (0.0,),
+        clock_starts=tuple(clock_starts) or (0.0,),
         audio_end=audio_end,
-        activity=np.unique(np.concatenate([times[is_frame], audio_times[:, 0]])),
+        activity=np.unique(active[~np.isnan(active)]),
     )
 
 
-def _find_lead(starts: Float64[np.ndarray, " n"], period: float) -> float:
-    """Return the seconds of empty places behind the first frame of an AVI, if these are the only ones.
-
-    FFmpeg writes them there, and not before it, where the audio begins a little before the images.
-    """
-    steps = np.round(np.diff(starts[:_MAX_LEAD_FRAMES]) / period)
-    is_lead = len(steps) > 1 and 1 < steps[0] <= _MAX_LEAD and (steps[1:] == 1).all()
-    return (float(steps[0]) - 1) * period if is_lead else 0.0
+def _to_seconds(rows: Rows, stream: Any) -> tuple[Times, Times, Times]:
+    """Return presentation time, decoding time and duration of packets."""
+    base = 0.0 if stream is None else float(stream.time_base or 0)
+    pts, dts = (np.where(rows[:, i] == NO_TIME, np.nan, rows[:, i].astype(np.float64)) * base for i in (0, 1))
+    return pts, dts, rows[:, 3] * base
 
 
-def _space_evenly(times: Float64[np.ndarray, " n"], period: float) -> Float64[np.ndarray, " n"]:
-    """Return times that are even where all are at most a frame off.
-
-    In a program stream a packet may hold several frames and say the time of one; which, FFmpeg guesses.
-    """
-    order = np.argsort(times, kind="stable")
-    even = np.empty_like(times)
-    even[order] = times.min() + np.arange(len(times)) * period
-    return even if (np.abs(even - times) < 1.01 * period).all() else times
-
-
-def _fill_slots(times: Float64[np.ndarray, " n"], period: float, end: float) -> Float64[np.ndarray, " r"]:
-    """Return the times of the places of an AVI that hold no frame: FFmpeg passes over packets without bytes there."""
-    if not len(times):
-        return np.empty(0)
-    count = round(max(float(times.max()) + period, end) / period)
-    if count > _MAX_SLOTS_PER_FRAME * len(times):
-        return np.empty(0)  # a header that lies
-    return np.setdiff1d(np.arange(count), np.round(times / period).astype(int)) * period
-
-
-def _place_audio(audio: Any, rows: Rows, shifts: list[float], max_gap: float) -> Float64[np.ndarray, "p 2"]:
-    """Return the second at which each audio packet begins and ends, as far as it says so."""
-    if audio is None or not len(rows):
-        return np.empty((0, 2))
-    base = float(audio.time_base)
-    pts, dts, _, duration, _ = rows.T
-    segments = _number_segments(pts, dts, base, max_gap)
-    starts = np.where(pts == NO_TIME, dts, pts) * base
-    is_known = (segments < len(shifts)) & (starts > NO_TIME * base / 2)
-    starts = starts[is_known] + np.array(shifts)[segments[is_known]]
-    return np.stack([starts, starts + duration[is_known] * base], axis=1)
-
-
-def _number_segments(pts: Ticks, dts: Ticks, base: float, max_gap: float) -> Ticks:
-    """Return for each packet the number of restarts of the clock before it."""
-    is_known = (pts != NO_TIME) & (dts != NO_TIME)  # of both; a demuxer may have guessed dts from before a restart
-    delay = np.where(is_known, pts * base - dts * base, 0.0)
-    ticks = np.where((dts != NO_TIME).any() & (delay <= max_gap) & (delay > -_MAX_LATENESS), dts, pts)
-    known = np.flatnonzero(ticks != NO_TIME)
-    steps = np.diff(ticks[known]) * base
-    is_restart = np.zeros(len(ticks), np.int64)
-    is_restart[known[1:]] = (steps < -MAX_JITTER) | (steps > max_gap)
-    return np.cumsum(is_restart)
-
-
-def moving_image_streams(container: Any) -> Sequence[Any]:
-    """List the video streams of a container that are no cover images.
+def choose_image_stream(container: Any) -> Any:
+    """Choose the stream of moving images of a file; cover images are none.
 
     Args:
         container: open `av` container.
 
     Returns:
-        Its streams of moving images, in order; empty where there are none.
+        Of the streams that can be decoded the first that the file marks as its default, else the first; the first of
+        all where none can be; None where there is none.
     """
-    return [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    covers, default = av.stream.Disposition.attached_pic, av.stream.Disposition.default
+    streams = [stream for stream in container.streams.video if not stream.disposition & covers]
+    decodable = [stream for stream in streams if stream.codec_context is not None]
+    return next((s for s in decodable if s.disposition & default), next(iter(decodable or streams), None))

@@ -17,7 +17,7 @@ from soundspot.data.media.audio import check_samples, read_audio, resample
 from soundspot.data.media.audio_track import AudioReader, AudioTrack, choose_audio_stream, describe_choice
 from soundspot.data.media.ffmpeg import REMEDY, MediaFile, VideoError, av
 from soundspot.data.media.frame_index import FrameIndex, TimedImage
-from soundspot.data.media.packet_table import PacketTable, moving_image_streams, scan_packets
+from soundspot.data.media.packet_table import PacketTable, choose_image_stream, scan_packets
 from soundspot.types import Audio
 
 
@@ -41,32 +41,30 @@ class Video(MediaFile):
     def __init__(self, path: str | os.PathLike[str], audio_track: int | None = None, *, threads: bool = False) -> None:
         super().__init__(path, "a video (mp4, mkv, webm, mov, avi...)")
         self._audio_track, self._threads = audio_track, threads
-        streams = moving_image_streams(self._container)
-        if not streams:
+        self._stream = choose_image_stream(self._container)
+        if self._stream is None:
             kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
             self._container.close()
             raise self._error(f"a file without moving images (it holds: {kinds})", "no frames")
-        self._stream = streams[0]
         if self._stream.codec_context is None:
             self._container.close()
             problem = "images of a codec that this build of FFmpeg has no decoder for"
             raise self._error(problem, "unknown codec", "Write it again with another, or leave it out")
         self._stream.thread_type = "AUTO" if threads else "NONE"
         self._index = FrameIndex(self._open_stream, (self._container, self._stream), self._scan)
-        self._open_readers = list[AudioReader]()  # at most one
         seconds = (self._stream.duration or 0) * (self._stream.time_base or 0)
         self.header_duration = float(seconds or (self._container.duration or 0) / av.time_base)
         audio = self._container.streams.audio
         number = choose_audio_stream(audio, audio_track)
         self._track_notes = () if number is None or audio_track is not None else describe_choice(audio, number)
         if audio_track is not None:
-            self._reader()  # a track that is not there is refused at once
+            _ = self._reader  # a track that is not there is refused at once
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()
         self._index.close()
-        for reader in self._open_readers:
-            reader.track.__exit__()
+        if "_reader" in self.__dict__:
+            self._reader.track.__exit__()
 
     @property
     def duration(self) -> float:
@@ -82,9 +80,9 @@ class Video(MediaFile):
         return self._index.table.end
 
     @property
-    def shifts(self) -> tuple[float, ...]:
-        """Seconds to be added to the file's times, so that they count from the first frame (`PacketTable.shifts`)."""
-        return self._index.table.shifts
+    def table(self) -> PacketTable:
+        """What the packets of the file say, read once."""
+        return self._index.table
 
     @property
     def frame_rate(self) -> float:
@@ -121,6 +119,8 @@ class Video(MediaFile):
             )
         if len(table.shifts) > 1:
             notes += (f"The clock of the video restarts {len(table.shifts) - 1} times: the parts follow each other.",)
+        if self.damaged:
+            notes += (f"{self.damaged} packets of video could not be used: the video is damaged or cut short there.",)
         return notes
 
     @cached_property
@@ -217,7 +217,7 @@ class Video(MediaFile):
             VideoError: there is no audio track, its codec is unknown, or the window holds nothing of it.
             InputError: samples are NaN, infinite or beyond 8 in absolute value.
         """
-        reader = self._reader()
+        reader = self._reader
         begin, count = round(start * reader.rate), round(seconds * reader.rate)
         silence = np.zeros(max(0, min(-begin, count)), np.float32)
         is_before = start + seconds <= reader.track.first_second
@@ -229,7 +229,7 @@ class Video(MediaFile):
 
     def _open_stream(self) -> tuple[Any, Any]:
         container = self._open()
-        stream = moving_image_streams(container)[0]
+        stream = choose_image_stream(container)
         stream.thread_type = "AUTO" if self._threads else "NONE"
         return container, stream
 
@@ -238,10 +238,9 @@ class Video(MediaFile):
         number = choose_audio_stream(audio, self._audio_track)
         return scan_packets(self._container, self._stream, None if number is None else audio[number])
 
+    @cached_property
     def _reader(self) -> AudioReader:
-        if not self._open_readers:
-            self._open_readers.append(AudioReader(AudioTrack(self.path, self._audio_track, shifts=self.shifts)))
-        return self._open_readers[0]
+        return AudioReader(AudioTrack(self.path, self._audio_track, table=self.table))
 
     def _no_frames(self) -> VideoError:
         return self._error("no frame that can be decoded", "no frames", REMEDY)

@@ -173,7 +173,7 @@ class LocatedVideo:
     def _open_streams(self) -> tuple[Video, AudioTrack | InMemoryAudio]:
         video = open_video(self._path)
         if self._audio is None:
-            return video, AudioTrack(self._path, self._audio_track, shifts=video.shifts)
+            return video, AudioTrack(self._path, self._audio_track, table=video.table)
         if isinstance(self._audio, str | Path):
             return video, AudioTrack(self._audio, self._audio_track)
         return video, InMemoryAudio(self._audio)
@@ -201,9 +201,9 @@ class LocatedVideo:
                     still = image.image if isinstance(image, ImageWithFlow) else image
                     yield FrameResult(time, localizer.make_result(interpolated[i], still, is_silent[key]))
             self.end_time = self.seconds or time + 1 / video.frame_rate
-            damage = _damage_notes(video.damaged, audio.damaged, self.end_time, video.header_duration)
+            damage = _damage_notes(audio.damaged, self.end_time, video.header_duration)
             of_files = [*video.notes, *audio.notes] if self._audio is None else [*audio.notes]
-            self.notes = (*dict.fromkeys([*localizer.notes, *of_files, *audio_encoder.notes, *damage]),)
+            self.notes = (*dict.fromkeys([*localizer.notes, *of_files, *windows.notes, *audio_encoder.notes, *damage]),)
             windows.read_to(self.end_time)
             if self._audio is not None and windows.goes_on_after(self.end_time):
                 self.notes += ("The given sound lasts longer than the video: its rest is left out.",)
@@ -315,10 +315,9 @@ def iter_with_flow(frames: Iterable[tuple[float, Image.Image]]) -> Iterator[Time
         yield last[0], ImageWithFlow(last[1], still if flow is None else flow)
 
 
-def _damage_notes(video: int, audio: int, end_time: float, header_seconds: float) -> Iterator[str]:
-    for count, kind in ((video, "video"), (audio, "audio")):
-        if count:
-            yield f"{count} packets of {kind} could not be used: the video is damaged or cut short there."
+def _damage_notes(audio: int, end_time: float, header_seconds: float) -> Iterator[str]:
+    if audio:
+        yield f"{audio} packets of audio could not be used: the video is damaged or cut short there."
     if header_seconds - end_time > max(1.0, 0.1 * header_seconds):
         yield (
             f"The header promises {header_seconds:.1f} s, and {end_time:.1f} s of frames could be read: the video is "

@@ -168,10 +168,8 @@ def test_a_time_stamp_that_is_broken_makes_no_windows_of_nothing(tmp_path: Path,
     day = 86400.0
     write_video(tmp_path / "torn.mkv", seconds=day, times=[*np.arange(0, 60, 0.5), day], sound=False)
     whole = reader(tmp_path, localizer, 3.0)("0:torn.mkv")
-    assert whole.num_windows == 60 / 3 + 1 + 1
-    last = reader(tmp_path, localizer, 3.0)("16:torn.mkv")
     assert isinstance(whole, FileWindows)
-    assert last.times["image"][-1] == pytest.approx(day, abs=3)
+    assert whole.num_windows == 60 / 3
 
 
 def test_a_picture_that_stands_still_keeps_the_windows_of_its_sound(tmp_path: Path, localizer: Localizer) -> None:

@@ -314,6 +314,19 @@ def test_a_wav_of_any_promise_is_read_to_its_end(tmp_path, subtype: str, size: i
         assert np.abs(audio.waveform.numpy() - tone()).max() < 1e-4
 
 
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+def test_notes_behind_the_samples_are_not_heard(tmp_path, size: int) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(), RATE)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.index(b"data") + 4, size)
+    path.write_bytes(content + b"LIST" + struct.pack("<I", 2000) + b"\x7f" * 2000)
+    assert np.abs(read_audio(path).waveform.numpy() - tone()).max() < 1e-4
+    path.write_bytes(content[:44] + b"LIST" + struct.pack("<I", 2000) + b"\x7f" * 2000)
+    with pytest.raises(InputError, match="no samples"):
+        read_audio(path)
+
+
 def test_what_libsndfile_alone_knows_is_read_by_every_door(tmp_path) -> None:
     soundfile.write(tmp_path / "a.htk", tone(), RATE, format="HTK")
     whole = read_audio(tmp_path / "a.htk")

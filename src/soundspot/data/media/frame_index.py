@@ -61,8 +61,8 @@ class FrameIndex:
         """Number of the packet whose frame is shown, and since when, in the order in which frames are shown."""
         times = np.concatenate([self.table.times, self.table.repeats])
         order = np.argsort(times, kind="stable")
-        is_shown = np.concatenate([self.table.is_shown, np.ones(len(self.table.repeats), bool)])
-        order = order[np.isfinite(times[order]) & is_shown[order]]
+        is_visible = np.concatenate([self.table.is_visible, np.ones(len(self.table.repeats), bool)])
+        order = order[np.isfinite(times[order]) & is_visible[order]]
         is_own = order < len(self.table.times)
         last_own = np.maximum.accumulate(np.where(is_own, np.arange(len(order)), -1))
         return order[last_own[last_own >= 0]], times[order[last_own >= 0]]
@@ -121,7 +121,7 @@ class FrameIndex:
         try:
             for frame in reader.decode(reader.packets_from(0, table)):
                 time = math.inf if frame.pts is None else float(table.times[frame.pts])
-                if frame.pts is not None and not table.is_shown[frame.pts]:
+                if frame.pts is not None and not table.is_visible[frame.pts]:
                     continue
                 while due < min(time, math.inf):
                     if image is not None and last < due:

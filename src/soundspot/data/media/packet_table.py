@@ -39,7 +39,7 @@ class PacketTable:
     Attributes:
         times: (n,) second at which the frame of each packet is shown.
         is_key: (n,) whether decoding can begin at it.
-        is_shown: (n,) whether its frame is shown; what an edit list cuts off is only decoded.
+        is_visible: (n,) whether its frame is shown; what an edit list cuts off is only decoded.
         repeats: (r,) seconds, rising, at which a packet without bytes says that the frame before it stays.
         identities: (n, 3) presentation and decoding time in ticks and size in bytes, to find a packet again after a
             seek.
@@ -57,7 +57,7 @@ class PacketTable:
 
     times: Float64[np.ndarray, " n"]
     is_key: Bool[np.ndarray, " n"]
-    is_shown: Bool[np.ndarray, " n"]
+    is_visible: Bool[np.ndarray, " n"]
     repeats: Float64[np.ndarray, " r"]
     identities: Int64[np.ndarray, "n 3"]
     end: float
@@ -123,7 +123,7 @@ def _build(format_name: str, video: Any, rows: Rows, audio: Any, audio_rows: Row
     pts, dts, duration = _to_seconds(rows, video)
     audio_pts, audio_dts, audio_duration = _to_seconds(audio_rows, audio)
     audio_starts = np.where(np.isnan(audio_pts), audio_dts, audio_pts)
-    is_frame, is_key, is_shown = rows[:, 2] > 0, rows[:, 4] > 0, rows[:, 5] == 0
+    is_frame, is_key, is_visible = rows[:, 2] > 0, rows[:, 4] > 0, rows[:, 5] == 0
     rate = video.average_rate or video.guessed_rate
     period = 1 / float(rate) if rate and 0 < rate <= 1000 else 0.04
     is_avi = name == "avi"
@@ -138,33 +138,34 @@ def _build(format_name: str, video: Any, rows: Rows, audio: Any, audio_rows: Row
     times, shifts, clock_starts, end = np.full(len(rows), np.nan), list[float](), list[float](), 0.0
     for segment in range(int(segments.max(initial=-1)) + 1):
         own = segments == segment
-        shown = own & is_shown & ~np.isnan(starts)
-        begin = float(starts[shown].min(initial=np.inf))
+        visible = own & is_visible & ~np.isnan(starts)
+        begin = float(starts[visible].min(initial=np.inf))
         if not segment and not is_key[:1].all():  # it begins amid frames that cannot be decoded
-            begin = float(starts[is_key & shown][:1].min(initial=np.inf))
+            begin = float(starts[is_key & visible][:1].min(initial=np.inf))
         clock_starts.append(begin if np.isfinite(begin) else 0.0)
         shifts.append(end - clock_starts[-1])
         times[own] = starts[own] + shifts[-1]
         if name == "mpeg" and is_complete:
             times[own] = space_evenly(times[own], period)
         is_believed = (duration > 0) & (duration < longest) & (segment == segments[-1])  # not before a restart
-        end = max(end, float((times + np.where(is_believed, duration, period))[shown].max(initial=0.0)))
+        end = max(end, float((times + np.where(is_believed, duration, period))[visible].max(initial=0.0)))
     times[np.flatnonzero(is_frame)[1:]] -= lead
     if shifts and lead > 1.5 * period:  # a shorter one is rounded, and less is wrong without it
         shifts[0] -= lead
-    parts = number_segments(audio_pts, audio_dts, audio_rows[:, 4] > 0, longest, starts)
-    is_known = (parts < len(shifts)) & ~np.isnan(audio_starts)
-    audio_times = audio_starts[is_known] + np.array(shifts)[parts[is_known]] if is_known.any() else np.empty(0)
-    audio_end = float((audio_times + audio_duration[is_known]).max(initial=0.0))
+    audio_segments = number_segments(audio_pts, audio_dts, audio_rows[:, 4] > 0, longest, starts)
+    is_known = (audio_segments < len(shifts)) & ~np.isnan(audio_starts)
+    audio_times = audio_starts[is_known] + np.array(shifts)[audio_segments[is_known]] if is_known.any() else np.empty(0)
+    audio_seconds = np.where(audio_duration < longest, audio_duration, 0.0)  # not before a restart
+    audio_end = float((audio_times + audio_seconds[is_known]).max(initial=0.0))
     repeats = np.sort(times[~is_frame])
     if is_avi:
         repeats = fill_slots(times[is_frame], period, min(audio_end, period * (video.duration or 0) - lead))
         end = max(end - lead, repeats.max(initial=0.0) + period) if len(repeats) else end - lead
-    active = np.concatenate([times[is_frame & is_shown], audio_times])
+    active = np.concatenate([times[is_frame & is_visible], audio_times])
     return PacketTable(
         times=times[is_frame],
         is_key=is_key[is_frame],
-        is_shown=is_shown[is_frame],
+        is_visible=is_visible[is_frame],
         repeats=repeats,
         identities=rows[is_frame, :3],
         end=end,

@@ -24,7 +24,7 @@ class WavHeader:
         is_pcm16: whether samples are integers of 16 bits.
         is_b_format: whether the file says that its channels are a sound field in B-format.
         frame_size: bytes of one sample of all channels.
-        offset: place in the file of the first sample, in bytes.
+        offset: position in the file of the first sample, in bytes.
         size: bytes of samples that there are, whatever the header says.
         promised: bytes of samples that the header promises; 0 where it leaves their number open.
     """
@@ -78,11 +78,11 @@ def _measure_trailer(file: BinaryIO, offset: int, end: int) -> int:
     file.seek(max(offset, end - _MAX_TRAILER))
     tail = file.read()
     for name in (b"LIST", b"id3 ", b"ID3 ", b"bext"):
-        place = tail.rfind(name)
-        if 0 <= place <= len(tail) - 8:
-            size = struct.unpack_from("<I", tail, place + 4)[0]
-            if place + 8 + size + size % 2 == len(tail):
-                return len(tail) - place
+        position = tail.rfind(name)
+        if 0 <= position <= len(tail) - 8:
+            size = struct.unpack_from("<I", tail, position + 4)[0]
+            if position + 8 + size + size % 2 == len(tail):
+                return len(tail) - position
     return 0
 
 

@@ -81,7 +81,7 @@ class Video(MediaFile):
 
     @property
     def table(self) -> PacketTable:
-        """What the packets of the file say, read once."""
+        """Table of the packets of the file, which is read once."""
         return self._index.table
 
     @property

@@ -21,13 +21,14 @@ def entries() -> dict:
             images.append(
                 {"file": f"images/{category}/{n}.png", "category": category, "split": "test" if n > 3 else "train",
                  "group": f"photo_{category}_{n}", "width": 40, "height": 30, "boxes": [[5.0, 5.0, 25.0, 20.5]],
-                 "mask": mask, "annotation": "human" if n else "auto", "non_commercial": n == 2, "note": None}
+                 "mask": mask, "annotation": "human" if n else "auto", "non_commercial": n == 2, "note": None,
+                 "licence": "CC0 1.0"}
             )  # fmt: skip
     for category in ("bell", "dog", "rain"):
         for n in range(3):
             audio.append(
                 {"file": f"audio/{category}_{n}.wav", "category": category, "split": "test" if n > 1 else "train",
-                 "group": f"take_{category}_{n}", "seconds": 0.2}
+                 "group": f"take_{category}_{n}", "seconds": 0.2, "licence": "CC0 1.0"}
             )  # fmt: skip
     return {"version": 1, "images": images, "audio": audio}
 

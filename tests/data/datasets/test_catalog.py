@@ -1,12 +1,14 @@
 """A catalogue pairs what belongs together, the same way every time, and keeps training and validation apart."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from soundspot.data.datasets.catalog import Catalog
+from soundspot.data.datasets.catalog_format import AudioEntry
 from soundspot.errors import DataError
 from soundspot.types import AudioVisualDataset
 
@@ -72,9 +74,30 @@ def test_held_out_groups_are_the_same_for_every_seed_and_in_one_split_only(catal
 def test_filters(catalogue):
     assert Catalog(catalogue, categories=["dog"]).categories == ("dog",)
     assert len(Catalog(catalogue, annotation="human")) == 6
-    assert len(Catalog(catalogue, free_only=True)) == 6
+    assert len(Catalog(catalogue, licenses=["CC0"])) == 6
+    with pytest.raises(DataError, match=r"no entry has the license 'CC-BY'"):
+        Catalog(catalogue, licenses=["CC-BY"])
     with pytest.raises(DataError, match=r"found no image with a recording .* in split 'train' \(0 images"):
         Catalog(catalogue, annotation="drawn")
+
+
+@pytest.mark.parametrize(
+    ("license", "name"),
+    [
+        ("CC0 1.0", "CC0"),
+        ("CC BY 4.0 (repository; the photographs come from a web image search)", "CC BY"),
+        ("CC BY-SA 2.0", "CC BY-SA"),
+        ("CC BY-NC-ND 2.0", "CC BY-NC-ND"),
+        ("CC BY (version not stated)", "CC BY"),
+        ("Public domain (Creative Commons Public Domain Dedication)", "Public domain"),
+        ("MIT", "MIT"),
+        (None, ""),
+    ],
+)
+def test_a_license_is_known_by_its_name(license: str | None, name: str) -> None:
+    entry = AudioEntry(id="a", file="a.wav", category="dog", split="train", group="a", license=license)
+    assert entry.license_name == name
+    assert replace(entry, unstated=True).license_name == replace(entry, non_commercial=True).license_name == ""
 
 
 def test_one_picture_can_be_asked_with_several_sounds(spoiled):

@@ -35,7 +35,9 @@ class Catalog(AudioVisualDataset):
         val_fraction: share of the training groups held out of `train` as `val`, in [0, 1); the same groups whatever the
             seed.
         annotation: use only images whose boxes were made in this way, such as `human` (None: all).
-        free_only: leave out entries whose license is unstated or not for commercial use.
+        licenses: use only entries of these licenses, by their names without version: `CC BY` is that of `CC BY 4.0`,
+            and neither of `CC BY-SA 4.0` nor of `CC BY-NC 4.0`. Entries that state none, and those marked
+            `non_commercial` or `unstated`, are left out. None: all.
         seed: seed of the pairing.
 
     Attributes:
@@ -55,7 +57,7 @@ class Catalog(AudioVisualDataset):
         categories: Iterable[str] | None = None,
         val_fraction: float = 0.0,
         annotation: str | None = None,
-        free_only: bool = False,
+        licenses: Iterable[str] | None = None,
         seed: int = 0,
     ) -> None:
         annotations = read_annotations(root)
@@ -69,9 +71,12 @@ class Catalog(AudioVisualDataset):
                 raise DataError(f"{self.root}: unknown category {category!r}{did_you_mean(category, known)}")
             images = [image for image in images if image.category in chosen]
             audio = [recording for recording in audio if recording.category in chosen]
-        if free_only:
-            images = [image for image in images if not (image.unstated or image.non_commercial)]
-            audio = [recording for recording in audio if not (recording.unstated or recording.non_commercial)]
+        if licenses is not None:
+            wanted, stated = set(licenses), {entry.license_name for entry in annotations.entries if entry.license_name}
+            for name in sorted(wanted - stated):
+                raise DataError(f"{self.root}: no entry has the license {name!r}{did_you_mean(name, stated)}")
+            images = [image for image in images if image.license_name in wanted]
+            audio = [recording for recording in audio if recording.license_name in wanted]
         if annotation is not None:
             images = [image for image in images if image.annotation == annotation]
         self.audio = tuple(audio)

@@ -12,6 +12,7 @@ serves several categories has an entry for each, and one with neither boxes nor 
 import difflib
 import json
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -59,6 +60,16 @@ class CatalogEntry:
     license: str | None = _key("text or null", key="licence", default=None)
     non_commercial: bool = _key("true or false", default=False)
     unstated: bool = _key("true where the source states no license, or false", default=False)
+
+    @property
+    def license_name(self) -> str:
+        """Name of the license, without version and remarks; empty where none is stated or commercial use is not free.
+
+        `CC BY 4.0 (the photographs come from a web search)` is `CC BY`.
+        """
+        if self.license is None or self.unstated or self.non_commercial:
+            return ""
+        return re.sub(r"\s+[\d.]+$", "", self.license.partition("(")[0].strip())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from soundspot.data.media.packet_times import (
     is_rising,
     number_segments,
     space_evenly,
+    usual_step,
 )
 
 MAX_SILENCE = 600.0  # seconds between packets; a longer gap, in which nothing else goes on, is a broken time stamp
@@ -129,8 +130,6 @@ def _build(format_name: str, video: Any, rows: Rows, audio: Any, audio_rows: Row
     is_avi = name == "avi"
     starts = np.where(np.isnan(pts) | (is_avi & ~np.isnan(dts)), dts, pts)
     is_complete = not np.isnan(starts).any()
-    if is_complete and not is_avi and len(starts) > 2:
-        period = float(np.median(np.diff(np.sort(starts)))) or period  # a mean rate may count a jump of the clock
     is_reordered = bool(video.codec_context.has_b_frames)
     has_order = is_complete and not (is_reordered and name not in _WITH_PRESENTATION and is_rising(starts[is_frame]))
     lead = find_lead(starts[is_frame], period) if is_avi else 0.0
@@ -147,6 +146,8 @@ def _build(format_name: str, video: Any, rows: Rows, audio: Any, audio_rows: Row
         times[own] = starts[own] + shifts[-1]
         if name == "mpeg" and is_complete:
             times[own] = space_evenly(times[own], period)
+        if is_complete and not is_avi:
+            period = usual_step(starts[visible], period)  # the header's mean rate may count a jump of the clock
         is_believed = (duration > 0) & (duration < longest) & (segment == segments[-1])  # not before a restart
         end = max(end, float((times + np.where(is_believed, duration, period))[visible].max(initial=0.0)))
     times[np.flatnonzero(is_frame)[1:]] -= lead

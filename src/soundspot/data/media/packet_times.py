@@ -135,3 +135,16 @@ def is_rising(times: Times) -> Bool[np.ndarray, ""] | bool:
         True also for fewer than two times.
     """
     return bool((np.diff(times) > 0).all())
+
+
+def usual_step(times: Times, otherwise: float) -> float:
+    """Return the median distance of times.
+
+    Args:
+        times: times in any order, all known.
+        otherwise: distance where there are fewer than three times, or half of them are equal.
+
+    Returns:
+        Seconds, above 0.
+    """
+    return (float(np.median(np.diff(np.sort(times)))) if len(times) > 2 else 0.0) or otherwise

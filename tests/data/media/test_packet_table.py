@@ -94,3 +94,16 @@ def test_a_video_track_that_cannot_be_decoded_is_passed_over(tmp_path: Path) -> 
     content = path.read_bytes()
     path.write_bytes(content.replace(b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XXX", 1))
     check(path, list(range(25)))
+
+
+@pytest.mark.parametrize(("suffix", "codec", "audio"), [("flv", "libx264", "aac"), ("wmv", "wmv2", "wmav2")])
+def test_a_joined_file_of_which_only_the_first_can_be_read_says_so(
+    tmp_path: Path, suffix: str, codec: str, audio: str
+) -> None:
+    part = tmp_path / f"part.{suffix}"
+    numbered_video(part, 60, [AudioTrack(sine(440), audio, 44100)], codec=codec)
+    (tmp_path / f"joined.{suffix}").write_bytes(2 * part.read_bytes())
+    with soundspot.open_video(part) as one, soundspot.open_video(tmp_path / f"joined.{suffix}") as two:
+        assert not any("of the file can be read" in note for note in one.notes)
+        is_said = any("of the file can be read: it may be several files" in note for note in two.notes)
+        assert is_said or len(list(two.frames())) == 120

@@ -108,12 +108,10 @@ def _read_track(track: "AudioTrack", channels: Channels, max_seconds: float | in
             f"{track.path}: found {length / track.rate:.2f} s of sound (cut short), expected the {promised:.2f} s its "
             "header promises. Fetch or write it again."
         )
-    notes = (*track.notes, *cancellation_notes(track.num_canceled, track.rate))
+    notes = (*track.notes, *track.late_notes)
     if promised and is_short:
         seconds = length / track.rate
         notes += (f"{track.path.name} ends after {seconds:.2f} s, and its header promises {promised:.2f} s.",)
-    if track.damaged:
-        notes += (f"{track.damaged} packets of sound could not be decoded: the file is damaged or cut short there.",)
     return replace(check_samples(np.concatenate(waveforms), track.rate, str(track.path)), notes=notes)
 
 

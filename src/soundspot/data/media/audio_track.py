@@ -14,10 +14,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from soundspot.data.media.downmix import ChannelLayout, describe_channels, iter_mono
+from soundspot.data.media.downmix import ChannelLayout, cancellation_notes, describe_channels, iter_mono
 from soundspot.data.media.ffmpeg import DECODE_ERRORS, MediaFile, PcmConverter, VideoError, av
 from soundspot.data.media.file_types import AUDIO_REMEDY, EXPECTED_AUDIO
-from soundspot.data.media.packet_table import MAX_SILENCE, PacketTable, choose_image_stream, max_gap, scan_packets
+from soundspot.data.media.packet_table import (
+    MAX_SILENCE,
+    PacketTable,
+    choose_image_stream,
+    max_gap,
+    rest_notes,
+    scan_packets,
+)
 from soundspot.data.media.packet_times import MAX_JITTER
 from soundspot.data.media.riff import read_wav_header, short_wav_notes
 
@@ -90,6 +97,7 @@ class AudioTrack(MediaFile):
         layout: what the channels are.
         number: number of the track.
         num_canceled: number of samples so far in which channels cancel.
+        last_byte: place in the file at which the last packet so far ends; 0: unknown.
         damaged: number of packets so far that could not be decoded.
         notes: sentences about what was chosen.
 
@@ -119,14 +127,15 @@ class AudioTrack(MediaFile):
         self.number, self.notes = self._choose(track)
         stream: Any = self._container.streams.audio[self.number]
         names = self._container.format.name.split(",")
-        self._stream, self._is_fresh, self.damaged, self.num_canceled = stream, True, 0, 0
+        self._stream, self._is_fresh, self.damaged, self.num_canceled, self.last_byte = stream, True, 0, 0, 0
         own_start = float((stream.start_time or 0) * (stream.time_base or 0))
         self._shifts, self._clock_starts = (
             (table.shifts, table.clock_starts) if table else ((-own_start,), (own_start,))
         )
         self._can_seek = names[0] == _SEEKABLE and len(self._shifts) == 1
+        self._has_no_images = table is None
         self._is_timed = table is not None or names[0] in _TIMED
-        self._clock_limits = max_gap(self._container.format.name), (table.end if table else 0.0) + MAX_SILENCE
+        self._max_gap = max_gap(self._container.format.name)
         self.rate, self._layout_name = int(stream.rate), stream.layout.name
         header = read_wav_header(self.path, content) if names[0] == "wav" else None
         self.layout: ChannelLayout = describe_channels(stream.layout, bool(header and header.is_b_format))
@@ -147,6 +156,16 @@ class AudioTrack(MediaFile):
         except DECODE_ERRORS:
             pass  # cut short
         return end
+
+    @property
+    def late_notes(self) -> tuple[str, ...]:
+        """Sentences on what was read, complete once the track has been decoded."""
+        damage = f"{self.damaged} packets of sound could not be decoded: the file is damaged or cut short there."
+        return (
+            *cancellation_notes(self.num_canceled, self.rate),
+            *((damage,) if self.damaged else ()),
+            *(rest_notes(self._container, self.last_byte) if self._has_no_images else ()),
+        )
 
     @property
     def first_second(self) -> float:
@@ -184,7 +203,7 @@ class AudioTrack(MediaFile):
 
     def _iter_placed(self, position: int | None) -> Iterator[tuple[int, Float32[np.ndarray, "t c"]]]:
         """Decode on from here; `position` is the number of the next sample, None where the file's time has to say."""
-        to_arrays, clock = PcmConverter(rate=self.rate), _Clock(self._shifts, self._clock_starts, *self._clock_limits)
+        to_arrays, clock = PcmConverter(rate=self.rate), _Clock(self._shifts, self._clock_starts, self._max_gap)
         for frame in self._iter_frames():
             arrays: list[Any] = []
             try:
@@ -288,6 +307,7 @@ class AudioTrack(MediaFile):
                 return
             if not packet.size and packet.dts is not None:
                 continue
+            self.last_byte = max(self.last_byte, (packet.pos or -packet.size) + packet.size)
             try:
                 frames = packet.decode()
             except DECODE_ERRORS:
@@ -303,10 +323,8 @@ class AudioTrack(MediaFile):
 class _Clock:
     """Seconds from the first image on of times of the file, whose own clock may restart as that of the images does."""
 
-    def __init__(
-        self, shifts: tuple[float, ...], clock_starts: tuple[float, ...], max_gap: float, last_end: float
-    ) -> None:
-        self._segments, self._max_gap, self._last_end = list(zip(shifts, clock_starts, strict=True)), max_gap, last_end
+    def __init__(self, shifts: tuple[float, ...], clock_starts: tuple[float, ...], max_gap: float) -> None:
+        self._segments, self._max_gap = list(zip(shifts, clock_starts, strict=True)), max_gap
         self._shift, self._last = self._segments.pop(0)[0], math.nan
 
     def __call__(self, time: float, expected: float | None) -> float:
@@ -314,7 +332,7 @@ class _Clock:
         if time - self._last < -MAX_JITTER or time - self._last > self._max_gap:
             if self._segments and abs(time - self._segments[0][1]) < self._max_gap:
                 self._shift = self._segments.pop(0)[0]
-            elif time < self._last or time + self._shift > self._last_end:  # nothing goes on that long
+            elif time < self._last or time - self._last > MAX_SILENCE:
                 self._shift = (expected or 0.0) - time
         self._last = time
         return time + self._shift

@@ -22,12 +22,15 @@ from soundspot.data.media.packet_times import (
     usual_step,
 )
 
-MAX_SILENCE = 600.0  # seconds between packets; a longer gap, in which nothing else goes on, is a broken time stamp
+MAX_SILENCE = 600.0  # seconds between audio packets; a longer gap is a broken time stamp
+_MAX_STILL = 14400.0  # seconds between frames, where nothing else goes on
 _MAX_BROADCAST_GAP = 10.0  # the same where a file was recorded as it came, with the sender's clock
 HOLD_SECONDS = 0.5  # by which audio may outlast the frames before that is worth a word
 _BROADCAST_FORMATS = ("mpegts", "mpeg", "flv")
 _WITH_PRESENTATION = ("mov", "matroska", "mpegts", "mpeg", "flv", "ogg", "mxf", "nut", "wtv")  # times, not places
 _COARSE_TICK = 0.001  # seconds: time stamps of Matroska and FLV are rounded to it
+_FIRST_ONLY = ("flv", "asf", "tta", "wv")  # formats of which FFmpeg 8.1 reads the first of several joined files
+_MIN_REST = 4096  # bytes behind the last packet that are worth a word
 NO_TIME = -(1 << 63)  # ticks of a packet that says no time
 
 Rows = Int64[np.ndarray, "_ 6"]  # pts, dts, size in bytes, duration, is a key frame, is discarded
@@ -54,6 +57,7 @@ class PacketTable:
         clock_starts: time in the file at which each stretch between restarts begins.
         audio_end: second at which the audio ends; 0 without audio.
         activity: second of each packet with bytes, of video and audio, rising and distinct.
+        last_byte: place in the file, in bytes, at which the last packet ends; 0 where packets do not say it.
     """
 
     times: Float64[np.ndarray, " n"]
@@ -69,6 +73,7 @@ class PacketTable:
     clock_starts: tuple[float, ...]
     audio_end: float
     activity: Float64[np.ndarray, " p"]
+    last_byte: int
 
     @property
     def can_seek(self) -> bool:
@@ -94,17 +99,20 @@ def scan_packets(container: Any, video: Any, audio: Any = None) -> PacketTable:
     """
     streams = [stream for stream in (video, audio) if stream is not None]
     rows: dict[int, list[tuple[int, ...]]] = {stream.index: [] for stream in streams}
+    last_byte = 0
     try:
         for packet in container.demux(streams):
             if not packet.size and packet.dts is None and packet.pts is None:
                 continue  # the mark of the end
             ticks = (NO_TIME if value is None else value for value in (packet.pts, packet.dts))
             flags = packet.is_keyframe, packet.is_discard
+            last_byte = max(last_byte, (packet.pos or -packet.size) + packet.size)
             rows[packet.stream.index].append((*ticks, packet.size, packet.duration or 0, *flags))
     except DECODE_ERRORS:
         pass  # cut short: what came until then
     tables = [np.array(rows[stream.index], np.int64).reshape(-1, 6) for stream in streams]
-    return _build(container.format.name, video, tables[0], audio, tables[1] if audio is not None else tables[0][:0])
+    audio_rows = tables[1] if audio is not None else tables[0][:0]
+    return _build(container.format.name, video, tables[0], audio, audio_rows, last_byte)
 
 
 def max_gap(format_name: str) -> float:
@@ -119,7 +127,24 @@ def max_gap(format_name: str) -> float:
     return _MAX_BROADCAST_GAP if set(format_name.split(",")) & set(_BROADCAST_FORMATS) else MAX_SILENCE
 
 
-def _build(format_name: str, video: Any, rows: Rows, audio: Any, audio_rows: Rows) -> PacketTable:
+def rest_notes(container: Any, last_byte: int) -> tuple[str, ...]:
+    """Say that much of a file lies behind what FFmpeg reads, which of joined files may be the first alone.
+
+    Args:
+        container: open `av` container.
+        last_byte: place at which the last packet ends; 0: unknown.
+
+    Returns:
+        A sentence; nothing where all is read, and for formats of which FFmpeg reads all.
+    """
+    size = container.size
+    if not last_byte or container.format.name not in _FIRST_ONLY or size - last_byte < max(_MIN_REST, 0.2 * size):
+        return ()
+    share = f"{last_byte / size:.0%}"
+    return (f"Only the first {share} of the file can be read: it may be several files, one behind the other.",)
+
+
+def _build(format_name: str, video: Any, rows: Rows, audio: Any, audio_rows: Rows, last_byte: int) -> PacketTable:
     name, longest = format_name.split(",")[0], max_gap(format_name)
     pts, dts, duration = _to_seconds(rows, video)
     audio_pts, audio_dts, audio_duration = _to_seconds(audio_rows, audio)
@@ -133,7 +158,8 @@ def _build(format_name: str, video: Any, rows: Rows, audio: Any, audio_rows: Row
     is_reordered = bool(video.codec_context.has_b_frames)
     has_order = is_complete and not (is_reordered and name not in _WITH_PRESENTATION and is_rising(starts[is_frame]))
     lead = find_lead(starts[is_frame], period) if is_avi else 0.0
-    segments = number_segments(pts, dts, is_key, longest, audio_starts)
+    longest_still = longest if name in _BROADCAST_FORMATS else _MAX_STILL
+    segments = number_segments(pts, dts, is_key, longest_still, audio_starts)
     times, shifts, clock_starts, end = np.full(len(rows), np.nan), list[float](), list[float](), 0.0
     for segment in range(int(segments.max(initial=-1)) + 1):
         own = segments == segment
@@ -148,7 +174,7 @@ def _build(format_name: str, video: Any, rows: Rows, audio: Any, audio_rows: Row
             times[own] = space_evenly(times[own], period)
         if is_complete and not is_avi:
             period = usual_step(starts[visible], period)  # the header's mean rate may count a jump of the clock
-        is_believed = (duration > 0) & (duration < longest) & (segment == segments[-1])  # not before a restart
+        is_believed = (duration > 0) & (duration < longest_still) & (segment == segments[-1])  # not before a restart
         end = max(end, float((times + np.where(is_believed, duration, period))[visible].max(initial=0.0)))
     times[np.flatnonzero(is_frame)[1:]] -= lead
     if shifts and lead > 1.5 * period:  # a shorter one is rounded, and less is wrong without it
@@ -177,6 +203,7 @@ def _build(format_name: str, video: Any, rows: Rows, audio: Any, audio_rows: Row
         clock_starts=tuple(clock_starts) or (0.0,),
         audio_end=audio_end,
         activity=np.unique(active[~np.isnan(active)]),
+        last_byte=last_byte,
     )
 
 

@@ -17,7 +17,7 @@ from soundspot.data.media.audio import check_samples, read_audio, resample
 from soundspot.data.media.audio_track import AudioReader, AudioTrack, choose_audio_stream, describe_choice
 from soundspot.data.media.ffmpeg import REMEDY, MediaFile, VideoError, av
 from soundspot.data.media.frame_index import FrameIndex, TimedImage
-from soundspot.data.media.packet_table import PacketTable, choose_image_stream, scan_packets
+from soundspot.data.media.packet_table import PacketTable, choose_image_stream, rest_notes, scan_packets
 from soundspot.types import Audio
 
 
@@ -119,6 +119,7 @@ class Video(MediaFile):
             )
         if len(table.shifts) > 1:
             notes += (f"The clock of the video restarts {len(table.shifts) - 1} times: the parts follow each other.",)
+        notes += rest_notes(self._container, table.last_byte)
         if self.damaged:
             notes += (f"{self.damaged} packets of video could not be used: the video is damaged or cut short there.",)
         return notes

@@ -39,6 +39,9 @@ def build(name: str, **options: Any) -> StagedEncoder:
     return encoder
 
 
+FIRST = ("alignment", "dmc", "ezvsl", "heartheflow")  # methods of different kinds; the others are slow tests
+
+
 def noise(name: str, b: int = 2) -> Tensor:
     torch.manual_seed(1)
     return torch.rand(b, *SHAPES[name])
@@ -63,7 +66,9 @@ def build_method(name: str, trained: int | str) -> Method:
     return create(name, image=image, audio=audio, front_end=FRONT_END, **OPTIONS.get(name, {}))
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize(
+    "name", [*FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in sorted({*METHODS} - {*FIRST}))]
+)
 def test_every_method_learns_on_frozen_encoders(name: str) -> None:
     method = build_method(name, trained=0).train()
     before = {key: value.clone() for key, value in method.state_dict().items() if "_encoder.stages." in key}

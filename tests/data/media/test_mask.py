@@ -71,7 +71,7 @@ def test_masks_with_soft_edges_have_the_area_that_was_drawn(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("shape", ["ellipse", "box", "triangle"])
-@pytest.mark.parametrize("value", [255, 100])
+@pytest.mark.parametrize("value", [255, pytest.param(100, marks=pytest.mark.slow)])
 def test_soft_edges_of_any_making_and_mode_are_cut_at_half(tmp_path: Path, shape: str, value: int) -> None:
     drawing = draw_shape(shape, value)
     area = (np.asarray(drawing) > 0).mean()

@@ -8,6 +8,7 @@ import torch
 from fake import Batched, Squares, deaf
 from soundspot.config.upsampling import Upsampling
 from soundspot.errors import DataError, RecipeError
+from soundspot.evaluation.engine import codecs
 from soundspot.evaluation.engine.calibrate import calibrate
 from soundspot.evaluation.engine.evaluate import evaluate
 from soundspot.evaluation.engine.items import index_samples
@@ -17,6 +18,12 @@ from soundspot.evaluation.protocols.presets import PROTOCOLS
 
 DATA = Squares(pictures=8)
 SHARP = replace(PROTOCOLS["corrected"], upsampling=Upsampling("nearest"))
+
+
+@pytest.fixture(autouse=True)
+def _few_are_coded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What codecs do is the matter of test_codecs.py."""
+    monkeypatch.setattr(codecs, "MAX_SAMPLES", 5)
 
 
 def test_the_threshold_is_the_third_quartile_of_the_peaks() -> None:

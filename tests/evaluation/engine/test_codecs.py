@@ -62,6 +62,7 @@ def test_codecs_move_peaks_and_the_threshold_knows_how_far() -> None:
     assert min(peaks.negatives["offscreen"]) < min(plain)  # they lost their treble, and lower the threshold
 
 
+@pytest.mark.slow
 def test_few_samples_are_measured_the_same_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codecs, "MAX_SAMPLES", 3)
     data = Hiss(pictures=4)

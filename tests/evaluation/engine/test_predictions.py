@@ -172,7 +172,10 @@ def _scenes() -> object:
     return open_dataset("scenes-interactive", length=50, size=128, seconds=2.0)
 
 
-@pytest.mark.parametrize("protocol", ["corrected", "alignment", "ezvsl", "avsbench", "acl"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("alignment", "ezvsl", "acl")]
+
+
+@pytest.mark.parametrize("protocol", ["corrected", "avsbench", *SLOW])
 def test_leaving_out_never_helps(tmp_path: Path, protocol: str) -> None:
     data = Squares(pictures=4, silence=True)
     ids = [data.id(i) for i in range(len(data))]

@@ -33,7 +33,8 @@ MASKS = ("soft_mask/bilinear.png", "soft_mask/enlarged.png", "soft_mask/lanczos.
 # fmt: on
 CHORDS = tuple(file for file in NUMBERED if file.startswith("audio_from_the_middle/"))
 VIDEOS = (*NUMBERED, *CORNERS, *TRANSPARENT, SCREEN)
-AUDIBLE = (*AUDIO, *(file for file in (*NUMBERED, SCREEN) if file != UNKNOWN))
+VIDEOS_WITH_AUDIO = tuple(file for file in (*NUMBERED, SCREEN) if file != UNKNOWN)
+AUDIBLE = (*AUDIO, *VIDEOS_WITH_AUDIO)
 
 
 class Right(dict[str, dict[str, Any]]):

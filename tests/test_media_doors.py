@@ -21,7 +21,19 @@ from PIL import Image
 
 import soundspot
 from media_facts import check_audio, in_window, read_numbers, red_center
-from media_files import AUDIBLE, AUDIO, CORNERS, HEIC, NUMBERED, SCREEN, TRANSPARENT, UNKNOWN, VIDEOS, Right
+from media_files import (
+    AUDIBLE,
+    AUDIO,
+    CORNERS,
+    HEIC,
+    NUMBERED,
+    SCREEN,
+    TRANSPARENT,
+    UNKNOWN,
+    VIDEOS,
+    VIDEOS_WITH_AUDIO,
+    Right,
+)
 from media_writers import corner_image, number_image
 from soundspot.app.limits import Deadline, LimitError, Limits, check_duration
 from soundspot.app.search_tab import _read_samples
@@ -40,7 +52,6 @@ from soundspot.search.result import Hit
 
 TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
 SECONDS = 0.5  # of audio that the tiny model takes
-VIDEOS_WITH_AUDIO = tuple(file for file in AUDIBLE if file not in AUDIO)
 
 
 def name_of(file: str) -> str:

@@ -50,6 +50,18 @@ def test_sounds_last_as_long_as_the_clip(scene: VideoScene) -> None:
     assert [sound.is_silent for sound in sounds] == [False, False, True]
 
 
+def test_an_off_screen_sound_is_audible_and_nothing_visible_makes_it() -> None:
+    scene = VideoScene(("red disc", "green star"), ((0.0, "yellow ring"), (0.5, 1)), 1.0, 10, (160, 90))
+    offscreen, own = scene.iter_audio()
+    assert scene.sounding_object(0.2) is None
+    assert not scene.ground_truth(0.2).present
+    assert not offscreen.is_silent
+    assert (offscreen.waveform[:4000] - own.waveform[:4000]).abs().max() > 0.1
+    assert scene.sounding_object(0.6) == 1
+    with pytest.raises(RecipeError, match="green star"):
+        VideoScene(("red disc", "green star"), ((0.0, "green star"),))
+
+
 def test_the_file_shows_and_plays_it(scene: VideoScene, tmp_path: Path) -> None:
     path = scene.write(tmp_path / "a.mp4")
     with open_video(path) as reel:

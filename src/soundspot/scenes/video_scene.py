@@ -1,4 +1,4 @@
-"""A video with known ground truth: two objects that move over a background, of which one sounds at a time.
+"""A video with known ground truth: two objects that move over a background, of which at most one sounds at a time.
 
 Both move on one ellipse, half a turn apart, so that neither position nor motion reveals which of them sounds.
 """
@@ -27,12 +27,12 @@ ORBIT_SECONDS = 12.0  # time in which an object completes the ellipse
 
 @dataclass(frozen=True, eq=False)
 class VideoScene:
-    """A video of two moving objects, of which one sounds at a time; everything about it follows from its attributes.
+    """A video of two moving objects, at most one of which sounds at a time; it follows from its attributes.
 
     Attributes:
         categories: categories of the two objects.
-        schedule: (second, index of the object that sounds from then on, or None for silence), in rising order; the
-            first at second 0.
+        schedule: (second, what sounds from then on), in rising order, the first at second 0: index of an object, name
+            of a category that is not in the picture, or None for silence.
         seconds, fps: duration in seconds, and frames per second.
         size: (width, height) of the frames in pixels.
         object_size: longer side of an object, as a share of the height, in (0, 0.5].
@@ -41,11 +41,12 @@ class VideoScene:
         source: source of objects, sounds and background.
 
     Raises:
-        RecipeError: the schedule does not begin at 0 or does not rise, or another attribute is out of range.
+        RecipeError: the schedule does not begin at 0 or does not rise, an off-screen category is that of an object, or
+            another attribute is out of range.
     """
 
     categories: tuple[str, str]
-    schedule: tuple[tuple[float, int | None], ...] = ((0.0, 0),)
+    schedule: tuple[tuple[float, int | str | None], ...] = ((0.0, 0),)
     seconds: float = 60.0
     fps: int = 25
     size: tuple[int, int] = (640, 360)
@@ -58,6 +59,11 @@ class VideoScene:
         starts = [start for start, _ in self.schedule]
         if not starts or starts[0] != 0 or starts != sorted(starts):
             raise RecipeError(f"schedule: found changes at {starts}, expected rising seconds from 0 on")
+        if visible := {sound for _, sound in self.schedule} & {*self.categories}:
+            raise RecipeError(
+                f"schedule: found {visible.pop()!r} as off-screen sound, and an object is of that category; give the "
+                "object's index, or another category"
+            )
         if not 0 < self.object_size <= 0.5 or self.seconds <= 0 or self.fps < 1:
             raise RecipeError("a video scene needs an object_size within 0 to 0.5, and seconds and fps above 0")
 
@@ -71,9 +77,11 @@ class VideoScene:
             time: time in seconds, 0 or more.
 
         Returns:
-            0 or 1; None in silence. After the last entry of the schedule, that entry holds.
+            0 or 1; None in silence and while an off-screen sound is audible. After the last entry of the schedule, that
+            entry holds.
         """
-        return [index for start, index in self.schedule if start <= time][-1]
+        sound = [sound for start, sound in self.schedule if start <= time][-1]
+        return sound if isinstance(sound, int) else None
 
     def box(self, time: float | int, object_index: int) -> Box:
         """Return the box of an object at a time.
@@ -115,7 +123,8 @@ class VideoScene:
             time: time in seconds, 0 or more.
 
         Returns:
-            Ground truth of rule `mask` in pixels of the frame; an empty mask and `present=False` in silence.
+            Ground truth of rule `mask` in pixels of the frame; an empty mask and `present=False` where neither
+            object sounds.
         """
         index, (width, height) = self.sounding_object(time), self.size
         mask = torch.zeros(height, width, dtype=torch.bool)
@@ -132,11 +141,11 @@ class VideoScene:
             Mono audio at `sample_rate`; the pieces together last `seconds`.
         """
         ends = [*(start for start, _ in self.schedule[1:]), self.seconds]
-        for number, ((start, index), end) in enumerate(zip(self.schedule, ends, strict=True)):
+        for number, ((start, sound), end) in enumerate(zip(self.schedule, ends, strict=True)):
             remaining = round(min(end, self.seconds) * self.sample_rate) - round(start * self.sample_rate)
             while remaining > 0:
                 count = min(remaining, 30 * self.sample_rate)
-                yield self._draw_audio(index, number, count)
+                yield self._draw_audio(sound, number, count)
                 remaining -= count
 
     def write(self, path: Path) -> Path:
@@ -174,11 +183,12 @@ class VideoScene:
             container.mux(audio.encode())
         return path
 
-    def _draw_audio(self, index: int | None, number: int, count: int) -> Audio:
-        if index is None:
+    def _draw_audio(self, sound: int | str | None, number: int, count: int) -> Audio:
+        if sound is None:
             return Audio(torch.zeros(count), self.sample_rate)
         rng = make_generator(Key.VIDEO_SCENE, self.seed, Key.SCENE_AUDIO, number)
-        return self.source.draw_audio(self.categories[index], rng, count / self.sample_rate, self.sample_rate)
+        category = sound if isinstance(sound, str) else self.categories[sound]
+        return self.source.draw_audio(category, rng, count / self.sample_rate, self.sample_rate)
 
     @cached_property
     def _background(self) -> UInt8[np.ndarray, "h w 3"]:

@@ -96,7 +96,8 @@ def query(
     Examples:
         soundspot search query --index my_index --audio runs/demo/example.wav
     """
-    from soundspot.search.query import FILE_TYPES, MODALITIES
+    from soundspot.data.media.file_types import FILE_TYPES
+    from soundspot.search.query import MODALITIES
     from soundspot.search.result import format_hits
     from soundspot.utils.atomic_io import atomic_write, check_output
 

@@ -18,32 +18,18 @@ from PIL import Image
 from soundspot.config.frontend import InputSpec
 from soundspot.data.media.audio import AudioFile, StreamedAudio, open_windows, resample
 from soundspot.data.media.ffmpeg import VideoError
-from soundspot.data.media.file_types import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from soundspot.data.media.file_types import FileType, detect_file_type
 from soundspot.data.media.image import preprocess_images, read_image
 from soundspot.data.media.video import Video
 from soundspot.data.shards.writer import SampleRecord
 from soundspot.data.transforms.spectrogram import preprocess_audio
 from soundspot.errors import InputError
-from soundspot.search.query import FileType, Modality
+from soundspot.search.query import Modality
 from soundspot.types import Audio
 
 WINDOWS_PER_READ = 16  # what memory holds of a long file
 MIN_REST_SECONDS = 0.1  # at the end of an audio, from which the rest is a window of its own
-SUFFIXES: dict[FileType, tuple[str, ...]] = {"image": IMAGE_SUFFIXES, "audio": AUDIO_SUFFIXES, "video": VIDEO_SUFFIXES}
 Opened = TypeVar("Opened")
-
-
-def detect_file_type(path: bytes) -> FileType | None:
-    """Return the type of a file by its suffix, in any case.
-
-    Args:
-        path: path or name of the file, in the system's bytes.
-
-    Returns:
-        `image`, `audio` or `video`; None where the suffix is none of theirs.
-    """
-    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
-    return next((file_type for file_type, suffixes in SUFFIXES.items() if suffix in suffixes), None)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ from threading import RLock
 from typing import Any
 
 from soundspot.data.media.audio import as_audio
+from soundspot.data.media.file_types import FILE_TYPES
 from soundspot.data.media.image import as_image
 from soundspot.errors import CheckpointError, RecipeError
 from soundspot.inference.localizer import Localizer
 from soundspot.inference.mining.embed import compute_weights_digest
 from soundspot.search.indexer import IndexWriter, Progress
 from soundspot.search.parquet import write_parquet
-from soundspot.search.query import FILE_TYPES, MODALITIES, check_filters, compose_query, default_modalities
+from soundspot.search.query import MODALITIES, check_filters, compose_query, default_modalities
 from soundspot.search.result import Hit, IndexingSummary, IndexStatus
 from soundspot.search.scan import AnyPath, Paths, check_present, check_root, is_deleted, scan_files, select_files
 from soundspot.search.snapshot import Snapshot

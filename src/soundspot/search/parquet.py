@@ -5,9 +5,10 @@ import os
 import struct
 from pathlib import Path
 
+from soundspot.data.media.file_types import FILE_TYPES
 from soundspot.data.neighbors.candidate_filter import row_blocks
 from soundspot.errors import RecipeError
-from soundspot.search.query import FILE_TYPES, MODALITIES, Modality
+from soundspot.search.query import MODALITIES, Modality
 from soundspot.search.result import escape_unprintable
 from soundspot.search.snapshot import Snapshot
 from soundspot.search.store import IndexStore

@@ -7,12 +7,11 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from soundspot.data.media.file_types import FILE_TYPES
 from soundspot.data.neighbors.exact_knn import normalize_to_grid
 from soundspot.errors import InputError, RecipeError
 
 Modality = Literal["image", "audio"]
-FileType = Literal["image", "audio", "video"]
-FILE_TYPES: tuple[FileType, ...] = ("image", "audio", "video")
 MODALITIES: tuple[Modality, ...] = ("image", "audio")
 
 

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from soundspot.data.media.file_types import format_passed_over
-from soundspot.search.query import FileType, Modality
+from soundspot.data.media.file_types import FileType, format_passed_over
+from soundspot.search.query import Modality
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from soundspot.data.media.file_types import iter_files
+from soundspot.data.media.file_types import detect_file_type, iter_files
 from soundspot.errors import DataError, InputError
-from soundspot.search.file_reader import detect_file_type
 from soundspot.search.result import IndexingSummary, escape_unprintable
 from soundspot.search.store import FileRecord
 

@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
 from torch import Tensor
 
+from soundspot.data.media.file_types import FILE_TYPES
 from soundspot.data.neighbors.exact_knn import find_nearest_rows
 from soundspot.errors import DataError
-from soundspot.search.query import FILE_TYPES, MODALITIES
+from soundspot.search.query import MODALITIES
 from soundspot.search.result import Hit
 from soundspot.search.store import IndexStore
 

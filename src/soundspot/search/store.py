@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
+from soundspot.data.media.file_types import FILE_TYPES, FileType
 from soundspot.errors import DataError, OutputError, RecipeError
 from soundspot.inference.localizer import Localizer
 from soundspot.inference.mining.embed import compute_weights_digest
-from soundspot.search.query import FILE_TYPES, FileType
 from soundspot.search.result import Failure
 from soundspot.utils.atomic_io import convert_os_errors, lock_folder
 

@@ -12,6 +12,7 @@ from soundspot.data.media.file_types import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
     count_passed_over,
+    detect_file_type,
     format_passed_over,
     iter_files,
 )
@@ -19,7 +20,6 @@ from soundspot.data.media.video import Video
 from soundspot.data.shards.from_videos import list_videos
 from soundspot.data.validation.samples import validate_media
 from soundspot.errors import DataError
-from soundspot.search.file_reader import detect_file_type
 
 
 @pytest.fixture(scope="module")

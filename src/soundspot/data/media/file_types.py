@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from soundspot.errors import DataError, InputError
 
@@ -24,7 +25,23 @@ VIDEO_SUFFIXES = (
     ".f4v", ".3g2", ".divx", ".dv", ".wtv", ".ogm", ".ogx", ".mk3d", ".rm", ".rmvb", ".nut",
 )
 # fmt: on
+FileType = Literal["image", "audio", "video"]
+FILE_TYPES: tuple[FileType, ...] = ("image", "audio", "video")
+SUFFIXES = dict(zip(FILE_TYPES, (IMAGE_SUFFIXES, AUDIO_SUFFIXES, VIDEO_SUFFIXES), strict=True))
 MAX_NAMED = 6  # kinds of files in a message
+
+
+def detect_file_type(path: bytes) -> FileType | None:
+    """Return the type of a file by its suffix, in any case.
+
+    Args:
+        path: path or name of the file, in the system's bytes.
+
+    Returns:
+        `image`, `audio` or `video`; None where the suffix is none of theirs.
+    """
+    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
+    return next((file_type for file_type, suffixes in SUFFIXES.items() if suffix in suffixes), None)
 
 
 def format_passed_over(counts: Counter[str]) -> str:

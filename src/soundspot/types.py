@@ -324,15 +324,15 @@ class AudioVisualDataset(Protocol):
         return False
 
     def read_train_ground_truth(self, index: int) -> GroundTruth | None:
-        """Read the ground truth that a method may learn from.
+        """Read the ground truth that a method may learn from, where `has_train_ground_truth` says that there is some.
 
         Args:
             index: position of the sample, from 0.
 
         Returns:
-            Boxes or mask; None where the sample is not annotated for training, which is the default.
+            Boxes or mask, by default those of `ground_truth`; None where the sample is not annotated for training.
         """
-        return None
+        return self.ground_truth(index)
 
 
 @dataclass(frozen=True)

@@ -347,7 +347,9 @@ def describe_supervision(recipe: Mapping[str, Any]) -> tuple[str, ...]:
         used.append(f"class labels (labels.source: {source})")
     if recipe.get("train", {}).get("false_negatives") == "category":
         used.append("categories, as likely false negatives (train.false_negatives: category)")
-    if recipe.get("data", {}).get("options", {}).get("train_ground_truth"):
+    options = recipe.get("data", {}).get("options", {})
+    members = [member.get("options") or {} for member in options.get("datasets", ())]
+    if any(member.get("train_ground_truth") for member in (options, *members)):
         used.append("annotated images (data.options.train_ground_truth)")
     if not used:
         return ()

@@ -1,5 +1,6 @@
 """Scenes: composed images with sounds, exact masks, and nothing to download."""
 
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +25,8 @@ def open_scenes(
     split: str | None = None,
     categories: int | tuple[str, ...] | None = None,
     val_fraction: float = 0.0,
+    licenses: Iterable[str] | None = None,
+    folders: Iterable[str] | None = None,
     **options: Any,
 ) -> SceneDataset:
     """Open scenes by name.
@@ -35,6 +38,8 @@ def open_scenes(
         categories: for procedural scenes a number (None: all twelve), for cut-outs names of the catalog's categories
             (None: all with masks).
         val_fraction: share of the catalog's training groups held out as its split `val`, in [0, 1).
+        licenses: licenses of the catalog's entries to use (see `Catalog`); None: all.
+        folders: catalog folders below `root` that are used as one catalog (see `Catalog`); None: `root` itself.
         options: other attributes of `SceneDataset` by name: length, seed, size, seconds, distractors...
 
     Returns:
@@ -58,7 +63,9 @@ def open_scenes(
             raise DataError("cut-out scenes need a catalog with masks; none was given. Pass its folder as `root`.")
         if isinstance(categories, int):
             raise RecipeError(f"cut-out scenes take categories by name; found {categories}.")
-        catalog = Catalog(root, split or ("test" if kind else "train"), val_fraction=val_fraction)
+        catalog = Catalog(
+            root, split or ("test" if kind else "train"), val_fraction=val_fraction, licenses=licenses, folders=folders
+        )
         source = CutoutSource(catalog, categories)
     else:
         raise RecipeError(f"unknown scenes {name!r}{did_you_mean(name, list_datasets())}")

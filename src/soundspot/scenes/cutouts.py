@@ -142,8 +142,7 @@ class CutoutSource(ObjectSource):
         Raises:
             InputError: the recording cannot be decoded.
         """
-        recordings = self.catalog.audio_of(category)
-        recording = recordings[int(rng.integers(len(recordings)))]
+        recording = self._draw_recording(category, rng)
         samples, length = self._waveform(recording, rate), round(seconds * rate)
         spare = len(samples) - length
         starts = rng.integers(0, spare if spare > 0 else len(samples), NUM_WINDOWS).tolist()
@@ -155,6 +154,18 @@ class CutoutSource(ObjectSource):
         waveform = samples.astype(np.float32)
         waveform *= rng.uniform(0.25, 0.9) / max(float(np.abs(waveform).max()), 1.0)
         return Audio(torch.from_numpy(waveform), rate)
+
+    def name_audio(self, category: str, rng: np.random.Generator) -> str:
+        """Return the recording that `draw_audio` would draw a window of.
+
+        Args:
+            category: name of the category.
+            rng: generator in the state in which `draw_audio` would take it.
+
+        Returns:
+            Path of the recording relative to the catalog's folder.
+        """
+        return self._draw_recording(category, rng).file
 
     def draw_background(self, rng: np.random.Generator, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
         """Draw a background: the emptiest of four random windows of an image without its objects, enlarged bilinearly.
@@ -205,6 +216,10 @@ class CutoutSource(ObjectSource):
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         empty, inpainted = inpaint(image.resize(size, Image.Resampling.BILINEAR), mask.convert("L").resize(size))
         return empty, np.round(255 * inpainted).astype(np.uint8)
+
+    def _draw_recording(self, category: str, rng: np.random.Generator) -> AudioEntry:
+        recordings = self.catalog.audio_of(category)
+        return recordings[int(rng.integers(len(recordings)))]
 
     def _waveform(self, recording: AudioEntry, rate: int) -> Int16[np.ndarray, " t"]:
         """Return the recording at `rate` Hz, without the silence around it."""

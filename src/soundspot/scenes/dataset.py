@@ -219,6 +219,22 @@ class SceneDataset(AudioVisualDataset):
         """
         return self._scene_id(self._locate(index)[0])
 
+    def audio_id(self, index: int) -> str:
+        """Return the id of the sample's audio.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The recording that the sound is a window of, if there is one, and the id of the sample, as each has its own
+            window: `audio/dog/bark.flac#cutouts-0-0-000012`.
+        """
+        id, (scene, item) = self.id(index), self._locate(index)
+        if self.audio_kind(index) in ("silence", "noise"):
+            return id
+        recording = self.source.name_audio(self.category(index), self._generator(scene, f"{Key.SCENE_AUDIO} {item}"))
+        return f"{recording}#{id}" if recording else id
+
     def category(self, index: int) -> str:
         """Return the category of the sample's sound.
 

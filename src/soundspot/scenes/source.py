@@ -58,6 +58,18 @@ class ObjectSource(Protocol):
         """
         ...
 
+    def name_audio(self, category: str, rng: np.random.Generator) -> str:
+        """Return the recording that `draw_audio` would draw from.
+
+        Args:
+            category: name of the category.
+            rng: generator in the state in which `draw_audio` would take it.
+
+        Returns:
+            Path of the recording; empty where sounds are not drawn from files, which is the default.
+        """
+        return ""
+
     def draw_background(self, rng: np.random.Generator, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
         """Draw a background that shows no object of the categories.
 

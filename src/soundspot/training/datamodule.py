@@ -206,8 +206,8 @@ class FalseNegativeMask:
         """
         masks = []
         if self.uses_category:
-            data = self.data.at_epoch(epoch)  # composed anew in each epoch, a sample has another category there
-            names = np.array([data.category(int(i)) for i in index])
+            self.data = self.data.at_epoch(epoch)  # composed anew in each epoch, a sample has another category there
+            names = np.array([self.data.category(int(i)) for i in index])
             masks.append(names[:, None] == names[None])
         table = self.get_neighbors()
         if table is not None and self.top_k:

@@ -9,6 +9,7 @@ import torch
 
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.catalog_format import AudioEntry
+from soundspot.data.datasets.registry import open_dataset
 from soundspot.errors import DataError
 from soundspot.types import AudioVisualDataset
 
@@ -168,3 +169,13 @@ def test_the_second_real_set_is_a_catalog(realset2: Path) -> None:
     image, target = data.read_image(0), data.ground_truth(0)
     assert (image.height, image.width) == (target.height, target.width)
     assert data.read_audio(0).seconds > 0
+
+
+def test_images_without_mask_and_boxes_are_no_ground_truth_to_train_on(spoiled):
+    def empty(document):
+        document["images"][0] |= {"boxes": [], "mask": None}
+
+    data = open_dataset("catalog", spoiled(empty), train_ground_truth="own")
+    assert data.has_train_ground_truth
+    assert data.read_train_ground_truth(0) is None
+    assert [data.read_train_ground_truth(i).boxes for i in range(1, 8)]

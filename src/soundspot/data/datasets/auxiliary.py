@@ -263,7 +263,11 @@ class AuxiliaryDataset(AudioVisualDataset):
             return None
         if uniform((Key.GROUND_TRUTH,), [int(hash_key(id))])[0, 0] >= self.train_ground_truth_fraction:
             return None
-        return self.ground_truth(index) if masks is None else masks.read(id, self.read_image(index).size)
+        return (
+            self.dataset.read_train_ground_truth(index)
+            if masks is None
+            else masks.read(id, self.read_image(index).size)
+        )
 
     def read_audio_embedding(self, index: int) -> Float[Tensor, " d"]:
         """Read the embedding of a sample's audio, from `audio_embeddings` where it is given.

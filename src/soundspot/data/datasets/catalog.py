@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from soundspot.data.datasets.catalog_format import SPLITS, Annotations, AudioEntry, ImageEntry, read_annotations
+from soundspot.data.datasets.catalog_join import read_joined_annotations
 from soundspot.data.datasets.vggsound_flickr import check_val_fraction
 from soundspot.data.media.audio import read_audio
 from soundspot.data.media.image import read_image
@@ -29,7 +30,7 @@ class Catalog(AudioVisualDataset):
     and test keep their pairs. An image that names its own recording is always paired with that recording.
 
     Args:
-        root: folder that holds annotations.json.
+        root: folder that holds annotations.json, or the parent of `folders`.
         split: `train`, `val` or `test`.
         categories: names of the categories to use (None: all).
         val_fraction: share of the training groups held out of `train` as `val`, in [0, 1); the same groups whatever the
@@ -38,6 +39,8 @@ class Catalog(AudioVisualDataset):
         licenses: use only entries of these licenses, by their names without version: `CC BY` is that of `CC BY 4.0`,
             and neither of `CC BY-SA 4.0` nor of `CC BY-NC 4.0`. Entries that state none, and those marked
             `non_commercial` or `unstated`, are left out. None: all.
+        folders: catalog folders below `root` that are used as one catalog; ids begin with the folder. Entries of one
+            category are paired across folders, and equal groups are in one split. None: `root` itself is the folder.
         seed: seed of the pairing.
 
     Attributes:
@@ -58,12 +61,14 @@ class Catalog(AudioVisualDataset):
         val_fraction: float = 0.0,
         annotation: str | None = None,
         licenses: Iterable[str] | None = None,
+        folders: Iterable[str] | None = None,
         seed: int = 0,
     ) -> None:
-        annotations = read_annotations(root)
+        folders = None if folders is None else tuple(folders)
+        annotations = read_annotations(root) if folders is None else read_joined_annotations(root, folders)
         annotations.raise_errors()
         self.root, self.split, self.seed, self.epoch = annotations.root, split, seed, 0
-        self.name = f"{self.root.resolve().name}/{split}"
+        self.name = f"{'+'.join(folders or (self.root.resolve().name,))}/{split}"
         images, audio = _split_entries(annotations, split, val_fraction)
         if categories is not None:
             chosen, known = set(categories), {entry.category for entry in annotations.entries}
@@ -205,6 +210,18 @@ class Catalog(AudioVisualDataset):
         if mask is None:
             return GroundTruth(image.height, image.width, image.boxes, present=bool(image.boxes))
         return GroundTruth(image.height, image.width, image.boxes, mask, "mask", bool(mask.any()))
+
+    def read_train_ground_truth(self, index: int) -> GroundTruth | None:
+        """Return the ground truth of a sample that a method may learn from.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Mask or boxes; None where the image has neither, be it empty or not annotated.
+        """
+        image = self.images[index]
+        return self.ground_truth(index) if image.boxes or image.mask else None
 
     def at_epoch(self, epoch: int) -> "Catalog":
         """Return the catalog with the pairs of an epoch; val and test return themselves.

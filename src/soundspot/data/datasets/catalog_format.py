@@ -14,7 +14,7 @@ import json
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -176,7 +176,7 @@ def read_annotations(root: str | os.PathLike[str]) -> Annotations:
         problems += entry_problems
         if not entry_problems:
             audio.append(AudioEntry(id=entry["file"], **_attributes(entry, AudioEntry)))
-    problems += [*_check_duplicates(images, audio), *_check_splits([*images, *audio]), *_check_pairs(images, audio)]
+    problems += [*_check_duplicates(images, audio), *check_splits([*images, *audio]), *_check_pairs(images, audio)]
     return Annotations(root, tuple(images), tuple(audio), tuple(problems))
 
 
@@ -307,8 +307,15 @@ def _check_duplicates(images: list[ImageEntry], audio: list[AudioEntry]) -> Iter
             yield Problem("error", f"{kind} ({file})", message, "Take the others out")
 
 
-def _check_splits(entries: list[ImageEntry | AudioEntry]) -> Iterator[Problem]:
-    """Yield an error for each group and each file that lies in several splits."""
+def check_splits(entries: Iterable[CatalogEntry]) -> Iterator[Problem]:
+    """Detect groups and files that lie in several splits.
+
+    Args:
+        entries: all entries of a catalog.
+
+    Yields:
+        An error for each such group and file.
+    """
     splits: dict[str, dict[str, str]] = defaultdict(dict)
     for entry in entries:
         splits[f"group {entry.group!r}"].setdefault(entry.split, entry.file)

@@ -21,6 +21,9 @@ _BUILT_IN = {
     "soundspot.data.datasets.catalog:Catalog": {
         "catalog": "a folder of images and recordings with annotations.json, paired by category",
     },
+    "soundspot.data.datasets.concat:open_concat": {
+        "concat": "several data sets one after the other, by name, root and options of each",
+    },
     "soundspot.data.datasets.webdataset:open_shards": {
         "shards": "training: a folder of shards that `soundspot data extract` wrote, or of WebDataset's layout",
     },
@@ -126,7 +129,7 @@ def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> A
 
     Args:
         name: name of the data set, a key of `list_datasets()`.
-        root: folder of the data set; procedural scenes need none.
+        root: folder of the data set; procedural scenes and `concat` need none.
         options: options of the data set itself (`split`, `length`, `seed`...); and, for every data set, its auxiliary
             files: `flow`, a folder of optical flow; `train_ground_truth`, `own` or a folder of masks ID.png to train
             on, of which `train_ground_truth_fraction` is used; `audio_embeddings`, embeddings ID.npy in a folder or an
@@ -163,7 +166,7 @@ def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> A
         opener = partial(opener, name)
     auxiliary = {option: options.pop(option) for option in AUXILIARY_OPTIONS & options.keys()}
     if not is_composed(name):  # scenes check root and options themselves
-        if root is None:
+        if root is None and name != "concat":
             raise DataError(f"the data set {name!r} needs a folder; give it as `root`. It is {summary}")
         known = {*parameters, *AUXILIARY_OPTIONS} - {"root", "name"}
         for option in options:
@@ -205,7 +208,9 @@ def fitting_options(name: str, front_end: InputSpec, options: dict[str, Any]) ->
     Raises:
         RecipeError: the data set is a test set, or the user's options name the split `test`.
     """
-    if is_test_set(name) or options.get("split") == "test":
+    members = options.get("datasets", ()) if name == "concat" else ()
+    named = [(name, options), *((member.get("name", ""), member.get("options") or {}) for member in members)]
+    if any(is_test_set(member) or chosen.get("split") == "test" for member, chosen in named):
         raise RecipeError(
             f"{name}: nothing is fitted on a test set; name held-out data, such as a catalog's split `val` or scenes "
             "of another seed."

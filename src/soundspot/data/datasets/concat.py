@@ -1,0 +1,269 @@
+"""Several data sets one after the other."""
+
+import bisect
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from itertools import accumulate, chain
+from typing import Any
+
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from soundspot.data.datasets import registry
+from soundspot.errors import RecipeError
+from soundspot.types import Audio, AudioVisualDataset, GroundTruth
+
+MEMBER_KEYS = ("name", "root", "options", "repeat")
+
+
+class ConcatDataset(AudioVisualDataset):
+    """The samples of several data sets, those of one after those of the other.
+
+    Args:
+        datasets: data sets, not empty, in the order of their samples.
+        repeats: number of times that each data set is used in an epoch. Its n copies are its epochs n e to n e + n - 1
+            in epoch e, so what is paired or composed anew in each epoch is so in each copy.
+
+    Attributes:
+        members: data sets in use, a repeated one several times.
+        is_prefixed: whether ids (those of images and of audio too) begin with the number of their data set, as some
+            occur in several of them.
+        split: split of the data sets; `test` where any of them is a test set, and empty where they differ otherwise.
+    """
+
+    def __init__(self, datasets: Sequence[AudioVisualDataset], repeats: Sequence[int]) -> None:
+        self._datasets, self._repeats = tuple(datasets), tuple(repeats)
+        splits = {dataset.split for dataset in datasets}
+        self.name = "+".join(dict.fromkeys(dataset.name for dataset in datasets))
+        self.split = "test" if "test" in splits else splits.pop() if len(splits) == 1 else ""
+        self._set_epoch(0)
+        names: Counter[tuple[str, str]] = Counter()
+        for member in self.members:
+            for kind in ("id", "group", "audio_id"):
+                names.update({(kind, getattr(member, kind)(index)) for index in range(len(member))})
+        self.is_prefixed = any(count > 1 for count in names.values())
+
+    def _set_epoch(self, epoch: int) -> None:
+        repeated = zip(self._datasets, self._repeats, strict=True)
+        self.epoch = epoch
+        self.members = tuple(
+            dataset.at_epoch(epoch * count + turn) for dataset, count in repeated for turn in range(count)
+        )
+        self._ends = [*accumulate(map(len, self.members))]
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def _locate(self, index: int) -> tuple[int, AudioVisualDataset, int]:
+        """Return the number of the data set that holds a sample, the data set, and the sample's position in it."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        number = bisect.bisect_right(self._ends, index)
+        member = self.members[number]
+        return number, member, index - self._ends[number] + len(member)
+
+    def _prefix(self, number: int) -> str:
+        return f"{number}/" if self.is_prefixed else ""
+
+    def id(self, index: int) -> str:
+        """Return the id of a sample.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The id in its own data set, after `NUMBER/` where ids would occur twice.
+        """
+        number, member, i = self._locate(index)
+        return self._prefix(number) + member.id(i)
+
+    def group(self, index: int) -> str:
+        """Return the id of the sample's image.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The id in its own data set, after `NUMBER/` where ids would occur twice.
+        """
+        number, member, i = self._locate(index)
+        return self._prefix(number) + member.group(i)
+
+    def audio_id(self, index: int) -> str:
+        """Return the id of the sample's audio.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The id in its own data set, after `NUMBER/` where ids would occur twice.
+        """
+        number, member, i = self._locate(index)
+        return self._prefix(number) + member.audio_id(i)
+
+    def category(self, index: int) -> str:
+        """Return the category of the sample's sound.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Name of the category; empty where it is not known.
+        """
+        _, member, i = self._locate(index)
+        return member.category(i)
+
+    @cached_property
+    def categories(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Categories of all data sets, sorted; empty where one of them does not know those of other epochs."""
+        known = [dataset.categories for dataset in self._datasets]
+        return tuple(sorted({*chain.from_iterable(known)})) if all(known) else ()
+
+    def read_image(self, index: int) -> Image.Image:
+        """Read the image of a sample.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Upright RGB image.
+        """
+        _, member, i = self._locate(index)
+        return member.read_image(i)
+
+    def read_audio(self, index: int) -> Audio:
+        """Read the audio of a sample, decoded in full.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Mono audio at the sample rate of its file.
+        """
+        _, member, i = self._locate(index)
+        return member.read_audio(i)
+
+    def open_audio(self, index: int) -> Any:
+        """Open the audio of a sample.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Open file whose segments are decoded on demand (`AudioFile`), or the audio decoded in full (`Audio`).
+        """
+        _, member, i = self._locate(index)
+        return member.open_audio(i)
+
+    def ground_truth(self, index: int) -> GroundTruth:
+        """Return the location of the sound source.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Boxes or mask of the source; `present=False` where it is not in the image.
+        """
+        _, member, i = self._locate(index)
+        return member.ground_truth(i)
+
+    @property
+    def has_train_ground_truth(self) -> bool:
+        """True where one of the data sets has ground truth to train on."""
+        return any(dataset.has_train_ground_truth for dataset in self._datasets)
+
+    def read_train_ground_truth(self, index: int) -> GroundTruth | None:
+        """Read the ground truth that a method may learn from.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Boxes or mask; None where the sample is not annotated, or is of a data set without ground truth to train on
+            among others that have some.
+        """
+        _, member, i = self._locate(index)
+        if self.has_train_ground_truth and not member.has_train_ground_truth:
+            return None
+        return member.read_train_ground_truth(i)
+
+    def at_epoch(self, epoch: int) -> "ConcatDataset":
+        """Return the data set with the samples of an epoch.
+
+        Args:
+            epoch: number of the epoch, from 0.
+
+        Returns:
+            Data set of the same length; this data set is not changed.
+        """
+        if epoch == self.epoch:
+            return self
+        other = object.__new__(ConcatDataset)
+        other.__dict__.update(self.__dict__)
+        other._set_epoch(epoch)
+        return other
+
+    def count_frames(self) -> int:
+        """Return the largest number of frames that any sample chooses its image from.
+
+        Returns:
+            Number of frames, 1 or more.
+        """
+        return max(dataset.count_frames() for dataset in self._datasets)
+
+    def read_flow(self, index: int) -> Float[Tensor, "2 h w"]:
+        """Read the optical flow of a sample's image.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            (2, h, w) float32 displacement until the next frame, to the right and down, in pixels.
+        """
+        _, member, i = self._locate(index)
+        return member.read_flow(i)
+
+    def read_audio_embedding(self, index: int) -> Float[Tensor, " d"]:
+        """Read the embedding of a sample's audio that another network computed.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            (d,) float32 embedding.
+        """
+        _, member, i = self._locate(index)
+        return member.read_audio_embedding(i)
+
+
+def open_concat(root: str | None, datasets: Sequence[Mapping[str, Any]]) -> ConcatDataset:
+    """Open several data sets as one.
+
+    Args:
+        root: folder of those that name none of their own.
+        datasets: for each its `name`, `root`, `options`, and `repeat`, the number of times that it is used in an epoch
+            (by default 1).
+
+    Returns:
+        The data sets' samples, in their order.
+
+    Raises:
+        RecipeError: `datasets` is empty, or one of them has no name, an unknown key, or a wrong `repeat`.
+        DataError: files of a data set are missing or wrong.
+    """
+    example = "{datasets: [{name: catalog, root: FOLDER, options: {}}, {name: cutouts, root: FOLDER, repeat: 2}]}"
+    opened, repeats = [], []
+    for member in datasets:
+        repeat = member.get("repeat", 1)
+        if not member.get("name") or set(member) - {*MEMBER_KEYS} or type(repeat) is not int or repeat < 1:
+            keys = ", ".join(MEMBER_KEYS)
+            raise RecipeError(f"concat: found {dict(member)} among `datasets`, expected keys {keys}, as in {example}")
+        opened.append(
+            registry.open_dataset(member["name"], member.get("root") or root, **(member.get("options") or {}))
+        )
+        repeats.append(repeat)
+    if not opened:
+        raise RecipeError(f"concat: found no `datasets`, expected one or more, as in {example}")
+    return ConcatDataset(opened, repeats)

@@ -197,3 +197,32 @@ def test_weights_that_are_not_there_name_the_command(tmp_path: Path, monkeypatch
 def test_options_that_do_not_fit(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         build(name, **options)
+
+
+@pytest.mark.parametrize(("name", "kernel"), [("efficientnet_lite0", 3), ("aisfx", 1)])
+def test_layers_of_the_neck_are_nonlinear_and_learn(name: str, kernel: int) -> None:
+    linear, hidden, deep = (build(name, trained=0, neck_depth=depth).eval() for depth in (0, 1, 3))
+    assert linear.state_dict().keys() == build(name, trained=0).state_dict().keys()
+    x = noise(name)
+    for encoder in (hidden, deep):
+        encoder.load_state_dict(linear.state_dict(), strict=False)
+    expected = linear(x).relu()
+    torch.testing.assert_close(hidden(x), expected)
+    for convolution in deep.neck_convolutions:
+        assert isinstance(convolution, torch.nn.Conv2d)
+        assert convolution.kernel_size == (kernel, kernel)
+        expected = expected + convolution(expected).relu()
+    torch.testing.assert_close(deep(x), expected)
+    deep(x).sum().backward()
+    learned = {key for key, p in deep.named_parameters() if p.grad is not None}
+    assert learned == {f"neck{n}.{p}" for n in ("", "_convolutions.0", "_convolutions.1") for p in ("weight", "bias")}
+
+
+def test_a_checkpoint_has_the_layers_of_its_neck(tmp_path: Path) -> None:
+    encoders = {"image": {"encoder": "efficientnet_lite0", "width": 8, "neck_depth": 2, "trained": 0}}
+    method = create("ezvsl", **encoders, audio={"encoder": "aisfx", "width": 8, "neck_depth": 1}, front_end=FRONT_END)
+    save_checkpoint(method, tmp_path / "m.safetensors")
+    again = load_checkpoint(tmp_path / "m.safetensors")[0]
+    assert (again.image_encoder.neck_depth, again.audio_encoder.neck_depth) == (2, 1)
+    with pytest.raises(RecipeError, match="neck_depth: 1` and `width: None"):
+        build("aisfx", neck_depth=1, width=None)

@@ -89,6 +89,9 @@ class AISFX(StagedEncoder):
         trained: `all`, or the number of last convolution blocks that learn, up to 4; 0: frozen, batch norms included.
         width: number of channels of the features, by a 1 x 1 convolution that always learns; None: 512, without that
             convolution.
+        neck_depth: number of nonlinear layers of the neck, which always learn; 0: that convolution is linear. The first
+            is it, followed by relu; each further one adds the relu of a convolution (1 x 1, as sounds are vectors) to
+            its input.
 
     Raises:
         RecipeError: `in_channels` is not 1, as for images, `pooling` is unknown, or `trained` is out of range.
@@ -114,6 +117,7 @@ class AISFX(StagedEncoder):
         pooling: str = "block",
         trained: int | str = "all",
         width: int | None = 512,
+        neck_depth: int = 0,
     ) -> None:
         if in_channels != 1:
             raise RecipeError(f"encoder {NAME!r} takes audio and was given for images; name it for audio")
@@ -125,9 +129,15 @@ class AISFX(StagedEncoder):
             for n in range(1, len(_WIDTHS) + 1)
         }
         stages["pool"] = Pool(over_time=pooling == "block")
-        super().__init__(NAME, stages, {"pool": _WIDTHS[-1]}, ["pool"], trained, width)
+        super().__init__(NAME, stages, {"pool": _WIDTHS[-1]}, ["pool"], trained, width, neck_depth, neck_kernel=1)
         self.pooling = pooling
-        self.build_options = {"encoder": NAME, "pooling": pooling, "trained": trained, "width": width}
+        self.build_options = {
+            "encoder": NAME,
+            "pooling": pooling,
+            "trained": trained,
+            "width": width,
+            "neck_depth": neck_depth,
+        }
 
     def forward_frozen(self, x: Float[Tensor, "b 1 f t"]) -> tuple[Float[Tensor, "b p c s g"], ...]:
         """Compute what lies before the blocks that learn, without gradients.

@@ -147,6 +147,8 @@ class EfficientNetLite0(StagedEncoder):
             them; 0: frozen, batch norms included.
         width: number of channels of the features, by a 1 x 1 convolution that always learns; None: the layers' own
             channels, without that convolution.
+        neck_depth: number of nonlinear layers of the neck, which always learn; 0: that convolution is linear. The first
+            is it, followed by relu; each further one adds the relu of a convolution (3 x 3) to its input.
 
     Raises:
         RecipeError: `in_channels` is not 3, as for audio, a layer is unknown, or `trained` is out of range.
@@ -181,6 +183,7 @@ class EfficientNetLite0(StagedEncoder):
         layers: Sequence[str] = ("head",),
         trained: int | str = "all",
         width: int | None = 512,
+        neck_depth: int = 0,
     ) -> None:
         if in_channels != 3:
             raise RecipeError(f"encoder {NAME!r} takes images and was given for audio; name it for images")
@@ -192,8 +195,14 @@ class EfficientNetLite0(StagedEncoder):
                 stages[f"block{len(stages) - 1}"] = block
                 channels = out_channels
         stages["head"] = ConvNorm(channels, OUTPUTS["head"])
-        super().__init__(NAME, stages, OUTPUTS, layers, trained, width)
-        self.build_options = {"encoder": NAME, "layers": list(layers), "trained": trained, "width": width}
+        super().__init__(NAME, stages, OUTPUTS, layers, trained, width, neck_depth)
+        self.build_options = {
+            "encoder": NAME,
+            "layers": list(layers),
+            "trained": trained,
+            "width": width,
+            "neck_depth": neck_depth,
+        }
 
     def forward_frozen(self, x: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b c h w"], ...]:
         """Compute what lies before the stages that learn, without gradients.

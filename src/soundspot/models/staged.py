@@ -27,14 +27,17 @@ class StagedEncoder(Encoder):
             and stay in evaluation mode, so that their batch norms use and retain the statistics of the weight file.
         width: number of channels of the features, by a 1 x 1 convolution that always learns; None: the stages' own
             channels, without that convolution.
+        neck_depth: number of nonlinear layers of the neck, which always learn; 0: the 1 x 1 convolution is linear. The
+            first is that convolution followed by relu; each further one adds the relu of a convolution to its input.
+        neck_kernel: side of those further convolutions, odd.
 
     Attributes:
         stages: the stages in use, by name.
         trained: as given.
 
     Raises:
-        RecipeError: an output is unknown or none is chosen, or `trained` is neither `all` nor a number from 0 to the
-            number of stages in use.
+        RecipeError: an output is unknown or none is chosen, `trained` is neither `all` nor a number from 0 to the
+            number of stages in use, or `neck_depth` is below 0 or above 0 without a `width`.
     """
 
     def __init__(
@@ -45,6 +48,8 @@ class StagedEncoder(Encoder):
         layers: Sequence[str],
         trained: int | str,
         width: int | None,
+        neck_depth: int = 0,
+        neck_kernel: int = 3,
     ) -> None:
         super().__init__()
         for layer in layers:
@@ -63,12 +68,20 @@ class StagedEncoder(Encoder):
                 f"encoder {name!r}: found `trained: {trained}`, expected `all`, or how many of its last stages learn: "
                 f"0 (frozen) to {count}"
             )
-        self.trained = trained
+        if neck_depth < 0 or (neck_depth and not width):
+            raise RecipeError(
+                f"encoder {name!r}: found `neck_depth: {neck_depth}` and `width: {width}`, expected 0, or more layers "
+                "of a width"
+            )
+        self.trained, self.neck_depth = trained, neck_depth
         self._num_frozen = 0 if trained == "all" else [*weighted, len(self.stages)][count - int(trained)]
         for stage in self._frozen_stages():
             stage.requires_grad_(False)
         channels = sum(outputs[names[index]] for index in self._outputs)
         self.neck = nn.Conv2d(channels, width, 1) if width else None
+        self.neck_convolutions = nn.ModuleList(
+            nn.Conv2d(width, width, neck_kernel, padding=neck_kernel // 2) for _ in range(neck_depth - 1) if width
+        )
         self.channels = width or channels
         self.train()  # frozen stages are in evaluation mode from the beginning
 
@@ -123,7 +136,16 @@ class StagedEncoder(Encoder):
         grid = maps[0].shape[-2:]
         resized = [y if y.shape[-2:] == grid else F.interpolate(y, grid, mode="bilinear") for y in maps]
         joined = torch.cat(resized, dim=1) if len(resized) > 1 else resized[0]
-        return joined if self.neck is None else self.neck(joined)
+        return joined if self.neck is None else self._apply_neck(joined)
+
+    def _apply_neck(self, x: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c h w"]:
+        assert self.neck is not None
+        y: Tensor = self.neck(x)
+        if self.neck_depth:
+            y = F.relu(y)
+        for convolution in self.neck_convolutions:
+            y = y + F.relu(convolution(y))
+        return y
 
     def train(self, mode: bool = True) -> "StagedEncoder":
         """Set training or evaluation mode; frozen stages stay in evaluation mode.
@@ -140,7 +162,7 @@ class StagedEncoder(Encoder):
         return self
 
     def load_public(self, state: Mapping[str, Tensor], source: str) -> None:
-        """Load the weights of all stages in use; those of other stages are left out, and the 1 x 1 convolution stays.
+        """Load the weights of all stages in use; those of other stages are left out, and the neck stays as it is.
 
         Args:
             state: name of a stage's parameter -> weight.

@@ -352,6 +352,10 @@ class Batch:
             learn from it; NaN throughout where an image is not annotated, None where no image is.
         labels: (2, b, k) probabilities in [0, 1] of k classes, of the images and of the audio; NaN throughout where the
             labels of an image or audio are not known; None where the recipe has no labels.
+        negative_audio: (n, 1, f, t) spectrograms of silence and noise that the samples share; None where there are
+            none.
+        negatives: (k, b) row of k negative sounds of each image, among the b sounds of the first view followed by
+            `negative_audio`; -1 where an image has none of that kind. None where the recipe has no negatives.
     """
 
     images: Float[Tensor, "v b i h w"]
@@ -360,3 +364,5 @@ class Batch:
     false_negatives: Bool[Tensor, "m m"] | None = None
     ground_truth: Float[Tensor, "v b y x"] | None = None
     labels: Float[Tensor, "2 b k"] | None = None
+    negative_audio: Float[Tensor, "n 1 f t"] | None = None
+    negatives: Int[Tensor, "k b"] | None = None

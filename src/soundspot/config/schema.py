@@ -177,6 +177,37 @@ class LabelsConfig:
 
 
 @dataclass(frozen=True)
+class NegativesConfig:
+    """Sounds whose source is not in the image, which every method can learn to give lower maps than the own sounds.
+
+    Attributes:
+        silence: whether silence is one of them.
+        noise: whether Gaussian noise is one, of any loudness.
+        offscreen: whether the sound of another sample of the batch is one, unless it is a likely false negative
+            (`train.false_negatives`, `neighbors.false_negatives_from_neighbors`).
+        weight: weight of the loss, above 0 (`soundspot.losses.negatives`).
+        tau: temperature of the loss, in units of the maps.
+
+    Raises:
+        RecipeError: `weight` or `tau` is not above 0.
+    """
+
+    silence: bool = False
+    noise: bool = False
+    offscreen: bool = False
+    weight: float = 1.0
+    tau: float = 0.07
+
+    def __post_init__(self) -> None:
+        for name in ("weight", "tau"):
+            if not getattr(self, name) > 0:
+                raise RecipeError(f"negatives.{name}: found {getattr(self, name)}, expected more than 0")
+
+    def __bool__(self) -> bool:
+        return self.silence or self.noise or self.offscreen
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """Options of the optimization.
 
@@ -284,6 +315,7 @@ class Recipe:
         views: views of each sample that are learned from.
         neighbors: source of semantic neighbors.
         labels: source of class labels.
+        negatives: sounds whose source is not in the image.
         train: options of the optimization.
         validation: selection of the best checkpoint.
 
@@ -300,6 +332,7 @@ class Recipe:
     views: ViewsConfig = field(default_factory=ViewsConfig)
     neighbors: NeighborsConfig = field(default_factory=NeighborsConfig)
     labels: LabelsConfig = field(default_factory=LabelsConfig)
+    negatives: NegativesConfig = field(default_factory=NegativesConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 

@@ -12,6 +12,7 @@ from soundspot.config.frontend import PRESETS, InputSpec
 from soundspot.config.upsampling import Upsampling
 from soundspot.errors import RecipeError
 from soundspot.losses.contrastive import full_precision, unit_norm
+from soundspot.losses.negatives import negative_audio_nce
 from soundspot.models.encoders import build_encoder, with_stride32
 from soundspot.models.heads import max_pool, mean_pool
 from soundspot.models.precomputed import PrecomputedEmbeddings
@@ -263,6 +264,57 @@ class Method(nn.Module):
             NotImplementedError: the method defines no losses, so it cannot be trained.
         """
         raise NotImplementedError(f"{type(self).__name__} has no losses")
+
+    def negative_losses(self, batch: Batch, tau: float) -> dict[str, Float[Tensor, ""]]:
+        """Compute the loss terms of negative sounds (`Batch.negatives`); the trainer weighs and adds them.
+
+        Args:
+            batch: b samples with negatives.
+            tau: temperature, in units of the maps.
+
+        Returns:
+            Dict of term name -> scalar tensor: by default `negatives`, which orders the peaks of maps.
+        """
+        own, negatives, is_negative = self.negative_maps(batch)
+        return {"negatives": negative_audio_nce(own, negatives, is_negative, tau)}
+
+    def negative_maps(
+        self, batch: Batch
+    ) -> tuple[Float[Tensor, "b h w"], Float[Tensor, "k b h w"], Bool[Tensor, "k b"]]:
+        """Compute the maps of the first view's images with their own and with negative sounds.
+
+        Args:
+            batch: b samples with `negatives`. Own sounds and spectrograms of negatives are encoded in one call, so that
+                batch norm has the same statistics for both.
+
+        Returns:
+            (b, h, w) maps with the own sounds, (k, b, h, w) with the negatives, and (k, b) bool, False where an image
+            has no such negative.
+        """
+        assert batch.negatives is not None
+        images, audio, extra = self.encode_images(batch.images[0]), batch.audio[0], batch.negative_audio
+        if extra is None:
+            encoded = self.encode_audio(audio)
+        elif audio.ndim == extra.ndim:
+            encoded = self.encode_audio(torch.cat([audio, extra]))
+        else:  # own sounds come as features of a frozen encoder, computed before
+            encoded = torch.cat([self.encode_audio(audio), self.encode_audio(extra)])
+        maps = [self.differentiable_map(images, encoded[rows.clamp(min=0)]) for rows in batch.negatives]
+        return self.differentiable_map(images, encoded[: len(images)]), torch.stack(maps), batch.negatives >= 0
+
+    def differentiable_map(
+        self, encoded_images: Float[Tensor, "b ..."], encoded_audio: Float[Tensor, "b ..."]
+    ) -> Float[Tensor, "b h w"]:
+        """Compute the map of each image with one sound through which both encoders learn, for `negative_maps`.
+
+        Args:
+            encoded_images: output of `encode_images` for b images.
+            encoded_audio: output of `encode_audio` for b audio clips; row i belongs to image i.
+
+        Returns:
+            (b, h, w) maps, higher where the sound fits: by default those of `similarity_map`.
+        """
+        return self.similarity_map(encoded_images, encoded_audio)
 
 
 @full_precision

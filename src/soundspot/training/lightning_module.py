@@ -19,6 +19,7 @@ from soundspot.training.clip_reader import RawBatch
 from soundspot.training.datamodule import FalseNegativeMask, build_batch
 from soundspot.training.grad_cache import apply_grad_cache
 from soundspot.training.labels import LabelFunction
+from soundspot.training.negatives import add_negatives, check_negatives
 from soundspot.utils.device import has_native_bf16
 from soundspot.utils.distributed import all_gather_with_grad, rank, world_size
 
@@ -54,6 +55,7 @@ class LocalizationModule(L.LightningModule):
         super().__init__()
         self.method, self.recipe, self.total_steps = method, recipe, total_steps
         self.false_negatives, self.labels = false_negatives, labels
+        check_negatives(recipe.negatives, method.front_end.audio)
         if not any(parameter.requires_grad for parameter in method.parameters()):
             raise RecipeError(
                 "nothing of this method learns: both encoders are frozen, and it has no weights of its own; raise "
@@ -112,7 +114,7 @@ class LocalizationModule(L.LightningModule):
                 processes; None: every other sound is a negative.
 
         Returns:
-            Name -> scalar, with gradient.
+            Name -> scalar, with gradient; with the terms of negative sounds where the recipe has them.
         """
         device, epoch = raw_batch.images.device, raw_batch.epoch
         mask = None
@@ -121,7 +123,12 @@ class LocalizationModule(L.LightningModule):
         known = [None if x is None else x.to(device) for x in (mask, labels(raw_batch.index.numpy(), epoch))]
         with torch.autocast(device.type, enabled=False):  # colors and spectra are not for bf16
             batch = build_batch(raw_batch, self.method.front_end, self.recipe.views, self.recipe.train.seed, *known)
-        return self.method.losses(batch)
+        losses, negatives = self.method.losses(batch), self.recipe.negatives
+        if negatives:
+            batch = add_negatives(batch, epoch, negatives, self.method.front_end.audio, self.recipe.train.seed)
+            terms = self.method.negative_losses(batch, negatives.tau)
+            losses = {**losses, **{name: negatives.weight * value for name, value in terms.items()}}
+        return losses
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Build the optimizer and the learning-rate schedule of the recipe.

@@ -24,6 +24,8 @@ class Key:
     BASE_VIEW = "plain"
     AUGMENTED_VIEW = "augmented"
     NEIGHBOR_VIEW = "neighbour"
+    NEGATIVE_NOISE = "negative noise"
+    NEGATIVE_OFFSCREEN = "negative offscreen"
     # data sets
     PAIRING = "pair"
     AUDIO_DECK = "deck"

@@ -30,6 +30,7 @@ LAYERS = (
     {"data", "models", "losses"},
     {"scenes", "methods", "config.schema"},
     {"importers", "config.checkpoint", "config.load"},
+    {"config.named_models"},
     {"inference", "config.inspect_checkpoint"},
     {"evaluation", "search", "export"},
     {"training"},

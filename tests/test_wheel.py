@@ -10,7 +10,7 @@ import pytest
 
 from conftest import ROOT
 
-NO_CODE = (".yaml", ".txt", ".csv", ".j2", ".css", ".js", ".html", ".typed", ".svg", ".json")
+NO_CODE = (".yaml", ".txt", ".csv", ".j2", ".css", ".js", ".html", ".typed", ".svg", ".json", ".safetensors")
 
 
 @pytest.mark.slow
@@ -35,7 +35,8 @@ def test_a_wheel_works_without_a_checkout(tmp_path: Path) -> None:
 
     alone = {**os.environ, "PYTHONPATH": str(installed)}
     told = (
-        "import soundspot; print(soundspot.__file__); print(*soundspot.methods()); soundspot.read_recipe('lvs/scenes')"
+        "import soundspot; print(soundspot.__file__); print(*soundspot.list_methods()); "
+        "soundspot.read_recipe('lvs/scenes')"
     )
     said = subprocess.run(
         [sys.executable, "-c", told], cwd=tmp_path, env=alone, capture_output=True, text=True, check=True

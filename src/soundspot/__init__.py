@@ -1,7 +1,7 @@
 """soundspot: find where in an image a sound comes from.
 
     import soundspot
-    localizer = soundspot.load("runs/demo/best.safetensors")
+    localizer = soundspot.load()  # the starter model; or a name, or a checkpoint
     localizer.locate("dog.jpg", "bark.wav").save("out.png")
 
 Names are imported when they are first used, so that `import soundspot` costs next to nothing on top of torch.
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from soundspot._version import __version__ as __version__
 
 _MODULES = {
-    "config.checkpoint": "list_models",
     "config.inspect_checkpoint": "inspect_checkpoint",
     "config.load": "read_recipe",
+    "config.named_models": "list_models",
     "data.datasets.registry": "list_datasets open_dataset register_dataset",
     "data.media.audio": "read_audio",
     "data.media.image": "read_image",
@@ -37,9 +37,9 @@ _HOMES = {name: f"soundspot.{module}" for module, names in _MODULES.items() for 
 __all__ = [*sorted(_HOMES), "__version__"]
 
 if TYPE_CHECKING:
-    from soundspot.config.checkpoint import list_models as list_models
     from soundspot.config.inspect_checkpoint import inspect_checkpoint as inspect_checkpoint
     from soundspot.config.load import read_recipe as read_recipe
+    from soundspot.config.named_models import list_models as list_models
     from soundspot.data.datasets.registry import list_datasets as list_datasets
     from soundspot.data.datasets.registry import open_dataset as open_dataset
     from soundspot.data.datasets.registry import register_dataset as register_dataset

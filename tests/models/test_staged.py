@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 import soundspot
@@ -89,8 +90,8 @@ def test_every_method_learns_on_frozen_encoders(name: str) -> None:
 def test_training_leaves_what_is_frozen_as_it_is(tmp_path: Path) -> None:
     recipe = Recipe(
         method={"name": "ezvsl", "width": 16},
-        image={"encoder": "efficientnet_lite0", "trained": 1, "width": 16},
-        audio={"encoder": "aisfx", "trained": 0, "width": 16},
+        image={"encoder": "efficientnet_lite0", "weights": "bundled", "trained": 1, "width": 16},
+        audio={"encoder": "aisfx", "weights": "bundled", "trained": 0, "width": 16},
         front_end=FrontEndConfig("efficientnet_lite0+aisfx", size=64, seconds=1.0),
         data=DataConfig("scenes", options={"length": 8, "size": 64, "seconds": 1.0}),
         views=ViewsConfig(multi_view=False, semantic=False, base_view="unaugmented"),
@@ -106,6 +107,7 @@ def test_training_leaves_what_is_frozen_as_it_is(tmp_path: Path) -> None:
     moved = {key.rpartition(".")[0] for key, value in before.items() if not torch.equal(after[key], value)}
     assert {"image_encoder.neck", "audio_encoder.neck", "image_encoder.stages.head.norm"} <= moved
     stages = {key for key in moved if "_encoder.stages." in key}
+    assert {name.split(".")[2] for name in load_file(best) if "_encoder.stages." in name} == {"head"}
     assert stages == {"image_encoder.stages.head.conv", "image_encoder.stages.head.norm"}
 
 
@@ -179,7 +181,7 @@ def test_weights_that_are_not_there_name_the_command(tmp_path: Path, monkeypatch
     monkeypatch.setenv("SOUNDSPOT_CACHE", str(tmp_path))
     with pytest.raises(CheckpointError, match=r"'aisfx': its weights are not on this machine \(no file .*models.aisfx"):
         build("aisfx", weights="pretrained")
-    with pytest.raises(CheckpointError, match="Run `soundspot models fetch efficientnet_lite0` once, or give the path"):
+    with pytest.raises(CheckpointError, match="`soundspot models fetch efficientnet_lite0` once, or give `bundled` or"):
         build("efficientnet_lite0", weights="pretrained")
 
 

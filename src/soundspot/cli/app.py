@@ -1,4 +1,4 @@
-"""`soundspot app --model FILE`: the web page of a model on this machine."""
+"""`soundspot app`: the web page of a model on this machine."""
 
 import math
 from pathlib import Path
@@ -6,11 +6,12 @@ from pathlib import Path
 from typing_extensions import Unpack
 
 from soundspot.cli.shared_options import RefinementOptions
+from soundspot.config.named_models import DEFAULT_MODEL
 from soundspot.errors import InputError
 
 
 def app(
-    model: str | None = None,
+    model: str = DEFAULT_MODEL,
     index: Path | None = None,
     reports: Path | None = None,
     host: str = "127.0.0.1",
@@ -24,7 +25,7 @@ def app(
     """Open a web page that locates sounds in images and videos. Nothing leaves this machine.
 
     Args:
-        model: a checkpoint that `soundspot train` wrote, or `hub:OWNER/NAME`.
+        model: name of a model (`soundspot models`), a checkpoint of `soundspot train`, or `hub:OWNER/NAME`.
         index: a folder that `soundspot search index` wrote, to search in.
         reports: a folder with reports in it, to read.
         host: address to listen at; 0.0.0.0 opens the page to everybody on the network.

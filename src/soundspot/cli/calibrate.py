@@ -1,4 +1,4 @@
-"""`soundspot calibrate DATA --model FILE`: fit the peak from which a source counts as present."""
+"""`soundspot calibrate DATA`: fit the peak from which a source counts as present."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -6,17 +6,21 @@ from typing import Any, Literal
 from typing_extensions import Unpack
 
 from soundspot.cli.shared_options import RefinementOptions
+from soundspot.config.named_models import DEFAULT_MODEL, is_named_model
+from soundspot.errors import OutputError
 
 
 def calibrate(
     data: str,
-    model: str | None = None,
+    model: str = DEFAULT_MODEL,
     root: Path | None = None,
     options: dict[str, Any] | None = None,
+    output: Path | None = None,
     rule: Literal["q3", "max", "max10"] = "q3",
     device: str = "auto",
     batch_size: int = 32,
     seed: int = 0,
+    overwrite: bool = False,
     **refinement: Unpack[RefinementOptions],
 ) -> None:
     """Fit the universal threshold on held-out data and store it in the checkpoint; `locate` can then say "not here".
@@ -26,13 +30,15 @@ def calibrate(
 
     Args:
         data: name of the held-out data set (`soundspot datasets`): never one that is scored.
-        model: a checkpoint that `soundspot train` wrote; its header is written anew, its weights stay.
+        model: name of a model (`soundspot models`), a checkpoint of `soundspot train`, or `hub:OWNER/NAME`.
         root: folder of the data set; procedural scenes need none.
         options: of the data set, as in a recipe; a catalog's `split` is `val` by default.
+        output: checkpoint to write the threshold into, a copy; by default the model itself. A named model needs one.
         rule: `q3` the third quartile, `max` the maximum, `max10` a tenth more than that.
         device: `auto`, `cpu`, `cuda`...
         batch_size: images and audio clips at a time; moves no number.
         seed: of off-screen audio and noise.
+        overwrite: replace an output that is there.
 
     Examples:
         soundspot calibrate scenes-interactive --model runs/demo/best.safetensors --options '{"seed": 4004}'
@@ -41,12 +47,21 @@ def calibrate(
     from soundspot.data.datasets.registry import fitting_options, open_dataset
     from soundspot.evaluation.engine import calibrate as engine
     from soundspot.inference.localizer import load
+    from soundspot.utils.atomic_io import check_output
 
+    if output is not None:
+        check_output(output, overwrite, (".safetensors",))
+    elif is_named_model(model):
+        raise OutputError(
+            f"{model}: comes with the library, and is not written to, expected a file for the copy with the threshold. "
+            f"Name one: -o {model}.safetensors"
+        )
     localizer = load(model, device=device, **refinement)
     data_options = fitting_options(data, localizer.method.front_end, options or {})
     dataset = open_dataset(data, root, **data_options)
     calibration = engine.calibrate(localizer, dataset, rule=rule, batch_size=batch_size, seed=seed)
     stored = calibration.as_dict() | {"data": data, "options": data_options}
-    update_header(Path(localizer.checkpoint), threshold=calibration.threshold, calibration=stored)
+    target = output or Path(localizer.checkpoint)
+    update_header(localizer.checkpoint, target, threshold=calibration.threshold, calibration=stored)
     print(calibration.format_summary())
-    print(f"stored in {localizer.checkpoint}")
+    print(f"stored in {target}")

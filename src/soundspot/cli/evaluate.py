@@ -1,4 +1,4 @@
-"""`soundspot evaluate DATA --model FILE` and `soundspot evaluate-maps FOLDER DATA`: scores of maps, and a page.
+"""`soundspot evaluate DATA` and `soundspot evaluate-maps FOLDER DATA`: scores of maps, and a page.
 
 `torchrun --nproc-per-node 2 -m soundspot evaluate ...` divides the work; the report is the same to the bit.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Unpack
 
 from soundspot.cli.shared_options import RefinementOptions
+from soundspot.config.named_models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from soundspot.evaluation.engine.distributed import RankShard
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     data: str,
-    model: str | None = None,
+    model: str = DEFAULT_MODEL,
     root: Path | None = None,
     protocol: str = "corrected",
     metrics: list[str] | None = None,
@@ -40,12 +41,12 @@ def evaluate(
 
     Args:
         data: name of the data set (`soundspot datasets`).
-        model: a checkpoint that `soundspot train` wrote, or `hub:OWNER/NAME`.
+        model: name of a model (`soundspot models`), a checkpoint of `soundspot train`, or `hub:OWNER/NAME`.
         root: folder of the data set; procedural scenes need none.
         protocol: rules of scoring (`soundspot protocols`); several with commas between, or `all`: the same maps are
             scored under each, the first being the report's own.
         metrics: keys of metrics; by default all.
-        output: folder for the report; by default a new one beside the checkpoint.
+        output: folder for the report; by default a new one beside the checkpoint, or of a named model here.
         options: of the data set, as in a recipe: `{"length": 500}`; a catalog's `split` is `test` by default.
         threshold: peak from which a source counts as present; by default the one that `soundspot calibrate` stored.
         train_logs: metrics.csv files of the training run; by default those beside the checkpoint.
@@ -73,7 +74,8 @@ def evaluate(
     localizer = load(model, device=device, **refinement)
     data_options = scoring_options(data, localizer.method.front_end) | (options or {})
     dataset = open_dataset(data, root, **data_options)
-    folder = output or next_free_path(Path(localizer.checkpoint).with_name(f"report-{data}"))
+    parent = Path() if localizer.model_name else Path(localizer.checkpoint).parent  # not into the package
+    folder = output or next_free_path(parent / f"report-{data}")
     if shard.is_first:
         check_output(folder, overwrite)
     logs = find_train_logs(localizer.checkpoint) if train_logs is None else train_logs

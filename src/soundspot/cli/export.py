@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from soundspot.config.named_models import DEFAULT_MODEL
+
 
 def export(
-    model: str | None = None,
+    model: str = DEFAULT_MODEL,
     output: Path = Path("model.onnx"),
     int8: bool = False,
     page: bool = False,
@@ -14,7 +16,7 @@ def export(
     """Export a model to ONNX (extra `export`), for onnxruntime or for a browser.
 
     Args:
-        model: a checkpoint (.safetensors) that `soundspot train` wrote.
+        model: name of a model (`soundspot models`), a checkpoint of `soundspot train`, or `hub:OWNER/NAME`.
         output: `model.onnx`, one graph from image and audio to the map; a folder (no suffix), its subgraphs, so that an
             image is encoded once for many sounds; `page.html`, a web page in one file that runs the model in a browser.
         int8: 8 bits, calibrated on procedural scenes: a quarter of a large model's size, a little less exact.
@@ -32,7 +34,7 @@ def export(
 
     check_output(output, overwrite)
     localizer = load(model)
-    source = describe_checkpoint(str(model))
+    source = describe_checkpoint(localizer.checkpoint)
     if recipe := read_header(localizer.checkpoint).get("recipe"):
         source["recipe"] = hash_recipe(recipe)
     metadata = export_model(

@@ -1,15 +1,6 @@
-"""`soundspot models`, `methods`, `datasets`, `protocols`: list what there is, a line each."""
+"""`soundspot methods`, `datasets`, `protocols`: list what there is, a line each."""
 
 import soundspot
-
-
-def list_models() -> None:
-    """List the models that come with the library.
-
-    Examples:
-        soundspot models
-    """
-    _print(soundspot.list_models() or {"none": "give --model FILE, a checkpoint of `soundspot train` or `demo`"})
 
 
 def list_methods() -> None:

@@ -10,6 +10,7 @@ from typing_extensions import Unpack
 
 from soundspot.cli.progress import progress_bar
 from soundspot.cli.shared_options import RefinementOptions
+from soundspot.config.named_models import DEFAULT_MODEL
 from soundspot.data.media.file_types import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -41,7 +42,7 @@ PRESENCE = {True: "present", False: "not in the image", None: "presence unknown 
 def locate(
     image: Path,
     audio: list[str],
-    model: str | None = None,
+    model: str = DEFAULT_MODEL,
     output: Path | None = None,
     mask_threshold: float | str = 0.5,
     boxes: bool = False,
@@ -69,7 +70,7 @@ def locate(
             that cannot be used does not stop the others.
         audio: of an image, one or more sound files; the image is encoded once. Of a video, at most one sound or video
             that replaces its own sound.
-        model: a checkpoint that `soundspot train` wrote, or `hub:OWNER/NAME`.
+        model: name of a model (`soundspot models`), a checkpoint of `soundspot train`, or `hub:OWNER/NAME`.
         output: of an image `.png`, `.jpg` or `.webp`: the overlay (of several sounds side by side, and in one image by
             color), `.npz`: raw scores, `.json`: peak, boxes, confidence and notes; by default out.png. Of a video the
             overlay with its sound (`.mp4`, `.mov`, `.mkv`), by default out.mp4; of a folder a folder, by default

@@ -28,8 +28,8 @@ def mine(
     Args:
         data: name of the data set (`soundspot datasets`).
         output: folder of the table.
-        model: a checkpoint, whose own embeddings are used (no outside supervision); or `clip-clap` for public encoders
-            (extra `hub`), `clip-clap:CLIP_NAME,CLAP_NAME` for others. Not needed with embeddings of your own.
+        model: name of a model or a checkpoint, whose own embeddings are used, by default the starter's; `clip-clap` for
+            public encoders (extra `hub`), `clip-clap:CLIP_NAME,CLAP_NAME` for others. None with embeddings of your own.
         root: folder of the data set.
         k: number of neighbors of each sample.
         options: of the data set, as in a recipe: `{"split": "train"}`.

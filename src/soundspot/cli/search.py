@@ -29,7 +29,8 @@ def index(
 
     Args:
         folder: of your images, audio and videos, folders below it included.
-        model: a checkpoint, whose embeddings the index holds; by default that of the index, needed for a new one.
+        model: name of a model or a checkpoint, whose embeddings the index holds; by default that of the index, of a new
+            one the starter.
         index: folder of the index.
         stride: of a new index, seconds between the windows of a video or a long audio; by default 3.
         workers: processes that read files; by default one per core, and none for a few files.
@@ -89,7 +90,7 @@ def query(
         per_window: list each window of a video or a long audio, not only the best of each file.
         contact_sheet: a `.png`, `.jpg` or `.webp` to write, with the hits as images.
         json: print JSON in place of a table.
-        model: the checkpoint of the index, where that file was moved.
+        model: the model of the index, where its file was moved.
         device: `auto`, `cpu`, `cuda`...
         overwrite: replace the contact sheet.
 

@@ -1,7 +1,8 @@
 """Checkpoints: one safetensors file holds the weights and, in its header, all that is needed to use them.
 
 The header carries the method and its options, the front end, the upsampling, the recipe, the fitted threshold and the
-library's version, so loading takes no flags and cannot pair weights with the wrong front end.
+library's version, so loading takes no flags and cannot pair weights with the wrong front end. Frozen encoders that come
+with the library (`weights: bundled`) are not repeated: the header names the hash of their file.
 """
 
 import hashlib
@@ -20,26 +21,21 @@ from soundspot.config.upsampling import Upsampling
 from soundspot.errors import CheckpointError
 from soundspot.methods import create
 from soundspot.methods.base import Method
-from soundspot.models.weights import load_strict
+from soundspot.models.frozen_weights import find_bundled_encoders, list_frozen_names, read_frozen_weights
+from soundspot.models.packaged_weights import hash_bundle
+from soundspot.models.weights import halve, load_strict
 from soundspot.utils.atomic_io import atomic_write
 
 
-def list_models() -> dict[str, str]:
-    """List the models that come with the library.
-
-    Returns:
-        Name -> one line of description; empty, as no model comes with it yet: train a model, by a recipe or by
-        `soundspot demo`.
-    """
-    return {}
-
-
-def save_checkpoint(method: Method, path: str | Path, **header_fields: Any) -> None:
+def save_checkpoint(method: Method, path: str | Path, half_precision: bool = False, **header_fields: Any) -> None:
     """Write the weights and the header of a method; a reader sees the complete file or none.
+
+    Frozen stages of encoders with `weights: bundled` are left out: they are read from the library when it is loaded.
 
     Args:
         method: method with its weights.
         path: path of the .safetensors file; an existing file is replaced.
+        half_precision: whether large matrices and kernels are stored in float16; they are loaded as float32.
         header_fields: values for the header that JSON can hold: `recipe`, `threshold`, `step`...
 
     Raises:
@@ -53,21 +49,27 @@ def save_checkpoint(method: Method, path: str | Path, **header_fields: Any) -> N
         "upsampling": asdict(method.upsampling),
         **header_fields,
     }
-    _write(Path(path), method.state_dict(), header)
+    encoders = find_bundled_encoders(method)
+    if encoders:
+        header["bundle"] = {"sha256": hash_bundle(), "encoders": encoders}
+    omitted = list_frozen_names(method, encoders)
+    weights = {name: value for name, value in method.state_dict().items() if name not in omitted}
+    _write(Path(path), halve(weights) if half_precision else weights, header)
 
 
-def update_header(path: str | Path, **header_fields: Any) -> None:
+def update_header(path: str | Path, output: str | Path | None = None, **header_fields: Any) -> None:
     """Write values into the header of a checkpoint; its weights stay the same to the bit.
 
     Args:
-        path: path of the checkpoint, which is replaced at once.
+        path: path of the checkpoint.
+        output: path of the file to write, which is replaced at once; None: `path`.
         header_fields: names and values to add or replace, which JSON can hold; other fields stay.
 
     Raises:
         CheckpointError: the file is missing, cut short, or no checkpoint of this library.
         OutputError: the file cannot be written.
     """
-    _write(Path(path), _read_weights(path), read_header(path) | header_fields)
+    _write(Path(output or path), _read_weights(path), read_header(path) | header_fields)
 
 
 def describe_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -139,13 +141,18 @@ def load_checkpoint(path: str | Path) -> tuple[Method, dict[str, Any]]:
         The method with its weights, in evaluation mode, and the fields of the header.
 
     Raises:
-        CheckpointError: the file is missing, cut short, or no checkpoint of this library; or its weights do not fit the
-            method that the header names.
+        CheckpointError: the file is missing, cut short, or no checkpoint of this library; its weights do not fit the
+            method that the header names; or its frozen encoders are of another file than the one that comes with the
+            library.
         RecipeError: this version does not know the method or an option of it.
     """
     header = read_header(path)
     method = method_from_header(header)
-    load_strict(method, _read_weights(path), source=str(path))
+    weights = _read_weights(path)
+    if "bundle" in header:
+        source = f"{path} (of soundspot {header['soundspot']})"
+        weights |= read_frozen_weights(method, header["bundle"]["encoders"], header["bundle"]["sha256"], source)
+    load_strict(method, weights, source=str(path))
     return method.eval(), header
 
 

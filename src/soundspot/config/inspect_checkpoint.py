@@ -15,6 +15,7 @@ from soundspot.config.frontend import AudioSpec
 from soundspot.config.refinement import Refinement
 from soundspot.errors import SoundspotError
 from soundspot.importers import match_release, unwrap
+from soundspot.models.frozen_weights import list_frozen_names
 from soundspot.models.weights import (
     Shape,
     WeightMatch,
@@ -115,7 +116,10 @@ def inspect_checkpoint(path: str | Path) -> Inspection:
         fit = None
         with suppress(SoundspotError, KeyError, TypeError), warnings.catch_warnings(), torch.device("meta"):
             warnings.simplefilter("ignore")  # nothing is filled; a method of another version may not be known
-            fit = match_weights(weight_shapes(method_from_header(header).state_dict()), shapes)
+            method = method_from_header(header)
+            omitted = list_frozen_names(method, (header.get("bundle") or {}).get("encoders", {}))
+            expected = {n: shape for n, shape in weight_shapes(method.state_dict()).items() if n not in omitted}
+            fit = match_weights(expected, shapes)
         methods, nested = (str(header.get("method")),), {"header_summary": _summarize(header)}
     else:
         content = unwrap(read_state_dict(path), str(path))
@@ -131,7 +135,7 @@ def _summarize(header: Mapping[str, Any]) -> dict[str, Any]:
     encoders = {modality: config.pop(modality, {}) for modality in ("image", "audio")}
     recipe, calibration = header.get("recipe"), dict(header.get("calibration") or {})
     calibration.pop("ids", None)
-    fields = ("soundspot", "method", "front_end", "upsampling", "step", "selected", "threshold")
+    fields = ("soundspot", "method", "front_end", "upsampling", "step", "selected", "threshold", "bundle")
     summary = {name: header.get(name) for name in fields} | {"options": config, "encoders": encoders, "recipe": None}
     if recipe:
         training = {key: recipe["train"].get(key) for key in ("epochs", "batch_size", "seed")}
@@ -164,6 +168,9 @@ def _format_checkpoint(inspection: Inspection) -> Iterator[str]:
         yield line
     yield f"  recipe      {_format_recipe(summary)}"
     yield f"  threshold   {_format_threshold(summary)}"
+    if bundle := summary["bundle"]:
+        encoders = ", ".join(sorted(bundle["encoders"].values()))
+        yield f"  frozen      {encoders}: in the file that comes with the library (SHA-256 {bundle['sha256'][:8]}...)"
     if inspection.fit is None:
         yield "  this version cannot build its method: it has other options, or does not exist; use the version above"
     elif inspection.fit.num_mismatched:

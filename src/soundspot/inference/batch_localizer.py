@@ -64,6 +64,7 @@ class BatchLocalizer:
         classes: names of the classes that the method's source maps stand for; empty where they have none.
         codec_spread: how far lossy codecs alone move a peak, measured when the threshold was fitted; None: not known.
         checkpoint: path of the file that the model was loaded from; empty where it was made otherwise.
+        model_name: name of a model that comes with the library; empty for others.
 
     Raises:
         InputError: `alpha`, `refine` or `device` cannot be used.
@@ -96,6 +97,7 @@ class BatchLocalizer:
         self.supervision: tuple[str, ...] = ()
         self.classes: tuple[str, ...] = ()
         self.checkpoint = ""
+        self.model_name = ""
         self._has_warned = False
 
     @property

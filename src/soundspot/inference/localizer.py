@@ -10,13 +10,13 @@ from PIL import Image
 from torch import Tensor
 
 from soundspot.config.checkpoint import load_checkpoint
+from soundspot.config.named_models import DEFAULT_MODEL, find_checkpoint, is_named_model
 from soundspot.config.refinement import Refinement
 from soundspot.config.schema import describe_supervision
 from soundspot.data.media.audio import as_audio
 from soundspot.data.media.image import as_image
 from soundspot.data.media.optical_flow import as_flow, compute_optical_flow
 from soundspot.data.media.vectors import as_vector
-from soundspot.errors import InputError
 from soundspot.inference.batch_localizer import NO_FLOW_WARNING, BatchLocalizer, Features, ImageInput, Precision
 from soundspot.inference.multi_sound import MultiSoundResult, name_audios
 from soundspot.inference.result import LocalizationMap
@@ -52,14 +52,15 @@ class Localizer(BatchLocalizer):
     def load(
         cls, model: str | Path | None = None, device: str = "cpu", precision: Precision = "float32", **refinement: Any
     ) -> "Localizer":
-        """Load the localizer of a checkpoint, with the presence threshold that was fitted for it, if any.
+        """Load the localizer of a model, with the presence threshold that was fitted for it, if any.
 
         A threshold that was fitted on maps with another refinement, or with none, is not used: `present` is None then,
         and a note says why.
 
         Args:
-            model: path of a .safetensors file that `soundspot train` wrote, or name of a file on the Hugging Face hub:
-                `hub:OWNER/NAME` (its model.safetensors) or `hub:OWNER/NAME/FILE` (extra `hub`).
+            model: name of a model that comes with the library (`list_models`), path of a .safetensors file that
+                `soundspot train` wrote, or name of a file on the Hugging Face hub: `hub:OWNER/NAME` (its
+                model.safetensors) or `hub:OWNER/NAME/FILE` (extra `hub`). None: the starter model.
             device: `cpu`, `cuda`, `cuda:1`, `mps`..., or `auto`: CUDA, else MPS, else the CPU.
             precision: `float32` or `bfloat16` of the network; maps are float32 either way.
             refinement: keyword arguments `refine`, `alpha` and `prior` of `BatchLocalizer`.
@@ -68,21 +69,19 @@ class Localizer(BatchLocalizer):
             A localizer on `device`.
 
         Raises:
-            InputError: no model is named, or the device or refinement cannot be used.
+            InputError: no model has this name, or the device or refinement cannot be used.
             CheckpointError: the file is missing, cut short, or no checkpoint of this library.
         """
-        if model is None:
-            raise InputError(
-                "found no model, expected one: none comes with the library yet. Name a checkpoint that "
-                "`soundspot train` or `soundspot demo` wrote: --model FILE, in Python load(FILE)"
-            )
         if str(model).startswith("hub:"):
             from soundspot.inference.mining.hub import fetch_checkpoint
 
-            model = fetch_checkpoint(str(model).removeprefix("hub:"))
-        method, header = load_checkpoint(model)
+            path = fetch_checkpoint(str(model).removeprefix("hub:"))
+        else:
+            path = find_checkpoint(model)
+        method, header = load_checkpoint(path)
         localizer = cls(method, None, device, precision, **refinement)
-        localizer.checkpoint = os.path.abspath(model)
+        localizer.checkpoint = os.path.abspath(path)
+        localizer.model_name = str(model or DEFAULT_MODEL) if is_named_model(model) else ""
         threshold = header.get("threshold")
         calibration = header.get("calibration") or {}
         fitted_on = Refinement.from_dict(calibration.get("refinement"))

@@ -13,6 +13,7 @@ from soundspot.errors import RecipeError, did_you_mean
 from soundspot.models.aisfx import AISFX
 from soundspot.models.base import Encoder
 from soundspot.models.efficientnet import EfficientNetLite0
+from soundspot.models.packaged_weights import PackagedWeights
 from soundspot.models.precomputed import PrecomputedEmbeddings
 from soundspot.models.pretrained import build_pretrained
 from soundspot.models.pretrained_specs import PRETRAINED_SPECS
@@ -57,9 +58,9 @@ def build_encoder(options: Mapping[str, Any], in_channels: int) -> Encoder:
 
     Args:
         options: `encoder`, a name of `ENCODERS` (default `resnet18`); `weights`, None for random weights, `imagenet`
-            for ResNet-18 and VGG-16, `pretrained` for EfficientNet-Lite0 and aiSFX, `public` for VGGish and encoders of
-            the Hugging Face hub, the path of a file of weights, or for encoders of the hub a model there or its folder;
-            and keyword arguments of the encoder.
+            for ResNet-18 and VGG-16, `bundled` or `pretrained` for EfficientNet-Lite0 and aiSFX, `public` for VGGish
+            and encoders of the Hugging Face hub, the path of a file of weights, or for encoders of the hub a model
+            there or its folder; and keyword arguments of the encoder.
         in_channels: number of input channels: 3 for images, 1 for spectrograms, 2 for optical flow.
 
     Returns:
@@ -138,9 +139,9 @@ def load_public_weights(encoder: Encoder, weights: str) -> None:
 
     Args:
         encoder: a ResNet-18, VGG-16, VGGish, EfficientNet-Lite0 or aiSFX.
-        weights: `imagenet` (ResNet-18, VGG-16) or `public` (VGGish) to fetch the file, `pretrained`
-            (EfficientNet-Lite0, aiSFX) for the one that `soundspot models fetch` put into the cache, or the path of a
-            file of the same names.
+        weights: `imagenet` (ResNet-18, VGG-16) or `public` (VGGish) to fetch the file, `bundled`
+            (EfficientNet-Lite0, aiSFX) for those that come with the library, `pretrained` for the file that `soundspot
+            models fetch` put into the cache, or the path of a file of the same names.
 
     Raises:
         RecipeError: this kind of encoder has no public file.
@@ -150,6 +151,8 @@ def load_public_weights(encoder: Encoder, weights: str) -> None:
     if public is None:
         raise RecipeError(f"this encoder begins with no weights, and {weights!r} was given; leave `weights` out")
     encoder.load_public(public.select_used(public.read(weights)), source=f"weights {weights!r}")
+    if isinstance(encoder, StagedEncoder) and isinstance(public, PackagedWeights):
+        encoder.bundled_as = public.encoder if weights == public.bundled_keyword else ""
 
 
 PUBLIC_CHANNELS = {"resnet18": 3, "vgg16": 3, "vggish": 1, "efficientnet_lite0": 3, "aisfx": 1}

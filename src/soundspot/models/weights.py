@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from soundspot.errors import CheckpointError
 
 Shape = tuple[int, ...]
+MIN_HALVED = 4096  # values of the smallest kernel in half precision
 _ALLOWED = Lock()  # torch has one list of allowed globals, and the first thread to end would empty it for the others
 
 
@@ -114,6 +115,24 @@ class PublicWeights:
                 f"yourself and give its path in place of `{self.keyword}`"
             ) from error
         return state
+
+
+def halve(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert large matrices and kernels to half precision, which halves a file and hardly moves features.
+
+    Args:
+        state: parameter name -> weight.
+
+    Returns:
+        Parameter name -> contiguous weight: float16 where it has fractions, two axes or more and at least `MIN_HALVED`
+        (4,096) values, as it is otherwise. Small kernels, of first layers and depthwise convolutions, move features
+        most.
+    """
+
+    def is_large(value: Tensor) -> bool:
+        return value.is_floating_point() and value.ndim > 1 and value.numel() >= MIN_HALVED
+
+    return {name: (value.half() if is_large(value) else value).contiguous() for name, value in state.items()}
 
 
 def match_weights(expected: Mapping[str, Shape], actual: Mapping[str, Shape]) -> WeightMatch:

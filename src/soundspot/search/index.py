@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
+from soundspot.config.named_models import is_named_model
 from soundspot.data.media.audio import as_audio
 from soundspot.data.media.file_types import FILE_TYPES
 from soundspot.data.media.image import as_image
@@ -105,7 +106,7 @@ class Index:
 
     @property
     def checkpoint(self) -> str:
-        """Path of the checkpoint whose embeddings the index holds; empty if it was no file."""
+        """Path of the checkpoint, or name of the model, whose embeddings the index holds; empty if it was no file."""
         return str(self._metadata["checkpoint"])
 
     @property
@@ -116,7 +117,8 @@ class Index:
             CheckpointError: the file of the checkpoint is gone, or was replaced by another checkpoint.
         """
         if self._localizer is None:
-            if not self.checkpoint or not Path(self.checkpoint).is_file():
+            is_present = is_named_model(self.checkpoint) or (self.checkpoint and Path(self.checkpoint).is_file())
+            if not is_present:
                 raise CheckpointError(
                     f"{self.folder}: was made by the checkpoint {self.checkpoint or '(of no file)'}, which is gone, "
                     "expected to load it. Say where it lies: --model FILE"

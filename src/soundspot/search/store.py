@@ -410,7 +410,7 @@ def create_store(folder: Path, localizer: Localizer, root: Path, stride: float) 
         "generation": 0,
         "weights": compute_weights_digest(localizer),
         "method": localizer.name,
-        "checkpoint": localizer.checkpoint,
+        "checkpoint": localizer.model_name or localizer.checkpoint,
         "stride": stride,
     }
     with lock_folder(folder):

@@ -354,8 +354,9 @@ class Batch:
             labels of an image or audio are not known; None where the recipe has no labels.
         negative_audio: (n, 1, f, t) spectrograms of silence and noise that the samples share; None where there are
             none.
-        negatives: (k, b) row of k negative sounds of each image, among the b sounds of the first view followed by
-            `negative_audio`; -1 where an image has none of that kind. None where the recipe has no negatives.
+        negatives: (kinds, b) row of the negative sound of each kind of each image, among the b sounds of the first view
+            followed by `negative_audio`; -1 where an image has none of that kind. None where the recipe has no
+            negatives.
     """
 
     images: Float[Tensor, "v b i h w"]
@@ -365,4 +366,4 @@ class Batch:
     ground_truth: Float[Tensor, "v b y x"] | None = None
     labels: Float[Tensor, "2 b k"] | None = None
     negative_audio: Float[Tensor, "n 1 f t"] | None = None
-    negatives: Int[Tensor, "k b"] | None = None
+    negatives: Int[Tensor, "kinds b"] | None = None

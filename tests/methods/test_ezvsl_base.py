@@ -1,14 +1,19 @@
 """EZ-VSL and its descendants: what a margin, a reducer and dropout do, and when FNAC's terms set in."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.errors import RecipeError
 from soundspot.losses.contrastive import map_similarity
+from soundspot.losses.extents import absence_loss
 from soundspot.losses.false_negatives import false_negative_losses
 from soundspot.methods import Method
+from soundspot.training.datamodule import uses_ground_truth
 from soundspot.types import Batch
 
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
@@ -95,3 +100,61 @@ def test_the_terms_of_fnac_set_in_after_its_warm_up_and_hold_out_sets_always_hav
             if name in terms:
                 torch.testing.assert_close(terms[name], weight * term)
                 assert terms[name] > 1e-3
+
+
+def marked(batch: Batch) -> Batch:
+    """The batch with the upper left quarter of its first two images annotated."""
+    ground_truth = torch.full((len(batch.images), 4, 16, 16), torch.nan)
+    ground_truth[:, :2] = 0.0
+    ground_truth[:, :2, :8, :8] = 1.0
+    return replace(batch, ground_truth=ground_truth)
+
+
+@pytest.mark.parametrize("name", ["ezvsl", "marginnce", "fnac"])
+def test_extents_are_learned_with_a_weight_alone(name: str, toy: Toy, clips: Clips) -> None:
+    batch = marked(clips())
+    blind, method = toy(name).eval(), toy(name, ground_truth_weight=0.5).eval()
+    assert (blind.supports_ground_truth, method.supports_ground_truth) == (False, True)
+    assert method.state_dict().keys() - blind.state_dict().keys() == {"extent_offset", "extent_log_width"}
+    terms, plain = method.losses(batch), blind.losses(batch)
+    assert all(torch.equal(terms[key], value) for key, value in plain.items())
+    assert terms.keys() - plain.keys() == {"extent"}
+    double = toy(name, ground_truth_weight=1.0).eval().losses(batch)["extent"]
+    assert double.item() == pytest.approx(2 * terms["extent"].item())
+    assert "extent" not in method.losses(replace(batch, ground_truth=None))
+
+
+def test_learning_extents_puts_the_map_on_the_annotation(toy: Toy, clips: Clips) -> None:
+    batch, method = marked(clips()), toy("ezvsl", ground_truth_weight=1.0).train()
+    before = None
+    optimizer = torch.optim.Adam(method.parameters(), lr=3e-2)
+    for _ in range(6):
+        loss = method.losses(batch)["extent"]
+        before = before or loss.item()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.9 * before
+    assert method.extent_offset.item() != pytest.approx(0.3)
+
+
+def test_negative_sounds_have_empty_maps(toy: Toy, clips: Clips) -> None:
+    rows = torch.tensor([[1, 2, 3, 0]])
+    batch = replace(clips(), negatives=rows)
+    assert toy("ezvsl").negative_losses(batch, 0.07).keys() == {"negatives"}
+    method = toy("ezvsl", ground_truth_weight=2.0)
+    terms = method.negative_losses(batch, 0.07)
+    _, maps, is_negative = method.negative_maps(batch)
+    expected = 2 * absence_loss(maps, is_negative, torch.tensor(0.3), torch.tensor(0.1))
+    torch.testing.assert_close(terms["absence"], expected)
+    with pytest.raises(RecipeError, match=r"ground_truth_weight: found -1\.0, expected 0 or more"):
+        toy("ezvsl", ground_truth_weight=-1.0)
+
+
+def test_a_weight_without_ground_truth_is_refused(toy: Toy) -> None:
+    data, own = (open_dataset("scenes", length=2, **options) for options in ({}, {"train_ground_truth": "own"}))
+    assert uses_ground_truth(toy("ezvsl", ground_truth_weight=1.0), own)
+    with pytest.raises(RecipeError, match=r"method\.ground_truth_weight: .*give `train_ground_truth: own`"):
+        uses_ground_truth(toy("ezvsl", ground_truth_weight=1.0), data)
+    with pytest.raises(RecipeError, match="'ezvsl' cannot learn from ground truth"):
+        uses_ground_truth(toy("ezvsl"), own)

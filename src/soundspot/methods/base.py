@@ -58,9 +58,9 @@ class Method(nn.Module):
     release: ClassVar[str] = ""
     stride32: ClassVar[bool] = False
     has_joint_space: ClassVar[bool] = False
-    supports_ground_truth: ClassVar[bool] = False
     learns_from: ClassVar[Literal["pairs", "labels", "clusters"]] = "pairs"
     matches_classes: ClassVar[bool] = False
+    supports_ground_truth: bool = False
     last_clustering: float = 1.0
     config: dict[str, Any]
     upsampling = Upsampling()

@@ -5,16 +5,22 @@
 
 from typing import Any, get_args
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from soundspot.config.upsampling import Upsampling
-from soundspot.losses.contrastive import Reducer, info_nce, map_similarity, unit_norm
+from soundspot.errors import RecipeError
+from soundspot.losses.contrastive import Reducer, info_nce, map_similarity, matched_pair_maps, unit_norm
+from soundspot.losses.extents import absence_loss, extent_loss
+from soundspot.losses.negatives import negative_audio_nce
 from soundspot.methods.base import Method
 from soundspot.methods.option_checks import check_choice, check_fraction, check_positive
 from soundspot.models.heads import JointProjection, max_pool
 from soundspot.types import Batch
+
+EXTENT_OFFSET, EXTENT_WIDTH = 0.3, 0.1  # of cosines, where the sigmoid of an extent begins to learn
 
 
 class EZVSLBase(Method):
@@ -31,6 +37,8 @@ class EZVSLBase(Method):
         symmetric: add the loss from audio to images to that from images to audio.
         false_negatives_as_positives: treat pairs in `Batch.false_negatives` as positives; if False, they are only left
             out of the denominator.
+        ground_truth_weight: weight of the extents of annotated images (`Batch.ground_truth`), which is supervision, and
+            of empty maps for negative sounds; 0: neither. Ours.
         encoders: keyword arguments of `Method`: `image`, `audio` (options of the encoders) and `front_end`.
     """
 
@@ -49,6 +57,7 @@ class EZVSLBase(Method):
         margin: float = 0.0,
         symmetric: bool = True,
         false_negatives_as_positives: bool = False,
+        ground_truth_weight: float = 0.0,
         **encoders: Any,
     ) -> None:
         check_positive(tau=tau, width=width)
@@ -58,6 +67,12 @@ class EZVSLBase(Method):
         self.tau, self.reducer, self.sharpness, self.dropout = tau, reducer, sharpness, dropout
         self.margin, self.symmetric, self.false_negatives_as_positives = margin, symmetric, false_negatives_as_positives
         self.space = JointProjection(self.image_encoder.channels, self.audio_encoder.channels, width)
+        if ground_truth_weight < 0:
+            raise RecipeError(f"method.ground_truth_weight: found {ground_truth_weight}, expected 0 or more")
+        self.ground_truth_weight, self.supports_ground_truth = ground_truth_weight, ground_truth_weight > 0
+        if ground_truth_weight:  # the sigmoid that makes an extent of a cosine learns too
+            self.extent_offset = nn.Parameter(torch.tensor(EXTENT_OFFSET))
+            self.extent_log_width = nn.Parameter(torch.tensor(EXTENT_WIDTH).log())
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
         """Encode images as unit-norm features in the joint space.
@@ -83,16 +98,57 @@ class EZVSLBase(Method):
         return unit_norm(self.space.audio(max_pool(self.audio_encoder(audio))))
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `contrast`, mean over samples and summed over the pairs of views.
+        """Compute `contrast` and, with `ground_truth_weight`, `extent`, each summed over the pairs of views.
 
         Args:
             batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). Pairs in
                 `false_negatives` are left out of the denominator, or are positives with `false_negatives_as_positives`.
+                `ground_truth` (v, b, y, x) supervises the maps where images are annotated.
 
         Returns:
             Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
         """
-        return {"contrast": self.contrast(*self.encode(batch), batch)}
+        features, embeddings = self.encode(batch)
+        return {"contrast": self.contrast(features, embeddings, batch), **self.extent(features, embeddings, batch)}
+
+    def extent(
+        self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"], batch: Batch
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Compute the loss of the maps' extents in annotated images.
+
+        Args:
+            image_features: (v, b, c, h, w) features of unit L2 norm over c.
+            audio_embeddings: (u, b, c) embeddings of unit L2 norm.
+            batch: batch of which only `ground_truth`, (v, b, y, x) or None, is read.
+
+        Returns:
+            `extent`, weighted, mean over annotated images and summed over the pairs of views; empty where the weight is
+            0 or no image is annotated.
+        """
+        if batch.ground_truth is None or not self.ground_truth_weight:
+            return {}
+        maps = matched_pair_maps(image_features, audio_embeddings).transpose(1, 2)  # (v, u, b, h, w)
+        h, w = maps.shape[-2:]
+        target = F.adaptive_avg_pool2d(batch.ground_truth, (h, w))[:, None].expand_as(maps)
+        loss = extent_loss(maps, target, self.extent_offset, self.extent_log_width.exp())
+        return {"extent": self.ground_truth_weight * loss}
+
+    def negative_losses(self, batch: Batch, tau: float) -> dict[str, Float[Tensor, ""]]:
+        """Compute `negatives` and, with `ground_truth_weight`, `absence`: negative sounds have empty maps.
+
+        Args:
+            batch: b samples with negatives.
+            tau: temperature, in units of the maps.
+
+        Returns:
+            Dict of term name -> scalar tensor.
+        """
+        own, negatives, is_negative = self.negative_maps(batch)
+        terms = {"negatives": negative_audio_nce(own, negatives, is_negative, tau)}
+        if self.ground_truth_weight:
+            loss = absence_loss(negatives, is_negative, self.extent_offset, self.extent_log_width.exp())
+            terms["absence"] = self.ground_truth_weight * loss
+        return terms
 
     def contrast(
         self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"], batch: Batch

@@ -66,7 +66,9 @@ class FNAC(EZVSLBase):
         self.in_warmup = progress < self.warmup
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """Compute `contrast`; after warm-up also `false_negatives_audio`, `true_negatives`, `false_negatives_image`.
+        """Compute `contrast`, and `extent` as the base does; after warm-up also three terms.
+
+        They are `false_negatives_audio`, `true_negatives` and `false_negatives_image`.
 
         In evaluation mode all four are computed, whatever the progress. Each is summed over the pairs of views.
 
@@ -78,7 +80,7 @@ class FNAC(EZVSLBase):
             Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
         """
         features, embeddings = self.encode(batch)
-        terms = {"contrast": self.contrast(features, embeddings, batch)}
+        terms = {"contrast": self.contrast(features, embeddings, batch), **self.extent(features, embeddings, batch)}
         if self.training and self.in_warmup:
             return terms
         names = ("false_negatives_audio", "true_negatives", "false_negatives_image")

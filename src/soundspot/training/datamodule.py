@@ -44,13 +44,19 @@ def uses_ground_truth(method: Method, data: AudioVisualDataset) -> bool:
         Whether ground truth is read for the method.
 
     Raises:
-        RecipeError: the data set offers it, and the method cannot learn from it.
+        RecipeError: the data set offers it, and the method cannot learn from it; or the method is given a weight of
+            it, and the data set does not offer it.
     """
     is_offered = data.has_train_ground_truth
     if is_offered and not method.supports_ground_truth:
         raise RecipeError(
             f"data.options.train_ground_truth: method {method.name!r} cannot learn from ground truth; leave it out, or "
-            "train a method that can (attention10k)"
+            "train a method that can (attention10k; ezvsl, marginnce and fnac with `ground_truth_weight`)"
+        )
+    if getattr(method, "ground_truth_weight", 0) and not is_offered:
+        raise RecipeError(
+            "method.ground_truth_weight: the training set offers no ground truth to learn from; give "
+            "`train_ground_truth: own` among `data.options`, or leave the weight out"
         )
     return is_offered
 

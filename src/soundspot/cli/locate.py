@@ -57,6 +57,7 @@ def locate(
     maps: Path | None = None,
     maps_per_second: float | None = None,
     smooth: float = 0.0,
+    size: int | None = None,
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     overwrite: bool = False,
@@ -91,6 +92,7 @@ def locate(
         maps_per_second: of a video: rate of maps, which are interpolated between; by default each frame has its own.
             Large frames have more: of 1920x1080 at least each 15th has one, of 3840x2160 each third.
         smooth: of a video: seconds over which maps are averaged; they lag behind by that.
+        size: of a video: side of the network's input in pixels; smaller is faster and coarser. By default the model's.
         device: `auto`, `cpu`, `cuda`...
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 for videos where the machine has it.
         overwrite: replace files that are there.
@@ -116,14 +118,14 @@ def locate(
             precision = "bfloat16" if kind == "cuda" or (kind == "cpu" and has_native_bf16()) else "float32"
         localizer = Localizer.load(model, device=device, precision=precision, **refinement)
         options = {"audio": audio[0] if audio else None, "maps_per_second": maps_per_second, "smooth": smooth}
-        options["audio_track"] = audio_track
+        options |= {"audio_track": audio_track, "size": size}
         code = locate_videos(localizer, jobs, options, overwrite)
         if image.is_dir():
             counts = count_passed_over(list_inputs(image, output or FOLDER_OUTPUT), VIDEO_SUFFIXES)
             if note := format_passed_over(counts):
                 print(note)
         return code
-    check_unused(image, "a video", files | {"maps_per_second": maps_per_second, "smooth": smooth})
+    check_unused(image, "a video", files | {"maps_per_second": maps_per_second, "smooth": smooth, "size": size})
     if not audio:
         raise InputError(f"{image} is an image: found no sound to locate in it, expected one or more after it.")
     output = output or Path("out.png")

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from soundspot.config.frontend import InputSpec
 from soundspot.config.refinement import Refinement
 from soundspot.data.datasets.auxiliary import read_audio_embedding, read_image_with_flow
-from soundspot.data.media.image import preprocess_images, visible_region
+from soundspot.data.media.image import fast_squash, preprocess_images, visible_region
 from soundspot.data.media.optical_flow import flow_to_image
 from soundspot.data.media.vectors import as_vector
 from soundspot.data.transforms.spectrogram import preprocess_audio
@@ -65,6 +66,7 @@ class BatchLocalizer:
         codec_spread: how far lossy codecs alone move a peak, measured when the threshold was fitted; None: not known.
         checkpoint: path of the file that the model was loaded from; empty where it was made otherwise.
         model_name: name of a model that comes with the library; empty for others.
+        video_size: side of the network's input for videos in pixels, as the checkpoint has it; None: the front end's.
 
     Raises:
         InputError: `alpha`, `refine` or `device` cannot be used.
@@ -98,6 +100,7 @@ class BatchLocalizer:
         self.classes: tuple[str, ...] = ()
         self.checkpoint = ""
         self.model_name = ""
+        self.video_size: int | None = None
         self._has_warned = False
 
     @property
@@ -144,19 +147,21 @@ class BatchLocalizer:
         width = self.front_end.audio.embedding_dim
         return read_audio_embedding(data, index, width) if width else data.read_audio(index)
 
-    def encode_images(self, images: Sequence[ImageInput]) -> Features:
+    def encode_images(self, images: Sequence[ImageInput], size: int | None = None) -> Features:
         """Encode images.
 
         Args:
             images: b images of any sizes, as `ImageWithFlow` where the method uses optical flow; an image without it
                 counts as standing still, with one warning.
+            size: side of the network's input in pixels in place of the front end's, for speed: front ends that squash
+                images do so by torch's filter then, which is four times as fast as PIL's. None: the front end's.
 
         Returns:
             (b, ...) features on the localizer's device; a `FeaturesWithPrior`, with an object prior for each image,
             where maps are refined by `ogl`.
         """
         with self._inference_mode():
-            pixels = self._pixels(images)
+            pixels = self._pixels(images, size)
             features = self.method.encode_images(pixels)
             if self.prior is None:
                 return features
@@ -338,9 +343,13 @@ class BatchLocalizer:
         alpha, upsampling, size = self.refinement.alpha, self.method.upsampling, self.front_end.image.size
         return mix_maps(maps.flatten(0, 1), others, alpha, upsampling, size).unflatten(0, maps.shape[:2])
 
-    def _pixels(self, images: Sequence[ImageInput]) -> Float[Tensor, "b i s s"]:
+    def _pixels(self, images: Sequence[ImageInput], size: int | None = None) -> Float[Tensor, "b i s s"]:
         spec = self.front_end.image
         stills = [image.image if isinstance(image, ImageWithFlow) else image for image in images]
+        if size is not None:
+            spec = replace(spec, size=size)
+            if spec.resize == "squash":
+                stills = [Image.fromarray(fast_squash(still, size)) for still in stills]
         if not spec.flow:
             return preprocess_images(stills, spec).to(self.device)
         if not self._has_warned and not all(isinstance(image, ImageWithFlow) for image in images):
@@ -363,15 +372,16 @@ class BatchLocalizer:
     @contextmanager
     def _inference_mode(self) -> Iterator[None]:
         """Switch to evaluation mode without gradients; afterwards each module is back in the mode it was in."""
-        modes = [(module, module.training) for module in self.method.modules()]
-        self.method.eval()
+        in_training = [module for module in self.method.modules() if module.training]
+        if in_training:
+            self.method.eval()
         bf16 = self.precision == "bfloat16"
         try:
             with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
                 yield
         finally:
-            for module, training in modes:
-                module.training = training
+            for module in in_training:
+                module.training = True
 
 
 def _without_prior(encoded_images: Features) -> Tensor:

@@ -20,6 +20,7 @@ from soundspot.data.media.vectors import as_vector
 from soundspot.inference.batch_localizer import NO_FLOW_WARNING, BatchLocalizer, Features, ImageInput, Precision
 from soundspot.inference.multi_sound import MultiSoundResult, name_audios
 from soundspot.inference.result import LocalizationMap
+from soundspot.models.folding import prepare_for_inference
 from soundspot.types import Audio, ImageWithFlow
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Localizer(BatchLocalizer):
         else:
             path = find_checkpoint(model)
         method, header = load_checkpoint(path)
+        prepare_for_inference(method)
         localizer = cls(method, None, device, precision, **refinement)
         localizer.checkpoint = os.path.abspath(path)
         localizer.model_name = str(model or DEFAULT_MODEL) if is_named_model(model) else ""
@@ -90,6 +92,7 @@ class Localizer(BatchLocalizer):
         else:
             localizer.threshold, localizer.codec_spread = threshold, calibration.get("codec_spread")
         localizer.supervision = describe_supervision(header.get("recipe") or {})
+        localizer.video_size = header.get("video_size")
         localizer.classes = tuple(map(str, header.get("classes") or ()))
         return localizer
 
@@ -207,8 +210,8 @@ class Localizer(BatchLocalizer):
             audio: sound in place of the video's own, from the first frame on: a path (of audio or video), an `Audio`,
                 or (waveform, rate in Hz); None: its own.
             options: keyword arguments of `LocatedVideo`: `maps_per_second` (maps between are interpolated), `smooth`
-                (time constant in seconds of a causal average), `audio_hop` (seconds between audio windows) and
-                `audio_track` (number of the video's audio track, from 0).
+                (time constant in seconds of a causal average), `audio_hop` (seconds between audio windows),
+                `audio_track` (number of the video's audio track, from 0) and `size` (side of the network's input).
 
         Returns:
             An iterable of `FrameResult`, with `save`.

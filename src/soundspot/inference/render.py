@@ -67,7 +67,10 @@ def overlay_heatmap(
     cover = opacity * _smoothstep(np.linspace(0, 1, 256), transparent_below)
     alpha = level.point((255 * cover).round().astype(int).tolist())
     level.putpalette(HEAT_COLORMAP.tobytes())
-    return Image.composite(level.convert("RGB"), image.convert("RGB"), alpha)
+    drawing = image.convert("RGB")
+    if box := alpha.getbbox():  # what lies outside stays as it is
+        drawing.paste(level.crop(box).convert("RGB"), box, alpha.crop(box))
+    return drawing
 
 
 def overlay_sources(

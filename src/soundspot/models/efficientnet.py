@@ -61,7 +61,7 @@ class SameConv2d(nn.Conv2d):
             return super().forward(x)
         y_pad, x_pad = (max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in x.shape[-2:])
         padded = F.pad(x, (x_pad // 2, x_pad - x_pad // 2, y_pad // 2, y_pad - y_pad // 2))
-        return F.conv2d(padded, self.weight, None, self.stride, 0, 1, self.groups)
+        return F.conv2d(padded, self.weight, self.bias, self.stride, 0, 1, self.groups)
 
 
 class ConvNorm(nn.Module):

@@ -57,6 +57,33 @@ def own(localizer: Localizer, clip: Path) -> LocatedVideo:
     return localizer.locate_video(clip)
 
 
+def test_a_smaller_input_gives_the_maps_of_that_front_end(clip: Path, localizer: Localizer) -> None:
+    smaller = next(iter(localizer.locate_video(clip, size=48)))
+    method = create("alignment", image=TINY, audio=TINY, front_end=InputSpec(ImageSpec(48), AudioSpec(16000, 0.5)))
+    method.load_state_dict(localizer.method.state_dict())
+    same = next(iter(Localizer(method).locate_video(clip)))
+    assert (
+        smaller.map.scores.shape == same.map.scores.shape != next(iter(localizer.locate_video(clip))).map.scores.shape
+    )
+    assert torch.allclose(smaller.map.scores, same.map.scores, atol=0.02)  # of another filter
+    with pytest.raises(InputError, match="size: found 8, expected at least 32"):
+        localizer.locate_video(clip, size=8)
+
+
+def test_the_size_for_videos_is_that_of_the_checkpoint(clip: Path) -> None:
+    localizer = localizer_of(AudioSpec(16000, 0.5))
+    localizer.video_size = 48
+    stored = next(iter(localizer.locate_video(clip)))
+    assert torch.equal(stored.map.scores, next(iter(localizer.locate_video(clip, size=48))).map.scores)
+
+
+def test_an_encoder_of_one_size_takes_no_other(clip: Path, localizer: Localizer) -> None:
+    fixed = localizer_of(AudioSpec(16000, 0.5))
+    fixed.method.image_encoder = torch.nn.Identity()
+    with pytest.raises(InputError, match="whose image encoder takes 32 pixels only"):
+        fixed.locate_video(clip, size=48)
+
+
 @pytest.mark.parametrize("spec", [AudioSpec(16000, 0.5), AudioSpec(16000, 0.5, clip_seconds=1.2)])
 def test_each_picture_has_the_answer_that_it_has_alone(spec: AudioSpec, clip: Path) -> None:
     localizer = localizer_of(spec)
@@ -87,7 +114,7 @@ def test_the_map_follows_the_sound(localizer: Localizer, clip: Path) -> None:
 def test_fewer_maps_are_interpolated(localizer: Localizer, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[int] = []
     encode = localizer.encode_images
-    monkeypatch.setattr(localizer, "encode_images", lambda some: shown.append(len(some)) or encode(some))
+    monkeypatch.setattr(localizer, "encode_images", lambda some, size: shown.append(len(some)) or encode(some, size))
     found = list(localizer.locate_video(clip, maps_per_second=5))
     assert (len(found), sum(shown)) == (50, 10)
     middle = (found[10].map.scores + found[15].map.scores) / 2

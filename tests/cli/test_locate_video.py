@@ -61,9 +61,3 @@ def test_mistakes_are_told_in_one_message(soundspot, checkpoint: Path, tmp_path:
         assert told.code == 2
         assert said in told.err
         assert not told.written
-
-
-def test_a_model_is_needed(soundspot) -> None:
-    told = soundspot("locate", "photo.png", "a.wav")
-    assert told.code == 2
-    assert "--model FILE" in told.err

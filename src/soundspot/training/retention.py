@@ -1,0 +1,117 @@
+"""What a model keeps of the data it learned from, so that it can learn more and forget nothing.
+
+Two linear maps project both modalities into one space. If such a map W of inputs x becomes W + D, its outputs over the
+old data change by E|Dx|^2 = tr(D M D') with the second moments M = E[xx'], exactly and without any of the data. As long
+as they hardly change, the mean embeddings of old categories (prototypes) remain what they were, and serve as negatives.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from soundspot.losses.contrastive import unit_norm
+from soundspot.methods.ezvsl_base import EZVSLBase
+
+
+@dataclass(frozen=True, eq=False)
+class Retention:
+    """Statistics of the data that a model learned from.
+
+    Attributes:
+        categories: names of the k categories.
+        image_prototypes: (k, d) unit-norm mean over the images of a category of their feature at the map's peak.
+        audio_prototypes: (k, d) unit-norm mean of the audio embeddings of a category.
+        image_moments: (c + 1, c + 1) mean of x x' over images and locations, with x the input of the projection of
+            images and a 1.
+        audio_moments: (e + 1, e + 1) likewise for audio.
+    """
+
+    categories: tuple[str, ...]
+    image_prototypes: Float[Tensor, "k d"]
+    audio_prototypes: Float[Tensor, "k d"]
+    image_moments: Float[Tensor, "c1 c1"]
+    audio_moments: Float[Tensor, "e1 e1"]
+
+
+def measure_retention(
+    method: EZVSLBase,
+    image_inputs: Sequence[Float[Tensor, "n c h w"]],
+    audio_inputs: Sequence[Float[Tensor, "m e"]],
+    categories: Sequence[str],
+) -> Retention:
+    """Measure the statistics of a method over images and audio.
+
+    Args:
+        method: method with a joint space.
+        image_inputs: for each of k categories the inputs of the projection of its images.
+        audio_inputs: for each category the inputs of the projection of its audio.
+        categories: names of the k categories.
+
+    Returns:
+        The statistics, in single precision.
+    """
+    image_prototypes, audio_prototypes = [], []
+    with torch.no_grad():
+        for images, audio in zip(image_inputs, audio_inputs, strict=True):
+            prototype = unit_norm(unit_norm(method.space.audio(audio)).mean(dim=0))
+            audio_prototypes.append(prototype)
+            features = unit_norm(method.space.image(images), dim=1).flatten(2)
+            peaks = torch.einsum("ncp,c->np", features, prototype).argmax(dim=1)
+            at_peak = features.gather(2, peaks[:, None, None].expand(-1, features.shape[1], 1))[:, :, 0]
+            image_prototypes.append(unit_norm(at_peak.mean(dim=0)))
+    return Retention(
+        tuple(categories),
+        torch.stack(image_prototypes),
+        torch.stack(audio_prototypes),
+        second_moments(images.movedim(1, -1).flatten(0, 2) for images in image_inputs),
+        second_moments(audio_inputs),
+    )
+
+
+def second_moments(inputs: Iterable[Float[Tensor, "n c"]]) -> Float[Tensor, "c1 c1"]:
+    """Compute the second moments of vectors, each with a 1 appended for the bias.
+
+    Args:
+        inputs: chunks of vectors.
+
+    Returns:
+        Mean of x x' over all vectors.
+    """
+    total, count = torch.zeros(1), 0
+    for chunk in inputs:
+        x = torch.cat([chunk.float(), chunk.new_ones(len(chunk), 1)], dim=1)
+        total, count = total + x.mT @ x, count + len(x)
+    return total / count
+
+
+def output_change(
+    layer: nn.Linear | nn.Conv2d, old: Float[Tensor, "d c1"], moments: Float[Tensor, "c1 c1"]
+) -> Float[Tensor, ""]:
+    """Compute how far the outputs of a linear layer have moved over the data of `moments`.
+
+    Args:
+        layer: linear layer or 1 x 1 convolution, as it is now.
+        old: weights and bias of the layer as it was (`stack_weights`).
+        moments: second moments of its inputs.
+
+    Returns:
+        Scalar, with gradient: E|new output - old output|^2 / E|old output|^2.
+    """
+    change = stack_weights(layer) - old
+    return ((change @ moments) * change).sum() / ((old @ moments) * old).sum()
+
+
+def stack_weights(layer: nn.Linear | nn.Conv2d) -> Float[Tensor, "d c1"]:
+    """Return the weights of a linear layer, or a 1 x 1 convolution, with its bias as the last column.
+
+    Args:
+        layer: layer with a bias.
+
+    Returns:
+        (d, c + 1) weights.
+    """
+    assert layer.bias is not None
+    return torch.cat([layer.weight.flatten(1), layer.bias[:, None]], dim=1)

@@ -159,7 +159,23 @@ def adapt(
         train, val = (read_inputs(method, Catalog(Path(scratch) / "catalog", s), names, seed) for s in ("train", "val"))
     image_change, audio_change = fit(method, retention, names, train, seed)
     header = read_header(localizer.checkpoint)
-    own, other = compare(method, retention, names, val)
+    peaks = measure_peaks(method, retention, names, val)
+    threshold = choose_threshold(retention, peaks)
+    scores = tuple(
+        CategoryScores(
+            name,
+            int((train.image_labels == n).sum()),
+            int((train.audio_labels == n).sum()),
+            name in retention.categories,
+            share(peaks.own[n] >= threshold),
+            share(peaks.other[n] < threshold),
+        )
+        for n, name in enumerate(names)
+    )
+    base = str(model or "starter")
+    report = AdaptReport(
+        base, summary, scores, len(retention.categories), image_change, audio_change, header.get("threshold"), threshold
+    )
     ...
 
 

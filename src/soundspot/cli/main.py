@@ -20,6 +20,7 @@ COMMANDS = {  # words of a command -> module.function in this package
     "train": "train.train",
     "evaluate": "evaluate.evaluate",
     "evaluate-maps": "evaluate.evaluate_maps",
+    "adapt": "adapt.adapt",
     "calibrate": "calibrate.calibrate",
     "compare": "compare.compare",
     "locate": "locate.locate",

@@ -7,6 +7,7 @@ with the library (`weights: bundled`) are not repeated: the header names the has
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,16 @@ from soundspot.models.packaged_weights import hash_bundle
 from soundspot.models.weights import halve, load_strict
 from soundspot.utils.atomic_io import atomic_write
 
+STATISTICS = "statistics/"  # beginning of the names of tensors that are no weights of the method
 
-def save_checkpoint(method: Method, path: str | Path, half_precision: bool = False, **header_fields: Any) -> None:
+
+def save_checkpoint(
+    method: Method,
+    path: str | Path,
+    half_precision: bool = False,
+    statistics: Mapping[str, Tensor] | None = None,
+    **header_fields: Any,
+) -> None:
     """Write the weights and the header of a method; a reader sees the complete file or none.
 
     Frozen stages of encoders with `weights: bundled` are left out: they are read from the library when it is loaded.
@@ -36,6 +45,7 @@ def save_checkpoint(method: Method, path: str | Path, half_precision: bool = Fal
         method: method with its weights.
         path: path of the .safetensors file; an existing file is replaced.
         half_precision: whether large matrices and kernels are stored in float16; they are loaded as float32.
+        statistics: further tensors by name, which `read_statistics` returns; None: there are none.
         header_fields: values for the header that JSON can hold: `recipe`, `threshold`, `step`...
 
     Raises:
@@ -54,7 +64,8 @@ def save_checkpoint(method: Method, path: str | Path, half_precision: bool = Fal
         header["bundle"] = {"sha256": hash_bundle(), "encoders": encoders}
     omitted = list_frozen_names(method, encoders)
     weights = {name: value for name, value in method.state_dict().items() if name not in omitted}
-    _write(Path(path), halve(weights) if half_precision else weights, header)
+    weights = halve(weights) if half_precision else weights
+    _write(Path(path), weights | {STATISTICS + name: value for name, value in (statistics or {}).items()}, header)
 
 
 def update_header(path: str | Path, output: str | Path | None = None, **header_fields: Any) -> None:
@@ -69,7 +80,24 @@ def update_header(path: str | Path, output: str | Path | None = None, **header_f
         CheckpointError: the file is missing, cut short, or no checkpoint of this library.
         OutputError: the file cannot be written.
     """
-    _write(Path(output or path), _read_weights(path), read_header(path) | header_fields)
+    _write(Path(output or path), _read_tensors(path), read_header(path) | header_fields)
+
+
+def read_statistics(path: str | Path) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint that are no weights of its method.
+
+    Args:
+        path: path of the .safetensors file.
+
+    Returns:
+        Name -> tensor, as `save_checkpoint` got them; empty where there are none.
+
+    Raises:
+        CheckpointError: the file is missing, cut short, or no checkpoint of this library.
+    """
+    read_header(path)
+    tensors = _read_tensors(path)
+    return {name.removeprefix(STATISTICS): value for name, value in tensors.items() if name.startswith(STATISTICS)}
 
 
 def describe_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -148,7 +176,7 @@ def load_checkpoint(path: str | Path) -> tuple[Method, dict[str, Any]]:
     """
     header = read_header(path)
     method = method_from_header(header)
-    weights = _read_weights(path)
+    weights = {name: value for name, value in _read_tensors(path).items() if not name.startswith(STATISTICS)}
     if "bundle" in header:
         source = f"{path} (of soundspot {header['soundspot']})"
         weights |= read_frozen_weights(method, header["bundle"]["encoders"], header["bundle"]["sha256"], source)
@@ -191,7 +219,7 @@ def hash_recipe(recipe: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(recipe | {"train": train}, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _read_weights(path: str | Path) -> dict[str, Tensor]:
+def _read_tensors(path: str | Path) -> dict[str, Tensor]:
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
 

@@ -114,16 +114,34 @@ def map_similarity(
     """
     if reducer == "mean":
         return embedding_similarity(image_features.mean(dim=(-2, -1)), audio_embeddings)
-    maps = all_pair_maps(image_features, audio_embeddings)
+    return all_gather_with_grad(reduce_maps(all_pair_maps(image_features, audio_embeddings), reducer, sharpness), 2)
+
+
+def reduce_maps(
+    maps: Float[Tensor, "*b p"], reducer: Reducer = "mean", sharpness: float | int = 10.0
+) -> Float[Tensor, "*b"]:
+    """Reduce cosine maps to a similarity each.
+
+    Args:
+        maps: (..., p) cosines at p locations.
+        reducer: reduction over the locations, as in `map_similarity`.
+        sharpness: factor in the weights of `softmax`.
+
+    Returns:
+        (...) similarities in [-1, 1].
+
+    Raises:
+        RecipeError: `reducer` is unknown.
+    """
+    if reducer == "mean":
+        return maps.mean(dim=-1)
     if reducer == "max":
-        reduced = maps.amax(dim=-1)
-    elif reducer == "softmax":
-        reduced = (torch.softmax(sharpness * maps, dim=-1) * maps).sum(dim=-1)
-    elif reducer == "trimap":
-        reduced = foreground_mean(maps)
-    else:
-        raise RecipeError(f"method.reducer: found {reducer!r}, expected mean, max, softmax or trimap")
-    return all_gather_with_grad(reduced, 2)
+        return maps.amax(dim=-1)
+    if reducer == "softmax":
+        return (torch.softmax(sharpness * maps, dim=-1) * maps).sum(dim=-1)
+    if reducer == "trimap":
+        return foreground_mean(maps)
+    raise RecipeError(f"method.reducer: found {reducer!r}, expected mean, max, softmax or trimap")
 
 
 @full_precision

@@ -6,28 +6,36 @@ Encoders stay as they are, so everything is encoded once; the two linear maps in
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from soundspot.config.checkpoint import read_header, read_retention, save_checkpoint
+from soundspot.config.checkpoint import read_header, save_checkpoint
+from soundspot.config.named_models import DEFAULT_MODEL
 from soundspot.data.datasets.catalog import Catalog
-from soundspot.data.datasets.category_folders import FolderSummary, write_category_catalog
-from soundspot.data.media.audio import crop_or_tile, resample
+from soundspot.data.datasets.category_folders import write_category_catalog
+from soundspot.data.media.audio import crop_or_tile, read_audio, resample
 from soundspot.data.media.image import fast_squash, normalize
 from soundspot.data.transforms.augment import NUM_DRAWS, Augmentation, iter_augmented
 from soundspot.data.transforms.spectrogram import spectrogram
 from soundspot.errors import CheckpointError
 from soundspot.evaluation.functional import universal_threshold
 from soundspot.inference.localizer import Localizer
-from soundspot.losses.contrastive import info_nce, map_similarity, unit_norm
+from soundspot.losses.contrastive import reduce_maps, unit_norm
 from soundspot.methods.ezvsl_base import EZVSLBase
 from soundspot.models.heads import max_pool
-from soundspot.training.retention import Retention, extend_retention, output_change, stack_weights
+from soundspot.training.retention import (
+    Retention,
+    extend_retention,
+    measure_retention,
+    output_change,
+    read_retention,
+    stack_weights,
+)
 from soundspot.utils.atomic_io import check_output
 from soundspot.utils.hash_rng import Key, uniform
 
@@ -40,21 +48,21 @@ AUGMENTATION = Augmentation(scale=(0.5, 1.0), color=0.3, gray_p=0.1, blur_p=0.1)
 
 
 @dataclass(frozen=True)
-class CategoryScores:
-    """Scores of one new category on its held-out files.
+class CategoryResult:
+    """Result for one category, on the files held out.
 
     Attributes:
         category: name of the category.
-        images, audio: numbers of images and recordings that were learned from.
+        num_images, num_audio: number of images, and of recordings or windows of them, that were learned from.
         is_known: whether the model knew a category of this name before.
-        present: share of held-out pairs of it that are told present at the new threshold.
-        absent: share of pairs of its held-out images with other sounds that are told absent: those of the other new
-            categories, and the mean of each old one.
+        present: share of the held-out images that are told to hold the source of a held-out sound of the category.
+        absent: share of the held-out images that are told not to hold the source of another category's sound: held-out
+            sounds of other new ones, and the prototype of each old one.
     """
 
     category: str
-    images: int
-    audio: int
+    num_images: int
+    num_audio: int
     is_known: bool
     present: float
     absent: float
@@ -66,78 +74,78 @@ class AdaptReport:
 
     Attributes:
         base: name or path of the model that was taught.
-        summary: what became of the files.
-        scores: one entry for each new category.
-        old_categories: number of categories that the model knew.
-        image_change, audio_change: mean squared change of the outputs over the data that the model learned from before,
-            as a fraction of their mean square: 0 is as before.
-        old_threshold, threshold: peak from which a source counts as present, before and after; None: never fitted.
+        categories: what was learned of each.
+        num_old: number of categories that the model knew.
+        image_change, audio_change: root mean square change of the model's outputs over the data that it learned from
+            before, as a fraction of their root mean square; 0: as before.
+        old_threshold, threshold: peak from which a source counts as present, before (None: never fitted) and after.
+        skipped: a message for each file that could not be read.
+        passed_over: phrase that counts files of other kinds; empty where there are none.
     """
 
     base: str
-    summary: FolderSummary
-    scores: tuple[CategoryScores, ...]
-    old_categories: int
+    categories: tuple[CategoryResult, ...]
+    num_old: int
     image_change: float
     audio_change: float
     old_threshold: float | None
     threshold: float
+    skipped: tuple[str, ...]
+    passed_over: str
 
     def format_summary(self) -> str:
         """Format the report for the terminal.
 
         Returns:
-            A line for each new category, one for the old ones, and one for each file that was left out.
+            A line for each new category, one for the old ones, one for the threshold, and one for each file that was
+            left out.
         """
         lines = []
-        for row in self.scores:
-            known = " (known before; your files are added)" if row.is_known else ""
+        for row in self.categories:
             lines.append(
-                f"{row.category}{known}: learned from {row.images} images and {row.audio} recordings; of those held out "
-                f"{100 * row.present:.0f} % of its sounds are told present, {100 * row.absent:.0f} % of others absent"
+                f"{row.category}: {row.num_images} images, {row.num_audio} sounds"
+                f"{' (known before, yours are added)' if row.is_known else ''}; of those held out "
+                f"{100 * row.present:.0f} % of its own sounds are told present, {100 * row.absent:.0f} % of others "
+                "absent"
             )
         lines.append(
-            f"{self.old_categories} things known before: outputs change by {100 * self.image_change**0.5:.1f} % (images) "
-            f"and {100 * self.audio_change**0.5:.1f} % (audio)"
+            f"{self.num_old} things known before: outputs move by {100 * self.image_change:.1f} % for images and "
+            f"{100 * self.audio_change:.1f} % for audio"
         )
-        before = "" if self.old_threshold is None else f" (before: {self.old_threshold:.3f})"
-        lines.append(f"present from a peak of {self.threshold:.3f} on{before}")
-        lines += [f"left out: {message}" for message in self.summary.skipped]
-        return "\n".join([*lines, *([self.summary.passed_over] if self.summary.passed_over else [])])
+        before = "" if self.old_threshold is None else f", before {self.old_threshold:.3f}"
+        lines.append(f"threshold {self.threshold:.3f}{before}")
+        lines += [f"left out: {message}" for message in self.skipped]
+        return "\n".join([*lines, *([self.passed_over] if self.passed_over else [])])
 
 
 @dataclass(frozen=True, eq=False)
 class ProjectionInputs:
-    """Inputs of the projections of one split: what frozen encoders make of its images and recordings.
+    """Outputs of the frozen encoders for the images and recordings of one category and split.
 
     Attributes:
         images: (v, n, c, h, w) features of n images in v views, the first unaugmented.
-        image_labels: for each image, the index of its category.
         audio: (m, e) features of m windows of recordings.
-        audio_labels: for each window, the index of its category.
     """
 
     images: Float[Tensor, "v n c h w"]
-    image_labels: Int[Tensor, " n"]
     audio: Float[Tensor, "m e"]
-    audio_labels: Int[Tensor, " m"]
 
 
 def adapt(
     folder: str | Path, output: str | Path, model: str | Path | None = None, overwrite: bool = False, seed: int = 0
 ) -> AdaptReport:
-    """Teach a model things of your own.
+    """Teach a model things of your own, in minutes; it goes on knowing those that it knows.
 
     Args:
-        folder: folder with a subfolder for each thing, named by it, with images and recordings or videos of it.
-        output: path of the checkpoint to write.
+        folder: folder with a subfolder for each thing, named by it, of images and recordings or of videos. A quarter of
+            the files, at least one of each kind, is held out for the threshold and the report.
+        output: path of the checkpoint to write. It can be taught again.
         model: name or path of a model that keeps what it needs for this, as the starter does; None: the starter.
         overwrite: whether an existing file is replaced.
-        seed: seed of the views and of their order.
+        seed: seed of the augmented views and of their order.
 
     Returns:
-        What was learned and what it did to the things known before. The checkpoint keeps what it needs to be taught
-        again.
+        What was learned, and what it did to the things known before.
 
     Raises:
         CheckpointError: the model cannot be taught in this way.
@@ -150,132 +158,202 @@ def adapt(
     method, retention = localizer.method, read_retention(localizer.checkpoint)
     if retention is None or not isinstance(method, EZVSLBase):
         raise CheckpointError(
-            f"{localizer.checkpoint}: keeps nothing of what it learned from, so that it would forget it; expected the "
-            "starter, or a model adapted from it. Leave --model out, or train on all data by a recipe"
+            f"{localizer.checkpoint}: keeps nothing of what it learned from and would forget it, expected the starter, "
+            "or a model adapted from it. Leave the model out, or train on all data by a recipe"
         )
     with tempfile.TemporaryDirectory() as scratch:
-        summary = write_category_catalog(folder, Path(scratch) / "catalog")
-        names = tuple(summary.counts)
-        train, val = (read_inputs(method, Catalog(Path(scratch) / "catalog", s), names, seed) for s in ("train", "val"))
-    image_change, audio_change = fit(method, retention, names, train, seed)
-    header = read_header(localizer.checkpoint)
-    peaks = measure_peaks(method, retention, names, val)
-    threshold = choose_threshold(retention, peaks)
-    scores = tuple(
-        CategoryScores(
-            name,
-            int((train.image_labels == n).sum()),
-            int((train.audio_labels == n).sum()),
-            name in retention.categories,
-            share(peaks.own[n] >= threshold),
-            share(peaks.other[n] < threshold),
+        folder_summary = write_category_catalog(folder, Path(scratch) / "catalog")
+        names = tuple(folder_summary.counts)
+        train, val = (
+            read_inputs(method, Catalog(Path(scratch) / "catalog", split), names, seed) for split in ("train", "val")
         )
-        for n, name in enumerate(names)
+    image_change, audio_change = fit(method, retention, names, train, seed)
+    present, absent = measure_peaks(method, retention, names, val)
+    extended = extend_retention(
+        retention,
+        measure_retention(
+            method,
+            [inputs.images[0] for inputs in train],
+            [inputs.audio for inputs in train],
+            names,
+            torch.cat(present),
+            torch.cat(absent),
+        ),
     )
-    base = str(model or "starter")
+    header = read_header(localizer.checkpoint)
+    calibration = header.get("calibration") or {}
+    threshold = float(universal_threshold(extended.absent_peaks, calibration.get("rule", "q3")))
     report = AdaptReport(
-        base, summary, scores, len(retention.categories), image_change, audio_change, header.get("threshold"), threshold
+        str(model or DEFAULT_MODEL),
+        tuple(
+            CategoryResult(
+                name,
+                train[n].images.shape[1],
+                folder_summary.counts[name][1],
+                name in retention.categories,
+                float((present[n] >= threshold).float().mean()),
+                float((absent[n] < threshold).float().mean()),
+            )
+            for n, name in enumerate(names)
+        ),
+        len(retention.categories),
+        image_change,
+        audio_change,
+        header.get("threshold"),
+        threshold,
+        folder_summary.skipped,
+        folder_summary.passed_over,
     )
-    ...
+    copied = {key: header[key] for key in ("recipe", "step", "card") if key in header}
+    save_checkpoint(
+        method,
+        output,
+        half_precision=True,
+        statistics=extended.tensors(),
+        **copied,
+        retained=list(extended.categories),
+        threshold=threshold,
+        calibration=calibration | {"threshold": threshold},
+        adapted=asdict(report),
+    )
+    return report
 
 
-def read_inputs(method: EZVSLBase, catalog: Catalog, names: Sequence[str], seed: int) -> ProjectionInputs:
+def read_inputs(method: EZVSLBase, catalog: Catalog, names: Sequence[str], seed: int) -> tuple[ProjectionInputs, ...]:
     """Encode the images and recordings of a catalog by the encoders of a method.
 
     Args:
         method: method whose encoders stay as they are.
-        catalog: catalog of one split.
-        names: all categories; labels count in this order.
+        catalog: catalog of one split; only images of `train` have augmented views.
+        names: names of the categories.
         seed: seed of the augmented views.
 
     Returns:
-        The inputs of the method's projections.
+        Inputs of the method's projections for each category.
     """
     spec, audio_spec = method.front_end.image, method.front_end.audio
-    side = round(spec.size * 1.125)
-    squashed = [torch.from_numpy(fast_squash(catalog.read_image(i), side)) for i in range(len(catalog))]
-    images = torch.stack(squashed).permute(0, 3, 1, 2).contiguous()
-    views = []
-    with torch.inference_mode():
-        for view in range(NUM_VIEWS if catalog.split == "train" else 1):
-            draws = torch.from_numpy(uniform((seed, Key.AUGMENTATION, view), list(range(len(images))), NUM_DRAWS))
-            augmentation = AUGMENTATION if view else None
-            chunks = [
-                method.image_encoder(normalize(planes, spec))
-                for _, planes in iter_augmented(images, spec.size, augmentation, draws)
-            ]
-            views.append(torch.cat(chunks))
-        windows, labels = [], []
-        for entry in catalog.audio:
-            audio = resample(catalog.read_recording(entry), audio_spec.rate)
+    num_views = NUM_VIEWS if catalog.split == "train" else 1
+    result = []
+    for name in names:
+        rows = [row for row, image in enumerate(catalog.images) if image.category == name]
+        squashed = [torch.from_numpy(fast_squash(catalog.read_image(row), round(spec.size * 1.125))) for row in rows]
+        pixels = torch.stack(squashed).permute(0, 3, 1, 2)
+        windows = []
+        for entry in catalog.audio_of(name):
+            audio = resample(read_audio(catalog.root / entry.file), audio_spec.rate)
             slack = max(0.0, audio.seconds - audio_spec.seconds)
             starts = [slack * n / (NUM_WINDOWS - 1) for n in range(NUM_WINDOWS if slack > 0.5 else 1)]
-            waveforms = torch.stack([crop_or_tile(audio, audio_spec.seconds, start) for start in starts])
-            windows.append(max_pool(method.audio_encoder(spectrogram(waveforms, audio_spec, audio.rate))))
-            labels += [names.index(entry.category)] * len(starts)
-    image_labels = torch.tensor([names.index(image.category) for image in catalog.images])
-    return ProjectionInputs(torch.stack(views), image_labels, torch.cat(windows), torch.tensor(labels))
+            windows += [crop_or_tile(audio, audio_spec.seconds, start) for start in starts]
+        with torch.inference_mode():
+            views = []
+            for view in range(num_views):
+                draws = torch.from_numpy(uniform((seed, Key.AUGMENTATION, view), rows, NUM_DRAWS))
+                chunks = iter_augmented(pixels, spec.size, AUGMENTATION if view else None, draws)
+                views.append(torch.cat([method.image_encoder(normalize(planes, spec)) for _, planes in chunks]))
+            spectrograms = spectrogram(torch.stack(windows), audio_spec, audio_spec.rate or 16000)
+            audio_features = torch.cat([max_pool(method.audio_encoder(x)) for x in spectrograms.split(8)])
+        result.append(ProjectionInputs(torch.stack(views).clone(), audio_features.clone()))
+    return tuple(result)
 
 
 def fit(
-    method: EZVSLBase, retention: Retention, names: Sequence[str], inputs: ProjectionInputs, seed: int
+    method: EZVSLBase, retention: Retention, names: Sequence[str], inputs: Sequence[ProjectionInputs], seed: int
 ) -> tuple[float, float]:
     """Train the projections of a method on new categories, in place.
 
-    InfoNCE in both directions over the new images and recordings, with those of one category as positives and the
-    prototypes of old ones as further negatives, and the change of old outputs as a penalty.
+    InfoNCE in both directions over the new images and sounds, with those of one category as positives and the
+    prototypes of old ones as further negatives; the change of old outputs is penalized.
 
     Args:
         method: method that has learned the old categories.
         retention: statistics of what it learned from.
-        names: names of the new categories.
-        inputs: inputs of the projections.
-        seed: seed of the order of views and windows.
+        names: names of the k new categories.
+        inputs: inputs of the projections for each of them.
+        seed: seed of the order of the views.
 
     Returns:
-        Relative mean squared change of the old outputs, of images and of audio.
+        Root mean square change of the old outputs, as a fraction of theirs, of images and of audio.
     """
-    image, audio = method.space.image, method.space.audio
-    before = [stack_weights(layer).detach().clone() for layer in (image, audio)]
-    moments = (retention.image_moments, retention.audio_moments)
-    generator = torch.Generator().manual_seed(seed)
+    images, audio = torch.cat([x.images for x in inputs], dim=1), torch.cat([x.audio for x in inputs])
+    image_labels, audio_labels = (
+        torch.cat([torch.full((count(x),), n) for n, x in enumerate(inputs)])
+        for count in (lambda x: x.images.shape[1], lambda x: len(x.audio))
+    )
+    matches = image_labels[:, None] == audio_labels
+    is_same = torch.tensor([[old == name for old in retention.categories] for name in names])
+    before = (stack_weights(method.space.image).detach(), stack_weights(method.space.audio).detach())
+    generator, rows = torch.Generator().manual_seed(seed), torch.arange(len(image_labels))
     optimizer = torch.optim.Adam(method.space.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    rows = torch.arange(len(inputs.image_labels))
-    matches = inputs.image_labels[:, None] == inputs.audio_labels
-    is_other = ~torch.tensor([[old == name for old in retention.categories] for name in names])  # (new, old)
     for _ in range(STEPS):
-        views = torch.randint(len(inputs.images), rows.shape, generator=generator)
-        features = unit_norm(image(inputs.images[views, rows]), dim=1)
-        embeddings = unit_norm(audio(inputs.audio))
-        to_old = similarity(features, retention.audio_prototypes, method).masked_fill(~is_other[inputs.image_labels], -1)
-        from_old = (embeddings @ retention.image_prototypes.T).masked_fill(~is_other[inputs.audio_labels], -1)
-        own = similarity(features, embeddings, method)
-        loss = positive_nce(own, to_old, matches, method.tau) + positive_nce(own.T, from_old, matches.T, method.tau)
-        changes = [output_change(*each) for each in zip((image, audio), before, moments, strict=True)]
+        views = torch.randint(len(images), rows.shape, generator=generator)
+        features = unit_norm(method.space.image(images[views, rows]), dim=1)
+        embeddings = unit_norm(method.space.audio(audio))
+        own = _similarity(method, features, embeddings)
+        from_images = _similarity(method, features, retention.audio_prototypes)
+        from_audio = embeddings @ retention.image_prototypes.T
+        loss = _nce(own, from_images.masked_fill(is_same[image_labels], -1), matches, method.tau)
+        loss = loss + _nce(own.T, from_audio.masked_fill(is_same[audio_labels], -1), matches.T, method.tau)
+        changes = _output_changes(method, before, retention)
         optimizer.zero_grad()
         (loss + RETENTION_WEIGHT * (changes[0] + changes[1])).backward()
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        image_change, audio_change = (
-            float(output_change(*each)) for each in zip((image, audio), before, moments, strict=True)
-        )
-    return image_change, audio_change
+        image_change, audio_change = _output_changes(method, before, retention)
+    return float(image_change.sqrt()), float(audio_change.sqrt())
 
 
-def similarity(
-    features: Float[Tensor, "n c h w"], embeddings: Float[Tensor, "m c"], method: EZVSLBase
+def measure_peaks(
+    method: EZVSLBase, retention: Retention, names: Sequence[str], inputs: Sequence[ProjectionInputs]
+) -> tuple[list[Float[Tensor, " n"]], list[Float[Tensor, " m"]]]:
+    """Measure the peaks of the maps of held-out images with sounds of their own category, and with others.
+
+    Args:
+        method: method that has learned the new categories.
+        retention: statistics of the old ones.
+        names: names of the new categories.
+        inputs: inputs of the projections for each of them, unaugmented.
+
+    Returns:
+        For each category the peaks with its own sounds; and with those of the other new categories and the prototypes
+        of old ones of other names.
+    """
+    with torch.inference_mode():
+        embeddings = [unit_norm(method.space.audio(x.audio)) for x in inputs]
+        present: list[Tensor] = []
+        absent: list[Tensor] = []
+        for n, (name, x) in enumerate(zip(names, inputs, strict=True)):
+            features = unit_norm(method.space.image(x.images[0]), dim=1)
+            is_other = torch.tensor([old != name for old in retention.categories])
+            others = [*embeddings[:n], *embeddings[n + 1 :], retention.audio_prototypes[is_other]]
+            for peaks, audio in ((present, embeddings[n]), (absent, torch.cat(others))):
+                peaks.append(torch.einsum("nchw,mc->nmhw", features, audio).amax(dim=(-2, -1)).flatten())
+    return present, absent
+
+
+def _output_changes(
+    method: EZVSLBase, before: tuple[Float[Tensor, "d c1"], Float[Tensor, "d e1"]], retention: Retention
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Return the relative mean square change of the old outputs, of images and of audio."""
+    space = method.space
+    return (
+        output_change(space.image, before[0], retention.image_moments),
+        output_change(space.audio, before[1], retention.audio_moments),
+    )
+
+
+def _similarity(
+    method: EZVSLBase, features: Float[Tensor, "n c h w"], embeddings: Float[Tensor, "m c"]
 ) -> Float[Tensor, "n m"]:
-    """Reduce the map of each image with each audio to a number, as the method does in training."""
-    maps = torch.einsum("nchw,mc->nmhw", features, embeddings).flatten(2)
-    return reduce_maps(maps, method.reducer, method.sharpness)
+    """Reduce the map of each image with each audio, as the method does in training."""
+    return reduce_maps(torch.einsum("nchw,mc->nmhw", features, embeddings).flatten(2), method.reducer, method.sharpness)
 
 
-def positive_nce(
+def _nce(
     own: Float[Tensor, "n m"], others: Float[Tensor, "n k"], matches: Bool[Tensor, "n m"], tau: float
 ) -> Float[Tensor, ""]:
-    """Compute InfoNCE with several positives in each row: the mean over them, each against all negatives."""
+    """Return InfoNCE with several positives in a row: the mean over them, each against the same negatives."""
     negatives = torch.cat([own.masked_fill(matches, -1e4), others], dim=1) / tau
     losses = F.softplus(negatives.logsumexp(dim=1, keepdim=True) - own / tau)
     return (losses * matches / matches.sum(dim=1, keepdim=True)).sum(dim=1).mean()

@@ -1,0 +1,138 @@
+"""Own things are learned from a folder of them, and what was known before is not forgotten."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+import soundspot
+from soundspot.config.checkpoint import read_header, save_checkpoint
+from soundspot.config.frontend import PRESETS, InputSpec
+from soundspot.data.datasets.catalog import Catalog
+from soundspot.data.datasets.category_folders import write_category_catalog
+from soundspot.errors import CheckpointError, OutputError
+from soundspot.training.adapt import adapt, measure_peaks, read_inputs
+from soundspot.training.retention import (
+    extend_retention,
+    measure_retention,
+    output_change,
+    read_retention,
+    stack_weights,
+)
+
+TINY = {"encoder": "resnet", "blocks": [1, 1], "strides": [2, 2], "width": 8}
+OLD, NEW = {"brick": ("red", 200), "lake": ("blue", 3000)}, {"leaf": ("green", 700), "snow": ("white", 1500)}
+
+
+def write_things(folder: Path, things: dict[str, tuple[str, int]]) -> Path:
+    rng = np.random.default_rng(0)
+    for name, (color, pitch) in things.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(4):
+            picture = Image.new("RGB", (48, 48), "gray")
+            x, y = rng.integers(0, 24, 2).tolist()
+            picture.paste(color, (x, y, x + 24, y + 24))
+            picture.save(folder / name / f"{number}.png")
+            tone = np.sin(2 * np.pi * (pitch + 10 * number) * np.arange(8000) / 8000)
+            soundfile.write(folder / name / f"{number}.wav", tone * 0.5, 8000)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that keeps what it knows of red bricks and blue lakes."""
+    folder = tmp_path_factory.mktemp("base")
+    torch.manual_seed(0)
+    spec = PRESETS["alignment"]
+    front_end = InputSpec.from_dict(
+        {"image": vars(spec.image) | {"size": 48}, "audio": vars(spec.audio) | {"seconds": 0.5}}
+    )
+    method = soundspot.create("ezvsl", image=TINY, audio=TINY, width=16, front_end=front_end, reducer="softmax").eval()
+    write_category_catalog(write_things(folder / "old", OLD), folder / "catalog")
+    inputs = read_inputs(method, Catalog(folder / "catalog", "train"), tuple(OLD), 0)
+    retention = measure_retention(
+        method, [x.images[0] for x in inputs], [x.audio for x in inputs], tuple(OLD), torch.rand(9), torch.rand(9) / 2
+    )
+    path = folder / "base.safetensors"
+    save_checkpoint(method, path, statistics=retention.tensors(), retained=list(OLD), threshold=0.4)
+    return path
+
+
+def test_new_things_are_told_apart_and_the_old_ones_stay(base: Path, tmp_path: Path) -> None:
+    things = write_things(tmp_path / "mine", NEW)
+    report = adapt(things, tmp_path / "mine.safetensors", base)
+    assert [row.category for row in report.categories] == ["leaf", "snow"]
+    assert {(row.num_images, row.num_audio, row.is_known) for row in report.categories} == {(3, 4, False)}
+    assert report.image_change < 0.2
+    assert report.audio_change < 0.2
+    before, after = soundspot.load(base), soundspot.load(tmp_path / "mine.safetensors")
+    picture, sound = things / "leaf/0.png", things / "leaf/0.wav"
+    other = things / "snow/0.wav"
+    gain = [x.locate(picture, sound).peak - x.locate(picture, other).peak for x in (before, after)]
+    assert gain[1] > gain[0]
+    assert after.threshold == pytest.approx(report.threshold)
+    header = read_header(tmp_path / "mine.safetensors")
+    assert header["retained"] == ["brick", "lake", "leaf", "snow"]
+    assert header["adapted"]["num_old"] == 2
+    assert "leaf: 3 images, 4 sounds; of those held out" in report.format_summary()
+
+
+def test_an_adapted_model_can_be_taught_again_and_known_things_are_named(base: Path, tmp_path: Path) -> None:
+    adapt(write_things(tmp_path / "one", NEW), tmp_path / "one.safetensors", base)
+    report = adapt(
+        write_things(tmp_path / "two", {"leaf": ("green", 700)}),
+        tmp_path / "two.safetensors",
+        tmp_path / "one.safetensors",
+    )
+    assert report.categories[0].is_known
+    assert "known before" in report.format_summary()
+    assert read_header(tmp_path / "two.safetensors")["retained"] == ["brick", "lake", "snow", "leaf"]
+
+
+def test_a_model_that_keeps_nothing_is_refused(base: Path, tmp_path: Path) -> None:
+    method = soundspot.load(base).method
+    save_checkpoint(method, tmp_path / "plain.safetensors")
+    with pytest.raises(CheckpointError, match="would forget"):
+        adapt(write_things(tmp_path / "mine", NEW), tmp_path / "x.safetensors", tmp_path / "plain.safetensors")
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_an_existing_file_is_not_replaced(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.safetensors").write_bytes(b"mine")
+    with pytest.raises(OutputError, match="exists"):
+        adapt(tmp_path, tmp_path / "x.safetensors", base)
+    assert (tmp_path / "x.safetensors").read_bytes() == b"mine"
+
+
+def test_the_change_of_outputs_needs_no_data() -> None:
+    """Second moments tell the mean square change over the very data they were made of."""
+    torch.manual_seed(1)
+    layer, x = torch.nn.Linear(5, 3), torch.randn(100, 5)
+    old, before = stack_weights(layer).detach().clone(), layer(x)
+    with torch.no_grad():
+        layer.weight += 0.1 * torch.randn(3, 5)
+        layer.bias += 0.2
+    inputs = torch.cat([x, torch.ones(100, 1)], dim=1)
+    expected = (layer(x) - before).square().sum() / before.square().sum()
+    assert output_change(layer, old, inputs.T @ inputs / 100).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_peaks_of_other_sounds_do_not_count_a_category_of_the_same_name(base: Path, tmp_path: Path) -> None:
+    method, retention = soundspot.load(base).method, read_retention(base)
+    assert retention is not None
+    write_category_catalog(write_things(tmp_path / "mine", {"brick": ("red", 200)}), tmp_path / "catalog")
+    inputs = read_inputs(method, Catalog(tmp_path / "catalog", "val"), ("brick",), 0)
+    present, absent = measure_peaks(method, retention, ("brick",), inputs)
+    assert len(present[0]) == inputs[0].images.shape[1] * len(inputs[0].audio)
+    assert len(absent[0]) == inputs[0].images.shape[1]  # the lake alone
+
+
+def test_categories_of_one_name_are_kept_once(base: Path) -> None:
+    retention = read_retention(base)
+    assert retention is not None
+    twice = extend_retention(retention, retention)
+    assert twice.categories == retention.categories
+    assert torch.allclose(twice.image_moments, retention.image_moments)

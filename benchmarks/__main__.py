@@ -31,6 +31,7 @@ MODULES = (
     "spectrogram",
     "loading",
     "feeding",
+    "feature_cache",
     "mining",
     "preparing",
     "video",

@@ -3,9 +3,11 @@
 from typing import Any
 
 import torch
+from torch import nn
 
 from soundspot.config.schema import FrontEndConfig
 from soundspot.methods import METHODS, Method, create, method_options
+from soundspot.models.staged import StagedEncoder
 from soundspot.types import Batch
 
 TINY = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 4}
@@ -30,3 +32,17 @@ def clips(b: int = 4, views: int = 1) -> Batch:
     index = torch.arange(b)
     labels = torch.eye(CLASSES)[index % 2].expand(2, -1, -1)
     return Batch(torch.randn(views, b, 3, 32, 32), torch.randn(views, b, 1, 257, 51), index, labels=labels)
+
+
+class TinyStaged(StagedEncoder):
+    """An encoder of two stages, whose outputs have strides 4 and 8, and channels by its width."""
+
+    def __init__(
+        self, in_channels: int, layers: tuple[str, ...] = ("first", "second"), trained: int | str = 0, width: int = 8
+    ) -> None:
+        stages = {
+            "first": nn.Sequential(nn.Conv2d(in_channels, 4, 4, 4), nn.BatchNorm2d(4), nn.ReLU()),
+            "second": nn.Sequential(nn.Conv2d(4, 6, 2, 2), nn.BatchNorm2d(6), nn.ReLU()),
+        }
+        super().__init__("tiny_staged", stages, {"first": 4, "second": 6}, layers, trained, width)
+        self.build_options = {"encoder": "tiny_staged", "layers": list(layers), "trained": trained, "width": width}

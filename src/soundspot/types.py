@@ -241,6 +241,28 @@ class AudioVisualDataset(Protocol):
         """
         return self.id(index)
 
+    def image_file(self, index: int) -> str:
+        """Return the path of the file that a sample's image is read from, by which changes are noticed.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The path; empty where it is not known, or several are read, which is the default.
+        """
+        return ""
+
+    def audio_file(self, index: int) -> str:
+        """Return the path of the file that a sample's audio is read from, by which changes are noticed.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The path; empty where it is not known, or several are read, which is the default.
+        """
+        return ""
+
     def category(self, index: int) -> str:
         """Return the category of the sample's sound.
 

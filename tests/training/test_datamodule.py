@@ -196,7 +196,7 @@ def test_views_come_in_order_and_files_are_read_once(modalities: str, multi_view
     views = ViewsConfig(multi_view=multi_view, semantic=semantic, modalities=modalities)
     data = Numbered()
     fetched = ClipReader(data, FRONT_END, views, seed=0)
-    read = fetched._at_epoch(0).read  # the data set of epoch 0 counts what is read
+    read = fetched.epoch_data(0).read  # the data set of epoch 0 counts what is read
     raw = fetched.read([TICKET])
     batch = build_batch(raw, FRONT_END, views, seed=0)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import TypedDict, Unpack
 
-from soundspot.cli.progress import progress_bar
+from soundspot.utils.progress import progress_bar
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import Unpack
 
-from soundspot.cli.progress import progress_bar
 from soundspot.cli.shared_options import RefinementOptions
 from soundspot.config.named_models import DEFAULT_MODEL
 from soundspot.data.media.file_types import (
@@ -21,6 +20,7 @@ from soundspot.data.media.file_types import (
 )
 from soundspot.errors import DataError, InputError, OutputError, SoundspotError
 from soundspot.utils.atomic_io import atomic_write, check_output, convert_os_errors
+from soundspot.utils.progress import progress_bar
 
 if TYPE_CHECKING:
     from soundspot.inference.localizer import Localizer

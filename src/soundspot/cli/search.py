@@ -41,10 +41,10 @@ def index(
     Examples:
         soundspot search index my_files --model runs/demo/best.safetensors --index my_index
     """
-    from soundspot.cli.progress import progress_bar
     from soundspot.inference.localizer import load
     from soundspot.search import Index
     from soundspot.search.store import is_index
+    from soundspot.utils.progress import progress_bar
 
     root = folder.absolute()
     if is_index(index):

@@ -286,6 +286,35 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class FeatureCacheConfig:
+    """Features of frozen stages of encoders, computed once and read in every step of every later run.
+
+    Attributes:
+        folder: folder of the features of any number of data sets, encoders and views; None: nothing is stored.
+        augmentations: number of drawn views of each image and sound, for each view of the recipe that is drawn. A view
+            that is not (`views.base_view: unaugmented`, `views.base_audio_window: center`) is stored once.
+        epochs: number of epochs whose pairs and composed scenes are stored: epoch e of the training is epoch e %
+            `epochs`. Data sets that pair anew store each image and sound once, however many these are.
+        max_gb: largest size in GB (10^9 bytes); more is an error before anything is computed.
+
+    Raises:
+        RecipeError: a value is out of range.
+    """
+
+    folder: str | None = None
+    augmentations: int = 4
+    epochs: int = 4
+    max_gb: float = 4.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("augmentations", 0), ("epochs", 1)):
+            if getattr(self, name) < least:
+                raise RecipeError(f"feature_cache.{name}: found {getattr(self, name)}, expected {least} or more")
+        if not self.max_gb > 0:
+            raise RecipeError(f"feature_cache.max_gb: found {self.max_gb}, expected more than 0")
+
+
+@dataclass(frozen=True)
 class ValidationConfig:
     """Selection of the best checkpoint on data held out of training; never a test set.
 
@@ -317,6 +346,7 @@ class Recipe:
         labels: source of class labels.
         negatives: sounds whose source is not in the image.
         train: options of the optimization.
+        feature_cache: features of frozen encoders that are computed once.
         validation: selection of the best checkpoint.
 
     Raises:
@@ -334,6 +364,7 @@ class Recipe:
     labels: LabelsConfig = field(default_factory=LabelsConfig)
     negatives: NegativesConfig = field(default_factory=NegativesConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    feature_cache: FeatureCacheConfig = field(default_factory=FeatureCacheConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:

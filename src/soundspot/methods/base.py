@@ -47,6 +47,7 @@ class Method(nn.Module):
             pseudo-labels from offline `clusters`. A method of the last two has the option `classes`, which training
             fills in if the recipe does not.
         matches_classes: the loss compares equal classes of both modalities, so labels must cover both.
+        transforms_images: the losses make other images of a batch's, so that stored features cannot stand for them.
         last_clustering: fraction of the training run after which cluster centers are no longer accepted.
 
     Raises:
@@ -61,6 +62,7 @@ class Method(nn.Module):
     learns_from: ClassVar[Literal["pairs", "labels", "clusters"]] = "pairs"
     matches_classes: ClassVar[bool] = False
     supports_ground_truth: bool = False
+    transforms_images: bool = False
     last_clustering: float = 1.0
     config: dict[str, Any]
     upsampling = Upsampling()

@@ -72,6 +72,7 @@ class SSLTIE(LVSBase):
             raise RecipeError(f"method.scales: found {list(scales)}, expected one or more above 0 and up to 1")
         self.weights, self.scales = tuple(weights), tuple(scales)
         self.max_angle, self.flip_probability = max_angle, flip_probability
+        self.transforms_images = any(self.weights[1:])
 
     def draw_transform(self, views: int, index: Int[Tensor, " b"]) -> GeometricTransform:
         """Draw the transformation of a batch of images.

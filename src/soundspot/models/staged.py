@@ -1,15 +1,19 @@
 """Encoders of stages in a row: the last of them learn, what lies before them is frozen and can be computed once."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Float16
 from torch import Tensor, nn
 
 from soundspot.errors import RecipeError, did_you_mean
 from soundspot.models.base import Encoder
 from soundspot.models.weights import load_strict
+
+NECK_OPTIONS = ("width", "neck_depth", "neck_kernel")
+"""Options of encoders of stages that change what learns behind the stages alone."""
 
 
 class StagedEncoder(Encoder):
@@ -36,6 +40,8 @@ class StagedEncoder(Encoder):
         trained: as given.
         bundled_as: name of the encoder in the file that comes with the library, where its weights are from there
             (`weights: bundled`), so that checkpoints have no copy of frozen stages; else empty.
+        stored_shapes: shapes, without b, of the tensors of `forward_frozen` that training has stored and passes packed
+            (`pack_features`) in place of inputs; None: it passes inputs.
 
     Raises:
         RecipeError: an output is unknown or none is chosen, `trained` is neither `all` nor a number from 0 to the
@@ -77,8 +83,9 @@ class StagedEncoder(Encoder):
             )
         self.trained, self.neck_depth = trained, neck_depth
         self.bundled_as = ""
+        self.stored_shapes: tuple[tuple[int, ...], ...] | None = None
         self._num_frozen = 0 if trained == "all" else [*weighted, len(self.stages)][count - int(trained)]
-        for stage in self._frozen_stages():
+        for stage in self.frozen_stages():
             stage.requires_grad_(False)
         channels = sum(outputs[names[index]] for index in self._outputs)
         self.neck = nn.Conv2d(channels, width, 1) if width else None
@@ -92,11 +99,13 @@ class StagedEncoder(Encoder):
         """Compute the feature map of images or spectrograms.
 
         Args:
-            x: (b, i, H, W) normalized images or scaled spectrograms.
+            x: (b, i, H, W) normalized images or scaled spectrograms; or their stored features, packed to (b, i, 1, k).
 
         Returns:
             (b, c, h, w) features, with c = `channels`.
         """
+        if self.stored_shapes and x.shape[2:] == (1, packed_length(self.stored_shapes, x.shape[1])):
+            return self.forward_trained(unpack_features(x, self.stored_shapes))
         return self.forward_trained(self.forward_frozen(x))
 
     def forward_frozen(self, x: Float[Tensor, "b i H W"]) -> tuple[Float[Tensor, "b ..."], ...]:
@@ -111,7 +120,7 @@ class StagedEncoder(Encoder):
         """
         features = []
         with torch.no_grad():
-            for index, stage in enumerate(self._frozen_stages()):
+            for index, stage in enumerate(self.frozen_stages()):
                 x = stage(x)
                 if index in self._outputs:
                     features.append(x)
@@ -137,13 +146,22 @@ class StagedEncoder(Encoder):
             if index in self._outputs:
                 maps.append(x)
         grid = maps[0].shape[-2:]
-        resized = [y if y.shape[-2:] == grid else F.interpolate(y, grid, mode="bilinear") for y in maps]
-        joined = torch.cat(resized, dim=1) if len(resized) > 1 else resized[0]
-        return joined if self.neck is None else self._apply_neck(joined)
+        if self.neck is None:
+            resized = [_resize(y, grid) for y in maps]
+            return torch.cat(resized, dim=1) if len(resized) > 1 else resized[0]
+        return self._apply_neck(maps)
 
-    def _apply_neck(self, x: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c h w"]:
+    def _apply_neck(self, maps: Sequence[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b c h w"]:
+        """Apply the neck to maps joined on the grid of the first.
+
+        The 1 x 1 convolution is applied before interpolation, with which it commutes: a coarser grid has a quarter of
+        the cells.
+        """
         assert self.neck is not None
-        y: Tensor = self.neck(x)
+        weights = self.neck.weight.split([x.shape[1] for x in maps], dim=1)
+        y = F.conv2d(maps[0], weights[0], self.neck.bias)
+        for x, weight in zip(maps[1:], weights[1:], strict=True):
+            y = y + _resize(F.conv2d(x, weight), y.shape[-2:])
         if self.neck_depth:
             y = F.relu(y)
         for convolution in self.neck_convolutions:
@@ -160,7 +178,7 @@ class StagedEncoder(Encoder):
             The encoder itself.
         """
         super().train(mode)
-        for stage in self._frozen_stages():
+        for stage in self.frozen_stages():
             stage.eval()
         return self
 
@@ -186,5 +204,60 @@ class StagedEncoder(Encoder):
         frozen = tuple(f"{name}." for name in [*self.stages][: self._num_frozen])
         return {name: value for name, value in self.stages.state_dict().items() if name.startswith(frozen)}
 
-    def _frozen_stages(self) -> list[nn.Module]:
+    def frozen_stages(self) -> list[nn.Module]:
+        """List the stages that do not learn.
+
+        Returns:
+            The first stages, in the order of use; empty with `trained: all`.
+        """
         return list(self.stages.values())[: self._num_frozen]
+
+
+def _resize(x: Float[Tensor, "b c _ _"], grid: Sequence[int]) -> Float[Tensor, "b c h w"]:
+    return x if x.shape[-2:] == grid else F.interpolate(x, grid, mode="bilinear")
+
+
+def packed_length(shapes: Sequence[tuple[int, ...]], channels: int) -> int:
+    """Compute the width of packed features.
+
+    Args:
+        shapes: shapes of the tensors without b.
+        channels: number i of channels of the inputs in whose place the features are passed.
+
+    Returns:
+        Number k of values in each channel of (b, i, 1, k).
+    """
+    return -(-sum(map(math.prod, shapes)) // channels)
+
+
+def pack_features(features: Sequence[Float[Tensor, "b ..."]], channels: int) -> Float16[Tensor, "b i 1 k"]:
+    """Pack the tensors of `forward_frozen` in one of half precision, which has the axes of an input.
+
+    Args:
+        features: tensors (b, ...).
+        channels: number i of channels of the inputs.
+
+    Returns:
+        (b, i, 1, k): all values of a sample in a row, filled up with zeros to a multiple of i.
+    """
+    rows = torch.cat([x.float().flatten(1) for x in features], dim=1).half()
+    return F.pad(rows, (0, -rows.shape[1] % channels)).reshape(len(rows), channels, 1, -1)
+
+
+def unpack_features(
+    packed: Float[Tensor, "b i 1 k"], shapes: Sequence[tuple[int, ...]]
+) -> tuple[Float[Tensor, "b ..."], ...]:
+    """Unpack what `pack_features` packed, in single precision or, where there is autocast, in its type.
+
+    Args:
+        packed: (b, i, 1, k) packed features.
+        shapes: shapes of the tensors without b.
+
+    Returns:
+        Tensors (b, ...).
+    """
+    sizes = [math.prod(shape) for shape in shapes]
+    rows, device = packed.flatten(1), packed.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+    values = rows[:, : sum(sizes)].to(dtype).split(sizes, dim=1)
+    return tuple(x.reshape(len(rows), *shape) for x, shape in zip(values, shapes, strict=True))

@@ -121,7 +121,15 @@ class ClipReader(Dataset[RawBatch]):
         return len(self.data)
 
     @lru_cache(maxsize=3)  # noqa: B019 (one per worker process, as long-lived as the worker)
-    def _at_epoch(self, epoch: int) -> AudioVisualDataset:
+    def epoch_data(self, epoch: int) -> AudioVisualDataset:
+        """Return the data set with the samples of an epoch; those of three epochs are held.
+
+        Args:
+            epoch: number of the epoch.
+
+        Returns:
+            Data set of the same length.
+        """
         return self.data.at_epoch(epoch)
 
     def read(self, requests: Sequence[SampleRequest]) -> RawBatch:
@@ -139,22 +147,50 @@ class ClipReader(Dataset[RawBatch]):
         Raises:
             InputError: an image or a sound cannot be read.
         """
-        spec, b, epoch = self.front_end.audio, len(requests), requests[0].epoch
+        index = torch.tensor([request.index for request in requests])
+        return RawBatch(self.read_images(requests), self.read_waveforms(requests), index, requests[0].epoch)
+
+    def read_images(self, requests: Sequence[SampleRequest]) -> UInt8[Tensor, "p b i s s"]:
+        """Read the images of samples of one epoch.
+
+        Args:
+            requests: b samples, not empty, all of the epoch of the first.
+
+        Returns:
+            (p, b, i, s, s) images as a `RawBatch` has them.
+
+        Raises:
+            InputError: an image cannot be read.
+        """
         p = 2 if Key.NEIGHBOR_VIEW in self.views.view_names("image") else 1
-        channels = self.front_end.image.num_channels + self.with_ground_truth
-        length = spec.embedding_dim or max(1, round(spec.seconds * (spec.rate or 16000)))
-        images = np.empty((p, b, self.image_side, self.image_side, channels), np.uint8)
-        waveforms = np.empty((len(self.views.view_names("audio")), b, length), np.float32)
-        index = [request.index for request in requests]
-        data, draws = self._at_epoch(epoch), uniform((self.seed, epoch, Key.AUDIO_WINDOW), index, 3).tolist()
+        images, data = self.empty_images(p, len(requests)), self.epoch_data(requests[0].epoch)
         for i, request in enumerate(requests):
             for k, source in enumerate((request.index, request.neighbor_image)[:p]):
-                self._read_image(data, source, images[k, i])
+                self.read_image(data, source, images[k, i])
+        return torch.from_numpy(images).permute(0, 1, 4, 2, 3)
+
+    def read_waveforms(self, requests: Sequence[SampleRequest]) -> Float[Tensor, "u b t"]:
+        """Read the sounds of samples of one epoch; their windows are drawn by (seed, epoch, sample).
+
+        Args:
+            requests: b samples, not empty, all of the epoch of the first.
+
+        Returns:
+            (u, b, t) waveforms or embeddings as a `RawBatch` has them.
+
+        Raises:
+            InputError: a sound cannot be read.
+        """
+        spec, b, epoch = self.front_end.audio, len(requests), requests[0].epoch
+        length = spec.embedding_dim or max(1, round(spec.seconds * (spec.rate or 16000)))
+        waveforms = np.empty((len(self.views.view_names("audio")), b, length), np.float32)
+        index = [request.index for request in requests]
+        data, draws = self.epoch_data(epoch), uniform((self.seed, epoch, Key.AUDIO_WINDOW), index, 3).tolist()
+        for i, request in enumerate(requests):
             read_audio = self._read_embeddings if spec.embedding_dim else self._read_windows
             for u, waveform in enumerate(read_audio(data, request, draws[i])):
                 waveforms[u, i] = waveform.numpy()
-        planar = torch.from_numpy(images).permute(0, 1, 4, 2, 3)
-        return RawBatch(planar, torch.from_numpy(waveforms), torch.tensor(index), epoch)
+        return torch.from_numpy(waveforms)
 
     def __getitems__(self, requests: list[SampleRequest]) -> RawBatch | SoundspotError:
         """Read samples for a loader; an error is returned, as torch would put a worker's traceback in its message.
@@ -170,8 +206,29 @@ class ClipReader(Dataset[RawBatch]):
         except SoundspotError as error:
             return error
 
-    def _read_image(self, data: AudioVisualDataset, index: int, out: UInt8[np.ndarray, "s s i"]) -> None:
-        """Write color, flow and ground truth of one image to `out`, all squashed in the same way."""
+    def empty_images(self, *shape: int) -> UInt8[np.ndarray, "..."]:
+        """Return memory for images.
+
+        Args:
+            shape: sizes of the axes before those of an image.
+
+        Returns:
+            (*shape, s, s, i) for the planes that `read_image` writes, not initialized.
+        """
+        planes = self.front_end.image.num_channels + self.with_ground_truth
+        return np.empty((*shape, self.image_side, self.image_side, planes), np.uint8)
+
+    def read_image(self, data: AudioVisualDataset, index: int, out: UInt8[np.ndarray, "s s i"]) -> None:
+        """Read color, flow and ground truth of one image, all squashed in the same way.
+
+        Args:
+            data: data set of the epoch.
+            index: position of the sample.
+            out: (s, s, i) memory for them.
+
+        Raises:
+            InputError: the image cannot be read.
+        """
         out[..., :3] = fast_squash(data.read_image(index), self.image_side)
         if self.front_end.image.flow:
             out[..., 3:5] = fast_squash(flow_to_image(data.read_flow(index)), self.image_side)[..., :2]
@@ -198,21 +255,35 @@ class ClipReader(Dataset[RawBatch]):
     ) -> list[Float[Tensor, " t"]]:
         """Return the window of each view; its start is drawn by a number in [0, 1): of base, augmented, neighbor."""
         base_draw, augmented_draw, neighbor_draw = draws
-        views, seconds, rate = self.views, self.front_end.audio.seconds, self.front_end.audio.rate or 16000
+        seconds, rate = self.front_end.audio.seconds, self.front_end.audio.rate or 16000
         own = open_audio_at_rate(data, request.index, rate)
-        slack = max(0.0, own.seconds - seconds)
         windows = []
-        for view in views.view_names("audio"):
-            source, start = own, None if views.base_audio_window == "center" else base_draw * slack
+        for view in self.views.view_names("audio"):
+            source, draw = own, augmented_draw if view == Key.AUGMENTED_VIEW else base_draw
             if view == Key.NEIGHBOR_VIEW:
                 # A table of neighbors is about epoch 0's sounds, where a data set pairs anew in each epoch.
-                source = open_audio_at_rate(self._at_epoch(0), request.neighbor_audio, rate)
-                start = neighbor_draw * max(0.0, source.seconds - seconds)
-            elif view == Key.AUGMENTED_VIEW:
-                reach = slack / 2 if views.max_time_shift is None else min(views.max_time_shift, slack / 2)
-                start = slack / 2 + (2 * augmented_draw - 1) * reach
-            windows.append(crop_or_tile(source, seconds, start))
+                source, draw = open_audio_at_rate(self.epoch_data(0), request.neighbor_audio, rate), neighbor_draw
+            windows.append(crop_or_tile(source, seconds, self.window_start(view, source.seconds, draw)))
         return windows
+
+    def window_start(self, view: str, seconds: float, draw: float) -> float | None:
+        """Compute where the window of a view begins.
+
+        Args:
+            view: name of the view (`ViewsConfig.view_names`).
+            seconds: duration of the sound in seconds.
+            draw: number in [0, 1) that places the window.
+
+        Returns:
+            Start in seconds; None: the middle of the sound.
+        """
+        slack = max(0.0, seconds - self.front_end.audio.seconds)
+        if view == Key.AUGMENTED_VIEW:
+            reach = slack / 2 if self.views.max_time_shift is None else min(self.views.max_time_shift, slack / 2)
+            return slack / 2 + (2 * draw - 1) * reach
+        if view == Key.BASE_VIEW and self.views.base_audio_window == "center":
+            return None
+        return draw * slack
 
 
 def open_audio_at_rate(data: AudioVisualDataset, index: int, rate: int) -> Audio | AudioFile:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from soundspot.config.frontend import ImageSpec, InputSpec
+from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
 from soundspot.config.schema import Recipe, TrainConfig, ViewsConfig
 from soundspot.data.media.image import normalize
 from soundspot.data.neighbors.table import NeighborTable
@@ -334,38 +334,62 @@ def build_batch(
     Returns:
         The batch: images (v, b, i, size, size) and spectrograms (u, b, 1, f, t) of all views.
     """
-    device, samples = raw_batch.images.device, raw_batch.index.cpu().numpy()
-    with torch.autocast(device.type, enabled=False):
-        images, ground_truth = _augment_images(raw_batch, front_end.image, views, seed, samples)
-        waveforms = raw_batch.waveforms.flatten(0, 1)
-        if front_end.audio.embedding_dim:
-            audio = waveforms[:, None, :, None]
-        else:
-            audio = spectrogram(waveforms, front_end.audio, front_end.audio.rate or 16000)
-        if views.spec_augment != "none":
-            keys = [(seed, raw_batch.epoch, Key.BAND_MASKS, view) for view in views.view_names("audio")]
-            draws = torch.cat([torch.from_numpy(uniform(key, samples, 5)) for key in keys]).to(device)
-            audio = mask_bands(audio, draws, BAND_MASKING[views.spec_augment], silence_value(front_end.audio))
-    audio = audio.unflatten(0, raw_batch.waveforms.shape[:2])
+    images, ground_truth = build_images(raw_batch, front_end.image, views, seed)
+    audio = build_audio(raw_batch, front_end.audio, views, seed)
     return Batch(images, audio, raw_batch.index, false_negatives, ground_truth, labels)
 
 
-def _augment_images(
-    raw_batch: RawBatch, spec: ImageSpec, views: ViewsConfig, seed: int, samples: NDArray[np.int64]
+def build_images(
+    raw_batch: RawBatch, spec: ImageSpec, views: ViewsConfig, seed: int
 ) -> tuple[Float[Tensor, "v b i h w"], Float[Tensor, "v b y x"] | None]:
-    """Return the views of the images, normalized, and their ground truth, where they have some."""
+    """Augment and normalize the images of a batch, in single precision.
+
+    Args:
+        raw_batch: b samples as they were read.
+        spec: size and normalization of the method's images.
+        views: views of each sample and their augmentations.
+        seed: seed of the augmentations, which depend on (seed, epoch, view, sample) alone.
+
+    Returns:
+        (v, b, i, size, size) views of the images, and the ground truth of each, where the batch has some.
+    """
     names, size, channels, device = views.view_names("image"), spec.size, spec.num_channels, raw_batch.images.device
+    samples = raw_batch.index.cpu().numpy()
     images = torch.empty((len(names), len(samples), channels, size, size), device=device)
     ground_truth = images[:, :, 0].clone() if raw_batch.images.shape[2] > channels else None
     for v, view in enumerate(names):
         source = raw_batch.images[-1 if view == Key.NEIGHBOR_VIEW else 0]
         augmentation = views.augmentation if view == Key.AUGMENTED_VIEW else views.base_augmentation
         draws = torch.from_numpy(uniform((seed, raw_batch.epoch, Key.AUGMENTATION, view), samples, NUM_DRAWS))
-        for rows, planes in iter_augmented(source, size, augmentation, draws.to(device)):
-            normalize(planes[:, :channels], spec, out=images[v, rows])
-            if ground_truth is not None:
-                ground_truth[v, rows] = decode_ground_truth(planes[:, -1], source[rows, -1])
+        with torch.autocast(device.type, enabled=False):
+            for rows, planes in iter_augmented(source, size, augmentation, draws.to(device)):
+                normalize(planes[:, :channels], spec, out=images[v, rows])
+                if ground_truth is not None:
+                    ground_truth[v, rows] = decode_ground_truth(planes[:, -1], source[rows, -1])
     return images, ground_truth
+
+
+def build_audio(raw_batch: RawBatch, spec: AudioSpec, views: ViewsConfig, seed: int) -> Float[Tensor, "u b 1 f t"]:
+    """Compute the spectrograms of a batch, in single precision, and mask their bands.
+
+    Args:
+        raw_batch: b samples as they were read.
+        spec: rate and spectrograms of the method's sounds.
+        views: views of each sample and the masks of their spectrograms.
+        seed: seed of the masks, which depend on (seed, epoch, view, sample) alone.
+
+    Returns:
+        (u, b, 1, f, t) spectrograms of all views, or embeddings (u, b, 1, t, 1).
+    """
+    waveforms, device = raw_batch.waveforms.flatten(0, 1), raw_batch.waveforms.device
+    with torch.autocast(device.type, enabled=False):
+        audio = waveforms[:, None, :, None] if spec.embedding_dim else spectrogram(waveforms, spec, spec.rate or 16000)
+        if views.spec_augment != "none":
+            keys = [(seed, raw_batch.epoch, Key.BAND_MASKS, view) for view in views.view_names("audio")]
+            samples = raw_batch.index.cpu().numpy()
+            draws = torch.cat([torch.from_numpy(uniform(key, samples, 5)) for key in keys]).to(device)
+            audio = mask_bands(audio, draws, BAND_MASKING[views.spec_augment], silence_value(spec))
+    return audio.unflatten(0, raw_batch.waveforms.shape[:2])
 
 
 def decode_ground_truth(planes: Float[Tensor, "b y x"], stored: UInt8[Tensor, "b s s"]) -> Float[Tensor, "b y x"]:

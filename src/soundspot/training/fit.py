@@ -62,12 +62,16 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
     check_label_source(recipe)
     # After the cheap checks: importing Lightning takes seconds.
     from soundspot.training.callbacks import CheckpointCallback, NeighborMiningCallback, ValidationCallback
+    from soundspot.training.feature_cache import cache_features
+    from soundspot.training.feature_plan import RepeatedEpochs
     from soundspot.training.labels import LabelCallback
     from soundspot.training.lightning_module import LocalizationModule
     from soundspot.training.sync_batchnorm import convert_sync_batchnorm
 
     config = recipe.validation.data
     data = open_recipe_dataset(recipe.data)
+    if recipe.feature_cache.folder is not None:
+        data = RepeatedEpochs(data, recipe.feature_cache.epochs)  # type: ignore[abstract]  # all is delegated
     validation_data = None if config is None else open_recipe_dataset(resolve_validation_data(config, recipe.data))
     num_intervals, interval_steps = training_steps(len(data), recipe)
     total_steps = num_intervals * interval_steps
@@ -88,6 +92,8 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
         len(data), recipe, interval_steps, lambda: trainer.global_step, neighbors.current_table, shard_ids
     )
     reader = ClipReader(data, method.front_end, recipe.views, recipe.train.seed, uses_ground_truth(method, data))
+    if recipe.feature_cache.folder is not None:
+        reader = cache_features(method, reader, recipe, progress)
     false_negatives = FalseNegativeMask(data, recipe, neighbors.current_table)
     module = LocalizationModule(method, recipe, false_negatives, labels, total_steps)
     on_rank_zero(lambda: prepare_run_dir(folder, recipe, resume))

@@ -17,6 +17,7 @@ from soundspot.errors import RecipeError, did_you_mean
 from soundspot.methods.base import Method
 from soundspot.training.clip_reader import RawBatch
 from soundspot.training.datamodule import FalseNegativeMask, build_batch
+from soundspot.training.feature_reader import FeatureBatch, build_feature_batch, pack_audio
 from soundspot.training.grad_cache import apply_grad_cache
 from soundspot.training.labels import LabelFunction
 from soundspot.training.negatives import add_negatives, check_negatives
@@ -122,10 +123,17 @@ class LocalizationModule(L.LightningModule):
             mask = false_negatives(all_gather_with_grad(raw_batch.index).numpy(), epoch)
         known = [None if x is None else x.to(device) for x in (mask, labels(raw_batch.index.numpy(), epoch))]
         with torch.autocast(device.type, enabled=False):  # colors and spectra are not for bf16
-            batch = build_batch(raw_batch, self.method.front_end, self.recipe.views, self.recipe.train.seed, *known)
+            options = self.method.front_end, self.recipe.views, self.recipe.train.seed
+            if isinstance(raw_batch, FeatureBatch):
+                batch = build_feature_batch(raw_batch, *options, *known)
+            else:
+                batch = build_batch(raw_batch, *options, *known)
         losses, negatives = self.method.losses(batch), self.recipe.negatives
         if negatives:
-            batch = add_negatives(batch, epoch, negatives, self.method.front_end.audio, self.recipe.train.seed)
+            is_stored = isinstance(raw_batch, FeatureBatch) and raw_batch.audio_features is not None
+            pack = partial(pack_audio, self.method.audio_encoder) if is_stored else None
+            spec, seed = self.method.front_end.audio, self.recipe.train.seed
+            batch = add_negatives(batch, epoch, negatives, spec, seed, pack)
             terms = self.method.negative_losses(batch, negatives.tau)
             losses = {**losses, **{name: negatives.weight * value for name, value in terms.items()}}
         return losses

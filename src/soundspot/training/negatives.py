@@ -1,5 +1,6 @@
 """Negative sounds of a batch: silence, noise, and sounds of other samples."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -37,7 +38,14 @@ def check_negatives(config: NegativesConfig, spec: AudioSpec) -> None:
         )
 
 
-def add_negatives(batch: Batch, epoch: int, config: NegativesConfig, spec: AudioSpec, seed: int) -> Batch:
+def add_negatives(
+    batch: Batch,
+    epoch: int,
+    config: NegativesConfig,
+    spec: AudioSpec,
+    seed: int,
+    pack: Callable[[Tensor], Tensor] | None = None,
+) -> Batch:
     """Add negative sounds to a batch; what is drawn depends on (seed, epoch, sample) alone.
 
     Args:
@@ -46,6 +54,8 @@ def add_negatives(batch: Batch, epoch: int, config: NegativesConfig, spec: Audio
         config: negative sounds of the recipe.
         spec: audio front end of the method.
         seed: seed of the run.
+        pack: function from spectrograms (n, 1, f, t) to what the batch has in their place, where that is stored
+            features; None: it has spectrograms.
 
     Returns:
         The batch with `negatives`, and with `negative_audio` where there is silence or noise: one silence, and noises
@@ -70,6 +80,7 @@ def add_negatives(batch: Batch, epoch: int, config: NegativesConfig, spec: Audio
     if waveforms:
         with torch.autocast(device.type, enabled=False):
             negative_audio = spectrogram(torch.stack(waveforms).to(device), spec, spec.rate or 16000)
+        negative_audio = negative_audio if pack is None else pack(negative_audio)
     return replace(batch, negative_audio=negative_audio, negatives=torch.stack(rows).to(device))
 
 

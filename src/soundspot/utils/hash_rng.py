@@ -26,6 +26,7 @@ class Key:
     NEIGHBOR_VIEW = "neighbour"
     NEGATIVE_NOISE = "negative noise"
     NEGATIVE_OFFSCREEN = "negative offscreen"
+    STORED_VARIANT = "variant"
     # data sets
     PAIRING = "pair"
     AUDIO_DECK = "deck"

@@ -121,3 +121,25 @@ def read_npy_width(path: Path) -> int | None:
             return int(np.lib.format.read_array_header_1_0(file)[0][1])
     except (OSError, ValueError):
         return None
+
+
+def map_npy_rows(path: Path, num_rows: int, writable: bool = False) -> NDArray:
+    """Map the first rows of an .npy file into memory, whose later rows may be missing.
+
+    Args:
+        path: path of a file by `RowWriter`.
+        num_rows: number of rows, 1 or more, that are there.
+        writable: whether changes of the array are written to the file.
+
+    Returns:
+        (num_rows, width) array.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: the file is no .npy, or is shorter.
+    """
+    with path.open("rb") as file:
+        np.lib.format.read_magic(file)
+        (_, width), _, dtype = np.lib.format.read_array_header_1_0(file)
+        offset = file.tell()
+    return np.memmap(path, dtype, "r+" if writable else "r", offset, (num_rows, width))

@@ -168,6 +168,28 @@ class AuxiliaryDataset(AudioVisualDataset):
         """
         return self.dataset.audio_id(index)
 
+    def image_file(self, index: int) -> str:
+        """Return the path of the file that a sample's image is read from.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The path; empty where it is not known.
+        """
+        return self.dataset.image_file(index)
+
+    def audio_file(self, index: int) -> str:
+        """Return the path of the file that a sample's audio is read from.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The path; empty where it is not known.
+        """
+        return self.dataset.audio_file(index)
+
     def category(self, index: int) -> str:
         """Return the category of the sample's sound.
 

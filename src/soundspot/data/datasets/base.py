@@ -153,6 +153,28 @@ class ClipDataset(AudioVisualDataset):
         """
         return self._first_of_audio[self.samples[index].audio]
 
+    def image_file(self, index: int) -> str:
+        """Return the path of the file that a sample's image is read from.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The path.
+        """
+        return self.samples[index].image
+
+    def audio_file(self, index: int) -> str:
+        """Return the path of the file that a sample's audio is read from.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The path.
+        """
+        return self.samples[index].audio
+
     def category(self, index: int) -> str:
         """Return the category of the sample's sound.
 

@@ -141,6 +141,28 @@ class Catalog(AudioVisualDataset):
         """
         return self._pairs[index].file
 
+    def image_file(self, index: int) -> str:
+        """Return the path of the file that a sample's image is read from.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The path.
+        """
+        return str(self.root / self.images[index].file)
+
+    def audio_file(self, index: int) -> str:
+        """Return the path of the file that a sample's audio is read from.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The path.
+        """
+        return str(self.root / self._pairs[index].file)
+
     def category(self, index: int) -> str:
         """Return the category of a sample.
 

@@ -28,8 +28,8 @@ class ConcatDataset(AudioVisualDataset):
 
     Attributes:
         members: data sets in use, a repeated one several times.
-        is_prefixed: whether ids (those of images and of audio too) begin with the number of their data set, as some
-            occur in several of them.
+        is_prefixed: whether ids begin with the number of their copy among `members`, and those of images and of audio
+            with the number of their data set, so that copies share them, as some occur in several.
         split: split of the data sets; `test` where any of them is a test set, and empty where they differ otherwise.
     """
 
@@ -51,6 +51,7 @@ class ConcatDataset(AudioVisualDataset):
         self.members = tuple(
             dataset.at_epoch(epoch * count + turn) for dataset, count in repeated for turn in range(count)
         )
+        self._owners = [number for number, count in enumerate(self._repeats) for _ in range(count)]
         self._ends = [*accumulate(map(len, self.members))]
 
     def __len__(self) -> int:
@@ -89,7 +90,7 @@ class ConcatDataset(AudioVisualDataset):
             The id in its own data set, after `NUMBER/` where ids would occur twice.
         """
         number, member, i = self._locate(index)
-        return self._prefix(number) + member.group(i)
+        return self._prefix(self._owners[number]) + member.group(i)
 
     def audio_id(self, index: int) -> str:
         """Return the id of the sample's audio.
@@ -101,7 +102,31 @@ class ConcatDataset(AudioVisualDataset):
             The id in its own data set, after `NUMBER/` where ids would occur twice.
         """
         number, member, i = self._locate(index)
-        return self._prefix(number) + member.audio_id(i)
+        return self._prefix(self._owners[number]) + member.audio_id(i)
+
+    def image_file(self, index: int) -> str:
+        """Return the path of the file that a sample's image is read from.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The path; empty where it is not known.
+        """
+        _, member, i = self._locate(index)
+        return member.image_file(i)
+
+    def audio_file(self, index: int) -> str:
+        """Return the path of the file that a sample's audio is read from.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The path; empty where it is not known.
+        """
+        _, member, i = self._locate(index)
+        return member.audio_file(i)
 
     def category(self, index: int) -> str:
         """Return the category of the sample's sound.

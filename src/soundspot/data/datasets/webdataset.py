@@ -92,6 +92,28 @@ class ShardDataset(AudioVisualDataset):
         """
         return str(self._metadata(index).get("audio_id", self.id(index)))
 
+    def image_file(self, index: int) -> str:
+        """Return the path of the file that a sample's image is read from.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The path.
+        """
+        return str(self.samples[index][0].path)
+
+    def audio_file(self, index: int) -> str:
+        """Return the path of the file that a sample's audio is read from.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The path.
+        """
+        return str(self.samples[index][0].path)
+
     def category(self, index: int) -> str:
         """Return the category of the sample's sound, by the sample's JSON.
 

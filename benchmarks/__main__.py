@@ -35,6 +35,7 @@ MODULES = (
     "mining",
     "preparing",
     "video",
+    "starter",
     "search",
     "export",
 )

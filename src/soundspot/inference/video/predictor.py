@@ -36,7 +36,7 @@ from soundspot.types import ImageWithFlow
 
 BATCH_SIZE = 8  # frames that the network encodes at once
 MAX_BUFFERED_BYTES = 96_000_000  # of frames that wait for a batch to be full
-HOPS_PER_WINDOW = 12
+MAX_HOP = 0.8  # seconds between audio windows by default, where a twelfth of the window is not more
 PREFETCH_FRAMES = 8
 MIN_SIZE = 32
 
@@ -57,8 +57,8 @@ class LocatedVideo:
             At most 96 MB of frames wait for the next map, so that large frames have more: of 1920x1080 at least each
             15th frame, of 3840x2160 each third.
         smooth: time constant in seconds of the causal exponential average of maps; 0: none.
-        audio_hop: step of the audio window in seconds; frames within a step share a window. None: a twelfth of the
-            window.
+        audio_hop: step of the audio window in seconds; frames within a step share a window. None: a sixth of the
+            window, at most 0.8 s unless a twelfth is more.
         audio_track: number of the video's audio track, from 0; None: the default track.
         size: side of the network's input in pixels, at least 32, for convolutional image encoders: smaller is faster
             and coarser. None: that of the checkpoint for videos (`video_size`), else of the front end.
@@ -101,7 +101,8 @@ class LocatedVideo:
         self._audio = audio if audio is None or isinstance(audio, str | Path) else as_audio(audio)
         self._maps_per_second, self._smooth = maps_per_second, smooth
         self._audio_track = audio_track
-        self._audio_hop = audio_hop or localizer.front_end.audio.seconds / HOPS_PER_WINDOW
+        window = localizer.front_end.audio.seconds
+        self._audio_hop = audio_hop or max(window / 12, min(MAX_HOP, window / 6))
         self._streams: tuple[Video, AudioTrack | InMemoryAudio] | None = self._open_streams()
         video, stream = self._streams
         self.info = VideoInfo(

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from soundspot.config.checkpoint import read_header, save_checkpoint
+from soundspot.config.checkpoint import load_checkpoint, read_header, save_checkpoint
 from soundspot.config.named_models import DEFAULT_MODEL
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.category_folders import write_category_catalog
@@ -155,7 +155,8 @@ def adapt(
     output = Path(output)
     check_output(output, overwrite, (".safetensors",))
     localizer = Localizer.load(model)
-    method, retention = localizer.method, read_retention(localizer.checkpoint)
+    method, _ = load_checkpoint(localizer.checkpoint)  # that of a localizer is folded for inference
+    retention = read_retention(localizer.checkpoint)
     if retention is None or not isinstance(method, EZVSLBase):
         raise CheckpointError(
             f"{localizer.checkpoint}: keeps nothing of what it learned from and would forget it, expected the starter, "

@@ -263,6 +263,17 @@ class AudioVisualDataset(Protocol):
         """
         return ""
 
+    def visible_categories(self, index: int) -> tuple[str, ...]:
+        """Return the categories of the things that a sample's image is known to show.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Names of the categories, those of silent things too; by default the category of the sample's sound.
+        """
+        return (self.category(index),)
+
     def category(self, index: int) -> str:
         """Return the category of the sample's sound.
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from soundspot.losses.extents import absence_loss, extent_loss
+from soundspot.losses.extents import absence_loss, absence_ranking, extent_loss
 
 OFFSET, WIDTH = torch.tensor(0.3), torch.tensor(0.1)
 
@@ -51,3 +51,16 @@ def test_absence_is_cross_entropy_with_nothing() -> None:
     expected = F.softplus((maps[is_negative] - 0.3) / 0.1).mean()
     torch.testing.assert_close(absence_loss(maps, is_negative, OFFSET, WIDTH), expected)
     assert absence_loss(maps, torch.zeros_like(is_negative), OFFSET, WIDTH).item() == 0
+
+
+def test_the_ranking_of_absent_sounds_wants_the_object_below_the_rest() -> None:
+    target = torch.zeros(3, 2, 2)
+    target[0, 0], target[1] = 1.0, torch.nan
+    target[2] = 1.0  # nothing is beside it
+    on, beside = torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
+    on[0, 0, 0], beside[0, 0, 1] = 0.2, 0.2
+    used = torch.ones(1, 3, dtype=torch.bool)
+    expected = torch.nn.functional.softplus(torch.tensor(0.2) / WIDTH)
+    torch.testing.assert_close(absence_ranking(on, used, target, WIDTH), expected)
+    assert absence_ranking(beside, used, target, WIDTH) < absence_ranking(on, used, target, WIDTH)
+    assert absence_ranking(on, ~used, target, WIDTH).item() == 0

@@ -369,6 +369,21 @@ def test_scenes_composed_anew_have_the_categories_of_their_epoch() -> None:
         assert mask[0].tolist() == [i % (2 + epoch) == 0 for i in range(6)]
 
 
+def test_sounds_of_silent_things_in_the_image_are_no_negatives() -> None:
+    """From image to sound: that image 0 shows what sounds with image 1 says nothing about image 1."""
+
+    class Shown(Numbered):
+        def category(self, index: int) -> str:
+            return "abc"[index]
+
+        def visible_categories(self, index: int) -> tuple[str, ...]:
+            return ("a", "b") if index == 0 else (self.category(index),)
+
+    mask = FalseNegativeMask(Shown(), recipe(false_negatives="visible"), lambda: None)(np.arange(3), 0)
+    assert mask is not None
+    assert mask.int().tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+
+
 def test_neighbours_are_alike_and_add_to_the_category() -> None:
     t, index = table(), np.array([0, 3, 8, 5, 21])
     near = alike(t, NeighborsConfig(sampling="anchor", false_negatives_from_neighbors=4))(index, 0)

@@ -23,7 +23,7 @@ from toys import clips, toy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-ALL = NegativesConfig(silence=True, noise=True, offscreen=True)
+ALL = NegativesConfig(silence=True, noise=True, offscreen=1)
 SPEC = AudioSpec(seconds=0.5)
 SMALL = {"encoder": "resnet", "blocks": [1], "strides": [2], "width": 8}
 
@@ -48,7 +48,7 @@ def test_each_kind_is_a_row_of_the_own_sounds_or_of_the_added_ones() -> None:
     assert ((offscreen >= 0) & (offscreen < 12) & (offscreen != torch.arange(12))).all()
     levels = batch.negative_audio[1:].flatten(1).mean(1)
     assert len(levels.unique()) == NUM_NOISES
-    only = add_negatives(batch_of(12), 0, NegativesConfig(offscreen=True), SPEC, seed=3)
+    only = add_negatives(batch_of(12), 0, NegativesConfig(offscreen=1), SPEC, seed=3)
     assert only.negative_audio is None
     assert only.negatives is not None
     assert torch.equal(only.negatives[0], offscreen)
@@ -66,16 +66,21 @@ def test_draws_are_of_seed_epoch_and_sample() -> None:
     assert not torch.equal(drawn(1, 2), drawn(1, 3))
 
 
+def test_several_offscreen_sounds_are_different_ones() -> None:
+    batch = add_negatives(batch_of(4), 0, NegativesConfig(offscreen=5), SPEC, seed=3)
+    assert sorted(batch.negatives[:, 0].tolist()) == [-1, 1, 2, 3]  # as many as there are
+
+
 def test_a_likely_false_negative_is_not_offscreen() -> None:
     names = torch.tensor([0, 0, 1, 0])
     mask = names[:, None] == names[None]
     for seed in range(8):
-        batch = add_negatives(batch_of(4, false_negatives=mask), 0, NegativesConfig(offscreen=True), SPEC, seed)
+        batch = add_negatives(batch_of(4, false_negatives=mask), 0, NegativesConfig(offscreen=1), SPEC, seed)
         assert batch.negatives is not None
         assert batch.negatives[0, [0, 1, 3]].tolist() == [2, 2, 2]
         assert batch.negatives[0, 2] in (0, 1, 3)
     alike = torch.ones(4, 4, dtype=torch.bool)
-    batch = add_negatives(batch_of(4, false_negatives=alike), 0, NegativesConfig(offscreen=True), SPEC, 0)
+    batch = add_negatives(batch_of(4, false_negatives=alike), 0, NegativesConfig(offscreen=1), SPEC, 0)
     assert batch.negatives is not None
     assert (batch.negatives == -1).all()
     method = create("ezvsl", image=SMALL, audio=SMALL, width=8)
@@ -139,7 +144,7 @@ def test_the_trainer_adds_their_weighted_term_and_nothing_without_them() -> None
 
 
 def test_embeddings_in_place_of_waveforms_have_no_silence() -> None:
-    check_negatives(NegativesConfig(offscreen=True), replace(SPEC, embedding_dim=4))
+    check_negatives(NegativesConfig(offscreen=1), replace(SPEC, embedding_dim=4))
     with pytest.raises(RecipeError, match="negatives: found silence or noise where sounds are embeddings"):
         check_negatives(NegativesConfig(noise=True), replace(SPEC, embedding_dim=4))
 

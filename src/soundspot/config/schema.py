@@ -183,28 +183,30 @@ class NegativesConfig:
     Attributes:
         silence: whether silence is one of them.
         noise: whether Gaussian noise is one, of any loudness.
-        offscreen: whether the sound of another sample of the batch is one, unless it is a likely false negative
+        offscreen: number of sounds of other samples of the batch, none a likely false negative
             (`train.false_negatives`, `neighbors.false_negatives_from_neighbors`).
         weight: weight of the loss, above 0 (`soundspot.losses.negatives`).
         tau: temperature of the loss, in units of the maps.
 
     Raises:
-        RecipeError: `weight` or `tau` is not above 0.
+        RecipeError: `weight` or `tau` is not above 0, or `offscreen` is below 0.
     """
 
     silence: bool = False
     noise: bool = False
-    offscreen: bool = False
+    offscreen: int = 0
     weight: float = 1.0
     tau: float = 0.07
 
     def __post_init__(self) -> None:
+        if self.offscreen < 0:
+            raise RecipeError(f"negatives.offscreen: found {self.offscreen}, expected 0 or more")
         for name in ("weight", "tau"):
             if not getattr(self, name) > 0:
                 raise RecipeError(f"negatives.{name}: found {getattr(self, name)}, expected more than 0")
 
     def __bool__(self) -> bool:
-        return self.silence or self.noise or self.offscreen
+        return self.silence or self.noise or self.offscreen > 0
 
 
 @dataclass(frozen=True)
@@ -229,8 +231,9 @@ class TrainConfig:
             pcm.gates: {weight_decay: 0.0}}`. The longest beginning that matches counts.
         precision: `bf16` (mixed), `fp32`, or `auto`: bf16 where the device multiplies in it natively.
         false_negatives: samples that count as likely false negatives besides neighbors, and are left out of the
-            denominators of losses: `none`, or those of the same `category` (uses labels, as a catalog's pairing does
-            already; say so where you print a number).
+            denominators of losses: `none`; those of the same `category`; or, from image to sound, those of a `visible`
+            category, be it that of a silent thing in the image. Both use labels, as a catalog's pairing does already;
+            say so where you print a number.
         grad_cache_size: number of samples that an encoder takes at a time, so that large batches fit; 0: all
             (`soundspot.training.grad_cache`).
         compile: compilation of the encoders by `torch.compile`: `auto` (where there is a GPU and Triton), `always`, or
@@ -258,7 +261,7 @@ class TrainConfig:
     grad_clip_norm: float = 0.0
     param_groups: dict[str, dict[str, float]] = field(default_factory=dict)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    false_negatives: Literal["none", "category"] = "none"
+    false_negatives: Literal["none", "category", "visible"] = "none"
     grad_cache_size: int = 0
     compile: Literal["auto", "always", "never"] = "auto"
     sync_batchnorm: bool = True
@@ -409,8 +412,8 @@ def describe_supervision(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     source = recipe.get("labels", {}).get("source", "none")
     if source not in ("none", "clusters"):
         used.append(f"class labels (labels.source: {source})")
-    if recipe.get("train", {}).get("false_negatives") == "category":
-        used.append("categories, as likely false negatives (train.false_negatives: category)")
+    if (by_category := recipe.get("train", {}).get("false_negatives", "none")) != "none":
+        used.append(f"categories, as likely false negatives (train.false_negatives: {by_category})")
     options = recipe.get("data", {}).get("options", {})
     members = [member.get("options") or {} for member in options.get("datasets", ())]
     if any(member.get("train_ground_truth") for member in (options, *members)):

@@ -44,6 +44,37 @@ def extent_loss(
 
 
 @full_precision
+def absence_ranking(
+    maps: Float[Tensor, "k b h w"],
+    is_negative: Bool[Tensor, "k b"],
+    target: Float[Tensor, "b h w"],
+    width: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """Compute softplus((mean of the map on the object - mean beside it) / width) for sounds that are not there.
+
+    Low everywhere is not enough: a map of low values that still has the shape of the object tells a reader that the
+    sound comes from it.
+
+    Args:
+        maps: (k, b, h, w) raw maps of images with sounds whose source is not in them.
+        is_negative: (k, b) bool, False where an image has no such sound; its map is left out.
+        target: (b, h, w) annotated maps in [0, 1], of the same grid; nan throughout for images without annotation,
+            which are left out, as are those that the object fills to more than 19 parts in 20.
+        width: difference of map values that counts as one unit, above 0.
+
+    Returns:
+        Scalar, mean over the negatives of annotated images; 0 where there are none.
+    """
+    truth, values = target.nan_to_num(0.0).flatten(1).float(), maps.flatten(2).float()
+    area = truth.mean(dim=-1)
+    used = is_negative & (area > 0) & (area < 0.95)
+    inside = (values * truth).sum(dim=-1) / truth.sum(dim=-1).clamp(min=1e-6)
+    outside = (values * (1 - truth)).sum(dim=-1) / (1 - truth).sum(dim=-1).clamp(min=1e-6)
+    losses = F.softplus((inside - outside) / width)
+    return (losses * used).sum() / used.sum().clamp(min=1)
+
+
+@full_precision
 def absence_loss(
     maps: Float[Tensor, "k b h w"],
     is_negative: Bool[Tensor, "k b"],

@@ -165,7 +165,8 @@ class Alignment(Method):
         if self.alignment:
             terms["alignment"] = self.alignment * self.contrast(embedding_similarity(images, audio), batch)
         if self.intra_modal:
-            options = self.tau, batch.false_negatives, self.false_negatives_as_positives
+            mask = batch.false_negatives
+            options = self.tau, None if mask is None else mask & mask.T, self.false_negatives_as_positives
             within = [cross_view_nce(embeddings, *options) for embeddings in (images, audio)]
             terms["intra_modal"] = self.intra_modal * torch.stack(within).sum()
         return terms

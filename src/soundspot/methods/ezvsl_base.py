@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from soundspot.config.upsampling import Upsampling
 from soundspot.errors import RecipeError
 from soundspot.losses.contrastive import Reducer, info_nce, map_similarity, matched_pair_maps, unit_norm
-from soundspot.losses.extents import absence_loss, extent_loss
+from soundspot.losses.extents import absence_loss, absence_ranking, extent_loss
 from soundspot.losses.negatives import negative_audio_nce
 from soundspot.methods.base import Method
 from soundspot.methods.option_checks import check_choice, check_fraction, check_positive
 from soundspot.models.heads import JointProjection, max_pool
 from soundspot.types import Batch
 
+RANKING_WEIGHT = 0.15  # more of it makes extents of present sounds worse
 EXTENT_OFFSET, EXTENT_WIDTH = 0.3, 0.1  # of cosines, where the sigmoid of an extent begins to learn
 
 
@@ -134,7 +135,7 @@ class EZVSLBase(Method):
         return {"extent": self.ground_truth_weight * loss}
 
     def negative_losses(self, batch: Batch, tau: float) -> dict[str, Float[Tensor, ""]]:
-        """Compute `negatives` and, with `ground_truth_weight`, `absence`: negative sounds have empty maps.
+        """Compute `negatives` and, with `ground_truth_weight`, `absence`: maps of negative sounds show no object.
 
         Args:
             batch: b samples with negatives.
@@ -146,7 +147,12 @@ class EZVSLBase(Method):
         own, negatives, is_negative = self.negative_maps(batch)
         terms = {"negatives": negative_audio_nce(own, negatives, is_negative, tau)}
         if self.ground_truth_weight:
-            loss = absence_loss(negatives, is_negative, self.extent_offset, self.extent_log_width.exp())
+            width = self.extent_log_width.exp()
+            loss = absence_loss(negatives, is_negative, self.extent_offset, width)
+            if batch.ground_truth is not None:
+                h, w = negatives.shape[-2:]
+                target = F.adaptive_avg_pool2d(batch.ground_truth[0], (h, w))
+                loss = loss + RANKING_WEIGHT * absence_ranking(negatives, is_negative, target, width)
             terms["absence"] = self.ground_truth_weight * loss
         return terms
 

@@ -32,7 +32,8 @@ class StagedEncoder(Encoder):
         width: number of channels of the features, by a 1 x 1 convolution that always learns; None: the stages' own
             channels, without that convolution.
         neck_depth: number of nonlinear layers of the neck, which always learn; 0: the 1 x 1 convolution is linear. The
-            first is that convolution followed by relu; each further one adds the relu of a convolution to its input.
+            first is that convolution, of features that a batch norm has brought to one scale, followed by relu; each
+            further one adds the relu of a convolution to its input.
         neck_kernel: side of those further convolutions, odd.
 
     Attributes:
@@ -87,7 +88,9 @@ class StagedEncoder(Encoder):
         self._num_frozen = 0 if trained == "all" else [*weighted, len(self.stages)][count - int(trained)]
         for stage in self.frozen_stages():
             stage.requires_grad_(False)
-        channels = sum(outputs[names[index]] for index in self._outputs)
+        widths = [outputs[names[index]] for index in self._outputs]
+        channels = sum(widths)
+        self.neck_norms = nn.ModuleList(nn.BatchNorm2d(n, affine=False) for n in widths if neck_depth)
         self.neck = nn.Conv2d(channels, width, 1) if width else None
         self.neck_convolutions = nn.ModuleList(
             nn.Conv2d(width, width, neck_kernel, padding=neck_kernel // 2) for _ in range(neck_depth - 1) if width
@@ -158,10 +161,11 @@ class StagedEncoder(Encoder):
         the cells.
         """
         assert self.neck is not None
+        norms = self.neck_norms or [nn.Identity()] * len(maps)
         weights = self.neck.weight.split([x.shape[1] for x in maps], dim=1)
-        y = F.conv2d(maps[0], weights[0], self.neck.bias)
-        for x, weight in zip(maps[1:], weights[1:], strict=True):
-            y = y + _resize(F.conv2d(x, weight), y.shape[-2:])
+        y = F.conv2d(norms[0](maps[0]), weights[0], self.neck.bias)
+        for x, weight, norm in zip(maps[1:], weights[1:], norms[1:], strict=True):
+            y = y + _resize(F.conv2d(norm(x), weight), y.shape[-2:])
         if self.neck_depth:
             y = F.relu(y)
         for convolution in self.neck_convolutions:

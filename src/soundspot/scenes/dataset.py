@@ -251,6 +251,17 @@ class SceneDataset(AudioVisualDataset):
             return layout.offscreen_category
         return layout.categories[item] if kind == "sound" else kind
 
+    def visible_categories(self, index: int) -> tuple[str, ...]:
+        """Return the categories of the objects in a sample's image.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Names of the categories, of silent objects too.
+        """
+        return self.layout(self._locate(index)[0]).categories
+
     def audio_kind(self, index: int) -> AudioKind:
         """Return the kind of a sample's audio.
 

@@ -197,7 +197,7 @@ class FalseNegativeMask:
         self, data: AudioVisualDataset, recipe: Recipe, get_neighbors: Callable[[], NeighborTable | None]
     ) -> None:
         self.data, self.top_k, self.get_neighbors = data, recipe.neighbors.false_negatives_from_neighbors, get_neighbors
-        self.uses_category = recipe.train.false_negatives == "category"
+        self.by_category = recipe.train.false_negatives
 
     def __call__(self, index: NDArray[np.int64], epoch: int) -> Bool[Tensor, "b b"] | None:
         """Compute the mask of a batch, in which losses leave pairs out of their denominators (`Batch.false_negatives`).
@@ -207,14 +207,18 @@ class FalseNegativeMask:
             epoch: number of the epoch.
 
         Returns:
-            (m, m) bool: True where i and j have the same category, or i is among the nearest neighbors of j, or j of i,
-            in either modality, as far as the recipe uses these; None where it uses neither, or there is no table yet.
+            (m, m) bool: True where image i and sound j have the same category, or image i is known to show the category
+            of sound j, or i is among the nearest neighbors of j, or j of i, in either modality, as far as the recipe
+            uses these; None where it uses none, or there is no table yet.
         """
         masks = []
-        if self.uses_category:
+        if self.by_category != "none":
             self.data = self.data.at_epoch(epoch)  # composed anew in each epoch, a sample has another category there
             names = np.array([self.data.category(int(i)) for i in index])
-            masks.append(names[:, None] == names[None])
+            if self.by_category == "category":
+                masks.append(names[:, None] == names[None])
+            else:
+                masks.append(np.array([np.isin(names, self.data.visible_categories(int(i))) for i in index]))
         table = self.get_neighbors()
         if table is not None and self.top_k:
             masks.append(table.false_negative_mask(index, self.top_k))

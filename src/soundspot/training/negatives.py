@@ -74,7 +74,7 @@ def add_negatives(
             waveforms.append(torch.from_numpy(rng.standard_normal(count, dtype=np.float32)) * level)
         rows.append(first + torch.arange(b) % num_noises)
     if config.offscreen:
-        rows.append(_offscreen_rows(batch, samples, (seed, epoch)))
+        rows += _offscreen_rows(batch, samples, (seed, epoch), config.offscreen)
     device = batch.audio.device
     negative_audio = None
     if waveforms:
@@ -84,13 +84,15 @@ def add_negatives(
     return replace(batch, negative_audio=negative_audio, negatives=torch.stack(rows).to(device))
 
 
-def _offscreen_rows(batch: Batch, samples: NDArray[np.int64], key: tuple[int, int]) -> Int[Tensor, " b"]:
-    """Draw another sample of the process for each, none that is a likely false negative; -1 where all are."""
+def _offscreen_rows(
+    batch: Batch, samples: NDArray[np.int64], key: tuple[int, int], count: int
+) -> list[Int[Tensor, " b"]]:
+    """Draw other samples of the process for each, none that is a likely false negative; -1 where there are no more."""
     b = len(samples)
     excluded = torch.eye(b, dtype=torch.bool)
     if batch.false_negatives is not None:
         own = slice(rank() * b, (rank() + 1) * b)
         excluded |= batch.false_negatives[own, own].cpu()
     draws = torch.from_numpy(uniform((*key, Key.NEGATIVE_OFFSCREEN), samples.tolist(), b)).masked_fill(excluded, -1)
-    highest, rows = draws.max(dim=1)
-    return rows.masked_fill(highest < 0, -1)
+    highest, rows = draws.topk(min(count, b), dim=1)
+    return [*rows.masked_fill(highest < 0, -1).T]

@@ -190,6 +190,17 @@ class AuxiliaryDataset(AudioVisualDataset):
         """
         return self.dataset.audio_file(index)
 
+    def visible_categories(self, index: int) -> tuple[str, ...]:
+        """Return the categories of the things that a sample's image is known to show.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Names of the categories.
+        """
+        return self.dataset.visible_categories(index)
+
     def category(self, index: int) -> str:
         """Return the category of the sample's sound.
 

@@ -85,6 +85,10 @@ class Catalog(AudioVisualDataset):
         if annotation is not None:
             images = [image for image in images if image.annotation == annotation]
         self.audio = tuple(audio)
+        visible: dict[str, set[str]] = defaultdict(set)
+        for image in annotations.images:
+            visible[image.group].add(image.category)
+        self._visible = {group: tuple(sorted(names)) for group, names in visible.items()}
         self._by_category: dict[str, list[AudioEntry]] = defaultdict(list)
         for recording in audio:
             self._by_category[recording.category].append(recording)
@@ -173,6 +177,17 @@ class Catalog(AudioVisualDataset):
             Name of the category.
         """
         return self.images[index].category
+
+    def visible_categories(self, index: int) -> tuple[str, ...]:
+        """Return the categories of the things that a sample's image is known to show.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Names of the categories that the catalog has images of in the image's group, sorted.
+        """
+        return self._visible[self.images[index].group]
 
     def audio_entry(self, index: int) -> AudioEntry:
         """Return the recording that a sample is paired with in the catalog's epoch (`at_epoch`; 0 when opened).

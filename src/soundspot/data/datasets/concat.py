@@ -128,6 +128,18 @@ class ConcatDataset(AudioVisualDataset):
         _, member, i = self._locate(index)
         return member.audio_file(i)
 
+    def visible_categories(self, index: int) -> tuple[str, ...]:
+        """Return the categories of the things that a sample's image is known to show.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Names of the categories.
+        """
+        _, member, i = self._locate(index)
+        return member.visible_categories(i)
+
     def category(self, index: int) -> str:
         """Return the category of the sample's sound.
 

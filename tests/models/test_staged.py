@@ -210,7 +210,8 @@ def test_layers_of_the_neck_are_nonlinear_and_learn(name: str, kernel: int) -> N
         encoder.load_state_dict(linear.state_dict(), strict=False)
     for encoder in (hidden, deep):
         for norm in encoder.neck_norms:
-            norm.eps = 0.0  # of variance 1 and mean 0 until it learns: no change
+            norm.reset_running_stats()
+            norm.eps = 0.0  # of mean 0 and variance 1: no change
     expected = linear(x).relu()
     torch.testing.assert_close(hidden(x), expected)
     for convolution in deep.neck_convolutions:

@@ -379,6 +379,9 @@ def test_sounds_of_silent_things_in_the_image_are_no_negatives() -> None:
         def visible_categories(self, index: int) -> tuple[str, ...]:
             return ("a", "b") if index == 0 else (self.category(index),)
 
+        def at_epoch(self, epoch: int) -> "Shown":
+            return self
+
     mask = FalseNegativeMask(Shown(), recipe(false_negatives="visible"), lambda: None)(np.arange(3), 0)
     assert mask is not None
     assert mask.int().tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]

@@ -17,7 +17,7 @@ from soundspot.methods import METHODS, create
 from soundspot.training.clip_reader import ClipReader, SampleRequest
 from soundspot.training.datamodule import FalseNegativeMask
 from soundspot.training.lightning_module import LocalizationModule
-from soundspot.training.negatives import NUM_NOISES, add_negatives, check_negatives
+from soundspot.training.negatives import NOISES_PER_BATCH, NegativeSounds, add_negatives, check_negatives
 from soundspot.types import Batch
 from toys import clips, toy
 
@@ -37,18 +37,18 @@ def batch_of(b: int, **options: Any) -> Batch:
 
 
 def test_each_kind_is_a_row_of_the_own_sounds_or_of_the_added_ones() -> None:
-    batch = add_negatives(batch_of(12), 0, ALL, SPEC, seed=3)
+    batch = add_negatives(batch_of(12), 0, ALL, NegativeSounds(SPEC, 3))
     assert batch.negative_audio is not None
     assert batch.negatives is not None
-    assert len(batch.negative_audio) == 1 + NUM_NOISES
+    assert len(batch.negative_audio) == 1 + NOISES_PER_BATCH
     silence, noise, offscreen = batch.negatives
     assert (silence == 12).all()
     assert (batch.negative_audio[0] == silence_value(SPEC)).all()
     assert noise.tolist() == [13, 14, 15, 16, 17, 18, 19, 20, 13, 14, 15, 16]
     assert ((offscreen >= 0) & (offscreen < 12) & (offscreen != torch.arange(12))).all()
     levels = batch.negative_audio[1:].flatten(1).mean(1)
-    assert len(levels.unique()) == NUM_NOISES
-    only = add_negatives(batch_of(12), 0, NegativesConfig(offscreen=1), SPEC, seed=3)
+    assert len(levels.unique()) == NOISES_PER_BATCH
+    only = add_negatives(batch_of(12), 0, NegativesConfig(offscreen=1), NegativeSounds(SPEC, 3))
     assert only.negative_audio is None
     assert only.negatives is not None
     assert torch.equal(only.negatives[0], offscreen)
@@ -56,7 +56,7 @@ def test_each_kind_is_a_row_of_the_own_sounds_or_of_the_added_ones() -> None:
 
 def test_draws_are_of_seed_epoch_and_sample() -> None:
     def drawn(epoch: int, seed: int) -> torch.Tensor:
-        batch = add_negatives(batch_of(8), epoch, ALL, SPEC, seed)
+        batch = add_negatives(batch_of(8), epoch, ALL, NegativeSounds(SPEC, seed))
         assert batch.negative_audio is not None
         assert batch.negatives is not None
         return torch.cat([batch.negative_audio[1:].flatten(), batch.negatives[2].float()])
@@ -66,8 +66,18 @@ def test_draws_are_of_seed_epoch_and_sample() -> None:
     assert not torch.equal(drawn(1, 2), drawn(1, 3))
 
 
+def test_stored_features_of_silence_and_noise_are_computed_once() -> None:
+    packed = Mock(side_effect=lambda audio: audio.mean(dim=(2, 3), keepdim=True))
+    sounds = NegativeSounds(SPEC, 3, packed)
+    first, again = (sounds.inputs([-1, 5, 7], torch.device("cpu")) for _ in range(2))
+    assert torch.equal(first, again)
+    assert packed.call_count == 3
+    plain = NegativeSounds(SPEC, 3).inputs([-1, 5, 7], torch.device("cpu"))
+    torch.testing.assert_close(first, plain.mean(dim=(2, 3), keepdim=True))
+
+
 def test_several_offscreen_sounds_are_different_ones() -> None:
-    batch = add_negatives(batch_of(4), 0, NegativesConfig(offscreen=5), SPEC, seed=3)
+    batch = add_negatives(batch_of(4), 0, NegativesConfig(offscreen=5), NegativeSounds(SPEC, 3))
     assert sorted(batch.negatives[:, 0].tolist()) == [-1, 1, 2, 3]  # as many as there are
 
 
@@ -75,12 +85,14 @@ def test_a_likely_false_negative_is_not_offscreen() -> None:
     names = torch.tensor([0, 0, 1, 0])
     mask = names[:, None] == names[None]
     for seed in range(8):
-        batch = add_negatives(batch_of(4, false_negatives=mask), 0, NegativesConfig(offscreen=1), SPEC, seed)
+        batch = add_negatives(
+            batch_of(4, false_negatives=mask), 0, NegativesConfig(offscreen=1), NegativeSounds(SPEC, seed)
+        )
         assert batch.negatives is not None
         assert batch.negatives[0, [0, 1, 3]].tolist() == [2, 2, 2]
         assert batch.negatives[0, 2] in (0, 1, 3)
     alike = torch.ones(4, 4, dtype=torch.bool)
-    batch = add_negatives(batch_of(4, false_negatives=alike), 0, NegativesConfig(offscreen=1), SPEC, 0)
+    batch = add_negatives(batch_of(4, false_negatives=alike), 0, NegativesConfig(offscreen=1), NegativeSounds(SPEC, 0))
     assert batch.negatives is not None
     assert (batch.negatives == -1).all()
     method = create("ezvsl", image=SMALL, audio=SMALL, width=8)
@@ -116,11 +128,11 @@ def test_what_learns_from_them_gives_silence_and_noise_lower_peaks() -> None:
         batch = batch_of(6)
         for epoch in range(12):
             optimizer.zero_grad()
-            term = method.negative_losses(add_negatives(batch, epoch, ALL, SPEC, 0), 0.07)["negatives"]
+            term = method.negative_losses(add_negatives(batch, epoch, ALL, NegativeSounds(SPEC, 0)), 0.07)["negatives"]
             (method.losses(batch)["contrast"] + weight * term).backward()
             optimizer.step()
         with torch.no_grad():
-            own, others, _ = method.eval().negative_maps(add_negatives(batch, 99, ALL, SPEC, 5))
+            own, others, _ = method.eval().negative_maps(add_negatives(batch, 99, ALL, NegativeSounds(SPEC, 5)))
         margins.append((own.amax((-2, -1)).mean() - others[:2].amax((-2, -1)).mean()).item())
     assert margins[1] > margins[0] + 0.05, margins
 

@@ -4,7 +4,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -20,7 +20,7 @@ from soundspot.training.datamodule import FalseNegativeMask, build_batch
 from soundspot.training.feature_reader import FeatureBatch, build_feature_batch, pack_audio
 from soundspot.training.grad_cache import apply_grad_cache
 from soundspot.training.labels import LabelFunction
-from soundspot.training.negatives import add_negatives, check_negatives
+from soundspot.training.negatives import NegativeSounds, add_negatives, check_negatives
 from soundspot.utils.device import has_native_bf16
 from soundspot.utils.distributed import all_gather_with_grad, rank, world_size
 
@@ -131,12 +131,16 @@ class LocalizationModule(L.LightningModule):
         losses, negatives = self.method.losses(batch), self.recipe.negatives
         if negatives:
             is_stored = isinstance(raw_batch, FeatureBatch) and raw_batch.audio_features is not None
-            pack = partial(pack_audio, self.method.audio_encoder) if is_stored else None
-            spec, seed = self.method.front_end.audio, self.recipe.train.seed
-            batch = add_negatives(batch, epoch, negatives, spec, seed, pack)
+            batch = add_negatives(batch, epoch, negatives, self._negative_sounds(is_stored))
             terms = self.method.negative_losses(batch, negatives.tau)
             losses = {**losses, **{name: negatives.weight * value for name, value in terms.items()}}
         return losses
+
+    @lru_cache(maxsize=2)  # noqa: B019 (as long-lived as the module)
+    def _negative_sounds(self, is_stored: bool) -> NegativeSounds:
+        """Return silence and noise as inputs of the audio encoder, or as stored features of it."""
+        pack = partial(pack_audio, self.method.audio_encoder) if is_stored else None
+        return NegativeSounds(self.method.front_end.audio, self.recipe.train.seed, pack)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Build the optimizer and the learning-rate schedule of the recipe.

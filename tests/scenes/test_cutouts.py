@@ -112,6 +112,21 @@ def picture(width, height, *boxes):
     return ImageEntry(**names, width=width, height=height, boxes=tuple(Box(*map(float, box)) for box in boxes))
 
 
+def test_scenes_share_whole_recordings(cutouts):
+    whole = SceneDataset(cutouts, "train", length=40, size=64, seconds=0.2, distractors=(0, 1), whole_recordings=True)
+    windows = SceneDataset(cutouts, "train", length=40, size=64, seconds=0.2, distractors=(0, 1))
+    ids = [whole.audio_id(index) for index in range(40)]
+    assert len(set(ids)) < 40
+    assert [windows.audio_id(index).partition("#")[0] for index in range(40)] == ids
+    assert whole.audio_file(0).endswith(ids[0])
+    assert whole.read_audio(0).seconds == pytest.approx(0.5)
+    assert whole.open_audio(0).seconds == pytest.approx(0.5)
+    assert whole.visible_categories(0) == whole.layout(0).categories
+    for source, kind in ((SOURCE, "train"), (cutouts, "single")):
+        with pytest.raises(RecipeError, match="whole_recordings"):
+            SceneDataset(source, kind, size=64, distractors=(0, 1), whole_recordings=True)
+
+
 def test_which_objects_are_cut_out():
     mask = np.zeros((100, 100), bool)
     mask[30:60, 30:70] = True

@@ -3,7 +3,13 @@
 from pathlib import Path
 
 
-def adapt(folder: Path, output: Path, model: str | None = None, overwrite: bool = False, seed: int = 0) -> None:
+def adapt(
+    folder: Path,
+    output: Path = Path("mine.safetensors"),
+    model: str | None = None,
+    overwrite: bool = False,
+    seed: int = 0,
+) -> None:
     """Teach a model things of your own, from a folder for each, in minutes; it goes on knowing those that it knows.
 
     Each subfolder is named by a thing and holds images and recordings of it, or videos. A quarter of the files is held
@@ -11,7 +17,7 @@ def adapt(folder: Path, output: Path, model: str | None = None, overwrite: bool 
 
     Args:
         folder: folder with a subfolder for each thing.
-        output: file of the model to write, mine.safetensors.
+        output: file of the model to write.
         model: model to teach: the starter, or one that was adapted from it.
         overwrite: replace an existing file.
         seed: of the augmented views and of their order.

@@ -167,6 +167,18 @@ class CutoutSource(ObjectSource):
         """
         return self._draw_recording(category, rng).file
 
+    def find_audio(self, category: str, rng: np.random.Generator) -> str:
+        """Return the path of the recording that `draw_audio` would draw a window of.
+
+        Args:
+            category: name of the category.
+            rng: generator in the state in which `draw_audio` would take it.
+
+        Returns:
+            Path of the file.
+        """
+        return str(self.catalog.root / self._draw_recording(category, rng).file)
+
     def draw_background(self, rng: np.random.Generator, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
         """Draw a background: the emptiest of four random windows of an image without its objects, enlarged bilinearly.
 

@@ -1,7 +1,7 @@
 """Scenes as a data set: training pairs with silent distractors, and the single, interactive and extended tests."""
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from soundspot.data.media.audio import open_audio, read_audio
 from soundspot.errors import RecipeError, did_you_mean
 from soundspot.scenes.compose import Scene, compose
 from soundspot.scenes.source import ObjectSource
@@ -53,6 +54,8 @@ class SceneDataset(AudioVisualDataset):
         distractors: least and largest number of silent objects, in `train` and `extended`.
         object_size: least and largest longer side of an object, as a share of the image's side, in (0, 1].
         num_objects: number of objects in an image of the interactive test.
+        whole_recordings: whether the sound of a training scene is the entire recording that it is drawn from, in place
+            of its loudest window, so that scenes share recordings and each is encoded once.
         regenerate: whether `train` composes new scenes for each epoch; False: the same scenes for all.
         motion: largest drift of an object in pixels per frame, and four times the least; 0: all stand still. Objects
             that sound and silent objects drift alike, so that motion does not reveal which of them sounds.
@@ -72,6 +75,7 @@ class SceneDataset(AudioVisualDataset):
     distractors: tuple[int, int] = (0, 2)
     object_size: tuple[float, float] = (0.22, 0.5)
     num_objects: int = 2
+    whole_recordings: bool = False
     regenerate: bool = True
     motion: float | int = 0.0
     epoch: int = 0
@@ -94,6 +98,11 @@ class SceneDataset(AudioVisualDataset):
             raise RecipeError(f"motion is the most pixels a frame, from 0 to the image's size; found {self.motion}.")
         if not 0 < small <= large <= 1:
             raise RecipeError(f"object_size is (least, most) within 0 to 1; found {self.object_size}.")
+        if self.whole_recordings and (self.kind != "train" or self.source.name != "cutouts"):
+            raise RecipeError(
+                f"whole_recordings: found {self.source.name} of kind {self.kind!r}, expected cut-outs to train on: "
+                "other scenes have no recordings, or windows of them by definition. Leave it out"
+            )
         required = {"single": 1, "interactive": self.num_objects, "train": 1 + most, "extended": 2 + most}[self.kind]
         if required > len(self.source.categories):
             raise RecipeError(
@@ -171,6 +180,31 @@ class SceneDataset(AudioVisualDataset):
             flow[:, placed.mask] = torch.tensor([np.cos(angle), np.sin(angle)]).mul(speed).round().float()[:, None]
         return flow
 
+    def audio_file(self, index: int) -> str:
+        """Return the path of the recording of a sample, where scenes have whole ones.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            The path; empty where the sound is drawn.
+        """
+        if not self.whole_recordings:
+            return ""
+        scene, item = self._locate(index)
+        return self.source.find_audio(self.category(index), self._generator(scene, f"{Key.SCENE_AUDIO} {item}"))
+
+    def open_audio(self, index: int) -> Any:
+        """Open the recording of a sample, where scenes have whole ones; else draw its sound.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Open file whose segments are decoded on demand, or the sound.
+        """
+        return open_audio(self.audio_file(index)) if self.whole_recordings else self.read_audio(index)
+
     def read_audio(self, index: int) -> Audio:
         """Draw the sound of a sample; its image is not composed.
 
@@ -179,8 +213,10 @@ class SceneDataset(AudioVisualDataset):
 
         Returns:
             Mono audio of round(seconds * rate) samples at `rate` Hz: a sound of the category, zeros for silence, or
-            Gaussian noise.
+            Gaussian noise. An entire recording at its own rate where scenes have whole ones.
         """
+        if self.whole_recordings:
+            return read_audio(self.audio_file(index))
         scene, item = self._locate(index)
         rng = self._generator(scene, f"{Key.SCENE_AUDIO} {item}")
         kind, count = self.audio_kind(index), round(self.seconds * self.rate)
@@ -227,12 +263,14 @@ class SceneDataset(AudioVisualDataset):
 
         Returns:
             The recording that the sound is a window of, if there is one, and the id of the sample, as each has its own
-            window: `audio/dog/bark.flac#cutouts-0-0-000012`.
+            window: `audio/dog/bark.flac#cutouts-0-0-000012`. The recording alone where scenes have whole ones.
         """
         id, (scene, item) = self.id(index), self._locate(index)
         if self.audio_kind(index) in ("silence", "noise"):
             return id
         recording = self.source.name_audio(self.category(index), self._generator(scene, f"{Key.SCENE_AUDIO} {item}"))
+        if self.whole_recordings:
+            return recording
         return f"{recording}#{id}" if recording else id
 
     def category(self, index: int) -> str:

@@ -70,6 +70,18 @@ class ObjectSource(Protocol):
         """
         return ""
 
+    def find_audio(self, category: str, rng: np.random.Generator) -> str:
+        """Return the path of the recording that `draw_audio` would draw from.
+
+        Args:
+            category: name of the category.
+            rng: generator in the state in which `draw_audio` would take it.
+
+        Returns:
+            Path of the file; empty where sounds come from no files, which is the default.
+        """
+        return ""
+
     def draw_background(self, rng: np.random.Generator, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
         """Draw a background that shows no object of the categories.
 

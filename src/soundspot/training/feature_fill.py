@@ -10,6 +10,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +24,8 @@ from torch.utils.data import Dataset
 from soundspot.config.schema import ViewsConfig
 from soundspot.data.media.audio import crop_or_tile
 from soundspot.errors import DataError, SoundspotError
-from soundspot.models.staged import pack_features
+from soundspot.models.folding import prepare_for_inference
+from soundspot.models.staged import StagedEncoder, pack_features
 from soundspot.training.clip_reader import UNANNOTATED, RawBatch, open_audio_at_rate
 from soundspot.training.datamodule import RawBatchLoader, build_audio, build_images, identity_collate
 from soundspot.training.feature_plan import FeaturePlan
@@ -166,7 +168,8 @@ def fill_features(
         check_unchanged(plan, done)
         if done < total:
             _write_meta(plan, complete=False)
-            plan.encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            encoder = deepcopy(plan.encoder).to(device)
+            prepare_for_inference(encoder)
             numbers = list(range(done, total))
             loader = RawBatchLoader(
                 ItemReader(plan),  # type: ignore[arg-type]
@@ -178,7 +181,7 @@ def fill_features(
             for block in loader:
                 assert isinstance(block, ItemBlock)
                 first, b = records.num_written, len(block.checksums)
-                features, ground_truth = encode_block(plan, block.raw.to(device))
+                features, ground_truth = encode_block(plan, encoder, block.raw.to(device))
                 rows = features.numpy().reshape(b, -1)
                 if not np.isfinite(rows).all():
                     raise DataError(
@@ -198,12 +201,13 @@ def fill_features(
 
 
 def encode_block(
-    plan: FeaturePlan, raw: RawBatch
+    plan: FeaturePlan, encoder: StagedEncoder, raw: RawBatch
 ) -> tuple[Float16[Tensor, "b variants f"], UInt8[Tensor, "b variants y x"] | None]:
     """Compute the features of all variants of a block.
 
     Args:
-        plan: what is to be stored; its encoder is on the device of the block.
+        plan: what is to be stored.
+        encoder: the plan's encoder on the device of the block, in evaluation mode.
         raw: (1, b, i, s, s) images, or (variants, b, t) waveforms.
 
     Returns:
@@ -224,7 +228,7 @@ def encode_block(
             variant = replace(raw, waveforms=raw.waveforms[k : k + 1], epoch=k)
             (inputs,) = build_audio(variant, front_end.audio, single_view, seed)
         with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bf16-mixed"):
-            packed = pack_features(plan.encoder.forward_frozen(inputs), plan.channels)
+            packed = pack_features(encoder.forward_frozen(inputs), plan.channels)
         features.append(packed.flatten(1).cpu())
     return torch.stack(features, 1), torch.stack(ground_truth, 1) if ground_truth else None
 

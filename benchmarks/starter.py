@@ -1,7 +1,8 @@
 """The starter's encoders against two ResNet-18: frames a second of a located video, and one cold `soundspot locate`.
 
-The weights are random, since time does not depend on them. Each pair is measured in turns, in processes of their own,
-and the ratio of processor time stands beside that of time, since other work on the machine slows both.
+The weights are those that come with the library, and random behind them: time does not depend on them. Each pair is
+measured in turns, in processes of their own, and the ratio of processor time stands beside that of time, since other
+work on the machine slows both.
 
     cold        `soundspot locate photo.jpg bark.wav` against python that imports torch and reads the two files
 """
@@ -53,7 +54,8 @@ def _save(encoder: str, path: Path) -> None:
         return save_checkpoint(soundspot.create("alignment"), path)
     spec = FrontEndConfig("efficientnet_lite0+aisfx", size=320, seconds=5).build()
     image = {"encoder": "efficientnet_lite0", "layers": ["block10", "head"], "trained": 1}
-    method = soundspot.create("ezvsl", image, {"encoder": "aisfx", "trained": 0}, spec)
+    audio = {"encoder": "aisfx", "trained": 0, "weights": "bundled"}
+    method = soundspot.create("ezvsl", image | {"weights": "bundled"}, audio, spec)
     return save_checkpoint(method, path, video_size=SIZE)
 
 

@@ -21,6 +21,7 @@ from soundspot.data.media.file_types import (
 from soundspot.errors import DataError, InputError, OutputError, SoundspotError
 from soundspot.utils.atomic_io import atomic_write, check_output, convert_os_errors
 from soundspot.utils.progress import progress_bar
+from soundspot.utils.startup import fast_imports
 
 if TYPE_CHECKING:
     from soundspot.inference.localizer import Localizer
@@ -100,12 +101,13 @@ def locate(
     Examples:
         soundspot locate runs/demo/example.png runs/demo/example.wav --model runs/demo/best.safetensors
     """
-    from PIL import Image
+    with fast_imports():
+        from PIL import Image
 
-    from soundspot.data.media.audio import read_audio
-    from soundspot.inference.localizer import Localizer
-    from soundspot.inference.result import RESULT_SUFFIXES, parse_mask_threshold
-    from soundspot.utils.device import has_native_bf16, resolve_device
+        from soundspot.data.media.audio import read_audio
+        from soundspot.inference.localizer import Localizer
+        from soundspot.inference.result import RESULT_SUFFIXES, parse_mask_threshold
+        from soundspot.utils.device import has_native_bf16, resolve_device
 
     files = {"contact_sheet": contact_sheet, "timeline": timeline, "frame_records": frame_records, "maps": maps}
     of_images = {"boxes": boxes, "mask": mask, "per_source": per_source, "next_frame": next_frame, "json": json}

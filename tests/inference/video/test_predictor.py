@@ -2,6 +2,7 @@
 
 import json
 import resource
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
 from soundspot.data.media.ffmpeg import VideoError
 from soundspot.data.media.video import open_video
 from soundspot.errors import InputError, OutputError
+from soundspot.inference.batch_localizer import Features, ImageInput, Precision
 from soundspot.inference.localizer import Localizer
 from soundspot.inference.result import LocalizationMap
 from soundspot.inference.video.frame_records import encode_rle
 from soundspot.inference.video.predictor import (
     BATCH_SIZE,
+    CPU_BATCH_SIZE,
     MAX_BUFFERED_BYTES,
     LocatedVideo,
     iter_batches,
@@ -161,6 +164,22 @@ def test_pictures_wait_in_bounded_memory() -> None:
     found = list(iter_batches(((t / 25, small) for t in range(100)), None))
     assert [len(held) for held, _ in found] == [BATCH_SIZE] * (100 // BATCH_SIZE) + [100 % BATCH_SIZE]
     assert all(asked == list(range(len(held))) for held, asked in found)
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("float32", CPU_BATCH_SIZE), ("bfloat16", BATCH_SIZE)])
+def test_batches_are_smaller_in_float32_on_a_cpu(
+    localizer: Localizer, clip: Path, monkeypatch: pytest.MonkeyPatch, precision: Precision, expected: int
+) -> None:
+    sizes: list[int] = []
+    encode = Localizer.encode_images
+
+    def spy(self: Localizer, images: Sequence[ImageInput], size: int | None = None) -> Features:
+        sizes.append(len(images))
+        return encode(self, images, size)
+
+    monkeypatch.setattr(Localizer, "encode_images", spy)
+    assert len([*LocatedVideo(Localizer(localizer.method, precision=precision), clip)]) == sum(sizes) > BATCH_SIZE
+    assert set(sizes[:-1]) == {expected}
 
 
 def test_flow_is_of_each_picture_and_the_next() -> None:

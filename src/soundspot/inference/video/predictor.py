@@ -35,6 +35,7 @@ from soundspot.models.vgg import VGG16
 from soundspot.types import ImageWithFlow
 
 BATCH_SIZE = 8  # frames that the network encodes at once
+CPU_BATCH_SIZE = 4  # in float32 on a CPU: the memory of layers above 32 MB is new, and filled with zeros, each time
 MAX_BUFFERED_BYTES = 96_000_000  # of frames that wait for a batch to be full
 MAX_HOP = 0.8  # seconds between audio windows by default, where a twelfth of the window is not more
 PREFETCH_FRAMES = 8
@@ -197,7 +198,9 @@ class LocatedVideo:
             held = hold_last(video.frames(), self.seconds, video.frame_rate)
             frames: Iterable[TimedInput] = iter_with_flow(held) if spec.image.flow else held
             smoother, known = MapSmoother(self._smooth), list[tuple[float, Tensor]]()
-            for batch, keys in iter_batches(frames, self._maps_per_second):
+            is_float32_on_cpu = (localizer.device.type, localizer.precision) == ("cpu", "float32")
+            batch_size = CPU_BATCH_SIZE if is_float32_on_cpu else BATCH_SIZE
+            for batch, keys in iter_batches(frames, self._maps_per_second, batch_size):
                 times = [batch[i][0] for i in keys]
                 encoded_audio, is_silent = audio_encoder.encode(times)
                 encoded_images = localizer.encode_images([batch[i][1] for i in keys], self._size)
@@ -249,16 +252,17 @@ class _WindowEncoder:
 
 
 def iter_batches(
-    frames: Iterable[TimedInput], maps_per_second: float | int | None
+    frames: Iterable[TimedInput], maps_per_second: float | int | None, batch_size: int = BATCH_SIZE
 ) -> Iterator[tuple[list[TimedInput], list[int]]]:
     """Divide frames into batches, and choose the key frames of each, whose maps are computed.
 
-    A batch ends with a key frame, and has 16 of them; it ends sooner where its frames fill 96 MB, or at the end of the
-    video.
+    A batch ends with a key frame, and has `batch_size` of them; it ends sooner where its frames fill 96 MB, or at the
+    end of the video.
 
     Args:
         frames: pairs of time in seconds, rising, and image of each frame.
         maps_per_second: rate of key frames; None: each frame is a key frame.
+        batch_size: number of key frames of a batch.
 
     Yields:
         Frames of a batch, and the indices of the key frames among them, rising, not empty.
@@ -275,7 +279,7 @@ def iter_batches(
             interval = 1 / (maps_per_second or 1)
             is_late = due == -math.inf or time - due > interval
             due = time + interval if maps_per_second and is_late else due + interval
-            if len(keys) == BATCH_SIZE or len(batch) >= max_frames:
+            if len(keys) == batch_size or len(batch) >= max_frames:
                 yield batch, keys
                 batch, keys = [], []
     if batch:

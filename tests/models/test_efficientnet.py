@@ -10,7 +10,7 @@ from torch import Tensor
 from soundspot.config.frontend import PRESETS
 from soundspot.errors import RecipeError
 from soundspot.methods import create
-from soundspot.models.efficientnet import EfficientNetLite0, SameConv2d
+from soundspot.models.efficientnet import EfficientNetLite0, SameConv2d, relu6_
 from soundspot.models.encoders import build_encoder, output_grid
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -93,6 +93,28 @@ def test_padding_written_out(kernel: int, size: int) -> None:
     weight = convolution.weight[0, 0, kernel // 2].tolist()  # row 2 lies below the middle of the kernel of output 1
     expected = [sum(w * row[2 * i + k] for k, w in enumerate(weight)) for i in range(cells)]
     assert convolution(middle)[0, 0, 1].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [(5, 8), (8, 5), (7, 9), (6, 10), (1, 2)])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_depthwise_kernels_pad_as_inputs_do(kernel: int, size: tuple[int, int]) -> None:
+    depthwise, x = SameConv2d(2, 2, kernel, 2, groups=2), torch.randn(1, 2, *size)
+    for channel in (0, 1):
+        alone = SameConv2d(1, 1, kernel, 2)
+        alone.weight = torch.nn.Parameter(depthwise.weight[[channel]])
+        torch.testing.assert_close(depthwise(x)[:, [channel]], alone(x[:, [channel]]))
+
+
+def test_relu6_of_all_numbers_of_half_the_bits() -> None:
+    bits = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(torch.bfloat16)
+    numbers = bits[~bits.isnan()]
+    with torch.no_grad():
+        assert torch.equal(relu6_(numbers.clone()), F.relu6(numbers))
+        assert torch.equal(relu6_(numbers.float()), F.relu6(numbers.float()))
+    leaf = numbers[numbers.isfinite()].requires_grad_()
+    relu6_(leaf * 1).sum().backward()
+    assert leaf.grad is not None
+    assert torch.equal(leaf.grad, ((leaf > 0) & (leaf < 6)).to(leaf.dtype))
 
 
 def test_its_front_end_is_127_128() -> None:

@@ -16,7 +16,7 @@ from soundspot.config.schema import DataConfig, FrontEndConfig, Recipe, TrainCon
 from soundspot.errors import CheckpointError, RecipeError
 from soundspot.methods import METHODS, Method, create
 from soundspot.models.encoders import build_encoder
-from soundspot.models.staged import StagedEncoder
+from soundspot.models.staged import NUM_STATISTICS_BATCHES, StagedEncoder, Standardization
 from soundspot.types import Batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -210,8 +210,8 @@ def test_layers_of_the_neck_are_nonlinear_and_learn(name: str, kernel: int) -> N
         encoder.load_state_dict(linear.state_dict(), strict=False)
     for encoder in (hidden, deep):
         for norm in encoder.neck_norms:
-            norm.reset_running_stats()
-            norm.eps = 0.0  # of mean 0 and variance 1: no change
+            norm.statistics.reset_running_stats()
+            norm.statistics.eps = 0.0  # of mean 0 and variance 1: no change
     expected = linear(x).relu()
     torch.testing.assert_close(hidden(x), expected)
     for convolution in deep.neck_convolutions:
@@ -232,3 +232,21 @@ def test_a_checkpoint_has_the_layers_of_its_neck(tmp_path: Path) -> None:
     assert (again.image_encoder.neck_depth, again.audio_encoder.neck_depth) == (2, 1)
     with pytest.raises(RecipeError, match="neck_depth: 1` and `width: None"):
         build("aisfx", neck_depth=1, width=None)
+
+
+def test_standardization_learns_from_its_first_batches_alone() -> None:
+    norm, x = Standardization(3).train(), 5 * torch.randn(64, 3, 4, 4) + 2
+    for _ in range(NUM_STATISTICS_BATCHES):
+        y = norm(x)
+    assert y.mean(dim=(0, 2, 3)).abs().max() < 0.1
+    assert (y.std(dim=(0, 2, 3)) - 1).abs().max() < 0.1
+    torch.testing.assert_close(norm(x * 3), (x * 3 - mean(norm)) / deviation(norm))
+    torch.testing.assert_close(norm.eval()(x), y)
+
+
+def mean(norm: Standardization) -> torch.Tensor:
+    return norm.statistics.get_buffer("running_mean")[:, None, None]
+
+
+def deviation(norm: Standardization) -> torch.Tensor:
+    return (norm.statistics.get_buffer("running_var") + norm.statistics.eps).sqrt()[:, None, None]

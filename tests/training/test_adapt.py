@@ -52,7 +52,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     method = soundspot.create("ezvsl", image=TINY, audio=TINY, width=16, front_end=front_end, reducer="softmax").eval()
     write_category_catalog(write_things(folder / "old", OLD), folder / "catalog")
-    inputs = read_inputs(method, Catalog(folder / "catalog", "train"), tuple(OLD), 0)
+    inputs = read_inputs(method, Catalog(folder / "catalog", "train"), tuple(OLD))
     retention = measure_retention(
         method, [x.images[0] for x in inputs], [x.audio for x in inputs], tuple(OLD), torch.rand(9), torch.rand(9) / 2
     )
@@ -124,7 +124,7 @@ def test_peaks_of_other_sounds_do_not_count_a_category_of_the_same_name(base: Pa
     method, retention = soundspot.load(base).method, read_retention(base)
     assert retention is not None
     write_category_catalog(write_things(tmp_path / "mine", {"brick": ("red", 200)}), tmp_path / "catalog")
-    inputs = read_inputs(method, Catalog(tmp_path / "catalog", "val"), ("brick",), 0)
+    inputs = read_inputs(method, Catalog(tmp_path / "catalog", "val"), ("brick",))
     present, absent = measure_peaks(method, retention, ("brick",), inputs)
     assert len(present[0]) == inputs[0].images.shape[1] * len(inputs[0].audio)
     assert len(absent[0]) == inputs[0].images.shape[1]  # the lake alone

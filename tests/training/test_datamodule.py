@@ -22,6 +22,7 @@ from soundspot.training.datamodule import (
     SHUFFLE_BUFFER,
     FalseNegativeMask,
     ResumableBatchSampler,
+    balanced_order,
     build_batch,
     build_dataloader,
     epoch_order,
@@ -367,6 +368,17 @@ def test_scenes_composed_anew_have_the_categories_of_their_epoch() -> None:
         mask = known(np.arange(6), epoch)
         assert mask is not None
         assert mask[0].tolist() == [i % (2 + epoch) == 0 for i in range(6)]
+
+
+def test_by_turns_every_category_comes_as_often_as_another() -> None:
+    categories = ["cat"] * 20 + ["dog"] * 3 + ["owl"]
+    order = balanced_order(categories, 1, 2)
+    assert len(order) == 24
+    for first in range(0, 24, 3):
+        assert {categories[i] for i in order[first : first + 3]} == {"cat", "dog", "owl"}
+    assert np.array_equal(order, balanced_order(categories, 1, 2))
+    assert not np.array_equal(order, balanced_order(categories, 1, 3))
+    assert len({i for i in order if categories[i] == "cat"}) > 4
 
 
 def test_sounds_of_silent_things_in_the_image_are_no_negatives() -> None:

@@ -92,3 +92,12 @@ def test_files_of_samples_are_known(tmp_path: Path) -> None:
     assert data.image_file(0) == str(tmp_path / "frames" / "a.jpg")
     assert data.audio_file(0) == str(tmp_path / "audio" / "a.wav")
     assert open_dataset("scenes").image_file(0) == open_dataset("scenes").audio_file(0) == ""
+
+
+def test_an_epoch_of_repeated_ones_repeats_too() -> None:
+    """Whoever holds one epoch and asks it for the next stays within those that are stored."""
+    scenes = open_scenes("scenes", length=3, size=32, seconds=0.1)
+    data = repeated(scenes, 2)
+    for epoch in range(5):
+        data = data.at_epoch(epoch)
+        assert data.id(0) == scenes.at_epoch(epoch % 2).id(0)

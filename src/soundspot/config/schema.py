@@ -240,7 +240,8 @@ class TrainConfig:
             `never`.
         sync_batchnorm: whether batch norms take their statistics over all processes, so that their number moves
             nothing; else each over its own samples, which is quicker.
-        order: order of an epoch: `samples`, any after any; or `shards`, for a slow disk: shards in random order, the
+        order: order of an epoch: `samples`, any after any; `categories`, by turns, each category as often as another,
+            with samples of a small one several times (uses labels); or `shards`, for a slow disk: in random order, the
             samples of eight of them shuffled, so that few files are read from at once.
         workers: number of processes that read data; 0: none.
         seed: seed of everything random.
@@ -265,7 +266,7 @@ class TrainConfig:
     grad_cache_size: int = 0
     compile: Literal["auto", "always", "never"] = "auto"
     sync_batchnorm: bool = True
-    order: Literal["samples", "shards"] = "samples"
+    order: Literal["samples", "categories", "shards"] = "samples"
     workers: int = 2
     seed: int = 0
 

@@ -267,6 +267,20 @@ class Method(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} has no losses")
 
+    def losses_with_negatives(
+        self, batch: Batch, tau: float
+    ) -> tuple[dict[str, Float[Tensor, ""]], dict[str, Float[Tensor, ""]]]:
+        """Compute `losses` and `negative_losses` of a batch; overridden where both can share the encoded images.
+
+        Args:
+            batch: b samples with negatives.
+            tau: temperature of the negatives, in units of the maps.
+
+        Returns:
+            The terms of each, name -> scalar tensor.
+        """
+        return self.losses(batch), self.negative_losses(batch, tau)
+
     def negative_losses(self, batch: Batch, tau: float) -> dict[str, Float[Tensor, ""]]:
         """Compute the loss terms of negative sounds (`Batch.negatives`); the trainer weighs and adds them.
 
@@ -281,26 +295,26 @@ class Method(nn.Module):
         return {"negatives": negative_audio_nce(own, negatives, is_negative, tau)}
 
     def negative_maps(
-        self, batch: Batch
+        self, batch: Batch, encoded_images: Float[Tensor, "b ..."] | None = None
     ) -> tuple[Float[Tensor, "b h w"], Float[Tensor, "k b h w"], Bool[Tensor, "k b"]]:
         """Compute the maps of the first view's images with their own and with negative sounds.
 
         Args:
             batch: b samples with `negatives`. Own sounds and spectrograms of negatives are encoded in one call, so that
                 batch norm has the same statistics for both.
+            encoded_images: the first view's images, where they are encoded already.
 
         Returns:
             (b, h, w) maps with the own sounds, (k, b, h, w) with the negatives, and (k, b) bool, False where an image
             has no such negative.
         """
         assert batch.negatives is not None
-        images, audio, extra = self.encode_images(batch.images[0]), batch.audio[0], batch.negative_audio
-        if extra is None:
-            encoded = self.encode_audio(audio)
-        elif audio.ndim == extra.ndim:
-            encoded = self.encode_audio(torch.cat([audio, extra]))
-        else:  # own sounds come as features of a frozen encoder, computed before
-            encoded = torch.cat([self.encode_audio(audio), self.encode_audio(extra)])
+        images = self.encode_images(batch.images[0]) if encoded_images is None else encoded_images
+        audio, extra = batch.audio[0], batch.negative_audio
+        if extra is not None:
+            with torch.autocast(audio.device.type, enabled=False):  # which joins no stored features: they are float16
+                audio = torch.cat([audio, extra])
+        encoded = self.encode_audio(audio)
         maps = [self.differentiable_map(images, encoded[rows.clamp(min=0)]) for rows in batch.negatives]
         return self.differentiable_map(images, encoded[: len(images)]), torch.stack(maps), batch.negatives >= 0
 

@@ -34,6 +34,7 @@ class EZVSLBase(Method):
             `trimap`.
         sharpness: inverse temperature of the reducer `softmax`; other reducers ignore it.
         dropout: fraction of the image features, in [0, 1], that is dropped before the projection in training.
+        audio_dropout: fraction of the audio features that is dropped likewise. Ours.
         margin: number subtracted from the positive's cosine before division by `tau`; below 0 it favors the positive.
         symmetric: add the loss from audio to images to that from images to audio.
         false_negatives_as_positives: treat pairs in `Batch.false_negatives` as positives; if False, they are only left
@@ -55,6 +56,7 @@ class EZVSLBase(Method):
         reducer: Reducer = "max",
         sharpness: float = 10.0,
         dropout: float = 0.0,
+        audio_dropout: float = 0.0,
         margin: float = 0.0,
         symmetric: bool = True,
         false_negatives_as_positives: bool = False,
@@ -62,10 +64,11 @@ class EZVSLBase(Method):
         **encoders: Any,
     ) -> None:
         check_positive(tau=tau, width=width)
-        check_fraction(dropout=dropout)
+        check_fraction(dropout=dropout, audio_dropout=audio_dropout)
         check_choice(get_args(Reducer), reducer=reducer)
         super().__init__(**encoders)
-        self.tau, self.reducer, self.sharpness, self.dropout = tau, reducer, sharpness, dropout
+        self.tau, self.reducer, self.sharpness = tau, reducer, sharpness
+        self.dropout, self.audio_dropout = dropout, audio_dropout
         self.margin, self.symmetric, self.false_negatives_as_positives = margin, symmetric, false_negatives_as_positives
         self.space = JointProjection(self.image_encoder.channels, self.audio_encoder.channels, width)
         if ground_truth_weight < 0:
@@ -96,7 +99,8 @@ class EZVSLBase(Method):
         Returns:
             (b, c) embeddings of unit L2 norm, with c = `width`.
         """
-        return unit_norm(self.space.audio(max_pool(self.audio_encoder(audio))))
+        features = F.dropout(max_pool(self.audio_encoder(audio)), self.audio_dropout, self.training)
+        return unit_norm(self.space.audio(features))
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Compute `contrast` and, with `ground_truth_weight`, `extent`, each summed over the pairs of views.
@@ -109,8 +113,38 @@ class EZVSLBase(Method):
         Returns:
             Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
         """
+        return self.terms(*self.encode(batch), batch)
+
+    def losses_with_negatives(
+        self, batch: Batch, tau: float
+    ) -> tuple[dict[str, Float[Tensor, ""]], dict[str, Float[Tensor, ""]]]:
+        """Compute `losses` and `negative_losses` of images that are encoded once.
+
+        Args:
+            batch: b samples with negatives.
+            tau: temperature of the negatives, in units of the maps.
+
+        Returns:
+            The terms of each, name -> scalar tensor.
+        """
         features, embeddings = self.encode(batch)
-        return {"contrast": self.contrast(features, embeddings, batch), **self.extent(features, embeddings, batch)}
+        return self.terms(features, embeddings, batch), self.negative_losses(batch, tau, features[0])
+
+    def terms(
+        self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"], batch: Batch
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Compute the terms of `losses` from encoded views.
+
+        Args:
+            image_features: (v, b, c, h, w) features of unit L2 norm over c.
+            audio_embeddings: (u, b, c) embeddings of unit L2 norm.
+            batch: the batch that they are of.
+
+        Returns:
+            Dict of term name -> scalar tensor.
+        """
+        contrast = self.contrast(image_features, audio_embeddings, batch)
+        return {"contrast": contrast, **self.extent(image_features, audio_embeddings, batch)}
 
     def extent(
         self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"], batch: Batch
@@ -134,17 +168,20 @@ class EZVSLBase(Method):
         loss = extent_loss(maps, target, self.extent_offset, self.extent_log_width.exp())
         return {"extent": self.ground_truth_weight * loss}
 
-    def negative_losses(self, batch: Batch, tau: float) -> dict[str, Float[Tensor, ""]]:
+    def negative_losses(
+        self, batch: Batch, tau: float, encoded_images: Float[Tensor, "b c h w"] | None = None
+    ) -> dict[str, Float[Tensor, ""]]:
         """Compute `negatives` and, with `ground_truth_weight`, `absence`: maps of negative sounds show no object.
 
         Args:
             batch: b samples with negatives.
             tau: temperature, in units of the maps.
+            encoded_images: the first view's images, where they are encoded already.
 
         Returns:
             Dict of term name -> scalar tensor.
         """
-        own, negatives, is_negative = self.negative_maps(batch)
+        own, negatives, is_negative = self.negative_maps(batch, encoded_images)
         terms = {"negatives": negative_audio_nce(own, negatives, is_negative, tau)}
         if self.ground_truth_weight:
             width = self.extent_log_width.exp()

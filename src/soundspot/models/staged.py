@@ -12,8 +12,39 @@ from soundspot.errors import RecipeError, did_you_mean
 from soundspot.models.base import Encoder
 from soundspot.models.weights import load_strict
 
+NUM_STATISTICS_BATCHES = 20
 NECK_OPTIONS = ("width", "neck_depth", "neck_kernel")
 """Options of encoders of stages that change what learns behind the stages alone."""
+
+
+class Standardization(nn.Module):
+    """Mean 0 and variance 1 for each channel, by statistics of the first 20 batches in training.
+
+    Afterwards they stay, so that every batch is seen in the same way, be it of images or of silence.
+
+    Args:
+        channels: number c of channels.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.statistics = nn.BatchNorm2d(channels, affine=False, momentum=None).eval()
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Standardize features.
+
+        Args:
+            x: (b, c, h, w) features.
+
+        Returns:
+            (b, c, h, w) standardized features.
+        """
+        seen = self.statistics.num_batches_tracked
+        if self.training and seen is not None and int(seen) < NUM_STATISTICS_BATCHES:
+            with torch.no_grad():
+                self.statistics.train()(x)
+        y: Tensor = self.statistics.eval()(x)
+        return y
 
 
 class StagedEncoder(Encoder):
@@ -32,8 +63,8 @@ class StagedEncoder(Encoder):
         width: number of channels of the features, by a 1 x 1 convolution that always learns; None: the stages' own
             channels, without that convolution.
         neck_depth: number of nonlinear layers of the neck, which always learn; 0: the 1 x 1 convolution is linear. The
-            first is that convolution, of features that a batch norm has brought to one scale, followed by relu; each
-            further one adds the relu of a convolution to its input.
+            first is that convolution, of features that are brought to one scale (`Standardization`), followed by relu;
+            each further one adds the relu of a convolution to its input.
         neck_kernel: side of those further convolutions, odd.
 
     Attributes:
@@ -90,7 +121,7 @@ class StagedEncoder(Encoder):
             stage.requires_grad_(False)
         widths = [outputs[names[index]] for index in self._outputs]
         channels = sum(widths)
-        self.neck_norms = nn.ModuleList(nn.BatchNorm2d(n, affine=False) for n in widths if neck_depth)
+        self.neck_norms = nn.ModuleList(Standardization(n) for n in widths if neck_depth)
         self.neck = nn.Conv2d(channels, width, 1) if width else None
         self.neck_convolutions = nn.ModuleList(
             nn.Conv2d(width, width, neck_kernel, padding=neck_kernel // 2) for _ in range(neck_depth - 1) if width

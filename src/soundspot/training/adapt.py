@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from soundspot.config.checkpoint import load_checkpoint, read_header, save_checkpoint
+from soundspot.config.checkpoint import load_checkpoint, save_checkpoint
 from soundspot.config.named_models import DEFAULT_MODEL
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.category_folders import write_category_catalog
@@ -155,9 +155,10 @@ def adapt(
     output = Path(output)
     check_output(output, overwrite, (".safetensors",))
     localizer = Localizer.load(model)
-    method, _ = load_checkpoint(localizer.checkpoint)  # that of a localizer is folded for inference
+    encoders = localizer.method  # folded, so it encodes in half the time, and cannot be written
+    method, header = load_checkpoint(localizer.checkpoint)
     retention = read_retention(localizer.checkpoint)
-    if retention is None or not isinstance(method, EZVSLBase):
+    if retention is None or not isinstance(method, EZVSLBase) or not isinstance(encoders, EZVSLBase):
         raise CheckpointError(
             f"{localizer.checkpoint}: keeps nothing of what it learned from and would forget it, expected the starter, "
             "or a model adapted from it. Leave the model out, or train on all data by a recipe"
@@ -166,7 +167,8 @@ def adapt(
         folder_summary = write_category_catalog(folder, Path(scratch) / "catalog")
         names = tuple(folder_summary.counts)
         train, val = (
-            read_inputs(method, Catalog(Path(scratch) / "catalog", split), names, seed) for split in ("train", "val")
+            read_inputs(encoders, Catalog(Path(scratch) / "catalog", split), names, num_views, seed)
+            for split, num_views in (("train", NUM_VIEWS), ("val", 1))
         )
     image_change, audio_change = fit(method, retention, names, train, seed)
     present, absent = measure_peaks(method, retention, names, val)
@@ -181,7 +183,6 @@ def adapt(
             torch.cat(absent),
         ),
     )
-    header = read_header(localizer.checkpoint)
     calibration = header.get("calibration") or {}
     threshold = float(universal_threshold(extended.absent_peaks, calibration.get("rule", "q3")))
     report = AdaptReport(
@@ -220,20 +221,22 @@ def adapt(
     return report
 
 
-def read_inputs(method: EZVSLBase, catalog: Catalog, names: Sequence[str], seed: int) -> tuple[ProjectionInputs, ...]:
+def read_inputs(
+    method: EZVSLBase, catalog: Catalog, names: Sequence[str], num_views: int = 1, seed: int = 0
+) -> tuple[ProjectionInputs, ...]:
     """Encode the images and recordings of a catalog by the encoders of a method.
 
     Args:
         method: method whose encoders stay as they are.
-        catalog: catalog of one split; only images of `train` have augmented views.
+        catalog: catalog of one split.
         names: names of the categories.
+        num_views: number of views of each image; those after the first are augmented.
         seed: seed of the augmented views.
 
     Returns:
         Inputs of the method's projections for each category.
     """
     spec, audio_spec = method.front_end.image, method.front_end.audio
-    num_views = NUM_VIEWS if catalog.split == "train" else 1
     result = []
     for name in names:
         rows = [row for row, image in enumerate(catalog.images) if image.category == name]

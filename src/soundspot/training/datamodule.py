@@ -73,7 +73,8 @@ class ResumableBatchSampler:
         interval_steps: optimizer steps between two calls of `__iter__` (a checkpoint lies between).
         get_step: function that returns the optimizer step that the next batch is for.
         get_neighbors: function that returns the current table of neighbors, or None.
-        shard_ids: (n,) number of the shard of each sample; None: any sample after any (`train.order: samples`).
+        shard_ids: (n,) number of the shard of each sample; None: `train.order` is another.
+        get_categories: function that returns the category of each sample in an epoch, for `order: categories`.
 
     Raises:
         DataError: the data set has fewer samples than one optimizer step needs.
@@ -87,6 +88,7 @@ class ResumableBatchSampler:
         get_step: Callable[[], int],
         get_neighbors: Callable[[], NeighborTable | None],
         shard_ids: NDArray[np.int64] | None = None,
+        get_categories: Callable[[int], Sequence[str]] | None = None,
     ) -> None:
         batch, accumulate = recipe.train.batch_size, recipe.train.accumulate
         if dataset_size < batch * accumulate:
@@ -95,7 +97,7 @@ class ResumableBatchSampler:
                 f"the training set has {dataset_size} samples and a batch {needed}; lower `train.batch_size`"
             )
         self.recipe, self.get_step, self.get_neighbors = recipe, get_step, get_neighbors
-        self.dataset_size, self.shard_ids = dataset_size, shard_ids
+        self.dataset_size, self.shard_ids, self.get_categories = dataset_size, shard_ids, get_categories
         self.interval_batches = interval_steps * accumulate
         self.batches_per_epoch = dataset_size // (batch * accumulate) * accumulate
 
@@ -129,7 +131,33 @@ class ResumableBatchSampler:
 
     @lru_cache(maxsize=2)  # noqa: B019 (lives as long as the run)
     def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
-        return epoch_order(self.dataset_size, self.recipe.train.seed, epoch, self.shard_ids)
+        seed = self.recipe.train.seed
+        if self.recipe.train.order == "categories":
+            assert self.get_categories is not None
+            return balanced_order(self.get_categories(epoch), seed, epoch)
+        return epoch_order(self.dataset_size, seed, epoch, self.shard_ids)
+
+
+def balanced_order(categories: Sequence[str], seed: int, epoch: int) -> NDArray[np.int64]:
+    """Draw the samples of an epoch by turns from their categories.
+
+    Args:
+        categories: category of each of n samples.
+        seed: seed of the run.
+        epoch: number of the epoch.
+
+    Returns:
+        (n,) positions in the data set: in every k consecutive ones each of the k categories once, in random order, with
+        a random sample of it; a pure function of the arguments.
+    """
+    names, labels = np.unique(np.asarray(categories), return_inverse=True)
+    k, n = len(names), len(labels)
+    turns = uniform((seed, epoch, Key.ORDER), list(range(-(-n // k) * k)), 2)
+    drawn = np.argsort(turns[:, 0].reshape(-1, k), axis=1, kind="stable").reshape(-1)[:n]
+    by_label = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels)
+    first = np.cumsum(counts) - counts
+    return by_label[first[drawn] + (turns[:n, 1] * counts[drawn]).astype(np.int64)]
 
 
 def epoch_order(
@@ -168,12 +196,12 @@ def find_shard_ids(data: AudioVisualDataset, train: TrainConfig) -> NDArray[np.i
         train: optimization options with the `order`.
 
     Returns:
-        (n,) number of the shard of each sample for `order: shards`; None for `order: samples`.
+        (n,) number of the shard of each sample for `order: shards`; None for other orders.
 
     Raises:
         RecipeError: `order` is `shards`, and the data set does not lie in shards.
     """
-    if train.order == "samples":
+    if train.order != "shards":
         return None
     shard_ids = data.shard_ids()
     if shard_ids is None:

@@ -89,7 +89,13 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
     checkpoint = CheckpointCallback(folder, recipe, validation, labels.class_names)
     shard_ids = find_shard_ids(data, recipe.train)
     sampler = ResumableBatchSampler(
-        len(data), recipe, interval_steps, lambda: trainer.global_step, neighbors.current_table, shard_ids
+        len(data),
+        recipe,
+        interval_steps,
+        lambda: trainer.global_step,
+        neighbors.current_table,
+        shard_ids,
+        lambda epoch: list_categories(data.at_epoch(epoch)),
     )
     reader = ClipReader(data, method.front_end, recipe.views, recipe.train.seed, uses_ground_truth(method, data))
     if recipe.feature_cache.folder is not None:
@@ -107,6 +113,18 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
         weights_only=False,
     )
     return folder / "best.safetensors"
+
+
+def list_categories(data: AudioVisualDataset) -> list[str]:
+    """List the categories of a data set's samples.
+
+    Args:
+        data: data set at an epoch.
+
+    Returns:
+        Category of each sample.
+    """
+    return [data.category(index) for index in range(len(data))]
 
 
 def build_trainer(

@@ -128,13 +128,13 @@ class LocalizationModule(L.LightningModule):
                 batch = build_feature_batch(raw_batch, *options, *known)
             else:
                 batch = build_batch(raw_batch, *options, *known)
-        losses, negatives = self.method.losses(batch), self.recipe.negatives
-        if negatives:
-            is_stored = isinstance(raw_batch, FeatureBatch) and raw_batch.audio_features is not None
-            batch = add_negatives(batch, epoch, negatives, self._negative_sounds(is_stored))
-            terms = self.method.negative_losses(batch, negatives.tau)
-            losses = {**losses, **{name: negatives.weight * value for name, value in terms.items()}}
-        return losses
+        negatives = self.recipe.negatives
+        if not negatives:
+            return self.method.losses(batch)
+        is_stored = isinstance(raw_batch, FeatureBatch) and raw_batch.audio_features is not None
+        batch = add_negatives(batch, epoch, negatives, self._negative_sounds(is_stored))
+        losses, terms = self.method.losses_with_negatives(batch, negatives.tau)
+        return {**losses, **{name: negatives.weight * value for name, value in terms.items()}}
 
     @lru_cache(maxsize=2)  # noqa: B019 (as long-lived as the module)
     def _negative_sounds(self, is_stored: bool) -> NegativeSounds:

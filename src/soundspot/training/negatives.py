@@ -68,7 +68,8 @@ class NegativeSounds:
         for number in numbers:
             if number not in self._packed:
                 self._packed[number] = self.pack(self._spectrograms([number], device))
-        return torch.cat([self._packed[number] for number in numbers])
+        with torch.autocast(device.type, enabled=False):  # stored features are float16
+            return torch.cat([self._packed[number] for number in numbers])
 
     def _spectrograms(self, numbers: Sequence[int], device: torch.device) -> Float[Tensor, "n 1 f t"]:
         rate = self.spec.rate or 16000

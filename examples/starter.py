@@ -1,0 +1,168 @@
+"""Makes the starter: trains its heads, fits its threshold, writes it into the package, scores it and writes its card.
+
+make starter                              # all of it; SOUNDSPOT_REALSET and SOUNDSPOT_REALSET2 name the two catalogs
+python examples/starter.py train SEED     # one training, runs/starter-SEED; features are computed once for all of them
+python examples/starter.py package SEED   # of that training: threshold, statistics, the file in the package
+python examples/starter.py score          # of the file in the package and of every training that is there: the card
+
+Nothing is chosen on a test split: the recipe and its rates were chosen on held-out groups of `train`, on which the
+threshold is fitted too.
+"""
+
+import csv
+import json
+import os
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import starter_card
+import starter_scores
+import torch
+
+from soundspot.config.checkpoint import load_checkpoint, save_checkpoint
+from soundspot.config.load import read_recipe
+from soundspot.config.named_models import NAMED_MODELS
+from soundspot.data.datasets.catalog import Catalog
+from soundspot.data.datasets.catalog_join import read_joined_annotations
+from soundspot.data.datasets.concat import ConcatDataset
+from soundspot.data.datasets.registry import open_dataset
+from soundspot.evaluation.engine.calibrate import calibrate
+from soundspot.inference.localizer import Localizer
+from soundspot.methods.ezvsl_base import EZVSLBase
+from soundspot.training.adapt import read_inputs
+from soundspot.training.fit import train
+from soundspot.training.retention import measure_retention
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS = ROOT / "runs"
+SHIPPED_SEED = 0
+SEEDS = (0, 1, 2)
+LEFT_OUT = ("guitar", "telephone")  # of the training by which `adapt` is checked
+THRESHOLD_RULE = "q90"
+VIDEO_SIZE = 224
+
+
+def catalogs() -> tuple[Path, list[str]]:
+    """The parent of the two catalogs, and their names below it."""
+    folders = [Path(os.environ[name]).resolve() for name in ("SOUNDSPOT_REALSET", "SOUNDSPOT_REALSET2")]
+    root = Path(os.path.commonpath(folders))
+    return root, [str(folder.relative_to(root)) for folder in folders]
+
+
+def options(split: str) -> dict[str, Any]:
+    """Options of the catalog as the recipe has them, for one split."""
+    (member, _) = read_recipe("ezvsl/starter").data.options["datasets"]
+    wanted = {key: value for key, value in member["options"].items() if key != "train_ground_truth"}
+    return {**wanted, "folders": catalogs()[1], "split": split}
+
+
+def train_heads(seed: int, left_out: tuple[str, ...] = ()) -> Path:
+    """Train by the recipe, without some categories; returns the checkpoint."""
+    root, folders = catalogs()
+    recipe = read_recipe("ezvsl/starter", ["--data.root", str(root), "--train.seed", str(seed)])
+    known = Catalog(root, **options("train")).categories
+    members = [dict(member) for member in recipe.data.options["datasets"]]
+    for member in members:
+        member["options"] = {**member["options"], "folders": folders}
+        if left_out:
+            names = {image.category for image in read_joined_annotations(root, folders).images} & {*known}
+            member["options"]["categories"] = sorted(names - {*left_out})
+    data = replace(recipe.data, options={"datasets": members})
+    cache = replace(recipe.feature_cache, folder=str(RUNS / "starter-features"))
+    name = f"starter-{'without-' if left_out else ''}{seed}"
+    return train(replace(recipe, data=data, feature_cache=cache), RUNS / name, overwrite=True)
+
+
+def write_model(checkpoint: Path, output: Path) -> None:
+    """Fit the threshold of a training on held-out groups, and write it with what `adapt` needs, in half precision."""
+    root, _ = catalogs()
+    localizer = Localizer.load(checkpoint)
+    photographs = Catalog(root, **options("val"))
+    scenes = open_dataset("cutouts-interactive", root, **options("val"), length=100, size=320, seconds=5.0)
+    fitted = calibrate(localizer, ConcatDataset([photographs, scenes], [1, 1]), rule=THRESHOLD_RULE)
+    print(fitted.format_summary())
+    method, header = load_checkpoint(checkpoint)
+    learned = Catalog(root, **options("train"))
+    in_recipe = header["recipe"]["data"]["options"]["datasets"][0]["options"].get("categories")
+    names = tuple(name for name in learned.categories if in_recipe is None or name in in_recipe)
+    encoders = localizer.method
+    assert isinstance(encoders, EZVSLBase)
+    inputs = read_inputs(encoders, learned, names)
+    peaks = starter_scores.peaks(localizer, photographs)
+    retention = measure_retention(
+        encoders,
+        [x.images[0] for x in inputs],
+        [x.audio for x in inputs],
+        names,
+        torch.tensor(peaks["own"]),
+        torch.tensor(peaks["silence"] + peaks["noise"] + peaks["offscreen"]),
+    )
+    card = json.loads(starter_card.FACTS.read_text(encoding="utf-8")) if starter_card.FACTS.exists() else {}
+    save_checkpoint(
+        method,
+        output,
+        half_precision=True,
+        statistics=retention.tensors(),
+        retained=list(names),
+        recipe=strip_paths(header["recipe"]),
+        threshold=fitted.threshold,
+        calibration=fitted.as_dict(),
+        video_size=VIDEO_SIZE,
+        card={**starter_card.header_facts(card), "categories": list(names)},
+    )
+    print(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
+
+
+def strip_paths(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe without the folders of the machine that it was run on."""
+    return {
+        **recipe,
+        "data": {**recipe["data"], "root": None},
+        "feature_cache": {**recipe["feature_cache"], "folder": None},
+    }
+
+
+def write_sources(path: Path) -> None:
+    """List every file that was learned from or held out of it, with license and attribution."""
+    root, folders = catalogs()
+    chosen = [entry for split in ("train", "val") for entry in entries(Catalog(root, **options(split)))]
+    raw: dict[str, dict[str, Any]] = {}
+    for folder in folders:
+        document = json.loads((root / folder / "annotations.json").read_text(encoding="utf-8"))
+        raw |= {f"{folder}/{entry['file']}": entry for kind in ("images", "audio") for entry in document[kind]}
+    keys = ("category", "source", "licence", "rights", "attribution", "origin", "note")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", *("license" if key == "licence" else key for key in keys)])
+        writer.writerows([name, *(raw[name].get(key) or "" for key in keys)] for name in sorted({*chosen}))
+    print(f"{path}: {len({*chosen})} files", Counter(raw[name]["licence"] for name in {*chosen}).most_common())
+
+
+def entries(catalog: Catalog) -> list[str]:
+    """Files of a catalog's images and recordings."""
+    return [entry.file for entry in (*catalog.images, *catalog.audio)]
+
+
+def main(words: list[str]) -> None:
+    task, *seeds = words or ["all"]
+    if task == "train":
+        train_heads(int(seeds[0]), LEFT_OUT if "without" in seeds else ())
+    elif task == "package":
+        write_model(RUNS / f"starter-{seeds[0]}" / "best.safetensors", NAMED_MODELS["starter"])
+        write_sources(starter_card.SOURCES)
+    elif task == "score":
+        starter_scores.score_all(RUNS, starter_card.FACTS)
+        starter_card.write()
+    else:
+        for seed in SEEDS:
+            train_heads(seed)
+        train_heads(SHIPPED_SEED, LEFT_OUT)
+        for task in (["package", str(SHIPPED_SEED)], ["score"], ["package", str(SHIPPED_SEED)]):  # with its scores
+            main(task)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -10,7 +10,22 @@ import pytest
 
 from conftest import ROOT
 
-NO_CODE = (".yaml", ".txt", ".csv", ".j2", ".css", ".js", ".html", ".typed", ".svg", ".json", ".safetensors")
+NO_CODE = (
+    ".yaml",
+    ".txt",
+    ".jpg",
+    ".flac",
+    ".mp4",
+    ".csv",
+    ".j2",
+    ".css",
+    ".js",
+    ".html",
+    ".typed",
+    ".svg",
+    ".json",
+    ".safetensors",
+)
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ _MODULES = {
     "evaluation.protocols.presets": "list_protocols",
     "evaluation.report.compare": "compare",
     "evaluation.report.report": "Report",
+    "examples": "copy_examples example_path list_examples",
     "importers": "import_checkpoint",
     "inference.localizer": "Localizer load",
     "inference.result": "LocalizationMap",
@@ -60,6 +61,9 @@ if TYPE_CHECKING:
     from soundspot.evaluation.protocols.presets import list_protocols as list_protocols
     from soundspot.evaluation.report.compare import compare as compare
     from soundspot.evaluation.report.report import Report as Report
+    from soundspot.examples import copy_examples as copy_examples
+    from soundspot.examples import example_path as example_path
+    from soundspot.examples import list_examples as list_examples
     from soundspot.importers import import_checkpoint as import_checkpoint
     from soundspot.inference.localizer import Localizer as Localizer
     from soundspot.inference.localizer import load as load

@@ -1,4 +1,4 @@
-"""The demo: train the alignment method on scenes with nothing to download, score it, and write a page."""
+"""The demo: locate real sounds with the starter model, then train a method on scenes, score it, and write a page."""
 
 import shutil
 from collections.abc import Callable
@@ -10,6 +10,8 @@ from soundspot.types import AudioVisualDataset
 
 if TYPE_CHECKING:
     from soundspot.inference.localizer import Localizer
+
+PRESENCE = {True: "present", False: "not in the image", None: "presence unknown"}
 
 # Seeds of scenes: training has 0, the probe 1001, and the recipe was chosen on 2002 (docs/ablations.md).
 TEST_SEED = 3003  # the test
@@ -23,10 +25,11 @@ def demo(
     num_images: int = 250,
     log: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Train on procedural scenes, fit a threshold, score on scenes of an unseen seed, and write a page with images.
+    """Locate the examples of the package with the starter model, then train, calibrate and score on procedural scenes.
 
     Args:
-        output: folder for `best.safetensors`, `report.html`, `report.json`, `samples.csv` and examples.
+        output: folder for `real` (see `locate_examples`), and for `best.safetensors`, `report.html`, `report.json`,
+            `samples.csv` and examples of the model that is trained.
         overwrite: whether an existing folder may be replaced.
         overrides: flags that replace values of the recipe, such as ("--train.epochs", "5").
         num_images: number of test images, each located with two sounds.
@@ -46,13 +49,18 @@ def demo(
     from soundspot.evaluation.report.html import write_html
     from soundspot.evaluation.report.training_curves import find_train_logs
     from soundspot.inference.localizer import Localizer
-    from soundspot.training.fit import train
+    from soundspot.training.fit import check_run_dir, prepare_run_dir, train
 
     if output.exists() and not overwrite:
         raise OutputError(f"{output}: already exists; replace it by --overwrite, or name another folder with --output")
     recipe = read_recipe("alignment/scenes", overrides)
-    log("composing scenes and training the alignment method on them (two minutes or so on two cores)")
-    best = train(recipe, output, overwrite=overwrite)
+    check_run_dir(output, recipe, resume=False, overwrite=overwrite)
+    prepare_run_dir(output, recipe, resume=False)
+    log("locating the sounds of photographs and of a clip with the starter model")
+    locate_examples(Localizer.load(), output / "real", log)
+
+    log("composing drawn scenes and training the alignment method on them, to see how training goes (two minutes)")
+    best = train(recipe, output, overwrite=True)
     localizer = Localizer.load(best)
     options = scoring_options("scenes-interactive", localizer.front_end) | {"length": num_images}
 
@@ -75,6 +83,42 @@ def demo(
 
     write_examples(localizer, data, output)
     return output / "report.html"
+
+
+def locate_examples(localizer: "Localizer", output: Path, log: Callable[[str], None] = lambda _: None) -> None:
+    """Locate sounds in the photographs and in the clip of the package (`soundspot.examples`), and write what is found.
+
+    The files are photographs.jpg (each with the map of its own sound, and of one that is not visible), clip.mp4 (the
+    overlay) and clip.jpg (its contact sheet). Existing files are replaced.
+
+    Args:
+        localizer: localizer of a model that knows real things.
+        output: folder of the files; it is made where it does not exist.
+        log: function that is called with one line of text for each result.
+    """
+    from soundspot.examples import CLIP, OFFSCREEN, PAIRS, example_path
+    from soundspot.inference.render import make_contact_sheet
+    from soundspot.utils.atomic_io import atomic_write
+
+    output.mkdir(parents=True, exist_ok=True)
+    rows, captions = [], []
+    for image, audio in PAIRS.values():
+        encoded = localizer.encode_image(example_path(image))
+        row, titles = [encoded.image], [image]
+        for name in (audio, OFFSCREEN):
+            result = localizer.predict(encoded, example_path(name))
+            titles.append(f"{name}: {PRESENCE[result.present]}")
+            row.append(result.overlay())
+            log(f"  {name} in {image}: {PRESENCE[result.present]}, peak {result.peak:.3f} at {result.peak_at}")
+        rows.append(row)
+        captions.append(titles)
+    with atomic_write(output / "photographs.jpg") as draft:
+        make_contact_sheet(rows, captions, height=240).save(draft, quality=88)
+    video = localizer.locate_video(example_path(CLIP))
+    summary = video.save(output / CLIP, contact_sheet=output / "clip.jpg")
+    share = "" if summary.num_absent is None else f"; nothing here in {summary.num_absent / summary.num_frames:.0%}"
+    log(f"  {CLIP}: {summary.num_frames} frames{share}")
+    log(f"look at {output / 'photographs.jpg'} and {output / CLIP}")
 
 
 def write_examples(localizer: "Localizer", data: AudioVisualDataset, output: Path, num_images: int = 3) -> None:

@@ -1,11 +1,15 @@
-"""Examples of the page: those in the folder of the checkpoint, and scenes composed for the model."""
+"""Examples of the page: photographs for the starter, else those in the checkpoint's folder and composed scenes."""
 
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from soundspot.config.checkpoint import read_header
 from soundspot.config.frontend import InputSpec
+from soundspot.config.named_models import is_named_path
 from soundspot.data.media.file_types import AUDIO_SUFFIXES, IMAGE_SUFFIXES
+from soundspot.examples import OFFSCREEN, PAIRS, copy_examples
+from soundspot.inference.localizer import Localizer
 
 SEED = 5005  # of scenes that nothing was trained, fitted or scored on
 
@@ -25,7 +29,46 @@ class Example:
     audios: tuple[str, ...]
 
 
-def copy_examples(checkpoint: Path, folder: Path, max_audios: int = 4) -> list[Example]:
+def make_examples(localizer: Localizer, folder: Path) -> list[Example]:
+    """Make the examples of a page as files.
+
+    Args:
+        localizer: localizer of the page.
+        folder: folder that files are written into.
+
+    Returns:
+        For the starter and models adapted from it the photographs of `soundspot.examples`; for others the example in
+        the folder of the checkpoint, and scenes composed for the model.
+    """
+    checkpoint = Path(localizer.checkpoint)
+    if is_named_path(checkpoint) or (checkpoint.is_file() and "adapted" in read_header(checkpoint)):
+        return copy_photographs(folder / "photographs")
+    examples = copy_checkpoint_examples(checkpoint, folder / "checkpoint")
+    return examples + compose_examples(localizer.front_end, folder)
+
+
+def copy_photographs(folder: Path) -> list[Example]:
+    """Copy the photographs and recordings of `soundspot.examples` to where the page may serve them.
+
+    Args:
+        folder: folder that files are copied into.
+
+    Returns:
+        An example for each photograph: its own sound, those of the others, and one of what none of them shows.
+    """
+    copy_examples(folder, overwrite=True)
+    sounds = {name: audio for name, (_, audio) in PAIRS.items()}
+    return [
+        Example(
+            name,
+            str(folder / image),
+            tuple(str(folder / file) for file in dict.fromkeys((audio, *sounds.values(), OFFSCREEN))),
+        )
+        for name, (image, audio) in PAIRS.items()
+    ]
+
+
+def copy_checkpoint_examples(checkpoint: Path, folder: Path, max_audios: int = 4) -> list[Example]:
     """Copy the example in the folder of a checkpoint, which `soundspot demo` writes, to where the page may serve it.
 
     Args:

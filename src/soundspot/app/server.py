@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from soundspot.app.examples import compose_examples, copy_examples
+from soundspot.app.examples import make_examples
 from soundspot.app.limits import Limits
 from soundspot.app.middleware import RequestGuard
 from soundspot.app.reports import add_report_route
@@ -71,8 +71,7 @@ def open_app(page: PageConfig, host: str = "127.0.0.1") -> Iterator[Any]:
         from soundspot.app.layout import CSS, build_head, build_page, build_theme
 
         sessions = SessionStore(localizer, limits)
-        examples = copy_examples(Path(localizer.checkpoint), folder / "examples" / "checkpoint")
-        examples += compose_examples(localizer.front_end, folder / "examples")
+        examples = make_examples(localizer, folder / "examples")
         blocks = build_page(sessions, examples, page.index, page.reports)
         blocks.queue(max_size=limits.max_queue, api_open=False, default_concurrency_limit=1)
         blocks.state_session_capacity = limits.max_sessions

@@ -1,13 +1,13 @@
-"""`soundspot demo`: train, score and show a model in a few minutes, with nothing to download."""
+"""`soundspot demo`: real sounds located by the starter model, and a model trained and scored, in minutes."""
 
 from pathlib import Path
 
 
 def demo(output: Path = Path("runs/demo"), overwrite: bool = False) -> None:
-    """Train the alignment method on built-in scenes, score it, and write a page with images.
+    """Locate real sounds with the starter model, then train a method on drawn scenes, score it, and write a page.
 
     Args:
-        output: folder for the checkpoint, the page and the examples.
+        output: folder for the maps (in `real`), the checkpoint that is trained, the page and its examples.
         overwrite: replace what is there.
 
     Examples:

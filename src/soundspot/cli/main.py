@@ -16,6 +16,7 @@ from soundspot.utils import renamed
 
 EXIT_USER_ERROR = 2
 COMMANDS = {  # words of a command -> module.function in this package
+    "examples": "examples.examples",
     "demo": "demo.demo",
     "train": "train.train",
     "evaluate": "evaluate.evaluate",

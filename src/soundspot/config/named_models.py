@@ -97,6 +97,18 @@ def is_named_model(model: str | Path | None) -> bool:
     return model is None or (isinstance(model, str) and model in NAMED_MODELS)
 
 
+def is_named_path(path: Path) -> bool:
+    """Return True for the path of the checkpoint of a model that comes with the library.
+
+    Args:
+        path: path of a checkpoint, such as `Localizer.checkpoint`.
+
+    Returns:
+        False for any other.
+    """
+    return path in NAMED_MODELS.values()
+
+
 def find_checkpoint(model: str | Path | None) -> Path:
     """Find the checkpoint of a model.
 

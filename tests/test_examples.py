@@ -1,0 +1,64 @@
+"""What comes with the library to try it on: few, small, free, each named with its author."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import soundspot
+from conftest import ROOT
+from soundspot.cli.main import main
+from soundspot.examples import CLIP, FOLDER, OFFSCREEN, PAIRS
+
+MAX_BYTES = {".jpg": 60_000, ".flac": 130_000, ".mp4": 600_000, ".txt": 4_000}
+
+
+def test_the_examples_are_small_and_each_is_named_with_its_author() -> None:
+    readme, notice = (FOLDER / "README.txt").read_text(), (ROOT / "NOTICE").read_text()
+    for name in soundspot.list_examples():
+        path = soundspot.example_path(name)
+        assert path.stat().st_size <= MAX_BYTES[path.suffix]
+        if path.suffix in (".jpg", ".flac"):
+            assert f"  {name} " in readme
+            assert path.stem in notice
+    assert {*sum(PAIRS.values(), ()), OFFSCREEN, CLIP, "README.txt"} <= {*soundspot.list_examples()}
+
+
+def test_photographs_and_recordings_are_what_networks_take() -> None:
+    for image, audio in PAIRS.values():
+        assert 300 <= max(soundspot.read_image(soundspot.example_path(image)).size) <= 480
+        recording = soundspot.read_audio(soundspot.example_path(audio))
+        assert recording.rate == 16000
+        assert 1 <= recording.seconds <= 6
+
+
+def test_in_the_clip_each_thing_sounds_in_turn() -> None:
+    with av.open(str(soundspot.example_path(CLIP))) as clip:
+        assert (clip.streams.video[0].width, clip.streams.video[0].height) == (640, 360)
+        assert float(clip.duration / av.time_base) == pytest.approx(12, abs=0.2)
+    audio = soundspot.read_audio(soundspot.example_path(CLIP)).waveform.numpy()
+    for start, end in ((0, 4.5), (4.5, 8.5), (8.5, 12)):
+        assert np.abs(audio[round(16000 * start) : round(16000 * end)]).max() > 0.3
+
+
+def test_an_unknown_example_is_told_with_the_known_ones() -> None:
+    with pytest.raises(soundspot.InputError, match=r"no example 'cat\.png'. Did you mean 'cat\.jpg'"):
+        soundspot.example_path("cat.png")
+
+
+def test_the_command_copies_all_of_them_and_replaces_nothing_unasked(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    folder = tmp_path / "a" / "tries"
+    assert main(["examples", "-o", str(folder)]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == soundspot.list_examples()
+    assert "cat.jpg" in capsys.readouterr().out
+    (folder / "cat.jpg").write_text("mine")
+    (folder / "dog.flac").unlink()
+    assert main(["examples", "-o", str(folder)]) == 2
+    assert "README.txt exists already. Pass --overwrite" in capsys.readouterr().err
+    assert (folder / "cat.jpg").read_text() == "mine"
+    assert not (folder / "dog.flac").exists()
+    assert main(["examples", "-o", str(folder), "--overwrite"]) == 0
+    assert (folder / "cat.jpg").read_bytes() == (FOLDER / "cat.jpg").read_bytes()

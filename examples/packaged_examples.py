@@ -32,14 +32,15 @@ RECORDINGS = {
     "crow.flac": (2, "audio/bird/esc50_4-173865-A.flac"),
     "dog.flac": (2, "audio/dog/esc10_4-207124-A.flac"),
     "helicopter.flac": (2, "audio/helicopter/esc10_4-193480-A.flac"),
-    "rooster.flac": (2, "audio/rooster/esc10_1-34119-A.flac"),
 }
-SCHEDULE = ((0.0, "cat.flac"), (4.5, "helicopter.flac"), (8.5, "rooster.flac"))  # second -> what sounds from then on
 
 
 @dataclass(frozen=True, eq=False)
 class PhotographScene(VideoScene):
-    """Two photographs side by side, over which a camera pans; what sounds is one of them, or neither."""
+    """Two photographs side by side, over which a camera pans; what sounds is one of them, or neither.
+
+    Categories are paths of photographs, the schedule has those of recordings: whole, or names in the package.
+    """
 
     def render(self, time: float | int) -> Image.Image:
         """Draw the frame at a time."""
@@ -59,9 +60,9 @@ class PhotographScene(VideoScene):
 
     def iter_audio(self) -> Iterator[Audio]:
         """Read the recordings in the order in which they sound."""
-        ends = [*(start for start, _ in SCHEDULE[1:]), self.seconds]
-        for (start, name), end in zip(SCHEDULE, ends, strict=True):
-            audio = read_audio(FOLDER / name, self.sample_rate)
+        ends = [*(start for start, _ in self.schedule[1:]), self.seconds]
+        for (start, name), end in zip(self.schedule, ends, strict=True):
+            audio = read_audio(FOLDER / str(name), self.sample_rate)
             waveform = crop_or_tile(audio, end - start, 0.0)
             yield Audio(0.7 * waveform / waveform.abs().max(), self.sample_rate)
 
@@ -78,7 +79,8 @@ def main() -> None:
     for name, (number, file) in RECORDINGS.items():
         shutil.copyfile(folders[number] / file, FOLDER / name)
         (FOLDER / name).chmod(0o644)
-    PhotographScene(("cat.jpg", "helicopter.jpg"), seconds=12.0, fps=15).write(FOLDER / CLIP)
+    schedule = ((0.0, "cat.flac"), (4.5, "helicopter.flac"), (8.5, "dog.flac"))
+    PhotographScene(("cat.jpg", "helicopter.jpg"), schedule, seconds=12.0, fps=10).write(FOLDER / CLIP)
     for path in sorted(FOLDER.iterdir()):
         print(f"{path.name}: {path.stat().st_size:,} bytes")
 

@@ -1,7 +1,8 @@
 """The demonstration from end to end, and what the README and the tutorial show: every line of theirs works, in order.
 
 The demonstration itself is at toy size here, made once and handed to both pages. How well it has learned shows in
-verdicts and boxes, so these may be others than the page's; `slow` runs every line literally, in a new environment.
+verdicts and boxes, so these may be others than the page's, and `tests/test_examples.py` has its real sounds; `slow`
+runs every line literally, in a new environment.
 """
 
 import json
@@ -63,6 +64,7 @@ class Literal(Walk):
 def test_everything_that_is_shown_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = tmp_path / "made"
     said: list[str] = []
+    monkeypatch.setattr("soundspot.demo.locate_examples", lambda *_: None)  # tests/test_examples.py
     assert demo(made, overrides=TINY, num_images=6, log=said.append) == made / "report.html"
     what_was_promised_is_there(made)
 

@@ -9,7 +9,11 @@ import pytest
 import soundspot
 from conftest import ROOT
 from soundspot.cli.main import main
+from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
+from soundspot.demo import locate_examples
 from soundspot.examples import CLIP, FOLDER, OFFSCREEN, PAIRS
+
+TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
 
 MAX_BYTES = {".jpg": 60_000, ".flac": 130_000, ".mp4": 600_000, ".txt": 4_000}
 
@@ -62,3 +66,29 @@ def test_the_command_copies_all_of_them_and_replaces_nothing_unasked(
     assert not (folder / "dog.flac").exists()
     assert main(["examples", "-o", str(folder), "--overwrite"]) == 0
     assert (folder / "cat.jpg").read_bytes() == (FOLDER / "cat.jpg").read_bytes()
+
+
+def test_the_demo_locates_them_and_says_what_it_found(tmp_path: Path) -> None:
+    front_end = InputSpec(ImageSpec(64), AudioSpec(16000, 0.5))
+    method = soundspot.create("alignment", image=TINY, audio=TINY, front_end=front_end)
+    lines: list[str] = []
+    locate_examples(soundspot.Localizer(method, threshold=2.0), tmp_path / "real", lines.append)
+    assert {path.name for path in (tmp_path / "real").iterdir()} == {"photographs.jpg", "clip.mp4", "clip.jpg"}
+    assert lines[0].startswith("  cat.flac in cat.jpg: not in the image, peak ")
+    assert lines[-2] == "  clip.mp4: 120 frames; nothing here in 100%"
+    assert len(lines) == 2 * len(PAIRS) + 2
+
+
+def test_the_starter_knows_them(tmp_path: Path) -> None:
+    """What the README shows, and what no user should see fail on a first try."""
+    localizer = soundspot.load()
+    for image, audio in PAIRS.values():
+        encoded = localizer.encode_image(soundspot.example_path(image))
+        own, other = (localizer.predict(encoded, soundspot.example_path(name)) for name in (audio, OFFSCREEN))
+        assert own.present
+        assert own.peak > other.peak
+        assert other.present is False or image == "eagle.jpg"  # gray, and near the threshold
+    left, top, right, bottom = (56.6, 68.1, 200.9, 173.7)  # the helicopter, as its catalog has it
+    x, y = own.peak_at
+    assert left <= x <= right
+    assert top <= y <= bottom

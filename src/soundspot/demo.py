@@ -101,19 +101,18 @@ def locate_examples(localizer: "Localizer", output: Path, log: Callable[[str], N
     from soundspot.utils.atomic_io import atomic_write
 
     output.mkdir(parents=True, exist_ok=True)
-    rows, captions = [], []
+    columns = []
     for image, audio in PAIRS.values():
         encoded = localizer.encode_image(example_path(image))
-        row, titles = [encoded.image], [image]
+        columns.append([(encoded.image, image)])
         for name in (audio, OFFSCREEN):
             result = localizer.predict(encoded, example_path(name))
-            titles.append(f"{name}: {PRESENCE[result.present]}")
-            row.append(result.overlay())
+            columns[-1].append((result.overlay(), f"{name}: {PRESENCE[result.present]}"))
             log(f"  {name} in {image}: {PRESENCE[result.present]}, peak {result.peak:.3f} at {result.peak_at}")
-        rows.append(row)
-        captions.append(titles)
+    rows = [*zip(*columns, strict=True)]  # photographs; maps of their own sounds; of the other
+    drawings, captions = [[cell[0] for cell in row] for row in rows], [[cell[1] for cell in row] for row in rows]
     with atomic_write(output / "photographs.jpg") as draft:
-        make_contact_sheet(rows, captions, height=240).save(draft, quality=88)
+        make_contact_sheet(drawings, captions).save(draft, quality=88)
     video = localizer.locate_video(example_path(CLIP))
     summary = video.save(output / CLIP, contact_sheet=output / "clip.jpg")
     share = "" if summary.num_absent is None else f"; nothing here in {summary.num_absent / summary.num_frames:.0%}"

@@ -17,10 +17,11 @@ import soundfile
 from PIL import Image
 
 from clips import write_video
-from soundspot.app.examples import compose_examples
+from soundspot.app.examples import make_examples
 from soundspot.app.limits import Limits
 from soundspot.app.server import PageConfig, create_server, find_free_port, open_app
 from soundspot.app.uploads import UploadStore
+from soundspot.examples import example_path
 from soundspot.inference.localizer import Localizer
 from soundspot.scenes.video_scene import VideoScene
 from soundspot.search import Index
@@ -46,8 +47,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     at = np.arange(16000) / 16000
     for name, pitch in (("low.wav", 200), ("high.wav", 5000)):
         soundfile.write(folder / name, 0.5 * np.sin(2 * np.pi * pitch * at), 16000)
-    clip = VideoScene(("green star", "yellow ring"), ((0.0, 0), (1.5, 1)), seconds=3.0, fps=10, size=(320, 180))
-    clip.write(folder / "clip.mp4")
+    if "SOUNDSPOT_CHECKPOINT" in os.environ:  # to look at
+        shutil.copy(example_path("clip.mp4"), folder / "clip.mp4")
+        soundfile.write(folder / "high.wav", *soundfile.read(example_path("cat.flac")))
+    else:
+        clip = VideoScene(("green star", "yellow ring"), ((0.0, 0), (1.5, 1)), seconds=3.0, fps=10, size=(320, 180))
+        clip.write(folder / "clip.mp4")
     write_video(folder / "mute.mp4", 1.0, sound=False)
     return Files(*(folder / name for name in ("", "room.png", "low.wav", "high.wav", "clip.mp4", "mute.mp4", "index")))
 
@@ -68,8 +73,8 @@ def localizer(files: Files) -> Localizer:
 def index(localizer: Localizer, files: Files) -> Path:
     """Of scenes and their sounds; one of them has a naughty name."""
     own = files.folder / "own"
-    for example in compose_examples(localizer.method.front_end, own):
-        shutil.copy(example.audios[0], own / f"{NAUGHTY} {Path(example.image).parent.name}.wav")
+    for number, example in enumerate(make_examples(localizer, own)):
+        shutil.copy(example.audios[0], own / f"{NAUGHTY} {number}{Path(example.audios[0]).suffix}")
     with Index.create(files.index, localizer) as made:
         made.add([own])
     return files.index

@@ -104,6 +104,12 @@ def test_sounds_are_switched_and_the_map_moves(visit: Visit) -> None:
     if "SOUNDSPOT_CHECKPOINT" not in os.environ:  # the threshold of the tests' model lies between the two
         assert {said, visit.verdict()} == {"in", "out"}
 
+    visit.slide("threshold", 5)  # what is not in the image is not drawn
+    visit.page.wait_for_selector("#verdict [data-verdict=out]")
+    visit.page.wait_for_timeout(300)
+    bare = visit.map
+    visit.slide("threshold", -5)
+    second = visit.until_map_changes(bare)
     visit.slide("opacity", 0)
     visit.until_map_changes(second)
     plain = visit.map

@@ -354,3 +354,15 @@ def test_a_picture_that_breaks_in_the_middle_of_a_run_is_named(soundspot, catalo
 )
 def test_an_evaluation_that_cannot_be_done(soundspot, checkpoint, flags, words) -> None:
     refused(soundspot("evaluate", *flags, "--model", checkpoint, "--device", "cpu"), words)
+
+
+@pytest.mark.parametrize("size", [(10, 3000), (3000, 10)])
+def test_the_starter_answers_a_strip_of_pixels_and_a_click_of_sound(soundspot, write, tmp_path, size) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)).save(tmp_path / "strip.png")
+    sound = write(noise(0.05, 16000))
+    answer = soundspot("locate", tmp_path / "strip.png", sound, "-o", tmp_path / "out.png", "--boxes")
+    assert answer.code == 0, answer.err
+    assert "The sound lasts 0.05 s and was repeated to fill" in answer.out
+    assert answer.written == {tmp_path / "out.png"}
+    with Image.open(tmp_path / "out.png") as drawing:
+        assert drawing.size == size[::-1]

@@ -47,7 +47,7 @@ def test_help_imports_no_command() -> None:
     [
         (("lcoate", "a", "b"), "unknown command 'lcoate'. Did you mean 'locate'?"),
         (("evalaute",), "unknown command 'evalaute'. Did you mean 'evaluate'?"),
-        (("xyz",), "unknown command 'xyz'. There are: app, calibrate, checkpoint, compare,"),
+        (("xyz",), "unknown command 'xyz'. There are: adapt, app, calibrate, checkpoint,"),
         (("data", "chekc"), "unknown command of `soundspot data` 'chekc'. Did you mean 'check'?"),
         (("models", "fecth", "aisfx"), "unknown command of `soundspot models` 'fecth'. Did you mean 'fetch'?"),
         (("models", "fetch", "aisfxx"), "no weights of 'aisfxx' can be fetched. Did you mean 'aisfx'?"),

@@ -20,6 +20,8 @@ from soundspot.methods.base import Method
 from soundspot.types import Audio
 from soundspot.utils.device import select_best_device
 
+TOY = "toy.safetensors"
+
 
 class Toy(Method):
     """Two convolutions with dropout: enough to see whether evaluation mode is kept."""
@@ -167,18 +169,34 @@ def files(tmp_path, photo, tones, method, monkeypatch) -> Path:
 def test_what_codecs_do_is_loaded_with_the_threshold(files, method, monkeypatch, capsys, calibration, spread) -> None:
     header = {"threshold": 0.1, "calibration": calibration}
     monkeypatch.setattr(module, "load_checkpoint", lambda path: (method, header))
-    assert module.Localizer.load("toy").locate("photo.png", "a.wav").codec_spread == spread
-    locate(Path("photo.png"), ["a.wav"], "toy", Path("one.png"), device="cpu")
+    assert module.Localizer.load(TOY).locate("photo.png", "a.wav").codec_spread == spread
+    locate(Path("photo.png"), ["a.wav"], TOY, Path("one.png"), device="cpu")
     assert ("note: The peak is near the threshold" in capsys.readouterr().out) is bool(spread)
 
 
 def test_locate_writes_and_tells(files, capsys):
-    locate(Path("photo.png"), ["a.wav"], "toy", Path("one.png"), mask=Path("mask.png"), boxes=True, device="cpu")
+    locate(
+        Path("photo.png"),
+        ["a.wav"],
+        TOY,
+        Path("one.png"),
+        mask=Path("mask.png"),
+        boxes=True,
+        device="cpu",
+    )
     assert "a.wav: peak" in capsys.readouterr().out
-    locate(Path("photo.png"), ["a.wav", "b.wav"], "toy", Path("two.png"), device="cpu")
-    locate(Path("photo.png"), ["a.wav", "b.wav"], "toy", Path("two.npz"), device="cpu")
+    locate(Path("photo.png"), ["a.wav", "b.wav"], TOY, Path("two.png"), device="cpu")
+    locate(Path("photo.png"), ["a.wav", "b.wav"], TOY, Path("two.npz"), device="cpu")
     capsys.readouterr()
-    locate(Path("photo.png"), ["c.wav"], "toy", Path("three.json"), json=True, device="cpu", mask_threshold="share:0.1")
+    locate(
+        Path("photo.png"),
+        ["c.wav"],
+        TOY,
+        Path("three.json"),
+        json=True,
+        device="cpu",
+        mask_threshold="share:0.1",
+    )
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads(Path("three.json").read_text())
     assert printed[0]["sound"] == "c.wav"
@@ -193,7 +211,7 @@ def test_locate_writes_and_tells(files, capsys):
 
 def test_locate_tells_the_sources_of_a_mixture(files, monkeypatch, capsys):
     monkeypatch.setattr(module, "load_checkpoint", lambda path: (Telling(), {}))
-    locate(Path("photo.png"), ["a.wav", "b.wav"], "toy", Path("two.json"), per_source=True, device="cpu")
+    locate(Path("photo.png"), ["a.wav", "b.wav"], TOY, Path("two.json"), per_source=True, device="cpu")
     found = json.loads(Path("two.json").read_text())
     assert [(one["sound"], one["source"]) for one in found] == [("a.wav", 1), ("b.wav", 1)]
     assert not any("class" in one for one in found)
@@ -201,7 +219,15 @@ def test_locate_tells_the_sources_of_a_mixture(files, monkeypatch, capsys):
     for classes, own in ((["cat", "dog"], 2), (["cat", "dog", "owl"], 3), (["cat", "dog"], 0)):  # of the maps, or not
         monkeypatch.setattr(Telling, "classes", own, raising=False)
         monkeypatch.setattr(module, "load_checkpoint", lambda path, classes=classes: (Telling(), {"classes": classes}))
-        locate(Path("photo.png"), ["a.wav"], "toy", Path("one.json"), per_source=True, device="cpu", overwrite=True)
+        locate(
+            Path("photo.png"),
+            ["a.wav"],
+            TOY,
+            Path("one.json"),
+            per_source=True,
+            device="cpu",
+            overwrite=True,
+        )
         (one,) = json.loads(Path("one.json").read_text())
         assert one.get("class") == ("dog" if own == 2 else None)
         assert ("a.wav (1), dog: peak" in capsys.readouterr().out) == (own == 2)
@@ -209,7 +235,7 @@ def test_locate_tells_the_sources_of_a_mixture(files, monkeypatch, capsys):
         Telling, "locate_sources", lambda self, *codes: (torch.zeros(1, 2, 8, 8), torch.zeros(1, 2).bool())
     )
     with pytest.raises(InputError, match="found no audible source"):
-        locate(Path("photo.png"), ["a.wav"], "toy", Path("none.png"), per_source=True, device="cpu")
+        locate(Path("photo.png"), ["a.wav"], TOY, Path("none.png"), per_source=True, device="cpu")
     assert not Path("none.png").exists()
 
 
@@ -230,7 +256,7 @@ def test_locate_tells_the_sources_of_a_mixture(files, monkeypatch, capsys):
 def test_locate_refuses_and_leaves_nothing_behind(files, change, error, message):
     before = sorted(files.iterdir())
     with pytest.raises(error, match=message):
-        locate(**{"model": "toy", "image": Path("photo.png"), "audio": ["a.wav"], "device": "cpu", **change})
+        locate(**{"model": TOY, "image": Path("photo.png"), "audio": ["a.wav"], "device": "cpu", **change})
     assert sorted(files.iterdir()) == before
 
 

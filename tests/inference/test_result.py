@@ -1,5 +1,6 @@
 """A SoundMap: sizes, regions, rules that make masks, and files that are whole or absent."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -113,6 +114,12 @@ def test_overlay_draws_heat_outline_and_boxes():
     assert plain.getpixel((15, 15)) != (60, 90, 120)
     with pytest.raises(InputError, match="without an image"):
         LocalizationMap(torch.zeros(2, 2), (4, 4)).overlay()
+
+
+def test_what_is_absent_by_the_threshold_is_not_drawn():
+    absent = dataclasses.replace(two_spots(), threshold=0.9)
+    assert absent.overlay(outline=0.5, boxes=0.5).getcolors() == [(3200, (60, 90, 120))]
+    assert dataclasses.replace(absent, threshold=0.7).overlay().tobytes() == two_spots().overlay().tobytes()
 
 
 def test_saved_by_suffix(tmp_path):

@@ -14,7 +14,9 @@ from soundspot.app.reports import build_reports_tab
 from soundspot.app.search_tab import build_search_tab
 from soundspot.app.sessions import SessionStore
 from soundspot.app.video_tab import build_video_tab
+from soundspot.config.named_models import list_models
 from soundspot.data.media.file_types import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from soundspot.inference.localizer import Localizer
 
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
@@ -41,7 +43,7 @@ def build_page(sessions: SessionStore, examples: list[Example], index: Path | No
     """
     localizer = sessions.localizer
     with gr.Blocks(analytics_enabled=False, title="soundspot") as blocks:
-        gr.HTML(render_header(localizer.title, (*localizer.supervision, *localizer.notes)))
+        gr.HTML(render_header(*describe_model(localizer)))
         with gr.Tab("Image", id="image"):
             build_image_tab(sessions, examples)
         with gr.Tab("Video", id="video"):
@@ -56,6 +58,23 @@ def build_page(sessions: SessionStore, examples: list[Example], index: Path | No
 
         blocks.unload(end_session)
     return blocks
+
+
+def describe_model(localizer: Localizer) -> tuple[str, tuple[str, ...]]:
+    """Describe the model of the page to a visitor.
+
+    Args:
+        localizer: localizer of the page.
+
+    Returns:
+        Title and sentences: of a model that comes with the library its name and what it knows; of others the method and
+        the labels that it learned from.
+    """
+    for name, model in list_models().items():
+        if str(model.path) == localizer.checkpoint and (categories := model.card.get("categories")):
+            known = ", ".join(category.replace("_", " ") for category in categories)
+            return name, (f"It knows {len(categories)} things: {known}.", *localizer.notes)
+    return localizer.title, (*localizer.supervision, *localizer.notes)
 
 
 def build_head() -> str:

@@ -200,7 +200,7 @@ def format_result(name: str, summary: dict[str, Any]) -> str:
     lines = [
         f"{name}{category}: peak {summary['peak']:.3f} at ({x}, {y}), confidence {summary['confidence']:.3f}, "
         f"{PRESENCE[summary['present']]}",
-        f"  boxes: {boxes}",
+        *([] if summary["present"] is False else [f"  boxes: {boxes}"]),
         *(f"  note: {note}" for note in summary["notes"]),
     ]
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from safetensors import safe_open
 
-from soundspot.config.checkpoint import hash_recipe, method_from_header, read_header
+from soundspot.config.checkpoint import STATISTICS, hash_recipe, method_from_header, read_header
 from soundspot.config.frontend import AudioSpec
 from soundspot.config.refinement import Refinement
 from soundspot.errors import SoundspotError
@@ -112,7 +112,8 @@ def inspect_checkpoint(path: str | Path) -> Inspection:
     if is_soundspot_checkpoint(path):
         header = read_header(path)
         with safe_open(path, "pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            names = [name for name in file.keys() if not name.startswith(STATISTICS)]  # noqa: SIM118 (no mapping)
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
         fit = None
         with suppress(SoundspotError, KeyError, TypeError), warnings.catch_warnings(), torch.device("meta"):
             warnings.simplefilter("ignore")  # nothing is filled; a method of another version may not be known

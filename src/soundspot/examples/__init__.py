@@ -16,10 +16,10 @@ PAIRS = {
     "helicopter": ("helicopter.jpg", "helicopter.flac"),
 }
 """Name of a photograph -> its file, and a recording of what it shows."""
-OFFSCREEN = "rooster.flac"
+OFFSCREEN = "dog.flac"
 """Recording of what none of the photographs shows."""
 CLIP = "clip.mp4"
-"""Clip of 12 s: the cat and the helicopter side by side sound in turn, then the rooster, which is not visible."""
+"""Clip of 12 s: the cat and the helicopter side by side sound in turn, then a dog, which is not visible."""
 
 
 def list_examples() -> list[str]:

@@ -325,10 +325,10 @@ class BatchLocalizer:
             audio: waveform that is located.
 
         Returns:
-            One sentence that says that it was repeated; empty for audio at least as long as the window.
+            One sentence that says that it was repeated; empty for audio about as long as the window, or longer.
         """
         seconds = self.front_end.audio.seconds
-        if audio.seconds >= seconds:
+        if audio.seconds >= 0.95 * seconds:
             return ()
         return (f"The sound lasts {audio.seconds:.2g} s and was repeated to fill the {seconds:g} s the model hears.",)
 

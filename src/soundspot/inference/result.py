@@ -223,7 +223,7 @@ class LocalizationMap:
     ) -> Image.Image:
         """Draw the map over the image as a heatmap, from its lowest score (clear) to its highest.
 
-        The heat of a constant map is not drawn.
+        The heat of a constant map is not drawn, and nothing where the source is absent by the threshold, as in videos.
 
         Args:
             opacity: opacity of the heat at the highest scores, in [0, 1].
@@ -239,6 +239,8 @@ class LocalizationMap:
         if self.image is None:
             raise InputError("this map came without an image to draw on; locate with an image, or save scores as .npz.")
         drawing = self.image.convert("RGB")
+        if self.present is False:
+            return drawing
         if not self.is_constant:
             drawing = render.overlay_heatmap(drawing, min_max_normalize(self.upsample()[None])[0].numpy(), opacity)
         if outline is not None:

@@ -39,8 +39,8 @@ class Standardization(nn.Module):
         Returns:
             (b, c, h, w) standardized features.
         """
-        seen = self.statistics.num_batches_tracked
-        if self.training and seen is not None and int(seen) < NUM_STATISTICS_BATCHES:
+        num_batches = self.statistics.num_batches_tracked
+        if self.training and num_batches is not None and int(num_batches) < NUM_STATISTICS_BATCHES:
             with torch.no_grad():
                 self.statistics.train()(x)
         y: Tensor = self.statistics.eval()(x)

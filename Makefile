@@ -2,9 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo docs docs-serve table test test-slow lint check speed ablations clean
+.PHONY: demo docs docs-serve starter table test test-slow lint check speed ablations clean
 demo: .venv/ready        ## train on built-in scenes, score, and write runs/demo/report.html
 	$(BIN)/soundspot demo --overwrite
+
+starter: .venv/ready     ## train, package and score the model that comes with the library (SOUNDSPOT_REALSET, SOUNDSPOT_REALSET2; over an hour)
+	$(BIN)/python examples/starter.py
 
 table: .venv/ready       ## train every method alike on scenes, score all, write docs/table.md (under an hour on two cores)
 	$(BIN)/python examples/table.py

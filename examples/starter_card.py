@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from soundspot.config.checkpoint import read_header
+from soundspot.config.named_models import NAMED_MODELS
+
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "models"
-FACTS, PAGE, SOURCES = DOCS / "starter.json", DOCS / "starter.md", DOCS / "starter-sources.csv"
+FACTS, PAGE = DOCS / "starter.json", DOCS / "starter.md"
+SOURCES = NAMED_MODELS["starter"].with_name("starter-sources.csv")  # goes with the weights
 LICENSE = "Apache-2.0 (heads); encoders: Apache-2.0 (EfficientNet-Lite0), CC BY 4.0 (aiSFX)"
 SUMMARY = "frozen EfficientNet-Lite0 and aiSFX, heads trained on free photographs and recordings, with masks"
 
@@ -56,9 +60,6 @@ def spread(parts: list[float]) -> str:
 def write() -> None:
     """Write the page from the facts."""
     facts = json.loads(FACTS.read_text(encoding="utf-8"))
-    from soundspot.config.checkpoint import read_header
-    from soundspot.config.named_models import NAMED_MODELS
-
     header = read_header(NAMED_MODELS["starter"])
     shipped, names = facts["shipped"], header["retained"]
     calibration = header["calibration"]
@@ -79,7 +80,7 @@ def write() -> None:
         f"and others' sounds, as they are and after AAC, MP3 and Opus ({calibration['dataset']}); codecs move a peak "
         f"by up to {calibration['codec_spread']:.3f} in 95 of 100 cases.",
         "- **Supervision** categories pair images with sounds, masks and boxes teach extents; not self-supervised.",
-        "- **Sources** every file with its license and attribution: [starter-sources.csv](starter-sources.csv).",
+        "- **Sources** every file with its license and attribution: starter-sources.csv beside the weights; NOTICE.",
         "",
         "## What it does not know",
         "",

@@ -40,7 +40,8 @@ from soundspot.utils.atomic_io import check_output
 from soundspot.utils.hash_rng import Key, uniform
 
 NUM_VIEWS = 4  # of each image: one as it is, the others augmented
-NUM_WINDOWS = 3  # of each recording
+NUM_WINDOWS = 3  # of each recording that is longer than one by half a second
+MIN_SLACK = 0.5
 STEPS = 300
 LEARNING_RATE = 1e-3
 RETENTION_WEIGHT = 30.0  # of the relative change of old outputs, against InfoNCE
@@ -167,7 +168,7 @@ def adapt(
         folder_summary = write_category_catalog(folder, Path(scratch) / "catalog")
         names = tuple(folder_summary.counts)
         train, val = (
-            read_inputs(encoders, Catalog(Path(scratch) / "catalog", split), names, num_views, seed)
+            read_inputs(encoders, Catalog(Path(scratch) / "catalog", split), names, num_views, NUM_WINDOWS, seed)
             for split, num_views in (("train", NUM_VIEWS), ("val", 1))
         )
     image_change, audio_change = fit(method, retention, names, train, seed)
@@ -222,7 +223,12 @@ def adapt(
 
 
 def read_inputs(
-    method: EZVSLBase, catalog: Catalog, names: Sequence[str], num_views: int = 1, seed: int = 0
+    method: EZVSLBase,
+    catalog: Catalog,
+    names: Sequence[str],
+    num_views: int = 1,
+    num_windows: int = 1,
+    seed: int = 0,
 ) -> tuple[ProjectionInputs, ...]:
     """Encode the images and recordings of a catalog by the encoders of a method.
 
@@ -231,6 +237,7 @@ def read_inputs(
         catalog: catalog of one split.
         names: names of the categories.
         num_views: number of views of each image; those after the first are augmented.
+        num_windows: number of windows of a recording that is longer than one.
         seed: seed of the augmented views.
 
     Returns:
@@ -246,7 +253,8 @@ def read_inputs(
         for entry in catalog.audio_of(name):
             audio = resample(read_audio(catalog.root / entry.file), audio_spec.rate)
             slack = max(0.0, audio.seconds - audio_spec.seconds)
-            starts = [slack * n / (NUM_WINDOWS - 1) for n in range(NUM_WINDOWS if slack > 0.5 else 1)]
+            count = num_windows if slack > MIN_SLACK else 1
+            starts = [slack * (n + 0.5) / count for n in range(count)]
             windows += [crop_or_tile(audio, audio_spec.seconds, start) for start in starts]
         with torch.inference_mode():
             views = []

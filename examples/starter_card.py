@@ -115,7 +115,7 @@ def write() -> None:
         "from a web image search, drawings are emoji and clip art, some recordings were synthesized or have 8 bits: "
         "starter-sources.csv has it by file.",
         "Telephones are mobile phones of about 2003 and ringtones, clocks mostly wrist watches, tubas euphoniums, dogs "
-        "mostly dalmatians; boat, motorcycle and truck have a few recordings, accordion, tuba and most of piano, trumpet "
+        "mostly dalmatians; boat, motorcycle and truck have a few recordings, accordion, tuba and most piano, trumpet "
         "and guitar one synthesized sound font.",
         "",
         "## Scores",

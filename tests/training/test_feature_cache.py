@@ -1,5 +1,6 @@
 """Features of frozen stages, computed once: the same learning, resumed, checked, and refused where they are not apt."""
 
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,7 +38,7 @@ from soundspot.training import feature_cache, feature_fill
 from soundspot.training.clip_reader import ClipReader, SampleRequest
 from soundspot.training.datamodule import build_batch, build_images, uses_ground_truth
 from soundspot.training.feature_cache import cache_features, plan_features
-from soundspot.training.feature_fill import fill_features
+from soundspot.training.feature_fill import fill_features, is_complete
 from soundspot.training.feature_plan import FeaturePlan, RepeatedEpochs
 from soundspot.training.feature_reader import FeatureBatch, FeatureReader, build_feature_batch
 from soundspot.training.fit import build_method, open_recipe_dataset
@@ -498,13 +499,19 @@ def test_the_size_is_printed_first(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "12 images x 1 variants, 8.5 kB, in" in capsys.readouterr().err
 
 
-def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+def test_a_folder_in_use_is_waited_for(tmp_path: Path) -> None:
     from soundspot.utils.atomic_io import lock_folder
 
     (plan, _) = plans(recipe(tmp_path))
     plan.folder.mkdir(parents=True)
-    with lock_folder(plan.folder), pytest.raises(OutputError, match="another run writes here"):
-        fill_features(plan, torch.device("cpu"))
+    second = threading.Thread(target=fill_features, args=(plan, torch.device("cpu")))
+    with lock_folder(plan.folder):
+        second.start()
+        second.join(0.2)
+        assert second.is_alive()
+        assert not is_complete(plan.folder)
+    second.join()
+    assert is_complete(plan.folder)
 
 
 def test_base_view_of_a_variant_is_made_as_the_view_is(tmp_path: Path) -> None:

@@ -141,14 +141,14 @@ def fill_features(
     Raises:
         DataError: data have changed since their features were computed, or features exceed half precision.
         InputError: an image or a sound cannot be read.
-        OutputError: the folder cannot be written (DiskFullError: no space is left), or another run writes to it.
+        OutputError: the folder cannot be written (DiskFullError: no space is left).
     """
     folder, total, variants = plan.folder, len(plan.items), plan.num_variants
     with convert_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     side = plan.ground_truth_side
     with ExitStack() as stack:
-        stack.enter_context(lock_folder(folder))
+        stack.enter_context(lock_folder(folder, wait=True))  # another run fills it or checks it
         writers = {FEATURES: stack.enter_context(_open_rows(plan, FEATURES, plan.row_length, np.float16))}
         if side:
             writers[GROUND_TRUTH] = stack.enter_context(_open_rows(plan, GROUND_TRUTH, side**2, np.uint8))

@@ -143,19 +143,20 @@ def atomic_write_bytes(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path, wait: bool = False) -> Iterator[None]:
     """Lock a folder against other processes during the block; without effect on systems without such locks.
 
     Args:
         folder: an existing folder.
+        wait: whether another process that holds the lock is waited for.
 
     Raises:
-        OutputError: another process holds the lock; it is not waited for.
+        OutputError: another process holds the lock, and it is not waited for.
     """
     descriptor = None if fcntl is None else os.open(folder, os.O_RDONLY)
     try:
         if descriptor is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.EACCES):  # else: a file system without locks
             assert descriptor is not None

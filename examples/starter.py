@@ -41,7 +41,7 @@ RUNS = ROOT / "runs"
 SHIPPED_SEED = 0
 SEEDS = (0, 1, 2)
 LEFT_OUT = ("guitar", "telephone")  # of the training by which `adapt` is checked
-THRESHOLD_RULE = "q90"
+THRESHOLD_RULE = "q95"
 VIDEO_SIZE = 224
 
 

@@ -76,7 +76,7 @@ def write() -> None:
         f"- **Files** starter.safetensors, SHA-256 `{facts['file']['sha256']}`; encoders.safetensors, SHA-256 "
         f"`{header['bundle']['sha256']}`.",
         f"- **Knows** {len(names)} categories: {', '.join(names)}.",
-        f"- **Threshold** {header['threshold']:.4f}: the ninth decile of peaks of held-out images with silence, noise "
+        f"- **Threshold** {header['threshold']:.4f}: 95th percentile of peaks of held-out images with silence, noise "
         f"and others' sounds, as they are and after AAC, MP3 and Opus ({calibration['dataset']}); codecs move a peak "
         f"by up to {calibration['codec_spread']:.3f} in 95 of 100 cases.",
         "- **Supervision** categories pair images with sounds, masks and boxes teach extents; not self-supervised.",

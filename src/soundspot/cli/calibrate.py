@@ -16,7 +16,7 @@ def calibrate(
     root: Path | None = None,
     options: dict[str, Any] | None = None,
     output: Path | None = None,
-    rule: Literal["q3", "q90", "max", "max10"] = "q3",
+    rule: Literal["q3", "q95", "max", "max10"] = "q3",
     device: str = "auto",
     batch_size: int = 32,
     seed: int = 0,
@@ -34,7 +34,7 @@ def calibrate(
         root: folder of the data set; procedural scenes need none.
         options: of the data set, as in a recipe; a catalog's `split` is `val` by default.
         output: checkpoint to write the threshold into, a copy; by default the model itself. A named model needs one.
-        rule: `q3` the third quartile, `q90` the ninth decile, `max` the maximum, `max10` a tenth more than that.
+        rule: `q3` the third quartile, `q95` the 95th percentile, `max` the maximum, `max10` a tenth more than that.
         device: `auto`, `cpu`, `cuda`...
         batch_size: images and audio clips at a time; moves no number.
         seed: of off-screen audio and noise.

@@ -27,7 +27,7 @@ class Calibration:
 
     Attributes:
         threshold: least peak of a raw map at which a source counts as present, in the unit of the map.
-        rule: statistic of the peaks: `q3`, `q90`, `max` or `max10` (`functional.universal_threshold`).
+        rule: statistic of the peaks: `q3`, `q95`, `max` or `max10` (`functional.universal_threshold`).
         dataset: name of the data set.
         num_maps: kind of negative audio -> number of maps.
         false_positive_rate: share of those maps whose peak reaches the threshold.
@@ -94,7 +94,7 @@ def calibrate(
     Args:
         localizer: a callable (image, Audio) -> (h, w) map (or a value with such `scores`), or a `BatchedLocalizer`.
         data: held-out data set.
-        rule: `q3`: third quartile of the peaks; `q90`: ninth decile; `max`: maximum; `max10`: 1.1 times the maximum.
+        rule: `q3`: third quartile of the peaks; `q95`: 95th percentile; `max`: maximum; `max10`: 1.1 times the maximum.
         batch_size: number of images, audio clips and maps processed at once.
         seed: random seed of the off-screen audio and of the choice of noise.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from soundspot.evaluation.functional.localization import IOU_THRESHOLD, AUCGrid, auc_thresholds, iou
 
-PeakStatistic = Literal["q3", "q90", "max", "max10"]
+PeakStatistic = Literal["q3", "q95", "max", "max10"]
 
 
 def universal_threshold(peaks: Float[Tensor, " n"], statistic: PeakStatistic = "q3") -> Float[Tensor, ""]:
@@ -21,8 +21,8 @@ def universal_threshold(peaks: Float[Tensor, " n"], statistic: PeakStatistic = "
 
     Args:
         peaks: (n,) maximum of each raw map, at least one.
-        statistic: `q3`: the third quartile (linear interpolation); `q90`: the ninth decile, ours, for a threshold that
-            tells users what is there; `max`: the maximum; `max10`: 1.1 times the maximum.
+        statistic: `q3`: the third quartile (linear interpolation); `q95`: the 95th percentile, ours, for a threshold
+            that tells users what is there; `max`: the maximum; `max10`: 1.1 times the maximum.
             The released thresholds are constants; their `max` lies below their `q3`, so they are not of one set of
             peaks.
 
@@ -33,8 +33,8 @@ def universal_threshold(peaks: Float[Tensor, " n"], statistic: PeakStatistic = "
         >>> universal_threshold(torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5]))
         tensor(0.4000, dtype=torch.float64)
     """
-    if statistic in ("q3", "q90"):
-        return torch.quantile(peaks.double(), 0.75 if statistic == "q3" else 0.9)
+    if statistic in ("q3", "q95"):
+        return torch.quantile(peaks.double(), 0.75 if statistic == "q3" else 0.95)
     return peaks.double().amax() * (1.1 if statistic == "max10" else 1.0)
 
 

@@ -21,6 +21,8 @@ EZVSL_OPTIONS = {
     "sharpness": 1.0,
     "dropout": 0.5,
     "margin": 0.3,
+    "audio_dropout": 0.5,
+    "ground_truth_weight": 2.0,
     "false_negatives_as_positives": True,
 }
 LVS_OPTIONS = {

@@ -51,7 +51,7 @@ def uses_ground_truth(method: Method, data: AudioVisualDataset) -> bool:
     if is_offered and not method.supports_ground_truth:
         raise RecipeError(
             f"data.options.train_ground_truth: method {method.name!r} cannot learn from ground truth; leave it out, or "
-            "train a method that can (attention10k; ezvsl, marginnce and fnac with `ground_truth_weight`)"
+            "train a method that can (attention10k; ezvsl and its descendants with `ground_truth_weight`)"
         )
     if getattr(method, "ground_truth_weight", 0) and not is_offered:
         raise RecipeError(

@@ -2,7 +2,8 @@
 
 make starter                              # all of it; SOUNDSPOT_REALSET and SOUNDSPOT_REALSET2 name the two catalogs
 python examples/starter.py train SEED     # one training, runs/starter-SEED; features are computed once for all of them
-python examples/starter.py package SEED   # of that training: threshold, statistics, the file in the package
+python examples/starter.py package SEED   # of that training: threshold, statistics, runs/starter-SEED.safetensors
+python examples/starter.py ship           # of the first seed's: the file in the package, and the list of its sources
 python examples/starter.py score          # of the file in the package and of every training that is there: the card
 
 Nothing is chosen on a test split: the recipe and its rates were chosen on held-out groups of `train`, on which the
@@ -21,8 +22,9 @@ from typing import Any
 import starter_card
 import starter_scores
 import torch
+from starter_masks import catalogs_with_masks
 
-from soundspot.config.checkpoint import load_checkpoint, save_checkpoint
+from soundspot.config.checkpoint import load_checkpoint, read_header, save_checkpoint, update_header
 from soundspot.config.load import read_recipe
 from soundspot.config.named_models import NAMED_MODELS
 from soundspot.data.datasets.catalog import Catalog
@@ -62,7 +64,8 @@ def options(split: str) -> dict[str, Any]:
 def train_heads(seed: int, left_out: tuple[str, ...] = ()) -> Path:
     """Train by the recipe, without some categories; returns the checkpoint."""
     root, folders = catalogs()
-    recipe = read_recipe("ezvsl/starter", ["--data.root", str(root), "--train.seed", str(seed)])
+    masked = catalogs_with_masks(root, folders, RUNS / "starter-catalogs")
+    recipe = read_recipe("ezvsl/starter", ["--data.root", str(masked), "--train.seed", str(seed)])
     known = Catalog(root, **options("train")).categories
     members = [dict(member) for member in recipe.data.options["datasets"]]
     for member in members:
@@ -72,8 +75,12 @@ def train_heads(seed: int, left_out: tuple[str, ...] = ()) -> Path:
             member["options"]["categories"] = sorted(names - {*left_out})
     data = replace(recipe.data, options={"datasets": members})
     cache = replace(recipe.feature_cache, folder=str(RUNS / "starter-features"))
-    name = f"starter-{'without-' if left_out else ''}{seed}"
-    return train(replace(recipe, data=data, feature_cache=cache), RUNS / name, overwrite=True)
+    return train(replace(recipe, data=data, feature_cache=cache), RUNS / run_name(seed, left_out), overwrite=True)
+
+
+def run_name(seed: int, left_out: tuple[str, ...]) -> str:
+    """Name of a training, below `RUNS`."""
+    return f"starter-{'without' if left_out else seed}"
 
 
 def write_model(checkpoint: Path, output: Path) -> None:
@@ -100,7 +107,6 @@ def write_model(checkpoint: Path, output: Path) -> None:
         torch.tensor(peaks["own"]),
         torch.tensor(peaks["silence"] + peaks["noise"] + peaks["offscreen"]),
     )
-    card = json.loads(starter_card.FACTS.read_text(encoding="utf-8")) if starter_card.FACTS.exists() else {}
     save_checkpoint(
         method,
         output,
@@ -111,7 +117,7 @@ def write_model(checkpoint: Path, output: Path) -> None:
         threshold=fitted.threshold,
         calibration=fitted.as_dict(),
         video_size=VIDEO_SIZE,
-        card={**starter_card.header_facts(card), "categories": list(names)},
+        card={**starter_card.header_facts({}), "categories": list(names)},
     )
     print(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
 
@@ -147,21 +153,30 @@ def entries(catalog: Catalog) -> list[str]:
 
 
 def main(words: list[str]) -> None:
-    task, *seeds = words or ["all"]
+    task, *arguments = words or ["all"]
+    seeds = [int(word) for word in arguments if word.isdecimal()] or [SHIPPED_SEED]
+    left_out = LEFT_OUT if "without" in arguments else ()
     if task == "train":
-        train_heads(int(seeds[0]), LEFT_OUT if "without" in seeds else ())
+        for seed in seeds:
+            train_heads(seed, left_out)
     elif task == "package":
-        write_model(RUNS / f"starter-{seeds[0]}" / "best.safetensors", NAMED_MODELS["starter"])
+        for seed in seeds:
+            run = RUNS / run_name(seed, left_out)
+            write_model(run / "best.safetensors", run.with_suffix(".safetensors"))
+    elif task == "ship":
+        write_model(RUNS / run_name(SHIPPED_SEED, ()) / "best.safetensors", NAMED_MODELS["starter"])
         write_sources(starter_card.SOURCES)
     elif task == "score":
-        starter_scores.score_all(RUNS, starter_card.FACTS)
+        facts = starter_scores.score_all(RUNS, starter_card.FACTS)
+        card = read_header(NAMED_MODELS["starter"])["card"] | starter_card.header_facts(facts)
+        update_header(NAMED_MODELS["starter"], card=card)
         starter_card.write()
     else:
-        for seed in SEEDS:
-            train_heads(seed)
-        train_heads(SHIPPED_SEED, LEFT_OUT)
-        for task in (["package", str(SHIPPED_SEED)], ["score"], ["package", str(SHIPPED_SEED)]):  # with its scores
-            main(task)
+        others = [str(seed) for seed in SEEDS if seed != SHIPPED_SEED]
+        for step in (["train", str(SHIPPED_SEED), *others], ["train", "without"], ["ship"], ["package", *others]):
+            main(step)
+        main(["package", "without"])
+        main(["score"])
 
 
 if __name__ == "__main__":

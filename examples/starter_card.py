@@ -1,9 +1,10 @@
 """The card of the starter: docs/models/starter.md from docs/models/starter.json, and what its file holds of it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
-from soundspot.config.checkpoint import read_header
+from soundspot.config.checkpoint import describe_checkpoint, read_header
 from soundspot.config.named_models import NAMED_MODELS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "models"
@@ -62,7 +63,7 @@ def write() -> None:
     facts = json.loads(FACTS.read_text(encoding="utf-8"))
     header = read_header(NAMED_MODELS["starter"])
     shipped, names = facts["shipped"], header["retained"]
-    calibration = header["calibration"]
+    calibration, digest = header["calibration"], describe_checkpoint(NAMED_MODELS["starter"])["sha256"]
     lines = [
         "# The starter",
         "",
@@ -73,13 +74,14 @@ def write() -> None:
         f"- **Method** `ezvsl` ({SUMMARY}); recipe `ezvsl/starter`, front end {header['front_end']['image']['size']} "
         f"pixels and {header['front_end']['audio']['seconds']:g} s; videos at {header['video_size']} pixels.",
         f"- **License of the weights** {LICENSE}. Names of authors: NOTICE.",
-        f"- **Files** starter.safetensors, SHA-256 `{facts['file']['sha256']}`; encoders.safetensors, SHA-256 "
-        f"`{header['bundle']['sha256']}`.",
+        f"- **Files** starter.safetensors, SHA-256 `{digest}`; "
+        f"encoders.safetensors, SHA-256 `{header['bundle']['sha256']}`.",
         f"- **Knows** {len(names)} categories: {', '.join(names)}.",
         f"- **Threshold** {header['threshold']:.4f}: 95th percentile of peaks of held-out images with silence, noise "
         f"and others' sounds, as they are and after AAC, MP3 and Opus ({calibration['dataset']}); codecs move a peak "
         f"by up to {calibration['codec_spread']:.3f} in 95 of 100 cases.",
-        "- **Supervision** categories pair images with sounds, masks and boxes teach extents; not self-supervised.",
+        "- **Supervision** categories pair images with sounds, masks and boxes teach extents; not self-supervised. "
+        "Half of the masks are GrabCut's, automatic and unchecked (examples/starter_masks.py); no score is of them.",
         "- **Sources** every file with its license and attribution: starter-sources.csv beside the weights; NOTICE.",
         "",
         "## What it does not know",

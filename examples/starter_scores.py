@@ -203,13 +203,13 @@ def score_clip(path: str | Path, folder: Path) -> dict[str, Any]:
     }
 
 
-def score_all(runs: Path, facts: Path) -> None:
-    """Score the shipped model, the other trainings and the one without some categories; write the facts."""
-    from soundspot.config.checkpoint import describe_checkpoint, read_header
+def score_all(runs: Path, facts: Path) -> dict[str, Any]:
+    """Score the shipped model, the other trainings and the one without some categories; write and return the facts."""
+    from soundspot.config.checkpoint import read_header
     from soundspot.config.named_models import NAMED_MODELS
 
     shipped = NAMED_MODELS["starter"]
-    values: dict[str, Any] = {"shipped": score(shipped), "file": describe_checkpoint(shipped)}
+    values: dict[str, Any] = {"shipped": score(shipped)}
     values["seeds"] = {path.stem: score(path) for path in sorted(runs.glob("starter-[0-9].safetensors"))}
     values["codecs"] = score_codecs(shipped)
     values["video"] = score_video_size(shipped, read_header(shipped)["video_size"])
@@ -220,3 +220,4 @@ def score_all(runs: Path, facts: Path) -> None:
         values["unknown"] = {"categories": names, **score_unknown(partial, names)}
     facts.parent.mkdir(parents=True, exist_ok=True)
     facts.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    return values

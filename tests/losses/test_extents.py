@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from soundspot.losses.extents import absence_loss, absence_ranking, extent_loss
+from soundspot.losses.negatives import peak_weights
 
 OFFSET, WIDTH = torch.tensor(0.3), torch.tensor(0.1)
 
@@ -48,9 +49,18 @@ def test_small_and_large_sources_weigh_the_same() -> None:
 def test_absence_is_cross_entropy_with_nothing() -> None:
     torch.manual_seed(0)
     maps, is_negative = torch.rand(2, 2, 3, 3), torch.tensor([[True, False], [True, True]])
-    expected = F.softplus((maps[is_negative] - 0.3) / 0.1).mean()
+    losses = F.softplus((maps[is_negative] - 0.3) / 0.1).flatten(1)
+    expected = (losses.mean() + (peak_weights(maps[is_negative]) * losses).sum(dim=-1).mean()) / 2
     torch.testing.assert_close(absence_loss(maps, is_negative, OFFSET, WIDTH), expected)
     assert absence_loss(maps, torch.zeros_like(is_negative), OFFSET, WIDTH).item() == 0
+
+
+def test_a_peak_costs_more_than_the_same_spread_out() -> None:
+    """Presence is told by the peak: one cell must not hide in the mean of many."""
+    peak, flat = torch.zeros(1, 1, 20, 20), torch.full((1, 1, 20, 20), 0.6 / 400)
+    peak[0, 0, 3, 4] = 0.6
+    is_negative = torch.ones(1, 1, dtype=torch.bool)
+    assert absence_loss(peak, is_negative, OFFSET, WIDTH) > 2 * absence_loss(flat, is_negative, OFFSET, WIDTH)
 
 
 def test_the_ranking_of_absent_sounds_wants_the_object_below_the_rest() -> None:

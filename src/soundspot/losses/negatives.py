@@ -14,6 +14,21 @@ from torch import Tensor
 from soundspot.losses.contrastive import full_precision
 
 
+def peak_weights(maps: Float[Tensor, "*b h w"], sharpness: float = 10.0) -> Float[Tensor, "*b n"]:
+    """Compute the weights of each map's locations around its peak: a softmax of the map scaled to [0, 1].
+
+    Args:
+        maps: (..., h, w) maps of any scale.
+        sharpness: factor of the scaled map in the softmax; 0 gives equal weights, infinity the maximum alone.
+
+    Returns:
+        (..., h * w) weights of sum 1, without gradients.
+    """
+    values = maps.detach().flatten(-2)
+    low, high = torch.aminmax(values, dim=-1, keepdim=True)
+    return torch.softmax(sharpness * (values - low) / (high - low).clamp(min=1e-12), dim=-1)
+
+
 def soft_peak(maps: Float[Tensor, "*b h w"], sharpness: float = 10.0) -> Float[Tensor, "*b"]:
     """Compute the mean of each map over its locations, weighted by a softmax of the map scaled to [0, 1].
 
@@ -24,10 +39,7 @@ def soft_peak(maps: Float[Tensor, "*b h w"], sharpness: float = 10.0) -> Float[T
     Returns:
         (...) soft maxima, in units of the maps. Gradients run through the values and not through the weights.
     """
-    values = maps.flatten(-2)
-    low, high = (extreme.detach() for extreme in torch.aminmax(values, dim=-1, keepdim=True))
-    weights = torch.softmax(sharpness * (values.detach() - low) / (high - low).clamp(min=1e-12), dim=-1)
-    return (weights * values).sum(dim=-1)
+    return (peak_weights(maps, sharpness) * maps.flatten(-2)).sum(dim=-1)
 
 
 @full_precision

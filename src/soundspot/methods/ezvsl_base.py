@@ -20,7 +20,7 @@ from soundspot.methods.option_checks import check_choice, check_fraction, check_
 from soundspot.models.heads import JointProjection, max_pool
 from soundspot.types import Batch
 
-RANKING_WEIGHT = 0.07  # more of it makes extents of present sounds worse
+RANKING_WEIGHT = 0.05  # more of it makes extents of present sounds worse
 EXTENT_OFFSET, EXTENT_WIDTH = 0.3, 0.1  # of cosines, where the sigmoid of an extent begins to learn
 
 

@@ -1,9 +1,9 @@
 """Makes the starter: trains its heads, fits its threshold, writes it into the package, scores it and writes its card.
 
 make starter                              # all of it; SOUNDSPOT_REALSET and SOUNDSPOT_REALSET2 name the two catalogs
-python examples/starter.py train SEED     # one training, runs/starter-SEED; features are computed once for all of them
-python examples/starter.py package SEED   # of that training: threshold, statistics, runs/starter-SEED.safetensors
-python examples/starter.py ship           # of the first seed's: the file in the package, and the list of its sources
+python examples/starter.py train SEED     # one training, runs/starter-SEED; its features (2.7 GB) in runs/starter-features
+python examples/starter.py package SEED   # of that training, with its threshold: runs/starter-SEED.safetensors
+python examples/starter.py ship           # of the first seed's, with statistics: the file in the package, and its sources
 python examples/starter.py score          # of the file in the package and of every training that is there: the card
 
 Nothing is chosen on a test split: the recipe and its rates were chosen on held-out groups of `train`, on which the
@@ -28,15 +28,15 @@ from soundspot.config.checkpoint import load_checkpoint, read_header, save_check
 from soundspot.config.load import read_recipe
 from soundspot.config.named_models import NAMED_MODELS
 from soundspot.data.datasets.catalog import Catalog
-from soundspot.data.datasets.catalog_join import read_joined_annotations
 from soundspot.data.datasets.concat import ConcatDataset
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.evaluation.engine.calibrate import calibrate
 from soundspot.inference.localizer import Localizer
 from soundspot.methods.ezvsl_base import EZVSLBase
+from soundspot.scenes.cutouts import CutoutSource
 from soundspot.training.adapt import read_inputs
 from soundspot.training.fit import train
-from soundspot.training.retention import measure_retention
+from soundspot.training.retention import Retention, measure_retention
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "runs"
@@ -45,6 +45,7 @@ SEEDS = (0, 1, 2)
 LEFT_OUT = ("guitar", "telephone")  # of the training by which `adapt` is checked
 THRESHOLD_RULE = "q95"
 VIDEO_SIZE = 224
+SCENES = {"length": 100, "size": 320, "seconds": 5.0}  # composed images that the threshold is fitted on too
 
 
 def catalogs() -> tuple[Path, list[str]]:
@@ -66,13 +67,13 @@ def train_heads(seed: int, left_out: tuple[str, ...] = ()) -> Path:
     root, folders = catalogs()
     masked = catalogs_with_masks(root, folders, RUNS / "starter-catalogs")
     recipe = read_recipe("ezvsl/starter", ["--data.root", str(masked), "--train.seed", str(seed)])
-    known = Catalog(root, **options("train")).categories
+    known = Catalog(masked, **options("train"))
     members = [dict(member) for member in recipe.data.options["datasets"]]
     for member in members:
         member["options"] = {**member["options"], "folders": folders}
-        if left_out:
-            names = {image.category for image in read_joined_annotations(root, folders).images} & {*known}
-            member["options"]["categories"] = sorted(names - {*left_out})
+    if left_out:
+        for member, names in zip(members, (known.categories, CutoutSource(known).categories), strict=True):
+            member["options"]["categories"] = sorted({*names} - {*left_out})
     data = replace(recipe.data, options={"datasets": members})
     cache = replace(recipe.feature_cache, folder=str(RUNS / "starter-features"))
     return train(replace(recipe, data=data, feature_cache=cache), RUNS / run_name(seed, left_out), overwrite=True)
@@ -83,35 +84,27 @@ def run_name(seed: int, left_out: tuple[str, ...]) -> str:
     return f"starter-{'without' if left_out else seed}"
 
 
-def write_model(checkpoint: Path, output: Path) -> None:
-    """Fit the threshold of a training on held-out groups, and write it with what `adapt` needs, in half precision."""
+def write_model(checkpoint: Path, output: Path, to_be_taught: bool) -> None:
+    """Fit the threshold of a training on held-out groups, and write it in half precision.
+
+    With `to_be_taught` the file has what `adapt` needs too.
+    """
     root, _ = catalogs()
     localizer = Localizer.load(checkpoint)
-    photographs = Catalog(root, **options("val"))
-    scenes = open_dataset("cutouts-interactive", root, **options("val"), length=100, size=320, seconds=5.0)
+    method, header = load_checkpoint(checkpoint)
+    in_recipe = header["recipe"]["data"]["options"]["datasets"][0]["options"].get("categories")
+    learned = Catalog(root, **options("train"))
+    names = tuple(name for name in learned.categories if in_recipe is None or name in in_recipe)
+    photographs = Catalog(root, **options("val"), categories=names)
+    objects = CutoutSource(photographs).categories
+    scenes = open_dataset("cutouts-interactive", root, **options("val"), **SCENES, categories=objects)
     fitted = calibrate(localizer, ConcatDataset([photographs, scenes], [1, 1]), rule=THRESHOLD_RULE)
     print(fitted.format_summary())
-    method, header = load_checkpoint(checkpoint)
-    learned = Catalog(root, **options("train"))
-    in_recipe = header["recipe"]["data"]["options"]["datasets"][0]["options"].get("categories")
-    names = tuple(name for name in learned.categories if in_recipe is None or name in in_recipe)
-    encoders = localizer.method
-    assert isinstance(encoders, EZVSLBase)
-    inputs = read_inputs(encoders, learned, names)
-    peaks = starter_scores.peaks(localizer, photographs)
-    retention = measure_retention(
-        encoders,
-        [x.images[0] for x in inputs],
-        [x.audio for x in inputs],
-        names,
-        torch.tensor(peaks["own"]),
-        torch.tensor(peaks["silence"] + peaks["noise"] + peaks["offscreen"]),
-    )
     save_checkpoint(
         method,
         output,
         half_precision=True,
-        statistics=retention.tensors(),
+        statistics=retention(localizer, learned, names, photographs).tensors() if to_be_taught else None,
         retained=list(names),
         recipe=strip_paths(header["recipe"]),
         threshold=fitted.threshold,
@@ -120,6 +113,17 @@ def write_model(checkpoint: Path, output: Path) -> None:
         card={**starter_card.header_facts({}), "categories": list(names)},
     )
     print(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
+
+
+def retention(localizer: Localizer, learned: Catalog, names: tuple[str, ...], held_out: Catalog) -> Retention:
+    """What holds the categories that were learned while others are taught."""
+    encoders = localizer.method
+    assert isinstance(encoders, EZVSLBase)
+    inputs = read_inputs(encoders, learned, names)
+    peaks = starter_scores.peaks(localizer, held_out)
+    absent = peaks["silence"] + peaks["noise"] + peaks["offscreen"]
+    images, audio = [x.images[0] for x in inputs], [x.audio for x in inputs]
+    return measure_retention(encoders, images, audio, names, torch.tensor(peaks["own"]), torch.tensor(absent))
 
 
 def strip_paths(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -162,9 +166,9 @@ def main(words: list[str]) -> None:
     elif task == "package":
         for seed in seeds:
             run = RUNS / run_name(seed, left_out)
-            write_model(run / "best.safetensors", run.with_suffix(".safetensors"))
+            write_model(run / "best.safetensors", run.with_suffix(".safetensors"), to_be_taught=bool(left_out))
     elif task == "ship":
-        write_model(RUNS / run_name(SHIPPED_SEED, ()) / "best.safetensors", NAMED_MODELS["starter"])
+        write_model(RUNS / run_name(SHIPPED_SEED, ()) / "best.safetensors", NAMED_MODELS["starter"], to_be_taught=True)
         write_sources(starter_card.SOURCES)
     elif task == "score":
         facts = starter_scores.score_all(RUNS, starter_card.FACTS)

@@ -1,9 +1,9 @@
 """Makes the starter: trains its heads, fits its threshold, writes it into the package, scores it and writes its card.
 
 make starter                              # all of it; SOUNDSPOT_REALSET and SOUNDSPOT_REALSET2 name the two catalogs
-python examples/starter.py train SEED     # one training, runs/starter-SEED; its features (2.7 GB) in runs/starter-features
+python examples/starter.py train SEED     # one training, runs/starter-SEED; its features take 2.7 GB
 python examples/starter.py package SEED   # of that training, with its threshold: runs/starter-SEED.safetensors
-python examples/starter.py ship           # of the first seed's, with statistics: the file in the package, and its sources
+python examples/starter.py ship           # of the first seed's: the file in the package, and its sources
 python examples/starter.py score          # of the file in the package and of every training that is there: the card
 
 Nothing is chosen on a test split: the recipe and its rates were chosen on held-out groups of `train`, on which the

@@ -98,13 +98,14 @@ def write_model(checkpoint: Path, output: Path, to_be_taught: bool) -> None:
     photographs = Catalog(root, **options("val"), categories=names)
     objects = CutoutSource(photographs).categories
     scenes = open_dataset("cutouts-interactive", root, **options("val"), **SCENES, categories=objects)
-    fitted = calibrate(localizer, ConcatDataset([photographs, scenes], [1, 1]), rule=THRESHOLD_RULE)
+    held_out = ConcatDataset([photographs, scenes], [1, 1])
+    fitted = calibrate(localizer, held_out, rule=THRESHOLD_RULE)
     print(fitted.format_summary())
     save_checkpoint(
         method,
         output,
         half_precision=True,
-        statistics=retention(localizer, learned, names, photographs).tensors() if to_be_taught else None,
+        statistics=retention(localizer, learned, names, held_out).tensors() if to_be_taught else None,
         retained=list(names),
         recipe=strip_paths(header["recipe"]),
         threshold=fitted.threshold,
@@ -115,7 +116,7 @@ def write_model(checkpoint: Path, output: Path, to_be_taught: bool) -> None:
     print(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
 
 
-def retention(localizer: Localizer, learned: Catalog, names: tuple[str, ...], held_out: Catalog) -> Retention:
+def retention(localizer: Localizer, learned: Catalog, names: tuple[str, ...], held_out: ConcatDataset) -> Retention:
     """What holds the categories that were learned while others are taught."""
     encoders = localizer.method
     assert isinstance(encoders, EZVSLBase)

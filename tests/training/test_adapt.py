@@ -57,7 +57,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         method, [x.images[0] for x in inputs], [x.audio for x in inputs], tuple(OLD), torch.rand(9), torch.rand(9) / 2
     )
     path = folder / "base.safetensors"
-    save_checkpoint(method, path, statistics=retention.tensors(), retained=list(OLD), threshold=0.4)
+    save_checkpoint(method, path, statistics=retention.tensors(), retained=list(OLD), threshold=0.4, video_size=48)
     return path
 
 
@@ -65,7 +65,7 @@ def test_new_things_are_told_apart_and_the_old_ones_stay(base: Path, tmp_path: P
     things = write_things(tmp_path / "mine", NEW)
     report = adapt(things, tmp_path / "mine.safetensors", base)
     assert [row.category for row in report.categories] == ["leaf", "snow"]
-    assert {(row.num_images, row.num_audio, row.is_known) for row in report.categories} == {(3, 4, False)}
+    assert {(row.num_images, row.num_audio, row.is_known) for row in report.categories} == {(3, 3, False)}
     assert report.image_change < 0.2
     assert report.audio_change < 0.2
     before, after = soundspot.load(base), soundspot.load(tmp_path / "mine.safetensors")
@@ -77,7 +77,11 @@ def test_new_things_are_told_apart_and_the_old_ones_stay(base: Path, tmp_path: P
     header = read_header(tmp_path / "mine.safetensors")
     assert header["retained"] == ["brick", "lake", "leaf", "snow"]
     assert header["adapted"]["num_old"] == 2
-    assert "leaf: 3 images, 4 sounds; of those held out" in report.format_summary()
+    assert header["card"]["categories"] == header["retained"]
+    assert header["card"]["summary"].endswith("taught leaf, snow")
+    assert header["video_size"] == 48
+    assert header["calibration"]["threshold"] == report.threshold
+    assert "leaf: 3 images, 3 sounds; of those held out" in report.format_summary()
 
 
 def test_an_adapted_model_can_be_taught_again_and_known_things_are_named(base: Path, tmp_path: Path) -> None:

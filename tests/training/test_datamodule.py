@@ -353,6 +353,20 @@ def test_clips_of_one_category_are_alike_where_the_recipe_says_so(epoch: int) ->
     assert mask.tolist() == [[i % 2 == j % 2 for j in (0, 3, 8, 5)] for i in (0, 3, 8, 5)]
 
 
+def test_clips_of_no_known_category_are_not_alike() -> None:
+    class Unknown(Numbered):
+        def category(self, index: int) -> str:
+            return ""
+
+        def at_epoch(self, epoch: int) -> "Unknown":
+            return self
+
+    for rule in ("category", "visible"):
+        mask = FalseNegativeMask(Unknown(), recipe(false_negatives=rule), lambda: None)(np.arange(3), 0)
+        assert mask is not None
+        assert not mask.any()
+
+
 def test_scenes_composed_anew_have_the_categories_of_their_epoch() -> None:
     """Asked of the epoch the batch is of, never of the first."""
 

@@ -56,8 +56,8 @@ class CategoryResult:
         category: name of the category.
         num_images, num_audio: number of images, and of recordings or windows of them, that were learned from.
         is_known: whether the model knew a category of this name before.
-        present: share of the held-out images that are told to hold the source of a held-out sound of the category.
-        absent: share of the held-out images that are told not to hold the source of another category's sound: held-out
+        present: share of all pairs of a held-out image and a held-out sound of the category that are told present.
+        absent: share of all pairs of a held-out image and another category's sound that are told absent: held-out
             sounds of other new ones, and the prototype of each old one.
     """
 
@@ -184,15 +184,18 @@ def adapt(
             torch.cat(absent),
         ),
     )
-    calibration = header.get("calibration") or {}
-    threshold = float(universal_threshold(extended.absent_peaks, calibration.get("rule", "q3")))
+    base, calibration = str(model or DEFAULT_MODEL), header.get("calibration") or {}
+    rule = calibration.get("rule", "q3")
+    threshold = float(universal_threshold(extended.absent_peaks, rule))
+    if (old_threshold := header.get("threshold")) is not None:  # it was fitted on more, such as sounds after codecs
+        threshold += old_threshold - float(universal_threshold(retention.absent_peaks, rule))
     report = AdaptReport(
-        str(model or DEFAULT_MODEL),
+        base,
         tuple(
             CategoryResult(
                 name,
                 train[n].images.shape[1],
-                folder_summary.counts[name][1],
+                len(train[n].audio),
                 name in retention.categories,
                 float((present[n] >= threshold).float().mean()),
                 float((absent[n] < threshold).float().mean()),
@@ -202,21 +205,31 @@ def adapt(
         len(retention.categories),
         image_change,
         audio_change,
-        header.get("threshold"),
+        old_threshold,
         threshold,
         folder_summary.skipped,
         folder_summary.passed_over,
     )
-    copied = {key: header[key] for key in ("recipe", "step", "card") if key in header}
+    copied = {key: header[key] for key in ("recipe", "step", "video_size") if key in header}
+    card = header.get("card") or {}
+    card = {key: card[key] for key in ("license",) if key in card} | {
+        "summary": f"{base}, taught {', '.join(names)}",
+        "categories": list(extended.categories),
+    }
+    copied["calibration"] = {key: calibration[key] for key in ("codec_spread", "refinement") if key in calibration} | {
+        "rule": rule,
+        "threshold": threshold,
+        "dataset": f"what {base} was fitted on, and held-out files of {', '.join(names)}",
+    }
     save_checkpoint(
         method,
         output,
         half_precision=True,
         statistics=extended.tensors(),
         **copied,
+        card=card,
         retained=list(extended.categories),
         threshold=threshold,
-        calibration=calibration | {"threshold": threshold},
         adapted=asdict(report),
     )
     return report

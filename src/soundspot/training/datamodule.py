@@ -235,18 +235,19 @@ class FalseNegativeMask:
             epoch: number of the epoch.
 
         Returns:
-            (m, m) bool: True where image i and sound j have the same category, or image i is known to show the category
-            of sound j, or i is among the nearest neighbors of j, or j of i, in either modality, as far as the recipe
-            uses these; None where it uses none, or there is no table yet.
+            (m, m) bool: True where image i and sound j have the same category, if known, or image i is known to show
+            the category of sound j, or i is among the nearest neighbors of j, or j of i, in either modality, as far as
+            the recipe uses these; None where it uses none, or there is no table yet.
         """
         masks = []
         if self.by_category != "none":
             self.data = self.data.at_epoch(epoch)  # composed anew in each epoch, a sample has another category there
             names = np.array([self.data.category(int(i)) for i in index])
             if self.by_category == "category":
-                masks.append(names[:, None] == names[None])
+                mask = names[:, None] == names[None]
             else:
-                masks.append(np.array([np.isin(names, self.data.visible_categories(int(i))) for i in index]))
+                mask = np.array([np.isin(names, self.data.visible_categories(int(i))) for i in index])
+            masks.append(mask & (names != ""))
         table = self.get_neighbors()
         if table is not None and self.top_k:
             masks.append(table.false_negative_mask(index, self.top_k))

@@ -57,9 +57,11 @@ class RepeatedEpochs(AudioVisualDataset):
             epoch: number of the epoch, from 0.
 
         Returns:
-            Data set of epoch `epoch` modulo the number of epochs, which knows other epochs in the same way.
+            Data set of epoch `epoch` modulo the number of epochs, which knows other epochs in the same way; or this
+            one where the samples are the same.
         """
-        return RepeatedEpochs(self._data.at_epoch(epoch % self._num_epochs), self._num_epochs)  # type: ignore[abstract]
+        data = self._data.at_epoch(epoch % self._num_epochs)
+        return self if data is self._data else RepeatedEpochs(data, self._num_epochs)  # type: ignore[abstract]
 
 
 def count_epochs(data: AudioVisualDataset, num_epochs: int) -> int:

@@ -30,7 +30,7 @@ class Retention:
             images and a 1.
         audio_moments: (e + 1, e + 1) likewise for audio.
         present_peaks, absent_peaks: peaks of maps on held-out data with a sound whose source is in the image, and with
-            others: what the threshold was fitted on.
+            others.
     """
 
     categories: tuple[str, ...]
@@ -87,7 +87,7 @@ def measure_retention(
         image_inputs: for each of k categories the inputs of the projection of its images, (n, c, h, w).
         audio_inputs: for each category the inputs of the projection of its audio, (m, e).
         categories: names of the k categories.
-        present_peaks, absent_peaks: peaks that the threshold is fitted on.
+        present_peaks, absent_peaks: peaks on held-out data with a sound whose source is in the image, and with others.
 
     Returns:
         The statistics, in single precision.
@@ -117,17 +117,24 @@ def extend_retention(old: Retention, new: Retention) -> Retention:
 
     Args:
         old: statistics of what was learned first.
-        new: statistics of new categories by the same method; a category of an old name replaces it.
+        new: statistics of new categories by the same method; the prototypes of one of an old name are averaged with
+            the old ones.
 
     Returns:
         Statistics of both.
     """
     is_old = torch.tensor([name not in new.categories for name in old.categories])
+    image_prototypes, audio_prototypes = new.image_prototypes.clone(), new.audio_prototypes.clone()
+    for n, name in enumerate(new.categories):
+        if name in old.categories:
+            row = old.categories.index(name)
+            image_prototypes[n] = unit_norm(old.image_prototypes[row] + new.image_prototypes[n])
+            audio_prototypes[n] = unit_norm(old.audio_prototypes[row] + new.audio_prototypes[n])
     share = len(new.categories) / (len(new.categories) + int(is_old.sum()))
     return Retention(
         (*(name for name in old.categories if name not in new.categories), *new.categories),
-        torch.cat([old.image_prototypes[is_old], new.image_prototypes]),
-        torch.cat([old.audio_prototypes[is_old], new.audio_prototypes]),
+        torch.cat([old.image_prototypes[is_old], image_prototypes]),
+        torch.cat([old.audio_prototypes[is_old], audio_prototypes]),
         old.image_moments.lerp(new.image_moments, share),
         old.audio_moments.lerp(new.audio_moments, share),
         torch.cat([old.present_peaks, new.present_peaks]),

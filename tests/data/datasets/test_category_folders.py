@@ -57,6 +57,21 @@ def test_a_video_gives_frames_with_their_own_sound(tmp_path: Path) -> None:
     assert catalog.read_audio(0).waveform.abs().max() > 0.1
 
 
+def test_something_of_each_kind_is_left_to_learn_from(tmp_path: Path) -> None:
+    """One video among an image and a recording: whichever of them are held out, an image and a sound stay."""
+    for number in range(6):
+        root = tmp_path / f"mine{number}"
+        write_image(root / f"disc/photo{number}.png")
+        write_audio(root / f"disc/audio{number}.wav")
+        scene = VideoScene(("red disc", "green star"), seconds=1.0, fps=5, size=(64, 48))
+        scene.write(root / f"disc/video{number}.mp4")
+        write_category_catalog(root, tmp_path / f"catalog{number}")
+        for split in ("train", "val"):
+            catalog = Catalog(tmp_path / f"catalog{number}", split)
+            assert catalog.images
+            assert catalog.audio
+
+
 def test_what_cannot_be_read_is_named_and_the_rest_used(folder: Path, tmp_path: Path) -> None:
     (folder / "kettle/broken.jpg").write_bytes(b"no image at all")
     (message,) = write_category_catalog(folder, tmp_path / "catalog").skipped

@@ -1,5 +1,7 @@
 """Data sets one after the other keep all that samples have; ids are told apart only where they must be."""
 
+import shutil
+
 import pytest
 
 from soundspot.config.frontend import PRESETS
@@ -22,8 +24,10 @@ def test_samples_are_those_of_one_after_those_of_the_other(catalogue):
         members = [(data, i) for data in (first.at_epoch(epoch), second.at_epoch(epoch)) for i in range(len(data))]
         for index, (data, i) in enumerate(members):
             ours = both.at_epoch(epoch)
-            for name in ("id", "group", "audio_id", "category", "image_file", "audio_file"):
+            for name in ("id", "category", "image_file", "audio_file"):
                 assert getattr(ours, name)(index) == getattr(data, name)(i)
+            for name in ("group", "audio_id"):
+                assert getattr(ours, name)(index).partition("/")[2] == getattr(data, name)(i)
             assert ours.read_image(index).tobytes() == data.read_image(i).tobytes()
             assert ours.open_audio(index).seconds == data.open_audio(i).seconds
             assert ours.ground_truth(index).to_map(8, 8).equal(data.ground_truth(i).to_map(8, 8))
@@ -42,6 +46,18 @@ def test_ids_that_occur_twice_begin_with_the_number_of_their_data_set(catalogue)
     pairs = [[both.at_epoch(epoch).audio_id(8 * turn + i)[2:] for i in range(8)] for epoch in (0, 1) for turn in (0, 1)]
     alone = [open_dataset("catalog", catalogue).at_epoch(epoch) for epoch in range(4)]
     assert pairs == [[data.audio_id(i) for i in range(8)] for data in alone]
+
+
+def test_files_of_one_name_in_two_data_sets_are_never_taken_for_one(tmp_path, catalogue):
+    """Pairs change in each epoch, so ids that differ in the first may be alike in another."""
+    shutil.copytree(catalogue, tmp_path / "other")
+    both = concat({"name": "catalog", "root": str(catalogue)}, {"name": "catalog", "root": str(tmp_path / "other")})
+    half = len(both) // 2
+    for epoch in range(3):
+        data = both.at_epoch(epoch)
+        for name in ("group", "audio_id"):
+            first, second = ({getattr(data, name)(i) for i in rows} for rows in (range(half), range(half, 2 * half)))
+            assert first.isdisjoint(second)
 
 
 def test_scenes_of_a_repeat_are_other_scenes_of_other_ids():
@@ -74,9 +90,22 @@ def test_a_test_set_among_them_makes_a_test_set(catalogue):
         fitting_options("concat", PRESETS["ezvsl"], {"datasets": [member]})
 
 
-@pytest.mark.parametrize("member", [{"root": "x"}, {"name": "scenes", "length": 3}, {"name": "scenes", "repeat": 0}])
+@pytest.mark.parametrize(
+    "member",
+    [
+        {"root": "x"},
+        {"name": "scenes", "length": 3},
+        {"name": "scenes", "repeat": 0},
+        "catalog",
+        {"name": 3},
+        {"name": "scenes", "options": [1]},
+    ],
+)
 def test_a_member_that_is_not_understood_is_shown(member):
     with pytest.raises(RecipeError, match="among `datasets`, expected keys name, root, options, repeat"):
         concat(member)
     with pytest.raises(RecipeError, match="found no `datasets`"):
         concat()
+    for datasets in ("catalog", None, {"name": "scenes"}):
+        with pytest.raises(RecipeError, match="expected a list"):
+            open_dataset("concat", datasets=datasets)

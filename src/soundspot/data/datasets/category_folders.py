@@ -162,8 +162,12 @@ def _split(folder: Path, entries: dict[Kind, list[Entry]], skipped: list[str]) -
                 f"{folder}: found {len(names)} readable {noun}, expected at least two, of which one is held out to "
                 f"fit the threshold on. Add some, or move the folder away{reasons}"
             )
-        ranked = sorted(names, key=lambda name: zlib.crc32(name.encode()))
-        held_out |= {*ranked[: max(1, round(VAL_FRACTION * len(names)))]}
+        # Of those not held out yet, files of this kind alone come first: a video counts among images and sounds.
+        free = [name for name in names if name not in held_out]
+        both = {*groups["images"]} & {*groups["audio"]}
+        free.sort(key=lambda name: (name in both, zlib.crc32(name.encode())))
+        missing = max(1, round(VAL_FRACTION * len(names))) - (len(names) - len(free))
+        held_out |= {*free[: max(0, missing)]}
     for listed in entries.values():
         for entry in listed:
             entry["split"] = "val" if entry["group"] in held_out else "train"

@@ -28,8 +28,9 @@ class ConcatDataset(AudioVisualDataset):
 
     Attributes:
         members: data sets in use, a repeated one several times.
-        is_prefixed: whether ids begin with the number of their copy among `members`, and those of images and of audio
-            with the number of their data set, so that copies share them, as some occur in several.
+        is_prefixed: whether ids begin with the number of their copy among `members`, as some occur in several. Those of
+            images and of audio begin with the number of their data set wherever there are several: in another epoch
+            two data sets may pair files of one name.
         split: split of the data sets; `test` where any of them is a test set, and empty where they differ otherwise.
     """
 
@@ -39,11 +40,8 @@ class ConcatDataset(AudioVisualDataset):
         self.name = "+".join(dict.fromkeys(dataset.name for dataset in datasets))
         self.split = "test" if "test" in splits else splits.pop() if len(splits) == 1 else ""
         self._set_epoch(0)
-        names: Counter[tuple[str, str]] = Counter()
-        for member in self.members:
-            for kind in ("id", "group", "audio_id"):
-                names.update({(kind, getattr(member, kind)(index)) for index in range(len(member))})
-        self.is_prefixed = any(count > 1 for count in names.values())
+        ids = Counter(id for member in self.members for id in {member.id(index) for index in range(len(member))})
+        self.is_prefixed = any(count > 1 for count in ids.values())
 
     def _set_epoch(self, epoch: int) -> None:
         repeated = zip(self._datasets, self._repeats, strict=True)
@@ -65,8 +63,8 @@ class ConcatDataset(AudioVisualDataset):
         member = self.members[number]
         return number, member, index - self._ends[number] + len(member)
 
-    def _prefix(self, number: int) -> str:
-        return f"{number}/" if self.is_prefixed else ""
+    def _prefix_of_files(self, number: int) -> str:
+        return f"{self._owners[number]}/" if len(self._datasets) > 1 else ""
 
     def id(self, index: int) -> str:
         """Return the id of a sample.
@@ -78,7 +76,7 @@ class ConcatDataset(AudioVisualDataset):
             The id in its own data set, after `NUMBER/` where ids would occur twice.
         """
         number, member, i = self._locate(index)
-        return self._prefix(number) + member.id(i)
+        return f"{number}/{member.id(i)}" if self.is_prefixed else member.id(i)
 
     def group(self, index: int) -> str:
         """Return the id of the sample's image.
@@ -87,10 +85,10 @@ class ConcatDataset(AudioVisualDataset):
             index: position of the sample, from 0.
 
         Returns:
-            The id in its own data set, after `NUMBER/` where ids would occur twice.
+            The id in its own data set, after `NUMBER/` of the data set where there are several.
         """
         number, member, i = self._locate(index)
-        return self._prefix(self._owners[number]) + member.group(i)
+        return self._prefix_of_files(number) + member.group(i)
 
     def audio_id(self, index: int) -> str:
         """Return the id of the sample's audio.
@@ -99,10 +97,10 @@ class ConcatDataset(AudioVisualDataset):
             index: position of the sample, from 0.
 
         Returns:
-            The id in its own data set, after `NUMBER/` where ids would occur twice.
+            The id in its own data set, after `NUMBER/` of the data set where there are several.
         """
         number, member, i = self._locate(index)
-        return self._prefix(self._owners[number]) + member.audio_id(i)
+        return self._prefix_of_files(number) + member.audio_id(i)
 
     def image_file(self, index: int) -> str:
         """Return the path of the file that a sample's image is read from.
@@ -275,13 +273,13 @@ class ConcatDataset(AudioVisualDataset):
         return member.read_audio_embedding(i)
 
 
-def open_concat(root: str | None, datasets: Sequence[Mapping[str, Any]]) -> ConcatDataset:
+def open_concat(root: str | None, datasets: Any) -> ConcatDataset:
     """Open several data sets as one.
 
     Args:
         root: folder of those that name none of their own.
-        datasets: for each its `name`, `root`, `options`, and `repeat`, the number of times that it is used in an epoch
-            (by default 1).
+        datasets: list of mappings, for each data set its `name`, `root`, `options`, and `repeat`, the number of times
+            that it is used in an epoch (by default 1).
 
     Returns:
         The data sets' samples, in their order.
@@ -291,16 +289,30 @@ def open_concat(root: str | None, datasets: Sequence[Mapping[str, Any]]) -> Conc
         DataError: files of a data set are missing or wrong.
     """
     example = "{datasets: [{name: catalog, root: FOLDER, options: {}}, {name: cutouts, root: FOLDER, repeat: 2}]}"
+    if not isinstance(datasets, Sequence) or isinstance(datasets, str):
+        raise RecipeError(f"concat: found `datasets: {datasets}`, expected a list, as in {example}")
     opened, repeats = [], []
     for member in datasets:
-        repeat = member.get("repeat", 1)
-        if not member.get("name") or set(member) - {*MEMBER_KEYS} or type(repeat) is not int or repeat < 1:
+        if not _is_member(member):
             keys = ", ".join(MEMBER_KEYS)
-            raise RecipeError(f"concat: found {dict(member)} among `datasets`, expected keys {keys}, as in {example}")
+            raise RecipeError(f"concat: found {member} among `datasets`, expected keys {keys}, as in {example}")
         opened.append(
             registry.open_dataset(member["name"], member.get("root") or root, **(member.get("options") or {}))
         )
-        repeats.append(repeat)
+        repeats.append(member.get("repeat", 1))
     if not opened:
         raise RecipeError(f"concat: found no `datasets`, expected one or more, as in {example}")
     return ConcatDataset(opened, repeats)
+
+
+def _is_member(member: Any) -> bool:
+    """Return whether an entry of `datasets` names a data set in keys and values that are understood."""
+    return (
+        isinstance(member, Mapping)
+        and not set(member) - {*MEMBER_KEYS}
+        and isinstance(member.get("name"), str)
+        and isinstance(member.get("root"), str | None)
+        and isinstance(member.get("options"), Mapping | None)
+        and type(repeat := member.get("repeat", 1)) is int
+        and repeat > 0
+    )

@@ -147,8 +147,8 @@ class InputSpec:
 
 def _read_presets() -> dict[str, dict[str, InputSpec]]:
     path = Path(__file__).with_name("front_ends.yaml")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # eight times as fast, at each start
-    groups = yaml.load(path.read_text(encoding="utf-8"), loader)
+    text = path.read_text(encoding="utf-8")
+    groups = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # eight times as fast, at each start
     return {group: {name: InputSpec.from_dict(spec) for name, spec in specs.items()} for group, specs in groups.items()}
 
 

@@ -278,7 +278,7 @@ def test_the_one_of_many_in_hand_that_crashes_is_found_by_one_process(monkeypatc
     begun: list[int] = []
     plain = executors.start_processes
 
-    def counted(make: bytes, workers: int) -> Any:
+    def counted(make: SampleReader, workers: int) -> Any:
         begun.append(workers)
         return plain(make, workers)
 

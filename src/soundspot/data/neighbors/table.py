@@ -6,7 +6,6 @@ that a table is never used with another data set.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from jaxtyping import Bool, Int32, Int64
 
 from soundspot.errors import DataError
 from soundspot.utils.hash_rng import Key, uniform
+from soundspot.utils.safe_read import load_npy, read_json_object
 
 META_FILE, IDS_FILE = "meta.json", "ids.txt"
 Sampling = Literal["random", "fixed", "anchor"]
@@ -123,10 +123,10 @@ class NeighborTable:
             DataError: there is none, it is damaged, or it belongs to another data set.
         """
         try:
-            meta = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
+            meta = read_json_object(folder / META_FILE, "expected the table's")
             shape, known = (meta["n"], meta["k"]), (meta["data_fingerprint"], meta["encoder"], meta["weights_digest"])
-            images, audio = (np.load(folder / f"{modality}.npy", mmap_mode="r") for modality in MODALITIES)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            images, audio = (load_npy(folder / f"{modality}.npy", mmap_mode="r") for modality in MODALITIES)
+        except (OSError, ValueError, KeyError, DataError) as error:
             raise DataError(
                 f"{folder}: no neighbor table can be read ({type(error).__name__}: {error}), expected one by soundspot "
                 "(those by whence are of another form); make it with `soundspot neighbors mine`"

@@ -110,7 +110,7 @@ def check_nesting(value: Any, max_items: int | None = None) -> None:
         ValueError: the value is nested deeper, or has more items.
     """
     level, num_items = [value], 1
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [child for item in level for child in _children(item) if isinstance(child, dict | list)]
         num_items += sum(map(len, level))
         if not level:

@@ -10,7 +10,8 @@ from multiprocessing import get_context, parent_process
 from threading import Thread
 
 from soundspot.data.shards.writer import SampleReader, SampleRecord
-from soundspot.errors import RecipeError
+from soundspot.errors import InputError, RecipeError, SoundspotError
+from soundspot.utils.safe_read import describe_error
 
 PREFETCH = 8  # inputs in flight for each process: what a result waits for, and what memory holds
 
@@ -45,7 +46,7 @@ class ProcessExecutor:
 
     def __call__(self, reader: SampleReader, names: Sequence[str]) -> Iterator[SampleRecord]:
         if not self.workers:
-            yield from map(reader, names)
+            yield from (read_input(reader, name) for name in names)
             return
         remaining = deque(names)
         while remaining:
@@ -103,7 +104,27 @@ def read_sample(name: str) -> SampleRecord:
     Returns:
         Files of the sample, or the failure.
     """
-    return _reader(name)
+    return read_input(_reader, name)
+
+
+def read_input(reader: SampleReader, name: str) -> SampleRecord:
+    """Read an input; whatever is raised is a failure of this input, and the others are read.
+
+    Args:
+        reader: reader of the input.
+        name: name of the input.
+
+    Returns:
+        Files of the sample, or the failure.
+    """
+    try:
+        return reader(name)
+    except InputError as error:
+        return SampleRecord({}, error.cause, str(error))
+    except SoundspotError as error:
+        return SampleRecord({}, "unreadable", str(error))
+    except Exception as error:  # decoders are many, and raise anything
+        return SampleRecord({}, "unreadable", f"{name}: could not be read ({describe_error(error)}). Leave it out")
 
 
 def read_isolated(reader: SampleReader, name: str) -> SampleRecord:

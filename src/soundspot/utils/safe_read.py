@@ -6,11 +6,14 @@ have a limit of nesting, arrays one of size, and none of them can carry code.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from functools import cache
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +22,7 @@ from soundspot.errors import DataError, SoundspotError
 
 MAX_DEPTH = 64  # of nested lists and objects in JSON and YAML
 MAX_YAML_ITEMS = 100_000  # of a YAML file, its aliases written out
+_FINITE = 1e300
 MAX_ENTRY_BYTES = 256 * 2**20  # of one array in an archive, unpacked
 ErrorClass = type[SoundspotError]
 
@@ -122,6 +126,55 @@ def check_nesting(value: Any, max_items: int | None = None) -> None:
 
 def _children(item: Any) -> Any:
     return item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+
+
+def check_fields(value: Any) -> None:
+    """Check that the fields of a dataclass, whose values were read from a file, have the types that it declares.
+
+    Args:
+        value: instance of a dataclass of plain values.
+
+    Raises:
+        ValueError: a field has a value of another type, or an infinite number; the message names it.
+    """
+    hints = _type_hints(cast(Hashable, type(value)))
+    for name in hints:
+        if not has_type(getattr(value, name), hints[name]):
+            raise ValueError(f"found {getattr(value, name)!r:.60} for {name}, expected {hints[name]}")
+
+
+def has_type(value: Any, hint: Any) -> bool:
+    """Return whether a value, as JSON has it, is of an annotated type.
+
+    Args:
+        value: the value; an int is a float, a bool is no number, and numbers are not infinite.
+        hint: a class, `Literal`, a union, or a tuple or dict of such; a dataclass is checked field by field.
+
+    Returns:
+        True where it is.
+    """
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return any(type(value) is type(arg) and value == arg for arg in args)
+    if origin in (Union, UnionType):
+        return any(has_type(value, arg) for arg in args)
+    if origin is tuple:
+        args = args[:1] * len(value) if args[1:] == (...,) and isinstance(value, tuple) else args
+        return isinstance(value, tuple) and len(value) == len(args) and all(map(has_type, value, args))
+    if origin is dict:
+        return isinstance(value, dict) and all(has_type(k, args[0]) and has_type(v, args[1]) for k, v in value.items())
+    if hint in (int, float):
+        return type(value) in (int, hint) and not abs(value) >= _FINITE
+    if is_dataclass(hint):
+        hints = _type_hints(cast(Hashable, hint))
+        return type(value) is hint and all(has_type(getattr(value, name), hints[name]) for name in hints)
+    return hint is Any or bool(isinstance(value, origin or hint))
+
+
+@cache
+def _type_hints(type_: Hashable) -> dict[str, Any]:
+    hints = get_type_hints(type_)
+    return {field.name: hints[field.name] for field in fields(cast(Any, type_))}
 
 
 def load_npy(path: str | os.PathLike[str], mmap_mode: Literal["r", "c"] | None = None) -> NDArray[Any]:

@@ -29,6 +29,7 @@ from soundspot.evaluation.engine.items import SampleIndex
 from soundspot.evaluation.engine.localizers import check_map
 from soundspot.evaluation.engine.predict import PredictionBatch, pack_groups
 from soundspot.evaluation.metrics.registry import NEGATIVES
+from soundspot.utils.safe_read import MAX_ENTRY_BYTES, check_npy_header, read_json_object
 
 MAPS_PER_SHARD = 4096
 SALIENCY = "saliency"
@@ -244,7 +245,7 @@ class StoredMaps(Mapping[str, np.ndarray]):
         for path in shards:
             try:
                 shard = zipfile.ZipFile(path)
-            except (OSError, zipfile.BadZipFile) as error:
+            except Exception as error:  # of a damaged archive: of any kind
                 raise DataError(f"{path} is no readable .npz file ({error}); write it anew.") from error
             for id in (name.removesuffix(".npy") for name in shard.namelist()):
                 if id in self._shard_of:
@@ -267,8 +268,10 @@ class StoredMaps(Mapping[str, np.ndarray]):
         shard = self._shard_of[id]
         try:
             with shard.open(f"{id}.npy") as entry:
+                check_npy_header(entry, min(shard.getinfo(f"{id}.npy").file_size, MAX_ENTRY_BYTES))
+                entry.seek(0)
                 scores: np.ndarray = np.lib.format.read_array(entry, allow_pickle=False)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # of a damaged archive: of any kind
             raise DataError(f"{shard.filename}: the map of {id!r} is unreadable ({error}); write it anew.") from error
         return scores
 
@@ -328,10 +331,4 @@ class StoredMaps(Mapping[str, np.ndarray]):
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:
-    try:
-        meta = json.loads((folder / META_FILE).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}/meta.json cannot be read ({error}); write at least {{}} into it.") from error
-    if not isinstance(meta, dict):
-        raise DataError(f'{folder}/meta.json holds no object; expected one such as {{}} or {{"model": "mine"}}.')
-    return meta
+    return read_json_object(folder / META_FILE, 'expected an object such as {} or {"model": "mine"}. Write it there')

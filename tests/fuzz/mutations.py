@@ -7,6 +7,7 @@ import sqlite3
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -66,7 +67,7 @@ def mutate_value(value: Any, rng: Random) -> Any:
     for _ in range(rng.choice((1, 1, 2))):
         slots = [*_slots(value)]
         if not slots or rng.random() < 0.02:
-            value = rng.choice((*VALUES, deep(200)))
+            value = deepcopy(rng.choice((*VALUES, deep(200))))
             continue
         container, key = rng.choice(slots)
         kind = rng.randrange(8)
@@ -75,11 +76,11 @@ def mutate_value(value: Any, rng: Random) -> Any:
         elif kind == 1 and isinstance(container, dict):
             container[rng.choice(("x", "", "../x", "__class__"))] = container.pop(key)
         elif kind == 2 and isinstance(container, list):
-            container += [container[key]] * rng.choice((1, 100))
+            container += [deepcopy(container[key])] * rng.choice((1, 100))
         elif kind == 3 and isinstance(container[key], int | float):
             container[key] *= rng.choice((-1, 0.5, 1000, 10**9))
         else:
-            container[key] = deep(rng.choice((70, 900))) if rng.random() < 0.03 else rng.choice(VALUES)
+            container[key] = deep(rng.choice((70, 900))) if rng.random() < 0.03 else deepcopy(rng.choice(VALUES))
     return value
 
 

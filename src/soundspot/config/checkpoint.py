@@ -166,7 +166,7 @@ def read_header(path: str | Path) -> dict[str, Any]:
         types = {"soundspot": str, "method": str, "config": dict, "front_end": dict, "upsampling": dict}
         for name, type_ in types.items():
             if not isinstance(header[name], type_):
-                raise TypeError(f"its header has {header[name]!r:.60} for {name}")
+                raise CheckpointError(f"{path}: its header has {header[name]!r:.60} for {name}, {_EXPECTED}")
         return header
 
 

@@ -131,7 +131,7 @@ class NeighborTable:
                 images.dtype,
                 audio.dtype,
             } != {np.dtype(np.int32)}:
-                raise ValueError("meta.json has values of other types")
+                raise DataError("meta.json has values of other types")
         except (OSError, ValueError, KeyError, DataError) as error:
             raise DataError(
                 f"{folder}: no neighbor table can be read ({type(error).__name__}: {error}), expected one by soundspot "

@@ -45,7 +45,7 @@ class TarMember:
 
     @property
     def is_valid(self) -> bool:
-        """Whether the position, which an index may claim, is one of three whole numbers below 2^62."""
+        """True for three whole numbers below 2^62; an index may claim anything."""
         return all(type(number) is int and 0 <= number < 1 << 62 for number in (self.offset, self.size, self.crc))
 
     @property

@@ -293,7 +293,7 @@ def load_report(folder: str | Path, maps: bool = True) -> Report:
         )
         check_fields(report)
         if all(row.kind != "model" for row in report.rows) or len({tuple(s.values) for s in samples}) > 1:
-            raise ValueError("no row of a model, or samples of different columns")
+            raise DataError(f"{folder}: found no row of a model, or samples of different columns. Evaluate again")
     return (
         replace(report, maps=StoredMaps(folder / MAPS_FOLDER)) if maps and (folder / MAPS_FOLDER).is_dir() else report
     )

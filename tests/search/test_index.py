@@ -352,3 +352,15 @@ def test_a_store_of_another_layout_is_refused(index: Index) -> None:
 def test_hits_are_plain_values() -> None:
     told = Hit(Path("a"), "audio", 0.5, 3.0, "audio").to_dict()
     assert told == {"path": "a", "file_type": "audio", "score": 0.5, "time": 3.0, "modality": "audio"}
+
+
+@pytest.mark.parametrize("path", [b"../secret.png", b"/etc/hostname", "secret.png"])
+def test_an_index_of_somebody_else_leads_to_no_file_outside(index: Index, path: object) -> None:
+    with sqlite3.connect(index.folder / "index.sqlite") as database:
+        database.execute("UPDATE files SET path = ? WHERE id = (SELECT min(id) FROM files)", (path,))
+    database.close()
+    width = index._metadata["width"]
+    query = torch.ones(width, dtype=torch.float64) / width**0.5
+    for read in (lambda: index.query_vector(query, k=99, modalities=("image", "audio")), index.refresh):
+        with pytest.raises(DataError, match=r"leads out of this folder|is damaged"):
+            read()

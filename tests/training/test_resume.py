@@ -8,9 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from conftest import ROOT
+from soundspot.errors import CheckpointError
+from soundspot.training.fit import check_resume_file
 
 DEBUG = ROOT / "recipes" / "alignment" / "debug.yaml"
 OVERRIDES = [
@@ -78,3 +81,17 @@ def test_a_run_is_not_overwritten_unasked(tmp_path: Path, flag: list[str], capsy
     said = capsys.readouterr().err
     assert "another recipe" in said if flag else "--overwrite" in said
     assert (folder / "recipe.yaml").read_text() == "method: {name: other}\n"
+
+
+def test_a_state_that_is_not_of_this_run_is_refused_before_it_is_restored(tmp_path: Path) -> None:
+    path, entries = (
+        tmp_path / "resume.ckpt",
+        {"callbacks": {}, "loops": {}, "lr_schedulers": [], "optimizer_states": []},
+    )
+    torch.save(entries | {"state_dict": {"w": torch.ones(2)}}, path)
+    check_resume_file(path, {"w": (2,)})
+    with pytest.raises(CheckpointError, match=r"resume\.ckpt does not fit"):
+        check_resume_file(path, {"w": (3,)})
+    torch.save(entries, path)
+    with pytest.raises(CheckpointError, match="found no state_dict of a run"):
+        check_resume_file(path, {})

@@ -1,12 +1,14 @@
 """Results on disk: whole or not at all, and never in place of somebody else's."""
 
 import errno
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from soundspot.errors import OutputError
-from soundspot.utils.atomic_io import DiskFullError, atomic_write, atomic_write_folder
+from soundspot.utils.atomic_io import DiskFullError, _list_drafts, atomic_write, atomic_write_folder
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -44,3 +46,32 @@ def test_a_folder_is_replaced_only_if_it_is_of_the_same_kind(tmp_path: Path) -> 
     assert (other / "thesis.tex").read_text() == "old"
     with pytest.raises(OutputError, match="--overwrite"), atomic_write_folder(mine, marker_file="report.json"):
         pass
+
+
+def test_drafts_that_a_killed_run_left_are_removed_by_the_next_and_those_in_use_are_not(tmp_path: Path) -> None:
+    killed = f"""
+import os, signal
+from pathlib import Path
+from soundspot.utils.atomic_io import atomic_write, atomic_write_folder
+with atomic_write(Path({str(tmp_path)!r}) / "a.txt") as draft, atomic_write_folder(Path({str(tmp_path)!r}) / "run"):
+    draft.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", killed], check=False)
+    (tmp_path / ".mine-12345678").mkdir()
+    assert len(list(tmp_path.iterdir())) == 3
+    with atomic_write(tmp_path / "a.txt") as draft:
+        _list_drafts.cache_clear()
+        with atomic_write(tmp_path / "a.txt") as other:
+            other.write_text("first")
+        draft.write_text("second")
+    with atomic_write_folder(tmp_path / "run"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".mine-12345678", "a.txt", "run"]
+    assert (tmp_path / "a.txt").read_text() == "second"
+
+
+def test_a_full_disk_is_told_of_a_folder_too(tmp_path: Path) -> None:
+    with pytest.raises(DiskFullError, match="run: could not be written"), atomic_write_folder(tmp_path / "run"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())

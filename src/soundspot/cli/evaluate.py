@@ -52,7 +52,7 @@ def evaluate(
         train_logs: metrics.csv files of the training run; by default those beside the checkpoint.
         title: heading of the page.
         device: `auto`, `cpu`, `cuda`...
-        batch_size: images and audio clips at a time; moves no number.
+        batch_size: images and audio clips at a time; moves scores by up to 3e-7, as sums of the network are rounded.
         seed: of off-screen audio, of the bootstrap, and of the samples that the page draws.
         bootstraps: draws behind the 95 % intervals; 0: none.
         overwrite: replace a report that is there.

@@ -7,11 +7,14 @@ with the library (`weights: bundled`) are not repeated: the header names the has
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -19,14 +22,17 @@ from torch import Tensor
 from soundspot._version import __version__
 from soundspot.config.frontend import InputSpec
 from soundspot.config.upsampling import Upsampling
-from soundspot.errors import CheckpointError
+from soundspot.errors import CheckpointError, SoundspotError
 from soundspot.methods import create
 from soundspot.methods.base import Method
 from soundspot.models.frozen_weights import find_bundled_encoders, list_frozen_names, read_frozen_weights
 from soundspot.models.packaged_weights import hash_bundle
-from soundspot.models.weights import halve, load_strict
+from soundspot.models.weights import Shape, check_match, halve, load_strict, match_weights, weight_shapes
 from soundspot.utils.atomic_io import atomic_write
+from soundspot.utils.safe_read import check_fields, convert_read_errors, parse_json
 
+MAX_LIST, MAX_OPTION = 10_000, 1_000_000  # entries of a list of options, and sum of the numbers in it
+_EXPECTED = "expected a checkpoint of `soundspot train`. If it was damaged, copy it again"
 STATISTICS = "statistics/"  # beginning of the names of tensors that are no weights of the method
 
 
@@ -155,8 +161,13 @@ def read_header(path: str | Path) -> dict[str, Any]:
             f"{path}: is a safetensors file, but its header does not name a method; expected a checkpoint of "
             "`soundspot train`. Released weights go through `soundspot.import_checkpoint`"
         )
-    header: dict[str, Any] = json.loads(metadata["soundspot"])
-    return header
+    with convert_read_errors(path, _EXPECTED, CheckpointError):
+        header: dict[str, Any] = parse_json(metadata["soundspot"])
+        types = {"soundspot": str, "method": str, "config": dict, "front_end": dict, "upsampling": dict}
+        for name, type_ in types.items():
+            if not isinstance(header[name], type_):
+                raise CheckpointError(f"{path}: its header has {header[name]!r:.60} for {name}, {_EXPECTED}")
+        return header
 
 
 def load_checkpoint(path: str | Path) -> tuple[Method, dict[str, Any]]:
@@ -175,13 +186,72 @@ def load_checkpoint(path: str | Path) -> tuple[Method, dict[str, Any]]:
         RecipeError: this version does not know the method or an option of it.
     """
     header = read_header(path)
+    with convert_read_errors(path, _EXPECTED, CheckpointError):
+        return _load(path, header), header
+
+
+def _load(path: str | Path, header: dict[str, Any]) -> Method:
+    shapes = read_weight_shapes(path)
+    if (
+        expected := expected_shapes(header)
+    ) is not None:  # else a method of one's own that has no shapes before it runs
+        check_match(match_weights(expected, shapes), str(path))
     method = method_from_header(header)
     weights = {name: value for name, value in _read_tensors(path).items() if not name.startswith(STATISTICS)}
     if "bundle" in header:
         source = f"{path} (of soundspot {header['soundspot']})"
         weights |= read_frozen_weights(method, header["bundle"]["encoders"], header["bundle"]["sha256"], source)
     load_strict(method, weights, source=str(path))
-    return method.eval(), header
+    return method.eval()
+
+
+def read_weight_shapes(path: str | Path) -> dict[str, Shape]:
+    """Read the shapes of the weights of a checkpoint, without the weights.
+
+    Args:
+        path: path of the .safetensors file.
+
+    Returns:
+        Name -> shape; statistics are left out.
+    """
+    with safe_open(path, "pt") as file:
+        names = [name for name in file.keys() if not name.startswith(STATISTICS)]  # noqa: SIM118 (no mapping)
+        return {name: tuple(file.get_slice(name).get_shape()) for name in names}
+
+
+def expected_shapes(header: dict[str, Any]) -> dict[str, Shape] | None:
+    """Return the shapes of the weights that a header describes, without allocating any of them.
+
+    Args:
+        header: fields of the header by name (see `read_header`).
+
+    Returns:
+        Name -> shape; None where this version cannot build the method.
+
+    Raises:
+        CheckpointError: an option is larger than that of any network.
+    """
+    _check_options(header["config"])
+    with suppress(SoundspotError, KeyError, TypeError, NotImplementedError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nothing is filled
+        with torch.device("meta"):
+            method = method_from_header(header)
+            omitted = list_frozen_names(method, (header.get("bundle") or {}).get("encoders", {}))
+            return {name: shape for name, shape in weight_shapes(method.state_dict()).items() if name not in omitted}
+    return None
+
+
+def _check_options(options: Any) -> None:
+    """Raise CheckpointError for numbers of layers and channels by which building alone would take for ever."""
+    items = options.values() if isinstance(options, dict) else options if isinstance(options, list) else ()
+    sizes = [abs(item) for item in items if isinstance(item, int | float)]
+    if len(items) > MAX_LIST or sum(sizes) > MAX_OPTION:
+        raise CheckpointError(
+            f"found the options {options!r:.60} of its method, expected at most {MAX_LIST} of a list or group, of at "
+            f"most {MAX_OPTION} together. It is no checkpoint of `soundspot train`: ask for the file again"
+        )
+    for item in items:
+        _check_options(item)
 
 
 def method_from_header(header: dict[str, Any]) -> Method:
@@ -203,6 +273,7 @@ def method_from_header(header: dict[str, Any]) -> Method:
     }
     method = create(header["method"], front_end=InputSpec.from_dict(header["front_end"]), **config)
     method.upsampling = Upsampling(**header["upsampling"])
+    check_fields(method.upsampling)
     return method
 
 

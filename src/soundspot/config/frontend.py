@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import yaml
 
+from soundspot.utils.safe_read import check_fields
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -112,6 +114,20 @@ class AudioSpec:
         return self.n_mels or self.n_fft // 2 + 1, self.num_frames or frames
 
 
+LIMITS = {  # of attributes that decide how much memory an input takes
+    "size": (1, 4096),
+    "rate": (1_000, 1_000_000),
+    "seconds": (0.001, 3600),
+    "clip_seconds": (0.001, 3600),
+    "padded_seconds": (0, 3600),
+    "n_fft": (2, 65_536),
+    "hop": (1, 1_000_000),
+    "n_mels": (0, 4096),
+    "num_frames": (0, 1_000_000),
+    "embedding_dim": (0, 65_536),
+}
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """Both front ends of a method.
@@ -135,6 +151,9 @@ class InputSpec:
 
         Returns:
             The front end.
+
+        Raises:
+            ValueError: an attribute has a value of another type, or is outside of its `LIMITS`.
         """
         image: dict[str, Any]
         audio: dict[str, Any]
@@ -142,13 +161,19 @@ class InputSpec:
             {name: tuple(value) if isinstance(value, list) else value for name, value in values[key].items()}
             for key in ("image", "audio")
         )
-        return cls(ImageSpec(**image), AudioSpec(**audio))
+        front_end = cls(ImageSpec(**image), AudioSpec(**audio))
+        for spec in (front_end.image, front_end.audio):
+            check_fields(spec)
+            for name, (low, high) in LIMITS.items():
+                if not low <= (getattr(spec, name, None) or low) <= high:
+                    raise ValueError(f"found {name} {getattr(spec, name)}, expected {low} to {high}")
+        return front_end
 
 
 def _read_presets() -> dict[str, dict[str, InputSpec]]:
     path = Path(__file__).with_name("front_ends.yaml")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # eight times as fast, at each start
-    groups = yaml.load(path.read_text(encoding="utf-8"), loader)
+    text = path.read_text(encoding="utf-8")
+    groups = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # eight times as fast, at each start
     return {group: {name: InputSpec.from_dict(spec) for name, spec in specs.items()} for group, specs in groups.items()}
 
 

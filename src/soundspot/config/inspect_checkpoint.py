@@ -1,6 +1,5 @@
 """Identify a file of weights: a checkpoint of soundspot, a method's released weights, a public encoder, or neither."""
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -8,14 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
 
-from soundspot.config.checkpoint import STATISTICS, hash_recipe, method_from_header, read_header
+from soundspot.config.checkpoint import expected_shapes, hash_recipe, read_header, read_weight_shapes
 from soundspot.config.frontend import AudioSpec
 from soundspot.config.refinement import Refinement
-from soundspot.errors import SoundspotError
+from soundspot.errors import CheckpointError
 from soundspot.importers import match_release, unwrap
-from soundspot.models.frozen_weights import list_frozen_names
 from soundspot.models.weights import (
     Shape,
     WeightMatch,
@@ -24,6 +21,7 @@ from soundspot.models.weights import (
     read_state_dict,
     weight_shapes,
 )
+from soundspot.utils.safe_read import convert_read_errors
 
 FileKind = Literal["checkpoint", "release", "part", "public", "unknown"]
 BATCHNORM_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")  # state of batch norm that is not learned
@@ -89,7 +87,8 @@ class Inspection:
             "public": _format_public,
             "unknown": _format_unknown,
         }
-        return "\n".join([*formats[self.kind](self), *_format_contents(self)])
+        with convert_read_errors(self.path, "expected the header of a checkpoint", CheckpointError):
+            return "\n".join([*formats[self.kind](self), *_format_contents(self)])
 
 
 def inspect_checkpoint(path: str | Path) -> Inspection:
@@ -105,22 +104,18 @@ def inspect_checkpoint(path: str | Path) -> Inspection:
         CheckpointError: the file is missing, empty, cut short, no file of weights, or a pickle that asks for more than
             weights.
     """
-    path = Path(path)
+    with convert_read_errors(path, "expected a file of weights", CheckpointError):
+        return _inspect(Path(path))
+
+
+def _inspect(path: Path) -> Inspection:
     nested: dict[str, Any] = {}
     kind: FileKind = "checkpoint"
     methods: tuple[str, ...]
     if is_soundspot_checkpoint(path):
         header = read_header(path)
-        with safe_open(path, "pt") as file:
-            names = [name for name in file.keys() if not name.startswith(STATISTICS)]  # noqa: SIM118 (no mapping)
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-        fit = None
-        with suppress(SoundspotError, KeyError, TypeError), warnings.catch_warnings(), torch.device("meta"):
-            warnings.simplefilter("ignore")  # nothing is filled; a method of another version may not be known
-            method = method_from_header(header)
-            omitted = list_frozen_names(method, (header.get("bundle") or {}).get("encoders", {}))
-            expected = {n: shape for n, shape in weight_shapes(method.state_dict()).items() if n not in omitted}
-            fit = match_weights(expected, shapes)
+        shapes, expected = read_weight_shapes(path), expected_shapes(header)
+        fit = None if expected is None else match_weights(expected, shapes)
         methods, nested = (str(header.get("method")),), {"header_summary": _summarize(header)}
     else:
         content = unwrap(read_state_dict(path), str(path))

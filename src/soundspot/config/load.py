@@ -11,6 +11,7 @@ import yaml
 from soundspot.config.schema import Recipe
 from soundspot.errors import RecipeError, did_you_mean
 from soundspot.utils.renamed import RECIPE_KEYS
+from soundspot.utils.safe_read import MAX_YAML_ITEMS, check_nesting
 
 
 def find_recipe(name: str | Path) -> Path:
@@ -103,10 +104,13 @@ def _nested_classes(config_class: Any) -> dict[str, Any]:
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"found no valid YAML ({error}), expected `key: value` lines") from error
+        check_nesting(values, MAX_YAML_ITEMS)
+    except Exception as error:  # PyYAML's, and of dates, keys and depth Python's own
+        raise RecipeError(
+            f"found no valid YAML ({error or type(error).__name__}), expected `key: value` lines"
+        ) from error
     if not isinstance(values, dict):
-        raise RecipeError(f"found {'nothing' if values is None else repr(values)}, expected `key: value` lines")
+        raise RecipeError(f"found {'nothing' if values is None else f'{values!r:.60}'}, expected `key: value` lines")
     return values
 
 

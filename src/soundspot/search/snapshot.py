@@ -17,6 +17,7 @@ from soundspot.errors import DataError
 from soundspot.search.query import MODALITIES
 from soundspot.search.result import Hit
 from soundspot.search.store import IndexStore
+from soundspot.utils.safe_read import convert_read_errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +72,12 @@ class Snapshot:
             return cls.load(store)  # it was compacted meanwhile
         columns = zip(*windows, strict=True) if windows else ((),) * 6
         dtypes = ("i8", "i8", "u1", "u1", "f8", "i8")
-        arrays: list[Any] = [np.array(column, dtype) for column, dtype in zip(columns, dtypes, strict=True)]
+        with convert_read_errors(store.path, "expected an index. Remove the folder and index again"):
+            arrays: list[Any] = [np.array(column, dtype) for column, dtype in zip(columns, dtypes, strict=True)]
+            highs = (len(vectors), None, len(FILE_TYPES), len(MODALITIES))
+            for values, high in zip(arrays, highs, strict=False):
+                if len(values) and (values.min() < 0 or (high is not None and values.max() >= high)):
+                    raise ValueError("a window has no row, file, type or modality of this index")
         return cls(version, metadata["generation"], vectors, *arrays)
 
     def search(

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from soundspot.data.media.file_types import FILE_TYPES, FileType
+from soundspot.data.media.file_types import FILE_TYPES, FileType, check_inside
 from soundspot.errors import DataError, OutputError, RecipeError
 from soundspot.inference.localizer import Localizer
 from soundspot.inference.mining.embed import compute_weights_digest
@@ -29,6 +29,10 @@ from soundspot.utils.atomic_io import convert_os_errors, lock_folder
 DATABASE_FILE = "index.sqlite"
 OLD_DATABASE_FILE = "catalogue.sqlite"  # of an index by `whence`
 SCHEMA_VERSION = 1
+METADATA_TYPES: dict[str, type] = {
+    **{"root": bytes, "stride": float, "weights": str, "method": str, "checkpoint": str},
+    **{"width": int, "num_rows": int, "generation": int},
+}
 INCOMPLETE = -1  # time of a file of which not all windows are written
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
@@ -126,6 +130,7 @@ class IndexStore:
             )
         with self._translate_errors():
             self._connection = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
+            self._connection.execute("PRAGMA trusted_schema = OFF")
             self._connection.execute("PRAGMA foreign_keys = ON")
             self._connection.execute("PRAGMA synchronous = FULL")
             if metadata is not None:
@@ -165,10 +170,7 @@ class IndexStore:
                     raise OutputError(
                         f"{self.path}: cannot be read or written ({error}). Look at the permissions of its folder"
                     ) from error
-                raise DataError(
-                    f"{self.path}: is damaged ({error}), expected an index by `soundspot search index`. Put a copy "
-                    "back, or remove the folder and index again; your own files are not touched by that"
-                ) from error
+                raise self._damage(str(error)) from error
 
     @contextmanager
     def transaction(self, mode: str = "IMMEDIATE") -> Iterator[None]:
@@ -231,7 +233,18 @@ class IndexStore:
         Returns:
             Name -> value: `root`, `width`, `num_rows`, `generation`, `weights`, `method`, `checkpoint`, `stride`.
         """
-        return dict(self.select("SELECT name, value FROM metadata"))
+        metadata = dict(self.select("SELECT name, value FROM metadata"))
+        for name, type_ in METADATA_TYPES.items():
+            value = metadata.get(name)
+            if not isinstance(value, type_) or (isinstance(value, int) and value < 0):
+                raise self._damage(f"found {value!r:.60} for {name}")
+        return metadata
+
+    def _damage(self, problem: str) -> DataError:
+        return DataError(
+            f"{self.path}: is damaged ({problem}), expected an index by `soundspot search index`. Put a copy back, or "
+            "remove the folder and index again; your own files are not touched by that"
+        )
 
     def set_metadata(self, **values: Any) -> None:
         """Write values that belong to the whole index; to be called in a `transaction`.
@@ -257,7 +270,7 @@ class IndexStore:
         """
         columns = "path, type, size, mtime_ns, digest, cause, message, id"
         rows = self.select(f"SELECT {columns} FROM files WHERE {condition} ORDER BY path", values)
-        return [FileRecord(path, FILE_TYPES[file_type], *rest) for path, file_type, *rest in rows]
+        return [FileRecord(self._check_path(path), self._file_type(code), *rest) for path, code, *rest in rows]
 
     def get_paths(self, ids: Sequence[int]) -> dict[int, bytes]:
         """Return the paths of files by their ids.
@@ -269,7 +282,19 @@ class IndexStore:
             Id -> path relative to the root, in the system's bytes; ids of deleted files are left out.
         """
         query = "SELECT id, path FROM files WHERE id IN (SELECT value FROM json_each(?))"
-        return dict(self.select(query, [json.dumps(ids)]))
+        return {id: self._check_path(path) for id, path in self.select(query, [json.dumps(ids)])}
+
+    def _check_path(self, path: Any) -> bytes:
+        """Return the path of a file, which may not lead out of the root: an index may be somebody else's."""
+        if not isinstance(path, bytes):
+            raise self._damage(f"found the path {path!r:.60}")
+        check_inside(os.fsdecode(path), self.folder)
+        return path
+
+    def _file_type(self, code: Any) -> FileType:
+        if code not in range(len(FILE_TYPES)):
+            raise self._damage(f"found the file type {code!r:.60}")
+        return FILE_TYPES[code]
 
     def insert_file(self, file: FileRecord) -> int:
         """Insert a file; a file of the same path is deleted with its windows; to be called in a `transaction`.

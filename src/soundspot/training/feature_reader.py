@@ -18,6 +18,7 @@ from soundspot.training.clip_reader import UNANNOTATED, ClipReader, RawBatch, Sa
 from soundspot.training.datamodule import build_audio, build_images
 from soundspot.types import Batch
 from soundspot.utils.hash_rng import Key, uniform
+from soundspot.utils.safe_read import convert_read_errors, load_npy
 
 
 @dataclass(frozen=True)
@@ -232,5 +233,5 @@ def pack_audio(encoder: nn.Module, audio: Float[Tensor, "n 1 f t"]) -> Float16[T
 @lru_cache(maxsize=8)
 def _open_array(path: Path) -> NDArray:
     """Map a file, once in each process: a mapped array that is sent to a worker is copied."""
-    array: NDArray = np.load(path, mmap_mode="r")
-    return array
+    with convert_read_errors(path, "expected stored features. Remove its folder, and they are computed again"):
+        return load_npy(path, mmap_mode="r")

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ import yaml
 
 from soundspot.config.schema import DataConfig, Recipe
 from soundspot.data.datasets.registry import open_dataset
-from soundspot.errors import OutputError, RecipeError
+from soundspot.errors import CheckpointError, OutputError, RecipeError
 from soundspot.methods import METHODS, Method, create, method_options
+from soundspot.models.weights import Shape, check_match, match_weights, read_state_dict, weight_shapes
 from soundspot.training.clip_reader import ClipReader
 from soundspot.training.datamodule import (
     FalseNegativeMask,
@@ -105,14 +106,37 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
     on_rank_zero(lambda: prepare_run_dir(folder, recipe, resume))
     callbacks = [c for c in (neighbors, labels, validation, checkpoint) if c]
     trainer = build_trainer(recipe, folder, callbacks, num_intervals, interval_steps, progress)
-    resume_file = folder / "resume.ckpt"
+    resume_file = folder / "resume.ckpt" if resume and (folder / "resume.ckpt").exists() else None
+    if resume_file:
+        check_resume_file(resume_file, weight_shapes(module.state_dict()))
     trainer.fit(
         module.to(memory_format=torch.channels_last),
         datamodule=TrainingData(reader, sampler, recipe.train.workers, (neighbors, labels)),
-        ckpt_path=str(resume_file) if resume and resume_file.exists() else None,
-        weights_only=False,
+        ckpt_path=resume_file,
+        weights_only=True,
     )
     return folder / "best.safetensors"
+
+
+def check_resume_file(path: Path, shapes: Mapping[str, Shape]) -> None:
+    """Check that a `resume.ckpt` continues a run of this method, before anything is restored from it.
+
+    Args:
+        path: path of the file, which may be somebody else's: it is read as tensors and plain values alone.
+        shapes: parameter name -> shape of the module that is to be trained further.
+
+    Raises:
+        CheckpointError: the file is damaged, requires more than tensors and plain values, lacks an entry, or holds
+            weights of other names or shapes.
+    """
+    state = read_state_dict(path)
+    entries = {"callbacks": dict, "loops": dict, "lr_schedulers": list, "optimizer_states": list, "state_dict": dict}
+    if wrong := [name for name, type_ in entries.items() if not isinstance(state.get(name), type_)]:
+        raise CheckpointError(
+            f"{path}: found no {wrong[0]} of a run, expected the file that `soundspot train` writes. Delete it to "
+            "train from the beginning"
+        )
+    check_match(match_weights(shapes, weight_shapes(state["state_dict"])), str(path))
 
 
 def list_categories(data: AudioVisualDataset) -> list[str]:

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,21 @@ def convert_os_errors(path: Path) -> Iterator[None]:
             f"{path}: could not be written ({error.strerror}): {free} are left on the disk of {folder}. Complete files "
             "stay: make room there and give the same command again, and it continues from them"
         ) from error
+
+
+def temporary_path(name: str) -> Path:
+    """Return a path in the folder of temporary files, for messages about them.
+
+    Args:
+        name: name of the file or folder.
+
+    Returns:
+        The path; where no such folder can be written to, in the working folder.
+    """
+    try:
+        return Path(tempfile.gettempdir()) / name
+    except OSError:
+        return Path(name)
 
 
 def format_bytes(num_bytes: float | int) -> str:
@@ -184,9 +200,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the file cannot be written (DiskFullError: no space is left).
     """
-    parent = path.absolute().parent
-    with convert_os_errors(path), tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=parent) as folder:
-        draft = Path(folder) / path.name
+    with convert_os_errors(path), _draft_folder(path) as folder:
+        draft = folder / path.name
         yield draft
         os.replace(draft, path)
 
@@ -210,8 +225,8 @@ def atomic_write_folder(path: Path, overwrite: bool = False, marker_file: str = 
         OutputError: `path` exists and `overwrite` is False, it holds something else, or its parent does not exist.
     """
     check_output_folder(path, overwrite, marker_file)
-    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.absolute().parent) as folder:
-        draft = Path(folder) / "new"
+    with convert_os_errors(path), _draft_folder(path) as folder:
+        draft = folder / "new"
         draft.mkdir()
         yield draft
         _replace_folder(draft, path)
@@ -266,6 +281,41 @@ def resumable_folder(
         yield partial / "new"
         _replace_folder(partial / "new", path)
     shutil.rmtree(partial)
+
+
+@contextmanager
+def _draft_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`, locked in the block; those of killed runs are removed first."""
+    parent = path.absolute().parent
+    for draft in _list_drafts(parent).pop(path.name, ()):
+        if _is_abandoned(draft):
+            shutil.rmtree(draft, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.draft-", dir=parent) as name, lock_folder(Path(name), True):
+        yield Path(name)
+
+
+@cache
+def _list_drafts(parent: Path) -> dict[str, list[Path]]:
+    """List the drafts in a folder by the name of their file; once, as many files may be written into a large folder."""
+    drafts: dict[str, list[Path]] = {}
+    for draft in parent.glob(".*.draft-????????"):
+        drafts.setdefault(draft.name[1 : -len(".draft-????????")], []).append(draft)
+    return drafts
+
+
+def _is_abandoned(draft: Path) -> bool:
+    """Return True where no process holds the lock of a draft; False where that cannot be known."""
+    try:
+        descriptor = os.open(draft, os.O_RDONLY)
+        try:
+            if fcntl is None:
+                return False
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def check_output_folder(path: Path, overwrite: bool, marker_file: str) -> None:

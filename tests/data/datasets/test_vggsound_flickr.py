@@ -161,3 +161,13 @@ def test_bad_folders_and_options_are_told(root: Path, tmp_path: Path) -> None:
         open_dataset("vggsound", tmp_path / "empty")
     with pytest.raises(DataError, match="needs a folder"):
         open_dataset("pairs")
+
+
+@pytest.mark.parametrize("name", ["pairs", "vggsound", "flickr_soundnet"])
+@pytest.mark.parametrize("missing", ["error", "skip"])
+def test_an_id_that_leads_out_of_the_root_opens_nothing(root: Path, name: str, missing: str) -> None:
+    data = root / "data"
+    put(data, ["frames/a.jpg"], ["audio/a.wav"])
+    (root / "list.txt").write_text("a\n../../frames/clip_00\n")
+    with pytest.raises(DataError, match=r"frames/clip_00' in a list.*leads out of this folder"):
+        open_dataset(name, data, list=root / "list.txt", missing=missing)

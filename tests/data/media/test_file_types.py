@@ -11,6 +11,8 @@ from soundspot.data.media.file_types import (
     AUDIO_SUFFIXES,
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
+    DirectoryIndex,
+    check_inside,
     count_passed_over,
     detect_file_type,
     format_passed_over,
@@ -71,3 +73,17 @@ def test_the_validator_notes_what_is_neither_image_nor_sound(tmp_path: Path) -> 
     assert findings is not None
     assert findings.tables[-1].to_records()[0]["samples"] == 1
     assert [p.message for p in findings.problems if p.severity == "note"] == ["passed over 1 file: 1 .xyz"]
+
+
+@pytest.mark.parametrize("name", ["../x", "frames/../../x", "/etc/x", "a\\..\\x", "a\0"])
+def test_a_name_that_leads_out_of_the_root_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match="leads out of this folder"):
+        check_inside(name, tmp_path)
+    check_inside("a..b/x..y", tmp_path)
+
+
+def test_a_listing_stays_below_its_root(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "secret.npy").write_bytes(b"x")
+    with pytest.raises(DataError, match="leads out of this folder"):
+        _ = "../secret.npy" in DirectoryIndex(tmp_path / "root")

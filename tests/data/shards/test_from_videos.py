@@ -278,7 +278,7 @@ def test_the_one_of_many_in_hand_that_crashes_is_found_by_one_process(monkeypatc
     begun: list[int] = []
     plain = executors.start_processes
 
-    def counted(make: bytes, workers: int) -> Any:
+    def counted(make: SampleReader, workers: int) -> Any:
         begun.append(workers)
         return plain(make, workers)
 
@@ -330,3 +330,24 @@ def test_what_cannot_be_prepared_is_refused(videos: Path, tmp_path: Path) -> Non
         write_shards_from_videos(
             tmp_path / "none", tmp_path / "out", ExtractionOptions(max_side=64), ProcessExecutor(0)
         )
+
+
+class Broken:
+    """A reader whose library raises what none of ours does, for one input."""
+
+    def key(self, name: str) -> str:
+        return name
+
+    def __call__(self, name: str) -> SampleRecord:
+        if name == "1":
+            raise KeyError(name)
+        if name == "2":
+            raise DataError("2: found no sample, expected one")
+        return SampleRecord({"json": name.encode()})
+
+
+def test_whatever_a_reader_raises_is_the_failure_of_its_input() -> None:
+    found = list(ProcessExecutor(0)(Broken(), ["0", "1", "2", "3"]))
+    assert [one.cause for one in found] == ["", "unreadable", "unreadable", ""]
+    assert found[1].message == "1: could not be read (KeyError: '1'). Leave it out"
+    assert found[2].message == "2: found no sample, expected one"

@@ -12,7 +12,8 @@ import pytest
 from clips import Fragile, write_video
 from soundspot.data.shards.executors import ProcessExecutor
 from soundspot.data.shards.from_videos import ExtractionOptions, write_shards_from_videos
-from soundspot.data.shards.ray import RayExecutor
+from soundspot.data.shards.ray import RayExecutor, decode_sample, encode_sample
+from soundspot.data.shards.writer import SampleRecord
 from soundspot.errors import DataError
 
 HOW = ExtractionOptions(seconds=0.5, shard_size=64)
@@ -22,6 +23,13 @@ def test_without_ray_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(DataError, match=r"needs Ray: `pip install soundspot\[ray\]`"):
         next(RayExecutor()(Fragile(), ["0"]))
+
+
+@pytest.mark.parametrize(
+    "sample", [SampleRecord({"jpg": b"a\n\0", "json": b"{}", "flac": b""}), SampleRecord({}, "crashed", "1: a\nb")]
+)
+def test_a_sample_of_another_machine_is_bytes_and_no_code(sample: SampleRecord) -> None:
+    assert decode_sample(encode_sample(sample)) == sample
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +75,8 @@ def test_two_local_workers_write_the_same_shards_and_leave_nothing(videos: Path,
 def test_an_input_that_takes_its_process_down_is_its_own_failure_there_too(videos: Path, tmp_path: Path) -> None:
     program = """
 from clips import Fragile
-from soundspot.data.shards.ray import RayExecutor
+from soundspot.data.shards.ray import RayExecutor, decode_sample, encode_sample
+from soundspot.data.shards.writer import SampleRecord
 for time in range(2):
     print([one.cause or one.files["json"].decode() for one in RayExecutor(1)(Fragile(), ["0", "1", "2"])])
 """

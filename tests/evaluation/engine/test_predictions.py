@@ -1,6 +1,7 @@
 """Maps that anyone has written into a folder: scored like a model's own, and refused where they are wrong."""
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from conftest import ROOT
 from fake import Batched, Squares, listener
-from soundspot.errors import DataError, InputError, SoundspotError
+from soundspot.errors import DataError, InputError, OutputError, SoundspotError
 from soundspot.evaluation import functional as F
 from soundspot.evaluation.engine.evaluate import evaluate, evaluate_maps
 from soundspot.evaluation.engine.predict import make_silence
@@ -20,6 +21,7 @@ from soundspot.evaluation.metrics.inputs import select_best_threshold
 from soundspot.evaluation.metrics.registry import NEGATIVES
 from soundspot.evaluation.protocols.presets import PROTOCOLS, compute_columns
 from soundspot.types import Box, GroundTruth
+from soundspot.utils.atomic_io import DiskFullError
 
 DATA = Squares()
 IDS = [DATA.id(i) for i in range(len(DATA))]
@@ -35,6 +37,20 @@ def write(folder: Path, maps: dict[str, np.ndarray], **meta: object) -> Path:
 @pytest.fixture
 def maps() -> dict[str, np.ndarray]:
     return {id: listener(DATA.read_image(i), DATA.read_audio(i)).numpy() for i, id in enumerate(IDS)}
+
+
+@pytest.mark.parametrize("size", [0, 500, 3000])
+def test_an_evaluation_on_a_full_disk_ends_in_our_error(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files may not grow beyond `size`: the system says so as it says that a disk is full."""
+    monkeypatch.setattr("soundspot.evaluation.engine.disk_tensor.MAX_MEMORY_BYTES", 100)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=r"soundspot-.*could not be written") as info:
+            evaluate(Batched(), DATA, bootstraps=20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert isinstance(info.value, DiskFullError) or not size  # without any room there is no folder for temporary files
 
 
 def test_a_folder_scores_as_the_model_that_wrote_it(tmp_path: Path) -> None:
@@ -128,10 +144,10 @@ def test_a_wrong_folder_is_told(tmp_path: Path, maps: dict[str, np.ndarray]) -> 
         evaluate_maps(tmp_path / "empty", DATA)
     folder = write(tmp_path / "mine", maps)
     (folder / "meta.json").write_text("[1]")
-    with pytest.raises(DataError, match=r"meta.json holds no object"):
+    with pytest.raises(DataError, match=r"meta.json: cannot be read .*not an object"):
         evaluate_maps(folder, DATA)
     (folder / "meta.json").unlink()
-    with pytest.raises(DataError, match=r"meta.json cannot be read"):
+    with pytest.raises(DataError, match=r"meta.json: cannot be read"):
         evaluate_maps(folder, DATA)
     (folder / "meta.json").write_text("{}")
     np.savez(folder / "maps-1.npz", **{IDS[0]: maps[IDS[0]]})

@@ -4,7 +4,6 @@ Harmless oddities (byte order marks, line ends, headers, duplicate rows, further
 cannot be meant (missing keys, malformed boxes, entities in XML) is an error that names file, entry and remedy.
 """
 
-import json
 import os
 import warnings
 from collections import Counter
@@ -16,6 +15,7 @@ from typing import Any
 from soundspot.data.datasets.clip_ids import normalize_clip_id
 from soundspot.errors import DataError
 from soundspot.types import Box
+from soundspot.utils.safe_read import parse_json
 
 _HEADERS = {"id", "ids", "file", "filename", "name", "video", "video_id", "ytid", "youtube_id", "clip"}
 _FINITE = 1e300
@@ -189,8 +189,8 @@ def read_json(path: Path) -> list[Any]:
         DataError: the file cannot be read, is no JSON, or holds no list or an empty list.
     """
     try:
-        value = json.loads(_read_text(path, "the annotation file")[0])
-    except (ValueError, RecursionError) as error:
+        value = parse_json(_read_text(path, "the annotation file")[0])
+    except ValueError as error:
         raise DataError(f"{path}: found no valid JSON ({error}), expected a list of entries. Fetch it again") from error
     if not isinstance(value, list) or not value:
         raise DataError(f"{path}: found {value!r:.40}, expected a list of entries. Fetch it again")

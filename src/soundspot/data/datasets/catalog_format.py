@@ -10,7 +10,6 @@ serves several categories has an entry for each, and one with neither boxes nor 
 """
 
 import difflib
-import json
 import os
 import re
 from collections import Counter, defaultdict
@@ -25,6 +24,7 @@ from soundspot.data.media.file_types import DirectoryIndex
 from soundspot.data.validation.findings import Problem
 from soundspot.errors import DataError
 from soundspot.types import Box
+from soundspot.utils.safe_read import parse_json
 
 FORMAT_VERSION = 1
 ANNOTATIONS_FILE = "annotations.json"
@@ -188,7 +188,7 @@ def _read_document(root: Path) -> Mapping[str, Any] | Problem:
         kind = f"a folder without {ANNOTATIONS_FILE}" if root.is_dir() else "no such folder"
         return error(f"found {kind}, expected a catalog", "Check the path, or write the file")
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        document = parse_json(path.read_text(encoding="utf-8-sig"))
     except ValueError as reason:
         return error(f"found no valid JSON ({reason}), expected one object", "Correct it, or write it again")
     if not isinstance(document, dict):

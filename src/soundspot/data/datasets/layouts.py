@@ -16,7 +16,7 @@ from soundspot.data.datasets.annotation_files import read_negatives
 from soundspot.data.datasets.base import GroundTruthFile, SampleEntry
 from soundspot.data.datasets.clip_ids import to_millisecond_id
 from soundspot.data.media.file_types import AUDIO_SUFFIXES as ANY_AUDIO
-from soundspot.data.media.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, DirectoryIndex
+from soundspot.data.media.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, DirectoryIndex, check_inside
 from soundspot.errors import DataError, RecipeError, did_you_mean
 from soundspot.types import GroundTruth
 
@@ -84,7 +84,9 @@ class FileResolver:
     def __call__(self, **fields: str) -> tuple[str, str]:
         """Return the path of the file of these template fields, and what was looked for if it does not exist."""
         for template in self.templates if self.check_disk else ():
-            folder, _, stem = template.format(**fields).rpartition("/")
+            name = template.format(**fields)
+            check_inside(name, self.root)
+            folder, _, stem = name.rpartition("/")
             if "{" in template.rpartition("/")[0]:  # such folders hold many frames of one clip: probed, not listed
                 names = self._probe(self.root / folder, stem)
             else:
@@ -92,6 +94,7 @@ class FileResolver:
             if names:
                 return os.path.join(self.root, folder, names[0]), ""
         candidates = [template.format(**fields) + self.suffixes[0] for template in self.templates]
+        check_inside(candidates[0], self.root)
         return os.path.join(self.root, candidates[0]), " or ".join(candidates) if self.check_disk else ""
 
     def resolve(self, id: str) -> tuple[str, str]:
@@ -103,6 +106,9 @@ class FileResolver:
         Returns:
             Path of the file, and an empty string; or, if it does not exist, its first candidate's path, and the names
             that were looked for.
+
+        Raises:
+            DataError: the id leads out of the root, as `../other/clip` does.
         """
         return self(id=id, ms=to_millisecond_id(id), d3="/".join(id[-3:]), d8="/".join(id[-8:]))
 

@@ -1,6 +1,5 @@
 """Training samples in shards that `soundspot data extract` wrote, or any in WebDataset's layout."""
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from soundspot.data.shards.from_dataset import MASK_MEMBER, ground_truth_from_di
 from soundspot.errors import DataError
 from soundspot.types import Audio, AudioVisualDataset, GroundTruth
 from soundspot.utils.hash_rng import Key, uniform
+from soundspot.utils.safe_read import convert_read_errors, parse_json
 
 IMAGE_TYPES, AUDIO_TYPES = ("jpg", "jpeg", "png", "webp"), ("flac", "wav", "ogg", "mp3")
 
@@ -215,7 +215,9 @@ class ShardDataset(AudioVisualDataset):
             return super().ground_truth(index)
         has_mask = MASK_MEMBER in shard.index[key]
         mask = read_mask(f"{shard.path}/{key}.{MASK_MEMBER}", shard.read(key, MASK_MEMBER)) if has_mask else None
-        return ground_truth_from_dict(values, mask)
+        expected = "expected the ground truth that `soundspot data to-shards` wrote. Write the shards again"
+        with convert_read_errors(f"{shard.path}: {key}.json", expected):
+            return ground_truth_from_dict(values, mask)
 
     def at_epoch(self, epoch: int) -> "ShardDataset":
         """Return the data set with the frames of an epoch.
@@ -237,7 +239,7 @@ class ShardDataset(AudioVisualDataset):
         """Return the sample's JSON; empty where it has none."""
         shard, key = self.samples[index]
         try:
-            values = json.loads(shard.read(key, "json")) if "json" in shard.index[key] else {}
+            values = parse_json(shard.read(key, "json")) if "json" in shard.index[key] else {}
         except ValueError as error:
             raise DataError(f"{shard.path}: found no JSON in {key}.json ({error}). Extract it again") from error
         return values if isinstance(values, dict) else {}
@@ -312,7 +314,7 @@ def _members(names: Iterable[str], types: Sequence[str]) -> list[str]:
 
 def _frame_number(name: str) -> tuple[int, str]:
     first = name.partition(".")[0]
-    return (int(first) if first.isdigit() else -1, name)
+    return (int(first) if first.isdecimal() and len(first) < 10 else -1, name)
 
 
 def _missing_members(shards: dict[str, ShardReader], id: str) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from soundspot.data.media.file_types import AUDIO_REMEDY, EXPECTED_AUDIO, check_
 from soundspot.data.media.riff import WavHeader, read_wav_header, short_wav_notes
 from soundspot.errors import InputError
 from soundspot.types import Audio
+from soundspot.utils.safe_read import convert_read_errors
 
 if TYPE_CHECKING:
     from soundspot.data.media.audio_track import AudioTrack
@@ -37,6 +38,8 @@ AudioLike = str | os.PathLike[str] | Audio | tuple[NDArray | Tensor, int]
 # wav, w64, aiff, au, caf, flac
 _EXACT_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b".snd", b"caff", b"fLaC")
 _EXACT_SUBTYPES = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "ALAC")
+RATES = range(1_000, 1_000_001)  # Hz: at a lower rate, resampling makes more of a small file than memory holds
+_EXPECTED = f"expected {EXPECTED_AUDIO}. {AUDIO_REMEDY}."
 _MAX_AMPLITUDE = 8.0  # beyond this, floats are no waveform in [-1, 1] that overshoots but integers in disguise
 _LEAST_SHARE = 0.9  # of what a header promises, below which a file is cut short
 _MONO, _STEREO = ChannelLayout("mono", (1.0,)), ChannelLayout("stereo", (0.5, 0.5))
@@ -76,6 +79,18 @@ def read_audio(
     path = Path(path)
     if content is None:
         check_readable(path, EXPECTED_AUDIO)
+    with convert_read_errors(path, _EXPECTED, InputError):
+        return _read_audio(path, rate, channels, content, max_seconds, track)
+
+
+def _read_audio(
+    path: Path,
+    rate: int | None,
+    channels: Channels,
+    content: bytes | None,
+    max_seconds: float | int | None,
+    track: int | None,
+) -> Audio:
     if (file := None if track else _open_exact(path, content)) is None:
         from soundspot.data.media.audio_track import AudioTrack
 
@@ -167,7 +182,8 @@ class AudioFile:
         if len(self.layout.weights) > 1 and channels == "mono":  # whole blocks, in which channels are compared
             size = block_size(self.rate)
             begin, stop = first // size * size, min(-(-end // size) * size, self.length)
-        samples = self.read(begin, stop - begin)
+        with convert_read_errors(self.path, _EXPECTED, InputError):
+            samples = self.read(begin, stop - begin)
         if begin + len(samples) < end:
             raise InputError(
                 f"{self.path}: found {(begin + len(samples)) / self.rate:.2f} s of sound (cut short), expected "
@@ -217,7 +233,8 @@ class StreamedAudio:
         Raises:
             InputError: there is nothing of it, or samples are NaN, infinite or beyond 8 in absolute value.
         """
-        samples = check_samples(self._reader.read(first, count), self.rate, str(self.path))
+        with convert_read_errors(self.path, _EXPECTED, InputError):
+            samples = check_samples(self._reader.read(first, count), self.rate, str(self.path))
         return replace(samples, notes=self.notes)
 
 
@@ -234,12 +251,13 @@ def open_windows(path: Path) -> AudioFile | StreamedAudio:
         InputError: the file is missing, empty, not a sound, or without sound.
     """
     check_readable(path, EXPECTED_AUDIO)
-    try:
-        return _open_exact(path, None) or StreamedAudio(path)
-    except InputError as error:
-        if error.cause != "unreadable" or (file := _open_with_libsndfile(path, None)) is None:
-            raise
-        return file
+    with convert_read_errors(path, _EXPECTED, InputError):
+        try:
+            return _open_exact(path, None) or StreamedAudio(path)
+        except InputError as error:
+            if error.cause != "unreadable" or (file := _open_with_libsndfile(path, None)) is None:
+                raise
+            return file
 
 
 def open_audio(path: str | os.PathLike[str], content: bytes | None = None) -> Audio | AudioFile:
@@ -259,7 +277,8 @@ def open_audio(path: str | os.PathLike[str], content: bytes | None = None) -> Au
     path = Path(path)
     if content is None:
         check_readable(path, EXPECTED_AUDIO)
-    return _open_exact(path, content) or read_audio(path, content=content)
+    with convert_read_errors(path, _EXPECTED, InputError):
+        return _open_exact(path, content) or read_audio(path, content=content)
 
 
 def _open_exact(path: Path, content: bytes | None) -> AudioFile | None:
@@ -502,8 +521,10 @@ def check_samples(mono: Float32[np.ndarray, " t"], rate: int, name: str) -> Audi
         The audio, (t,) float32 in [-1, 1], at the same rate.
 
     Raises:
-        InputError: no samples, NaN or infinite values, or values beyond 8 in absolute value.
+        InputError: no samples, NaN or infinite values, values beyond 8 in absolute value, or a rate outside of `RATES`.
     """
+    if rate not in RATES:
+        raise InputError(f"{name}: found a rate of {rate} Hz, expected 1,000 to 1,000,000. {AUDIO_REMEDY}.")
     if not len(mono):
         raise InputError(f"{name}: found a sound of no samples (zero length), expected at least one. {AUDIO_REMEDY}.")
     peak = max(mono.max(), -mono.min())

@@ -120,6 +120,24 @@ def check_readable(path: Path, expected: str) -> None:
     raise InputError(f"{path}: found {problem}, expected {expected}. {remedy}.", cause)
 
 
+def check_inside(name: str, root: Path) -> None:
+    """Check that a name of somebody's list stays below the root of its data set.
+
+    Args:
+        name: path relative to the root.
+        root: folder of the data set, for the message.
+
+    Raises:
+        DataError: the name is absolute, has `..` between its folders, or a null character.
+    """
+    is_absolute = os.path.isabs(name) or os.path.splitdrive(name)[0]
+    if is_absolute or ".." in name.replace("\\", "/").split("/") or "\0" in name:
+        raise DataError(
+            f"{root}: found the name {name!r} in a list or in annotations, which leads out of this folder, expected "
+            "one below it. Nothing was opened: correct the name, or fetch the authors' own list"
+        )
+
+
 def iter_files(folder: Path) -> Iterator[Path]:
     """List all paths below a folder, through links too; a folder that is linked into itself is visited once.
 
@@ -161,8 +179,12 @@ class DirectoryIndex:
 
         Returns:
             Sorted names of files and subfolders by stem; empty where there is no such folder.
+
+        Raises:
+            DataError: the path leads out of the root.
         """
         if folder not in self._folders:
+            check_inside(folder, self.root)
             path = self.root / folder
             stems: dict[str, list[str]] = {}
             for name in sorted(os.listdir(path)) if path.is_dir() else ():

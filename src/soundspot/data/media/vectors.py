@@ -12,6 +12,7 @@ from torch import Tensor
 from soundspot.data.media.file_types import DirectoryIndex, check_readable
 from soundspot.errors import DataError, InputError
 from soundspot.types import Audio
+from soundspot.utils.safe_read import MAX_ENTRY_BYTES, check_npy_header, load_npy
 
 
 class ArrayStore:
@@ -60,8 +61,8 @@ class ArrayStore:
         """
         name = f"{self.path}: {id}" if self._files is None else f"{self.path / f'{id}.npy'}"
         try:
-            vector: Any = self._archive()[id] if self._files is None else np.load(name, allow_pickle=False)
-        except (OSError, ValueError, KeyError) as error:
+            vector: Any = self._read_entry(id) if self._files is None else load_npy(name)
+        except Exception as error:  # of a damaged archive: of any kind
             raise InputError(f"{name}: cannot be read ({error}), expected a vector. Make it again.") from error
         if vector.ndim != 1 or vector.dtype.kind not in "fiu" or not len(vector) or not np.isfinite(vector).all():
             raise InputError(
@@ -70,13 +71,23 @@ class ArrayStore:
             )
         return torch.from_numpy(vector.astype(np.float32))
 
+    def _read_entry(self, id: str) -> Any:
+        """Return an array of the .npz, after its size has been checked."""
+        archive = self._archive()
+        info = archive.zip.getinfo(f"{id}.npy")
+        with archive.zip.open(info) as entry:
+            check_npy_header(entry, min(info.file_size, MAX_ENTRY_BYTES))
+        return archive[id]
+
     def _archive(self) -> Any:
         """Return the open .npz, one for each process: workers must not share a position in a file."""
         if os.getpid() not in self._open:
             check_readable(self.path, "vectors in an .npz")
             try:
-                self._open = {os.getpid(): np.load(self.path, allow_pickle=False)}
-            except (OSError, ValueError) as error:
+                archive: Any = np.load(self.path, allow_pickle=False)
+                self._open = {os.getpid(): archive}
+                frozenset(archive.files)  # an .npy of this name has none
+            except Exception as error:  # of a damaged archive: of any kind
                 raise InputError(f"{self.path}: cannot be read ({error}), expected an .npz. Make it again.") from error
         return self._open[os.getpid()]
 

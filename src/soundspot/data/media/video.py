@@ -6,6 +6,7 @@ packets (`soundspot.data.media.packet_table`).
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +20,7 @@ from soundspot.data.media.ffmpeg import REMEDY, MediaFile, VideoError, av
 from soundspot.data.media.frame_index import FrameIndex, TimedImage
 from soundspot.data.media.packet_table import PacketTable, choose_image_stream, rest_notes, scan_packets
 from soundspot.types import Audio
+from soundspot.utils.safe_read import convert_read_errors
 
 
 class Video(MediaFile):
@@ -84,6 +86,9 @@ class Video(MediaFile):
         """Table of the packets of the file, which is read once."""
         return self._index.table
 
+    def _converted(self) -> AbstractContextManager[None]:
+        return convert_read_errors(self.path, f"expected {self._expected}. {REMEDY}", VideoError)
+
     @property
     def frame_rate(self) -> float:
         """Frames per second as the header gives them; 25 where it gives none."""
@@ -147,9 +152,10 @@ class Video(MediaFile):
             VideoError: no frame can be decoded.
         """
         size: tuple[int, int] | None = None
-        for time, image in self._index.frames():
-            size = size or image.size
-            yield time, image if image.size == size else image.resize(size)
+        with self._converted():
+            for time, image in self._index.frames():
+                size = size or image.size
+                yield time, image if image.size == size else image.resize(size)
         if size is None:
             raise self._no_frames()
 
@@ -166,8 +172,9 @@ class Video(MediaFile):
         Raises:
             VideoError: no frame can be decoded.
         """
-        if frames := self._index.frames_at(times):
-            return frames
+        with self._converted():
+            if frames := self._index.frames_at(times):
+                return frames
         raise self._no_frames()
 
     def frame_after(self, time: float | int) -> Image.Image | None:
@@ -179,7 +186,8 @@ class Video(MediaFile):
         Returns:
             Upright RGB image; None where there is no later frame, or it cannot be decoded.
         """
-        return self._index.frame_after(time)
+        with self._converted():
+            return self._index.frame_after(time)
 
     def frame_pair(self, time: float | int) -> tuple[Image.Image, Image.Image]:
         """Decode the frame shown at a time and the frame after it; for the last frame, the frame before and itself.
@@ -218,6 +226,10 @@ class Video(MediaFile):
             VideoError: there is no audio track, its codec is unknown, or the window holds nothing of it.
             InputError: samples are NaN, infinite or beyond 8 in absolute value.
         """
+        with self._converted():
+            return self._read_audio(start, seconds, rate)
+
+    def _read_audio(self, start: float | int, seconds: float | int, rate: int | None) -> Audio:
         reader = self._reader
         begin, count = round(start * reader.rate), round(seconds * reader.rate)
         silence = np.zeros(max(0, min(-begin, count)), np.float32)
@@ -237,7 +249,8 @@ class Video(MediaFile):
     def _scan(self) -> PacketTable:
         audio = self._container.streams.audio
         number = choose_audio_stream(audio, self._audio_track)
-        return scan_packets(self._container, self._stream, None if number is None else audio[number])
+        with self._converted():
+            return scan_packets(self._container, self._stream, None if number is None else audio[number])
 
     @cached_property
     def _reader(self) -> AudioReader:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from soundspot.errors import DataError, RecipeError
 from soundspot.utils.atomic_io import atomic_write_folder
+from soundspot.utils.safe_read import load_npy, read_json_object
 
 MIN_MINIBATCH_SAMPLES = 50_000  # from which k-means goes through the samples in batches
 
@@ -73,9 +74,9 @@ class Clusters:
             DataError: there are none, they are damaged, or they are of another data set.
         """
         try:
-            fingerprint = json.loads((folder / "meta.json").read_text())["data_fingerprint"]
-            assignments, centers = (np.load(folder / f"{name}.npy") for name in ("assignments", "centers"))
-        except (OSError, ValueError, KeyError) as error:
+            fingerprint = read_json_object(folder / "meta.json", "expected that of clusters")["data_fingerprint"]
+            assignments, centers = (load_npy(folder / f"{name}.npy") for name in ("assignments", "centers"))
+        except (OSError, ValueError, KeyError, DataError) as error:
             raise DataError(
                 f"{folder}: no clusters can be read ({error}); remove the folder to make them anew"
             ) from error

@@ -6,7 +6,6 @@ that a table is never used with another data set.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from jaxtyping import Bool, Int32, Int64
 
 from soundspot.errors import DataError
 from soundspot.utils.hash_rng import Key, uniform
+from soundspot.utils.safe_read import has_type, load_npy, read_json_object
 
 META_FILE, IDS_FILE = "meta.json", "ids.txt"
 Sampling = Literal["random", "fixed", "anchor"]
@@ -123,10 +123,16 @@ class NeighborTable:
             DataError: there is none, it is damaged, or it belongs to another data set.
         """
         try:
-            meta = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
+            meta = read_json_object(folder / META_FILE, "expected the table's")
             shape, known = (meta["n"], meta["k"]), (meta["data_fingerprint"], meta["encoder"], meta["weights_digest"])
-            images, audio = (np.load(folder / f"{modality}.npy", mmap_mode="r") for modality in MODALITIES)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            images, audio = (load_npy(folder / f"{modality}.npy", mmap_mode="r") for modality in MODALITIES)
+            recall = meta.get("recall", {})
+            if not has_type((*known, recall), tuple[str, str, str, dict[str, float]]) or {
+                images.dtype,
+                audio.dtype,
+            } != {np.dtype(np.int32)}:
+                raise DataError("meta.json has values of other types")
+        except (OSError, ValueError, KeyError, DataError) as error:
             raise DataError(
                 f"{folder}: no neighbor table can be read ({type(error).__name__}: {error}), expected one by soundspot "
                 "(those by whence are of another form); make it with `soundspot neighbors mine`"
@@ -141,4 +147,4 @@ class NeighborTable:
                 f"{folder}: this neighbor table was made for another data set ({known[0]}, {meta['n']} samples), "
                 f"expected {data_fingerprint}. Mine the neighbors of the training set: `soundspot neighbors mine`"
             )
-        return cls(images, audio, *known, meta.get("recall", {}))
+        return cls(images, audio, *known, recall)

@@ -1,7 +1,6 @@
 """Executors that read inputs in processes of this machine; samples come in the order of the inputs."""
 
 import os
-import pickle
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -11,7 +10,8 @@ from multiprocessing import get_context, parent_process
 from threading import Thread
 
 from soundspot.data.shards.writer import SampleReader, SampleRecord
-from soundspot.errors import RecipeError
+from soundspot.errors import InputError, RecipeError, SoundspotError
+from soundspot.utils.safe_read import describe_error
 
 PREFETCH = 8  # inputs in flight for each process: what a result waits for, and what memory holds
 
@@ -46,19 +46,19 @@ class ProcessExecutor:
 
     def __call__(self, reader: SampleReader, names: Sequence[str]) -> Iterator[SampleRecord]:
         if not self.workers:
-            yield from map(reader, names)
+            yield from (read_input(reader, name) for name in names)
             return
-        remaining, pickled = deque(names), pickle.dumps(reader)
+        remaining = deque(names)
         while remaining:
-            if not (yield from _read_until_crash(pickled, remaining, self.workers, len(remaining))):
+            if not (yield from _read_until_crash(reader, remaining, self.workers, len(remaining))):
                 continue
             # An input in flight crashed the pool. A single process, which takes them in turn, shows which.
-            if (yield from _read_until_crash(pickled, remaining, 1, PREFETCH * self.workers)):
-                yield read_isolated(pickled, remaining.popleft())
+            if (yield from _read_until_crash(reader, remaining, 1, PREFETCH * self.workers)):
+                yield read_isolated(reader, remaining.popleft())
 
 
 def _read_until_crash(
-    reader: bytes, remaining: "deque[str]", workers: int, max_inputs: int
+    reader: SampleReader, remaining: "deque[str]", workers: int, max_inputs: int
 ) -> Generator[SampleRecord, None, bool]:
     """Yield the samples of up to `max_inputs` inputs, removed from `remaining`; return whether the pool crashed."""
     pool = start_processes(reader, workers)
@@ -82,11 +82,11 @@ def _read_until_crash(
 _reader: SampleReader  # of a worker process, set once by its initializer
 
 
-def start_processes(reader: bytes, workers: int) -> ProcessPoolExecutor:
+def start_processes(reader: SampleReader, workers: int) -> ProcessPoolExecutor:
     """Start a pool of spawned processes that run `read_sample`.
 
     Args:
-        reader: pickled `SampleReader`, loaded once by each process.
+        reader: reader, copied to each process once.
         workers: number of processes.
 
     Returns:
@@ -104,14 +104,34 @@ def read_sample(name: str) -> SampleRecord:
     Returns:
         Files of the sample, or the failure.
     """
-    return _reader(name)
+    return read_input(_reader, name)
 
 
-def read_isolated(reader: bytes, name: str) -> SampleRecord:
+def read_input(reader: SampleReader, name: str) -> SampleRecord:
+    """Read an input; whatever is raised is a failure of this input, and the others are read.
+
+    Args:
+        reader: reader of the input.
+        name: name of the input.
+
+    Returns:
+        Files of the sample, or the failure.
+    """
+    try:
+        return reader(name)
+    except InputError as error:
+        return SampleRecord({}, error.cause, str(error))
+    except SoundspotError as error:
+        return SampleRecord({}, "unreadable", str(error))
+    except Exception as error:  # decoders are many, and raise anything
+        return SampleRecord({}, "unreadable", f"{name}: could not be read ({describe_error(error)}). Leave it out")
+
+
+def read_isolated(reader: SampleReader, name: str) -> SampleRecord:
     """Read an input in a process of its own.
 
     Args:
-        reader: pickled `SampleReader`.
+        reader: reader of the input.
         name: name of the input.
 
     Returns:
@@ -124,10 +144,10 @@ def read_isolated(reader: bytes, name: str) -> SampleRecord:
             return SampleRecord({}, "crashed", f"{name}: found a file that crashes its reader; fetch it again")
 
 
-def _initialize(reader: bytes) -> None:
+def _initialize(reader: SampleReader) -> None:
     global _reader
     Thread(target=_end_with_parent, daemon=True).start()
-    _reader = pickle.loads(reader)
+    _reader = reader
 
 
 def _end_with_parent() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from soundspot.errors import DataError
 from soundspot.utils.atomic_io import atomic_write_bytes, convert_os_errors, write_all
+from soundspot.utils.safe_read import parse_json
 
 LAST_MEMBER = "json"  # the file that is written last: a sample that has it is complete
 _BLOCK = tarfile.BLOCKSIZE
@@ -41,6 +42,11 @@ class TarMember:
     offset: int
     size: int
     crc: int
+
+    @property
+    def is_valid(self) -> bool:
+        """True for three whole numbers below 2^62; an index may claim anything."""
+        return all(type(number) is int and 0 <= number < 1 << 62 for number in (self.offset, self.size, self.crc))
 
     @property
     def end(self) -> int:
@@ -153,11 +159,14 @@ class ShardReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            entries = json.loads(get_index_path(path).read_text(encoding="utf-8"))
+            entries = parse_json(get_index_path(path).read_bytes())
             self.index: ShardIndex = {
                 key: {suffix: TarMember(*position) for suffix, position in files.items()}
                 for key, files in entries.items()
             }
+            members = (member for files in self.index.values() for member in files.values())
+            if wrong := next((m for m in members if not m.is_valid), None):
+                raise ValueError(f"{wrong!r:.200} is no position")
             stat = path.stat()
             self._size, self._stamp = stat.st_size, (stat.st_ino, stat.st_mtime_ns)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -187,7 +196,8 @@ class ShardReader:
             ) from None
         try:
             file = _open_shard(self.path, self._stamp)
-            content = os.pread(file.descriptor, member.size, member.offset)
+            size = min(member.size, self._size)  # what an index claims is not allocated
+            content = os.pread(file.descriptor, size, member.offset)
         except OSError as error:
             raise DataError(
                 f"{self.path}: could not be read ({error.strerror}), expected the shard that its index describes. Look "

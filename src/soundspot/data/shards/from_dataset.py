@@ -8,7 +8,7 @@ from dataclasses import asdict, astuple, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from jaxtyping import Bool
 from PIL import Image
@@ -18,9 +18,10 @@ from soundspot.data.datasets.clip_ids import replace_dots
 from soundspot.data.shards.encoding import ShardFormat, encode_json
 from soundspot.data.shards.writer import Executor, SampleRecord, write_shards
 from soundspot.errors import DataError, InputError
-from soundspot.types import AudioVisualDataset, Box, GroundTruth
+from soundspot.types import AudioVisualDataset, Box, GroundTruth, GroundTruthRule
 
 MASK_MEMBER = "mask.png"
+MAX_BOXES = 1000  # of one image: each has a layer of its own where annotators are counted
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,19 @@ def ground_truth_from_dict(values: dict[str, Any], mask: Bool[Tensor, "h w"] | N
 
     Returns:
         The ground truth.
+
+    Raises:
+        ValueError: the size, the rule or a box is none, or there are more than `MAX_BOXES` boxes.
+        KeyError, TypeError: the values are no attributes of a ground truth.
     """
-    return GroundTruth(**values | {"boxes": tuple(Box(*numbers) for numbers in values["boxes"]), "mask": mask})
+    boxes = tuple(Box(*numbers) for numbers in values["boxes"])
+    ground_truth = GroundTruth(**values | {"boxes": boxes, "mask": mask})
+    numbers = [ground_truth.height, ground_truth.width, *(number for box in boxes for number in astuple(box))]
+    if len(boxes) > MAX_BOXES or not all(isinstance(number, int | float) and abs(number) < 1e300 for number in numbers):
+        raise ValueError(f"found a size or boxes that are not numbers, or more than {MAX_BOXES} boxes")
+    if min(ground_truth.height, ground_truth.width) <= 0 or ground_truth.rule not in get_args(GroundTruthRule):
+        raise ValueError(f"found the size {ground_truth.height} x {ground_truth.width}, the rule {ground_truth.rule!r}")
+    return ground_truth
 
 
 def _encode_mask(mask: Bool[Tensor, "h w"]) -> bytes:

@@ -1,8 +1,8 @@
 """Executor on Ray Data: a cluster that runs already, or this machine's cores (extra `ray`)."""
 
+import json
 import logging
 import os
-import pickle
 import secrets
 import shutil
 import socket
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -56,24 +57,24 @@ class RayExecutor:
             inputs.context.enable_progress_bars = False
             samples = inputs.map(
                 RayWorker,
-                fn_constructor_args=(pickle.dumps(reader),),
+                fn_constructor_args=(reader,),
                 compute=ray.data.ActorPoolStrategy(size=min(self.workers or num_cores, num_cores)),
                 num_cpus=1,
             )
             for row in samples.iter_rows():
-                yield pickle.loads(row["sample"])
+                yield decode_sample(row["sample"])
 
 
 class RayWorker:
     """Actor that reads inputs in a child process, since Ray would give an input that crashes it to the next actor.
 
-    Called with {"name": name}, it returns {"sample": pickled SampleRecord}.
+    Called with {"name": name}, it returns {"sample": bytes of `encode_sample`}.
 
     Args:
-        reader: pickled `SampleReader`.
+        reader: reader of the inputs.
     """
 
-    def __init__(self, reader: bytes) -> None:
+    def __init__(self, reader: SampleReader) -> None:
         self.reader, self.pool = reader, start_processes(reader, 1)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, bytes]:
@@ -82,7 +83,37 @@ class RayWorker:
         except BrokenProcessPool:
             self.pool = start_processes(self.reader, 1)
             sample = read_isolated(self.reader, row["name"])
-        return {"sample": pickle.dumps(sample)}
+        return {"sample": encode_sample(sample)}
+
+
+def encode_sample(sample: SampleRecord) -> bytes:
+    """Write a sample as one line of JSON and the bytes of its files.
+
+    Args:
+        sample: files of a sample, or a failure.
+
+    Returns:
+        Bytes that `decode_sample` reads.
+    """
+    sizes = {suffix: len(content) for suffix, content in sample.files.items()}
+    header = json.dumps({"cause": sample.cause, "message": sample.message, "sizes": sizes}).encode()
+    return b"\n".join((header, b"".join(sample.files.values())))
+
+
+def decode_sample(content: bytes) -> SampleRecord:
+    """Read a sample that `encode_sample` wrote.
+
+    Args:
+        content: bytes of the sample.
+
+    Returns:
+        The sample.
+    """
+    header, files = content.split(b"\n", 1)
+    values = json.loads(header)
+    ends = list(accumulate(values["sizes"].values(), initial=0))
+    slices = (files[start:end] for start, end in pairwise(ends))
+    return SampleRecord(dict(zip(values["sizes"], slices, strict=True)), values["cause"], values["message"])
 
 
 def _import_ray() -> Any:

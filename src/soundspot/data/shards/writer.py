@@ -24,6 +24,7 @@ from soundspot.utils.atomic_io import (
     lock_folder,
     write_all,
 )
+from soundspot.utils.safe_read import parse_json, read_json_object
 
 MANIFEST, JOURNAL = "prepared.json", "journal.jsonl"
 
@@ -47,7 +48,7 @@ class SampleRecord:
 class SampleReader(Protocol):
     """Reader that makes a sample of an input; it is called with the input's name and returns a `SampleRecord`.
 
-    It is pickled to other processes, and never raises: a failure is a record with a cause.
+    It is copied to other processes. A failure is a record with a cause; what it raises becomes one (`read_input`).
     """
 
     def key(self, name: str) -> str:
@@ -258,13 +259,9 @@ def read_manifest(output: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     file = output / MANIFEST
     if file.exists():
-        try:
-            manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise OutputError(
-                f"{file}: found no JSON ({error}), expected the manifest of this folder. Put it back, or write "
-                "elsewhere"
-            ) from error
+        manifest = read_json_object(
+            file, "expected the manifest of this folder. Put it back, or write elsewhere", OutputError
+        )
         if "soundspot" not in manifest:
             raise OutputError(
                 f"{file}: was written by whence, an earlier name of this library. Give the command again with a new "
@@ -302,7 +299,7 @@ class Journal:
         self._ends = [0]  # of the lines, in bytes
         for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(keepends=True), 1):
             try:
-                self.causes.append(intern(json.loads(line)["cause"]))
+                self.causes.append(intern(parse_json(line)["cause"]))
             except (ValueError, KeyError, TypeError) as error:
                 raise OutputError(
                     f"{path}: found a damaged line ({number}: {error}), expected JSON with a cause. Cut the file off "

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
+from soundspot.utils.atomic_io import convert_os_errors, temporary_path
+
 MAX_MEMORY_BYTES = 2**22  # more lies in a file without a name, which is gone with the process
 BLOCK_BYTES = 2**22  # of the blocks of `iter_blocks`
 
@@ -37,12 +39,17 @@ class DiskTensor:
 
         Args:
             rows: (b, ...) tensor; rows have the shape and dtype of those appended before.
+
+        Raises:
+            OutputError: the rows cannot be written (DiskFullError: no space is left).
         """
         if not self._n:
             self._like = torch.empty(0, *rows.shape[1:], dtype=rows.dtype)
         assert rows.shape[1:] == self._like.shape[1:], "rows of another shape"
-        self._file.seek(0, 2)
-        self._file.write(rows.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        with convert_os_errors(temporary_path("soundspot-rows")):
+            self._file.seek(0, 2)
+            self._file.write(rows.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            self._file.flush()  # an error when the file is closed would be nobody's
         self._n += len(rows)
         self.device = rows.device
 

@@ -14,6 +14,7 @@ import tempfile
 import weakref
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from soundspot.evaluation.engine.items import SampleIndex
 from soundspot.evaluation.engine.localizers import check_map
 from soundspot.evaluation.engine.predict import PredictionBatch, pack_groups
 from soundspot.evaluation.metrics.registry import NEGATIVES
+from soundspot.utils.atomic_io import convert_os_errors, temporary_path
+from soundspot.utils.safe_read import MAX_ENTRY_BYTES, check_npy_header, read_json_object
 
 MAPS_PER_SHARD = 4096
 SALIENCY = "saliency"
@@ -58,27 +61,47 @@ class MapWriter:
         Args:
             id: id of the sample, not added before.
             scores: (h, w) raw map, written in its dtype.
+
+        Raises:
+            OutputError: the map cannot be written (DiskFullError: no space is left).
         """
-        if self._n % MAPS_PER_SHARD == 0:
-            self._open_next_shard()
-        self._n += 1
         entry = zipfile.ZipInfo(f"{id}.npy")  # np.savez would take an id such as `file` for its own argument
-        with self._shard.open(entry, "w", force_zip64=True) as file:  # type: ignore[union-attr]
-            np.lib.format.write_array(file, np.ascontiguousarray(scores), allow_pickle=False)
+        with self._convert_errors():
+            if self._n % MAPS_PER_SHARD == 0:
+                self._open_next_shard()
+            self._n += 1
+            with self._shard.open(entry, "w", force_zip64=True) as file:  # type: ignore[union-attr]
+                np.lib.format.write_array(file, np.ascontiguousarray(scores), allow_pickle=False)
 
     def close(self, meta: Mapping[str, Any]) -> None:
         """Finish the last shard and write meta.json; nothing can be added afterwards.
 
         Args:
             meta: object to write into meta.json, plain values.
+
+        Raises:
+            OutputError: the files cannot be written (DiskFullError: no space is left).
         """
-        if not self._n:
-            self._open_next_shard()
-        assert self._shard is not None
-        self._shard.close()
-        if self._n <= MAPS_PER_SHARD:
-            (self.folder / SHARD_FILE.format(0)).rename(self.folder / "maps.npz")
-        (self.folder / META_FILE).write_text(json.dumps(dict(meta), indent=1) + "\n", encoding="utf-8")
+        with self._convert_errors():
+            if not self._n:
+                self._open_next_shard()
+            assert self._shard is not None
+            self._shard.close()
+            if self._n <= MAPS_PER_SHARD:
+                (self.folder / SHARD_FILE.format(0)).rename(self.folder / "maps.npz")
+            (self.folder / META_FILE).write_text(json.dumps(dict(meta), indent=1) + "\n", encoding="utf-8")
+
+    @contextmanager
+    def _convert_errors(self) -> Iterator[None]:
+        """Convert errors of writing; the archive is closed then, as its destructor would try to write again."""
+        with convert_os_errors(self.folder):
+            try:
+                yield
+            except OSError:
+                if self._shard is not None:
+                    with suppress(OSError, ValueError):
+                        self._shard.close()
+                raise
 
     def _open_next_shard(self) -> None:
         if self._shard is not None:
@@ -108,7 +131,8 @@ class TemporaryMapFolder:
     """
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="soundspot-maps-"))
+        with convert_os_errors(temporary_path("soundspot-maps")):
+            self.path = Path(tempfile.mkdtemp(prefix="soundspot-maps-"))
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
@@ -244,7 +268,7 @@ class StoredMaps(Mapping[str, np.ndarray]):
         for path in shards:
             try:
                 shard = zipfile.ZipFile(path)
-            except (OSError, zipfile.BadZipFile) as error:
+            except Exception as error:  # of a damaged archive: of any kind
                 raise DataError(f"{path} is no readable .npz file ({error}); write it anew.") from error
             for id in (name.removesuffix(".npy") for name in shard.namelist()):
                 if id in self._shard_of:
@@ -267,8 +291,10 @@ class StoredMaps(Mapping[str, np.ndarray]):
         shard = self._shard_of[id]
         try:
             with shard.open(f"{id}.npy") as entry:
+                check_npy_header(entry, min(shard.getinfo(f"{id}.npy").file_size, MAX_ENTRY_BYTES))
+                entry.seek(0)
                 scores: np.ndarray = np.lib.format.read_array(entry, allow_pickle=False)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # of a damaged archive: of any kind
             raise DataError(f"{shard.filename}: the map of {id!r} is unreadable ({error}); write it anew.") from error
         return scores
 
@@ -328,10 +354,4 @@ class StoredMaps(Mapping[str, np.ndarray]):
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:
-    try:
-        meta = json.loads((folder / META_FILE).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}/meta.json cannot be read ({error}); write at least {{}} into it.") from error
-    if not isinstance(meta, dict):
-        raise DataError(f'{folder}/meta.json holds no object; expected one such as {{}} or {{"model": "mine"}}.')
-    return meta
+    return read_json_object(folder / META_FILE, 'expected an object such as {} or {"model": "mine"}. Write it there')

@@ -22,6 +22,7 @@ from soundspot.evaluation.metrics.inputs import MetricInputs, compute_scores, is
 from soundspot.evaluation.protocols.presets import Protocol
 from soundspot.evaluation.report.published import PublishedRow, find_published_rows, list_differences
 from soundspot.evaluation.report.report import Report, SampleRow
+from soundspot.utils.safe_read import convert_read_errors
 
 MODEL_FREE = (WHOLE_IMAGE, CENTERED_BOX, CEILING, "chance")  # rows that are the same whatever the model
 
@@ -135,7 +136,8 @@ def _compare_reports(
                 "evaluate-maps` reads the maps of a report)."
             )
     samples, notes = _select_common_samples(reports, names, intersect)
-    protocol, n = Protocol.from_dict(first.protocol), len(samples[0])
+    with convert_read_errors(f"the report of {first.dataset}", "expected a protocol of this version. Evaluate again"):
+        protocol, n = Protocol.from_dict(first.protocol), len(samples[0])
     scores = [compute_scores_from_samples(of_report, protocol) for of_report in samples]
     is_subset = any(n != report.n for report in reports)
     weights = GroupWeights(len({sample.group for sample in samples[0]}), bootstraps, seed)

@@ -17,6 +17,7 @@ from soundspot.evaluation.metrics.bootstrap import Interval
 from soundspot.evaluation.report import tables
 from soundspot.evaluation.report.sound_sensitivity import AudioCondition, SoundSensitivity
 from soundspot.utils.atomic_io import atomic_write_folder
+from soundspot.utils.safe_read import check_fields, convert_read_errors, read_json_object
 
 REPORT_FILE, SAMPLES_FILE, MAPS_FOLDER = "report.json", "samples.csv", "maps"
 RowKind = Literal["model", "sound-blind", "ceiling", "published"]
@@ -267,8 +268,8 @@ def load_report(folder: str | Path, maps: bool = True) -> Report:
         DataError: a file is missing or unreadable, or of a version before the library was named soundspot.
     """
     folder = Path(folder)
-    try:
-        content = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
+    with convert_read_errors(folder, "expected a report. Make it with `soundspot evaluate`"):
+        content = read_json_object(folder / REPORT_FILE, "expected that of a report. Make it with `soundspot evaluate`")
         if "soundspot" not in content:
             raise DataError(
                 f"{folder}: found a report of an earlier version, expected one of soundspot. Make it anew with "
@@ -290,8 +291,9 @@ def load_report(folder: str | Path, maps: bool = True) -> Report:
             sound_sensitivity=_read_sound_sensitivity(content["sound_sensitivity"]),
             source=content["source"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder} holds no readable report ({error!r}); make it with `soundspot evaluate`.") from error
+        check_fields(report)
+        if all(row.kind != "model" for row in report.rows) or len({tuple(s.values) for s in samples}) > 1:
+            raise DataError(f"{folder}: found no row of a model, or samples of different columns. Evaluate again")
     return (
         replace(report, maps=StoredMaps(folder / MAPS_FOLDER)) if maps and (folder / MAPS_FOLDER).is_dir() else report
     )

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from soundspot.errors import DataError
 from soundspot.evaluation.report.figures import Values, draw_lines
+from soundspot.utils.safe_read import convert_read_errors
 
 STAGES = {"train": "own", "val": "foreign", "valid": "foreign", "validation": "foreign", "probe": "foreign"}
 MAX_POINTS = 240  # a curve on a page has no room for more
@@ -45,13 +46,14 @@ def read_train_logs(paths: Sequence[str | Path]) -> dict[str, tuple[Values, Valu
     for path in map(Path, paths):
         if not path.is_file():
             raise DataError(f"{path}: no such file; expected the metrics.csv in the folder of a training run.")
-        with path.open(newline="", encoding="utf-8") as file:
+        expected = "expected the metrics.csv of a training run"
+        with convert_read_errors(path, expected), path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 if "step" not in row:
                     raise DataError(
                         f"{path}: found columns {', '.join(row)}; expected the `step` that Lightning writes."
                     )
-                for column in set(row) - {"step", "epoch"}:
+                for column in set(row) - {"step", "epoch", None}:
                     if row[column] and isfinite(float(row[column])):
                         points.setdefault(column, {})[float(row["step"])] = float(row[column])
     curves = {}

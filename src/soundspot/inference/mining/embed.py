@@ -16,6 +16,7 @@ from soundspot.errors import DataError
 from soundspot.inference.localizer import Localizer
 from soundspot.models.weights import weights_digest
 from soundspot.types import AudioVisualDataset
+from soundspot.utils.safe_read import load_npy
 
 
 @runtime_checkable
@@ -140,7 +141,7 @@ def read_embeddings(path: str | Path) -> Float[Tensor, "n d"]:
         DataError: the file cannot be read, or holds another shape or type.
     """
     try:
-        array: Any = np.load(path, mmap_mode="c", allow_pickle=False)
+        array: Any = load_npy(path, mmap_mode="c")
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as .npy ({error}); expected an array (samples, channels)") from error
     if array.ndim != 2 or array.dtype.kind != "f":

@@ -1,6 +1,5 @@
 """Embeddings of an earlier neighbor table, reused when samples were added to its data set."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from soundspot.data.neighbors.candidate_filter import row_blocks
 from soundspot.data.neighbors.table import IDS_FILE, META_FILE, MODALITIES, Modality, NeighborTable, fingerprint_ids
 from soundspot.errors import DataError
 from soundspot.utils.npy_writer import RowWriter
+from soundspot.utils.safe_read import load_npy, read_json_object
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class PreviousTable:
                 same groups, or it was made without `keep_embeddings`.
         """
         NeighborTable.load(folder)
-        meta = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
+        meta = read_json_object(folder / META_FILE, "mine anew")
         made_by = (meta["encoder"], meta["weights_digest"])
         if made_by != encoder:
             raise DataError(
@@ -84,7 +84,7 @@ class PreviousTable:
         """
         file = self.folder / f"{modality}.embeddings.npy"
         try:
-            embeddings: Any = np.load(file, mmap_mode="r")
+            embeddings: Any = load_npy(file, mmap_mode="r")
         except (OSError, ValueError) as error:
             raise DataError(
                 f"{file}: cannot be read ({error}), so the table cannot be extended; mine anew with --keep_embeddings"

@@ -1,0 +1,33 @@
+"""Mutated files raise nothing but our errors, in 5 s and 1 GB each; `campaign.py` feeds as many as asked."""
+
+from pathlib import Path
+
+import pytest
+from campaign import run
+from targets import TARGETS, make_inputs
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("valid")
+    make_inputs(folder)
+    return folder
+
+
+def test_valid_inputs_are_read(inputs: Path) -> None:
+    for target in TARGETS.values():
+        target.read(inputs)
+
+
+def test_some_mutated_inputs_raise_nothing_but_our_errors(inputs: Path) -> None:
+    result = run(3, 0, [*TARGETS], inputs)
+    assert not result["failures"]
+    assert all(sum(counts.values()) == 3 for counts in result["outcomes"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TARGETS)
+def test_mutated_inputs_raise_nothing_but_our_errors(inputs: Path, name: str) -> None:
+    assert not run(1000, 1, [name], inputs)["failures"]

@@ -1,0 +1,156 @@
+"""No reader runs code that a file carries: loaders in the source are safe ones, and files with a marker leave none."""
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import soundspot
+from conftest import ROOT
+from soundspot.config.inspect_checkpoint import inspect_checkpoint
+from soundspot.config.load import read_recipe
+from soundspot.data.media.vectors import ArrayStore
+from soundspot.data.neighbors.kmeans import Clusters
+from soundspot.data.neighbors.table import NeighborTable
+from soundspot.errors import SoundspotError
+from soundspot.importers import import_checkpoint
+from soundspot.inference.mining.embed import read_embeddings
+from soundspot.training.fit import check_resume_file
+
+SOURCE = ROOT / "src" / "soundspot"
+FORBIDDEN_MODULES = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "runpy", "imp", "code"}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
+FORBIDDEN_LOADERS = {"torch.jit.load", "torch.hub.load", "torch.package.PackageImporter", "torch.export.load"}
+FORBIDDEN_LOADERS |= {"yaml.unsafe_load", "yaml.full_load", "yaml.load_all", "importlib.util.spec_from_file_location"}
+SAFE_VALUES = {"weights_only": True, "allow_pickle": False, "trust_remote_code": False}
+IMPORTED_BY_NAME = {  # modules of the package alone, whose names stand in the source
+    "__init__.py": "public names of the package",
+    "cli/main.py": "the table of commands",
+    "data/datasets/registry.py": "the table of data sets",
+    "methods/__init__.py": "the files of the folder",
+}
+
+
+LOADERS = r"\w+\.load\(|unsafe_load|full_load|load_all|PackageImporter|spec_from_file|load_state_dict_from"
+SUSPECT = re.compile(
+    rf"(import|from) ({'|'.join(FORBIDDEN_MODULES)})\b|(?<![.\w])({'|'.join(FORBIDDEN_CALLS)})\("
+    rf"|import_module\(|{LOADERS}|{'|'.join(SAFE_VALUES)}"
+)
+
+
+def unsafe_loaders(source: str, file: str = "x.py") -> Iterator[str]:
+    """Yield what in a module could run code of a file that it reads."""
+    for node in ast.walk(ast.parse(source)) if SUSPECT.search(source) else ():
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.split(".")[0] in FORBIDDEN_MODULES)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in FORBIDDEN_MODULES:
+            yield from (a.name for a in node.names if a.name != "UnpicklingError")
+        elif isinstance(node, ast.Call):
+            yield from unsafe_call(node, file)
+
+
+def unsafe_call(node: ast.Call, file: str) -> Iterator[str]:
+    name, keywords = ast.unparse(node.func), {k.arg: k.value for k in node.keywords}
+    if name in FORBIDDEN_CALLS | FORBIDDEN_LOADERS or (name == "import_module" and file not in IMPORTED_BY_NAME):
+        yield name
+    if name in ("torch.load", "torch.hub.load_state_dict_from_url") and "weights_only" not in keywords:
+        yield f"{name} without weights_only"
+    if name == "yaml.load" and "SafeLoader" not in ast.unparse(node):
+        yield "yaml.load without SafeLoader"
+    for key, safe in SAFE_VALUES.items():
+        if key in keywords and getattr(keywords[key], "value", None) is not safe:
+            yield f"{name}({key}={ast.unparse(keywords[key])})"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "torch.load(path)",
+        "trainer.fit(x, weights_only=False)",
+        "torch.load(path, weights_only=not safe)",
+        "import pickle",
+        "from pickle import loads, UnpicklingError",
+        "np.load(path, allow_pickle=True)",
+        "yaml.load(text, yaml.Loader)",
+        "eval(text)",
+        "import_module(name)",
+    ],
+)
+def test_the_rule_notices_a_loader_that_runs_code(source: str) -> None:
+    assert list(unsafe_loaders(source))
+
+
+def test_no_loader_of_the_library_can_run_code() -> None:
+    found = {
+        str(name): unsafe
+        for path in sorted(SOURCE.rglob("*.py"))
+        if (unsafe := list(unsafe_loaders(path.read_text("utf-8"), str(name := path.relative_to(SOURCE).as_posix()))))
+    }
+    assert not found
+
+
+class Marker:
+    """Unpickling this object makes a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Iterator[Marker]:
+    yield Marker(tmp_path / "it-ran")
+    assert not (tmp_path / "it-ran").exists()
+
+
+def test_the_marker_works(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.array([Marker(tmp_path / "it-ran")]), allow_pickle=True)
+    np.load(tmp_path / "x.npy", allow_pickle=True)
+    assert (tmp_path / "it-ran").is_dir()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_checkpoint_runs_no_code(tmp_path: Path, marker: Marker, zipped: bool) -> None:
+    path = tmp_path / "resume.ckpt"
+    torch.save({"state_dict": {}, "callbacks": marker}, path, _use_new_zipfile_serialization=zipped)
+    for read in (inspect_checkpoint, soundspot.load, lambda file: check_resume_file(file, {})):
+        with pytest.raises(SoundspotError, match=r"resume\.ckpt"):
+            read(path)
+    with pytest.raises(SoundspotError, match=r"resume\.ckpt"):
+        import_checkpoint(path, "ezvsl")
+
+
+def test_a_recipe_runs_no_code(tmp_path: Path, marker: Marker) -> None:
+    (tmp_path / "recipe.yaml").write_text(f"method: !!python/object/apply:os.mkdir [{marker.path}]\n")
+    with pytest.raises(SoundspotError, match="no valid YAML"):
+        read_recipe(tmp_path / "recipe.yaml")
+
+
+def test_an_array_runs_no_code(tmp_path: Path, marker: Marker) -> None:
+    """Whatever reads an .npy: embeddings, neighbor tables, clusters, vectors of a data set."""
+    names = ("images", "audio", "assignments", "centers", "x")
+    for name in names:
+        np.save(tmp_path / f"{name}.npy", np.array([marker]), allow_pickle=True)
+    np.savez(tmp_path / "x.npz", x=np.array([marker]))
+    (tmp_path / "meta.json").write_text(
+        '{"n": 1, "k": 1, "data_fingerprint": "f", "encoder": "e", "weights_digest": "w"}'
+    )
+    store = ArrayStore(tmp_path / "x.npz")
+    readers = (
+        lambda: Clusters.load(tmp_path, "f"),
+        lambda: NeighborTable.load(tmp_path),
+        lambda: ArrayStore(tmp_path).read("x"),
+        lambda: store.read("x"),
+        lambda: read_embeddings(tmp_path / "x.npy"),
+    )
+    for read in readers:
+        with pytest.raises(SoundspotError, match=str(tmp_path)):
+            read()
+    store._archive().close()

@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -37,9 +39,66 @@ def test_help_lists_every_command_with_a_line(soundspot) -> None:
         assert {name.removeprefix(prefix).split()[0] for name in COMMANDS if name.startswith(prefix)} <= listed
 
 
-def test_help_imports_no_command() -> None:
-    code = "import sys; from soundspot.cli.main import main; main(['--help']); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+def test_no_help_imports_torch() -> None:
+    code = """
+import contextlib, io, sys
+from soundspot.cli.main import COMMANDS, main
+with contextlib.redirect_stdout(io.StringIO()):
+    for command in ["", *COMMANDS]:
+        with contextlib.suppress(SystemExit):
+            main([*command.split(), "--help"])
+        assert "torch" not in sys.modules, command
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_help_has_plain_types_and_no_second_spelling(soundspot, command) -> None:
+    text = soundspot(*command.split(), "--help").out.partition("\nexample:")[0]
+    assert not re.search(r"Optional|Sequence|Union|Literal|typing|<class|default: null|--\w+_|--[\w-]+\+", text), text
+
+
+def test_the_help_of_a_large_command_has_groups(soundspot) -> None:
+    text = soundspot("locate", "--help").out
+    assert "usage: soundspot locate IMAGE [AUDIO ...] [options]\n" in text
+    for title, flag in (("images:", "--boxes"), ("videos:", "--timeline PATH"), ("output:", "-o, --output PATH")):
+        assert flag in text.partition(f"\n{title}\n")[2].partition("\n\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("locate", "`soundspot locate`: IMAGE is missing: an image"),
+        ("evaluate --seed 3", "`soundspot evaluate`: DATA is missing: name of the data set"),
+        ("data to-shards catalog", "`soundspot data to-shards`: OUTPUT is missing: folder of the shards"),
+        ("evaluate x --batch-size few", "--batch-size: found 'few', expected a whole number."),
+        ("evaluate x --options [1]", "--options: found '[1]', expected a mapping."),
+        ("evaluate x --sed 1", "unknown option --sed. Did you mean '--seed'?"),
+    ],
+)
+def test_a_mistake_in_arguments_is_named_in_one_message(soundspot, words, message) -> None:
+    answer = soundspot(*words.split())
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err
+    assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ("evaluate x --options.length 3 --options.list 4655", {"options": {"length": 3, "list": 4655}}),
+        ("evaluate x --options {a: 1} --threshold 1e-1", {"options": {"a": 1}, "threshold": 0.1}),
+        ("locate a --mask-threshold half --output=o", {"mask_threshold": "half", "output": Path("o"), "audio": []}),
+        ("locate a --mask_threshold 0.25 --alpha 1", {"mask_threshold": 0.25, "alpha": 1.0}),
+        ("data to-shards x y --rate null --retry", {"rate": None, "retry": True}),
+    ],
+)
+def test_words_become_values_of_the_type_of_an_option(words, options) -> None:
+    name = next(name for name in COMMANDS if words.startswith(f"{name} "))
+    _, values = parse_command(name, shlex.split(words.removeprefix(name).replace("{a: 1}", "'{a: 1}'")))
+    assert {key: values[key] for key in options} == options
+    assert "refine" not in values
 
 
 @pytest.mark.parametrize(
@@ -232,4 +291,4 @@ def test_weights_are_fetched_from_a_file(soundspot, tmp_path, monkeypatch) -> No
     answer = soundspot("models", "fetch", "aisfx", "--from", missing)
     assert answer.code == 2
     assert answer.err.startswith(f"soundspot: {missing}: cannot be read")
-    assert soundspot("models", "fetch", "--help").out.startswith("usage: soundspot models fetch [--from FROM] name")
+    assert soundspot("models", "fetch", "--help").out.startswith("usage: soundspot models fetch NAME [options]\n")

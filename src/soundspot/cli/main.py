@@ -120,13 +120,14 @@ def parse_command(name: str, arguments: Sequence[str]) -> tuple[Callable[..., An
         The function of the command and its keyword arguments.
 
     Raises:
-        InputError: an option has another name now, or the model is given as a positional argument.
+        InputError: an argument is missing, an option is unknown, has another name now or a value of another type, or
+            the model is given as a positional argument.
     """
     from soundspot.cli.parser import build_parser
 
     function = load_command(name)
     parser = build_parser(name, function)
-    known, unknown = parser.split_arguments(arguments)
+    positional, known, unknown = parser.split_arguments(arguments)
     overrides = {}
     if "overrides" in inspect.signature(function).parameters:
         overrides, unknown = {"overrides": unknown}, []
@@ -136,11 +137,17 @@ def parse_command(name: str, arguments: Sequence[str]) -> tuple[Callable[..., An
             raise InputError(f"`soundspot {name}`: --{flag} is now --{new}.")
         if hint := renamed.GONE.get(name, {}).get(flag):
             raise InputError(f"`soundspot {name}`: --{flag} is gone. {hint}")
-    if known and known[0].endswith(".safetensors") and "--model" in parser._option_string_actions:
-        raise InputError(
-            f"`soundspot {name}`: found the model {known[0]} as an argument; give it as --model {known[0]}."
-        )
-    return function, parser.instantiate(parser.parse_args([*known, *unknown])).as_dict() | overrides
+        if word.startswith("-"):
+            raise InputError(
+                f"`soundspot {name}`: unknown option {word}{did_you_mean(f'--{flag}', parser._option_string_actions)} "
+                f"See `soundspot {name} --help`."
+            )
+    if positional and positional[0].endswith(".safetensors") and parser.find_option("--model"):
+        model = positional[0]
+        raise InputError(f"`soundspot {name}`: found the model {model} as an argument; give it as --model {model}.")
+    if not {"-h", "--help"} & {*known}:
+        parser.check_complete(len(positional))
+    return function, vars(parser.parse_args([*positional, *known, *unknown])) | overrides
 
 
 def load_command(name: str) -> Callable[..., Any]:

@@ -15,6 +15,7 @@ import torch
 
 from clips import write_video
 from soundspot.cli.main import COMMANDS, GROUPS, load_command, parse_command
+from soundspot.config.load import list_recipe_keys
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.lists import bundled_ids
 from soundspot.data.datasets.registry import open_dataset
@@ -64,6 +65,27 @@ def test_the_help_of_a_large_command_has_groups(soundspot) -> None:
     assert "usage: soundspot locate IMAGE [AUDIO ...] [options]\n" in text
     for title, flag in (("images:", "--boxes"), ("videos:", "--timeline PATH"), ("output:", "-o, --output PATH")):
         assert flag in text.partition(f"\n{title}\n")[2].partition("\n\n")[0]
+
+
+def test_a_data_set_lists_its_options(soundspot) -> None:
+    answer = soundspot("datasets", "scenes")
+    assert answer.code == 0
+    assert "  distractors: [0, 2]  (two whole numbers)\n      least and largest number of silent" in answer.out
+    assert "  flow: null  (text or a path)\n" in answer.out
+    assert "'scenes'" in soundspot("datasets", "scnes").err
+
+
+@pytest.mark.parametrize("recipe", ["ezvsl/debug", "sspl_pcm/debug"])
+def test_the_help_of_a_recipe_lists_its_keys_and_values(soundspot, recipe) -> None:
+    answer = soundspot("train", recipe, "--help")
+    assert answer.code == 0
+    listed = re.findall(r"^  --([a-z_.0-9]+): (.+)  \(.+\)\n {6}\S", answer.out, re.MULTILINE)
+    keys = {key for key in list_recipe_keys() if "." in key}
+    groups = {"data.options", "views.augmentation", "validation.data"}
+    assert keys - groups - {key for key in keys if key.startswith("validation.data")} <= dict(listed).keys()
+    assert dict(listed)["method.name"] == recipe.partition("/")[0]
+    assert "data.options.length" in dict(listed)
+    assert "method.width" in dict(listed)
 
 
 @pytest.mark.parametrize(

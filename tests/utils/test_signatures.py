@@ -36,7 +36,7 @@ def call(first: str, range: tuple[int, int] = (0, 2), *rest: int, **extra: Unpac
     Args:
         first: what comes
             first.
-        range: least and largest.
+        range: least and largest; None: any.
 
     Returns:
         range: nothing.
@@ -55,15 +55,23 @@ class Fields:
     height: int = 3
 
 
+class More(Fields):
+    """More."""
+
+    def __init__(self, depth: int, **others: Any) -> None:
+        """Make."""
+
+
 def test_options_of_functions_and_dataclasses() -> None:
     first, range_, deep = read_options(call)
     assert (first.name, first.hint, first.help, first.is_required) == ("first", str, "what comes first.", True)
-    assert (range_.default, range_.help, range_.group) == ((0, 2), "least and largest.", "")
+    assert (range_.default, range_.help, range_.group) == ((0, 2), "least and largest; None: any.", "")
     assert (deep.name, deep.hint, deep.help, deep.group) == ("deep", int, "how deep.", "Further options")
     assert [(o.name, o.help, o.is_required) for o in read_options(Fields)] == [
         ("width", "pixels.", True),
         ("height", "pixels.", False),
     ]
+    assert [option.name for option in read_options(More)] == ["depth", "width", "height"]
     assert read_options(lambda x: x)[0].hint is Any
     assert read_options(call)[1].default is not inspect.Parameter.empty
 
@@ -72,7 +80,7 @@ def test_options_of_functions_and_dataclasses() -> None:
     ("hint", "words"),
     [
         (int, "a whole number"),
-        (float | int, "a number or a whole number"),
+        (float | int, "a number"),
         (float | None, "a number"),
         (tuple[int, int], "two whole numbers"),
         (tuple[float, float, float], "three numbers"),
@@ -129,6 +137,6 @@ def test_options_are_listed_with_value_type_and_meaning() -> None:
         "  --first: required  (text)",
         "      what comes first.",
         "  --range: [0, 2]  (two whole numbers)",
-        "      least and largest.",
+        "      least and largest; null: any.",
     ]
     assert [format_value(v) for v in (None, True, "", {"a": (1, None)})] == ["null", "true", "''", "{a: [1, null]}"]

@@ -56,6 +56,7 @@ GROUPS = {  # first words that several commands share, and all of them together
     "data": "Check data sets; write videos as shards for training or their optical flow, or scenes as a catalog.",
     "search": "Index your own images, sounds and videos, and search them by a sound, an image, or both.",
 }
+ARGUMENT_HELP = {"train": "recipe_help.format_recipe_keys"}  # command -> function of its argument that adds to its help
 DISTRIBUTED = (
     "evaluate",
     "evaluate-maps",
@@ -147,12 +148,19 @@ def parse_command(name: str, arguments: Sequence[str]) -> tuple[Callable[..., An
         raise InputError(f"`soundspot {name}`: found the model {model} as an argument; give it as --model {model}.")
     if not {"-h", "--help"} & {*known}:
         parser.check_complete(len(positional))
+    elif positional and name in ARGUMENT_HELP:
+        parser.keys = import_target(ARGUMENT_HELP[name])(positional[0])
     return function, vars(parser.parse_args([*positional, *known, *unknown])) | overrides
 
 
 def load_command(name: str) -> Callable[..., Any]:
     """Return the function of a command; its module is imported."""
-    module, _, function = COMMANDS[name].partition(".")
+    return import_target(COMMANDS[name])
+
+
+def import_target(target: str) -> Callable[..., Any]:
+    """Return the function that `module.function` names in this package."""
+    module, _, function = target.partition(".")
     return getattr(import_module(f"soundspot.cli.{module}"), function)  # type: ignore[no-any-return]
 
 

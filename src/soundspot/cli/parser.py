@@ -52,6 +52,7 @@ class CommandParser(ArgumentParser):
     """
 
     example = ""
+    keys = ""
 
     def add_option(self, option: Option) -> None:
         """Add one parameter of the function of a command: a positional argument where it has no default."""
@@ -81,8 +82,12 @@ class CommandParser(ArgumentParser):
         raise InputError(f"`{self.prog}`: {message.removeprefix('argument ')}. See `{self.prog} --help`.")
 
     def format_help(self) -> str:
-        """Return the help, with an example of the command at its end."""
-        return super().format_help() + (f"\nexample:\n  {self.example}\n" if self.example else "")
+        """Return the help, with keys of a recipe and an example of the command at its end."""
+        return (
+            super().format_help()
+            + (f"\n{self.keys}\n" if self.keys else "")
+            + (f"\nexample:\n  {self.example}\n" if self.example else "")
+        )
 
     def check_complete(self, num_positional: int) -> None:
         """Raise InputError that names the first positional argument that is missing."""

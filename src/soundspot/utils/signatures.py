@@ -12,13 +12,14 @@ import textwrap
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from typing_extensions import Unpack, is_typeddict
 
 from soundspot.errors import RecipeError
 
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", Any: "any value"}
+_CONSTANTS = {"None": None, "True": True, "False": False}
 
 
 @dataclass(frozen=True)
@@ -51,20 +52,28 @@ def read_options(function: Callable[..., Any]) -> list[Option]:
 
     Args:
         function: what is called; the keys of `**options: Unpack[T]` of a TypedDict `T` are options too, whose group is
-            the first line of its docstring. Other `**` and `*` parameters are left out.
+            the first line of its docstring. A class with other `**` parameters has those of its base class as well.
 
     Returns:
         The options in the order of the signature.
     """
     helps = read_docstring_arguments(function)
-    hints = get_type_hints(function.__init__ if isinstance(function, type) else function)  # type: ignore[misc]
+    try:
+        hints = get_type_hints(function.__init__ if isinstance(function, type) else function)  # type: ignore[misc]
+    except NameError:  # a name that is imported for type checkers alone
+        hints = {}
     options = []
-    for name, parameter in inspect.signature(function).parameters.items():
+    parameters = inspect.signature(function).parameters
+    for name, parameter in parameters.items():
         hint = hints.get(name, Any)
         if get_origin(hint) is Unpack and is_typeddict(get_args(hint)[0]):
             options += list(_read_typed_dict(get_args(hint)[0]))
         elif parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             options.append(Option(name, hint, parameter.default, helps.get(name, "")))
+        elif parameter.kind is parameter.VAR_KEYWORD and isinstance(function, type) and function.__base__ is not object:
+            options += [
+                option for option in read_options(cast(type, function.__base__)) if option.name not in parameters
+            ]
     return options
 
 
@@ -79,12 +88,13 @@ def read_docstring_arguments(documented: Any) -> dict[str, str]:
     """Read the sections `Args:` and `Attributes:` of a docstring.
 
     Args:
-        documented: a function or a class.
+        documented: a function, or a class, whose base classes are read too.
 
     Returns:
         Name -> meaning, on one line.
     """
-    text = inspect.getdoc(documented) or ""
+    sources = reversed(documented.__mro__) if isinstance(documented, type) else (documented,)
+    text = "\n".join(inspect.cleandoc(source.__doc__ or "") for source in sources if source is not object)
     helps: dict[str, str] = {}
     for section in re.findall(r"^(?:Args|Attributes):\n((?: {4}.*(?:\n|\Z)|\n)+)", text, re.MULTILINE):
         for names, meaning in re.findall(r"^ {4}(\w[\w, ]*): (.*(?:\n {5,}.*)*)", section, re.MULTILINE):
@@ -106,8 +116,8 @@ def describe_type(hint: Any, several: bool = False) -> str:
     if origin is Literal:
         return " or ".join(map(str, args))
     if origin in (Union, types.UnionType):
-        names = [describe_type(arg, several) for arg in args if arg is not type(None)]
-        return " or ".join(dict.fromkeys(names))
+        kinds = [arg for arg in args if arg is not type(None) and not (arg is int and float in args)]
+        return " or ".join(dict.fromkeys(describe_type(kind, several) for kind in kinds))
     if origin is tuple and ... not in args:
         count = {2: "two", 3: "three"}.get(len(args), str(len(args)))
         return f"{count} {describe_type(args[0], several=True)}"
@@ -177,8 +187,10 @@ def check_options(owner: str, options: dict[str, Any], known: list[Option]) -> N
     for name, value in options.items():
         if name in hints and not has_type(value, hints[name]):
             none = " or null" if type(None) in get_args(hints[name]) else ""
+            is_item = isinstance(value, str) and has_type([value], hints[name])
+            remedy = f"Write a list, as in `{name}: [{value}]`" if is_item else "Correct that option"
             raise RecipeError(
-                f"{owner}: found {name}: {value!r}, expected {describe_type(hints[name])}{none}. Correct that option"
+                f"{owner}: found {name}: {value!r}, expected {describe_type(hints[name])}{none}. {remedy}"
             )
 
 
@@ -191,13 +203,14 @@ def format_options(options: list[Option], prefix: str = "", width: int = 100) ->
         width: longest line.
 
     Returns:
-        For each a line `name: default  (type)`, and its meaning in the lines below.
+        For each a line `name: default  (type)`, and its meaning in the lines below; values as YAML has them.
     """
     lines = []
     for option in options:
         value = "required" if option.is_required else format_value(option.default)
         lines.append(f"  {prefix}{option.name}: {value}  ({describe_type(option.hint)})")
-        lines += textwrap.wrap(option.help, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        meaning = re.sub(r"\b(None|True|False)\b", lambda word: format_value(_CONSTANTS[word[0]]), option.help)
+        lines += textwrap.wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
 
 

@@ -314,3 +314,74 @@ def test_weights_are_fetched_from_a_file(soundspot, tmp_path, monkeypatch) -> No
     assert answer.code == 2
     assert answer.err.startswith(f"soundspot: {missing}: cannot be read")
     assert soundspot("models", "fetch", "--help").out.startswith("usage: soundspot models fetch NAME [options]\n")
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch) -> Path:
+    """A file of somebody's that registers a data set; forgotten after the test."""
+    from soundspot.data.datasets import registry
+
+    monkeypatch.setattr(registry, "_DATASETS", registry._DATASETS.copy())
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    name = f"own_{tmp_path.name.replace('-', '_')}"
+    file = tmp_path / f"{name}.py"
+    file.write_text(
+        "from soundspot.data.datasets.registry import register_dataset\n"
+        "@register_dataset('birds', 'a set of mine')\n"
+        "def birds(root, wings: int = 2):\n"
+        '    """Open.\n\n    Args:\n        root: folder.\n        wings: how many.\n    """\n'
+    )
+    return file
+
+
+@pytest.mark.parametrize(
+    "order", ["--import {} datasets birds", "datasets birds --import={}", "datasets --import {} birds"]
+)
+def test_a_module_of_ones_own_is_imported_first(soundspot, own, order) -> None:
+    answer = soundspot(*order.format(own).split())
+    assert answer.code == 0, answer.err
+    assert answer.out.startswith("birds: a set of mine")
+    assert "wings: 2  (a whole number)\n      how many." in answer.out
+
+
+def test_only_the_command_line_imports(soundspot, own, tmp_path, monkeypatch) -> None:
+    (tmp_path / "recipe.yaml").write_text(f"import: {own}\nmethod: {{name: alignment}}\n")
+    assert "unknown key 'import'" in soundspot("train", tmp_path / "recipe.yaml").err
+    assert own.stem not in sys.modules
+    monkeypatch.chdir(tmp_path)
+    assert soundspot("datasets", "--import", own.stem).code == 0
+    assert own.stem in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("datasets --import", "--import: no module is named"),
+        ("datasets --import none.py", "--import none.py: found no such file"),
+        ("datasets --import no_such_module", "found no module 'no_such_module'"),
+        ("datasets --import {}/json.py", "json.py: another module is named 'json'"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_named(soundspot, tmp_path, monkeypatch, words, message) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "json.py").touch()
+    answer = soundspot(*words.format(tmp_path).split())
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+def test_a_shell_completes_commands_and_options(soundspot) -> None:
+    lines = (
+        "soundspot loc",
+        "soundspot data ch",
+        "soundspot locate a.png --time",
+        "soundspot models f",
+        "soundspot x y",
+    )
+    asks = "".join(
+        f'COMP_WORDS=({line}); COMP_CWORD={line.count(" ")}; _soundspot; echo "${{COMPREPLY[*]}}"\n' for line in lines
+    )
+    script = soundspot("completion").out + asks
+    done = subprocess.run(["bash"], input=script, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:-1] == ["locate", "check", "--timeline", "fetch", ""]

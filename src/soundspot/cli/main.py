@@ -48,6 +48,7 @@ COMMANDS = {  # words of a command -> module.function in this package
     "methods": "list_commands.list_methods",
     "datasets": "list_commands.list_datasets",
     "protocols": "list_commands.list_protocols",
+    "completion": "completion.completion",
 }
 GROUPS = {  # first words that several commands share, and all of them together
     "": "Find where in an image a sound comes from: train, score and use visual sound source localization.",
@@ -56,6 +57,12 @@ GROUPS = {  # first words that several commands share, and all of them together
     "data": "Check data sets; write videos as shards for training or their optical flow, or scenes as a catalog.",
     "search": "Index your own images, sounds and videos, and search them by a sound, an image, or both.",
 }
+GENERAL_OPTIONS = """
+options:
+    -h, --help, --version
+    --import MODULE  in any command: a file or a module of yours to import first, whose methods, encoders, data sets and
+                     metrics then have names (never read from a recipe or a checkpoint)
+"""
 ARGUMENT_HELP = {"train": "recipe_help.format_recipe_keys"}  # command -> function of its argument that adds to its help
 DISTRIBUTED = (
     "evaluate",
@@ -91,6 +98,7 @@ def _run(arguments: list[str]) -> int:
     if arguments == ["--version"]:
         print(f"soundspot {__version__}")
         return 0
+    arguments = import_user_modules(arguments)
     name = find_command(arguments)
     if name in GROUPS:
         print(format_commands(name))
@@ -101,6 +109,50 @@ def _run(arguments: list[str]) -> int:
         with process_group():
             return run_command(name, arguments[1:])
     return run_command(name, arguments[len(name.split()) :])
+
+
+def import_user_modules(arguments: list[str]) -> list[str]:
+    """Import what `--import MODULE` names, wherever it stands, so that what it registers has a name in the command.
+
+    Args:
+        arguments: words of a command line.
+
+    Returns:
+        The words without these options.
+
+    Raises:
+        InputError: a name is left out, there is no such file or module, or another module has its name.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    words, rest = arguments[:end], arguments[end:]
+    others: list[str] = []
+    while words:
+        flag, equals, name = words.pop(0).partition("=")
+        if flag != "--import":
+            others.append(flag + equals + name)
+            continue
+        if not equals and not words:
+            raise InputError("--import: no module is named; give a file or a module of yours, as in --import mine.py.")
+        _import_module(name if equals else words.pop(0))
+    return others + rest
+
+
+def _import_module(name: str) -> None:
+    path = Path(name).resolve()
+    is_file = name.endswith(".py")
+    if is_file and not path.is_file():
+        raise InputError(f"--import {name}: found no such file. Check the path.")
+    folder = str(path.parent if is_file else Path.cwd())
+    if folder not in sys.path:  # processes that read data import it from there too
+        sys.path.insert(0, folder)
+    try:
+        module = import_module(path.stem if is_file else name)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"--import {name}: found no module {error.name!r}. Check its name, or give its file."
+        ) from error
+    if is_file and Path(module.__file__ or "") != path:
+        raise InputError(f"--import {name}: another module is named {path.stem!r}. Rename the file.")
 
 
 def run_command(name: str, arguments: Sequence[str]) -> int:
@@ -200,7 +252,7 @@ def format_commands(group: str) -> str:
     width = max(map(len, lines))
     rows = "\n".join(f"    {word:<{width}}  {line}" for word, line in lines.items())
     command = f"soundspot {group}".strip()
-    options = "" if group else "\noptions:\n    -h, --help, --version\n"
+    options = "" if group else GENERAL_OPTIONS
     return f"usage: {command} COMMAND ...\n\n{GROUPS[group]}\n{options}\ncommands (`{command} COMMAND --help`):\n{rows}"
 
 

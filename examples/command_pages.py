@@ -4,11 +4,12 @@ python examples/command_pages.py        # prints it
 """
 
 import argparse
-import re
 from collections.abc import Iterator
+from functools import partial
 
 from soundspot.cli.main import COMMANDS, load_command
 from soundspot.cli.parser import CommandParser, build_parser
+from soundspot.utils.signatures import describe_type
 
 HEAD = """# Command line
 
@@ -17,7 +18,6 @@ mistake is answered with one message, with exit code 2. Where a command takes `-
 `--options.name value`.
 
 """
-NAMES = {"Path": "path", "str": "text", "int": "number", "float": "number", "bool": "flag", "dict": "JSON"}
 
 
 def page() -> str:
@@ -44,12 +44,12 @@ def describe(name: str, parser: CommandParser) -> Iterator[str]:
 
 
 def shown(action: argparse.Action) -> bool:
-    return not isinstance(action, argparse._HelpAction) and action.dest != "config"
+    return not isinstance(action, argparse._HelpAction)
 
 
 def row(action: argparse.Action) -> str:
     """An argument's name, what it takes, and what it means with its default."""
-    flags = sorted(dict.fromkeys(flag.replace("_", "-").rstrip("+") for flag in action.option_strings), key=len)
+    flags = action.option_strings
     name = ", ".join(f"`{flag}`" for flag in flags) or f"`{action.dest.upper()}`"
     meaning = " ".join((action.help or "").split()).replace("|", "\\|")
     default = action.default
@@ -59,20 +59,11 @@ def row(action: argparse.Action) -> str:
 
 
 def takes(action: argparse.Action) -> str:
-    """The type in words: `text`, `path or none`..."""
+    """The type in words: `text`, `a path`, `a list of text`..."""
     if action.nargs == 0:
         return "flag"
-    kind = getattr(action, "_typehint", None) or action.type or str
-    text = kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
-    text = re.sub(r"(?:pathlib|typing|builtins)\.", "", text)
-    text = re.sub(r"Literal\[([^\]]*)\]", lambda found: found[1].replace("'", "").replace(", ", " | "), text)
-    text = re.sub(r"Optional\[(.*)\]$", r"\1", text)
-    text = re.sub(r"dict\[[^\]]*\]", "JSON", text)
-    text = re.sub(r"list\[(\w+)\]", r"list of \1", text)
-    text = re.sub(r"\b(Path|str|int|float|bool)\b", lambda found: NAMES[found[1]], text)
-    text = f"list of {text}" if action.nargs in ("*", "+") else text
-    words = [word for word in dict.fromkeys(text.split(" | ")) if word not in ("None", "NoneType")]
-    return " or ".join(words)
+    hint = action.type.args[0] if isinstance(action.type, partial) else str
+    return describe_type(list[hint] if action.nargs in ("*", "+") else hint)  # type: ignore[valid-type]
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def read(line: str) -> None:
     from soundspot.cli.main import GROUPS, find_command, parse_command
     from soundspot.config.load import read_recipe
 
-    words = shlex.split(line, comments=True)[1:]
+    words = shlex.split(re.sub(r"--import \S+", "", line), comments=True)[1:]  # files of a page's reader
     if {"--help", "--version"} & set(words):
         return
     name = find_command(words)

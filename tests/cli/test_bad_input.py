@@ -348,9 +348,17 @@ def test_a_picture_that_breaks_in_the_middle_of_a_run_is_named(soundspot, catalo
         (("scnes-single",), "unknown data set 'scnes-single'. Did you mean 'scenes-single'?"),
         (("scenes-single", "--protocol", "corected"), "unknown protocol 'corected'. Did you mean 'corrected'?"),
         (("catalog",), "needs a folder; give it as `root`"),
-        (("scenes-single", "--options", '{"lenght": 3}'), "unknown option of scenes 'lenght'. Did you mean 'length'?"),
+        (
+            ("scenes-single", "--options", '{"lenght": 3}'),
+            "'scenes-single' has no option 'lenght'. Did you mean 'length'?",
+        ),
+        (
+            ("scenes-single", "--options.distractors", "[1,2,3]"),
+            "found distractors: [1, 2, 3], expected two whole numb",
+        ),
+        (("scenes-single", "--options.object_size", 0.3), "found object_size: 0.3, expected two numbers"),
     ],
-    ids=["data", "protocol", "root", "options"],
+    ids=["data", "protocol", "root", "options", "shape", "type"],
 )
 def test_an_evaluation_that_cannot_be_done(soundspot, checkpoint, flags, words) -> None:
     refused(soundspot("evaluate", *flags, "--model", checkpoint, "--device", "cpu"), words)

@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import torch
 
 from clips import write_video
 from soundspot.cli.main import COMMANDS, GROUPS, load_command, parse_command
+from soundspot.config.load import list_recipe_keys
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.lists import bundled_ids
 from soundspot.data.datasets.registry import open_dataset
@@ -37,9 +40,87 @@ def test_help_lists_every_command_with_a_line(soundspot) -> None:
         assert {name.removeprefix(prefix).split()[0] for name in COMMANDS if name.startswith(prefix)} <= listed
 
 
-def test_help_imports_no_command() -> None:
-    code = "import sys; from soundspot.cli.main import main; main(['--help']); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+def test_no_help_imports_torch() -> None:
+    code = """
+import contextlib, io, sys
+from soundspot.cli.main import COMMANDS, main
+with contextlib.redirect_stdout(io.StringIO()):
+    for command in ["", *COMMANDS]:
+        with contextlib.suppress(SystemExit):
+            main([*command.split(), "--help"])
+        assert "torch" not in sys.modules, command
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_help_has_plain_types_and_no_second_spelling(soundspot, command) -> None:
+    text = soundspot(*command.split(), "--help").out.partition("\nexample:")[0]
+    assert not re.search(r"Optional|Sequence|Union|Literal|typing|<class|default: null|--\w+_|--[\w-]+\+", text), text
+
+
+def test_the_help_of_a_large_command_has_groups(soundspot) -> None:
+    text = soundspot("locate", "--help").out
+    assert "usage: soundspot locate IMAGE [AUDIO ...] [options]\n" in text
+    for title, flag in (("images:", "--boxes"), ("videos:", "--timeline PATH"), ("output:", "-o, --output PATH")):
+        assert flag in text.partition(f"\n{title}\n")[2].partition("\n\n")[0]
+
+
+def test_a_data_set_lists_its_options(soundspot) -> None:
+    answer = soundspot("datasets", "scenes")
+    assert answer.code == 0
+    assert "  distractors: [0, 2]  (two whole numbers)\n      least and largest number of silent" in answer.out
+    assert "  flow: null  (text or a path)\n" in answer.out
+    assert "'scenes'" in soundspot("datasets", "scnes").err
+
+
+@pytest.mark.parametrize("recipe", ["ezvsl/debug", "sspl_pcm/debug"])
+def test_the_help_of_a_recipe_lists_its_keys_and_values(soundspot, recipe) -> None:
+    answer = soundspot("train", recipe, "--help")
+    assert answer.code == 0
+    listed = re.findall(r"^  --([a-z_.0-9]+): (.+)  \(.+\)\n {6}\S", answer.out, re.MULTILINE)
+    keys = {key for key in list_recipe_keys() if "." in key}
+    groups = {"data.options", "views.augmentation", "validation.data"}
+    assert keys - groups - {key for key in keys if key.startswith("validation.data")} <= dict(listed).keys()
+    assert dict(listed)["method.name"] == recipe.partition("/")[0]
+    assert "data.options.length" in dict(listed)
+    assert "method.width" in dict(listed)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("locate", "`soundspot locate`: IMAGE is missing: an image"),
+        ("evaluate --seed 3", "`soundspot evaluate`: DATA is missing: name of the data set"),
+        ("data to-shards catalog", "`soundspot data to-shards`: OUTPUT is missing: folder of the shards"),
+        ("evaluate x --batch-size few", "--batch-size: found 'few', expected a whole number."),
+        ("evaluate x --options [1]", "--options: found '[1]', expected a mapping."),
+        ("evaluate x --sed 1", "unknown option --sed. Did you mean '--seed'?"),
+    ],
+)
+def test_a_mistake_in_arguments_is_named_in_one_message(soundspot, words, message) -> None:
+    answer = soundspot(*words.split())
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err
+    assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ("evaluate x --options.length 3 --options.list 4655", {"options": {"length": 3, "list": 4655}}),
+        ("evaluate x --options {a: 1} --threshold 1e-1", {"options": {"a": 1}, "threshold": 0.1}),
+        ("locate a --mask-threshold half --output=o", {"mask_threshold": "half", "output": Path("o"), "audio": []}),
+        ("locate a --mask_threshold 0.25 --alpha 1", {"mask_threshold": 0.25, "alpha": 1.0}),
+        ("data to-shards x y --rate null --retry", {"rate": None, "retry": True}),
+    ],
+)
+def test_words_become_values_of_the_type_of_an_option(words, options) -> None:
+    name = next(name for name in COMMANDS if words.startswith(f"{name} "))
+    _, values = parse_command(name, shlex.split(words.removeprefix(name).replace("{a: 1}", "'{a: 1}'")))
+    assert {key: values[key] for key in options} == options
+    assert "refine" not in values
 
 
 @pytest.mark.parametrize(
@@ -232,4 +313,75 @@ def test_weights_are_fetched_from_a_file(soundspot, tmp_path, monkeypatch) -> No
     answer = soundspot("models", "fetch", "aisfx", "--from", missing)
     assert answer.code == 2
     assert answer.err.startswith(f"soundspot: {missing}: cannot be read")
-    assert soundspot("models", "fetch", "--help").out.startswith("usage: soundspot models fetch [--from FROM] name")
+    assert soundspot("models", "fetch", "--help").out.startswith("usage: soundspot models fetch NAME [options]\n")
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch) -> Path:
+    """A file of somebody's that registers a data set; forgotten after the test."""
+    from soundspot.data.datasets import registry
+
+    monkeypatch.setattr(registry, "_DATASETS", registry._DATASETS.copy())
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    name = f"own_{tmp_path.name.replace('-', '_')}"
+    file = tmp_path / f"{name}.py"
+    file.write_text(
+        "from soundspot.data.datasets.registry import register_dataset\n"
+        "@register_dataset('birds', 'a set of mine')\n"
+        "def birds(root, wings: int = 2):\n"
+        '    """Open.\n\n    Args:\n        root: folder.\n        wings: how many.\n    """\n'
+    )
+    return file
+
+
+@pytest.mark.parametrize(
+    "order", ["--import {} datasets birds", "datasets birds --import={}", "datasets --import {} birds"]
+)
+def test_a_module_of_ones_own_is_imported_first(soundspot, own, order) -> None:
+    answer = soundspot(*order.format(own).split())
+    assert answer.code == 0, answer.err
+    assert answer.out.startswith("birds: a set of mine")
+    assert "wings: 2  (a whole number)\n      how many." in answer.out
+
+
+def test_only_the_command_line_imports(soundspot, own, tmp_path, monkeypatch) -> None:
+    (tmp_path / "recipe.yaml").write_text(f"import: {own}\nmethod: {{name: alignment}}\n")
+    assert "unknown key 'import'" in soundspot("train", tmp_path / "recipe.yaml").err
+    assert own.stem not in sys.modules
+    monkeypatch.chdir(tmp_path)
+    assert soundspot("datasets", "--import", own.stem).code == 0
+    assert own.stem in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("datasets --import", "--import: no module is named"),
+        ("datasets --import none.py", "--import none.py: found no such file"),
+        ("datasets --import no_such_module", "found no module 'no_such_module'"),
+        ("datasets --import {}/json.py", "json.py: another module is named 'json'"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_named(soundspot, tmp_path, monkeypatch, words, message) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "json.py").touch()
+    answer = soundspot(*words.format(tmp_path).split())
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+def test_a_shell_completes_commands_and_options(soundspot) -> None:
+    lines = (
+        "soundspot loc",
+        "soundspot data ch",
+        "soundspot locate a.png --time",
+        "soundspot models f",
+        "soundspot x y",
+    )
+    asks = "".join(
+        f'COMP_WORDS=({line}); COMP_CWORD={line.count(" ")}; _soundspot; echo "${{COMPREPLY[*]}}"\n' for line in lines
+    )
+    script = soundspot("completion").out + asks
+    done = subprocess.run(["bash"], input=script, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:-1] == ["locate", "check", "--timeline", "fetch", ""]

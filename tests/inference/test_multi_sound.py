@@ -77,3 +77,12 @@ def test_no_sound_and_no_picture_are_refused():
         MultiSoundResult({})
     with pytest.raises(InputError, match="came without an image"):
         MultiSoundResult({"a": LocalizationMap(torch.tensor([[0.0, 1.0]]), (4, 8))}).combined_overlay()
+
+
+def test_a_notebook_shows_all_sounds_and_a_line_of_each():
+    page = MultiSoundResult(
+        {"a<b": found(0.9, 0.1, threshold=0.5), "gone": found(0.1, 0.4, threshold=0.5)}
+    )._repr_html_()
+    assert page.count("<img") == 1
+    assert "a&lt;b: present; peak 0.900" in page
+    assert "gone: not in the image; peak 0.400" in page

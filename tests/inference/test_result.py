@@ -161,3 +161,13 @@ def test_a_failure_while_writing_leaves_the_old_file(tmp_path):
         LocalizationMap(torch.zeros(2, 2), (4, 4)).save(there)  # no picture to draw on
     assert there.read_text() == "old"
     assert list(tmp_path.iterdir()) == [there]
+
+
+def test_a_notebook_shows_the_overlay_and_what_it_says():
+    result = two_spots(threshold=0.9, notes=("<b>a note</b>",))
+    page = result._repr_html_()
+    assert page.startswith('<img src="data:image/jpeg;base64,')
+    assert "not in the image; peak 0.800 at (" in page
+    assert "&lt;b&gt;a note&lt;/b&gt;" in page
+    without_image = dataclasses.replace(two_spots(category="dog"), image=None)._repr_html_()
+    assert without_image.startswith("<p>dog: presence unknown; peak")

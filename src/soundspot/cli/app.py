@@ -33,7 +33,7 @@ def app(
         max_upload: size of one upload.
         timeout: seconds that one answer may take; a video may take ten times as long.
         max_video: seconds that a video may last on the page.
-        device: `auto`, `cpu`, `cuda`...
+        device: `auto`, `cpu`, `cuda`, `mps`...
 
     Examples:
         soundspot app --model runs/demo/best.safetensors --reports runs

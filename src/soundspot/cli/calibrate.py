@@ -35,7 +35,7 @@ def calibrate(
         options: of the data set, as in a recipe; a catalog's `split` is `val` by default.
         output: checkpoint to write the threshold into, a copy; by default the model itself. A named model needs one.
         rule: `q3` the third quartile, `q95` the 95th percentile, `max` the maximum, `max10` a tenth more than that.
-        device: `auto`, `cpu`, `cuda`...
+        device: `auto`, `cpu`, `cuda`, `mps`...
         batch_size: images and audio clips at a time; moves scores by up to 3e-7, as sums of the network are rounded.
         seed: of off-screen audio and noise.
         overwrite: replace an output that is there.

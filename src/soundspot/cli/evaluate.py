@@ -51,7 +51,7 @@ def evaluate(
         threshold: peak from which a source counts as present; by default the one that `soundspot calibrate` stored.
         train_logs: metrics.csv files of the training run; by default those beside the checkpoint.
         title: heading of the page.
-        device: `auto`, `cpu`, `cuda`...
+        device: `auto`, `cpu`, `cuda`, `mps`...
         batch_size: images and audio clips at a time; moves scores by up to 3e-7, as sums of the network are rounded.
         seed: of off-screen audio, of the bootstrap, and of the samples that the page draws.
         bootstraps: draws behind the 95 % intervals; 0: none.

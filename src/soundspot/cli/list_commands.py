@@ -12,13 +12,26 @@ def list_methods() -> None:
     _print(soundspot.list_methods())
 
 
-def list_datasets() -> None:
-    """List the data sets that can be opened by name.
+def list_datasets(name: list[str]) -> None:
+    """List the data sets that can be opened by name, or the options of those that are named.
+
+    Args:
+        name: data sets whose options are listed, with their defaults.
 
     Examples:
-        soundspot datasets
+        soundspot datasets vggss
     """
-    _print(soundspot.list_datasets())
+    from soundspot.data.datasets.registry import list_dataset_options
+    from soundspot.utils.signatures import format_options
+
+    if not name:
+        _print(soundspot.list_datasets())
+    for key in name:
+        options = format_options(list_dataset_options(key))
+        print(
+            f"{key}: {soundspot.list_datasets()[key]}\n\noptions (`--options.KEY VALUE`, in a recipe `data.options`):"
+        )
+        print(options)
 
 
 def list_protocols() -> None:

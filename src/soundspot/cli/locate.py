@@ -8,6 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import Unpack
 
+from soundspot.cli.folders import EXIT_SOME_FAILED, FOLDER_OUTPUT, list_inputs, make_parent, plan_targets
+from soundspot.cli.locate_images import (
+    PRESENCE,
+    ImageOptions,
+    format_result,
+    locate_image,
+    locate_images,
+    plan_images,
+    read_sounds,
+    write_results,
+)
 from soundspot.cli.shared_options import RefinementOptions
 from soundspot.config.named_models import DEFAULT_MODEL
 from soundspot.data.media.file_types import (
@@ -15,20 +26,17 @@ from soundspot.data.media.file_types import (
     VIDEO_SUFFIXES,
     count_passed_over,
     format_passed_over,
-    iter_files,
     no_videos_error,
 )
-from soundspot.errors import DataError, InputError, OutputError, SoundspotError
-from soundspot.utils.atomic_io import atomic_write, check_output, convert_os_errors
+from soundspot.errors import InputError, OutputError, SoundspotError
+from soundspot.utils.atomic_io import atomic_write, check_output
 from soundspot.utils.progress import progress_bar
 from soundspot.utils.startup import fast_imports
 
 if TYPE_CHECKING:
     from soundspot.inference.localizer import Localizer
-    from soundspot.inference.result import LocalizationMap, MaskThreshold
     from soundspot.inference.video.save import VideoOutputs, VideoSummary
 
-EXIT_SOME_FAILED = 2
 FOLDER_SUFFIXES = {  # of the files of each video of a folder
     "overlay": ".mp4",
     "contact_sheet": ".sheet.jpg",
@@ -36,8 +44,6 @@ FOLDER_SUFFIXES = {  # of the files of each video of a folder
     "frame_records": ".frames.json",
     "maps": ".maps.npz",
 }
-FOLDER_OUTPUT = Path("located")
-PRESENCE = {True: "present", False: "not in the image", None: "presence unknown (no threshold of these maps)"}
 
 
 def locate(
@@ -64,14 +70,15 @@ def locate(
     overwrite: bool = False,
     **refinement: Unpack[RefinementOptions],
 ) -> int:
-    """Locate a sound in an image, in a video of any length, or in each video of a folder.
+    """Locate a sound in an image, in a video of any length, or in each image or video of a folder.
 
     Args:
-        image: an image, a video, or a folder of videos; of a folder, each video is written as NAME.mp4, NAME.sheet.jpg,
-            NAME.timeline.png, NAME.frames.json and NAME.maps.npz; videos that are done already are skipped, and one
-            that cannot be used does not stop the others.
-        audio: of an image, one or more sound files; the image is encoded once. Of a video, at most one sound or video
-            that replaces its own sound.
+        image: an image, a video, or a folder of images or videos; each image is written as NAME.png and NAME.json, each
+            video as NAME.mp4, NAME.sheet.jpg, NAME.timeline.png, NAME.frames.json and NAME.maps.npz. What is done
+            already is skipped, and a file that cannot be used does not stop the others and is named.
+        audio: of an image, one or more sound files; the image is encoded once. Of a folder of images the same for all;
+            without, each image has a sound of its name beside it, such as NAME.wav. Of a video, at most one sound or
+            video that replaces its own sound.
         model: name of a model (`soundspot models`), a checkpoint of `soundspot train`, or `hub:OWNER/NAME`.
         output: of an image `.png`, `.jpg` or `.webp`: the overlay (of several sounds side by side, and in one image by
             color), `.npz`: raw scores, `.json`: peak, boxes, confidence and notes; by default out.png. Of a video the
@@ -94,7 +101,7 @@ def locate(
             Large frames have more: of 1920x1080 at least each 15th has one, of 3840x2160 each third.
         smooth: of a video: seconds over which maps are averaged; they lag behind by that.
         size: of a video: side of the network's input in pixels; smaller is faster and coarser. By default the model's.
-        device: `auto`, `cpu`, `cuda`...
+        device: `auto`, `cpu`, `cuda`, `mps`...
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 for videos where the machine has it.
         overwrite: replace files that are there.
 
@@ -104,7 +111,6 @@ def locate(
     with fast_imports():
         from PIL import Image
 
-        from soundspot.data.media.audio import read_audio
         from soundspot.inference.localizer import Localizer
         from soundspot.inference.result import RESULT_SUFFIXES, parse_mask_threshold
         from soundspot.utils.device import has_native_bf16, resolve_device
@@ -112,7 +118,9 @@ def locate(
     files = {"contact_sheet": contact_sheet, "timeline": timeline, "frame_records": frame_records, "maps": maps}
     of_images = {"boxes": boxes, "mask": mask, "per_source": per_source, "next_frame": next_frame, "json": json}
     suffix = image.suffix.lower()
-    if image.is_dir() or suffix in VIDEO_SUFFIXES or not (audio or suffix in IMAGE_SUFFIXES):
+    folder = output or FOLDER_OUTPUT
+    is_batch = image.is_dir() and (bool(audio) or is_image_folder(image, folder))
+    if not is_batch and (image.is_dir() or suffix in VIDEO_SUFFIXES or not (audio or suffix in IMAGE_SUFFIXES)):
         check_unused(image, "an image", of_images)
         jobs = plan_videos(image, audio, output, files, mask_threshold, overwrite)
         if precision == "auto":
@@ -123,36 +131,32 @@ def locate(
         options |= {"audio_track": audio_track, "size": size}
         code = locate_videos(localizer, jobs, options, overwrite)
         if image.is_dir():
-            counts = count_passed_over(list_inputs(image, output or FOLDER_OUTPUT), VIDEO_SUFFIXES)
+            counts = count_passed_over(list_inputs(image, folder), VIDEO_SUFFIXES)
             if note := format_passed_over(counts):
                 print(note)
         return code
     check_unused(image, "a video", files | {"maps_per_second": maps_per_second, "smooth": smooth, "size": size})
+    parse_mask_threshold(mask_threshold)
+    options_of_images = ImageOptions(mask_threshold, boxes, per_source, next_frame, audio_track)
+    precision = "float32" if precision == "auto" else precision
+    if is_batch:
+        check_unused(image, "one image", {"mask": mask, "next_frame": next_frame})
+        images = plan_images(image, audio, folder)
+        localizer = Localizer.load(model, device=device, precision=precision, **refinement)
+        return locate_images(localizer, images, options_of_images, overwrite, json)
     if not audio:
         raise InputError(f"{image} is an image: found no sound to locate in it, expected one or more after it.")
     output = output or Path("out.png")
     check_output(output, overwrite, RESULT_SUFFIXES)
-    parse_mask_threshold(mask_threshold)
     if mask is not None:
         check_output(mask, overwrite, (".png",))
         if len(audio) != 1 or per_source:
             raise OutputError(f"{mask}: a mask is of one map, and there may be several. Locate sounds one by one.")
-    precision = "float32" if precision == "auto" else precision
     localizer = Localizer.load(model, device=device, precision=precision, **refinement)
     if next_frame is not None and not localizer.front_end.image.flow:
         raise InputError(f"--next-frame: {localizer.name} does not use optical flow; leave it out.")
-    encoded = localizer.encode_image(image, next_frame=next_frame)
-    results: dict[str, LocalizationMap] = {}
-    summaries = []
-    for name in audio:
-        given = read_audio(name, track=audio_track) if localizer.takes_waveforms else name
-        sources = localizer.locate_sources(encoded, given) if per_source else [localizer.predict(encoded, given)]
-        for number, result in enumerate(sources, 1):
-            results[f"{name} ({number})" if per_source else name] = result
-            source = {"source": number} if per_source else {}
-            summaries.append({"image": str(image), "sound": name, **source, **result.to_dict(mask_threshold)})
-    if not results:
-        raise InputError("found no audible source in the sounds; leave out --per-source for a map of each sound.")
+    sounds = read_sounds(localizer, audio, audio_track)
+    results, summaries = locate_image(localizer, image, sounds, options_of_images)
     write_results(output, results, summaries, mask_threshold if boxes else None)
     if mask is not None:
         with atomic_write(mask) as draft:
@@ -165,45 +169,16 @@ def locate(
     return 0
 
 
+def is_image_folder(folder: Path, output: Path) -> bool:
+    """Return True for a folder that has images and no videos, which are located by the sounds of their names."""
+    suffixes = {path.suffix.lower() for path in list_inputs(folder, output)}
+    return not suffixes.isdisjoint(IMAGE_SUFFIXES) and suffixes.isdisjoint(VIDEO_SUFFIXES)
+
+
 def check_unused(path: Path, kind: str, options: dict[str, Any]) -> None:
     """Raise InputError where an option is given that applies to inputs of another kind only."""
     if given := [name.replace("_", "-") for name, value in options.items() if value]:
         raise InputError(f"{path}: found --{given[0]}, which applies to {kind}. Leave it out.")
-
-
-def write_results(
-    path: Path, results: dict[str, "LocalizationMap"], summaries: list[dict[str, Any]], boxes: "MaskThreshold | None"
-) -> None:
-    """Write the results of an image to one file: summaries (`.json`), scores (`.npz`), or a drawing."""
-    import numpy as np
-
-    from soundspot.inference.multi_sound import MultiSoundResult, name_audios
-
-    first, *others = results.values()
-    with atomic_write(path) as draft:
-        if path.suffix.lower() == ".json":
-            draft.write_text(to_json.dumps(summaries, indent=2) + "\n", encoding="utf-8")
-        elif path.suffix.lower() == ".npz":
-            scores = np.stack([result.scores.numpy() for result in results.values()])
-            np.savez_compressed(draft, scores=scores, sounds=list(results), size=first.size, region=first.region)
-        else:
-            named = MultiSoundResult({name: results[title] for name, title in name_audios([*results]).items()})
-            drawing = named.side_by_side(boxes=boxes) if others else first.overlay(boxes=boxes)
-            drawing.save(draft, quality=92)
-
-
-def format_result(name: str, summary: dict[str, Any]) -> str:
-    """Format the result of one sound as a line, with lines for its boxes and notes."""
-    x, y = summary["peak_at"]
-    category = f", {summary['class']}" if "class" in summary else ""
-    boxes = ", ".join("({}, {})-({}, {})".format(*box) for box in summary["boxes"]) or "none"
-    lines = [
-        f"{name}{category}: peak {summary['peak']:.3f} at ({x}, {y}), confidence {summary['confidence']:.3f}, "
-        f"{PRESENCE[summary['present']]}",
-        *([] if summary["present"] is False else [f"  boxes: {boxes}"]),
-        *(f"  note: {note}" for note in summary["notes"]),
-    ]
-    return "\n".join(lines)
 
 
 def plan_videos(
@@ -218,7 +193,7 @@ def plan_videos(
 
     Args:
         path: a video or a folder.
-        audio: sounds that replace the video's own: at most one, and none for a folder.
+        audio: sounds that replace the video's own: at most one.
         output: path of the overlay, or the folder for those of a folder.
         files: of `VideoOutputs`, without the overlay.
         mask_threshold: of boxes and masks.
@@ -229,7 +204,7 @@ def plan_videos(
 
     Raises:
         InputError: there are sounds too many, or files are named for a folder. DataError: the folder has no videos, or
-            two of one name (`a.mp4`, `a.mkv`). OutputError: a file or a folder of results cannot be written.
+            two of one name. OutputError: a file or a folder of results cannot be written.
     """
     from soundspot.inference.video.save import VideoOutputs
 
@@ -239,37 +214,20 @@ def plan_videos(
         outputs = VideoOutputs(output or Path("out.mp4"), **files, mask_threshold=mask_threshold)
         outputs.check(overwrite)
         return [(path, outputs)]
-    if audio or any(files.values()):
+    if any(files.values()):
         raise InputError(
-            f"{path} is a folder, whose videos have names and sounds of their own: leave out --contact-sheet, "
-            "--timeline, --frame-records, --maps and the sound. All files are written anyway."
+            f"{path} is a folder, whose videos have names of their own: leave out --contact-sheet, --timeline, "
+            "--frame-records and --maps. All files are written anyway."
         )
     folder = output or FOLDER_OUTPUT
-    jobs: dict[Path, tuple[Path, VideoOutputs]] = {}
-    for video in list_inputs(path, folder):
-        if video.suffix.lower() not in VIDEO_SUFFIXES:
-            continue
-        stem = video.relative_to(path).with_suffix("")
-        if stem in jobs:
-            raise DataError(f"{path}: found {video.name} and {jobs[stem][0].name}, expected one name each. Rename one")
-        target = folder / stem
-        with convert_os_errors(target.parent):
-            target.parent.mkdir(parents=True, exist_ok=True)
+    jobs: list[tuple[Path, VideoOutputs]] = []
+    for video, target in plan_targets(path, folder, VIDEO_SUFFIXES).items():
+        make_parent(target)
         targets: dict[str, Any] = {kind: Path(f"{target}{suffix}") for kind, suffix in FOLDER_SUFFIXES.items()}
-        jobs[stem] = video, VideoOutputs(**targets, mask_threshold=mask_threshold)
+        jobs.append((video, VideoOutputs(**targets, mask_threshold=mask_threshold)))
     if not jobs:
         raise no_videos_error(path, count_passed_over(list_inputs(path, folder), VIDEO_SUFFIXES))
-    return list(jobs.values())
-
-
-def list_inputs(folder: Path, output: Path) -> list[Path]:
-    """List the files below a folder, sorted, without hidden ones (drafts of a run that was killed) and results."""
-    return [
-        path
-        for path in sorted(iter_files(folder))
-        if not any(name.startswith(".") for name in path.relative_to(folder).parts)
-        and output.absolute() not in (path.absolute(), *path.absolute().parents)
-    ]
+    return jobs
 
 
 def locate_videos(

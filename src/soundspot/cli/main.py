@@ -48,6 +48,7 @@ COMMANDS = {  # words of a command -> module.function in this package
     "methods": "list_commands.list_methods",
     "datasets": "list_commands.list_datasets",
     "protocols": "list_commands.list_protocols",
+    "completion": "completion.completion",
 }
 GROUPS = {  # first words that several commands share, and all of them together
     "": "Find where in an image a sound comes from: train, score and use visual sound source localization.",
@@ -56,6 +57,13 @@ GROUPS = {  # first words that several commands share, and all of them together
     "data": "Check data sets; write videos as shards for training or their optical flow, or scenes as a catalog.",
     "search": "Index your own images, sounds and videos, and search them by a sound, an image, or both.",
 }
+GENERAL_OPTIONS = """
+options:
+    -h, --help, --version
+    --import MODULE  in any command: a file or a module of yours to import first, whose methods, encoders, data sets and
+                     metrics then have names (never read from a recipe or a checkpoint)
+"""
+ARGUMENT_HELP = {"train": "recipe_help.format_recipe_keys"}  # command -> function of its argument that adds to its help
 DISTRIBUTED = (
     "evaluate",
     "evaluate-maps",
@@ -90,6 +98,7 @@ def _run(arguments: list[str]) -> int:
     if arguments == ["--version"]:
         print(f"soundspot {__version__}")
         return 0
+    arguments = import_user_modules(arguments)
     name = find_command(arguments)
     if name in GROUPS:
         print(format_commands(name))
@@ -100,6 +109,50 @@ def _run(arguments: list[str]) -> int:
         with process_group():
             return run_command(name, arguments[1:])
     return run_command(name, arguments[len(name.split()) :])
+
+
+def import_user_modules(arguments: list[str]) -> list[str]:
+    """Import what `--import MODULE` names, wherever it stands, so that what it registers has a name in the command.
+
+    Args:
+        arguments: words of a command line.
+
+    Returns:
+        The words without these options.
+
+    Raises:
+        InputError: a name is left out, there is no such file or module, or another module has its name.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    words, rest = arguments[:end], arguments[end:]
+    others: list[str] = []
+    while words:
+        flag, equals, name = words.pop(0).partition("=")
+        if flag != "--import":
+            others.append(flag + equals + name)
+            continue
+        if not equals and not words:
+            raise InputError("--import: no module is named; give a file or a module of yours, as in --import mine.py.")
+        _import_module(name if equals else words.pop(0))
+    return others + rest
+
+
+def _import_module(name: str) -> None:
+    path = Path(name).resolve()
+    is_file = name.endswith(".py")
+    if is_file and not path.is_file():
+        raise InputError(f"--import {name}: found no such file. Check the path.")
+    folder = str(path.parent if is_file else Path.cwd())
+    if folder not in sys.path:  # processes that read data import it from there too
+        sys.path.insert(0, folder)
+    try:
+        module = import_module(path.stem if is_file else name)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"--import {name}: found no module {error.name!r}. Check its name, or give its file."
+        ) from error
+    if is_file and Path(module.__file__ or "") != path:
+        raise InputError(f"--import {name}: another module is named {path.stem!r}. Rename the file.")
 
 
 def run_command(name: str, arguments: Sequence[str]) -> int:
@@ -120,13 +173,14 @@ def parse_command(name: str, arguments: Sequence[str]) -> tuple[Callable[..., An
         The function of the command and its keyword arguments.
 
     Raises:
-        InputError: an option has another name now, or the model is given as a positional argument.
+        InputError: an argument is missing, an option is unknown, has another name now or a value of another type, or
+            the model is given as a positional argument.
     """
     from soundspot.cli.parser import build_parser
 
     function = load_command(name)
     parser = build_parser(name, function)
-    known, unknown = parser.split_arguments(arguments)
+    positional, known, unknown = parser.split_arguments(arguments)
     overrides = {}
     if "overrides" in inspect.signature(function).parameters:
         overrides, unknown = {"overrides": unknown}, []
@@ -136,16 +190,29 @@ def parse_command(name: str, arguments: Sequence[str]) -> tuple[Callable[..., An
             raise InputError(f"`soundspot {name}`: --{flag} is now --{new}.")
         if hint := renamed.GONE.get(name, {}).get(flag):
             raise InputError(f"`soundspot {name}`: --{flag} is gone. {hint}")
-    if known and known[0].endswith(".safetensors") and "--model" in parser._option_string_actions:
-        raise InputError(
-            f"`soundspot {name}`: found the model {known[0]} as an argument; give it as --model {known[0]}."
-        )
-    return function, parser.instantiate(parser.parse_args([*known, *unknown])).as_dict() | overrides
+        if word.startswith("-"):
+            raise InputError(
+                f"`soundspot {name}`: unknown option {word}{did_you_mean(f'--{flag}', parser._option_string_actions)} "
+                f"See `soundspot {name} --help`."
+            )
+    if positional and positional[0].endswith(".safetensors") and parser.find_option("--model"):
+        model = positional[0]
+        raise InputError(f"`soundspot {name}`: found the model {model} as an argument; give it as --model {model}.")
+    if not {"-h", "--help"} & {*known}:
+        parser.check_complete(len(positional))
+    elif positional and name in ARGUMENT_HELP:
+        parser.keys = import_target(ARGUMENT_HELP[name])(positional[0])
+    return function, vars(parser.parse_args([*positional, *known, *unknown])) | overrides
 
 
 def load_command(name: str) -> Callable[..., Any]:
     """Return the function of a command; its module is imported."""
-    module, _, function = COMMANDS[name].partition(".")
+    return import_target(COMMANDS[name])
+
+
+def import_target(target: str) -> Callable[..., Any]:
+    """Return the function that `module.function` names in this package."""
+    module, _, function = target.partition(".")
     return getattr(import_module(f"soundspot.cli.{module}"), function)  # type: ignore[no-any-return]
 
 
@@ -185,7 +252,7 @@ def format_commands(group: str) -> str:
     width = max(map(len, lines))
     rows = "\n".join(f"    {word:<{width}}  {line}" for word, line in lines.items())
     command = f"soundspot {group}".strip()
-    options = "" if group else "\noptions:\n    -h, --help, --version\n"
+    options = "" if group else GENERAL_OPTIONS
     return f"usage: {command} COMMAND ...\n\n{GROUPS[group]}\n{options}\ncommands (`{command} COMMAND --help`):\n{rows}"
 
 

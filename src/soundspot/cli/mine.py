@@ -41,7 +41,7 @@ def mine(
         keep_embeddings: keep the embeddings beside the table, so that it can be extended.
         extend: a table with its embeddings, made before samples were added to the data set: only the new ones are
             embedded, and the result is that of mining anew.
-        device: of the checkpoint and of the exact search.
+        device: of the checkpoint and of the exact search, whose 64-bit numbers MPS lacks.
         overwrite: replace a table that exists, or a draft of other options.
 
     Examples:

@@ -3,49 +3,109 @@
 import inspect
 import os
 import re
-from argparse import SUPPRESS, Action
+import types
+from argparse import SUPPRESS, Action, ArgumentParser, ArgumentTypeError, HelpFormatter, Namespace
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, NoReturn, Union, get_args, get_origin
 
-from jsonargparse import ActionConfigFile, ArgumentParser
+import yaml
+
+from soundspot.errors import InputError
+from soundspot.utils.signatures import Option, describe_type, format_value, has_type, read_options
+
+OPTION_GROUPS = {  # title in the help -> names of options, which mean the same in every command
+    "data": "root options train_list labels frames window seconds rate length position audio_track",
+    "images": "boxes mask per_source next_frame",
+    "videos": "contact_sheet timeline frame_records maps maps_per_second smooth",
+    "scoring": "protocol metrics threshold train_logs bootstraps rule allow_missing intersect names",
+    "model and machine": "model device precision batch_size workers seed",
+    "output": "output title json overwrite quiet resume retry",
+}
+_GROUP_OF = {name: title for title, names in OPTION_GROUPS.items() for name in names.split()}
+_METAVARS = {"a whole number": "N", "a number": "NUMBER", "text": "TEXT", "a path": "PATH", "a mapping": "JSON"}
+
+
+class CommandFormatter(HelpFormatter):
+    """Format the help of a command: names as they are typed, a plain type, and the default after the meaning."""
+
+    def _format_action_invocation(self, action: Action) -> str:
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        return f"{', '.join(action.option_strings)} {self._format_args(action, '')}"
+
+    def _format_args(self, action: Action, default_metavar: Any) -> str:
+        return super()._format_args(action, default_metavar).replace(f" [{action.metavar} ...]", " ...")
+
+    def _expand_help(self, action: Action) -> str:
+        default = action.default
+        is_value = action.option_strings and action.nargs != 0 and default not in (None, SUPPRESS)
+        return f"{action.help} (default: {format_value(default)})" if is_value else action.help or ""
 
 
 class CommandParser(ArgumentParser):
     """Parser of one command: flags need no value, lists are given as words, `-o` is `--output`.
 
-    Names of several words are written with `-` or `_`.
+    Names of several words are written with `-` or `_`; `--options.length 5` is `--options '{length: 5}'`.
     """
 
     example = ""
+    keys = ""
 
-    def add_argument(self, *names: str, **options: Any) -> Any:
-        """Add one argument of the function, as jsonargparse asks for it."""
-        if options.get("action") is ActionConfigFile:
-            return None
-        annotation = getattr(options.get("action"), "_typehint", None)
-        is_option = names[0].startswith("-")
-        if lists := [hint for hint in (annotation, *get_args(annotation)) if get_origin(hint) is list]:
-            del options["action"]
-            options |= {"type": get_args(lists[0])[0], "nargs": "*"}
-            if is_option:
-                options |= {"nargs": "+", "action": "extend"}
-        if is_option and names[0].endswith("_"):  # a word of Python, such as `from`
-            options |= {"dest": names[0].strip("-"), "metavar": names[0].strip("-_").upper()}
-            names = (names[0].rstrip("_"),)
-        dashed = [n.replace("_", "-") for n in names if n.startswith("--") and "_" in n]
-        names = (*(["-o"] if names == ("--output",) else []), *dashed, *names)
-        if options.get("default") is False or annotation is bool or options.get("type") is bool:
-            default = options.get("default", SUPPRESS)
-            return super().add_argument(*names, action="store_true", default=default, help=options.get("help"))
-        return super().add_argument(*names, **options)
+    def add_option(self, option: Option) -> None:
+        """Add one parameter of the function of a command: a positional argument where it has no default."""
+        item = next((get_args(h)[0] for h in (option.hint, *get_args(option.hint)) if get_origin(h) is list), None)
+        hint = item or option.hint
+        settings: dict[str, Any] = {"help": option.help, "type": partial(_convert, hint)}
+        if option.is_required:
+            self._positionals.add_argument(option.name, **settings | ({"nargs": "*"} if item else {}))
+            return
+        flags = [*(["-o"] if option.name == "output" else []), f"--{option.name.rstrip('_').replace('_', '-')}"]
+        settings |= {"dest": option.name, "default": SUPPRESS if option.group else option.default}
+        words = describe_type(hint).split(" or ")
+        settings["metavar"] = "|".join(_METAVARS.get(word, word) for word in words)
+        if option.hint is bool:
+            settings |= {"action": "store_true"}
+            del settings["type"], settings["metavar"]
+        elif item:
+            settings |= {"nargs": "+", "action": "extend"}
+        elif words == ["a mapping"]:
+            settings |= {"action": _UpdateAction}
+        title = option.group or _GROUP_OF.get(option.name, "options")
+        groups = {group.title: group for group in self._action_groups}
+        (groups.get(title) or self.add_argument_group(title)).add_argument(*flags, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise InputError with one message, in place of printing the usage."""
+        raise InputError(f"`{self.prog}`: {message.removeprefix('argument ')}. See `{self.prog} --help`.")
 
     def format_help(self) -> str:
-        """Return the help, with an example of the command at its end."""
-        return super().format_help() + (f"\nexample:\n  {self.example}\n" if self.example else "")
+        """Return the help, with keys of a recipe and an example of the command at its end."""
+        return (
+            super().format_help()
+            + (f"\n{self.keys}\n" if self.keys else "")
+            + (f"\nexample:\n  {self.example}\n" if self.example else "")
+        )
 
-    def split_arguments(self, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Split a command line into words that the command knows, positional ones first, and flags it does not know.
+    def check_complete(self, num_positional: int) -> None:
+        """Raise InputError that names the first positional argument that is missing."""
+        required = [action for action in self._positionals._group_actions if action.nargs != "*"]
+        if missing := required[num_positional:]:
+            raise InputError(
+                f"`{self.prog}`: {missing[0].dest.upper()} is missing: "
+                f"{re.split(r'; |[.](?: |$)', missing[0].help or '')[0]}. See `{self.prog} --help`."
+            )
+
+    def find_option(self, word: str) -> Action | None:
+        """Return the option that a word names, in full, with `-` or `_`, before `=` or `.`; None: no option."""
+        flag = word.partition("=")[0].partition(".")[0]
+        known = self._option_string_actions
+        return known.get(flag) or known.get(f"--{flag.removeprefix('--').replace('_', '-')}")
+
+    def split_arguments(self, arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+        """Split a command line into positional words, options that the command knows, and flags it does not know.
 
         A word that begins with a dash is a file where it comes after `--`, is the value of an option that takes a path,
         or is no option and exists; it gets `./` before it.
@@ -62,28 +122,54 @@ class CommandParser(ArgumentParser):
             if not word.startswith("-") or self._is_file(word):
                 positional.append(f"./{word}" if word.startswith("-") else word)
                 continue
-            action = self._option_string_actions.get(word.partition("=")[0].partition(".")[0])
+            action = self.find_option(word)
             group = unknown if action is None else options
-            group.append(word)
-            if "=" not in word and (action is None or action.nargs != 0):
+            flag, equals, value = word.partition("=")
+            if action is not None:
+                flag, dot, key = flag.partition(".")
+                flag = flag if flag in action.option_strings else flag.replace("_", "-")
+                if dot:
+                    value = f"{{{key}: {value if equals or not words else words.pop(0)}}}"
+                    equals = "="
+            group.append(flag + equals + value)
+            if not equals and (action is None or action.nargs != 0):
                 several = action is not None and action.nargs == "+"
                 while words and (not words[0].startswith("--") or self._is_file(words[0])):
                     value = words.pop(0)
-                    is_path = self._is_file(value) or (action and not several and Path in _list_types(action))
+                    is_path = self._is_file(value) or (action and not several and "PATH" in str(action.metavar))
                     group.append(f"./{value}" if is_path and value.startswith("-") else value)
                     if not several:
                         break
-        return [*positional, *options], unknown
+        return positional, options, unknown
 
     def _is_file(self, word: str) -> bool:
         """Return True for the name of a file that begins with a dash, and is no option."""
-        return word.startswith("-") and word not in self._option_string_actions and os.path.lexists(word)
+        return word.startswith("-") and self.find_option(word) is None and os.path.lexists(word)
 
 
-def _list_types(action: Action) -> tuple[Any, ...]:
-    """Return the types that the value of an option may have."""
-    hint = getattr(action, "_typehint", action.type)
-    return (hint, *get_args(hint))
+class _UpdateAction(Action):
+    """Add the keys of a mapping to those that are given before."""
+
+    def __call__(self, parser: Any, namespace: Namespace, values: Any, option_string: str | None = None) -> None:
+        setattr(namespace, self.dest, (getattr(namespace, self.dest) or {}) | (values or {}))
+
+
+def _convert(hint: Any, text: str) -> Any:
+    """Convert a word of a command line to the type of an option."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    if Path in kinds:
+        return Path(text)
+    value: Any = text
+    with suppress(yaml.YAMLError):
+        value = yaml.safe_load(text)
+    for number in {int, float} & {*kinds}:
+        with suppress(ValueError):
+            value = number(text)
+    if hint is str or not has_type(value, hint):
+        value = text
+    if not has_type(value, hint):
+        raise ArgumentTypeError(f"found {text!r}, expected {describe_type(hint)}")
+    return value
 
 
 def build_parser(name: str, function: Callable[..., Any]) -> CommandParser:
@@ -97,9 +183,19 @@ def build_parser(name: str, function: Callable[..., Any]) -> CommandParser:
         The parser; its help ends with the example of the docstring.
     """
     text = inspect.getdoc(function) or ""
-    parser = CommandParser(prog=f"soundspot {name}", description=re.split(r"\n\n(?:Args|Examples):", text)[0])
+    description = re.split(r"\n\n(?:Args|Examples):", text)[0]
+    parser = CommandParser(
+        prog=f"soundspot {name}", description=description, formatter_class=CommandFormatter, allow_abbrev=False
+    )
     parser.example = get_example(function)
-    parser.add_function_arguments(function, as_group=False, as_positional=True, skip={"overrides"})
+    parser._positionals.title, parser._optionals.title = "arguments", "options"
+    for title in OPTION_GROUPS:  # in this order; the help leaves out those that stay empty
+        parser.add_argument_group(title)
+    for option in read_options(function):
+        if option.name != "overrides":
+            parser.add_option(option)
+    words = [parser._get_formatter()._format_args(a, a.dest.upper()) for a in parser._positionals._group_actions]
+    parser.usage = " ".join([parser.prog, *words, *(["[options]"] if len(parser._actions) > len(words) + 1 else [])])
     return parser
 
 

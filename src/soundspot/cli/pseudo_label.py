@@ -14,7 +14,7 @@ def pseudo_label(
     min_probability: float = 0.01,
     root: Path | None = None,
     options: dict[str, Any] | None = None,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: str = "auto",
     overwrite: bool = False,
 ) -> None:
     """Label the image and the audio of each sample of a data set by classifiers (extra `hub`), for `labels.source`.
@@ -30,7 +30,7 @@ def pseudo_label(
         min_probability: less probable classes are left out, but for each sample's most probable one.
         root: folder of the data set.
         options: of the data set, as in a recipe: `{"split": "train"}`.
-        device: of the classifiers.
+        device: of the classifiers: `auto`, `cpu`, `cuda`, `mps`...
         overwrite: replace a file that exists.
 
     Examples:

@@ -36,7 +36,7 @@ def index(
         workers: processes that read files; by default one per core, and none for a few files.
         retry: read files again that failed the last time.
         relocate: the folder of this index was moved, and this is where it lies now.
-        device: `auto`, `cpu`, `cuda`...
+        device: `auto`, `cpu`, `cuda`, `mps`...
 
     Examples:
         soundspot search index my_files --model runs/demo/best.safetensors --index my_index
@@ -91,7 +91,7 @@ def query(
         contact_sheet: a `.png`, `.jpg` or `.webp` to write, with the hits as images.
         json: print JSON in place of a table.
         model: the model of the index, where its file was moved.
-        device: `auto`, `cpu`, `cuda`...
+        device: `auto`, `cpu`, `cuda`, `mps`...
         overwrite: replace the contact sheet.
 
     Examples:

@@ -14,6 +14,8 @@ def train(
 ) -> None:
     """Train a model by a recipe; any key of the recipe is an option, such as `--train.lr 0.001`.
 
+    `soundspot train RECIPE --help` lists the keys of that recipe with their values.
+
     Args:
         recipe: a YAML file, or the name of a recipe of the library, such as alignment/scenes.
         output: folder of the run; by default runs/METHOD-RECIPE.

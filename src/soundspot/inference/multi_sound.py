@@ -16,6 +16,7 @@ from soundspot.inference import render
 from soundspot.inference.render import Color
 from soundspot.inference.result import IMAGE_SUFFIXES, LocalizationMap, MaskThreshold
 from soundspot.utils.atomic_io import atomic_write, check_output
+from soundspot.utils.notebook import image_to_html, lines_to_html
 
 ABSENT_COLOR: Color = (200, 200, 206)
 
@@ -48,6 +49,11 @@ class MultiSoundResult:
         if image is None:
             raise InputError("these maps came without an image to draw on; locate with an image.")
         return image
+
+    def _repr_html_(self) -> str:
+        has_image = next(iter(self.maps.values())).image is not None
+        lines = [f"{name}: {result.describe()}" for name, result in self.maps.items()]
+        return (image_to_html(self.side_by_side()) if has_image else "") + lines_to_html(lines)
 
     @property
     def colors(self) -> dict[str, Color]:

@@ -17,6 +17,7 @@ from soundspot.errors import InputError
 from soundspot.inference import render
 from soundspot.inference.connected_components import BoxXYXY, find_boxes
 from soundspot.utils.atomic_io import atomic_write, check_output
+from soundspot.utils.notebook import image_to_html, lines_to_html
 
 IMAGE_SUFFIXES, SCORE_SUFFIXES, SUMMARY_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp"), (".npz",), (".json",)
 RESULT_SUFFIXES = IMAGE_SUFFIXES + SCORE_SUFFIXES + SUMMARY_SUFFIXES
@@ -247,8 +248,20 @@ class LocalizationMap:
             drawing = render.draw_outline(drawing, self.mask(outline).numpy(), render.WHITE)
         return drawing if boxes is None else render.draw_boxes(drawing, self.boxes(boxes))
 
-    def _repr_png_(self) -> bytes | None:
-        return None if self.image is None else self.overlay()._repr_png_()
+    def _repr_html_(self) -> str:
+        overlay = "" if self.image is None else image_to_html(self.overlay())
+        return overlay + lines_to_html([self.describe(), *self.all_notes])
+
+    def describe(self) -> str:
+        """Describe the result in a line.
+
+        Returns:
+            Category where there is one, whether the source is present, its peak and where, and the confidence.
+        """
+        presence = {True: "present", False: "not in the image", None: "presence unknown"}[self.present]
+        x, y = self.peak_at
+        category = f"{self.category}: " if self.category else ""
+        return f"{category}{presence}; peak {self.peak:.3f} at ({x}, {y}), confidence {self.confidence:.3f}"
 
     def to_dict(self, mask_threshold: MaskThreshold = 0.5) -> dict[str, Any]:
         """Return a summary of the map as plain values, which `save` writes as `.json`.

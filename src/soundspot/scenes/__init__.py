@@ -1,13 +1,11 @@
 """Scenes: composed images with sounds, exact masks, and nothing to download."""
 
 from collections.abc import Iterable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
-from soundspot.data.datasets.auxiliary import AUXILIARY_OPTIONS
 from soundspot.data.datasets.catalog import Catalog
-from soundspot.data.datasets.registry import list_datasets
+from soundspot.data.datasets.registry import check_dataset_options, list_datasets
 from soundspot.errors import DataError, RecipeError, did_you_mean
 from soundspot.scenes.compose import compose
 from soundspot.scenes.cutouts import CutoutSource
@@ -49,9 +47,8 @@ def open_scenes(
         RecipeError: an unknown name or option, or an option out of range.
         DataError: cut-outs without a folder, or from a catalog that has too few masks or recordings.
     """
-    known = {field.name for field in fields(SceneDataset) if field.init} - {"source", "kind"}
-    for option in options.keys() - known:
-        raise RecipeError(f"unknown option of scenes {option!r}{did_you_mean(option, known | AUXILIARY_OPTIONS)}")
+    given = {"split": split, "categories": categories, "licenses": licenses, "folders": folders}
+    check_dataset_options(name, given | {"val_fraction": val_fraction} | options)
     family, _, kind = name.partition("-")
     source: ObjectSource
     if family == "scenes":

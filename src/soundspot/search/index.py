@@ -80,7 +80,7 @@ class Index:
         Args:
             folder: folder of the index.
             localizer: localizer that embeds files and queries; None: the checkpoint of the index, loaded when needed.
-            device: device of that checkpoint: `auto`, `cpu`, `cuda`...
+            device: device of that checkpoint: `auto`, `cpu`, `cuda`, `mps`...
 
         Returns:
             The open index.

@@ -136,7 +136,12 @@ def test_bad_folders_and_options_are_told(root: Path, tmp_path: Path) -> None:
         ("pairs", {"missing": "skp"}, RecipeError, "missing: found 'skp', expected 'error' or 'skip'. Did you mean"),
         ("pairs", {"split": "test"}, RecipeError, "split: found 'test', expected 'train' or 'val'"),
         ("pairs", {"val_fraction": 1.0}, DataError, "expected a share from 0 to below 1"),
-        ("pairs", {"exclude": "vggss"}, DataError, r"expected several. Write a list, as in `exclude: \[vggss\]`"),
+        (
+            "pairs",
+            {"exclude": "vggss"},
+            RecipeError,
+            r"expected a list of text or paths. Write a list, as in `exclude: \[vggss\]`",
+        ),
         (
             "pairs",
             {"exclude": ["vgss"]},

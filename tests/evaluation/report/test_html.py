@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from markupsafe import escape
 from PIL import Image
 
 from soundspot.errors import DataError
@@ -272,3 +273,11 @@ def test_whiskers_place_values_on_their_axis():
 def test_the_templates_are_part_of_the_package():
     folder = Path(figures.__file__).parent / "templates"
     assert {"report.html.j2", "page.css", "base.html.j2"} <= {file.name for file in folder.iterdir()}
+
+
+def test_a_notebook_shows_the_verdict_first_and_a_table(report):
+    page = report._repr_html_()
+    assert page.count("<th>") == len(report.rows) + 1
+    assert page.index(report.dataset) < page.index("<table>")
+    verdict = report.sound_sensitivity.verdict if report.sound_sensitivity else report.dataset
+    assert page.startswith(f"<p>{escape(verdict)}")

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from soundspot.config.frontend import InputSpec
 from soundspot.data.datasets.auxiliary import AUXILIARY_OPTIONS, AuxiliaryDataset
 from soundspot.errors import DataError, RecipeError, did_you_mean
 from soundspot.types import AudioVisualDataset
+from soundspot.utils.signatures import Option, check_options, read_options
 
 Opener = Callable[..., AudioVisualDataset]
 AnyOpener = TypeVar("AnyOpener", bound=Opener)
@@ -139,7 +140,7 @@ def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> A
         The data set.
 
     Raises:
-        RecipeError: an unknown name or option.
+        RecipeError: an unknown name or option, or an option of another type or length than expected.
         DataError: the folder is missing or its files are wrong.
 
     Examples:
@@ -153,27 +154,63 @@ def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> A
         ...
         soundspot.errors.RecipeError: unknown data set 'vgss'. Did you mean 'vggss'?
     """
-    if name not in _DATASETS:
-        raise RecipeError(f"unknown data set {name!r}{did_you_mean(name, _DATASETS)}")
-    summary, target = _DATASETS[name]
-    if isinstance(target, str):
-        module, _, function = target.partition(":")
-        opener: Opener = getattr(import_module(module), function)
-    else:
-        opener = target
-    parameters = [*inspect.signature(opener).parameters]
-    if parameters[0] == "name":
-        opener = partial(opener, name)
+    opener = _load_opener(name)
+    check_dataset_options(name, options)
+    if root is None and name != "concat" and not is_composed(name):  # scenes say themselves which need one
+        raise DataError(f"the data set {name!r} needs a folder; give it as `root`. It is {_DATASETS[name][0]}")
     auxiliary = {option: options.pop(option) for option in AUXILIARY_OPTIONS & options.keys()}
-    if not is_composed(name):  # scenes check root and options themselves
-        if root is None and name != "concat":
-            raise DataError(f"the data set {name!r} needs a folder; give it as `root`. It is {summary}")
-        known = {*parameters, *AUXILIARY_OPTIONS} - {"root", "name"}
-        for option in options:
-            if option not in known:
-                raise RecipeError(f"the data set {name!r} has no option {option!r}{did_you_mean(option, known)}")
     dataset = opener(root, **options)
     return AuxiliaryDataset(dataset, **auxiliary) if auxiliary else dataset
+
+
+def list_dataset_options(name: str) -> list[Option]:
+    """List the options of a data set.
+
+    Args:
+        name: name of the data set, a key of `list_datasets()`.
+
+    Returns:
+        Its options, `root` first, with type, default and meaning; those that every data set has at the end.
+
+    Raises:
+        RecipeError: no data set has this name.
+    """
+    opener = _load_opener(name)
+    options = read_options(opener.func if isinstance(opener, partial) else opener)
+    returned = inspect.signature(opener).return_annotation
+    if is_composed(name) and isinstance(returned, type):  # `**options` are fields of what it returns
+        options += [field for field in read_options(returned) if not field.is_required and field.name != "kind"]
+    options += [option for option in read_options(AuxiliaryDataset) if option.name in AUXILIARY_OPTIONS]
+    return [option for option in options if option.name != "name"]
+
+
+def check_dataset_options(name: str, options: dict[str, Any]) -> None:
+    """Raise RecipeError for an option that a data set does not have, or whose value has another type or length.
+
+    Args:
+        name: name of the data set.
+        options: name -> value.
+
+    Raises:
+        RecipeError: the data set or an option is unknown, or a value does not fit.
+    """
+    known = list_dataset_options(name)
+    names = {option.name for option in known} - {"root"}
+    for option in options:
+        if option not in names:
+            raise RecipeError(f"the data set {name!r} has no option {option!r}{did_you_mean(option, names)}")
+    check_options(f"the data set {name!r}", options, known)
+
+
+def _load_opener(name: str) -> Opener:
+    """Return the function that opens a data set, which takes its folder first; its module is imported."""
+    if name not in _DATASETS:
+        raise RecipeError(f"unknown data set {name!r}{did_you_mean(name, _DATASETS)}")
+    target = _DATASETS[name][1]
+    if isinstance(target, str):
+        module, _, function = target.partition(":")
+        target = cast(Opener, getattr(import_module(module), function))
+    return partial(target, name) if next(iter(inspect.signature(target).parameters)) == "name" else target
 
 
 def scoring_options(name: str, front_end: InputSpec | None = None, ground_truth_only: bool = False) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from soundspot.evaluation.report import tables
 from soundspot.evaluation.report.sound_sensitivity import AudioCondition, SoundSensitivity
 from soundspot.utils.atomic_io import atomic_write_folder
 from soundspot.utils.safe_read import check_fields, convert_read_errors, read_json_object
+from soundspot.utils.notebook import lines_to_html, table_to_html
 
 REPORT_FILE, SAMPLES_FILE, MAPS_FOLDER = "report.json", "samples.csv", "maps"
 RowKind = Literal["model", "sound-blind", "ceiling", "published"]
@@ -210,6 +211,12 @@ class Report:
             protocols, sound sensitivity and notes follow.
         """
         return tables.format_report(self)
+
+    def _repr_html_(self) -> str:
+        verdict = self.sound_sensitivity.verdict if self.sound_sensitivity else ""
+        heading = f"{self.dataset}, {self.n} samples, protocol {self.protocol['name']}"
+        table = table_to_html(tables.build_metric_table(self))
+        return lines_to_html(filter(None, [verdict, heading])) + table + lines_to_html(self.notes)
 
     def save(self, folder: str | Path, overwrite: bool = False, maps: bool = True) -> None:
         """Write report.json, samples.csv and maps/ into a new folder, which appears complete or not at all.

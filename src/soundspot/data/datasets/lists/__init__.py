@@ -118,10 +118,8 @@ def find_excluded_ids(ids: Iterable[str], exclude: Iterable[str | PathLike[str]]
         The excluded ids, in their order.
 
     Raises:
-        DataError: an item of `exclude` is neither a name nor a file, or `exclude` is a single string.
+        DataError: an item of `exclude` is neither a name nor a file.
     """
-    if isinstance(exclude, str):
-        raise DataError(f"exclude: found {exclude!r}, expected several. Write a list, as in `exclude: [{exclude}]`")
     excluded: set[str] = set()
     for entry in exclude:
         if str(entry) in BUNDLED_LISTS:

@@ -1,0 +1,68 @@
+"""`soundspot locate FOLDER`: each image with one sound, or with that of its name; a bad file stops no other."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def folder(picture: Path, tmp_path: Path) -> Path:
+    """Two images, one of them in a folder below, and a file that is no image."""
+    (tmp_path / "in" / "below").mkdir(parents=True)
+    for name in ("a.png", "below/b.png"):
+        shutil.copy(picture, tmp_path / "in" / name)
+    (tmp_path / "in" / "broken.jpg").write_text("no image")
+    return tmp_path / "in"
+
+
+def test_each_image_is_located_with_one_sound(soundspot, checkpoint, folder, sound, tmp_path) -> None:
+    out = tmp_path / "out"
+    line = ("locate", folder, sound, "--model", checkpoint, "-o", out)
+    answer = soundspot(*line, "--boxes")
+    assert answer.code == 2
+    files = {path.relative_to(out).as_posix() for path in answer.written if path.is_file()}
+    assert files == {"a.png", "a.json", "below/b.png", "below/b.json"}
+    assert f"2 of 3 images are located, in {out}" in answer.out
+    assert f"soundspot: {folder / 'broken.jpg'}: " in answer.err
+    assert answer.err.splitlines()[-1] == f"not located: {folder / 'broken.jpg'}"
+    (result,) = json.loads((out / "below" / "b.json").read_text())
+    assert (result["image"], result["sound"]) == (str(folder / "below" / "b.png"), str(sound))
+    (folder / "broken.jpg").unlink()
+    again = soundspot(*line)
+    assert (again.code, again.written, again.out.count("done before")) == (0, frozenset(), 2)
+
+
+def test_each_image_is_located_with_the_sound_of_its_name(soundspot, checkpoint, folder, sound, tmp_path) -> None:
+    (folder / "broken.jpg").unlink()
+    shutil.copy(sound, folder / "below" / f"b{sound.suffix}")
+    answer = soundspot("locate", folder, "--model", checkpoint, "-o", folder / "out", "--json")
+    assert answer.code == 2
+    (result,) = json.loads(answer.out)
+    assert result["sound"] == str(folder / "below" / f"b{sound.suffix}")
+    assert "a.png: found no sound of its name beside it" in answer.err
+    assert answer.err.splitlines()[-1] == f"not located: {folder / 'a.png'}"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--model", "none.safetensors"), "found 3 images and no sound, expected one after the folder"),
+        (("x.wav", "--mask", "m.png"), "--mask, which applies to one image"),
+        (("x.wav", "--smooth", "1"), "--smooth, which applies to a video"),
+        (("x.wav",), "x.wav: found no such file"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_written(soundspot, checkpoint, folder, words, message) -> None:
+    answer = soundspot("locate", folder, *words, *(() if "--model" in words else ("--model", checkpoint)))
+    assert (answer.code, answer.written) == (2, frozenset())
+    assert message in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_two_images_of_one_name_and_a_folder_without_any(soundspot, folder, sound, tmp_path) -> None:
+    (folder / "a.jpg").touch()
+    assert "expected one name each" in soundspot("locate", folder, sound).err
+    (tmp_path / "none").mkdir()
+    assert "none: found no images" in soundspot("locate", tmp_path / "none", sound).err

@@ -117,7 +117,7 @@ def serving(page: PageConfig) -> Iterator[tuple[str, UploadStore]]:
     with ExitStack() as open_until_the_end:
         with loops_closed():
             app = open_until_the_end.enter_context(open_app(page))
-        running = create_server(app, "127.0.0.1", port)
+        running = create_server(app, "127.0.0.1", port, page.limits)
         thread = threading.Thread(target=running.run, daemon=True)
         thread.start()
         while not running.started:

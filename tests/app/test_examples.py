@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from soundspot.app.components import render_header
 from soundspot.app.examples import make_examples
 from soundspot.app.layout import describe_model
 from soundspot.config.checkpoint import save_checkpoint
@@ -37,8 +38,9 @@ def test_the_sounds_of_a_photograph_begin_with_its_own(tmp_path: Path) -> None:
 
 
 def test_a_visitor_is_told_what_the_starter_knows() -> None:
-    title, sentences = describe_model(Localizer.load())
-    assert title == "starter"
-    assert " things: " in sentences[0]
-    assert "big cat" in sentences[0]
-    assert describe_model(fresh(0))[0] == "alignment"
+    title, known, sentences = describe_model(Localizer.load())
+    header = str(render_header(title, known, sentences))
+    assert f"starter knows {len(known)} things" in header
+    assert "big cat, bird" in header
+    assert sentences == ()
+    assert describe_model(fresh(0))[:2] == ("alignment", ())

@@ -156,10 +156,18 @@ def test_pictures_of_the_page(browser: Any, served: Served) -> None:
     """Wide and narrow, by day and by night: the example is answered, and nothing is wider than the screen."""
     for name, scheme, width in (("page", "light", 1280), ("page-dark", "dark", 1280), ("page-phone", "light", 390)):
         visit = Visit(browser, served, color_scheme=scheme)
-        visit.page.set_viewport_size({"width": width, "height": 900})
+        visit.page.set_viewport_size({"width": width, "height": 800})
         visit.page.locator("#examples img").first.click()
         visit.page.wait_for_selector("#verdict [data-verdict]")
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+        visit.page.wait_for_function(  # map and verdict are on the screen, without scrolling by hand
+            """() => ['#drawing img', '#verdict h3'].every((name) => {
+                const { top, bottom } = document.querySelector(name).getBoundingClientRect();
+                return top >= 0 && bottom <= innerHeight;
+            })"""
+        )
+        assert visit.page.get_by_role("tab").all_inner_texts() == ["Image", "Video", "Search", "Reports"]
+        assert visit.page.get_by_role("tab", name="Reports").is_visible()
         shot(visit, name)
         visit.close()
 
@@ -171,6 +179,22 @@ def test_a_file_of_500_megabytes_is_refused_in_words(visit: Visit, tmp_path: Pat
     visit.give("audios", large)
     visit.page.wait_for_selector("text=/maximum allowed size|exceeds/i")
     large.unlink()
+
+
+def test_a_broken_file_is_refused_before_the_other_and_its_error_leaves_with_it(visit: Visit, tmp_path: Path) -> None:
+    for name in ("text.png", "text.wav", "text.mp4"):
+        (tmp_path / name).write_text("neither")
+    visit.give("image", tmp_path / "text.png")
+    visit.page.wait_for_selector("#verdict .wrong >> text=text.png")
+    visit.page.get_by_label("Clear").or_(visit.page.get_by_label("Remove")).first.click()
+    visit.page.wait_for_selector("#verdict >> text=Locate a sound")
+    visit.give("audios", tmp_path / "text.wav")
+    visit.page.wait_for_selector("#verdict .wrong >> text=text.wav")
+    for tab, name, broken, message in (("Search", "search-image", "text.png", "search-message"),
+                                       ("Video", "video", "text.mp4", "video-message")):  # fmt: skip
+        visit.tab(tab)
+        visit.give(name, tmp_path / broken)
+        visit.page.wait_for_selector(f"#{message} .wrong >> text={broken}")
 
 
 def test_what_is_no_picture_is_told(visit: Visit, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 import math
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from soundspot.app.server import exit_on_signals
 from visitor import NAUGHTY, Served, asked, sent, words_of
 
 
@@ -308,3 +312,36 @@ def test_a_visitor_who_leaves_ends_the_work(served: Served, monkeypatch) -> None
 def test_nobody_was_called(served: Served) -> None:
     assert served.reached == []
     assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+
+
+def test_a_signal_ends_the_blocks_that_delete_files() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        exit_on_signals()
+        with pytest.raises(SystemExit):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@pytest.mark.slow
+def test_a_page_that_is_told_to_end_leaves_no_files(tmp_path: Path) -> None:
+    """By SIGTERM, as service managers do; the model is not needed for that."""
+    script = tmp_path / "serve.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\nfrom soundspot.app.limits import Limits\n"
+        "from soundspot.app.server import create_server, exit_on_signals\nfrom tempfile import TemporaryDirectory\n"
+        "async def page(scope, receive, send):\n    pass\n"
+        "exit_on_signals()\n"
+        "with TemporaryDirectory(dir=sys.argv[1]) as folder:\n"
+        "    Path(folder, 'upload').write_text('x')\n    print('open', flush=True)\n"
+        "    create_server(page, '127.0.0.1', 0, Limits()).run()\n"
+    )
+    (tmp_path / "files").mkdir()
+    with subprocess.Popen([sys.executable, script, tmp_path / "files"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.terminate()
+        assert process.wait(20) == 128 + signal.SIGTERM
+    assert list((tmp_path / "files").iterdir()) == []

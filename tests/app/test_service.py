@@ -75,7 +75,7 @@ def test_too_many_sounds_are_told(localizer: Localizer, files: Files) -> None:
 
 def test_the_verdict_follows_the_threshold(localizer: Localizer, files: Files) -> None:
     found = localizer.locate(files.picture, files.low)
-    told = {least: str(render_verdict("x", with_threshold(found, least), 1)) for least in (-9, 9, None)}
+    told = {least: str(render_verdict("x", with_threshold(found, least))) for least in (-9, 9, None)}
     assert "In the image<" in told[-9]
     assert "Not in the image" in told[9]
     assert "soundspot calibrate" in told[None]
@@ -100,7 +100,7 @@ def test_an_index_of_another_model_is_refused_when_the_page_starts(index: Path) 
 
 def test_names_are_escaped(localizer: Localizer, files: Files) -> None:
     found = localizer.locate(files.picture, files.low)
-    assert NAUGHTY not in render_verdict(NAUGHTY, found, 1) + render_card("wrong", NAUGHTY, NAUGHTY, f"`{NAUGHTY}`")
+    assert NAUGHTY not in render_verdict(NAUGHTY, found) + render_card("wrong", NAUGHTY, NAUGHTY, f"`{NAUGHTY}`")
 
 
 def test_large_and_small_pictures_are_drawn_at_a_size_to_look_at() -> None:

@@ -3,6 +3,7 @@
 Every name and number is escaped on its way into the HTML.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -81,6 +82,16 @@ def wire_silent_event(event: Callable[..., Any], fn: Callable[..., Any], inputs:
     )
 
 
+def show_on_phone(event: Any, *names: str) -> None:
+    """Scroll to an answer after an event, where the screen is narrow and the answer may lie above or below it.
+
+    Args:
+        event: event with an answer, as Gradio returns it.
+        names: `elem_id` of the components of the answer; the first that shows a drawing, a video or an error counts.
+    """
+    event.then(None, js=f"() => window.soundspotShow({json.dumps(names)})", show_progress="hidden")
+
+
 def error_card(error: SoundspotError, *files: str | None) -> Markup:
     """Render an error as a card, without the paths of uploaded files.
 
@@ -110,13 +121,12 @@ def render_card(kind: str, title: str, *lines: str) -> Markup:
     return template.format(kind, role, title, _render_paragraphs(lines))
 
 
-def render_verdict(name: str, result: LocalizationMap, num_regions: int, no_threshold: str = NO_THRESHOLD) -> Markup:
-    """Render the verdict of a map: whether the source is in the image, peak and confidence, and notes.
+def render_verdict(name: str, result: LocalizationMap, no_threshold: str = NO_THRESHOLD) -> Markup:
+    """Render the verdict of a map: whether the source is in the image, by which peak, and notes.
 
     Args:
         name: name of the sound.
         result: map of the sound.
-        num_regions: number of regions of the mask.
         no_threshold: text that is shown where the map has no threshold.
 
     Returns:
@@ -127,10 +137,9 @@ def render_verdict(name: str, result: LocalizationMap, num_regions: int, no_thre
         False: ("out", "Not in the image"),
         None: ("unknown", "In the image? Not known"),
     }[result.present]
-    numbers = [("peak", f"{result.peak:.3f}"), ("confidence", f"{result.confidence:.3f}")]
+    numbers = [("peak", f"{result.peak:.3f}")]
     if result.threshold is not None:
-        numbers.append(("counts from", f"{result.threshold:.3f}"))
-    numbers.append(("regions", str(num_regions)))
+        numbers.append(("in the image from", f"{result.threshold:.3f}"))
     facts = Markup("").join(Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(*pair) for pair in numbers)
     notes = [no_threshold] if result.present is None else []
     template = Markup('<div class="card {}" data-verdict="{}"><h3>{}</h3><p class="of">{}</p>{}<dl>{}</dl>{}</div>')
@@ -205,20 +214,26 @@ def render_errors(lines: Sequence[str]) -> Markup:
     return render_card("wrong", "Not everything could be used", *lines) if lines else Markup("")
 
 
-def render_header(model: str, notes: Sequence[str]) -> Markup:
+def render_header(model: str, known: Sequence[str], notes: Sequence[str]) -> Markup:
     """Render the top of the page.
 
     Args:
         model: title of the model.
+        known: names of the things that the model learned to locate, in a list that opens; empty where it has none.
         notes: sentences on the model, a paragraph each.
 
     Returns:
         HTML of the header.
     """
+    title = Markup("<span>{}</span>").format(model)
+    if known:
+        title = Markup("<details><summary>{} knows {} things</summary><p>{}</p></details>").format(
+            model, len(known), ", ".join(name.replace("_", " ") for name in known)
+        )
     return Markup(
         '<div class="band"></div><div class="head"><h1>soundspot</h1>'
-        "<p>Where in the image does the sound come from?</p><span>{}</span></div>{}"
-    ).format(model, _render_paragraphs(notes, "note"))
+        "<p>Where in the image does the sound come from?</p>{}</div>{}"
+    ).format(title, _render_paragraphs(notes, "note"))
 
 
 def _render_paragraphs(lines: Sequence[str], kind: str = "") -> Markup:

@@ -17,6 +17,7 @@ from soundspot.app.components import (
     render_errors,
     render_figures,
     render_verdict,
+    show_on_phone,
     wire_silent_event,
 )
 from soundspot.app.examples import Example
@@ -24,6 +25,7 @@ from soundspot.app.service import (
     DEFAULT_MASK_THRESHOLD,
     LocatedImage,
     OverlayStyle,
+    check_uploads,
     draw_figures,
     locate_audios,
     round_threshold,
@@ -45,7 +47,7 @@ def build_image_tab(sessions: SessionStore, examples: list[Example]) -> None:
         sessions: sessions of the visitors, with the localizer and the limits.
         examples: examples that the tab offers.
     """
-    with gr.Row(equal_height=False):
+    with gr.Row(equal_height=False, elem_classes="columns"):
         with gr.Column(scale=4, min_width=290):
             image = pass_path(
                 gr.Image(
@@ -72,7 +74,7 @@ def build_image_tab(sessions: SessionStore, examples: list[Example]) -> None:
             player = gr.Audio(
                 label="Listen", interactive=False, visible=False, elem_id="player", buttons=[], type="filepath"
             )
-        with gr.Column(scale=6, min_width=290):
+        with gr.Column(scale=6, min_width=290, elem_classes="results"):
             selection = pass_value(gr.Radio([], label="Sound", visible=False, elem_id="selection"))
             drawing = gr.HTML(EMPTY, elem_id="drawing", padding=False)
             verdict = gr.HTML(HINT, elem_id="verdict", padding=False)
@@ -106,10 +108,7 @@ def build_image_tab(sessions: SessionStore, examples: list[Example]) -> None:
         reason = NO_THRESHOLD if fitted is None else THRESHOLD_CLEARED
         maps = {key: with_threshold(result, threshold, fitted) for key, result in located.maps.items()}
         figures = draw_figures(maps, name, view, OverlayStyle(opacity, mask, "outline" in marks, "boxes" in marks))
-        verdicts = [
-            render_verdict(key, maps[key], len(maps[key].boxes(float(mask))), reason)
-            for key in ([name] if view == "single" else maps)
-        ]
+        verdicts = [render_verdict(key, maps[key], reason) for key in ([name] if view == "single" else maps)]
         return render_figures(figures), "".join((*verdicts, render_errors(located.errors)))
 
     def clear(text: Any) -> dict[Any, Any]:
@@ -119,13 +118,17 @@ def build_image_tab(sessions: SessionStore, examples: list[Example]) -> None:
     def answer(request: gr.Request, image: Any, audios: Any, recording: Any, name: Any, *style: Any) -> dict[Any, Any]:
         session = sessions.get_session(request.session_hash)
         files = [*(audios or ()), *([recording] if recording else ())]
-        if not image or not files:
-            session.located = None
-            missing = "Now give an image." if files else "Now give a sound." if image else None
-            return clear(render_card("hint", "Half done", missing) if missing else HINT)
         deadline = sessions.start_deadline(session)
         try:
+            if not image:
+                session.located = None
+                errors = check_uploads(sessions.limits, deadline, files)
+                hint = render_card("hint", "Half done", "Now give an image.") if files else HINT
+                return clear(render_errors(errors) if errors else hint)
             located = locate_audios(sessions.localizer, image, files, sessions.limits, deadline, session.located)
+            if not files:
+                session.located = located
+                return clear(render_card("hint", "Half done", "Now give a sound."))
             name = name if name in located.maps else next(iter(located.maps), None)
             figures, text = render(located, name, *style)
         except SoundspotError as error:
@@ -152,7 +155,7 @@ def build_image_tab(sessions: SessionStore, examples: list[Example]) -> None:
     def take_example(event: gr.SelectData) -> tuple[str, list[str]]:
         return examples[event.index].image, list(examples[event.index].audios)
 
-    gr.on(
+    answered = gr.on(
         [image.change, audios.change, recording.change],
         answer,
         [image, audios, recording, selection, *style],
@@ -163,6 +166,7 @@ def build_image_tab(sessions: SessionStore, examples: list[Example]) -> None:
         concurrency_id="model",
         concurrency_limit=1,
     )
+    show_on_phone(answered, "drawing", "verdict")
     wire_silent_event(selection.input, switch, [selection, *style], [drawing, verdict, player])
     for event in (view.input, opacity.input, mask.input, marks.input, threshold.input):
         wire_silent_event(event, redraw, [selection, *style], [drawing, verdict])

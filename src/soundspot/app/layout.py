@@ -14,7 +14,6 @@ from soundspot.app.reports import build_reports_tab
 from soundspot.app.search_tab import build_search_tab
 from soundspot.app.sessions import SessionStore
 from soundspot.app.video_tab import build_video_tab
-from soundspot.config.named_models import list_models
 from soundspot.data.media.file_types import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from soundspot.inference.localizer import Localizer
 
@@ -22,6 +21,9 @@ SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "s
 MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
 FOLDER = Path(__file__).parent
 KINDS = {"image": IMAGE_SUFFIXES, "audio": AUDIO_SUFFIXES, "video": VIDEO_SUFFIXES}
+NARROW = (
+    "@media (max-width: 640px) { .gradio-container .main.fillable { padding: 0 !important; } }"  # not in CSS's scope
+)
 CSS = (FOLDER / "page.css").read_text(encoding="utf-8")
 
 
@@ -60,25 +62,22 @@ def build_page(sessions: SessionStore, examples: list[Example], index: Path | No
     return blocks
 
 
-def describe_model(localizer: Localizer) -> tuple[str, tuple[str, ...]]:
+def describe_model(localizer: Localizer) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """Describe the model of the page to a visitor.
 
     Args:
         localizer: localizer of the page.
 
     Returns:
-        Title and sentences: of a model that comes with the library its name and what it knows; of others the method and
-        the labels that it learned from.
+        Title, names of the things that the model knows, and sentences: where it names none, of the labels that it
+        learned from.
     """
-    for name, model in list_models().items():
-        if str(model.path) == localizer.checkpoint and (categories := model.card.get("categories")):
-            known = ", ".join(category.replace("_", " ") for category in categories)
-            return name, (f"It knows {len(categories)} things: {known}.", *localizer.notes)
-    return localizer.title, (*localizer.supervision, *localizer.notes)
+    known = localizer.known_categories
+    return localizer.display_name, known, (*(() if known else localizer.supervision), *localizer.notes)
 
 
 def build_head() -> str:
-    """Build a script that gives dropped files the type that their suffix tells, in any case.
+    """Build the script of the page, which gives dropped files the type that their suffix tells, and narrow margins.
 
     Browsers do not know the types of `.MTS`, `.HEIC` or, some, of `.MOV` in capitals, and Gradio's inputs refuse
     what is dropped on them without a type that begins with `image/`, `audio/` or `video/`.
@@ -88,7 +87,7 @@ def build_head() -> str:
     """
     types = {suffix[1:]: f"{kind}/x-{suffix[1:]}" for kind, suffixes in KINDS.items() for suffix in suffixes}
     script = (FOLDER / "page.js").read_text(encoding="utf-8").replace("TYPES", json.dumps(types))
-    return f"<script>{script}</script>"
+    return f"<script>{script}</script><style>{NARROW}</style>"
 
 
 def build_theme() -> Any:

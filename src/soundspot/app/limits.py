@@ -31,6 +31,11 @@ class Limits:
         max_audios: largest number of sounds in one request.
         max_queue: number of requests that wait; more are asked to come again.
         max_sessions: number of visitors whose last results are stored.
+        client_timeout: seconds that a client may take for a request, or to read on in an answer; a body may take longer
+            while it comes at `min_bytes_per_second`.
+        min_bytes_per_second: least mean rate of a body after that time.
+        max_connections: number of open connections; of more, one that waits for its client is cut.
+        max_client_connections: number of open connections of one address other than this machine's.
         display_sides: least and greatest length in pixels of the longer side of the image that maps are drawn on.
     """
 
@@ -44,6 +49,10 @@ class Limits:
     max_audios: int = 8
     max_queue: int = 24
     max_sessions: int = 32
+    client_timeout: float | int = 20
+    min_bytes_per_second: int = 1000
+    max_connections: int = 256
+    max_client_connections: int = 64
     display_sides: tuple[int, int] = (640, 1280)
 
 

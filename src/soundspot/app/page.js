@@ -9,4 +9,11 @@
       return types[this.name.split(".").pop().toLowerCase()] ?? type;
     },
   });
+  window.soundspotShow = (names) => {
+    const shows = (e) => e && e.querySelector("img, video, [role=alert]");
+    const answer = names.map((name) => document.getElementById(name)).find(shows);
+    if (!answer || window.innerWidth > 640) return;
+    const { top, bottom } = answer.getBoundingClientRect();
+    if (top < 0 || bottom > window.innerHeight) answer.closest(".results").scrollIntoView();
+  };
 })();

@@ -5,9 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from soundspot.app.components import error_card, pass_path, render_card, wire_silent_event
+from soundspot.app.components import error_card, pass_path, render_card, render_errors, show_on_phone, wire_silent_event
 from soundspot.app.limits import check_duration
-from soundspot.app.service import resize_for_display
+from soundspot.app.service import check_uploads, resize_for_display
 from soundspot.app.sessions import SessionStore
 from soundspot.data.media.audio import open_windows, read_audio
 from soundspot.errors import InputError, SoundspotError
@@ -43,7 +43,8 @@ def build_search_tab(sessions: SessionStore, folder: Path | None) -> None:
         return
     index = Index.open(folder, sessions.localizer)
     index.check_localizer(sessions.localizer)
-    with gr.Row(equal_height=False):
+    hint = render_card("hint", f"{len(index)} files to search in", QUERY_HINT)
+    with gr.Row(equal_height=False, elem_classes="columns"):
         with gr.Column(scale=4, min_width=290):
             image = pass_path(
                 gr.Image(
@@ -59,11 +60,8 @@ def build_search_tab(sessions: SessionStore, folder: Path | None) -> None:
             weight = gr.Slider(0, 1, 0.5, step=0.05, label="Weight of the image, if both are given", elem_id="weight")
             count = gr.Slider(4, 48, 12, step=4, label="Number of hits", elem_id="count")
             button = gr.Button("Search", variant="primary", elem_id="search")
-        with gr.Column(scale=6, min_width=290):
-            message = gr.HTML(
-                render_card("hint", f"{len(index)} files to search in", QUERY_HINT),
-                elem_id="search-message", padding=False,
-            )  # fmt: skip
+        with gr.Column(scale=6, min_width=290, elem_classes="results"):
+            message = gr.HTML(hint, elem_id="search-message", padding=False)
             gallery = gr.Gallery(
                 show_label=False, columns=4, height="auto", allow_preview=False, object_fit="cover", buttons=[],
                 interactive=False, elem_id="hits", visible=False,
@@ -97,15 +95,38 @@ def build_search_tab(sessions: SessionStore, folder: Path | None) -> None:
         samples = _read_samples(hits[event.index])
         return _format_hit(hits[event.index], index), gr.update(value=samples, visible=samples is not None)
 
-    button.click(
+    def check(request: gr.Request, image: str | None, audio: str | None) -> tuple[Any, Any, list[Hit], str, Any]:
+        """Drop the hits of another query, and check the files of this."""
+        hidden, session = gr.update(visible=False), sessions.get_session(request.session_hash)
+        try:
+            errors = check_uploads(sessions.limits, sessions.start_deadline(session), [audio] if audio else (), image)
+        except SoundspotError as error:
+            return error_card(error), hidden, [], "", hidden
+        ready = render_card("hint", "Ready", "Press “Search”.") if image or audio else hint
+        return render_errors(errors) or ready, hidden, [], "", hidden
+
+    outputs = [message, gallery, state, details, player]
+    gr.on(
+        [image.change, audio.change],
+        check,
+        [image, audio],
+        outputs,
+        show_progress="hidden",
+        trigger_mode="always_last",
+        api_visibility="private",
+        concurrency_id="drawing",
+        concurrency_limit=2,
+    )
+    answered = button.click(
         search,
         [image, audio, weight, count],
-        [message, gallery, state, details, player],
+        outputs,
         show_progress_on=gallery,
         trigger_mode="once",
         api_visibility="private",
         concurrency_id="model",
     )
+    show_on_phone(answered, "hits", "search-message")
     wire_silent_event(gallery.select, show_hit, [state], [details, player])
 
 

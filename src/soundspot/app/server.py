@@ -1,6 +1,7 @@
 """The page as a web server of this machine: built, guarded, and run. Nothing leaves the machine."""
 
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -100,21 +101,43 @@ def open_app(page: PageConfig, host: str = "127.0.0.1") -> Iterator[Any]:
             yield RequestGuard(app, limits, store, sessions.end_session, hosts, sessions.close)
 
 
-def create_server(app: Any, host: str, port: int) -> Any:
+def create_server(app: Any, host: str, port: int, limits: Limits) -> Any:
     """Create a uvicorn server of an ASGI application, not yet running.
 
     Args:
         app: ASGI application.
         host: address to listen at.
         port: port to listen at.
+        limits: limits of the page, which hold for its connections too.
 
     Returns:
         A `uvicorn.Server`.
     """
     import uvicorn
 
-    config = uvicorn.Config(app, host, port, log_level="warning", timeout_graceful_shutdown=2, limit_concurrency=256)
+    from soundspot.app.connections import create_protocol
+
+    config = uvicorn.Config(
+        app,
+        host,
+        port,
+        log_level="warning",
+        timeout_graceful_shutdown=2,
+        limit_concurrency=limits.max_connections + 1,
+        http=create_protocol(limits),
+    )
     return uvicorn.Server(config)
+
+
+def exit_on_signals() -> None:
+    """Let the signals that end a process raise SystemExit, so that the files of visitors are deleted first."""
+
+    def leave(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if number := getattr(signal, name, None):
+            signal.signal(number, leave)
 
 
 def find_free_port(host: str, port: int) -> int:

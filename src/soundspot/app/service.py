@@ -1,7 +1,7 @@
 """The service behind the page: from files to maps, and from maps to figures and messages. No web page is known here."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -10,6 +10,8 @@ from PIL import Image
 
 from soundspot.app.limits import Deadline, LimitError, Limits, check_duration
 from soundspot.data.media.audio import read_audio
+from soundspot.data.media.image import as_image
+from soundspot.data.media.video import Video
 from soundspot.errors import InputError, SoundspotError
 from soundspot.inference.localizer import EncodedImage, Localizer
 from soundspot.inference.multi_sound import MultiSoundResult, name_audios
@@ -18,6 +20,8 @@ from soundspot.inference.result import LocalizationMap
 
 View = Literal["single", "combined", "side_by_side"]
 DEFAULT_MASK_THRESHOLD = 0.5
+TOO_LONG = "Cut out the seconds that matter."
+TOO_LONG_VIDEO = "Cut it, or use the command line, which takes any length: `soundspot locate clip.mp4 --model FILE`."
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +116,7 @@ def locate_audios(
     for name, file in name_audios(audios[: limits.max_audios]).items():
         try:
             if file not in known:
-                check_duration(file, limits.max_audio_seconds, "sound", "Cut out the seconds that matter.")
+                check_duration(file, limits.max_audio_seconds, "sound", TOO_LONG)
                 is_file = not localizer.takes_waveforms
                 audio = file if is_file else read_audio(file, max_seconds=limits.max_audio_seconds)
                 known[file] = localizer.predict(previous.encoded, audio)
@@ -122,6 +126,46 @@ def locate_audios(
             maps[name], files[name] = known[file], file
         deadline.check()
     return replace(previous, maps=maps, files=files, errors=tuple(errors))
+
+
+def check_uploads(
+    limits: Limits, deadline: Deadline, audios: Sequence[str] = (), image: str | None = None, video: str | None = None
+) -> tuple[str, ...]:
+    """Check that files can be read as soon as they are given: an image, the first frame, the first second of sounds.
+
+    Args:
+        limits: limits of the page.
+        deadline: deadline of the request, checked after each file.
+        audios: paths of audio files; those beyond `limits.max_audios` are passed over.
+        image: path of an image file, or None.
+        video: path of a video file, or None.
+
+    Returns:
+        A message on each file that cannot be used.
+
+    Raises:
+        LimitError: the time is over, or the page was closed.
+    """
+
+    def check_audio(file: str) -> None:
+        check_duration(file, limits.max_audio_seconds, "sound", TOO_LONG)
+        read_audio(file, max_seconds=1.0)
+
+    def check_video(file: str) -> None:
+        check_duration(file, limits.max_video_seconds, "video", TOO_LONG_VIDEO)
+        with Video(file) as opened:
+            opened.frames_at([0.0])
+
+    checks: list[tuple[Callable[[str], object], str | None]] = [(as_image, image), (check_video, video)]
+    errors = []
+    for check, file in [*checks, *((check_audio, audio) for audio in audios[: limits.max_audios])]:
+        if file:
+            try:
+                check(file)
+            except SoundspotError as error:
+                errors.append(format_error(error, file))
+            deadline.check()
+    return tuple(errors)
 
 
 def draw_figures(maps: dict[str, LocalizationMap], name: str, view: View, style: OverlayStyle) -> list[MapFigure]:

@@ -8,13 +8,19 @@ from typing import Any
 
 import gradio as gr
 
-from soundspot.app.components import error_card, pass_path, render_card, render_video_summary
+from soundspot.app.components import (
+    error_card,
+    pass_path,
+    render_card,
+    render_errors,
+    render_video_summary,
+    show_on_phone,
+)
 from soundspot.app.limits import check_duration
-from soundspot.app.service import DEFAULT_MASK_THRESHOLD
+from soundspot.app.service import DEFAULT_MASK_THRESHOLD, TOO_LONG_VIDEO, check_uploads
 from soundspot.app.sessions import SessionStore
 from soundspot.errors import InputError, SoundspotError
 
-COMMAND = "Cut it, or use the command line, which takes any length: `soundspot locate clip.mp4 --model FILE`."
 NO_AUDIO = "This video has no sound. Give one in the field “Another sound”: it is heard from the first frame on."
 
 
@@ -28,10 +34,10 @@ def build_video_tab(sessions: SessionStore) -> None:
     hint = render_card(
         "hint",
         "Locate in a video",
-        f"Of at most {limits.max_video_seconds / 60:.3g} minutes here. {COMMAND}",
+        f"Of at most {limits.max_video_seconds / 60:.3g} minutes here. {TOO_LONG_VIDEO}",
         "With its own sound, or with another.",
     )
-    with gr.Row(equal_height=False):
+    with gr.Row(equal_height=False, elem_classes="columns"):
         with gr.Column(scale=4, min_width=290):
             video = pass_path(gr.Video(label="Video", sources=["upload"], height=260, elem_id="video", buttons=[]))
             audio = pass_path(
@@ -43,7 +49,7 @@ def build_video_tab(sessions: SessionStore) -> None:
             opacity = gr.Slider(0, 1, 0.6, step=0.05, label="Opacity", elem_id="video-opacity")
             smooth = gr.Slider(0, 2, 0.0, step=0.1, label="Smooth over seconds", elem_id="video-smooth")
             locate = gr.Button("Locate the source", variant="primary", elem_id="locate-video")
-        with gr.Column(scale=6, min_width=290):
+        with gr.Column(scale=6, min_width=290, elem_classes="results"):
             overlay = gr.Video(label="Overlay", interactive=False, height=400, elem_id="overlay", buttons=["download"])
             message = gr.HTML(hint, elem_id="video-message", padding=False)
             hidden: dict[str, Any] = {"show_label": False, "interactive": False, "visible": False}
@@ -74,9 +80,9 @@ def build_video_tab(sessions: SessionStore) -> None:
         names = {"timeline": "timeline.png", "contact_sheet": "sheet.jpg", "frame_records": "frames.json"}
         files: dict[str, Any] = {kind: folder / name for kind, name in names.items()}
         try:
-            check_duration(video, limits.max_video_seconds, "video", COMMAND)
+            check_duration(video, limits.max_video_seconds, "video", TOO_LONG_VIDEO)
             if audio:
-                check_duration(audio, limits.max_audio_seconds, "sound", COMMAND)
+                check_duration(audio, limits.max_audio_seconds, "sound", TOO_LONG_VIDEO)
             summary = sessions.localizer.locate_video(video, audio=audio, smooth=float(smooth)).save(
                 folder / "overlay.mp4",
                 progress=show_progress,
@@ -92,13 +98,36 @@ def build_video_tab(sessions: SessionStore) -> None:
         updates = (gr.update(value=str(file), visible=True) for file in files.values())
         return str(folder / "overlay.mp4"), render_video_summary(summary), *updates
 
-    locate.click(
+    def check(request: gr.Request, video: str | None, audio: str | None) -> tuple[Any, Any, Any, Any, Any]:
+        """Drop the answer to other files, and check these."""
+        session, none = sessions.get_session(request.session_hash), gr.update(visible=False)
+        try:
+            errors = check_uploads(limits, sessions.start_deadline(session), [audio] if audio else (), video=video)
+        except SoundspotError as error:
+            return None, error_card(error), none, none, none
+        ready = render_card("hint", "Ready", "Press “Locate the source”.") if video else hint
+        return None, render_errors(errors) or ready, none, none, none
+
+    outputs = [overlay, message, timeline, sheet, records]
+    gr.on(
+        [video.change, audio.change],
+        check,
+        [video, audio],
+        outputs,
+        show_progress="hidden",
+        trigger_mode="always_last",
+        api_visibility="private",
+        concurrency_id="drawing",
+        concurrency_limit=2,
+    )
+    answered = locate.click(
         answer,
         [video, audio, opacity, smooth],
-        [overlay, message, timeline, sheet, records],
+        outputs,
         show_progress_on=overlay,
         trigger_mode="once",
         api_visibility="private",
         concurrency_id="video",
         concurrency_limit=1,
     )
+    show_on_phone(answered, "overlay", "video-message")

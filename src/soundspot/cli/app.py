@@ -39,7 +39,7 @@ def app(
         soundspot app --model runs/demo/best.safetensors --reports runs
     """
     from soundspot.app.limits import Limits, parse_size
-    from soundspot.app.server import PageConfig, create_server, find_free_port, open_app
+    from soundspot.app.server import PageConfig, create_server, exit_on_signals, find_free_port, open_app
     from soundspot.inference.localizer import Localizer
 
     upload = parse_size(max_upload)
@@ -54,8 +54,9 @@ def app(
         video_timeout=10 * timeout,
         max_video_seconds=max_video,
     )
+    exit_on_signals()
     port = find_free_port(host, port)
     localizer = Localizer.load(model, device=device, **refinement)
     print(f"the page is at http://{host}:{port} (control-C ends it)")
     with open_app(PageConfig(localizer, index, reports, limits), host) as application:
-        create_server(application, host, port).run()
+        create_server(application, host, port, limits).run()

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -63,6 +64,7 @@ class BatchLocalizer:
         notes: sentences that every result carries: refined maps, a threshold that is not used.
         supervision: sentences for every report: the human labels that the model learned from.
         classes: names of the classes that the method's source maps stand for; empty where they have none.
+        known_categories: names of the things that the model learned to locate; empty where its file does not tell.
         codec_spread: how far lossy codecs alone move a peak, measured when the threshold was fitted; None: not known.
         checkpoint: path of the file that the model was loaded from; empty where it was made otherwise.
         model_name: name of a model that comes with the library; empty for others.
@@ -98,6 +100,7 @@ class BatchLocalizer:
         self.notes: tuple[str, ...] = (self.refinement.warning,) if self.refinement else ()
         self.supervision: tuple[str, ...] = ()
         self.classes: tuple[str, ...] = ()
+        self.known_categories: tuple[str, ...] = ()
         self.checkpoint = ""
         self.model_name = ""
         self.video_size: int | None = None
@@ -107,6 +110,12 @@ class BatchLocalizer:
     def front_end(self) -> InputSpec:
         """Front end of the method: how its inputs are computed from images and audio."""
         return self.method.front_end
+
+    @property
+    def display_name(self) -> str:
+        """Name for people: that of a model of the library, else the title with the checkpoint's file name."""
+        file = f" ({Path(self.checkpoint).name})" if self.checkpoint else ""
+        return self.model_name or self.title + file
 
     @property
     def takes_waveforms(self) -> bool:

@@ -94,6 +94,7 @@ class Localizer(BatchLocalizer):
         localizer.supervision = describe_supervision(header.get("recipe") or {})
         localizer.video_size = header.get("video_size")
         localizer.classes = tuple(map(str, header.get("classes") or ()))
+        localizer.known_categories = tuple(map(str, header.get("retained") or ()))
         return localizer
 
     def locate(self, image: Any, audio: Any, flow: Any = None, next_frame: Any = None) -> LocalizationMap:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -210,7 +211,7 @@ def adapt(
         folder_summary.skipped,
         folder_summary.passed_over,
     )
-    copied = {key: header[key] for key in ("recipe", "step", "video_size") if key in header}
+    copied: dict[str, Any] = {key: header[key] for key in ("recipe", "step", "video_size") if key in header}
     card = header.get("card") or {}
     card = {key: card[key] for key in ("license",) if key in card} | {
         "summary": f"{base}, taught {', '.join(names)}",

@@ -17,8 +17,8 @@ from soundspot.evaluation.metrics.bootstrap import Interval
 from soundspot.evaluation.report import tables
 from soundspot.evaluation.report.sound_sensitivity import AudioCondition, SoundSensitivity
 from soundspot.utils.atomic_io import atomic_write_folder
-from soundspot.utils.safe_read import check_fields, convert_read_errors, read_json_object
 from soundspot.utils.notebook import lines_to_html, table_to_html
+from soundspot.utils.safe_read import check_fields, convert_read_errors, read_json_object
 
 REPORT_FILE, SAMPLES_FILE, MAPS_FOLDER = "report.json", "samples.csv", "maps"
 RowKind = Literal["model", "sound-blind", "ceiling", "published"]

@@ -107,7 +107,7 @@ class Snapshot:
         """
         if len(query) != self.vectors.shape[1]:
             raise DataError(
-                f"{store.path}: found vectors of {self.vectors.shape[1]} numbers, expected {len(query)} as in the query. "
+                f"{store.path}: found vectors of {self.vectors.shape[1]} numbers, expected {len(query)}. "
                 "Give a query of the index's model, or remove the folder and index again"
             )
         rows, scores = find_nearest_rows(self.vectors, query, self._group_rows(filters), k, per_row=per_window)

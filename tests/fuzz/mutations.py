@@ -67,8 +67,7 @@ def mutate_value(value: Any, rng: Random) -> Any:
     for _ in range(rng.choice((1, 1, 2))):
         slots = [*_slots(value)]
         if not slots or rng.random() < 0.02:
-            value = deepcopy(rng.choice((*VALUES, deep(200))))
-            continue
+            return deepcopy(rng.choice((*VALUES, deep(200))))
         container, key = rng.choice(slots)
         kind = rng.randrange(8)
         if kind == 0:
@@ -80,7 +79,10 @@ def mutate_value(value: Any, rng: Random) -> Any:
         elif kind == 3 and isinstance(container[key], int | float):
             container[key] *= rng.choice((-1, 0.5, 1000, 10**9))
         else:
-            container[key] = deep(rng.choice((70, 900))) if rng.random() < 0.03 else deepcopy(rng.choice(VALUES))
+            container[key] = deepcopy(rng.choice(VALUES))
+            if rng.random() < 0.03:
+                container[key] = deep(rng.choice((70, 900)))
+                break
     return value
 
 

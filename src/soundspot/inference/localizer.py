@@ -17,11 +17,13 @@ from soundspot.data.media.audio import as_audio
 from soundspot.data.media.image import as_image
 from soundspot.data.media.optical_flow import as_flow, compute_optical_flow
 from soundspot.data.media.vectors import as_vector
+from soundspot.errors import CheckpointError
 from soundspot.inference.batch_localizer import NO_FLOW_WARNING, BatchLocalizer, Features, ImageInput, Precision
 from soundspot.inference.multi_sound import MultiSoundResult, name_audios
 from soundspot.inference.result import LocalizationMap
 from soundspot.models.folding import prepare_for_inference
 from soundspot.types import Audio, ImageWithFlow
+from soundspot.utils.safe_read import convert_read_errors, has_type
 
 if TYPE_CHECKING:
     from soundspot.inference.video.predictor import LocatedVideo
@@ -95,6 +97,21 @@ class Localizer(BatchLocalizer):
         localizer.video_size = header.get("video_size")
         localizer.classes = tuple(map(str, header.get("classes") or ()))
         localizer.known_categories = tuple(map(str, header.get("retained") or ()))
+        with convert_read_errors(path, "expected a checkpoint whose header this version knows", CheckpointError):
+            threshold, video_size = header.get("threshold"), header.get("video_size")
+            if not has_type((threshold, video_size), tuple[float | None, int | None]) or (video_size or 1) > 4096:
+                raise CheckpointError(
+                    f"{path}: its header has the threshold {threshold!r:.60}, video size {video_size!r:.60}"
+                )
+            calibration = header.get("calibration") or {}
+            fitted_on = Refinement.from_dict(calibration.get("refinement"))
+            if threshold is not None and fitted_on != localizer.refinement:
+                localizer.notes += (localizer.refinement.threshold_mismatch_warning(fitted_on),)
+            else:
+                localizer.threshold, localizer.codec_spread = threshold, calibration.get("codec_spread")
+            localizer.supervision = describe_supervision(header.get("recipe") or {})
+            localizer.video_size = video_size
+            localizer.classes = tuple(map(str, header.get("classes") or ()))
         return localizer
 
     def locate(self, image: Any, audio: Any, flow: Any = None, next_frame: Any = None) -> LocalizationMap:

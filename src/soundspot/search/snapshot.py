@@ -101,7 +101,15 @@ class Snapshot:
 
         Returns:
             Hits, best first, ties by path; None if a file was deleted since the snapshot was taken.
+
+        Raises:
+            DataError: the query has another length than the vectors of the index.
         """
+        if len(query) != self.vectors.shape[1]:
+            raise DataError(
+                f"{store.path}: found vectors of {self.vectors.shape[1]} numbers, expected {len(query)}. "
+                "Give a query of the index's model, or remove the folder and index again"
+            )
         rows, scores = find_nearest_rows(self.vectors, query, self._group_rows(filters), k, per_row=per_window)
         windows = np.searchsorted(self.row, rows)
         files = self.file_id[windows].tolist()

@@ -142,8 +142,13 @@ def test_anyones_maps_are_scored_and_compared(soundspot, checkpoint, tmp_path):
     page = soundspot("compare", *reports, "-o", tmp_path / "table.html")
     assert page.code == 0
     assert "<table>" in (tmp_path / "table.html").read_text()
+    paper = soundspot("compare", *reports, "--format", "tex", "-o", tmp_path / "table.tex", "--bootstraps", 20)
+    assert paper.code == 0, paper.err
+    assert paper.out == (tmp_path / "table.tex").read_text()
+    assert r"\begin{tabular}" in paper.out
     for wrong, said in (
-        ((reports[0],), "one report is nothing to compare"),
+        ((*reports, "--format", "tex", "-o", tmp_path / "x.md"), "cannot write .md"),
+        ((reports[0],), "found 1 report to compare, expected two or more. Name"),
         ((*reports, "-o", tmp_path / "x.pdf"), "cannot write .pdf"),
         ((reports[0], tmp_path), "no readable report"),
     ):

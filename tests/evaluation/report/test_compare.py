@@ -119,9 +119,17 @@ def test_published_rows_stand_beside_and_say_in_what_they_differ(reports: list[R
     boxed = [replace(one, rows=tuple(_without_masks(row) for row in one.rows)) for one in ours]
     (found,) = compare(boxed, bootstraps=20)
     assert len(found.published) == len(rows)
+    (single,) = compare(boxed[:1], bootstraps=20)
+    assert (single.names, len(single.published)) == (("listener",), len(rows))
+    assert "lvs, trained on vggsound144k" in format_comparison([single])
     for made in (format_comparison([found]), format_comparison([found], markdown=True), render_comparison([found])):
         assert "34.4" in made
         assert "rules: published under other than" in made
+
+
+def test_one_report_without_published_rows_is_refused(reports: list[Report]) -> None:
+    with pytest.raises(DataError, match=r"one report is nothing to compare.*vggss"):
+        compare(reports[:1], bootstraps=20)
 
 
 def _without_masks(row):

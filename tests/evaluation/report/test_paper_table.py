@@ -1,53 +1,55 @@
-"""The table of a paper: one decimal, the best in bold, text escaped."""
+"""A comparison as papers print it."""
 
 import csv
-from io import StringIO
+import io
 
 import pytest
 
+from soundspot.errors import DataError
 from soundspot.evaluation.metrics.bootstrap import Interval
 from soundspot.evaluation.report.compare import Comparison
-from soundspot.evaluation.report.paper_table import TABLE_FORMATS, format_paper_tables
+from soundspot.evaluation.report.paper_table import find_paper_format, format_paper_tables
+from soundspot.evaluation.report.published import PublishedRow
 
-NAN = float("nan")
+NUMBERS = {"ciou": (0.5004, 0.5), "auc": (0.25, 0.75), "ciou_adaptive": (None, None)}
+PUBLISHED = PublishedRow("II", "lvs", "", "", "144k", "vggss", "box", {"ciou": 0.344})
 
 
-def comparison() -> Comparison:
-    """Two models; the first is better by what is printed of one score, equal in another, and lacks a third."""
-    values: dict[str, tuple[Interval | None, ...]] = {
-        "ciou": (Interval(0.5123, NAN, NAN), Interval(0.4, NAN, NAN)),
-        "ciou_adaptive": (Interval(0.70041, NAN, NAN), Interval(0.70049, NAN, NAN)),
-        "auc_adaptive": (None, Interval(0.3, NAN, NAN)),
+def comparison(**changes: object) -> Comparison:
+    values = {
+        key: tuple(None if score is None else Interval(score, 0.1, 0.9) for score in scores)
+        for key, scores in NUMBERS.items()
     }
-    return Comparison("vgg_ss", "corrected", 12, ("a_b", "<c>"), values, {}, {}, (), ())
+    made = {"dataset": "vggss", "protocol": "corrected", "n": 4, "names": ("a_b", "<c>"), "values": values}
+    made |= {"differences": {}, "model_free": {}, "published": ((PUBLISHED, ("other rules",)),), "notes": ()}
+    return Comparison(**{**made, **changes})  # type: ignore[arg-type]
 
 
-def test_the_best_are_bold_by_the_digits_that_are_printed() -> None:
-    text = format_paper_tables([comparison()], "md")
-    row, other = (line for line in text.splitlines() if line.startswith(("| a_b", "| <c>")))
-    assert "**51.2**" in row
-    assert "**70.0**" in row
-    assert "**70.0**" in other
-    assert "| 40.0 |" in other
-    assert "**30.0**" not in other
+def test_the_best_as_printed_is_bold_and_a_column_without_numbers_is_left_out() -> None:
+    lines = format_paper_tables([comparison()], "md").splitlines()
+    assert lines[2].count("|") == 4
+    assert lines[4] == "| lvs, trained on 144k [1] | 34.4 | - |"
+    assert lines[5:7] == ["| a_b | **50.0** | 25.0 |", "| <c> | **50.0** | **75.0** |"]
+    assert lines[-1] == "[1] other rules"
+    assert "[10.0, 90.0]" in format_paper_tables([comparison()], "md", intervals=True)
 
 
-@pytest.mark.parametrize(
-    ("style", "words"),
-    [
-        ("tex", (r"a\_b & ", r"\textbf{51.2}", r"\toprule", "-- ", r"% vgg_ss, 12 samples")),
-        ("html", ("<b>51.2</b>", "&lt;c&gt;", "<caption>vgg_ss, 12 samples, protocol corrected</caption>")),
-        ("csv", ("data set,model,", "vgg_ss,<c>,")),
-    ],
-)
-def test_each_format_escapes_names(style, words) -> None:
-    text = format_paper_tables([comparison()], style)
-    assert all(word in text for word in words), text
+def test_tex_and_html_escape_names_and_csv_holds_plain_numbers() -> None:
+    tex = format_paper_tables([comparison()], "tex").splitlines()
+    assert tex[1:3] == [r"\begin{tabular}{lrr}", r"\toprule"]
+    assert r"a\_b & \textbf{50.0} & 25.0 \\" in tex
+    assert tex.count(r"\midrule") == 2  # published rows stand by themselves
+    assert format_paper_tables([comparison(published=())], "tex").count(r"\midrule") == 1
+    html = format_paper_tables([comparison()], "html")
+    assert "<tr><td>&lt;c&gt;</td><td><b>50.0</b></td><td><b>75.0</b></td></tr>" in html
+    rows = list(csv.reader(io.StringIO(format_paper_tables([comparison()], "csv"))))
+    assert rows[1] == ["lvs, trained on 144k [1]", "34.4", ""]
+    assert rows[3] == ["<c>", "50.0", "75.0"]
 
 
-def test_csv_is_read_again_as_a_table_and_all_formats_hold_the_same_numbers() -> None:
-    head, *rows = csv.reader(StringIO(format_paper_tables([comparison()], "csv")))
-    assert [len(row) for row in rows] == [len(head)] * 2
-    numbers = {cell for row in rows for cell in row if cell.replace(".", "").isdigit()}
-    assert len(numbers) == 4
-    assert all(number in format_paper_tables([comparison()], style) for number in numbers for style in TABLE_FORMATS)
+def test_a_format_is_named_or_follows_from_the_file() -> None:
+    assert [find_paper_format(None, suffix) for suffix in (".tex", ".csv", ".md", "")] == ["tex", "csv", None, None]
+    assert find_paper_format("md", ".md") == "md"
+    for name, suffix in (("pdf", ""), ("md", ".tex")):
+        with pytest.raises(DataError, match="--format"):
+            find_paper_format(name, suffix)

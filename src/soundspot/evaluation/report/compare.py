@@ -20,7 +20,7 @@ from soundspot.evaluation.metrics.bootstrap import (
 )
 from soundspot.evaluation.metrics.inputs import MetricInputs, compute_scores, is_scored
 from soundspot.evaluation.protocols.presets import Protocol
-from soundspot.evaluation.report.published import PublishedRow, find_published_rows, list_differences
+from soundspot.evaluation.report.published import LIST_SIZES, PublishedRow, find_published_rows, list_differences
 from soundspot.evaluation.report.report import Report, SampleRow
 from soundspot.utils.safe_read import convert_read_errors
 
@@ -81,7 +81,8 @@ def compare(
     """Compare reports, data set by data set.
 
     Args:
-        reports: at least two of each data set, under one protocol and of the same samples.
+        reports: at least two of each data set, under one protocol and of the same samples; or one of a data set that
+            published rows are known of.
         names: name of the model of each report; None: names in the reports, numbered where two of a data set are equal.
         intersect: True: score only the samples that all reports of a data set have; False: different samples are an
             error.
@@ -101,16 +102,22 @@ def compare(
     for i, report in enumerate(reports):
         by_dataset.setdefault(report.dataset.partition("/")[0], []).append(i)
     for name, indices in by_dataset.items():
-        if len(indices) < 2:
+        if len(reports) > 1 and len(indices) < 2:
             raise DataError(
                 f"{name}: there is one report of it ({model_names[indices[0]]}), expected two or more. Name another of "
                 "the same data set, or leave this one out."
             )
     check_counts(bootstraps=bootstraps)
-    return [
+    comparisons = [
         _compare_reports([reports[i] for i in indices], [model_names[i] for i in indices], intersect, bootstraps, seed)
         for indices in by_dataset.values()
     ]
+    if len(reports) == 1 and not comparisons[0].published:
+        raise DataError(
+            f"{reports[0].dataset}: one report is nothing to compare, as no published rows of it are known. Name two "
+            f"or more folders, or a report of {', '.join(LIST_SIZES)}."
+        )
+    return comparisons
 
 
 def _name_models(reports: Sequence[Report], names: Sequence[str] | None) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from soundspot.evaluation.metrics.registry import format_value, get_metric_info
 from soundspot.evaluation.report.compare import Comparison, PairedDifference
-from soundspot.evaluation.report.tables import format_cell, format_markdown_table, format_text_table
+from soundspot.evaluation.report.tables import drop_empty_columns, format_cell, format_markdown_table, format_text_table
 from soundspot.evaluation.report.templating import render_template
 
 TextTable = list[list[str]]
@@ -88,7 +88,7 @@ def build_model_table(comparison: Comparison) -> TextTable:
         differences = [_format_difference(key, difference) for difference in comparison.differences[key]]
         of_free = [format_cell(key, comparison.model_free[name].get(key), with_interval=False) for name in free]
         lines.append([get_metric_info(key).label, *scores, *differences, *of_free])
-    return lines
+    return drop_empty_columns(lines)
 
 
 def _format_difference(key: str, paired: PairedDifference | None) -> str:
@@ -121,7 +121,7 @@ def build_published_table(comparison: Comparison) -> TextTable:
         if row.metrics.keys() & set(keys):
             values = [format_value(key, row.metrics[key]) if key in row.metrics else "-" for key in keys]
             lines.append([row.name, *values, row.table, " ".join(marks[r] for r in reasons) or "nothing known"])
-    return lines
+    return drop_empty_columns(lines)
 
 
 def _list_reasons(comparison: Comparison) -> list[str]:

@@ -14,12 +14,18 @@ import numpy as np
 from markupsafe import Markup
 
 from soundspot.evaluation.metrics.bootstrap import Interval
-from soundspot.evaluation.metrics.registry import FAMILIES, MetricInfo, format_value, get_metric_info, headline_keys
+from soundspot.evaluation.metrics.registry import FAMILIES, MetricInfo, format_value, get_metric_info
 from soundspot.evaluation.report import figures, tables
 from soundspot.evaluation.report.gallery import build_galleries, build_strips
 from soundspot.evaluation.report.report import Report, ReportRow
 from soundspot.evaluation.report.templating import flatten, render_template
 from soundspot.evaluation.report.training_curves import build_curve_charts
+from soundspot.evaluation.report.verdict import (
+    compare_with_blind_row,
+    find_best_blind_row,
+    list_headlines,
+    summarize_report,
+)
 from soundspot.types import AudioVisualDataset
 from soundspot.utils.atomic_io import atomic_write
 
@@ -112,6 +118,7 @@ def render_page(
         "report.html.j2",
         title=title or f"{report.model.name} on {report.dataset}",
         report=report,
+        verdict=summarize_report(report),
         cards=build_cards(report),
         strips=build_strips(report, data, seed) if data else [],
         galleries=build_galleries(report, data, seed) if data else [],
@@ -149,41 +156,25 @@ def _sound_sensitivity_table(report: Report) -> dict[str, Any] | None:
 def build_cards(report: Report, max_cards: int = 4) -> list[Card]:
     """Build the headline numbers of the model, those first that show most about sound sensitivity.
 
-    A metric is left out where even the ceiling is 0 (small objects, when half of the image must be selected).
-
     Args:
         report: the report.
         max_cards: largest number of cards.
 
     Returns:
-        A card for each metric, in the order of `headline_keys`.
+        A card for each metric, in the order of `list_headlines`.
     """
-    known = {key for key, score in report.model.metrics.items() if not isnan(score.value)}
-    ceilings = [row.metrics for row in report.rows if row.kind == "ceiling"]
-    known -= {key for metrics in ceilings for key, score in metrics.items() if not score.value}
-    return [_build_card(report, key) for key in headline_keys() if key in known][:max_cards]
+    return [_build_card(report, key) for key in list_headlines(report)[:max_cards]]
 
 
 def _build_card(report: Report, key: str) -> Card:
     rows = [row for row in report.rows if key in row.metrics and not isnan(row.metrics[key].value)]
     score, metric = report.model.metrics[key], get_metric_info(key)
-    best = max if metric.higher_is_better else min
-    blind = best((row for row in rows if row.kind == "sound-blind"), key=lambda r: r.metrics[key].value, default=None)
+    blind = find_best_blind_row(report, key)
     chart = figures.draw_whiskers([_whisker(row, row.metrics[key]) for row in rows], metric.label)
-    verdict, is_better = _verdict(score, blind.name, blind.metrics[key], metric) if blind else ("", False)
+    verdict, is_better = "", False
+    if blind is not None:
+        verdict, is_better = compare_with_blind_row(score, blind.name, blind.metrics[key], metric)
     return Card(metric, format_value(key, score.value), _format_range(key, score), verdict, is_better, chart)
-
-
-def _verdict(score: Interval, name: str, blind: Interval, metric: MetricInfo) -> tuple[str, bool]:
-    """Compare the model to the best sound-blind row; True where it is better beyond chance."""
-    gap = 100 * (score.value - blind.value)
-    comparison = f"{abs(gap):.1f} points {'above' if gap > 0 else 'below'}" if abs(gap) >= 0.05 else "Level with"
-    sentence = f"{comparison} {name}, the best sound-blind row"
-    if isnan(score.low) or isnan(blind.low):
-        return f"{sentence}; without intervals.", False
-    is_above, is_below = score.low > blind.high, score.high < blind.low
-    is_better = is_above if metric.higher_is_better else is_below
-    return f"{sentence}." if is_above or is_below else f"{sentence}; their intervals overlap.", is_better
 
 
 def _whisker(row: ReportRow, score: Interval) -> figures.Whisker:

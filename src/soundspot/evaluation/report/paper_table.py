@@ -1,83 +1,153 @@
-"""A comparison as a paper prints it: a row for each model, one decimal, the best in bold, no intervals."""
+"""A comparison as papers print it: a row for each model, one decimal, the best of each column in bold."""
 
 import csv
-from collections.abc import Sequence
-from io import StringIO
+import io
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 from markupsafe import Markup, escape
 
-from soundspot.evaluation.metrics.registry import format_value, get_metric_info, headline_keys
+from soundspot.errors import DataError
+from soundspot.evaluation.metrics.bootstrap import Interval
+from soundspot.evaluation.metrics.registry import get_metric_info, headline_keys
 from soundspot.evaluation.report.compare import Comparison
-from soundspot.evaluation.report.tables import format_markdown_table
+from soundspot.evaluation.report.tables import drop_empty_columns, format_cell, format_markdown_table
 
-TableFormat = Literal["md", "tex", "html", "csv"]
-TABLE_FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
-_TEX = {character: f"\\{character}" for character in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
-_TEX |= {"^": r"\textasciicircum{}", "–": "--"}
+PaperFormat = Literal["md", "tex", "html", "csv"]
+PAPER_FORMATS: tuple[PaperFormat, ...] = get_args(PaperFormat)
+TEX_ESCAPES = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+}  # fmt: skip
 
 
-def format_paper_tables(comparisons: Sequence[Comparison], style: TableFormat) -> str:
-    """Format the headline scores of models as tables for a paper, one for each data set.
+def format_paper_tables(comparisons: Sequence[Comparison], style: PaperFormat, intervals: bool = False) -> str:
+    """Format a table for each data set: published rows, then the models of the reports.
 
     Args:
         comparisons: a comparison for each data set.
-        style: Markdown, LaTeX (packages `booktabs`), HTML or CSV; CSV has no bold.
+        style: `md`, `tex` (needs the package booktabs), `html`, or `csv` (without bold).
+        intervals: add the 95 % intervals of the reports.
 
     Returns:
-        The tables: a column for each headline metric that a model has, percent with one decimal; the best values of a
-        column in bold, where there are two models or more, by the digits that are printed.
+        Text of the tables; numbers in brackets mark in what a published row is known to differ.
     """
-    return "\n\n".join(_format_table(comparison, style) for comparison in comparisons)
+    return "\n\n".join(_FORMATS[style](comparison, intervals) for comparison in comparisons)
 
 
-def _format_table(comparison: Comparison, style: TableFormat) -> str:
-    keys = [key for key in headline_keys() if any(comparison.values.get(key, ()))]
-    caption = f"{comparison.dataset}, {comparison.n} samples, protocol {comparison.protocol}"
-    columns = [[format_value(key, score.value) if score else "–" for score in comparison.values[key]] for key in keys]
-    bold = [_find_best(key, column) for key, column in zip(keys, columns, strict=True)]
-    head = [_mark("model" if style == "csv" else "", False, style)]
-    head += [_mark(get_metric_info(key).label, False, style) for key in keys]
-    rows = [
-        [
-            _mark(name, False, style),
-            *(_mark(column[i], i in best, style) for column, best in zip(columns, bold, strict=True)),
-        ]
-        for i, name in enumerate(comparison.names)
-    ]
-    if style == "md":
-        return f"{caption}\n\n{format_markdown_table([head, *rows])}"
-    if style == "csv":
-        text = StringIO()
-        csv.writer(text, lineterminator="\n").writerows(
-            [["data set", *head], *([comparison.dataset, *r] for r in rows)]
-        )
-        return text.getvalue().rstrip("\n")
-    if style == "html":
-        rows_of_html = [
-            Markup("<tr>{}</tr>").format(Markup("").join(Markup("<{0}>{1}</{0}>").format(tag, cell) for cell in row))
-            for tag, row in (("th", head), *(("td", row) for row in rows))
-        ]
-        return Markup("<table>\n<caption>{}</caption>\n{}\n</table>").format(caption, Markup("\n").join(rows_of_html))
-    body = [" & ".join(row) + r" \\" for row in (head, *rows)]
-    lines = [rf"% {caption}", rf"\begin{{tabular}}{{l{'r' * len(keys)}}}", r"\toprule", body[0], r"\midrule", *body[1:]]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+def find_paper_format(name: str | None, suffix: str) -> PaperFormat | None:
+    """Find the format of a table by its name, or by the suffix of a file where only a table has that suffix.
+
+    Args:
+        name: name of the format, or None.
+        suffix: suffix of the file with its dot; "" for none.
+
+    Returns:
+        The format; None where neither names one.
+
+    Raises:
+        DataError: the name is no format, or the file has another's suffix.
+    """
+    if name is None:
+        return next((style for style in ("tex", "csv") if suffix == f".{style}"), None)
+    for style in PAPER_FORMATS:
+        if style == name:
+            if suffix not in ("", f".{style}"):
+                raise DataError(f"--format {name}: found an output that ends in {suffix}, expected .{style}.")
+            return style
+    raise DataError(f"--format: found {name!r}, expected one of {', '.join(PAPER_FORMATS)}.")
 
 
-def _find_best(key: str, column: list[str]) -> set[int]:
-    """Return the rows with the best printed value of a metric; none where fewer than two have one."""
-    values = {row: float(text) for row, text in enumerate(column) if text != "–"}
-    if len(values) < 2:
-        return set()
-    best = (max if get_metric_info(key).higher_is_better else min)(values.values())
-    return {row for row, value in values.items() if value == best}
+def build_paper_table(
+    comparison: Comparison, intervals: bool, embolden: Callable[[str], str], escaped: Callable[[str], str] = str
+) -> tuple[list[list[str]], list[str]]:
+    """Build the table of a comparison with a row for each model.
+
+    Args:
+        comparison: reports of one data set.
+        intervals: whether to add the intervals of the reports.
+        embolden: function that marks the best score of a column, and those that are printed alike.
+        escaped: function that escapes names.
+
+    Returns:
+        Rows of text cells, the head first, without columns of dashes; and the reasons that numbers in brackets mean.
+    """
+    printed = {key for row, _ in comparison.published for key in row.metrics}
+    keys = [key for key in headline_keys() if key in comparison.values]
+    keys += [key for key in comparison.values if key in printed and key not in keys]
+    reasons: list[str] = []
+    rows: list[tuple[str, dict[str, Interval | None]]] = []
+    for row, differences in comparison.published:
+        if row.metrics.keys() & set(keys):
+            reasons += [reason for reason in differences if reason not in reasons]
+            marks = "".join(f" [{reasons.index(reason) + 1}]" for reason in differences)
+            rows.append((row.name + marks, {key: Interval(value) for key, value in row.metrics.items()}))
+    for n, name in enumerate(comparison.names):
+        rows.append((name, {key: comparison.values[key][n] for key in keys}))
+    best = {key: _best_text(key, [scores.get(key) for _, scores in rows]) for key in keys}
+    table = [["", *(escaped(get_metric_info(key).label) for key in keys)]]
+    for name, scores in rows:
+        cells = [escaped(name)]
+        for key in keys:
+            score = scores.get(key)
+            text = escaped(format_cell(key, score, intervals))
+            cells.append(embolden(text) if format_cell(key, score, False) == best[key] else text)
+        table.append(cells)
+    return drop_empty_columns(table), reasons
 
 
-def _mark(text: str, is_bold: bool, style: TableFormat) -> str:
-    """Return text as a cell of a style, escaped."""
-    if style == "tex":
-        text = "".join(_TEX.get(character, character) for character in text)
-        return rf"\textbf{{{text}}}" if is_bold else text
-    if style == "html":
-        return Markup("<b>{}</b>").format(text) if is_bold else escape(text)
-    return f"**{text}**" if is_bold and style == "md" else text
+def _best_text(key: str, scores: Sequence[Interval | None]) -> str:
+    """Return the best score as it is printed; empty where there are fewer than two."""
+    values = [score for score in scores if score is not None and score.value == score.value]
+    best = max if get_metric_info(key).higher_is_better else min
+    return format_cell(key, best(values, key=lambda score: score.value), False) if len(values) > 1 else ""
+
+
+def _caption(comparison: Comparison) -> str:
+    return f"{comparison.dataset}: {comparison.n:,} samples, protocol {comparison.protocol}"
+
+
+def _format_markdown(comparison: Comparison, intervals: bool) -> str:
+    table, reasons = build_paper_table(comparison, intervals, "**{}**".format)
+    notes = "".join(f"\n\n[{n}] {reason}" for n, reason in enumerate(reasons, 1))
+    return f"{_caption(comparison)}\n\n{format_markdown_table(table)}{notes}"
+
+
+def _escape_tex(text: str) -> str:
+    return "".join(TEX_ESCAPES.get(letter, letter) for letter in text)
+
+
+def _format_tex(comparison: Comparison, intervals: bool) -> str:
+    table, reasons = build_paper_table(comparison, intervals, r"\textbf{{{}}}".format, _escape_tex)
+    head, *rows = (" & ".join(line) + r" \\" for line in table)
+    rows.insert(len(rows) - len(comparison.names), r"\midrule")
+    notes = [f"% [{n}] {reason}" for n, reason in enumerate(reasons, 1)]
+    lines = [f"% {_caption(comparison)}", rf"\begin{{tabular}}{{l{'r' * (len(table[0]) - 1)}}}", r"\toprule", head]
+    lines += [r"\midrule"] * (rows[0] != r"\midrule") + [*rows, r"\bottomrule", r"\end{tabular}", *notes]
+    return "\n".join(lines)
+
+
+def _format_html(comparison: Comparison, intervals: bool) -> str:
+    table, reasons = build_paper_table(comparison, intervals, "<b>{}</b>".format, lambda text: str(escape(text)))
+    head, *body = ("".join(f"<td>{cell}</td>" for cell in line) for line in table)
+    rows = "\n".join(f"<tr>{line}</tr>" for line in (head.replace("td>", "th>"), *body))
+    notes = "".join(Markup("<p>[{}] {}</p>\n").format(n, reason) for n, reason in enumerate(reasons, 1))
+    return (
+        f'<meta charset="utf-8">\n<table>\n<caption>{escape(_caption(comparison))}</caption>\n{rows}\n</table>\n{notes}'
+    )
+
+
+def _format_csv(comparison: Comparison, intervals: bool) -> str:
+    table, reasons = build_paper_table(comparison, intervals, str)
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerows([["" if cell == "-" else cell for cell in line] for line in table])
+    return file.getvalue().rstrip("\n") + "".join(f"\n# [{n}] {reason}" for n, reason in enumerate(reasons, 1))
+
+
+_FORMATS: dict[PaperFormat, Callable[[Comparison, bool], str]] = {
+    "md": _format_markdown,
+    "tex": _format_tex,
+    "html": _format_html,
+    "csv": _format_csv,
+}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from soundspot.evaluation.metrics.bootstrap import Interval
 from soundspot.evaluation.metrics.registry import format_value, get_metric_info, headline_keys, list_metrics
 from soundspot.evaluation.protocols.presets import PROTOCOLS
+from soundspot.evaluation.report.verdict import summarize_report
 
 if TYPE_CHECKING:
     from soundspot.evaluation.report.report import Report
@@ -42,6 +43,20 @@ def format_markdown_table(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *body))
 
 
+def drop_empty_columns(lines: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Drop the columns of a table that hold dashes alone.
+
+    Args:
+        lines: rows of text cells, the head first, all of one length.
+
+    Returns:
+        The rows without these columns; the first column stays.
+    """
+    columns = [list(column) for column in zip(*lines, strict=True)]
+    columns = [column for n, column in enumerate(columns) if n == 0 or any(cell != "-" for cell in column[1:])]
+    return [list(line) for line in zip(*columns, strict=True)]
+
+
 def format_report(report: "Report") -> str:
     """Format a report for the terminal.
 
@@ -49,7 +64,7 @@ def format_report(report: "Report") -> str:
         report: the report.
 
     Returns:
-        Lines of text: the table of metrics, scores under other protocols, sound sensitivity and notes.
+        Lines of text: the verdict, the table of metrics, scores under other protocols, and notes.
     """
     name = report.protocol.get("name", "?")
     lines = [
@@ -59,9 +74,8 @@ def format_report(report: "Report") -> str:
     if report.other_protocols:
         table = format_text_table(build_protocol_table(report))
         lines += ["", "The same maps under every protocol:", table, protocol_spread(report)]
-    if report.sound_sensitivity:
-        lines.append(f"sound sensitivity: {report.sound_sensitivity.verdict}")
-    return "\n".join([*lines, *(f"note: {note}" for note in report.notes)])
+    verdict = summarize_report(report)
+    return "\n".join([*([verdict] if verdict else []), *lines, *(f"note: {note}" for note in report.notes)])
 
 
 def build_metric_table(report: "Report") -> list[list[str]]:
@@ -78,7 +92,7 @@ def build_metric_table(report: "Report") -> list[list[str]]:
     for key in keys:
         cells = (format_cell(key, row.metrics.get(key), row.kind == "model") for row in report.rows)
         lines.append([get_metric_info(key).label, *cells])
-    return lines
+    return drop_empty_columns(lines)
 
 
 def build_protocol_table(report: "Report") -> list[list[str]]:
@@ -96,7 +110,7 @@ def build_protocol_table(report: "Report") -> list[list[str]]:
     lines = [["protocol", *(get_metric_info(key).label for key in keys)]]
     for name, scores in by_protocol.items():
         lines.append([name, *(format_value(key, scores[key]) if key in scores else "-" for key in keys)])
-    return lines
+    return drop_empty_columns(lines)
 
 
 def protocol_spread(report: "Report", key: str = "ciou") -> str:

@@ -310,7 +310,7 @@ def test_two_runs_do_not_write_in_one_folder(videos: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("file", "content", "told"),
     [
-        ("prepared.json", "", "found no JSON"),
+        ("prepared.json", "", "prepared.json: cannot be read"),
         ("journal.jsonl", '{"cause": ""}\n{"cau\n', r"found a damaged line \(2: "),
         ("journal.jsonl", '{"cause": ""}\n' * 9, "found 9 lines for the 6 inputs"),
     ],

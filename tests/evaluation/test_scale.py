@@ -78,7 +78,7 @@ def test_ranks_by_labels_are_those_of_the_whole_matrix(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("way", "many", "side"),
-    [("score", 20000, 56), ("evaluate", 3000, 112), pytest.param("evaluate", 20000, 112, marks=pytest.mark.slow)],
+    [("score", 20000, 56), *(pytest.param("evaluate", many, 112, marks=pytest.mark.slow) for many in (3000, 20000))],
 )
 def test_memory_is_that_of_a_batch(way: str, many: int, side: int) -> None:
     """More items cost what a report says of each, blocks that fill up, and far less than their maps."""

@@ -86,17 +86,6 @@ class Localizer(BatchLocalizer):
         localizer = cls(method, None, device, precision, **refinement)
         localizer.checkpoint = os.path.abspath(path)
         localizer.model_name = str(model or DEFAULT_MODEL) if is_named_model(model) else ""
-        threshold = header.get("threshold")
-        calibration = header.get("calibration") or {}
-        fitted_on = Refinement.from_dict(calibration.get("refinement"))
-        if threshold is not None and fitted_on != localizer.refinement:
-            localizer.notes += (localizer.refinement.threshold_mismatch_warning(fitted_on),)
-        else:
-            localizer.threshold, localizer.codec_spread = threshold, calibration.get("codec_spread")
-        localizer.supervision = describe_supervision(header.get("recipe") or {})
-        localizer.video_size = header.get("video_size")
-        localizer.classes = tuple(map(str, header.get("classes") or ()))
-        localizer.known_categories = tuple(map(str, header.get("retained") or ()))
         with convert_read_errors(path, "expected a checkpoint whose header this version knows", CheckpointError):
             threshold, video_size = header.get("threshold"), header.get("video_size")
             if not has_type((threshold, video_size), tuple[float | None, int | None]) or (video_size or 1) > 4096:
@@ -112,6 +101,7 @@ class Localizer(BatchLocalizer):
             localizer.supervision = describe_supervision(header.get("recipe") or {})
             localizer.video_size = video_size
             localizer.classes = tuple(map(str, header.get("classes") or ()))
+            localizer.known_categories = tuple(map(str, header.get("retained") or ()))
         return localizer
 
     def locate(self, image: Any, audio: Any, flow: Any = None, next_frame: Any = None) -> LocalizationMap:

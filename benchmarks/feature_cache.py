@@ -80,7 +80,7 @@ def run(quick: bool = False) -> list[Row]:
             values = replace(values, **dict(zip(("image", "audio"), encoders, strict=True)))
             method = build_method(values, 0)
         method = method.to(device, memory_format=torch.channels_last).train()
-        data = RepeatedEpochs(open_recipe_dataset(values.data), values.feature_cache.epochs)  # type: ignore[abstract]
+        data = RepeatedEpochs(open_recipe_dataset(values.data), values.feature_cache.epochs)
         reader = ClipReader(data, method.front_end, values.views, values.train.seed)
         plain = seconds_of_step(method, reader, values, 1 if quick else 3)
         start = time.perf_counter()

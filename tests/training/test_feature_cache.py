@@ -94,7 +94,7 @@ def write_pairs(root: Path, count: int = 6) -> DataConfig:
 
 def prepare(values: Recipe) -> tuple[Method, ClipReader]:
     """The method with its fresh weights, and a reader of the training set."""
-    data = RepeatedEpochs(open_recipe_dataset(values.data), values.feature_cache.epochs)  # type: ignore[abstract]
+    data = RepeatedEpochs(open_recipe_dataset(values.data), values.feature_cache.epochs)
     torch.manual_seed(values.train.seed)
     method = build_method(values, 0)
     for module in method.modules():

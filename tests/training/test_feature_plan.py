@@ -16,10 +16,6 @@ from soundspot.training.feature_plan import RepeatedEpochs, count_epochs, list_i
 from soundspot.types import AudioVisualDataset
 
 
-def repeated(data: AudioVisualDataset, num_epochs: int) -> AudioVisualDataset:
-    return RepeatedEpochs(data, num_epochs)  # type: ignore[abstract]
-
-
 @pytest.mark.parametrize(
     ("modality", "views", "expected"),
     [
@@ -73,7 +69,7 @@ def test_frames_that_an_epoch_draws_are_told_apart_by_it(monkeypatch: pytest.Mon
 
 def test_epochs_repeat_and_everything_else_is_the_data_sets_own(tmp_path: Path) -> None:
     data = open_dataset("scenes", length=3, size=32)
-    twice = repeated(data, 2)
+    twice = RepeatedEpochs(data, 2)
     assert isinstance(twice, AudioVisualDataset)
     assert (len(twice), twice.name, twice.categories) == (3, data.name, data.categories)
     ids = [twice.at_epoch(epoch).id(0) for epoch in range(4)]
@@ -97,7 +93,7 @@ def test_files_of_samples_are_known(tmp_path: Path) -> None:
 def test_an_epoch_of_repeated_ones_repeats_too() -> None:
     """Whoever holds one epoch and asks it for the next stays within those that are stored."""
     scenes = open_scenes("scenes", length=3, size=32, seconds=0.1)
-    data = repeated(scenes, 2)
+    data = RepeatedEpochs(scenes, 2)
     for epoch in range(5):
         data = data.at_epoch(epoch)
         assert data.id(0) == scenes.at_epoch(epoch % 2).id(0)

@@ -16,6 +16,7 @@ from jaxtyping import Int
 from torch import nn
 
 from soundspot.config.schema import Recipe, ViewsConfig
+from soundspot.data.datasets.wrapper import DatasetWrapper
 from soundspot.errors import RecipeError
 from soundspot.models.staged import NECK_OPTIONS, StagedEncoder, packed_length
 from soundspot.models.weights import weights_digest
@@ -31,24 +32,17 @@ GROUND_TRUTH_REDUCTION = 4
 """Stored ground truth has this fraction of the image's side."""
 
 
-class RepeatedEpochs(AudioVisualDataset):
+class RepeatedEpochs(DatasetWrapper):
     """A data set whose epoch e is that of e modulo a number; everything else is the wrapped data set's.
 
     Args:
-        data: data set of the first epoch.
+        dataset: data set of the first epoch.
         num_epochs: number of epochs that differ.
     """
 
-    def __init__(self, data: AudioVisualDataset, num_epochs: int) -> None:
-        self._data, self._num_epochs = data, num_epochs
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def __getattribute__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("at_epoch", "_data", "_num_epochs"):
-            return object.__getattribute__(self, name)
-        return getattr(self._data, name)
+    def __init__(self, dataset: AudioVisualDataset, num_epochs: int) -> None:
+        super().__init__(dataset)
+        self._num_epochs = num_epochs
 
     def at_epoch(self, epoch: int) -> AudioVisualDataset:
         """Return the data set with the samples of an epoch.
@@ -60,8 +54,8 @@ class RepeatedEpochs(AudioVisualDataset):
             Data set of epoch `epoch` modulo the number of epochs, which knows other epochs in the same way; or this
             one where the samples are the same.
         """
-        data = self._data.at_epoch(epoch % self._num_epochs)
-        return self if data is self._data else RepeatedEpochs(data, self._num_epochs)  # type: ignore[abstract]
+        dataset = self.dataset.at_epoch(epoch % self._num_epochs)
+        return self if dataset is self.dataset else RepeatedEpochs(dataset, self._num_epochs)
 
 
 def count_epochs(data: AudioVisualDataset, num_epochs: int) -> int:

@@ -72,7 +72,7 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
     config = recipe.validation.data
     data = open_recipe_dataset(recipe.data)
     if recipe.feature_cache.folder is not None:
-        data = RepeatedEpochs(data, recipe.feature_cache.epochs)  # type: ignore[abstract]  # all is delegated
+        data = RepeatedEpochs(data, recipe.feature_cache.epochs)
     validation_data = None if config is None else open_recipe_dataset(resolve_validation_data(config, recipe.data))
     num_intervals, interval_steps = training_steps(len(data), recipe)
     total_steps = num_intervals * interval_steps

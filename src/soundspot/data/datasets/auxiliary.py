@@ -9,18 +9,16 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+from soundspot.data.datasets.wrapper import DatasetWrapper
 from soundspot.data.media.file_types import DirectoryIndex
 from soundspot.data.media.mask import read_mask
 from soundspot.data.media.optical_flow import FlowFolder
 from soundspot.data.media.vectors import ArrayStore
 from soundspot.errors import DataError, RecipeError
-from soundspot.types import Audio, AudioVisualDataset, GroundTruth, ImageWithFlow
+from soundspot.types import AudioVisualDataset, GroundTruth, ImageWithFlow
 from soundspot.utils.hash_rng import Key, hash_key, uniform
 
 MASK_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -28,7 +26,7 @@ OWN = "own"
 
 
 @dataclass(eq=False)
-class AuxiliaryDataset(AudioVisualDataset):
+class AuxiliaryDataset(DatasetWrapper):
     """A data set with auxiliary files; everything else comes from the data set that it wraps.
 
     Attributes:
@@ -55,8 +53,8 @@ class AuxiliaryDataset(AudioVisualDataset):
     audio_embeddings: str | Path | None = None
 
     def __post_init__(self) -> None:
+        super().__init__(self.dataset)
         dataset, fraction = self.dataset, self.train_ground_truth_fraction
-        self.name, self.split = dataset.name, dataset.split
         if not 0 < fraction <= 1 or (self.train_ground_truth is None and fraction != 1):
             raise RecipeError(
                 f"train_ground_truth_fraction: found {fraction}, expected the share of annotated samples, above 0, up "
@@ -87,151 +85,6 @@ class AuxiliaryDataset(AudioVisualDataset):
             check_complete(
                 ids, len(ids), str(self.train_ground_truth), "a mask ID.png", "Name them by the samples' ids"
             )
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def id(self, index: int) -> str:
-        """Return the id of a sample.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            The id, unique in the data set.
-        """
-        return self.dataset.id(index)
-
-    def read_image(self, index: int) -> Image.Image:
-        """Read the image of a sample.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            Upright RGB image of any size.
-        """
-        return self.dataset.read_image(index)
-
-    def read_audio(self, index: int) -> Audio:
-        """Read the audio of a sample, decoded in full.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            Mono audio at the sample rate of its file.
-        """
-        return self.dataset.read_audio(index)
-
-    def open_audio(self, index: int) -> Any:
-        """Open the audio of a sample.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            Open file whose segments are decoded on demand (`AudioFile`), or the audio decoded in full (`Audio`).
-        """
-        return self.dataset.open_audio(index)
-
-    def ground_truth(self, index: int) -> GroundTruth:
-        """Return the location of the sound source, by the wrapped data set.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            Boxes or mask of the source; `present=False` where it is not in the image.
-        """
-        return self.dataset.ground_truth(index)
-
-    def group(self, index: int) -> str:
-        """Return the id of the sample's image.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            Id that samples of one image share.
-        """
-        return self.dataset.group(index)
-
-    def audio_id(self, index: int) -> str:
-        """Return the id of the sample's audio.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            Id that samples of one audio share.
-        """
-        return self.dataset.audio_id(index)
-
-    def image_file(self, index: int) -> str:
-        """Return the path of the file that a sample's image is read from.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            The path; empty where it is not known.
-        """
-        return self.dataset.image_file(index)
-
-    def audio_file(self, index: int) -> str:
-        """Return the path of the file that a sample's audio is read from.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            The path; empty where it is not known.
-        """
-        return self.dataset.audio_file(index)
-
-    def visible_categories(self, index: int) -> tuple[str, ...]:
-        """Return the categories of the things that a sample's image is known to show.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            Names of the categories.
-        """
-        return self.dataset.visible_categories(index)
-
-    def category(self, index: int) -> str:
-        """Return the category of the sample's sound.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            Name of the category; empty where it is not known.
-        """
-        return self.dataset.category(index)
-
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """Categories that samples of any epoch can have; empty where they are those of this epoch's samples."""
-        return self.dataset.categories
-
-    def count_frames(self) -> int:
-        """Return the largest number of frames that any sample chooses its image from.
-
-        Returns:
-            Number of frames, 1 or more.
-        """
-        return self.dataset.count_frames()
-
-    def shard_ids(self) -> NDArray[np.int64] | None:
-        """Return the number of the shard that holds each sample.
-
-        Returns:
-            (n,) int64 for n samples; None where samples do not lie in shards.
-        """
-        return self.dataset.shard_ids()
 
     def at_epoch(self, epoch: int) -> "AuxiliaryDataset":
         """Return the data set with the samples of an epoch and the same auxiliary files.
@@ -268,7 +121,7 @@ class AuxiliaryDataset(AudioVisualDataset):
             InputError: a file cannot be decoded.
         """
         if self._flow is None:
-            return self.dataset.read_flow(index)
+            return super().read_flow(index)
         id = self.id(index)
         return self._flow.read(self._flow_name(index, id) or id)
 
@@ -316,7 +169,7 @@ class AuxiliaryDataset(AudioVisualDataset):
             InputError: the embedding cannot be read, or is no vector of finite numbers.
         """
         if self._embeddings is None:
-            return self.dataset.read_audio_embedding(index)
+            return super().read_audio_embedding(index)
         return self._embeddings.read(self.id(index))
 
     def _flow_name(self, index: int, id: str) -> str:

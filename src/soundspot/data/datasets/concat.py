@@ -7,18 +7,15 @@ from functools import cached_property
 from itertools import accumulate, chain
 from typing import Any
 
-from jaxtyping import Float
-from PIL import Image
-from torch import Tensor
-
 from soundspot.data.datasets import registry
+from soundspot.data.datasets.wrapper import SampleForwarder
 from soundspot.errors import RecipeError
-from soundspot.types import Audio, AudioVisualDataset, GroundTruth
+from soundspot.types import AudioVisualDataset, GroundTruth
 
 MEMBER_KEYS = ("name", "root", "options", "repeat")
 
 
-class ConcatDataset(AudioVisualDataset):
+class ConcatDataset(SampleForwarder):
     """The samples of several data sets, those of one after those of the other.
 
     Args:
@@ -55,13 +52,24 @@ class ConcatDataset(AudioVisualDataset):
     def __len__(self) -> int:
         return self._ends[-1]
 
-    def _locate(self, index: int) -> tuple[int, AudioVisualDataset, int]:
+    def _find_member(self, index: int) -> tuple[int, AudioVisualDataset, int]:
         """Return the number of the data set that holds a sample, the data set, and the sample's position in it."""
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
         number = bisect.bisect_right(self._ends, index)
         member = self.members[number]
         return number, member, index - self._ends[number] + len(member)
+
+    def locate(self, index: int) -> tuple[AudioVisualDataset, int]:
+        """Return the data set that holds a sample, and the sample's position in it.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Member, and position from 0.
+        """
+        return self._find_member(index)[1:]
 
     def _prefix_of_files(self, number: int) -> str:
         return f"{self._owners[number]}/" if len(self._datasets) > 1 else ""
@@ -75,7 +83,7 @@ class ConcatDataset(AudioVisualDataset):
         Returns:
             The id in its own data set, after `NUMBER/` where ids would occur twice.
         """
-        number, member, i = self._locate(index)
+        number, member, i = self._find_member(index)
         return f"{number}/{member.id(i)}" if self.is_prefixed else member.id(i)
 
     def group(self, index: int) -> str:
@@ -87,7 +95,7 @@ class ConcatDataset(AudioVisualDataset):
         Returns:
             The id in its own data set, after `NUMBER/` of the data set where there are several.
         """
-        number, member, i = self._locate(index)
+        number, member, i = self._find_member(index)
         return self._prefix_of_files(number) + member.group(i)
 
     def audio_id(self, index: int) -> str:
@@ -99,110 +107,14 @@ class ConcatDataset(AudioVisualDataset):
         Returns:
             The id in its own data set, after `NUMBER/` of the data set where there are several.
         """
-        number, member, i = self._locate(index)
+        number, member, i = self._find_member(index)
         return self._prefix_of_files(number) + member.audio_id(i)
-
-    def image_file(self, index: int) -> str:
-        """Return the path of the file that a sample's image is read from.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            The path; empty where it is not known.
-        """
-        _, member, i = self._locate(index)
-        return member.image_file(i)
-
-    def audio_file(self, index: int) -> str:
-        """Return the path of the file that a sample's audio is read from.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            The path; empty where it is not known.
-        """
-        _, member, i = self._locate(index)
-        return member.audio_file(i)
-
-    def visible_categories(self, index: int) -> tuple[str, ...]:
-        """Return the categories of the things that a sample's image is known to show.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            Names of the categories.
-        """
-        _, member, i = self._locate(index)
-        return member.visible_categories(i)
-
-    def category(self, index: int) -> str:
-        """Return the category of the sample's sound.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            Name of the category; empty where it is not known.
-        """
-        _, member, i = self._locate(index)
-        return member.category(i)
 
     @cached_property
     def categories(self) -> tuple[str, ...]:  # type: ignore[override]
         """Categories of all data sets, sorted; empty where one of them does not know those of other epochs."""
         known = [dataset.categories for dataset in self._datasets]
         return tuple(sorted({*chain.from_iterable(known)})) if all(known) else ()
-
-    def read_image(self, index: int) -> Image.Image:
-        """Read the image of a sample.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            Upright RGB image.
-        """
-        _, member, i = self._locate(index)
-        return member.read_image(i)
-
-    def read_audio(self, index: int) -> Audio:
-        """Read the audio of a sample, decoded in full.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            Mono audio at the sample rate of its file.
-        """
-        _, member, i = self._locate(index)
-        return member.read_audio(i)
-
-    def open_audio(self, index: int) -> Any:
-        """Open the audio of a sample.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            Open file whose segments are decoded on demand (`AudioFile`), or the audio decoded in full (`Audio`).
-        """
-        _, member, i = self._locate(index)
-        return member.open_audio(i)
-
-    def ground_truth(self, index: int) -> GroundTruth:
-        """Return the location of the sound source.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            Boxes or mask of the source; `present=False` where it is not in the image.
-        """
-        _, member, i = self._locate(index)
-        return member.ground_truth(i)
 
     @property
     def has_train_ground_truth(self) -> bool:
@@ -219,7 +131,7 @@ class ConcatDataset(AudioVisualDataset):
             Boxes or mask; None where the sample is not annotated, or is of a data set without ground truth to train on
             among others that have some.
         """
-        _, member, i = self._locate(index)
+        member, i = self.locate(index)
         if self.has_train_ground_truth and not member.has_train_ground_truth:
             return None
         return member.read_train_ground_truth(i)
@@ -247,30 +159,6 @@ class ConcatDataset(AudioVisualDataset):
             Number of frames, 1 or more.
         """
         return max(dataset.count_frames() for dataset in self._datasets)
-
-    def read_flow(self, index: int) -> Float[Tensor, "2 h w"]:
-        """Read the optical flow of a sample's image.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            (2, h, w) float32 displacement until the next frame, to the right and down, in pixels.
-        """
-        _, member, i = self._locate(index)
-        return member.read_flow(i)
-
-    def read_audio_embedding(self, index: int) -> Float[Tensor, " d"]:
-        """Read the embedding of a sample's audio that another network computed.
-
-        Args:
-            index: position of the sample, from 0.
-
-        Returns:
-            (d,) float32 embedding.
-        """
-        _, member, i = self._locate(index)
-        return member.read_audio_embedding(i)
 
 
 def open_concat(root: str | None, datasets: Any) -> ConcatDataset:

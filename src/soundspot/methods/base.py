@@ -281,17 +281,20 @@ class Method(nn.Module):
         """
         return self.losses(batch), self.negative_losses(batch, tau)
 
-    def negative_losses(self, batch: Batch, tau: float) -> dict[str, Float[Tensor, ""]]:
+    def negative_losses(
+        self, batch: Batch, tau: float, encoded_images: Float[Tensor, "b ..."] | None = None
+    ) -> dict[str, Float[Tensor, ""]]:
         """Compute the loss terms of negative sounds (`Batch.negatives`); the trainer weighs and adds them.
 
         Args:
             batch: b samples with negatives.
             tau: temperature, in units of the maps.
+            encoded_images: the first view's images, where they are encoded already.
 
         Returns:
             Dict of term name -> scalar tensor: by default `negatives`, which orders the peaks of maps.
         """
-        own, negatives, is_negative = self.negative_maps(batch)
+        own, negatives, is_negative = self.negative_maps(batch, encoded_images)
         return {"negatives": negative_audio_nce(own, negatives, is_negative, tau)}
 
     def negative_maps(

@@ -102,18 +102,23 @@ class EZVSLBase(Method):
         features = F.dropout(max_pool(self.audio_encoder(audio)), self.audio_dropout, self.training)
         return unit_norm(self.space.audio(features))
 
-    def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+    def losses(
+        self, batch: Batch, encoded: tuple[Float[Tensor, "v b c h w"], Float[Tensor, "u b c"]] | None = None
+    ) -> dict[str, Float[Tensor, ""]]:
         """Compute `contrast` and, with `ground_truth_weight`, `extent`, each summed over the pairs of views.
 
         Args:
             batch: v image views and u audio views of b samples, (v, b, 3, H, W) and (u, b, 1, f, t). Pairs in
                 `false_negatives` are left out of the denominator, or are positives with `false_negatives_as_positives`.
                 `ground_truth` (v, b, y, x) supervises the maps where images are annotated.
+            encoded: result of `encode`, where the batch is encoded already.
 
         Returns:
             Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
         """
-        return self.terms(*self.encode(batch), batch)
+        features, embeddings = encoded or self.encode(batch)
+        contrast = self.contrast(features, embeddings, batch)
+        return {"contrast": contrast, **self.extent(features, embeddings, batch)}
 
     def losses_with_negatives(
         self, batch: Batch, tau: float
@@ -127,24 +132,8 @@ class EZVSLBase(Method):
         Returns:
             The terms of each, name -> scalar tensor.
         """
-        features, embeddings = self.encode(batch)
-        return self.terms(features, embeddings, batch), self.negative_losses(batch, tau, features[0])
-
-    def terms(
-        self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"], batch: Batch
-    ) -> dict[str, Float[Tensor, ""]]:
-        """Compute the terms of `losses` from encoded views.
-
-        Args:
-            image_features: (v, b, c, h, w) features of unit L2 norm over c.
-            audio_embeddings: (u, b, c) embeddings of unit L2 norm.
-            batch: the batch that they are of.
-
-        Returns:
-            Dict of term name -> scalar tensor.
-        """
-        contrast = self.contrast(image_features, audio_embeddings, batch)
-        return {"contrast": contrast, **self.extent(image_features, audio_embeddings, batch)}
+        encoded = self.encode(batch)
+        return self.losses(batch, encoded), self.negative_losses(batch, tau, encoded[0][0])
 
     def extent(
         self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"], batch: Batch

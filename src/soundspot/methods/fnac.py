@@ -65,8 +65,8 @@ class FNAC(EZVSLBase):
         """
         self.in_warmup = progress < self.warmup
 
-    def terms(
-        self, image_features: Float[Tensor, "v b c h w"], audio_embeddings: Float[Tensor, "u b c"], batch: Batch
+    def losses(
+        self, batch: Batch, encoded: tuple[Float[Tensor, "v b c h w"], Float[Tensor, "u b c"]] | None = None
     ) -> dict[str, Float[Tensor, ""]]:
         """Compute `contrast`, and `extent` as the base does; after warm-up also three terms.
 
@@ -75,16 +75,16 @@ class FNAC(EZVSLBase):
         In evaluation mode all four are computed, whatever the progress. Each is summed over the pairs of views.
 
         Args:
-            image_features: (v, b, c, h, w) features of unit L2 norm over c.
-            audio_embeddings: (u, b, c) embeddings of unit L2 norm.
-            batch: the batch that they are of. Pairs in `false_negatives` are left out of the denominator of `contrast`.
+            batch: b samples. Pairs in `false_negatives` are left out of the denominator of `contrast`.
+            encoded: result of `encode`, where the batch is encoded already.
 
         Returns:
             Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
         """
-        terms = super().terms(image_features, audio_embeddings, batch)
+        features, embeddings = encoded = encoded or self.encode(batch)
+        terms = super().losses(batch, encoded)
         if self.training and self.in_warmup:
             return terms
         names = ("false_negatives_audio", "true_negatives", "false_negatives_image")
-        extra = false_negative_losses(image_features, audio_embeddings, self.tau, self.foreground_threshold)
+        extra = false_negative_losses(features, embeddings, self.tau, self.foreground_threshold)
         return terms | {n: w * term for n, w, term in zip(names, self.weights, extra, strict=True)}

@@ -65,7 +65,7 @@ def wire_silent_event(event: Callable[..., Any], fn: Callable[..., Any], inputs:
     """Wire an event of which only the last of many matters, such as a slider's, without a sign of progress.
 
     Args:
-        event: event of a Gradio component, such as `slider.input`.
+        event: event of a Gradio component, such as `slider.input`; for several `partial(gr.on, EVENTS)`.
         fn: function that is called with the values of the inputs; it returns those of the outputs.
         inputs: Gradio components.
         outputs: Gradio component or components.

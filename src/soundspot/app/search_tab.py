@@ -1,5 +1,6 @@
 """Tab of the page that searches an index of a user's own images, audio and videos."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,17 +107,7 @@ def build_search_tab(sessions: SessionStore, folder: Path | None) -> None:
         return render_errors(errors) or ready, hidden, [], "", hidden
 
     outputs = [message, gallery, state, details, player]
-    gr.on(
-        [image.change, audio.change],
-        check,
-        [image, audio],
-        outputs,
-        show_progress="hidden",
-        trigger_mode="always_last",
-        api_visibility="private",
-        concurrency_id="drawing",
-        concurrency_limit=2,
-    )
+    wire_silent_event(partial(gr.on, [image.change, audio.change]), check, [image, audio], outputs)
     answered = button.click(
         search,
         [image, audio, weight, count],

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from soundspot.app.components import (
     render_errors,
     render_video_summary,
     show_on_phone,
+    wire_silent_event,
 )
 from soundspot.app.limits import check_duration
 from soundspot.app.service import DEFAULT_MASK_THRESHOLD, TOO_LONG_VIDEO, check_uploads
@@ -109,17 +111,7 @@ def build_video_tab(sessions: SessionStore) -> None:
         return None, render_errors(errors) or ready, none, none, none
 
     outputs = [overlay, message, timeline, sheet, records]
-    gr.on(
-        [video.change, audio.change],
-        check,
-        [video, audio],
-        outputs,
-        show_progress="hidden",
-        trigger_mode="always_last",
-        api_visibility="private",
-        concurrency_id="drawing",
-        concurrency_limit=2,
-    )
+    wire_silent_event(partial(gr.on, [video.change, audio.change]), check, [video, audio], outputs)
     answered = locate.click(
         answer,
         [video, audio, opacity, smooth],

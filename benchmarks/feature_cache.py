@@ -20,12 +20,13 @@ from soundspot.data.datasets.catalog import Catalog
 from soundspot.errors import CheckpointError
 from soundspot.methods import Method
 from soundspot.training.clip_reader import ClipReader
-from soundspot.training.datamodule import ResumableBatchSampler, build_batch, build_dataloader
+from soundspot.training.datamodule import build_batch, build_dataloader
 from soundspot.training.feature_cache import cache_features
 from soundspot.training.feature_plan import RepeatedEpochs
 from soundspot.training.feature_reader import FeatureBatch, build_feature_batch
 from soundspot.training.fit import build_method, open_recipe_dataset
 from soundspot.training.lightning_module import resolve_precision
+from soundspot.training.sample_order import ResumableBatchSampler
 
 
 def recipe(folder: str, quick: bool) -> Recipe:

@@ -20,8 +20,10 @@ from soundspot.data.datasets.registry import open_dataset
 from soundspot.data.shards.executors import ProcessExecutor, count_cores
 from soundspot.data.shards.from_dataset import write_shards_from_dataset
 from soundspot.methods import create
-from soundspot.training.datamodule import ClipReader, RawBatch, ResumableBatchSampler, build_batch, build_dataloader
+from soundspot.training.clip_reader import ClipReader, RawBatch
+from soundspot.training.datamodule import build_batch, build_dataloader
 from soundspot.training.lightning_module import resolve_precision, should_compile
+from soundspot.training.sample_order import ResumableBatchSampler
 
 VIEWS = ViewsConfig(multi_view=False, semantic=False)
 

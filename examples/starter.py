@@ -34,8 +34,8 @@ from soundspot.evaluation.engine.calibrate import calibrate
 from soundspot.inference.localizer import Localizer
 from soundspot.methods.ezvsl_base import EZVSLBase
 from soundspot.scenes.cutouts import CutoutSource
-from soundspot.training.adapt import read_inputs
 from soundspot.training.fit import train
+from soundspot.training.projection_inputs import read_inputs
 from soundspot.training.retention import Retention, measure_retention
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -20,7 +20,7 @@ from soundspot.data.neighbors.table import NeighborTable
 from soundspot.errors import SoundspotError
 from soundspot.importers import import_checkpoint
 from soundspot.inference.mining.embed import read_embeddings
-from soundspot.training.fit import check_resume_file
+from soundspot.training.run_folder import check_resume_file
 
 SOURCE = ROOT / "src" / "soundspot"
 FORBIDDEN_MODULES = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "runpy", "imp", "code"}

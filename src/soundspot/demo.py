@@ -49,7 +49,8 @@ def demo(
     from soundspot.evaluation.report.html import write_html
     from soundspot.evaluation.report.training_curves import find_train_logs
     from soundspot.inference.localizer import Localizer
-    from soundspot.training.fit import check_run_dir, prepare_run_dir, train
+    from soundspot.training.fit import train
+    from soundspot.training.run_folder import check_run_dir, prepare_run_dir
 
     if output.exists() and not overwrite:
         raise OutputError(f"{output}: already exists; replace it by --overwrite, or name another folder with --output")

@@ -37,7 +37,7 @@ from soundspot.evaluation.report.training_curves import read_train_logs
 from soundspot.inference.mining.embed import read_embeddings
 from soundspot.methods import create
 from soundspot.search import Index
-from soundspot.training.fit import check_resume_file
+from soundspot.training.run_folder import check_resume_file
 
 TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
 FRONT_END = FrontEndConfig("ezvsl", size=32, seconds=0.5)

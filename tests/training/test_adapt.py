@@ -14,7 +14,8 @@ from soundspot.config.frontend import PRESETS, InputSpec
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.category_folders import write_category_catalog
 from soundspot.errors import CheckpointError, OutputError
-from soundspot.training.adapt import adapt, measure_peaks, read_inputs
+from soundspot.training.adapt import adapt, measure_peaks
+from soundspot.training.projection_inputs import read_inputs
 from soundspot.training.retention import (
     extend_retention,
     measure_retention,

@@ -1,174 +1,27 @@
 """What is fed is a function of (seed, epoch, sample, view): of no worker, batch or resume."""
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
+from numbered import FRONT_END, PLAIN, RATE, SIZE, Numbered, recipe, stream, table
 
-from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
-from soundspot.config.schema import NeighborsConfig, Recipe, TrainConfig, ViewsConfig
+from soundspot.config.schema import NeighborsConfig, ViewsConfig
 from soundspot.data.media.image import denormalize
-from soundspot.data.neighbors.exact_knn import find_neighbors
 from soundspot.data.neighbors.table import NeighborTable
-from soundspot.errors import DataError, RecipeError
-from soundspot.training import datamodule
 from soundspot.training.clip_reader import ClipReader, SampleRequest
 from soundspot.training.datamodule import (
-    SHUFFLE_BUFFER,
     FalseNegativeMask,
-    ResumableBatchSampler,
-    balanced_order,
     build_batch,
     build_dataloader,
-    epoch_order,
-    find_shard_ids,
 )
-from soundspot.types import Audio, AudioVisualDataset, GroundTruth
-
-SIZE, RATE = 32, 1000
-FRONT_END = InputSpec(ImageSpec(size=SIZE), AudioSpec(rate=RATE, seconds=1.0, n_fft=64, hop=32))
-PLAIN = ViewsConfig(multi_view=False, semantic=False, base_view="unaugmented")
-
-
-class Numbered(AudioVisualDataset):
-    """Picture i is grey level i + 1; sound i counts its own samples, so that a window tells where it was cut."""
-
-    name = "numbered"
-
-    def __init__(self, length: int = 24, seconds: float = 3.0, epoch: int = 0) -> None:
-        self.length, self.seconds, self.epoch = length, seconds, epoch
-        self.read: Counter[tuple[str, int]] = Counter()
-
-    def __len__(self) -> int:
-        return self.length
-
-    def id(self, index: int) -> str:
-        return f"sample {index}"
-
-    def read_image(self, index: int) -> Image.Image:
-        self.read["image", index] += 1
-        return Image.new("RGB", (40, 40), (index + 1, index + 1, 100 + self.epoch))
-
-    def read_audio(self, index: int) -> Audio:
-        self.read["sound", index] += 1
-        samples = round(self.seconds * RATE)
-        return Audio((index + torch.arange(samples) / samples) / 100, RATE)
-
-    def ground_truth(self, index: int) -> GroundTruth:
-        return GroundTruth(40, 40)
-
-    group = id
-
-    def category(self, index: int) -> str:
-        return "even" if index % 2 == 0 else "odd"
-
-    def at_epoch(self, epoch: int) -> "Numbered":
-        return Numbered(self.length, self.seconds, epoch)
 
 
 def start_of(waveform: torch.Tensor, data: Numbered) -> tuple[int, float]:
     """(whose sound it is, seconds from its beginning), read off the first sample."""
     number, share = divmod(float(waveform[0]) * 100 + 1e-5, 1)
     return int(number), share * data.seconds
-
-
-def recipe(views: ViewsConfig = PLAIN, near: NeighborsConfig | None = None, **train: object) -> Recipe:
-    settings = {"batch_size": 5, "seed": 7, **train}
-    return Recipe(views=views, neighbors=near or NeighborsConfig(sampling="anchor"), train=TrainConfig(**settings))
-
-
-def stream(
-    leg: int = 4, start: int = 0, table: NeighborTable | None = None, size: int = 24, **changes: object
-) -> ResumableBatchSampler:
-    return ResumableBatchSampler(size, recipe(**changes), leg, lambda: start, lambda: table)
-
-
-def table(n: int = 24, k: int = 6) -> NeighborTable:
-    chance = torch.Generator().manual_seed(0)
-    images, sounds = (find_neighbors(torch.randn(n, 4, generator=chance), k) for _ in range(2))
-    return NeighborTable(images, sounds, "numbered")
-
-
-# The order of samples.
-
-
-def test_an_epoch_shows_each_sample_once_and_drops_the_last_incomplete_batch() -> None:
-    s = stream()
-    for epoch in range(3):
-        tickets = [ticket for step in range(4) for ticket in s.batch_requests(4 * epoch + step)]
-        indices = [ticket.index for ticket in tickets]
-        assert len(set(indices)) == len(indices) == 20
-        assert {ticket.epoch for ticket in tickets} == {epoch}
-    left_out = [
-        set(range(24)) - {t.index for step in range(4) for t in s.batch_requests(4 * e + step)} for e in range(3)
-    ]
-    assert left_out[0] != left_out[1], "each epoch leaves out others"
-
-
-def test_the_stream_is_a_function_of_the_step() -> None:
-    forwards = [stream(table=table()).batch_requests(step) for step in range(12)]
-    one = stream(table=table())
-    assert [one.batch_requests(step) for step in reversed(range(12))] == forwards[::-1]
-    assert stream(seed=8).batch_requests(0) != stream().batch_requests(0)
-
-
-@settings(max_examples=30, deadline=None)
-@given(leg=st.integers(1, 9), start=st.integers(0, 40))
-def test_a_resumed_run_goes_on_with_the_tickets_it_would_have_had(leg: int, start: int) -> None:
-    undisturbed = [stream().batch_requests(step) for step in range(start // leg * leg, (start // leg + 1) * leg)]
-    assert list(stream(leg=leg, start=start)) == undisturbed[start % leg :]
-    assert len(stream(leg=leg)) == leg
-
-
-BLOCKS = np.repeat(np.random.default_rng(0).permutation(24), 50)  # 24 shards of 50 samples, in no order
-
-
-def test_an_order_of_shards_reads_from_few_at_a_time_and_mixes_those() -> None:
-    found = epoch_order(1200, 7, 0, BLOCKS)
-    assert sorted(found) == list(range(1200))
-    shards = BLOCKS[found]
-    for first in range(0, 1200, 50 * SHUFFLE_BUFFER):
-        assert len(set(shards[first : first + 50 * SHUFFLE_BUFFER])) == SHUFFLE_BUFFER
-    assert len(set(shards[:40])) == SHUFFLE_BUFFER, "a batch is drawn from all of them"
-    assert np.array_equal(found, epoch_order(1200, 7, 0, BLOCKS)), "a function of the seed and the epoch"
-    for other in (epoch_order(1200, 7, 1, BLOCKS), epoch_order(1200, 8, 0, BLOCKS)):
-        assert set(BLOCKS[other[: 50 * SHUFFLE_BUFFER]]) != set(shards[: 50 * SHUFFLE_BUFFER]), (
-            "other shards come first"
-        )
-
-
-@pytest.mark.parametrize("blocks", [None, np.arange(24) // 5], ids=["samples", "shards"])
-@pytest.mark.parametrize(("workers", "ranks"), [(0, 1), (0, 2), (0, 3), (2, 1), (2, 2)])
-def test_ranks_and_workers_share_an_epoch_without_overlap_or_loss(
-    blocks: np.ndarray | None, workers: int, ranks: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each rank reads its part of every batch."""
-
-    seen: list[list[int]] = [[], []]
-    monkeypatch.setattr(datamodule, "world_size", lambda: ranks)
-    for rank in range(ranks):
-        monkeypatch.setattr(datamodule, "rank", lambda rank=rank: rank)
-        two_epochs = ResumableBatchSampler(24, recipe(batch_size=6), 8, lambda: 0, lambda: None, blocks)
-        for raw in build_dataloader(ClipReader(Numbered(), FRONT_END, PLAIN, seed=0), two_epochs, workers):
-            assert len(raw.index) == 6 // ranks
-            seen[raw.epoch] += raw.index.tolist()
-    assert [sorted(epoch) for epoch in seen] == [list(range(24))] * 2
-
-
-def test_only_shards_have_an_order_of_shards() -> None:
-    assert find_shard_ids(Numbered(), TrainConfig()) is None
-    with pytest.raises(RecipeError, match=r"train\.order: shards, and numbered does not lie in shards"):
-        find_shard_ids(Numbered(), TrainConfig(order="shards"))
-
-
-def test_a_batch_larger_than_the_data_set_is_refused() -> None:
-    with pytest.raises(DataError, match=r"the training set has 24 samples and a batch 25; lower `train\.batch_size`"):
-        stream(batch_size=25)
 
 
 def test_neighbours_stand_in_by_the_rule_of_the_recipe() -> None:
@@ -384,17 +237,6 @@ def test_scenes_composed_anew_have_the_categories_of_their_epoch() -> None:
         assert mask[0].tolist() == [i % (2 + epoch) == 0 for i in range(6)]
 
 
-def test_by_turns_every_category_comes_as_often_as_another() -> None:
-    categories = ["cat"] * 20 + ["dog"] * 3 + ["owl"]
-    order = balanced_order(categories, 1, 2)
-    assert len(order) == 24
-    for first in range(0, 24, 3):
-        assert {categories[i] for i in order[first : first + 3]} == {"cat", "dog", "owl"}
-    assert np.array_equal(order, balanced_order(categories, 1, 2))
-    assert not np.array_equal(order, balanced_order(categories, 1, 3))
-    assert len({i for i in order if categories[i] == "cat"}) > 4
-
-
 def test_sounds_of_silent_things_in_the_image_are_no_negatives() -> None:
     """From image to sound: that image 0 shows what sounds with image 1 says nothing about image 1."""
 
@@ -423,31 +265,3 @@ def test_neighbours_are_alike_and_add_to_the_category() -> None:
     assert near is not None and both is not None and same is not None  # noqa: PT018
     assert torch.equal(near, torch.from_numpy(t.false_negative_mask(index, 4)))
     assert torch.equal(both, near | same)
-
-
-@pytest.mark.parametrize("accumulate", [1, 2])
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_processes_have_each_clip_of_an_epoch_once_between_them(
-    count: int, accumulate: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Their shares, one behind the other, are the batches that one process has."""
-
-    settings = {"batch_size": 10, "accumulate": accumulate}
-    alone = [ticket for batch in stream(size=80, **settings) for ticket in batch]
-    monkeypatch.setattr(datamodule, "world_size", lambda: count)
-    shares = []
-    for number in range(count):
-        monkeypatch.setattr(datamodule, "rank", lambda number=number: number)
-        shares.append(list(stream(size=80, **settings)))
-    assert all(len(share) == 4 * accumulate for share in shares)
-    together = [ticket for parts in zip(*shares, strict=True) for part in parts for ticket in part]
-    assert together == alone
-    if accumulate == 2:
-        assert sorted(ticket.index for ticket in alone) == list(range(80))
-
-
-def test_a_step_of_two_batches_begins_where_the_step_says() -> None:
-    whole, rest = (list(stream(leg=4, start=start, batch_size=4, accumulate=2)) for start in (0, 3))
-    assert rest == whole[6:]
-    with pytest.raises(DataError, match=r"24 samples and a batch 3 times 9 \(train.accumulate\)"):
-        stream(batch_size=9, accumulate=3)

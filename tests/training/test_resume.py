@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from conftest import ROOT
 from soundspot.errors import CheckpointError
-from soundspot.training.fit import check_resume_file
+from soundspot.training.run_folder import check_resume_file
 
 DEBUG = ROOT / "recipes" / "alignment" / "debug.yaml"
 OVERRIDES = [

@@ -16,8 +16,9 @@ from soundspot.data.shards.from_dataset import write_shards_from_dataset
 from soundspot.errors import DataError
 from soundspot.scenes import open_scenes
 from soundspot.training.clip_reader import ClipReader, SampleRequest
-from soundspot.training.datamodule import ResumableBatchSampler, build_batch, build_dataloader, find_shard_ids
+from soundspot.training.datamodule import build_batch, build_dataloader
 from soundspot.training.fit import train
+from soundspot.training.sample_order import ResumableBatchSampler, find_shard_ids
 from soundspot.types import Audio
 
 SPEC = InputSpec(ImageSpec(size=32), AudioSpec(rate=16000, seconds=0.3))

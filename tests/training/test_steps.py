@@ -12,9 +12,10 @@ from torch import Tensor
 
 import soundspot
 from soundspot.config.load import read_recipe
-from soundspot.training.datamodule import ClipReader, ResumableBatchSampler
+from soundspot.training.clip_reader import ClipReader
 from soundspot.training.fit import build_method, open_recipe_dataset
 from soundspot.training.lightning_module import OPTIMIZERS, build_batch, should_compile
+from soundspot.training.sample_order import ResumableBatchSampler
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,7 +6,7 @@ Encoders stay as they are, so everything is encoded once; the two linear maps in
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,13 @@ from soundspot.config.checkpoint import load_checkpoint, save_checkpoint
 from soundspot.config.named_models import DEFAULT_MODEL
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.category_folders import write_category_catalog
-from soundspot.data.media.audio import crop_or_tile, read_audio, resample
-from soundspot.data.media.image import fast_squash, normalize
-from soundspot.data.transforms.augment import NUM_DRAWS, Augmentation, iter_augmented
-from soundspot.data.transforms.spectrogram import spectrogram
 from soundspot.errors import CheckpointError
 from soundspot.evaluation.functional import universal_threshold
 from soundspot.inference.localizer import Localizer
 from soundspot.losses.contrastive import reduce_maps, unit_norm
 from soundspot.methods.ezvsl_base import EZVSLBase
-from soundspot.models.heads import max_pool
+from soundspot.training.adapt_report import AdaptReport, CategoryResult
+from soundspot.training.projection_inputs import ProjectionInputs, read_inputs
 from soundspot.training.retention import (
     Retention,
     extend_retention,
@@ -38,99 +35,12 @@ from soundspot.training.retention import (
     stack_weights,
 )
 from soundspot.utils.atomic_io import check_output
-from soundspot.utils.hash_rng import Key, uniform
 
 NUM_VIEWS = 4  # of each image: one as it is, the others augmented
 NUM_WINDOWS = 3  # of each recording that is longer than one by half a second
-MIN_SLACK = 0.5
 STEPS = 300
 LEARNING_RATE = 1e-3
 RETENTION_WEIGHT = 30.0  # of the relative change of old outputs, against InfoNCE
-AUGMENTATION = Augmentation(scale=(0.5, 1.0), color=0.3, gray_p=0.1, blur_p=0.1)
-
-
-@dataclass(frozen=True)
-class CategoryResult:
-    """Result for one category, on the files held out.
-
-    Attributes:
-        category: name of the category.
-        num_images, num_audio: number of images, and of recordings or windows of them, that were learned from.
-        is_known: whether the model knew a category of this name before.
-        present: share of all pairs of a held-out image and a held-out sound of the category that are told present.
-        absent: share of all pairs of a held-out image and another category's sound that are told absent: held-out
-            sounds of other new ones, and the prototype of each old one.
-    """
-
-    category: str
-    num_images: int
-    num_audio: int
-    is_known: bool
-    present: float
-    absent: float
-
-
-@dataclass(frozen=True)
-class AdaptReport:
-    """Result of teaching a model new categories.
-
-    Attributes:
-        base: name or path of the model that was taught.
-        categories: what was learned of each.
-        num_old: number of categories that the model knew.
-        image_change, audio_change: root mean square change of the model's outputs over the data that it learned from
-            before, as a fraction of their root mean square; 0: as before.
-        old_threshold, threshold: peak from which a source counts as present, before (None: never fitted) and after.
-        skipped: a message for each file that could not be read.
-        passed_over: phrase that counts files of other kinds; empty where there are none.
-    """
-
-    base: str
-    categories: tuple[CategoryResult, ...]
-    num_old: int
-    image_change: float
-    audio_change: float
-    old_threshold: float | None
-    threshold: float
-    skipped: tuple[str, ...]
-    passed_over: str
-
-    def format_summary(self) -> str:
-        """Format the report for the terminal.
-
-        Returns:
-            A line for each new category, one for the old ones, one for the threshold, and one for each file that was
-            left out.
-        """
-        lines = []
-        for row in self.categories:
-            lines.append(
-                f"{row.category}: {row.num_images} images, {row.num_audio} sounds"
-                f"{' (known before, yours are added)' if row.is_known else ''}; of those held out "
-                f"{100 * row.present:.0f} % of its own sounds are told present, {100 * row.absent:.0f} % of others "
-                "absent"
-            )
-        lines.append(
-            f"{self.num_old} things known before: outputs move by {100 * self.image_change:.1f} % for images and "
-            f"{100 * self.audio_change:.1f} % for audio"
-        )
-        before = "" if self.old_threshold is None else f", before {self.old_threshold:.3f}"
-        lines.append(f"threshold {self.threshold:.3f}{before}")
-        lines += [f"left out: {message}" for message in self.skipped]
-        return "\n".join([*lines, *([self.passed_over] if self.passed_over else [])])
-
-
-@dataclass(frozen=True, eq=False)
-class ProjectionInputs:
-    """Outputs of the frozen encoders for the images and recordings of one category and split.
-
-    Attributes:
-        images: (v, n, c, h, w) features of n images in v views, the first unaugmented.
-        audio: (m, e) features of m windows of recordings.
-    """
-
-    images: Float[Tensor, "v n c h w"]
-    audio: Float[Tensor, "m e"]
 
 
 def adapt(
@@ -172,7 +82,7 @@ def adapt(
             read_inputs(encoders, Catalog(Path(scratch) / "catalog", split), names, num_views, NUM_WINDOWS, seed)
             for split, num_views in (("train", NUM_VIEWS), ("val", 1))
         )
-    image_change, audio_change = fit(method, retention, names, train, seed)
+    image_change, audio_change = train_projections(method, retention, names, train, seed)
     present, absent = measure_peaks(method, retention, names, val)
     extended = extend_retention(
         retention,
@@ -236,53 +146,7 @@ def adapt(
     return report
 
 
-def read_inputs(
-    method: EZVSLBase,
-    catalog: Catalog,
-    names: Sequence[str],
-    num_views: int = 1,
-    num_windows: int = 1,
-    seed: int = 0,
-) -> tuple[ProjectionInputs, ...]:
-    """Encode the images and recordings of a catalog by the encoders of a method.
-
-    Args:
-        method: method whose encoders stay as they are.
-        catalog: catalog of one split.
-        names: names of the categories.
-        num_views: number of views of each image; those after the first are augmented.
-        num_windows: number of windows of a recording that is longer than one.
-        seed: seed of the augmented views.
-
-    Returns:
-        Inputs of the method's projections for each category.
-    """
-    spec, audio_spec = method.front_end.image, method.front_end.audio
-    result = []
-    for name in names:
-        rows = [row for row, image in enumerate(catalog.images) if image.category == name]
-        squashed = [torch.from_numpy(fast_squash(catalog.read_image(row), round(spec.size * 1.125))) for row in rows]
-        pixels = torch.stack(squashed).permute(0, 3, 1, 2)
-        windows = []
-        for entry in catalog.audio_of(name):
-            audio = resample(read_audio(catalog.root / entry.file), audio_spec.rate)
-            slack = max(0.0, audio.seconds - audio_spec.seconds)
-            count = num_windows if slack > MIN_SLACK else 1
-            starts = [slack * (n + 0.5) / count for n in range(count)]
-            windows += [crop_or_tile(audio, audio_spec.seconds, start) for start in starts]
-        with torch.inference_mode():
-            views = []
-            for view in range(num_views):
-                draws = torch.from_numpy(uniform((seed, Key.AUGMENTATION, view), rows, NUM_DRAWS))
-                chunks = iter_augmented(pixels, spec.size, AUGMENTATION if view else None, draws)
-                views.append(torch.cat([method.image_encoder(normalize(planes, spec)) for _, planes in chunks]))
-            spectrograms = spectrogram(torch.stack(windows), audio_spec, audio_spec.rate or 16000)
-            audio_features = torch.cat([max_pool(method.audio_encoder(x)) for x in spectrograms.split(8)])
-        result.append(ProjectionInputs(torch.stack(views).clone(), audio_features.clone()))
-    return tuple(result)
-
-
-def fit(
+def train_projections(
     method: EZVSLBase, retention: Retention, names: Sequence[str], inputs: Sequence[ProjectionInputs], seed: int
 ) -> tuple[float, float]:
     """Train the projections of a method on new categories, in place.

@@ -1,0 +1,79 @@
+"""Outputs of a method's frozen encoders for a catalog of images and recordings, which its projections learn from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from soundspot.data.datasets.catalog import Catalog
+from soundspot.data.media.audio import crop_or_tile, read_audio, resample
+from soundspot.data.media.image import fast_squash, normalize
+from soundspot.data.transforms.augment import NUM_DRAWS, Augmentation, iter_augmented
+from soundspot.data.transforms.spectrogram import spectrogram
+from soundspot.methods.ezvsl_base import EZVSLBase
+from soundspot.models.heads import max_pool
+from soundspot.utils.hash_rng import Key, uniform
+
+MIN_SLACK = 0.5  # seconds by which a recording must be longer than one window to give several
+AUGMENTATION = Augmentation(scale=(0.5, 1.0), color=0.3, gray_p=0.1, blur_p=0.1)
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectionInputs:
+    """Outputs of the frozen encoders for the images and recordings of one category and split.
+
+    Attributes:
+        images: (v, n, c, h, w) features of n images in v views, the first unaugmented.
+        audio: (m, e) features of m windows of recordings.
+    """
+
+    images: Float[Tensor, "v n c h w"]
+    audio: Float[Tensor, "m e"]
+
+
+def read_inputs(
+    method: EZVSLBase,
+    catalog: Catalog,
+    names: Sequence[str],
+    num_views: int = 1,
+    num_windows: int = 1,
+    seed: int = 0,
+) -> tuple[ProjectionInputs, ...]:
+    """Encode the images and recordings of a catalog by the encoders of a method.
+
+    Args:
+        method: method whose encoders stay as they are.
+        catalog: catalog of one split.
+        names: names of the categories.
+        num_views: number of views of each image; those after the first are augmented.
+        num_windows: number of windows of a recording that is longer than one.
+        seed: seed of the augmented views.
+
+    Returns:
+        Inputs of the method's projections for each category.
+    """
+    spec, audio_spec = method.front_end.image, method.front_end.audio
+    result = []
+    for name in names:
+        rows = [row for row, image in enumerate(catalog.images) if image.category == name]
+        squashed = [torch.from_numpy(fast_squash(catalog.read_image(row), round(spec.size * 1.125))) for row in rows]
+        pixels = torch.stack(squashed).permute(0, 3, 1, 2)
+        windows = []
+        for entry in catalog.audio_of(name):
+            audio = resample(read_audio(catalog.root / entry.file), audio_spec.rate)
+            slack = max(0.0, audio.seconds - audio_spec.seconds)
+            count = num_windows if slack > MIN_SLACK else 1
+            starts = [slack * (n + 0.5) / count for n in range(count)]
+            windows += [crop_or_tile(audio, audio_spec.seconds, start) for start in starts]
+        with torch.inference_mode():
+            views = []
+            for view in range(num_views):
+                draws = torch.from_numpy(uniform((seed, Key.AUGMENTATION, view), rows, NUM_DRAWS))
+                chunks = iter_augmented(pixels, spec.size, AUGMENTATION if view else None, draws)
+                views.append(torch.cat([method.image_encoder(normalize(planes, spec)) for _, planes in chunks]))
+            spectrograms = spectrogram(torch.stack(windows), audio_spec, audio_spec.rate or 16000)
+            audio_features = torch.cat([max_pool(method.audio_encoder(x)) for x in spectrograms.split(8)])
+        result.append(ProjectionInputs(torch.stack(views).clone(), audio_features.clone()))
+    return tuple(result)

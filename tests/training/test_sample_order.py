@@ -15,6 +15,7 @@ from soundspot.training.sample_order import (
     SHUFFLE_BUFFER,
     ResumableBatchSampler,
     balanced_order,
+    check_categories,
     epoch_order,
     find_shard_ids,
 )
@@ -103,6 +104,30 @@ def test_by_turns_every_category_comes_as_often_as_another() -> None:
     assert np.array_equal(order, balanced_order(categories, 1, 2))
     assert not np.array_equal(order, balanced_order(categories, 1, 3))
     assert len({i for i in order if categories[i] == "cat"}) > 4
+
+
+class HalfKnown(Numbered):
+    """Only even samples have a category, or none has."""
+
+    def __init__(self, category: str = "even") -> None:
+        super().__init__()
+        self.known = category
+
+    def category(self, index: int) -> str:
+        return "" if index % 2 else self.known
+
+
+def test_what_goes_by_categories_needs_them() -> None:
+    check_categories(Numbered(), TrainConfig(order="categories", false_negatives="visible"))
+    check_categories(HalfKnown(), TrainConfig(false_negatives="category"))
+    check_categories(HalfKnown(""), TrainConfig())
+    with pytest.raises(
+        RecipeError, match=r"train\.order: categories, and of 24 samples of numbered 12 .*first: sample 1\)"
+    ):
+        check_categories(HalfKnown(), TrainConfig(order="categories"))
+    for rule in ("category", "visible"):
+        with pytest.raises(RecipeError, match=rf"train\.false_negatives: {rule}, and no sample of numbered has a"):
+            check_categories(HalfKnown(""), TrainConfig(false_negatives=rule))
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])

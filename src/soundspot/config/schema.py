@@ -241,8 +241,8 @@ class TrainConfig:
         sync_batchnorm: whether batch norms take their statistics over all processes, so that their number moves
             nothing; else each over its own samples, which is quicker.
         order: order of an epoch: `samples`, any after any; `categories`, by turns, each category as often as another,
-            with samples of a small one several times (uses labels); or `shards`, for a slow disk: in random order, the
-            samples of eight of them shuffled, so that few files are read from at once.
+            with samples of a small one several times (uses the labels of all samples); or `shards`, for a slow disk: in
+            random order, the samples of eight of them shuffled, so that few files are read from at once.
         workers: number of processes that read data; 0: none.
         seed: seed of everything random.
 

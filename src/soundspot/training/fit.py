@@ -16,7 +16,7 @@ from soundspot.models.weights import weight_shapes
 from soundspot.training.clip_reader import ClipReader
 from soundspot.training.datamodule import FalseNegativeMask, TrainingData, uses_ground_truth
 from soundspot.training.run_folder import check_resume_file, check_run_dir, prepare_run_dir
-from soundspot.training.sample_order import ResumableBatchSampler, find_shard_ids, list_categories
+from soundspot.training.sample_order import ResumableBatchSampler, check_categories, find_shard_ids, list_categories
 from soundspot.types import AudioVisualDataset
 from soundspot.utils.distributed import all_gather_object, on_rank_zero, process_group, world_size
 
@@ -64,6 +64,7 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
 
     config = recipe.validation.data
     data = open_recipe_dataset(recipe.data)
+    check_categories(data, recipe.train)
     if recipe.feature_cache.folder is not None:
         data = RepeatedEpochs(data, recipe.feature_cache.epochs)
     validation_data = None if config is None else open_recipe_dataset(resolve_validation_data(config, recipe.data))

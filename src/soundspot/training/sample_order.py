@@ -169,12 +169,43 @@ def find_shard_ids(data: AudioVisualDataset, train: TrainConfig) -> NDArray[np.i
 
 
 def list_categories(data: AudioVisualDataset) -> list[str]:
-    """List the categories of a data set's samples.
+    """List the categories of a data set's samples, for `order: categories`.
 
     Args:
         data: data set at an epoch.
 
     Returns:
         Category of each sample.
+
+    Raises:
+        RecipeError: a sample has no category, so that it has no turn.
     """
-    return [data.category(index) for index in range(len(data))]
+    categories = [data.category(index) for index in range(len(data))]
+    missing = [index for index, category in enumerate(categories) if not category]
+    if missing:
+        raise RecipeError(
+            f"train.order: categories, and of {len(categories)} samples of {data.name} {len(missing)} have no category "
+            f"(first: {data.id(missing[0])}), expected one of each. Take these samples out, or leave the order at "
+            "`samples`"
+        )
+    return categories
+
+
+def check_categories(data: AudioVisualDataset, train: TrainConfig) -> None:
+    """Check that a training set has the categories that a recipe's order and false negatives go by.
+
+    Args:
+        data: training set.
+        train: optimization options with `order` and `false_negatives`.
+
+    Raises:
+        RecipeError: `order` is `categories`, and a sample has none; or `false_negatives` goes by categories, and no
+            sample has one.
+    """
+    if train.order == "categories":
+        list_categories(data)
+    if train.false_negatives != "none" and not any(data.category(index) for index in range(len(data))):
+        raise RecipeError(
+            f"train.false_negatives: {train.false_negatives}, and no sample of {data.name} has a category, so that no "
+            "false negative is known. Give a data set with categories, or leave `train.false_negatives` at `none`"
+        )

@@ -32,6 +32,7 @@ _MODULES = {
     "inference.localizer": "Localizer load",
     "inference.result": "LocalizationMap",
     "methods": "create list_methods",
+    "training.adapt": "adapt",
     "training.fit": "train",
 }
 _HOMES = {name: f"soundspot.{module}" for module, names in _MODULES.items() for name in names.split()}
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from soundspot.inference.result import LocalizationMap as LocalizationMap
     from soundspot.methods import create as create
     from soundspot.methods import list_methods as list_methods
+    from soundspot.training.adapt import adapt as adapt
     from soundspot.training.fit import train as train
 
 

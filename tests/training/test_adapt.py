@@ -14,7 +14,7 @@ from soundspot.config.frontend import PRESETS, InputSpec
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.category_folders import write_category_catalog
 from soundspot.errors import CheckpointError, OutputError
-from soundspot.training.adapt import adapt, measure_peaks
+from soundspot.training.adapt import STEPS, adapt, measure_peaks
 from soundspot.training.projection_inputs import read_inputs
 from soundspot.training.retention import (
     extend_retention,
@@ -86,7 +86,17 @@ def test_new_things_are_told_apart_and_the_old_ones_stay(base: Path, tmp_path: P
 
 
 def test_an_adapted_model_can_be_taught_again_and_known_things_are_named(base: Path, tmp_path: Path) -> None:
-    adapt(write_things(tmp_path / "one", NEW), tmp_path / "one.safetensors", base)
+    calls: list[tuple[int, int]] = []
+    soundspot.adapt(
+        write_things(tmp_path / "one", NEW),
+        tmp_path / "one.safetensors",
+        base,
+        on_progress=lambda *numbers: calls.append(numbers),
+    )
+    assert [done for done, total in calls if total == STEPS] == [*range(1, STEPS + 1)]
+    encoded = calls[:-STEPS]
+    assert [done for done, _ in encoded] == sorted({done for done, _ in encoded})
+    assert encoded[-1] == (6 * 4 + 6 + 2 + 2, 6 * 4 + 6 + 2 + 2)  # views and sounds to learn from, and those held out
     report = adapt(
         write_things(tmp_path / "two", {"leaf": ("green", 700)}),
         tmp_path / "two.safetensors",

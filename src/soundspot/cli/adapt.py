@@ -26,6 +26,9 @@ def adapt(
         soundspot adapt my_things --output mine.safetensors
     """
     from soundspot.training.adapt import adapt as teach
+    from soundspot.utils.progress import progress_bar
 
-    print(teach(folder, output, model, overwrite, seed).format_summary())
+    with progress_bar() as on_progress:
+        report = teach(folder, output, model, overwrite, seed, on_progress)
+    print(report.format_summary())
     print(f"written: {output}")

@@ -5,7 +5,7 @@ Encoders stay as they are, so everything is encoded once; the two linear maps in
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,12 @@ RETENTION_WEIGHT = 30.0  # of the relative change of old outputs, against InfoNC
 
 
 def adapt(
-    folder: str | Path, output: str | Path, model: str | Path | None = None, overwrite: bool = False, seed: int = 0
+    folder: str | Path,
+    output: str | Path,
+    model: str | Path | None = None,
+    overwrite: bool = False,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> AdaptReport:
     """Teach a model things of your own, in minutes; it goes on knowing those that it knows.
 
@@ -55,6 +60,8 @@ def adapt(
         model: name or path of a model that keeps what it needs for this, as the starter does; None: the starter.
         overwrite: whether an existing file is replaced.
         seed: seed of the augmented views and of their order.
+        on_progress: function that is called with the numbers of images and recordings that are encoded, and of all,
+            and then with those of training steps.
 
     Returns:
         What was learned, and what it did to the things known before.
@@ -78,11 +85,19 @@ def adapt(
     with tempfile.TemporaryDirectory() as scratch:
         folder_summary = write_category_catalog(folder, Path(scratch) / "catalog")
         names = tuple(folder_summary.counts)
+        catalogs = [(Catalog(Path(scratch) / "catalog", split), n) for split, n in (("train", NUM_VIEWS), ("val", 1))]
+        total = sum(n * len(catalog.images) + sum(len(catalog.audio_of(x)) for x in names) for catalog, n in catalogs)
+        num_encoded = 0
+
+        def on_encoded(count: int) -> None:
+            nonlocal num_encoded
+            num_encoded += count
+            on_progress(num_encoded, total)
+
         train, val = (
-            read_inputs(encoders, Catalog(Path(scratch) / "catalog", split), names, num_views, NUM_WINDOWS, seed)
-            for split, num_views in (("train", NUM_VIEWS), ("val", 1))
+            read_inputs(encoders, catalog, names, n, NUM_WINDOWS, seed, on_encoded) for catalog, n in catalogs
         )
-    image_change, audio_change = train_projections(method, retention, names, train, seed)
+    image_change, audio_change = train_projections(method, retention, names, train, seed, on_progress)
     present, absent = measure_peaks(method, retention, names, val)
     extended = extend_retention(
         retention,
@@ -147,7 +162,12 @@ def adapt(
 
 
 def train_projections(
-    method: EZVSLBase, retention: Retention, names: Sequence[str], inputs: Sequence[ProjectionInputs], seed: int
+    method: EZVSLBase,
+    retention: Retention,
+    names: Sequence[str],
+    inputs: Sequence[ProjectionInputs],
+    seed: int,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[float, float]:
     """Train the projections of a method on new categories, in place.
 
@@ -160,6 +180,7 @@ def train_projections(
         names: names of the k new categories.
         inputs: inputs of the projections for each of them.
         seed: seed of the order of the views.
+        on_progress: function that is called with the numbers of steps that are done, and of all.
 
     Returns:
         Root mean square change of the old outputs, as a fraction of theirs, of images and of audio.
@@ -175,7 +196,7 @@ def train_projections(
     generator, rows = torch.Generator().manual_seed(seed), torch.arange(len(image_labels))
     optimizer = torch.optim.Adam(method.space.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    for _ in range(STEPS):
+    for step in range(STEPS):
         views = torch.randint(len(images), rows.shape, generator=generator)
         features = unit_norm(method.space.image(images[views, rows]), dim=1)
         embeddings = unit_norm(method.space.audio(audio))
@@ -189,6 +210,7 @@ def train_projections(
         (loss + RETENTION_WEIGHT * (changes[0] + changes[1])).backward()
         optimizer.step()
         schedule.step()
+        on_progress(step + 1, STEPS)
     with torch.no_grad():
         image_change, audio_change = _output_changes(method, before, retention)
     return float(image_change.sqrt()), float(audio_change.sqrt())

@@ -1,6 +1,6 @@
 """Outputs of a method's frozen encoders for a catalog of images and recordings, which its projections learn from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,6 +40,7 @@ def read_inputs(
     num_views: int = 1,
     num_windows: int = 1,
     seed: int = 0,
+    on_encoded: Callable[[int], None] = lambda count: None,
 ) -> tuple[ProjectionInputs, ...]:
     """Encode the images and recordings of a catalog by the encoders of a method.
 
@@ -50,6 +51,8 @@ def read_inputs(
         num_views: number of views of each image; those after the first are augmented.
         num_windows: number of windows of a recording that is longer than one.
         seed: seed of the augmented views.
+        on_encoded: function that is called with the number of images that were encoded, or of recordings that were
+            read, since the last call; each image counts once for each of its views.
 
     Returns:
         Inputs of the method's projections for each category.
@@ -62,6 +65,7 @@ def read_inputs(
         pixels = torch.stack(squashed).permute(0, 3, 1, 2)
         windows = []
         for entry in catalog.audio_of(name):
+            on_encoded(1)
             audio = resample(read_audio(catalog.root / entry.file), audio_spec.rate)
             slack = max(0.0, audio.seconds - audio_spec.seconds)
             count = num_windows if slack > MIN_SLACK else 1
@@ -71,8 +75,11 @@ def read_inputs(
             views = []
             for view in range(num_views):
                 draws = torch.from_numpy(uniform((seed, Key.AUGMENTATION, view), rows, NUM_DRAWS))
-                chunks = iter_augmented(pixels, spec.size, AUGMENTATION if view else None, draws)
-                views.append(torch.cat([method.image_encoder(normalize(planes, spec)) for _, planes in chunks]))
+                features = []
+                for _, planes in iter_augmented(pixels, spec.size, AUGMENTATION if view else None, draws):
+                    features.append(method.image_encoder(normalize(planes, spec)))
+                    on_encoded(len(planes))
+                views.append(torch.cat(features))
             spectrograms = spectrogram(torch.stack(windows), audio_spec, audio_spec.rate or 16000)
             audio_features = torch.cat([max_pool(method.audio_encoder(x)) for x in spectrograms.split(8)])
         result.append(ProjectionInputs(torch.stack(views).clone(), audio_features.clone()))

@@ -1,6 +1,7 @@
 """Callbacks that make something of the whole training set at given shares of a run, such as neighbors or clusters."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from soundspot.types import AudioVisualDataset
 from soundspot.utils.distributed import on_rank_zero
 
 
-class ScheduledCallback(L.Callback):
+class ScheduledCallback(L.Callback, ABC):
     """Base of callbacks that make a table of the training set with the model itself, at given steps.
 
     A table is stored in the run's folder under the step it was due at, so a resumed run loads the current table.
@@ -54,6 +55,7 @@ class ScheduledCallback(L.Callback):
             on_rank_zero(lambda: None if (folder / "meta.json").exists() else self.make_table(method, folder))
             self.load_table(method, folder, due[-1])
 
+    @abstractmethod
     def make_table(self, method: Any, folder: Path) -> None:
         """Make the table with the method as it is now, and write it; called in the first process only.
 
@@ -61,8 +63,8 @@ class ScheduledCallback(L.Callback):
             method: method in training.
             folder: folder of the new table.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def load_table(self, method: Any, folder: Path, step: int) -> None:
         """Load a table that was made; called in all processes.
 
@@ -71,7 +73,6 @@ class ScheduledCallback(L.Callback):
             folder: folder of the table.
             step: optimizer step that the table was due at.
         """
-        raise NotImplementedError
 
 
 def schedule_to_steps(key: str, schedule: Sequence[float], num_intervals: int, interval_steps: int) -> list[int]:

@@ -47,6 +47,7 @@ def test_vggsounds_own_table_is_read_as_it_is(tmp_path: Path) -> None:
         (HEAD + "a,both,dog,much\n", r"line 2: .*a probability from 0 to 1"),
         ("--0PQM4-hqg,30,waterfall,train\n--0PQM4-hqg\n", r"line 2: found '--0PQM4-hqg', expected a YouTube id"),
         (HEAD + "a,both\n", r"line 2: found 'a,both,,'"),
+        ("id,modality,class\na,both,dog, barking\n", r"line 2: found 4 cells, expected the 3 .*comma in quotes"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path: Path, text: str, said: str) -> None:

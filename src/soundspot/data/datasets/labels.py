@@ -105,6 +105,12 @@ def read_labels(path: Path) -> list[Label]:
             f"{path}: found the header {','.join(header)[:80]!r}, expected {','.join(COLUMNS)}; probability may be "
             "left out"
         )
+    for number, row in rows[1:]:
+        if len(row) > len(header):  # cut off, a class with a comma would be another class
+            raise DataError(
+                f"{path}: line {number}: found {len(row)} cells, expected the {len(header)} of the header "
+                f"({','.join(header)[:80]}). Put a class with a comma in quotes"
+            )
     return [_parse_row(path, number, dict(zip(header, row, strict=False))) for number, row in rows[1:]]
 
 

@@ -11,20 +11,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-def whole_image_iou(target: Bool[Tensor, "b h w"] | Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
-    """Compute the IoU of predicting every pixel.
-
-    Args:
-        target: (b, h, w) ground truth in [0, 1].
-
-    Returns:
-        (b,) float64: sum of the target / (that sum + number of pixels where it is 0).
-    """
-    soft = target.double().flatten(1)
-    area = soft.sum(dim=1)
-    return area / (area + (soft == 0).sum(dim=1))
-
-
 def centered_box(height: int, width: int) -> Float[Tensor, "h w"]:
     """Compute a map in [-1, 1] whose highest pixels form a centered box of the image's shape.
 

@@ -4,13 +4,15 @@ import csv
 import math
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import soundspot
 from conftest import ROOT
@@ -18,8 +20,9 @@ from soundspot.config.checkpoint import load_checkpoint, save_checkpoint
 from soundspot.config.load import find_recipe, read_recipe
 from soundspot.errors import RecipeError
 from soundspot.methods import METHODS, Method
+from soundspot.scenes.dataset import SceneDataset
 from soundspot.training.fit import open_recipe_dataset
-from soundspot.types import Batch
+from soundspot.types import Audio, Batch
 
 NAMES = sorted(METHODS)
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
@@ -29,8 +32,31 @@ def total(terms: dict[str, torch.Tensor]) -> torch.Tensor:
     return torch.stack(list(terms.values())).sum()
 
 
+@pytest.fixture(scope="module")
+def composed_once() -> Iterator[None]:
+    """Scenes that recipes share are composed once; composing costs most of their training."""
+    images: dict[object, Image.Image] = {}
+    sounds: dict[object, Audio] = {}
+
+    def key(data: SceneDataset, index: int) -> object:
+        values = data.size, data.seconds, data.rate, data.distractors, data.object_size, data.motion
+        return data.id(index), data.kind, data.categories, values
+
+    def memoize(read: Callable[[SceneDataset, int], Any], memory: dict[object, Any]) -> Callable[..., Any]:
+        def recall(data: SceneDataset, index: int) -> Any:
+            at = key(data, index)
+            return memory[at] if at in memory else memory.setdefault(at, read(data, index))
+
+        return recall
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SceneDataset, "read_image", memoize(SceneDataset.read_image, images))
+        patch.setattr(SceneDataset, "read_audio", memoize(SceneDataset.read_audio, sounds))
+        yield
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_the_debug_recipe_learns(name: str, tmp_path: Path, one_thread: None) -> None:
+def test_the_debug_recipe_learns(name: str, tmp_path: Path, one_thread: None, composed_once: None) -> None:
     """A few dozen steps on scenes: the loss of the last epoch is clearly below the first's."""
     recipe = read_recipe(f"{name}/debug")
     with warnings.catch_warnings():

@@ -30,7 +30,9 @@ OVERRIDES += [
     "--views.semantic",
     "true",
     "--data.options",
-    '{"length": 256, "size": 64, "seconds": 1.0, "regenerate": false}',
+    '{"length": 128, "size": 64, "seconds": 1.0, "regenerate": false}',
+    "--train.batch_size",
+    "16",
 ]
 
 

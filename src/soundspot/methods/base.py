@@ -318,38 +318,43 @@ class Method(nn.Module):
             with torch.autocast(audio.device.type, enabled=False):  # which joins no stored features: they are float16
                 audio = torch.cat([audio, extra])
         encoded = self.encode_audio(audio)
-        maps = [self.differentiable_map(images, encoded[rows.clamp(min=0)]) for rows in batch.negatives]
-        return self.differentiable_map(images, encoded[: len(images)]), torch.stack(maps), batch.negatives >= 0
+        own = torch.arange(len(images), device=batch.negatives.device)
+        rows = torch.cat([own[None], batch.negatives.clamp(min=0)])
+        maps = self.differentiable_maps(images, encoded[rows])
+        return maps[0], maps[1:], batch.negatives >= 0
 
-    def differentiable_map(
-        self, encoded_images: Float[Tensor, "b ..."], encoded_audio: Float[Tensor, "b ..."]
-    ) -> Float[Tensor, "b h w"]:
-        """Compute the map of each image with one sound through which both encoders learn, for `negative_maps`.
+    def differentiable_maps(
+        self, encoded_images: Float[Tensor, "b ..."], encoded_audio: Float[Tensor, "k b ..."]
+    ) -> Float[Tensor, "k b h w"]:
+        """Compute the maps of each image with k sounds through which both encoders learn, for `negative_maps`.
 
         Args:
             encoded_images: output of `encode_images` for b images.
-            encoded_audio: output of `encode_audio` for b audio clips; row i belongs to image i.
+            encoded_audio: k times the output of `encode_audio` for b audio clips; column i belongs to image i.
 
         Returns:
-            (b, h, w) maps, higher where the sound fits: by default those of `similarity_map`.
+            (k, b, h, w) maps, higher where the sound fits: by default those of `similarity_map`, and cosines of all
+            sounds in one product.
         """
-        return self.similarity_map(encoded_images, encoded_audio)
+        if type(self).similarity_map is Method.similarity_map:
+            return cosine_map(encoded_images, encoded_audio)
+        return torch.stack([self.similarity_map(encoded_images, audio) for audio in encoded_audio])
 
 
 @full_precision
 def cosine_map(
-    image_features: Float[Tensor, "b c h w"], audio_embeddings: Float[Tensor, "b c"]
-) -> Float[Tensor, "b h w"]:
+    image_features: Float[Tensor, "b c h w"], audio_embeddings: Float[Tensor, "*k b c"]
+) -> Float[Tensor, "*k b h w"]:
     """Return the cosine of each location of image i with audio embedding i.
 
     Args:
         image_features: (b, c, h, w) features of unit L2 norm over c.
-        audio_embeddings: (b, c) embeddings of unit L2 norm.
+        audio_embeddings: (..., b, c) embeddings of unit L2 norm; leading axes are several sounds of each image.
 
     Returns:
-        (b, h, w) cosines in [-1, 1], computed without autocast.
+        (..., b, h, w) cosines in [-1, 1], computed without autocast.
     """
-    return torch.einsum("bchw,bc->bhw", image_features, audio_embeddings)
+    return torch.einsum("bchw,...bc->...bhw", image_features, audio_embeddings)
 
 
 METHODS: Registry[type[Method]] = Registry("method")

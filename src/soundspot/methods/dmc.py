@@ -148,17 +148,17 @@ class DMC(Method):
         """
         return self.locate_sources(encoded_images, encoded_audio)[0].amax(dim=1)
 
-    def differentiable_map(
-        self, encoded_images: Float[Tensor, "b c h w"], encoded_audio: Float[Tensor, "b a c"]
-    ) -> Float[Tensor, "b h w"]:
+    def differentiable_maps(
+        self, encoded_images: Float[Tensor, "b c h w"], encoded_audio: Float[Tensor, "k b a c"]
+    ) -> Float[Tensor, "k b h w"]:
         """Compute minus the distance of each location to the nearest audio cluster: assignments do not tell how near.
 
         Args:
             encoded_images: output of `encode_images` for b images.
-            encoded_audio: output of `encode_audio` for b audio clips; row i belongs to image i.
+            encoded_audio: k times the output of `encode_audio` for b audio clips; column i belongs to image i.
 
         Returns:
-            (b, h, w) maps, at most 0.
+            (k, b, h, w) maps, at most 0.
         """
         distances = torch.cdist(encoded_images.flatten(2).mT.float(), encoded_audio.float())
         return -distances.amin(dim=-1).unflatten(-1, encoded_images.shape[2:])

@@ -14,7 +14,8 @@ from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.data.media.lossy import CODECS, pass_through_codec
 from soundspot.evaluation.engine.evaluate import evaluate
-from soundspot.evaluation.metrics.presence import compute_auroc
+from soundspot.evaluation.protocols.presets import PROTOCOLS
+from soundspot.evaluation.report.compare import compute_scores_from_samples
 from soundspot.evaluation.report.report import Report, SampleRow
 from soundspot.types import Audio, AudioVisualDataset
 
@@ -42,11 +43,10 @@ class ThroughCodec(AudioVisualDataset):
         return pass_through_codec(self.data.read_audio(index), self.codec)
 
 
-def auroc(present: Sequence[float], absent: Sequence[float]) -> float:
-    """AUROC of peaks: present sources against absent ones."""
-    values = torch.tensor([*present, *absent])
-    is_present = torch.arange(len(values)) < len(present)
-    return float(compute_auroc(values, is_present, torch.ones(1, len(values), dtype=torch.int64)))
+def auroc(samples: Sequence[SampleRow]) -> dict[str, float]:
+    """`presence_auroc` of the samples by kind of negative."""
+    scores = compute_scores_from_samples(samples, PROTOCOLS["corrected"])
+    return {kind: scores[key].value for kind in NEGATIVES if (key := f"presence_auroc_{kind}") in scores}
 
 
 def peaks(localizer: Any, data: AudioVisualDataset) -> dict[str, list[float]]:
@@ -87,7 +87,7 @@ def whether(samples: Sequence[SampleRow], threshold: float) -> dict[str, Any]:
     absent = [value for kind in NEGATIVES for value in values[kind]]
     told = {kind: float((torch.tensor(row) >= threshold).float().mean()) for kind, row in values.items() if row}
     return {
-        "auroc": {kind: auroc(values["own"], values[kind]) for kind in NEGATIVES if values[kind]},
+        "auroc": auroc(samples),
         "told_present": told | {"absent": float((torch.tensor(absent) >= threshold).float().mean())},
     }
 

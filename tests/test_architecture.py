@@ -26,7 +26,7 @@ LAYERS = (
     {"_version", "utils.renamed"},
     {"errors"},
     {"types", "utils"},
-    {"config.frontend", "config.upsampling", "config.refinement", "examples"},
+    {"config.frontend", "config.upsampling", "config.refinement", "config.presence_calibration", "examples"},
     {"data", "models", "losses"},
     {"scenes", "methods", "config.schema"},
     {"importers", "config.checkpoint", "config.load"},

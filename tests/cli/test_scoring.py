@@ -34,6 +34,7 @@ def test_a_threshold_travels_and_lets_locate_say_nothing_here(soundspot, checkpo
     header = read_header(checkpoint)
     assert f"threshold {header['threshold']:.4f}" in answer.out
     assert header["calibration"]["data"] == "scenes-interactive"
+    assert header["calibration"]["presence"]["kind"] == "logistic"
     after = load_checkpoint(checkpoint)[0].state_dict()
     assert all(bool((after[name] == value).all()) for name, value in before.items())
     located = soundspot("locate", picture, sound, "--model", checkpoint, "-o", checkpoint.with_name("b.png"), "--json")

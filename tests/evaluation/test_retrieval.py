@@ -1,5 +1,6 @@
 """Retrieval ranks, alignment and magnitude, and the health of embeddings."""
 
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from golden import having
 from soundspot.evaluation import functional as F
+from soundspot.evaluation.metrics import relevance
+from soundspot.evaluation.metrics.relevance import RetrievalInputs
+from soundspot.evaluation.metrics.retrieval import centroid_distance, modality_gap, separability
 
 
 def drawn(seed: int, n: int = 40, d: int = 6, alike: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -237,3 +241,19 @@ def test_a_single_pair_has_no_others() -> None:
     assert F.magnitude(images, sounds).std == 0
     assert F.expected_recall(F.embedding_ranks(images, sounds), 1).tolist() == [1]
     assert F.expected_recall(F.embedding_ranks(images[:0], sounds), 1).shape == (0,)
+
+
+def test_reports_have_the_statistics_of_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all pairs where they are few, and of every third where at most half of them would fit."""
+    generator = torch.Generator().manual_seed(6)
+    images, audio = (torch.nn.functional.normalize(torch.randn(9, 4, generator=generator), dim=1) for _ in range(2))
+    groups = torch.arange(9)
+    inputs = RetrievalInputs(images, audio, images, {}, groups, groups)
+    for rows, limit in ((slice(None), 9), (slice(None, None, 3), 4)):
+        monkeypatch.setattr(relevance, "MAX_PAIRS", limit)
+        pairs = replace(inputs).pair_sample
+        assert torch.equal(pairs[0], images[rows])
+        for metric in (separability, modality_gap, centroid_distance):
+            expected = getattr(F, metric.__name__)(images[rows], audio[rows])
+            assert metric(replace(inputs)).value == pytest.approx(expected.item())
+    assert separability(RetrievalInputs(images[:1], audio[:1], images[:1], {}, groups[:1], groups[:1])) is None

@@ -1,6 +1,7 @@
 """A Localizer: one answer however it is asked, a method left as it was, and clear words for bad input."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from soundspot.cli.locate import locate
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
 from soundspot.data.media.image import visible_region
-from soundspot.errors import InputError, OutputError
+from soundspot.errors import CheckpointError, InputError, OutputError
 from soundspot.inference import localizer as module
 from soundspot.inference.localizer import Localizer
 from soundspot.methods.base import Method
@@ -172,6 +173,19 @@ def test_what_codecs_do_is_loaded_with_the_threshold(files, method, monkeypatch,
     assert module.Localizer.load(TOY).locate("photo.png", "a.wav").codec_spread == spread
     locate(Path("photo.png"), ["a.wav"], TOY, Path("one.png"), device="cpu")
     assert ("note: The peak is near the threshold" in capsys.readouterr().out) is bool(spread)
+
+
+def test_a_probability_is_loaded_with_the_threshold(files, method, monkeypatch, capsys) -> None:
+    header = {"threshold": 0.1, "calibration": {"presence": {"kind": "logistic", "slope": 0.0, "intercept": 0.0}}}
+    monkeypatch.setattr(module, "load_checkpoint", lambda path: (method, header))
+    assert module.Localizer.load(TOY).locate("photo.png", "a.wav").presence_probability == 0.5
+    locate(Path("photo.png"), ["a.wav"], TOY, Path("one.png"), device="cpu")
+    assert "(probability 0.50)" in capsys.readouterr().out
+    header["calibration"]["refinement"] = {"refine": ["iqr"], "alpha": 0.4}
+    assert module.Localizer.load(TOY).calibration is None  # it was fitted on other maps
+    header["calibration"] = {"presence": {"kind": "logistic", "slope": math.inf}}
+    with pytest.raises(CheckpointError, match="calibration of presence"):
+        module.Localizer.load(TOY)
 
 
 def test_locate_writes_and_tells(files, capsys):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from soundspot.config.presence_calibration import PresenceCalibration
 from soundspot.config.upsampling import Upsampling
 from soundspot.errors import InputError, OutputError
 from soundspot.inference.result import LocalizationMap
@@ -60,6 +61,18 @@ def test_peak_confidence_and_presence():
     assert two_spots(threshold=0.7).present is True
     assert two_spots(threshold=0.9).present is False
     assert two_spots(threshold=0.7, is_silent=True).present is False
+
+
+def test_a_probability_is_of_the_peak_and_none_where_none_was_fitted() -> None:
+    calibration = PresenceCalibration("isotonic", peaks=(0.0, 1.0), probabilities=(0.0, 1.0))
+    result = two_spots(threshold=0.9, calibration=calibration)
+    assert result.presence_probability == pytest.approx(0.8)
+    assert result.present is False  # by the threshold
+    assert result.to_dict()["presence_probability"] == result.presence_probability
+    assert result.describe().startswith("not in the image (probability 0.80); peak 0.800")
+    assert two_spots(is_silent=True, calibration=calibration).presence_probability == 0
+    assert two_spots(threshold=0.9).presence_probability is None
+    assert "probability" not in two_spots(threshold=0.9).describe()
 
 
 @pytest.mark.parametrize(("threshold", "is_near"), [(0.75, True), (0.83, True), (0.7, False), (0.9, False)])

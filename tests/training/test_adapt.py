@@ -82,6 +82,8 @@ def test_new_things_are_told_apart_and_the_old_ones_stay(base: Path, tmp_path: P
     assert header["card"]["summary"].endswith("taught leaf, snow")
     assert header["video_size"] == 48
     assert header["calibration"]["threshold"] == report.threshold
+    assert after.calibration.kind == "logistic"
+    assert after.locate(picture, sound).presence_probability > after.locate(picture, other).presence_probability
     assert "leaf: 3 images, 3 sounds; of those held out" in report.format_summary()
 
 

@@ -13,6 +13,7 @@ from soundspot.app.service import MapFigure, format_error
 from soundspot.errors import SoundspotError
 from soundspot.inference.render import encode_data_uri
 from soundspot.inference.result import LocalizationMap
+from soundspot.inference.video.presence import MAX_RUNS, merge_seconds
 from soundspot.inference.video.save import VideoSummary
 
 NO_THRESHOLD = (
@@ -138,6 +139,8 @@ def render_verdict(name: str, result: LocalizationMap, no_threshold: str = NO_TH
         None: ("unknown", "In the image? Not known"),
     }[result.present]
     numbers = [("peak", f"{result.peak:.3f}")]
+    if result.presence_probability is not None:
+        numbers.append(("probability", f"{result.presence_probability:.2f}"))
     if result.threshold is not None:
         numbers.append(("in the image from", f"{result.threshold:.3f}"))
     facts = Markup("").join(Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(*pair) for pair in numbers)
@@ -198,6 +201,7 @@ def render_video_summary(summary: VideoSummary) -> Markup:
         return render_card("unknown", "In the video? Not known", *lines, NO_THRESHOLD, *summary.notes)
     share = 1 - summary.num_absent / max(1, summary.num_frames)
     lines.append(f"The source is in {100 * share:.0f} % of the frames; in {summary.num_absent} of them it is not.")
+    lines += [f"{run}." for run in merge_seconds(summary.presence)[:MAX_RUNS]]
     kind, title = ("in", "Mostly in the video") if share >= 0.5 else ("out", "Mostly not in the video")
     return render_card(kind, title, *lines, *summary.notes)
 

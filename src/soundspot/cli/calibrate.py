@@ -1,4 +1,4 @@
-"""`soundspot calibrate DATA`: fit the peak from which a source counts as present."""
+"""`soundspot calibrate DATA`: fit the peak from which a source counts as present, and the probability that it is."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ def calibrate(
     options: dict[str, Any] | None = None,
     output: Path | None = None,
     rule: Literal["q3", "q95", "max", "max10"] = "q3",
+    presence: Literal["logistic", "isotonic"] = "logistic",
     device: str = "auto",
     batch_size: int = 32,
     seed: int = 0,
@@ -26,7 +27,8 @@ def calibrate(
     """Fit the universal threshold on held-out data and store it in the checkpoint; `locate` can then say "not here".
 
     Each image is asked with silence, with noise and with the audio of another; the threshold is the third quartile of
-    the peaks of those maps. It holds for maps refined alike, and is stored with their refinement.
+    the peaks of those maps. It holds for maps refined alike, and is stored with their refinement. The probability that
+    a source is present is fitted on the same peaks and those with the images' own audio, each group as one half.
 
     Args:
         data: name of the held-out data set (`soundspot datasets`): never one that is scored.
@@ -35,6 +37,8 @@ def calibrate(
         options: of the data set, as in a recipe; a catalog's `split` is `val` by default.
         output: checkpoint to write the threshold into, a copy; by default the model itself. A named model needs one.
         rule: `q3` the third quartile, `q95` the 95th percentile, `max` the maximum, `max10` a tenth more than that.
+        presence: form of the probability by the peak: `logistic` (Platt scaling), or `isotonic` regression, which needs
+            more data.
         device: `auto`, `cpu`, `cuda`, `mps`...
         batch_size: images and audio clips at a time; moves scores by up to 3e-7, as sums of the network are rounded.
         seed: of off-screen audio and noise.
@@ -59,7 +63,7 @@ def calibrate(
     localizer = load(model, device=device, **refinement)
     data_options = fitting_options(data, localizer.method.front_end, options or {})
     dataset = open_dataset(data, root, **data_options)
-    calibration = engine.calibrate(localizer, dataset, rule=rule, batch_size=batch_size, seed=seed)
+    calibration = engine.calibrate(localizer, dataset, rule=rule, batch_size=batch_size, seed=seed, presence=presence)
     stored = calibration.as_dict() | {"data": data, "options": data_options}
     target = output or Path(localizer.checkpoint)
     update_header(localizer.checkpoint, target, threshold=calibration.threshold, calibration=stored)

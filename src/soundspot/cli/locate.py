@@ -268,9 +268,14 @@ def locate_videos(
 
 
 def format_summary(path: Path, summary: "VideoSummary", seconds: float) -> str:
-    """Format the summary of a video, located in so many seconds, as a line, with a line for each note."""
+    """Format the summary of a video, located in so many seconds: a line, one for each run of presence and each note."""
+    from soundspot.inference.video.presence import MAX_RUNS, merge_seconds
+
     n = summary.num_frames
     absent = summary.num_absent
     presence = PRESENCE[None] if absent is None else f"nothing here in {100 * absent / n:.0f} % of them"
     line = f"{path}: {n} frames, {summary.seconds:.1f} s, {presence}; {n / seconds:.0f} frames/s"
-    return "\n".join([line, *(f"  note: {note}" for note in summary.notes)])
+    runs = merge_seconds(summary.presence) if absent is not None else []
+    lines = [f"  {run}" for run in runs[:MAX_RUNS]]
+    lines += [f"  ... and {len(runs) - MAX_RUNS} more changes: --frame-records has all"] if len(runs) > MAX_RUNS else []
+    return "\n".join([line, *lines, *(f"  note: {note}" for note in summary.notes)])

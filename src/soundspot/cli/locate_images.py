@@ -186,12 +186,14 @@ def write_results(
 
 def format_result(name: str, summary: dict[str, Any]) -> str:
     """Format the result of one sound as a line, with lines for its boxes and notes."""
+    from soundspot.inference.result import format_probability
+
     x, y = summary["peak_at"]
     category = f", {summary['class']}" if "class" in summary else ""
     boxes = ", ".join("({}, {})-({}, {})".format(*box) for box in summary["boxes"]) or "none"
     lines = [
         f"{name}{category}: peak {summary['peak']:.3f} at ({x}, {y}), confidence {summary['confidence']:.3f}, "
-        f"{PRESENCE[summary['present']]}",
+        f"{PRESENCE[summary['present']]}{format_probability(summary['presence_probability'])}",
         *([] if summary["present"] is False else [f"  boxes: {boxes}"]),
         *(f"  note: {note}" for note in summary["notes"]),
     ]

@@ -164,6 +164,8 @@ def _format_checkpoint(inspection: Inspection) -> Iterator[str]:
         yield line
     yield f"  recipe      {_format_recipe(summary)}"
     yield f"  threshold   {_format_threshold(summary)}"
+    presence = ((summary["calibration"] or {}).get("presence") or {}).get("kind")
+    yield f"  probability {presence or 'none'}"
     if bundle := summary["bundle"]:
         encoders = ", ".join(sorted(bundle["encoders"].values()))
         yield f"  frozen      {encoders}: in the file that comes with the library (SHA-256 {bundle['sha256'][:8]}...)"

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from soundspot.config.frontend import InputSpec
+from soundspot.config.presence_calibration import PresenceCalibration
 from soundspot.config.refinement import Refinement
 from soundspot.data.datasets.auxiliary import read_audio_embedding, read_image_with_flow
 from soundspot.data.media.image import fast_squash, preprocess_images, visible_region
@@ -66,6 +67,7 @@ class BatchLocalizer:
         classes: names of the classes that the method's source maps stand for; empty where they have none.
         known_categories: names of the things that the model learned to locate; empty where its file does not tell.
         codec_spread: how far lossy codecs alone move a peak, measured when the threshold was fitted; None: not known.
+        calibration: probability of presence by the peak, fitted with the threshold; None: not known.
         checkpoint: path of the file that the model was loaded from; empty where it was made otherwise.
         model_name: name of a model that comes with the library; empty for others.
         video_size: side of the network's input for videos in pixels, as the checkpoint has it; None: the front end's.
@@ -91,6 +93,7 @@ class BatchLocalizer:
         self.method = method.to(self.device)
         self.threshold = threshold
         self.codec_spread: float | None = None
+        self.calibration: PresenceCalibration | None = None
         self.precision = precision
         self.name = method.name
         self.prior = ObjectPrior(prior).to(self.device) if "ogl" in names else None
@@ -325,6 +328,7 @@ class BatchLocalizer:
             is_silent=is_silent,
             notes=notes,
             codec_spread=self.codec_spread,
+            calibration=self.calibration,
         )
 
     def short_audio_notes(self, audio: Audio) -> tuple[str, ...]:

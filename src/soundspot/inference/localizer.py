@@ -11,6 +11,7 @@ from torch import Tensor
 
 from soundspot.config.checkpoint import load_checkpoint
 from soundspot.config.named_models import DEFAULT_MODEL, find_checkpoint, is_named_model
+from soundspot.config.presence_calibration import PresenceCalibration
 from soundspot.config.refinement import Refinement
 from soundspot.config.schema import describe_supervision
 from soundspot.data.media.audio import as_audio
@@ -98,6 +99,7 @@ class Localizer(BatchLocalizer):
                 localizer.notes += (localizer.refinement.threshold_mismatch_warning(fitted_on),)
             else:
                 localizer.threshold, localizer.codec_spread = threshold, calibration.get("codec_spread")
+                localizer.calibration = PresenceCalibration.from_dict(calibration.get("presence"))
             localizer.supervision = describe_supervision(header.get("recipe") or {})
             localizer.video_size = video_size
             localizer.classes = tuple(map(str, header.get("classes") or ()))

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
+from soundspot.config.presence_calibration import PresenceCalibration
 from soundspot.config.upsampling import Upsampling, min_max_normalize
 from soundspot.errors import InputError
 from soundspot.inference import render
@@ -44,6 +45,7 @@ class LocalizationMap:
         notes: sentences for a reader of the result.
         category: class of the source, for methods that separate the sources of a mixture by named classes.
         codec_spread: how far lossy codecs alone move a peak, measured when the threshold was fitted; None: not known.
+        calibration: probability of presence by the peak, fitted with the threshold; None: not known.
 
     Raises:
         InputError: the scores are not (h, w) with at least one cell, or not finite.
@@ -67,6 +69,7 @@ class LocalizationMap:
     notes: tuple[str, ...] = ()
     category: str | None = None
     codec_spread: float | None = None
+    calibration: PresenceCalibration | None = None
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 2 or not self.scores.numel():
@@ -141,6 +144,17 @@ class LocalizationMap:
         if self.is_silent:
             return False
         return None if self.threshold is None else self.peak >= self.threshold
+
+    @property
+    def presence_probability(self) -> float | None:
+        """Calibrated probability that the source is in the image; 0 for silence; None where none was fitted.
+
+        It supposes that the source is in the image as often as not. `present` goes by the threshold, which was chosen
+        by another rule, such as few false alarms, and need not lie at one half.
+        """
+        if self.calibration is None:
+            return None
+        return 0.0 if self.is_silent else self.calibration.probability_of(self.peak)
 
     @property
     def is_near_threshold(self) -> bool:
@@ -256,9 +270,11 @@ class LocalizationMap:
         """Describe the result in a line.
 
         Returns:
-            Category where there is one, whether the source is present, its peak and where, and the confidence.
+            Category where there is one, whether the source is present, with its probability where one was fitted, its
+            peak and where, and the confidence.
         """
         presence = {True: "present", False: "not in the image", None: "presence unknown"}[self.present]
+        presence += format_probability(self.presence_probability)
         x, y = self.peak_at
         category = f"{self.category}: " if self.category else ""
         return f"{category}{presence}; peak {self.peak:.3f} at ({x}, {y}), confidence {self.confidence:.3f}"
@@ -272,7 +288,8 @@ class LocalizationMap:
 
         Returns:
             `size` [height, width] in pixels; `peak` and `confidence`, raw scores; `peak_at` [x, y] in pixels;
-            `threshold`; `present` (True, False or None); `near_threshold`, whether codecs alone could turn that;
+            `threshold`; `present` (True, False or None); `presence_probability` (None where none was fitted);
+            `near_threshold`, whether codecs alone could turn that;
             `mask_threshold`; `boxes`, each [x0, y0, x1, y1] in pixels,
             the far edges exclusive; `notes`; and `class` where the source has a category.
 
@@ -287,6 +304,7 @@ class LocalizationMap:
             "confidence": self.confidence,
             "threshold": self.threshold,
             "present": self.present,
+            "presence_probability": self.presence_probability,
             "mask_threshold": mask_threshold,
             "boxes": [list(box) for box in self.boxes(mask_threshold)],
             "near_threshold": self.is_near_threshold,
@@ -314,6 +332,18 @@ class LocalizationMap:
                 np.savez_compressed(draft, scores=self.scores.numpy(), size=self.size, region=self.region)
             else:
                 draft.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+
+
+def format_probability(probability: float | None) -> str:
+    """Format a probability of presence for a sentence.
+
+    Args:
+        probability: probability in [0, 1]; None: not known.
+
+    Returns:
+        Text such as ` (probability 0.93)`; empty where it is not known.
+    """
+    return "" if probability is None else f" (probability {probability:.2f})"
 
 
 def parse_mask_threshold(threshold: MaskThreshold) -> tuple[str, float]:

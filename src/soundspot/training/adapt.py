@@ -20,7 +20,7 @@ from soundspot.config.named_models import DEFAULT_MODEL
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.category_folders import write_category_catalog
 from soundspot.errors import CheckpointError
-from soundspot.evaluation.functional import universal_threshold
+from soundspot.evaluation.functional import fit_presence, universal_threshold
 from soundspot.inference.localizer import Localizer
 from soundspot.losses.contrastive import reduce_maps, unit_norm
 from soundspot.methods.ezvsl_base import EZVSLBase
@@ -142,7 +142,9 @@ def adapt(
         "summary": f"{base}, taught {', '.join(names)}",
         "categories": list(extended.categories),
     }
+    kind = localizer.calibration.kind if localizer.calibration else "logistic"
     copied["calibration"] = {key: calibration[key] for key in ("codec_spread", "refinement") if key in calibration} | {
+        "presence": fit_presence(extended.present_peaks, extended.absent_peaks, kind).as_dict(),
         "rule": rule,
         "threshold": threshold,
         "dataset": f"what {base} was fitted on, and held-out files of {', '.join(names)}",

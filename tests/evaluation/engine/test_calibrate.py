@@ -1,11 +1,13 @@
 """One threshold, fitted where nothing is to be found, that travels with the model."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from fake import Batched, Squares, deaf
+from soundspot.config.presence_calibration import PresenceCalibration
 from soundspot.config.upsampling import Upsampling
 from soundspot.errors import DataError, RecipeError
 from soundspot.evaluation.engine import codecs
@@ -15,6 +17,9 @@ from soundspot.evaluation.engine.items import index_samples
 from soundspot.evaluation.engine.predict import encode_audio, iter_predictions
 from soundspot.evaluation.metrics.registry import NEGATIVES
 from soundspot.evaluation.protocols.presets import PROTOCOLS
+from soundspot.evaluation.report.compare import compute_scores_from_samples
+from soundspot.evaluation.report.html import render_page
+from soundspot.evaluation.report.report import load_report
 
 DATA = Squares(pictures=8)
 SHARP = replace(PROTOCOLS["corrected"], upsampling=Upsampling("nearest"))
@@ -44,6 +49,44 @@ def test_the_threshold_is_the_third_quartile_of_the_peaks() -> None:
     assert calibrate(Batched(), DATA, rule="max").threshold == max(peaks)
     assert "third" not in found.format_summary()
     assert "48" not in found.format_summary()
+
+
+def test_the_probability_is_fitted_on_the_same_peaks() -> None:
+    """Maps that listen are sure of their sources; those that do not are at one half."""
+    for kind in ("logistic", "isotonic"):
+        fitted = calibrate(Batched(), DATA, presence=kind)
+        calibration = PresenceCalibration.from_dict(fitted.presence)
+        assert calibration.kind == kind
+        assert calibration.probability_of(0.0) < 0.4 < 0.9 < calibration.probability_of(1.0)
+        assert f"({kind})" in fitted.format_summary()
+    alike = PresenceCalibration.from_dict(calibrate(deaf, DATA).presence)
+    assert alike.probability_of(1.0) == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_report_says_whether_presence_is_told_and_how_surely(tmp_path: Path) -> None:
+    listening, calibration = Batched(), PresenceCalibration("isotonic", peaks=(0.0, 1.0), probabilities=(0.0, 0.9))
+    listening.calibration = calibration
+    report = evaluate(listening, DATA, bootstraps=20, output=tmp_path / "report")
+    for kind in NEGATIVES:
+        score = report.model.metrics[f"presence_auroc_{kind}"]
+        assert score.value == score.low == score.high == 1
+        assert report[f"peak_{kind}"] == 0 < report["peak_own"] == 1
+    assert report["presence_ece"] == pytest.approx(0.05)  # 0.9 for what is always right, 0 for what is never
+    filled = [bin for bin in report.reliability if bin.share > 0]
+    assert [(round(b.share, 9), b.frequency) for b in filled] == [(0.5, 0), (0.5, 1)]
+    assert [b.probability for b in filled] == pytest.approx([0, 0.9])
+    loaded = load_report(tmp_path / "report")
+    assert loaded == report
+    assert loaded.map_metadata()["presence"] == calibration.as_dict()
+    assert (
+        compute_scores_from_samples(loaded.samples, SHARP, calibration)["presence_ece"].value == report["presence_ece"]
+    )
+    assert "Is its probability right?" in render_page(report)
+    assert report.select_metrics({"ciou"}).reliability == ()
+    unable = evaluate(deaf, DATA, bootstraps=0)
+    assert unable["presence_auroc_offscreen"] == 0.5
+    assert unable.reliability == ()
+    assert "presence_ece" not in unable.model.metrics
 
 
 def test_who_claims_nothing_without_a_source_is_told_from_who_claims_all() -> None:

@@ -64,7 +64,7 @@ def test_draws_are_scores_of_repeated_samples(seed: int) -> None:
     weights = GroupWeights(20, num_draws=3, seed=seed)
     for protocol in (PROTOCOLS["corrected"], PROTOCOLS["slavc"]):
         made = score_columns(protocol, {"iou": iou}, groups)
-        made |= score_columns(protocol, {"iou": iou}, groups, present, confidence, ("confidence", "detections"))
+        made |= score_columns(protocol, {"iou": iou}, groups, present, confidence, ("presence", "detections"))
         assert {"ciou", "auc", "iiou", "ap", "max_f1", "loc_acc", "presence_auroc"} <= made.keys()
         for weight, *drawn in zip(torch.cat([*weights]), *resample_scores(made, weights).values(), strict=True):
             times = weight.long()[groups]

@@ -14,7 +14,9 @@ import torch
 from PIL import Image
 
 from clips import RATE, tone, write_video
+from soundspot.cli.locate import format_summary
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
+from soundspot.config.presence_calibration import PresenceCalibration
 from soundspot.data.media.ffmpeg import VideoError
 from soundspot.data.media.video import open_video
 from soundspot.errors import InputError, OutputError
@@ -30,8 +32,9 @@ from soundspot.inference.video.predictor import (
     iter_batches,
     iter_with_flow,
 )
+from soundspot.inference.video.presence import SecondPresence, merge_seconds
 from soundspot.inference.video.smoothing import MapSmoother, RunningRange, interpolate_maps
-from soundspot.inference.video.timeline import LoudnessMeter, decimate, find_true_runs, make_ticks
+from soundspot.inference.video.timeline import PROBABILITY, LoudnessMeter, decimate, find_true_runs, make_ticks
 from soundspot.methods import create
 from soundspot.types import Audio, ImageWithFlow
 from soundspot.utils.atomic_io import DiskFullError
@@ -227,6 +230,33 @@ def test_the_frames_hold_boxes_and_masks(own: LocatedVideo, tmp_path: Path) -> N
     counts = line["mask"]["counts"]
     mask = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(64, 48).T
     assert np.array_equal(mask, moment.map.mask().numpy())
+
+
+def test_presence_is_told_per_second_with_its_probability(clip: Path, tmp_path: Path) -> None:
+    localizer = localizer_of(AudioSpec(16000, 0.5))
+    localizer.threshold, localizer.calibration = -9.0, PresenceCalibration("logistic", 2.0, 0.5)
+    video = localizer.locate_video(clip)
+    summary = video.save(frame_records=tmp_path / "f.json", timeline=tmp_path / "t.png")
+    frames = [*localizer.locate_video(clip)]
+    means = [np.mean([f.map.presence_probability for f in frames if int(f.time) == second]) for second in (0, 1)]
+    assert [second.probability for second in summary.presence] == pytest.approx(means)
+    content = json.loads((tmp_path / "f.json").read_text())
+    rounded = [{"second": n, "present": True, "presence_probability": round(means[n], 4)} for n in (0, 1)]
+    assert content["seconds"] == rounded
+    assert content["frames"][7]["presence_probability"] == round(frames[7].map.presence_probability, 4)
+    assert f"  0:00 - 0:02 present (probability {np.mean(means):.2f})" in format_summary(clip, summary, 1.0)
+    with Image.open(tmp_path / "t.png") as timeline:
+        assert (np.asarray(timeline.convert("RGB")) == PROBABILITY).all(axis=2).any()
+
+
+def test_runs_of_seconds_are_merged() -> None:
+    values = [(0, True, 0.9), (1, True, 0.7), (2, False, 0.1), (5, False, 0.3), (6, True, None)]
+    runs = merge_seconds(SecondPresence(second, 1, *rest) for second, *rest in values)
+    assert [(r.second, r.num_seconds, r.present, r.probability) for r in runs] == [
+        (0, 2, True, pytest.approx(0.8)),
+        (2, 4, False, pytest.approx(0.2)),
+        (6, 1, True, None),
+    ]
 
 
 def test_run_lengths_begin_with_what_is_not_set() -> None:

@@ -1,4 +1,4 @@
-"""Fit one threshold for all images and audio, on maps of images with audio that has no source in them.
+"""Fit one threshold and the probability of presence, on maps of images with audio that has no source in them.
 
 xavijuanola/vssl_eval (arXiv 2410.01020) compares methods at such a threshold but does not say what it was fitted on,
 and takes the peaks of maps at 224 x 224; here they are taken of raw maps, so that no upsampling moves them.
@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from soundspot.config.presence_calibration import CalibrationKind, PresenceCalibration
 from soundspot.config.refinement import Refinement
 from soundspot.errors import DataError
 from soundspot.evaluation import functional as F
@@ -38,7 +39,10 @@ class Calibration:
             maps of the same refinement.
         codec_spread: 95th percentile of the absolute difference that lossy codecs (AAC, MP3, Opus) make to a peak, in
             the unit of the map; None: not measured, as for audio that is no waveform.
-        num_coded: number of maps of audio that went through a codec; their peaks count in threshold and rates.
+        num_coded: number of maps of audio that went through a codec; their peaks count in threshold, rates and
+            probability.
+        presence: probability that the source is in the image by the peak, fitted on the peaks of both rates
+            (`PresenceCalibration.as_dict`).
     """
 
     threshold: float
@@ -52,6 +56,7 @@ class Calibration:
     refinement: dict[str, Any] = field(default_factory=dict)
     codec_spread: float | None = None
     num_coded: int = 0
+    presence: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Convert to plain values for JSON.
@@ -65,7 +70,8 @@ class Calibration:
         """Format the calibration for the terminal.
 
         Returns:
-            The threshold and its data, both rates in percent, and what codecs do if measured: a line each.
+            The threshold and its data, both rates in percent, the probability of presence at the threshold, and what
+            codecs do if measured: a line each.
         """
         counts = ", ".join(f"{n} with {kind}" for kind, n in self.num_maps.items())
         refinement = Refinement.from_dict(self.refinement)
@@ -75,6 +81,9 @@ class Calibration:
             f"{100 * self.false_positive_rate:.1f} % of those maps reach it, and {100 * self.true_positive_rate:.1f} % "
             "of the maps with the images' own audio",
         ]
+        if presence := PresenceCalibration.from_dict(self.presence):
+            at_threshold = 100 * presence.probability_of(self.threshold)
+            lines.append(f"at the threshold the probability of presence is {at_threshold:.0f} % ({presence.kind})")
         if self.codec_spread is not None:
             lines.append(
                 f"lossy codecs (AAC, MP3, Opus) move a peak by up to {self.codec_spread:.3f} in 95 of 100 cases "
@@ -84,9 +93,15 @@ class Calibration:
 
 
 def calibrate(
-    localizer: Any, data: AudioVisualDataset, *, rule: PeakStatistic = "q3", batch_size: int = 32, seed: int = 0
+    localizer: Any,
+    data: AudioVisualDataset,
+    *,
+    rule: PeakStatistic = "q3",
+    batch_size: int = 32,
+    seed: int = 0,
+    presence: CalibrationKind = "logistic",
 ) -> Calibration:
-    """Fit the universal threshold of a localizer on held-out data.
+    """Fit the universal threshold of a localizer and its probability of presence on held-out data.
 
     The threshold is a statistic of the peaks of raw maps of images with a source, made with silence, noise and
     off-screen audio: as it is, and for up to 50 samples also as it comes back from lossy codecs.
@@ -97,9 +112,11 @@ def calibrate(
         rule: `q3`: third quartile of the peaks; `q95`: 95th percentile; `max`: maximum; `max10`: 1.1 times the maximum.
         batch_size: number of images, audio clips and maps processed at once.
         seed: random seed of the off-screen audio and of the choice of noise.
+        presence: form of the probability: `logistic` (Platt scaling) or `isotonic`. Sources in the image and negatives
+            count one half each.
 
     Returns:
-        The threshold, its rates, and the data it was fitted on.
+        The threshold, its rates, the probability of presence, and the data it was fitted on.
 
     Raises:
         DataError: no sample has a source in the image.
@@ -140,4 +157,5 @@ def calibrate(
         LocalizerInfo.of(localizer).refinement.as_dict(),
         coded.spread,
         len(coded.own) + sum(map(len, coded.negatives.values())),
+        F.fit_presence(torch.tensor(own, dtype=torch.float64), negative_peaks, presence).as_dict(),
     )

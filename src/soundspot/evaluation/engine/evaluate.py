@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from soundspot.config.presence_calibration import PresenceCalibration
 from soundspot.config.refinement import Refinement
 from soundspot.data.datasets.registry import open_dataset, scoring_options
 from soundspot.errors import DataError
@@ -103,7 +104,8 @@ def evaluate(
     keys = None if metrics is None else expand_metric_keys(metrics)
     protocols, data = resolve_protocols(protocol), _open_test_set(data, root)
     samples, info = index_samples(data, seed, shard), LocalizerInfo.of(localizer)
-    table = SampleTable(protocols, data, samples, _check_threshold(info.threshold if threshold is None else threshold))
+    threshold = _check_threshold(info.threshold if threshold is None else threshold)
+    table = SampleTable(protocols, data, samples, threshold, info.calibration)
     temporary, batched = TemporaryMapFolder(), as_batched(localizer, data)
     with (
         atomic_write_folder(saved, overwrite, marker_file=REPORT_FILE) if saved else nullcontext(temporary.path)
@@ -188,7 +190,7 @@ def evaluate_maps(
 
     Raises:
         DataError: maps are missing or unreadable, the data set has no samples or its files are wrong, or the threshold
-            is not a finite number.
+            or the calibration of presence in meta.json is not valid.
         InputError: a map is not (h, w) finite numbers.
         RecipeError: the data set, a protocol or a metric is unknown, `batch_size` is below 1, or `bootstraps` negative.
     """
@@ -200,7 +202,7 @@ def evaluate_maps(
     predictions.check_complete(samples, allow_missing)
     meta = predictions.meta
     threshold = _check_threshold(meta.get("threshold") if threshold is None else threshold)
-    table = SampleTable(protocols, data, samples, threshold)
+    table = SampleTable(protocols, data, samples, threshold, PresenceCalibration.from_dict(meta.get("presence")))
     for batch in _show_progress(predictions.iter_predictions(samples, batch_size, shard), len(data), progress, shard):
         table.update(batch)
     table.all_gather(shard)

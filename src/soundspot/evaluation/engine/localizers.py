@@ -1,7 +1,7 @@
 """What a localizer may offer to an evaluation, and how any callable `(image, audio) -> map` becomes one in batches."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from soundspot.config.frontend import InputSpec
+from soundspot.config.presence_calibration import PresenceCalibration
 from soundspot.config.refinement import Refinement
 from soundspot.errors import InputError
 from soundspot.types import Audio, AudioVisualDataset
@@ -173,6 +174,17 @@ class DescribesTraining(Protocol):
     refinement: Refinement
 
 
+@runtime_checkable
+class DescribesPresence(Protocol):
+    """A localizer that tells the probability that a source is present from the peak of a map.
+
+    Attributes:
+        calibration: the probability by the peak; None: not fitted.
+    """
+
+    calibration: PresenceCalibration | None
+
+
 @dataclass(frozen=True)
 class LocalizerInfo:
     """Description of a localizer in a report.
@@ -183,6 +195,7 @@ class LocalizerInfo:
         notes: notes for the reader of the report.
         front_end: fields of the `InputSpec` of the model; None where unknown.
         refinement: refinement of the maps.
+        calibration: probability of presence by the peak; None: unknown.
     """
 
     name: str
@@ -190,14 +203,15 @@ class LocalizerInfo:
     notes: tuple[str, ...] = ()
     front_end: dict[str, Any] | None = None
     refinement: Refinement = Refinement()  # noqa: RUF009 (frozen)
+    calibration: PresenceCalibration | None = None
 
     @classmethod
     def of(cls, localizer: Any) -> "LocalizerInfo":
         """Describe a localizer.
 
         Args:
-            localizer: a callable or a `BatchedLocalizer`; its `DescribesModel` and `DescribesTraining` members are
-                read.
+            localizer: a callable or a `BatchedLocalizer`; its `DescribesModel`, `DescribesTraining` and
+                `DescribesPresence` members are read.
 
         Returns:
             Its description; only the name (`name`, `__name__` or that of its class) where it has none of these members.
@@ -208,7 +222,7 @@ class LocalizerInfo:
         if isinstance(localizer, DescribesTraining):
             notes = (*info.notes, *localizer.supervision)
             info = cls(info.name, info.threshold, notes, info.front_end, localizer.refinement)
-        return info
+        return replace(info, calibration=localizer.calibration) if isinstance(localizer, DescribesPresence) else info
 
 
 class _Images(list[Any]):

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from soundspot.config.presence_calibration import PresenceCalibration
 from soundspot.evaluation import functional as F
 from soundspot.evaluation.engine import baselines
 from soundspot.evaluation.engine.distributed import RankShard
@@ -38,6 +39,7 @@ class SampleTable:
         data: data set that the ground truths are read from.
         samples: index of the data set.
         threshold: least peak of a raw map at which a source counts as present; None: unknown.
+        calibration: probability of presence by the peak; None: unknown.
         added_indices: indices of the samples whose predictions came in.
         protocol_columns: (rules, row) -> column name -> numbers of the n samples; nan where there is none. Rows are
             `MODEL`, `WHOLE_IMAGE`, `CENTERED_BOX`, `OBJECT_SALIENCY`, `CEILING` and `NEGATIVES`.
@@ -49,9 +51,15 @@ class SampleTable:
     """
 
     def __init__(
-        self, protocols: Sequence[Protocol], data: AudioVisualDataset, samples: SampleIndex, threshold: float | None
+        self,
+        protocols: Sequence[Protocol],
+        data: AudioVisualDataset,
+        samples: SampleIndex,
+        threshold: float | None,
+        calibration: PresenceCalibration | None = None,
     ) -> None:
-        self.protocols, self.data, self.samples, self.threshold = protocols, data, samples, threshold
+        self.protocols, self.data, self.samples = protocols, data, samples
+        self.threshold, self.calibration = threshold, calibration
         self.added_indices: list[int] = []
         self.protocol_columns: dict[tuple[Protocol, str], Columns] = {}
         self.free_columns: Columns = {}
@@ -116,6 +124,7 @@ class SampleTable:
             self.free_columns if row == MODEL else {},
             self.mixtures.get(row, {}) if protocol == self.protocols[0] else {},
             retrieval,
+            self.calibration,
         )
 
     def all_gather(self, shard: RankShard) -> None:

@@ -6,6 +6,14 @@ Where a released code and sound practice differ, a function offers both and says
 """
 # ruff: noqa: I001 (one import of each module, whose names are exported as they are)
 
+from soundspot.evaluation.functional.calibration import (
+    NUM_BINS as NUM_BINS,
+    ReliabilityBins as ReliabilityBins,
+    balanced_weights as balanced_weights,
+    expected_calibration_error as expected_calibration_error,
+    fit_presence as fit_presence,
+    reliability_bins as reliability_bins,
+)
 from soundspot.evaluation.functional.detection import (
     SIZES as SIZES,
     DetectionStats as DetectionStats,

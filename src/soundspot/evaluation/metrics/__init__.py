@@ -4,8 +4,9 @@
 # which come from one product of matrices.
 from soundspot.evaluation.metrics import localization  # isort: skip
 from soundspot.evaluation.metrics import presence  # isort: skip
+from soundspot.evaluation.metrics import negatives  # isort: skip
 from soundspot.evaluation.metrics import sources  # isort: skip
 from soundspot.evaluation.metrics import retrieval  # isort: skip
 from soundspot.evaluation.metrics.registry import list_metrics, register_metric
 
-__all__ = ["list_metrics", "localization", "presence", "register_metric", "retrieval", "sources"]
+__all__ = ["list_metrics", "localization", "negatives", "presence", "register_metric", "retrieval", "sources"]

@@ -138,7 +138,18 @@ class RankStatistic:
         return torch.cat([self.statistic(block[:, self.groups].long()) for block in blocks])
 
 
-Score: TypeAlias = GroupedMean | RankStatistic
+@dataclass(frozen=True)
+class PointEstimate:
+    """A score over all samples that is not resampled, so that its interval is unknown.
+
+    Attributes:
+        value: the score.
+    """
+
+    value: float
+
+
+Score: TypeAlias = GroupedMean | RankStatistic | PointEstimate
 Scores: TypeAlias = dict[str, Score]
 
 
@@ -183,7 +194,8 @@ def resample_scores(scores: Scores, weights: GroupWeights) -> dict[str, Float[Te
         weights: bootstrap draws, the same for all scores.
 
     Returns:
-        Metric key -> (d,) scores, d being the number of draws; nan where no group of a score was drawn.
+        Metric key -> (d,) scores, d being the number of draws; nan where no group of a score was drawn; (0,) for a
+        `PointEstimate`.
     """
     means = {key: score for key, score in scores.items() if isinstance(score, GroupedMean)}
     ranks = {key: score for key, score in scores.items() if isinstance(score, RankStatistic)}

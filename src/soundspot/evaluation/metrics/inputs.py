@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from soundspot.config.presence_calibration import PresenceCalibration
 from soundspot.evaluation import functional as F
 from soundspot.evaluation.metrics.bootstrap import GroupedMean, Scores
 from soundspot.evaluation.metrics.registry import INPUTS, METRICS, NEGATIVES, map_metrics, metric_inputs
@@ -37,6 +38,7 @@ class MetricInputs:
         free_columns: name -> (n,) numbers that do not depend on threshold rules; nan where unknown.
         mixtures: metric key -> (g,) number of each image, or (g, 2) numerator and denominator; nan without a mixture.
         retrieval: embeddings of the test set; None where the model has none.
+        calibration: probability of presence by the peak; None: unknown.
     """
 
     protocol: Protocol
@@ -47,6 +49,7 @@ class MetricInputs:
     free_columns: Columns = field(default_factory=dict)
     mixtures: Columns = field(default_factory=dict)
     retrieval: RetrievalInputs | None = None
+    calibration: PresenceCalibration | None = None
 
     @property
     def suffixes(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Metrics of whether: detection of present sources, and negatives (silence, noise, off-screen sound)."""
+"""Metrics of whether: detection of present sources, their probability, and the peaks of maps."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -11,7 +11,11 @@ from soundspot.evaluation import functional as F
 from soundspot.evaluation.metrics.bootstrap import GroupedMean, RankStatistic
 from soundspot.evaluation.metrics.inputs import MetricInputs
 from soundspot.evaluation.metrics.registry import ADAPTIVE, NEGATIVES, metric_inputs, register_metric
-from soundspot.evaluation.protocols.presets import Protocol
+
+AGAINST_NEGATIVES = {
+    f"_{kind}": (f", {kind}", f"the same image with {words}, by peak")
+    for kind, words in zip(NEGATIVES, ("silence", "noise", "off-screen audio"), strict=True)
+}
 
 
 class Detections(NamedTuple):
@@ -40,31 +44,23 @@ class Detections(NamedTuple):
         Returns:
             The score as a function of how often each sample counts.
         """
-        confidence = self.confidence if self.published else self.rounded_confidence
+        confidence = self.confidence if self.published else round_significant(self.confidence)
         _, iou, present, groups, published = self
         return RankStatistic(lambda counts: statistic(confidence, iou, present, published, counts=counts), groups)
 
-    @property
-    def rounded_confidence(self) -> Float[Tensor, " n"]:
-        """(n,) confidence in 20 significant bits, so that a model's rounding does not rank maps that are alike."""
-        mantissa, exponent = torch.frexp(self.confidence)
-        return torch.ldexp((mantissa * 2**20).round() / 2**20, exponent)
 
-
-class NegativeSamples(NamedTuple):
-    """Scored samples at the universal threshold.
+class PresenceSamples(NamedTuple):
+    """Maps of present and of absent sources.
 
     Attributes:
-        iou: (n,) IoU with the sample's own audio; 0 where unknown.
-        predicted_area: kind of negative audio -> (n,) predicted area, as a fraction of the image.
-        groups: (n,) index of each sample's image.
-        protocol: the scoring rules.
+        values: (n,) confidence, peak or probability of each map.
+        present: (n,) True where the source is in the image.
+        groups: (n,) index of each map's image.
     """
 
-    iou: Tensor
-    predicted_area: dict[str, Tensor]
+    values: Tensor
+    present: Tensor
     groups: Tensor
-    protocol: Protocol
 
 
 @metric_inputs("detections", ADAPTIVE)
@@ -93,54 +89,91 @@ def detections(inputs: MetricInputs) -> Iterator[tuple[str, Detections]]:
         yield suffix, Detections(confidence, iou, present, inputs.groups[counted], published)
 
 
-@metric_inputs("confidence")
-def confidences(inputs: MetricInputs) -> Iterator[tuple[str, Detections]]:
-    """Yield the samples of `detections` once, as threshold rules do not change their confidence.
+@metric_inputs("presence", {"": ("", "one without a source, by confidence")} | AGAINST_NEGATIVES)
+def presence_samples(inputs: MetricInputs) -> Iterator[tuple[str, PresenceSamples]]:
+    """Yield maps of present sources and of absent ones: other samples, and the same images with negative audio.
 
     Args:
         inputs: numbers per sample of a row of a report.
 
     Yields:
-        The empty suffix and the samples; nothing where all have a source, or none has.
+        The empty suffix and the confidences of `detections`, where there are samples without a source; then for each
+        kind of negative audio its suffix, such as "_offscreen", and the peaks of the images that were asked with it.
     """
-    yield from [*detections(inputs)][:1]
+    for _, samples in [*detections(inputs)][:1]:  # threshold rules do not change the confidence
+        yield "", PresenceSamples(samples.confidence, samples.present, samples.groups)
+    own = inputs.free_column("peak_own")
+    for kind in NEGATIVES:
+        negative = inputs.free_column(f"peak_{kind}")
+        chosen = inputs.is_scored & ~own.isnan() & ~negative.isnan()
+        if bool(chosen.any()):
+            peaks, groups = torch.cat([own[chosen], negative[chosen]]), inputs.groups[chosen].repeat(2)
+            is_own = torch.arange(len(peaks)) < len(peaks) // 2
+            yield f"_{kind}", PresenceSamples(peaks, is_own, groups)
 
 
-@metric_inputs("negatives")
-def negative_samples(inputs: MetricInputs) -> Iterator[tuple[str, NegativeSamples]]:
-    """Yield the scored samples with predicted areas under every kind of negative audio that the row has.
+@metric_inputs("own_peaks")
+def own_peaks(inputs: MetricInputs) -> Iterator[tuple[str, GroupedMean]]:
+    """Yield the peaks of the scored samples with their own audio.
 
     Args:
         inputs: numbers per sample of a row of a report.
 
     Yields:
-        The empty suffix and the samples whose predicted area is known for all of these kinds; nothing where there are
-        none, such as without a universal threshold.
+        The empty suffix and the mean of the peaks; nothing where they are unknown.
     """
-    areas = {kind: inputs.free_column(f"pia_{kind}") for kind in NEGATIVES}
-    areas = {kind: area for kind, area in areas.items() if not bool(area.isnan().all())}
-    chosen = inputs.is_scored.clone()
-    for area in areas.values():  # the same samples for all kinds: not every image has an off-screen sound
-        chosen &= ~area.isnan()
-    if areas and bool(chosen.any()):
-        iou = inputs.free_column("iou_universal")[chosen].nan_to_num()  # nan counts as 0, as published
-        chosen_areas = {kind: area[chosen] for kind, area in areas.items()}
-        yield "", NegativeSamples(iou, chosen_areas, inputs.groups[chosen], inputs.protocol)
+    if mean := inputs.mean_of_known(inputs.free_column("peak_own")):
+        yield "", mean
 
 
-@metric_inputs("each_negative", {f"_{kind}": (f", {kind}", kind) for kind in NEGATIVES})
-def each_negative(inputs: MetricInputs) -> Iterator[tuple[str, NegativeSamples]]:
-    """Yield the samples of `negative_samples` with one kind of negative audio at a time.
+@metric_inputs("negative_peaks", {f"_{kind}": (f", {kind}", kind) for kind in NEGATIVES})
+def negative_peaks(inputs: MetricInputs) -> Iterator[tuple[str, GroupedMean]]:
+    """Yield the peaks of the scored samples with each kind of negative audio.
 
     Args:
         inputs: numbers per sample of a row of a report.
 
     Yields:
-        Suffix of the metric key, such as "_silence", and the samples with the predicted area of that kind alone.
+        Suffix of the metric key, such as "_silence", and the mean of the peaks.
     """
-    for _, samples in negative_samples(inputs):
-        for kind, area in samples.predicted_area.items():
-            yield f"_{kind}", samples._replace(predicted_area={kind: area})
+    for kind in NEGATIVES:
+        if mean := inputs.mean_of_known(inputs.free_column(f"peak_{kind}")):
+            yield f"_{kind}", mean
+
+
+@metric_inputs("probabilities")
+def presence_probabilities(inputs: MetricInputs) -> Iterator[tuple[str, PresenceSamples]]:
+    """Yield the probability of presence of each scored sample, of samples without a source, and of all negatives.
+
+    Args:
+        inputs: numbers per sample of a row of a report.
+
+    Yields:
+        The empty suffix and the probabilities; nothing without a calibration, or where all sources are present or
+        absent.
+    """
+    if inputs.calibration is None:
+        return
+    own = inputs.free_column("peak_own").where(inputs.is_scored | ~inputs.present, torch.nan)
+    peaks = [own, *(inputs.free_column(f"peak_{kind}").where(inputs.is_scored, torch.nan) for kind in NEGATIVES)]
+    present = torch.cat([inputs.present, torch.zeros(len(NEGATIVES) * len(own), dtype=torch.bool)])
+    probabilities = inputs.calibration(torch.cat(peaks))
+    known = ~probabilities.isnan()
+    if bool(present[known].any()) and not bool(present[known].all()):
+        yield "", PresenceSamples(probabilities[known], present[known], inputs.groups.repeat(len(peaks))[known])
+
+
+def round_significant(values: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Round values to 20 significant bits, so that a model's rounding does not rank maps that are alike.
+
+    Args:
+        values: (n,) values.
+
+    Returns:
+        (n,) rounded values.
+    """
+    mantissa, exponent = torch.frexp(values)
+    return torch.ldexp((mantissa * 2**20).round() / 2**20, exponent)
 
 
 def compute_auroc(
@@ -165,20 +198,37 @@ def compute_auroc(
     return (positives * below).sum(dim=1) / (positives.sum(dim=1) * negatives.sum(dim=1))
 
 
-@register_metric(
-    "presence_auroc", "Presence", "AUROC", "maps of present sources are more confident", "confidence", {"": 7}
-)
-def presence_auroc(samples: Detections) -> RankStatistic:
-    """Compute AUROC of confidence: the probability that the map of a present source is the more confident.
+@register_metric("presence_auroc", "Presence", "AUROC", "a map of a present source beats {}", "presence", {"": 7})
+def presence_auroc(samples: PresenceSamples) -> RankStatistic:
+    """Compute AUROC: the probability that a map of a present source has the higher value than one of an absent source.
 
     Args:
-        samples: samples with and without a source in the image.
+        samples: confidences or peaks of maps of present and of absent sources.
 
     Returns:
-        The score as a function of how often each sample counts.
+        The score as a function of how often each map counts.
     """
-    confidence = samples.rounded_confidence
-    return RankStatistic(lambda counts: compute_auroc(confidence, samples.present, counts), samples.groups)
+    values = round_significant(samples.values)
+    return RankStatistic(lambda counts: compute_auroc(values, samples.present, counts), samples.groups)
+
+
+@register_metric(
+    *("presence_ece", "Presence", "ECE", "expected calibration error of the probability of presence", "probabilities"),
+    higher_is_better=False,
+)
+def presence_ece(samples: PresenceSamples) -> RankStatistic:
+    """Compute the expected calibration error of the probability of presence, present and absent as one half each.
+
+    Args:
+        samples: probabilities of maps of present and of absent sources.
+
+    Returns:
+        The score as a function of how often each map counts.
+    """
+    values, present, groups = samples
+    return RankStatistic(
+        lambda counts: F.expected_calibration_error(values, present, F.balanced_weights(present, counts)), groups
+    )
 
 
 @register_metric("ap", "Presence", "AP", "average precision of detecting sources, {}", "detections", {"": 5})
@@ -226,102 +276,32 @@ def loc_acc(samples: Detections) -> GroupedMean:
 
 
 @register_metric(
-    "mean_iou_universal", "Negatives", "mean IoU, universal", "mean IoU at one threshold for all maps", "negatives"
+    *("peak_own", "Presence", "mean peak", "mean highest raw score with the own audio", "own_peaks"), is_fraction=False
 )
-def mean_iou_universal(samples: NegativeSamples) -> GroupedMean:
-    """Compute the mean IoU at the universal threshold.
+def peak_own(mean: GroupedMean) -> GroupedMean:
+    """Return the mean peak of the maps with their own audio: their magnitude, in the unit of the maps.
 
     Args:
-        samples: scored samples at the universal threshold.
+        mean: mean of the peaks.
 
     Returns:
         The mean over samples.
     """
-    return GroupedMean(samples.iou, samples.groups)
+    return mean
 
 
 @register_metric(
-    *(
-        "auc_universal",
-        "Negatives",
-        "AUC, universal",
-        "success rate averaged over IoU thresholds, at that threshold",
-    ),
-    "negatives",
+    *("peak", "Presence", "mean peak", "mean highest raw score with {}", "negative_peaks"),
+    is_fraction=False,
+    higher_is_better=False,
 )
-def auc_universal(samples: NegativeSamples) -> GroupedMean:
-    """Compute the area under the success rate over IoU thresholds 0, 0.05, ... 1, at the universal threshold of maps.
+def peak(mean: GroupedMean) -> GroupedMean:
+    """Return the mean peak of the maps with one kind of negative audio, in the unit of the maps.
 
     Args:
-        samples: scored samples at the universal threshold.
+        mean: mean of the peaks.
 
     Returns:
-        The mean of the areas of the samples.
+        The mean over samples.
     """
-    return GroupedMean(F.auc_terms(samples.iou, samples.protocol.auc_grid), samples.groups)
-
-
-@register_metric("pia", "Negatives", "pIA", "predicted area with {}", "each_negative", higher_is_better=False)
-def pia(samples: NegativeSamples) -> GroupedMean:
-    """Compute the mean predicted area (pIA) under one kind of negative audio.
-
-    Args:
-        samples: scored samples with the predicted area of one kind.
-
-    Returns:
-        The mean over samples, a fraction of the image.
-    """
-    [area] = samples.predicted_area.values()
-    return GroupedMean(area, samples.groups)
-
-
-@register_metric("aucn", "Negatives", "AUC-N", "samples with little predicted area when asked with {}", "each_negative")
-def aucn(samples: NegativeSamples) -> GroupedMean:
-    """Compute AUC-N under one kind of negative audio: the area under the share of samples with pIA <= threshold.
-
-    Args:
-        samples: scored samples with the predicted area of one kind.
-
-    Returns:
-        The mean of the areas of the samples, over thresholds 0, 0.05, ... 1.
-    """
-    [area] = samples.predicted_area.values()
-    return GroupedMean(F.auc_n_terms(area, samples.protocol.auc_grid), samples.groups)
-
-
-def _balance(samples: NegativeSamples, own: Tensor, quiet: list[Tensor]) -> GroupedMean | None:
-    """Return the harmonic mean of scores with the own audio and with all three negatives; None if one lacks."""
-    if set(samples.predicted_area) != set(NEGATIVES):
-        return None
-    values = torch.stack([own, torch.stack(quiet, dim=1).mean(dim=1)], dim=1)
-    return GroupedMean(values, samples.groups, lambda means: F.harmonic_mean(means[:, 0], means[:, 1]))
-
-
-@register_metric(
-    "f_loc", "Negatives", "F-LOC", "balance of finding sources and staying quiet on negatives", "negatives", {"": 6}
-)
-def f_loc(samples: NegativeSamples) -> GroupedMean | None:
-    """Compute F-LOC, the harmonic mean of the mean IoU and of the mean unpredicted area under negative audio.
-
-    Args:
-        samples: scored samples at the universal threshold.
-
-    Returns:
-        The score; None where one of the three kinds of negative audio is missing.
-    """
-    return _balance(samples, samples.iou, [1 - area for area in samples.predicted_area.values()])
-
-
-@register_metric("f_auc", "Negatives", "F-AUC", "balance of AUC and AUC-N over all thresholds", "negatives")
-def f_auc(samples: NegativeSamples) -> GroupedMean | None:
-    """Compute F-AUC, the harmonic mean of the AUC and of the mean AUC-N over kinds of negative audio.
-
-    Args:
-        samples: scored samples at the universal threshold.
-
-    Returns:
-        The score; None where one of the three kinds of negative audio is missing.
-    """
-    grid = samples.protocol.auc_grid
-    areas = [F.auc_n_terms(area, grid) for area in samples.predicted_area.values()]
-    return _balance(samples, F.auc_terms(samples.iou, grid), areas)
+    return mean

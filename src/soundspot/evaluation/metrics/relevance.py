@@ -14,6 +14,7 @@ from soundspot.evaluation.metrics.bootstrap import GroupedMean, Scores
 
 RECALL_KS = (1, 5, 10)
 PAIR_BLOCK = 1024  # pairs of embeddings read at a time
+MAX_PAIRS = 4096  # pairs whose combinations are all compared
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,17 @@ class RetrievalInputs:
             images, audio = self.paired_images[rows].double(), self.audio[rows].double()
             statistics[0, rows], statistics[1, rows] = (images * audio).sum(dim=1), (images - audio).norm(dim=1)
         return statistics
+
+    @cached_property
+    def pair_sample(self) -> tuple[Float[Tensor, "m d"], Float[Tensor, "m d"]]:
+        """Image and audio embeddings of up to 4,096 pairs, evenly chosen, so that m^2 combinations fit in memory."""
+        assert self.paired_images is not None
+        n = len(self.audio_groups)
+        step = -(-n // MAX_PAIRS)
+        block = step * max(1, PAIR_BLOCK // step)
+        slices = [slice(start, start + block) for start in range(0, n, block)]
+        images, audio = (torch.cat([rows[s][::step] for s in slices]) for rows in (self.paired_images, self.audio))
+        return images, audio
 
     @cached_property
     def random_pair_statistics(self) -> Float[Tensor, "2 n"]:

@@ -1,11 +1,11 @@
 """Metrics of embeddings: retrieval both ways, and how near matched pairs are."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
 from soundspot.evaluation import functional as F
-from soundspot.evaluation.metrics.bootstrap import GroupedMean, Scores
+from soundspot.evaluation.metrics.bootstrap import GroupedMean, PointEstimate, Scores
 from soundspot.evaluation.metrics.inputs import MetricInputs
 from soundspot.evaluation.metrics.registry import metric_inputs, register_metric
 from soundspot.evaluation.metrics.relevance import RECALL_KS, RetrievalInputs, recall_ks
@@ -113,3 +113,61 @@ def magnitude(inputs: RetrievalInputs) -> GroupedMean:
         The mean over audio clips.
     """
     return GroupedMean(inputs.pair_statistics[1], inputs.audio_groups)
+
+
+@register_metric(
+    *("separability", "Embedding", "separability", "lower quartile of matched cosines minus upper of others"),
+    "embeddings",
+    is_fraction=False,
+)
+def separability(inputs: RetrievalInputs) -> PointEstimate | None:
+    """Compute separability: the first quartile of matched cosines minus the third of those of all other combinations.
+
+    Args:
+        inputs: unit-norm embeddings, images and audio of one space.
+
+    Returns:
+        The score over up to 4,096 pairs; None for a single pair.
+    """
+    return _of_pairs(F.separability, inputs)
+
+
+@register_metric(
+    *("modality_gap", "Embedding", "modality gap", "dissimilarity of matched pairs relative to that within a modality"),
+    "embeddings",
+    is_fraction=False,
+    higher_is_better=False,
+)
+def modality_gap(inputs: RetrievalInputs) -> PointEstimate | None:
+    """Compute the relative modality gap: 0 where pairs coincide, 1/2 where they are as far apart as any two images.
+
+    Args:
+        inputs: unit-norm embeddings, images and audio of one space.
+
+    Returns:
+        The score over up to 4,096 pairs; None for a single pair.
+    """
+    return _of_pairs(F.modality_gap, inputs)
+
+
+@register_metric(
+    *("centroid_distance", "Embedding", "centroid distance", "distance of the mean image and the mean audio embedding"),
+    "embeddings",
+    is_fraction=False,
+    higher_is_better=False,
+)
+def centroid_distance(inputs: RetrievalInputs) -> PointEstimate | None:
+    """Compute the Euclidean distance between the mean image embedding and the mean audio embedding.
+
+    Args:
+        inputs: unit-norm embeddings, images and audio of one space.
+
+    Returns:
+        The score over up to 4,096 pairs; None for a single pair.
+    """
+    return _of_pairs(F.centroid_distance, inputs)
+
+
+def _of_pairs(statistic: Callable[[Tensor, Tensor], Tensor], inputs: RetrievalInputs) -> PointEstimate | None:
+    images, audio = inputs.pair_sample
+    return PointEstimate(float(statistic(images, audio))) if len(images) > 1 else None

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from soundspot.evaluation import functional as F
 from soundspot.evaluation.engine.disk_tensor import DiskTensor, RowView
 from soundspot.evaluation.engine.items import SampleIndex, hash_id, hash_samples
 from soundspot.evaluation.engine.localizers import LocalizerInfo
@@ -20,10 +21,11 @@ from soundspot.evaluation.engine.sample_table import (
 )
 from soundspot.evaluation.metrics.bootstrap import GroupedMean, GroupWeights, compute_intervals
 from soundspot.evaluation.metrics.inputs import FREE_COLUMNS, MAP_NEEDS, RULE_COLUMNS, THRESHOLD_NEEDS, compute_scores
+from soundspot.evaluation.metrics.presence import presence_probabilities
 from soundspot.evaluation.metrics.registry import NEGATIVES, NOISE, OFFSCREEN, SILENCE, map_metrics
 from soundspot.evaluation.metrics.relevance import RetrievalInputs, compute_relevance
 from soundspot.evaluation.protocols.presets import Protocol
-from soundspot.evaluation.report.report import ProtocolRows, Report, ReportRow, RowKind, SampleRow
+from soundspot.evaluation.report.report import ProtocolRows, ReliabilityBin, Report, ReportRow, RowKind, SampleRow
 from soundspot.evaluation.report.sound_sensitivity import SoundSensitivity, compute_sound_sensitivity
 
 # Rows beside the model: what they are called, and of what kind they are.
@@ -82,6 +84,8 @@ def build_report(
     num_calibrated = len(set(calibration.pop("ids", ())) & set(map(hash_id, samples.ids)))
     if calibration:
         source["calibration"] = calibration
+    if table.calibration is not None:
+        source["presence"] = table.calibration.as_dict()
     return Report(
         table.data.name,
         own.as_dict(),
@@ -99,6 +103,7 @@ def build_report(
             "bootstraps": bootstraps,
             "threshold": table.threshold,
         },
+        reliability=tuple(_build_reliability(table)),
     )
 
 
@@ -148,6 +153,15 @@ def _build_sound_sensitivity(table: SampleTable, weights: GroupWeights) -> Sound
         {REFERENCE_ROWS[kind][0]: GroupedMean(overlap[mask], groups) for kind, overlap in overlaps.items()},
         weights,
     )
+
+
+def _build_reliability(table: SampleTable) -> Iterator[ReliabilityBin]:
+    """Yield the bins of the reliability diagram; none without probabilities of presence."""
+    for _, (probabilities, present, _) in presence_probabilities(table.metric_inputs(table.protocols[0], MODEL)):
+        weights = F.balanced_weights(present, torch.ones(1, len(present), dtype=torch.int64))
+        bins = [values[0].tolist() for values in F.reliability_bins(probabilities, present, weights)]
+        for n, (share, probability, frequency) in enumerate(zip(*bins, strict=True)):
+            yield ReliabilityBin(n / F.NUM_BINS, (n + 1) / F.NUM_BINS, share, probability, frequency)
 
 
 def _retrieval_inputs(samples: SampleIndex, embeddings: Embeddings) -> RetrievalInputs | None:

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from soundspot.config.presence_calibration import PresenceCalibration
 from soundspot.config.refinement import Refinement
 from soundspot.errors import DataError
 from soundspot.evaluation.engine.predict import check_counts
@@ -145,7 +146,11 @@ def _compare_reports(
     samples, notes = _select_common_samples(reports, names, intersect)
     with convert_read_errors(f"the report of {first.dataset}", "expected a protocol of this version. Evaluate again"):
         protocol, n = Protocol.from_dict(first.protocol), len(samples[0])
-    scores = [compute_scores_from_samples(of_report, protocol) for of_report in samples]
+        calibrations = [PresenceCalibration.from_dict(report.source.get("presence")) for report in reports]
+    scores = [
+        compute_scores_from_samples(of_report, protocol, calibration)
+        for of_report, calibration in zip(samples, calibrations, strict=True)
+    ]
     is_subset = any(n != report.n for report in reports)
     weights = GroupWeights(len({sample.group for sample in samples[0]}), bootstraps, seed)
     draws = [resample_scores(of_report, weights) for of_report in scores]
@@ -229,12 +234,15 @@ def _ground_truth_key(sample: SampleRow) -> tuple[str, str, bool, float]:
     return sample.group, sample.category, sample.present, round(sample["area"], 6)
 
 
-def compute_scores_from_samples(samples: Sequence[SampleRow], protocol: Protocol) -> Scores:
+def compute_scores_from_samples(
+    samples: Sequence[SampleRow], protocol: Protocol, calibration: PresenceCalibration | None = None
+) -> Scores:
     """Compute the metrics that numbers per sample give: localization, detection and negatives, but not retrieval.
 
     Args:
         samples: at least one sample of a report.
         protocol: protocol of the report.
+        calibration: probability of presence by the peak; None: unknown.
 
     Returns:
         Metric key -> score.
@@ -247,6 +255,5 @@ def compute_scores_from_samples(samples: Sequence[SampleRow], protocol: Protocol
     }
     known = {name: values for name, values in columns.items() if name == "iou" or not bool(values.isnan().all())}
     protocol = replace(protocol, candidate_thresholds=())
-    return compute_scores(
-        MetricInputs(protocol, present, groups, is_scored(present, columns["area"], protocol), known, columns)
-    )
+    scored = is_scored(present, columns["area"], protocol)
+    return compute_scores(MetricInputs(protocol, present, groups, scored, known, columns, calibration=calibration))

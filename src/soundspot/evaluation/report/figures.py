@@ -220,6 +220,33 @@ def _fit(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def draw_reliability(probability: Values, frequency: Values, share: Values) -> Markup:
+    """Draw a reliability diagram: the observed frequency over the predicted probability of each bin.
+
+    Args:
+        probability: (m,) mean predicted probability of each bin, at least one bin.
+        frequency: (m,) share of positive samples in each bin.
+        share: (m,) share of the samples in each bin, above 0; the area of its disc.
+
+    Returns:
+        SVG element.
+    """
+    frame = PlotArea((0.0, 1.0), (0.0, 1.0), 340, 280)
+    diagonal = frame.line_path(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+    marks = [(mark, f"{100 * mark:g}") for mark in (0, 0.25, 0.5, 0.75, 1)]
+    body = [
+        _axes(frame, "predicted probability, %", "frequency, %", marks, percent_y=True),
+        f'<path class="rule" d="{diagonal}"/>',
+        f'<path class="line model" d="{frame.line_path(probability, frequency)}"/>',
+    ]
+    radii = 2 + 12 * np.sqrt(share / share.sum())
+    for x, y, radius in zip(frame.px(probability), frame.py(frequency), radii, strict=True):
+        body.append(f'<circle class="dot model" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"/>')
+    pairs = zip(100 * probability, 100 * frequency, strict=True)
+    spoken = "; ".join(f"{predicted:.0f} predicted, {observed:.0f} observed" for predicted, observed in pairs)
+    return _svg(frame, body, "Reliability of the probability of presence", f"In percent: {spoken}.")
+
+
 def compute_ticks(low: float, high: float, target_count: int = 5) -> list[float]:
     """Compute round numbers for the ticks of an axis.
 

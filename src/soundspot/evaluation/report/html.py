@@ -184,7 +184,7 @@ def _whisker(row: ReportRow, score: Interval) -> figures.Whisker:
 
 
 def _build_charts(report: Report) -> list[tuple[str, str, Markup]]:
-    """Return (heading, note, chart) of the peaks and of IoU against object size, where the samples have them."""
+    """Return (heading, note, chart) of peaks, reliability and IoU against object size, where the report has them."""
     charts = []
     peaks, sizes = _columns(report, "peak_own", "peak_offscreen"), _columns(report, "area", "iou_adaptive")
     score = "adaptive IoU"
@@ -200,6 +200,14 @@ def _build_charts(report: Report) -> list[tuple[str, str, Markup]]:
         )
         chart = figures.draw_histogram(groups, "Peak similarity, own audio against off-screen audio", "peak similarity")
         charts.append(("Does it hear the difference?", note, chart))
+    bins = np.array([(b.probability, b.frequency, b.share) for b in report.reliability if b.share > 0])
+    if len(bins) and "presence_ece" in report.model.metrics:
+        error = format_value("presence_ece", report["presence_ece"])
+        note = (
+            "How often the source is in the image where the model says so with a probability: a calibrated model is on "
+            f"the diagonal. Discs are as large as their share of the maps; expected calibration error {error} %."
+        )
+        charts.append(("Is its probability right?", note, figures.draw_reliability(*bins.T)))
     if len(sizes):
         note = f"Each sample's {score} against the size of its object; on the line, medians of equal groups."
         labels = ("IoU against object size", "object size, % of the image", f"{score}, %")

@@ -53,6 +53,24 @@ class ProtocolRows:
 
 
 @dataclass(frozen=True)
+class ReliabilityBin:
+    """A bin of the reliability diagram: maps of about one predicted probability of presence.
+
+    Attributes:
+        low, high: ends of the bin.
+        share: share of the maps in it; those of present and of absent sources count one half each.
+        probability: their mean predicted probability; nan where there are none.
+        frequency: share of present sources among them; nan where there are none.
+    """
+
+    low: float
+    high: float
+    share: float
+    probability: float
+    frequency: float
+
+
+@dataclass(frozen=True)
 class SampleRow:
     """Sample of the data set with its numbers: `sample["iou"]`.
 
@@ -102,7 +120,9 @@ class Report:
         front_end: fields of the `InputSpec` of the model; None where unknown.
         other_protocols: scores of the same maps under other protocols.
         sound_sensitivity: scores of the same images with other audio than each sample's own; None without such maps.
-        source: origin of model and data as plain values: names and hashes, options, seeds, the threshold.
+        source: origin of model and data as plain values: names and hashes, options, seeds, the threshold and the
+            calibration of presence.
+        reliability: bins of the reliability diagram of the probability of presence; empty where none was fitted.
     """
 
     dataset: str
@@ -116,6 +136,7 @@ class Report:
     other_protocols: tuple[ProtocolRows, ...] = ()
     sound_sensitivity: SoundSensitivity | None = None
     source: dict[str, Any] = field(default_factory=dict)
+    reliability: tuple[ReliabilityBin, ...] = ()
 
     @property
     def model(self) -> ReportRow:
@@ -174,7 +195,8 @@ class Report:
             return tuple(row for row in chosen if row.metrics or row.kind == "model")
 
         others = tuple(replace(other, rows=select(other.rows)) for other in self.other_protocols)
-        return replace(self, rows=select(self.rows), other_protocols=others)
+        reliability = self.reliability if "presence_ece" in keys else ()
+        return replace(self, rows=select(self.rows), other_protocols=others, reliability=reliability)
 
     def to_json(self) -> dict[str, Any]:
         """Convert all but samples and maps to plain values, the object in report.json.
@@ -185,6 +207,7 @@ class Report:
         content = {"dataset": self.dataset, "protocol": self.protocol, "n": self.n, "soundspot": __version__}
         content |= {"rows": self.rows, "other_protocols": self.other_protocols, "notes": self.notes}
         content |= {"sound_sensitivity": self.sound_sensitivity, "source": self.source, "front_end": self.front_end}
+        content |= {"reliability": self.reliability}
         report_json: dict[str, Any] = _to_json(content)
         return report_json
 
@@ -253,12 +276,12 @@ class Report:
         """Return how the maps were made: the object in meta.json beside the maps.
 
         Returns:
-            Names of model and data set, upsampling, front end, threshold and, where there is one, refinement, as plain
-            values.
+            Names of model and data set, upsampling, front end, threshold and, where there are these, refinement and
+            calibration of presence, as plain values.
         """
         meta = {"model": self.model.name, "dataset": self.dataset, "upsampling": self.protocol.get("upsampling")}
         meta |= {"front_end": self.front_end, "threshold": self.source.get("threshold")}
-        return meta | ({"refinement": self.source["refinement"]} if "refinement" in self.source else {})
+        return meta | {key: self.source[key] for key in ("refinement", "presence") if key in self.source}
 
 
 def load_report(folder: str | Path, maps: bool = True) -> Report:
@@ -297,6 +320,7 @@ def load_report(folder: str | Path, maps: bool = True) -> Report:
             ),
             sound_sensitivity=_read_sound_sensitivity(content["sound_sensitivity"]),
             source=content["source"],
+            reliability=tuple(ReliabilityBin(**_read_numbers(b)) for b in content.get("reliability", ())),
         )
         check_fields(report)
         if all(row.kind != "model" for row in report.rows) or len({tuple(s.values) for s in samples}) > 1:
@@ -335,7 +359,11 @@ def _read_sound_sensitivity(content: dict[str, Any] | None) -> SoundSensitivity 
 
 
 def _read_interval(ends: dict[str, float | None]) -> Interval:
-    return Interval(**{name: math.nan if end is None else end for name, end in ends.items()})
+    return Interval(**_read_numbers(ends))
+
+
+def _read_numbers(values: dict[str, float | None]) -> dict[str, float]:
+    return {name: math.nan if value is None else value for name, value in values.items()}
 
 
 def _read_sample(line: dict[str, str]) -> SampleRow:

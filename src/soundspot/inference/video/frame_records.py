@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from soundspot.inference.result import MaskThreshold
+from soundspot.inference.video.presence import PresenceMeter
 from soundspot.inference.video.writer import FrameResult, FrameWriter, VideoInfo
 from soundspot.utils.npy_writer import make_npy_header
 
@@ -35,6 +36,7 @@ def encode_rle(mask: Bool[np.ndarray, "h w"]) -> list[int]:
 class FrameRecordWriter(FrameWriter):
     """Write JSON: facts of the video, `frames` with the boxes and the mask (RLE) of each, one a line, and `notes`.
 
+    `seconds` has the presence of each second (`SecondPresence.to_dict`).
     A frame without a source of the sound has no box and an empty mask.
 
     Args:
@@ -45,7 +47,7 @@ class FrameRecordWriter(FrameWriter):
 
     def __init__(self, path: Path, info: VideoInfo, mask_threshold: MaskThreshold) -> None:
         super().__init__(path, info)
-        self._mask_threshold = mask_threshold
+        self._mask_threshold, self._meter = mask_threshold, PresenceMeter()
 
     def add(self, frame: FrameResult) -> None:
         """Write the record of the next frame; the first frame opens the file and writes its header.
@@ -53,12 +55,15 @@ class FrameRecordWriter(FrameWriter):
         Args:
             frame: result of the frame.
         """
+        self._meter.add(frame)
         result = frame.map
+        probability = result.presence_probability
         is_drawn = result.present is not False
         mask = result.mask(self._mask_threshold).numpy() if is_drawn else np.zeros(result.size, bool)
         record = {
             "time": round(frame.time, 4),
             "present": result.present,
+            "presence_probability": None if probability is None else round(probability, 4),
             "peak": round(result.peak, 5),
             "confidence": round(result.confidence, 5),
             "peak_at": list(result.peak_at),
@@ -80,14 +85,15 @@ class FrameRecordWriter(FrameWriter):
             self._file.write(",\n" + line)
 
     def close(self, notes: tuple[str, ...], end_time: float) -> None:
-        """Write the end of the list of frames and the notes, and close the file; there must have been a frame.
+        """Write the end of the list of frames, the seconds and the notes, and close the file; needs at least one frame.
 
         Args:
             notes: sentences for a reader of the file, its key `notes`.
             end_time: end of the video in seconds, not written here.
         """
         assert self._file is not None, "a video has at least one frame"
-        self._file.write(f'\n], "notes": {json.dumps(list(notes))}}}\n')
+        seconds = ",\n".join(json.dumps(second.to_dict()) for second in self._meter.seconds())
+        self._file.write(f'\n], "seconds": [\n{seconds}\n], "notes": {json.dumps(list(notes))}}}\n')
         self._file.close()
 
 

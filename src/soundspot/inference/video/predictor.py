@@ -26,6 +26,7 @@ from soundspot.data.media.optical_flow import compute_optical_flow
 from soundspot.data.media.video import Video, open_video
 from soundspot.errors import InputError, OutputError
 from soundspot.inference.batch_localizer import BatchLocalizer, ImageInput
+from soundspot.inference.video.presence import PresenceMeter
 from soundspot.inference.video.save import VideoOutputs, VideoSummary, prefetch
 from soundspot.inference.video.smoothing import MapSmoother, interpolate_maps
 from soundspot.inference.video.writer import FrameResult, FrameWriter, VideoInfo
@@ -148,7 +149,8 @@ class LocatedVideo:
                 `mask_threshold`, `opacity`.
 
         Returns:
-            Number of frames, and in how many of them the source is absent (None where no threshold was fitted).
+            Number of frames, in how many of them the source is absent (None where no threshold was fitted), and the
+            presence of each second.
 
         Raises:
             OutputError: no file is requested, two are the same, a suffix is not one of those named, a file cannot be
@@ -163,7 +165,7 @@ class LocatedVideo:
             for kind, source in sources.items():
                 if path.exists() and source.exists() and path.samefile(source):
                     raise OutputError(f"{path} is the {kind} itself. Give the result another name.")
-        num_frames, presence = 0, {True: 0, False: 0, None: 0}
+        num_frames, presence, meter = 0, {True: 0, False: 0, None: 0}, PresenceMeter()
         chunks: deque[Chunk] = deque()
         located = prefetch(self._iter_frames(chunks.append), PREFETCH_FRAMES)
         with files.open_writers(self.info) as writers, closing(located) as frames:
@@ -171,6 +173,7 @@ class LocatedVideo:
                 _add_audio(writers, chunks)
                 for writer in writers:
                     writer.add(frame)
+                meter.add(frame)
                 num_frames, presence[frame.map.present] = num_frames + 1, presence[frame.map.present] + 1
                 progress(frame.time, max(self.seconds, frame.time))
             _add_audio(writers, chunks)
@@ -178,7 +181,7 @@ class LocatedVideo:
                 writer.close(self.notes, self.end_time)
             progress(self.end_time, self.end_time)
         num_absent = None if presence[None] == num_frames else presence[False]
-        return VideoSummary(num_frames, self.end_time, num_absent, self.notes)
+        return VideoSummary(num_frames, self.end_time, num_absent, self.notes, meter.seconds())
 
     def _open_streams(self) -> tuple[Video, AudioTrack | InMemoryAudio]:
         video = open_video(self._path)

@@ -16,6 +16,7 @@ from soundspot.inference.result import SCORE_SUFFIXES, SUMMARY_SUFFIXES, MaskThr
 from soundspot.inference.video.contact_sheet import ContactSheetWriter
 from soundspot.inference.video.frame_records import FrameRecordWriter, VideoMapWriter
 from soundspot.inference.video.overlay import OverlayWriter
+from soundspot.inference.video.presence import SecondPresence
 from soundspot.inference.video.timeline import TimelineWriter
 from soundspot.inference.video.writer import FrameResult, FrameWriter, VideoInfo
 from soundspot.utils.atomic_io import atomic_write, check_output
@@ -121,12 +122,14 @@ class VideoSummary:
         seconds: time in seconds at which the last frame is no longer shown.
         num_absent: number of frames that the source is not in; None: no threshold was fitted.
         notes: sentences for a reader of the files.
+        presence: presence of each second, with its probability.
     """
 
     num_frames: int
     seconds: float
     num_absent: int | None
     notes: tuple[str, ...]
+    presence: tuple[SecondPresence, ...] = ()
 
 
 def prefetch(frames: Generator[FrameResult], count: int) -> Generator[FrameResult]:

@@ -1,4 +1,4 @@
-"""A plot of a video over time: the peak of each frame, where the source is absent, and the loudness of the audio."""
+"""A plot of a video over time: the peak of each frame, presence and its probability, and the loudness of the audio."""
 
 from array import array
 from collections.abc import Sequence
@@ -10,12 +10,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from soundspot.inference.render import DARK, WHITE, Color
 from soundspot.inference.video.contact_sheet import format_time
+from soundspot.inference.video.presence import PresenceMeter, SecondPresence
 from soundspot.inference.video.writer import FrameResult, FrameWriter, VideoInfo
 
 WIDTH, HEIGHT = 1200, 360
 LEFT, RIGHT, TOP, CURVE, BOTTOM = 64, 1180, 44, 236, 316  # edges of the plot in pixels; CURVE: of the peak's curve
 LINE: Color = (36, 92, 190)
 LIMIT: Color = (196, 62, 40)
+PROBABILITY: Color = (46, 140, 90)
 SHADE: Color = (233, 233, 238)
 FAINT: Color = (214, 214, 220)
 GRAY: Color = (110, 112, 122)
@@ -26,8 +28,9 @@ TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 
 class TimelineWriter(FrameWriter):
     """Write the plot of a video over time as an image of 1200 x 360 pixels.
 
-    The curve is the peak, which a threshold is fitted on: below the threshold a source counts as absent. Of each frame
-    three numbers are held in memory, of the audio its power in at most 2^20 blocks.
+    The curve is the peak, which a threshold is fitted on: below the threshold a source counts as absent. The steps are
+    the probability of presence per second. Of each frame three numbers are held in memory, of the audio its power in at
+    most 2^20 blocks.
 
     Args:
         path: path of the image file.
@@ -37,7 +40,7 @@ class TimelineWriter(FrameWriter):
     def __init__(self, path: Path, info: VideoInfo) -> None:
         super().__init__(path, info)
         self._times, self._peaks, self._is_absent = array("d"), array("f"), array("b")
-        self._meter = LoudnessMeter(info.sample_rate)
+        self._meter, self._presence = LoudnessMeter(info.sample_rate), PresenceMeter()
 
     def add_audio(self, chunk: Float32[np.ndarray, "c t"]) -> None:
         """Measure the loudness of the next samples.
@@ -48,11 +51,12 @@ class TimelineWriter(FrameWriter):
         self._meter.add(chunk)
 
     def add(self, frame: FrameResult) -> None:
-        """Hold time, peak and presence of the next frame.
+        """Hold time, peak and presence of the next frame, and count its probability.
 
         Args:
             frame: result of the frame.
         """
+        self._presence.add(frame)
         self._times.append(frame.time)
         self._peaks.append(frame.map.peak)
         self._is_absent.append(frame.map.present is False)
@@ -68,7 +72,8 @@ class TimelineWriter(FrameWriter):
         end_time = max(end_time, 0.04)
         loudness = self._meter.rms(end_time, RIGHT - LEFT)
         times, peaks = np.array(self._times), np.array(self._peaks)
-        plot = draw_timeline(times, peaks, np.array(self._is_absent, bool), end_time, self._info.threshold, loudness)
+        is_absent, seconds = np.array(self._is_absent, bool), self._presence.seconds()
+        plot = draw_timeline(times, peaks, is_absent, end_time, self._info.threshold, loudness, seconds)
         plot.save(self._path, quality=92)
 
 
@@ -124,8 +129,9 @@ def draw_timeline(
     end_time: float | int,
     threshold: float | None,
     loudness: Float[np.ndarray, " k"],
+    seconds: Sequence[SecondPresence] = (),
 ) -> Image.Image:
-    """Draw the plot of the peaks and the loudness over time.
+    """Draw the plot of the peaks, the probability of presence and the loudness over time.
 
     Args:
         times: (n,) times of the frames in seconds, rising, n at least 1.
@@ -134,6 +140,7 @@ def draw_timeline(
         end_time: end of the axis in seconds.
         threshold: raw score from which a peak counts as a present source, a dashed line; None: not known.
         loudness: (k,) root mean square of the audio in even intervals; drawn relative to its maximum.
+        seconds: presence per second; probabilities are drawn from 0 at the bottom of the peaks to 1 at their top.
 
     Returns:
         An RGB image of 1200 x 360 pixels.
@@ -170,11 +177,20 @@ def draw_timeline(
     if threshold is not None:
         for x in range(SCALE * LEFT, SCALE * RIGHT, 12 * SCALE):
             draw.line((x, py(threshold), x + 7 * SCALE, py(threshold)), LIMIT, 2 * SCALE)
+    steps = [
+        (px(min(time, end_time)), SCALE * (CURVE - (CURVE - TOP) * second.probability))
+        for second in seconds
+        if second.probability is not None
+        for time in (second.second, second.second + second.num_seconds)
+    ]
+    if steps:
+        draw.line(steps, PROBABILITY, 2 * SCALE)
     points = [(px(float(times[i])), py(float(peaks[i]))) for i in decimate(peaks, 2 * (RIGHT - LEFT))]
     draw.line([*points, (px(end_time), points[-1][1])], LINE, 2 * SCALE, joint="curve")
     draw.rectangle((SCALE * LEFT, SCALE * TOP, SCALE * RIGHT, SCALE * BOTTOM), None, GRAY, SCALE)
     legend = [(LINE, "peak of the map")]
     legend += [] if threshold is None else [(LIMIT, f"threshold {threshold:.3g}")]
+    legend += [(PROBABILITY, "probability of presence, 0 to 1")] if steps else []
     legend += [(FAINT, "nothing here")] if is_absent.any() else []
     x, y = SCALE * LEFT, SCALE * 24
     for color, text in legend:

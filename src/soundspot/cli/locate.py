@@ -22,8 +22,10 @@ from soundspot.cli.locate_images import (
 from soundspot.cli.shared_options import RefinementOptions
 from soundspot.config.named_models import DEFAULT_MODEL
 from soundspot.data.media.file_types import (
+    EXPECTED_AUDIO,
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
+    check_readable,
     count_passed_over,
     format_passed_over,
     no_videos_error,
@@ -75,7 +77,8 @@ def locate(
     Args:
         image: an image, a video, or a folder of images or videos; each image is written as NAME.png and NAME.json, each
             video as NAME.mp4, NAME.sheet.jpg, NAME.timeline.png, NAME.frames.json and NAME.maps.npz. What is done
-            already is skipped, and a file that cannot be used does not stop the others and is named.
+            already (an image: with the same sounds and model) is skipped, and a file that cannot be used does not stop
+            the others and is named.
         audio: of an image, one or more sound files; the image is encoded once. Of a folder of images the same for all;
             without, each image has a sound of its name beside it, such as NAME.wav. Of a video, at most one sound or
             video that replaces its own sound.
@@ -137,7 +140,7 @@ def locate(
         return code
     check_unused(image, "a video", files | {"maps_per_second": maps_per_second, "smooth": smooth, "size": size})
     parse_mask_threshold(mask_threshold)
-    options_of_images = ImageOptions(mask_threshold, boxes, per_source, next_frame, audio_track)
+    options_of_images = ImageOptions(mask_threshold, boxes, per_source, next_frame, audio_track, model)
     precision = "float32" if precision == "auto" else precision
     if is_batch:
         check_unused(image, "one image", {"mask": mask, "next_frame": next_frame})
@@ -147,6 +150,8 @@ def locate(
     if not audio:
         raise InputError(f"{image} is an image: found no sound to locate in it, expected one or more after it.")
     output = output or Path("out.png")
+    for path in (image, *map(Path, audio)):
+        check_readable(path, EXPECTED_AUDIO if path != image else "an image file such as JPEG or PNG")
     check_output(output, overwrite, RESULT_SUFFIXES)
     if mask is not None:
         check_output(mask, overwrite, (".png",))

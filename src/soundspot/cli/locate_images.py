@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Located = tuple[dict[str, LocalizationMap], list[dict[str, Any]]]
 
+REMEDY = "Pass --overwrite to replace it, or name another folder with --output."
 PRESENCE = {True: "present", False: "not in the image", None: "presence unknown (no threshold of these maps)"}
 
 
@@ -143,8 +144,7 @@ def locate_images(
                 print(f"{image}: done before", file=sys.stderr if json else sys.stdout)
             else:
                 failed.append(image)
-                remedy = "Pass --overwrite to replace it, or name another folder with --output."
-                print(f"soundspot: {overlay} is of another sound or model. {remedy}", file=sys.stderr)
+                print(f"soundspot: {overlay} is of another sound or model. {REMEDY}", file=sys.stderr)
             continue
         try:
             if not names:

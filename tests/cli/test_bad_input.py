@@ -143,7 +143,9 @@ def test_a_truncated_checkpoint(ask, picture, sound, checkpoint, kept) -> None:
 
 def test_a_file_of_weights_that_is_not_ours(ask, picture, sound, tmp_path) -> None:
     save_file({"conv1.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
-    refused(ask(picture, sound, tmp_path / "other.safetensors"), "does not name a method", "import_checkpoint")
+    refused(
+        ask(picture, sound, tmp_path / "other.safetensors"), "does not name a method", "soundspot checkpoint import"
+    )
 
 
 def test_a_checkpoint_of_another_shape(ask, checkpoint) -> None:

@@ -96,6 +96,7 @@ def test_the_help_of_a_recipe_lists_its_keys_and_values(soundspot, recipe) -> No
         ("data to-shards catalog", "`soundspot data to-shards`: OUTPUT is missing: folder of the shards"),
         ("evaluate x --batch-size few", "--batch-size: found 'few', expected a whole number."),
         ("evaluate x --options [1]", "--options: found '[1]', expected a mapping."),
+        ("search query x.wav", "found 'x.wav' beyond its arguments, expected an option before it. There are: --audio,"),
         ("evaluate x --sed 1", "unknown option --sed. Did you mean '--seed'?"),
     ],
 )

@@ -32,6 +32,11 @@ def test_each_image_is_located_with_one_sound(soundspot, checkpoint, folder, sou
     (folder / "broken.jpg").unlink()
     again = soundspot(*line)
     assert (again.code, again.written, again.out.count("done before")) == (0, frozenset(), 2)
+    other = shutil.copy(sound, tmp_path / f"other{sound.suffix}")
+    answer = soundspot("locate", folder, other, "--model", checkpoint, "-o", out)  # no answer to another question
+    assert (answer.code, answer.written, answer.err.count("is of another sound or model")) == (2, frozenset(), 2)
+    assert soundspot("locate", folder, other, "--model", checkpoint, "-o", out, "--overwrite").code == 0
+    assert json.loads((out / "a.json").read_text())[0]["sound"] == str(other)
 
 
 def test_each_image_is_located_with_the_sound_of_its_name(soundspot, checkpoint, folder, sound, tmp_path) -> None:
@@ -66,3 +71,15 @@ def test_two_images_of_one_name_and_a_folder_without_any(soundspot, folder, soun
     assert "expected one name each" in soundspot("locate", folder, sound).err
     (tmp_path / "none").mkdir()
     assert "none: found no images" in soundspot("locate", tmp_path / "none", sound).err
+
+
+def test_a_missing_or_exchanged_input_is_named_before_the_output(
+    soundspot, checkpoint, picture, sound, tmp_path
+) -> None:
+    taken = tmp_path / "out.png"
+    taken.touch()
+    answer = soundspot("locate", tmp_path / "none.jpg", sound, "-o", taken)
+    assert "none.jpg: found no such file" in answer.err
+    answer = soundspot("locate", sound, picture, "--model", checkpoint, "-o", tmp_path / "new.png")
+    assert "found an image" in answer.err
+    assert "The image comes first, sounds after it" in answer.err

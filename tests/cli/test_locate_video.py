@@ -39,6 +39,10 @@ def test_a_folder_is_done_but_for_what_is_no_video(soundspot, checkpoint: Path, 
     assert files == {stem + end for stem in ("a", "below/b") for end in ends}
     again = soundspot("locate", tmp_path / "in", "--model", checkpoint, "-o", out)
     assert again.out.count("done before") == 2
+    records = out / "a.frames.json"
+    records.write_text(records.read_text().replace('"threshold": ', '"threshold": 9', 1))
+    other = soundspot("locate", tmp_path / "in", "--model", checkpoint, "-o", out)
+    assert (other.out.count("done before"), other.err.count("is of another model. Pass --overwrite")) == (1, 1)
 
 
 def test_mistakes_are_told_in_one_message(soundspot, checkpoint: Path, tmp_path: Path) -> None:

@@ -119,11 +119,12 @@ def test_one_name_that_does_not_fit_is_told(keys: Path, damage: str, put) -> Non
 def test_releases_that_share_their_names_are_all_named(name: str, put) -> None:
     keys = next((keys for keys in KNOWN if of(keys) in SHARED.get(name, [name])), None)
     assert keys is not None
-    found = soundspot.inspect_checkpoint(put(state_in(keys)))
+    path = put(state_in(keys))
+    found = soundspot.inspect_checkpoint(path)
     assert set(found.methods) == set(SHARED.get(name, [name]))
     told = found.format_summary()
     assert ("does not tell which of them it is" in told) == (name in SHARED)
-    assert all(f'method="{name}")' in told for name in found.methods)
+    assert all(f"  soundspot checkpoint import {path} {name}" in told for name in found.methods)
 
 
 NESTINGS = [(), ("model",), ("state_dict",), ("model_state_dict",), ("state_dict", "model")]
@@ -186,7 +187,7 @@ def test_each_of_several_files_of_a_release_is_named(method: str, put) -> None:
         assert (found.kind, found.is_usable) == ("part", False)
         assert f"{method}: {file}" in found.methods
         assert len(found.methods) == (1 if part == "pcm" else 2)
-        assert f'method="{method}")' in found.format_summary()
+        assert f"  soundspot checkpoint import FOLDER {method}" in found.format_summary()
         with pytest.raises(CheckpointError, match=r"one file of several .*: import the folder that holds them all"):
             import_checkpoint(path, method)
 
@@ -300,7 +301,7 @@ def test_released_weights_become_a_checkpoint_that_commands_take(put, tmp_path: 
     assert (again.front_end, again.upsampling, header["source"]) == (method.front_end, method.upsampling, path.name)
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in method.state_dict().items())
     assert main(["checkpoint", "import", str(path), "ezvsl", "-o", str(out)]) == 2
-    assert "already exists; replace it by --overwrite" in capsys.readouterr().err
+    assert "exists already. Pass --overwrite" in capsys.readouterr().err
 
 
 # Our own checkpoints.

@@ -256,7 +256,8 @@ def test_negatives(reports: dict[str, Report], kind: str) -> None:
 @pytest.mark.parametrize("kind", MODELS)
 def test_retrieval_and_embedding(reports: dict[str, Report], kind: str) -> None:
     own, chance = (scores(reports[kind], name) for name in (kind, "chance"))
-    assert {*chance} == {key for key in own if family(key) in ("Retrieval", "Embedding")}
+    of_distributions = {"separability", "modality_gap", "centroid_distance"}  # no chance by the layout alone
+    assert {*chance} == {key for key in own if family(key) in ("Retrieval", "Embedding")} - of_distributions
     assert len(chance) >= 4
     exact = {
         "deaf": lambda key: key.startswith(("recall_i2a", "recall_a2i@")),

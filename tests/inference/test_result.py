@@ -184,3 +184,8 @@ def test_a_notebook_shows_the_overlay_and_what_it_says():
     assert "&lt;b&gt;a note&lt;/b&gt;" in page
     without_image = dataclasses.replace(two_spots(category="dog"), image=None)._repr_html_()
     assert without_image.startswith("<p>dog: presence unknown; peak")
+
+
+def test_a_printed_map_is_a_line():
+    assert repr(two_spots(threshold=0.5)).startswith("<LocalizationMap: present; peak 0.800 at (")
+    assert "\n" not in repr(two_spots())

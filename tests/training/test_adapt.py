@@ -13,7 +13,7 @@ from soundspot.config.checkpoint import read_header, save_checkpoint
 from soundspot.config.frontend import PRESETS, InputSpec
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.category_folders import write_category_catalog
-from soundspot.errors import CheckpointError, OutputError
+from soundspot.errors import CheckpointError, DataError, OutputError
 from soundspot.training.adapt import STEPS, adapt, measure_peaks
 from soundspot.training.projection_inputs import read_inputs
 from soundspot.training.retention import (
@@ -119,8 +119,11 @@ def test_a_model_that_keeps_nothing_is_refused(base: Path, tmp_path: Path) -> No
 
 def test_an_existing_file_is_not_replaced(base: Path, tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(b"mine")
+    with pytest.raises(DataError, match="found no such folder"):  # a wrong folder is named first
+        adapt(tmp_path / "none", tmp_path / "x.safetensors", base)
+    (tmp_path / "things" / "kettle").mkdir(parents=True)
     with pytest.raises(OutputError, match="exists"):
-        adapt(tmp_path, tmp_path / "x.safetensors", base)
+        adapt(tmp_path / "things", tmp_path / "x.safetensors", base)
     assert (tmp_path / "x.safetensors").read_bytes() == b"mine"
 
 

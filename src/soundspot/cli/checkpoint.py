@@ -38,11 +38,11 @@ def import_file(file: Path, method: str, output: Path | None = None, overwrite: 
         soundspot checkpoint import ours_sup.pth.tar alignment -o ours.safetensors
     """
     from soundspot.config.checkpoint import save_checkpoint
-    from soundspot.errors import OutputError
     from soundspot.importers import import_checkpoint
+    from soundspot.utils.atomic_io import check_output
 
     target = output or Path(file.name).with_suffix(".safetensors")
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target}: already exists; replace it by --overwrite, or name another file with --output")
-    save_checkpoint(import_checkpoint(file, method), target, source=file.name)
+    imported = import_checkpoint(file, method)
+    check_output(target, overwrite, (".safetensors",))
+    save_checkpoint(imported, target, source=file.name)
     print(f"written: {target}")

@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from soundspot.cli.folders import EXIT_SOME_FAILED, FOLDER_OUTPUT, list_inputs, make_parent, plan_targets
 from soundspot.cli.locate_images import (
     PRESENCE,
+    REMEDY,
     ImageOptions,
     format_result,
     locate_image,
@@ -22,8 +23,10 @@ from soundspot.cli.locate_images import (
 from soundspot.cli.shared_options import RefinementOptions
 from soundspot.config.named_models import DEFAULT_MODEL
 from soundspot.data.media.file_types import (
+    EXPECTED_AUDIO,
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
+    check_readable,
     count_passed_over,
     format_passed_over,
     no_videos_error,
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from soundspot.inference.localizer import Localizer
     from soundspot.inference.video.save import VideoOutputs, VideoSummary
 
+HEAD_LENGTH = 4096  # characters of frame records, which begin with the model
 FOLDER_SUFFIXES = {  # of the files of each video of a folder
     "overlay": ".mp4",
     "contact_sheet": ".sheet.jpg",
@@ -74,8 +78,9 @@ def locate(
 
     Args:
         image: an image, a video, or a folder of images or videos; each image is written as NAME.png and NAME.json, each
-            video as NAME.mp4, NAME.sheet.jpg, NAME.timeline.png, NAME.frames.json and NAME.maps.npz. What is done
-            already is skipped, and a file that cannot be used does not stop the others and is named.
+            video as NAME.mp4, NAME.sheet.jpg, NAME.timeline.png, NAME.frames.json and NAME.maps.npz. What this model
+            has done already (an image: with the same sounds) is skipped, and a file that cannot be used does not stop
+            the others and is named.
         audio: of an image, one or more sound files; the image is encoded once. Of a folder of images the same for all;
             without, each image has a sound of its name beside it, such as NAME.wav. Of a video, at most one sound or
             video that replaces its own sound.
@@ -137,7 +142,7 @@ def locate(
         return code
     check_unused(image, "a video", files | {"maps_per_second": maps_per_second, "smooth": smooth, "size": size})
     parse_mask_threshold(mask_threshold)
-    options_of_images = ImageOptions(mask_threshold, boxes, per_source, next_frame, audio_track)
+    options_of_images = ImageOptions(mask_threshold, boxes, per_source, next_frame, audio_track, model)
     precision = "float32" if precision == "auto" else precision
     if is_batch:
         check_unused(image, "one image", {"mask": mask, "next_frame": next_frame})
@@ -147,6 +152,8 @@ def locate(
     if not audio:
         raise InputError(f"{image} is an image: found no sound to locate in it, expected one or more after it.")
     output = output or Path("out.png")
+    for path in (image, *map(Path, audio)):
+        check_readable(path, EXPECTED_AUDIO if path != image else "an image file such as JPEG or PNG")
     check_output(output, overwrite, RESULT_SUFFIXES)
     if mask is not None:
         check_output(mask, overwrite, (".png",))
@@ -247,7 +254,11 @@ def locate_videos(
     failed = 0
     for path, outputs in jobs:
         if not overwrite and Path(outputs.overlay or "").exists():
-            print(f"{path}: done before")
+            if is_done_by(localizer, Path(outputs.frame_records or "")):
+                print(f"{path}: done before")
+            else:
+                failed += 1
+                print(f"soundspot: {outputs.overlay} is of another model. {REMEDY}", file=sys.stderr)
             continue
         started = time.monotonic()
         try:
@@ -265,6 +276,16 @@ def locate_videos(
     if len(jobs) > 1:
         print(f"{len(jobs) - failed} of {len(jobs)} videos are located")
     return EXIT_SOME_FAILED if failed else 0
+
+
+def is_done_by(localizer: "Localizer", records: Path) -> bool:
+    """Return True where frame records are of a model of this name and threshold."""
+    head = ""
+    if records.is_file():
+        with records.open(encoding="utf-8", errors="replace") as file:
+            head = file.read(HEAD_LENGTH)
+    facts = {"model": localizer.title, "threshold": localizer.threshold}
+    return all(to_json.dumps({key: fact})[1:-1] in head for key, fact in facts.items())
 
 
 def format_summary(path: Path, summary: "VideoSummary", seconds: float) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Located = tuple[dict[str, LocalizationMap], list[dict[str, Any]]]
 
+REMEDY = "Pass --overwrite to replace it, or name another folder with --output."
 PRESENCE = {True: "present", False: "not in the image", None: "presence unknown (no threshold of these maps)"}
 
 
@@ -31,6 +32,7 @@ class ImageOptions:
         per_source: a map for each audible source.
         next_frame: path of the next frame.
         audio_track: number of the audio track.
+        model: name of the model, for the summaries.
     """
 
     mask_threshold: float | str = 0.5
@@ -38,6 +40,7 @@ class ImageOptions:
     per_source: bool = False
     next_frame: str | None = None
     audio_track: int | None = None
+    model: str = ""
 
 
 def read_sounds(localizer: "Localizer", names: list[str], track: int | None) -> dict[str, Any]:
@@ -71,7 +74,8 @@ def locate_image(localizer: "Localizer", image: Path, sounds: Mapping[str, Any],
         for number, result in enumerate(sources, 1):
             results[f"{name} ({number})" if per_source else name] = result
             source = {"source": number} if per_source else {}
-            summaries.append({"image": str(image), "sound": name, **source, **result.to_dict(options.mask_threshold)})
+            origin = {"image": str(image), "sound": name, "model": options.model}
+            summaries.append({**origin, **source, **result.to_dict(options.mask_threshold)})
     if not results:
         raise InputError("found no audible source in the sounds; leave out --per-source for a map of each sound.")
     return results, summaries
@@ -99,12 +103,12 @@ def plan_images(folder: Path, audio: list[str], output: Path) -> list[tuple[Path
     jobs = [(image, audio or own.get(image.with_suffix(""), []), target) for image, target in targets.items()]
     if not targets:
         raise DataError(
-            f"{folder}: found no images ({', '.join(IMAGE_SUFFIXES[:4])}...), expected some. Check the path"
+            f"{folder}: found no images ({', '.join(IMAGE_SUFFIXES[:4])}...), expected some. Check the path."
         )
     if not any(sounds for _, sounds, _ in jobs):
         raise DataError(
             f"{folder}: found {len(jobs)} images and no sound, expected one after the folder, or beside NAME"
-            f"{jobs[0][0].suffix} the file NAME.wav. Add a sound"
+            f"{jobs[0][0].suffix} the file NAME.wav. Add a sound."
         )
     return jobs
 
@@ -136,11 +140,15 @@ def locate_images(
     for image, names, target in jobs:
         overlay, summary = Path(f"{target}.png"), Path(f"{target}.json")
         if overlay.exists() and not overwrite:
-            print(f"{image}: done before", file=sys.stderr if json else sys.stdout)
+            if is_answer(summary, names, options.model):
+                print(f"{image}: done before", file=sys.stderr if json else sys.stdout)
+            else:
+                failed.append(image)
+                print(f"soundspot: {overlay} is of another sound or model. {REMEDY}", file=sys.stderr)
             continue
         try:
             if not names:
-                raise InputError(f"{image}: found no sound of its name beside it, expected one such as .wav. Add it")
+                raise InputError(f"{image}: found no sound of its name beside it, expected one such as .wav. Add it.")
             if list(sounds) != names:
                 sounds = read_sounds(localizer, names, options.audio_track)
             results, summaries = locate_image(localizer, image, sounds, options)
@@ -161,6 +169,15 @@ def locate_images(
     if failed:
         print(f"not located: {', '.join(map(str, failed))}", file=sys.stderr)
     return EXIT_SOME_FAILED if failed else 0
+
+
+def is_answer(summary: Path, names: list[str], model: str) -> bool:
+    """Return True where a file of summaries is of these sounds, located by this model."""
+    try:
+        entries = to_json.loads(summary.read_text(encoding="utf-8"))
+        return {(entry["sound"], entry["model"]) for entry in entries} == {(name, model) for name in names}
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def write_results(

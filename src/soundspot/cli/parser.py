@@ -79,6 +79,10 @@ class CommandParser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise InputError with one message, in place of printing the usage."""
+        surplus = message.removeprefix("unrecognized arguments: ")
+        if surplus != message:
+            names = ", ".join(sorted(name for name in self._option_string_actions if name.startswith("--")))
+            message = f"found {surplus!r} beyond its arguments, expected an option before it. There are: {names}"
         raise InputError(f"`{self.prog}`: {message.removeprefix('argument ')}. See `{self.prog} --help`.")
 
     def format_help(self) -> str:

@@ -149,7 +149,7 @@ def read_header(path: str | Path) -> dict[str, Any]:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path}: cannot be read as safetensors ({error}); expected a checkpoint of `soundspot train`. If it "
-            "was cut short, copy it again; weights released by a paper go through `soundspot.import_checkpoint`"
+            "was cut short, copy it again; weights released by a paper go through `soundspot checkpoint import`."
         ) from error
     if "whence" in metadata:
         raise CheckpointError(
@@ -159,7 +159,7 @@ def read_header(path: str | Path) -> dict[str, Any]:
     if "soundspot" not in metadata:
         raise CheckpointError(
             f"{path}: is a safetensors file, but its header does not name a method; expected a checkpoint of "
-            "`soundspot train`. Released weights go through `soundspot.import_checkpoint`"
+            "`soundspot train`. Released weights go through `soundspot checkpoint import`."
         )
     with convert_read_errors(path, _EXPECTED, CheckpointError):
         header: dict[str, Any] = parse_json(metadata["soundspot"])

@@ -1,5 +1,6 @@
 """Identify a file of weights: a checkpoint of soundspot, a method's released weights, a public encoder, or neither."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -205,14 +206,14 @@ def _format_release(inspection: Inspection) -> Iterator[str]:
         yield "  These releases share their names and shapes, so the file does not tell which of them it is."
         yield "  Import it as the one it came from:"
     for name in inspection.methods:
-        yield f'  soundspot.import_checkpoint("{inspection.path}", method="{name}")'
+        yield f"  soundspot checkpoint import {shlex.quote(str(inspection.path))} {name}"
 
 
 def _format_file_of_release(inspection: Inspection) -> Iterator[str]:
     yield f"{inspection.path}: one of several files of released weights, {' or '.join(inspection.methods)}"
     yield "  It is no method by itself. Put all files of its release into one folder, by these names, and import that:"
     for name in sorted({method.partition(":")[0] for method in inspection.methods}):
-        yield f'  soundspot.import_checkpoint("FOLDER", method="{name}")'
+        yield f"  soundspot checkpoint import FOLDER {name}"
 
 
 def _format_public(inspection: Inspection) -> Iterator[str]:

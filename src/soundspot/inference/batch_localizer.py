@@ -61,7 +61,6 @@ class BatchLocalizer:
     Attributes:
         name: name of the method.
         refinement: refinement of maps as a value, falsy where maps are not refined.
-        title: name in reports: the method, and the refinement.
         notes: sentences that every result carries: refined maps, a threshold that is not used.
         supervision: sentences for every report: the human labels that the model learned from.
         classes: names of the classes that the method's source maps stand for; empty where they have none.
@@ -99,7 +98,6 @@ class BatchLocalizer:
         self.prior = ObjectPrior(prior).to(self.device) if "ogl" in names else None
         prior_hash = self.prior.weights_hash if self.prior else ""
         self.refinement = Refinement(names, alpha, prior_hash) if names else Refinement()
-        self.title = self.refinement.extend_model_name(self.name)
         self.notes: tuple[str, ...] = (self.refinement.warning,) if self.refinement else ()
         self.supervision: tuple[str, ...] = ()
         self.classes: tuple[str, ...] = ()
@@ -113,6 +111,11 @@ class BatchLocalizer:
     def front_end(self) -> InputSpec:
         """Front end of the method: how its inputs are computed from images and audio."""
         return self.method.front_end
+
+    @property
+    def title(self) -> str:
+        """Name in reports: of a model of the library its own, else the method's, with the refinement."""
+        return self.refinement.extend_model_name(self.model_name or self.name)
 
     @property
     def display_name(self) -> str:

@@ -28,7 +28,7 @@ FULL_REGION = (0.0, 0.0, 1.0, 1.0)
 MaskThreshold = str | float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LocalizationMap:
     """The map of one image with one sound. It shows its overlay in a notebook.
 
@@ -261,6 +261,9 @@ class LocalizationMap:
         if outline is not None:
             drawing = render.draw_outline(drawing, self.mask(outline).numpy(), render.WHITE)
         return drawing if boxes is None else render.draw_boxes(drawing, self.boxes(boxes))
+
+    def __repr__(self) -> str:
+        return f"<LocalizationMap: {self.describe()}>"
 
     def _repr_html_(self) -> str:
         overlay = "" if self.image is None else image_to_html(self.overlay())

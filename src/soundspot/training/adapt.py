@@ -18,7 +18,7 @@ from torch import Tensor
 from soundspot.config.checkpoint import load_checkpoint, save_checkpoint
 from soundspot.config.named_models import DEFAULT_MODEL
 from soundspot.data.datasets.catalog import Catalog
-from soundspot.data.datasets.category_folders import write_category_catalog
+from soundspot.data.datasets.category_folders import list_categories, write_category_catalog
 from soundspot.errors import CheckpointError
 from soundspot.evaluation.functional import fit_presence, universal_threshold
 from soundspot.inference.localizer import Localizer
@@ -72,6 +72,7 @@ def adapt(
         OutputError: the output exists and `overwrite` is False, or cannot be written.
     """
     output = Path(output)
+    list_categories(folder)  # a wrong folder is named before the output
     check_output(output, overwrite, (".safetensors",))
     localizer = Localizer.load(model)
     encoders = localizer.method  # folded, so it encodes in half the time, and cannot be written

@@ -35,6 +35,11 @@ def test_its_options_and_its_folder_are_asked_for() -> None:
         open_dataset("birds")
 
 
+def test_a_folder_in_place_of_a_name_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=f"`catalog --root {tmp_path}`"):
+        open_dataset(str(tmp_path))
+
+
 def test_a_name_is_given_once() -> None:
     with pytest.raises(RecipeError, match="two data sets are named 'vggss'"):
         register_dataset("vggss", "mine")(birds)

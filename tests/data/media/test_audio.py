@@ -168,6 +168,7 @@ def test_a_sound_comes_as_path_pair_or_sound(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        ((16000, np.zeros(9)), "found a pair (rate, waveform), expected (waveform, rate). Exchange the two."),
         (np.zeros(9), "given as ndarray, expected a path, an Audio or a pair (waveform, rate)"),
         ((np.zeros((2, 3, 4)), RATE), "shape (2, 3, 4)"),
         ((np.zeros(9, bool), RATE), "type bool"),

@@ -106,11 +106,15 @@ def test_broken_files_are_named_with_a_remedy(tmp_path):
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("not a picture")
     (tmp_path / "head.png").write_bytes(png_claiming(20, 20)[:20])
+    for name in ("bark.WAV", "clip.mp4"):
+        (tmp_path / name).write_text("another type")
     for name, found in [
         ("cut.jpg", "found a broken or truncated image (image file is truncated"),
         ("empty.jpg", "found an empty file (0 bytes), expected an image file such as JPEG or PNG. Fetch or write it"),
         ("text.jpg", "found a file of no known image format, expected a whole image. Open it in an image viewer"),
         ("head.png", "found a broken or truncated image ("),
+        ("bark.WAV", "found a file of no known image format, expected a whole image. It is a sound: the image comes"),
+        ("clip.mp4", "found a file of no known image format, expected a whole image. It is a video: `soundspot loc"),
         ("missing.jpg", "found no such file, expected an image file such as JPEG or PNG. Check the path."),
         (".", "found a folder"),
     ]:

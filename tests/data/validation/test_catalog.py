@@ -29,6 +29,7 @@ SPOILS = {
         f"{FIRST}: found box [10, 0, 45.5, 20] outside the image, expected it within 40 x 30 pixels. "
         "Correct the box, or the width and height of the entry.",
     ),
+    "one box": (image(boxes=[1, 0, 20, 20]), "found one box [1, 0, 20, 20], expected a list of boxes"),
     "negative box": (image(boxes=[[-3, 0, 20, 20]]), "found box [-3, 0, 20, 20] outside the image"),
     "inverted box": (
         image(boxes=[[25, 5, 5, 20]]),

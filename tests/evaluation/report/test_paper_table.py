@@ -8,7 +8,7 @@ import pytest
 from soundspot.errors import DataError
 from soundspot.evaluation.metrics.bootstrap import Interval
 from soundspot.evaluation.report.compare import Comparison
-from soundspot.evaluation.report.paper_table import find_paper_format, format_paper_tables
+from soundspot.evaluation.report.paper_table import build_paper_table, find_paper_format, format_paper_tables
 from soundspot.evaluation.report.published import PublishedRow
 
 NUMBERS = {"ciou": (0.5004, 0.5), "auc": (0.25, 0.75), "ciou_adaptive": (None, None)}
@@ -36,7 +36,9 @@ def test_the_best_as_printed_is_bold_and_a_column_without_numbers_is_left_out() 
 
 def test_tex_and_html_escape_names_and_csv_holds_plain_numbers() -> None:
     tex = format_paper_tables([comparison()], "tex").splitlines()
-    assert tex[1:3] == [r"\begin{tabular}{lrr}", r"\toprule"]
+    assert tex[1:4] == [r"% needs \usepackage{booktabs}", r"\begin{tabular}{lrr}", r"\toprule"]
+    assert tex[-1] == r"\end{tabular}"  # the notes are printed, in the table
+    assert tex[-2].startswith(r"\multicolumn{3}{l}{\footnotesize [")
     assert r"a\_b & \textbf{50.0} & 25.0 \\" in tex
     assert tex.count(r"\midrule") == 2  # published rows stand by themselves
     assert format_paper_tables([comparison(published=())], "tex").count(r"\midrule") == 1
@@ -53,3 +55,10 @@ def test_a_format_is_named_or_follows_from_the_file() -> None:
     for name, suffix in (("pdf", ""), ("md", ".tex")):
         with pytest.raises(DataError, match="--format"):
             find_paper_format(name, suffix)
+
+
+def test_names_of_metrics_are_set_by_any_tex_and_marks_of_a_row_rise() -> None:
+    arrow = {"values": {"recall_a2i@1": (Interval(0.5, 0.4, 0.6), Interval(0.25, 0.2, 0.3))}, "published": ()}
+    assert r"recall audio $\to$ image @1" in format_paper_tables([comparison(**arrow)], "tex")
+    table, _ = build_paper_table(comparison(published=((PUBLISHED, ("a", "b")), (PUBLISHED, ("c", "a")))), False, str)
+    assert [row[0][-7:] for row in table[1:3]] == ["[1] [2]", "[1] [3]"]

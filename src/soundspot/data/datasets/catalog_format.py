@@ -273,6 +273,9 @@ def _check_boxes(entry: Mapping[str, Any], location: str) -> Iterator[Problem]:
     if width < 1 or height < 1:
         yield error(f"found a size of {width} x {height}, expected pixels", "Correct width and height")
         return
+    if len(entry["boxes"]) == 4 and all(isinstance(side, int | float) for side in entry["boxes"]):
+        yield error(f"found one box {entry['boxes']}, expected a list of boxes", "Write [[x0, y0, x1, y1]]")
+        return
     for box in entry["boxes"]:
         if not is_box(box):
             yield error(f"found box {box!r:.60}, expected [x0, y0, x1, y1]", "Correct the entry")

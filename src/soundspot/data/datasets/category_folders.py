@@ -47,6 +47,30 @@ class FolderSummary:
     passed_over: str
 
 
+def list_categories(folder: str | os.PathLike[str]) -> list[str]:
+    """List the subfolders of a folder, which are named by its categories.
+
+    Args:
+        folder: folder with a subfolder for each category.
+
+    Returns:
+        Names in alphabetical order, at least one.
+
+    Raises:
+        DataError: the folder is missing, or has no subfolders.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise DataError(f"{root}: found no such folder, expected one with a subfolder for each thing. Check the path.")
+    names = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not names:
+        raise DataError(
+            f"{root}: found no subfolders, expected one for each thing, named by it, with images and recordings or "
+            "videos of it. Move the files into one."
+        )
+    return names
+
+
 def write_category_catalog(folder: str | os.PathLike[str], output: Path) -> FolderSummary:
     """Write the files below a folder as a catalog whose categories are the folder's subfolders.
 
@@ -64,15 +88,7 @@ def write_category_catalog(folder: str | os.PathLike[str], output: Path) -> Fold
     Raises:
         DataError: there are no subfolders, or a category has fewer than two readable files with images, or with sound.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        raise DataError(f"{root}: found no such folder, expected one with a subfolder for each thing. Check the path")
-    names = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if not names:
-        raise DataError(
-            f"{root}: found no subfolders, expected one for each thing, named by it, with images and recordings or "
-            "videos of it. Move the files into one"
-        )
+    root, names = Path(folder), list_categories(folder)
     entries: dict[Kind, list[Entry]] = {"images": [], "audio": []}
     skipped: list[str] = []
     passed_over: Counter[str] = Counter()

@@ -205,6 +205,11 @@ def check_dataset_options(name: str, options: dict[str, Any]) -> None:
 def _load_opener(name: str) -> Opener:
     """Return the function that opens a data set, which takes its folder first; its module is imported."""
     if name not in _DATASETS:
+        if Path(name).is_dir():
+            raise RecipeError(
+                f"{name} is a folder, expected the name of a data set (`soundspot datasets`). Give the folder as its "
+                f"root, for one with annotations.json: `catalog --root {name}`."
+            )
         raise RecipeError(f"unknown data set {name!r}{did_you_mean(name, _DATASETS)}")
     target = _DATASETS[name][1]
     if isinstance(target, str):

@@ -374,6 +374,8 @@ def as_audio(audio: AudioLike | object) -> Audio:
         )
     waveform, rate = audio
     array = waveform.detach().cpu().numpy() if isinstance(waveform, Tensor) else np.asarray(waveform)
+    if array.ndim == 0 and np.ndim(rate):
+        raise InputError("found a pair (rate, waveform), expected (waveform, rate). Exchange the two.")
     if array.ndim not in (1, 2) or array.dtype.kind not in "iuf":
         raise InputError(
             f"found a waveform of shape {array.shape} and type {array.dtype}, expected numbers of shape (t,), "

@@ -16,7 +16,7 @@ from jaxtyping import Float32
 
 from soundspot.data.media.downmix import ChannelLayout, cancellation_notes, describe_channels, iter_mono
 from soundspot.data.media.ffmpeg import DECODE_ERRORS, MediaFile, PcmConverter, VideoError, av
-from soundspot.data.media.file_types import AUDIO_REMEDY, EXPECTED_AUDIO
+from soundspot.data.media.file_types import AUDIO_REMEDY, EXPECTED_AUDIO, detect_file_type
 from soundspot.data.media.packet_table import (
     MAX_SILENCE,
     PacketTable,
@@ -35,6 +35,7 @@ _TIMED = ("mov", "matroska")  # containers whose gaps are meant, without images 
 _MAX_PACKET = 10.0  # seconds: FFmpeg 8.1 gives the last packet of short Ogg files a negative duration, as 2^32 less
 _MAX_PADDING = 8192  # samples: the longest block of Vorbis
 _TAGS = (b"ID3", b"TAG")  # between MP3 files that were joined; no sound, and no damage
+_IMAGE_FIRST = "The image comes first, sounds after it; several images are located as a folder"
 _OWN_FILE = "Give the sound as a file of its own: `soundspot locate VIDEO other.wav`, in Python `audio=`"
 
 
@@ -273,7 +274,9 @@ class AudioTrack(MediaFile):
         self._container.close()
         decodable = [str(i) for i, stream in enumerate(streams) if _is_decodable(stream)]
         if not streams:
-            problem, cause, remedy = f"a file without sound (it holds: {kinds})", "no sound", _OWN_FILE
+            is_image = detect_file_type(os.fsencode(self.path)) == "image"
+            problem, cause = "an image" if is_image else f"a file without sound (it holds: {kinds})", "no sound"
+            remedy = _IMAGE_FIRST if is_image else _OWN_FILE
         elif track is not None and not 0 <= track < len(streams):
             raise VideoError(
                 f"{self.path}: found {len(streams)} audio tracks, expected one of number {track}. Count them from 0.",

@@ -89,7 +89,7 @@ def no_videos_error(folder: Path, passed_over: Counter[str]) -> DataError:
     note = format_passed_over(passed_over)
     kinds = ", ".join(VIDEO_SUFFIXES[:4])
     return DataError(
-        f"{folder}: found no videos ({kinds}...){f', {note}' if note else ''}; expected some. Check the path"
+        f"{folder}: found no videos ({kinds}...){f', {note}' if note else ''}; expected some. Check the path."
     )
 
 

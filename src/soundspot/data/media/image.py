@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from soundspot.config.frontend import ImageSpec
-from soundspot.data.media.file_types import check_readable
+from soundspot.data.media.file_types import check_readable, detect_file_type
 from soundspot.errors import InputError
 
 MAX_PIXELS = 80_000_000
@@ -28,6 +28,10 @@ T = TypeVar("T")
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _HEIF_HEAD = 64  # bytes: of the box `ftyp`, which lists the brands of a file
 _ORIENTATION = 0x0112  # the EXIF tag of the camera's orientation
+_OTHER_TYPES = {
+    "audio": "It is a sound: the image comes first, sounds after it",
+    "video": "It is a video: `soundspot locate VIDEO` alone, in Python `locate_video`",
+}
 _REMEDY = "Open it in an image viewer to see whether it is whole, and save it again as JPEG or PNG"
 
 
@@ -230,7 +234,8 @@ def decode_image(path: Path, decode: Callable[[Image.Image], T], content: bytes 
             problem = f"a broken or truncated image ({error or type(error).__name__})"
             if isinstance(error, UnidentifiedImageError):  # its message repeats the path
                 problem = "a file of no known image format"
-            raise InputError(f"{path}: found {problem}, expected a whole image. {_REMEDY}.") from error
+            other = _OTHER_TYPES.get(detect_file_type(os.fsencode(path)) or "")
+            raise InputError(f"{path}: found {problem}, expected a whole image. {other or _REMEDY}.") from error
 
 
 def _open(path: Path, content: bytes | None) -> Image.Image:

@@ -48,5 +48,5 @@ def validate_data(
         f"a folder without {ANNOTATIONS_FILE}, known lists, or frames and audio" if root.is_dir() else "no such folder"
     )
     message = f"found {content}, expected a catalog, authors' lists, or images and audio"
-    problem = Problem("error", str(root), message, "Check the path, or name the data set by `data`")
+    problem = Problem("error", str(root), message, "Check the path, or name the data set (`--data`)")
     return Findings("nothing", problems=(problem,))

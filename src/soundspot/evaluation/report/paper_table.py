@@ -17,7 +17,7 @@ PaperFormat = Literal["md", "tex", "html", "csv"]
 PAPER_FORMATS: tuple[PaperFormat, ...] = get_args(PaperFormat)
 TEX_ESCAPES = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    "→": r"$\to$", **{letter: f"\\{letter}" for letter in "&%$#_{}"},
 }  # fmt: skip
 
 
@@ -80,7 +80,8 @@ def build_paper_table(
     for row, differences in comparison.published:
         if row.metrics.keys() & set(keys):
             reasons += [reason for reason in differences if reason not in reasons]
-            marks = "".join(f" [{reasons.index(reason) + 1}]" for reason in differences)
+            numbers = sorted(reasons.index(reason) + 1 for reason in differences)
+            marks = "".join(f" [{number}]" for number in numbers)
             rows.append((row.name + marks, {key: Interval(value) for key, value in row.metrics.items()}))
     for n, name in enumerate(comparison.names):
         rows.append((name, {key: comparison.values[key][n] for key in keys}))
@@ -121,9 +122,11 @@ def _format_tex(comparison: Comparison, intervals: bool) -> str:
     table, reasons = build_paper_table(comparison, intervals, r"\textbf{{{}}}".format, _escape_tex)
     head, *rows = (" & ".join(line) + r" \\" for line in table)
     rows.insert(len(rows) - len(comparison.names), r"\midrule")
-    notes = [f"% [{n}] {reason}" for n, reason in enumerate(reasons, 1)]
-    lines = [f"% {_caption(comparison)}", rf"\begin{{tabular}}{{l{'r' * (len(table[0]) - 1)}}}", r"\toprule", head]
-    lines += [r"\midrule"] * (rows[0] != r"\midrule") + [*rows, r"\bottomrule", r"\end{tabular}", *notes]
+    wide = rf"\multicolumn{{{len(table[0])}}}{{l}}"
+    notes = [f"{wide}{{\\footnotesize [{n}] {_escape_tex(reason)}}} \\\\" for n, reason in enumerate(reasons, 1)]
+    lines = [f"% {_caption(comparison)}", r"% needs \usepackage{booktabs}"]
+    lines += [rf"\begin{{tabular}}{{l{'r' * (len(table[0]) - 1)}}}", r"\toprule", head]
+    lines += [r"\midrule"] * (rows[0] != r"\midrule") + [*rows, r"\bottomrule", *notes, r"\end{tabular}"]
     return "\n".join(lines)
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 import yaml
 
+from soundspot.config.load import read_yaml
 from soundspot.config.schema import DataConfig, Recipe
 from soundspot.data.datasets.registry import open_dataset
-from soundspot.errors import CheckpointError, OutputError, RecipeError
+from soundspot.errors import CheckpointError, OutputError, RecipeError, SoundspotError
 from soundspot.methods import METHODS, Method, create, method_options
 from soundspot.models.weights import Shape, check_match, match_weights, read_state_dict, weight_shapes
 from soundspot.training.clip_reader import ClipReader
@@ -26,6 +27,9 @@ from soundspot.training.datamodule import (
 from soundspot.types import AudioVisualDataset
 from soundspot.utils.atomic_io import atomic_write
 from soundspot.utils.distributed import all_gather_object, on_rank_zero, process_group, world_size
+from soundspot.utils.safe_read import convert_read_errors
+
+_RESUME_FILE = "expected the file that `soundspot train` writes. Delete it to train from the beginning"
 
 
 def train(
@@ -109,12 +113,18 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
     resume_file = folder / "resume.ckpt" if resume and (folder / "resume.ckpt").exists() else None
     if resume_file:
         check_resume_file(resume_file, weight_shapes(module.state_dict()))
-    trainer.fit(
-        module.to(memory_format=torch.channels_last),
-        datamodule=TrainingData(reader, sampler, recipe.train.workers, (neighbors, labels)),
-        ckpt_path=resume_file,
-        weights_only=True,
-    )
+    try:
+        trainer.fit(
+            module.to(memory_format=torch.channels_last),
+            datamodule=TrainingData(reader, sampler, recipe.train.workers, (neighbors, labels)),
+            ckpt_path=resume_file,
+            weights_only=True,
+        )
+    except Exception as error:
+        if resume_file is None or module.has_started or isinstance(error, SoundspotError):
+            raise
+        with convert_read_errors(resume_file, _RESUME_FILE, CheckpointError):  # Lightning could not restore it
+            raise
     return folder / "best.safetensors"
 
 
@@ -132,10 +142,7 @@ def check_resume_file(path: Path, shapes: Mapping[str, Shape]) -> None:
     state = read_state_dict(path)
     entries = {"callbacks": dict, "loops": dict, "lr_schedulers": list, "optimizer_states": list, "state_dict": dict}
     if wrong := [name for name, type_ in entries.items() if not isinstance(state.get(name), type_)]:
-        raise CheckpointError(
-            f"{path}: found no {wrong[0]} of a run, expected the file that `soundspot train` writes. Delete it to "
-            "train from the beginning"
-        )
+        raise CheckpointError(f"{path}: found no {wrong[0]} of a run, {_RESUME_FILE}")
     check_match(match_weights(shapes, weight_shapes(state["state_dict"])), str(path))
 
 
@@ -380,11 +387,15 @@ def check_run_dir(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -
         return
     if not recipe_file.exists():
         raise OutputError(f"{folder}: holds something that is not a run (there is no recipe.yaml); train elsewhere")
-    ours, theirs = _to_lists(recipe.as_dict()), yaml.safe_load(recipe_file.read_text(encoding="utf-8"))
-    if resume and _without_workers(ours) != _without_workers(theirs):
-        raise OutputError(
-            f"{folder}: holds a run of another recipe (see {recipe_file}); resume with that, or train elsewhere"
-        )
+    if resume:
+        try:
+            theirs = read_yaml(recipe_file)
+        except RecipeError as error:
+            raise OutputError(f"{recipe_file}: {error} of the run. Replace the run by --overwrite") from error
+        if _without_workers(_to_lists(recipe.as_dict())) != _without_workers(theirs):
+            raise OutputError(
+                f"{folder}: holds a run of another recipe (see {recipe_file}); resume with that, or train elsewhere"
+            )
     if not (resume or overwrite):
         raise OutputError(
             f"{folder}: already exists. Continue the run in it by --resume, replace it by --overwrite, or name "
@@ -412,7 +423,8 @@ def prepare_run_dir(folder: Path, recipe: Recipe, resume: bool) -> None:
 
 def _without_workers(recipe: Any) -> Any:
     """Return a recipe as YAML has it, without the one key that moves no number."""
-    return {**recipe, "train": {**recipe.get("train", {}), "workers": 0}}
+    train = recipe.get("train")
+    return {**recipe, "train": {**train, "workers": 0} if isinstance(train, dict) else train}
 
 
 def _to_lists(value: object) -> object:

@@ -1,9 +1,13 @@
 """No reader runs code that a file carries: loaders in the source are safe ones, and files with a marker leave none."""
 
 import ast
+import json
 import os
 import re
+import sqlite3
+import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +16,22 @@ import torch
 
 import soundspot
 from conftest import ROOT
+from soundspot.cli.main import main
 from soundspot.config.inspect_checkpoint import inspect_checkpoint
 from soundspot.config.load import read_recipe
+from soundspot.config.schema import FrontEndConfig
+from soundspot.data.datasets.registry import open_dataset
 from soundspot.data.media.vectors import ArrayStore
 from soundspot.data.neighbors.kmeans import Clusters
 from soundspot.data.neighbors.table import NeighborTable
+from soundspot.data.shards.format import write_shard_index
 from soundspot.errors import SoundspotError
 from soundspot.importers import import_checkpoint
 from soundspot.inference.mining.embed import read_embeddings
-from soundspot.training.run_folder import check_resume_file
+from soundspot.methods import create
+from soundspot.search import Index
+from soundspot.training.run_folder import check_resume_file, check_run_dir
+from toys import TINY
 
 SOURCE = ROOT / "src" / "soundspot"
 FORBIDDEN_MODULES = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "runpy", "imp", "code"}
@@ -131,6 +142,8 @@ def test_a_recipe_runs_no_code(tmp_path: Path, marker: Marker) -> None:
     (tmp_path / "recipe.yaml").write_text(f"method: !!python/object/apply:os.mkdir [{marker.path}]\n")
     with pytest.raises(SoundspotError, match="no valid YAML"):
         read_recipe(tmp_path / "recipe.yaml")
+    with pytest.raises(SoundspotError, match=r"recipe\.yaml: found no valid YAML"):  # of a run that is resumed
+        check_run_dir(tmp_path, read_recipe("ezvsl/debug"), resume=True, overwrite=False)
 
 
 def test_an_array_runs_no_code(tmp_path: Path, marker: Marker) -> None:
@@ -154,3 +167,55 @@ def test_an_array_runs_no_code(tmp_path: Path, marker: Marker) -> None:
         with pytest.raises(SoundspotError, match=str(tmp_path)):
             read()
     store._archive().close()
+
+
+def test_a_shard_reaches_no_other_file(tmp_path: Path, marker: Marker) -> None:
+    """Neither by names of its members, nor by links: a shard is never unpacked."""
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    path = tmp_path / "shards" / "a.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for name in ("../it-ran/x.jpg", str(marker.path / "y.jpg"), "x.wav"):
+            archive.addfile(tarfile.TarInfo(name))
+        link = tarfile.TarInfo("z.jpg")
+        link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path / "secret.jpg")
+        archive.addfile(link)
+    before = sorted(tmp_path.rglob("*"))
+    with suppress(SoundspotError):
+        write_shard_index(path)
+    with suppress(SoundspotError):
+        data = open_dataset("shards", tmp_path / "shards")
+        for i in range(len(data)):
+            with pytest.raises(SoundspotError):
+                data.read_image(i)
+    assert {path.name for path in tmp_path.rglob("*")} - {path.name for path in before} <= {"a.index.json"}
+
+
+def test_an_index_runs_no_code(tmp_path: Path, marker: Marker) -> None:
+    """The checkpoint that it names may be any file."""
+    torch.save(marker, tmp_path / "model.pth")
+    method = create("alignment", image=TINY, audio=TINY, front_end=FrontEndConfig("ezvsl", 32, seconds=0.5).build())
+    (tmp_path / "media").mkdir()
+    Index.create(tmp_path / "index", soundspot.Localizer(method.eval()), tmp_path / "media").close()
+    with sqlite3.connect(tmp_path / "index" / "index.sqlite") as database:
+        values = (str(tmp_path / "model.pth"),)
+        database.execute("UPDATE metadata SET value = ? WHERE name = 'checkpoint'", values)
+    database.close()
+    with Index.open(tmp_path / "index") as index, pytest.raises(SoundspotError):
+        assert index.localizer
+
+
+def test_a_report_runs_no_code_in_a_page_and_reaches_no_file(tmp_path: Path, marker: Marker) -> None:
+    rng = np.random.default_rng(0)
+    data = open_dataset("scenes", length=2, size=32, seconds=0.5)
+    soundspot.evaluate(lambda image, audio: rng.random((4, 4), np.float32), data, bootstraps=5).save(tmp_path / "a")
+    report = json.loads((tmp_path / "a" / "report.json").read_text())
+    script = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+    names = [report] + [value for value in report.values() if isinstance(value, dict)]
+    for values in names:
+        values.update({key: script for key, value in values.items() if isinstance(value, str) and key != "version"})
+    (tmp_path / "a" / "report.json").write_text(json.dumps(report))
+    np.savez(tmp_path / "a" / "maps" / "maps.npz", **{"../../it-ran/x": np.array([marker])})
+    page = tmp_path / "page.html"
+    code = main(["compare", str(tmp_path / "a"), str(tmp_path / "a"), "--output", str(page)])
+    assert code == 2 or not any(text in page.read_text() for text in ("<script>alert", "<img src=x"))

@@ -2,14 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from soundspot.config import checkpoint
 from soundspot.config.checkpoint import load_checkpoint, read_header, save_checkpoint
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
-from soundspot.errors import CheckpointError
+from soundspot.errors import CheckpointError, SoundspotError
 from soundspot.methods import create
 from soundspot.methods.base import Method
 
@@ -57,6 +59,39 @@ def test_weights_that_do_not_fit_are_refused(method: Method, tmp_path: Path, dam
         load_checkpoint(path)
     assert said in str(error.value)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"image": {**SMALL, "width": 50_000}}, "expected equal numbers"),  # 90 GB of weights
+        ({name: {**SMALL, "width": 50_000} for name in ("image", "audio")}, "does not fit"),
+        ({"image": {**SMALL, "blocks": [300]}}, "does not fit"),
+        ({"image": {**SMALL, "blocks": [900_000]}}, "a network of more than"),
+        ({"image": {**SMALL, "blocks": [1_000_001]}}, "at most 1000000 together"),
+        ({"image": {**SMALL, "blocks": [1] * 20_000}}, "at most 10000 of a list"),
+    ],
+)
+def test_no_network_is_built_that_the_weights_do_not_fill(
+    method: Method, tmp_path: Path, options: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The header of somebody's file claims a large one: only shapes are made of it, on the meta device."""
+    path, devices = tmp_path / "a.safetensors", []
+    save_checkpoint(method, path)
+    header = read_header(path)
+    save_file(
+        load_file(path), path, metadata={"soundspot": json.dumps(header | {"config": header["config"] | options})}
+    )
+    build = checkpoint.method_from_header
+
+    def note_device(values: dict[str, Any]) -> Method:
+        devices.append(torch.empty(0).device.type)
+        return build(values)
+
+    monkeypatch.setattr(checkpoint, "method_from_header", note_device)
+    with pytest.raises(SoundspotError, match=said):
+        load_checkpoint(path)
+    assert devices == ([] if "at most 1" in said else ["meta"])
 
 
 def test_a_file_cut_short_is_told(method: Method, tmp_path: Path) -> None:

@@ -188,13 +188,37 @@ def test_what_is_no_exported_model_is_told(model: Path, tmp_path: Path) -> None:
     onnx.save(hollow, tmp_path / "hollow.onnx")
     for name, words in (
         ("missing.onnx", "no such file"),
-        ("damaged.onnx", "cannot be read as ONNX"),
+        ("damaged.onnx", r"damaged\.onnx: cannot be read"),
         ("foreign.onnx", "not one that `soundspot export"),
-        ("empty", "expected model.json, image.onnx"),
-        ("hollow.onnx", "metadata lack"),
+        ("empty", r"empty: cannot be read .*model\.json"),
+        ("hollow.onnx", "expected metadata of soundspot"),
     ):
         with pytest.raises(CheckpointError, match=words):
             OnnxLocalizer.load(tmp_path / name)
+
+
+def test_a_model_opens_no_other_file_and_what_it_cannot_run_is_our_error(model: Path, tmp_path: Path) -> None:
+    import onnx
+
+    changed = onnx.load(model)
+    tensor = next(x for x in changed.graph.initializer if x.name)
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "secret"
+    tensor.ClearField("raw_data")
+    (tmp_path / "secret").write_bytes(bytes(10**6))
+    (tmp_path / "m.onnx").write_bytes(changed.SerializeToString())
+    with pytest.raises(CheckpointError, match="lies in another file, which is not opened"):
+        OnnxLocalizer.load(tmp_path / "m.onnx")
+    metadata = json.loads(onnx.load(model).metadata_props[0].value)
+    for name, value in (("threshold", "x"), ("front_end", [[]]), ("upsampling", {"mode": 3})):
+        changed = onnx.load(model)
+        changed.metadata_props[0].value = json.dumps(metadata | {name: value})
+        (tmp_path / "m.onnx").write_bytes(changed.SerializeToString())
+        with pytest.raises(CheckpointError, match=r"m\.onnx: cannot be read"):
+            OnnxLocalizer.load(tmp_path / "m.onnx")
+    with pytest.raises(CheckpointError, match="subgraph map of the exported model: cannot be read"):
+        OnnxLocalizer.load(model).run("map", torch.zeros(1, 1), torch.zeros(2, 1))
 
 
 def test_a_method_that_torch_cannot_follow_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,28 +1,34 @@
 """Feed mutated files to the readers.
 
-`python tests/fuzz/campaign.py COUNT SEED [TARGET ...]`, with `tests` in PYTHONPATH, writes the counts of each as JSON.
+`python tests/fuzz/campaign.py COUNT SEED [TARGET ...]`, with `tests` in PYTHONPATH, prints a line of JSON for each
+target: counts of its outcomes, and failures. Inputs are read in a child process: one that ends it is counted, and the
+next child goes on behind it.
 """
 
-import faulthandler
+import ast
 import json
+import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
-import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import torch
 from targets import TARGETS, make_inputs
 
 from soundspot.errors import SoundspotError
 
+ACCEPTED = {"read", "refused"}
+ACCEPTED_OF_DECODERS = ACCEPTED | {"memory", "ended by SIGSEGV", "ended by SIGABRT", "ended by SIGPROF"}
 SECONDS = 5.0  # CPU time of one input
 MEMORY = 2**30  # bytes that the process may have beyond what it has at the beginning
 
@@ -61,15 +67,16 @@ def lacks_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) and not (frames and Path(frames[-1].filename).name == "ast.py")
 
 
-def attack(folder: Path, name: str, count: int, seed: int) -> tuple[Counter[str], dict[str, str]]:
-    """Read `count` mutated inputs of a target; count outcomes, and describe one input of each failure."""
-    target, outcomes, failures = TARGETS[name], Counter[str](), dict[str, str]()
+def read_inputs(folder: Path, name: str, first: int, count: int, seed: int, report: Callable[[str], Any]) -> None:
+    """Read mutated inputs of a target from number `first` on, and report the outcome of each."""
+    target = TARGETS[name]
     path = folder / target.file
     valid = path.read_bytes()
-    for number in range(count):
+    for number in range(first, count):
         rng = Random(f"{name} {seed} {number}")
         path.write_bytes(target.mutate(valid, rng))
         signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, 2 * SECONDS)  # ends the process where no Python code runs any more
         try:
             target.read(folder)
             outcome = "read"
@@ -84,27 +91,57 @@ def attack(folder: Path, name: str, count: int, seed: int) -> tuple[Counter[str]
             )
         finally:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        outcomes[outcome] += 1
-        if outcome not in ("read", "refused"):
-            failures.setdefault(outcome, f"{name}: seed {seed}, input {number}: {outcome}")
-    path.write_bytes(valid)
-    return outcomes, failures
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        report(outcome)
+
+
+def read_in_child(folder: Path, name: str, first: int, count: int, seed: int) -> list[str]:
+    """Read inputs from number `first` on in a child process with a folder of its own; return their outcomes."""
+    reading, writing = os.pipe()
+    with tempfile.TemporaryDirectory() as directory:
+        copy = shutil.copytree(folder, Path(directory) / "copy")
+        child = os.fork()
+        if not child:
+            try:
+                torch.set_num_threads(1)
+                with limits(), warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    with os.fdopen(writing, "w", encoding="utf-8", buffering=1) as file:
+                        read_inputs(copy, name, first, count, seed, lambda outcome: file.write(f"{outcome!r}\n"))
+            finally:
+                os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading, encoding="utf-8") as file:
+            outcomes = [ast.literal_eval(line) for line in file]
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return outcomes if status == 0 else [*outcomes, f"ended by {signal.Signals(-status).name}"]
+
+
+def attack(folder: Path, name: str, count: int, seed: int) -> tuple[Counter[str], dict[str, str]]:
+    """Read `count` mutated inputs of a target; count outcomes, and describe one input of each failure."""
+    outcomes: list[str] = []
+    while len(outcomes) < count:
+        outcomes += read_in_child(folder, name, len(outcomes), count, seed)
+    accepted = ACCEPTED_OF_DECODERS if TARGETS[name].decoder else ACCEPTED
+    failures = {x: f"{name}: seed {seed}, input {n}: {x}" for n, x in enumerate(outcomes) if x not in accepted}
+    return Counter(outcomes), failures
 
 
 def run(count: int, seed: int, names: list[str], folder: Path) -> dict[str, Any]:
-    """Attack targets by `count` inputs each; return counts of outcomes, failures and seconds."""
-    start, outcomes, failures = time.process_time(), dict[str, dict[str, int]](), dict[str, str]()
-    with limits(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in names:
-            counts, failed = attack(folder, name, count, seed)
-            outcomes[name], failures = dict(counts), failures | failed
-    return {"outcomes": outcomes, "failures": [*failures.values()], "seconds": time.process_time() - start}
+    """Attack targets by `count` inputs each; return counts of outcomes, and failures."""
+    outcomes, failures = dict[str, dict[str, int]](), list[str]()
+    for name in names:
+        counts, failed = attack(folder, name, count, seed)
+        outcomes[name] = dict(counts)
+        failures += failed.values()
+    return {"outcomes": outcomes, "failures": failures}
 
 
 if __name__ == "__main__":
-    faulthandler.enable()
+    torch.set_num_threads(1)
+    count, seed = map(int, sys.argv[1:3])
     with tempfile.TemporaryDirectory() as directory:
         make_inputs(Path(directory))
-        result = run(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] or [*TARGETS], Path(directory))
-        json.dump(result, sys.stdout, indent=1)
+        for target in sys.argv[3:] or TARGETS:
+            sys.stdout.write(json.dumps({"seed": seed, **run(count, seed, [target], Path(directory))}) + "\n")
+            sys.stdout.flush()

@@ -8,7 +8,6 @@ import struct
 import zipfile
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -195,6 +194,41 @@ def mutate_sqlite(content: bytes, rng: Random) -> bytes:
     return changed
 
 
-def write_mutated(path: Path, content: bytes, mutate: Mutation, rng: Random) -> None:
-    """Write a mutated copy of `content` to a path."""
-    path.write_bytes(mutate(content, rng))
+def mutate_onnx(content: bytes, rng: Random) -> bytes:
+    """Change the metadata, a node, a shape or a name of an exported model, or the bytes of its values."""
+    import onnx
+
+    model = onnx.load_from_string(content)
+    graph, kind = model.graph, rng.randrange(6)
+    if kind == 0 and model.metadata_props:
+        entry = model.metadata_props[0]
+        entry.value = mutate_json(entry.value.encode(), rng).decode(errors="replace")
+    elif kind == 1 and graph.initializer:
+        tensor = rng.choice(graph.initializer)
+        tensor.dims[:] = [*tensor.dims, rng.choice((0, -1, 2, 2**31, 2**62))][-rng.choice((1, 4)) :]
+    elif kind == 2:
+        node = rng.choice(graph.node)
+        names = rng.choice((node.input, node.output))
+        if names:
+            names[rng.randrange(len(names))] = rng.choice(
+                ("x", "", *(name for other in graph.node for name in other.output))
+            )
+    elif kind == 3:
+        node = rng.choice(graph.node)
+        node.op_type = rng.choice(("x", "Add", "MatMul", "Reshape", "Expand", "Identity"))
+    elif kind == 4:
+        values = [*graph.input, *graph.output]
+        dims = rng.choice(values).type.tensor_type.shape.dim
+        if dims:
+            rng.choice(dims).dim_value = rng.choice((0, -1, 1, 7, 2**40))
+    else:
+        with_numbers = [a for node in graph.node for a in node.attribute if a.ints or a.type == a.INT]
+        if with_numbers:
+            attribute = rng.choice(with_numbers)
+            number = rng.choice((-(2**40), -1, 0, 3, 2**31, 2**60))
+            if attribute.ints:
+                attribute.ints[rng.randrange(len(attribute.ints))] = number
+            else:
+                attribute.i = number
+    changed: bytes = model.SerializeToString()
+    return changed

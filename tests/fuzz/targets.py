@@ -9,6 +9,7 @@ from typing import Any
 import mutations as m
 import numpy as np
 import soundfile
+import targets_of_runs as runs
 import torch
 from PIL import Image
 
@@ -34,9 +35,12 @@ from soundspot.evaluation.engine.predictions import Predictions, write_maps
 from soundspot.evaluation.report.compare import compare
 from soundspot.evaluation.report.report import load_report
 from soundspot.evaluation.report.training_curves import read_train_logs
+from soundspot.importers import import_checkpoint
+from soundspot.inference.mining.classify import read_class_groups
 from soundspot.inference.mining.embed import read_embeddings
 from soundspot.methods import create
 from soundspot.search import Index
+from soundspot.training.retention import read_retention
 from soundspot.training.run_folder import check_resume_file
 
 TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
@@ -51,15 +55,17 @@ class Target:
         file: path of the file below the folder of the valid inputs.
         mutate: mutation of its bytes.
         read: reader, called with the folder in which the file is a mutated one.
+        decoder: whether outside software decodes it, whose crashes and hangs are counted and no failures of ours.
     """
 
     file: str
     mutate: m.Mutation
     read: Callable[[Path], Any]
+    decoder: bool = False
 
 
-def make_inputs(folder: Path) -> None:
-    """Write a valid input of each reader into a folder."""
+def make_inputs(folder: Path, with_exports: bool = True) -> None:
+    """Write a valid input of each reader into a folder; exported models, which take seconds, if asked."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     pixels = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8))
@@ -88,6 +94,12 @@ def make_inputs(folder: Path) -> None:
     report = soundspot.evaluate(lambda image, audio: rng.random((4, 4), np.float32), data, bootstraps=20)
     report.save(folder / "report")
     make_index(folder)
+    runs.make_videos(folder)
+    if with_exports:
+        runs.make_exports(folder, soundspot.load(folder / "model.safetensors"))
+    runs.make_release(folder)
+    runs.write_adapted(folder, method)
+    runs.make_runs(folder)
 
 
 def make_tables(folder: Path, rng: np.random.Generator) -> None:
@@ -176,8 +188,17 @@ def read_report(folder: Path) -> None:
 def read_index(folder: Path) -> None:
     """Open an index, search in it and verify it."""
     with Index.open(folder / "index") as index:
-        index.query_vector(torch.ones(8, dtype=torch.float64) / 8**0.5)
+        vector = torch.ones(8, dtype=torch.float64) / 8**0.5
+        index.query_vector(vector), index.query_vector(vector, per_window=True), len(index), index.checkpoint
         index.status()
+        index._store.list_files()
+
+
+def add_to_index(folder: Path) -> None:
+    """Index a folder again that was indexed, and move it."""
+    with Index.open(folder / "index", soundspot.load(folder / "model.safetensors")) as index:
+        index.add(folder / "media"), index.refresh()
+        index.relocate(folder / "media"), index.remove([folder / "media" / "image.png"])
 
 
 def read_maps(folder: Path) -> None:
@@ -246,4 +267,35 @@ TARGETS = {
     "samples of a report": Target("report/samples.csv", m.mutate_lines, read_report),
     "training log": Target("metrics.csv", m.mutate_lines, lambda f: read_train_logs([f / "metrics.csv"])),
     "index": Target("index/index.sqlite", m.mutate_sqlite, read_index),
+    "vectors of an index": Target("index/vectors-0.f32", m.mutate_bytes, read_index),
+    "index that is added to": Target("index/index.sqlite", m.mutate_sqlite, add_to_index),
+    **{
+        name: Target(name, m.mutate_bytes, lambda f, name=name: runs.read_video(f / name), decoder=True)
+        for name in runs.VIDEOS
+    },
+    "exported model": Target("model.onnx", m.mutate_bytes, lambda f: runs.read_export(f / "model.onnx"), decoder=True),
+    "fields of an exported model": Target(
+        "model.onnx", m.mutate_onnx, lambda f: runs.read_export(f / "model.onnx"), decoder=True
+    ),
+    "exported folder": Target("exported/model.json", m.mutate_json, lambda f: runs.read_export(f / "exported")),
+    "exported subgraph": Target(
+        "exported/map.onnx", m.mutate_onnx, lambda f: runs.read_export(f / "exported"), decoder=True
+    ),
+    "released weights": Target("released.pth", m.mutate_zip, lambda f: import_checkpoint(f / "released.pth", "ezvsl")),
+    "statistics of a checkpoint": Target(
+        "adapted.safetensors", m.mutate_safetensors, lambda f: read_retention(f / "adapted.safetensors")
+    ),
+    "features": Target("features/image/features.npy", m.mutate_npy, runs.fill),
+    "records of features": Target("features/image/records.npy", m.mutate_npy, runs.fill),
+    "meta of features": Target("features/image/meta.json", m.mutate_json, runs.fill),
+    "run folder": Target("run/recipe.yaml", m.mutate_yaml, runs.read_run),
+    "manifest of shards": Target("output/prepared.json", m.mutate_json, runs.read_journal),
+    "journal of shards": Target("output/journal.jsonl", m.mutate_bytes, runs.read_journal),
+    "draft": Target(".result.part/plan.json", m.mutate_json, runs.continue_draft),
+    "meta of an extended table": Target("mined/meta.json", m.mutate_json, runs.extend_table),
+    "ids of an extended table": Target("mined/ids.txt", m.mutate_lines, runs.extend_table),
+    "embeddings of an extended table": Target("mined/images.embeddings.npy", m.mutate_npy, runs.extend_table),
+    "groups of classes": Target(
+        "groups.csv", m.mutate_lines, lambda f: read_class_groups(f / "groups.csv", ["dog", "cat"])
+    ),
 }

@@ -1,5 +1,6 @@
 """Own things are learned from a folder of them, and what was known before is not forgotten."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 
 import soundspot
-from soundspot.config.checkpoint import read_header, save_checkpoint
+from soundspot.config.checkpoint import load_checkpoint, read_header, read_statistics, save_checkpoint
 from soundspot.config.frontend import PRESETS, InputSpec
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.category_folders import write_category_catalog
@@ -60,6 +61,34 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "base.safetensors"
     save_checkpoint(method, path, statistics=retention.tensors(), retained=list(OLD), threshold=0.4, video_size=48)
     return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors, header: header.pop("retained"),
+        lambda tensors, header: header.update(retained=["a", "b", "c"]),
+        lambda tensors, header: header.update(retained=[1, 2]),
+        lambda tensors, header: tensors.update(unknown=torch.ones(1)),
+        lambda tensors, header: tensors.update(image_moments=torch.ones(2, 3)),
+        lambda tensors, header: tensors.update(absent_peaks=torch.ones(0)),
+    ],
+)
+def test_damaged_statistics_are_told(base: Path, tmp_path: Path, change: Callable[..., object]) -> None:
+    method, header = load_checkpoint(base)
+    tensors = read_statistics(base)
+    change(tensors, header)
+    fields = {name: header[name] for name in ("retained",) if name in header}
+    save_checkpoint(method, tmp_path / "x.safetensors", statistics=tensors, **fields)
+    with pytest.raises(CheckpointError, match=r"x\.safetensors: cannot be read .* expected statistics"):
+        read_retention(tmp_path / "x.safetensors")
+
+
+def test_statistics_of_another_network_are_told(base: Path, tmp_path: Path) -> None:
+    tensors = read_statistics(base) | {"image_moments": torch.eye(4)}
+    save_checkpoint(load_checkpoint(base)[0], tmp_path / "x.safetensors", statistics=tensors, retained=list(OLD))
+    with pytest.raises(CheckpointError, match="statistics of another network"):
+        adapt(tmp_path, tmp_path / "y.safetensors", tmp_path / "x.safetensors")
 
 
 def test_new_things_are_told_apart_and_the_old_ones_stay(base: Path, tmp_path: Path) -> None:

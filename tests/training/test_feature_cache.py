@@ -512,6 +512,9 @@ def test_a_folder_in_use_is_waited_for(tmp_path: Path) -> None:
         assert not is_complete(plan.folder)
     second.join()
     assert is_complete(plan.folder)
+    for content in ("[]", "{}", '{"complete": 1}', "[" * 100_000):  # somebody else's
+        (plan.folder / "meta.json").write_text(content)
+        assert not is_complete(plan.folder)
 
 
 def test_base_view_of_a_variant_is_made_as_the_view_is(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import ROOT
-from soundspot.errors import CheckpointError
-from soundspot.training.run_folder import check_resume_file
+from soundspot.config.load import read_recipe
+from soundspot.errors import CheckpointError, OutputError
+from soundspot.training.fit import train
+from soundspot.training.run_folder import check_resume_file, check_run_dir
 
 DEBUG = ROOT / "recipes" / "alignment" / "debug.yaml"
 OVERRIDES = [
@@ -83,6 +85,35 @@ def test_a_run_is_not_overwritten_unasked(tmp_path: Path, flag: list[str], capsy
     said = capsys.readouterr().err
     assert "another recipe" in said if flag else "--overwrite" in said
     assert (folder / "recipe.yaml").read_text() == "method: {name: other}\n"
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff", b"a: [", b"[]", b"x: &x [*x]", b"train: 3", b"x: !!python/name:os.system"]
+)
+def test_a_damaged_recipe_of_a_run_is_told(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "recipe.yaml").write_bytes(content)
+    for resume, overwrite in ((True, False), (False, False)):
+        with pytest.raises(OutputError, match=rf"^{tmp_path}"):
+            check_run_dir(tmp_path, read_recipe(DEBUG), resume, overwrite)
+    check_run_dir(tmp_path, read_recipe(DEBUG), resume=False, overwrite=True)
+
+
+@pytest.mark.slow
+def test_a_state_that_cannot_be_restored_is_our_error(tmp_path: Path) -> None:
+    options = '{"length": 4, "size": 32, "seconds": 0.5, "regenerate": false}'
+    recipe = read_recipe(DEBUG, ["--train.epochs", "1", "--train.batch_size", "2", "--data.options", options])
+    train(recipe, tmp_path, progress=False)
+    state = torch.load(tmp_path / "resume.ckpt", weights_only=True)
+    for change in (
+        {"loops": {"fit_loop": {}}},
+        {"optimizer_states": [{"state": 3}]},
+        {"callbacks": {"x": []}, "loops": {}},
+    ):
+        torch.save(state | change, tmp_path / "resume.ckpt")
+        with pytest.raises(
+            CheckpointError, match=r"resume\.ckpt: cannot be read .* Delete it to train from the beginning"
+        ):
+            train(recipe, tmp_path, resume=True, progress=False)
 
 
 def test_a_state_that_is_not_of_this_run_is_refused_before_it_is_restored(tmp_path: Path) -> None:

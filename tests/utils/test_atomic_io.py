@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from soundspot.errors import OutputError
-from soundspot.utils.atomic_io import DiskFullError, _list_drafts, atomic_write, atomic_write_folder
+from soundspot.utils.atomic_io import (
+    DiskFullError,
+    _list_drafts,
+    atomic_write,
+    atomic_write_folder,
+    resumable_folder,
+)
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -75,3 +81,14 @@ def test_a_full_disk_is_told_of_a_folder_too(tmp_path: Path) -> None:
     with pytest.raises(DiskFullError, match="run: could not be written"), atomic_write_folder(tmp_path / "run"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", ["[1]", "[" * 100_000, "{", "3"])
+def test_a_damaged_draft_is_begun_anew(tmp_path: Path, content: str) -> None:
+    draft = tmp_path / ".run.part"
+    (draft / "new").mkdir(parents=True)
+    (draft / "new" / "old.txt").write_text("")
+    (draft / "plan.json").write_text(content)
+    with resumable_folder(tmp_path / "run", {"k": 1}) as folder:
+        (folder / "new.txt").write_text("")
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "new.txt"]

@@ -1,12 +1,20 @@
 """What a header or a text claims is checked before anything is allocated, and what a library raises is our error."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from soundspot.errors import DataError, InputError
-from soundspot.utils.safe_read import check_nesting, convert_read_errors, load_npy, parse_json, read_json_object
+from soundspot.utils.safe_read import (
+    check_nesting,
+    check_npy_header,
+    convert_read_errors,
+    load_npy,
+    parse_json,
+    read_json_object,
+)
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), AssertionError(), MemoryError(), RuntimeError("a\nb")])
@@ -59,3 +67,21 @@ def test_an_array_that_is_larger_than_its_file_is_not_allocated(tmp_path: Path, 
     (tmp_path / "x.npy").write_bytes(content.replace(b"(3, 4)", b"(-1,4)"))
     with pytest.raises(ValueError, match="shape"):
         load_npy(tmp_path / "x.npy", mmap_mode)  # type: ignore[arg-type]
+
+
+def test_no_header_of_an_npy_is_read_that_is_longer_than_its_file(tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x02\x00\xff\xff\xff\xff{'descr'")  # it claims 4 GB
+
+    class Counting(io.BytesIO):
+        largest = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            self.largest = max(self.largest, size or 0)
+            return super().read(size)
+
+    file = Counting((tmp_path / "x.npy").read_bytes())
+    with pytest.raises(ValueError, match=r"no header of \.npy"):
+        check_npy_header(file, 20)
+    assert 0 < file.largest <= 20
+    with pytest.raises(ValueError, match=r"no header of \.npy"):
+        load_npy(tmp_path / "x.npy")

@@ -8,16 +8,18 @@ with the library (`weights: bundled`) are not repeated: the header names the has
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from soundspot._version import __version__
 from soundspot.config.frontend import InputSpec
@@ -32,6 +34,7 @@ from soundspot.utils.atomic_io import atomic_write
 from soundspot.utils.safe_read import check_fields, convert_read_errors, parse_json
 
 MAX_LIST, MAX_OPTION = 10_000, 1_000_000  # entries of a list of options, and sum of the numbers in it
+MAX_OMITTED = 2_000  # weights that a checkpoint may leave to the library's file of encoders
 _EXPECTED = "expected a checkpoint of `soundspot train`. If it was damaged, copy it again"
 STATISTICS = "statistics/"  # beginning of the names of tensors that are no weights of the method
 
@@ -192,9 +195,10 @@ def load_checkpoint(path: str | Path) -> tuple[Method, dict[str, Any]]:
 
 def _load(path: str | Path, header: dict[str, Any]) -> Method:
     shapes = read_weight_shapes(path)
-    if (
-        expected := expected_shapes(header)
-    ) is not None:  # else a method of one's own that has no shapes before it runs
+    _check_options(header["config"])
+    with suppress(NotImplementedError):  # a method of one's own that has no shapes before it runs
+        with _limit_parameters(10 * len(shapes) + MAX_OMITTED):
+            expected = _build_shapes(header)
         check_match(match_weights(expected, shapes), str(path))
     method = method_from_header(header)
     weights = {name: value for name, value in _read_tensors(path).items() if not name.startswith(STATISTICS)}
@@ -232,13 +236,35 @@ def expected_shapes(header: dict[str, Any]) -> dict[str, Shape] | None:
         CheckpointError: an option is larger than that of any network.
     """
     _check_options(header["config"])
-    with suppress(SoundspotError, KeyError, TypeError, NotImplementedError), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # nothing is filled
-        with torch.device("meta"):
-            method = method_from_header(header)
-            omitted = list_frozen_names(method, (header.get("bundle") or {}).get("encoders", {}))
-            return {name: shape for name, shape in weight_shapes(method.state_dict()).items() if name not in omitted}
+    with suppress(SoundspotError, KeyError, TypeError, NotImplementedError):
+        return _build_shapes(header)
     return None
+
+
+@contextmanager
+def _limit_parameters(max_parameters: int) -> Iterator[None]:
+    """Raise CheckpointError where a module of more parameters is built in the block, in this thread."""
+    num_parameters, thread = 0, get_ident()
+
+    def count(*_: object) -> None:
+        nonlocal num_parameters
+        num_parameters += get_ident() == thread
+        if num_parameters > max_parameters:
+            raise CheckpointError(f"its header describes a network of more than {max_parameters} weights, {_EXPECTED}")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _build_shapes(header: dict[str, Any]) -> dict[str, Shape]:
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.simplefilter("ignore")  # nothing is filled
+        method = method_from_header(header)
+        omitted = list_frozen_names(method, (header.get("bundle") or {}).get("encoders", {}))
+        return {name: shape for name, shape in weight_shapes(method.state_dict()).items() if name not in omitted}
 
 
 def _check_options(options: Any) -> None:

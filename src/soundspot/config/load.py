@@ -66,7 +66,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     path = find_recipe(path)
     try:
         flags = [word[2:].partition("=")[0] for word in overrides if word.startswith("--")]
-        for key in [*_iter_keys(_read_yaml(path)), *flags]:
+        for key in [*_iter_keys(read_yaml(path)), *flags]:
             _check_key(key)
         parser = ArgumentParser(exit_on_error=False, prog="soundspot train")
         parser.add_class_arguments(Recipe, None)
@@ -101,7 +101,18 @@ def _nested_classes(config_class: Any) -> dict[str, Any]:
     return {name: next(filter(is_dataclass, options), None) for name, options in types.items()}
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read the keys and values of a YAML file, whose nesting and size are limited.
+
+    Args:
+        path: path of the file.
+
+    Returns:
+        The values by their names.
+
+    Raises:
+        RecipeError: the file cannot be read, is no YAML, or holds no `key: value` lines; the message does not name it.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         check_nesting(values, MAX_YAML_ITEMS)

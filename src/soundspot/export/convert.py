@@ -30,6 +30,7 @@ from soundspot.export.graph import (
 )
 from soundspot.inference.localizer import Localizer
 from soundspot.methods.base import Method
+from soundspot.utils.safe_read import parse_json
 
 KEY = "soundspot"  # of the metadata
 SUBGRAPHS = {
@@ -228,7 +229,7 @@ def read_metadata(model: Any) -> dict[str, Any] | None:
         Dict that `write_metadata` stored; None if the model has no soundspot metadata.
     """
     text = next((entry.value for entry in model.metadata_props if entry.key == KEY), None)
-    return None if text is None else json.loads(text)
+    return None if text is None else parse_json(text)
 
 
 def write_metadata(model: Any, metadata: Mapping[str, Any]) -> None:

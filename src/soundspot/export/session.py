@@ -1,6 +1,5 @@
 """Exported models run from Python by onnxruntime; torch only prepares their inputs."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,13 @@ from soundspot.inference.localizer import EncodedImage, Localizer
 from soundspot.inference.result import LocalizationMap
 from soundspot.methods.base import Method
 from soundspot.types import Audio, AudioVisualDataset, ImageWithFlow
+from soundspot.utils.safe_read import check_fields, convert_read_errors, has_type, read_json_object
 
+_EXPECTED = (
+    "expected what `soundspot export --model CHECKPOINT -o model.onnx` wrote, or a folder of subgraphs with its "
+    "model.json. Copy or export it again"
+)
+_METADATA_TYPES = {"title": str, "method": str, "weights": str, "threshold": float | None, "notes": list}
 METADATA_FILE = "model.json"
 """Metadata of a folder of subgraphs, the same as that inside each; a browser reads it first."""
 
@@ -73,13 +78,17 @@ class OnnxLocalizer:
 
     Raises:
         CheckpointError: onnxruntime cannot read the model.
-        KeyError, TypeError: the metadata lack a field or have an unknown field.
+        KeyError, TypeError, ValueError: the metadata lack a field, or have an unknown field or value.
     """
 
     def __init__(self, models: dict[str, bytes], metadata: dict[str, Any], threads: int = 0) -> None:
+        for name, type_ in _METADATA_TYPES.items():
+            if not has_type(metadata[name], type_):
+                raise ValueError(f"found {metadata[name]!r:.60} for {name}, expected {type_}")
         self.metadata, self.title = metadata, f"{metadata['title']} (ONNX, {metadata['weights']})"
         self.front_end: InputSpec = InputSpec.from_dict(metadata["front_end"])
         self.upsampling = Upsampling(**metadata["upsampling"])
+        check_fields(self.upsampling)
         self.threshold: float | None = metadata["threshold"]
         self.notes = tuple(metadata["notes"])
         self._sessions = _Sessions(models, self.front_end, self.upsampling, metadata["method"], threads)
@@ -102,13 +111,11 @@ class OnnxLocalizer:
         """
         check_installed("onnx", "onnxruntime")
         path = Path(path)
-        models, metadata = _read_folder(path) if path.is_dir() else _read_file(path)
-        try:
+        with convert_read_errors(path, _EXPECTED, CheckpointError):
+            models, metadata = _read_folder(path) if path.is_dir() else _read_file(path)
+        expected = f"expected metadata of soundspot {__version__}. Export it again"
+        with convert_read_errors(path, expected, CheckpointError):
             return cls(models, metadata, threads)
-        except (KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{path}: its metadata lack what soundspot {__version__} requires ({error}); export it again"
-            ) from error
 
     @property
     def takes_waveforms(self) -> bool:
@@ -280,10 +287,15 @@ class _Sessions(Method):
         return self.run("map", encoded_images, encoded_audio)
 
     def run(self, name: str, *inputs: Tensor) -> Float[Tensor, "b ..."]:
-        """Run one subgraph."""
-        named = zip(SUBGRAPHS[name][0], inputs, strict=True)
-        outputs = self.sessions[name].run(None, {key: x.contiguous().numpy() for key, x in named})
-        return torch.from_numpy(outputs[0])
+        """Run one subgraph; CheckpointError where it cannot be run, or does not return floats of b inputs."""
+        named = {key: x.contiguous().numpy() for key, x in zip(SUBGRAPHS[name][0], inputs, strict=True)}
+        with convert_read_errors(f"subgraph {name} of the exported model", "export it again", CheckpointError):
+            output = torch.from_numpy(self.sessions[name].run(None, named)[0])
+            if not output.is_floating_point() or output.shape[:1] != inputs[0].shape[:1] or output.numel() == 0:
+                raise ValueError(f"its output is {output.dtype} of shape {tuple(output.shape)}")
+            if name == "map" and output.ndim != 3:
+                raise ValueError(f"its map has shape {tuple(output.shape)}")
+            return output
 
 
 class _PreparedLocalizer(Localizer):
@@ -301,11 +313,9 @@ def _read_file(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
 
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; expected a model that `soundspot export` wrote")
-    try:
-        model = onnx.load(path)
-        metadata = read_metadata(model)
-    except Exception as error:  # protobuf's, or JSON's
-        raise CheckpointError(f"{path}: cannot be read as ONNX ({error}); copy or export it again") from error
+    model = onnx.load(path, load_external_data=False)
+    _check_self_contained(model)
+    metadata = read_metadata(model)
     if metadata is None or {output.name for output in model.graph.output} != {MAP, *ENCODINGS}:
         raise CheckpointError(
             f"{path}: is an ONNX file, but not one that `soundspot export --model CHECKPOINT -o model.onnx` wrote; of "
@@ -315,12 +325,19 @@ def _read_file(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
 
 
 def _read_folder(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
-    try:
-        metadata = json.loads((path / METADATA_FILE).read_text(encoding="utf-8"))
-        return {name: (path / f"{name}.onnx").read_bytes() for name in SUBGRAPHS}, metadata
-    except (OSError, ValueError) as error:
-        names = ", ".join(f"{name}.onnx" for name in SUBGRAPHS)
-        raise CheckpointError(
-            f"{path}: cannot be read ({error}); expected {METADATA_FILE}, {names}, as `soundspot export --model "
-            "CHECKPOINT -o FOLDER` wrote them. Export it again"
-        ) from error
+    import onnx
+
+    models = {name: (path / f"{name}.onnx").read_bytes() for name in SUBGRAPHS}
+    for content in models.values():
+        _check_self_contained(onnx.load_from_string(content))
+    return models, read_json_object(path / METADATA_FILE, "export it again", CheckpointError)
+
+
+def _check_self_contained(message: Any) -> None:
+    """Raise ValueError where a tensor of a model, at any depth, lies in another file, which could be any."""
+    for field, value in message.ListFields():
+        if field.name == "data_location" and value == 1:
+            raise ValueError("a tensor of it lies in another file, which is not opened")
+        if field.message_type is not None:
+            for child in [value] if hasattr(value, "ListFields") else value:
+                _check_self_contained(child)

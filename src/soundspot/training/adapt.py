@@ -29,6 +29,7 @@ from soundspot.training.projection_inputs import ProjectionInputs, read_inputs
 from soundspot.training.retention import (
     Retention,
     extend_retention,
+    fits_method,
     measure_retention,
     output_change,
     read_retention,
@@ -82,6 +83,11 @@ def adapt(
         raise CheckpointError(
             f"{localizer.checkpoint}: keeps nothing of what it learned from and would forget it, expected the starter, "
             "or a model adapted from it. Leave the model out, or train on all data by a recipe"
+        )
+    if not fits_method(retention, method):
+        raise CheckpointError(
+            f"{localizer.checkpoint}: found statistics of another network, expected those of its own. Copy it again, "
+            "or train it anew"
         )
     with tempfile.TemporaryDirectory() as scratch:
         folder_summary = write_category_catalog(folder, Path(scratch) / "catalog")

@@ -9,7 +9,7 @@ import os
 import warnings
 import zlib
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from soundspot.training.feature_plan import FeaturePlan
 from soundspot.utils.atomic_io import atomic_write, convert_os_errors, lock_folder
 from soundspot.utils.hash_rng import Key, hash_key, uniform
 from soundspot.utils.npy_writer import RowWriter, map_npy_rows
+from soundspot.utils.safe_read import read_json_object
 
 BLOCK_SIZE = 8  # images or sounds that are read, encoded and written at a time
 NUM_CHECKED = 16  # items that are read again where only their content says whether they changed
@@ -272,10 +273,9 @@ def is_complete(folder: Path) -> bool:
     Returns:
         Whether its meta.json says so; False where it cannot be read.
     """
-    try:
-        return bool(json.loads((folder / META).read_text(encoding="utf-8"))["complete"])
-    except (OSError, ValueError, KeyError):
-        return False
+    with suppress(SoundspotError):
+        return read_json_object(folder / META, "").get("complete") is True
+    return False
 
 
 def file_stamp(plan: FeaturePlan, number: int) -> int:

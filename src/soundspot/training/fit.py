@@ -10,15 +10,21 @@ import torch
 
 from soundspot.config.schema import DataConfig, Recipe
 from soundspot.data.datasets.registry import open_dataset
-from soundspot.errors import RecipeError
+from soundspot.errors import CheckpointError, RecipeError, SoundspotError
 from soundspot.methods import METHODS, Method, create, method_options
 from soundspot.models.weights import weight_shapes
 from soundspot.training.clip_reader import ClipReader
 from soundspot.training.datamodule import FalseNegativeMask, TrainingData, uses_ground_truth
-from soundspot.training.run_folder import check_resume_file, check_run_dir, prepare_run_dir
+from soundspot.training.run_folder import (
+    EXPECTED_RESUME_FILE,
+    check_resume_file,
+    check_run_dir,
+    prepare_run_dir,
+)
 from soundspot.training.sample_order import ResumableBatchSampler, check_categories, find_shard_ids, list_categories
 from soundspot.types import AudioVisualDataset
 from soundspot.utils.distributed import all_gather_object, on_rank_zero, process_group, world_size
+from soundspot.utils.safe_read import convert_read_errors
 
 
 def train(
@@ -103,12 +109,18 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
     resume_file = folder / "resume.ckpt" if resume and (folder / "resume.ckpt").exists() else None
     if resume_file:
         check_resume_file(resume_file, weight_shapes(module.state_dict()))
-    trainer.fit(
-        module.to(memory_format=torch.channels_last),
-        datamodule=TrainingData(reader, sampler, recipe.train.workers, (neighbors, labels)),
-        ckpt_path=resume_file,
-        weights_only=True,
-    )
+    try:
+        trainer.fit(
+            module.to(memory_format=torch.channels_last),
+            datamodule=TrainingData(reader, sampler, recipe.train.workers, (neighbors, labels)),
+            ckpt_path=resume_file,
+            weights_only=True,
+        )
+    except Exception as error:
+        if resume_file is None or module.has_started or isinstance(error, SoundspotError):
+            raise
+        with convert_read_errors(resume_file, EXPECTED_RESUME_FILE, CheckpointError):  # Lightning could not restore it
+            raise
     return folder / "best.safetensors"
 
 

@@ -54,6 +54,7 @@ class LocalizationModule(L.LightningModule):
         total_steps: int,
     ) -> None:
         super().__init__()
+        self.has_started = False  # False while Lightning restores an earlier run
         self.method, self.recipe, self.total_steps = method, recipe, total_steps
         self.false_negatives, self.labels = false_negatives, labels
         check_negatives(recipe.negatives, method.front_end.audio)
@@ -68,6 +69,10 @@ class LocalizationModule(L.LightningModule):
                     encoder.forward = torch.compile(encoder.forward)  # type: ignore[method-assign]
                 if recipe.train.grad_cache_size:
                     apply_grad_cache(encoder, recipe.train.grad_cache_size)
+
+    def on_train_start(self) -> None:
+        """Note that all of an earlier run is restored."""
+        self.has_started = True
 
     def training_step(self, raw_batch: RawBatch, batch_idx: int) -> Tensor:
         """Compute the loss of a batch, and log its terms.

@@ -14,8 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from soundspot.config.checkpoint import read_header, read_statistics
+from soundspot.errors import CheckpointError
 from soundspot.losses.contrastive import unit_norm
 from soundspot.methods.ezvsl_base import EZVSLBase
+from soundspot.utils.safe_read import convert_read_errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,38 @@ def read_retention(path: str | Path) -> Retention | None:
     tensors = read_statistics(path)
     if not tensors:
         return None
-    return Retention(tuple(read_header(path)["retained"]), **{name: value.float() for name, value in tensors.items()})
+    with convert_read_errors(path, "expected statistics of its data. Train the checkpoint anew", CheckpointError):
+        retention = Retention(tuple(read_header(path)["retained"]), **{name: x.float() for name, x in tensors.items()})
+        _check_shapes(retention)
+        return retention
+
+
+def _check_shapes(retention: Retention) -> None:
+    """Raise ValueError where statistics of a file do not fit each other."""
+    names, images, audio = retention.categories, retention.image_prototypes, retention.audio_prototypes
+    moments = retention.image_moments, retention.audio_moments
+    peaks = retention.present_peaks, retention.absent_peaks
+    are_prototypes = images.ndim == 2 and images.shape == audio.shape and len(images) == len(names)
+    are_moments = all(x.ndim == 2 and x.shape[0] == x.shape[1] for x in moments)
+    if not (are_prototypes and are_moments and all(x.ndim == 1 and len(x) for x in peaks)):
+        raise ValueError("shapes of its statistics do not fit each other")
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("its categories are no names")
+
+
+def fits_method(retention: Retention, method: EZVSLBase) -> bool:
+    """Return whether statistics are those of a method's projections, by their shapes.
+
+    Args:
+        retention: statistics of a file.
+        method: method of the same file.
+
+    Returns:
+        True where embeddings and the inputs of both projections are as wide.
+    """
+    (d, c), (_, e) = (stack_weights(layer).shape for layer in (method.space.image, method.space.audio))
+    images, moments = retention.image_prototypes, (retention.image_moments, retention.audio_moments)
+    return (images.shape[1], *map(len, moments)) == (d, c, e)
 
 
 def measure_retention(

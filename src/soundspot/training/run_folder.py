@@ -7,10 +7,13 @@ from typing import Any
 
 import yaml
 
+from soundspot.config.load import read_yaml
 from soundspot.config.schema import Recipe
-from soundspot.errors import CheckpointError, OutputError
+from soundspot.errors import CheckpointError, OutputError, RecipeError
 from soundspot.models.weights import Shape, check_match, match_weights, read_state_dict, weight_shapes
 from soundspot.utils.atomic_io import atomic_write
+
+EXPECTED_RESUME_FILE = "expected the file that `soundspot train` writes. Delete it to train from the beginning"
 
 
 def check_run_dir(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> None:
@@ -33,11 +36,15 @@ def check_run_dir(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -
         return
     if not recipe_file.exists():
         raise OutputError(f"{folder}: holds something that is not a run (there is no recipe.yaml); train elsewhere")
-    ours, theirs = _to_lists(recipe.as_dict()), yaml.safe_load(recipe_file.read_text(encoding="utf-8"))
-    if resume and _without_workers(ours) != _without_workers(theirs):
-        raise OutputError(
-            f"{folder}: holds a run of another recipe (see {recipe_file}); resume with that, or train elsewhere"
-        )
+    if resume:
+        try:
+            theirs = read_yaml(recipe_file)
+        except RecipeError as error:
+            raise OutputError(f"{recipe_file}: {error} of the run. Replace the run by --overwrite") from error
+        if _without_workers(_to_lists(recipe.as_dict())) != _without_workers(theirs):
+            raise OutputError(
+                f"{folder}: holds a run of another recipe (see {recipe_file}); resume with that, or train elsewhere"
+            )
     if not (resume or overwrite):
         raise OutputError(
             f"{folder}: already exists. Continue the run in it by --resume, replace it by --overwrite, or name "
@@ -77,16 +84,14 @@ def check_resume_file(path: Path, shapes: Mapping[str, Shape]) -> None:
     state = read_state_dict(path)
     entries = {"callbacks": dict, "loops": dict, "lr_schedulers": list, "optimizer_states": list, "state_dict": dict}
     if wrong := [name for name, type_ in entries.items() if not isinstance(state.get(name), type_)]:
-        raise CheckpointError(
-            f"{path}: found no {wrong[0]} of a run, expected the file that `soundspot train` writes. Delete it to "
-            "train from the beginning"
-        )
+        raise CheckpointError(f"{path}: found no {wrong[0]} of a run, {EXPECTED_RESUME_FILE}")
     check_match(match_weights(shapes, weight_shapes(state["state_dict"])), str(path))
 
 
 def _without_workers(recipe: Any) -> Any:
     """Return a recipe as YAML has it, without the one key that moves no number."""
-    return {**recipe, "train": {**recipe.get("train", {}), "workers": 0}}
+    train = recipe.get("train")
+    return {**recipe, "train": {**train, "workers": 0} if isinstance(train, dict) else train}
 
 
 def _to_lists(value: object) -> object:

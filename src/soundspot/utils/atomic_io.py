@@ -14,7 +14,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from soundspot.errors import OutputError
+from soundspot.errors import OutputError, SoundspotError
+from soundspot.utils.safe_read import read_json_object
 
 try:
     import fcntl
@@ -258,8 +259,8 @@ def resumable_folder(
     partial = path.absolute().with_name(f".{path.name}.part")
     file = partial / "plan.json"
     try:
-        previous = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        previous = read_json_object(file, "")
+    except SoundspotError:
         previous = None
     if partial.exists() and previous != settings:
         if previous is not None and not overwrite:

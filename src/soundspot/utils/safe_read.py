@@ -4,6 +4,7 @@ What a library raises on a broken file is one of our errors with the file's name
 have a limit of nesting, arrays one of size, and none of them can carry code.
 """
 
+import io
 import json
 import os
 from collections.abc import Hashable, Iterator
@@ -211,9 +212,12 @@ def check_npy_header(file: Any, num_bytes: int) -> None:
         ValueError: it is no .npy, holds Python objects, or is shorter than its header says.
     """
     try:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
+        start = file.read(10)
+        start += b"" if start[6:7] == b"\1" else file.read(2)  # the length of the header has two bytes, or four
+        header = io.BytesIO(start + file.read(min(int.from_bytes(start[8:], "little"), num_bytes)))
+        version = np.lib.format.read_magic(header)
+        read = np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(header)
     except Exception as error:
         raise ValueError(f"no header of .npy: {describe_error(error)}") from error
     if dtype.hasobject:

@@ -4,6 +4,7 @@ import struct
 import sys
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 
 from media_writers import corner_image, write_heic
 from soundspot.config.frontend import ImageSpec
+from soundspot.data.media import image
 from soundspot.data.media.image import (
     as_image,
     denormalize,
@@ -206,3 +208,10 @@ def test_a_fitted_picture_is_squashed_as_pil_does_it(size: tuple[int, int]) -> N
 def test_a_picture_that_fits_is_left_as_it_is() -> None:
     picture = gradient(36, 36)
     assert np.array_equal(fast_squash(picture, 36), np.asarray(picture))
+
+
+def test_no_more_is_read_than_the_file_has(tmp_path: Path) -> None:
+    """Whatever length a chunk of a PNG claims, as Pillow reads that many bytes at once."""
+    (tmp_path / "a.png").write_bytes(b"12345678")
+    with image._open_file(tmp_path / "a.png", None) as file:
+        assert [file.read(3), file.read(2**60), file.read(2**60)] == [b"123", b"45678", b""]

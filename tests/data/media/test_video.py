@@ -8,6 +8,7 @@ import pytest
 
 from clips import write_video
 from soundspot.data.media.ffmpeg import VideoError
+from soundspot.data.media.packet_reader import PacketReader
 from soundspot.data.media.video import Video
 from soundspot.errors import InputError
 
@@ -166,3 +167,13 @@ def test_a_header_that_lies_is_not_believed(tmp_path: Path) -> None:
         assert shade(picture) == pytest.approx(time / 3, abs=0.06)
         assert last < length
         assert 0 < video.read_audio(0, 3, 16000).seconds < 2.9
+
+
+def test_notes_are_told_of_a_file_that_had_to_be_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where seeking fails: the container that the file was opened by is closed then."""
+    monkeypatch.setattr(PacketReader, "_seek", lambda *_: False)
+    with Video(write_video(tmp_path / "a.avi", 1.0)) as video:
+        before = video.notes
+        for time in (0.9, 0.0):
+            assert video.frames_at([time])[0][0] == pytest.approx(time, abs=0.05)
+        assert video.notes == before

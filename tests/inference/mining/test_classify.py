@@ -109,6 +109,7 @@ def test_a_groups_probability() -> None:
         ("class,group\ndgo,dog\n", "line 2: no classifier has the class 'dgo'. Did you mean 'dog'"),
         ("class,group\ndog,dog\ndog,cat\n", "line 3: found .* expected a class that no other line has"),
         ("class,group\ndog\n", "line 2"),
+        ("class,group\n" + "x" * 200_000, "no groups can be read .field larger than"),
     ],
 )
 def test_groups_that_are_wrong_are_refused(text: str, said: str, tmp_path: Path) -> None:

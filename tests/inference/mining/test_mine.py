@@ -294,3 +294,14 @@ def test_vectors_that_tell_nothing_are_told_before_anything_is_written(tmp_path:
     for wrong in ({"num_probes": 0}, {"k": 0}, {"batch_size": 0}):
         with pytest.raises(RecipeError, match=f"{next(iter(wrong))}: found 0, expected 1 or more"):
             MiningOptions(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("ids.txt", b"\xff"), ("meta.json", b'{"n": 1}'), ("meta.json", b"["), ("images.embeddings.npy", b"x")],
+)
+def test_a_damaged_table_is_not_extended(file: str, content: bytes, tmp_path: Path) -> None:
+    mine_neighbors(Hashing(), clips(40), tmp_path / "old", KEPT)
+    (tmp_path / "old" / file).write_bytes(content)
+    with pytest.raises(DataError, match=f"{tmp_path / 'old'}"):
+        mine_neighbors(Hashing(), clips(44), tmp_path / "new", replace(KEPT, extend=tmp_path / "old"))

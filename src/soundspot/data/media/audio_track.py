@@ -165,7 +165,7 @@ class AudioTrack(MediaFile):
         return (
             *cancellation_notes(self.num_canceled, self.rate),
             *((damage,) if self.damaged else ()),
-            *(rest_notes(self._container, self.last_byte) if self._has_no_images else ()),
+            *(rest_notes(self._container.format.name, self.num_bytes, self.last_byte) if self._has_no_images else ()),
         )
 
     @property

@@ -64,6 +64,11 @@ class MediaFile:
     def __exit__(self, *_: object) -> None:
         self._container.close()
 
+    @property
+    def num_bytes(self) -> int:
+        """Size of the file; its container, which is opened again where it cannot be read on, may be closed."""
+        return self.path.stat().st_size if self._content is None else len(self._content)
+
     def _error(self, problem: str, cause: str, remedy: str = "Leave it out") -> VideoError:
         return VideoError(f"{self.path}: found {problem}, expected {self._expected}. {remedy}", cause)
 

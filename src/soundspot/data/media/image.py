@@ -222,7 +222,7 @@ def decode_image(path: Path, decode: Callable[[Image.Image], T], content: bytes 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of bombs and odd metadata: what matters is raised below
         try:
-            with _open(path, content) as image:
+            with _open_file(path, content) as file, _open(path, file) as image:
                 _check_size(image, path)
                 return decode(image)
         except InputError:
@@ -238,13 +238,24 @@ def decode_image(path: Path, decode: Callable[[Image.Image], T], content: bytes 
             raise InputError(f"{path}: found {problem}, expected a whole image. {other or _REMEDY}.") from error
 
 
-def _open(path: Path, content: bytes | None) -> Image.Image:
+class _BoundedFile(io.BufferedReader):
+    """File of which no more bytes are asked for than it has, whatever the lengths in it say: each read allocates."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(size if size is None else min(size, os.fstat(self.fileno()).st_size))
+
+
+def _open_file(path: Path, content: bytes | None) -> io.BufferedReader | io.BytesIO:
+    return _BoundedFile(io.FileIO(path)) if content is None else io.BytesIO(content)
+
+
+def _open(path: Path, file: io.BufferedReader | io.BytesIO) -> Image.Image:
     """Open an image file; HEIF, which Pillow does not know, by the decoder of the extra `heic`."""
     try:
-        return Image.open(path if content is None else io.BytesIO(content))
+        return Image.open(file)
     except UnidentifiedImageError:
-        with path.open("rb") if content is None else io.BytesIO(content) as file:
-            head = file.read(_HEIF_HEAD)
+        file.seek(0)
+        head = file.read(_HEIF_HEAD)
         if head[4:8] != b"ftyp" or not _HEIF_BRANDS & {head[at : at + 4] for at in range(8, len(head) - 3, 4)}:
             raise
         try:
@@ -256,7 +267,8 @@ def _open(path: Path, content: bytes | None) -> Image.Image:
                 "no decoder",
             ) from error
         register_heif_opener()
-        return Image.open(path if content is None else io.BytesIO(content))
+        file.seek(0)
+        return Image.open(file)
 
 
 def turn_upright(image: Image.Image) -> Image.Image:

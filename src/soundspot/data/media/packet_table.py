@@ -127,18 +127,18 @@ def max_gap(format_name: str) -> float:
     return _MAX_BROADCAST_GAP if set(format_name.split(",")) & set(_BROADCAST_FORMATS) else MAX_SILENCE
 
 
-def rest_notes(container: Any, last_byte: int) -> tuple[str, ...]:
+def rest_notes(format_name: str, size: int, last_byte: int) -> tuple[str, ...]:
     """Say that much of a file lies behind what FFmpeg reads, which of joined files may be the first alone.
 
     Args:
-        container: open `av` container.
+        format_name: FFmpeg's names of the container's format.
+        size: size of the file in bytes.
         last_byte: place at which the last packet ends; 0: unknown.
 
     Returns:
         A sentence; nothing where all is read, and for formats of which FFmpeg reads all.
     """
-    size = container.size
-    if not last_byte or container.format.name not in _FIRST_ONLY or size - last_byte < max(_MIN_REST, 0.2 * size):
+    if not last_byte or format_name not in _FIRST_ONLY or size - last_byte < max(_MIN_REST, 0.2 * size):
         return ()
     share = f"{last_byte / size:.0%}"
     return (f"Only the first {share} of the file can be read: it may be several files, one behind the other.",)

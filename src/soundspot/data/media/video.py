@@ -124,7 +124,7 @@ class Video(MediaFile):
             )
         if len(table.shifts) > 1:
             notes += (f"The clock of the video restarts {len(table.shifts) - 1} times: the parts follow each other.",)
-        notes += rest_notes(self._container, table.last_byte)
+        notes += rest_notes(self._container.format.name, self.num_bytes, table.last_byte)
         if self.damaged:
             notes += (f"{self.damaged} packets of video could not be used: the video is damaged or cut short there.",)
         return notes

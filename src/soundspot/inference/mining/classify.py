@@ -121,7 +121,7 @@ def read_class_groups(path: Path, known_classes: Sequence[str]) -> dict[str, str
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: no groups can be read ({error}); expected a CSV of class,group") from error
     if rows[:1] != [["class", "group"]] or len(rows) < 2:
         raise DataError(f"{path}: found {rows[:1]}, expected the header class,group and a row for each class")

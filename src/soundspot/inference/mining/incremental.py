@@ -11,7 +11,7 @@ from soundspot.data.neighbors.candidate_filter import row_blocks
 from soundspot.data.neighbors.table import IDS_FILE, META_FILE, MODALITIES, Modality, NeighborTable, fingerprint_ids
 from soundspot.errors import DataError
 from soundspot.utils.npy_writer import RowWriter
-from soundspot.utils.safe_read import load_npy, read_json_object
+from soundspot.utils.safe_read import convert_read_errors, load_npy, read_json_object
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ class PreviousTable:
             DataError: another encoder made it, its samples are not a part of the data set in the same order and of the
                 same groups, or it was made without `keep_embeddings`.
         """
+        with convert_read_errors(folder, "expected a table by `soundspot neighbors mine --keep_embeddings`. Mine anew"):
+            return cls._read(folder, ids, groups, encoder)
+
+    @classmethod
+    def _read(cls, folder: Path, ids: list[str], groups: list[str], encoder: tuple[str, str]) -> "PreviousTable":
         NeighborTable.load(folder)
         meta = read_json_object(folder / META_FILE, "mine anew")
         made_by = (meta["encoder"], meta["weights_digest"])

@@ -1,0 +1,193 @@
+"""Every command that writes is killed at any operation on a file, and meets a full disk at any; the next run ends well.
+
+Nothing half-written has the name of a result, the next run of the same command removes drafts, and a full disk is one
+line of ours. `SOUNDSPOT_INTERRUPTIONS` gives the number of each kind and command (3).
+"""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from clips import write_video
+from conftest import ROOT
+from soundspot.config.checkpoint import save_checkpoint
+from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
+from soundspot.config.load import read_recipe
+from soundspot.methods import create
+from soundspot.scenes import open_scenes, write_catalog
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+COUNT = int(os.environ.get("SOUNDSPOT_INTERRUPTIONS", "3"))
+TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
+SCENES = ["scenes", "--options", '{"length": 4, "size": 32, "seconds": 0.5}']
+MODEL = ["--model", "tiny.safetensors"]
+WHOLE = {  # command -> words; the last one is the result, which is there whole or not at all
+    "locate": ["locate", "a.png", "a.wav", *MODEL, "--output", "out.png"],
+    "locate maps": ["locate", "a.png", "a.wav", *MODEL, "--output", "out.npz"],
+    "locate video": ["locate", "videos/v0.mp4", *MODEL, "--output", "out.mp4"],
+    "locate records": ["locate", "videos/v0.mp4", *MODEL, "--frame-records", "out.json"],
+    "evaluate": ["evaluate", *SCENES, *MODEL, "--bootstraps", "10", "--output", "out"],
+    "evaluate-maps": ["evaluate-maps", "maps", *SCENES, "--bootstraps", "10", "--output", "out"],
+    "calibrate": ["calibrate", *SCENES, *MODEL, "--output", "out.safetensors"],
+    "compare": ["compare", "report", "report", "--output", "out.html"],
+    "export": ["export", *MODEL, "--output", "out.onnx"],
+    "export folder": ["export", *MODEL, "--output", "out"],
+    "neighbors mine": ["neighbors", "mine", *SCENES, *MODEL, "--k", "2", "--output", "out"],
+    "checkpoint import": ["checkpoint", "import", "released.pth", "--method", "ezvsl", "--output", "out.safetensors"],
+    "data scenes": ["data", "scenes", "scenes", "--length", "3", "--size", "32", "--seconds", "0.5", "--output", "out"],
+    "search export": ["search", "export", "--index", "index", "out.parquet"],
+}
+CONTINUED = {  # the result grows file by file, and the next run continues it
+    "locate folder": ["locate", "videos", *MODEL, "--output", "out"],
+    "locate images": ["locate", "images", "a.wav", *MODEL, "--output", "out"],
+    "data extract": ["data", "extract", "videos", "--seconds", "0.3", "--workers", "0", "out"],
+    "data to-shards": ["data", "to-shards", *SCENES, "--workers", "0", "out"],
+    "data flow": ["data", "flow", "videos", "--workers", "0", "--output", "out"],
+    "examples": ["examples", "--output", "out"],
+    "search index": ["search", "index", "images", *MODEL, "--workers", "0", "--index", "out"],
+    "train": ["train", "debug.yaml", "--quiet", "--resume", "--output", "out"],
+}
+REPLACING = {"locate folder", "locate images", "examples"}  # replace files of an earlier run if that is asked for
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command ended with: exit code, number of operations on files, and what it printed."""
+
+    code: int
+    steps: int
+    text: str
+
+
+class Runner:
+    """Process that runs commands in its children."""
+
+    def __init__(self) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, str(Path(__file__).with_name("interrupted.py"))]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def __call__(self, folder: Path, command: list[str], **limits: int) -> Result:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps({"folder": str(folder), "command": command, **limits}) + "\n")
+        self.process.stdin.flush()
+        return Result(**json.loads(self.process.stdout.readline()))
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Runner]:
+    made = Runner()
+    yield made
+    made.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def inputs(runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    torch.manual_seed(0)
+    front_end = InputSpec(ImageSpec(32), AudioSpec(16000, 0.5))
+    save_checkpoint(create("alignment", image=TINY, audio=TINY, front_end=front_end), folder / "tiny.safetensors")
+    scenes = open_scenes("scenes", length=4, size=32, seconds=0.5)
+    write_catalog(scenes, folder / "catalog", False)
+    (folder / "images").mkdir()
+    for image in (folder / "catalog" / "images").iterdir():
+        shutil.copy(image, folder / "images")
+    shutil.copy(image, folder / "a.png")
+    shutil.copy(next((folder / "catalog" / "audio").iterdir()), folder / "a.wav")
+    for n in range(2):
+        write_video(folder / "videos" / f"v{n}.mp4", seconds=0.4)
+    (folder / "maps").mkdir()
+    np.savez(folder / "maps" / "maps.npz", **{scenes.id(i): np.eye(4, dtype=np.float32) for i in range(4)})
+    (folder / "maps" / "meta.json").write_text("{}")
+    overrides = ["--train.epochs", "1", "--data.options", '{"length": 8, "size": 32, "seconds": 0.5}']
+    recipe = read_recipe(ROOT / "recipes" / "ezvsl" / "debug.yaml", overrides)
+    (folder / "debug.yaml").write_text(json.dumps(recipe.as_dict()))
+    keys = json.loads((ROOT / "tests" / "golden" / "ezvsl" / "keys.json").read_text())
+    state = {name: torch.zeros((), dtype=getattr(torch, dtype)).expand(shape) for name, shape, dtype in keys}
+    torch.save({"model": state}, folder / "released.pth")
+    for command in (
+        ["evaluate", *SCENES, *MODEL, "--bootstraps", "10", "--output", "report"],
+        ["search", "index", "images", *MODEL, "--workers", "0", "--index", "index"],
+    ):
+        done = runner(folder, command)
+        assert done.code == 0, done.text
+    return folder
+
+
+def list_results(folder: Path, inputs: Path) -> dict[str, int]:
+    """Sizes of the files that are not inputs, drafts aside."""
+    known = {path.relative_to(inputs) for path in inputs.rglob("*")}
+    names = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
+    visible = (x for x in names if x not in known and not any(part.startswith(".") for part in x.parts))
+    return {x.as_posix(): (folder / x).stat().st_size for x in visible}
+
+
+def list_drafts(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if ".draft-" in path.name or path.name.endswith(".part")]
+
+
+def check_end(runner: Runner, folder: Path, inputs: Path, name: str, command: list[str], whole: dict[str, int]) -> None:
+    """Check what an interrupted run left behind, and that the next run of the same command ends well."""
+    left = list_results(folder, inputs)
+    if name in WHOLE:
+        assert left.keys() in (set(), whole.keys()), (name, left, whole)
+        for file, size in left.items():
+            assert abs(size - whole[file]) <= 0.02 * whole[file] + 64, (name, file, size, whole[file])
+    is_replaced = left and (name in WHOLE or name in REPLACING)
+    again = runner(folder, [*command, "--overwrite"] if is_replaced else command)
+    assert again.code == 0, (name, again.text)
+    assert list_results(folder, inputs).keys() == whole.keys() or name == "train", name
+    assert not list_drafts(folder), name
+
+
+def copy(inputs: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(inputs, folder))
+
+
+@pytest.mark.parametrize("name", [*WHOLE, *CONTINUED])
+def test_kills_and_full_disks_leave_nothing_half_written(
+    name: str, runner: Runner, inputs: Path, tmp_path: Path
+) -> None:
+    command = {**WHOLE, **CONTINUED}[name]
+    folder = copy(inputs, tmp_path / "whole")
+    undisturbed = runner(folder, command)
+    assert undisturbed.code == 0, undisturbed.text
+    whole = list_results(folder, inputs)
+    assert whole
+    assert undisturbed.steps
+    rng = random.Random(name)
+    counts: dict[str, int] = {}
+    for n in range(COUNT):
+        limits: dict[str, dict[str, Any]] = {
+            "killed": {"kill_at": rng.randint(1, undisturbed.steps)},
+            "full": {"full_at": rng.randint(1, undisturbed.steps)},
+            "limited": {"file_size": rng.randrange(max(whole.values()))},
+        }
+        for kind, limit in limits.items():
+            folder = copy(inputs, tmp_path / f"{kind}{n}")
+            run = runner(folder, command, **limit)
+            if kind == "killed":
+                assert run.code in (-9, 0), (limit, run.text)
+            elif run.code:  # a smaller file may be all that was left to write
+                assert run.code == 2, (limit, run.text)
+                assert "Traceback" not in run.text, (limit, run.text)
+                assert "soundspot: " in run.text
+                assert "could not be written" in run.text, (limit, run.text)
+            counts[f"{kind} {run.code}"] = counts.get(f"{kind} {run.code}", 0) + 1
+            check_end(runner, folder, inputs, name, command, whole)
+            shutil.rmtree(folder)
+    print(name, undisturbed.steps, counts)  # noqa: T201

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from soundspot import __version__
 from soundspot.errors import DataError, did_you_mean
@@ -103,6 +104,8 @@ class Report:
         other_protocols: scores of the same maps under other protocols.
         sound_sensitivity: scores of the same images with other audio than each sample's own; None without such maps.
         source: origin of model and data as plain values: names and hashes, options, seeds, the threshold.
+        draws: report key -> (d,) score of the model in each bootstrap draw. Draw i counts the images of one data set
+            alike in every report of the same seed, so that scores of several reports are paired. Not saved.
     """
 
     dataset: str
@@ -116,6 +119,7 @@ class Report:
     other_protocols: tuple[ProtocolRows, ...] = ()
     sound_sensitivity: SoundSensitivity | None = None
     source: dict[str, Any] = field(default_factory=dict)
+    draws: dict[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     @property
     def model(self) -> ReportRow:

@@ -34,7 +34,7 @@ LAYERS = (
     {"inference", "config.inspect_checkpoint"},
     {"evaluation", "search", "export"},
     {"training"},
-    {"demo", "app"},
+    {"demo", "app", "study"},
     {"cli"},
 )
 RANK = {part: rank for rank, row in enumerate(LAYERS) for part in row}

@@ -44,7 +44,8 @@ def test_a_wheel_works_without_a_checkout(tmp_path: Path) -> None:
     needed = {
         f.relative_to(source).as_posix() for f in (source / "soundspot").rglob("*") if f.suffix in (".py", *NO_CODE)
     }
-    needed |= {f"soundspot/{f.relative_to(ROOT).as_posix()}" for f in (ROOT / "recipes").rglob("*.yaml")}
+    yamls = [*(ROOT / "recipes").rglob("*.yaml"), *(ROOT / "studies").rglob("*.yaml")]
+    needed |= {f"soundspot/{f.relative_to(ROOT).as_posix()}" for f in yamls}
     assert not needed - names
     assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
 

@@ -8,7 +8,7 @@ import yaml
 
 from conftest import ROOT
 from soundspot.config.frontend import PRESETS
-from soundspot.config.load import find_recipe, list_recipe_keys, read_recipe
+from soundspot.config.load import build_recipe, find_recipe, list_recipe_keys, read_recipe, read_recipe_values
 from soundspot.config.schema import FrontEndConfig, NeighborsConfig, Recipe, ViewsConfig
 from soundspot.errors import RecipeError
 
@@ -242,3 +242,12 @@ def test_scenes_are_learned_alike(path: Path) -> None:
     assert (recipe.front_end.size, recipe.front_end.seconds) == (other.front_end.size, other.front_end.seconds)
     for key in ("epochs", "batch_size", "schedule", "warmup", "precision", "seed"):
         assert getattr(recipe.train, key) == getattr(other.train, key), key
+
+
+def test_plain_values_make_the_recipe_of_their_file() -> None:
+    for name in ("ezvsl/starter", "hardpos/scenes"):
+        assert build_recipe(read_recipe_values(name), "mine") == read_recipe(name)
+    with pytest.raises(RecipeError, match=r"^mine: unknown key 'train.rate'"):
+        build_recipe({"train": {"rate": 1}}, "mine")
+    with pytest.raises(RecipeError, match=r"^mine: .*train.lr"):
+        build_recipe({"train": {"lr": "x"}}, "mine")

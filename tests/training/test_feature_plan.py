@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from soundspot.config.schema import ViewsConfig
+from soundspot.config.schema import FeatureCacheConfig, Recipe, TrainConfig, ViewsConfig
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.scenes import open_scenes
 from soundspot.scenes.write import write_catalog
@@ -97,3 +97,13 @@ def test_an_epoch_of_repeated_ones_repeats_too() -> None:
     for epoch in range(5):
         data = data.at_epoch(epoch)
         assert data.id(0) == scenes.at_epoch(epoch % 2).id(0)
+
+
+def test_features_of_a_seed_of_their_own_serve_every_training() -> None:
+    views = ViewsConfig(semantic=False)
+    own, shared = (
+        [Recipe(views=views, train=TrainConfig(seed=k), feature_cache=FeatureCacheConfig(seed=s)) for k in (1, 2)]
+        for s in (None, 7)
+    )
+    assert [recipe.stored_views_seed for recipe in own] == [1, 2]
+    assert [recipe.stored_views_seed for recipe in shared] == [7, 7]

@@ -24,6 +24,7 @@ COMMANDS = {  # words of a command -> module.function in this package
     "adapt": "adapt.adapt",
     "calibrate": "calibrate.calibrate",
     "compare": "compare.compare",
+    "study": "study.study",
     "locate": "locate.locate",
     "app": "app.app",
     "export": "export.export",

@@ -1,7 +1,8 @@
 """Load recipes from YAML files with command-line overrides; unknown keys are errors."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -61,22 +62,78 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         ...
         soundspot.errors.RecipeError: ...unknown key 'train.rate'...
     """
-    from jsonargparse import ArgumentError, ArgumentParser
-
     path = find_recipe(path)
-    try:
+    with _convert_parser_errors(str(path)):
         flags = [word[2:].partition("=")[0] for word in overrides if word.startswith("--")]
         for key in [*_iter_keys(read_yaml(path)), *flags]:
             _check_key(key)
-        parser = ArgumentParser(exit_on_error=False, prog="soundspot train")
-        parser.add_class_arguments(Recipe, None)
+        parser = _build_recipe_parser()
         parser.add_argument("--recipe", action="config")
-        values = parser.instantiate(parser.parse_args(["--recipe", str(path), *overrides]))
-        return Recipe(**{field.name: values[field.name] for field in fields(Recipe)})
+        return _instantiate(parser, parser.parse_args(["--recipe", str(path), *overrides]))
+
+
+def read_recipe_values(path: str | Path) -> dict[str, Any]:
+    """Read the keys of a recipe's file as plain values, unchecked.
+
+    Args:
+        path: path of a YAML file, or the name of a recipe of the library.
+
+    Returns:
+        Nested dictionaries; keys that the file lacks are absent.
+
+    Raises:
+        RecipeError: no such file, or no YAML.
+    """
+    path = find_recipe(path)
+    with _convert_parser_errors(str(path)):
+        return read_yaml(path)
+
+
+def build_recipe(values: Mapping[str, Any], source: str) -> Recipe:
+    """Build a recipe of plain values; absent keys have their defaults.
+
+    Args:
+        values: nested dictionaries, as the YAML file of a recipe has them.
+        source: what the values are of, the beginning of messages.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: an unknown key (with the nearest known key, or its present name), or a value of the wrong type or
+            out of range.
+    """
+    with _convert_parser_errors(source):
+        for key in _iter_keys(values):
+            _check_key(key)
+        parser = _build_recipe_parser()
+        return _instantiate(parser, parser.parse_object(dict(values)))
+
+
+def _build_recipe_parser() -> Any:
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False, prog="soundspot train")
+    parser.add_class_arguments(Recipe, None)
+    return parser
+
+
+def _instantiate(parser: Any, parsed: Any) -> Recipe:
+    values = parser.instantiate(parsed)
+    return Recipe(**{field.name: values[field.name] for field in fields(Recipe)})
+
+
+@contextmanager
+def _convert_parser_errors(source: str) -> Iterator[None]:
+    """Convert what the parser raises in the block to an error that begins with the source and names the key."""
+    from jsonargparse import ArgumentError
+
+    try:
+        yield
     except (ArgumentError, TypeError, ValueError, RecipeError) as error:
         message = re.sub(r"Parser key \"([^\"]+)\":", r"\1:", " ".join(str(error).split()))
         message = re.sub(r"<class '(\w+)'>", r"\1", message).replace("a typing.Literal", "one of ")
-        raise RecipeError(f"{path}: {message}") from error
+        raise RecipeError(f"{source}: {message}") from error
 
 
 def list_recipe_keys(config_class: Any = Recipe, prefix: str = "") -> list[str]:

@@ -300,6 +300,9 @@ class FeatureCacheConfig:
         epochs: number of epochs whose pairs and composed scenes are stored: epoch e of the training is epoch e %
             `epochs`. Data sets that pair anew store each image and sound once, however many these are.
         max_gb: largest size in GB (10^9 bytes); more is an error before anything is computed.
+        seed: seed of the drawn views that are stored; None: `train.seed`. With one of its own a cache serves runs of
+            any `train.seed`, which then decides on the initial weights, the order of the samples and which of the
+            stored views is taken in each epoch.
 
     Raises:
         RecipeError: a value is out of range.
@@ -309,6 +312,7 @@ class FeatureCacheConfig:
     augmentations: int = 4
     epochs: int = 4
     max_gb: float = 4.0
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("augmentations", 0), ("epochs", 1)):
@@ -390,6 +394,11 @@ class Recipe:
             raise RecipeError(
                 "validation.data: this is a test split, and nothing is selected on one; use the split `val`"
             )
+
+    @property
+    def stored_views_seed(self) -> int:
+        """Seed of the drawn views that a cache of features holds."""
+        return self.train.seed if self.feature_cache.seed is None else self.feature_cache.seed
 
     def as_dict(self) -> dict[str, Any]:
         """Convert the recipe to plain values, for YAML and the header of a checkpoint.

@@ -94,15 +94,28 @@ def plan_features(method: Method, reader: ClipReader, recipe: Recipe) -> list[Fe
             "(`image: {encoder: efficientnet_lite0, trained: 0}`, `audio: {encoder: aisfx, trained: 0}`); freeze one, "
             "or leave feature_cache.folder out"
         )
-    needs_images = method.transforms_images or method.front_end.image.flow
-    if needs_images and plans[0].modality == "image":
+    check_images_replaceable(method)
+    return plans
+
+
+def check_images_replaceable(method: Method) -> None:
+    """Check that a method learns from features as well as from the images that they are of.
+
+    Args:
+        method: method to be trained.
+
+    Raises:
+        RecipeError: its image encoder has frozen stages, and its losses need images or their optical flow.
+    """
+    encoder = method.image_encoder
+    is_stored = isinstance(encoder, StagedEncoder) and encoder.frozen_stages()
+    if is_stored and (method.transforms_images or method.front_end.image.flow):
         reason = "reads optical flow" if method.front_end.image.flow else "transforms images in its losses"
         raise RecipeError(
             f"feature_cache.folder: method {method.name!r} {reason}, and features cannot stand for the images; leave "
             "feature_cache.folder out, or train the image encoder as a whole (`image.trained: all`): features of "
             "sounds alone are then stored"
         )
-    return plans
 
 
 def _fill(plans: Sequence[FeaturePlan], device: torch.device, progress: bool) -> None:

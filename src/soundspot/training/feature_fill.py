@@ -69,7 +69,7 @@ class ItemReader(Dataset[ItemBlock]):
 
     def __init__(self, plan: FeaturePlan) -> None:
         self.reader, self.items, self.modality = plan.reader, plan.items, plan.modality
-        self.ranges, self.num_variants, self.seed = plan.ranges, plan.num_variants, plan.recipe.train.seed
+        self.ranges, self.num_variants, self.seed = plan.ranges, plan.num_variants, plan.recipe.stored_views_seed
 
     def __len__(self) -> int:
         return len(self.items)
@@ -215,7 +215,7 @@ def encode_block(
         (b, variants, f) packed features on the CPU, and (b, variants, y, x) ground truth: 255 throughout where an image
         is not annotated, else 254 is 1.
     """
-    front_end, seed, side = plan.reader.front_end, plan.recipe.train.seed, plan.ground_truth_side
+    front_end, seed, side = plan.reader.front_end, plan.recipe.stored_views_seed, plan.ground_truth_side
     device = raw.images.device
     views = {number: view for view, numbers in reversed(plan.ranges.items()) for number in numbers}
     features, ground_truth = [], []

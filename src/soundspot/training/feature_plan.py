@@ -243,7 +243,7 @@ class FeaturePlan:
             "ground_truth": bool(self.ground_truth_side),
             "views": drawing,
             "variants": {view: [numbers.start, numbers.stop] for view, numbers in self.ranges.items()},
-            "seed": self.recipe.train.seed,
+            "seed": self.recipe.stored_views_seed,
         }
 
     @property

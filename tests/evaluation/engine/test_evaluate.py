@@ -39,6 +39,14 @@ def test_a_perfect_listener_scores_the_ceiling(report: Report) -> None:
     assert 1 > report["recall_a2i@1"] > row(report, "chance")["recall_a2i@1"]  # pictures of one colour are equal to it
 
 
+def test_a_report_has_the_draws_of_its_intervals(report: Report) -> None:
+    for key, score in report.model.metrics.items():
+        if np.isfinite(score.low):
+            low, high = np.nanquantile(report.draws[key].astype(float), [0.025, 0.975])
+            assert (low, high) == pytest.approx((score.low, score.high), abs=1e-6), key
+    assert {len(drawn) for drawn in report.draws.values()} == {200}
+
+
 def test_who_does_not_listen_cannot_be_right_for_each_sound(report: Report) -> None:
     assert evaluate(deaf, DATA, protocol=SHARP, bootstraps=0)["iiou_adaptive"] == 0
     assert row(report, "object saliency")["iiou_adaptive"] == 0

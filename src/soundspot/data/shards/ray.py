@@ -46,9 +46,9 @@ class RayExecutor:
     def __call__(self, reader: SampleReader, names: Sequence[str]) -> Iterator[SampleRecord]:
         if not names:
             return
-        ray = _import_ray()
+        ray = import_ray()
         logging.getLogger("ray.data").setLevel(logging.ERROR)  # no reports of its plans and progress
-        with _connect(ray, self.workers):
+        with connect_ray(ray, self.workers):
             num_cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
             block_size = max(PREFETCH, -(-len(names) // MAX_BLOCKS))
             rows = [{"name": name} for name in names]
@@ -116,7 +116,15 @@ def decode_sample(content: bytes) -> SampleRecord:
     return SampleRecord(dict(zip(values["sizes"], slices, strict=True)), values["cause"], values["message"])
 
 
-def _import_ray() -> Any:
+def import_ray() -> Any:
+    """Import Ray.
+
+    Returns:
+        The module.
+
+    Raises:
+        DataError: it is not installed.
+    """
     try:
         import ray
         import ray.data
@@ -128,11 +136,18 @@ def _import_ray() -> Any:
 
 
 @contextmanager
-def _connect(ray: Any, workers: int | None) -> Iterator[None]:
-    """Connect to Ray for the block.
+def connect_ray(ray: Any, workers: int | None) -> Iterator[None]:
+    """Connect to Ray for the block: the cluster that RAY_ADDRESS names, or a local one that ends with the block.
 
     A local cluster leaves no files, opens no dashboard and reports no usage; its key is a secret of this process, where
     Ray would write one to the home folder.
+
+    Args:
+        ray: the module.
+        workers: number of cores of a local cluster; None: those of this machine.
+
+    Raises:
+        DataError: no cluster answers at RAY_ADDRESS.
     """
     if ray.is_initialized():
         yield

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from soundspot.evaluation import functional as F
@@ -19,7 +20,13 @@ from soundspot.evaluation.engine.sample_table import (
     WHOLE_IMAGE,
     SampleTable,
 )
-from soundspot.evaluation.metrics.bootstrap import GroupedMean, GroupWeights, compute_intervals
+from soundspot.evaluation.metrics.bootstrap import (
+    GroupedMean,
+    GroupWeights,
+    compute_intervals,
+    quantile_interval,
+    resample_scores,
+)
 from soundspot.evaluation.metrics.inputs import FREE_COLUMNS, MAP_NEEDS, RULE_COLUMNS, THRESHOLD_NEEDS, compute_scores
 from soundspot.evaluation.metrics.presence import presence_probabilities
 from soundspot.evaluation.metrics.registry import NEGATIVES, NOISE, OFFSCREEN, SILENCE, map_metrics
@@ -86,11 +93,18 @@ def build_report(
         source["calibration"] = calibration
     if table.calibration is not None:
         source["presence"] = table.calibration.as_dict()
+    retrieval = _retrieval_inputs(samples, embeddings) if embeddings else None
+    scores = compute_scores(table.metric_inputs(own, MODEL, retrieval=retrieval))
+    draws = resample_scores(scores, weights)
+    intervals = {key: quantile_interval(score.value, draws[key]) for key, score in scores.items()}
+    rows = [ReportRow(info.name, "model", intervals), *_build_reference_rows(table, own, weights)]
+    if retrieval and (chance := retrieval.chance_scores()):
+        rows.append(ReportRow("chance", "sound-blind", compute_intervals(chance, weights)))
     return Report(
         table.data.name,
         own.as_dict(),
         len(samples.ids),
-        tuple(_build_rows(info.name, table, embeddings, weights)),
+        tuple(rows),
         tuple(_build_sample_rows(table)),
         notes=(*info.notes, *_iter_notes(table, embeddings, num_calibrated)),
         front_end=info.front_end,
@@ -104,20 +118,8 @@ def build_report(
             "threshold": table.threshold,
         },
         reliability=tuple(_build_reliability(table)),
+        draws={key: drawn.numpy().astype(np.float32) for key, drawn in draws.items()},
     )
-
-
-def _build_rows(
-    name: str, table: SampleTable, embeddings: Embeddings | None, weights: GroupWeights
-) -> Iterator[ReportRow]:
-    """Yield all rows under the report's own protocol, the model's first."""
-    protocol = table.protocols[0]
-    retrieval = _retrieval_inputs(table.samples, embeddings) if embeddings else None
-    scores = compute_scores(table.metric_inputs(protocol, MODEL, retrieval=retrieval))
-    yield ReportRow(name, "model", compute_intervals(scores, weights))
-    yield from _build_reference_rows(table, protocol, weights)
-    if retrieval and (chance := retrieval.chance_scores()):
-        yield ReportRow("chance", "sound-blind", compute_intervals(chance, weights))
 
 
 def _build_protocol_rows(name: str, table: SampleTable, protocol: Protocol, weights: GroupWeights) -> ProtocolRows:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from soundspot import __version__
 from soundspot.errors import DataError, did_you_mean
@@ -123,6 +124,8 @@ class Report:
         source: origin of model and data as plain values: names and hashes, options, seeds, the threshold and the
             calibration of presence.
         reliability: bins of the reliability diagram of the probability of presence; empty where none was fitted.
+        draws: report key -> (d,) score of the model in each bootstrap draw. Draw i counts the images of one data set
+            alike in every report of the same seed, so that scores of several reports are paired. Not saved.
     """
 
     dataset: str
@@ -137,6 +140,7 @@ class Report:
     sound_sensitivity: SoundSensitivity | None = None
     source: dict[str, Any] = field(default_factory=dict)
     reliability: tuple[ReliabilityBin, ...] = ()
+    draws: dict[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     @property
     def model(self) -> ReportRow:

@@ -1,0 +1,296 @@
+"""What a study still has to do: its tasks as a pure function of its file and its journal."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from soundspot.config.schema import Recipe
+from soundspot.models.staged import NECK_OPTIONS
+from soundspot.study.journal import Record
+from soundspot.study.recipes import (
+    Choice,
+    build_arm_recipe,
+    data_identity,
+    hash_values,
+    list_choices,
+    recipe_identity,
+    with_paths,
+    with_seed,
+)
+from soundspot.study.schema import Arm, Study, StudyData
+from soundspot.study.tasks import BEST, FeatureTask, ScoreTask, StartTask, Task, TrainTask
+
+Records = Mapping[str, Record]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A task with the key of its record.
+
+    Attributes:
+        key: key of all that its result depends on.
+        kind: `start`, `features`, `training` or `score`.
+        labels: what the record says of it besides: arm, seed, test, and the values that tuning tries.
+        task: what a worker does.
+    """
+
+    key: str
+    kind: str
+    labels: dict[str, Any]
+    task: Task
+
+
+@dataclass(frozen=True)
+class Planner:
+    """The jobs of a study in a folder.
+
+    Attributes:
+        study: the study.
+        folder: folder of its journal, runs and scores.
+        root: folder of data sets that name none.
+    """
+
+    study: Study
+    folder: Path
+    root: str | None = None
+    _recipes: dict[tuple[str, Choice, bool], Recipe] = field(default_factory=dict, repr=False)
+    _jobs: dict[tuple[Any, ...], Job] = field(default_factory=dict, repr=False)
+
+    def recipe(self, arm: Arm, choice: Choice = (), is_tuning: bool = False) -> Recipe:
+        """Return the recipe of an arm, without a seed and without paths of this machine.
+
+        Args:
+            arm: arm of the study.
+            choice: values that tuning gives.
+            is_tuning: whether the training is one of tuning.
+
+        Returns:
+            The recipe.
+
+        Raises:
+            RecipeError: an unknown key, or a value of the wrong type.
+        """
+        key = arm.name, choice, is_tuning
+        if key not in self._recipes:
+            self._recipes[key] = build_arm_recipe(self.study, arm, choice, is_tuning)
+        return self._recipes[key]
+
+    def start_key(self) -> str:
+        """Return the key of the start weights; empty where the study has none."""
+        if self.study.start is None:
+            return ""
+        recipe = self.recipe(self.study.trained_arms[0])
+        return hash_values("start", vars(self.study.start), recipe.image, recipe_identity(recipe)["front_end"])
+
+    def localized(self, recipe: Recipe) -> Recipe:
+        """Return a recipe with the paths of this machine.
+
+        Args:
+            recipe: recipe of a training.
+
+        Returns:
+            The recipe that is trained by.
+        """
+        start = self.start_key()
+        weights = str(self.folder / "runs" / f"start-{start}.pt") if start else None
+        return with_paths(recipe, self.root, str(self.folder / "features"), weights)
+
+    def training(self, arm: Arm, seed: int, choice: Choice = (), is_tuning: bool = False) -> Job:
+        """Return the job of one training.
+
+        Args:
+            arm: arm of the study.
+            seed: `train.seed`.
+            choice: values that tuning gives.
+            is_tuning: whether the training is one of tuning.
+
+        Returns:
+            The job.
+        """
+        cell = arm.name, seed, choice, is_tuning
+        if cell in self._jobs:
+            return self._jobs[cell]
+        recipe = with_seed(self.recipe(arm, choice, is_tuning), seed)
+        key = hash_values("training", recipe_identity(recipe), self.start_key())
+        labels: dict[str, Any] = {"arm": arm.name, "seed": seed}
+        if is_tuning:
+            labels["tuning"] = dict(choice)
+        job = Job(key, "training", labels, TrainTask(self.localized(recipe), self.folder / "runs" / key))
+        return self._jobs.setdefault(cell, job)
+
+    def score(self, training: Job, name: str, test: StudyData, keys: tuple[str, ...]) -> Job:
+        """Return the job of one score.
+
+        Args:
+            training: job of the training whose checkpoint is scored.
+            name: name of the test set.
+            test: the test set.
+            keys: report keys.
+
+        Returns:
+            The job.
+        """
+        cell = training.key, name
+        if cell in self._jobs:
+            return self._jobs[cell]
+        examples = None
+        if test.examples and training.labels["seed"] == self.study.seeds[0]:
+            examples = self.folder / "examples" / f"{training.key}-{name}.jpg"
+        identity = data_identity(replace(test, examples=()))
+        key = hash_values("score", training.key, identity, keys, bool(examples) and test.examples)
+        task = ScoreTask(
+            self.folder / "runs" / training.key / BEST,
+            training.labels["arm"],
+            replace(test, root=test.root or self.root),
+            keys,
+            self.folder / "scores" / key,
+            self.folder / "draws" / f"{key}.npz",
+            examples,
+        )
+        labels = {**training.labels, "test": name, "training": training.key}
+        return self._jobs.setdefault(cell, Job(key, "score", labels, task))
+
+    def keys_of(self, test: str) -> tuple[str, ...]:
+        """Return the report keys of the columns of a test.
+
+        Args:
+            test: name of the test.
+
+        Returns:
+            Report keys in the order of the study's columns.
+        """
+        split = [column.split("/", 1) for column in self.study.columns]
+        return tuple(key for name, key in split if name == test)
+
+    def feature_jobs(self) -> list[Job]:
+        """Return the jobs of the features that the recipes of a study read, each once."""
+        jobs: dict[str, Job] = {}
+        arms = self.study.trained_arms
+        for recipe in [self.recipe(arm, is_tuning=tuning) for arm in arms for tuning in (False, True)]:
+            if not recipe.feature_cache.folder:
+                continue
+            values = recipe_identity(recipe)
+            names = ("image", "audio", "front_end", "data", "views", "feature_cache")
+            identity = {
+                name: {key: value for key, value in values[name].items() if key not in NECK_OPTIONS} for name in names
+            }
+            key = hash_values("features", identity)
+            jobs.setdefault(key, Job(key, "features", {}, FeatureTask(self.localized(recipe))))
+        return list(jobs.values())
+
+    def tuning_jobs(self, arm: Arm) -> list[tuple[Choice, Job, Job]]:
+        """Return the trainings and scores by which values of an arm are chosen.
+
+        Args:
+            arm: arm of the study.
+
+        Returns:
+            (values, training, score) of each combination; empty where nothing is tuned.
+        """
+        tuning = self.study.tuning
+        if tuning is None:
+            return []
+        jobs = []
+        for choice in list_choices(tuning, arm.method):
+            training = self.training(arm, tuning.seed, choice, is_tuning=True)
+            jobs.append((choice, training, self.score(training, "tuning", tuning.data, (tuning.metric,))))
+        return jobs
+
+    def choose(self, arm: Arm, records: Records) -> Choice | None:
+        """Choose the values of an arm by the scores of its tuning.
+
+        Args:
+            arm: arm of the study.
+            records: records of the journal.
+
+        Returns:
+            The values with the highest score; () where nothing is tuned or all trainings failed; None while some are
+            not done.
+        """
+        best: tuple[float, Choice] = (float("-inf"), ())
+        for choice, training, score in self.tuning_jobs(arm):
+            if training.key not in records:
+                return None
+            if records[training.key]["error"]:
+                continue
+            if score.key not in records:
+                return None
+            assert self.study.tuning is not None
+            row = records[score.key].get("rows", {}).get("model", {})
+            value = row.get(self.study.tuning.metric, [None])[0]
+            if value is not None and value > best[0]:
+                best = value, choice
+        return best[1]
+
+    def results(self, records: Records) -> Iterator[tuple[Arm, int, Job, dict[str, Job]]]:
+        """Yield the trainings of the study whose values are chosen.
+
+        Args:
+            records: records of the journal.
+
+        Yields:
+            (arm, seed, training, test -> score).
+        """
+        for arm in self.study.trained_arms:
+            choice = self.choose(arm, records)
+            if choice is None:
+                continue
+            for seed in self.study.seeds:
+                training = self.training(arm, seed, choice)
+                tests = self.study.tests.items()
+                scores = {name: self.score(training, name, test, self.keys_of(name)) for name, test in tests}
+                yield arm, seed, training, scores
+
+    def ready(self, records: Records) -> list[Job]:
+        """Return the jobs that can be done now and are not recorded: start weights first, then features, then others.
+
+        Args:
+            records: records of the journal.
+
+        Returns:
+            Jobs, those first that make others ready.
+        """
+        start = self.start_key()
+        if start and start not in records:
+            assert self.study.start is not None
+            recipe = self.recipe(self.study.trained_arms[0])
+            output = self.folder / "runs" / f"start-{start}.pt"
+            return [Job(start, "start", {}, StartTask(self.study.start, recipe, output))]
+        if missing := [job for job in self.feature_jobs() if job.key not in records]:
+            return missing
+        jobs = []
+        for arm in self.study.trained_arms:
+            for _, training, score in self.tuning_jobs(arm):
+                jobs += _next_of(records, training, [score])
+        for _, _, training, scores in self.results(records):
+            jobs += _next_of(records, training, list(scores.values()))
+        unique = {job.key: job for job in jobs}.values()
+        return sorted(unique, key=lambda job: ("tuning" not in job.labels, job.kind == "training"))
+
+
+def _next_of(records: Records, training: Job, scores: list[Job]) -> list[Job]:
+    """Return a training that is not done, or the scores of one that is."""
+    if training.key not in records:
+        return [training]
+    if records[training.key]["error"]:
+        return []
+    return [score for score in scores if score.key not in records]
+
+
+def describe_job(job: Job) -> str:
+    """Describe a job in a few words.
+
+    Args:
+        job: the job.
+
+    Returns:
+        Such as `score ezvsl, seed 1, on interactive`.
+    """
+    words = [f"{job.kind} {job.labels.get('arm', '')}".strip()]
+    if "seed" in job.labels:
+        words.append(f"seed {job.labels['seed']}")
+    if job.labels.get("tuning"):
+        words.append(json.dumps(job.labels["tuning"]))
+    return ", ".join(words) + (f", on {job.labels['test']}" if "test" in job.labels else "")

@@ -1,8 +1,7 @@
-"""The starter's encoders against two ResNet-18: frames a second of a located video, and one cold `soundspot locate`.
+"""The starter against two ResNet-18 of random weights: frames a second of a video, and one cold `soundspot locate`.
 
-The weights are those that come with the library, and random behind them: time does not depend on them. Each pair is
-measured in turns, in processes of their own, and the ratio of processor time stands beside that of time, since other
-work on the machine slows both.
+Each pair is measured in turns, in processes of their own, and the ratio of processor time stands beside that of time,
+since other work on the machine slows both.
 
     cold        `soundspot locate photo.jpg bark.wav` against python that imports torch and reads the two files
 """
@@ -17,10 +16,9 @@ from pathlib import Path
 from benchmarks import Row, measured_apart, peak_megabytes
 from benchmarks.video import scene
 
-SIZE = 224  # of the starter for videos
 ENCODERS = ("resnet18", "starter")
 READ = "import sys, torch; [open(path, 'rb').read() for path in sys.argv[1:]]"
-COMMAND = ["-m", "soundspot", "locate", "photo.jpg", "bark.wav", "--model", "starter.safetensors", "-o", "map.png"]
+COMMAND = ["-m", "soundspot", "locate", "photo.jpg", "bark.wav", "-o", "map.png"]
 
 
 def run(quick: bool = False) -> list[Row]:
@@ -45,20 +43,6 @@ def run(quick: bool = False) -> list[Row]:
     ]
 
 
-def _save(encoder: str, path: Path) -> None:
-    import soundspot
-    from soundspot.config.checkpoint import save_checkpoint
-    from soundspot.config.schema import FrontEndConfig
-
-    if encoder == "resnet18":
-        return save_checkpoint(soundspot.create("alignment"), path)
-    spec = FrontEndConfig("efficientnet_lite0+aisfx", size=320, seconds=5).build()
-    image = {"encoder": "efficientnet_lite0", "layers": ["block10", "head"], "trained": 1}
-    audio = {"encoder": "aisfx", "trained": 0, "weights": "bundled"}
-    method = soundspot.create("ezvsl", image | {"weights": "bundled"}, audio, spec)
-    return save_checkpoint(method, path, video_size=SIZE)
-
-
 def _write_inputs(folder: Path) -> None:
     import numpy as np
     import soundfile
@@ -67,7 +51,6 @@ def _write_inputs(folder: Path) -> None:
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)).resize((640, 480)).save(folder / "photo.jpg")
     soundfile.write(folder / "bark.wav", rng.uniform(-0.5, 0.5, 132_300), 44100)
-    _save("starter", folder / "starter.safetensors")
 
 
 def _seconds(command: list[str], folder: Path) -> float:
@@ -78,13 +61,16 @@ def _seconds(command: list[str], folder: Path) -> float:
 
 def video(clip: Path, encoder: str) -> dict[str, float]:
     """Milliseconds and milliseconds of processor time for a frame, in bfloat16 where the CPU has it."""
-    from soundspot.inference.localizer import Localizer
+    import soundspot
+    from soundspot.config.checkpoint import save_checkpoint
     from soundspot.utils.device import has_native_bf16
 
+    precision = "bfloat16" if has_native_bf16() else "float32"
     with tempfile.TemporaryDirectory() as name:
-        _save(encoder, Path(name) / "model.safetensors")
-        precision = "bfloat16" if has_native_bf16() else "float32"
-        located = Localizer.load(f"{name}/model.safetensors", precision=precision).locate_video(clip)
+        model = "starter"
+        if encoder != model:
+            save_checkpoint(soundspot.create("alignment"), model := f"{name}/resnet18.safetensors")
+        located = soundspot.load(model, precision=precision).locate_video(clip)
         begun, worked = time.perf_counter(), time.process_time()
         frames = located.save(f"{name}/overlay.mp4").num_frames
         ended = time.perf_counter() - begun, time.process_time() - worked
@@ -93,9 +79,9 @@ def video(clip: Path, encoder: str) -> dict[str, float]:
 
 def memory(folder: Path) -> dict[str, float]:
     """The peak of memory of one image and one sound."""
-    from soundspot.inference.localizer import Localizer
+    import soundspot
 
-    located = Localizer.load(folder / "starter.safetensors").locate(folder / "photo.jpg", folder / "bark.wav")
+    located = soundspot.load().locate(folder / "photo.jpg", folder / "bark.wav")
     located.save(folder / "memory.png")
     return {"megabytes": peak_megabytes()}
 

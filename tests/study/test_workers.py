@@ -33,7 +33,7 @@ def test_a_task_that_fails_has_its_message_and_its_cost() -> None:
     assert perform(Toy()).facts == {"value": 1}
     assert perform(Toy("user")).error == "no such file"
     bug = perform(Toy("bug"))
-    assert bug.error == "ZeroDivisionError: by zero (test_workers.py:27)"
+    assert bug.error == "ZeroDivisionError: by zero (test_workers.py:26)"
     assert bug.peak_mb > 10
 
 

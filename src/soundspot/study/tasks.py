@@ -23,6 +23,8 @@ from soundspot.evaluation.report.report import Report
 from soundspot.inference.localizer import Localizer
 from soundspot.inference.render import draw_outline, make_contact_sheet
 from soundspot.models.encoders import build_encoder
+from soundspot.models.folding import prepare_for_inference
+from soundspot.models.frozen_outputs import use_frozen_outputs
 from soundspot.models.heads import mean_pool
 from soundspot.study.schema import StartConfig, StudyData
 from soundspot.training.clip_reader import ClipReader
@@ -98,6 +100,49 @@ class FeatureTask:
 
 
 @dataclass(frozen=True)
+class ScoringFeatureTask:
+    """What frozen stages make of the images and sounds of a test set, negatives and mixtures included.
+
+    Attributes:
+        recipe: recipe with the frozen encoders.
+        test: the test set, with the folder it lies in.
+        folder: folder of the outputs.
+    """
+
+    recipe: Recipe
+    test: StudyData
+    folder: Path
+
+    def run(self) -> dict[str, Any]:
+        """Score an untrained model, and keep what its frozen stages gave.
+
+        Returns:
+            Nothing but the cost.
+        """
+        method = build_method(self.recipe, 0).eval()
+        prepare_for_inference(method)  # as loading does
+        use_frozen_outputs(method, self.folder, is_written=True)
+        localizer = Localizer(method)
+        data, _ = open_test(self.test, localizer)
+        evaluate(localizer, data, negatives=NEGATIVES if self.test.negatives else (), bootstraps=0)
+        return {}
+
+
+def open_test(test: StudyData, localizer: Localizer) -> tuple[AudioVisualDataset, dict[str, Any]]:
+    """Open a test set for a model.
+
+    Args:
+        test: the test set, with the folder it lies in.
+        localizer: the model; scenes are composed at the size and duration of its inputs.
+
+    Returns:
+        The data set and all of its options.
+    """
+    options = scoring_options(test.name, localizer.method.front_end) | test.options
+    return open_dataset(test.name, test.root, **options), options
+
+
+@dataclass(frozen=True)
 class TrainTask:
     """Training of one arm with one seed.
 
@@ -140,6 +185,7 @@ class ScoreTask:
         report: folder of the report.
         draws: file of the bootstrap draws.
         examples: image of drawn maps; None: none are drawn.
+        features: folder of what frozen stages make of the test set; None: they are computed.
     """
 
     checkpoint: Path
@@ -149,6 +195,7 @@ class ScoreTask:
     report: Path
     draws: Path
     examples: Path | None
+    features: Path | None = None
 
     def run(self) -> dict[str, Any]:
         """Score, and write the report without its maps.
@@ -157,8 +204,9 @@ class ScoreTask:
             `n` samples, `samples` (their hash), `rows` (row -> report key -> value and interval) and `verdict`.
         """
         localizer = Localizer.load(self.checkpoint, device="cpu")
-        options = scoring_options(self.test.name, localizer.method.front_end) | self.test.options
-        data = open_dataset(self.test.name, self.test.root, **options)
+        if self.features:
+            use_frozen_outputs(localizer.method, self.features)
+        data, options = open_test(self.test, localizer)
         source = {**describe_checkpoint(self.checkpoint), "data": self.test.name, "options": options}
         negatives = NEGATIVES if self.test.negatives else ()
         report = evaluate(localizer, data, negatives=negatives, source=source)

@@ -101,7 +101,7 @@ class FeatureTask:
 
 @dataclass(frozen=True)
 class ScoringFeatureTask:
-    """What frozen stages make of the images and sounds of a test set, negatives and mixtures included.
+    """Outputs of frozen stages for the images and sounds of a test set, negatives and mixtures included.
 
     Attributes:
         recipe: recipe with the frozen encoders.
@@ -220,6 +220,7 @@ class ScoreTask:
             np.savez_compressed(draft, **drawn)
         if self.examples:
             draw_examples(localizer, data, self.test.examples, self.examples)
+            draw_examples(None, data, self.test.examples, source_images_path(self.examples))
         return summarize_scores(report, self.keys)
 
 
@@ -290,11 +291,25 @@ def summarize_scores(report: Report, keys: tuple[str, ...]) -> dict[str, Any]:
     return {"n": report.n, "samples": report.source["samples"], "rows": rows, "verdict": verdict}
 
 
-def draw_examples(localizer: Localizer, data: AudioVisualDataset, indices: tuple[int, ...], output: Path) -> None:
+def source_images_path(examples: Path) -> Path:
+    """Return the file of the images whose maps are in another.
+
+    Args:
+        examples: file of maps, `KEY-TEST.jpg`.
+
+    Returns:
+        `images-TEST.jpg` beside it.
+    """
+    return examples.with_name(f"images-{examples.name.partition('-')[2]}")
+
+
+def draw_examples(
+    localizer: Localizer | None, data: AudioVisualDataset, indices: tuple[int, ...], output: Path
+) -> None:
     """Draw maps of samples over their images, with the outline of the ground truth, in one row.
 
     Args:
-        localizer: the model.
+        localizer: the model; None: the images are drawn without maps.
         data: the test set.
         indices: positions of the samples.
         output: file of the image.
@@ -302,7 +317,7 @@ def draw_examples(localizer: Localizer, data: AudioVisualDataset, indices: tuple
     overlays = []
     for index in indices:
         image = data.read_image(index)
-        overlay = localizer.locate(image, data.read_audio(index)).overlay()
+        overlay = localizer.locate(image, data.read_audio(index)).overlay() if localizer else image
         mask = data.ground_truth(index).to_map(*image.size[::-1]).numpy() > 0
         overlays.append(draw_outline(overlay, mask))
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 `ezvsl`, `marginnce` and `fnac` change its defaults or add terms; their files say which.
 """
 
+import math
 from typing import Any, get_args
 
 import torch
@@ -76,7 +77,7 @@ class EZVSLBase(Method):
         self.ground_truth_weight, self.supports_ground_truth = ground_truth_weight, ground_truth_weight > 0
         if ground_truth_weight:  # the sigmoid that makes an extent of a cosine learns too
             self.extent_offset = nn.Parameter(torch.tensor(EXTENT_OFFSET))
-            self.extent_log_width = nn.Parameter(torch.tensor(EXTENT_WIDTH).log())
+            self.extent_log_width = nn.Parameter(torch.tensor(math.log(EXTENT_WIDTH)))
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
         """Encode images as unit-norm features in the joint space.

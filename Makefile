@@ -9,8 +9,8 @@ demo: .venv/ready        ## train on built-in scenes, score, and write runs/demo
 starter: .venv/ready     ## train, package and score the model that comes with the library (SOUNDSPOT_REALSET, SOUNDSPOT_REALSET2; over an hour)
 	$(BIN)/python examples/starter.py
 
-table: .venv/ready       ## train every method alike on scenes, score all, write docs/table.md (under an hour on two cores)
-	$(BIN)/python examples/table.py
+table: .venv/ready       ## the study `scenes`: every method alike on scenes, with seeds, into docs/table (somewhat over an hour on two cores)
+	$(BIN)/soundspot study scenes -o docs/table
 
 test: .venv/ready        ## the test suite, on as many cores as there are
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
@@ -34,8 +34,8 @@ docs: .venv/ready        ## the documentation as a site, in site/
 docs-serve: .venv/ready  ## the same at a local address, written anew as pages change
 	$(BIN)/mkdocs serve
 
-ablations: .venv/ready    ## the figures of docs/ablations.md (about an hour on two cores)
-	$(BIN)/python examples/ablations.py
+ablations: .venv/ready   ## the study `ablations`: what makes the alignment method localize, into docs/ablations (about an hour and a half)
+	$(BIN)/soundspot study ablations -o docs/ablations
 
 # torch goes first and by itself, so that a machine's own choice of build is kept by what comes after.
 .venv/ready: pyproject.toml constraints.txt

@@ -12,7 +12,7 @@ import torch
 import soundspot
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.registry import open_dataset
-from soundspot.data.media.lossy import CODECS, pass_through_codec
+from soundspot.data.media.lossy import CODECS, Codec, pass_through_codec
 from soundspot.evaluation.engine.evaluate import evaluate
 from soundspot.evaluation.protocols.presets import PROTOCOLS
 from soundspot.evaluation.report.compare import compute_scores_from_samples
@@ -28,8 +28,8 @@ SCENES = {"length": 300, "size": 320, "seconds": 5.0}
 class ThroughCodec(AudioVisualDataset):
     """A data set whose sounds went through a lossy codec at 64 kbit/s."""
 
-    def __init__(self, data: AudioVisualDataset, codec: str) -> None:
-        self.data, self.codec, self.name, self.split = data, codec, f"{data.name} {codec}", data.split
+    def __init__(self, data: AudioVisualDataset, codec: Codec) -> None:
+        self.data, self.codec, self.name, self.split = data, codec, f"{data.name} {codec.name}", data.split
 
     def __len__(self) -> int:
         return len(self.data)
@@ -128,7 +128,7 @@ def score_codecs(path: str | Path) -> dict[str, Any]:
     assert localizer.threshold is not None
     data = Catalog(os.environ["SOUNDSPOT_REALSET2"], "test")
     return {
-        codec: whether(evaluate(localizer, ThroughCodec(data, codec), bootstraps=0).samples, localizer.threshold)
+        codec.name: whether(evaluate(localizer, ThroughCodec(data, codec), bootstraps=0).samples, localizer.threshold)
         for codec in CODECS
     }
 

@@ -1,7 +1,6 @@
 """What pages say was measured is what was measured."""
 
 import importlib.util
-import json
 import re
 import shlex
 from pathlib import Path
@@ -32,28 +31,6 @@ def script(name: str) -> ModuleType:
 def test_the_tables_of_results_are_the_reports() -> None:
     results = script("results")
     assert results.MARKS.shown(results.PAGE) == results.rendered().strip()
-
-
-def test_the_table_of_methods_is_what_was_measured() -> None:
-    table = script("table_page")
-    assert table.MARKS.shown(table.PAGE) == table.page(table.recorded()).strip()
-
-
-def test_scoring_the_table_again_keeps_what_is_known_of_the_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    table = script("table")
-    monkeypatch.setattr(table, "RUNS", tmp_path)
-    monkeypatch.setattr(table.Localizer, "load", lambda path: path)
-    monkeypatch.setattr(table, "scores", lambda localizer, kind: f"{kind} of {localizer.parent.name}")
-    (tmp_path / "toy").mkdir()
-    (tmp_path / "minutes").write_text("12.5")
-    known = {"steps": 300, "weights": 7, "training": 2.5}
-    (tmp_path / "toy/result.json").write_text(json.dumps(known | {"tests": {}, "scoring": 9}))
-    table.score_again("toy")
-    tests = {kind: f"{kind} of toy" for kind in table.TESTS}
-    assert table.read("toy") == known | {"tests": tests, "scoring": 0}
-    assert table.spent(0) == 12.5
 
 
 def test_the_costs_are_what_was_measured() -> None:

@@ -106,7 +106,7 @@ def test_other_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         load_checkpoint(tmp_path / "none.safetensors")
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(CheckpointError, match="import_checkpoint"):
+    with pytest.raises(CheckpointError, match="soundspot checkpoint import"):
         load_checkpoint(tmp_path / "other.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(CheckpointError, match="cannot be read as safetensors"):

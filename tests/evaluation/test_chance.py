@@ -35,7 +35,7 @@ from soundspot.data.datasets.registry import open_dataset
 from soundspot.evaluation import functional as F
 from soundspot.evaluation.engine.baselines import centered_box
 from soundspot.evaluation.engine.items import index_samples
-from soundspot.evaluation.metrics.presence import PresenceSamples, ap, presence_auroc
+from soundspot.evaluation.metrics.presence import Detections, PresenceSamples, ap, presence_auroc
 from soundspot.evaluation.metrics.registry import METRICS
 from soundspot.evaluation.protocols.presets import get_protocol
 from soundspot.evaluation.report.report import Report
@@ -298,8 +298,10 @@ def test_frames_of_one_recording_are_not_off_screen_for_each_other(tmp_path: Pat
 def test_the_rounding_of_a_batch_ranks_no_confidence() -> None:
     alike = torch.full((40,), 0.3, dtype=torch.float64)
     noisy = alike + 1e-9 * torch.arange(40)
-    detections = [PresenceSamples(values, torch.arange(40) < 20, torch.arange(40)) for values in (alike, noisy)]
-    assert [presence_auroc(samples).value for samples in detections] == [0.5, 0.5]
+    present, groups = torch.arange(40) < 20, torch.arange(40)
+    maps = [PresenceSamples(values, present, groups) for values in (alike, noisy)]
+    assert [presence_auroc(samples).value for samples in maps] == [0.5, 0.5]
+    detections = [Detections(values, torch.ones(40), present, groups, False) for values in (alike, noisy)]
     assert [ap(samples).value for samples in detections] == [0.5, 0.5]
     published = [ap(samples._replace(published=True)).value for samples in detections]
     assert published[0] != published[1]  # as released: to the bit

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from soundspot.errors import DataError, RecipeError
-from soundspot.scenes import ProceduralSource, SceneDataset, compose, open_scenes
+from soundspot.scenes import ProceduralSource, SceneDataset, compose, dataset, open_scenes
 from soundspot.scenes.synthesis import TIMBRES
 from soundspot.types import AudioVisualDataset
 from soundspot.utils.hash_rng import make_generator
@@ -237,3 +237,17 @@ def test_scenes_by_name():
         open_scenes("scenes", categories=13)
     with pytest.raises(DataError, match="Pass its folder"):
         open_scenes("cutouts")
+
+
+def test_the_scenes_of_a_batch_are_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    composed = []
+    monkeypatch.setattr(dataset, "compose", lambda *arguments: composed.append(1) or compose(*arguments))
+    scenes = SceneDataset(SOURCE, "interactive", length=40, size=64, seconds=0.1)
+    for index in range(2 * dataset.NUM_RECENT):
+        scenes.read_image(index)
+    for index in range(2 * dataset.NUM_RECENT):
+        scenes.ground_truth(index)
+    assert len(composed) == dataset.NUM_RECENT
+    scenes.read_image(79)
+    scenes.read_image(0)
+    assert len(composed) == dataset.NUM_RECENT + 2  # the first had to go

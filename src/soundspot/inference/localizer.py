@@ -18,7 +18,7 @@ from soundspot.data.media.audio import as_audio
 from soundspot.data.media.image import as_image
 from soundspot.data.media.optical_flow import as_flow, compute_optical_flow
 from soundspot.data.media.vectors import as_vector
-from soundspot.errors import CheckpointError
+from soundspot.errors import CheckpointError, DataError
 from soundspot.inference.batch_localizer import NO_FLOW_WARNING, BatchLocalizer, Features, ImageInput, Precision
 from soundspot.inference.multi_sound import MultiSoundResult, name_audios
 from soundspot.inference.result import LocalizationMap
@@ -99,7 +99,10 @@ class Localizer(BatchLocalizer):
                 localizer.notes += (localizer.refinement.threshold_mismatch_warning(fitted_on),)
             else:
                 localizer.threshold, localizer.codec_spread = threshold, calibration.get("codec_spread")
-                localizer.calibration = PresenceCalibration.from_dict(calibration.get("presence"))
+                try:
+                    localizer.calibration = PresenceCalibration.from_dict(calibration.get("presence"))
+                except DataError as error:
+                    raise CheckpointError(f"{path}: {error}") from error
             localizer.supervision = describe_supervision(header.get("recipe") or {})
             localizer.video_size = video_size
             localizer.classes = tuple(map(str, header.get("classes") or ()))

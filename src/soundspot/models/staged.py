@@ -1,7 +1,7 @@
 """Encoders of stages in a row: the last of them learn, what lies before them is frozen and can be computed once."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from soundspot.errors import RecipeError, did_you_mean
 from soundspot.models.base import Encoder
 from soundspot.models.weights import load_strict
 
+FrozenReader = Callable[[Tensor, Callable[[Tensor], tuple[Tensor, ...]]], tuple[Tensor, ...]]
 NUM_STATISTICS_BATCHES = 20
 NECK_OPTIONS = ("width", "neck_depth", "neck_kernel")
 """Options of encoders of stages that change what learns behind the stages alone."""
@@ -74,6 +75,8 @@ class StagedEncoder(Encoder):
             (`weights: bundled`), so that checkpoints have no copy of frozen stages; else empty.
         stored_shapes: shapes, without b, of the tensors of `forward_frozen` that training has stored and passes packed
             (`pack_features`) in place of inputs; None: it passes inputs.
+        frozen_outputs: function of inputs and `forward_frozen` that gives the outputs of the latter, such as from files
+            (`frozen_outputs.FrozenOutputs`); None: they are computed.
 
     Raises:
         RecipeError: an output is unknown or none is chosen, `trained` is neither `all` nor a number from 0 to the
@@ -116,6 +119,7 @@ class StagedEncoder(Encoder):
         self.trained, self.neck_depth = trained, neck_depth
         self.bundled_as = ""
         self.stored_shapes: tuple[tuple[int, ...], ...] | None = None
+        self.frozen_outputs: FrozenReader | None = None
         self._num_frozen = 0 if trained == "all" else [*weighted, len(self.stages)][count - int(trained)]
         for stage in self.frozen_stages():
             stage.requires_grad_(False)
@@ -140,7 +144,8 @@ class StagedEncoder(Encoder):
         """
         if self.stored_shapes and x.shape[2:] == (1, packed_length(self.stored_shapes, x.shape[1])):
             return self.forward_trained(unpack_features(x, self.stored_shapes))
-        return self.forward_trained(self.forward_frozen(x))
+        read = self.frozen_outputs
+        return self.forward_trained(read(x, self.forward_frozen) if read else self.forward_frozen(x))
 
     def forward_frozen(self, x: Float[Tensor, "b i H W"]) -> tuple[Float[Tensor, "b ..."], ...]:
         """Compute what lies before the stages that learn, without gradients; it is the same in every training step.

@@ -21,6 +21,9 @@ AudioKind = Literal["sound", "silence", "noise", "offscreen"]
 AUDIO_KINDS: tuple[AudioKind, ...] = get_args(AudioKind)
 
 
+NUM_RECENT = 32  # composed scenes in memory: those of a batch of an evaluation
+
+
 @dataclass(frozen=True)
 class SceneLayout:
     """The content of one image, decided before anything is drawn.
@@ -79,8 +82,8 @@ class SceneDataset(AudioVisualDataset):
     regenerate: bool = True
     motion: float | int = 0.0
     epoch: int = 0
-    # The scene composed last: a sample's image and ground truth, and a group's samples, are read one after the other.
-    _last: list[tuple[int, Scene]] = field(default_factory=list, init=False, repr=False)
+    # The scenes composed last: the images of a batch are read first, and their ground truths after them.
+    _recent: list[tuple[int, Scene]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(SceneKind):
@@ -362,12 +365,12 @@ class SceneDataset(AudioVisualDataset):
         return make_generator(self.seed, Key.SCENES, self.kind, self.epoch, scene, use)
 
     def _scene(self, scene: int) -> Scene:
-        for number, composed in self._last[:]:
+        for number, composed in self._recent[:]:
             if number == scene:
                 return composed
         layout = self.layout(scene)
         composed = compose(
             self.source, layout.categories, layout.sizes, self._generator(scene, Key.SCENE_IMAGE), self.size
         )
-        self._last[:] = [(scene, composed)]
+        self._recent[:] = [*self._recent[1 - NUM_RECENT :], (scene, composed)]
         return composed

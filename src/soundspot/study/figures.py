@@ -10,9 +10,10 @@ from PIL import Image
 
 from soundspot.evaluation.metrics.registry import get_metric_info
 from soundspot.inference.render import make_contact_sheet
-from soundspot.study.plan import Planner
-from soundspot.study.results import Column, Results, Summary
+from soundspot.study.journal import Record
+from soundspot.study.results import Column, Summary
 from soundspot.study.statistics import draw_seeds, estimate, mean_and_spread, seed_means
+from soundspot.study.tasks import source_images_path
 from soundspot.utils.atomic_io import atomic_write
 
 
@@ -61,6 +62,32 @@ def draw_ranks(summaries: Mapping[str, Summary], arms: Sequence[str], path: Path
         axis.set_xlim(0.5, len(arms) + 0.5 + len(arms) / 3)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_yticks(range(len(arms)), arms, fontsize=8)
+    axes[0][0].set_ylim(len(arms) - 0.5, -0.5)
+    return _save(figure, path)
+
+
+def draw_scores(summaries: Mapping[str, Summary], arms: Sequence[str], path: Path) -> str:
+    """Draw the mean of each arm in each column with its 95 % interval, and a point for each seed.
+
+    Args:
+        summaries: heading -> statistics.
+        arms: names of the arms.
+        path: file to write.
+
+    Returns:
+        Name of the file.
+    """
+    size = 2 + 2 * len(summaries), 1.2 + 0.24 * len(arms)
+    figure, axes = _pyplot().subplots(1, len(summaries), figsize=size, sharey=True, layout="constrained", squeeze=False)
+    rows = np.arange(len(arms))
+    for axis, (heading, summary) in zip(axes[0], summaries.items(), strict=True):
+        ends = np.array([[mean - low, high - mean] for mean, low, high in summary.intervals]).T
+        axis.errorbar(summary.means, rows, xerr=np.nan_to_num(np.maximum(0, ends)), fmt="o", lw=0.9, ms=4)
+        axis.plot(summary.column.values, rows, ".", ms=3, alpha=0.5, color="gray")
+        axis.set_title(heading, fontsize=9)
+        axis.set_xlabel(get_metric_info(summary.column.key).label, fontsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].set_yticks(rows, arms, fontsize=8)
     axes[0][0].set_ylim(len(arms) - 0.5, -0.5)
     return _save(figure, path)
 
@@ -137,12 +164,12 @@ def spread_labels(
     return positions
 
 
-def make_examples(planner: Planner, results: Results, path: Path) -> str:
-    """Arrange the maps that were drawn of each arm's first seed, two arms side by side.
+def make_examples(scores: Mapping[tuple[str, int, str], Record], folder: Path, path: Path) -> str:
+    """Arrange the images of each test and the maps that were drawn of each arm's first seed, two rows side by side.
 
     Args:
-        planner: jobs of the study.
-        results: its results.
+        scores: (arm, seed, test) -> record of the score.
+        folder: folder of the images that the scores drew.
         path: file to write.
 
     Returns:
@@ -150,12 +177,13 @@ def make_examples(planner: Planner, results: Results, path: Path) -> str:
     """
     rows: list[list[Image.Image]] = []
     captions: list[list[str]] = []
-    for (arm, _, test), record in results.scores.items():
-        file = planner.folder / "examples" / f"{record.get('training')}-{test}.jpg"
-        if file.exists() and (arm, test) not in [tuple(row) for row in captions]:
-            with Image.open(file) as image:
-                rows.append([image.convert("RGB")])
-            captions.append([f"{arm}, {test}"])
+    for (arm, _, test), record in scores.items():
+        drawn = folder / f"{record.get('training')}-{test}.jpg"
+        for caption, file in ((f"images, {test}", source_images_path(drawn)), (f"{arm}, {test}", drawn)):
+            if file.exists() and [caption] not in captions:
+                with Image.open(file) as image:
+                    rows.append([image.convert("RGB")])
+                captions.append([caption])
     if not rows:
         return path.name if path.exists() else ""
     half = -(-len(rows) // 2)

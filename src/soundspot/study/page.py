@@ -2,8 +2,6 @@
 
 import csv
 import json
-import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,7 @@ import numpy as np
 from soundspot import __version__
 from soundspot.evaluation.metrics.registry import get_metric_info
 from soundspot.evaluation.report.tables import drop_empty_columns, format_markdown_table
-from soundspot.methods import METHODS
-from soundspot.study.figures import draw_correlations, draw_ranks, make_examples
+from soundspot.study.figures import draw_correlations, draw_ranks, draw_scores, make_examples
 from soundspot.study.journal import Record
 from soundspot.study.plan import Planner
 from soundspot.study.results import Results, Summary, collect_results, correlate_columns, summarize
@@ -56,10 +53,12 @@ def write_page(planner: Planner, records: Mapping[str, Record]) -> Path:
         format_tuning(results),
         format_costs(results, records),
     ]
+    main = {heading: summaries[name] for heading, name in headings.items()}
     figures = [
-        draw_ranks({head: summaries[name] for head, name in headings.items()}, results.arms, folder / "ranks.png"),
+        draw_scores(main, results.arms, folder / "scores.png"),
+        draw_ranks(main, results.arms, folder / "ranks.png"),
         draw_correlations(pairs, results.arms, folder / "correlations.png"),
-        make_examples(planner, results, folder / "maps.jpg"),
+        make_examples(results.scores, folder / "examples", folder / "maps.jpg"),
     ]
     sections += [f"![{name}]({name})" for name in figures if name]
     _write(folder / PAGE, "\n\n".join(filter(None, sections)) + "\n")
@@ -72,19 +71,6 @@ def write_page(planner: Planner, records: Mapping[str, Record]) -> Path:
 
 def _write(path: Path, text: str) -> None:
     atomic_write_bytes(path, text.encode())
-
-
-def publication_year(method: str) -> int:
-    """Return the year in which a method was published, by the reference at the head of its file.
-
-    Args:
-        method: name of the method.
-
-    Returns:
-        The year; 9999 where the file names none.
-    """
-    match = re.search(r"\b20\d\d\b", sys.modules[METHODS[method].__module__].__doc__ or "")
-    return int(match[0]) if match else 9999
 
 
 def format_head(planner: Planner, results: Results) -> str:

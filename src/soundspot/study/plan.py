@@ -20,7 +20,7 @@ from soundspot.study.recipes import (
     with_seed,
 )
 from soundspot.study.schema import Arm, Study, StudyData
-from soundspot.study.tasks import BEST, FeatureTask, ScoreTask, StartTask, Task, TrainTask
+from soundspot.study.tasks import BEST, FeatureTask, ScoreTask, ScoringFeatureTask, StartTask, Task, TrainTask
 
 Records = Mapping[str, Record]
 
@@ -120,10 +120,11 @@ class Planner:
         job = Job(key, "training", labels, TrainTask(self.localized(recipe), self.folder / "runs" / key))
         return self._jobs.setdefault(cell, job)
 
-    def score(self, training: Job, name: str, test: StudyData, keys: tuple[str, ...]) -> Job:
+    def score(self, arm: Arm, training: Job, name: str, test: StudyData, keys: tuple[str, ...]) -> Job:
         """Return the job of one score.
 
         Args:
+            arm: arm of the study.
             training: job of the training whose checkpoint is scored.
             name: name of the test set.
             test: the test set.
@@ -142,12 +143,13 @@ class Planner:
         key = hash_values("score", training.key, identity, keys, bool(examples) and test.examples)
         task = ScoreTask(
             self.folder / "runs" / training.key / BEST,
-            training.labels["arm"],
-            replace(test, root=test.root or self.root),
+            arm.name,
+            self.localized_test(test),
             keys,
             self.folder / "scores" / key,
             self.folder / "draws" / f"{key}.npz",
             examples,
+            self.test_features(arm, test),
         )
         labels = {**training.labels, "test": name, "training": training.key}
         return self._jobs.setdefault(cell, Job(key, "score", labels, task))
@@ -178,7 +180,42 @@ class Planner:
             }
             key = hash_values("features", identity)
             jobs.setdefault(key, Job(key, "features", {}, FeatureTask(self.localized(recipe))))
+        for arm in arms:
+            tests = [*self.study.tests.items(), *([("tuning", self.study.tuning.data)] if self.study.tuning else ())]
+            for name, test in tests:
+                if folder := self.test_features(arm, test):
+                    task = ScoringFeatureTask(self.localized(self.recipe(arm)), self.localized_test(test), folder)
+                    jobs.setdefault(folder.name, Job(folder.name, "features", {"test": name}, task))
         return list(jobs.values())
+
+    def test_features(self, arm: Arm, test: StudyData) -> Path | None:
+        """Return the folder of what the frozen encoders of an arm make of a test set.
+
+        Args:
+            arm: arm of the study.
+            test: the test set.
+
+        Returns:
+            Folder that arms with the same frozen encoders share; None where the arm's recipe keeps no features.
+        """
+        recipe = self.recipe(arm)
+        if not recipe.feature_cache.folder:
+            return None
+        values = recipe_identity(recipe)
+        encoders = [{k: v for k, v in values[name].items() if k not in NECK_OPTIONS} for name in ("image", "audio")]
+        identity = data_identity(replace(test, examples=()))
+        return self.folder / "features" / hash_values("test features", encoders, values["front_end"], identity)
+
+    def localized_test(self, test: StudyData) -> StudyData:
+        """Return a test set with the folder it lies in on this machine.
+
+        Args:
+            test: the test set.
+
+        Returns:
+            The test set that is scored on.
+        """
+        return replace(test, root=test.root or self.root)
 
     def tuning_jobs(self, arm: Arm) -> list[tuple[Choice, Job, Job]]:
         """Return the trainings and scores by which values of an arm are chosen.
@@ -195,7 +232,7 @@ class Planner:
         jobs = []
         for choice in list_choices(tuning, arm.method):
             training = self.training(arm, tuning.seed, choice, is_tuning=True)
-            jobs.append((choice, training, self.score(training, "tuning", tuning.data, (tuning.metric,))))
+            jobs.append((choice, training, self.score(arm, training, "tuning", tuning.data, (tuning.metric,))))
         return jobs
 
     def choose(self, arm: Arm, records: Records) -> Choice | None:
@@ -240,7 +277,7 @@ class Planner:
             for seed in self.study.seeds:
                 training = self.training(arm, seed, choice)
                 tests = self.study.tests.items()
-                scores = {name: self.score(training, name, test, self.keys_of(name)) for name, test in tests}
+                scores = {name: self.score(arm, training, name, test, self.keys_of(name)) for name, test in tests}
                 yield arm, seed, training, scores
 
     def ready(self, records: Records) -> list[Job]:

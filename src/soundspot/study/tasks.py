@@ -23,6 +23,8 @@ from soundspot.evaluation.report.report import Report
 from soundspot.inference.localizer import Localizer
 from soundspot.inference.render import draw_outline, make_contact_sheet
 from soundspot.models.encoders import build_encoder
+from soundspot.models.folding import prepare_for_inference
+from soundspot.models.frozen_outputs import use_frozen_outputs
 from soundspot.models.heads import mean_pool
 from soundspot.study.schema import StartConfig, StudyData
 from soundspot.training.clip_reader import ClipReader
@@ -98,6 +100,49 @@ class FeatureTask:
 
 
 @dataclass(frozen=True)
+class ScoringFeatureTask:
+    """Outputs of frozen stages for the images and sounds of a test set, negatives and mixtures included.
+
+    Attributes:
+        recipe: recipe with the frozen encoders.
+        test: the test set, with the folder it lies in.
+        folder: folder of the outputs.
+    """
+
+    recipe: Recipe
+    test: StudyData
+    folder: Path
+
+    def run(self) -> dict[str, Any]:
+        """Score an untrained model, and keep what its frozen stages gave.
+
+        Returns:
+            Nothing but the cost.
+        """
+        method = build_method(self.recipe, 0).eval()
+        prepare_for_inference(method)  # as loading does
+        use_frozen_outputs(method, self.folder, is_written=True)
+        localizer = Localizer(method)
+        data, _ = open_test(self.test, localizer)
+        evaluate(localizer, data, negatives=NEGATIVES if self.test.negatives else (), bootstraps=0)
+        return {}
+
+
+def open_test(test: StudyData, localizer: Localizer) -> tuple[AudioVisualDataset, dict[str, Any]]:
+    """Open a test set for a model.
+
+    Args:
+        test: the test set, with the folder it lies in.
+        localizer: the model; scenes are composed at the size and duration of its inputs.
+
+    Returns:
+        The data set and all of its options.
+    """
+    options = scoring_options(test.name, localizer.method.front_end) | test.options
+    return open_dataset(test.name, test.root, **options), options
+
+
+@dataclass(frozen=True)
 class TrainTask:
     """Training of one arm with one seed.
 
@@ -142,6 +187,7 @@ class ScoreTask:
         report: folder of the report.
         draws: file of the bootstrap draws.
         examples: image of drawn maps; None: none are drawn.
+        features: folder of what frozen stages make of the test set; None: they are computed.
     """
 
     checkpoint: Path
@@ -151,6 +197,7 @@ class ScoreTask:
     report: Path
     draws: Path
     examples: Path | None
+    features: Path | None = None
 
     def run(self) -> dict[str, Any]:
         """Score, and write the report without its maps.
@@ -159,8 +206,9 @@ class ScoreTask:
             `n` samples, `samples` (their hash), `rows` (row -> report key -> value and interval) and `verdict`.
         """
         localizer = Localizer.load(self.checkpoint, device="cpu")
-        options = scoring_options(self.test.name, localizer.method.front_end) | self.test.options
-        data = open_dataset(self.test.name, self.test.root, **options)
+        if self.features:
+            use_frozen_outputs(localizer.method, self.features)
+        data, options = open_test(self.test, localizer)
         source = {**describe_checkpoint(self.checkpoint), "data": self.test.name, "options": options}
         negatives = NEGATIVES if self.test.negatives else ()
         report = evaluate(localizer, data, negatives=negatives, source=source)
@@ -174,6 +222,7 @@ class ScoreTask:
             np.savez_compressed(draft, **drawn)
         if self.examples:
             draw_examples(localizer, data, self.test.examples, self.examples)
+            draw_examples(None, data, self.test.examples, source_images_path(self.examples))
         return summarize_scores(report, self.keys)
 
 
@@ -249,11 +298,25 @@ def summarize_scores(report: Report, keys: tuple[str, ...]) -> dict[str, Any]:
     return {"n": report.n, "samples": report.source["samples"], "rows": rows, "verdict": verdict}
 
 
-def draw_examples(localizer: Localizer, data: AudioVisualDataset, indices: tuple[int, ...], output: Path) -> None:
+def source_images_path(examples: Path) -> Path:
+    """Return the file of the images whose maps are in another.
+
+    Args:
+        examples: file of maps, `KEY-TEST.jpg`.
+
+    Returns:
+        `images-TEST.jpg` beside it.
+    """
+    return examples.with_name(f"images-{examples.name.partition('-')[2]}")
+
+
+def draw_examples(
+    localizer: Localizer | None, data: AudioVisualDataset, indices: tuple[int, ...], output: Path
+) -> None:
     """Draw maps of samples over their images, with the outline of the ground truth, in one row.
 
     Args:
-        localizer: the model.
+        localizer: the model; None: the images are drawn without maps.
         data: the test set.
         indices: positions of the samples.
         output: file of the image.
@@ -261,7 +324,7 @@ def draw_examples(localizer: Localizer, data: AudioVisualDataset, indices: tuple
     overlays = []
     for index in indices:
         image = data.read_image(index)
-        overlay = localizer.locate(image, data.read_audio(index)).overlay()
+        overlay = localizer.locate(image, data.read_audio(index)).overlay() if localizer else image
         mask = data.ground_truth(index).to_map(*image.size[::-1]).numpy() > 0
         overlays.append(draw_outline(overlay, mask))
     output.parent.mkdir(parents=True, exist_ok=True)

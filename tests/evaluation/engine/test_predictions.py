@@ -212,6 +212,8 @@ def test_leaving_out_never_helps(tmp_path: Path, protocol: str) -> None:
         part = scored(f"part {number}", [id for id in ids if id not in lost])
         assert part.keys() == whole.keys()
         for key, value in whole.items():
+            if key.startswith("peak_"):  # a magnitude: neither high nor low is right
+                continue
             worse = -1 if key.startswith("pia_") else 1
             assert worse * part[key] <= worse * value + 1e-9, (lost, key)
 

@@ -51,7 +51,7 @@ def fit_presence(
     Examples:
         >>> fitted = fit_presence(torch.tensor([0.7, 0.8, 0.9]), torch.tensor([0.1, 0.2, 0.3]))
         >>> [round(fitted.probability_of(peak), 2) for peak in (0.2, 0.5, 0.8)]
-        [0.2, 0.5, 0.8]
+        [0.21, 0.5, 0.79]
     """
     return (fit_logistic if kind == "logistic" else fit_isotonic)(present.double(), absent.double())
 
@@ -64,7 +64,7 @@ def fit_logistic(present: Float[Tensor, " p"], absent: Float[Tensor, " a"]) -> P
         absent: (a,) values of negative samples.
 
     Returns:
-        The logistic calibration; of slope 0 where all values are equal.
+        The logistic calibration; of slope 0, one half throughout, where positive samples do not have the higher values.
     """
     values = torch.cat([present, absent])
     center, scale = values.mean(), values.std(correction=0)
@@ -92,6 +92,8 @@ def fit_logistic(present: Float[Tensor, " p"], absent: Float[Tensor, " a"]) -> P
         previous, loss = loss, compute_loss(parameters)
         if previous - loss < 1e-14:
             break
+    if parameters[0] <= 0:
+        return PresenceCalibration("logistic", 0.0, 0.0)
     slope = parameters[0] / scale
     return PresenceCalibration("logistic", float(slope), float(parameters[1] - slope * center))
 

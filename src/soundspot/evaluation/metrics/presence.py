@@ -99,15 +99,19 @@ def presence_samples(inputs: MetricInputs) -> Iterator[tuple[str, PresenceSample
     Yields:
         The empty suffix and the confidences of `detections`, where there are samples without a source; then for each
         kind of negative audio its suffix, such as "_offscreen", and the peaks of the images that were asked with it.
+        An image without a map is wrong with both sounds.
     """
     for _, samples in [*detections(inputs)][:1]:  # threshold rules do not change the confidence
         yield "", PresenceSamples(samples.confidence, samples.present, samples.groups)
     own = inputs.free_column("peak_own")
     for kind in NEGATIVES:
         negative = inputs.free_column(f"peak_{kind}")
-        chosen = inputs.is_scored & ~own.isnan() & ~negative.isnan()
-        if bool(chosen.any()):
-            peaks, groups = torch.cat([own[chosen], negative[chosen]]), inputs.groups[chosen].repeat(2)
+        known = ~negative.isnan()
+        chosen = inputs.is_scored & (known | own.isnan())  # no map: wrong with either sound
+        if bool(known.any()) and bool(chosen.any()):
+            low, high = (float(end) for end in torch.aminmax(torch.cat([own, negative]).nan_to_num()))
+            pairs = own.where(~own.isnan(), low - 1), negative.where(known, high + 1)
+            peaks, groups = torch.cat([peak[chosen] for peak in pairs]), inputs.groups[chosen].repeat(2)
             is_own = torch.arange(len(peaks)) < len(peaks) // 2
             yield f"_{kind}", PresenceSamples(peaks, is_own, groups)
 

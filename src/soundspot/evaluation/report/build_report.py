@@ -118,7 +118,7 @@ def build_report(
             "threshold": table.threshold,
         },
         reliability=tuple(_build_reliability(table)),
-        draws={key: drawn.numpy().astype(np.float32) for key, drawn in draws.items()},
+        draws={key: drawn.numpy().astype(np.float32) for key, drawn in draws.items() if len(drawn)},
     )
 
 

@@ -233,7 +233,7 @@ def draw_reliability(probability: Values, frequency: Values, share: Values) -> M
     """
     frame = PlotArea((0.0, 1.0), (0.0, 1.0), 340, 280)
     diagonal = frame.line_path(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
-    marks = [(mark, f"{100 * mark:g}") for mark in (0, 0.25, 0.5, 0.75, 1)]
+    marks = [(mark, f"{100 * mark:g}") for mark in (0.0, 0.25, 0.5, 0.75, 1.0)]
     body = [
         _axes(frame, "predicted probability, %", "frequency, %", marks, percent_y=True),
         f'<path class="rule" d="{diagonal}"/>',

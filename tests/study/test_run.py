@@ -23,6 +23,7 @@ from soundspot.study.plan import Planner
 from soundspot.study.run import do_jobs, run_study
 from soundspot.study.schema import Study, build_study, find_study
 from soundspot.study.tasks import FeatureTask, Outcome, ScoreTask, ScoringFeatureTask, StartTask, Task, TrainTask
+from soundspot.utils.atomic_io import DiskFullError
 from study.test_schema import SMALL, TUNING
 
 STUDY: dict[str, Any] = {
@@ -163,6 +164,13 @@ def test_without_start_weights_nothing_is_trained(tmp_path: Path) -> None:
     planner = planner_of(tmp_path, {"start": {}, "tuning": None})
     with pytest.raises(DataError, match="start: no room"):
         do_jobs(planner, StudyJournal(tmp_path), [lambda task: Outcome({}, "no room")], lambda line: None)
+    assert not StudyJournal(tmp_path).records
+
+
+def test_a_full_disk_is_no_failure_of_a_method(tmp_path: Path) -> None:
+    full = Outcome({}, "no room", is_disk_full=True)
+    with pytest.raises(DiskFullError, match="no room"):
+        do_jobs(planner_of(tmp_path), StudyJournal(tmp_path), [lambda task: full], lambda line: None)
     assert not StudyJournal(tmp_path).records
 
 

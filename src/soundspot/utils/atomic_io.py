@@ -22,7 +22,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Numbers of the errors of a full disk or quota."""
 
 
 class DiskFullError(OutputError):
@@ -80,7 +81,7 @@ def convert_os_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK_FULL:
+        if error.errno not in DISK_FULL:
             raise OutputError(
                 f"{path}: could not be written ({error.strerror or error}). Check that the folder may be written to "
                 "and its disk is connected, then give the same command again"
@@ -91,6 +92,25 @@ def convert_os_errors(path: Path) -> Iterator[None]:
             f"{path}: could not be written ({error.strerror}): {free} are left on the disk of {folder}. Complete files "
             "stay: make room there and give the same command again, and it continues from them"
         ) from error
+
+
+@contextmanager
+def convert_full_disk(path: Path) -> Iterator[None]:
+    """Convert an OSError of the block to an error with a remedy if the disk is full; others pass.
+
+    Args:
+        path: path that the block writes to, for the message.
+
+    Raises:
+        DiskFullError: the disk or the quota is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        with convert_os_errors(path):
+            raise
 
 
 def temporary_path(name: str) -> Path:

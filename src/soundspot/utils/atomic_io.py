@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -96,7 +97,9 @@ def convert_os_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def convert_full_disk(path: Path) -> Iterator[None]:
-    """Convert an OSError of the block to an error with a remedy if the disk is full; others pass.
+    """Convert an OSError of the block, or of a thread that it starts, to an error with a remedy if the disk is full.
+
+    Other errors pass. Python prints the traceback of a thread's error; of a full disk there is none.
 
     Args:
         path: path that the block writes to, for the message.
@@ -104,13 +107,30 @@ def convert_full_disk(path: Path) -> Iterator[None]:
     Raises:
         DiskFullError: the disk or the quota is full.
     """
+    others, print_error, failures = {*threading.enumerate()}, threading.excepthook, list[OSError]()
+
+    def on_thread_error(arguments: threading.ExceptHookArgs) -> None:
+        if isinstance(arguments.exc_value, OSError) and arguments.exc_value.errno in DISK_FULL:
+            failures.append(arguments.exc_value)
+        else:
+            print_error(arguments)
+
+    threading.excepthook = on_thread_error
     try:
         yield
-    except OSError as error:
-        if error.errno not in DISK_FULL:
+        if failures:
+            raise failures[0]
+    except (OSError, DiskFullError) as error:
+        if isinstance(error, OSError) and error.errno not in DISK_FULL:
+            raise
+        for thread in {*threading.enumerate()} - others:
+            thread.join(timeout=1.0)  # it may be about to end of the same full disk
+        if isinstance(error, DiskFullError):
             raise
         with convert_os_errors(path):
             raise
+    finally:
+        threading.excepthook = print_error
 
 
 def temporary_path(name: str) -> Path:

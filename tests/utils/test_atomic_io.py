@@ -3,6 +3,8 @@
 import errno
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from soundspot.utils.atomic_io import (
     _list_drafts,
     atomic_write,
     atomic_write_folder,
+    convert_full_disk,
     resumable_folder,
 )
 
@@ -92,3 +95,32 @@ def test_a_damaged_draft_is_begun_anew(tmp_path: Path, content: str) -> None:
     with resumable_folder(tmp_path / "run", {"k": 1}) as folder:
         (folder / "new.txt").write_text("")
     assert [path.name for path in tmp_path.rglob("*")] == ["run", "new.txt"]
+
+
+@pytest.mark.parametrize("is_waited_for", [True, False])
+def test_a_full_disk_of_a_thread_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], is_waited_for: bool
+) -> None:
+    print_error, full = threading.excepthook, OSError(errno.ENOSPC, "No space left on device")
+
+    def write() -> None:
+        time.sleep(0 if is_waited_for else 0.1)
+        raise full
+
+    def work() -> None:
+        with convert_full_disk(tmp_path / "run"):
+            thread = threading.Thread(target=write)
+            thread.start()
+            if not is_waited_for:
+                raise full
+            thread.join()
+
+    with pytest.raises(DiskFullError, match="No space left on device"):
+        work()
+    assert threading.excepthook is print_error
+    assert not capsys.readouterr().err
+
+
+def test_other_errors_are_none_of_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), convert_full_disk(tmp_path):
+        raise PermissionError(errno.EACCES, "no")

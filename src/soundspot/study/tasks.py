@@ -33,7 +33,7 @@ from soundspot.training.feature_cache import cache_features
 from soundspot.training.feature_plan import RepeatedEpochs
 from soundspot.training.fit import build_method, open_recipe_dataset, train
 from soundspot.types import AudioVisualDataset
-from soundspot.utils.atomic_io import atomic_write
+from soundspot.utils.atomic_io import DISK_FULL, DiskFullError, atomic_write
 from soundspot.utils.memory import peak_memory, reset_peak_memory
 
 EXAMPLE_HEIGHT = 112
@@ -164,6 +164,8 @@ class TrainTask:
         is_resumed = (self.folder / "resume.ckpt").exists()
         try:
             best = train(self.recipe, self.folder, resume=True, progress=False)
+        except DiskFullError:
+            raise
         except OutputError:  # what is there is of other paths, or was killed before it was a run
             shutil.rmtree(self.folder)
             best = train(self.recipe, self.folder, progress=False)
@@ -231,6 +233,7 @@ class Outcome:
     Attributes:
         facts: what the task returned; empty after an error.
         error: message of what went wrong; empty where nothing did.
+        is_disk_full: whether the disk was full, which is no failure of the task: it is to be done again.
         seconds: duration.
         cpu_seconds: time of the processor, which other work on the machine does not change.
         peak_mb: largest resident memory of the process in MB, mapped files included; 0 where it is not known.
@@ -241,6 +244,7 @@ class Outcome:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_mb: int = 0
+    is_disk_full: bool = False
 
 
 def perform(task: Task) -> Outcome:
@@ -254,19 +258,22 @@ def perform(task: Task) -> Outcome:
     """
     began, cpu_began = time.perf_counter(), time.process_time()
     facts: dict[str, Any] = {}
-    error = ""
+    error, is_disk_full = "", False
     reset_peak_memory()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             facts = task.run()
+        except DiskFullError as failure:
+            error, is_disk_full = str(failure), True
         except SoundspotError as failure:
             error = str(failure)
         except Exception as failure:  # of torch, a decoder or a method of the user's
+            is_disk_full = isinstance(failure, OSError) and failure.errno in DISK_FULL
             where = traceback.extract_tb(failure.__traceback__)[-1]
             error = f"{type(failure).__name__}: {failure} ({Path(where.filename).name}:{where.lineno})"
     seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
-    return Outcome(facts, error, round(seconds, 2), round(cpu_seconds, 2), peak_memory() // 1_000_000)
+    return Outcome(facts, error, round(seconds, 2), round(cpu_seconds, 2), peak_memory() // 1_000_000, is_disk_full)
 
 
 def summarize_scores(report: Report, keys: tuple[str, ...]) -> dict[str, Any]:

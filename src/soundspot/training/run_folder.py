@@ -32,8 +32,8 @@ def check_run_dir(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -
     recipe_file = folder / "recipe.yaml"
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file; name a folder with --output")
-    if not folder.exists() or not any(folder.iterdir()):
-        return
+    if not folder.exists() or all(path.name.startswith(".recipe.yaml.draft-") for path in folder.iterdir()):
+        return  # empty, or of a run that was killed at once
     if not recipe_file.exists():
         raise OutputError(f"{folder}: holds something that is not a run (there is no recipe.yaml); train elsewhere")
     if resume:

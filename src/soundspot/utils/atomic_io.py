@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -22,7 +23,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Numbers of the errors of a full disk or quota."""
 
 
 class DiskFullError(OutputError):
@@ -80,7 +82,7 @@ def convert_os_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK_FULL:
+        if error.errno not in DISK_FULL:
             raise OutputError(
                 f"{path}: could not be written ({error.strerror or error}). Check that the folder may be written to "
                 "and its disk is connected, then give the same command again"
@@ -91,6 +93,44 @@ def convert_os_errors(path: Path) -> Iterator[None]:
             f"{path}: could not be written ({error.strerror}): {free} are left on the disk of {folder}. Complete files "
             "stay: make room there and give the same command again, and it continues from them"
         ) from error
+
+
+@contextmanager
+def convert_full_disk(path: Path) -> Iterator[None]:
+    """Convert an OSError of the block, or of a thread that it starts, to an error with a remedy if the disk is full.
+
+    Other errors pass. Python prints the traceback of a thread's error; of a full disk there is none.
+
+    Args:
+        path: path that the block writes to, for the message.
+
+    Raises:
+        DiskFullError: the disk or the quota is full.
+    """
+    others, print_error, failures = {*threading.enumerate()}, threading.excepthook, list[OSError]()
+
+    def on_thread_error(arguments: threading.ExceptHookArgs) -> None:
+        if isinstance(arguments.exc_value, OSError) and arguments.exc_value.errno in DISK_FULL:
+            failures.append(arguments.exc_value)
+        else:
+            print_error(arguments)
+
+    threading.excepthook = on_thread_error
+    try:
+        yield
+        if failures:
+            raise failures[0]
+    except (OSError, DiskFullError) as error:
+        if isinstance(error, OSError) and error.errno not in DISK_FULL:
+            raise
+        for thread in {*threading.enumerate()} - others:
+            thread.join(timeout=1.0)  # it may be about to end of the same full disk
+        if isinstance(error, DiskFullError):
+            raise
+        with convert_os_errors(path):
+            raise
+    finally:
+        threading.excepthook = print_error
 
 
 def temporary_path(name: str) -> Path:

@@ -19,8 +19,8 @@ def location_log_probabilities(
 ) -> tuple[Float[Tensor, "*b p"], Float[Tensor, "*b"]]:
     """Compute the logarithms of P(location) and P(nowhere), which sum to one over the p locations and nowhere.
 
-    P(x) = exp(map(x) / tau) / Z and P(nowhere) = p exp(absence / tau) / Z: a map of the value `absence` throughout is as
-    likely visible as not, however many locations it has.
+    P(x) = exp(map(x) / tau) / Z and P(nowhere) = p exp(absence / tau) / Z: a map of the value `absence` throughout is
+    as likely visible as not, however many locations it has.
 
     Args:
         maps: (..., p) cosines at p locations.

@@ -2,7 +2,7 @@
 
 The idea: contrast over maxima asks which sound fits an image best, and never how far an object extends or whether the
 sound comes from it at all. Here each pair has one softmax over all locations of the image and one outcome more,
-*nowhere* (`soundspot.losses.locations`). Where it is known what a composed scene was made of, its mass must lie spread over
+*nowhere* (`soundspot.losses.locations`). Where it is known what a scene was composed of, its mass must lie spread over
 the object; elsewhere anywhere in the image; and on *nowhere* for the other sounds of the batch, silence, noise and
 off-screen sounds. Features of like locations are averaged before (one step of mean shift), so that a map has the
 outlines of things rather than those of a network's receptive fields.
@@ -10,10 +10,10 @@ outlines of things rather than those of a network's receptive fields.
 With EZ-VSL's projections and a soft maximum, f of an image at x, a of a sound, both of unit norm:
 
     g(x) = sum_y softmax_y( f(x) . f(y) / bandwidth ) f(y),  map(x) = g(x) . a / |g(x)|
-    L = InfoNCE(softmax-weighted mean of map) + KL(annotation || P) - log P(nowhere | absent pairs) + extents
+    L = InfoNCE(softmax-weighted mean of map) + KL(annotation || P) - log P(nowhere) of absent pairs + extents
 
-**Supervision:** with `ground_truth_weight` 0, categories or pairs alone, as EZ-VSL; with more, masks of what scenes were
-composed of. Reports say which.
+**Supervision:** with `ground_truth_weight` 0, categories or pairs alone, as EZ-VSL; with more, masks of what
+scenes were composed of. Reports say which.
 """
 
 from typing import Any
@@ -110,7 +110,8 @@ class Nowhere(EZVSLBase):
         own = log_locations[..., first : first + b, :].diagonal(dim1=2, dim2=3).transpose(-1, -2)  # (v, u, b, p)
         target = None
         if batch.ground_truth is not None and self.ground_truth_weight:
-            target = F.adaptive_avg_pool2d(batch.ground_truth, features.shape[-2:]).flatten(-2)[:, None].expand_as(own)
+            h, w = features.shape[-2:]
+            target = F.adaptive_avg_pool2d(batch.ground_truth, (h, w)).flatten(-2)[:, None].expand_as(own)
         is_own = torch.eye(m, dtype=torch.bool, device=maps.device)
         is_present = is_own if batch.false_negatives is None else is_own | batch.false_negatives
         terms["location"] = self.weight * location_loss(own, target)

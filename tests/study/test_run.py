@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from soundspot.config.load import find_yaml
 from soundspot.config.schema import Recipe, ViewsConfig
 from soundspot.errors import DataError, RecipeError
 from soundspot.evaluation.report.report import load_report
@@ -21,8 +22,10 @@ from soundspot.study.journal import JOURNAL_FILE, StudyJournal
 from soundspot.study.page import write_page
 from soundspot.study.plan import Planner
 from soundspot.study.run import do_jobs, run_study
-from soundspot.study.schema import Study, build_study, find_study
-from soundspot.study.tasks import FeatureTask, Outcome, ScoreTask, ScoringFeatureTask, StartTask, Task, TrainTask
+from soundspot.study.schema import Study, build_study
+from soundspot.study.scoring_tasks import ScoreTask, ScoringFeatureTask
+from soundspot.study.tasks import Outcome, Task
+from soundspot.study.training_tasks import FeatureTask, StartTask, TrainTask
 from soundspot.utils.atomic_io import DiskFullError
 from study.test_schema import SMALL, TUNING
 
@@ -246,7 +249,7 @@ def test_the_debug_study_killed_on_the_way_gives_the_same_scores(tmp_path: Path)
 @pytest.mark.slow
 def test_a_study_runs_on_a_cluster(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="Ray is absent (pip install soundspot[ray])")
-    values = yaml.safe_load(find_study("debug").read_text(encoding="utf-8"))
+    values = yaml.safe_load(find_yaml("debug", "study").read_text(encoding="utf-8"))
     file = tmp_path / "one.yaml"
     file.write_text(json.dumps({**values, "methods": {"alignment": None}, "seeds": [0], "tuning": None}))
     command = [sys.executable, "-m", "soundspot", "study", str(file), "-o", str(tmp_path / "out")]

@@ -16,6 +16,7 @@ from soundspot.utils.atomic_io import (
     atomic_write,
     atomic_write_folder,
     convert_full_disk,
+    remove_drafts,
     resumable_folder,
 )
 
@@ -78,6 +79,23 @@ with atomic_write(Path({str(tmp_path)!r}) / "a.txt") as draft, atomic_write_fold
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == [".mine-12345678", "a.txt", "run"]
     assert (tmp_path / "a.txt").read_text() == "second"
+
+
+def test_drafts_of_killed_runs_are_removed_and_others_are_not(tmp_path: Path) -> None:
+    (tmp_path / ".a.txt.draft-12345678").mkdir()
+    with atomic_write(tmp_path / "b.txt") as draft:
+        draft.write_text("b")
+        remove_drafts(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [draft.parent.name]
+
+
+def test_a_full_disk_where_a_draft_begins_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(DiskFullError, match="No space left"), resumable_folder(tmp_path / "out", {}):
+        pass
 
 
 def test_a_full_disk_is_told_of_a_folder_too(tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ from soundspot.study.recipes import (
     with_seed,
 )
 from soundspot.study.schema import Arm, Study, StudyData
-from soundspot.study.tasks import BEST, FeatureTask, ScoreTask, ScoringFeatureTask, StartTask, Task, TrainTask
+from soundspot.study.scoring_tasks import ScoreTask, ScoringFeatureTask
+from soundspot.study.tasks import Task
+from soundspot.study.training_tasks import BEST, FeatureTask, StartTask, TrainTask
 
 Records = Mapping[str, Record]
 

@@ -5,12 +5,11 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
-import yaml
-
+from soundspot.config.load import find_yaml, read_yaml
 from soundspot.errors import RecipeError, did_you_mean
 from soundspot.evaluation.metrics.registry import get_metric_info, list_metrics
 from soundspot.methods import METHODS
-from soundspot.utils.safe_read import MAX_YAML_ITEMS, check_nesting, has_type
+from soundspot.utils.safe_read import has_type
 
 
 @dataclass(frozen=True)
@@ -137,30 +136,6 @@ KEYS = (
 )
 
 
-def find_study(name: str | Path) -> Path:
-    """Find the file of a study.
-
-    Args:
-        name: path of a YAML file, which comes first, or the name of a study of the library, such as `debug`.
-
-    Returns:
-        Path of the file.
-
-    Raises:
-        RecipeError: neither a file nor a study of the library has that name.
-    """
-    if Path(name).is_file():
-        return Path(name)
-    package = Path(__file__).parent.parent
-    folders = (package / "studies", package.parent.parent / "studies")  # installed; in a checkout
-    known = {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
-    if str(name) not in known:
-        raise RecipeError(
-            f"{name}: no such study, neither a file nor one of the library's{did_you_mean(str(name), known)}"
-        )
-    return known[str(name)]
-
-
 def read_study(path: str | Path) -> Study:
     """Read the file of a study.
 
@@ -174,16 +149,9 @@ def read_study(path: str | Path) -> Study:
         RecipeError: no such file, no YAML, an unknown key, method, test or metric, a value of another type, a seed
             twice, or tuning on a test split.
     """
-    path = find_study(path)
+    path = find_yaml(path, "study")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        check_nesting(values, MAX_YAML_ITEMS)
-    except Exception as error:  # PyYAML's, and of dates, keys and depth Python's own
-        raise RecipeError(
-            f"{path}: found no valid YAML ({error or type(error).__name__}), expected `key: value` lines"
-        ) from error
-    try:
-        return build_study(values, path.stem)
+        return build_study(read_yaml(path), path.stem)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
 

@@ -294,6 +294,7 @@ def resumable_folder(
     Raises:
         OutputError: `path` may not be replaced, the draft was begun with other settings, or another process works in
             it.
+        DiskFullError: no space is left.
     """
     check_output_folder(path, overwrite, marker_file)
     partial = path.absolute().with_name(f".{path.name}.part")
@@ -314,11 +315,12 @@ def resumable_folder(
                 "continue it, --overwrite to delete it, or another output."
             )
         shutil.rmtree(partial)
-    (partial / "new").mkdir(parents=True, exist_ok=True)
+    with convert_os_errors(path):
+        (partial / "new").mkdir(parents=True, exist_ok=True)
     if previous != settings:
         with atomic_write(file) as draft:
             draft.write_text(json.dumps(settings), encoding="utf-8")
-    with lock_folder(partial):
+    with convert_full_disk(path), lock_folder(partial):
         yield partial / "new"
         _replace_folder(partial / "new", path)
     shutil.rmtree(partial)
@@ -342,6 +344,17 @@ def _list_drafts(parent: Path) -> dict[str, list[Path]]:
     for draft in parent.glob(".*.draft-????????"):
         drafts.setdefault(draft.name[1 : -len(".draft-????????")], []).append(draft)
     return drafts
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove the drafts that killed runs left in a folder, of whatever results; those in use stay.
+
+    Args:
+        folder: an existing folder.
+    """
+    for draft in folder.glob(".*.draft-????????"):
+        if _is_abandoned(draft):
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _is_abandoned(draft: Path) -> bool:

@@ -43,6 +43,11 @@ def test_the_rule_book_is_that_of_the_protocols() -> None:
     assert protocols.MARKS.shown(protocols.PAGE) == protocols.rendered().strip()
 
 
+def test_the_names_of_released_weights_are_those_of_the_importers() -> None:
+    weights = script("released_weights")
+    assert weights.MARKS.shown(weights.PAGE) == weights.rendered().strip()
+
+
 def test_the_table_of_methods_in_the_readme_is_that_of_the_methods() -> None:
     methods = script("method_table")
     assert methods.MARKS.shown(methods.PAGE) == methods.rendered().strip()

@@ -1,14 +1,15 @@
 """Feed mutated files to the readers.
 
 `python tests/fuzz/campaign.py COUNT SEED [TARGET ...]`, with `tests` in PYTHONPATH, prints a line of JSON for each
-target: counts of its outcomes, and failures. Inputs are read in a child process: one that ends it is counted, and the
-next child goes on behind it.
+target: counts of its outcomes, and failures. Inputs are read in a child process: one that ends it, or hangs, is
+counted, and the next child goes on behind it.
 """
 
 import ast
 import json
 import os
 import resource
+import select
 import shutil
 import signal
 import sys
@@ -31,6 +32,7 @@ ACCEPTED = {"read", "refused"}
 ACCEPTED_OF_DECODERS = ACCEPTED | {"memory", "ended by SIGSEGV", "ended by SIGABRT", "ended by SIGPROF"}
 QUICK = [name for name in TARGETS if not name.startswith(("exported", "fields of an exported"))]
 SECONDS = 5.0  # CPU time of one input
+HANG_SECONDS = 180.0  # time of one input that waits, for a lock of its own perhaps, and uses none of the processor
 MEMORY = 2**30  # bytes that the process may have beyond what it has at the beginning
 
 
@@ -112,10 +114,23 @@ def read_in_child(folder: Path, name: str, first: int, count: int, seed: int) ->
             finally:
                 os._exit(0)
         os.close(writing)
-        with os.fdopen(reading, encoding="utf-8") as file:
-            outcomes = [ast.literal_eval(line) for line in file]
+        outcomes, is_hanging = read_outcomes(reading)
+        if is_hanging:
+            os.kill(child, signal.SIGKILL)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if is_hanging:
+        return [*outcomes, "hang"]
     return outcomes if status == 0 else [*outcomes, f"ended by {signal.Signals(-status).name}"]
+
+
+def read_outcomes(pipe: int) -> tuple[list[str], bool]:
+    """Read the outcomes that a child reports until it ends; True where none comes for `HANG_SECONDS`."""
+    content = b""
+    while select.select([pipe], [], [], HANG_SECONDS)[0] and (chunk := os.read(pipe, 2**16)):
+        content += chunk
+    is_hanging = not select.select([pipe], [], [], 0)[0]  # at the end of a pipe there is always something to read
+    os.close(pipe)
+    return [ast.literal_eval(line) for line in content.decode().split("\n")[:-1]], is_hanging
 
 
 def attack(folder: Path, name: str, count: int, seed: int) -> tuple[Counter[str], dict[str, str]]:

@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import campaign
 import pytest
 from campaign import QUICK
-from targets import TARGETS, make_inputs
+from targets import TARGETS, Target, make_inputs
 
 CAMPAIGN = Path(__file__).with_name("campaign.py")
 
@@ -39,6 +41,16 @@ def test_valid_inputs_are_read(tmp_path: Path) -> None:
 def test_some_mutated_inputs_raise_nothing_but_our_errors() -> None:
     outcomes = run(2, 0, *QUICK)
     assert [sum(counts.values()) for counts in outcomes.values()] == [2] * len(QUICK)
+
+
+@pytest.mark.filterwarnings("ignore")  # of a fork beside threads: this child only waits
+def test_an_input_that_waits_for_ever_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x").touch()
+    monkeypatch.setattr(campaign, "HANG_SECONDS", 0.1)
+    monkeypatch.setitem(TARGETS, "lock", Target("x", lambda content, rng: content, lambda folder: time.sleep(60)))
+    counts, failures = campaign.attack(tmp_path, "lock", 1, 0)
+    assert counts == {"hang": 1}
+    assert failures == {"hang": "lock: seed 0, input 0: hang"}
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import csv
 import math
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import groupby
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 import soundspot
 from conftest import ROOT
@@ -20,6 +22,8 @@ from soundspot.config.checkpoint import load_checkpoint, save_checkpoint
 from soundspot.config.load import find_yaml, read_recipe
 from soundspot.errors import RecipeError
 from soundspot.methods import METHODS, Method
+from soundspot.models.base import Encoder
+from soundspot.models.reuse import reuse_outputs
 from soundspot.scenes.dataset import SceneDataset
 from soundspot.training.fit import open_recipe_dataset
 from soundspot.types import Audio, Batch
@@ -86,6 +90,30 @@ def test_there_is_a_page_and_a_recipe_of_every_kind(name: str) -> None:
         assert recipe.method["name"] == name
         excluded = recipe.data.options.get("exclude", ())
         assert {"vggsound144k": "vggss", "flickr144k": "flickr"}.get(kind) in (None, *excluded)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_encoding_and_embedding_share_one_run_of_an_encoder(name: str, toy: Toy, clips: Clips) -> None:
+    method, batch, runs = toy(name).eval(), clips(b=3), Counter[int]()
+    for encoder in [module for module in method.modules() if isinstance(module, Encoder)]:
+        for first in [module for module in encoder.modules() if isinstance(module, nn.Conv2d)][:1]:
+            first.register_forward_pre_hook(lambda layer, _: runs.update([id(layer)]))
+    images, audio = batch.images[0], batch.audio[0]
+    if method.front_end.image.flow:
+        images = torch.cat([images, images[:, :2].abs()], dim=1)
+
+    def compute() -> list[torch.Tensor]:
+        encode = method.encode_images, method.embed_images, method.encode_audio, method.embed_audio
+        return [function(x) for function, x in zip(encode, (images, images, audio, audio), strict=True)]
+
+    with torch.inference_mode():
+        expected, most = compute(), max(runs.values())
+        runs.clear()
+        with reuse_outputs(method):
+            shared = compute()
+    assert all(map(torch.equal, shared, expected))
+    assert (most, max(runs.values())) == (2, 1)
+    assert all("forward" not in vars(module) for module in method.modules())
 
 
 TOO_SMALL = {  # projections normalise over the batch; a loss compares two sounds; k neighbours are no negatives

@@ -17,7 +17,8 @@ from soundspot.config.schema import LabelsConfig, NeighborsConfig, Recipe
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.errors import DataError, RecipeError
 from soundspot.methods import METHODS, Method
-from soundspot.training.fit import build_method, check_label_source
+from soundspot.training.checks import check_label_source
+from soundspot.training.fit import build_method
 from soundspot.training.labels import LabelCallback
 from soundspot.training.schedule import schedule_to_steps
 from soundspot.types import Audio, AudioVisualDataset, GroundTruth

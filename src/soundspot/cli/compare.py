@@ -14,6 +14,7 @@ def compare(
     overwrite: bool = False,
     format: Literal["md", "tex", "html", "csv"] | None = None,
     intervals: bool = False,
+    published: list[str] | None = None,
 ) -> None:
     """Compare reports of the same data sets, or one with published rows: differences with paired bootstrap p-values.
 
@@ -28,9 +29,11 @@ def compare(
         overwrite: replace a file that is there.
         format: a table as papers print it, a row for each model and the best in bold; `.tex` and `.csv` are always one.
         intervals: with a format: add 95 % intervals.
+        published: methods whose published rows are put beside the reports, such as ezvsl slavc; by default all.
 
     Examples:
         soundspot compare runs/reports/first runs/reports/second -o table.html --names first second
+        soundspot compare runs/reports/mine --format md --names mine --published ezvsl slavc
     """
     from soundspot.evaluation.report.compare import compare as compare_reports
     from soundspot.evaluation.report.compare_report import format_comparison, render_comparison
@@ -44,7 +47,9 @@ def compare(
     for folder in reports:
         check_report_folder(folder)
     loaded = [load_report(folder, maps=False) for folder in reports]
-    comparisons = compare_reports(loaded, names, intersect=intersect, bootstraps=bootstraps, seed=seed)
+    comparisons = compare_reports(
+        loaded, names, intersect=intersect, bootstraps=bootstraps, seed=seed, published=published
+    )
     text = format_paper_tables(comparisons, style, intervals) if style else format_comparison(comparisons)
     print(text)
     if output is not None:

@@ -28,10 +28,12 @@ def train(
         soundspot train alignment/scenes -o runs/mine --train.lr 0.001
     """
     from soundspot.config.load import read_recipe
+
+    values = read_recipe(recipe, overrides)
+    # After the recipe's own mistakes: this imports torch.
     from soundspot.training import fit
     from soundspot.utils.distributed import is_launched_rank_zero
 
-    values = read_recipe(recipe, overrides)
     folder = output or Path("runs") / f"{values.method['name']}-{Path(recipe).stem}"
     best = fit.train(values, folder, resume, overwrite, progress=not quiet)
     if is_launched_rank_zero():

@@ -23,6 +23,7 @@ RELEASE_FILES = {
     f"{method}: {file}": (release, prefix) for method, release in IMPORTERS.items() for prefix, file in release.files
 }
 NESTED_KEYS = ("model_state_dict", "state_dict", "model")  # under which files store their weights
+EXPECTED_NAMES = "docs/released-weights.md lists the names that are expected"
 PREFIXES = ("module.", "model.")  # that data parallelism and Lightning modules add to each name
 
 
@@ -46,7 +47,7 @@ def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Me
     """
     if method not in IMPORTERS:
         raise CheckpointError(f"no importer for the released weights of {method!r}{did_you_mean(method, IMPORTERS)}")
-    release, hint = IMPORTERS[method], ""
+    release, hint = IMPORTERS[method], f". {EXPECTED_NAMES}"
     if isinstance(source, Mapping):
         content, label = source, "the state dict"
     else:
@@ -56,7 +57,7 @@ def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Me
                 f"{source}: a checkpoint of soundspot and no released weights; soundspot.load opens it"
             )
         content = read_weight_files(path, release.files) if release.files and path.is_dir() else read_state_dict(path)
-        hint = f". `soundspot checkpoint inspect {source}` says what it holds"
+        hint += f"; `soundspot checkpoint inspect {source}` says what it holds"
     weights = unwrap(content, label).weights
     try:
         return release(weights, label).eval()

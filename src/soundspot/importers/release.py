@@ -64,6 +64,18 @@ class Release:
         released, local = max(matching, key=lambda pair: len(pair[1]), default=("", ""))
         return released + name.removeprefix(local)
 
+    def expected_weights(self, state: Mapping[str, Tensor] | None = None) -> dict[str, Shape]:
+        """Return names and shapes of the weights that the method has; nothing is allocated.
+
+        Args:
+            state: released parameter name -> weight, which may tell options of the method; None: its defaults.
+
+        Returns:
+            Released parameter name -> shape.
+        """
+        shapes = _shapes(self.method, json.dumps(self._options(state or {})))
+        return {self.to_released_name(name): shape for name, shape in shapes}
+
     def match(self, state: Mapping[str, Tensor], file: str = "") -> WeightMatch:
         """Compare names and shapes of weights with those of this release; nothing is loaded or computed.
 
@@ -75,8 +87,7 @@ class Release:
         Returns:
             Number of names with equal shapes, and the names that are missing, unknown or of another shape.
         """
-        shapes = _shapes(self.method, json.dumps(self._options(state)))
-        expected = {self.to_released_name(name): shape for name, shape in shapes}
+        expected = self.expected_weights(state)
         if file:
             start = f"{file}/"
             names = (name for name in expected if name.startswith(start))

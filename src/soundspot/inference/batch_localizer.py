@@ -30,6 +30,7 @@ from soundspot.inference.refinement import (
 )
 from soundspot.inference.result import LocalizationMap
 from soundspot.methods.base import Method
+from soundspot.models.reuse import reuse_outputs
 from soundspot.types import Audio, AudioVisualDataset, ImageWithFlow
 from soundspot.utils.device import resolve_device
 
@@ -175,13 +176,7 @@ class BatchLocalizer:
             (b, ...) features on the localizer's device; a `FeaturesWithPrior`, with an object prior for each image,
             where maps are refined by `ogl`.
         """
-        with self._inference_mode():
-            pixels = self._pixels(images, size)
-            features = self.method.encode_images(pixels)
-            if self.prior is None:
-                return features
-            prior = self.prior(renormalize_for_imagenet(pixels, self.front_end.image))
-            return FeaturesWithPrior(features, prior)
+        return self._encode_pixels(self._pixels(images, size))
 
     def encode_audio(self, audio: Sequence[Audio | Tensor]) -> Float[Tensor, "b ..."]:
         """Encode audio.
@@ -197,8 +192,7 @@ class BatchLocalizer:
             InputError: waveforms in place of embeddings or the reverse, or audio that the front end cannot use (several
                 rates where it resamples none, or too short).
         """
-        with self._inference_mode():
-            return self.method.encode_audio(self._spectrograms(audio))
+        return self._encode_spectrograms(self._spectrograms(audio))
 
     def maps(self, encoded_images: Features, encoded_audio: Float[Tensor, "b ..."]) -> Float[Tensor, "b h w"]:
         """Compute the map of image i with audio i, mixed with the refinements of the localizer, if any.
@@ -269,6 +263,37 @@ class BatchLocalizer:
                 rates where it resamples none, or too short).
         """
         return self.embed_spectrograms(self._spectrograms(audio))
+
+    def encode_and_embed_images(self, images: Sequence[ImageInput]) -> tuple[Features, Float[Tensor, "b d"]]:
+        """Encode and embed images; the encoder runs once, and both are what `encode_images` and `embed_images` return.
+
+        Args:
+            images: b images of any sizes, as `ImageWithFlow` where the method uses optical flow.
+
+        Returns:
+            (b, ...) features, and (b, d) unit-norm embeddings.
+        """
+        pixels = self._pixels(images)
+        with reuse_outputs(self.method):
+            return self._encode_pixels(pixels), self.embed_pixels(pixels)
+
+    def encode_and_embed_audio(
+        self, audio: Sequence[Audio | Tensor]
+    ) -> tuple[Float[Tensor, "b ..."], Float[Tensor, "b d"]]:
+        """Encode and embed audio; the encoder runs once, and both are what `encode_audio` and `embed_audio` return.
+
+        Args:
+            audio: b waveforms of any rates and lengths, or tensors (d,) where the method takes embeddings.
+
+        Returns:
+            (b, ...) encoded audio, and (b, d) unit-norm embeddings.
+
+        Raises:
+            InputError: see `encode_audio`.
+        """
+        spectrograms = self._spectrograms(audio)
+        with reuse_outputs(self.method):
+            return self._encode_spectrograms(spectrograms), self.embed_spectrograms(spectrograms)
 
     def embed_pixels(self, pixels: Float[Tensor, "b i s s"]) -> Float[Tensor, "b d"]:
         """Embed images that `preprocess_images` has prepared, perhaps in another process.
@@ -347,6 +372,18 @@ class BatchLocalizer:
         if audio.seconds >= 0.95 * seconds:
             return ()
         return (f"The sound lasts {audio.seconds:.2g} s and was repeated to fill the {seconds:g} s the model hears.",)
+
+    def _encode_pixels(self, pixels: Float[Tensor, "b i s s"]) -> Features:
+        with self._inference_mode():
+            features = self.method.encode_images(pixels)
+            if self.prior is None:
+                return features
+            prior = self.prior(renormalize_for_imagenet(pixels, self.front_end.image))
+            return FeaturesWithPrior(features, prior)
+
+    def _encode_spectrograms(self, spectrograms: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b ..."]:
+        with self._inference_mode():
+            return self.method.encode_audio(spectrograms)
 
     def _refine(self, maps: Float[Tensor, "b k h w"], encoded_images: Features) -> Float[Tensor, "b k i j"]:
         """Mix each of the k maps of an image with the image's refinement maps."""

@@ -4,7 +4,7 @@ Every module of this package is imported here, so a method is registered by the 
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
@@ -13,7 +13,7 @@ from soundspot.config.frontend import InputSpec
 from soundspot.errors import RecipeError, did_you_mean
 from soundspot.methods.base import METHODS, Method, register
 
-__all__ = ["METHODS", "Method", "create", "list_methods", "method_options", "register"]
+__all__ = ["METHODS", "Method", "check_method_options", "create", "list_methods", "method_options", "register"]
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
@@ -53,18 +53,30 @@ def create(
         ...
         soundspot.errors.RecipeError: method 'ezvsl' has no option 'tua'. Did you mean 'tau'?
     """
-    method = METHODS[name]
-    known = method_options(method)
-    for option in options:
-        if option not in known:
-            raise RecipeError(f"method {name!r} has no option {option!r}{did_you_mean(option, known)}")
-    instance = method(image=image, audio=audio, front_end=front_end, **options)
+    check_method_options(name, options)
+    instance = METHODS[name](image=image, audio=audio, front_end=front_end, **options)
     instance.config = {
         "image": {**(image or {}), **instance.image_encoder.build_options},
         "audio": {**(audio or {}), **instance.audio_encoder.build_options},
         **options,
     }
     return instance
+
+
+def check_method_options(name: str, options: Iterable[str]) -> None:
+    """Check that a method has some options.
+
+    Args:
+        name: name of a method.
+        options: names of the options.
+
+    Raises:
+        RecipeError: the method or an option is unknown (the message suggests the nearest one).
+    """
+    known = method_options(METHODS[name])
+    for option in options:
+        if option not in known:
+            raise RecipeError(f"method {name!r} has no option {option!r}{did_you_mean(option, known)}")
 
 
 def method_options(method: type[Method]) -> set[str]:

@@ -5,8 +5,9 @@ from soundspot.data.datasets.registry import list_dataset_options
 from soundspot.errors import RecipeError, SoundspotError, did_you_mean
 from soundspot.study.plan import Planner
 from soundspot.study.schema import Arm, StudyData
+from soundspot.training.checks import check_label_source
 from soundspot.training.feature_cache import check_images_replaceable
-from soundspot.training.fit import build_method, check_label_source
+from soundspot.training.fit import build_method
 
 
 def check_study(planner: Planner) -> None:

@@ -13,8 +13,8 @@ from soundspot.data.datasets.registry import open_dataset
 from soundspot.errors import CheckpointError, RecipeError, SoundspotError
 from soundspot.methods import METHODS, Method, create, method_options
 from soundspot.models.weights import weight_shapes
+from soundspot.training.checks import check_even_batches, check_not_test_split, check_recipe
 from soundspot.training.clip_reader import ClipReader
-from soundspot.training.datamodule import FalseNegativeMask, TrainingData, uses_ground_truth
 from soundspot.training.run_folder import (
     EXPECTED_RESUME_FILE,
     check_resume_file,
@@ -60,22 +60,24 @@ def train(
 def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress: bool) -> Path:
     local_sizes = all_gather_object(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     on_rank_zero(lambda: check_even_batches(recipe, local_sizes))
+    check_recipe(recipe)
     on_rank_zero(lambda: check_run_dir(folder, recipe, resume, overwrite))
-    check_label_source(recipe)
-    # After the cheap checks: importing Lightning takes seconds.
+    config, data, validation_data = recipe.validation.data, open_recipe_dataset(recipe.data), None
+    if config is not None:
+        validation_data = open_recipe_dataset(resolve_validation_data(config, recipe.data))
+        check_not_test_split(validation_data)
+    # After all that a user may have mistyped: importing Lightning takes seconds, and building a network too.
     from soundspot.training.callbacks import CheckpointCallback, NeighborMiningCallback, ValidationCallback
+    from soundspot.training.datamodule import FalseNegativeMask, TrainingData, uses_ground_truth
     from soundspot.training.feature_cache import cache_features
     from soundspot.training.feature_plan import RepeatedEpochs
     from soundspot.training.labels import LabelCallback
     from soundspot.training.lightning_module import LocalizationModule
     from soundspot.training.sync_batchnorm import convert_sync_batchnorm
 
-    config = recipe.validation.data
-    data = open_recipe_dataset(recipe.data)
     check_categories(data, recipe.train)
     if recipe.feature_cache.folder is not None:
         data = RepeatedEpochs(data, recipe.feature_cache.epochs)
-    validation_data = None if config is None else open_recipe_dataset(resolve_validation_data(config, recipe.data))
     num_intervals, interval_steps = training_steps(len(data), recipe)
     total_steps = num_intervals * interval_steps
     labels = LabelCallback(data, recipe, folder, num_intervals, interval_steps)
@@ -87,7 +89,6 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
     neighbors = NeighborMiningCallback(data, recipe, folder, num_intervals, interval_steps)
     validation = None
     if validation_data is not None:
-        check_not_test_split(validation_data)
         validation = ValidationCallback(validation_data, recipe, labels.for_dataset(validation_data))
     checkpoint = CheckpointCallback(folder, recipe, validation, labels.class_names)
     shard_ids = find_shard_ids(data, recipe.train)
@@ -170,41 +171,6 @@ def build_trainer(
     )
 
 
-def check_label_source(recipe: Recipe) -> None:
-    """Check that the recipe provides the labels that its method learns from, from the beginning on.
-
-    Args:
-        recipe: recipe of the run.
-
-    Raises:
-        RecipeError: the recipe does not, or held-out samples have no labels for the loss that selects the best
-            checkpoint.
-    """
-    method, labels = METHODS[recipe.method["name"]], recipe.labels
-    schedule = labels.cluster_schedule
-    needs_labels = method.learns_from == "labels"
-    if needs_labels and (labels.source == "none" or min(schedule, default=0.0) > 0):
-        problem = "labels.source is 'none'"
-        if schedule:
-            problem = f"there are none before {min(schedule):g} of the training (labels.cluster_schedule)"
-        raise RecipeError(
-            f"method {method.name!r} learns from class labels, and {problem}. Give `labels.source`: `category`, the "
-            "data set's own, which is supervision; a table, as `soundspot pseudo-label` writes it with classifiers of "
-            "yours; or `clusters` from the beginning (`cluster_schedule: [0.0]`)"
-        )
-    is_selected_by_loss = recipe.validation.data and recipe.validation.metric == "loss"
-    if needs_labels and labels.source == "clusters" and is_selected_by_loss:
-        raise RecipeError(
-            f"validation.metric: method {method.name!r} learns from labels, and held-out samples have no clusters, so "
-            "their loss is not known; select by a score, or not at all (`validation.data: null`)"
-        )
-    if method.learns_from == "clusters" and labels.source != "clusters":
-        raise RecipeError(
-            f"method {method.name!r} learns from clusters of its own features, and labels.source is {labels.source!r}; "
-            "give `labels: {source: clusters, cluster_schedule: [0.2, 0.4]}`"
-        )
-
-
 def build_method(recipe: Recipe, num_classes: int) -> Method:
     """Build the method of a recipe, with fresh weights and a class head for each of the labels' classes.
 
@@ -260,19 +226,6 @@ def resolve_validation_data(validation: DataConfig, training: DataConfig) -> Dat
     return replace(validation, root=validation.root or training.root, options={**shared, **validation.options})
 
 
-def check_not_test_split(validation_data: AudioVisualDataset) -> None:
-    """Check that a held-out set is no test split, whatever chose it (by default cut-outs take the split `test`).
-
-    Args:
-        validation_data: held-out data set.
-
-    Raises:
-        RecipeError: its `split` is `test`.
-    """
-    if validation_data.split == "test":
-        raise RecipeError("validation.data: this is a test split, and nothing is selected on one; give it `split: val`")
-
-
 def training_steps(dataset_size: int, recipe: Recipe) -> tuple[int, int]:
     """Compute the length of a run: the epochs of the recipe, rounded up to whole checkpoint intervals.
 
@@ -311,25 +264,3 @@ def distributed_strategy() -> dict[str, Any]:
     # Stages of a method leave parameters out for a while, so which have gradients is found out at each step.
     strategy = DDPStrategy(find_unused_parameters=True)
     return {"devices": local_size, "num_nodes": world_size() // local_size, "strategy": strategy}
-
-
-def check_even_batches(recipe: Recipe, processes_per_machine: Sequence[int]) -> None:
-    """Check that a batch can be divided evenly over the processes, and these over the machines.
-
-    Args:
-        recipe: recipe with the batch size, of all processes together.
-        processes_per_machine: number of processes on the machine of each process, as many as there are processes.
-
-    Raises:
-        RecipeError: the batch or the processes cannot be divided evenly.
-    """
-    if recipe.train.batch_size % len(processes_per_machine):
-        raise RecipeError(
-            f"train.batch_size: found {recipe.train.batch_size} samples for {len(processes_per_machine)} processes, "
-            "expected a multiple of their number. It is of all of them together: raise or lower it"
-        )
-    if len(sizes := set(processes_per_machine)) > 1:
-        raise RecipeError(
-            f"found machines with {' and '.join(map(str, sorted(sizes)))} processes, expected as many on each. "
-            "Give each torchrun the same --nproc-per-node"
-        )

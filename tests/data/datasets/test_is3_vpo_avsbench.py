@@ -9,7 +9,7 @@ from PIL import Image
 
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.errors import DataError, InputError, RecipeError
-from soundspot.training.fit import check_not_test_split
+from soundspot.training.checks import check_not_test_split
 from trees import FILES, FRAMED, framed, write_json
 
 RELEASED = {"visual_frames": "images", "audio_wav": "audio_waw", "gt_masks": "gt_segmentation"}

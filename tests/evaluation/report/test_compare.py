@@ -122,6 +122,13 @@ def test_published_rows_stand_beside_and_say_in_what_they_differ(reports: list[R
     (single,) = compare(boxed[:1], bootstraps=20)
     assert (single.names, len(single.published)) == (("listener",), len(rows))
     assert "lvs, trained on vggsound144k" in format_comparison([single])
+    (chosen,) = compare(boxed[:1], bootstraps=20, published=["ezvsl", "slavc"])
+    assert [row for row, _ in chosen.published] == [row for row in rows if row.method in ("ezvsl", "slavc")]
+    assert not compare(boxed, bootstraps=20, published=[])[0].published
+    with pytest.raises(DataError, match=r"ezvsll: no published rows.*Did you mean 'ezvsl'"):
+        compare(boxed, bootstraps=20, published=["ezvsll"])
+    with pytest.raises(DataError, match=r"no published rows of it by dmc are known"):
+        compare(boxed[:1], bootstraps=20, published=["dmc"])
     for made in (format_comparison([found]), format_comparison([found], markdown=True), render_comparison([found])):
         assert "34.4" in made
         assert "rules: published under other than" in made

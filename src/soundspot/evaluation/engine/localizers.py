@@ -94,6 +94,31 @@ class HasEmbeddings(Protocol):
 
 
 @runtime_checkable
+class EncodesAndEmbeds(HasEmbeddings, Protocol):
+    """A localizer with embeddings that can share their computation with encoding, to the same numbers."""
+
+    def encode_and_embed_images(self, images: Sequence[Any]) -> tuple[Any, Float[Tensor, "b d"]]:
+        """Encode and embed images.
+
+        Args:
+            images: b image inputs.
+
+        Returns:
+            What `encode_images` and `embed_images` return.
+        """
+
+    def encode_and_embed_audio(self, audio: Sequence[Any]) -> tuple[Tensor, Float[Tensor, "b d"]]:
+        """Encode and embed audio.
+
+        Args:
+            audio: b audio inputs.
+
+        Returns:
+            What `encode_audio` and `embed_audio` return.
+        """
+
+
+@runtime_checkable
 class SeparatesSources(Protocol):
     """A localizer that also computes a map for each source of a mixture."""
 

@@ -16,6 +16,7 @@ from soundspot.evaluation.engine.distributed import SINGLE_PROCESS, RankShard
 from soundspot.evaluation.engine.items import NUM_NOISES, SampleIndex
 from soundspot.evaluation.engine.localizers import (
     BatchedLocalizer,
+    EncodesAndEmbeds,
     HasEmbeddings,
     HasSaliency,
     ReadsInputs,
@@ -155,9 +156,10 @@ def encode_audio(
     for batch in shard.select(batches):
         audio = {i: read_audio_input(localizer, data, i) for i in batch}
         silent += [i for i, clip in audio.items() if isinstance(clip, Audio) and clip.is_silent]
-        codes.append(localizer.encode_audio([*audio.values()]))
-        if isinstance(localizer, HasEmbeddings):
-            embeddings.append(localizer.embed_audio([*audio.values()]))
+        encoded, embedded = _encode_and_embed_audio(localizer, [*audio.values()])
+        codes.append(encoded)
+        if embedded is not None:
+            embeddings.append(embedded)
         if takes_waveforms and isinstance(localizer, SeparatesSources):
             groups = dict.fromkeys(samples.group_index[batch].tolist())
             sources = [samples.sources_by_group[group] for group in groups if group in samples.sources_by_group]
@@ -211,8 +213,7 @@ def iter_predictions(
     present = torch.tensor(samples.present)
     for groups in shard.select([*iter_batches(range(len(samples.group_first)), batch_size)]):
         images = [read_image_input(localizer, data, samples.group_first[group]) for group in groups]
-        encoded = localizer.encode_images(images)
-        embeddings = localizer.embed_images(images) if isinstance(localizer, HasEmbeddings) else None
+        encoded, embeddings = _encode_and_embed_images(localizer, images)
         saliency = localizer.saliency(encoded) if isinstance(localizer, HasSaliency) else None
         mixtures = _predict_mixtures(localizer, encoded, groups, audio, samples)
         members = [[(row, i) for i in samples.samples_by_group[group]] for row, group in enumerate(groups)]
@@ -234,6 +235,22 @@ def iter_predictions(
                     checked = _check_maps(maps, indices, samples)
                     batch.negatives[kind] = dict(zip(indices.tolist(), checked, strict=True))
             yield batch
+
+
+def _encode_and_embed_images(localizer: BatchedLocalizer, images: list[Any]) -> tuple[Any, Tensor | None]:
+    """Return encoded images, and their embeddings where the localizer has some."""
+    if isinstance(localizer, EncodesAndEmbeds):
+        return localizer.encode_and_embed_images(images)
+    embeddings = localizer.embed_images(images) if isinstance(localizer, HasEmbeddings) else None
+    return localizer.encode_images(images), embeddings
+
+
+def _encode_and_embed_audio(localizer: BatchedLocalizer, audio: list[Any]) -> tuple[Tensor, Tensor | None]:
+    """Return encoded audio, and its embeddings where the localizer has some."""
+    if isinstance(localizer, EncodesAndEmbeds):
+        return localizer.encode_and_embed_audio(audio)
+    embeddings = localizer.embed_audio(audio) if isinstance(localizer, HasEmbeddings) else None
+    return localizer.encode_audio(audio), embeddings
 
 
 def _predict_mixtures(

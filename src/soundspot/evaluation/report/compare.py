@@ -21,7 +21,14 @@ from soundspot.evaluation.metrics.bootstrap import (
 )
 from soundspot.evaluation.metrics.inputs import MetricInputs, compute_scores, is_scored
 from soundspot.evaluation.protocols.presets import Protocol
-from soundspot.evaluation.report.published import LIST_SIZES, PublishedRow, find_published_rows, list_differences
+from soundspot.evaluation.report.published import (
+    LIST_SIZES,
+    PublishedRow,
+    check_published_methods,
+    find_published_rows,
+    list_differences,
+    list_published_methods,
+)
 from soundspot.evaluation.report.report import Report, SampleRow
 from soundspot.utils.safe_read import convert_read_errors
 
@@ -78,6 +85,7 @@ def compare(
     intersect: bool = False,
     bootstraps: int = 2000,
     seed: int = 0,
+    published: Sequence[str] | None = None,
 ) -> list[Comparison]:
     """Compare reports, data set by data set.
 
@@ -89,16 +97,20 @@ def compare(
             error.
         bootstraps: number of bootstrap draws for intervals and p-values; 0: none.
         seed: random seed of the bootstrap.
+        published: methods whose published rows stand beside the reports; None: all that are known of a data set.
 
     Returns:
         A comparison for each data set, in the order of first appearance.
 
     Raises:
         DataError: a data set has a single report, protocols, samples (without `intersect`) or ground truths differ, no
-            sample is common, or the number of names is not that of the reports.
+            sample is common, the number of names is not that of the reports, or no published rows of a method are
+            known.
         RecipeError: `bootstraps` is negative.
     """
     model_names = _name_models(reports, names)
+    methods = list_published_methods() if published is None else tuple(published)
+    check_published_methods(methods)
     by_dataset: dict[str, list[int]] = {}
     for i, report in enumerate(reports):
         by_dataset.setdefault(report.dataset.partition("/")[0], []).append(i)
@@ -113,10 +125,15 @@ def compare(
         _compare_reports([reports[i] for i in indices], [model_names[i] for i in indices], intersect, bootstraps, seed)
         for indices in by_dataset.values()
     ]
+    comparisons = [
+        replace(comparison, published=tuple(pair for pair in comparison.published if pair[0].method in methods))
+        for comparison in comparisons
+    ]
     if len(reports) == 1 and not comparisons[0].published:
+        chosen = f" by {', '.join(methods)}" if published is not None else ""
         raise DataError(
-            f"{reports[0].dataset}: one report is nothing to compare, as no published rows of it are known. Name two "
-            f"or more folders, or a report of {', '.join(LIST_SIZES)}."
+            f"{reports[0].dataset}: one report is nothing to compare, as no published rows of it{chosen} are known. "
+            f"Name two or more folders, or a report of {', '.join(LIST_SIZES)}."
         )
     return comparisons
 

@@ -6,11 +6,12 @@ papers, with other lists and other rules (docs/protocols.md).
 """
 
 import csv
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from soundspot.errors import DataError, did_you_mean
 from soundspot.evaluation.metrics.registry import get_metric_info
 
 PAPER_PROTOCOLS = {"vggss": "alignment-vggss", "extended_vggss": ""}  # of the paper's own rows, if not `alignment`
@@ -69,6 +70,30 @@ def find_published_rows(test: str, ground_truth: str = "box") -> list[PublishedR
         Rows in the order of the tables; empty where there are none.
     """
     return [row for row in _read_rows() if (row.test, row.ground_truth) == (test, ground_truth)]
+
+
+def list_published_methods() -> tuple[str, ...]:
+    """List the methods of all published rows.
+
+    Returns:
+        Names, in the order of the tables.
+    """
+    return tuple(dict.fromkeys(row.method for row in _read_rows()))
+
+
+def check_published_methods(methods: Iterable[str]) -> None:
+    """Check that there are published rows of methods.
+
+    Args:
+        methods: names of methods.
+
+    Raises:
+        DataError: there are none of a method, of any test set.
+    """
+    known = list_published_methods()
+    for method in methods:
+        if method not in known:
+            raise DataError(f"{method}: no published rows of this method are known{did_you_mean(method, known)}")
 
 
 @cache

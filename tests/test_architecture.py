@@ -50,6 +50,7 @@ HEAVY = {
     "av",
     "gradio",
     "transformers",
+    "diffusers",
     "torchmetrics",
     "jsonargparse",
     "sklearn",

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from soundspot.benchmark.audio import match_audio
 from soundspot.benchmark.compose import compose_images
 from soundspot.benchmark.plan import make_plan
 from soundspot.benchmark.project import Project, create_project
+from soundspot.benchmark.selection import decide
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.scenes import open_scenes, write_catalog
 
@@ -31,3 +33,19 @@ def _composed(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(_composed: Path, tmp_path: Path) -> Project:
     """Six composed images of three pairs, nothing decided."""
     return Project(shutil.copytree(_composed, tmp_path / "project"))
+
+
+@pytest.fixture(scope="session")
+def _matched(_composed: Path, catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = shutil.copytree(_composed, tmp_path_factory.mktemp("matched") / "project")
+    project = Project(folder)
+    for record in project.journal.read_images():
+        decide(project, "ann", record.id, "keep")
+    match_audio(project, catalog, license="CC BY 4.0", author="somebody")
+    return folder
+
+
+@pytest.fixture
+def matched(_matched: Path, tmp_path: Path) -> Project:
+    """Six composed images that are kept, with exact masks and sounds: ready for a release."""
+    return Project(shutil.copytree(_matched, tmp_path / "matched"))

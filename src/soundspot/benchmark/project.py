@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from soundspot.benchmark.journal import DATABASE_FILE, ImageRecord, DecisionJournal, Source, insert_row
+from soundspot.benchmark.journal import DATABASE_FILE, DecisionJournal, ImageRecord, Source, insert_row
 from soundspot.benchmark.plan import BenchmarkPlan, PlannedImage
 from soundspot.data.media.image import read_image
 from soundspot.errors import DataError, OutputError

@@ -247,13 +247,14 @@ def selected_images(project: Project) -> list[ImageRecord]:
     return [record for record in project.journal.read_images() if statuses.get(record.id) == "keep"]
 
 
-def import_decisions(project: Project, annotator: str, path: Path) -> int:
+def import_decisions(project: Project, annotator: str, path: Path, step: str = "select") -> int:
     """Record the decisions of a table with the columns `image`, `choice` and, if wanted, `reason`.
 
     Args:
         project: the project.
         annotator: name of the annotator.
         path: path of the CSV file; an image is named by its file's name, with or without suffix.
+        step: `select`, or `resolve` to decide where annotators disagree.
 
     Returns:
         Number of decisions.
@@ -277,5 +278,5 @@ def import_decisions(project: Project, annotator: str, path: Path) -> int:
     with project.journal.connect(write=True) as connection:
         for image, choice, reason in rows:
             values = {"annotator": annotator, "image": image, "choice": choice, "reason": reason[:MAX_REASON]}
-            insert_row(connection, "decisions", step="select", **values)
+            insert_row(connection, "decisions", step=step, **values)
     return len(rows)

@@ -287,6 +287,32 @@ def verify(folder: Path, checksum: str = "") -> None:
     print(f"{folder}: as released, checksum {verify_checksums(folder, checksum)}")
 
 
+def app(project: Path, host: str = "127.0.0.1", port: int = 7861, segmenter: str = "grabcut") -> None:
+    """Open the web page of a project: selection by keys, sounds to listen to, masks by clicks, release.
+
+    Args:
+        project: folder of the project.
+        host: address to listen at; 0.0.0.0 opens the page to everybody on the network.
+        port: number to listen at; 0 takes a free one.
+        segmenter: makes masks of clicks and boxes.
+
+    Examples:
+        soundspot benchmark app MYSET
+    """
+    from soundspot.app.limits import Limits
+    from soundspot.app.server import create_server, exit_on_signals, find_free_port
+    from soundspot.benchmark.page.server import open_project_page
+    from soundspot.benchmark.segmenters import load_segmenter
+
+    opened = _open(project)
+    load_segmenter(segmenter)  # a missing extra is an error before the page, not on it
+    exit_on_signals()
+    port = find_free_port(host, port)
+    print(f"the page is at http://{host}:{port} (control-C ends it)", flush=True)
+    with open_project_page(opened, host, segmenter) as application:
+        create_server(application, host, port, Limits()).run()
+
+
 def _open(folder: Path) -> "Project":
     from soundspot.benchmark.project import Project
 

@@ -45,6 +45,7 @@ COMMANDS = {  # words of a command -> module.function in this package
     "benchmark annotate": "benchmark.annotate",
     "benchmark release": "benchmark.release",
     "benchmark verify": "benchmark.verify",
+    "benchmark app": "benchmark.app",
     "search index": "search.index",
     "search query": "search.query",
     "search status": "search.status",

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from soundspot.benchmark.annotation import save_annotation
 from soundspot.benchmark.attribution import read_attributions
 from soundspot.benchmark.image_folder import ImageSummary
 from soundspot.benchmark.journal import Source
@@ -19,7 +18,6 @@ from soundspot.scenes.compose import Scene, compose
 from soundspot.scenes.cutouts import Cutout, CutoutSource
 from soundspot.utils.hash_rng import Key, make_generator
 
-COMPOSER = "composition"  # the annotator of exact masks
 OBJECT_SIZE = (0.3, 0.55)  # least and greatest longer side of an object, as a share of the image's side
 MAX_DRAWS = 50  # compositions drawn for one image until licenses fit together
 
@@ -109,9 +107,8 @@ def compose_images(
     attributions = read_attributions(Path(root), license, author)
     for planned in missing:
         scene, origin = _compose_licensed(source, planned, project.plan.seed, size, attributions)
-        record = add_image(project, planned, scene.image, origin)
-        for placed in scene.objects:
-            save_annotation(project, COMPOSER, record, placed.category, placed.mask.numpy(), tool="cut-outs")
+        masks = {placed.category: placed.mask.numpy() for placed in scene.objects}
+        add_image(project, planned, scene.image, origin, masks)
         on_image()
     return ImageSummary(len(missing), 0)
 

@@ -2,19 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool
 from PIL import Image
 
 from soundspot.benchmark.journal import DATABASE_FILE, DecisionJournal, ImageRecord, Source, insert_row
 from soundspot.benchmark.plan import BenchmarkPlan, PlannedImage
+from soundspot.benchmark.rle import encode_mask
 from soundspot.data.media.image import read_image
 from soundspot.errors import DataError, OutputError
 from soundspot.utils.atomic_io import atomic_write_bytes, convert_os_errors
 
+COMPOSER = "composition"  # the annotator of exact masks
 IMAGE_FOLDER, AUDIO_FOLDER = "images", "audio"
 JPEG_QUALITY = 95
 BLACK = 8  # highest value of a channel in an image that counts as black
@@ -109,8 +112,14 @@ def create_project(folder: str | Path, plan: BenchmarkPlan) -> Project:
     return Project(folder)
 
 
-def add_image(project: Project, planned: PlannedImage, image: Image.Image, source: Source) -> ImageRecord:
-    """Add an image to a project.
+def add_image(
+    project: Project,
+    planned: PlannedImage,
+    image: Image.Image,
+    source: Source,
+    masks: Mapping[str, Bool[np.ndarray, "h w"]] | None = None,
+) -> ImageRecord:
+    """Add an image to a project, with its exact masks where they are known: both or neither, whatever is killed.
 
     The file holds pixels alone: metadata of the original, such as the place of a photograph, is left out.
 
@@ -119,6 +128,7 @@ def add_image(project: Project, planned: PlannedImage, image: Image.Image, sourc
         planned: image of the plan that it stands for.
         image: RGB image.
         source: origin.
+        masks: category -> (h, w) bool mask of a composed image.
 
     Returns:
         The image in the journal; where another process was first, its image.
@@ -146,6 +156,18 @@ def add_image(project: Project, planned: PlannedImage, image: Image.Image, sourc
                 sha256=hashlib.sha256(content).hexdigest(),
                 source=source.to_json(),
             )
+            for category, mask in (masks or {}).items():
+                insert_row(
+                    connection,
+                    "annotations",
+                    annotator=COMPOSER,
+                    image=id,
+                    category=category,
+                    tool="cut-outs",
+                    actions="[]",
+                    attributes="{}",
+                    mask=json.dumps(encode_mask(mask)),
+                )
     return project.journal.read_image(id if taken is None else taken["id"])
 
 

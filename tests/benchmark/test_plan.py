@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from soundspot.benchmark.journal import DecisionJournal
-from soundspot.benchmark.plan import BenchmarkPlan, draw_balanced_pairs, make_plan, make_slug
+from soundspot.benchmark.plan import BenchmarkPlan, draw_balanced_pairs, draw_pairs, make_plan, make_slug
 from soundspot.benchmark.project import Project, create_project
 from soundspot.errors import DataError, OutputError, RecipeError
 
@@ -19,6 +19,15 @@ def test_balanced_pairs_use_each_category_equally_often(count: int, num_pairs: i
     uses = Counter(name for pair in pairs for name in pair)
     assert max(uses.values()) - min(uses[name] for name in names) <= 1
     assert pairs == draw_balanced_pairs(names, num_pairs, seed=3)
+
+
+def test_pairs_of_given_counts() -> None:
+    counts = {"a": 3, "b": 2, "c": 2, "d": 1}
+    pairs = draw_pairs(counts, seed=1)
+    assert Counter(name for pair in pairs for name in pair) == counts
+    for impossible in ({"a": 3, "b": 1}, {"a": 1, "b": 1, "c": 1}):
+        with pytest.raises(DataError, match="found no different pairs"):
+            draw_pairs(impossible, seed=1)
 
 
 def test_other_seeds_draw_other_pairs() -> None:

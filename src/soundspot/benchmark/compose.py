@@ -18,7 +18,7 @@ from soundspot.scenes.compose import Scene, compose
 from soundspot.scenes.cutouts import Cutout, CutoutSource
 from soundspot.utils.hash_rng import Key, make_generator
 
-OBJECT_SIZE = (0.3, 0.55)  # least and greatest longer side of an object, as a share of the image's side
+OBJECT_SIZE = (0.35, 0.6)  # least and greatest longer side of an object, as a share of the image's side
 MAX_DRAWS = 50  # compositions drawn for one image until licenses fit together
 
 

@@ -197,10 +197,6 @@ def make_plan(
 def draw_balanced_pairs(categories: Sequence[str], num_pairs: int, seed: int) -> list[tuple[str, str]]:
     """Draw different pairs in which each category stands equally often: counts differ by at most 1.
 
-    Numbers of pairs that differ by at most 1 always belong to some set of different pairs (Erdős and Gallai, 1960);
-    Havel's and Hakimi's construction gives one: the category that lacks most pairs meets those that lack most after
-    it. Ties are broken by the seed.
-
     Args:
         categories: names of the categories.
         num_pairs: number of pairs, at most all that there are.
@@ -216,16 +212,39 @@ def draw_balanced_pairs(categories: Sequence[str], num_pairs: int, seed: int) ->
     most = count * (count - 1) // 2
     if not 1 <= num_pairs <= most:
         raise DataError(f"found {num_pairs} pairs, expected 1 to {most} of {count} categories. Ask for another number")
-    rng = make_generator(seed, Key.BENCHMARK, "pairs")
-    missing = np.full(count, 2 * num_pairs // count)
-    missing[rng.permutation(count)[: 2 * num_pairs % count]] += 1
+    counts = np.full(count, 2 * num_pairs // count)
+    counts[make_generator(seed, Key.BENCHMARK, "counts").permutation(count)[: 2 * num_pairs % count]] += 1
+    return draw_pairs(dict(zip(categories, counts.tolist(), strict=True)), seed)
+
+
+def draw_pairs(counts: Mapping[str, int], seed: int) -> list[tuple[str, str]]:
+    """Draw different pairs in which each category stands a given number of times.
+
+    Havel's and Hakimi's construction: the category that lacks most pairs meets those that lack most after it. It finds
+    pairs wherever there are some; for counts that differ by at most 1 there always are (Erdős and Gallai, 1960). Ties
+    are broken by the seed.
+
+    Args:
+        counts: category -> number of its pairs; their sum is even.
+        seed: seed of the draw.
+
+    Returns:
+        The pairs; the order of the two is drawn too.
+
+    Raises:
+        DataError: no set of different pairs has these counts.
+    """
+    rng, names = make_generator(seed, Key.BENCHMARK, "pairs"), list(counts)
+    missing = np.array([counts[name] for name in names])
     pairs: list[tuple[str, str]] = []
     while missing.any():
-        order = np.lexsort((rng.random(count), -missing))
+        order = np.lexsort((rng.random(len(names)), -missing))
         first, partners = int(order[0]), order[1 : 1 + missing[order[0]]]
+        if len(partners) < missing[first] or not missing[partners].all():
+            raise DataError(f"found no different pairs in which {names[first]!r} stands {counts[names[first]]} times")
         missing[partners] -= 1
         missing[first] = 0
-        pairs += [(categories[first], categories[int(partner)]) for partner in partners]
+        pairs += [(names[first], names[int(partner)]) for partner in partners]
     swapped = [(b, a) if swap else (a, b) for (a, b), swap in zip(pairs, rng.random(len(pairs)) < 0.5, strict=True)]
     return [swapped[index] for index in rng.permutation(len(swapped)).tolist()]
 

@@ -28,11 +28,11 @@ from soundspot.data.media.audio import read_audio
 from soundspot.evaluation.engine.baselines import centered_box
 from soundspot.evaluation.engine.evaluate import evaluate_maps
 from soundspot.evaluation.engine.predictions import write_maps
+from soundspot.evaluation.metrics.registry import headline_keys
 from soundspot.utils.atomic_io import atomic_write_folder
 
 IS3_FILE = "IS3_annotation.json"
 IMAGES, AUDIO, MASKS = "images", "audio_wav", "gt_segmentation"
-CEILING_KEYS = ("ciou", "auc", "ciou_adaptive", "auc_adaptive", "iiou", "iauc", "iiou_adaptive", "iauc_adaptive")
 CEILING_PROTOCOLS = ("alignment", "corrected")
 
 
@@ -135,7 +135,7 @@ def score_without_model(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
     tables = {CEILING_PROTOCOLS[0]: report.rows, **{o.protocol["name"]: o.rows for o in report.other_protocols}}
     return {
         protocol: {
-            row.name: {key: row.metrics[key].value for key in CEILING_KEYS if key in row.metrics} for row in rows[1:]
+            row.name: {key: row.metrics[key].value for key in headline_keys() if key in row.metrics} for row in rows[1:]
         }
         for protocol, rows in tables.items()
     }

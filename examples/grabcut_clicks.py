@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from soundspot.benchmark.segmenters import load_segmenter
+from soundspot.benchmark.load_segmenter import load_segmenter
 from soundspot.benchmark.simulate import simulate_annotator
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.media.image import read_image

@@ -20,11 +20,11 @@ from soundspot.benchmark.audio import describe_audio_problem, list_unmatched, ma
 from soundspot.benchmark.compose import compose_images
 from soundspot.benchmark.journal import Source
 from soundspot.benchmark.licenses import describe_problem
+from soundspot.benchmark.load_segmenter import load_segmenter
 from soundspot.benchmark.plan import BenchmarkPlan, draw_pairs
 from soundspot.benchmark.project import COMPOSER, Project, create_project
 from soundspot.benchmark.release import write_release
 from soundspot.benchmark.rle import decode_mask
-from soundspot.benchmark.segmenters import load_segmenter
 from soundspot.benchmark.selection import decide, selected_images
 from soundspot.benchmark.simulate import simulate_annotator
 from soundspot.data.datasets.catalog import Catalog

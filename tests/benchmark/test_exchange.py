@@ -9,10 +9,11 @@ import pytest
 from soundspot.benchmark.coco import read_coco, write_coco
 from soundspot.benchmark.cvat import read_cvat, write_cvat
 from soundspot.benchmark.exchange import AnnotatedImage, AnnotatedObject, merge_objects
+from soundspot.benchmark.load_segmenter import load_segmenter
 from soundspot.benchmark.mask_files import count_masks, export_task, import_masks
 from soundspot.benchmark.project import Project
 from soundspot.benchmark.rle import decode_mask
-from soundspot.benchmark.segmenters import Click, load_segmenter
+from soundspot.benchmark.segmenters import Click
 from soundspot.benchmark.selection import decide
 from soundspot.errors import DataError, OutputError, SoundspotError
 from soundspot.types import Box

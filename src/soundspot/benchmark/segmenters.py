@@ -1,15 +1,14 @@
 """Segmenters: clicks and a box become the mask of one object. `grabcut` needs no model and no network."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from soundspot.errors import InputError, RecipeError, did_you_mean
+from soundspot.errors import InputError
 from soundspot.types import Box
 
 BACKGROUND, FOREGROUND, MAYBE_BACKGROUND, MAYBE_FOREGROUND = range(4)  # values of GrabCut's mask
@@ -143,25 +142,3 @@ def initialize_labels(
         near = np.hypot(x - click.x, y - click.y) <= CLICK_RADIUS
         labels[near] = FOREGROUND if click.is_object else BACKGROUND
     return labels
-
-
-SEGMENTERS: dict[str, Callable[[], Segmenter]] = {"grabcut": GrabCutSegmenter}
-
-
-@cache
-def load_segmenter(name: str = "grabcut") -> Segmenter:
-    """Load a segmenter by name, once.
-
-    Args:
-        name: name of the segmenter, a key of `SEGMENTERS`.
-
-    Returns:
-        The segmenter.
-
-    Raises:
-        RecipeError: there is no such segmenter.
-        InputError: what it needs is not installed.
-    """
-    if name not in SEGMENTERS:
-        raise RecipeError(f"unknown segmenter {name!r}{did_you_mean(name, SEGMENTERS)}")
-    return SEGMENTERS[name]()

@@ -133,8 +133,7 @@ def write_examples(localizer: "Localizer", data: AudioVisualDataset, output: Pat
         output: existing folder of the files.
         num_images: number of rows of the contact sheet.
     """
-    import soundfile
-
+    from soundspot.data.media.audio_writer import write_audio
     from soundspot.inference.render import draw_outline, make_contact_sheet
     from soundspot.scenes.video_scene import VideoScene
     from soundspot.utils.atomic_io import atomic_write
@@ -154,7 +153,6 @@ def write_examples(localizer: "Localizer", data: AudioVisualDataset, output: Pat
         make_contact_sheet(rows, captions, height=200).save(draft, quality=90)
     data.read_image(0).save(output / "example.png")
     for index, name in enumerate(("example.wav", "other.wav")):
-        audio = data.read_audio(index)
-        soundfile.write(output / name, audio.waveform.numpy(), audio.rate)
+        write_audio(output / name, data.read_audio(index))
     schedule = ((0.0, 0), (5.0, 1), (10.0, None))  # seconds from which the disc, the star, and nothing sounds
     VideoScene(("red disc", "green star"), schedule, 12.0).write(output / "example.mp4")

@@ -8,7 +8,7 @@ import yaml
 
 from conftest import ROOT
 from soundspot.config.frontend import PRESETS
-from soundspot.config.load import build_recipe, find_recipe, list_recipe_keys, read_recipe, read_recipe_values
+from soundspot.config.load import build_recipe, find_yaml, list_recipe_keys, read_recipe, read_recipe_values
 from soundspot.config.schema import FrontEndConfig, NeighborsConfig, Recipe, ViewsConfig
 from soundspot.errors import RecipeError
 
@@ -45,7 +45,7 @@ def test_every_recipe_of_the_library_parses_and_says_how_it_is_run(path: Path) -
 
 
 def test_a_recipe_of_the_library_is_found_by_name() -> None:
-    assert find_recipe("alignment/debug") == ROOT / "recipes" / "alignment" / "debug.yaml"
+    assert find_yaml("alignment/debug") == ROOT / "recipes" / "alignment" / "debug.yaml"
     with pytest.raises(RecipeError, match=r"no such recipe, .*Did you mean 'alignment/debug'\?"):
         read_recipe("alignment/debgu")
 

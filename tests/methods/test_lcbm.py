@@ -61,11 +61,11 @@ def test_without_labels_it_says_so(toy: Toy, clips: Clips) -> None:
 
 
 def test_every_recipe_says_that_it_learns_from_labels_and_gives_them() -> None:
-    from soundspot.config.load import find_recipe
+    from soundspot.config.load import find_yaml
 
     for kind in ("debug", "scenes", "vggsound144k", "flickr144k"):
         assert read_recipe(f"lcbm/{kind}").labels.source != "none"
-        header = find_recipe(f"lcbm/{kind}").read_text().partition("method:")[0]
+        header = find_yaml(f"lcbm/{kind}").read_text().partition("method:")[0]
         assert "learns from" in header.lower(), kind
 
 

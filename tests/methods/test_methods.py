@@ -17,7 +17,7 @@ from PIL import Image
 import soundspot
 from conftest import ROOT
 from soundspot.config.checkpoint import load_checkpoint, save_checkpoint
-from soundspot.config.load import find_recipe, read_recipe
+from soundspot.config.load import find_yaml, read_recipe
 from soundspot.errors import RecipeError
 from soundspot.methods import METHODS, Method
 from soundspot.scenes.dataset import SceneDataset
@@ -171,7 +171,7 @@ def test_every_method_is_listed_with_a_line() -> None:
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in ("alignment", "joint_slots")])
 def test_the_numbers_to_expect_are_the_published_ones(name: str, kind: str) -> None:
     """Every percentage in the recipe's header is a row of table II or IV, and II's cIoU is among them if it has one."""
-    header = [line for line in find_recipe(f"{name}/{kind}").read_text().splitlines() if line.startswith("#")]
+    header = [line for line in find_yaml(f"{name}/{kind}").read_text().splitlines() if line.startswith("#")]
     shown = set(re.findall(r"\b\d\d\.\d\d\b", " ".join(header)))
     known = [r for r in published_rows() if (r["method"], r["train"]) == (name, kind)]
     rows = [r for r in known if r["table"] == "II"]

@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
+from soundspot.config.checkpoint import read_header
+from soundspot.config.load import find_yaml
 from soundspot.config.schema import Recipe, ViewsConfig
 from soundspot.errors import DataError, RecipeError
 from soundspot.evaluation.report.report import load_report
@@ -21,7 +24,10 @@ from soundspot.study.page import write_page
 from soundspot.study.plan import Planner
 from soundspot.study.run import do_jobs, run_study
 from soundspot.study.schema import Study, build_study
-from soundspot.study.tasks import FeatureTask, Outcome, ScoreTask, ScoringFeatureTask, StartTask, Task, TrainTask
+from soundspot.study.scoring_tasks import ScoreTask, ScoringFeatureTask
+from soundspot.study.tasks import Outcome, Task
+from soundspot.study.training_tasks import BEST, FeatureTask, StartTask, TrainTask
+from soundspot.utils.atomic_io import DiskFullError
 from study.test_schema import SMALL, TUNING
 
 STUDY: dict[str, Any] = {
@@ -165,6 +171,13 @@ def test_without_start_weights_nothing_is_trained(tmp_path: Path) -> None:
     assert not StudyJournal(tmp_path).records
 
 
+def test_a_full_disk_is_no_failure_of_a_method(tmp_path: Path) -> None:
+    full = Outcome({}, "no room", is_disk_full=True)
+    with pytest.raises(DiskFullError, match="no room"):
+        do_jobs(planner_of(tmp_path), StudyJournal(tmp_path), [lambda task: full], lambda line: None)
+    assert not StudyJournal(tmp_path).records
+
+
 def test_numbers_are_there_for_other_programs(tmp_path: Path) -> None:
     work(planner_of(tmp_path), Worker())
     numbers = json.loads((tmp_path / "study.json").read_text(encoding="utf-8"))
@@ -232,3 +245,28 @@ def test_the_debug_study_killed_on_the_way_gives_the_same_scores(tmp_path: Path)
     assert len(keys) == len(set(keys))
     report = next((tmp_path / "killed" / "scores").iterdir())
     assert load_report(report).n in (6, 12)  # images with one sound, or with two
+    thresholds = [read_header(run / BEST).get("threshold") for run in (tmp_path / "killed" / "runs").iterdir()]
+    assert Counter(threshold is None for threshold in thresholds) == {True: 4, False: 4}  # of tuning; of the study
+
+
+@pytest.mark.slow
+def test_a_study_runs_on_a_cluster(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is absent (pip install soundspot[ray])")
+    values = yaml.safe_load(find_yaml("debug", "study").read_text(encoding="utf-8"))
+    file = tmp_path / "one.yaml"
+    file.write_text(json.dumps({**values, "methods": {"alignment": None}, "seeds": [0], "tuning": None}))
+    command = [sys.executable, "-m", "soundspot", "study", str(file), "-o", str(tmp_path / "out")]
+    subprocess.run([*command, "--executor", "ray", "--workers", "1"], check=True, stdout=subprocess.DEVNULL)
+    records = StudyJournal(tmp_path / "out").records.values()
+    assert [(record["kind"], record["error"]) for record in records] == [("training", ""), ("score", ""), ("score", "")]
+
+
+def test_models_are_calibrated_before_they_are_scored_and_not_while_values_are_chosen(tmp_path: Path) -> None:
+    held_out = {"name": "scenes-single", "options": {"seed": 7}}
+    plain, fitted = planner_of(tmp_path), planner_of(tmp_path, {"calibration": held_out})
+    arm, other = fitted.study.trained_arms[0], plain.study.trained_arms[0]
+    assert fitted.training(arm, 0).key != plain.training(other, 0).key
+    assert fitted.training(arm, 9, is_tuning=True).key == plain.training(other, 9, is_tuning=True).key
+    task = fitted.training(arm, 0).task
+    assert isinstance(task, TrainTask)
+    assert task.calibration == fitted.study.calibration

@@ -1,5 +1,6 @@
 """Workers: a process that dies is the failure of its task alone."""
 
+import errno
 import os
 import signal
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ class Toy:
     def run(self) -> dict[str, Any]:
         if self.end == "user":
             raise InputError("no such file")
+        if self.end == "full":
+            raise OSError(errno.ENOSPC, "no room")
         if self.end == "bug":
             raise ZeroDivisionError("by zero")
         if self.end:
@@ -32,8 +35,12 @@ class Toy:
 def test_a_task_that_fails_has_its_message_and_its_cost() -> None:
     assert perform(Toy()).facts == {"value": 1}
     assert perform(Toy("user")).error == "no such file"
+    assert not perform(Toy("user")).is_disk_full
+    full = perform(Toy("full"))
+    assert full.is_disk_full
+    assert "no room" in full.error
     bug = perform(Toy("bug"))
-    assert bug.error == "ZeroDivisionError: by zero (test_workers.py:26)"
+    assert bug.error == "ZeroDivisionError: by zero (test_workers.py:29)"
     assert bug.peak_mb > 10
 
 

@@ -12,7 +12,7 @@ from soundspot.config.schema import FeatureCacheConfig, Recipe, TrainConfig, Vie
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.scenes import open_scenes
 from soundspot.scenes.write import write_catalog
-from soundspot.training.feature_plan import RepeatedEpochs, count_epochs, list_items, variant_ranges
+from soundspot.training.feature_plan import RepeatedEpochs, count_epochs, identify_variants, list_items, variant_ranges
 from soundspot.types import AudioVisualDataset
 
 
@@ -35,6 +35,12 @@ from soundspot.types import AudioVisualDataset
 def test_variants_are_those_that_views_draw(modality: str, views: dict, expected: dict) -> None:
     ranges = variant_ranges(ViewsConfig(**{"semantic": False, **views}), modality, 3)  # type: ignore[arg-type]
     assert {view: (numbers.start, numbers.stop) for view, numbers in ranges.items()} == expected
+
+
+def test_features_serve_methods_with_and_without_neighbors_whose_view_is_the_base_view() -> None:
+    base = {"plain": range(3)}
+    assert identify_variants({**base, "neighbour": range(3)}) == identify_variants(base) == {"plain": [0, 3]}
+    assert identify_variants({**base, "neighbour": range(3, 6)})["neighbour"] == [3, 6]
 
 
 def test_images_and_sounds_of_a_catalog_that_pairs_anew_are_listed_once(tmp_path: Path) -> None:

@@ -98,6 +98,14 @@ def test_a_damaged_recipe_of_a_run_is_told(tmp_path: Path, content: bytes) -> No
     check_run_dir(tmp_path, read_recipe(DEBUG), resume=False, overwrite=True)
 
 
+def test_a_run_killed_before_its_recipe_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / ".recipe.yaml.draft-abcdefgh").mkdir()
+    check_run_dir(tmp_path, read_recipe(DEBUG), resume=False, overwrite=False)
+    (tmp_path / "mine").touch()
+    with pytest.raises(OutputError, match="not a run"):
+        check_run_dir(tmp_path, read_recipe(DEBUG), resume=False, overwrite=False)
+
+
 @pytest.mark.slow
 def test_a_state_that_cannot_be_restored_is_our_error(tmp_path: Path) -> None:
     options = '{"length": 4, "size": 32, "seconds": 0.5, "regenerate": false}'

@@ -3,6 +3,8 @@
 import errno
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from soundspot.utils.atomic_io import (
     _list_drafts,
     atomic_write,
     atomic_write_folder,
+    convert_full_disk,
+    remove_drafts,
     resumable_folder,
 )
 
@@ -77,6 +81,23 @@ with atomic_write(Path({str(tmp_path)!r}) / "a.txt") as draft, atomic_write_fold
     assert (tmp_path / "a.txt").read_text() == "second"
 
 
+def test_drafts_of_killed_runs_are_removed_and_others_are_not(tmp_path: Path) -> None:
+    (tmp_path / ".a.txt.draft-12345678").mkdir()
+    with atomic_write(tmp_path / "b.txt") as draft:
+        draft.write_text("b")
+        remove_drafts(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [draft.parent.name]
+
+
+def test_a_full_disk_where_a_draft_begins_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(DiskFullError, match="No space left"), resumable_folder(tmp_path / "out", {}):
+        pass
+
+
 def test_a_full_disk_is_told_of_a_folder_too(tmp_path: Path) -> None:
     with pytest.raises(DiskFullError, match="run: could not be written"), atomic_write_folder(tmp_path / "run"):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -92,3 +113,32 @@ def test_a_damaged_draft_is_begun_anew(tmp_path: Path, content: str) -> None:
     with resumable_folder(tmp_path / "run", {"k": 1}) as folder:
         (folder / "new.txt").write_text("")
     assert [path.name for path in tmp_path.rglob("*")] == ["run", "new.txt"]
+
+
+@pytest.mark.parametrize("is_waited_for", [True, False])
+def test_a_full_disk_of_a_thread_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], is_waited_for: bool
+) -> None:
+    print_error, full = threading.excepthook, OSError(errno.ENOSPC, "No space left on device")
+
+    def write() -> None:
+        time.sleep(0 if is_waited_for else 0.1)
+        raise full
+
+    def work() -> None:
+        with convert_full_disk(tmp_path / "run"):
+            thread = threading.Thread(target=write)
+            thread.start()
+            if not is_waited_for:
+                raise full
+            thread.join()
+
+    with pytest.raises(DiskFullError, match="No space left on device"):
+        work()
+    assert threading.excepthook is print_error
+    assert not capsys.readouterr().err
+
+
+def test_other_errors_are_none_of_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), convert_full_disk(tmp_path):
+        raise PermissionError(errno.EACCES, "no")

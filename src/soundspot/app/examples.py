@@ -100,9 +100,8 @@ def compose_examples(spec: InputSpec, folder: Path, num_images: int = 3) -> list
     Returns:
         The examples.
     """
-    import soundfile
-
     from soundspot.data.datasets.registry import open_dataset, scoring_options
+    from soundspot.data.media.audio_writer import write_audio
 
     if spec.audio.embedding_dim:
         return []
@@ -118,8 +117,8 @@ def compose_examples(spec: InputSpec, folder: Path, num_images: int = 3) -> list
         data.read_image(indices[0]).save(target / "scene.png")
         files = []
         for index in indices:
-            audio = data.read_audio(index)
-            files.append(str(target / f"{data.category(index)}.wav"))
-            soundfile.write(files[-1], audio.waveform.numpy(), audio.rate)
+            file = target / f"{data.category(index)}.wav"
+            write_audio(file, data.read_audio(index))
+            files.append(str(file))
         examples.append(Example(f"scene {number}", str(target / "scene.png"), tuple(files)))
     return examples

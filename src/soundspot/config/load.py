@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -15,27 +15,28 @@ from soundspot.utils.renamed import RECIPE_KEYS
 from soundspot.utils.safe_read import MAX_YAML_ITEMS, check_nesting
 
 
-def find_recipe(name: str | Path) -> Path:
-    """Find the file of a recipe.
+def find_yaml(name: str | Path, kind: Literal["recipe", "study"] = "recipe") -> Path:
+    """Find the file of a recipe or of a study.
 
     Args:
-        name: path of a YAML file, which comes first, or the name of a recipe of the library, such as
-            `alignment/scenes`.
+        name: path of a YAML file, which comes first, or a name of the library's, such as `alignment/scenes` for a
+            recipe and `debug` for a study.
+        kind: kind of the file.
 
     Returns:
         Path of the YAML file.
 
     Raises:
-        RecipeError: neither a file nor a recipe of the library has that name.
+        RecipeError: neither a file nor one of the library's has that name.
     """
     if Path(name).is_file():
         return Path(name)
-    package = Path(__file__).parent.parent
-    folders = (package / "recipes", package.parent.parent / "recipes")  # installed; in a checkout
-    known = {p.relative_to(folder).with_suffix("").as_posix(): p for folder in folders for p in folder.glob("*/*.yaml")}
+    package, folder = Path(__file__).parent.parent, {"recipe": "recipes", "study": "studies"}[kind]
+    folders = (package / folder, package.parent.parent / folder)  # installed; in a checkout
+    known = {p.relative_to(root).with_suffix("").as_posix(): p for root in folders for p in root.rglob("*.yaml")}
     if str(name) not in known:
         hint = did_you_mean(str(name), known)
-        raise RecipeError(f"{name}: no such recipe, neither a file nor one of the library's{hint}")
+        raise RecipeError(f"{name}: no such {kind}, neither a file nor one of the library's{hint}")
     return known[str(name)]
 
 
@@ -62,7 +63,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         ...
         soundspot.errors.RecipeError: ...unknown key 'train.rate'...
     """
-    path = find_recipe(path)
+    path = find_yaml(path)
     with _convert_parser_errors(str(path)):
         flags = [word[2:].partition("=")[0] for word in overrides if word.startswith("--")]
         for key in [*_iter_keys(read_yaml(path)), *flags]:
@@ -84,7 +85,7 @@ def read_recipe_values(path: str | Path) -> dict[str, Any]:
     Raises:
         RecipeError: no such file, or no YAML.
     """
-    path = find_recipe(path)
+    path = find_yaml(path)
     with _convert_parser_errors(str(path)):
         return read_yaml(path)
 

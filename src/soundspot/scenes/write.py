@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from PIL import Image
 
 from soundspot.data.datasets.catalog_format import ANNOTATIONS_FILE, FORMAT_VERSION
+from soundspot.data.media.audio_writer import write_audio
 from soundspot.scenes.dataset import SceneDataset
 from soundspot.utils.atomic_io import atomic_write_folder
 
@@ -59,7 +59,7 @@ def _write_sample(scenes: SceneDataset, index: int, folder: Path) -> tuple[dict[
         assert ground_truth.mask is not None
         pixels = ground_truth.mask.numpy().astype(np.uint8) * np.uint8(255)
         Image.fromarray(pixels).convert("1").save(folder / mask_file)
-    soundfile.write(folder / audio_file, audio.waveform.numpy(), audio.rate, subtype="PCM_16")
+    write_audio(folder / audio_file, audio, "PCM_16")
     common = {
         "category": scenes.category(index),
         "split": "train" if scenes.kind == "train" else "test",

@@ -168,7 +168,8 @@ class IndexStore:
                     ) from error
                 if "readonly" in text or "unable to open" in text or "I/O" in text:
                     raise OutputError(
-                        f"{self.path}: cannot be read or written ({error}). Look at the permissions of its folder"
+                        f"{self.path}: cannot be read or written ({error}). Look at the permissions of its folder, "
+                        "and at the room that its disk and the quota leave"
                     ) from error
                 raise self._damage(str(error)) from error
 

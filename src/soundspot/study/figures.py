@@ -12,8 +12,8 @@ from soundspot.evaluation.metrics.registry import get_metric_info
 from soundspot.inference.render import make_contact_sheet
 from soundspot.study.journal import Record
 from soundspot.study.results import Column, Summary
+from soundspot.study.scoring_tasks import source_images_path
 from soundspot.study.statistics import draw_seeds, estimate, mean_and_spread, seed_means
-from soundspot.study.tasks import source_images_path
 from soundspot.utils.atomic_io import atomic_write
 
 

@@ -14,6 +14,7 @@ from soundspot.study.plan import Job, Planner, describe_job
 from soundspot.study.schema import Study, read_study
 from soundspot.study.tasks import Outcome
 from soundspot.study.workers import Worker, WorkerStoppedError, open_workers
+from soundspot.utils.atomic_io import DiskFullError
 
 
 def run_study(
@@ -66,6 +67,7 @@ def do_jobs(planner: Planner, journal: StudyJournal, workers: list[Worker], on_d
 
     Raises:
         DataError: start weights or features cannot be made, without which nothing can be trained.
+        DiskFullError: the disk is full; nothing of what was running is recorded.
         KeyboardInterrupt: somebody ended a worker.
     """
     free, running = list(workers), dict[Future[Outcome], tuple[Job, Worker]]()
@@ -85,6 +87,8 @@ def do_jobs(planner: Planner, journal: StudyJournal, workers: list[Worker], on_d
                     outcome = done.result()
                 except WorkerStoppedError as error:
                     raise KeyboardInterrupt from error
+                if outcome.is_disk_full:
+                    raise DiskFullError(f"{describe_job(job)} could not be written ({outcome.error}). Make room there")
                 if outcome.error and job.kind in ("start", "features"):
                     raise DataError(f"{describe_job(job)}: {outcome.error}")
                 journal.append(make_record(job, outcome))

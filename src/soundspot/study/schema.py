@@ -5,12 +5,11 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
-import yaml
-
+from soundspot.config.load import find_yaml, read_yaml
 from soundspot.errors import RecipeError, did_you_mean
 from soundspot.evaluation.metrics.registry import get_metric_info, list_metrics
 from soundspot.methods import METHODS
-from soundspot.utils.safe_read import MAX_YAML_ITEMS, check_nesting, has_type
+from soundspot.utils.safe_read import has_type
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,8 @@ class Study:
         correlations: pairs of `TEST/METRIC` whose rank correlation is computed.
         tuning: choice of a few values for each method; None: recipes are as they are.
         start: start weights for the image encoders; None: those of the recipes.
+        calibration: held-out data on which the threshold and the probability of presence of each model are fitted
+            before it is scored; never a test split. None: models have none.
     """
 
     title: str
@@ -118,6 +119,7 @@ class Study:
     correlations: tuple[tuple[str, str], ...] = ()
     tuning: TuningConfig | None = None
     start: StartConfig | None = None
+    calibration: StudyData | None = None
 
     @property
     def trained_arms(self) -> tuple[Arm, ...]:
@@ -133,32 +135,8 @@ class Study:
 
 KEYS = (
     *("title", "recipe", "overrides", "methods", "variants", "seeds", "tests", "tables", "correlations", "tuning"),
-    "start",
+    *("start", "calibration"),
 )
-
-
-def find_study(name: str | Path) -> Path:
-    """Find the file of a study.
-
-    Args:
-        name: path of a YAML file, which comes first, or the name of a study of the library, such as `debug`.
-
-    Returns:
-        Path of the file.
-
-    Raises:
-        RecipeError: neither a file nor a study of the library has that name.
-    """
-    if Path(name).is_file():
-        return Path(name)
-    package = Path(__file__).parent.parent
-    folders = (package / "studies", package.parent.parent / "studies")  # installed; in a checkout
-    known = {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
-    if str(name) not in known:
-        raise RecipeError(
-            f"{name}: no such study, neither a file nor one of the library's{did_you_mean(str(name), known)}"
-        )
-    return known[str(name)]
 
 
 def read_study(path: str | Path) -> Study:
@@ -174,16 +152,9 @@ def read_study(path: str | Path) -> Study:
         RecipeError: no such file, no YAML, an unknown key, method, test or metric, a value of another type, a seed
             twice, or tuning on a test split.
     """
-    path = find_study(path)
+    path = find_yaml(path, "study")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        check_nesting(values, MAX_YAML_ITEMS)
-    except Exception as error:  # PyYAML's, and of dates, keys and depth Python's own
-        raise RecipeError(
-            f"{path}: found no valid YAML ({error or type(error).__name__}), expected `key: value` lines"
-        ) from error
-    try:
-        return build_study(values, path.stem)
+        return build_study(read_yaml(path), path.stem)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
 
@@ -216,6 +187,7 @@ def build_study(values: Any, name: str = "study") -> Study:
             f"recipe: found {recipe!r}, expected a name, such as '{{method}}/scenes', or keys of a recipe"
         )
     tests = _check_mapping(values["tests"], "tests")
+    calibration = values.get("calibration")
     study = Study(
         title=str(values.get("title", name)),
         recipe=recipe,
@@ -227,6 +199,9 @@ def build_study(values: Any, name: str = "study") -> Study:
         correlations=tuple(map(_read_pair, values.get("correlations") or ())),
         tuning=_read_tuning(values.get("tuning"), seeds),
         start=read_fields(StartConfig, values["start"], "start") if values.get("start") is not None else None,
+        calibration=None
+        if calibration is None
+        else _check_held_out(read_fields(StudyData, calibration, "calibration"), "calibration"),
     )
     _check_columns(study)
     return study
@@ -257,11 +232,16 @@ def _read_tuning(values: Any, seeds: list[int]) -> TuningConfig | None:
     if not values:
         return None
     tuning = read_fields(TuningConfig, values, "tuning")
-    if tuning.data.options.get("split") == "test":
-        raise RecipeError("tuning.data: this is a test split, and nothing is chosen on one; use the split `val`")
+    _check_held_out(tuning.data, "tuning.data")
     if tuning.seed in seeds:
         raise RecipeError(f"tuning.seed: found {tuning.seed}, a seed of the study; expected another")
     return tuning
+
+
+def _check_held_out(data: StudyData, where: str) -> StudyData:
+    if data.options.get("split") == "test":
+        raise RecipeError(f"{where}: this is a test split, and nothing is chosen on one; use the split `val`")
+    return data
 
 
 def _read_pair(pair: Any) -> tuple[str, str]:

@@ -111,7 +111,7 @@ def open_workers(executor: Literal["pool", "ray"], count: int | None) -> Iterato
         ray = import_ray()
         with connect_ray(ray, count):
             size = min(count or 10**6, max(1, int(ray.cluster_resources().get("CPU", 1))))
-            actor = ray.remote(num_cpus=1)(LocalWorker)
+            actor = ray.remote(num_cpus=1, max_restarts=-1)(LocalWorker)
             actors = [actor.remote() for _ in range(size)]
             yield [_as_worker(ray, handle) for handle in actors]
         return

@@ -159,6 +159,23 @@ def variant_ranges(views: ViewsConfig, modality: Modality, num_drawn: int) -> di
     return ranges
 
 
+def identify_variants(ranges: dict[str, range]) -> dict[str, list[int]]:
+    """Return what of the variants decides on the stored features.
+
+    Args:
+        ranges: view -> numbers of its variants.
+
+    Returns:
+        View -> first number and that after the last, without a neighbor's view that shares those of the base view.
+    """
+    shared = ranges[Key.BASE_VIEW]
+    return {
+        view: [numbers.start, numbers.stop]
+        for view, numbers in ranges.items()
+        if view != Key.NEIGHBOR_VIEW or numbers != shared
+    }
+
+
 @dataclass(frozen=True, eq=False)
 class FeaturePlan:
     """Features of one modality that a recipe needs.
@@ -242,7 +259,7 @@ class FeaturePlan:
             "ids": hashlib.sha256("\n".join(self.items.ids).encode()).hexdigest(),
             "ground_truth": bool(self.ground_truth_side),
             "views": drawing,
-            "variants": {view: [numbers.start, numbers.stop] for view, numbers in self.ranges.items()},
+            "variants": identify_variants(self.ranges),
             "seed": self.recipe.stored_views_seed,
         }
 

@@ -23,6 +23,7 @@ from soundspot.training.run_folder import (
 )
 from soundspot.training.sample_order import ResumableBatchSampler, check_categories, find_shard_ids, list_categories
 from soundspot.types import AudioVisualDataset
+from soundspot.utils.atomic_io import convert_full_disk
 from soundspot.utils.distributed import all_gather_object, on_rank_zero, process_group, world_size
 from soundspot.utils.safe_read import convert_read_errors
 
@@ -47,11 +48,12 @@ def train(
 
     Raises:
         OutputError: the folder holds a run and neither `resume` nor `overwrite` is given, or another recipe's run.
+        DiskFullError: the disk is full; the run can be resumed.
         RecipeError: the recipe cannot be carried out (nothing is written), or the loss is no longer finite.
         DataError: the data set cannot be opened or is too small; nothing is written.
         CheckpointError: weights that the recipe names cannot be loaded; nothing is written.
     """
-    with process_group():
+    with process_group(), convert_full_disk(Path(output)):
         return _train(recipe, Path(output), resume, overwrite, progress)
 
 

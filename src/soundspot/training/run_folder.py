@@ -11,7 +11,7 @@ from soundspot.config.load import read_yaml
 from soundspot.config.schema import Recipe
 from soundspot.errors import CheckpointError, OutputError, RecipeError
 from soundspot.models.weights import Shape, check_match, match_weights, read_state_dict, weight_shapes
-from soundspot.utils.atomic_io import atomic_write
+from soundspot.utils.atomic_io import atomic_write, remove_drafts
 
 EXPECTED_RESUME_FILE = "expected the file that `soundspot train` writes. Delete it to train from the beginning"
 
@@ -32,8 +32,8 @@ def check_run_dir(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -
     recipe_file = folder / "recipe.yaml"
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file; name a folder with --output")
-    if not folder.exists() or not any(folder.iterdir()):
-        return
+    if not folder.exists() or all(path.name.startswith(".recipe.yaml.draft-") for path in folder.iterdir()):
+        return  # empty, or of a run that was killed at once
     if not recipe_file.exists():
         raise OutputError(f"{folder}: holds something that is not a run (there is no recipe.yaml); train elsewhere")
     if resume:
@@ -53,7 +53,7 @@ def check_run_dir(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -
 
 
 def prepare_run_dir(folder: Path, recipe: Recipe, resume: bool) -> None:
-    """Make the run's folder, without an older run unless that is resumed, and write the recipe into it.
+    """Make the run's folder, without an older run unless that is resumed or drafts, and write the recipe into it.
 
     Args:
         folder: folder of the run.
@@ -66,6 +66,7 @@ def prepare_run_dir(folder: Path, recipe: Recipe, resume: bool) -> None:
         for old in (folder / "logs", *folder.glob("neighbors-*"), *folder.glob("clusters-*")):
             shutil.rmtree(old, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_drafts(folder)  # of files that a run continued at its end does not write again
     with atomic_write(folder / "recipe.yaml") as draft:
         draft.write_text(yaml.safe_dump(_to_lists(recipe.as_dict()), sort_keys=False), encoding="utf-8")
 

@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -22,7 +23,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Numbers of the errors of a full disk or quota."""
 
 
 class DiskFullError(OutputError):
@@ -80,7 +82,7 @@ def convert_os_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK_FULL:
+        if error.errno not in DISK_FULL:
             raise OutputError(
                 f"{path}: could not be written ({error.strerror or error}). Check that the folder may be written to "
                 "and its disk is connected, then give the same command again"
@@ -91,6 +93,44 @@ def convert_os_errors(path: Path) -> Iterator[None]:
             f"{path}: could not be written ({error.strerror}): {free} are left on the disk of {folder}. Complete files "
             "stay: make room there and give the same command again, and it continues from them"
         ) from error
+
+
+@contextmanager
+def convert_full_disk(path: Path) -> Iterator[None]:
+    """Convert an OSError of the block, or of a thread that it starts, to an error with a remedy if the disk is full.
+
+    Other errors pass. Python prints the traceback of a thread's error; of a full disk there is none.
+
+    Args:
+        path: path that the block writes to, for the message.
+
+    Raises:
+        DiskFullError: the disk or the quota is full.
+    """
+    others, print_error, failures = {*threading.enumerate()}, threading.excepthook, list[OSError]()
+
+    def on_thread_error(arguments: threading.ExceptHookArgs) -> None:
+        if isinstance(arguments.exc_value, OSError) and arguments.exc_value.errno in DISK_FULL:
+            failures.append(arguments.exc_value)
+        else:
+            print_error(arguments)
+
+    threading.excepthook = on_thread_error
+    try:
+        yield
+        if failures:
+            raise failures[0]
+    except (OSError, DiskFullError) as error:
+        if isinstance(error, OSError) and error.errno not in DISK_FULL:
+            raise
+        for thread in {*threading.enumerate()} - others:
+            thread.join(timeout=1.0)  # it may be about to end of the same full disk
+        if isinstance(error, DiskFullError):
+            raise
+        with convert_os_errors(path):
+            raise
+    finally:
+        threading.excepthook = print_error
 
 
 def temporary_path(name: str) -> Path:
@@ -254,6 +294,7 @@ def resumable_folder(
     Raises:
         OutputError: `path` may not be replaced, the draft was begun with other settings, or another process works in
             it.
+        DiskFullError: no space is left.
     """
     check_output_folder(path, overwrite, marker_file)
     partial = path.absolute().with_name(f".{path.name}.part")
@@ -274,11 +315,12 @@ def resumable_folder(
                 "continue it, --overwrite to delete it, or another output."
             )
         shutil.rmtree(partial)
-    (partial / "new").mkdir(parents=True, exist_ok=True)
+    with convert_os_errors(path):
+        (partial / "new").mkdir(parents=True, exist_ok=True)
     if previous != settings:
         with atomic_write(file) as draft:
             draft.write_text(json.dumps(settings), encoding="utf-8")
-    with lock_folder(partial):
+    with convert_full_disk(path), lock_folder(partial):
         yield partial / "new"
         _replace_folder(partial / "new", path)
     shutil.rmtree(partial)
@@ -302,6 +344,17 @@ def _list_drafts(parent: Path) -> dict[str, list[Path]]:
     for draft in parent.glob(".*.draft-????????"):
         drafts.setdefault(draft.name[1 : -len(".draft-????????")], []).append(draft)
     return drafts
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove the drafts that killed runs left in a folder, of whatever results; those in use stay.
+
+    Args:
+        folder: an existing folder.
+    """
+    for draft in folder.glob(".*.draft-????????"):
+        if _is_abandoned(draft):
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _is_abandoned(draft: Path) -> bool:

@@ -148,6 +148,18 @@ def test_a_folder_of_videos_becomes_a_folder_of_flow(tmp_path: Path, capsys: Any
     assert not (output / "journal.jsonl").read_text()
 
 
+def test_a_run_killed_at_its_beginning_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "one.mp4").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr("soundspot.data.shards.extract_flow.write_manifest", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            extract_flow(tmp_path, tmp_path / "out", ProcessExecutor(0))
+    assert extract_flow(tmp_path, tmp_path / "out", ProcessExecutor(0)).total() == 1
+
+
 def test_flow_and_shards_of_one_folder_call_a_video_alike(tmp_path: Path) -> None:
     for name in ("one.mp4", "below/one.mp4", "below/v.2.mp4"):
         write_video(tmp_path / "videos" / name, seconds=0.6)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import soundfile
 
 from soundspot.data.datasets.catalog_format import ANNOTATIONS_FILE, FORMAT_VERSION
 from soundspot.data.media.audio import open_windows
+from soundspot.data.media.audio_writer import write_audio
 from soundspot.data.media.ffmpeg import VideoError
 from soundspot.data.media.file_types import count_passed_over, detect_file_type, format_passed_over, iter_files
 from soundspot.data.media.image import read_image
@@ -162,7 +162,7 @@ def _write_image(image: Any, folder: Path, stem: str) -> Entry:
 
 def _write_audio(audio: Audio, folder: Path, stem: str) -> Entry:
     file = f"audio/{stem}.flac"
-    soundfile.write(folder / file, audio.waveform.numpy(), audio.rate, subtype="PCM_24")
+    write_audio(folder / file, audio, "PCM_24")
     return {"file": file, "seconds": audio.seconds}
 
 

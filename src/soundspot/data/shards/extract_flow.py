@@ -17,6 +17,7 @@ from soundspot.data.media.video import Video
 from soundspot.data.shards.from_videos import list_videos
 from soundspot.data.shards.writer import JOURNAL, Executor, Journal, SampleRecord, read_manifest, write_manifest
 from soundspot.errors import DataError, InputError, RecipeError
+from soundspot.utils.atomic_io import convert_os_errors
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,12 @@ def extract_flow(
         )
     settings = {"algorithm": algorithm, "position": position}
     is_new = not read_manifest(output, settings)
-    for folder in FLOW_FOLDERS:
-        (output / folder).mkdir(parents=True, exist_ok=True)
-    if is_new:
-        write_manifest(output, settings)
+    with convert_os_errors(output):
+        output.mkdir(parents=True, exist_ok=True)
+        if is_new:
+            write_manifest(output, settings)  # before all else: by it a killed run is known
+        for folder in FLOW_FOLDERS:
+            (output / folder).mkdir(exist_ok=True)
     flow = FlowFolder(output)
     missing = [name for name in names if not flow.find_files(reader.key(name))]
     num_existing = len(names) - len(missing)

@@ -1,7 +1,7 @@
 """COCO's JSON of masks: read and written to the pixel."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,11 @@ def read_coco(path: Path, categories: Sequence[str] = ()) -> list[AnnotatedImage
     ]
 
 
-def write_coco(images: Sequence[AnnotatedImage], path: Path, polygons: bool = False) -> None:
+def write_coco(images: Iterable[AnnotatedImage], path: Path, polygons: bool = False) -> None:
     """Write a COCO file: ids from 1, `iscrowd` 0 throughout, boxes around the masks.
 
     Args:
-        images: images whose things have masks.
+        images: images whose things have masks, gone through once.
         path: path of the file; an existing file is replaced.
         polygons: whether masks are written as polygons along the edges of pixels, a thing with holes in several, in
             place of run-length encodings. Both give the masks back to the pixel.
@@ -81,9 +81,11 @@ def write_coco(images: Sequence[AnnotatedImage], path: Path, polygons: bool = Fa
     Raises:
         OutputError: the file cannot be written.
     """
-    names = sorted({thing.category for image in images for thing in image.objects})
+    names: dict[str, int] = {}
+    entries: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id, image in enumerate(images, 1):
+        entries.append({"id": image_id, "file_name": image.file, "width": image.width, "height": image.height})
         for thing in image.objects:
             assert thing.mask is not None
             x0, y0, x1, y1 = enclosing_box(thing.mask)
@@ -94,7 +96,7 @@ def write_coco(images: Sequence[AnnotatedImage], path: Path, polygons: bool = Fa
                 {
                     "id": len(annotations) + 1,
                     "image_id": image_id,
-                    "category_id": names.index(thing.category) + 1,
+                    "category_id": names.setdefault(thing.category, len(names) + 1),
                     "segmentation": segmentation,
                     "area": int(thing.mask.sum()),
                     "bbox": [x0, y0, x1 - x0, y1 - y0],
@@ -104,11 +106,8 @@ def write_coco(images: Sequence[AnnotatedImage], path: Path, polygons: bool = Fa
             )
     document = {
         "info": {"description": "written by soundspot"},
-        "images": [
-            {"id": number, "file_name": image.file, "width": image.width, "height": image.height}
-            for number, image in enumerate(images, 1)
-        ],
-        "categories": [{"id": number, "name": name} for number, name in enumerate(names, 1)],
+        "images": entries,
+        "categories": [{"id": number, "name": name} for name, number in names.items()],
         "annotations": annotations,
     }
     atomic_write_bytes(path, (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode())

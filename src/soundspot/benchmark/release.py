@@ -1,15 +1,15 @@
 """The release of a benchmark: IS3's own layout, a catalog and COCO in one folder, with licenses and a checksum."""
 
+import itertools
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import soundfile
 from PIL import Image
 
 from soundspot.benchmark.card import render_card_page, render_notice
@@ -25,6 +25,7 @@ from soundspot.data.datasets.base import BOX_SIZE
 from soundspot.data.datasets.catalog_format import ANNOTATIONS_FILE, FORMAT_VERSION
 from soundspot.data.datasets.is3_vpo_avsbench import open_benchmark
 from soundspot.data.media.audio import read_audio
+from soundspot.data.media.audio_writer import write_audio
 from soundspot.evaluation.engine.baselines import centered_box
 from soundspot.evaluation.engine.evaluate import evaluate_maps
 from soundspot.evaluation.engine.predictions import write_maps
@@ -101,10 +102,10 @@ def write_release(
             _write_media(project, item, draft, audio_format)
         _write_json(draft / IS3_FILE, [_to_is3(item, audio_format) for item in items])
         _write_json(draft / ANNOTATIONS_FILE, _to_catalog(project, items, audio_format))
-        write_coco([_to_annotated(items, record.id) for record in records], draft / "coco.json")
+        write_coco(_iter_annotated(items), draft / "coco.json")
         seconds = [item.audio.seconds for item in items]
         statistics = compute_statistics(
-            len(records), [item.category for item in items], [item.mask for item in items], seconds
+            len(records), [item.category for item in items], (item.mask for item in items), seconds
         )
         _write_json(draft / "statistics.json", statistics.to_dict())
         (draft / "areas.svg").write_text(draw_areas(statistics.areas), encoding="utf-8")
@@ -150,8 +151,7 @@ def _write_media(project: Project, item: ReleaseItem, folder: Path, audio_format
     if audio_format == "flac":
         shutil.copyfile(source, target)
     else:
-        audio = read_audio(source)
-        soundfile.write(target, audio.waveform.numpy(), audio.rate, subtype="PCM_16")
+        write_audio(target, read_audio(source), "PCM_16")
 
 
 def _to_is3(item: ReleaseItem, audio_format: str) -> dict[str, Any]:
@@ -205,11 +205,11 @@ def _state(source: Source, category: str, group: str) -> dict[str, Any]:
     }
 
 
-def _to_annotated(items: Sequence[ReleaseItem], image: int) -> AnnotatedImage:
-    own = [item for item in items if item.record.id == image]
-    record = own[0].record
-    things = tuple(AnnotatedObject(item.category, item.mask) for item in own)
-    return AnnotatedImage(f"{IMAGES}/{own[0].stem}.jpg", record.width, record.height, things)
+def _iter_annotated(items: Sequence[ReleaseItem]) -> Iterator[AnnotatedImage]:
+    for _, group in itertools.groupby(items, lambda item: item.record.id):
+        own = list(group)
+        things = tuple(AnnotatedObject(item.category, item.mask) for item in own)
+        yield AnnotatedImage(f"{IMAGES}/{own[0].stem}.jpg", own[0].record.width, own[0].record.height, things)
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -14,6 +15,7 @@ from soundspot.benchmark.journal import AnnotationRecord, AudioRecord, ImageReco
 from soundspot.benchmark.licenses import describe_problem
 from soundspot.benchmark.plan import make_slug
 from soundspot.benchmark.project import COMPOSER, Project, check_files
+from soundspot.benchmark.rle import decode_mask, encode_mask
 from soundspot.benchmark.selection import list_disagreements, selected_images
 from soundspot.errors import DataError
 
@@ -28,7 +30,7 @@ class ReleaseItem:
         stem: name of its files, as in IS3: categories, number and the category that sounds.
         record: the image.
         category: category of the thing.
-        mask: (h, w) bool mask of the thing at the size of the image.
+        rle: run-length encoded mask of the thing at the size of the image.
         tool: origin of the mask: `composed`, or `annotated`.
         annotators: number of annotators of the mask.
         audio: the sound.
@@ -37,10 +39,15 @@ class ReleaseItem:
     stem: str
     record: ImageRecord
     category: str
-    mask: Bool[np.ndarray, "h w"]
+    rle: dict[str, Any]
     tool: str
     annotators: int
     audio: AudioRecord
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "h w"]:
+        """(h, w) bool mask of the thing; decoded on each access, as all masks of a benchmark may not fit in memory."""
+        return decode_mask(self.rle, self.record.file)
 
 
 def collect_items(project: Project) -> list[ReleaseItem]:
@@ -72,7 +79,7 @@ def collect_items(project: Project) -> list[ReleaseItem]:
                     f"{Path(record.file).stem}_{make_slug(category)}",
                     record,
                     category,
-                    combine_masks(exact or annotations, record.file),
+                    encode_mask(combine_masks(exact or annotations, record.file)),
                     "composed" if exact else "annotated",
                     len(annotations) - len(exact),
                     audio[pairings[record.id, category]],

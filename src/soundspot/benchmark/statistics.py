@@ -1,7 +1,7 @@
 """Statistics of a benchmark: the counts of the paper's first table, sizes and positions of things, and plots."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -56,7 +56,7 @@ class BenchmarkStatistics:
 def compute_statistics(
     num_images: int,
     categories: Sequence[str],
-    masks: Sequence[Bool[np.ndarray, "h w"]],
+    masks: Iterable[Bool[np.ndarray, "h w"]],
     seconds: Sequence[float | int],
 ) -> BenchmarkStatistics:
     """Compute the statistics of a benchmark.
@@ -70,10 +70,13 @@ def compute_statistics(
     Returns:
         The statistics.
     """
-    positions = np.mean([_shrink(mask) for mask in masks], axis=0)
-    areas = np.array([mask.mean() for mask in masks])
+    covered, shares = np.zeros((GRID, GRID)), []
+    for mask in masks:
+        covered += _shrink(mask)
+        shares.append(mask.mean())
+    areas, positions = np.array(shares), covered / len(shares)
     counts = dict(sorted(Counter(categories).items()))
-    return BenchmarkStatistics(num_images, len(masks), counts, areas, positions, np.asarray(seconds, np.float64))
+    return BenchmarkStatistics(num_images, len(areas), counts, areas, positions, np.asarray(seconds, np.float64))
 
 
 def draw_areas(areas: Float[np.ndarray, " n"]) -> str:

@@ -8,7 +8,7 @@ from soundspot.data.datasets.packaged import OPEN_INTERACTIVE
 from soundspot.data.datasets.registry import is_test_set, open_dataset
 from soundspot.types import Audio
 
-CHECKSUM = "3a9f7221ae90d66ad6b27fc2df4e50ce927662fdddf3973762afbf8e4f2181c1"
+CHECKSUM = "71529b5edeb11a6d5aecf6c36e9ab02e791ddf456a2182e2c26bb11f3851af00"
 
 
 def test_it_is_what_was_released() -> None:

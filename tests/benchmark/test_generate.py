@@ -122,3 +122,39 @@ def test_without_diffusers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(InputError, match=r"soundspot\[generate\]"):
         DiffusersGenerator("any")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_tiny_pipeline_of_diffusers_paints(empty: Project, tmp_path) -> None:
+    """Random weights, saved and loaded as a pipeline is from the hub."""
+    diffusers = pytest.importorskip("diffusers", reason="diffusers is absent: no pipeline is tested")
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    letters = [*map(chr, range(33, 127)), *map(chr, range(161, 173)), *map(chr, range(174, 256))]
+    letters += [chr(256 + n) for n in range(256 - len(letters))]
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = CLIPTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=[])
+    tokenizer.model_max_length = 64
+    last = len(words) - 1
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ids = {"vocab_size": len(words), "eos_token_id": last, "pad_token_id": last, "bos_token_id": last - 1}
+    text = CLIPTextModel(CLIPTextConfig(**sizes, **ids, max_position_embeddings=64))
+    down, up = ("DownBlock2D", "CrossAttnDownBlock2D"), ("CrossAttnUpBlock2D", "UpBlock2D")
+    layers = {"block_out_channels": (8, 16), "norm_num_groups": 4}
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=8, layers_per_block=1, down_block_types=down, up_block_types=up, cross_attention_dim=16,
+        attention_head_dim=2, **layers,
+    )  # fmt: skip
+    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
+    vae = diffusers.AutoencoderKL(latent_channels=4, **blocks, **layers)
+    pipeline = diffusers.StableDiffusionPipeline(
+        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=diffusers.DDIMScheduler(),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+    pipeline.save_pretrained(tmp_path / "tiny")
+    generator = DiffusersGenerator(str(tmp_path / "tiny"), steps=2, side=64)
+    first, second = (generator.generate(["a dog"], [seed])[0] for seed in (1, 1))
+    assert np.array_equal(first, second)
+    assert generate_images(empty, generator, batch_size=2).num_added == 6
+    assert empty.journal.read_images()[0].source.details["model"] == "tiny"

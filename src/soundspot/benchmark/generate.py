@@ -1,6 +1,7 @@
 """Images of a benchmark by a text-to-image model: diffusers (extra `generate`), or any callable of the same kind."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
@@ -62,7 +63,7 @@ class DiffusersGenerator:
         with convert_read_errors(name, "expected a text-to-image pipeline of diffusers. Check the name", InputError):
             self._pipeline = AutoPipelineForText2Image.from_pretrained(name).to(device)
         self._pipeline.set_progress_bar_config(disable=True)
-        self.name, self._device = name, device
+        self.name = Path(name).name if Path(name).is_dir() else name  # no path of this machine goes into a release
         options = {"num_inference_steps": steps, "height": side, "width": side}
         self._options = {key: value for key, value in options.items() if value is not None}
 

@@ -35,6 +35,7 @@ LAYERS = (
     {"evaluation", "search", "export"},
     {"training"},
     {"demo", "app", "study"},
+    {"benchmark"},
     {"cli"},
 )
 RANK = {part: rank for rank, row in enumerate(LAYERS) for part in row}
@@ -49,6 +50,7 @@ HEAVY = {
     "av",
     "gradio",
     "transformers",
+    "diffusers",
     "torchmetrics",
     "jsonargparse",
     "sklearn",

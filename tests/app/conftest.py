@@ -1,6 +1,5 @@
 """A page to visit: a tiny model behind the real server, in a thread of this process, that must reach nobody."""
 
-import asyncio
 import os
 import shutil
 import socket
@@ -25,7 +24,7 @@ from soundspot.examples import example_path
 from soundspot.inference.localizer import Localizer
 from soundspot.scenes.video_scene import VideoScene
 from soundspot.search import Index
-from visitor import NAUGHTY, Files, Served, fresh
+from visitor import NAUGHTY, Files, Served, fresh, loops_closed
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -95,19 +94,6 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "runs/leak.html").symlink_to(folder / "secret.html")
     (folder / "runs/out").symlink_to(folder)
     return folder / "runs"
-
-
-@contextmanager
-def loops_closed() -> Iterator[None]:
-    """Gradio makes a loop for each of its locks while it builds a page, and leaves it open; Python warns of that."""
-    made: list[asyncio.AbstractEventLoop] = []
-    make = asyncio.new_event_loop
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asyncio, "new_event_loop", lambda: made.append(make()) or made[-1])
-        yield
-    asyncio.set_event_loop(None)
-    for loop in made:
-        loop.close()
 
 
 @contextmanager

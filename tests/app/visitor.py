@@ -1,12 +1,15 @@
 """A visitor without a browser, who sends what Gradio's own pages send; and what both kinds of visitors have at hand."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import torch
 
 from soundspot.app.uploads import UploadStore
@@ -23,6 +26,19 @@ def fresh(seed: int) -> Localizer:
     torch.manual_seed(seed)
     front_end = InputSpec(ImageSpec(64), AudioSpec(16000, 0.5))
     return Localizer(create("alignment", image=TINY, audio=TINY, front_end=front_end))
+
+
+@contextmanager
+def loops_closed() -> Iterator[None]:
+    """Gradio makes a loop for each of its locks while it builds a page, and leaves it open; Python warns of that."""
+    made: list[asyncio.AbstractEventLoop] = []
+    make = asyncio.new_event_loop
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "new_event_loop", lambda: made.append(make()) or made[-1])
+        yield
+    asyncio.set_event_loop(None)
+    for loop in made:
+        loop.close()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +58,46 @@ def open_app(page: PageConfig, host: str = "127.0.0.1") -> Iterator[Any]:
     for folder, option in ((page.reports, "--reports"), (page.index, "--index")):
         if folder is not None and not folder.is_dir():
             raise DataError(f"{option}: found no folder {folder}. Name another, or leave the option out.")
-    limits, localizer = page.limits, page.localizer
+    sessions = SessionStore(page.localizer, page.limits)
+
+    def build(folder: Path) -> Any:
+        from soundspot.app.layout import build_head, build_page
+
+        examples = make_examples(page.localizer, folder / "examples")
+        return build_page(sessions, examples, page.index, page.reports), build_head()
+
+    def add_routes(app: Any) -> None:
+        add_report_route(app, page.reports)
+
+    with open_guarded(build, page.limits, host, add_routes, sessions.end_session, sessions.close) as guard:
+        yield guard
+
+
+@contextmanager
+def open_guarded(
+    build: Callable[[Path], tuple[Any, str]],
+    limits: Limits,
+    host: str,
+    add_routes: Callable[[Any], None],
+    on_leave: Callable[[str], None] = lambda session: None,
+    on_shutdown: Callable[[], None] = lambda: None,
+) -> Iterator[Any]:
+    """Open a page of Gradio as an ASGI application behind the guard; its folder is deleted at the end of the block.
+
+    Args:
+        build: function that takes the folder of the page's files, and returns Gradio blocks and HTML for their head.
+        limits: limits of the page.
+        host: address that the page is served at; a local address refuses requests by any other name of this machine.
+        add_routes: function that adds routes to the FastAPI application; the guard must know them.
+        on_leave: function that is called with the session key of a visitor whose page was closed.
+        on_shutdown: function that is called when the page is being stopped.
+
+    Yields:
+        The ASGI application, a `RequestGuard`.
+
+    Raises:
+        InputError: Gradio is not installed.
+    """
     with tempfile.TemporaryDirectory(prefix="soundspot-app-") as name, _gradio_settings(name):
         folder = Path(name)
         try:
@@ -69,15 +108,13 @@ def open_app(page: PageConfig, host: str = "127.0.0.1") -> Iterator[Any]:
             ) from error
         from fastapi import FastAPI
 
-        from soundspot.app.layout import CSS, build_head, build_page, build_theme
+        from soundspot.app.layout import CSS, build_theme
 
-        sessions = SessionStore(localizer, limits)
-        examples = make_examples(localizer, folder / "examples")
-        blocks = build_page(sessions, examples, page.index, page.reports)
+        blocks, head = build(folder)
         blocks.queue(max_size=limits.max_queue, api_open=False, default_concurrency_limit=1)
         blocks.state_session_capacity = limits.max_sessions
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        add_report_route(app, page.reports)
+        add_routes(app)
         app = gr.mount_gradio_app(
             app,
             blocks,
@@ -93,12 +130,12 @@ def open_app(page: PageConfig, host: str = "127.0.0.1") -> Iterator[Any]:
             mcp_server=False,
             theme=build_theme(),
             css=CSS,
-            head=build_head(),
+            head=head,
         )
         store = UploadStore(folder, limits.max_stored_bytes, limits.retention_seconds)
         hosts = LOCAL_HOSTS if host in LOCAL_HOSTS else frozenset()
         with store.background_cleanup():
-            yield RequestGuard(app, limits, store, sessions.end_session, hosts, sessions.close)
+            yield RequestGuard(app, limits, store, on_leave, hosts, on_shutdown)
 
 
 def create_server(app: Any, host: str, port: int, limits: Limits) -> Any:

@@ -38,6 +38,14 @@ COMMANDS = {  # words of a command -> module.function in this package
     "data to-shards": "data.to_shards",
     "data index-shards": "data.index_shards",
     "data scenes": "data.write_scenes",
+    "benchmark plan": "benchmark.plan",
+    "benchmark images": "benchmark.images",
+    "benchmark select": "benchmark.select",
+    "benchmark audio": "benchmark.audio",
+    "benchmark annotate": "benchmark.annotate",
+    "benchmark release": "benchmark.release",
+    "benchmark verify": "benchmark.verify",
+    "benchmark app": "benchmark.app",
     "search index": "search.index",
     "search query": "search.query",
     "search status": "search.status",
@@ -56,6 +64,7 @@ GROUPS = {  # first words that several commands share, and all of them together
     "neighbors": "Mine the nearest neighbors of each sample of a data set.",
     "checkpoint": "Inspect files of weights, and import released ones.",
     "data": "Check data sets; write videos as shards for training or their optical flow, or scenes as a catalog.",
+    "benchmark": "Make an interactive test set of your own, step by step, and release it.",
     "search": "Index your own images, sounds and videos, and search them by a sound, an image, or both.",
 }
 GENERAL_OPTIONS = """

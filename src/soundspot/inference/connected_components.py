@@ -35,6 +35,28 @@ def find_boxes(mask: Bool[Array, "h w"]) -> list[BoxXYXY]:
     return list(zip(*near.tolist(), *far.tolist(), strict=True))
 
 
+def label_components(mask: Bool[Array, "h w"], diagonal: bool = True) -> Int[Array, "h w"]:
+    """Number the connected components of a mask.
+
+    Args:
+        mask: (h, w), True inside the components.
+        diagonal: whether pixels that share a corner alone are connected.
+
+    Returns:
+        (h, w) numbers from 1 in the reading order of the components' first pixels; 0 outside the mask.
+
+    Examples:
+        >>> label_components(np.array([[1, 1, 0], [0, 0, 1]], bool), diagonal=False)
+        array([[1, 1, 0],
+               [0, 0, 2]])
+    """
+    rows, starts, ends = find_runs(mask)
+    roots = _label_runs(len(rows), *_touching_runs(rows, starts, ends, diagonal))
+    labels = np.zeros(mask.shape, np.int64)
+    labels[mask] = np.repeat(np.unique(roots, return_inverse=True)[1] + 1, ends - starts)
+    return labels
+
+
 def find_runs(mask: Bool[Array, "h w"]) -> tuple[Int[Array, " r"], Int[Array, " r"], Int[Array, " r"]]:
     """Return the horizontal runs of True pixels in reading order.
 
@@ -51,7 +73,7 @@ def find_runs(mask: Bool[Array, "h w"]) -> tuple[Int[Array, " r"], Int[Array, " 
 
 
 def _touching_runs(
-    rows: Int[Array, " r"], starts: Int[Array, " r"], ends: Int[Array, " r"]
+    rows: Int[Array, " r"], starts: Int[Array, " r"], ends: Int[Array, " r"], diagonal: bool = True
 ) -> tuple[Int[Array, " p"], Int[Array, " p"]]:
     """Return the pairs of runs in adjacent rows that touch, as indices of the lower and of the upper run.
 
@@ -60,8 +82,8 @@ def _touching_runs(
     """
     pitch = int(ends.max(initial=0)) + 2
     above = (rows - 1) * pitch
-    first = np.searchsorted(rows * pitch + ends, above + starts, side="left")
-    last = np.searchsorted(rows * pitch + starts, above + ends, side="right")
+    first = np.searchsorted(rows * pitch + ends, above + starts, side="left" if diagonal else "right")
+    last = np.searchsorted(rows * pitch + starts, above + ends, side="right" if diagonal else "left")
     count = np.maximum(last - first, 0)
     lower = np.repeat(np.arange(len(rows)), count)
     offset = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)

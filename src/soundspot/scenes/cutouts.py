@@ -115,8 +115,7 @@ class CutoutSource(ObjectSource):
         Returns:
             (h, w, 4) uint8 RGBA; alpha is 255 on the object and 0 elsewhere.
         """
-        cutouts = self.cutouts[category]
-        cutout = cutouts[int(rng.integers(len(cutouts)))]
+        cutout = self.choose_cutout(category, rng)
         if cutout.image.id not in self._objects:
             self._objects[cutout.image.id] = crop_object(cutout, read_image(self.catalog.root / cutout.image.file))
         stored = self._objects[cutout.image.id]
@@ -189,9 +188,7 @@ class CutoutSource(ObjectSource):
         Returns:
             (height, width, 3) uint8 RGB, mirrored in half of the cases.
         """
-        categories = self._background_images
-        entries = categories[int(rng.integers(len(categories)))]
-        entry = entries[int(rng.integers(len(entries)))]
+        entry = self.choose_background(rng)
         if entry.id not in self._backgrounds:
             self._backgrounds[entry.id] = self._empty(entry)
         image, inpainted = self._backgrounds[entry.id]
@@ -207,6 +204,32 @@ class CutoutSource(ObjectSource):
         )
         canvas = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, (x, y, x + w, y + h)))
         return (canvas[:, ::-1] if rng.random() < 0.5 else canvas).copy()
+
+    def choose_cutout(self, category: str, rng: np.random.Generator) -> Cutout:
+        """Choose the object that `draw_object` draws; a subclass may note it.
+
+        Args:
+            category: name of the category.
+            rng: generator of the choice.
+
+        Returns:
+            The object.
+        """
+        cutouts = self.cutouts[category]
+        return cutouts[int(rng.integers(len(cutouts)))]
+
+    def choose_background(self, rng: np.random.Generator) -> ImageEntry:
+        """Choose the image that `draw_background` draws a part of; a subclass may note it.
+
+        Args:
+            rng: generator of the choice.
+
+        Returns:
+            Entry of the image.
+        """
+        categories = self._background_images
+        entries = categories[int(rng.integers(len(categories)))]
+        return entries[int(rng.integers(len(entries)))]
 
     @cached_property
     def _background_images(self) -> list[list[ImageEntry]]:

@@ -51,6 +51,8 @@ class Key:
     BOOTSTRAP = "bootstrap"
     REPORT = "report"
     STRIPS = "strips"
+    # benchmarks
+    BENCHMARK = "benchmark"
 
 
 def uniform(key: tuple[int | str, ...], samples: NDArray[np.int64] | list[int], n: int = 1) -> NDArray[np.float32]:

@@ -41,6 +41,9 @@ _BUILT_IN = {
         "flickr": "test: Flickr-SoundNet, 250 clips with the boxes of three annotators (lists 250, 249 or a file)",
         "extended_flickr": "test: Flickr-SoundNet and 250 images whose sound's source is not in them",
     },
+    "soundspot.data.datasets.packaged:open_packaged": {
+        "open-interactive": "test: in the package, 64 composed images, each with two sounds, freely licensed; no root",
+    },
     "soundspot.data.datasets.is3_vpo_avsbench:open_benchmark": {
         "is3": "test: IS3, 3240 images, each with two sounds (ground truth: boxes or masks)",
         "vpo_ss": "test: VPO-SS, 890 images with one source (ground truth: boxes or masks)",
@@ -59,6 +62,7 @@ _BUILT_IN = {
         "cutouts-extended": "test: sounds in the image, silence, noise and off-screen sounds, a quarter each",
     },
 }
+ROOTLESS = ("concat", "open-interactive")  # names of several data sets, and of one in the package
 # Name -> (summary, opener or its module:function).
 _DATASETS: dict[str, tuple[str, str | Opener]] = {
     name: (summary, target) for target, summaries in _BUILT_IN.items() for name, summary in summaries.items()
@@ -130,7 +134,7 @@ def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> A
 
     Args:
         name: name of the data set, a key of `list_datasets()`.
-        root: folder of the data set; procedural scenes and `concat` need none.
+        root: folder of the data set; procedural scenes, `concat` and `open-interactive` need none.
         options: options of the data set itself (`split`, `length`, `seed`...); and, for every data set, its auxiliary
             files: `flow`, a folder of optical flow; `train_ground_truth`, `own` or a folder of masks ID.png to train
             on, of which `train_ground_truth_fraction` is used; `audio_embeddings`, embeddings ID.npy in a folder or an
@@ -156,7 +160,7 @@ def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> A
     """
     opener = _load_opener(name)
     check_dataset_options(name, options)
-    if root is None and name != "concat" and not is_composed(name):  # scenes say themselves which need one
+    if root is None and name not in ROOTLESS and not is_composed(name):  # scenes say themselves which need one
         raise DataError(f"the data set {name!r} needs a folder; give it as `root`. It is {_DATASETS[name][0]}")
     auxiliary = {option: options.pop(option) for option in AUXILIARY_OPTIONS & options.keys()}
     dataset = opener(root, **options)

@@ -1,0 +1,37 @@
+"""Segmenters by name."""
+
+from collections.abc import Callable
+from functools import cache
+
+from soundspot.benchmark.segmenters import GrabCutSegmenter, Segmenter
+from soundspot.errors import RecipeError, did_you_mean
+
+
+def _load_sam2(weights: str) -> Segmenter:
+    from soundspot.benchmark.sam2 import DEFAULT_NAME, Sam2Segmenter
+
+    return Sam2Segmenter(weights or DEFAULT_NAME)
+
+
+# Name -> function that takes what follows a colon, such as the name of weights.
+SEGMENTERS: dict[str, Callable[[str], Segmenter]] = {"grabcut": lambda _: GrabCutSegmenter(), "sam2": _load_sam2}
+
+
+@cache
+def load_segmenter(name: str = "grabcut") -> Segmenter:
+    """Load a segmenter by name, once.
+
+    Args:
+        name: `grabcut`, `sam2`, or `sam2:WEIGHTS` for weights of another name on the hub, or in a folder.
+
+    Returns:
+        The segmenter.
+
+    Raises:
+        RecipeError: there is no such segmenter.
+        InputError: what it needs is not installed, or there are no such weights.
+    """
+    kind, _, weights = name.partition(":")
+    if kind not in SEGMENTERS or (weights and kind != "sam2"):
+        raise RecipeError(f"unknown segmenter {name!r}{did_you_mean(name, SEGMENTERS)}")
+    return SEGMENTERS[kind](weights)

@@ -1,0 +1,106 @@
+"""SAM 2 as a segmenter: `Sam2Model` of transformers (extra `hub`), with a front end of our own.
+
+Its processors import torchvision, which does not load beside every build of torch. What they do is little: the image is
+squashed to a square (bilinear, antialiased) and normalized, positions are scaled alike, and logits are enlarged
+bilinearly to the image and cut at 0. (Ravi et al., "SAM 2: Segment Anything in Images and Videos", 2024.)
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from PIL import Image
+from torch import Tensor
+
+from soundspot.benchmark.segmenters import Click
+from soundspot.errors import InputError
+from soundspot.types import Box
+from soundspot.utils.safe_read import convert_read_errors
+
+DEFAULT_NAME = "facebook/sam2.1-hiera-tiny"
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Sam2Segmenter:
+    """SAM 2, asked with the clicks and the box of one object.
+
+    Args:
+        name: name of the weights on the hub, or their folder.
+        model: a `Sam2Model` that is loaded already; None: it is loaded by name.
+
+    Raises:
+        InputError: transformers is not installed, or there are no such weights.
+    """
+
+    name = "sam2"
+
+    def __init__(self, name: str = DEFAULT_NAME, model: Any = None) -> None:
+        if model is None:
+            try:
+                from transformers import Sam2Model
+            except ImportError as error:
+                raise InputError(
+                    'sam2 needs transformers, which is not installed. Install it: pip install "soundspot[hub]"'
+                ) from error
+            with convert_read_errors(name, "expected weights of SAM 2. Check the name and the network", InputError):
+                model = Sam2Model.from_pretrained(name)
+        self._model = model.eval()
+        self._side = int(model.config.prompt_encoder_config.image_size)
+
+    def segment(self, image: Image.Image, clicks: Sequence[Click], box: Box | None) -> Bool[np.ndarray, "h w"]:
+        """Segment an object from clicks and a box.
+
+        Args:
+            image: RGB image of w x h pixels.
+            clicks: clicks on the object and on the background.
+            box: box around the object in pixels of the image; None: no box.
+
+        Returns:
+            (h, w) bool mask; empty without a box and without a click on the object.
+        """
+        if box is None and not any(click.is_object for click in clicks):
+            return np.zeros((image.height, image.width), bool)
+        scale = torch.tensor([self._side / image.width, self._side / image.height])
+        prompts: dict[str, Tensor] = {}
+        if clicks:
+            points = torch.tensor([[float(click.x), float(click.y)] for click in clicks]) * scale
+            labels = torch.tensor([int(click.is_object) for click in clicks])
+            prompts |= {"input_points": points[None, None], "input_labels": labels[None, None]}
+        if box is not None:
+            corners = torch.tensor([[box.x0, box.y0], [box.x1, box.y1]]) * scale
+            prompts["input_boxes"] = corners.flatten()[None, None]
+        with torch.inference_mode():
+            output = self._model(preprocess_image(image, self._side), multimask_output=False, **prompts)
+        return enlarge_logits(output.pred_masks[0, 0, 0], image.size)
+
+
+def preprocess_image(image: Image.Image, side: int) -> Float[Tensor, "1 3 side side"]:
+    """Squash and normalize an image as SAM 2 expects it.
+
+    Args:
+        image: RGB image of any size.
+        side: side of the network's square input in pixels.
+
+    Returns:
+        (1, 3, side, side) normalized pixels.
+    """
+    pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None].float()
+    squashed = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True).round().clamp(0, 255) / 255
+    return (squashed - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+
+
+def enlarge_logits(logits: Float[Tensor, "y x"], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    """Enlarge the logits of a mask to an image, and cut them at 0.
+
+    Args:
+        logits: (y, x) logits.
+        size: (width, height) of the image.
+
+    Returns:
+        (height, width) bool mask.
+    """
+    enlarged = F.interpolate(logits[None, None].float(), (size[1], size[0]), mode="bilinear", align_corners=False)
+    return np.asarray((enlarged[0, 0] > 0).numpy())

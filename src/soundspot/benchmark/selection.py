@@ -1,0 +1,282 @@
+"""The selection of images: keep or drop, by one or more annotators, whose disagreements somebody resolves."""
+
+import csv
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from soundspot.benchmark.agreement import cohen_kappa
+from soundspot.benchmark.journal import Decision, ImageRecord, check_annotator, insert_row
+from soundspot.benchmark.project import Project
+from soundspot.errors import DataError, did_you_mean
+from soundspot.utils.safe_read import convert_read_errors
+
+CHOICES = ("keep", "drop")
+REASONS = ("a thing is missing", "things merge or overlap", "looks unnatural", "something else sounds too")  # keys 1..4
+MAX_REASON = 300  # characters
+MAX_PAUSE = 120.0  # seconds between two decisions that count as work
+RECENT = 100  # decisions that the rate is measured on
+Status = Literal["keep", "drop", "disagree"]
+
+
+@dataclass(frozen=True)
+class AnnotatorProgress:
+    """Progress of an annotator.
+
+    Attributes:
+        annotator: name of the annotator.
+        num_decided: number of images decided on.
+        per_hour: decisions per hour of work, from the last hundred; nan where there are none.
+    """
+
+    annotator: str
+    num_decided: int
+    per_hour: float
+
+
+@dataclass(frozen=True)
+class PairAgreement:
+    """Agreement of two annotators.
+
+    Attributes:
+        first, second: names of the annotators.
+        num_images: number of images that both decided on.
+        agreement: share of them with equal decisions.
+        kappa: Cohen's kappa of the decisions.
+    """
+
+    first: str
+    second: str
+    num_images: int
+    agreement: float
+    kappa: float
+
+
+def decide(
+    project: Project, annotator: str, image: int, choice: str, reason: str = "", step: str = "select"
+) -> ImageRecord:
+    """Record a decision on an image; an earlier decision of the same annotator stays in the journal.
+
+    Args:
+        project: the project.
+        annotator: name of the annotator.
+        image: number of the image in the journal.
+        choice: `keep` or `drop`.
+        reason: reason, one of `REASONS` or one's own.
+        step: `select`, or `resolve` to decide where annotators disagree.
+
+    Returns:
+        The image.
+
+    Raises:
+        DataError: there is no such image or choice, or the name or the reason is not valid.
+    """
+    if choice not in CHOICES:
+        raise DataError(f"found the choice {choice!r:.40}, expected keep or drop{did_you_mean(choice, CHOICES)}")
+    if len(reason) > MAX_REASON:
+        raise DataError(f"found a reason of {len(reason)} characters, expected at most {MAX_REASON}. Shorten it")
+    annotator, record = check_annotator(annotator), project.journal.read_image(image)
+    project.journal.insert(
+        "decisions", annotator=annotator, image=record.id, step=step, choice=choice, reason=reason.strip()
+    )
+    return record
+
+
+def next_image(project: Project, annotator: str, after: int = 0) -> ImageRecord | None:
+    """Return the next image that an annotator has not decided on.
+
+    Args:
+        project: the project.
+        annotator: name of the annotator.
+        after: number of an image in the journal; only later ones are looked at, and then those before it.
+
+    Returns:
+        The image; None where all are decided.
+    """
+    undecided = (
+        "NOT EXISTS (SELECT 1 FROM decisions d WHERE d.step = 'select' AND d.annotator = ? AND d.image = images.id)"
+    )
+    for condition in ("id > ?", "id <= ?"):
+        if records := project.journal.read_images(f"{condition} AND {undecided}", (after, annotator), 1):
+            return records[0]
+    return None
+
+
+def read_choice(project: Project, annotator: str, image: int) -> Decision | None:
+    """Read the decision of an annotator on an image.
+
+    Args:
+        project: the project.
+        annotator: name of the annotator.
+        image: number of the image in the journal.
+
+    Returns:
+        The latest decision; None where there is none.
+    """
+    with project.journal.connect() as connection:
+        row = connection.execute(
+            "SELECT * FROM decisions WHERE step = 'select' AND annotator = ? AND image = ? ORDER BY id DESC LIMIT 1",
+            (annotator, image),
+        ).fetchone()
+    return None if row is None else Decision(**dict(row))
+
+
+def read_progress(project: Project) -> list[AnnotatorProgress]:
+    """Read the progress of each annotator.
+
+    Args:
+        project: the project.
+
+    Returns:
+        Progress, sorted by name.
+    """
+    with project.journal.connect() as connection:
+        counts = connection.execute(
+            "SELECT annotator, COUNT(DISTINCT image) FROM decisions WHERE step = 'select' GROUP BY annotator"
+        ).fetchall()
+        progress = []
+        for name, count in counts:
+            times = connection.execute(
+                "SELECT time FROM decisions WHERE step = 'select' AND annotator = ? ORDER BY id DESC LIMIT ?",
+                (name, RECENT),
+            )
+            progress.append(AnnotatorProgress(name, count, compute_rate([row["time"] for row in times])))
+    return sorted(progress, key=lambda item: item.annotator)
+
+
+def compute_rate(times: Iterable[str]) -> float:
+    """Compute the rate of work from the times of decisions; pauses longer than two minutes do not count.
+
+    Args:
+        times: dates and times in ISO 8601.
+
+    Returns:
+        Decisions per hour; nan of fewer than two.
+    """
+    moments = sorted(datetime.fromisoformat(time) for time in times)
+    gaps = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(moments)]
+    gaps = [gap for gap in gaps if gap <= MAX_PAUSE]
+    return 3600 * len(gaps) / sum(gaps) if sum(gaps) > 0 else float("nan")
+
+
+def measure_agreement(project: Project) -> list[PairAgreement]:
+    """Measure how far each two annotators agree.
+
+    Args:
+        project: the project.
+
+    Returns:
+        Agreement of each two that decided on a common image, sorted by their names.
+    """
+    choices: dict[str, dict[int, str]] = defaultdict(dict)
+    for decision in project.journal.read_decisions("select"):
+        choices[decision.annotator][decision.image] = decision.choice
+    agreements = []
+    for first, second in itertools.combinations(sorted(choices), 2):
+        common = sorted(choices[first].keys() & choices[second].keys())
+        if common:
+            labels = [choices[first][image] for image in common], [choices[second][image] for image in common]
+            share = sum(map(str.__eq__, *labels)) / len(common)
+            agreements.append(PairAgreement(first, second, len(common), share, cohen_kappa(*labels)))
+    return agreements
+
+
+def combine_decisions(decisions: Iterable[Decision], resolutions: Iterable[Decision]) -> dict[int, Status]:
+    """Combine decisions to the status of each image.
+
+    Args:
+        decisions: decisions that count, of all annotators.
+        resolutions: decisions on images that annotators disagree about; the latest of all counts.
+
+    Returns:
+        Number of the image -> `keep` or `drop` where all agree or it was resolved; else `disagree`.
+    """
+    choices: dict[int, set[str]] = defaultdict(set)
+    for decision in decisions:
+        choices[decision.image].add(decision.choice)
+    final = {decision.image: decision.choice for decision in sorted(resolutions, key=lambda item: item.id)}
+    statuses: dict[int, Status] = {}
+    for image in choices.keys() | final.keys():
+        single = final.get(image) or (next(iter(choices[image])) if len(choices[image]) == 1 else "")
+        statuses[image] = "keep" if single == "keep" else "drop" if single else "disagree"
+    return statuses
+
+
+def read_statuses(project: Project) -> dict[int, Status]:
+    """Read the status of each image that somebody decided on.
+
+    Args:
+        project: the project.
+
+    Returns:
+        Number of the image -> status.
+    """
+    return combine_decisions(project.journal.read_decisions("select"), project.journal.read_decisions("resolve"))
+
+
+def list_disagreements(project: Project) -> list[tuple[ImageRecord, list[Decision]]]:
+    """List the images that annotators disagree about and nobody resolved.
+
+    Args:
+        project: the project.
+
+    Returns:
+        Images with the decisions on each.
+    """
+    by_image: dict[int, list[Decision]] = defaultdict(list)
+    for decision in project.journal.read_decisions("select"):
+        by_image[decision.image].append(decision)
+    disputed = sorted(image for image, status in read_statuses(project).items() if status == "disagree")
+    return [(project.journal.read_image(image), by_image[image]) for image in disputed]
+
+
+def selected_images(project: Project) -> list[ImageRecord]:
+    """List the images that are kept.
+
+    Args:
+        project: the project.
+
+    Returns:
+        The images, in the order of the journal.
+    """
+    statuses = read_statuses(project)
+    return [record for record in project.journal.read_images() if statuses.get(record.id) == "keep"]
+
+
+def import_decisions(project: Project, annotator: str, path: Path, step: str = "select") -> int:
+    """Record the decisions of a table with the columns `image`, `choice` and, if wanted, `reason`.
+
+    Args:
+        project: the project.
+        annotator: name of the annotator.
+        path: path of the CSV file; an image is named by its file's name, with or without suffix.
+        step: `select`, or `resolve` to decide where annotators disagree.
+
+    Returns:
+        Number of decisions.
+
+    Raises:
+        DataError: the table cannot be read, or a row names no image or no choice; nothing is recorded then.
+    """
+    expected = "expected a table with the columns image, choice and reason"
+    stems = {Path(record.file).stem: record.id for record in project.journal.read_images()}
+    rows = []
+    with convert_read_errors(path, expected), path.open(encoding="utf-8-sig", newline="") as opened:
+        for number, row in enumerate(csv.DictReader(opened), 2):
+            name, choice = Path((row.get("image") or "").strip()).stem, (row.get("choice") or "").strip()
+            if name not in stems or choice not in CHOICES:
+                raise DataError(
+                    f"{path}: line {number}: found {name!r:.60} and {choice!r:.20}, expected an image of the project "
+                    "and keep or drop. Correct the row: nothing was recorded"
+                )
+            rows.append((stems[name], choice, (row.get("reason") or "").strip()))
+    annotator = check_annotator(annotator)
+    with project.journal.connect(write=True) as connection:
+        for image, choice, reason in rows:
+            values = {"annotator": annotator, "image": image, "choice": choice, "reason": reason[:MAX_REASON]}
+            insert_row(connection, "decisions", step=step, **values)
+    return len(rows)

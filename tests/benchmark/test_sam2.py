@@ -1,0 +1,109 @@
+"""SAM 2 with tiny random weights: what goes in, what comes out, and that prompts matter."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from soundspot.benchmark.load_segmenter import load_segmenter
+from soundspot.benchmark.sam2 import Sam2Segmenter, enlarge_logits, preprocess_image
+from soundspot.benchmark.segmenters import Click, Segmenter
+from soundspot.errors import InputError, RecipeError
+from soundspot.types import Box
+from soundspot.utils.hash_rng import make_generator
+
+SIDE = 128
+
+
+@pytest.fixture
+def sam2() -> Sam2Segmenter:
+    transformers = pytest.importorskip("transformers", reason="transformers is absent: SAM 2 is not tested")
+    backbone = transformers.Sam2HieraDetConfig(
+        hidden_size=8, num_attention_heads=1, image_size=[SIDE, SIDE], blocks_per_stage=[1, 1, 2, 1],
+        embed_dim_per_stage=[8, 16, 32, 64], num_attention_heads_per_stage=[1, 2, 4, 8], global_attention_blocks=[3],
+        window_size_per_stage=[8, 4, 4, 4],
+    )  # fmt: skip
+    vision = transformers.Sam2VisionConfig(
+        backbone_config=backbone, backbone_channel_list=[64, 32, 16, 8], fpn_hidden_size=32,
+        backbone_feature_sizes=[[SIDE // 4] * 2, [SIDE // 8] * 2, [SIDE // 16] * 2],
+    )  # fmt: skip
+    config = transformers.Sam2Config(
+        vision_config=vision,
+        prompt_encoder_config={"hidden_size": 32, "image_size": SIDE, "patch_size": 16, "mask_input_channels": 4},
+        mask_decoder_config={
+            "hidden_size": 32,
+            "mlp_dim": 32,
+            "num_attention_heads": 2,
+            "iou_head_hidden_dim": 32,
+        },
+    )
+    torch.manual_seed(0)
+    return Sam2Segmenter(model=transformers.Sam2Model(config))
+
+
+@pytest.mark.slow
+def test_clicks_and_boxes_go_through_the_network(sam2: Sam2Segmenter) -> None:
+    image = Image.fromarray(make_generator(0).integers(0, 255, (60, 90, 3)).astype(np.uint8))
+    prompts: list[tuple[list[Click], Box | None]] = [
+        ([Click(40, 30)], None),
+        ([Click(40, 30), Click(5, 5, False)], None),
+        ([], Box(20.0, 10.0, 60.0, 50.0)),
+        ([Click(40, 30)], Box(20.0, 10.0, 60.0, 50.0)),
+    ]
+    assert isinstance(sam2, Segmenter)
+    for clicks, box in prompts:
+        first, second = (sam2.segment(image, clicks, box) for _ in range(2))
+        assert (first.shape, first.dtype) == ((60, 90), bool)
+        assert (first == second).all()
+    assert not sam2.segment(image, [Click(5, 5, False)], None).any()
+
+
+class FakeModel:
+    """Notes what it is asked; its mask is the whole image."""
+
+    config = SimpleNamespace(prompt_encoder_config=SimpleNamespace(image_size=SIDE))
+
+    def __init__(self) -> None:
+        self.asked: dict = {}
+
+    def eval(self) -> "FakeModel":
+        return self
+
+    def __call__(self, pixels: torch.Tensor, **options: object) -> SimpleNamespace:
+        self.asked = {**options, "pixels": pixels}
+        return SimpleNamespace(pred_masks=torch.ones(1, 1, 1, 32, 32))
+
+
+def test_prompts_are_scaled_to_the_square_input() -> None:
+    model = FakeModel()
+    sam2 = Sam2Segmenter(model=model)
+    mask = sam2.segment(Image.new("RGB", (256, 64)), [Click(128, 32), Click(0, 0, False)], Box(64.0, 16.0, 256.0, 64.0))
+    assert mask.all()
+    asked = model.asked
+    assert asked["pixels"].shape == (1, 3, SIDE, SIDE)
+    assert asked["input_points"].tolist() == [[[[64, 64], [0, 0]]]]
+    assert asked["input_labels"].tolist() == [[[1, 0]]]
+    assert asked["input_boxes"].tolist() == [[[32, 32, 128, 128]]]
+
+
+def test_pixels_are_normalized_and_logits_enlarged() -> None:
+    pixels = preprocess_image(Image.new("RGB", (10, 20), (255, 0, 124)), 8)
+    assert pixels[0, :, 3, 3].tolist() == pytest.approx(
+        [(1 - 0.485) / 0.229, -0.456 / 0.224, (124 / 255 - 0.406) / 0.225]
+    )
+    mask = enlarge_logits(torch.tensor([[-1.0, 1.0]]), (8, 4))
+    assert mask.shape == (4, 8)
+    assert mask[0].tolist() == [False] * 4 + [True] * 4
+
+
+@pytest.mark.slow
+def test_weights_that_are_not_there_are_named(tmp_path) -> None:
+    with pytest.raises(InputError, match="expected weights of SAM 2"):
+        load_segmenter(f"sam2:{tmp_path}")
+
+
+def test_only_sam2_has_weights() -> None:
+    with pytest.raises(RecipeError, match="unknown segmenter 'grabcut:x'"):
+        load_segmenter("grabcut:x")

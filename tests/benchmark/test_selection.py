@@ -1,0 +1,131 @@
+"""Selection: who decided what, how far they agree, and what follows from it."""
+
+import time
+from pathlib import Path
+
+import pytest
+from sklearn.metrics import cohen_kappa_score
+
+from soundspot.benchmark.agreement import cohen_kappa
+from soundspot.benchmark.journal import insert_row
+from soundspot.benchmark.plan import make_plan
+from soundspot.benchmark.project import Project, create_project
+from soundspot.benchmark.selection import (
+    compute_rate,
+    decide,
+    import_decisions,
+    list_disagreements,
+    measure_agreement,
+    next_image,
+    read_choice,
+    read_progress,
+    read_statuses,
+    selected_images,
+)
+from soundspot.errors import DataError
+from soundspot.utils.hash_rng import make_generator
+
+
+def test_kappa_is_that_of_scikit_learn() -> None:
+    rng = make_generator(0)
+    for _ in range(20):
+        first, second = (rng.choice(["keep", "drop"], 30, p=[0.7, 0.3]).tolist() for _ in range(2))
+        assert cohen_kappa(first, second) == pytest.approx(cohen_kappa_score(first, second))
+    assert cohen_kappa(["keep"] * 3, ["keep"] * 3) != cohen_kappa(["keep"] * 3, ["keep"] * 3)  # nan
+
+
+def test_two_annotators_disagree_and_somebody_resolves(project: Project) -> None:
+    ids = [record.id for record in project.journal.read_images()]
+    for image in ids:
+        decide(project, "ann", image, "keep")
+        decide(project, "bob", image, "drop" if image in ids[:2] else "keep", "looks unnatural")
+    (agreement,) = measure_agreement(project)
+    assert (agreement.first, agreement.second, agreement.num_images) == ("ann", "bob", 6)
+    assert agreement.agreement == pytest.approx(4 / 6)
+    assert agreement.kappa == 0
+    disputed = list_disagreements(project)
+    assert [record.id for record, _ in disputed] == ids[:2]
+    assert [decision.choice for decision in disputed[0][1]] == ["keep", "drop"]
+    assert [record.id for record in selected_images(project)] == ids[2:]
+    decide(project, "carol", ids[0], "keep", step="resolve")
+    decide(project, "carol", ids[1], "drop", step="resolve")
+    assert not list_disagreements(project)
+    assert [record.id for record in selected_images(project)] == [ids[0], *ids[2:]]
+    assert read_statuses(project)[ids[1]] == "drop"
+
+
+def test_a_changed_mind_counts_and_the_first_decision_stays(project: Project) -> None:
+    decide(project, "ann", 1, "keep")
+    decide(project, "ann", 1, "drop", "a thing is missing")
+    decision = read_choice(project, "ann", 1)
+    assert decision is not None
+    assert (decision.choice, decision.reason) == ("drop", "a thing is missing")
+    assert read_choice(project, "bob", 1) is None
+    assert project.journal.count_rows()["decisions"] == 2
+
+
+def test_each_annotator_goes_through_all_images(project: Project) -> None:
+    visited = []
+    after = 3
+    while record := next_image(project, "ann", after):
+        visited.append(record.id)
+        after = decide(project, "ann", record.id, "keep").id
+    assert visited == [4, 5, 6, 1, 2, 3]
+    assert next_image(project, "bob") is not None
+    (progress,) = read_progress(project)
+    assert (progress.annotator, progress.num_decided) == ("ann", 6)
+
+
+def test_the_rate_leaves_pauses_out() -> None:
+    times = [
+        "2026-01-01T10:00:00+00:00",
+        "2026-01-01T10:00:10+00:00",
+        "2026-01-01T12:00:00+00:00",
+        "2026-01-01T12:00:10+00:00",
+    ]
+    assert compute_rate(times) == pytest.approx(360)
+    assert compute_rate(times[:1]) != compute_rate(times[:1])  # nan
+
+
+def test_decisions_come_from_a_table_too(project: Project, tmp_path: Path) -> None:
+    stems = [Path(record.file).stem for record in project.journal.read_images()]
+    table = tmp_path / "table.csv"
+    table.write_text(
+        "image,choice,reason\n" + "".join(f"{stem}.jpg,keep,\n" for stem in stems[:-1]) + f"{stems[-1]},drop,blurred\n"
+    )
+    assert import_decisions(project, "ann", table) == 6
+    assert len(selected_images(project)) == 5
+    table.write_text("image,choice\nnowhere,keep\n")
+    with pytest.raises(DataError, match="line 2: found 'nowhere' and 'keep'"):
+        import_decisions(project, "ann", table)
+
+
+@pytest.mark.parametrize(
+    ("choice", "reason", "message"), [("kep", "", "Did you mean 'keep'"), ("drop", "x" * 301, "301 characters")]
+)
+def test_other_choices_are_refused(project: Project, choice: str, reason: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        decide(project, "ann", 1, choice, reason)
+
+
+def test_a_page_of_ten_thousand_images_is_quick(tmp_path: Path) -> None:
+    plan = make_plan("large", [f"c{i}" for i in range(100)], "balanced", 1000, 10)
+    project = create_project(tmp_path / "p", plan)
+    with project.journal.connect(write=True) as connection:
+        for number in range(10_000):
+            insert_row(
+                connection, "images", number=number, file=f"images/{number}.jpg", categories='["c0", "c1"]', width=64,
+                height=64, sha256="0", source="{\"kind\": \"folder\"}",
+            )  # fmt: skip
+        for number in range(9_000):
+            insert_row(
+                connection, "decisions", annotator="ann", image=number + 1, step="select", choice="keep", reason=""
+            )
+    start = time.perf_counter()
+    record = next_image(project, "ann")
+    progress = read_progress(project)
+    seconds = time.perf_counter() - start
+    assert record is not None
+    assert record.id == 9001
+    assert progress[0].num_decided == 9000
+    assert seconds < 0.1

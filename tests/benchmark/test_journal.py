@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from soundspot.benchmark.journal import Source, check_annotator
+from soundspot.benchmark.page.media import find_media
 from soundspot.benchmark.plan import make_plan
 from soundspot.benchmark.project import Project, create_project
 from soundspot.errors import DataError
@@ -80,3 +81,15 @@ def test_images_are_read_as_they_were_added(project: Project) -> None:
 def test_an_annotator_has_a_name(name: str) -> None:
     with pytest.raises(DataError, match="expected a name of 1 to 60 printable characters"):
         check_annotator(name)
+
+
+@pytest.mark.parametrize("file", ["../secret.jpg", "/secret.jpg", "images/../../secret.jpg"])
+def test_no_file_of_a_project_lies_outside_it(project: Project, file: str) -> None:
+    """A project may be somebody else's, and its page serves these files."""
+    (project.folder.parent / "secret.jpg").write_bytes(b"secret")
+    number = project.journal.insert(
+        "images", number=9, file=file, categories="[]", width=1, height=1, sha256="0", source="{}"
+    )
+    with pytest.raises(DataError, match="leads out of this folder"):
+        project.journal.read_image(number)
+    assert find_media(project, "images", number) is None

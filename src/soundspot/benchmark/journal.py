@@ -16,6 +16,7 @@ from threading import RLock
 from typing import Any
 
 from soundspot.benchmark.plan import BenchmarkPlan
+from soundspot.data.media.file_types import check_inside
 from soundspot.errors import DataError, OutputError
 
 DATABASE_FILE = "journal.sqlite"
@@ -303,11 +304,14 @@ class DecisionJournal:
 
         Returns:
             The images.
+
+        Raises:
+            DataError: the file of one would lie outside the project.
         """
         with self.connect() as connection:
             condition = f"WHERE {where}" if where else ""
             rows = connection.execute(f"SELECT * FROM images {condition} ORDER BY id LIMIT ?", (*values, limit))
-            return [_to_image(row) for row in rows]
+            return [_to_image(self._checked(row)) for row in rows]
 
     def read_image(self, image: int) -> ImageRecord:
         """Read an image.
@@ -353,11 +357,19 @@ class DecisionJournal:
 
         Returns:
             The sounds, refused ones included.
+
+        Raises:
+            DataError: the file of one would lie outside the project.
         """
         with self.connect() as connection:
             condition = f"WHERE {where}" if where else ""
             rows = connection.execute(f"SELECT * FROM audio {condition} ORDER BY id", tuple(values))
-            return [_to_audio(row) for row in rows]
+            return [_to_audio(self._checked(row)) for row in rows]
+
+    def _checked(self, row: sqlite3.Row) -> sqlite3.Row:
+        """Return a row whose file lies in the project, which may be somebody else's."""
+        check_inside(row["file"] or "", self.path.parent)
+        return row
 
     def read_pairings(self) -> dict[tuple[int, str], int]:
         """Read the sound of each image and category that counts, the latest.

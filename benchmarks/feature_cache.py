@@ -1,8 +1,8 @@
 """Training steps from stored features of frozen encoders, against the same steps of the same recipe without them.
 
-EZ-VSL on EfficientNet-Lite0 (320 pixels, block10 and head) and aiSFX (5 s), 40 samples, one view of each. The samples
-are of four categories of the catalog that $SOUNDSPOT_REALSET2 names, with released weights where they were fetched;
-else composed scenes and random weights, of which a step takes as long. The fill is measured for information.
+The recipe is that of the starter (`ezvsl/starter`): its views, negatives and masks, 40 samples a step. They are of four
+categories of the folders beside the one that $SOUNDSPOT_REALSET2 names; without it, composed scenes, of which a step
+takes as long. The fill is measured for information.
 """
 
 import os
@@ -15,53 +15,50 @@ from pathlib import Path
 import torch
 
 from benchmarks import Row
-from soundspot.config.schema import DataConfig, FeatureCacheConfig, FrontEndConfig, Recipe, TrainConfig, ViewsConfig
+from soundspot.config.load import read_recipe
+from soundspot.config.schema import DataConfig, Recipe, TrainConfig
 from soundspot.data.datasets.catalog import Catalog
-from soundspot.errors import CheckpointError
-from soundspot.methods import Method
 from soundspot.training.clip_reader import ClipReader
-from soundspot.training.datamodule import build_batch, build_dataloader
+from soundspot.training.datamodule import FalseNegativeMask, build_dataloader
 from soundspot.training.feature_cache import cache_features
 from soundspot.training.feature_plan import RepeatedEpochs
-from soundspot.training.feature_reader import FeatureBatch, build_feature_batch
 from soundspot.training.fit import build_method, open_recipe_dataset
-from soundspot.training.lightning_module import resolve_precision
+from soundspot.training.lightning_module import LocalizationModule, resolve_precision
+from soundspot.training.negatives import NUM_NOISES
 from soundspot.training.sample_order import ResumableBatchSampler
 
 
 def recipe(folder: str, quick: bool) -> Recipe:
-    root, size, batch = os.environ.get("SOUNDSPOT_REALSET2"), 64 if quick else 320, 4 if quick else 40
-    data = DataConfig("scenes", None, {"length": batch, "size": size, "seconds": 6.0, "regenerate": False})
+    values = read_recipe("ezvsl/starter", ["--feature_cache.folder", folder])
+    root, datasets = os.environ.get("SOUNDSPOT_REALSET2"), values.data.options["datasets"]
     if root and not quick:
-        data = DataConfig("catalog", root, {"categories": list(Catalog(root).categories[:4])})
-    return Recipe(
-        method={"name": "ezvsl"},
-        image={"encoder": "efficientnet_lite0", "weights": "pretrained", "trained": 0, "layers": ["block10", "head"]},
-        audio={"encoder": "aisfx", "weights": "pretrained", "trained": 0},
-        front_end=FrontEndConfig("efficientnet_lite0+aisfx", size=size, seconds=1.0 if quick else 5.0),
-        data=data,
-        views=ViewsConfig(multi_view=False, semantic=False, base_view="unaugmented"),
-        train=TrainConfig(batch_size=batch, workers=0 if quick else 2),
-        feature_cache=FeatureCacheConfig(folder, augmentations=0),
+        few = {"categories": list(Catalog(root).categories[:4])}
+        for data, options in zip(datasets, ({}, {"length": 80}), strict=True):
+            data |= {"root": str(Path(root).parent), "options": data["options"] | few | options}
+        return replace(values, train=replace(values.train, order="samples"))
+    size, batch, seconds = (64, 4, 1.0) if quick else (320, 40, 5.0)
+    return replace(
+        values,
+        data=DataConfig("scenes", None, {"length": batch, "size": size, "seconds": seconds + 1, "regenerate": False}),
+        front_end=replace(values.front_end, size=size, seconds=seconds),
+        train=TrainConfig(batch_size=batch, false_negatives="category", workers=0 if quick else 2),
     )
 
 
-def seconds_of_step(method: Method, reader: ClipReader, values: Recipe, steps: int) -> float:
+def seconds_of_step(module: LocalizationModule, reader: ClipReader, mask: FalseNegativeMask, steps: int) -> float:
     """Mean of `steps` steps after one that warms up, fed by workers."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    optimizer = torch.optim.Adam([p for p in method.parameters() if p.requires_grad], lr=1e-4, fused=True)
+    device = next(module.parameters()).device
+    optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=1e-4)
     fast = resolve_precision("auto", device) != "32-true"
-    sampler = ResumableBatchSampler(len(reader), values, steps + 1, lambda: 0, lambda: None)
+    sampler = ResumableBatchSampler(len(reader), module.recipe, steps + 1, lambda: 0, lambda: None)
     start = 0.0
-    for number, raw in enumerate(build_dataloader(reader, sampler, values.train.workers)):
+    for number, raw in enumerate(build_dataloader(reader, sampler, module.recipe.train.workers)):
         if number == 1:
             start = time.perf_counter()
         raw = raw.to(device, non_blocking=True)
-        options = method.front_end, values.views, values.train.seed
-        batch = build_feature_batch(raw, *options) if isinstance(raw, FeatureBatch) else build_batch(raw, *options)
         optimizer.zero_grad()
         with torch.autocast(device.type, torch.bfloat16, enabled=fast):
-            loss = method.losses(batch)["contrast"]
+            loss = torch.stack(list(module.compute_losses(raw, lambda *_: None, mask).values())).sum()
         loss.backward()
         optimizer.step()
         loss.item()
@@ -74,21 +71,18 @@ def run(quick: bool = False) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         values = recipe(folder, quick)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            method = build_method(values, 0)
-        except CheckpointError:  # not fetched
-            encoders = ({**options, "weights": None} for options in (values.image, values.audio))
-            values = replace(values, **dict(zip(("image", "audio"), encoders, strict=True)))
-            method = build_method(values, 0)
-        method = method.to(device, memory_format=torch.channels_last).train()
+        method = build_method(values, 0).to(device, memory_format=torch.channels_last).train()
         data = RepeatedEpochs(open_recipe_dataset(values.data), values.feature_cache.epochs)
-        reader = ClipReader(data, method.front_end, values.views, values.train.seed)
-        plain = seconds_of_step(method, reader, values, 1 if quick else 3)
+        mask = FalseNegativeMask(data, values, lambda: None)
+        module = LocalizationModule(method, values, mask, lambda *_: None, total_steps=1)
+        reader = ClipReader(data, method.front_end, values.views, values.train.seed, method.supports_ground_truth)
+        plain = seconds_of_step(module, reader, mask, 1 if quick else 3)
         start = time.perf_counter()
         feature_reader = cache_features(method, reader, values, progress=False)
+        module._negative_sounds(is_stored=True).inputs(range(-1, NUM_NOISES), device)  # once in a run
         fill = time.perf_counter() - start
         used = sum(path.stat().st_size for path in Path(folder).rglob("*.npy"))
-        ours = seconds_of_step(method, feature_reader, values, 2 if quick else 30)
-    what = f"training step of EZ-VSL on frozen encoders, {values.train.batch_size} samples"
+        ours = seconds_of_step(module, feature_reader, mask, 2 if quick else 30)
+    what = f"training step of the starter's recipe, {values.train.batch_size} samples: features read or computed"
     note = f"stored once: {used / 1e6:.0f} MB in {fill:.0f} s, the time of {fill / plain:.1f} plain steps"
-    return [Row(f"{what}: features read or computed", plain, ours, target=None if quick else 20.0, note=note)]
+    return [Row(what, plain, ours, target=None if quick else 20.0, note=note)]

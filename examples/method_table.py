@@ -14,8 +14,10 @@ MARKS = Marks("methods", "method_table")
 
 
 def publication(method: type[Method]) -> str:
-    """Return venue and year of the first paper that a method's file names."""
+    """Return venue and year of the first paper that a method's file names; `ours` of one that says so."""
     doc = " ".join((sys.modules[method.__module__].__doc__ or "").split())
+    if ". Ours." in doc:
+        return "ours"
     match = re.search(r'", ([A-Z][A-Za-z ]*\d{4})', doc)
     assert match, f"{method.__module__} names no paper: expected its title in quotes, then venue and year"
     return match[1]
@@ -25,10 +27,11 @@ def supervision(name: str, method: type[Method]) -> str:
     """Return what a method learns from besides pairs, as its class and its recipes say."""
     preset = PRESETS.get(method.front_end_preset or name)
     recipes = [file.read_text(encoding="utf-8") for file in (ROOT / "recipes" / name).glob("*.yaml")]
+    debug = "".join(recipe for recipe in recipes if "at toy size" in recipe)
     sources = {
         "class labels": method.learns_from == "labels",
         "clusters of its own embeddings": method.learns_from == "clusters",
-        "ground truth, where there is any": method.supports_ground_truth,
+        "ground truth, where there is any": method.supports_ground_truth or "train_ground_truth" in debug,
         "optical flow": preset is not None and preset.image.flow,
         "neighbors": any("semantic: true" in recipe for recipe in recipes),
     }

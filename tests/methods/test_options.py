@@ -84,12 +84,15 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "lcbm": {"classes": 5, "tau": 0.2, "joint": "each"},
     "lvs": {**LVS_OPTIONS, "symmetric": True, "false_negatives_as_positives": True},
     "marginnce": {**EZVSL_OPTIONS, "symmetric": True},
+    "nowhere": {**EZVSL_OPTIONS, "symmetric": False, "reducer": "max", "weight": 0.5, "bandwidth": 0.0},
     "slavc": {"tau": 0.2, "width": 24, "dropout": 0.5, "momentum": 0.5, "momentum_maps": True},
     "sspl": {"width": 24},
     "sspl_pcm": {"width": 24, "cycles": 1},
     "ssltie": {**LVS_OPTIONS, "weights": [0.5, 0.5, 2.0], "max_angle": 3, "scales": [0.7], "flip_probability": 1.0},
 }
-BESIDE = {(name, "sharpness"): {"reducer": "softmax"} for name in ("alignment", "ezvsl", "fnac", "marginnce")}
+BESIDE = {
+    (name, "sharpness"): {"reducer": "softmax"} for name in ("alignment", "ezvsl", "fnac", "marginnce", "nowhere")
+}
 BESIDE["dsol", "location"] = {"second_stage_start": 0.2}
 BESIDE["ssltie", "flip_probability"] = {"flip_probability": 0.0}
 

@@ -44,11 +44,18 @@ def test_an_inline_recipe_serves_every_method() -> None:
     assert [build_arm_recipe(study, arm).method["name"] for arm in study.arms] == ["lvs", "ezvsl"]
 
 
+def test_a_recipe_of_one_method_serves_others_without_its_options() -> None:
+    study = build_study({**SMALL, "recipe": "ezvsl/real", "methods": {"lvs": None, "ezvsl": {"method": {"width": 8}}}})
+    lvs, ezvsl = (build_arm_recipe(study, arm) for arm in study.arms)
+    assert (lvs.method, ezvsl.method) == ({"name": "lvs"}, {"name": "ezvsl", "tau": 0.07, "width": 8})
+    assert lvs.image == ezvsl.image
+
+
 def test_a_wrong_key_of_a_recipe_names_the_arm() -> None:
     study = build_study({**SMALL, "methods": {"ezvsl": {"train": {"rate": 1}}}})
     with pytest.raises(RecipeError, match=r"ezvsl: unknown key 'train.rate'"):
         build_arm_recipe(study, study.arms[0])
-    study = build_study({**SMALL, "recipe": "lvs/debug", "methods": {"ezvsl": None}})
+    study = build_study({**SMALL, "methods": {"ezvsl": {"method": {"name": "lvs"}}}})
     with pytest.raises(RecipeError, match="ezvsl: found the recipe of lvs, expected one of ezvsl"):
         build_arm_recipe(study, study.arms[0])
 

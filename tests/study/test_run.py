@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from soundspot.config.checkpoint import read_header
 from soundspot.config.load import find_yaml
 from soundspot.config.schema import Recipe, ViewsConfig
 from soundspot.errors import DataError, RecipeError
@@ -25,7 +26,7 @@ from soundspot.study.run import do_jobs, run_study
 from soundspot.study.schema import Study, build_study
 from soundspot.study.scoring_tasks import ScoreTask, ScoringFeatureTask
 from soundspot.study.tasks import Outcome, Task
-from soundspot.study.training_tasks import FeatureTask, StartTask, TrainTask
+from soundspot.study.training_tasks import BEST, FeatureTask, StartTask, TrainTask
 from soundspot.utils.atomic_io import DiskFullError
 from study.test_schema import SMALL, TUNING
 
@@ -244,6 +245,8 @@ def test_the_debug_study_killed_on_the_way_gives_the_same_scores(tmp_path: Path)
     assert len(keys) == len(set(keys))
     report = next((tmp_path / "killed" / "scores").iterdir())
     assert load_report(report).n in (6, 12)  # images with one sound, or with two
+    thresholds = [read_header(run / BEST).get("threshold") for run in (tmp_path / "killed" / "runs").iterdir()]
+    assert Counter(threshold is None for threshold in thresholds) == {True: 4, False: 4}  # of tuning; of the study
 
 
 @pytest.mark.slow
@@ -256,3 +259,14 @@ def test_a_study_runs_on_a_cluster(tmp_path: Path) -> None:
     subprocess.run([*command, "--executor", "ray", "--workers", "1"], check=True, stdout=subprocess.DEVNULL)
     records = StudyJournal(tmp_path / "out").records.values()
     assert [(record["kind"], record["error"]) for record in records] == [("training", ""), ("score", ""), ("score", "")]
+
+
+def test_models_are_calibrated_before_they_are_scored_and_not_while_values_are_chosen(tmp_path: Path) -> None:
+    held_out = {"name": "scenes-single", "options": {"seed": 7}}
+    plain, fitted = planner_of(tmp_path), planner_of(tmp_path, {"calibration": held_out})
+    arm, other = fitted.study.trained_arms[0], plain.study.trained_arms[0]
+    assert fitted.training(arm, 0).key != plain.training(other, 0).key
+    assert fitted.training(arm, 9, is_tuning=True).key == plain.training(other, 9, is_tuning=True).key
+    task = fitted.training(arm, 0).task
+    assert isinstance(task, TrainTask)
+    assert task.calibration == fitted.study.calibration

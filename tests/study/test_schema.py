@@ -56,6 +56,7 @@ def test_a_method_that_is_left_out_is_named_and_not_trained() -> None:
         ({"tables": {"Scores": {"cIoU": "single/cio"}}}, "single/cio: unknown metric 'cio'. Did you mean 'ciou'"),
         ({"correlations": [["single/ciou"]]}, "correlations: found .'single/ciou'., expected pairs"),
         ({"tuning": {**TUNING, "data": {"name": "catalog", "options": {"split": "test"}}}}, "this is a test split"),
+        ({"calibration": {"name": "catalog", "options": {"split": "test"}}}, "calibration: this is a test split"),
         ({"tuning": {**TUNING, "seed": 1}}, "tuning.seed: found 1, a seed of the study"),
         ({"tuning": {**TUNING, "budget": "x"}}, "tuning.budget: found 'x'"),
     ],

@@ -36,13 +36,14 @@ from soundspot.models.encoders import ENCODERS
 from soundspot.models.staged import StagedEncoder
 from soundspot.training import feature_cache, feature_fill
 from soundspot.training.clip_reader import ClipReader, SampleRequest
-from soundspot.training.datamodule import build_batch, build_images, uses_ground_truth
+from soundspot.training.datamodule import build_batch, build_dataloader, build_images, uses_ground_truth
 from soundspot.training.feature_cache import cache_features, plan_features
 from soundspot.training.feature_fill import fill_features, is_complete
 from soundspot.training.feature_plan import FeaturePlan, RepeatedEpochs
 from soundspot.training.feature_reader import FeatureBatch, FeatureReader, build_feature_batch
 from soundspot.training.fit import build_method, open_recipe_dataset
 from soundspot.training.lightning_module import LocalizationModule
+from soundspot.training.sample_order import ResumableBatchSampler
 from soundspot.types import Batch
 from soundspot.utils.atomic_io import DiskFullError
 from soundspot.utils.hash_rng import hash_key, uniform
@@ -174,7 +175,9 @@ def test_one_encoder_may_be_frozen_and_the_other_read_as_before(tmp_path: Path, 
     method, reader = prepare(values)
     expected = step(method, read(reader, values))
     assert len(plan_features(method, reader, values)) == 1
-    batch = read(cache_features(method, reader, values, progress=False), values)
+    features = cache_features(method, reader, values, progress=False)
+    assert features.reads_media
+    batch = read(features, values)
     assert {batch.images.dtype, batch.audio.dtype} == {torch.float16, torch.float32}
     check_same_step(step(method, batch), expected)
 
@@ -464,6 +467,14 @@ def test_training_resumes_bit_for_bit_and_validates_on_images(tmp_path: Path, mo
     for name in ("last", "best"):
         ours, theirs = (load_file(tmp_path / run / f"{name}.safetensors") for run in ("broken", "undisturbed"))
         assert all(torch.equal(ours[key], value) for key, value in theirs.items())
+
+
+def test_no_process_is_started_to_read_features_alone(tmp_path: Path) -> None:
+    method, reader = prepare(values := recipe(tmp_path))
+    features = cache_features(method, reader, values, progress=False)
+    sampler = ResumableBatchSampler(len(features), values, 1, lambda: 0, lambda: None)
+    workers = [build_dataloader(x, sampler, num_workers=2).num_workers for x in (reader, features)]
+    assert workers == [2, 0]
 
 
 def test_labels_and_mined_neighbors_work_on_stored_features(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ with the library (`weights: bundled`) are not repeated: the header names the has
 
 import hashlib
 import json
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.overrides import TorchFunctionMode
 
 from soundspot._version import __version__
 from soundspot.config.frontend import InputSpec
@@ -200,7 +200,8 @@ def _load(path: str | Path, header: dict[str, Any]) -> Method:
         with _limit_parameters(10 * len(shapes) + MAX_OMITTED):
             expected = _build_shapes(header)
         check_match(match_weights(expected, shapes), str(path))
-    method = method_from_header(header)
+    with _Unfilled():
+        method = method_from_header(header)
     weights = {name: value for name, value in _read_tensors(path).items() if not name.startswith(STATISTICS)}
     if "bundle" in header:
         source = f"{path} (of soundspot {header['soundspot']})"
@@ -259,9 +260,22 @@ def _limit_parameters(max_parameters: int) -> Iterator[None]:
         hook.remove()
 
 
+_DRAWS = {Tensor.normal_, Tensor.uniform_}  # what torch.nn.init calls
+
+
+class _Unfilled(TorchFunctionMode):
+    """Modules built in the block keep the values that memory happens to hold: a file's replace them.
+
+    To draw values for the meta device, torch 2.13 would import its compiler, which takes longer than all else.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Return the tensor as it is where `func` draws values in place."""
+        return args[0] if func in _DRAWS else func(*args, **(kwargs or {}))
+
+
 def _build_shapes(header: dict[str, Any]) -> dict[str, Shape]:
-    with warnings.catch_warnings(), torch.device("meta"):
-        warnings.simplefilter("ignore")  # nothing is filled
+    with torch.device("meta"), _Unfilled():
         method = method_from_header(header)
         omitted = list_frozen_names(method, (header.get("bundle") or {}).get("encoders", {}))
         return {name: shape for name, shape in weight_shapes(method.state_dict()).items() if name not in omitted}

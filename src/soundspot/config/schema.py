@@ -243,7 +243,7 @@ class TrainConfig:
         order: order of an epoch: `samples`, any after any; `categories`, by turns, each category as often as another,
             with samples of a small one several times (uses the labels of all samples); or `shards`, for a slow disk: in
             random order, the samples of eight of them shuffled, so that few files are read from at once.
-        workers: number of processes that read data; 0: none.
+        workers: number of processes that read data; 0: none, as where stored features are all that is read.
         seed: seed of everything random.
 
     Raises:

@@ -3,20 +3,20 @@
 `ezvsl`, `marginnce` and `fnac` change its defaults or add terms; their files say which.
 """
 
+import math
 from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from soundspot.config.upsampling import Upsampling
-from soundspot.errors import RecipeError
 from soundspot.losses.contrastive import Reducer, info_nce, map_similarity, matched_pair_maps, unit_norm
 from soundspot.losses.extents import absence_loss, absence_ranking, extent_loss
 from soundspot.losses.negatives import negative_audio_nce
 from soundspot.methods.base import Method
-from soundspot.methods.option_checks import check_choice, check_fraction, check_positive
+from soundspot.methods.option_checks import check_choice, check_fraction, check_not_negative, check_positive
 from soundspot.models.heads import JointProjection, max_pool
 from soundspot.types import Batch
 
@@ -71,12 +71,11 @@ class EZVSLBase(Method):
         self.dropout, self.audio_dropout = dropout, audio_dropout
         self.margin, self.symmetric, self.false_negatives_as_positives = margin, symmetric, false_negatives_as_positives
         self.space = JointProjection(self.image_encoder.channels, self.audio_encoder.channels, width)
-        if ground_truth_weight < 0:
-            raise RecipeError(f"method.ground_truth_weight: found {ground_truth_weight}, expected 0 or more")
+        check_not_negative(ground_truth_weight=ground_truth_weight)
         self.ground_truth_weight, self.supports_ground_truth = ground_truth_weight, ground_truth_weight > 0
         if ground_truth_weight:  # the sigmoid that makes an extent of a cosine learns too
             self.extent_offset = nn.Parameter(torch.tensor(EXTENT_OFFSET))
-            self.extent_log_width = nn.Parameter(torch.tensor(EXTENT_WIDTH).log())
+            self.extent_log_width = nn.Parameter(torch.tensor(math.log(EXTENT_WIDTH)))
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
         """Encode images as unit-norm features in the joint space.
@@ -170,7 +169,28 @@ class EZVSLBase(Method):
         Returns:
             Dict of term name -> scalar tensor.
         """
-        own, negatives, is_negative = self.negative_maps(batch, encoded_images)
+        return self.negative_terms(batch, tau, *self.negative_maps(batch, encoded_images))
+
+    def negative_terms(
+        self,
+        batch: Batch,
+        tau: float,
+        own: Float[Tensor, "b h w"],
+        negatives: Float[Tensor, "k b h w"],
+        is_negative: Bool[Tensor, "k b"],
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Compute the terms of `negative_losses` from maps.
+
+        Args:
+            batch: batch of which only `ground_truth`, (v, b, y, x) or None, is read.
+            tau: temperature, in units of the maps.
+            own: (b, h, w) maps of the first view's images with their own sounds.
+            negatives: (k, b, h, w) maps of the same images with k negative sounds each.
+            is_negative: (k, b) bool, False where an image has no such negative.
+
+        Returns:
+            Dict of term name -> scalar tensor.
+        """
         terms = {"negatives": negative_audio_nce(own, negatives, is_negative, tau)}
         if self.ground_truth_weight:
             width = self.extent_log_width.exp()

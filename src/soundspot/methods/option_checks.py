@@ -20,6 +20,20 @@ def check_positive(**options: float | int) -> None:
             raise RecipeError(f"method.{name}: found {value}, expected a number above 0")
 
 
+def check_not_negative(**options: float | int) -> None:
+    """Raise RecipeError unless each option is 0 or a finite number above it.
+
+    Args:
+        options: name -> value.
+
+    Raises:
+        RecipeError: a value is negative or not finite.
+    """
+    for name, value in options.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise RecipeError(f"method.{name}: found {value}, expected 0 or more")
+
+
 def check_fraction(**options: float | int) -> None:
     """Raise RecipeError unless each option is in [0, 1].
 

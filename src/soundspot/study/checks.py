@@ -25,6 +25,8 @@ def check_study(planner: Planner) -> None:
         check_test(test, f"tests.{name}")
     if study.tuning:
         check_test(study.tuning.data, "tuning.data")
+    if study.calibration:
+        check_test(study.calibration, "calibration")
     for arm in study.trained_arms:
         check_arm(arm, planner.recipe(arm))
         planner.tuning_jobs(arm)  # their recipes are built

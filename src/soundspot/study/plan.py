@@ -115,11 +115,17 @@ class Planner:
         if cell in self._jobs:
             return self._jobs[cell]
         recipe = with_seed(self.recipe(arm, choice, is_tuning), seed)
-        key = hash_values("training", recipe_identity(recipe), self.start_key())
+        calibration = None if is_tuning else self.study.calibration
+        fitted_on = [] if calibration is None else [data_identity(calibration)]
+        key = hash_values("training", recipe_identity(recipe), self.start_key(), *fitted_on)
         labels: dict[str, Any] = {"arm": arm.name, "seed": seed}
         if is_tuning:
             labels["tuning"] = dict(choice)
-        job = Job(key, "training", labels, TrainTask(self.localized(recipe), self.folder / "runs" / key))
+        task = TrainTask(self.localized(recipe), self.folder / "runs" / key)
+        if calibration is not None:
+            features = self.test_features(arm, calibration)
+            task = replace(task, calibration=self.localized_test(calibration), features=features)
+        job = Job(key, "training", labels, task)
         return self._jobs.setdefault(cell, job)
 
     def score(self, arm: Arm, training: Job, name: str, test: StudyData, keys: tuple[str, ...]) -> Job:
@@ -183,10 +189,11 @@ class Planner:
             key = hash_values("features", identity)
             jobs.setdefault(key, Job(key, "features", {}, FeatureTask(self.localized(recipe))))
         for arm in arms:
-            tests = [*self.study.tests.items(), *([("tuning", self.study.tuning.data)] if self.study.tuning else ())]
-            for name, test in tests:
-                if folder := self.test_features(arm, test):
-                    task = ScoringFeatureTask(self.localized(self.recipe(arm)), self.localized_test(test), folder)
+            held_out = {"tuning": self.study.tuning and self.study.tuning.data, "calibration": self.study.calibration}
+            for name, test in {**self.study.tests, **held_out}.items():
+                if test and (folder := self.test_features(arm, test)):
+                    recipe, is_fitted = self.localized(self.recipe(arm)), name == "calibration"
+                    task = ScoringFeatureTask(recipe, self.localized_test(test), folder, is_fitted)
                     jobs.setdefault(folder.name, Job(folder.name, "features", {"test": name}, task))
         return list(jobs.values())
 

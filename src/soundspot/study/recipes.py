@@ -98,10 +98,10 @@ def build_arm_recipe(study: Study, arm: Arm, choice: Choice = (), is_tuning: boo
     """
     if isinstance(study.recipe, str):
         values = read_recipe_values(study.recipe.replace("{method}", arm.method))
+        values = merge_values(values, {"method": {"name": arm.method}})
     else:
-        values = dict(study.recipe)
+        values = merge_values({"method": {"name": arm.method}}, study.recipe)
     values = merge_values(values, study.overrides)
-    values["method"] = {"name": arm.method, **values.get("method", {})}
     layers = [*arm.overrides, *(nest_key(key, value) for key, value in choice)]
     if is_tuning and study.tuning:
         layers.append(study.tuning.overrides)

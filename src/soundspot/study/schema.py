@@ -105,6 +105,8 @@ class Study:
         correlations: pairs of `TEST/METRIC` whose rank correlation is computed.
         tuning: choice of a few values for each method; None: recipes are as they are.
         start: start weights for the image encoders; None: those of the recipes.
+        calibration: held-out data on which the threshold and the probability of presence of each model are fitted
+            before it is scored; never a test split. None: models have none.
     """
 
     title: str
@@ -117,6 +119,7 @@ class Study:
     correlations: tuple[tuple[str, str], ...] = ()
     tuning: TuningConfig | None = None
     start: StartConfig | None = None
+    calibration: StudyData | None = None
 
     @property
     def trained_arms(self) -> tuple[Arm, ...]:
@@ -132,7 +135,7 @@ class Study:
 
 KEYS = (
     *("title", "recipe", "overrides", "methods", "variants", "seeds", "tests", "tables", "correlations", "tuning"),
-    "start",
+    *("start", "calibration"),
 )
 
 
@@ -184,6 +187,7 @@ def build_study(values: Any, name: str = "study") -> Study:
             f"recipe: found {recipe!r}, expected a name, such as '{{method}}/scenes', or keys of a recipe"
         )
     tests = _check_mapping(values["tests"], "tests")
+    calibration = values.get("calibration")
     study = Study(
         title=str(values.get("title", name)),
         recipe=recipe,
@@ -195,6 +199,9 @@ def build_study(values: Any, name: str = "study") -> Study:
         correlations=tuple(map(_read_pair, values.get("correlations") or ())),
         tuning=_read_tuning(values.get("tuning"), seeds),
         start=read_fields(StartConfig, values["start"], "start") if values.get("start") is not None else None,
+        calibration=None
+        if calibration is None
+        else _check_held_out(read_fields(StudyData, calibration, "calibration"), "calibration"),
     )
     _check_columns(study)
     return study
@@ -225,11 +232,16 @@ def _read_tuning(values: Any, seeds: list[int]) -> TuningConfig | None:
     if not values:
         return None
     tuning = read_fields(TuningConfig, values, "tuning")
-    if tuning.data.options.get("split") == "test":
-        raise RecipeError("tuning.data: this is a test split, and nothing is chosen on one; use the split `val`")
+    _check_held_out(tuning.data, "tuning.data")
     if tuning.seed in seeds:
         raise RecipeError(f"tuning.seed: found {tuning.seed}, a seed of the study; expected another")
     return tuning
+
+
+def _check_held_out(data: StudyData, where: str) -> StudyData:
+    if data.options.get("split") == "test":
+        raise RecipeError(f"{where}: this is a test split, and nothing is chosen on one; use the split `val`")
+    return data
 
 
 def _read_pair(pair: Any) -> tuple[str, str]:

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from soundspot.config.checkpoint import describe_checkpoint
+from soundspot.config.checkpoint import describe_checkpoint, update_header
 from soundspot.config.schema import Recipe
 from soundspot.data.datasets.registry import open_dataset, scoring_options
+from soundspot.evaluation.engine.calibrate import calibrate
 from soundspot.evaluation.engine.evaluate import evaluate
 from soundspot.evaluation.metrics.registry import NEGATIVES
 from soundspot.evaluation.report.report import Report
@@ -32,11 +33,13 @@ class ScoringFeatureTask:
         recipe: recipe with the frozen encoders.
         test: the test set, with the folder it lies in.
         folder: folder of the outputs.
+        is_fitted: whether models are calibrated on the data, not scored.
     """
 
     recipe: Recipe
     test: StudyData
     folder: Path
+    is_fitted: bool = False
 
     def run(self) -> dict[str, Any]:
         """Score an untrained model, and keep what its frozen stages gave.
@@ -49,8 +52,28 @@ class ScoringFeatureTask:
         use_frozen_outputs(method, self.folder, is_written=True)
         localizer = Localizer(method)
         data, _ = open_test(self.test, localizer)
-        evaluate(localizer, data, negatives=NEGATIVES if self.test.negatives else (), bootstraps=0)
+        if self.is_fitted:
+            calibrate(localizer, data)
+        else:
+            evaluate(localizer, data, negatives=NEGATIVES if self.test.negatives else (), bootstraps=0)
         return {}
+
+
+def calibrate_checkpoint(checkpoint: Path, held_out: StudyData, features: Path | None) -> None:
+    """Fit the threshold and the probability of presence of a checkpoint, and store both in its header.
+
+    Args:
+        checkpoint: path of the weights.
+        held_out: the data, with the folder they lie in.
+        features: folder of what frozen stages make of them; None: it is computed.
+    """
+    localizer = Localizer.load(checkpoint, device="cpu")
+    if features:
+        use_frozen_outputs(localizer.method, features)
+    data, options = open_test(held_out, localizer)
+    fitted = calibrate(localizer, data)
+    stored = fitted.as_dict() | {"data": held_out.name, "options": options}
+    update_header(checkpoint, threshold=fitted.threshold, calibration=stored)
 
 
 def open_test(test: StudyData, localizer: Localizer) -> tuple[AudioVisualDataset, dict[str, Any]]:

@@ -16,7 +16,8 @@ from soundspot.errors import OutputError
 from soundspot.inference.localizer import Localizer
 from soundspot.models.encoders import build_encoder
 from soundspot.models.heads import mean_pool
-from soundspot.study.schema import StartConfig
+from soundspot.study.schema import StartConfig, StudyData
+from soundspot.study.scoring_tasks import calibrate_checkpoint
 from soundspot.training.clip_reader import ClipReader
 from soundspot.training.datamodule import uses_ground_truth
 from soundspot.training.feature_cache import cache_features
@@ -81,10 +82,14 @@ class TrainTask:
     Attributes:
         recipe: recipe with its seed.
         folder: folder of the run; what is there of a killed one is continued.
+        calibration: held-out data that the checkpoint is calibrated on; None: it is not.
+        features: folder of what frozen stages make of these data; None: it is computed.
     """
 
     recipe: Recipe
     folder: Path
+    calibration: StudyData | None = None
+    features: Path | None = None
 
     def run(self) -> dict[str, Any]:
         """Train.
@@ -101,6 +106,8 @@ class TrainTask:
         except OutputError:  # what is there is of other paths, or was killed before it was a run
             shutil.rmtree(self.folder)
             best = train(self.recipe, self.folder, progress=False)
+        if self.calibration is not None:
+            calibrate_checkpoint(best, self.calibration, self.features)
         (self.folder / "resume.ckpt").unlink(missing_ok=True)
         method = Localizer.load(best, device="cpu").method
         weights = sum(p.numel() for p in method.parameters() if p.requires_grad)

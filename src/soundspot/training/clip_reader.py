@@ -99,6 +99,8 @@ class ClipReader(Dataset[RawBatch]):
         RecipeError: bands of embeddings are to be masked.
     """
 
+    reads_media = True  # whether images or sounds are decoded, which takes processes of their own
+
     def __init__(
         self,
         data: AudioVisualDataset,

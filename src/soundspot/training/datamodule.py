@@ -161,11 +161,13 @@ def build_dataloader(reader: ClipReader, sampler: ResumableBatchSampler, num_wor
     Args:
         reader: reader of the samples.
         sampler: sampler of the batches.
-        num_workers: number of processes that read, two batches ahead each; 0: this process reads.
+        num_workers: number of processes that read, two batches ahead each; 0: this process reads, as it does where
+            nothing is decoded.
 
     Returns:
         Loader of raw batches, which raises an error of a worker without its traceback.
     """
+    num_workers *= reader.reads_media
     return RawBatchLoader(
         reader,
         batch_sampler=sampler,  # type: ignore[arg-type]  # requests where torch's stubs expect int

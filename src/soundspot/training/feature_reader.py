@@ -138,6 +138,7 @@ class FeatureReader(ClipReader):
     def __init__(self, reader: ClipReader, image: FeatureStore | None, audio: FeatureStore | None) -> None:
         super().__init__(reader.data, reader.front_end, reader.views, reader.seed, reader.with_ground_truth)
         self.image, self.audio = image, audio
+        self.reads_media = image is None or audio is None
 
     def read(self, requests: Sequence[SampleRequest]) -> FeatureBatch:
         """Read samples of one epoch.

@@ -1,0 +1,68 @@
+"""Nowhere: EZ-VSL with a distribution over locations and none of them, and the mean of like locations."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+
+from soundspot.methods import Method
+from soundspot.methods.nowhere import Nowhere, mean_shift
+from soundspot.types import Batch
+
+Toy, Clips = Callable[..., Method], Callable[..., Batch]
+
+
+def test_mean_shift_is_its_formula_and_joins_what_is_alike() -> None:
+    torch.manual_seed(0)
+    features = F.normalize(torch.randn(1, 8, 2, 3), dim=1)
+    flat = features[0].flatten(1).T
+    expected = F.normalize(torch.softmax(flat @ flat.T / 0.1, dim=1) @ flat, dim=1).T.reshape(1, 8, 2, 3)
+    torch.testing.assert_close(mean_shift(features, 0.1), expected)
+    two = F.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.2], [0.0, 1.0]]), dim=1).T.reshape(1, 2, 1, 3)
+    shifted = mean_shift(two, 0.1)[0, :, 0].T
+    assert shifted[0] @ shifted[1] > 0.999 > two[0, :, 0].T[0] @ two[0, :, 0].T[1]
+    assert shifted[0] @ shifted[2] < 0.1
+
+
+def test_without_its_terms_it_is_ezvsl(toy: Toy, clips: Clips) -> None:
+    batch, same = clips(), {"tau": 0.07, "reducer": "softmax", "ground_truth_weight": 0.5}
+    batch = replace(batch, ground_truth=torch.rand(len(batch.images), 4, 16, 16))
+    ours = toy("nowhere", weight=0.0, bandwidth=0.0, **same).eval().losses(batch)
+    expected = toy("ezvsl", **same).eval().losses(batch)
+    assert ours.keys() == expected.keys() == {"contrast", "extent"}
+    assert all(torch.equal(ours[name], value) for name, value in expected.items())
+
+
+def test_pairs_that_may_fit_are_not_told_absent(toy: Toy, clips: Clips) -> None:
+    batch, method = clips(), toy("nowhere").eval()
+    everything = torch.ones(4, 4, dtype=torch.bool)
+    assert method.losses(replace(batch, false_negatives=everything))["nowhere"].item() == 0
+    assert method.losses(batch)["nowhere"] > 0
+
+
+def test_it_learns_where_and_whether(toy: Toy, clips: Clips) -> None:
+    """Own sounds go to the annotated quarter, the other ones to nowhere."""
+    batch = clips()
+    ground_truth = torch.zeros(len(batch.images), 4, 16, 16)
+    ground_truth[:, :, :8, :8] = 1.0
+    batch = replace(batch, ground_truth=ground_truth)
+    method = toy("nowhere", ground_truth_weight=1.0, bandwidth=0.0).train()
+    assert isinstance(method, Nowhere)
+    before = method.losses(batch)["location"].item()
+    optimizer = torch.optim.Adam(method.parameters(), lr=2e-2)
+    for _ in range(20):
+        terms = method.losses(batch)
+        optimizer.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        optimizer.step()
+    assert terms["location"] < 0.2 * before
+    assert terms["nowhere"] < 0.3  # though own sounds began as absent as these
+    assert method.absence.item() != 0.3
+
+
+def test_negative_sounds_come_from_nowhere(toy: Toy, clips: Clips) -> None:
+    batch = replace(clips(), negatives=torch.tensor([[1, 2, 3, 0]]))
+    terms, plain = (toy("nowhere", weight=w).eval().negative_losses(batch, 0.07) for w in (0.5, 0.0))
+    assert terms.keys() - plain.keys() == {"absent"}
+    assert terms["absent"] > 0

@@ -45,9 +45,9 @@ def test_no_help_imports_torch() -> None:
 import contextlib, io, sys
 from soundspot.cli.main import COMMANDS, main
 with contextlib.redirect_stdout(io.StringIO()):
-    for command in ["", *COMMANDS]:
+    for command in ["", *COMMANDS, "train ezvsl/debug", "datasets vggss scenes"]:
         with contextlib.suppress(SystemExit):
-            main([*command.split(), "--help"])
+            main([*command.split(), *["--help"] * (command[:9] != "datasets ")])
         assert "torch" not in sys.modules, command
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

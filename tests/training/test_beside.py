@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 
 import soundspot
+from soundspot.config.augmentation import STRONG, WEAK
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
 from soundspot.config.load import read_recipe
 from soundspot.config.schema import DataConfig, FrontEndConfig, Recipe, TrainConfig, ViewsConfig
 from soundspot.data.datasets.auxiliary import AuxiliaryDataset, read_image_with_flow
 from soundspot.data.datasets.registry import open_dataset
-from soundspot.data.transforms.augment import STRONG, WEAK, augment
+from soundspot.data.transforms.augment import augment
 from soundspot.errors import DataError, InputError, RecipeError
 from soundspot.evaluation.engine.evaluate import evaluate
 from soundspot.inference.localizer import Localizer

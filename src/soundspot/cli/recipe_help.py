@@ -1,9 +1,13 @@
 """List the keys of a recipe with its values, for `soundspot train RECIPE --help`."""
 
+import re
+import sys
 from collections.abc import Iterator
 from dataclasses import is_dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from soundspot.utils.outlines import read_outline
 from soundspot.utils.signatures import Option, format_options, read_options
 
 HEADING = "keys of this recipe and their values; each is an option, such as `--train.lr 0.001`:"
@@ -56,23 +60,46 @@ def _list_groups(key: str, meaning: str, value: Any) -> Iterator[tuple[str, str,
 def _list_own_options(group: str, values: dict[str, Any]) -> list[Option]:
     """List the options of the method of a recipe, or of an encoder."""
     if group == "method":
-        from soundspot.methods import METHODS
-
-        own = read_options(METHODS[values["name"]])
+        own = read_options(_load_registered("methods", values["name"]))
         return [
             Option("name", str, None, "method (`soundspot methods`)."),
             *(o for o in own if o.name not in ("image", "audio", "front_end")),
         ]
-    from soundspot.models.encoders import ENCODERS
-
     name = values.get("encoder", "resnet18")
-    encoder = ENCODERS[name]
-    own = read_options(getattr(encoder, "func", encoder))
+    own = read_options(_load_registered("models", name))
     return [
         Option("encoder", str, name, "name of the encoder."),
         Option("weights", str, None, "where its weights come from; null: random."),
         *(o for o in own if o.name not in ("in_channels", "weights", "name")),
     ]
+
+
+def find_outline(package: str, name: str) -> Any:
+    """Find the outline of a method or an encoder of the library by its registration in the source.
+
+    Args:
+        package: `methods` or `models`.
+        name: name that it is registered under.
+
+    Returns:
+        The outline of its class or function; None where no file registers that name.
+    """
+    pattern = rf'register\("{name}"\)(?:\n(?:class|def) (\w+)|\((\w+)\))'
+    for path in sorted((Path(__file__).parent.parent / package).glob("*.py")):
+        if match := re.search(pattern, path.read_text(encoding="utf-8")):
+            return read_outline(f"soundspot.{package}.{path.stem}", match[1] or match[2])
+    return None
+
+
+def _load_registered(package: str, name: str) -> Any:
+    """Return the class of a method or the function of an encoder; where torch is not imported yet, its outline."""
+    if "torch" not in sys.modules and (outline := find_outline(package, name)) is not None:
+        return outline
+    from soundspot.methods import METHODS
+    from soundspot.models.encoders import ENCODERS
+
+    entry = METHODS[name] if package == "methods" else ENCODERS[name]
+    return getattr(entry, "func", entry)
 
 
 def _fill(options: list[Option], values: dict[str, Any]) -> list[Option]:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from soundspot.config.augmentation import STRONG, WEAK, Augmentation
 from soundspot.config.frontend import PRESETS, InputSpec
 from soundspot.data.neighbors.table import Sampling
-from soundspot.data.transforms.augment import STRONG, WEAK, Augmentation
 from soundspot.errors import RecipeError, did_you_mean
 
 

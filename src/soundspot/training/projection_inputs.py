@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from soundspot.config.augmentation import Augmentation
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.media.audio import crop_or_tile, read_audio, resample
 from soundspot.data.media.image import fast_squash, normalize
-from soundspot.data.transforms.augment import NUM_DRAWS, Augmentation, iter_augmented
+from soundspot.data.transforms.augment import NUM_DRAWS, iter_augmented
 from soundspot.data.transforms.spectrogram import spectrogram
 from soundspot.methods.ezvsl_base import EZVSLBase
 from soundspot.models.heads import max_pool

@@ -5,15 +5,17 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from soundspot.config.frontend import InputSpec
-from soundspot.data.datasets.auxiliary import AUXILIARY_OPTIONS, AuxiliaryDataset
 from soundspot.errors import DataError, RecipeError, did_you_mean
-from soundspot.types import AudioVisualDataset
+from soundspot.utils.outlines import load_outline
 from soundspot.utils.signatures import Option, check_options, read_options
 
-Opener = Callable[..., AudioVisualDataset]
+if TYPE_CHECKING:  # it imports torch, which lists of data sets and of their options do without
+    from soundspot.types import AudioVisualDataset
+
+Opener = Callable[..., Any]
 AnyOpener = TypeVar("AnyOpener", bound=Opener)
 
 # module:function -> name -> summary. The module is imported when a data set is opened; the function takes the name
@@ -129,7 +131,7 @@ def is_composed(name: str) -> bool:
     return name in _DATASETS and str(_DATASETS[name][1]).startswith("soundspot.scenes:")
 
 
-def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> AudioVisualDataset:
+def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> "AudioVisualDataset":
     """Open a data set by name.
 
     Args:
@@ -158,12 +160,14 @@ def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> A
         ...
         soundspot.errors.RecipeError: unknown data set 'vgss'. Did you mean 'vggss'?
     """
-    opener = _load_opener(name)
+    from soundspot.data.datasets.auxiliary import AUXILIARY_OPTIONS, AuxiliaryDataset
+
+    opener = _load_opener(name, lambda module, function: getattr(import_module(module), function))
     check_dataset_options(name, options)
     if root is None and name not in ROOTLESS and not is_composed(name):  # scenes say themselves which need one
         raise DataError(f"the data set {name!r} needs a folder; give it as `root`. It is {_DATASETS[name][0]}")
     auxiliary = {option: options.pop(option) for option in AUXILIARY_OPTIONS & options.keys()}
-    dataset = opener(root, **options)
+    dataset: AudioVisualDataset = opener(root, **options)
     return AuxiliaryDataset(dataset, **auxiliary) if auxiliary else dataset
 
 
@@ -179,12 +183,13 @@ def list_dataset_options(name: str) -> list[Option]:
     Raises:
         RecipeError: no data set has this name.
     """
-    opener = _load_opener(name)
+    opener = _load_opener(name, load_outline)
     options = read_options(opener.func if isinstance(opener, partial) else opener)
     returned = inspect.signature(opener).return_annotation
     if is_composed(name) and isinstance(returned, type):  # `**options` are fields of what it returns
         options += [field for field in read_options(returned) if not field.is_required and field.name != "kind"]
-    options += [option for option in read_options(AuxiliaryDataset) if option.name in AUXILIARY_OPTIONS]
+    auxiliary = read_options(load_outline("soundspot.data.datasets.auxiliary", "AuxiliaryDataset"))
+    options += [option for option in auxiliary if option.name != "dataset"]
     return [option for option in options if option.name != "name"]
 
 
@@ -206,8 +211,8 @@ def check_dataset_options(name: str, options: dict[str, Any]) -> None:
     check_options(f"the data set {name!r}", options, known)
 
 
-def _load_opener(name: str) -> Opener:
-    """Return the function that opens a data set, which takes its folder first; its module is imported."""
+def _load_opener(name: str, load: Callable[[str, str], Any]) -> Opener:
+    """Return the function that opens a data set, which takes its folder first; `load` gets that of a module by name."""
     if name not in _DATASETS:
         if Path(name).is_dir():
             raise RecipeError(
@@ -218,7 +223,7 @@ def _load_opener(name: str) -> Opener:
     target = _DATASETS[name][1]
     if isinstance(target, str):
         module, _, function = target.partition(":")
-        target = cast(Opener, getattr(import_module(module), function))
+        target = load(module, function)
     return partial(target, name) if next(iter(inspect.signature(target).parameters)) == "name" else target
 
 

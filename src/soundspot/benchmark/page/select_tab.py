@@ -52,8 +52,8 @@ def build_select_tab(project: Project, annotator: Any) -> None:
             resolve_keep = gr.Button("Keep it", elem_id="resolve-keep")
             resolve_drop = gr.Button("Drop it", elem_id="resolve-drop")
 
-    def go(name: str, after: int) -> tuple[Markup, int]:
-        return show_next(project, name, after)
+    def begin(name: str, image: int) -> tuple[Markup, int]:
+        return show_next(project, name, image - 1)  # the image that is there stays, unless this annotator decided on it
 
     def record(choice: str, reason: str, name: str, image: int) -> tuple[Markup, int, Markup]:
         try:
@@ -78,8 +78,8 @@ def build_select_tab(project: Project, annotator: Any) -> None:
         return render_dispute(project)
 
     outputs = [image_view, current]
-    wire_silent_event(annotator.submit, go, [annotator, current], outputs)
-    wire_silent_event(annotator.blur, go, [annotator, current], outputs)
+    for event in (annotator.submit, annotator.blur):
+        wire_silent_event(event, begin, [annotator, current], outputs)
     for button, choice, reason in (
         (keep, "keep", ""),
         (other, "drop", OTHER_REASON),

@@ -62,6 +62,8 @@ class Nowhere(EZVSLBase):
         base_options: further keyword arguments of `EZVSLBase`, such as `width`, `ground_truth_weight` and `image`.
     """
 
+    release = ""  # there are none of its weights
+
     def __init__(
         self,
         tau: float = 0.07,

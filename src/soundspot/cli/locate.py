@@ -117,8 +117,8 @@ def locate(
         smooth: of a video: seconds over which maps are averaged; they lag behind by that.
         size: of a video: side of the network's input in pixels; smaller is faster and coarser. By default the model's.
         onset: of events: probability of presence in [0, 1] from which one begins, or `score:0.3`; by default the
-            model's threshold.
-        offset: of events: probability, or `score:0.3`, below which one pauses; by default as `--onset`.
+            model's threshold, less how far codecs move a peak.
+        offset: of events: probability, or `score:0.3`, below which one pauses; by default the onset, less as much.
         min_duration_on: of events: shortest in seconds, 1 by default; shorter ones are left out.
         min_duration_off: of events: shortest pause in seconds, 1 by default; shorter ones are bridged.
         device: `auto`, `cpu`, `cuda`, `mps`...

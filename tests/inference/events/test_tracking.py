@@ -49,6 +49,16 @@ def test_a_weaker_score_continues_an_event_but_begins_none() -> None:
     assert spans(collect(rows, onset="score:0.6")) == [(0.5, 1.0, 1)]
 
 
+def test_thresholds_give_way_by_what_codecs_move_a_peak() -> None:
+    """By default an event begins at threshold - spread, and pauses below threshold - 2 spread."""
+    tracker = EventTracker(EventOptions())
+    for number in range(60):
+        score = (0.35, 0.42, 0.35, 0.25)[number // 15]
+        located = frame(number / 10, {LEFT: score})
+        tracker.add(replace(located, map=replace(located.map, codec_spread=0.1)))
+    assert spans(tracker.finish(INFO, 6.0)) == [(1.5, 4.5, 1)]
+
+
 def test_short_pauses_are_bridged_and_short_events_left_out() -> None:
     rows = [{LEFT: 0.8}] * 6 + [{}] * 4 + [{LEFT: 0.8}] * 6 + [{}] * 10 + [{LEFT: 0.8}] * 4 + [{}] * 6
     assert spans(collect(rows)) == [(0.0, 1.6, 1)]

@@ -29,8 +29,9 @@ class EventOptions:
 
     Attributes:
         onset: peak from which a region begins an event: a number in [0, 1] is a probability of presence, `score:0.3` a
-            raw score. None: the threshold that was fitted for the model.
-        offset: peak below which an event pauses, not above `onset`; None: as `onset`.
+            raw score. None: the model's fitted threshold, less how far lossy codecs move a peak where that is known
+            (`LocalizationMap.codec_spread`): frames of an event stand together, and need not pass it one by one.
+        offset: peak below which an event pauses, not above `onset`; None: the onset, less as much again.
         min_duration_on: shortest event in seconds; shorter ones are left out.
         min_duration_off: shortest pause in seconds; shorter ones are bridged.
 
@@ -84,8 +85,9 @@ class ScoreRule:
                 "this model has no fitted threshold, so events cannot begin by themselves: fit one by `soundspot "
                 "calibrate`, or give onset='score:<number>'"
             )
-        self.onset = float(result.threshold or 0.0) if options.onset is None else self._to_raw("onset", options.onset)
-        self.offset = self.onset if options.offset is None else self._to_raw("offset", options.offset)
+        spread, threshold = result.codec_spread or 0.0, result.threshold or 0.0
+        self.onset = threshold - spread if options.onset is None else self._to_raw("onset", options.onset)
+        self.offset = self.onset - spread if options.offset is None else self._to_raw("offset", options.offset)
         if self.offset > self.onset:
             raise InputError(f"offset: found {options.offset}, which is above the onset. Lower it.")
 

@@ -45,6 +45,47 @@ def test_a_folder_is_done_but_for_what_is_no_video(soundspot, checkpoint: Path, 
     assert (other.out.count("done before"), other.err.count("is of another model. Pass --overwrite")) == (1, 1)
 
 
+def test_events_are_written_in_the_format_that_is_named(soundspot, checkpoint: Path, tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "a.mp4", 0.6)
+    line = ("locate", clip, "--model", checkpoint, "-o", tmp_path / "o.mp4", "--overwrite")
+    options = ("--onset", "score:-2", "--min-duration-on", "0.1")
+    told = soundspot(*line, "--events", tmp_path / "e.csv", *options)
+    assert told.code == 0
+    assert "source 1 sounds from 0.0 to 0.6 s at (" in told.out
+    assert (tmp_path / "e.csv").read_text().splitlines()[1].startswith(f"{clip},0.000,0.600,source 1,1,")
+    told = soundspot(*line, "--events", tmp_path / "labels", "--format", "audacity", *options)
+    assert (told.code, (tmp_path / "labels").read_text().split("\t")[:2]) == (0, ["0.000000", "0.600000"])
+    quiet = soundspot(*line, "--events", tmp_path / "e.srt", "--onset", "score:2")
+    assert (quiet.code, "no event" in quiet.out, (tmp_path / "e.srt").read_text()) == (0, True, "")
+    for words, said in (
+        (("--events", tmp_path / "e.csv"), "this model has no fitted threshold"),
+        (("--events", tmp_path / "e.xlsx"), "no format of events ends so"),
+        (("--events", tmp_path / "e.csv", "--format", "audactiy"), "Did you mean 'audacity'?"),
+        (("--format", "csv"), "--format, which applies to events"),
+        (("--events", tmp_path / "e.csv", "--min-duration-on", "-1"), "min_duration_on: found -1"),
+    ):
+        told = soundspot(*line, *words)
+        assert (told.code, said in told.err) == (2, True)
+
+
+def test_a_folder_has_one_table_of_events(soundspot, checkpoint: Path, tmp_path: Path) -> None:
+    write_video(tmp_path / "in/a.mp4", 0.4)
+    write_video(tmp_path / "in/below/b.mkv", 0.4)
+    line = ("locate", tmp_path / "in", "--model", checkpoint, "-o", tmp_path / "out")
+    assert soundspot(*line).code == 0
+    events = ("--events", tmp_path / "all.csv", "--onset", "score:-2", "--min-duration-on", "0.1")
+    told = soundspot(*line, *events)  # what is located is located again, as its events are not there
+    assert (told.code, "done before" in told.out) == (0, False)
+    rows = (tmp_path / "all.csv").read_text().splitlines()
+    names = {row.partition(",")[0] for row in rows[1:]}
+    assert names == {str(tmp_path / "in" / name) for name in ("a.mp4", "below/b.mkv")}
+    again = soundspot(*line, *events)
+    assert again.out.count("done before") == 2
+    assert (tmp_path / "all.csv").read_text().splitlines() == rows
+    told = soundspot(*line, "--events", tmp_path / "all.srt", "--onset", "score:-2")
+    assert (told.code, "describes one video" in told.err) == (2, True)
+
+
 def test_mistakes_are_told_in_one_message(soundspot, checkpoint: Path, tmp_path: Path) -> None:
     clip = write_video(tmp_path / "a.mp4", 0.4, sound=False)
     heard = write_video(tmp_path / "heard.mkv", 0.4)
@@ -58,6 +99,7 @@ def test_mistakes_are_told_in_one_message(soundspot, checkpoint: Path, tmp_path:
         ((clip, heard, "--boxes"), "--boxes, which applies to an image"),
         (("photo.png", "a.wav", "--smooth", "1"), "--smooth, which applies to a video"),
         (("photo.png",), "found no sound to locate"),
+        (("photo.png", "a.wav", "--events", "e.csv"), "--events, which applies to a video"),
         ((clip, "--rate", "5"), "--rate is now --maps-per-second"),
     ):
         output = () if "-o" in words or "photo.png" in words else ("-o", tmp_path / "o.mp4")

@@ -48,6 +48,7 @@ FOLDER_SUFFIXES = {  # of the files of each video of a folder
     "frame_records": ".frames.json",
     "maps": ".maps.npz",
 }
+EVENTS_SUFFIX = ".events.json"  # of each video of a folder, where a table of all is written
 
 
 def locate(
@@ -66,9 +67,15 @@ def locate(
     timeline: Path | None = None,
     frame_records: Path | None = None,
     maps: Path | None = None,
+    events: Path | None = None,
+    format: str | None = None,
     maps_per_second: float | None = None,
     smooth: float = 0.0,
     size: int | None = None,
+    onset: str | None = None,
+    offset: str | None = None,
+    min_duration_on: float | None = None,
+    min_duration_off: float | None = None,
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     overwrite: bool = False,
@@ -102,10 +109,18 @@ def locate(
         timeline: of a video: also plot the peak over time, and where it is below the fitted threshold (`.png`).
         frame_records: of a video: also write boxes and mask of each frame (`.json`).
         maps: of a video: also write the raw maps (`.npz`).
+        events: of a video, or in one table of all videos of a folder: also write when sources sound, and where
+            (`.csv`, `.json`, `.coco.json`, `.txt` for Audacity, `.raven.txt`, `.eaf`, `.srt`, `.vtt`, `.rttm`).
+        format: format of the events, whatever the ending: csv, json, coco, audacity, raven, elan, srt, webvtt, rttm.
         maps_per_second: of a video: rate of maps, which are interpolated between; by default each frame has its own.
             Large frames have more: of 1920x1080 at least each 15th has one, of 3840x2160 each third.
         smooth: of a video: seconds over which maps are averaged; they lag behind by that.
         size: of a video: side of the network's input in pixels; smaller is faster and coarser. By default the model's.
+        onset: of events: probability of presence in [0, 1] from which one begins, or `score:0.3`; by default the
+            model's threshold, less how far codecs move a peak.
+        offset: of events: probability, or `score:0.3`, below which one pauses; by default the onset, less as much.
+        min_duration_on: of events: shortest in seconds, 1 by default; shorter ones are left out.
+        min_duration_off: of events: shortest pause in seconds, 1 by default; shorter ones are bridged.
         device: `auto`, `cpu`, `cuda`, `mps`...
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 for videos where the machine has it.
         overwrite: replace files that are there.
@@ -116,18 +131,25 @@ def locate(
     with fast_imports():
         from PIL import Image
 
+        from soundspot.inference.events.tracking import EventOptions
         from soundspot.inference.localizer import Localizer
         from soundspot.inference.result import RESULT_SUFFIXES, parse_mask_threshold
         from soundspot.utils.device import has_native_bf16, resolve_device
 
     files = {"contact_sheet": contact_sheet, "timeline": timeline, "frame_records": frame_records, "maps": maps}
+    of_events: dict[str, Any] = {"onset": onset, "offset": offset}
+    of_events |= {"min_duration_on": min_duration_on, "min_duration_off": min_duration_off}
+    of_events = {name: value for name, value in of_events.items() if value is not None}
     of_images = {"boxes": boxes, "mask": mask, "per_source": per_source, "next_frame": next_frame, "json": json}
     suffix = image.suffix.lower()
     folder = output or FOLDER_OUTPUT
     is_batch = image.is_dir() and (bool(audio) or is_image_folder(image, folder))
     if not is_batch and (image.is_dir() or suffix in VIDEO_SUFFIXES or not (audio or suffix in IMAGE_SUFFIXES)):
         check_unused(image, "an image", of_images)
-        jobs = plan_videos(image, audio, output, files, mask_threshold, overwrite)
+        if events is None:
+            check_unused(image, "events, and --events names no file for these", {"format": format, **of_events})
+        event_files = {"events": events, "event_format": format, "event_options": EventOptions(**of_events)}
+        jobs = plan_videos(image, audio, output, files, mask_threshold, overwrite, event_files)
         if precision == "auto":
             kind = resolve_device(device).type
             precision = "bfloat16" if kind == "cuda" or (kind == "cpu" and has_native_bf16()) else "float32"
@@ -136,11 +158,15 @@ def locate(
         options |= {"audio_track": audio_track, "size": size}
         code = locate_videos(localizer, jobs, options, overwrite)
         if image.is_dir():
+            if events is not None:
+                print(f"written: {events}, {write_table(events, format, [outputs for _, outputs in jobs])} events")
             counts = count_passed_over(list_inputs(image, folder), VIDEO_SUFFIXES)
             if note := format_passed_over(counts):
                 print(note)
         return code
-    check_unused(image, "a video", files | {"maps_per_second": maps_per_second, "smooth": smooth, "size": size})
+    of_videos: dict[str, Any] = {"events": events, "format": format, **of_events}
+    of_videos |= {"maps_per_second": maps_per_second, "smooth": smooth, "size": size}
+    check_unused(image, "a video", files | of_videos)
     parse_mask_threshold(mask_threshold)
     options_of_images = ImageOptions(mask_threshold, boxes, per_source, next_frame, audio_track, model)
     precision = "float32" if precision == "auto" else precision
@@ -195,6 +221,7 @@ def plan_videos(
     files: dict[str, Any],
     mask_threshold: float | str,
     overwrite: bool,
+    event_files: dict[str, Any],
 ) -> list[tuple[Path, "VideoOutputs"]]:
     """Return the video, or the videos below a folder, with the files to write of each.
 
@@ -205,6 +232,7 @@ def plan_videos(
         files: of `VideoOutputs`, without the overlay.
         mask_threshold: of boxes and masks.
         overwrite: files that are there may be replaced.
+        event_files: of `VideoOutputs`, of events: of a folder, each video has its own file beside the table of all.
 
     Returns:
         Path and outputs of each video.
@@ -213,12 +241,13 @@ def plan_videos(
         InputError: there are sounds too many, or files are named for a folder. DataError: the folder has no videos, or
             two of one name. OutputError: a file or a folder of results cannot be written.
     """
+    from soundspot.inference.events.exports.formats import choose_format
     from soundspot.inference.video.save import VideoOutputs
 
     if not path.is_dir():
         if len(audio) > 1:
             raise InputError(f"{path} is a video: found {len(audio)} sounds for it, expected at most one.")
-        outputs = VideoOutputs(output or Path("out.mp4"), **files, mask_threshold=mask_threshold)
+        outputs = VideoOutputs(output or Path("out.mp4"), **files, mask_threshold=mask_threshold, **event_files)
         outputs.check(overwrite)
         return [(path, outputs)]
     if any(files.values()):
@@ -226,12 +255,17 @@ def plan_videos(
             f"{path} is a folder, whose videos have names of their own: leave out --contact-sheet, --timeline, "
             "--frame-records and --maps. All files are written anyway."
         )
-    folder = output or FOLDER_OUTPUT
+    folder, events = output or FOLDER_OUTPUT, event_files["events"]
+    suffixes = FOLDER_SUFFIXES
+    if events is not None:
+        choose_format(events, event_files["event_format"], several=True)
+        check_output(events, overwrite=True)
+        suffixes, event_files = suffixes | {"events": EVENTS_SUFFIX}, {"event_options": event_files["event_options"]}
     jobs: list[tuple[Path, VideoOutputs]] = []
     for video, target in plan_targets(path, folder, VIDEO_SUFFIXES).items():
         make_parent(target)
-        targets: dict[str, Any] = {kind: Path(f"{target}{suffix}") for kind, suffix in FOLDER_SUFFIXES.items()}
-        jobs.append((video, VideoOutputs(**targets, mask_threshold=mask_threshold)))
+        targets: dict[str, Any] = {kind: Path(f"{target}{suffix}") for kind, suffix in suffixes.items()}
+        jobs.append((video, VideoOutputs(**targets, mask_threshold=mask_threshold, **(event_files if events else {}))))
     if not jobs:
         raise no_videos_error(path, count_passed_over(list_inputs(path, folder), VIDEO_SUFFIXES))
     return jobs
@@ -254,12 +288,13 @@ def locate_videos(
     failed = 0
     for path, outputs in jobs:
         if not overwrite and Path(outputs.overlay or "").exists():
-            if is_done_by(localizer, Path(outputs.frame_records or "")):
-                print(f"{path}: done before")
-            else:
+            if not is_done_by(localizer, Path(outputs.frame_records or "")):
                 failed += 1
                 print(f"soundspot: {outputs.overlay} is of another model. {REMEDY}", file=sys.stderr)
-            continue
+                continue
+            if outputs.events is None or Path(outputs.events).exists():
+                print(f"{path}: done before")
+                continue
         started = time.monotonic()
         try:
             with progress_bar() as show:
@@ -276,6 +311,30 @@ def locate_videos(
     if len(jobs) > 1:
         print(f"{len(jobs) - failed} of {len(jobs)} videos are located")
     return EXIT_SOME_FAILED if failed else 0
+
+
+def write_table(path: Path, name: str | None, outputs: list["VideoOutputs"]) -> int:
+    """Write one table of the events of all videos of a folder that are located, also of those that were done before.
+
+    Args:
+        path: path of the table, which is replaced.
+        name: name of its format; None: by its ending.
+        outputs: files of each video.
+
+    Returns:
+        Number of events.
+
+    Raises:
+        DataError: the events of a video cannot be read. OutputError: the table cannot be written.
+    """
+    from soundspot.inference.events.exports.data import read_json
+    from soundspot.inference.events.exports.formats import write_events
+    from soundspot.inference.events.video_events import merge_events
+
+    files = [Path(output.events) for output in outputs if output.events is not None]
+    table = merge_events(read_json(file) for file in files if file.exists())
+    write_events(path, table, name)
+    return len(table)
 
 
 def is_done_by(localizer: "Localizer", records: Path) -> bool:
@@ -299,4 +358,8 @@ def format_summary(path: Path, summary: "VideoSummary", seconds: float) -> str:
     runs = merge_seconds(summary.presence) if absent is not None else []
     lines = [f"  {run}" for run in runs[:MAX_RUNS]]
     lines += [f"  ... and {len(runs) - MAX_RUNS} more changes: --frame-records has all"] if len(runs) > MAX_RUNS else []
+    if summary.events is not None:
+        lines += [f"  {event}" for event in summary.events[:MAX_RUNS]] or ["  no event"]
+        rest = len(summary.events) - MAX_RUNS
+        lines += [f"  ... and {rest} more events"] if rest > 0 else []
     return "\n".join([line, *lines, *(f"  note: {note}" for note in summary.notes)])

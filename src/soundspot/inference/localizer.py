@@ -227,7 +227,7 @@ class Localizer(BatchLocalizer):
                 `audio_track` (number of the video's audio track, from 0) and `size` (side of the network's input).
 
         Returns:
-            An iterable of `FrameResult`, with `save`.
+            An iterable of `FrameResult`, with `save` and `events`.
 
         Raises:
             InputError: an option out of range, a method that takes no waveforms, or a file that cannot be read.

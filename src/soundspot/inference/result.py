@@ -17,6 +17,7 @@ from soundspot.config.upsampling import Upsampling, min_max_normalize
 from soundspot.errors import InputError
 from soundspot.inference import render
 from soundspot.inference.connected_components import BoxXYXY, find_boxes
+from soundspot.inference.supervision import make_detections
 from soundspot.utils.atomic_io import atomic_write, check_output
 from soundspot.utils.notebook import image_to_html, lines_to_html
 
@@ -229,6 +230,23 @@ class LocalizationMap:
         upsampled = self.upsample().numpy()
         boxes = find_boxes(self.mask(threshold).numpy())
         return sorted(boxes, key=lambda box: -float(upsampled[box[1] : box[3], box[0] : box[2]].max()))
+
+    def to_supervision(self, threshold: MaskThreshold = 0.5) -> Any:
+        """Return the boxes of `boxes(threshold)` as Detections of supervision (extra `supervision`).
+
+        Args:
+            threshold: a number in [0, 1] of the range of this map, `half`, `share:0.1` or `score:0.3` (see `mask`).
+
+        Returns:
+            `supervision.Detections`: boxes in pixels, with the highest upsampled raw score of each as confidence; none
+            where the source is absent by the model's threshold.
+
+        Raises:
+            InputError: `threshold` is none of these, or supervision is not installed.
+        """
+        boxes = [] if self.present is False else self.boxes(threshold)
+        upsampled = self.upsample().numpy()
+        return make_detections(boxes, [float(upsampled[y0:y1, x0:x1].max()) for x0, y0, x1, y1 in boxes])
 
     def overlay(
         self,

@@ -26,6 +26,10 @@ from soundspot.data.media.optical_flow import compute_optical_flow
 from soundspot.data.media.video import Video, open_video
 from soundspot.errors import InputError, OutputError
 from soundspot.inference.batch_localizer import BatchLocalizer, ImageInput
+from soundspot.inference.events.tracking import EventOptions, EventTracker
+from soundspot.inference.events.video_events import VideoEvents
+from soundspot.inference.events.writer import EventWriter
+from soundspot.inference.video.audibility import AudibilityMeter
 from soundspot.inference.video.presence import PresenceMeter
 from soundspot.inference.video.save import VideoOutputs, VideoSummary, prefetch
 from soundspot.inference.video.smoothing import MapSmoother, interpolate_maps
@@ -146,16 +150,17 @@ class LocatedVideo:
             progress: function that is called with (seconds done, seconds in all by the header). An error in it ends the
                 work, and no file is left.
             outputs: further paths and options of `VideoOutputs`: `contact_sheet`, `timeline`, `frame_records`, `maps`,
-                `mask_threshold`, `opacity`.
+                `mask_threshold`, `opacity`, `events`, `event_format`, `event_options`.
 
         Returns:
-            Number of frames, in how many of them the source is absent (None where no threshold was fitted), and the
-            presence of each second.
+            Number of frames, in how many of them the source is absent (None where no threshold was fitted), the
+            presence of each second, and the events where these are written.
 
         Raises:
             OutputError: no file is requested, two are the same, a suffix is not one of those named, a file cannot be
                 written, or a file is the video or the audio itself.
-            InputError: `mask_threshold` is not valid.
+            InputError: `mask_threshold` is not valid, or `events` of a model without a fitted threshold where
+                `event_options` has no `onset`.
             VideoError: the video cannot be read.
         """
         files = VideoOutputs(overlay, **outputs)
@@ -181,7 +186,28 @@ class LocatedVideo:
                 writer.close(self.notes, self.end_time)
             progress(self.end_time, self.end_time)
         num_absent = None if presence[None] == num_frames else presence[False]
-        return VideoSummary(num_frames, self.end_time, num_absent, self.notes, meter.seconds())
+        events = next((writer.events for writer in writers if isinstance(writer, EventWriter)), None)
+        return VideoSummary(num_frames, self.end_time, num_absent, self.notes, meter.seconds(), events)
+
+    def events(self, **options: Any) -> VideoEvents:
+        """Locate all frames once and return when sources sound, and where; `save(events=...)` writes them as well.
+
+        Args:
+            options: keyword arguments of `EventOptions`: `onset` and `offset` (a probability of presence, or
+                `score:0.3`), `min_duration_on` and `min_duration_off` in seconds.
+
+        Returns:
+            The events, which write themselves in any format (`VideoEvents.save`).
+
+        Raises:
+            InputError: an option out of range, or a model without a fitted threshold where `onset` is not given.
+            VideoError: the video cannot be read.
+        """
+        tracker = EventTracker(EventOptions(**options))
+        with closing(prefetch(self._iter_frames(lambda chunk: None), PREFETCH_FRAMES)) as frames:
+            for frame in frames:
+                tracker.add(frame)
+        return tracker.finish(self.info, self.end_time)
 
     def _open_streams(self) -> tuple[Video, AudioTrack | InMemoryAudio]:
         video = open_video(self._path)
@@ -196,7 +222,8 @@ class LocatedVideo:
         streams, self._streams = self._streams or self._open_streams(), None
         localizer, spec = self._localizer, self._localizer.front_end
         with streams[0] as video, streams[1] as audio:
-            windows = SlidingWindow(audio, spec.audio.rate, spec.audio.seconds, on_audio)
+            meter = AudibilityMeter(audio.rate)
+            windows = SlidingWindow(audio, spec.audio.rate, spec.audio.seconds, _tee(meter.add, on_audio))
             audio_encoder = _WindowEncoder(localizer, windows, self._audio_hop)
             held = hold_last(video.frames(), self.seconds, video.frame_rate)
             frames: Iterable[TimedInput] = iter_with_flow(held) if spec.image.flow else held
@@ -214,7 +241,8 @@ class LocatedVideo:
                 for i, (time, image) in enumerate(batch):
                     key = max(0, bisect_right(keys, i) - 1)
                     still = image.image if isinstance(image, ImageWithFlow) else image
-                    yield FrameResult(time, localizer.make_result(interpolated[i], still, is_silent[key]))
+                    result = localizer.make_result(interpolated[i], still, is_silent[key])
+                    yield FrameResult(time, result, meter.is_audible(time))
             self.end_time = self.seconds or time + 1 / video.frame_rate
             damage = _damage_notes(audio.damaged, self.end_time, video.header_duration)
             of_files = [*video.notes, *audio.notes] if self._audio is None else [*audio.notes]
@@ -222,6 +250,16 @@ class LocatedVideo:
             windows.read_to(self.end_time)
             if self._audio is not None and windows.goes_on_after(self.end_time):
                 self.notes += ("The given sound lasts longer than the video: its rest is left out.",)
+
+
+def _tee(first: Callable[[Chunk], None], second: Callable[[Chunk], None]) -> Callable[[Chunk], None]:
+    """Return a function that hands audio to two others."""
+
+    def on_audio(chunk: Chunk) -> None:
+        first(chunk)
+        second(chunk)
+
+    return on_audio
 
 
 def _add_audio(writers: list[FrameWriter], chunks: deque[Chunk]) -> None:

@@ -8,10 +8,14 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from soundspot.errors import OutputError
+from soundspot.inference.events.exports.formats import choose_format
+from soundspot.inference.events.tracking import EventOptions
+from soundspot.inference.events.video_events import VideoEvents
+from soundspot.inference.events.writer import EventWriter
 from soundspot.inference.result import SCORE_SUFFIXES, SUMMARY_SUFFIXES, MaskThreshold, parse_mask_threshold
 from soundspot.inference.video.contact_sheet import ContactSheetWriter
 from soundspot.inference.video.frame_records import FrameRecordWriter, VideoMapWriter
@@ -31,6 +35,7 @@ SUFFIXES = {
     "timeline": DRAWING_SUFFIXES,
     "frame_records": SUMMARY_SUFFIXES,
     "maps": SCORE_SUFFIXES,
+    "events": (),  # of many formats: `choose_format`
 }
 
 
@@ -48,6 +53,10 @@ class VideoOutputs:
         mask_threshold: threshold of the masks and boxes in `frame_records`: a number in [0, 1] of the range of each
             map, `half`, `share:0.1` or `score:0.3` (see `LocalizationMap.mask`).
         opacity: opacity of the heat at the highest scores, in [0, 1].
+        events: path of the events: when sources sound, and where (`.csv`, `.json`, `.coco.json`, `.txt` for Audacity,
+            `.raven.txt`, `.eaf`, `.srt`, `.vtt`, `.rttm`).
+        event_format: name of the format of `events`; None: by its ending.
+        event_options: options of events.
     """
 
     overlay: OptionalPath = None
@@ -57,6 +66,9 @@ class VideoOutputs:
     maps: OptionalPath = None
     mask_threshold: MaskThreshold = 0.5
     opacity: float = 0.6
+    events: OptionalPath = None
+    event_format: str | None = None
+    event_options: EventOptions = field(default_factory=EventOptions)
 
     def paths(self) -> dict[str, Path]:
         """Return the paths of the requested files.
@@ -81,6 +93,10 @@ class VideoOutputs:
         if not paths:
             raise OutputError("found no file to write, expected an overlay (.mp4), a contact sheet, a timeline...")
         parse_mask_threshold(self.mask_threshold)
+        if "events" in paths:
+            choose_format(paths["events"], self.event_format)
+        elif self.event_format is not None:
+            raise OutputError(f"found the format {self.event_format!r} of events, and no file for them. Name one.")
         for kind, path in paths.items():
             check_output(path, overwrite, SUFFIXES[kind])
         if len({path.absolute() for path in paths.values()}) < len(paths):
@@ -110,6 +126,8 @@ class VideoOutputs:
             return ContactSheetWriter(path, info, self.opacity)
         if kind == "frame_records":
             return FrameRecordWriter(path, info, self.mask_threshold)
+        if kind == "events":
+            return EventWriter(path, info, self.event_options, self.event_format)
         return TimelineWriter(path, info) if kind == "timeline" else VideoMapWriter(path, info)
 
 
@@ -123,6 +141,7 @@ class VideoSummary:
         num_absent: number of frames that the source is not in; None: no threshold was fitted.
         notes: sentences for a reader of the files.
         presence: presence of each second, with its probability.
+        events: events, where these were written; None: they were not.
     """
 
     num_frames: int
@@ -130,6 +149,7 @@ class VideoSummary:
     num_absent: int | None
     notes: tuple[str, ...]
     presence: tuple[SecondPresence, ...] = ()
+    events: VideoEvents | None = None
 
 
 def prefetch(frames: Generator[FrameResult], count: int) -> Generator[FrameResult]:

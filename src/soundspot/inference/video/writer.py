@@ -18,10 +18,12 @@ class FrameResult:
     Attributes:
         time: time of the frame, in seconds from the first frame.
         map: map of the audio around that time in the frame; `map.image` is the frame.
+        is_audible: whether there is sound at that very time; the map is of the model's window around it.
     """
 
     time: float
     map: LocalizationMap
+    is_audible: bool = True
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,88 @@
+"""Regions of a map: connected components of its mask, each with its own peak, for several sources at once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from soundspot.inference.connected_components import BoxXYXY, find_boxes
+from soundspot.inference.result import LocalizationMap
+
+GRID_SIDE = 192  # of the longer side of the grid that regions are found on: frames need not be upsampled in full
+REGION_THRESHOLD = 0.5  # of the range of a map, as of the boxes of `LocalizationMap.boxes`
+
+
+@dataclass(frozen=True)
+class Region:
+    """A connected component of the mask of a map.
+
+    Attributes:
+        box: x0, y0, x1, y1 in pixels of the frame, the far edges exclusive.
+        peak_at: pixel (x, y) of its highest score.
+        score: its highest raw score.
+    """
+
+    box: BoxXYXY
+    peak_at: tuple[int, int]
+    score: float
+
+
+def find_regions(result: LocalizationMap, lowest: float) -> list[Region]:
+    """Return the regions of a map whose highest score reaches a threshold, by falling score.
+
+    They are the boxes of `result.boxes()` on a grid of at most 192 cells a side.
+
+    Args:
+        result: map of a frame.
+        lowest: raw score that a region must reach.
+
+    Returns:
+        Regions; empty for silence, for a constant map, and where the peak of the map is below `lowest`.
+    """
+    if result.is_silent or result.is_constant or result.peak < lowest:
+        return []
+    height, width = result.size
+    scale = min(1.0, GRID_SIDE / max(height, width))
+    grid = max(1, round(height * scale)), max(1, round(width * scale))
+    scores = result.upsample(grid).numpy()
+    low, high = float(scores.min()), float(scores.max())
+    mask = scores >= low + REGION_THRESHOLD * (high - low)
+    scores = np.where(mask, scores + (result.peak - high), -np.inf)  # interpolation may miss the peak
+    regions = []
+    for x0, y0, x1, y1 in find_boxes(mask):
+        window = scores[y0:y1, x0:x1]
+        if (score := float(window.max())) >= lowest - 1e-6:
+            y, x = np.unravel_index(int(window.argmax()), window.shape)
+            peak_at = _to_pixel(x0 + x + 0.5, width / grid[1], width), _to_pixel(y0 + y + 0.5, height / grid[0], height)
+            box = (
+                int(x0 * width / grid[1]),
+                int(y0 * height / grid[0]),
+                round(x1 * width / grid[1]),
+                round(y1 * height / grid[0]),
+            )
+            regions.append(Region(box, peak_at, score))
+    return sorted(regions, key=lambda region: -region.score)
+
+
+def _to_pixel(center: float, scale: float, side: int) -> int:
+    return min(side - 1, int(center * scale))
+
+
+def box_iou(first: BoxXYXY, second: BoxXYXY) -> float:
+    """Return the intersection over union of two boxes.
+
+    Args:
+        first, second: x0, y0, x1, y1, the far edges exclusive.
+
+    Returns:
+        Share in [0, 1]; 0 for boxes that do not meet.
+
+    Examples:
+        >>> box_iou((0, 0, 4, 4), (2, 0, 6, 4))
+        0.3333333333333333
+    """
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
+    return width * height / (areas - width * height)

@@ -1,0 +1,74 @@
+"""JSON of our own form by its published schema, there and back, and COCO as its tools need it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from made_events import VIDEO, event, other_video, table
+from schemas import check_schema
+from soundspot.errors import DataError
+from soundspot.inference.events.event import EventTable
+from soundspot.inference.events.exports.data import format_coco, format_json, read_json
+
+SCHEMA = json.loads((ROOT / "docs" / "schemas" / "events.schema.json").read_text(encoding="utf-8"))
+
+
+def several() -> EventTable:
+    other = other_video()
+    events = event(0.5, 1.25, 'a, "b"\n<i>'), event(1.0, 2.0, identity=2), event(1.0, 2.0, video=other)
+    return table(*events, videos=(VIDEO, other))
+
+
+@pytest.mark.parametrize("events", [several(), table()], ids=["several", "none"])
+def test_json_follows_its_schema_and_comes_back(events: EventTable, tmp_path: Path) -> None:
+    text = format_json(events)
+    check_schema(json.loads(text), SCHEMA)
+    path = tmp_path / "events.json"
+    path.write_text(text, encoding="utf-8")
+    again = read_json(path)
+    assert format_json(again) == text
+    assert (again.videos, len(again)) == (events.videos, len(events))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"version": 1', '"version": 2'),
+        ('"start": 0.5', '"start": 9.5'),
+        ('"frames": [5, 6, 7, 8, 9, 10, 11, 12]', '"frames": [5]'),
+        ('"video": 1', '"video": 7'),
+        ('"events"', '"others"'),
+        ('"size": [48, 64]', '"size": "x"'),
+    ],
+)
+def test_json_that_contradicts_itself_is_refused(old: str, new: str, tmp_path: Path) -> None:
+    text = format_json(several())
+    assert old in text
+    path = tmp_path / "events.json"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(DataError, match=r"events\.json"):
+        read_json(path)
+
+
+def test_coco_has_what_its_tools_need() -> None:
+    content = json.loads(format_coco(several()))
+    images, annotations = content["images"], content["annotations"]
+    assert [row["id"] for row in annotations] == [*range(1, len(annotations) + 1)]  # 0 is never matched
+    assert [row["id"] for row in images] == [*range(1, len(images) + 1)]
+    assert {row["image_id"] for row in annotations} == {row["id"] for row in images}
+    assert [row["name"] for row in content["categories"]] == ['a, "b"\n<i>', "source"]
+    assert [row["name"] for row in content["videos"]] == ["clip", "other clip"]
+    first = annotations[0]
+    assert (first["bbox"], first["area"], first["iscrowd"]) == ([0.0, 2.0, 8.0, 10.0], 80.0, 0)
+    assert images[0] | {"id": 0} == {
+        "id": 0,
+        "file_name": "clip/000005.jpg",
+        "width": 64,
+        "height": 48,
+        "video_id": 1,
+        "frame_id": 5,
+        "time": 0.5,
+    }
+    assert {row["track_id"] for row in annotations} == {1, 2, 3}  # no track of two videos

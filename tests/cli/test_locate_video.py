@@ -51,10 +51,11 @@ def test_events_are_written_in_the_format_that_is_named(soundspot, checkpoint: P
     options = ("--onset", "score:-2", "--min-duration-on", "0.1")
     told = soundspot(*line, "--events", tmp_path / "e.csv", *options)
     assert told.code == 0
-    assert "source 1 sounds from 0.0 to 0.6 s at (" in told.out
-    assert (tmp_path / "e.csv").read_text().splitlines()[1].startswith(f"{clip},0.000,0.600,source 1,1,")
+    assert " sounds from 0.0 to 0.6 s at (" in told.out
+    assert f"\n{clip},0.000,0.600,source " in (tmp_path / "e.csv").read_text()
     told = soundspot(*line, "--events", tmp_path / "labels", "--format", "audacity", *options)
-    assert (told.code, (tmp_path / "labels").read_text().split("\t")[:2]) == (0, ["0.000000", "0.600000"])
+    assert told.code == 0
+    assert "0.000000\t0.600000\tsource " in (tmp_path / "labels").read_text()
     quiet = soundspot(*line, "--events", tmp_path / "e.srt", "--onset", "score:2")
     assert (quiet.code, "no event" in quiet.out, (tmp_path / "e.srt").read_text()) == (0, True, "")
     for words, said in (

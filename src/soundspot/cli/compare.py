@@ -33,7 +33,6 @@ def compare(
 
     Examples:
         soundspot compare runs/reports/first runs/reports/second -o table.html --names first second
-        soundspot compare runs/reports/mine --format md --names mine --published ezvsl slavc
     """
     from soundspot.evaluation.report.compare import compare as compare_reports
     from soundspot.evaluation.report.compare_report import format_comparison, render_comparison

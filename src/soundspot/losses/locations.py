@@ -30,7 +30,7 @@ def location_log_probabilities(
     Returns:
         (..., p) log P(x) and (...) log P(nowhere).
     """
-    logits, nowhere = maps.float() / tau, absence / tau + math.log(maps.shape[-1])
+    logits, nowhere = maps / tau, absence / tau + math.log(maps.shape[-1])
     total = torch.logaddexp(logits.logsumexp(dim=-1), nowhere)
     return logits - total[..., None], nowhere - total
 

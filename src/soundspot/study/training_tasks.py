@@ -8,12 +8,11 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 
-from soundspot.config.checkpoint import describe_checkpoint
+from soundspot.config.checkpoint import describe_checkpoint, load_checkpoint
 from soundspot.config.schema import Recipe
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.data.media.image import normalize, squash
 from soundspot.errors import OutputError
-from soundspot.inference.localizer import Localizer
 from soundspot.models.encoders import build_encoder
 from soundspot.models.heads import mean_pool
 from soundspot.study.schema import StartConfig, StudyData
@@ -109,7 +108,7 @@ class TrainTask:
         if self.calibration is not None:
             calibrate_checkpoint(best, self.calibration, self.features)
         (self.folder / "resume.ckpt").unlink(missing_ok=True)
-        method = Localizer.load(best, device="cpu").method
+        method, _ = load_checkpoint(best)
         weights = sum(p.numel() for p in method.parameters() if p.requires_grad)
         return {"weights": weights, "resumed": is_resumed, "sha256": describe_checkpoint(best)["sha256"]}
 

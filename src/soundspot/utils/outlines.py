@@ -53,7 +53,12 @@ def read_outline(module: str, name: str) -> Any:
 
     Returns:
         The function or class without its code, or the constant; `Unknown` where it cannot be told.
+
+    Raises:
+        ValueError: the module is not of this package: no other source is executed.
     """
+    if not module.startswith("soundspot."):
+        raise ValueError(f"found {module}, expected a module of soundspot")
     statement = _read_statements(module).get(name)
     if statement is None:
         return getattr(builtins, name, Unknown)

@@ -8,11 +8,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from soundspot.config.augmentation import STRONG, WEAK
 from soundspot.data.transforms.augment import (
     BAND_MASKING,
     NUM_DRAWS,
-    STRONG,
-    WEAK,
     Augmentation,
     augment,
     color_jitter,

@@ -31,8 +31,9 @@ def fresh(seed: int) -> Localizer:
 @contextmanager
 def loops_closed() -> Iterator[None]:
     """Gradio makes a loop for each of its locks while it builds a page, and leaves it open; Python warns of that."""
-    made: list[asyncio.AbstractEventLoop] = []
     make = asyncio.new_event_loop
+    made = [make()]  # what `get_event_loop` would make
+    asyncio.set_event_loop(made[0])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asyncio, "new_event_loop", lambda: made.append(make()) or made[-1])
         yield

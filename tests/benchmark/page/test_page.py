@@ -1,6 +1,7 @@
 """The page without a browser: what it shows and serves, and how quickly, with names that are HTML."""
 
 import asyncio
+import gc
 import json
 import shutil
 from contextlib import ExitStack
@@ -103,6 +104,8 @@ def test_files_are_served_by_number_alone(matched: Project) -> None:
     assert [answer.status_code for answer in absent] == [404] * 4
     assert foreign.status_code == 421
     assert find_media(matched, "audio", 99) is None
+    del app
+    gc.collect()  # what Gradio leaves open is told here, where it is ignored, and in no later test
 
 
 def test_pages_of_ten_thousand_images_hold_a_few_of_them(tmp_path: Path) -> None:

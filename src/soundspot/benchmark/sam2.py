@@ -1,6 +1,6 @@
 """SAM 2 as a segmenter: `Sam2Model` of transformers (extra `hub`), with a front end of our own.
 
-Its processors import torchvision, which does not load beside every build of torch. What they do is little: the image is
+Its processors need torchvision, which does not load beside every build of torch. What they do is little: the image is
 squashed to a square (bilinear, antialiased) and normalized, positions are scaled alike, and logits are enlarged
 bilinearly to the image and cut at 0. (Ravi et al., "SAM 2: Segment Anything in Images and Videos", 2024.)
 """

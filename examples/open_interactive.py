@@ -18,11 +18,11 @@ from soundspot.benchmark.annotation import save_annotation
 from soundspot.benchmark.attribution import read_attributions
 from soundspot.benchmark.audio import describe_audio_problem, list_unmatched, match_audio
 from soundspot.benchmark.compose import compose_images
-from soundspot.benchmark.journal import Source
 from soundspot.benchmark.licenses import describe_problem
 from soundspot.benchmark.load_segmenter import load_segmenter
 from soundspot.benchmark.plan import BenchmarkPlan, draw_pairs
 from soundspot.benchmark.project import COMPOSER, Project, create_project
+from soundspot.benchmark.records import Source
 from soundspot.benchmark.release import write_release
 from soundspot.benchmark.rle import decode_mask
 from soundspot.benchmark.selection import decide, selected_images

@@ -6,10 +6,11 @@ from contextlib import closing
 
 import pytest
 
-from soundspot.benchmark.journal import Source, check_annotator
+from soundspot.benchmark.journal import check_annotator
 from soundspot.benchmark.page.media import find_media
 from soundspot.benchmark.plan import make_plan
 from soundspot.benchmark.project import Project, create_project
+from soundspot.benchmark.records import Source
 from soundspot.errors import DataError
 
 

@@ -10,10 +10,10 @@ import soundfile
 
 from soundspot.benchmark.coco import read_coco
 from soundspot.benchmark.duplicates import find_leaks, find_near_duplicates, hash_image
-from soundspot.benchmark.journal import Source
 from soundspot.benchmark.licenses import combine_licenses, describe_problem, normalize_license
 from soundspot.benchmark.plan import make_slug
 from soundspot.benchmark.project import Project
+from soundspot.benchmark.records import Source
 from soundspot.benchmark.release import write_release
 from soundspot.benchmark.release_items import collect_items
 from soundspot.benchmark.selection import decide

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from soundspot.benchmark.journal import Source
+from soundspot.benchmark.records import Source
 from soundspot.data.datasets.catalog_format import ANNOTATIONS_FILE
 from soundspot.utils.safe_read import read_json_object
 

@@ -15,9 +15,10 @@ import numpy as np
 import soundfile
 
 from soundspot.benchmark.attribution import read_attributions
-from soundspot.benchmark.journal import AudioRecord, ImageRecord, Source, check_annotator
+from soundspot.benchmark.journal import check_annotator
 from soundspot.benchmark.plan import make_slug
 from soundspot.benchmark.project import AUDIO_FOLDER, Project
+from soundspot.benchmark.records import AudioRecord, ImageRecord, Source
 from soundspot.benchmark.selection import selected_images
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.category_folders import list_categories

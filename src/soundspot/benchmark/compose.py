@@ -7,10 +7,10 @@ import numpy as np
 
 from soundspot.benchmark.attribution import read_attributions
 from soundspot.benchmark.image_folder import ImageSummary
-from soundspot.benchmark.journal import Source
 from soundspot.benchmark.licenses import combine_licenses
 from soundspot.benchmark.plan import PlannedImage
 from soundspot.benchmark.project import Project, add_image, missing_images
+from soundspot.benchmark.records import Source
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.catalog_format import ImageEntry
 from soundspot.errors import DataError

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt64
 from PIL import Image
 
-from soundspot.benchmark.journal import Source
+from soundspot.benchmark.records import Source
 from soundspot.data.datasets.annotation_files import read_unique_ids
 
 NEAR_BITS = 3  # of 64, in which the hashes of near duplicates differ at most

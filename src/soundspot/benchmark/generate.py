@@ -7,9 +7,9 @@ from typing import Any, Protocol, runtime_checkable
 from PIL import Image
 
 from soundspot.benchmark.image_folder import ImageSummary
-from soundspot.benchmark.journal import Source
 from soundspot.benchmark.plan import PlannedImage
 from soundspot.benchmark.project import Project, add_image, missing_images
+from soundspot.benchmark.records import Source
 from soundspot.errors import DataError, InputError
 from soundspot.utils.safe_read import convert_read_errors
 

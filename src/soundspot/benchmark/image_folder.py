@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundspot.benchmark.journal import Source
 from soundspot.benchmark.plan import PlannedImage, make_slug
 from soundspot.benchmark.project import Project, add_image, check_pixels, missing_images
+from soundspot.benchmark.records import Source
 from soundspot.data.datasets.category_folders import list_categories
 from soundspot.data.media.file_types import detect_file_type, iter_files
 from soundspot.data.media.image import read_image

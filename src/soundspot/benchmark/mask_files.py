@@ -8,8 +8,8 @@ from soundspot.benchmark.annotation import combine_masks, read_masks, save_annot
 from soundspot.benchmark.coco import read_coco, write_coco
 from soundspot.benchmark.cvat import read_cvat, write_cvat
 from soundspot.benchmark.exchange import AnnotatedImage, AnnotatedObject, match_name, merge_objects
-from soundspot.benchmark.journal import ImageRecord
 from soundspot.benchmark.project import Project
+from soundspot.benchmark.records import ImageRecord
 from soundspot.benchmark.segmenters import Segmenter
 from soundspot.benchmark.selection import selected_images
 from soundspot.errors import DataError, OutputError

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from soundspot.benchmark.journal import DATABASE_FILE, DecisionJournal, ImageRecord, Source, insert_row
+from soundspot.benchmark.journal import DATABASE_FILE, DecisionJournal, insert_row
 from soundspot.benchmark.plan import BenchmarkPlan, PlannedImage
+from soundspot.benchmark.records import ImageRecord, Source
 from soundspot.benchmark.rle import encode_mask
 from soundspot.data.media.image import read_image
 from soundspot.errors import DataError, OutputError

@@ -16,8 +16,8 @@ from soundspot.benchmark.card import render_card_page, render_notice
 from soundspot.benchmark.coco import enclosing_box, write_coco
 from soundspot.benchmark.duplicates import find_leaks, find_near_duplicates, hash_image
 from soundspot.benchmark.exchange import AnnotatedImage, AnnotatedObject
-from soundspot.benchmark.journal import Source
 from soundspot.benchmark.project import Project, read_unchanged
+from soundspot.benchmark.records import Source
 from soundspot.benchmark.release_items import ReleaseItem, collect_items
 from soundspot.benchmark.statistics import compute_statistics, draw_areas, draw_positions
 from soundspot.benchmark.verify import CHECKSUM_FILE, write_checksums

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from soundspot.benchmark.agreement import cohen_kappa
-from soundspot.benchmark.journal import Decision, ImageRecord, check_annotator, insert_row
+from soundspot.benchmark.journal import check_annotator, insert_row
 from soundspot.benchmark.project import Project
+from soundspot.benchmark.records import Decision, ImageRecord
 from soundspot.errors import DataError, did_you_mean
 from soundspot.utils.safe_read import convert_read_errors
 

@@ -14,11 +14,12 @@ import pytest
 from PIL import Image
 
 from soundspot.benchmark.annotation import Action
-from soundspot.benchmark.journal import Source, insert_row
+from soundspot.benchmark.journal import insert_row
 from soundspot.benchmark.page.draft import MaskDraft, MaskView, draw_draft
 from soundspot.benchmark.page.media import find_media, render_image
 from soundspot.benchmark.plan import make_plan
 from soundspot.benchmark.project import Project, add_image, create_project
+from soundspot.benchmark.records import Source
 from soundspot.benchmark.selection import decide
 from visitor import loops_closed
 

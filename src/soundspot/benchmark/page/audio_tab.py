@@ -7,9 +7,9 @@ from markupsafe import Markup
 
 from soundspot.app.components import error_card, render_card, wire_silent_event
 from soundspot.benchmark.audio import drop_audio, read_dropped_audio
-from soundspot.benchmark.journal import ImageRecord
 from soundspot.benchmark.page.media import render_image, render_player
 from soundspot.benchmark.project import Project
+from soundspot.benchmark.records import ImageRecord
 from soundspot.benchmark.selection import selected_images
 from soundspot.errors import SoundspotError
 

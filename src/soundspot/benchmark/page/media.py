@@ -5,8 +5,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from soundspot.benchmark.journal import ImageRecord
 from soundspot.benchmark.project import Project
+from soundspot.benchmark.records import ImageRecord
 from soundspot.errors import DataError
 
 ROUTE = "/project"

@@ -477,7 +477,7 @@ def test_no_process_is_started_to_read_features_alone(tmp_path: Path) -> None:
     assert workers == [2, 0]
 
 
-def test_labels_and_mined_neighbors_work_on_stored_features(tmp_path: Path) -> None:
+def test_labels_and_mined_neighbors_work_on_stored_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     warnings.simplefilter("ignore")
     values = recipe(
         tmp_path / "features",
@@ -490,6 +490,11 @@ def test_labels_and_mined_neighbors_work_on_stored_features(tmp_path: Path) -> N
     )
     soundspot.train(values, tmp_path / "run", progress=False)
     assert list((tmp_path / "run").glob("neighbors-*"))
+    inputs = []
+    compute = StagedEncoder.forward_frozen
+    monkeypatch.setattr(StagedEncoder, "forward_frozen", lambda self, x: inputs.append(len(x)) or compute(self, x))
+    soundspot.train(values, tmp_path / "again", progress=False)
+    assert sum(inputs) <= 2, "shapes are probed, and no sample is encoded again, to mine neighbors neither"
 
 
 def test_silence_and_noise_are_encoded_beside_stored_sounds(tmp_path: Path) -> None:

@@ -48,7 +48,10 @@ class NeighborMiningCallback(ScheduledCallback):
         self.config = recipe.neighbors
         schedule = self.config.mining_schedule
         super().__init__(
-            data, folder, schedule_to_steps("neighbors.mining_schedule", schedule, num_intervals, interval_steps)
+            data,
+            folder,
+            schedule_to_steps("neighbors.mining_schedule", schedule, num_intervals, interval_steps),
+            recipe.feature_cache.outputs_folder,
         )
         self.table: NeighborTable | None = None
         if self.config.table or self.due_steps:

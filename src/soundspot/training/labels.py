@@ -54,7 +54,10 @@ class LabelCallback(ScheduledCallback):
         self.config, self.seed = recipe.labels, recipe.train.seed
         schedule = self.config.cluster_schedule
         super().__init__(
-            data, folder, schedule_to_steps("labels.cluster_schedule", schedule, num_intervals, interval_steps)
+            data,
+            folder,
+            schedule_to_steps("labels.cluster_schedule", schedule, num_intervals, interval_steps),
+            recipe.feature_cache.outputs_folder,
         )
         self.clusters: Clusters | None = None
         self.applied_step = -1

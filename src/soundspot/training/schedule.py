@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 
 from soundspot.errors import RecipeError
+from soundspot.models.frozen_outputs import store_frozen_outputs
 from soundspot.types import AudioVisualDataset
 from soundspot.utils.distributed import on_rank_zero
 
@@ -22,6 +23,8 @@ class ScheduledCallback(L.Callback, ABC):
         data: training set.
         folder: folder of the run.
         due_steps: optimizer steps at which tables are made, rising.
+        outputs: folder in which outputs of frozen stages are stored, which tables of this and other runs share; None:
+            they are computed for each table.
 
     Attributes:
         table_name: name of a table's folder, which is NAME-STEP.
@@ -30,8 +33,8 @@ class ScheduledCallback(L.Callback, ABC):
 
     table_name = ""
 
-    def __init__(self, data: AudioVisualDataset, folder: Path, due_steps: list[int]) -> None:
-        self.data, self.folder, self.due_steps = data, folder, due_steps
+    def __init__(self, data: AudioVisualDataset, folder: Path, due_steps: list[int], outputs: Path | None) -> None:
+        self.data, self.folder, self.due_steps, self.outputs = data, folder, due_steps, outputs
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
         """Refresh the table before the batches of the next checkpoint interval are drawn.
@@ -52,7 +55,8 @@ class ScheduledCallback(L.Callback, ABC):
         due = [s for s in self.due_steps if s <= step]
         if due:
             folder = self.folder / f"{self.table_name}-{due[-1]:08d}"
-            on_rank_zero(lambda: None if (folder / "meta.json").exists() else self.make_table(method, folder))
+            with store_frozen_outputs(method, self.outputs):
+                on_rank_zero(lambda: None if (folder / "meta.json").exists() else self.make_table(method, folder))
             self.load_table(method, folder, due[-1])
 
     @abstractmethod

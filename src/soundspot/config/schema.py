@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from soundspot.config.augmentation import STRONG, WEAK, Augmentation
@@ -295,8 +294,7 @@ class FeatureCacheConfig:
     """Features of frozen stages of encoders, computed once and read in every step of every later run.
 
     Attributes:
-        folder: folder of the features of any number of data sets, encoders and views; None: nothing is stored. Clusters
-            and neighbors that are made in training read frozen stages' outputs for whole samples from `outputs` in it.
+        folder: folder of the features of any number of data sets, encoders and views; None: nothing is stored.
         augmentations: number of drawn views of each image and sound, for each view of the recipe that is drawn. A view
             that is not (`views.base_view: unaugmented`, `views.base_audio_window: center`) is stored once.
         epochs: number of epochs whose pairs and composed scenes are stored: epoch e of the training is epoch e %
@@ -322,11 +320,6 @@ class FeatureCacheConfig:
                 raise RecipeError(f"feature_cache.{name}: found {getattr(self, name)}, expected {least} or more")
         if not self.max_gb > 0:
             raise RecipeError(f"feature_cache.max_gb: found {self.max_gb}, expected more than 0")
-
-    @property
-    def outputs_folder(self) -> Path | None:
-        """Folder of outputs of frozen stages for whole samples, of which tables are made; None: nothing is stored."""
-        return Path(self.folder) / "outputs" if self.folder else None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """Outputs of frozen stages in files, by the content of their inputs, which models with the same stages share."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,21 +79,3 @@ def use_frozen_outputs(network: nn.Module, folder: Path, is_written: bool = Fals
             options = {key: value for key, value in module.build_options.items() if key in ("layers", "pooling")}
             digest = weights_digest(nn.ModuleList(stages), str(options))
             module.frozen_outputs = FrozenOutputs(folder / digest, is_written)
-
-
-@contextmanager
-def store_frozen_outputs(network: nn.Module, folder: Path | None) -> Iterator[None]:
-    """Make the encoders of a network read and write what their frozen stages give in one block.
-
-    Args:
-        network: network, such as a method; evaluated in the block, not trained.
-        folder: folder as of `use_frozen_outputs`; None: nothing is read or written.
-    """
-    if folder:
-        use_frozen_outputs(network, folder, is_written=True)
-    try:
-        yield
-    finally:
-        for module in network.modules():
-            if folder and isinstance(module, StagedEncoder):
-                module.frozen_outputs = None

@@ -48,10 +48,7 @@ class NeighborMiningCallback(ScheduledCallback):
         self.config = recipe.neighbors
         schedule = self.config.mining_schedule
         super().__init__(
-            data,
-            folder,
-            schedule_to_steps("neighbors.mining_schedule", schedule, num_intervals, interval_steps),
-            recipe.feature_cache.outputs_folder,
+            data, folder, schedule_to_steps("neighbors.mining_schedule", schedule, num_intervals, interval_steps)
         )
         self.table: NeighborTable | None = None
         if self.config.table or self.due_steps:
@@ -80,8 +77,8 @@ class NeighborMiningCallback(ScheduledCallback):
             method: method in training.
             folder: folder of the new table; an existing folder is replaced.
         """
-        localizer = Localizer(method, device=str(next(method.parameters()).device))
-        mine_neighbors(localizer, self.data, folder, MiningOptions(self.config.required_k, overwrite=True))
+        options = MiningOptions(self.config.required_k, overwrite=True)
+        mine_neighbors(self.make_embedder(method), self.data, folder, options)
 
     def load_table(self, method: Any, folder: Path, step: int) -> None:
         """Load a table of neighbors in place of the current table.

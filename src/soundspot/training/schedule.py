@@ -2,14 +2,15 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 
 from soundspot.errors import RecipeError
-from soundspot.models.frozen_outputs import store_frozen_outputs
+from soundspot.inference.localizer import Localizer
+from soundspot.methods.base import Method
 from soundspot.types import AudioVisualDataset
 from soundspot.utils.distributed import on_rank_zero
 
@@ -23,18 +24,19 @@ class ScheduledCallback(L.Callback, ABC):
         data: training set.
         folder: folder of the run.
         due_steps: optimizer steps at which tables are made, rising.
-        outputs: folder in which outputs of frozen stages are stored, which tables of this and other runs share; None:
-            they are computed for each table.
 
     Attributes:
         table_name: name of a table's folder, which is NAME-STEP.
+        make_embedder: function of the method in training that returns what embeds the training set for a table: a
+            localizer, unless features are stored.
         due_steps: the steps, in order.
     """
 
     table_name = ""
 
-    def __init__(self, data: AudioVisualDataset, folder: Path, due_steps: list[int], outputs: Path | None) -> None:
-        self.data, self.folder, self.due_steps, self.outputs = data, folder, due_steps, outputs
+    def __init__(self, data: AudioVisualDataset, folder: Path, due_steps: list[int]) -> None:
+        self.data, self.folder, self.due_steps = data, folder, due_steps
+        self.make_embedder: Callable[[Any], Any] = make_localizer
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
         """Refresh the table before the batches of the next checkpoint interval are drawn.
@@ -55,8 +57,7 @@ class ScheduledCallback(L.Callback, ABC):
         due = [s for s in self.due_steps if s <= step]
         if due:
             folder = self.folder / f"{self.table_name}-{due[-1]:08d}"
-            with store_frozen_outputs(method, self.outputs):
-                on_rank_zero(lambda: None if (folder / "meta.json").exists() else self.make_table(method, folder))
+            on_rank_zero(lambda: None if (folder / "meta.json").exists() else self.make_table(method, folder))
             self.load_table(method, folder, due[-1])
 
     @abstractmethod
@@ -77,6 +78,18 @@ class ScheduledCallback(L.Callback, ABC):
             folder: folder of the table.
             step: optimizer step that the table was due at.
         """
+
+
+def make_localizer(method: Method) -> Localizer:
+    """Make a localizer of a method in training.
+
+    Args:
+        method: the method, on any device.
+
+    Returns:
+        The localizer, on that device.
+    """
+    return Localizer(method, device=str(next(method.parameters()).device))
 
 
 def schedule_to_steps(key: str, schedule: Sequence[float], num_intervals: int, interval_steps: int) -> list[int]:

@@ -159,6 +159,26 @@ def draw_boxes(image: Image.Image, boxes: Sequence[tuple[int, int, int, int]], c
     return canvas
 
 
+def draw_peak(image: Image.Image, x: int, y: int) -> Image.Image:
+    """Draw a ring with a dot in it around a pixel, with dark rims; its radius is 1/16 of the shorter side.
+
+    Args:
+        image: background.
+        x, y: pixel of the image.
+
+    Returns:
+        An RGB image of the same size.
+    """
+    canvas = image.convert("RGB")
+    draw = ImageDraw.Draw(canvas)
+    radius, line = max(4, min(image.size) // 16), max(2, min(image.size) // 110)
+    for color, extra in ((DARK, 1), (WHITE, 0)):
+        for size, width in ((radius, line), (line, 0)):
+            box = (x - size - extra, y - size - extra, x + size + extra, y + size + extra)
+            draw.ellipse(box, None if width else color, color, max(1, width + 2 * extra))
+    return canvas
+
+
 def draw_border(image: Image.Image, color: Color) -> Image.Image:
     """Draw a border over the outermost pixels of an image, as wide as 1/60 of its shorter side, at least 2 pixels.
 

@@ -74,6 +74,7 @@ def evaluate(
 
     shard = RankShard.from_process_group()
     protocols = resolve_protocols(protocol)
+    own_calibration = {} if calibration is None else {"calibration": None, "own_calibration": calibration.name}
     localizer = load(model, device=device, calibration=calibration, **refinement)
     data_options = scoring_options(data, localizer.method.front_end) | (options or {})
     dataset = open_dataset(data, root, **data_options)
@@ -96,7 +97,12 @@ def evaluate(
             seed=seed,
             bootstraps=bootstraps,
             progress=True,
-            source={**describe_checkpoint(localizer.checkpoint), "data": data, "options": data_options},
+            source={
+                **describe_checkpoint(localizer.checkpoint),
+                **own_calibration,
+                "data": data,
+                "options": data_options,
+            },
             distributed=True,
         )
         _write_page(report, draft, folder, dataset, logs, title, seed)

@@ -16,7 +16,7 @@ from soundspot.utils.atomic_io import atomic_write, check_output
 from soundspot.utils.safe_read import check_fields, convert_read_errors, read_json_object
 
 VERSION = 1
-GROUPS = ("scores", "shipped", "location")  # of numbers by name
+GROUPS = ("scores", "shipped")  # of numbers by name
 EXPECTED = "expected a calibration that `soundspot check-results` wrote. Write it again"
 
 
@@ -69,7 +69,7 @@ class RecordingCalibration:
     scores: dict[str, float] = field(default_factory=dict)
     shipped: dict[str, float] = field(default_factory=dict)
     reliability: tuple[ReliabilityBin, ...] = ()
-    location: dict[str, float] = field(default_factory=dict)
+    location: dict[str, float | int] = field(default_factory=dict)
     clicks: dict[str, int] = field(default_factory=dict)
     annotators: tuple[str, ...] = ()
     agreement: tuple[dict[str, Any], ...] = ()

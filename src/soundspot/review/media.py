@@ -1,7 +1,9 @@
 """Clips of a review as files: an image with the peak on it, and a few seconds of sound or video around the moment."""
 
+import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -39,7 +41,8 @@ class ClipCutter:
     """
 
     def __init__(self, review: Review) -> None:
-        self.review, self._folder = review, tempfile.TemporaryDirectory(prefix="soundspot-clips-")
+        self.review, self._folder = review, Path(tempfile.mkdtemp(prefix="soundspot-clips-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._lock = threading.Lock()
 
     def cut(self, clip: Clip, kind: str) -> Path:
@@ -57,7 +60,7 @@ class ClipCutter:
             InputError: the image, the video or its sound is gone, or cannot be read.
             DataError: the result of the clip cannot be read any more.
         """
-        path = Path(self._folder.name) / f"{clip.id}{SUFFIXES[kind]}"
+        path = self._folder / f"{clip.id}{SUFFIXES[kind]}"
         with self._lock:  # one at a time: a decoder is not quicker for two
             if not path.is_file():
                 moment = clip.moment

@@ -1,6 +1,7 @@
 """A review: the clips drawn from a folder of results, and the decisions on them, in a journal that only grows."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,11 +120,27 @@ class Review:
         Raises:
             DataError: there is no such clip or choice, or the name is not valid.
         """
-        if choice not in CHOICES:
-            raise DataError(f"found the choice {choice!r:.40}, expected another{did_you_mean(choice, CHOICES)}")
-        if self.find_clip(clip) is None:
-            raise DataError(f"{self.journal.path}: found no clip number {clip}. Reload the page, or correct the number")
-        self.journal.insert("decisions", annotator=check_annotator(annotator), clip=clip, choice=choice)
+        self.record_all(annotator, {clip: choice})
+
+    def record_all(self, annotator: str, choices: Mapping[int, str]) -> None:
+        """Record decisions on several clips, all or none.
+
+        Args:
+            annotator: name of the annotator.
+            choices: number of each clip -> choice, as of `record`.
+
+        Raises:
+            DataError: there is no such clip or choice, or the name is not valid.
+        """
+        annotator, numbers = check_annotator(annotator), {clip.id for clip in self.clips}
+        with self.journal.connect(write=True) as connection:
+            for clip, choice in choices.items():
+                if choice not in CHOICES:
+                    raise DataError(f"found the choice {choice!r:.40}, expected another{did_you_mean(choice, CHOICES)}")
+                if clip not in numbers:
+                    where = self.journal.path
+                    raise DataError(f"{where}: found no clip number {clip}. Reload the page, or correct the number")
+                insert_row(connection, "decisions", annotator=annotator, clip=clip, choice=choice)
 
     def undo(self, annotator: str) -> int:
         """Take back the latest decision of an annotator that counts; the journal keeps it, with a row that undoes it.

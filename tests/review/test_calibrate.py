@@ -34,8 +34,11 @@ def test_sixty_clicks_find_the_threshold(located: Path, tmp_path: Path) -> None:
     assert calibration.clicks["present"] == sum(truth.values())
     assert sum(item.num_clips for item in calibration.reliability) == len(truth)
     assert calibration.location["low"] < 0.8 < calibration.location["high"]
-    assert calibration.presence_calibration.probability_of(0.9) > 0.9 > 0.1 > (
-        calibration.presence_calibration.probability_of(0.1)
+    assert (
+        calibration.presence_calibration.probability_of(0.9)
+        > 0.9
+        > 0.1
+        > (calibration.presence_calibration.probability_of(0.1))
     )
     text = " ".join(format_calibration(calibration))
     assert "95 % interval" in text
@@ -55,7 +58,7 @@ def test_more_precision_is_a_higher_threshold(located: Path) -> None:
     assert precise.threshold > best.threshold
     assert precise.scores["precision"] >= 0.99
     assert precise.aim == "precision of at least 0.99"
-    with pytest.raises(InputError, match="precision: found 1.5"):
+    with pytest.raises(InputError, match=r"precision: found 1.5"):
         calibrate_review(review, precision=1.5)
 
 
@@ -79,7 +82,7 @@ def test_clicks_of_one_kind_tell_no_threshold(located: Path, choice: str, kind: 
 def test_few_clicks_are_too_few(located: Path) -> None:
     review = Review(located)
     review.record_all("ann", {clip.id: RIGHT if n < 29 else UNSURE for n, clip in enumerate(review.clips)})
-    with pytest.raises(DataError, match="found 29 clips that are decided.*expected at least 30. Go on checking"):
+    with pytest.raises(DataError, match=r"found 29 clips that are decided.*expected at least 30. Go on checking"):
         calibrate_review(review)
     for path in sorted(located.glob("*.json"))[5:]:
         path.unlink()

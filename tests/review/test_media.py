@@ -20,7 +20,7 @@ def test_an_image_has_a_ring_an_outline_and_its_sound(tmp_path: Path) -> None:
     review = Review(make_results(tmp_path, [0.5]))
     (clip,), cutter = review.clips, ClipCutter(review)
     drawing = np.asarray(draw_moment(review.folder, clip.moment))
-    assert drawing[30, 20].tolist() == [255, 255, 255]  # the dot at the peak
+    assert drawing[30, 20].tolist() == [221, 24, 68]  # the dot at the peak
     mask = read_mask(review.folder, clip.moment)
     assert mask is not None
     assert mask[:, 10:30].all()

@@ -199,7 +199,7 @@ def render_reliability(calibration: RecordingCalibration) -> Markup:
         marks += Markup('<path d="M{x} {top}V{bottom}"/><circle cx="{x}" cy="{y}" r="4"/>').format(
             x=x, y=y, top=top, bottom=bottom
         )
-    (left, low), (right, high) = place(0, 0), place(1, 1)
+    (left, low), (right, high) = place(0.0, 0.0), place(1.0, 1.0)
     drawing = Markup(
         '<svg class="curve" viewBox="0 0 {box} {box}" role="img" aria-label="Reliability curve">'
         '<rect x="{left}" y="{high}" width="{side}" height="{side}"/><path class="diagonal" '

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 Color = tuple[int, int, int]
 
 WHITE: Color = (255, 255, 255)
+PEAK_COLOR = (221, 24, 68)
 DARK: Color = (18, 18, 24)
 TRANSPARENT_BELOW, OPAQUE_ABOVE = (
     0.3,
@@ -160,7 +161,7 @@ def draw_boxes(image: Image.Image, boxes: Sequence[tuple[int, int, int, int]], c
 
 
 def draw_peak(image: Image.Image, x: int, y: int) -> Image.Image:
-    """Draw a ring with a dot in it around a pixel, with dark rims; its radius is 1/16 of the shorter side.
+    """Draw a red ring with a dot in it around a pixel, with white rims; its radius is 1/16 of the shorter side.
 
     Args:
         image: background.
@@ -171,11 +172,11 @@ def draw_peak(image: Image.Image, x: int, y: int) -> Image.Image:
     """
     canvas = image.convert("RGB")
     draw = ImageDraw.Draw(canvas)
-    radius, line = max(4, min(image.size) // 16), max(2, min(image.size) // 110)
-    for color, extra in ((DARK, 1), (WHITE, 0)):
-        for size, width in ((radius, line), (line, 0)):
-            box = (x - size - extra, y - size - extra, x + size + extra, y + size + extra)
-            draw.ellipse(box, None if width else color, color, max(1, width + 2 * extra))
+    radius, line = max(4, min(image.size) // 16), max(1, min(image.size) // 110)
+    for color, rim in ((WHITE, max(1, line // 2)), (PEAK_COLOR, 0)):
+        for size, fill, width in ((radius + line, None, line + 2 * rim), (line, color, 1)):
+            far = size + rim
+            draw.ellipse((x - far, y - far, x + far, y + far), fill, color, width)
     return canvas
 
 

@@ -75,8 +75,8 @@ def build_check_tab(cutter: ClipCutter | None) -> None:
             clip = cutter.review.find_clip(cutter.review.undo(name))
         except SoundspotError as error:
             return error_card(error), number, render_progress(cutter)
-        shown = show_next(cutter, name, number - 1) if clip is None else (render_clip(cutter, clip), clip.id)
-        return *shown, render_progress(cutter)
+        view = show_next(cutter, name, number - 1) if clip is None else (render_clip(cutter, clip), clip.id)
+        return *view, render_progress(cutter)
 
     def calibrate(precision: float | int) -> Markup:
         return render_answer(cutter, float(precision) or None)
@@ -188,18 +188,18 @@ def render_reliability(calibration: RecordingCalibration) -> Markup:
     """
     side, edge = CURVE_SIDE, 30
 
-    def place(probability: float, share: float) -> tuple[float, float]:
+    def to_point(probability: float, share: float) -> tuple[float, float]:
         return round(edge + probability * side, 1), round(edge + (1 - share) * side, 1)
 
     marks = Markup("")
     for item in calibration.reliability:
         (x, y), (_, top), (_, bottom) = (
-            place(item.probability, share) for share in (item.frequency, item.high, item.low)
+            to_point(item.probability, share) for share in (item.frequency, item.high, item.low)
         )
         marks += Markup('<path d="M{x} {top}V{bottom}"/><circle cx="{x}" cy="{y}" r="4"/>').format(
             x=x, y=y, top=top, bottom=bottom
         )
-    (left, low), (right, high) = place(0.0, 0.0), place(1.0, 1.0)
+    (left, low), (right, high) = to_point(0.0, 0.0), to_point(1.0, 1.0)
     drawing = Markup(
         '<svg class="curve" viewBox="0 0 {box} {box}" role="img" aria-label="Reliability curve">'
         '<rect x="{left}" y="{high}" width="{side}" height="{side}"/><path class="diagonal" '

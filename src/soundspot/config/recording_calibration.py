@@ -21,8 +21,8 @@ EXPECTED = "expected a calibration that `soundspot check-results` wrote. Write i
 
 
 @dataclass(frozen=True)
-class ReliabilityBin:
-    """Bin of a reliability curve.
+class CurvePoint:
+    """Point of a reliability curve, of a bin of clips.
 
     Attributes:
         probability: mean predicted probability of the bin's clips, each predicted from the other clips.
@@ -68,7 +68,7 @@ class RecordingCalibration:
     presence: dict[str, Any]
     scores: dict[str, float] = field(default_factory=dict)
     shipped: dict[str, float] = field(default_factory=dict)
-    reliability: tuple[ReliabilityBin, ...] = ()
+    reliability: tuple[CurvePoint, ...] = ()
     location: dict[str, float | int] = field(default_factory=dict)
     clicks: dict[str, int] = field(default_factory=dict)
     annotators: tuple[str, ...] = ()
@@ -154,7 +154,7 @@ def read_recording_calibration(path: str | Path) -> RecordingCalibration:
 
 def _to_fields(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return values from JSON as the fields of a calibration: tuples for lists, floats for numbers."""
-    reliability = tuple(ReliabilityBin(**_to_floats(item)) for item in content["reliability"])
+    reliability = tuple(CurvePoint(**_to_floats(item)) for item in content["reliability"])
     return {
         **content,
         "threshold": float(content["threshold"]),

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import torch
 
-from soundspot.config.recording_calibration import RecordingCalibration, ReliabilityBin
+from soundspot.config.recording_calibration import CurvePoint, RecordingCalibration
 from soundspot.errors import DataError, InputError
 from soundspot.evaluation.functional.thresholds import (
     ThresholdFit,
@@ -103,7 +103,7 @@ def compute_weights(peaks: np.ndarray, population: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(totals[own] / counts[own])
 
 
-def fit_reliability(probabilities: np.ndarray, present: np.ndarray) -> tuple[ReliabilityBin, ...]:
+def fit_reliability(probabilities: np.ndarray, present: np.ndarray) -> tuple[CurvePoint, ...]:
     """Compute the reliability curve in bins of equally many clips.
 
     Args:
@@ -119,7 +119,7 @@ def fit_reliability(probabilities: np.ndarray, present: np.ndarray) -> tuple[Rel
         if len(group):
             hits, count = int(present[group].sum()), len(group)
             interval = wilson_interval(hits, count)
-            bins.append(ReliabilityBin(float(probabilities[group].mean()), hits / count, *interval, count))
+            bins.append(CurvePoint(float(probabilities[group].mean()), hits / count, *interval, count))
     return tuple(bins)
 
 

@@ -40,7 +40,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class ClipLabel:
-    """What the annotators of a clip agree on.
+    """Label of a clip that its annotators agree on.
 
     Attributes:
         clip: the clip.

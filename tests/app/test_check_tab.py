@@ -77,7 +77,8 @@ def test_an_answer_is_written_beside_the_results(tmp_path: Path) -> None:
     assert not (review.folder / "mine.json").exists()
     click(review)
     html = render_answer(cutter, None)
-    assert "--calibration" in html
+    assert "--calibration located/mine.json" in html
+    assert str(tmp_path) not in html
     assert html.count("<circle") == 5
     assert 0.3 < read_recording_calibration(review.folder / "mine.json").threshold < 0.6
     assert Review(review.folder).clips == review.clips  # the file is no result

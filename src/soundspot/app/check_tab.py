@@ -167,13 +167,14 @@ def render_answer(cutter: ClipCutter, precision: float | None) -> Markup:
     Returns:
         HTML of a card with the reliability curve, or of the reason why there is no threshold.
     """
-    path = cutter.review.folder / CALIBRATION_FILE
+    folder = cutter.review.folder
     try:
         calibration = calibrate_review(cutter.review, precision)
-        calibration.save(path)
+        calibration.save(folder / CALIBRATION_FILE)
     except SoundspotError as error:
-        return render_card("unknown", "No threshold yet", str(error))
-    use = f"Written to {path}. Use it: `soundspot locate FOLDER --calibration {path}`."
+        return render_card("unknown", "No threshold yet", str(error).replace(str(folder), folder.name))
+    name = f"{folder.name}/{CALIBRATION_FILE}"  # no visitor needs to know where the folder lies
+    use = f"Written to {name}. Use it: `soundspot locate FOLDER --calibration {name}`."
     return render_card("in", "Your threshold", *format_calibration(calibration), use) + render_reliability(calibration)
 
 

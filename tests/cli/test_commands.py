@@ -129,7 +129,7 @@ def test_words_become_values_of_the_type_of_an_option(words, options) -> None:
     [
         (("lcoate", "a", "b"), "unknown command 'lcoate'. Did you mean 'locate'?"),
         (("evalaute",), "unknown command 'evalaute'. Did you mean 'evaluate'?"),
-        (("xyz",), "unknown command 'xyz'. There are: adapt, app, benchmark, calibrate, checkpoint,"),
+        (("xyz",), "unknown command 'xyz'. There are: adapt, app, benchmark, calibrate, check-results,"),
         (("data", "chekc"), "unknown command of `soundspot data` 'chekc'. Did you mean 'check'?"),
         (("models", "fecth", "aisfx"), "unknown command of `soundspot models` 'fecth'. Did you mean 'fetch'?"),
         (("models", "fetch", "aisfxx"), "no weights of 'aisfxx' can be fetched. Did you mean 'aisfx'?"),

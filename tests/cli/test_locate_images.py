@@ -34,7 +34,11 @@ def test_each_image_is_located_with_one_sound(soundspot, checkpoint, folder, sou
     assert (again.code, again.written, again.out.count("done before")) == (0, frozenset(), 2)
     other = shutil.copy(sound, tmp_path / f"other{sound.suffix}")
     answer = soundspot("locate", folder, other, "--model", checkpoint, "-o", out)  # no answer to another question
-    assert (answer.code, answer.written, answer.err.count("is of another sound or model")) == (2, frozenset(), 2)
+    assert (answer.code, answer.written, answer.err.count("is of another sound, model or threshold")) == (
+        2,
+        frozenset(),
+        2,
+    )
     assert soundspot("locate", folder, other, "--model", checkpoint, "-o", out, "--overwrite").code == 0
     assert json.loads((out / "a.json").read_text())[0]["sound"] == str(other)
 

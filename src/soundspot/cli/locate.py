@@ -55,6 +55,7 @@ def locate(
     image: Path,
     audio: list[str],
     model: str = DEFAULT_MODEL,
+    calibration: Path | None = None,
     output: Path | None = None,
     mask_threshold: float | str = 0.5,
     boxes: bool = False,
@@ -92,6 +93,8 @@ def locate(
             without, each image has a sound of its name beside it, such as NAME.wav. Of a video, at most one sound or
             video that replaces its own sound.
         model: name of a model (`soundspot models`), a checkpoint of `soundspot train`, or `hub:OWNER/NAME`.
+        calibration: threshold and probability for your own recordings, a file that `soundspot check-results` wrote, in
+            place of the model's own.
         output: of an image `.png`, `.jpg` or `.webp`: the overlay (of several sounds side by side, and in one image by
             color), `.npz`: raw scores, `.json`: peak, boxes, confidence and notes; by default out.png. Of a video the
             overlay with its sound (`.mp4`, `.mov`, `.mkv`), by default out.mp4; of a folder a folder, by default
@@ -140,6 +143,7 @@ def locate(
     of_events: dict[str, Any] = {"onset": onset, "offset": offset}
     of_events |= {"min_duration_on": min_duration_on, "min_duration_off": min_duration_off}
     of_events = {name: value for name, value in of_events.items() if value is not None}
+    of_model: dict[str, Any] = {"device": device, "calibration": calibration, **refinement}
     of_images = {"boxes": boxes, "mask": mask, "per_source": per_source, "next_frame": next_frame, "json": json}
     suffix = image.suffix.lower()
     folder = output or FOLDER_OUTPUT
@@ -153,7 +157,7 @@ def locate(
         if precision == "auto":
             kind = resolve_device(device).type
             precision = "bfloat16" if kind == "cuda" or (kind == "cpu" and has_native_bf16()) else "float32"
-        localizer = Localizer.load(model, device=device, precision=precision, **refinement)
+        localizer = Localizer.load(model, precision=precision, **of_model)
         options = {"audio": audio[0] if audio else None, "maps_per_second": maps_per_second, "smooth": smooth}
         options |= {"audio_track": audio_track, "size": size}
         code = locate_videos(localizer, jobs, options, overwrite)
@@ -173,7 +177,7 @@ def locate(
     if is_batch:
         check_unused(image, "one image", {"mask": mask, "next_frame": next_frame})
         images = plan_images(image, audio, folder)
-        localizer = Localizer.load(model, device=device, precision=precision, **refinement)
+        localizer = Localizer.load(model, precision=precision, **of_model)
         return locate_images(localizer, images, options_of_images, overwrite, json)
     if not audio:
         raise InputError(f"{image} is an image: found no sound to locate in it, expected one or more after it.")
@@ -185,7 +189,7 @@ def locate(
         check_output(mask, overwrite, (".png",))
         if len(audio) != 1 or per_source:
             raise OutputError(f"{mask}: a mask is of one map, and there may be several. Locate sounds one by one.")
-    localizer = Localizer.load(model, device=device, precision=precision, **refinement)
+    localizer = Localizer.load(model, precision=precision, **of_model)
     if next_frame is not None and not localizer.front_end.image.flow:
         raise InputError(f"--next-frame: {localizer.name} does not use optical flow; leave it out.")
     sounds = read_sounds(localizer, audio, audio_track)
@@ -290,7 +294,7 @@ def locate_videos(
         if not overwrite and Path(outputs.overlay or "").exists():
             if not is_done_by(localizer, Path(outputs.frame_records or "")):
                 failed += 1
-                print(f"soundspot: {outputs.overlay} is of another model. {REMEDY}", file=sys.stderr)
+                print(f"soundspot: {outputs.overlay} is of another model or threshold. {REMEDY}", file=sys.stderr)
                 continue
             if outputs.events is None or Path(outputs.events).exists():
                 print(f"{path}: done before")

@@ -74,8 +74,9 @@ def locate_image(localizer: "Localizer", image: Path, sounds: Mapping[str, Any],
         for number, result in enumerate(sources, 1):
             results[f"{name} ({number})" if per_source else name] = result
             source = {"source": number} if per_source else {}
-            origin = {"image": str(image), "sound": name, "model": options.model}
-            summaries.append({**origin, **source, **result.to_dict(options.mask_threshold)})
+            origin = {"image": str(image), "sound": name, "model": options.model, "model_id": localizer.identity}
+            track = {} if options.audio_track is None else {"audio_track": options.audio_track}
+            summaries.append({**origin, **track, **source, **result.to_dict(options.mask_threshold)})
     if not results:
         raise InputError("found no audible source in the sounds; leave out --per-source for a map of each sound.")
     return results, summaries
@@ -140,11 +141,11 @@ def locate_images(
     for image, names, target in jobs:
         overlay, summary = Path(f"{target}.png"), Path(f"{target}.json")
         if overlay.exists() and not overwrite:
-            if is_answer(summary, names, options.model):
+            if is_answer(summary, names, options.model, localizer.threshold):
                 print(f"{image}: done before", file=sys.stderr if json else sys.stdout)
             else:
                 failed.append(image)
-                print(f"soundspot: {overlay} is of another sound or model. {REMEDY}", file=sys.stderr)
+                print(f"soundspot: {overlay} is of another sound, model or threshold. {REMEDY}", file=sys.stderr)
             continue
         try:
             if not names:
@@ -153,7 +154,7 @@ def locate_images(
                 sounds = read_sounds(localizer, names, options.audio_track)
             results, summaries = locate_image(localizer, image, sounds, options)
             make_parent(target)
-            write_results(summary, results, summaries, None)
+            write_results(summary, results, add_masks(results, summaries, options.mask_threshold), None)
             write_results(overlay, results, summaries, options.mask_threshold if options.boxes else None)
         except SoundspotError as error:
             failed.append(image)
@@ -171,11 +172,25 @@ def locate_images(
     return EXIT_SOME_FAILED if failed else 0
 
 
-def is_answer(summary: Path, names: list[str], model: str) -> bool:
-    """Return True where a file of summaries is of these sounds, located by this model."""
+def add_masks(
+    results: dict[str, "LocalizationMap"], summaries: list[dict[str, Any]], threshold: "MaskThreshold"
+) -> list[dict[str, Any]]:
+    """Return summaries with the mask of each map, run-length encoded as in frame records."""
+    from soundspot.inference.video.frame_records import encode_rle
+
+    masks = [result.mask(threshold).numpy() for result in results.values()]
+    return [
+        {**summary, "mask": {"size": list(mask.shape), "counts": encode_rle(mask)}}
+        for summary, mask in zip(summaries, masks, strict=True)
+    ]
+
+
+def is_answer(summary: Path, names: list[str], model: str, threshold: float | None) -> bool:
+    """Return True where a file of summaries is of these sounds, located by this model with this threshold."""
     try:
         entries = to_json.loads(summary.read_text(encoding="utf-8"))
-        return {(entry["sound"], entry["model"]) for entry in entries} == {(name, model) for name in names}
+        answered = {(entry["sound"], entry["model"], entry["threshold"]) for entry in entries}
+        return answered == {(name, model, threshold) for name in names}
     except (OSError, ValueError, LookupError, TypeError):
         return False
 

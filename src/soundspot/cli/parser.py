@@ -21,7 +21,7 @@ OPTION_GROUPS = {  # title in the help -> names of options, which mean the same 
     "images": "boxes mask per_source next_frame",
     "videos": "contact_sheet timeline frame_records maps maps_per_second smooth",
     "scoring": "protocol metrics threshold train_logs bootstraps rule allow_missing intersect names",
-    "model and machine": "model device precision batch_size workers seed",
+    "model and machine": "model calibration device precision batch_size workers seed",
     "output": "output title json overwrite quiet resume retry",
 }
 _GROUP_OF = {name: title for title, names in OPTION_GROUPS.items() for name in names.split()}

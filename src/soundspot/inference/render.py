@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 Color = tuple[int, int, int]
 
 WHITE: Color = (255, 255, 255)
+PEAK_COLOR = (221, 24, 68)
 DARK: Color = (18, 18, 24)
 TRANSPARENT_BELOW, OPAQUE_ABOVE = (
     0.3,
@@ -156,6 +157,26 @@ def draw_boxes(image: Image.Image, boxes: Sequence[tuple[int, int, int, int]], c
         far = (max(x0, x1 - 1), max(y0, y1 - 1))
         draw.rectangle((x0 - 1, y0 - 1, far[0] + 1, far[1] + 1), outline=DARK, width=line + 2)  # shows on white too
         draw.rectangle((x0, y0, *far), outline=color, width=line)
+    return canvas
+
+
+def draw_peak(image: Image.Image, x: int, y: int) -> Image.Image:
+    """Draw a red ring with a dot in it around a pixel, with white rims; its radius is 1/16 of the shorter side.
+
+    Args:
+        image: background.
+        x, y: pixel of the image.
+
+    Returns:
+        An RGB image of the same size.
+    """
+    canvas = image.convert("RGB")
+    draw = ImageDraw.Draw(canvas)
+    radius, line = max(4, min(image.size) // 16), max(1, min(image.size) // 110)
+    for color, rim in ((WHITE, max(1, line // 2)), (PEAK_COLOR, 0)):
+        for size, fill, width in ((radius + line, None, line + 2 * rim), (line, color, 1)):
+            far = size + rim
+            draw.ellipse((x - far, y - far, x + far, y + far), fill, color, width)
     return canvas
 
 

@@ -349,7 +349,7 @@ def test_a_picture_that_breaks_in_the_middle_of_a_run_is_named(soundspot, catalo
     [
         (("scnes-single",), "unknown data set 'scnes-single'. Did you mean 'scenes-single'?"),
         (("scenes-single", "--protocol", "corected"), "unknown protocol 'corected'. Did you mean 'corrected'?"),
-        (("catalog",), "needs a folder; give it as `root`"),
+        (("catalog",), "needs a folder; give it as `root` (`--root FOLDER`)"),
         (
             ("scenes-single", "--options", '{"lenght": 3}'),
             "'scenes-single' has no option 'lenght'. Did you mean 'length'?",

@@ -229,8 +229,10 @@ def check_losses(losses: object, method: type[Method]) -> dict[str, Tensor]:
         raise RecipeError(f"{expected} {'an empty dict' if losses == {} else type(losses).__name__}.")
     for name, value in losses.items():
         if not isinstance(value, Tensor) or value.ndim:
-            what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise RecipeError(f"{expected} {what} at {name!r}.")
+            description = (
+                f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            )
+            raise RecipeError(f"{expected} {description} at {name!r}.")
     if not any(value.requires_grad for value in losses.values()):
         raise RecipeError(f"{expected} none with a gradient.")
     return losses

@@ -3,8 +3,11 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from soundspot.cli.locate_images import print_known
 
 
 @pytest.fixture
@@ -52,6 +55,18 @@ def test_each_image_is_located_with_the_sound_of_its_name(soundspot, checkpoint,
     assert result["sound"] == str(folder / "below" / f"b{sound.suffix}")
     assert "a.png: found no sound of its name beside it" in answer.err
     assert answer.err.splitlines()[-1] == f"not located: {folder / 'a.png'}"
+
+
+def test_where_there_is_no_source_it_is_said_what_the_model_knows(capsys: pytest.CaptureFixture) -> None:
+    localizer = SimpleNamespace(known_categories=("cat", "dog"), display_name="starter", model_name="starter")
+    print_known(localizer, is_absent=False)
+    assert not capsys.readouterr().out
+    print_known(localizer, is_absent=True)
+    said = "starter knows 2 things (`soundspot models show starter`); of the sound of another its answer says little\n"
+    assert capsys.readouterr().out == said
+    for other in ({"known_categories": ()}, {"model_name": ""}):
+        print_known(SimpleNamespace(**{**vars(localizer), **other}), is_absent=True)
+    assert capsys.readouterr().out == said.replace(" (`soundspot models show starter`)", "")
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,9 @@ def create_project(folder: str | Path, plan: BenchmarkPlan) -> Project:
         OutputError: the folder cannot be written, or holds something else.
     """
     folder = Path(folder)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / DATABASE_FILE).is_file():
+    begun = {folder / IMAGE_FOLDER, folder / AUDIO_FOLDER}  # empty ones, of a run that was stopped before its journal
+    is_other = any(path not in begun for path in folder.rglob("*"))
+    if is_other and not (folder / DATABASE_FILE).is_file():
         raise OutputError(f"{folder}: holds something else, expected a project or a new folder. Name another")
     with convert_os_errors(folder):
         for name in (IMAGE_FOLDER, AUDIO_FOLDER):

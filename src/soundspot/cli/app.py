@@ -62,6 +62,6 @@ def app(
     exit_on_signals()
     port = find_free_port(host, port)
     localizer = Localizer.load(model, device=device, calibration=calibration, **refinement)
-    print(f"the page is at http://{host}:{port} (control-C ends it)")
     with open_app(PageConfig(localizer, index, reports, limits, results), host) as application:
+        print(f"the page is at http://{host}:{port} (control-C ends it)")  # where it answers from now on
         create_server(application, host, port, limits).run()

@@ -17,6 +17,7 @@ from soundspot.cli.locate_images import (
     locate_image,
     locate_images,
     plan_images,
+    print_known,
     read_sounds,
     write_results,
 )
@@ -163,7 +164,8 @@ def locate(
         code = locate_videos(localizer, jobs, options, overwrite)
         if image.is_dir():
             if events is not None:
-                print(f"written: {events}, {write_table(events, format, [outputs for _, outputs in jobs])} events")
+                count = write_table(events, format, [outputs for _, outputs in jobs])
+                print(f"written: {events}, {count} event{'' if count == 1 else 's'}")
             counts = count_passed_over(list_inputs(image, folder), VIDEO_SUFFIXES)
             if note := format_passed_over(counts):
                 print(note)
@@ -202,6 +204,7 @@ def locate(
         print(to_json.dumps(summaries, indent=2))
     else:
         print("\n".join(map(format_result, results, summaries)))
+        print_known(localizer, any(summary["present"] is False for summary in summaries))
         print(f"written: {output}" + (f", {mask}" if mask else ""))
     return 0
 
@@ -289,7 +292,7 @@ def locate_videos(
     Returns:
         The exit code.
     """
-    failed = 0
+    failed, num_absent = 0, 0
     for path, outputs in jobs:
         if not overwrite and Path(outputs.overlay or "").exists():
             if not is_done_by(localizer, Path(outputs.frame_records or "")):
@@ -312,6 +315,8 @@ def locate_videos(
         else:
             print(format_summary(path, summary, time.monotonic() - started))
             print("  written: " + ", ".join(map(str, outputs.paths().values())))
+            num_absent += summary.num_absent or 0
+    print_known(localizer, num_absent > 0)
     if len(jobs) > 1:
         print(f"{len(jobs) - failed} of {len(jobs)} videos are located")
     return EXIT_SOME_FAILED if failed else 0
@@ -363,6 +368,7 @@ def format_summary(path: Path, summary: "VideoSummary", seconds: float) -> str:
     lines = [f"  {run}" for run in runs[:MAX_RUNS]]
     lines += [f"  ... and {len(runs) - MAX_RUNS} more changes: --frame-records has all"] if len(runs) > MAX_RUNS else []
     if summary.events is not None:
+        lines += ["  events, which may begin somewhat below the threshold (--onset):"] if len(summary.events) else []
         lines += [f"  {event}" for event in summary.events[:MAX_RUNS]] or ["  no event"]
         rest = len(summary.events) - MAX_RUNS
         lines += [f"  ... and {rest} more events"] if rest > 0 else []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soundspot.cli.folders import EXIT_SOME_FAILED, list_inputs, make_parent, plan_targets
-from soundspot.data.media.file_types import AUDIO_SUFFIXES, IMAGE_SUFFIXES
+from soundspot.data.media.file_types import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from soundspot.errors import DataError, InputError, SoundspotError
 from soundspot.utils.atomic_io import atomic_write
 
@@ -102,6 +102,12 @@ def plan_images(folder: Path, audio: list[str], output: Path) -> list[tuple[Path
         if path.suffix.lower() in AUDIO_SUFFIXES:
             own.setdefault(path.with_suffix(""), []).append(str(path))
     jobs = [(image, audio or own.get(image.with_suffix(""), []), target) for image, target in targets.items()]
+    videos = [path for path in list_inputs(folder, output) if path.suffix.lower() in VIDEO_SUFFIXES]
+    if videos and not targets:
+        raise DataError(
+            f"{folder}: found videos and no images, expected images, as a sound is given with it. Leave the sound out, "
+            f"or give it with one video: `soundspot locate {videos[0]} {audio[0]}`."
+        )
     if not targets:
         raise DataError(
             f"{folder}: found no images ({', '.join(IMAGE_SUFFIXES[:4])}...), expected some. Check the path."
@@ -166,6 +172,7 @@ def locate_images(
     if json:
         print(to_json.dumps(printed, indent=2))
     else:
+        print_known(localizer, any(entry["present"] is False for entry in printed))
         print(f"{len(jobs) - len(failed)} of {len(jobs)} images are located, in {jobs[0][2].parent}")
     if failed:
         print(f"not located: {', '.join(map(str, failed))}", file=sys.stderr)
@@ -214,6 +221,14 @@ def write_results(
             named = MultiSoundResult({name: results[title] for name, title in name_audios([*results]).items()})
             drawing = named.side_by_side(boxes=boxes) if others else first.overlay(boxes=boxes)
             drawing.save(draft, quality=92)
+
+
+def print_known(localizer: "Localizer", is_absent: bool) -> None:
+    """Print how many things a model knows, where it found no source of a sound and its file says so."""
+    count, name = len(localizer.known_categories), localizer.display_name
+    if is_absent and count:
+        remedy = f" (`soundspot models show {name}`)" if localizer.model_name else ""
+        print(f"{name} knows {count} things{remedy}; of the sound of another its answer says little")
 
 
 def format_result(name: str, summary: dict[str, Any]) -> str:

@@ -214,10 +214,11 @@ def make_contact_sheet(
     assert all(rows), "a sheet needs at least one image in each row"
     assert not captions or [len(row) for row in rows] == [len(row) for row in captions], "one caption per image"
     gap = max(4, height // 24)
-    size = max(11, height // 17)
+    scaled = [[_resize_to_height(image, height) for image in row] for row in rows]
+    widths = sorted(image.width for row in scaled for image in row)
+    size = max(11, min(height, widths[len(widths) // 2]) // 17)
     font = ImageFont.load_default(size)
     line = round(1.7 * size) if captions else 0
-    scaled = [[_resize_to_height(image, height) for image in row] for row in rows]
     width = max(sum(image.width + gap for image in row) for row in scaled) + gap
     sheet = Image.new("RGB", (width, len(rows) * (height + line + gap) + gap), WHITE)
     draw = ImageDraw.Draw(sheet)

@@ -83,3 +83,22 @@ def test_a_missing_or_exchanged_input_is_named_before_the_output(
     answer = soundspot("locate", sound, picture, "--model", checkpoint, "-o", tmp_path / "new.png")
     assert "found an image" in answer.err
     assert "The image comes first, sounds after it" in answer.err
+
+
+def test_contours_are_reported_beside_the_regions(soundspot, checkpoint, picture, sound, tmp_path) -> None:
+    pytest.importorskip("cv2", reason="OpenCV is absent: grabcut is not tested")
+    line = ("locate", picture, sound, "--model", checkpoint, "-o", tmp_path / "a.json", "--mask", tmp_path / "m.png")
+    plain = soundspot(*line)
+    region, before = (tmp_path / "m.png").read_bytes(), json.loads((tmp_path / "a.json").read_text())
+    answer = soundspot(*line, "--contour", "grabcut", "--overwrite")
+    assert (plain.code, answer.code) == (0, 0)
+    assert (tmp_path / "m.png").read_bytes() == region
+    assert (tmp_path / "m.contour.png").is_file()
+    (after,) = json.loads((tmp_path / "a.json").read_text())
+    (contour,) = after["contours"]
+    assert (after["contour"], after["boxes"]) == ("grabcut", before[0]["boxes"])
+    assert contour["region_box"] in after["boxes"]
+    assert "  contour: (" in answer.out
+    assert "  contour: (" not in plain.out
+    wrong = soundspot(*line, "--contour", "grabcat", "--overwrite")
+    assert (wrong.code, "Did you mean 'grabcut'?" in wrong.err) == (2, True)

@@ -78,6 +78,7 @@ def locate(
     min_duration_off: float | None = None,
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    contour: str | None = None,
     overwrite: bool = False,
     **refinement: Unpack[RefinementOptions],
 ) -> int:
@@ -123,6 +124,9 @@ def locate(
         min_duration_off: of events: shortest pause in seconds, 1 by default; shorter ones are bridged.
         device: `auto`, `cpu`, `cuda`, `mps`...
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 for videos where the machine has it.
+        contour: also make each region the contour of an object: `grabcut` (extra `flow`), `sam2` (extra `hub`; in a
+            video it follows the object) or `sam2:WEIGHTS`. Regions and boxes stay as they are; `--mask NAME.png` also
+            writes NAME.contour.png, `--events` in COCO's form the masks.
         overwrite: replace files that are there.
 
     Examples:
@@ -153,7 +157,7 @@ def locate(
         if precision == "auto":
             kind = resolve_device(device).type
             precision = "bfloat16" if kind == "cuda" or (kind == "cpu" and has_native_bf16()) else "float32"
-        localizer = Localizer.load(model, device=device, precision=precision, **refinement)
+        localizer = Localizer.load(model, device=device, precision=precision, contour=contour, **refinement)
         options = {"audio": audio[0] if audio else None, "maps_per_second": maps_per_second, "smooth": smooth}
         options |= {"audio_track": audio_track, "size": size}
         code = locate_videos(localizer, jobs, options, overwrite)
@@ -168,12 +172,12 @@ def locate(
     of_videos |= {"maps_per_second": maps_per_second, "smooth": smooth, "size": size}
     check_unused(image, "a video", files | of_videos)
     parse_mask_threshold(mask_threshold)
-    options_of_images = ImageOptions(mask_threshold, boxes, per_source, next_frame, audio_track, model)
+    options_of_images = ImageOptions(mask_threshold, boxes, per_source, next_frame, audio_track, model, contour)
     precision = "float32" if precision == "auto" else precision
     if is_batch:
         check_unused(image, "one image", {"mask": mask, "next_frame": next_frame})
         images = plan_images(image, audio, folder)
-        localizer = Localizer.load(model, device=device, precision=precision, **refinement)
+        localizer = Localizer.load(model, device=device, precision=precision, contour=contour, **refinement)
         return locate_images(localizer, images, options_of_images, overwrite, json)
     if not audio:
         raise InputError(f"{image} is an image: found no sound to locate in it, expected one or more after it.")
@@ -183,17 +187,23 @@ def locate(
     check_output(output, overwrite, RESULT_SUFFIXES)
     if mask is not None:
         check_output(mask, overwrite, (".png",))
+        if contour is not None:
+            check_output(mask.with_suffix(".contour.png"), overwrite, (".png",))
         if len(audio) != 1 or per_source:
             raise OutputError(f"{mask}: a mask is of one map, and there may be several. Locate sounds one by one.")
-    localizer = Localizer.load(model, device=device, precision=precision, **refinement)
+    localizer = Localizer.load(model, device=device, precision=precision, contour=contour, **refinement)
     if next_frame is not None and not localizer.front_end.image.flow:
         raise InputError(f"--next-frame: {localizer.name} does not use optical flow; leave it out.")
     sounds = read_sounds(localizer, audio, audio_track)
     results, summaries = locate_image(localizer, image, sounds, options_of_images)
     write_results(output, results, summaries, mask_threshold if boxes else None)
     if mask is not None:
-        with atomic_write(mask) as draft:
-            Image.fromarray(results[audio[0]].mask(mask_threshold).numpy()).save(draft)
+        masks = {mask: results[audio[0]].mask(mask_threshold).numpy()}
+        if contour is not None:
+            masks[mask.with_suffix(".contour.png")] = results[audio[0]].contour_mask().numpy()
+        for path, pixels in masks.items():
+            with atomic_write(path) as draft:
+                Image.fromarray(pixels).save(draft)
     if json:
         print(to_json.dumps(summaries, indent=2))
     else:
@@ -338,12 +348,13 @@ def write_table(path: Path, name: str | None, outputs: list["VideoOutputs"]) -> 
 
 
 def is_done_by(localizer: "Localizer", records: Path) -> bool:
-    """Return True where frame records are of a model of this name and threshold."""
+    """Return True where frame records are of a model of this name and threshold, with its contours where it has any."""
     head = ""
     if records.is_file():
         with records.open(encoding="utf-8", errors="replace") as file:
             head = file.read(HEAD_LENGTH)
     facts = {"model": localizer.title, "threshold": localizer.threshold}
+    facts |= {} if localizer.contour is None else {"contour": localizer.contour}
     return all(to_json.dumps({key: fact})[1:-1] in head for key, fact in facts.items())
 
 

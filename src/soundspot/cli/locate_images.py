@@ -33,6 +33,7 @@ class ImageOptions:
         next_frame: path of the next frame.
         audio_track: number of the audio track.
         model: name of the model, for the summaries.
+        contour: segmenter of contours, for the summaries.
     """
 
     mask_threshold: float | str = 0.5
@@ -41,6 +42,7 @@ class ImageOptions:
     next_frame: str | None = None
     audio_track: int | None = None
     model: str = ""
+    contour: str | None = None
 
 
 def read_sounds(localizer: "Localizer", names: list[str], track: int | None) -> dict[str, Any]:
@@ -75,6 +77,7 @@ def locate_image(localizer: "Localizer", image: Path, sounds: Mapping[str, Any],
             results[f"{name} ({number})" if per_source else name] = result
             source = {"source": number} if per_source else {}
             origin = {"image": str(image), "sound": name, "model": options.model}
+            origin |= {} if options.contour is None else {"contour": options.contour}
             summaries.append({**origin, **source, **result.to_dict(options.mask_threshold)})
     if not results:
         raise InputError("found no audible source in the sounds; leave out --per-source for a map of each sound.")
@@ -140,7 +143,7 @@ def locate_images(
     for image, names, target in jobs:
         overlay, summary = Path(f"{target}.png"), Path(f"{target}.json")
         if overlay.exists() and not overwrite:
-            if is_answer(summary, names, options.model):
+            if is_answer(summary, names, options):
                 print(f"{image}: done before", file=sys.stderr if json else sys.stdout)
             else:
                 failed.append(image)
@@ -171,11 +174,12 @@ def locate_images(
     return EXIT_SOME_FAILED if failed else 0
 
 
-def is_answer(summary: Path, names: list[str], model: str) -> bool:
-    """Return True where a file of summaries is of these sounds, located by this model."""
+def is_answer(summary: Path, names: list[str], options: ImageOptions) -> bool:
+    """Return True where a file of summaries is of these sounds, located by this model, with these contours."""
     try:
         entries = to_json.loads(summary.read_text(encoding="utf-8"))
-        return {(entry["sound"], entry["model"]) for entry in entries} == {(name, model) for name in names}
+        made = {(entry["sound"], entry["model"], entry.get("contour")) for entry in entries}
+        return made == {(name, options.model, options.contour) for name in names}
     except (OSError, ValueError, LookupError, TypeError):
         return False
 
@@ -212,6 +216,13 @@ def format_result(name: str, summary: dict[str, Any]) -> str:
         f"{name}{category}: peak {summary['peak']:.3f} at ({x}, {y}), confidence {summary['confidence']:.3f}, "
         f"{PRESENCE[summary['present']]}{format_probability(summary['presence_probability'])}",
         *([] if summary["present"] is False else [f"  boxes: {boxes}"]),
+        *(f"  contour: {format_contour(contour)}" for contour in summary.get("contours", ())),
         *(f"  note: {note}" for note in summary["notes"]),
     ]
     return "\n".join(lines)
+
+
+def format_contour(contour: dict[str, Any]) -> str:
+    """Format a contour beside the region that it was made of."""
+    box, region = ("({}, {})-({}, {})".format(*contour[key]) for key in ("box", "region_box"))
+    return f"{box} by {contour['segmenter']}, of the region {region}"

@@ -38,6 +38,7 @@ class VideoInfo:
         colorspace: FFmpeg's number of the conversion between YUV and RGB.
         sample_rate: sample rate of the audio in Hz.
         layout: FFmpeg's name of the audio channels, such as `stereo`.
+        contour: name of the segmenter that makes contours; None: there are none.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class VideoInfo:
     colorspace: int
     sample_rate: int
     layout: str
+    contour: str | None = None
 
 
 class FrameWriter(ABC):

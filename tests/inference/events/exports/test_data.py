@@ -1,13 +1,16 @@
 """JSON of our own form by its published schema, there and back, and COCO as its tools need it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conftest import ROOT
 from made_events import VIDEO, event, other_video, table
 from schemas import check_schema
+from soundspot.data.media.rle import decode_mask, encode_mask
 from soundspot.errors import DataError
 from soundspot.inference.events.event import EventTable
 from soundspot.inference.events.exports.data import format_coco, format_json, read_json
@@ -21,7 +24,16 @@ def several() -> EventTable:
     return table(*events, videos=(VIDEO, other))
 
 
-@pytest.mark.parametrize("events", [several(), table()], ids=["several", "none"])
+def outlined() -> EventTable:
+    """An event of two frames, of which the first has a contour of 3 x 5 pixels."""
+    mask = np.zeros(VIDEO.size, bool)
+    mask[4:9, 10:13] = True
+    drawn = event(0.5, 0.7)
+    masks = (encode_mask(mask)["counts"], "")
+    return table(replace(drawn, track=replace(drawn.track, masks=masks)))
+
+
+@pytest.mark.parametrize("events", [several(), table(), outlined()], ids=["several", "none", "outlined"])
 def test_json_follows_its_schema_and_comes_back(events: EventTable, tmp_path: Path) -> None:
     text = format_json(events)
     check_schema(json.loads(text), SCHEMA)
@@ -39,6 +51,7 @@ def test_json_follows_its_schema_and_comes_back(events: EventTable, tmp_path: Pa
         ('"start": 0.5', '"start": 9.5'),
         ('"frames": [5, 6, 7, 8, 9, 10, 11, 12]', '"frames": [5]'),
         ('"video": 1', '"video": 7'),
+        ('"peaks"', '"masks": ["06"], "peaks"'),
         ('"events"', '"others"'),
         ('"size": [48, 64]', '"size": "x"'),
     ],
@@ -50,6 +63,14 @@ def test_json_that_contradicts_itself_is_refused(old: str, new: str, tmp_path: P
     path.write_text(text.replace(old, new), encoding="utf-8")
     with pytest.raises(DataError, match=r"events\.json"):
         read_json(path)
+
+
+def test_coco_carries_contours_beside_the_regions() -> None:
+    first, second = json.loads(format_coco(outlined()))["annotations"]
+    assert (first["bbox"], first["area"], first["region_bbox"]) == ([10, 4, 3, 5], 15, [0, 2, 8, 10])
+    assert decode_mask(first["segmentation"]).sum() == 15
+    assert (second["bbox"], second["area"]) == ([1, 2, 8, 10], 80)
+    assert not {"segmentation", "region_bbox"} & second.keys()
 
 
 def test_coco_has_what_its_tools_need() -> None:

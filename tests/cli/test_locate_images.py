@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from schemas import check_output
+
 
 @pytest.fixture
 def folder(picture: Path, tmp_path: Path) -> Path:
@@ -27,7 +29,8 @@ def test_each_image_is_located_with_one_sound(soundspot, checkpoint, folder, sou
     assert f"2 of 3 images are located, in {out}" in answer.out
     assert f"soundspot: {folder / 'broken.jpg'}: " in answer.err
     assert answer.err.splitlines()[-1] == f"not located: {folder / 'broken.jpg'}"
-    (result,) = json.loads((out / "below" / "b.json").read_text())
+    (result,) = summaries = json.loads((out / "below" / "b.json").read_text())
+    check_output(summaries, "results")
     assert (result["image"], result["sound"]) == (str(folder / "below" / "b.png"), str(sound))
     (folder / "broken.jpg").unlink()
     again = soundspot(*line)
@@ -94,7 +97,8 @@ def test_contours_are_reported_beside_the_regions(soundspot, checkpoint, picture
     assert (plain.code, answer.code) == (0, 0)
     assert (tmp_path / "m.png").read_bytes() == region
     assert (tmp_path / "m.contour.png").is_file()
-    (after,) = json.loads((tmp_path / "a.json").read_text())
+    (after,) = summaries = json.loads((tmp_path / "a.json").read_text())
+    check_output(summaries, "results")
     (contour,) = after["contours"]
     assert (after["contour"], after["boxes"]) == ("grabcut", before[0]["boxes"])
     assert contour["region_box"] in after["boxes"]

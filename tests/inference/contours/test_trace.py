@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from schemas import check_output
 from soundspot.config.upsampling import Upsampling
 from soundspot.data.media.rle import decode_mask
 from soundspot.errors import RecipeError
@@ -95,6 +96,7 @@ def test_a_result_reports_its_contours(disc: Image.Image, tmp_path: Path) -> Non
     assert (result.contour_mask().numpy() == mask).all()
     result.save(tmp_path / "a.json")
     content = json.loads((tmp_path / "a.json").read_text())
+    check_output(content, "result")
     (values,) = content["contours"]
     assert (decode_mask(values.pop("mask")) == mask).all()
     assert values == {

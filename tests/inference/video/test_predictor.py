@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from clips import RATE, tone, write_video
+from schemas import check_output
 from soundspot.cli.locate import format_summary
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
 from soundspot.config.presence_calibration import PresenceCalibration
@@ -240,6 +241,7 @@ def test_presence_is_told_per_second_with_its_probability(clip: Path, tmp_path: 
     means = [np.mean([f.map.presence_probability for f in frames if int(f.time) == second]) for second in (0, 1)]
     assert [second.probability for second in summary.presence] == pytest.approx(means)
     content = json.loads((tmp_path / "f.json").read_text())
+    check_output(content, "frame-records")
     rounded = [{"second": n, "present": True, "presence_probability": round(means[n], 4)} for n in (0, 1)]
     assert content["seconds"] == rounded
     assert content["frames"][7]["presence_probability"] == round(frames[7].map.presence_probability, 4)
@@ -510,6 +512,7 @@ def test_contours_go_through_a_video_and_all_its_files(clip: Path, tmp_path: Pat
     assert [contour.segmenter for contour in first.map.contours] == ["grabcut"] * len(first.map.boxes())
     video.save(frame_records=tmp_path / "f.json", events=tmp_path / "e.coco.json")
     records = json.loads((tmp_path / "f.json").read_text())
+    check_output(records, "frame-records")
     assert records["contour"] == "grabcut"
     assert records["frames"][0]["contours"] == [contour.to_dict() for contour in first.map.contours]
     annotations = json.loads((tmp_path / "e.coco.json").read_text())["annotations"]

@@ -7,15 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import ROOT
 from made_events import VIDEO, event, other_video, table
-from schemas import check_schema
+from schemas import check_output
 from soundspot.data.media.rle import decode_mask, encode_mask
 from soundspot.errors import DataError
 from soundspot.inference.events.event import EventTable
 from soundspot.inference.events.exports.data import format_coco, format_json, read_json
-
-SCHEMA = json.loads((ROOT / "docs" / "schemas" / "events.schema.json").read_text(encoding="utf-8"))
 
 
 def several() -> EventTable:
@@ -36,7 +33,7 @@ def outlined() -> EventTable:
 @pytest.mark.parametrize("events", [several(), table(), outlined()], ids=["several", "none", "outlined"])
 def test_json_follows_its_schema_and_comes_back(events: EventTable, tmp_path: Path) -> None:
     text = format_json(events)
-    check_schema(json.loads(text), SCHEMA)
+    check_output(json.loads(text), "events")
     path = tmp_path / "events.json"
     path.write_text(text, encoding="utf-8")
     again = read_json(path)
@@ -66,7 +63,9 @@ def test_json_that_contradicts_itself_is_refused(old: str, new: str, tmp_path: P
 
 
 def test_coco_carries_contours_beside_the_regions() -> None:
-    first, second = json.loads(format_coco(outlined()))["annotations"]
+    content = json.loads(format_coco(outlined()))
+    check_output(content, "coco-events")
+    first, second = content["annotations"]
     assert (first["bbox"], first["area"], first["region_bbox"]) == ([10, 4, 3, 5], 15, [0, 2, 8, 10])
     assert decode_mask(first["segmentation"]).sum() == 15
     assert (second["bbox"], second["area"]) == ([1, 2, 8, 10], 80)
@@ -75,6 +74,7 @@ def test_coco_carries_contours_beside_the_regions() -> None:
 
 def test_coco_has_what_its_tools_need() -> None:
     content = json.loads(format_coco(several()))
+    check_output(content, "coco-events")
     images, annotations = content["images"], content["annotations"]
     assert [row["id"] for row in annotations] == [*range(1, len(annotations) + 1)]  # 0 is never matched
     assert [row["id"] for row in images] == [*range(1, len(images) + 1)]

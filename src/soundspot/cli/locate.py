@@ -307,7 +307,7 @@ def locate_videos(
                 continue
         started = time.monotonic()
         try:
-            with progress_bar() as show:
+            with progress_bar(path.name) as show:
                 video = localizer.locate_video(path, **options)
                 summary = video.save(
                     **vars(outputs), progress=lambda done, total: show(int(done), max(1, round(total)))

@@ -11,6 +11,7 @@ from soundspot.cli.folders import EXIT_SOME_FAILED, list_inputs, make_parent, pl
 from soundspot.data.media.file_types import AUDIO_SUFFIXES, IMAGE_SUFFIXES
 from soundspot.errors import DataError, InputError, SoundspotError
 from soundspot.utils.atomic_io import atomic_write
+from soundspot.utils.progress import track
 
 if TYPE_CHECKING:
     from soundspot.inference.localizer import Localizer
@@ -140,7 +141,7 @@ def locate_images(
     sounds: dict[str, Any] = {}
     if all(names == jobs[0][1] for _, names, _ in jobs):  # of all images: a mistake in it ends the command
         sounds = read_sounds(localizer, jobs[0][1], options.audio_track)
-    for image, names, target in jobs:
+    for image, names, target in track(jobs, "images"):
         overlay, summary = Path(f"{target}.png"), Path(f"{target}.json")
         if overlay.exists() and not overwrite:
             if is_answer(summary, names, options):

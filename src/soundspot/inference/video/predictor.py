@@ -196,7 +196,7 @@ class LocatedVideo:
             progress(self.end_time, self.end_time)
         num_absent = None if presence[None] == num_frames else presence[False]
         events = next((writer.events for writer in writers if isinstance(writer, EventWriter)), None)
-        return VideoSummary(num_frames, self.end_time, num_absent, self.notes, meter.seconds(), events)
+        return VideoSummary(num_frames, self.end_time, num_absent, self.notes, meter.seconds(), events, files.paths())
 
     def events(self, **options: Any) -> VideoEvents:
         """Locate all frames once and return when sources sound, and where; `save(events=...)` writes them as well.

@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from conftest import ROOT
+from schemas import check_output
 
 MINE = ("neighbors", "mine", "catalog")
 DEBUG = ROOT / "recipes" / "alignment" / "debug.yaml"
@@ -246,6 +247,7 @@ def test_a_catalogue_check_in_json(soundspot, catalogue) -> None:
     answer = soundspot("data", "check", catalogue, "--json")
     assert answer.code == 2
     told = json.loads(answer.out)
+    check_output(told, "data-check")
     assert (told["errors"], told["warnings"]) == (1, 0)
     assert told["problems"][0]["location"].startswith("images[2]")
 

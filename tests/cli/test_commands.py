@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from clips import write_video
+from schemas import check_output
 from soundspot.cli.main import COMMANDS, GROUPS, load_command, parse_command
 from soundspot.config.load import list_recipe_keys
 from soundspot.data.datasets.catalog import Catalog
@@ -194,6 +195,7 @@ def test_a_file_of_weights_says_what_it_is(soundspot, checkpoint, tmp_path) -> N
     assert answer.code == 0, answer.err
     assert answer.out.startswith(f"{checkpoint}: a checkpoint of soundspot")
     told = json.loads(soundspot("checkpoint", "inspect", checkpoint, "--json").out)
+    check_output(told, "inspection")
     assert (told["kind"], told["methods"], told["is_usable"]) == ("checkpoint", ["alignment"], True)
     torch.save({"state_dict": {"module.conv1.weight": torch.zeros(64, 3, 7, 7)}}, tmp_path / "part.pth")
     answer = soundspot("checkpoint", "inspect", tmp_path / "part.pth")
@@ -246,6 +248,7 @@ def test_a_check_answers_by_its_exit_code_and_in_json(soundspot, tmp_path) -> No
         assert not answer.written
         assert all(path.name in answer.out for path in lists)
         told = json.loads(soundspot("data", "check", empty, *flags, "--json").out)
+        check_output(told, "data-check")
         assert [row["file"] for row in told["tables"]["lists"]] == [path.name for path in lists]
         assert ((told["errors"] > 0) * 2 or told["warnings"] > 0) == code
     assert "Leave them out by `exclude: [vggss]`" in answer.out

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from schemas import check_output
 from soundspot.cli.locate_images import print_known
 
 
@@ -30,7 +31,8 @@ def test_each_image_is_located_with_one_sound(soundspot, checkpoint, folder, sou
     assert f"2 of 3 images are located, in {out}" in answer.out
     assert f"soundspot: {folder / 'broken.jpg'}: " in answer.err
     assert answer.err.splitlines()[-1] == f"not located: {folder / 'broken.jpg'}"
-    (result,) = json.loads((out / "below" / "b.json").read_text())
+    (result,) = summaries = json.loads((out / "below" / "b.json").read_text())
+    check_output(summaries, "results")
     assert (result["image"], result["sound"]) == (str(folder / "below" / "b.png"), str(sound))
     (folder / "broken.jpg").unlink()
     again = soundspot(*line)
@@ -102,3 +104,23 @@ def test_a_missing_or_exchanged_input_is_named_before_the_output(
     answer = soundspot("locate", sound, picture, "--model", checkpoint, "-o", tmp_path / "new.png")
     assert "found an image" in answer.err
     assert "The image comes first, sounds after it" in answer.err
+
+
+def test_contours_are_reported_beside_the_regions(soundspot, checkpoint, picture, sound, tmp_path) -> None:
+    pytest.importorskip("cv2", reason="OpenCV is absent: grabcut is not tested")
+    line = ("locate", picture, sound, "--model", checkpoint, "-o", tmp_path / "a.json", "--mask", tmp_path / "m.png")
+    plain = soundspot(*line)
+    region, before = (tmp_path / "m.png").read_bytes(), json.loads((tmp_path / "a.json").read_text())
+    answer = soundspot(*line, "--contour", "grabcut", "--overwrite")
+    assert (plain.code, answer.code) == (0, 0)
+    assert (tmp_path / "m.png").read_bytes() == region
+    assert (tmp_path / "m.contour.png").is_file()
+    (after,) = summaries = json.loads((tmp_path / "a.json").read_text())
+    check_output(summaries, "results")
+    (contour,) = after["contours"]
+    assert (after["contour"], after["boxes"]) == ("grabcut", before[0]["boxes"])
+    assert contour["region_box"] in after["boxes"]
+    assert "  contour: (" in answer.out
+    assert "  contour: (" not in plain.out
+    wrong = soundspot(*line, "--contour", "grabcat", "--overwrite")
+    assert (wrong.code, "Did you mean 'grabcut'?" in wrong.err) == (2, True)

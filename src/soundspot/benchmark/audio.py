@@ -28,6 +28,7 @@ from soundspot.types import Audio
 from soundspot.utils.append_journal import check_annotator
 from soundspot.utils.atomic_io import atomic_write_bytes
 from soundspot.utils.hash_rng import Key, make_generator
+from soundspot.utils.progress import track
 from soundspot.utils.safe_read import convert_read_errors
 
 AudioLayout = Literal["catalog", "vggsound", "folder"]
@@ -126,7 +127,7 @@ def match_audio(
     known = {record.key: record for record in project.journal.read_audio()}
     used = set(project.journal.read_pairings().values()) | _read_used(project)
     count, messages, lacking = 0, [], Counter[str]()
-    for record, category in missing:
+    for record, category in track(missing, "sounds"):
         for candidate in queues[category]:
             audio = known.get(candidate.key) or _store(project, candidate, seconds, rate)
             if candidate.key not in known and audio.problem:

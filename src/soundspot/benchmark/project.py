@@ -13,8 +13,8 @@ from PIL import Image
 from soundspot.benchmark.journal import DATABASE_FILE, DecisionJournal
 from soundspot.benchmark.plan import BenchmarkPlan, PlannedImage
 from soundspot.benchmark.records import ImageRecord, Source
-from soundspot.benchmark.rle import encode_mask
 from soundspot.data.media.image import read_image
+from soundspot.data.media.rle import encode_mask
 from soundspot.errors import DataError, OutputError
 from soundspot.utils.append_journal import insert_row
 from soundspot.utils.atomic_io import atomic_write_bytes, convert_os_errors

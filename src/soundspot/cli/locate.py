@@ -80,6 +80,7 @@ def locate(
     min_duration_off: float | None = None,
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    contour: str | None = None,
     overwrite: bool = False,
     **refinement: Unpack[RefinementOptions],
 ) -> int:
@@ -127,6 +128,9 @@ def locate(
         min_duration_off: of events: shortest pause in seconds, 1 by default; shorter ones are bridged.
         device: `auto`, `cpu`, `cuda`, `mps`...
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 for videos where the machine has it.
+        contour: also make each region the contour of an object: `grabcut` (extra `flow`), `sam2` (extra `hub`; in a
+            video it follows the object) or `sam2:WEIGHTS`. Regions and boxes stay as they are; `--mask NAME.png` also
+            writes NAME.contour.png, `--events` in COCO's form the masks.
         overwrite: replace files that are there.
 
     Examples:
@@ -144,7 +148,7 @@ def locate(
     of_events: dict[str, Any] = {"onset": onset, "offset": offset}
     of_events |= {"min_duration_on": min_duration_on, "min_duration_off": min_duration_off}
     of_events = {name: value for name, value in of_events.items() if value is not None}
-    of_model: dict[str, Any] = {"device": device, "calibration": calibration, **refinement}
+    of_model: dict[str, Any] = {"device": device, "calibration": calibration, "contour": contour, **refinement}
     of_images = {"boxes": boxes, "mask": mask, "per_source": per_source, "next_frame": next_frame, "json": json}
     suffix = image.suffix.lower()
     folder = output or FOLDER_OUTPUT
@@ -174,7 +178,7 @@ def locate(
     of_videos |= {"maps_per_second": maps_per_second, "smooth": smooth, "size": size}
     check_unused(image, "a video", files | of_videos)
     parse_mask_threshold(mask_threshold)
-    options_of_images = ImageOptions(mask_threshold, boxes, per_source, next_frame, audio_track, model)
+    options_of_images = ImageOptions(mask_threshold, boxes, per_source, next_frame, audio_track, model, contour)
     precision = "float32" if precision == "auto" else precision
     if is_batch:
         check_unused(image, "one image", {"mask": mask, "next_frame": next_frame})
@@ -189,6 +193,8 @@ def locate(
     check_output(output, overwrite, RESULT_SUFFIXES)
     if mask is not None:
         check_output(mask, overwrite, (".png",))
+        if contour is not None:
+            check_output(mask.with_suffix(".contour.png"), overwrite, (".png",))
         if len(audio) != 1 or per_source:
             raise OutputError(f"{mask}: a mask is of one map, and there may be several. Locate sounds one by one.")
     localizer = Localizer.load(model, precision=precision, **of_model)
@@ -198,8 +204,12 @@ def locate(
     results, summaries = locate_image(localizer, image, sounds, options_of_images)
     write_results(output, results, summaries, mask_threshold if boxes else None)
     if mask is not None:
-        with atomic_write(mask) as draft:
-            Image.fromarray(results[audio[0]].mask(mask_threshold).numpy()).save(draft)
+        masks = {mask: results[audio[0]].mask(mask_threshold).numpy()}
+        if contour is not None:
+            masks[mask.with_suffix(".contour.png")] = results[audio[0]].contour_mask().numpy()
+        for path, pixels in masks.items():
+            with atomic_write(path) as draft:
+                Image.fromarray(pixels).save(draft)
     if json:
         print(to_json.dumps(summaries, indent=2))
     else:
@@ -304,7 +314,7 @@ def locate_videos(
                 continue
         started = time.monotonic()
         try:
-            with progress_bar() as show:
+            with progress_bar(path.name) as show:
                 video = localizer.locate_video(path, **options)
                 summary = video.save(
                     **vars(outputs), progress=lambda done, total: show(int(done), max(1, round(total)))
@@ -347,12 +357,13 @@ def write_table(path: Path, name: str | None, outputs: list["VideoOutputs"]) -> 
 
 
 def is_done_by(localizer: "Localizer", records: Path) -> bool:
-    """Return True where frame records are of a model of this name and threshold."""
+    """Return True where frame records are of a model of this name and threshold, with its contours where it has any."""
     head = ""
     if records.is_file():
         with records.open(encoding="utf-8", errors="replace") as file:
             head = file.read(HEAD_LENGTH)
     facts = {"model": localizer.title, "threshold": localizer.threshold}
+    facts |= {} if localizer.contour is None else {"contour": localizer.contour}
     return all(to_json.dumps({key: fact})[1:-1] in head for key, fact in facts.items())
 
 

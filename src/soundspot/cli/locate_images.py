@@ -11,6 +11,7 @@ from soundspot.cli.folders import EXIT_SOME_FAILED, list_inputs, make_parent, pl
 from soundspot.data.media.file_types import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from soundspot.errors import DataError, InputError, SoundspotError
 from soundspot.utils.atomic_io import atomic_write
+from soundspot.utils.progress import track
 
 if TYPE_CHECKING:
     from soundspot.inference.localizer import Localizer
@@ -33,6 +34,7 @@ class ImageOptions:
         next_frame: path of the next frame.
         audio_track: number of the audio track.
         model: name of the model, for the summaries.
+        contour: segmenter of contours, for the summaries.
     """
 
     mask_threshold: float | str = 0.5
@@ -41,6 +43,7 @@ class ImageOptions:
     next_frame: str | None = None
     audio_track: int | None = None
     model: str = ""
+    contour: str | None = None
 
 
 def read_sounds(localizer: "Localizer", names: list[str], track: int | None) -> dict[str, Any]:
@@ -74,9 +77,15 @@ def locate_image(localizer: "Localizer", image: Path, sounds: Mapping[str, Any],
         for number, result in enumerate(sources, 1):
             results[f"{name} ({number})" if per_source else name] = result
             source = {"source": number} if per_source else {}
-            origin = {"image": str(image), "sound": name, "model": options.model, "model_id": localizer.identity}
-            track = {} if options.audio_track is None else {"audio_track": options.audio_track}
-            summaries.append({**origin, **track, **source, **result.to_dict(options.mask_threshold)})
+            origin: dict[str, Any] = {
+                "image": str(image),
+                "sound": name,
+                "model": options.model,
+                "model_id": localizer.identity,
+            }
+            origin |= {} if options.audio_track is None else {"audio_track": options.audio_track}
+            origin |= {} if options.contour is None else {"contour": options.contour}
+            summaries.append({**origin, **source, **result.to_dict(options.mask_threshold)})
     if not results:
         raise InputError("found no audible source in the sounds; leave out --per-source for a map of each sound.")
     return results, summaries
@@ -144,10 +153,10 @@ def locate_images(
     sounds: dict[str, Any] = {}
     if all(names == jobs[0][1] for _, names, _ in jobs):  # of all images: a mistake in it ends the command
         sounds = read_sounds(localizer, jobs[0][1], options.audio_track)
-    for image, names, target in jobs:
+    for image, names, target in track(jobs, "images"):
         overlay, summary = Path(f"{target}.png"), Path(f"{target}.json")
         if overlay.exists() and not overwrite:
-            if is_answer(summary, names, options.model, localizer.threshold):
+            if is_answer(summary, names, options, localizer.threshold):
                 print(f"{image}: done before", file=sys.stderr if json else sys.stdout)
             else:
                 failed.append(image)
@@ -183,21 +192,21 @@ def add_masks(
     results: dict[str, "LocalizationMap"], summaries: list[dict[str, Any]], threshold: "MaskThreshold"
 ) -> list[dict[str, Any]]:
     """Return summaries with the mask of each map, run-length encoded as in frame records."""
-    from soundspot.inference.video.frame_records import encode_rle
+    from soundspot.data.media.rle import count_runs
 
     masks = [result.mask(threshold).numpy() for result in results.values()]
     return [
-        {**summary, "mask": {"size": list(mask.shape), "counts": encode_rle(mask)}}
+        {**summary, "mask": {"size": list(mask.shape), "counts": count_runs(mask.T)}}
         for summary, mask in zip(summaries, masks, strict=True)
     ]
 
 
-def is_answer(summary: Path, names: list[str], model: str, threshold: float | None) -> bool:
-    """Return True where a file of summaries is of these sounds, located by this model with this threshold."""
+def is_answer(summary: Path, names: list[str], options: ImageOptions, threshold: float | None) -> bool:
+    """Return True where a file of summaries is of these sounds, by this model, threshold and kind of contours."""
     try:
         entries = to_json.loads(summary.read_text(encoding="utf-8"))
-        answered = {(entry["sound"], entry["model"], entry["threshold"]) for entry in entries}
-        return answered == {(name, model, threshold) for name in names}
+        made = {(entry["sound"], entry["model"], entry["threshold"], entry.get("contour")) for entry in entries}
+        return made == {(name, options.model, threshold, options.contour) for name in names}
     except (OSError, ValueError, LookupError, TypeError):
         return False
 
@@ -242,6 +251,13 @@ def format_result(name: str, summary: dict[str, Any]) -> str:
         f"{name}{category}: peak {summary['peak']:.3f} at ({x}, {y}), confidence {summary['confidence']:.3f}, "
         f"{PRESENCE[summary['present']]}{format_probability(summary['presence_probability'])}",
         *([] if summary["present"] is False else [f"  boxes: {boxes}"]),
+        *(f"  contour: {format_contour(contour)}" for contour in summary.get("contours", ())),
         *(f"  note: {note}" for note in summary["notes"]),
     ]
     return "\n".join(lines)
+
+
+def format_contour(contour: dict[str, Any]) -> str:
+    """Format a contour beside the region that it was made of."""
+    box, region = ("({}, {})-({}, {})".format(*contour[key]) for key in ("box", "region_box"))
+    return f"{box} by {contour['segmenter']}, of the region {region}"

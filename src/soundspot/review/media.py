@@ -16,6 +16,7 @@ from soundspot.data.media.audio import crop_or_tile, read_audio
 from soundspot.data.media.audio_writer import write_audio
 from soundspot.data.media.clip_writer import write_clip
 from soundspot.data.media.image import read_image
+from soundspot.data.media.rle import decode_mask
 from soundspot.data.media.video import Video
 from soundspot.errors import InputError
 from soundspot.inference.render import WHITE, draw_outline, draw_peak
@@ -141,12 +142,7 @@ def read_mask(folder: Path, moment: Moment) -> Bool[np.ndarray, "h w"] | None:
     path = folder / moment.result
     with convert_read_errors(path, "expected the result that was there. Locate again"):
         mask = parse_json(path.read_text(encoding="utf-8-sig"))[moment.index].get("mask")
-        if mask is None:
-            return None
-        (height, width), counts = mask["size"], np.array(mask["counts"])
-        if counts.sum() != height * width:
-            raise ValueError(f"found a mask of {counts.sum()} pixels, not {height} x {width}")
-        return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape((height, width), order="F")
+        return None if mask is None else decode_mask(mask)
 
 
 def read_sound(folder: Path, moment: Moment) -> Audio:

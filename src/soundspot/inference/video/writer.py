@@ -41,6 +41,7 @@ class VideoInfo:
         model_id: hash of the model (`Localizer.identity`).
         audio: path of the sound that replaces the video's own, or `in memory`; empty: its own.
         audio_track: number of the audio track; None: the file's default.
+        contour: name of the segmenter that makes contours; None: there are none.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class VideoInfo:
     model_id: str = ""
     audio: str = ""
     audio_track: int | None = None
+    contour: str | None = None
 
 
 class FrameWriter(ABC):

@@ -140,16 +140,21 @@ def read_recording_calibration(path: str | Path) -> RecordingCalibration:
     """
     content = read_json_object(Path(path), EXPECTED)
     with convert_read_errors(path, EXPECTED):
-        if content.pop("version", None) != VERSION:
-            raise ValueError(f"found another version than {VERSION}")
-        calibration = RecordingCalibration(**_to_fields(content))
-        check_fields(calibration)
-        low, high = calibration.interval
-        if not (math.isfinite(low) and low <= calibration.threshold <= high < math.inf):
-            raise ValueError(f"found the threshold {calibration.threshold} and its interval from {low} to {high}")
-        if PresenceCalibration.from_dict(calibration.presence) is None:
-            raise ValueError("found no probability of presence")
-        return calibration
+        return _build(content)
+
+
+def _build(content: dict[str, Any]) -> RecordingCalibration:
+    """Build a calibration from JSON; other values, another version and an interval without the threshold raise."""
+    if content.pop("version", None) != VERSION:
+        raise ValueError(f"found another version than {VERSION}")
+    calibration = RecordingCalibration(**_to_fields(content))
+    check_fields(calibration)
+    low, high = calibration.interval
+    if not (math.isfinite(low) and low <= calibration.threshold <= high < math.inf):
+        raise ValueError(f"found the threshold {calibration.threshold} and its interval from {low} to {high}")
+    if PresenceCalibration.from_dict(calibration.presence) is None:
+        raise ValueError("found no probability of presence")
+    return calibration
 
 
 def _to_fields(content: Mapping[str, Any]) -> dict[str, Any]:

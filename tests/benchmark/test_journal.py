@@ -6,12 +6,12 @@ from contextlib import closing
 
 import pytest
 
-from soundspot.benchmark.journal import check_annotator
 from soundspot.benchmark.page.media import find_media
 from soundspot.benchmark.plan import make_plan
 from soundspot.benchmark.project import Project, create_project
 from soundspot.benchmark.records import Source
 from soundspot.errors import DataError
+from soundspot.utils.append_journal import check_annotator
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from schemas import check_output
+from soundspot.cli.locate_images import print_known
 
 
 @pytest.fixture
@@ -37,7 +39,11 @@ def test_each_image_is_located_with_one_sound(soundspot, checkpoint, folder, sou
     assert (again.code, again.written, again.out.count("done before")) == (0, frozenset(), 2)
     other = shutil.copy(sound, tmp_path / f"other{sound.suffix}")
     answer = soundspot("locate", folder, other, "--model", checkpoint, "-o", out)  # no answer to another question
-    assert (answer.code, answer.written, answer.err.count("is of another sound or model")) == (2, frozenset(), 2)
+    assert (answer.code, answer.written, answer.err.count("is of another sound, model or threshold")) == (
+        2,
+        frozenset(),
+        2,
+    )
     assert soundspot("locate", folder, other, "--model", checkpoint, "-o", out, "--overwrite").code == 0
     assert json.loads((out / "a.json").read_text())[0]["sound"] == str(other)
 
@@ -51,6 +57,18 @@ def test_each_image_is_located_with_the_sound_of_its_name(soundspot, checkpoint,
     assert result["sound"] == str(folder / "below" / f"b{sound.suffix}")
     assert "a.png: found no sound of its name beside it" in answer.err
     assert answer.err.splitlines()[-1] == f"not located: {folder / 'a.png'}"
+
+
+def test_where_there_is_no_source_it_is_said_what_the_model_knows(capsys: pytest.CaptureFixture) -> None:
+    localizer = SimpleNamespace(known_categories=("cat", "dog"), display_name="starter", model_name="starter")
+    print_known(localizer, is_absent=False)
+    assert not capsys.readouterr().out
+    print_known(localizer, is_absent=True)
+    said = "starter knows 2 things (`soundspot models show starter`); of the sound of another its answer says little\n"
+    assert capsys.readouterr().out == said
+    for other in ({"known_categories": ()}, {"model_name": ""}):
+        print_known(SimpleNamespace(**{**vars(localizer), **other}), is_absent=True)
+    assert capsys.readouterr().out == said.replace(" (`soundspot models show starter`)", "")
 
 
 @pytest.mark.parametrize(

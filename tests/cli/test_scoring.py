@@ -150,7 +150,7 @@ def test_anyones_maps_are_scored_and_compared(soundspot, checkpoint, tmp_path):
     assert page.code == 0
     assert "<table>" in (tmp_path / "table.html").read_text()
     for wrong, said in (
-        ((reports[0],), "one report is nothing to compare"),
+        ((reports[0], "--published", "ezvsl"), "one report is nothing to compare"),
         ((*reports, "-o", tmp_path / "x.pdf"), "cannot write .pdf"),
         ((reports[0], tmp_path), f"Name reports in it: {reports[0]} {reports[1]}."),
         ((reports[0], reports[1] / "report.html"), f"Name its folder: {reports[1]}."),

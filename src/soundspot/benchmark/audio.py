@@ -15,7 +15,6 @@ import numpy as np
 import soundfile
 
 from soundspot.benchmark.attribution import read_attributions
-from soundspot.benchmark.journal import check_annotator
 from soundspot.benchmark.plan import make_slug
 from soundspot.benchmark.project import AUDIO_FOLDER, Project
 from soundspot.benchmark.records import AudioRecord, ImageRecord, Source
@@ -26,6 +25,7 @@ from soundspot.data.media.audio import read_audio, resample
 from soundspot.data.media.file_types import detect_file_type, iter_files
 from soundspot.errors import DataError, InputError
 from soundspot.types import Audio
+from soundspot.utils.append_journal import check_annotator
 from soundspot.utils.atomic_io import atomic_write_bytes
 from soundspot.utils.hash_rng import Key, make_generator
 from soundspot.utils.progress import track

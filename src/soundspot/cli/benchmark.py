@@ -143,10 +143,7 @@ def select(
         rate = "" if progress.per_hour != progress.per_hour else f", {progress.per_hour:.0f} an hour"
         print(f"{progress.annotator}: {progress.num_decided} of {total} images{rate}")
     for agreement in measure_agreement(opened):
-        print(
-            f"{agreement.first} and {agreement.second}: {100 * agreement.agreement:.0f} % of {agreement.num_images} "
-            f"equal, kappa {agreement.kappa:.2f}"
-        )
+        print(agreement)
     statuses = list(read_statuses(opened).values())
     print(f"{statuses.count('keep')} kept, {statuses.count('drop')} dropped, {statuses.count('disagree')} to resolve")
     for record, _ in list_disagreements(opened)[:10]:

@@ -27,6 +27,7 @@ COMMANDS = {  # words of a command -> module.function in this package
     "compare": "compare.compare",
     "study": "study.study",
     "locate": "locate.locate",
+    "check-results": "check_results.check_results",
     "app": "app.app",
     "export": "export.export",
     "neighbors mine": "mine.mine",

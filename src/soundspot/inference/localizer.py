@@ -12,6 +12,7 @@ from torch import Tensor
 from soundspot.config.checkpoint import load_checkpoint
 from soundspot.config.named_models import DEFAULT_MODEL, find_checkpoint, is_named_model
 from soundspot.config.presence_calibration import PresenceCalibration
+from soundspot.config.recording_calibration import read_recording_calibration
 from soundspot.config.refinement import Refinement
 from soundspot.config.schema import describe_supervision
 from soundspot.data.media.audio import as_audio
@@ -65,6 +66,7 @@ class Localizer(BatchLocalizer):
         model: str | Path | None = None,
         device: str = "cpu",
         precision: Precision = "float32",
+        calibration: str | Path | None = None,
         contour: str | None = None,
         **refinement: Any,
     ) -> "Localizer":
@@ -79,6 +81,8 @@ class Localizer(BatchLocalizer):
                 model.safetensors) or `hub:OWNER/NAME/FILE` (extra `hub`). None: the starter model.
             device: `cpu`, `cuda`, `cuda:1`, `mps`..., or `auto`: CUDA, else MPS, else the CPU.
             precision: `float32` or `bfloat16` of the network; maps are float32 either way.
+            calibration: path of a calibration for one's own recordings (`soundspot check-results`), whose threshold and
+                probability of presence are used in place of the model's own.
             contour: `grabcut` (OpenCV, extra `flow`) or `sam2` (extra `hub`; `sam2:WEIGHTS` for weights of another name
                 or in a folder): each region of a map also becomes the contour of an object, `LocalizationMap.contours`,
                 which is followed through videos. None: no contours.
@@ -90,8 +94,11 @@ class Localizer(BatchLocalizer):
         Raises:
             InputError: no model has this name, or the device or refinement cannot be used.
             RecipeError: `contour` names no segmenter.
-            CheckpointError: the file is missing, cut short, or no checkpoint of this library.
+            CheckpointError: the file is missing, cut short, or no checkpoint of this library; or the calibration is of
+                another model.
+            DataError: the calibration cannot be read.
         """
+        own = None if calibration is None else read_recording_calibration(calibration)
         if contour is not None:
             parse_segmenter(contour)
         if str(model).startswith("hub:"):
@@ -111,20 +118,22 @@ class Localizer(BatchLocalizer):
                 raise CheckpointError(
                     f"{path}: its header has the threshold {threshold!r:.60}, video size {video_size!r:.60}"
                 )
-            calibration = header.get("calibration") or {}
-            fitted_on = Refinement.from_dict(calibration.get("refinement"))
-            if threshold is not None and fitted_on != localizer.refinement:
+            fitted = header.get("calibration") or {}
+            fitted_on = Refinement.from_dict(fitted.get("refinement"))
+            if threshold is not None and fitted_on != localizer.refinement and own is None:
                 localizer.notes += (localizer.refinement.threshold_mismatch_warning(fitted_on),)
-            else:
-                localizer.threshold, localizer.codec_spread = threshold, calibration.get("codec_spread")
+            elif fitted_on == localizer.refinement:
+                localizer.threshold, localizer.codec_spread = threshold, fitted.get("codec_spread")
                 try:
-                    localizer.calibration = PresenceCalibration.from_dict(calibration.get("presence"))
+                    localizer.calibration = PresenceCalibration.from_dict(fitted.get("presence"))
                 except DataError as error:
                     raise CheckpointError(f"{path}: {error}") from error
             localizer.supervision = describe_supervision(header.get("recipe") or {})
             localizer.video_size = video_size
             localizer.classes = tuple(map(str, header.get("classes") or ()))
             localizer.known_categories = tuple(map(str, header.get("retained") or ()))
+        if own is not None:
+            localizer.use_calibration(own, str(calibration))
         return localizer
 
     def locate(self, image: Any, audio: Any, flow: Any = None, next_frame: Any = None) -> LocalizationMap:

@@ -327,7 +327,7 @@ class LocalizationMap:
 
         Returns:
             `size` [height, width] in pixels; `peak` and `confidence`, raw scores; `peak_at` [x, y] in pixels;
-            `threshold`; `present` (True, False or None); `presence_probability` (None where none was fitted);
+            `threshold`; `silent`; `present` (True, False or None); `presence_probability` (None where none was fitted);
             `near_threshold`, whether codecs alone could turn that;
             `mask_threshold`; `boxes`, each [x0, y0, x1, y1] in pixels,
             the far edges exclusive; `notes`; `class` where the source has a category; and `contours`
@@ -343,6 +343,7 @@ class LocalizationMap:
             "peak_at": list(self.peak_at),
             "confidence": self.confidence,
             "threshold": self.threshold,
+            "silent": self.is_silent,
             "present": self.present,
             "presence_probability": self.presence_probability,
             "mask_threshold": mask_threshold,

@@ -51,6 +51,7 @@ class FrameRecordWriter(FrameWriter):
             "peak": round(result.peak, 5),
             "confidence": round(result.confidence, 5),
             "peak_at": list(result.peak_at),
+            "silent": result.is_silent,
             "boxes": [list(box) for box in result.boxes(self._mask_threshold)] if is_drawn else [],
             "mask": {"size": list(result.size), "counts": count_runs(mask.T)},
         }
@@ -60,7 +61,11 @@ class FrameRecordWriter(FrameWriter):
         if self._file is None:
             header = {
                 "video": self._info.path.name,
+                "path": self._info.path.as_posix(),
+                "audio": self._info.audio,
+                "audio_track": self._info.audio_track,
                 "model": self._info.title,
+                "model_id": self._info.model_id,
                 "size": list(result.size),
                 "threshold": result.threshold,
                 "mask_threshold": self._mask_threshold,

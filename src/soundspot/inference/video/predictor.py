@@ -126,6 +126,9 @@ class LocatedVideo:
             colorspace=video.colorspace,
             sample_rate=stream.rate,
             layout=stream.layout.player_layout,
+            model_id=localizer.identity,
+            audio="" if audio is None else str(audio) if isinstance(audio, str | Path) else "in memory",
+            audio_track=audio_track,
             contour=contour,
         )
         self.seconds = video.duration if self._audio is None else video.end_time or video.duration

@@ -10,7 +10,14 @@ from PIL import Image
 from torch import Tensor
 
 from soundspot.config.checkpoint import load_checkpoint
-from soundspot.config.named_models import DEFAULT_MODEL, find_checkpoint, is_named_model
+from soundspot.config.frontend import PRESETS
+from soundspot.config.named_models import (
+    DEFAULT_MODEL,
+    RELEASED_MODELS,
+    ReleasedModel,
+    find_checkpoint,
+    is_named_model,
+)
 from soundspot.config.presence_calibration import PresenceCalibration
 from soundspot.config.refinement import Refinement
 from soundspot.config.schema import describe_supervision
@@ -22,6 +29,7 @@ from soundspot.errors import CheckpointError, DataError
 from soundspot.inference.batch_localizer import NO_FLOW_WARNING, BatchLocalizer, Features, ImageInput, Precision
 from soundspot.inference.multi_sound import MultiSoundResult, name_audios
 from soundspot.inference.result import LocalizationMap
+from soundspot.methods.base import Method
 from soundspot.models.folding import prepare_for_inference
 from soundspot.types import Audio, ImageWithFlow
 from soundspot.utils.safe_read import convert_read_errors, has_type
@@ -64,7 +72,9 @@ class Localizer(BatchLocalizer):
         Args:
             model: name of a model that comes with the library (`list_models`), path of a .safetensors file that
                 `soundspot train` wrote, or name of a file on the Hugging Face hub: `hub:OWNER/NAME` (its
-                model.safetensors) or `hub:OWNER/NAME/FILE` (extra `hub`). None: the starter model.
+                model.safetensors) or `hub:OWNER/NAME/FILE` (extra `hub`). `denseav-sound`, `denseav-language` and
+                `denseav-sound-language` are fetched from there too; `@demo` and `@vggss` behind them are other ways in
+                which the release feeds them. None: the starter model.
             device: `cpu`, `cuda`, `cuda:1`, `mps`..., or `auto`: CUDA, else MPS, else the CPU.
             precision: `float32` or `bfloat16` of the network; maps are float32 either way.
             refinement: keyword arguments `refine`, `alpha` and `prior` of `BatchLocalizer`.
@@ -76,6 +86,11 @@ class Localizer(BatchLocalizer):
             InputError: no model has this name, or the device or refinement cannot be used.
             CheckpointError: the file is missing, cut short, or no checkpoint of this library.
         """
+        if isinstance(model, str) and model in RELEASED_MODELS:
+            localizer = cls(_load_released(RELEASED_MODELS[model]), None, device, precision, **refinement)
+            localizer.checkpoint = f"hub:{RELEASED_MODELS[model].repository}"
+            localizer.model_name = model
+            return localizer
         if str(model).startswith("hub:"):
             from soundspot.inference.mining.hub import fetch_checkpoint
 
@@ -249,6 +264,16 @@ class Localizer(BatchLocalizer):
         if isinstance(audio, Audio):
             notes += (*audio.notes, *self.short_audio_notes(audio))
         return self.make_result(scores, encoded.image, is_silent, notes)
+
+
+def _load_released(model: ReleasedModel) -> Method:
+    from soundspot.importers import import_checkpoint
+    from soundspot.inference.mining.hub import fetch_checkpoint
+
+    fetch_checkpoint(f"{model.repository}/config.json")
+    method = import_checkpoint(fetch_checkpoint(model.repository), model.method)
+    method.front_end = PRESETS[model.front_end]
+    return method
 
 
 load = Localizer.load  # `soundspot.load`

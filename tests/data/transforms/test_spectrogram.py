@@ -1,14 +1,14 @@
 """Spectrograms agree with the released loaders, with scipy, and with formulas written out by hand."""
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 from scipy import signal
 
-from soundspot.config.frontend import PRESETS, AudioSpec
+from soundspot.config.frontend import PRESETS, AudioSpec, InputSpec
 from soundspot.data.transforms.spectrogram import preprocess_audio, silence_value, spectrogram
 from soundspot.errors import InputError
 from soundspot.types import Audio
@@ -229,3 +229,10 @@ def test_a_waveform_of_the_demo_is_raw():
     assert not made[48_000:].any()
     assert mask.sum() == 48_000
     assert silence_value(PRESETS["denseav@demo"].audio) == 0
+
+
+def test_silence_behind_a_sound_is_of_waveforms_alone():
+    spec = asdict(PRESETS["ezvsl"])
+    spec["audio"]["fill"] = "silence"
+    with pytest.raises(ValueError, match="found fill silence of tukey, expected one of waveform"):
+        InputSpec.from_dict(spec)

@@ -4,6 +4,7 @@ One alphabet everywhere: b batch, n m items, c channels, h w height and width, f
 v u views.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -284,6 +285,17 @@ class AudioVisualDataset(Protocol):
             Name of the category; empty where it is not known, which is the default.
         """
         return ""
+
+    def attributes(self, index: int) -> Mapping[str, str]:
+        """Return what else is known of a sample, by which reports divide their scores (`group_by`).
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Name -> value, such as `voice_over` -> `yes`; empty by default.
+        """
+        return {}
 
     @property
     def categories(self) -> tuple[str, ...]:

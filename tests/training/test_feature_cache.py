@@ -38,12 +38,14 @@ from soundspot.training import feature_cache, feature_fill
 from soundspot.training.clip_reader import ClipReader, SampleRequest
 from soundspot.training.datamodule import build_batch, build_dataloader, build_images, uses_ground_truth
 from soundspot.training.feature_cache import cache_features, plan_features
+from soundspot.training.feature_embedder import FeatureEmbedder
 from soundspot.training.feature_fill import fill_features, is_complete
 from soundspot.training.feature_plan import FeaturePlan, RepeatedEpochs
 from soundspot.training.feature_reader import FeatureBatch, FeatureReader, build_feature_batch
 from soundspot.training.fit import build_method, open_recipe_dataset
 from soundspot.training.lightning_module import LocalizationModule
 from soundspot.training.sample_order import ResumableBatchSampler
+from soundspot.training.schedule import make_localizer
 from soundspot.types import Batch
 from soundspot.utils.atomic_io import DiskFullError
 from soundspot.utils.hash_rng import hash_key, uniform
@@ -477,7 +479,7 @@ def test_no_process_is_started_to_read_features_alone(tmp_path: Path) -> None:
     assert workers == [2, 0]
 
 
-def test_labels_and_mined_neighbors_work_on_stored_features(tmp_path: Path) -> None:
+def test_labels_and_mined_neighbors_work_on_stored_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     warnings.simplefilter("ignore")
     values = recipe(
         tmp_path / "features",
@@ -488,8 +490,29 @@ def test_labels_and_mined_neighbors_work_on_stored_features(tmp_path: Path) -> N
         neighbors=NeighborsConfig(mining_schedule=(0.5,), k=3),
         feature_cache=FeatureCacheConfig(str(tmp_path / "features"), augmentations=1, epochs=1),
     )
-    soundspot.train(values, tmp_path / "run", progress=False)
-    assert list((tmp_path / "run").glob("neighbors-*"))
+    inputs = []
+    compute = StagedEncoder.forward_frozen
+    monkeypatch.setattr(StagedEncoder, "forward_frozen", lambda self, x: inputs.append(len(x)) or compute(self, x))
+    for run in ("run", "again"):
+        inputs.clear()
+        soundspot.train(values, tmp_path / run, progress=False)
+        assert list((tmp_path / run).glob("neighbors-*"))
+    assert sum(inputs) <= 2, "shapes are probed, and no sample is encoded again, to mine neighbors neither"
+
+
+def test_whole_samples_are_embedded_from_features_as_they_are_otherwise(tmp_path: Path) -> None:
+    values = recipe(tmp_path / "features", data=scenes(), method={"name": "dsol"}, views=PLAIN)
+    method = build_method(values, NUM_CLASSES).eval()
+    data = open_recipe_dataset(values.data)
+    reader = ClipReader(data, method.front_end, values.views, 0, False)
+    images, audio = data.read_image(1), data.read_audio(1)
+    expected = make_localizer(method)
+    wanted = expected.embed_images([images]), expected.embed_audio([audio]), expected.embed_objects([images], [audio])
+    embedder = FeatureEmbedder(method, cache_features(method, reader, values, progress=False))
+    image, sound = embedder.read_image(data, 1), embedder.read_audio(data, 1)
+    ours = embedder.embed_images([image]), embedder.embed_audio([sound]), embedder.embed_objects([image], [sound])
+    for embedding, reference in zip(ours, wanted, strict=True):
+        torch.testing.assert_close(embedding, reference, atol=2e-3, rtol=0)  # features are stored in half precision
 
 
 def test_silence_and_noise_are_encoded_beside_stored_sounds(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def evaluate(
     threshold: float | None = None,
     train_logs: list[Path] | None = None,
     title: str | None = None,
+    group_by: list[str] | None = None,
     device: str = "auto",
     batch_size: int = 32,
     seed: int = 0,
@@ -51,6 +52,8 @@ def evaluate(
         threshold: peak from which a source counts as present; by default the one that `soundspot calibrate` stored.
         train_logs: metrics.csv files of the training run; by default those beside the checkpoint.
         title: heading of the page.
+        group_by: attributes of the samples by whose values the scores are divided too: `category`, or those that the
+            data set has.
         device: `auto`, `cpu`, `cuda`, `mps`...
         batch_size: images and audio clips at a time; moves scores by up to 3e-7, as sums of the network are rounded.
         seed: of off-screen audio, of the bootstrap, and of the samples that the page draws.
@@ -93,6 +96,7 @@ def evaluate(
             seed=seed,
             bootstraps=bootstraps,
             progress=True,
+            group_by=group_by or (),
             source={**describe_checkpoint(localizer.checkpoint), "data": data, "options": data_options},
             distributed=True,
         )
@@ -110,6 +114,7 @@ def evaluate_maps(
     threshold: float | None = None,
     allow_missing: bool = False,
     title: str | None = None,
+    group_by: list[str] | None = None,
     seed: int = 0,
     bootstraps: int = 1000,
     overwrite: bool = False,
@@ -128,6 +133,8 @@ def evaluate_maps(
         threshold: peak from which a source counts as present; by default that of meta.json.
         allow_missing: samples without a map count as failures, and the report says so; otherwise they are an error.
         title: heading of the page.
+        group_by: attributes of the samples by whose values the scores are divided too: `category`, or those that the
+            data set has.
         seed: of the bootstrap.
         bootstraps: draws behind the 95 % intervals; 0: none.
         overwrite: replace a report that is there.
@@ -156,6 +163,7 @@ def evaluate_maps(
             seed=seed,
             bootstraps=bootstraps,
             progress=True,
+            group_by=group_by or (),
             source={"predictions": folder.absolute().name, "data": data, "options": data_options},
             distributed=True,
         )

@@ -204,7 +204,7 @@ class BatchLocalizer:
         Returns:
             (b, ...) encoded audio: by default that of the entire clip.
         """
-        with self._inference_mode():
+        with self.inference_mode():
             return self.method.audio_at(encoded_audio, position)
 
     def maps(self, encoded_images: Features, encoded_audio: Float[Tensor, "b ..."]) -> Float[Tensor, "b h w"]:
@@ -218,7 +218,7 @@ class BatchLocalizer:
             (b, h, w) raw scores at the resolution of the features, float32, on the CPU. Refined maps lie in [0, 1] once
             upsampled, and are as large as the network's input where a refinement has another grid.
         """
-        with self._inference_mode():
+        with self.inference_mode():
             maps = self.method.similarity_map(_without_prior(encoded_images), encoded_audio)
             return self._refine(maps[:, None], encoded_images)[:, 0].float().cpu()
 
@@ -235,7 +235,7 @@ class BatchLocalizer:
             (b, k, h, w) raw maps of k sources in no particular order, float32, and (b, k) bool, True for an audible
             source; both on the CPU. k is 1 where the method does not separate sources.
         """
-        with self._inference_mode():
+        with self.inference_mode():
             maps, is_audible = self.method.locate_sources(_without_prior(encoded_images), encoded_audio)
             return self._refine(maps, encoded_images).float().cpu(), is_audible.cpu()
 
@@ -248,7 +248,7 @@ class BatchLocalizer:
         Returns:
             (b, h, w) saliency at the resolution of the features, float32, on the CPU.
         """
-        with self._inference_mode():
+        with self.inference_mode():
             return self.method.saliency(_without_prior(encoded_images)).float().cpu()
 
     def embed_images(self, images: Sequence[ImageInput]) -> Float[Tensor, "b d"]:
@@ -317,7 +317,7 @@ class BatchLocalizer:
         Returns:
             (b, d) unit-norm embeddings, float32, on the CPU.
         """
-        with self._inference_mode():
+        with self.inference_mode():
             return self.method.embed_images(pixels.to(self.device)).float().cpu()
 
     def embed_spectrograms(self, spectrograms: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
@@ -329,7 +329,7 @@ class BatchLocalizer:
         Returns:
             (b, d) unit-norm embeddings, float32, on the CPU.
         """
-        with self._inference_mode():
+        with self.inference_mode():
             return self.method.embed_audio(spectrograms.to(self.device)).float().cpu()
 
     def embed_objects(self, images: Sequence[ImageInput], audio: Sequence[Audio]) -> Float[Tensor, "b d"]:
@@ -342,7 +342,7 @@ class BatchLocalizer:
         Returns:
             (b, d), float32, on the CPU; the embedding of the entire image where the method segments no objects.
         """
-        with self._inference_mode():
+        with self.inference_mode():
             return self.method.object_embedding(self._pixels(images), self._spectrograms(audio)).float().cpu()
 
     def make_result(
@@ -388,7 +388,7 @@ class BatchLocalizer:
         return (f"The sound lasts {audio.seconds:.2g} s and was {verb} to fill the {seconds:g} s the model hears.",)
 
     def _encode_pixels(self, pixels: Float[Tensor, "b i h w"]) -> Features:
-        with self._inference_mode():
+        with self.inference_mode():
             features = self.method.encode_images(pixels)
             if self.prior is None:
                 return features
@@ -396,7 +396,7 @@ class BatchLocalizer:
             return FeaturesWithPrior(features, prior)
 
     def _encode_spectrograms(self, spectrograms: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b ..."]:
-        with self._inference_mode():
+        with self.inference_mode():
             return self.method.encode_audio(spectrograms)
 
     def _refine(self, maps: Float[Tensor, "b k h w"], encoded_images: Features) -> Float[Tensor, "b k i j"]:
@@ -437,8 +437,12 @@ class BatchLocalizer:
         return torch.stack(embeddings)[:, None, :, None].to(self.device)
 
     @contextmanager
-    def _inference_mode(self) -> Iterator[None]:
-        """Switch to evaluation mode without gradients; afterwards each module is back in the mode it was in."""
+    def inference_mode(self) -> Iterator[None]:
+        """Switch to evaluation mode without gradients; afterwards each module is back in the mode it was in.
+
+        Yields:
+            Nothing; the method is evaluated in the block, in the localizer's precision.
+        """
         in_training = [module for module in self.method.modules() if module.training]
         if in_training:
             self.method.eval()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from soundspot.config.schema import Recipe
+from soundspot.data.datasets.registry import PACKAGED
 from soundspot.models.staged import NECK_OPTIONS
 from soundspot.study.journal import Record
 from soundspot.study.recipes import (
@@ -224,7 +225,7 @@ class Planner:
         Returns:
             The test set that is scored on.
         """
-        return replace(test, root=test.root or self.root)
+        return test if test.name in PACKAGED else replace(test, root=test.root or self.root)
 
     def tuning_jobs(self, arm: Arm) -> list[tuple[Choice, Job, Job]]:
         """Return the trainings and scores by which values of an arm are chosen.

@@ -77,8 +77,8 @@ class NeighborMiningCallback(ScheduledCallback):
             method: method in training.
             folder: folder of the new table; an existing folder is replaced.
         """
-        localizer = Localizer(method, device=str(next(method.parameters()).device))
-        mine_neighbors(localizer, self.data, folder, MiningOptions(self.config.required_k, overwrite=True))
+        options = MiningOptions(self.config.required_k, overwrite=True)
+        mine_neighbors(self.make_embedder(method), self.data, folder, options)
 
     def load_table(self, method: Any, folder: Path, step: int) -> None:
         """Load a table of neighbors in place of the current table.

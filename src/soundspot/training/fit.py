@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
     from soundspot.training.callbacks import CheckpointCallback, NeighborMiningCallback, ValidationCallback
     from soundspot.training.datamodule import FalseNegativeMask, TrainingData, uses_ground_truth
     from soundspot.training.feature_cache import cache_features
+    from soundspot.training.feature_embedder import FeatureEmbedder
     from soundspot.training.feature_plan import RepeatedEpochs
     from soundspot.training.labels import LabelCallback
     from soundspot.training.lightning_module import LocalizationModule
@@ -104,6 +106,8 @@ def _train(recipe: Recipe, folder: Path, resume: bool, overwrite: bool, progress
     reader = ClipReader(data, method.front_end, recipe.views, recipe.train.seed, uses_ground_truth(method, data))
     if recipe.feature_cache.folder is not None:
         reader = cache_features(method, reader, recipe, progress)
+        if not reader.reads_media:
+            neighbors.make_embedder = labels.make_embedder = partial(FeatureEmbedder, reader=reader)
     false_negatives = FalseNegativeMask(data, recipe, neighbors.current_table)
     module = LocalizationModule(method, recipe, false_negatives, labels, total_steps)
     on_rank_zero(lambda: prepare_run_dir(folder, recipe, resume))

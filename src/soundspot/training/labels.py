@@ -14,7 +14,6 @@ from soundspot.config.schema import LabelsConfig, Recipe
 from soundspot.data.datasets.labels import Label, build_class_table, read_labels
 from soundspot.data.neighbors.kmeans import Clusters, fit_kmeans
 from soundspot.errors import DataError, RecipeError, did_you_mean
-from soundspot.inference.localizer import Localizer
 from soundspot.inference.mining.embed import embed_objects, fingerprint_dataset
 from soundspot.training.schedule import ScheduledCallback, check_fixed_dataset, schedule_to_steps
 from soundspot.types import AudioVisualDataset
@@ -148,8 +147,7 @@ class LabelCallback(ScheduledCallback):
             method: method in training, as it is now.
             folder: folder of the new clusters; an existing folder is replaced.
         """
-        localizer = Localizer(method, device=str(next(method.parameters()).device))
-        embeddings = embed_objects(localizer, self.data)
+        embeddings = embed_objects(self.make_embedder(method), self.data)
         fit_kmeans(embeddings, self.config.num_clusters, fingerprint_dataset(self.data), self.seed).save(folder)
 
     def load_table(self, method: Any, folder: Path, step: int) -> None:

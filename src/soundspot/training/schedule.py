@@ -2,13 +2,15 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 
 from soundspot.errors import RecipeError
+from soundspot.inference.localizer import Localizer
+from soundspot.methods.base import Method
 from soundspot.types import AudioVisualDataset
 from soundspot.utils.distributed import on_rank_zero
 
@@ -25,6 +27,8 @@ class ScheduledCallback(L.Callback, ABC):
 
     Attributes:
         table_name: name of a table's folder, which is NAME-STEP.
+        make_embedder: function of the method in training that returns what embeds the training set for a table: a
+            localizer, unless features are stored.
         due_steps: the steps, in order.
     """
 
@@ -32,6 +36,7 @@ class ScheduledCallback(L.Callback, ABC):
 
     def __init__(self, data: AudioVisualDataset, folder: Path, due_steps: list[int]) -> None:
         self.data, self.folder, self.due_steps = data, folder, due_steps
+        self.make_embedder: Callable[[Any], Any] = make_localizer
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
         """Refresh the table before the batches of the next checkpoint interval are drawn.
@@ -73,6 +78,18 @@ class ScheduledCallback(L.Callback, ABC):
             folder: folder of the table.
             step: optimizer step that the table was due at.
         """
+
+
+def make_localizer(method: Method) -> Localizer:
+    """Make a localizer of a method in training.
+
+    Args:
+        method: the method, on any device.
+
+    Returns:
+        The localizer, on that device.
+    """
+    return Localizer(method, device=str(next(method.parameters()).device))
 
 
 def schedule_to_steps(key: str, schedule: Sequence[float], num_intervals: int, interval_steps: int) -> list[int]:

@@ -2,8 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -65,6 +65,7 @@ class SampleEntry:
         image, audio: paths of the image file and the audio file.
         ground_truth: a ground truth, the file that holds it, or None for samples to train on.
         missing_files: names, for messages, of the sample's files that were looked for and do not exist.
+        attributes: name -> value of what else is known of the sample.
     """
 
     id: str
@@ -74,6 +75,7 @@ class SampleEntry:
     audio: str
     ground_truth: GroundTruth | GroundTruthFile | None = None
     missing_files: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 class ClipDataset(AudioVisualDataset):
@@ -186,6 +188,17 @@ class ClipDataset(AudioVisualDataset):
         """
         return self.samples[index].category
 
+    def attributes(self, index: int) -> Mapping[str, str]:
+        """Return what else is known of a sample.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Name -> value.
+        """
+        return self.samples[index].attributes
+
     def read_image(self, index: int) -> Image.Image:
         """Read the image of a sample.
 
@@ -266,6 +279,25 @@ def drop_missing(
         raise DataError(f"{message}. Fetch them, or go without these samples by `missing: skip`{ignore}")
     warnings.warn(f"{message}; these samples are left out", stacklevel=3)
     return [sample for sample in samples if not sample.missing_files], incomplete
+
+
+def select_samples(samples: Sequence[SampleEntry], where: Mapping[str, str]) -> list[SampleEntry]:
+    """Select the samples that have certain attributes.
+
+    Args:
+        samples: the samples.
+        where: name -> value of the attributes that a sample must have; empty: all samples.
+
+    Returns:
+        The samples that have all of them, in their order.
+
+    Raises:
+        RecipeError: no sample has an attribute of a name, or of a value.
+    """
+    for name, value in where.items():
+        check_choice("where", name, sorted({key for sample in samples for key in sample.attributes}))
+        check_choice(f"where: {name}", value, sorted({sample.attributes.get(name, "") for sample in samples}))
+    return [sample for sample in samples if all(sample.attributes.get(k) == v for k, v in where.items())]
 
 
 def check_choice(option: str, value: str, known: Sequence[str]) -> None:

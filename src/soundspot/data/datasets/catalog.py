@@ -4,7 +4,7 @@ import copy
 import os
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from jaxtyping import Bool
@@ -177,6 +177,17 @@ class Catalog(AudioVisualDataset):
             Name of the category.
         """
         return self.images[index].category
+
+    def attributes(self, index: int) -> Mapping[str, str]:
+        """Return what the image's entry says of it beside its category.
+
+        Args:
+            index: position of the sample, from 0.
+
+        Returns:
+            Name -> value.
+        """
+        return {name: str(value) for name, value in (self.images[index].attributes or {}).items()}
 
     def visible_categories(self, index: int) -> tuple[str, ...]:
         """Return the categories of the things that a sample's image is known to show.

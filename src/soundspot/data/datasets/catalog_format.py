@@ -82,6 +82,8 @@ class ImageEntry(CatalogEntry):
         mask: path of a mask of the same size, white on the object; None where there is none.
         annotation: origin of boxes and mask, such as `human` or `auto`.
         audio: file of the recording the image belongs to (key `sound`); None: any recording of the category.
+        attributes: name -> text of what else is known, such as `light` -> `night`, by which reports divide scores; None
+            where nothing is.
     """
 
     width: int = _key("whole pixels")
@@ -90,6 +92,7 @@ class ImageEntry(CatalogEntry):
     mask: str | None = _key("an image of the same size, white on black, or null", default=None)
     annotation: str = _key("who made boxes and mask, such as human or auto", default="human")
     audio: str | None = _key("the file of its recording, or null for any of its category", key="sound", default=None)
+    attributes: Mapping[str, Any] | None = _key("an object of names and texts", type=dict, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,8 @@ _BUILT_IN = {
         "cutouts-extended": "test: sounds in the image, silence, noise and off-screen sounds, a quarter each",
     },
 }
-ROOTLESS = ("concat", "open-interactive")  # names of several data sets, and of one in the package
+PACKAGED = ("open-interactive",)  # names of data sets in the package
+ROOTLESS = ("concat", *PACKAGED)  # and of several data sets that have a root each
 # Name -> (summary, opener or its module:function).
 _DATASETS: dict[str, tuple[str, str | Opener]] = {
     name: (summary, target) for target, summaries in _BUILT_IN.items() for name, summary in summaries.items()

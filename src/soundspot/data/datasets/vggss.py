@@ -6,7 +6,8 @@ overflow of the annotation tool), which every released evaluator clips; such box
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from soundspot.data.datasets.annotation_files import FRACTION_BOX_FIELDS, read_entries, to_box
@@ -16,10 +17,12 @@ from soundspot.data.datasets.base import (
     SampleEntry,
     drop_missing,
     find_annotation_file,
+    select_samples,
 )
 from soundspot.data.datasets.clip_ids import normalize_clip_id
 from soundspot.data.datasets.layouts import VGGSS, ClipPaths, FileResolver, read_negative_samples, read_xml_samples
 from soundspot.data.datasets.lists import list_ids, list_name
+from soundspot.data.datasets.vggsounder import clip_attributes, read_vggsounder
 from soundspot.errors import DataError
 from soundspot.types import Box, GroundTruth
 
@@ -35,6 +38,8 @@ def open_vggss(
     layout: str | None = None,
     missing: str = "error",
     annotations: PathLike | None = None,
+    vggsounder: PathLike | None = None,
+    where: Mapping[str, str] | None = None,
 ) -> ClipDataset:
     """Open VGG-SS: clips with the union of their boxes as ground truth, in fractions (1 x 1).
 
@@ -48,13 +53,17 @@ def open_vggss(
         missing: `error`, `skip` (clips that lack a file are left out with a warning and counted in `skipped`), or
             `ignore`: no image or audio is looked for, to score maps that exist already.
         annotations: folder of vggss.json (None: root or root/metadata; without any, SSL-TIE's root/anno/ID.xml).
+        vggsounder: wheel of the package `vggsounder`, or a CSV file in it, which says of each clip what is heard and
+            visible: attributes `modality` (`AV`, `A`, `V`, `not labeled`), `background_music`, `static_image` and
+            `voice_over` (`yes`, `no`), by which reports divide scores (`--group-by`).
+        where: attributes that clips must have, such as `{modality: AV, voice_over: no}`.
 
     Returns:
         The samples, in the order of the list; split `test`.
 
     Raises:
         DataError: files are missing, or wrong; a listed clip has no boxes.
-        RecipeError: an unknown layout or policy.
+        RecipeError: an unknown layout, policy, attribute or value.
     """
     root, ids = Path(root), list_ids(list, "vggss")
     paths = ClipPaths(root, VGGSS, ids, layout, missing != "ignore")
@@ -69,6 +78,10 @@ def open_vggss(
     if name == "extended_vggss":
         table = find_annotation_file(root, annotations, NEGATIVES)
         samples += read_negative_samples(table, paths, samples, GroundTruth(1, 1, present=False))
+    if vggsounder is not None:
+        clips = read_vggsounder(vggsounder)
+        samples = [replace(s, attributes=clip_attributes(clips, s.group, s.category)) for s in samples]
+    samples = select_samples(samples, where or {})
     samples, incomplete = drop_missing(root, samples, missing)
     return ClipDataset(f"{name}/{list_name(list)}", samples, "test", incomplete)
 

@@ -52,6 +52,7 @@ class SampleForwarder(AudioVisualDataset):
     image_file = forward(AudioVisualDataset.image_file)
     audio_file = forward(AudioVisualDataset.audio_file)
     category = forward(AudioVisualDataset.category)
+    attributes = forward(AudioVisualDataset.attributes)
     visible_categories = forward(AudioVisualDataset.visible_categories)
     read_image = forward(AudioVisualDataset.read_image)
     read_audio = forward(AudioVisualDataset.read_audio)

@@ -30,7 +30,7 @@ from soundspot.evaluation.engine.predictions import MapWriter, Predictions, Stor
 from soundspot.evaluation.engine.sample_table import SampleTable
 from soundspot.evaluation.metrics.registry import NEGATIVES, expand_metric_keys
 from soundspot.evaluation.protocols.presets import Protocol, resolve_protocols
-from soundspot.evaluation.report.build_report import Embeddings, build_report
+from soundspot.evaluation.report.build_report import Embeddings, build_report, check_attributes
 from soundspot.evaluation.report.report import MAPS_FOLDER, REPORT_FILE, Report
 from soundspot.types import AudioVisualDataset
 from soundspot.utils.atomic_io import atomic_write_folder, check_output
@@ -55,6 +55,7 @@ def evaluate(
     overwrite: bool = False,
     progress: bool = False,
     source: Mapping[str, Any] | None = None,
+    group_by: Sequence[str] = (),
     distributed: bool = False,
 ) -> Report:
     """Score a localizer on a data set.
@@ -84,6 +85,8 @@ def evaluate(
         overwrite: replace a report in `output`.
         progress: show a progress bar in the terminal.
         source: origin of model and data, for report.json.
+        group_by: attributes of samples (of VGGSounder, of a catalog's images), or `category`, by whose values the
+            report divides the model's scores too.
         distributed: share the work among the processes that torchrun started, all of which must call this. All return
             the same report, equal to that of one process to the bit; only the first writes `output` and has maps.
 
@@ -94,7 +97,8 @@ def evaluate(
         DataError: the data set has no samples or its files are wrong, or the threshold is not a finite number.
         InputError: the localizer is of another type, or a map is not (h, w) finite numbers.
         OutputError: `output` exists and `overwrite` is not set, or cannot be written.
-        RecipeError: the data set, a protocol or a metric is unknown, `batch_size` is below 1, or `bootstraps` negative.
+        RecipeError: the data set, a protocol, a metric or an attribute is unknown, `batch_size` is below 1, or
+            `bootstraps` negative.
     """
     shard = RankShard.from_process_group() if distributed else SINGLE_PROCESS
     saved = Path(output) if output is not None and shard.is_first else None
@@ -103,6 +107,7 @@ def evaluate(
     check_counts(batch_size, bootstraps)
     keys = None if metrics is None else expand_metric_keys(metrics)
     protocols, data = resolve_protocols(protocol), _open_test_set(data, root)
+    check_attributes(group_by, data)
     samples, info = index_samples(data, seed, shard), LocalizerInfo.of(localizer)
     threshold = _check_threshold(info.threshold if threshold is None else threshold)
     table = SampleTable(protocols, data, samples, threshold, info.calibration)
@@ -125,7 +130,7 @@ def evaluate(
         embeddings = Embeddings(all_gather_rows(image_embeddings, shard), audio)
         if info.refinement:
             source = {**(source or {}), "refinement": info.refinement.as_dict()}
-        report = build_report(info, table, embeddings, bootstraps, seed, source)
+        report = build_report(info, table, embeddings, bootstraps, seed, source, group_by)
         report = report if keys is None else report.select_metrics(keys)
         if shard.is_first:
             writer.close(report.map_metadata())
@@ -161,6 +166,7 @@ def evaluate_maps(
     bootstraps: int = 1000,
     progress: bool = False,
     source: Mapping[str, Any] | None = None,
+    group_by: Sequence[str] = (),
     distributed: bool = False,
 ) -> Report:
     """Score maps that any code has written into a folder of predictions.
@@ -182,6 +188,8 @@ def evaluate_maps(
         bootstraps: number of bootstrap draws for the 95 % intervals; 0: no intervals.
         progress: show a progress bar in the terminal.
         source: origin of the maps, for report.json.
+        group_by: attributes of samples (of VGGSounder, of a catalog's images), or `category`, by whose values the
+            report divides the model's scores too.
         distributed: share the work among the processes that torchrun started, all of which must call this and get the
             same report.
 
@@ -192,11 +200,13 @@ def evaluate_maps(
         DataError: maps are missing or unreadable, the data set has no samples or its files are wrong, or the threshold
             or the calibration of presence in meta.json is not valid.
         InputError: a map is not (h, w) finite numbers.
-        RecipeError: the data set, a protocol or a metric is unknown, `batch_size` is below 1, or `bootstraps` negative.
+        RecipeError: the data set, a protocol, a metric or an attribute is unknown, `batch_size` is below 1, or
+            `bootstraps` negative.
     """
     check_counts(batch_size, bootstraps)
     keys = None if metrics is None else expand_metric_keys(metrics)
     protocols, data = resolve_protocols(protocol), _open_test_set(data, root, ground_truth_only=True)
+    check_attributes(group_by, data)
     shard = RankShard.from_process_group() if distributed else SINGLE_PROCESS
     samples, predictions = index_samples(data, seed, shard), Predictions(Path(folder))
     predictions.check_complete(samples, allow_missing)
@@ -210,7 +220,7 @@ def evaluate_maps(
         source = {**(source or {}), "refinement": refinement.as_dict()}
     name, notes = str(meta.get("model", Path(folder).resolve().name)), tuple(predictions.list_ignored(samples))
     info = LocalizerInfo(name, notes=notes, front_end=meta.get("front_end"))
-    report = replace(build_report(info, table, None, bootstraps, seed, source), maps=predictions.maps)
+    report = replace(build_report(info, table, None, bootstraps, seed, source, group_by), maps=predictions.maps)
     return report if keys is None else report.select_metrics(keys)
 
 

@@ -1,12 +1,14 @@
 """From the sample table of an evaluation to its report: rows, samples, notes, and the sound sensitivity."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from soundspot.data.datasets.base import check_choice
 from soundspot.evaluation import functional as F
 from soundspot.evaluation.engine.disk_tensor import DiskTensor, RowView
 from soundspot.evaluation.engine.items import SampleIndex, hash_id, hash_samples
@@ -32,8 +34,17 @@ from soundspot.evaluation.metrics.presence import presence_probabilities
 from soundspot.evaluation.metrics.registry import NEGATIVES, NOISE, OFFSCREEN, SILENCE, map_metrics
 from soundspot.evaluation.metrics.relevance import RetrievalInputs, compute_relevance
 from soundspot.evaluation.protocols.presets import Protocol
-from soundspot.evaluation.report.report import ProtocolRows, ReliabilityBin, Report, ReportRow, RowKind, SampleRow
+from soundspot.evaluation.report.report import (
+    ProtocolRows,
+    ReliabilityBin,
+    Report,
+    ReportRow,
+    RowKind,
+    SampleRow,
+    SubsetRows,
+)
 from soundspot.evaluation.report.sound_sensitivity import SoundSensitivity, compute_sound_sensitivity
+from soundspot.types import AudioVisualDataset
 
 # Rows beside the model: what they are called, and of what kind they are.
 REFERENCE_ROWS: dict[str, tuple[str, RowKind]] = {
@@ -67,6 +78,7 @@ def build_report(
     bootstraps: int,
     seed: int,
     source: Mapping[str, Any] | None,
+    group_by: Sequence[str] = (),
 ) -> Report:
     """Build the report of an evaluation.
 
@@ -78,6 +90,7 @@ def build_report(
         seed: random seed of the bootstrap.
         source: origin of model and data; None: unknown. The sample ids of its `calibration` are left out of the report,
             and the whole `calibration` where no threshold is used.
+        group_by: attributes of samples by whose values the scores are divided, checked by `check_attributes`.
 
     Returns:
         The report, without maps.
@@ -117,9 +130,41 @@ def build_report(
             "bootstraps": bootstraps,
             "threshold": table.threshold,
         },
+        subsets=tuple(row for name in group_by for row in _build_subsets(info.name, table, name, weights)),
         reliability=tuple(_build_reliability(table)),
         draws={key: drawn.numpy().astype(np.float32) for key, drawn in draws.items() if len(drawn)},
     )
+
+
+def check_attributes(names: Sequence[str], data: AudioVisualDataset) -> None:
+    """Raise RecipeError where no sample has an attribute of a name.
+
+    Args:
+        names: names of attributes, or `category`.
+        data: the data set.
+
+    Raises:
+        RecipeError: a name is not among those of the samples.
+    """
+    known = {"category", *(name for i in range(len(data)) for name in data.attributes(i))} if names else set()
+    for name in names:
+        check_choice("group_by", name, sorted(known))
+
+
+def _build_subsets(name: str, table: SampleTable, attribute: str, weights: GroupWeights) -> Iterator[SubsetRows]:
+    """Yield the rows of the samples of each value of an attribute, in the order of the values."""
+    own, samples = table.protocols[0], table.samples
+    values = [
+        category if attribute == "category" else table.data.attributes(i).get(attribute, "")
+        for i, category in enumerate(samples.categories)
+    ]
+    for value in sorted(set(values)):
+        mask = torch.tensor([v == value for v in values])
+        if num_scored := int((table.is_scored(own) & mask).sum()):
+            scores = compute_scores(table.metric_inputs(own, MODEL, mask), MAP_NEEDS)
+            model = ReportRow(name, "model", compute_intervals(scores, weights))
+            rows = (model, *_build_reference_rows(table, own, weights, mask))
+            yield SubsetRows(attribute, value, num_scored, rows)
 
 
 def _build_protocol_rows(name: str, table: SampleTable, protocol: Protocol, weights: GroupWeights) -> ProtocolRows:
@@ -129,10 +174,13 @@ def _build_protocol_rows(name: str, table: SampleTable, protocol: Protocol, weig
     return ProtocolRows(protocol.as_dict(), (model, *_build_reference_rows(table, protocol, weights)))
 
 
-def _build_reference_rows(table: SampleTable, protocol: Protocol, weights: GroupWeights) -> Iterator[ReportRow]:
-    """Yield the rows beside the model that have scores."""
+def _build_reference_rows(
+    table: SampleTable, protocol: Protocol, weights: GroupWeights, mask: Tensor | None = None
+) -> Iterator[ReportRow]:
+    """Yield the rows beside the model that have scores; with a mask those of its samples, without mixtures."""
+    needs = MAP_NEEDS if mask is not None else {*MAP_NEEDS, "mixtures"}
     for row, (name, kind) in REFERENCE_ROWS.items():
-        if scores := compute_scores(table.metric_inputs(protocol, row), {*MAP_NEEDS, "mixtures"}):
+        if scores := compute_scores(table.metric_inputs(protocol, row, mask), needs):
             yield ReportRow(name, kind, compute_intervals(scores, weights))
 
 

@@ -131,6 +131,7 @@ def render_page(
         sound_sensitivity=_sound_sensitivity_table(report),
         protocols=tables.build_protocol_table(report) if report.other_protocols else [],
         spread=tables.protocol_spread(report) if report.other_protocols else "",
+        subsets=tables.build_subset_tables(report),
         notes=[
             *report.notes,
             f"{report.n:,} samples show {len({sample.group for sample in report.samples}):,} different images.",

@@ -54,6 +54,23 @@ class ProtocolRows:
 
 
 @dataclass(frozen=True)
+class SubsetRows:
+    """Rows of the samples that have one value of an attribute.
+
+    Attributes:
+        attribute: name of the attribute, such as `category` or `voice_over`.
+        value: the value that they share; empty where it is not known of them.
+        n: number of samples among them that enter the localization scores.
+        rows: rows of the scores on them, the model first.
+    """
+
+    attribute: str
+    value: str
+    n: int
+    rows: tuple[ReportRow, ...]
+
+
+@dataclass(frozen=True)
 class ReliabilityBin:
     """A bin of the reliability diagram: maps of about one predicted probability of presence.
 
@@ -123,6 +140,7 @@ class Report:
         sound_sensitivity: scores of the same images with other audio than each sample's own; None without such maps.
         source: origin of model and data as plain values: names and hashes, options, seeds, the threshold and the
             calibration of presence.
+        subsets: scores by attributes of the samples; empty where none were asked for.
         reliability: bins of the reliability diagram of the probability of presence; empty where none was fitted.
         draws: report key -> (d,) score of the model in each bootstrap draw. Draw i counts the images of one data set
             alike in every report of the same seed, so that scores of several reports are paired. Not saved.
@@ -139,6 +157,7 @@ class Report:
     other_protocols: tuple[ProtocolRows, ...] = ()
     sound_sensitivity: SoundSensitivity | None = None
     source: dict[str, Any] = field(default_factory=dict)
+    subsets: tuple[SubsetRows, ...] = ()
     reliability: tuple[ReliabilityBin, ...] = ()
     draws: dict[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
@@ -198,9 +217,13 @@ class Report:
             chosen = (replace(r, metrics={k: score for k, score in r.metrics.items() if k in keys}) for r in rows)
             return tuple(row for row in chosen if row.metrics or row.kind == "model")
 
-        others = tuple(replace(other, rows=select(other.rows)) for other in self.other_protocols)
-        reliability = self.reliability if "presence_ece" in keys else ()
-        return replace(self, rows=select(self.rows), other_protocols=others, reliability=reliability)
+        return replace(
+            self,
+            rows=select(self.rows),
+            other_protocols=tuple(replace(other, rows=select(other.rows)) for other in self.other_protocols),
+            subsets=tuple(replace(subset, rows=select(subset.rows)) for subset in self.subsets),
+            reliability=self.reliability if "presence_ece" in keys else (),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Convert all but samples and maps to plain values, the object in report.json.
@@ -211,7 +234,7 @@ class Report:
         content = {"dataset": self.dataset, "protocol": self.protocol, "n": self.n, "soundspot": __version__}
         content |= {"rows": self.rows, "other_protocols": self.other_protocols, "notes": self.notes}
         content |= {"sound_sensitivity": self.sound_sensitivity, "source": self.source, "front_end": self.front_end}
-        content |= {"reliability": self.reliability}
+        content |= {"subsets": self.subsets, "reliability": self.reliability}
         report_json: dict[str, Any] = _to_json(content)
         return report_json
 
@@ -324,6 +347,10 @@ def load_report(folder: str | Path, maps: bool = True) -> Report:
             ),
             sound_sensitivity=_read_sound_sensitivity(content["sound_sensitivity"]),
             source=content["source"],
+            subsets=tuple(
+                SubsetRows(s["attribute"], s["value"], s["n"], _read_rows(s["rows"]))
+                for s in content.get("subsets", ())
+            ),
             reliability=tuple(ReliabilityBin(**_read_numbers(b)) for b in content.get("reliability", ())),
         )
         check_fields(report)

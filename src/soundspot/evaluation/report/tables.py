@@ -74,6 +74,8 @@ def format_report(report: "Report") -> str:
     if report.other_protocols:
         table = format_text_table(build_protocol_table(report))
         lines += ["", "The same maps under every protocol:", table, protocol_spread(report)]
+    for attribute, cells in build_subset_tables(report).items():
+        lines += ["", f"By {attribute}:", format_text_table(cells)]
     verdict = summarize_report(report)
     return "\n".join([*([verdict] if verdict else []), *lines, *(f"note: {note}" for note in report.notes)])
 
@@ -111,6 +113,30 @@ def build_protocol_table(report: "Report") -> list[list[str]]:
     for name, scores in by_protocol.items():
         lines.append([name, *(format_value(key, scores[key]) if key in scores else "-" for key in keys)])
     return drop_empty_columns(lines)
+
+
+def build_subset_tables(report: "Report") -> dict[str, list[list[str]]]:
+    """Build a table of the model's headline scores for each attribute that they are divided by.
+
+    Args:
+        report: the report.
+
+    Returns:
+        Attribute -> rows of text cells, the head first: value, number of scored samples, the model's first four scores
+        with intervals, and behind the first the highest of it among rows that ignore the sound.
+    """
+    tables: dict[str, list[list[str]]] = {}
+    for subset in report.subsets:
+        model, *others = subset.rows
+        keys = [key for key in headline_keys() if key in report.model.metrics and key in model.metrics]
+        labels = [get_metric_info(key).label for key in keys]
+        head = ["", "samples", labels[0], "without sound", *labels[1:4]]
+        blind = [row.metrics[keys[0]] for row in others if row.kind == "sound-blind" and keys[0] in row.metrics]
+        best = max(blind, key=lambda score: score.value, default=None)
+        cells = [format_cell(key, model.metrics[key], True) for key in keys[:4]]
+        cells.insert(1, format_cell(keys[0], best, False))
+        tables.setdefault(subset.attribute, [head]).append([subset.value or "unknown", f"{subset.n:,}", *cells])
+    return {attribute: drop_empty_columns(table) for attribute, table in tables.items()}
 
 
 def protocol_spread(report: "Report", key: str = "ciou") -> str:

@@ -93,11 +93,11 @@ def embed_batch(
     return embed(inputs + inputs[-1:] * (batch_size - len(inputs)))[: len(inputs)].float().cpu()
 
 
-def embed_objects(localizer: Localizer, data: AudioVisualDataset, batch_size: int = 64) -> Float[Tensor, "n d"]:
+def embed_objects(localizer: Any, data: AudioVisualDataset, batch_size: int = 64) -> Float[Tensor, "n d"]:
     """Embed the sounding object of each sample of a data set (`Localizer.embed_objects`).
 
     Args:
-        localizer: localizer of the method.
+        localizer: localizer of the method, or what has `embed_objects` for that which it reads of the data set.
         data: data set of n samples.
         batch_size: number of samples embedded at once.
 

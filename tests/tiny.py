@@ -1,9 +1,16 @@
 """Small random towers and the front ends that fit them: two layers, 32 channels, nothing downloaded."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
+from safetensors.torch import save_file
+
 from soundspot.config.frontend import PRESETS, ImageSpec, InputSpec
+from soundspot.importers import IMPORTERS
+from soundspot.methods import Method, create
 
 _VIT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 _CONVNEXT = {"hidden_sizes": [8, 12, 16, 32], "depths": [1, 1, 1, 2]}
@@ -60,3 +67,45 @@ def front_end(picture: str, sound: str, size: int = 32) -> InputSpec:
     if sound == "clap":
         heard = replace(heard, seconds=2.5, num_frames=0)
     return InputSpec(ImageSpec(size, "squash", mean_std.mean, mean_std.std), heard)
+
+
+DENSEAV: dict[str, Any] = {
+    "width": 12,
+    "image": {"width": 64, "depth": 1, "heads": 1, "grid": 4},
+    "audio": {
+        "config": {
+            "hidden_size": 64,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 1,
+            "intermediate_size": 64,
+            "conv_dim": [8] * 7,
+        }
+    },
+}
+"""Options of a small DenseAV."""
+
+
+def denseav_front_end(seconds: float = 1.0, preset: str = "denseav") -> InputSpec:
+    """The preset for images of 32 pixels and a window of that length."""
+    spec = PRESETS[preset]
+    return InputSpec(replace(spec.image, size=32), replace(spec.audio, seconds=seconds))
+
+
+def serve_denseav(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Method, list[tuple[str, str]]]:
+    """A small DenseAV in the place of all that the hub has: the method, and the (repository, file) that are fetched."""
+    import huggingface_hub
+
+    method, release = create("denseav", **DENSEAV), IMPORTERS["denseav"]
+    fetched: list[tuple[str, str]] = []
+    folder.mkdir()
+    weights = {release.to_released_name(name): x.contiguous() for name, x in method.state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
+    config = {"sim_agg_heads": 1, "sim_use_cls": False, "nonneg_sim": False, "norm_vectors": False}
+    (folder / "config.json").write_text(json.dumps(config))
+
+    def download(repository: str, file: str) -> str:
+        fetched.append((repository, file))
+        return str(folder / file)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    return method, fetched

@@ -8,9 +8,11 @@ import pytest
 
 from soundspot.config import named_models
 from soundspot.config.checkpoint import read_header, update_header
+from soundspot.config.frontend import PRESETS
 from soundspot.evaluation.engine import calibrate as engine
 from soundspot.evaluation.engine.calibrate import Calibration
 from soundspot.models import packaged_weights
+from tiny import denseav_front_end, serve_denseav
 
 HELD_OUT = ("scenes", "--options", '{"length": 4, "size": 32, "seconds": 0.5, "seed": 7}')
 CARD = {
@@ -36,13 +38,14 @@ def starter(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_models_are_listed_with_what_is_known_of_them(soundspot, starter, monkeypatch) -> None:
     lines = soundspot("models").out.splitlines()
-    assert lines[1].split() == ["starter", "11.8", "kB,", "used", "where", "none", "is", "named"]
+    assert lines[1].split() == ["starter", "11.9", "kB,", "used", "where", "none", "is", "named"]
     assert [line.split(maxsplit=1) for line in lines[2:6]] == [
         ["summary", "A small one."],
         ["license", "CC0"],
         ["categories", "2: dog, bell"],
         ["scores", "scenes 50.0, muted 25.0"],
     ]
+    assert "  denseav-sound@demo  mhamilton723/DenseAV-sound, front end denseav@demo" in lines
     assert lines[-1] == "  aisfx  CC BY 4.0, bundled: on disk, pretrained: soundspot models fetch aisfx"
     starter.unlink()
     monkeypatch.setattr(packaged_weights, "BUNDLE", starter)
@@ -106,3 +109,21 @@ def test_an_index_remembers_the_name_of_its_model(soundspot, starter, catalogue,
 def test_neighbors_are_mined_by_it(soundspot, starter, catalogue) -> None:
     answer = soundspot("neighbors", "mine", "catalog", "table", "--root", catalogue, "--k", "2")
     assert answer.code == 0, answer.err
+
+
+@pytest.mark.slow
+def test_a_released_model_is_used_by_its_name(soundspot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fetched, fed in another way, fitted with a threshold and written as a checkpoint of its own."""
+    pytest.importorskip("transformers", reason="the extra `hub` is not installed")
+    serve_denseav(tmp_path / "hub", monkeypatch)
+    for preset in ("denseav", "denseav@demo"):
+        monkeypatch.setitem(PRESETS, preset, denseav_front_end(preset=preset))
+    monkeypatch.chdir(tmp_path)
+    refused = soundspot("calibrate", *HELD_OUT, "--model", "denseav-sound@demo")
+    assert "Name one: -o denseav-sound@demo.safetensors" in refused.err
+    answer = soundspot("calibrate", *HELD_OUT, "--model", "denseav-sound", "-o", "mine.safetensors")
+    assert answer.code == 0, answer.err
+    header = read_header("mine.safetensors")
+    assert header["method"] == "denseav"
+    assert header["threshold"] is not None
+    assert "hubert" in soundspot("checkpoint", "inspect", "mine.safetensors").out

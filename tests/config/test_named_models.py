@@ -63,7 +63,9 @@ def test_a_wrong_name(name: str, meant: str, starter: Path) -> None:
     assert str(error.value) == (
         f"found no model {name!r}, expected a name (`soundspot models`) or a .safetensors file. Did you mean {meant}?"
     )
-    with pytest.raises(InputError, match=r"There are: starter, mine.safetensors, runs/demo/best.safetensors\.$"):
+    with pytest.raises(
+        InputError, match=r"There are: starter, denseav-sound, .*, mine.safetensors, runs/demo/best.safetensors\.$"
+    ):
         soundspot.load("xyz123")
 
 
@@ -78,3 +80,13 @@ def test_a_path_is_a_path(name: str | Path, starter: Path) -> None:
 def test_a_file_without_suffix_is_a_file(starter: Path) -> None:
     starter.rename("model")
     assert soundspot.load("model").checkpoint == str(Path("model").absolute())
+
+
+def test_a_released_model_has_a_name_and_no_checkpoint_here() -> None:
+    assert is_named_model("denseav-language@demo")
+    with pytest.raises(
+        CheckpointError, match=r"denseav-sound: found no checkpoint.*hub \(mhamilton723/DenseAV-sound\)"
+    ):
+        find_checkpoint("denseav-sound")
+    with pytest.raises(InputError, match=r"Did you mean 'denseav-sound'\?"):
+        soundspot.load("denseav-sond")

@@ -2,6 +2,7 @@
 
 import json
 import resource
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from soundspot.inference.localizer import Localizer
 from soundspot.methods import METHODS, Method, create
 from soundspot.types import Audio
 from soundspot.utils.atomic_io import DiskFullError
+from tiny import DENSEAV, denseav_front_end
 from toys import TINY, toy
 
 ort = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
@@ -48,6 +50,24 @@ def test_maps_and_codes_of_every_method_are_torchs(name: str) -> None:
     if name == "dsol":
         method.stage.fill_(2)  # the frozen first stage answers then: a branch that a value decides
     same(method, to_onnx(method).SerializeToString())
+
+
+@pytest.mark.slow
+def test_maps_and_codes_of_denseav_are_torchs() -> None:
+    pytest.importorskip("transformers", reason="the extra `hub` is not installed")
+    torch.manual_seed(0)
+    method = create("denseav", front_end=denseav_front_end(), **DENSEAV | {"heads": 2, "class_token": True}).eval()
+    same(method, to_onnx(method).SerializeToString())
+
+
+def test_inputs_without_a_fixed_size_are_not_exported(localizer: Localizer, tmp_path: Path) -> None:
+    one, other = Localizer(deepcopy(localizer.method)), Localizer(deepcopy(localizer.method))
+    one.method.front_end = PRESETS["denseav@demo"]
+    with pytest.raises(InputError, match=r"leaves the length of a sound or the shape of an image as it is"):
+        export_model(one, tmp_path / "a.onnx")
+    other.method.front_end = PRESETS["denseav"]
+    with pytest.raises(InputError, match=r"a web page repeats short sounds .* Export it as .onnx"):
+        export_model(other, tmp_path / "a.html")
 
 
 def same(method: Method, content: bytes) -> None:

@@ -12,7 +12,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from soundspot.cli.locate import locate
-from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
+from soundspot.config.checkpoint import describe_checkpoint
+from soundspot.config.frontend import PRESETS, AudioSpec, ImageSpec, InputSpec
 from soundspot.data.media.image import visible_region
 from soundspot.errors import CheckpointError, InputError, OutputError
 from soundspot.inference import localizer as module
@@ -20,6 +21,7 @@ from soundspot.inference.localizer import Localizer
 from soundspot.methods.base import Method
 from soundspot.types import Audio
 from soundspot.utils.device import select_best_device
+from tiny import serve_denseav
 
 TOY = "toy.safetensors"
 
@@ -126,6 +128,10 @@ def test_silence_is_answered_and_flagged(method, photo):
 def test_a_short_sound_is_answered_and_noted(method, photo):
     result = Localizer(method)(photo, (0.1 * np.ones(1600, np.float32), 16000))
     assert result.notes == ("The sound lasts 0.1 s and was repeated to fill the 0.5 s the model hears.",)
+    for fill, words in (("silence", "was followed by silence to fill"), ("none", "")):
+        audio = AudioSpec(16000, 0.5, window_function="waveform", fill=fill)
+        method.front_end = InputSpec(method.front_end.image, audio)
+        assert words in " ".join(Localizer(method).short_audio_notes(Audio(torch.ones(1600), 16000)))
 
 
 @pytest.mark.parametrize(("size", "seen"), [((120, 90), (0.125, 0, 0.875, 1)), ((50, 100), (0, 0.25, 1, 0.75))])
@@ -283,3 +289,19 @@ def test_a_picture_may_be_a_tensor(method, tones):
 def test_a_device_that_is_not_there_is_told(name):
     with pytest.raises(InputError, match=f"device '{name}' cannot be used"):
         Localizer(Toy(), device=name)
+
+
+def test_a_released_model_is_loaded_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From the hub's own two files, with either preprocessing; nothing else is fetched."""
+    pytest.importorskip("transformers", reason="the extra `hub` is not installed")
+    method, fetched = serve_denseav(tmp_path / "hub", monkeypatch)
+    localizer = Localizer.load("denseav-sound")
+    assert fetched == [("mhamilton723/DenseAV-sound", f"{name}") for name in ("config.json", "model.safetensors")]
+    assert (localizer.model_name, localizer.checkpoint) == ("denseav-sound", "hub:mhamilton723/DenseAV-sound")
+    assert localizer.front_end == PRESETS["denseav"]
+    assert describe_checkpoint(localizer.checkpoint) == {"checkpoint": "hub:mhamilton723/DenseAV-sound"}
+    assert torch.equal(localizer.method.state_dict()["audio_cls"], method.state_dict()["audio_cls"])
+    demo = Localizer.load("denseav-sound-language@demo")
+    assert demo.front_end == PRESETS["denseav@demo"]
+    photo = np.zeros((64, 96, 3), np.uint8)
+    assert demo.locate(photo, (np.ones(3200, np.float32), 16000)).scores.shape == (28, 42)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from typing_extensions import Unpack
 
 from soundspot.cli.shared_options import RefinementOptions
-from soundspot.config.named_models import DEFAULT_MODEL, is_named_model
+from soundspot.config.named_models import DEFAULT_MODEL, RELEASED_MODELS, is_named_model
 from soundspot.errors import OutputError
 
 
@@ -47,7 +47,7 @@ def calibrate(
     Examples:
         soundspot calibrate scenes-interactive --model runs/demo/best.safetensors --options '{"seed": 4004}'
     """
-    from soundspot.config.checkpoint import update_header
+    from soundspot.config.checkpoint import save_checkpoint, update_header
     from soundspot.data.datasets.registry import fitting_options, open_dataset
     from soundspot.evaluation.engine import calibrate as engine
     from soundspot.inference.localizer import load
@@ -66,6 +66,10 @@ def calibrate(
     calibration = engine.calibrate(localizer, dataset, rule=rule, batch_size=batch_size, seed=seed, presence=presence)
     stored = calibration.as_dict() | {"data": data, "options": data_options}
     target = output or Path(localizer.checkpoint)
-    update_header(localizer.checkpoint, target, threshold=calibration.threshold, calibration=stored)
+    fields: dict[str, Any] = {"threshold": calibration.threshold, "calibration": stored}
+    if model in RELEASED_MODELS:  # fetched as its authors wrote it
+        save_checkpoint(localizer.method, target, **fields)
+    else:
+        update_header(localizer.checkpoint, target, **fields)
     print(calibration.format_summary())
     print(f"stored in {target}")

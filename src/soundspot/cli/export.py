@@ -35,7 +35,8 @@ def export(
     check_output(output, overwrite)
     localizer = load(model)
     source = describe_checkpoint(localizer.checkpoint)
-    if recipe := read_header(localizer.checkpoint).get("recipe"):
+    is_checkpoint = Path(localizer.checkpoint).is_file()  # and no released file on the hub
+    if is_checkpoint and (recipe := read_header(localizer.checkpoint).get("recipe")):
         source["recipe"] = hash_recipe(recipe)
     metadata = export_model(
         localizer, output, int8=int8, page=page, runtime=runtime, source=source, overwrite=overwrite

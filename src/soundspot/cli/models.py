@@ -14,7 +14,7 @@ def list_models() -> None:
         soundspot models
     """
     import soundspot
-    from soundspot.config.named_models import DEFAULT_MODEL
+    from soundspot.config.named_models import DEFAULT_MODEL, RELEASED_MODELS
     from soundspot.models.fetch import FETCHABLE
     from soundspot.models.packaged_weights import BUNDLE
 
@@ -24,6 +24,9 @@ def list_models() -> None:
         default = ", used where none is named" if name == DEFAULT_MODEL else ""
         print(f"  {name}  {size}{default}")
         print("\n".join(f"    {line}" for line in _format_card(model.card)), end="\n" if model.card else "")
+    print("\nreleased models, fetched from the Hugging Face hub when they are used (extra `hub`)")
+    for name, released in RELEASED_MODELS.items():
+        print(f"  {name}  {released.repository}, front end {released.front_end}")
     is_bundled = BUNDLE.is_file()
     print("\nweights of encoders: `weights: bundled` (of this package, half precision) or `weights: pretrained`")
     for name, weights in FETCHABLE.items():

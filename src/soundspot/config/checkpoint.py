@@ -19,7 +19,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 from torch.nn.modules.module import register_module_parameter_registration_hook
-from torch.overrides import TorchFunctionMode
 
 from soundspot._version import __version__
 from soundspot.config.frontend import InputSpec
@@ -29,7 +28,15 @@ from soundspot.methods import create
 from soundspot.methods.base import Method
 from soundspot.models.frozen_weights import find_bundled_encoders, list_frozen_names, read_frozen_weights
 from soundspot.models.packaged_weights import hash_bundle
-from soundspot.models.weights import Shape, check_match, halve, load_strict, match_weights, weight_shapes
+from soundspot.models.weights import (
+    Shape,
+    check_match,
+    halve,
+    load_strict,
+    match_weights,
+    weight_shapes,
+    without_initialization,
+)
 from soundspot.utils.atomic_io import atomic_write
 from soundspot.utils.safe_read import check_fields, convert_read_errors, parse_json
 
@@ -200,7 +207,7 @@ def _load(path: str | Path, header: dict[str, Any]) -> Method:
         with _limit_parameters(10 * len(shapes) + MAX_OMITTED):
             expected = _build_shapes(header)
         check_match(match_weights(expected, shapes), str(path))
-    with _Unfilled():
+    with without_initialization():
         method = method_from_header(header)
     weights = {name: value for name, value in _read_tensors(path).items() if not name.startswith(STATISTICS)}
     if "bundle" in header:
@@ -260,22 +267,8 @@ def _limit_parameters(max_parameters: int) -> Iterator[None]:
         hook.remove()
 
 
-_DRAWS = {Tensor.normal_, Tensor.uniform_}  # what torch.nn.init calls
-
-
-class _Unfilled(TorchFunctionMode):
-    """Modules built in the block keep the values that memory happens to hold: a file's replace them.
-
-    To draw values for the meta device, torch 2.13 would import its compiler, which takes longer than all else.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Return the tensor as it is where `func` draws values in place."""
-        return args[0] if func in _DRAWS else func(*args, **(kwargs or {}))
-
-
 def _build_shapes(header: dict[str, Any]) -> dict[str, Shape]:
-    with torch.device("meta"), _Unfilled():
+    with torch.device("meta"), without_initialization():
         method = method_from_header(header)
         omitted = list_frozen_names(method, (header.get("bundle") or {}).get("encoders", {}))
         return {name: shape for name, shape in weight_shapes(method.state_dict()).items() if name not in omitted}

@@ -24,9 +24,11 @@ class ImageSpec:
 
     Attributes:
         size: side of the network's square input, in pixels.
-        resize: `squash` (aspect ratio not kept, PIL bicubic), `squash-tensor` (bicubic on the float tensor without
-            antialiasing), `squash-tensor-antialias` (bicubic on the float tensor with antialiasing), or `crop` (shorter
-            side to `size` with PIL bicubic, center crop).
+        resize: `squash` (aspect ratio not kept, PIL bicubic), `squash-bilinear` (the same with PIL bilinear),
+            `squash-tensor` (bicubic on the float tensor without antialiasing), `squash-tensor-antialias` (bicubic on
+            the float tensor with antialiasing), `crop` (shorter side to `size` with PIL bicubic, center crop),
+            `crop-bilinear` (the same with PIL bilinear), or `shortest-edge` (shorter side to `size`, bilinear on the
+            uint8 tensor with antialiasing, each side cut to a multiple of 8 pixels; the input is not square then).
         mean, std: mean and standard deviation of each channel, of values in [0, 1]: the input is (value - mean) / std.
         flow: whether two channels of optical flow follow the three of color: displacement to the right and down in
             pixels per frame, rounded, clipped to 0..255, divided by 255 (`soundspot.data.media.optical_flow`), and
@@ -34,7 +36,15 @@ class ImageSpec:
     """
 
     size: int = 224
-    resize: Literal["squash", "squash-tensor", "squash-tensor-antialias", "crop"] = "squash"
+    resize: Literal[
+        "squash",
+        "squash-bilinear",
+        "squash-tensor",
+        "squash-tensor-antialias",
+        "crop",
+        "crop-bilinear",
+        "shortest-edge",
+    ] = "squash"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     flow: bool = False
@@ -62,7 +72,8 @@ class AudioSpec:
             `kaldi`, power of segments less their mean, pre-emphasized by 0.97, under a symmetric Hann window,
             zero-padded to a power of two; `magnitude`, root of the power of raw segments under a periodic Hann window,
             zero-padded to a power of two (VGGish); `hann-zeros`, `hann` power with zeros in place of reflection
-            (librosa's melspectrogram since 0.9); or `hann-magnitude`, the root of that (librosa's stft).
+            (librosa's melspectrogram since 0.9); `hann-magnitude`, the root of that (librosa's stft); or `waveform`, no
+            spectrogram: two rows, the samples and whether each is a sample of the sound (1) or padding (0).
         normalized: whether `hann` power is divided by the window's energy (torchaudio's `normalized=True`).
         n_mels: number of mel bands; 0: linear frequency.
         scaling: `log/12` = log(x + 1e-7) / 12, `db` = 10 log10(max(x, 1e-10)), `log` = log(max(x, 1.19e-7)), `log+0.01`
@@ -78,6 +89,10 @@ class AudioSpec:
         padded_seconds: duration in seconds to which the window is padded with silence at its end; 0: no padding.
         min_max_normalize: whether the waveform is first scaled to about [-1, 1] by its minimum and maximum (SSPL).
         peak_normalize: whether the waveform is first divided by its largest absolute value (CoarseToFine).
+        fill: how a sound shorter than the window fills it: `repeat`, end to end; `silence` behind it; or `none`, the
+            same silence, of which the network gets as little as a batch allows. The last two need `waveform`.
+        standardize: whether a `waveform` is brought to mean 0 and variance 1, silence behind it included, as
+            Wav2Vec2's feature extractor does.
         shift, scale: offset and divisor of the scaled spectrogram x, which becomes (x - shift) / scale.
         embedding_dim: length of the vector that another network computed from the audio and that replaces the
             spectrogram, as (1, embedding_dim, 1); 0: none.
@@ -89,7 +104,9 @@ class AudioSpec:
     window: Literal["center", "first", "rolled"] = "center"
     n_fft: int = 512
     hop: int = 159
-    window_function: Literal["tukey", "hann", "kaldi", "magnitude", "hann-zeros", "hann-magnitude"] = "tukey"
+    window_function: Literal["tukey", "hann", "kaldi", "magnitude", "hann-zeros", "hann-magnitude", "waveform"] = (
+        "tukey"
+    )
     normalized: bool = False
     n_mels: int = 0
     scaling: Literal["log/12", "db", "log", "log+0.01", "log+eps", "log10-8", "log10+1"] = "log/12"
@@ -100,16 +117,23 @@ class AudioSpec:
     padded_seconds: float = 0.0
     min_max_normalize: bool = False
     peak_normalize: bool = False
+    fill: Literal["repeat", "silence", "none"] = "repeat"
+    standardize: bool = False
     shift: float = 0.0
     scale: float = 1.0
     embedding_dim: int = 0
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Shape (f, t) of the spectrogram, or (embedding_dim, 1); 16 kHz is assumed where `rate` is None."""
+        """Shape (f, t) of the spectrogram, (2, samples) of a `waveform`, or (embedding_dim, 1).
+
+        16 kHz is assumed where `rate` is None.
+        """
         if self.embedding_dim:
             return self.embedding_dim, 1
         samples = round(max(self.seconds, self.padded_seconds) * (self.rate or 16000))
+        if self.window_function == "waveform":
+            return 2, samples
         frames = 1 + (samples if self.window_function in CENTERED_WINDOWS else samples - self.n_fft) // self.hop
         return self.n_mels or self.n_fft // 2 + 1, self.num_frames or frames
 
@@ -153,7 +177,8 @@ class InputSpec:
             The front end.
 
         Raises:
-            ValueError: an attribute has a value of another type, or is outside of its `LIMITS`.
+            ValueError: an attribute has a value of another type, is outside of its `LIMITS`, or does not go with
+                another.
         """
         image: dict[str, Any]
         audio: dict[str, Any]
@@ -167,6 +192,8 @@ class InputSpec:
             for name, (low, high) in LIMITS.items():
                 if not low <= (getattr(spec, name, None) or low) <= high:
                     raise ValueError(f"found {name} {getattr(spec, name)}, expected {low} to {high}")
+        if (audio_spec := front_end.audio).fill != "repeat" and audio_spec.window_function != "waveform":
+            raise ValueError(f"found fill {audio_spec.fill} of {audio_spec.window_function}, expected one of waveform")
         return front_end
 
 

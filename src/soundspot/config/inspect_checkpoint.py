@@ -161,7 +161,8 @@ def _format_checkpoint(inspection: Inspection) -> Iterator[str]:
         with suppress(TypeError):  # of another version, with options that are not known here
             spec = AudioSpec(**audio)
             spectrogram = "{}: {} x {}".format(spec.scaling, *spec.shape)
-            line += f", {spec.window_function} {spec.n_fft}/{spec.hop}, {spectrogram}"
+            is_waveform = spec.window_function == "waveform"
+            line += ", waveform" if is_waveform else f", {spec.window_function} {spec.n_fft}/{spec.hop}, {spectrogram}"
         yield line
     yield f"  recipe      {_format_recipe(summary)}"
     yield f"  threshold   {_format_threshold(summary)}"

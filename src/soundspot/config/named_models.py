@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from soundspot.errors import InputError
+from soundspot.errors import CheckpointError, InputError
 
 DEFAULT_MODEL = "starter"
 """Name of the model that is used where none is named."""
@@ -18,6 +18,29 @@ DEFAULT_MODEL = "starter"
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 NAMED_MODELS: dict[str, Path] = {"starter": PRETRAINED / "starter.safetensors"}
 """Name -> path of the checkpoint."""
+
+
+@dataclass(frozen=True)
+class ReleasedModel:
+    """Model whose weights its authors released on the Hugging Face hub, with its configuration.
+
+    Attributes:
+        repository: owner and name on the hub.
+        method: method that the weights belong to.
+        front_end: name in `PRESETS` of its preprocessing.
+    """
+
+    repository: str
+    method: str
+    front_end: str
+
+
+RELEASED_MODELS = {
+    f"denseav-{kind}{variant}": ReleasedModel(f"mhamilton723/DenseAV-{kind}", "denseav", f"denseav{variant}")
+    for kind in ("sound", "language", "sound-language")
+    for variant in ("", "@demo", "@vggss")
+}
+"""Name -> released model, which is fetched from the hub (extra `hub`); `NAME@VARIANT` is fed in another way."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +109,7 @@ def list_models() -> dict[str, NamedModel]:
 
 
 def is_named_model(model: str | Path | None) -> bool:
-    """Return True for a model that comes with the library, whose file is not to be written to.
+    """Return True for a model that has a name, whose file is not to be written to.
 
     Args:
         model: name of a model or path of a checkpoint; None: the default model.
@@ -94,7 +117,7 @@ def is_named_model(model: str | Path | None) -> bool:
     Returns:
         False for a path.
     """
-    return model is None or (isinstance(model, str) and model in NAMED_MODELS)
+    return model is None or (isinstance(model, str) and (model in NAMED_MODELS or model in RELEASED_MODELS))
 
 
 def is_named_path(path: Path) -> bool:
@@ -120,8 +143,13 @@ def find_checkpoint(model: str | Path | None) -> Path:
 
     Raises:
         InputError: a word that is neither the name of a model nor an existing file.
-        CheckpointError: a file of this package is missing.
+        CheckpointError: a file of this package is missing, or the model is a released one, which has no checkpoint.
     """
+    if isinstance(model, str) and model in RELEASED_MODELS:
+        raise CheckpointError(
+            f"{model}: found no checkpoint, expected one of this package: it is fetched from the Hugging Face hub "
+            f"({RELEASED_MODELS[model].repository}) when it is loaded"
+        )
     if not is_named_model(model):
         if isinstance(model, str) and not _looks_like_path(model):
             raise InputError(_describe_unknown(model))
@@ -141,7 +169,7 @@ def _looks_like_path(text: str) -> bool:
 
 def _describe_unknown(name: str) -> str:
     """Say what a name could have meant: a model, or a checkpoint in this folder or in a run below `runs`."""
-    known = {model: model for model in NAMED_MODELS}
+    known = {model: model for model in (*NAMED_MODELS, *RELEASED_MODELS) if "@" not in model}
     known |= {path.stem: str(path) for path in sorted(Path().glob("*.safetensors"))}
     known |= {path.parent.name: str(path) for path in sorted(Path("runs").glob("*/best.safetensors"))}
     message = f"found no model {name!r}, expected a name (`soundspot models`) or a .safetensors file"

@@ -135,8 +135,8 @@ def check_exportable(localizer: Localizer) -> None:
         localizer: localizer of the model to export.
 
     Raises:
-        InputError: the localizer refines maps, the front end keeps each file's own sample rate, or the weights take
-            more than 1.9 GB.
+        InputError: the localizer refines maps, the front end has inputs of no fixed size (each file's own sample rate,
+            length or aspect ratio), or the weights take more than 1.9 GB.
     """
     name, spec = localizer.name, localizer.method.front_end.audio
     if localizer.refinement:
@@ -148,6 +148,11 @@ def check_exportable(localizer: Localizer) -> None:
         raise InputError(
             f"{name}: its front end keeps each file's own rate, and a graph needs one. Set `rate` of its AudioSpec "
             "(16000 is what the released front ends come to), and export again."
+        )
+    if spec.fill == "none" or localizer.front_end.image.resize == "shortest-edge":
+        raise InputError(
+            f"{name}: its front end leaves the length of a sound or the shape of an image as it is, and a graph has "
+            "one size. Choose a front end that fills the window and crops or squashes (`denseav`), and export again."
         )
     size = sum(weight.numel() * weight.element_size() for weight in localizer.method.state_dict().values())
     if size > MAX_BYTES:

@@ -10,13 +10,14 @@ from torch import Tensor
 from soundspot.errors import CheckpointError, did_you_mean
 from soundspot.importers.release import Release
 from soundspot.importers.releases import RELEASES
-from soundspot.methods.base import METHODS, Method
+from soundspot.methods.base import INFERENCE_METHODS, METHODS, Method
 from soundspot.models.encoders import PUBLIC_CHANNELS, match_public_weights
 from soundspot.models.weights import WeightMatch, is_soundspot_checkpoint, read_state_dict, read_weight_files
+from soundspot.utils.safe_read import convert_read_errors, parse_json
 
 IMPORTERS: dict[str, Release] = {
     name: replace(RELEASES[method.release or name], method=name)
-    for name, method in METHODS.items()
+    for name, method in {**METHODS, **INFERENCE_METHODS}.items()
     if (method.release or name) in RELEASES
 }
 RELEASE_FILES = {
@@ -34,7 +35,8 @@ def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Me
         source: path of the downloaded file (opened with `weights_only=True`, so no code in it runs), of the folder of
             the files where a release has several (SSPL), or a state dict (parameter name -> weight). A dict that nests
             the weights under `model_state_dict`, `state_dict` or `model` is unwrapped, and a `module.` or `model.`
-            prefix of all names is dropped.
+            prefix of all names is dropped. A configuration that a release needs (DenseAV) lies in it under
+            `hyper_parameters`, as Lightning writes it, or in config.json beside the file, as the hub has it.
         method: name of the method whose release the weights are, such as `ezvsl`.
 
     Returns:
@@ -42,8 +44,9 @@ def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Me
 
     Raises:
         CheckpointError: the method has no importer, the file is missing or unreadable or a checkpoint of soundspot,
-            weights are missing or of another shape, or names are unknown to the method. The message gives the names
-            of the file and, where the weights fit another method, that method.
+            weights are missing or of another shape, names are unknown to the method, or a configuration that the
+            weights need is missing. The message gives the names of the file and, where the weights fit another method,
+            that method.
     """
     if method not in IMPORTERS:
         raise CheckpointError(f"no importer for the released weights of {method!r}{did_you_mean(method, IMPORTERS)}")
@@ -59,10 +62,23 @@ def import_checkpoint(source: str | Path | Mapping[str, Any], method: str) -> Me
         content = read_weight_files(path, release.files) if release.files and path.is_dir() else read_state_dict(path)
         hint += f"; `soundspot checkpoint inspect {source}` says what it holds"
     weights = unwrap(content, label).weights
+    config = content.get("hyper_parameters")
+    if not isinstance(config, Mapping):
+        config = {} if isinstance(source, Mapping) else _read_config(Path(source))
     try:
-        return release(weights, label).eval()
+        return release(weights, label, config).eval()
     except CheckpointError as error:
         raise CheckpointError(f"{error}{match_release(weights).hint or hint}") from error
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """Read the config.json beside a file, as the hub has it; empty where there is none."""
+    config = path.with_name("config.json")
+    if not config.is_file():
+        return {}
+    with convert_read_errors(config, "expected the JSON object beside the released weights", CheckpointError):
+        values = parse_json(config.read_text(encoding="utf-8"))
+        return dict(values)
 
 
 @dataclass(frozen=True)
@@ -164,7 +180,7 @@ def match_release(weights: Mapping[str, Tensor]) -> ReleaseMatch:
         Names of the best matching releases and the comparison with them; no names where no release has any of the
         weights.
     """
-    matches = {name: release.match(weights) for name, release in IMPORTERS.items()}
+    matches = {name: release.match(weights) for name, release in IMPORTERS.items() if release.may_match(weights)}
     matches |= {name: match_public_weights(name, weights) for name in PUBLIC_CHANNELS}
     matches |= {name: release.match(weights, file) for name, (release, file) in RELEASE_FILES.items()}
     near = {name: match for name, match in matches.items() if match.num_matching}

@@ -12,7 +12,15 @@ from torch import Tensor
 
 from soundspot.methods import create
 from soundspot.methods.base import Method
-from soundspot.models.weights import Shape, WeightMatch, check_match, load_strict, match_weights, weight_shapes
+from soundspot.models.weights import (
+    Shape,
+    WeightMatch,
+    check_match,
+    load_strict,
+    match_weights,
+    weight_shapes,
+    without_initialization,
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,8 @@ class Release:
         marker_prefixes: further unused prefixes, which identify this release among others of the same network: each
             must occur.
         infer_options: function from the weights to further options of the method.
+        read_config: function from the released configuration to options that weights do not tell; None: there are none.
+        prepare: function from the weights, and the name of their file, to those by the names of this release.
         files: (prefix, file name) of each file, where a release has several in a folder; empty: a single file.
     """
 
@@ -37,6 +47,8 @@ class Release:
     options: tuple[tuple[str, Any], ...] = ()
     marker_prefixes: tuple[str, ...] = ()
     infer_options: Callable[[Mapping[str, Tensor]], dict[str, Any]] = lambda state: {}
+    read_config: Callable[[Mapping[str, Any], str], dict[str, Any]] | None = None
+    prepare: Callable[[Mapping[str, Tensor], str], Mapping[str, Tensor]] = lambda state, source: state
     files: tuple[tuple[str, str], ...] = ()
 
     def to_local_name(self, name: str) -> str:
@@ -87,6 +99,7 @@ class Release:
         Returns:
             Number of names with equal shapes, and the names that are missing, unknown or of another shape.
         """
+        state = self.prepare(state, "the file")
         expected = self.expected_weights(state)
         if file:
             start = f"{file}/"
@@ -96,21 +109,37 @@ class Release:
         absent = (marker for marker in self.marker_prefixes if not any(name.startswith(marker) for name in state))
         return replace(match, missing=match.missing + tuple(f"{marker}*" for marker in absent))
 
-    def __call__(self, state: Mapping[str, Tensor], source: str) -> Method:
+    def may_match(self, state: Mapping[str, Tensor]) -> bool:
+        """Return whether any name begins as those of this release do, without building its method.
+
+        Args:
+            state: released parameter name -> weight.
+
+        Returns:
+            False where `match` would match no name.
+        """
+        return any(name.startswith(tuple(prefix for prefix, _ in self.prefixes)) for name in state)
+
+    def __call__(self, state: Mapping[str, Tensor], source: str, config: Mapping[str, Any] | None = None) -> Method:
         """Build the method and load these weights into it.
 
         Args:
             state: released parameter name -> weight.
             source: name of the file for messages.
+            config: released configuration, name -> value; None: there is none.
 
         Returns:
             The method in training mode, on the CPU.
 
         Raises:
-            CheckpointError: a weight is missing, unknown or of another shape.
+            CheckpointError: a weight is missing, unknown or of another shape, or `read_config` needs a configuration
+                that is missing or of another network.
         """
+        state = self.prepare(state, source)
         check_match(self.match(state), source)  # before a network is built and filled
-        method = create(self.method, **self._options(state))
+        options = self._options(state) | (self.read_config(config or {}, source) if self.read_config else {})
+        with without_initialization():
+            method = create(self.method, **options)
         load_strict(method, self._used(state), source, rename=self.to_released_name)
         return method
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from soundspot.importers.denseav import DENSEAV
 from soundspot.importers.release import Release
 
 _ENCODERS = (("imgnet.", "image_encoder."), ("audnet.", "audio_encoder."))
@@ -144,6 +145,6 @@ SSPL_PCM = Release(
     files=(*_FILES, ("pcm", "pcm_best.pth")),
 )
 
-_ALL = (ALIGNMENT, ATTENTION10K, EZVSL, HEARTHEFLOW, JOINT_SLOTS, LVS, SLAVC, SSPL, SSPL_PCM, SSLTIE)
+_ALL = (ALIGNMENT, ATTENTION10K, DENSEAV, EZVSL, HEARTHEFLOW, JOINT_SLOTS, LVS, SLAVC, SSPL, SSPL_PCM, SSLTIE)
 RELEASES = {release.method: release for release in _ALL}
 """Name -> released weights."""

@@ -215,6 +215,19 @@ class BatchLocalizer:
         """
         return self._encode_spectrograms(self._spectrograms(audio))
 
+    def audio_at(self, encoded_audio: Float[Tensor, "b ..."], position: Float[Tensor, " b"]) -> Float[Tensor, "b ..."]:
+        """Select a moment of encoded audio (`Method.audio_at`), for the frames of a video.
+
+        Args:
+            encoded_audio: (b, ...) audio, encoded by `encode_audio`.
+            position: (b,) fraction of each clip, from 0 to 1.
+
+        Returns:
+            (b, ...) encoded audio: by default that of the entire clip.
+        """
+        with self.inference_mode():
+            return self.method.audio_at(encoded_audio, position)
+
     def maps(self, encoded_images: Features, encoded_audio: Float[Tensor, "b ..."]) -> Float[Tensor, "b h w"]:
         """Compute the map of image i with audio i, mixed with the refinements of the localizer, if any.
 
@@ -316,11 +329,11 @@ class BatchLocalizer:
         with reuse_outputs(self.method):
             return self._encode_spectrograms(spectrograms), self.embed_spectrograms(spectrograms)
 
-    def embed_pixels(self, pixels: Float[Tensor, "b i s s"]) -> Float[Tensor, "b d"]:
+    def embed_pixels(self, pixels: Float[Tensor, "b i h w"]) -> Float[Tensor, "b d"]:
         """Embed images that `preprocess_images` has prepared, perhaps in another process.
 
         Args:
-            pixels: (b, i, s, s) normalized network inputs of i channels.
+            pixels: (b, i, h, w) normalized network inputs of i channels.
 
         Returns:
             (b, d) unit-norm embeddings, float32, on the CPU.
@@ -387,14 +400,15 @@ class BatchLocalizer:
             audio: waveform that is located.
 
         Returns:
-            One sentence that says that it was repeated; empty for audio about as long as the window, or longer.
+            One sentence that says what fills the window; empty for audio about as long as the window, or longer.
         """
-        seconds = self.front_end.audio.seconds
-        if audio.seconds >= 0.95 * seconds:
+        seconds, fill = self.front_end.audio.seconds, self.front_end.audio.fill
+        if audio.seconds >= 0.95 * seconds or fill == "none":
             return ()
-        return (f"The sound lasts {audio.seconds:.2g} s and was repeated to fill the {seconds:g} s the model hears.",)
+        verb = "repeated" if fill == "repeat" else "followed by silence"
+        return (f"The sound lasts {audio.seconds:.2g} s and was {verb} to fill the {seconds:g} s the model hears.",)
 
-    def _encode_pixels(self, pixels: Float[Tensor, "b i s s"]) -> Features:
+    def _encode_pixels(self, pixels: Float[Tensor, "b i h w"]) -> Features:
         with self.inference_mode():
             features = self.method.encode_images(pixels)
             if self.prior is None:
@@ -417,7 +431,7 @@ class BatchLocalizer:
         alpha, upsampling, size = self.refinement.alpha, self.method.upsampling, self.front_end.image.size
         return mix_maps(maps.flatten(0, 1), others, alpha, upsampling, size).unflatten(0, maps.shape[:2])
 
-    def _pixels(self, images: Sequence[ImageInput], size: int | None = None) -> Float[Tensor, "b i s s"]:
+    def _pixels(self, images: Sequence[ImageInput], size: int | None = None) -> Float[Tensor, "b i h w"]:
         spec = self.front_end.image
         stills = [image.image if isinstance(image, ImageWithFlow) else image for image in images]
         if size is not None:

@@ -10,7 +10,14 @@ from PIL import Image
 from torch import Tensor
 
 from soundspot.config.checkpoint import load_checkpoint
-from soundspot.config.named_models import DEFAULT_MODEL, find_checkpoint, is_named_model
+from soundspot.config.frontend import PRESETS
+from soundspot.config.named_models import (
+    DEFAULT_MODEL,
+    RELEASED_MODELS,
+    ReleasedModel,
+    find_checkpoint,
+    is_named_model,
+)
 from soundspot.config.presence_calibration import PresenceCalibration
 from soundspot.config.recording_calibration import read_recording_calibration
 from soundspot.config.refinement import Refinement
@@ -25,6 +32,7 @@ from soundspot.inference.contours.load_segmenter import parse_segmenter
 from soundspot.inference.contours.trace import ContourTracer
 from soundspot.inference.multi_sound import MultiSoundResult, name_audios
 from soundspot.inference.result import LocalizationMap
+from soundspot.methods.base import Method
 from soundspot.models.folding import prepare_for_inference
 from soundspot.types import Audio, ImageWithFlow
 from soundspot.utils.safe_read import convert_read_errors, has_type
@@ -78,7 +86,9 @@ class Localizer(BatchLocalizer):
         Args:
             model: name of a model that comes with the library (`list_models`), path of a .safetensors file that
                 `soundspot train` wrote, or name of a file on the Hugging Face hub: `hub:OWNER/NAME` (its
-                model.safetensors) or `hub:OWNER/NAME/FILE` (extra `hub`). None: the starter model.
+                model.safetensors) or `hub:OWNER/NAME/FILE` (extra `hub`). `denseav-sound`, `denseav-language` and
+                `denseav-sound-language` are fetched from there too; `@demo` and `@vggss` behind them are other ways in
+                which the release feeds them. None: the starter model.
             device: `cpu`, `cuda`, `cuda:1`, `mps`..., or `auto`: CUDA, else MPS, else the CPU.
             precision: `float32` or `bfloat16` of the network; maps are float32 either way.
             calibration: path of a calibration for one's own recordings (`soundspot check-results`), whose threshold and
@@ -101,6 +111,13 @@ class Localizer(BatchLocalizer):
         own = None if calibration is None else read_recording_calibration(calibration)
         if contour is not None:
             parse_segmenter(contour)
+        if isinstance(model, str) and model in RELEASED_MODELS:
+            localizer = cls(_load_released(RELEASED_MODELS[model]), None, device, precision, **refinement)
+            localizer.checkpoint, localizer.contour = f"hub:{RELEASED_MODELS[model].repository}", contour
+            localizer.model_name = model
+            if own is not None:
+                localizer.use_calibration(own, str(calibration))
+            return localizer
         if str(model).startswith("hub:"):
             from soundspot.inference.mining.hub import fetch_checkpoint
 
@@ -278,6 +295,16 @@ class Localizer(BatchLocalizer):
             notes += (*audio.notes, *self.short_audio_notes(audio))
         result = self.make_result(scores, encoded.image, is_silent, notes)
         return result if self.contour is None else ContourTracer(self.contour).trace(result)
+
+
+def _load_released(model: ReleasedModel) -> Method:
+    from soundspot.importers import import_checkpoint
+    from soundspot.inference.mining.hub import fetch_checkpoint
+
+    fetch_checkpoint(f"{model.repository}/config.json")
+    method = import_checkpoint(fetch_checkpoint(model.repository), model.method)
+    method.front_end = PRESETS[model.front_end]
+    return method
 
 
 load = Localizer.load  # `soundspot.load`

@@ -11,7 +11,7 @@ from typing import Any
 
 from soundspot.config.frontend import InputSpec
 from soundspot.errors import RecipeError, did_you_mean
-from soundspot.methods.base import METHODS, Method, register
+from soundspot.methods.base import INFERENCE_METHODS, METHODS, Method, register
 
 __all__ = ["METHODS", "Method", "check_method_options", "create", "list_methods", "method_options", "register"]
 
@@ -29,7 +29,7 @@ def create(
     """Build a method with fresh weights, or with those that `image` and `audio` name for their encoders.
 
     Args:
-        name: name of a method, one of the keys of `list_methods()`.
+        name: name of a method, one of the keys of `list_methods()`, or of one that is not trained (`denseav`).
         image, audio: options of each encoder, such as `{"encoder": "resnet18", "weights": "imagenet"}`; None: the
             method's default encoder.
         front_end: preprocessing of images and audio; None: the method's own.
@@ -54,7 +54,7 @@ def create(
         soundspot.errors.RecipeError: method 'ezvsl' has no option 'tua'. Did you mean 'tau'?
     """
     check_method_options(name, options)
-    instance = METHODS[name](image=image, audio=audio, front_end=front_end, **options)
+    instance = _find(name)(image=image, audio=audio, front_end=front_end, **options)
     instance.config = {
         "image": {**(image or {}), **instance.image_encoder.build_options},
         "audio": {**(audio or {}), **instance.audio_encoder.build_options},
@@ -73,10 +73,14 @@ def check_method_options(name: str, options: Iterable[str]) -> None:
     Raises:
         RecipeError: the method or an option is unknown (the message suggests the nearest one).
     """
-    known = method_options(METHODS[name])
+    known = method_options(_find(name))
     for option in options:
         if option not in known:
             raise RecipeError(f"method {name!r} has no option {option!r}{did_you_mean(option, known)}")
+
+
+def _find(name: str) -> type[Method]:
+    return INFERENCE_METHODS[name] if name in INFERENCE_METHODS else METHODS[name]
 
 
 def method_options(method: type[Method]) -> set[str]:
@@ -98,7 +102,7 @@ def method_options(method: type[Method]) -> set[str]:
 
 
 def list_methods() -> dict[str, str]:
-    """List all registered methods.
+    """List all registered methods that can be trained.
 
     Returns:
         Dict of name -> first line of the class docstring.

@@ -48,6 +48,7 @@ class Method(nn.Module):
             fills in if the recipe does not.
         matches_classes: the loss compares equal classes of both modalities, so labels must cover both.
         transforms_images: the losses make other images of a batch's, so that stored features cannot stand for them.
+        resolves_time: encoded audio holds the moments of its window, of which `audio_at` selects one.
         last_clustering: fraction of the training run after which cluster centers are no longer accepted.
 
     Raises:
@@ -63,6 +64,7 @@ class Method(nn.Module):
     matches_classes: ClassVar[bool] = False
     supports_ground_truth: bool = False
     transforms_images: bool = False
+    resolves_time: ClassVar[bool] = False
     last_clustering: float = 1.0
     config: dict[str, Any]
     upsampling = Upsampling()
@@ -147,6 +149,18 @@ class Method(nn.Module):
         """
         maps = self.similarity_map(encoded_images, encoded_audio)[:, None]
         return maps, torch.ones_like(maps[:, :, 0, 0], dtype=torch.bool)
+
+    def audio_at(self, encoded_audio: Float[Tensor, "b ..."], position: Float[Tensor, " b"]) -> Float[Tensor, "b ..."]:
+        """Return the encoded audio of a moment in each window, for the frames of a video.
+
+        Args:
+            encoded_audio: output of `encode_audio` for b audio clips.
+            position: (b,) fraction of each clip, from 0 to 1.
+
+        Returns:
+            Encoded audio, (b, ...): by default that of the entire window, whatever the position.
+        """
+        return encoded_audio
 
     def saliency(self, encoded_images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
         """Return a map that uses no audio: 1 minus the cosine of each location with the mean of the image.
@@ -360,20 +374,26 @@ def cosine_map(
 
 
 METHODS: Registry[type[Method]] = Registry("method")
+"""Methods that can be trained."""
+
+INFERENCE_METHODS: Registry[type[Method]] = Registry("method")
+"""Methods whose released weights are used, and which are not trained here."""
 
 
-def register(name: str) -> Callable[[type[Method]], type[Method]]:
+def register(name: str, is_trainable: bool = True) -> Callable[[type[Method]], type[Method]]:
     """Make a class decorator that registers a `Method`, so that `soundspot.create(name)` builds it.
 
     Args:
         name: name of the method, in lower case.
+        is_trainable: whether the method has losses.
 
     Returns:
-        Decorator that sets `name` of the class, adds the class to `METHODS` and returns it.
+        Decorator that sets `name` of the class, adds the class to `METHODS`, or to `INFERENCE_METHODS` where it cannot
+        be trained, and returns it.
     """
 
     def add(method: type[Method]) -> type[Method]:
         method.name = name
-        return METHODS.register(name)(method)
+        return (METHODS if is_trainable else INFERENCE_METHODS).register(name)(method)
 
     return add

@@ -12,7 +12,9 @@ from torch import Tensor
 from soundspot.errors import RecipeError, did_you_mean
 from soundspot.models.aisfx import AISFX
 from soundspot.models.base import Encoder
+from soundspot.models.dino import DINO
 from soundspot.models.efficientnet import EfficientNetLite0
+from soundspot.models.hubert import HuBERT
 from soundspot.models.packaged_weights import PackagedWeights
 from soundspot.models.precomputed import PrecomputedEmbeddings
 from soundspot.models.pretrained import build_pretrained
@@ -47,6 +49,8 @@ ENCODERS.register("vgg16")(VGG16)
 ENCODERS.register("vggish")(VGGish)
 ENCODERS.register("efficientnet_lite0")(EfficientNetLite0)
 ENCODERS.register("aisfx")(AISFX)
+ENCODERS.register("dino")(DINO)
+ENCODERS.register("hubert")(HuBERT)
 ENCODERS.register("vectors")(PrecomputedEmbeddings)
 
 for _name in PRETRAINED_SPECS:

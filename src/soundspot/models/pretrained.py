@@ -21,7 +21,7 @@ from soundspot.models.pretrained_specs import PRETRAINED_SPECS, PretrainedSpec
 
 # Fields of a front end that may be chosen freely; all others belong to the encoder.
 _FREE = {"size", "flow", "resize", "seconds", "clip_seconds", "window", "padded_seconds", "n_mels", "num_frames"}
-_FREE |= {"shift", "scale"}
+_FREE |= {"shift", "scale", "fill", "standardize"}
 
 
 class PretrainedEncoder(Encoder):
@@ -176,7 +176,7 @@ def check_preset(name: str, spec: ImageSpec | AudioSpec, preset: str) -> None:
 
     Raises:
         RecipeError: a field differs, other than sizes, durations, mel bands, frames, `window`, `resize`, `shift`,
-            `scale` and `flow`.
+            `scale`, `fill`, `standardize` and `flow`.
     """
     is_image = isinstance(spec, ImageSpec)
     required, actual = asdict(PRESETS[preset].image if is_image else PRESETS[preset].audio), asdict(spec)

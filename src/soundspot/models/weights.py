@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from soundspot.errors import CheckpointError
 
@@ -340,6 +341,20 @@ def _forbidden_call(error: Exception, path: Path) -> str | None:
                 return ".".join(words[-2:])
             words += [argument] if isinstance(argument, str) else []
     return None
+
+
+_DRAWS = {Tensor.normal_, Tensor.uniform_}  # what torch.nn.init calls
+
+
+class without_initialization(TorchFunctionMode):
+    """Modules built in the block have the values that memory happens to hold: a file's replace them.
+
+    To draw values for the meta device, torch 2.13 would import its compiler, which takes longer than all else.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Return the tensor as it is where `func` draws values in place."""
+        return args[0] if func in _DRAWS else func(*args, **(kwargs or {}))
 
 
 def weights_digest(module: nn.Module, *context: str) -> str:

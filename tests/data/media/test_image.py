@@ -22,6 +22,7 @@ from soundspot.data.media.image import (
     preprocess_images,
     read_image,
     squash,
+    visible_region,
 )
 from soundspot.errors import InputError
 
@@ -215,3 +216,29 @@ def test_no_more_is_read_than_the_file_has(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"12345678")
     with image._open_file(tmp_path / "a.png", None) as file:
         assert [file.read(3), file.read(2**60), file.read(2**60)] == [b"123", b"45678", b""]
+
+
+def test_the_shorter_side_is_resized_and_both_are_cut_to_patches():
+    """DenseAV's demo: torch's bilinear filter with antialiasing on levels of 0 to 255, within a level."""
+    spec = ImageSpec(32, "shortest-edge")
+    made = preprocess_images([gradient(100, 75)], spec)
+    assert made.shape == (1, 3, 32, 40)
+    levels = torch.from_numpy(np.asarray(gradient(100, 75)).copy()).permute(2, 0, 1)[None].float()
+    theirs = torch.nn.functional.interpolate(levels, (32, 42), mode="bilinear", antialias=True)[..., :40]
+    assert (denormalize(made, spec) * 255 - theirs).abs().max() <= 1.01
+    assert visible_region((100, 75), spec) == (0.0, 0.0, pytest.approx(40 / 42), 1.0)
+    with pytest.raises(
+        InputError, match=r"become 2 shapes in one batch, expected one: .* choose a front end that crops"
+    ):
+        preprocess_images([gradient(100, 75), gradient(75, 100)], spec)
+
+
+def test_bilinear_is_another_filter_than_bicubic():
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8))
+    for kind in ("squash", "crop"):
+        bicubic, bilinear = (preprocess_images([picture], ImageSpec(32, name)) for name in (kind, f"{kind}-bilinear"))
+        assert not torch.allclose(bicubic, bilinear, atol=0.1)
+    whole = torch.from_numpy(np.asarray(picture.resize((32, 32), Image.Resampling.BILINEAR)).copy()).permute(2, 0, 1)
+    squashed = preprocess_images([picture], ImageSpec(32, "squash-bilinear"))
+    assert torch.equal(squashed[0], normalize(whole, ImageSpec(32)))
+    assert visible_region(picture.size, ImageSpec(32, "crop-bilinear")) == pytest.approx((0.12, 0, 0.88, 1), abs=0.02)

@@ -1,14 +1,14 @@
 """Spectrograms agree with the released loaders, with scipy, and with formulas written out by hand."""
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 from scipy import signal
 
-from soundspot.config.frontend import PRESETS, AudioSpec
+from soundspot.config.frontend import PRESETS, AudioSpec, InputSpec
 from soundspot.data.transforms.spectrogram import preprocess_audio, silence_value, spectrogram
 from soundspot.errors import InputError
 from soundspot.types import Audio
@@ -59,6 +59,8 @@ def test_presets_agree_with_the_released_loaders(golden, preset, array, every):
         ("clap", (64, 1001)),
         ("whisper", (80, 3000)),
         ("aisfx", (96, 431)),
+        ("denseav", (2, 164_200)),
+        ("denseav@demo", (2, 160_000)),
     ],
 )
 def test_presets_have_the_shapes_of_the_protocol_table(preset, shape):
@@ -206,3 +208,31 @@ def test_a_shorter_window_is_padded_to_the_frames_of_the_tower():
         assert made.shape == spec.shape == PRESETS[preset].audio.shape
         assert len(made[:, 310:].unique()) == 1, "silence, or what stands for it"
     assert made[0, -1] == (made.max() * 4 - 4 - 8 + 4) / 4
+
+
+def test_a_waveform_is_standardized_with_the_silence_behind_it():
+    """As Wav2Vec2's feature extractor does with what DenseAV's evaluation pads."""
+    transformers = pytest.importorskip("transformers", reason="the extra `hub` is not installed")
+    sound = torch.from_numpy(0.1 + noise(48_000)).float()
+    made, mask = preprocess_audio([Audio(sound, RATE)], PRESETS["denseav"].audio)[0, 0]
+    padded = np.pad(sound.numpy(), (0, 164_200 - 48_000))
+    extract = transformers.Wav2Vec2FeatureExtractor(do_normalize=True)
+    theirs = torch.from_numpy(extract(padded, sampling_rate=RATE, return_tensors="np").input_values[0])
+    assert torch.allclose(made, theirs, rtol=0, atol=1e-6)
+    assert mask.tolist() == [1] * 48_000 + [0] * (164_200 - 48_000)
+
+
+def test_a_waveform_of_the_demo_is_raw():
+    sound = torch.from_numpy(noise(48_000)).float()
+    made, mask = preprocess_audio([Audio(sound, RATE)], PRESETS["denseav@demo"].audio)[0, 0]
+    assert torch.equal(made[:48_000], sound)
+    assert not made[48_000:].any()
+    assert mask.sum() == 48_000
+    assert silence_value(PRESETS["denseav@demo"].audio) == 0
+
+
+def test_silence_behind_a_sound_is_of_waveforms_alone():
+    spec = asdict(PRESETS["ezvsl"])
+    spec["audio"]["fill"] = "silence"
+    with pytest.raises(ValueError, match="found fill silence of tukey, expected one of waveform"):
+        InputSpec.from_dict(spec)

@@ -18,6 +18,7 @@ from schemas import check_output
 from soundspot.cli.locate import format_summary
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
 from soundspot.config.presence_calibration import PresenceCalibration
+from soundspot.data.media.audio import read_audio
 from soundspot.data.media.ffmpeg import VideoError
 from soundspot.data.media.video import open_video
 from soundspot.errors import InputError, OutputError, RecipeError
@@ -38,6 +39,7 @@ from soundspot.inference.video.timeline import PROBABILITY, LoudnessMeter, decim
 from soundspot.methods import create
 from soundspot.types import Audio, ImageWithFlow
 from soundspot.utils.atomic_io import DiskFullError
+from tiny import DENSEAV, denseav_front_end
 
 TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
 
@@ -519,3 +521,25 @@ def test_contours_go_through_a_video_and_all_its_files(clip: Path, tmp_path: Pat
     assert annotations[0]["segmentation"] in [contour.to_dict()["mask"] for contour in first.map.contours]
     with pytest.raises(RecipeError, match="unknown segmenter 'sam3'"):
         localizer.locate_video(clip, contour="sam3")
+
+
+def test_maps_move_with_the_audio_tokens_of_one_window(clip: Path) -> None:
+    """DenseAV: a clip of the window's length is encoded once, and each frame has the token of its own moment."""
+    pytest.importorskip("transformers", reason="the extra `hub` is not installed")
+    method = create("denseav", front_end=denseav_front_end(2.0, "denseav@demo"), **DENSEAV)
+    localizer, calls = Localizer(method.eval()), list[int]()
+    encode = localizer.encode_audio
+    localizer.encode_audio = lambda audio: calls.append(len(audio)) or encode(audio)  # type: ignore[method-assign]
+    frames = list(localizer.locate_video(clip))
+    assert sum(calls) == 1
+    encoded = encode([Audio(read_audio(clip, 16000).waveform, 16000)])
+    count = int((encoded[..., -1] > 0).sum())
+    for frame in frames[:: len(frames) // 6]:
+        assert frame.map.image is not None
+        moment = localizer.audio_at(encoded, torch.tensor([frame.time / 2.0]))
+        alone = localizer.maps(localizer.encode_images([frame.map.image]), moment)[0]
+        torch.testing.assert_close(frame.map.scores, alone, rtol=1e-3, atol=1e-4)
+    still = frames[0].map.image
+    tokens = [localizer.audio_at(encoded, torch.tensor([(n + 0.5) / count])) for n in range(count)]
+    maps = [localizer.maps(localizer.encode_images([still]), token)[0] for token in tokens]
+    assert not torch.allclose(maps[0], maps[count // 2], atol=1e-4)

@@ -449,7 +449,7 @@ def extract_window(audio: Audio, spec: AudioSpec) -> Float[Tensor, " t"]:
     """Return the samples that the network of `spec` is given at test time.
 
     The audio is resampled, cut from its beginning or repeated to `spec.clip_seconds`, and then cut or repeated to the
-    window.
+    window, or filled up with NaN, which becomes silence, where `spec.fill` is not `repeat`.
 
     Args:
         audio: the whole sound of a file, of any duration and rate.
@@ -461,6 +461,8 @@ def extract_window(audio: Audio, spec: AudioSpec) -> Float[Tensor, " t"]:
     audio = resample(audio, spec.rate)
     if spec.clip_seconds:
         audio = Audio(crop_or_tile(audio, spec.clip_seconds, 0.0), audio.rate)
+    if (missing := round(spec.seconds * audio.rate) - len(audio.waveform)) > 0 and spec.fill != "repeat":
+        return F.pad(audio.waveform, (0, missing), value=math.nan)
     window = crop_or_tile(audio, spec.seconds, None if spec.window == "center" else 0.0)
     return window.roll(len(window) // 2 - len(audio.waveform) // 2) if spec.window == "rolled" else window
 

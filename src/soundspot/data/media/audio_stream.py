@@ -55,7 +55,12 @@ class SlidingWindow:
         rate: sample rate in Hz to resample to; None: the stream's own.
         seconds: duration of the window in seconds.
         on_chunk: called with each chunk of the stream as it is read, (channels, t) for a player, at its own rate.
+
+    Attributes:
+        start: second at which the window that was returned last begins.
     """
+
+    start = 0.0
 
     def __init__(
         self,
@@ -96,9 +101,12 @@ class SlidingWindow:
                 "no sound",
             )
         if self._is_exhausted and round((time - HOLD_SECONDS) * self.rate) > self._end:
+            self.start = start / self.rate
             return Audio(torch.zeros(self.length), self.rate)
-        start = max(0, min(start, self._end - self.length)) - self._first
+        start = max(0, min(start, self._end - self.length))
+        self.start = start / self.rate
         samples = np.concatenate(self._buffer)
+        start -= self._first
         return Audio(torch.from_numpy(samples[start : start + self.length].copy()), self.rate)
 
     def read_to(self, time: float | int) -> None:

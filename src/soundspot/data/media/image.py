@@ -22,6 +22,7 @@ from soundspot.data.media.file_types import check_readable, detect_file_type
 from soundspot.errors import InputError
 
 MAX_PIXELS = 80_000_000
+PATCH = 8  # pixels of which `shortest-edge` has a whole number
 ImageLike = str | os.PathLike[str] | Image.Image | NDArray | Tensor
 
 T = TypeVar("T")
@@ -31,6 +32,12 @@ _ORIENTATION = 0x0112  # the EXIF tag of the camera's orientation
 _OTHER_TYPES = {
     "audio": "It is a sound: the image comes first, sounds after it",
     "video": "It is a video: `soundspot locate VIDEO` alone, in Python `locate_video`",
+}
+_PIL_FILTERS = {
+    "squash": Image.Resampling.BICUBIC,
+    "squash-bilinear": Image.Resampling.BILINEAR,
+    "crop": Image.Resampling.BICUBIC,
+    "crop-bilinear": Image.Resampling.BILINEAR,
 }
 _REMEDY = "Open it in an image viewer to see whether it is whole, and save it again as JPEG or PNG"
 
@@ -93,17 +100,20 @@ def as_image(image: ImageLike | object) -> Image.Image:
     return Image.fromarray((array * 255).round().astype(np.uint8))
 
 
-def squash(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
-    """Resize an RGB image to a square by PIL's bicubic filter; the aspect ratio is not kept.
+def squash(
+    image: Image.Image, size: int, resample: Image.Resampling = Image.Resampling.BICUBIC
+) -> UInt8[Tensor, "3 size size"]:
+    """Resize an RGB image to a square by a filter of PIL; the aspect ratio is not kept.
 
     Args:
         image: RGB image of any size.
         size: side of the square in pixels.
+        resample: filter.
 
     Returns:
         (3, size, size) uint8.
     """
-    return _to_tensor(image.resize((size, size), Image.Resampling.BICUBIC))
+    return _to_tensor(image.resize((size, size), resample))
 
 
 def fast_squash(image: Image.Image, size: int) -> UInt8[np.ndarray, "size size 3"]:
@@ -127,7 +137,7 @@ def fast_squash(image: Image.Image, size: int) -> UInt8[np.ndarray, "size size 3
 
 def preprocess_images(
     images: Sequence[Image.Image], spec: ImageSpec, flows: Sequence[Image.Image] = ()
-) -> Float[Tensor, "b i size size"]:
+) -> Float[Tensor, "b i h w"]:
     """Resize and normalize RGB images of any sizes for the network of `spec`.
 
     Args:
@@ -137,7 +147,11 @@ def preprocess_images(
             required where `spec.flow` is True.
 
     Returns:
-        (b, 3, size, size) float32; with flow (b, 5, size, size), whose last two channels are in [0, 1].
+        (b, 3, h, w) float32; with flow (b, 5, h, w), whose last two channels are in [0, 1]. h and w are `spec.size`,
+        unless `spec.resize` is `shortest-edge`.
+
+    Raises:
+        InputError: `spec.resize` is `shortest-edge`, and the images have different shapes.
     """
     channels = _resize(images, spec)
     if spec.flow:
@@ -145,13 +159,18 @@ def preprocess_images(
     return normalize(channels, spec)
 
 
-def _resize(
-    images: Sequence[Image.Image], spec: ImageSpec
-) -> UInt8[Tensor, "b 3 size size"] | Float[Tensor, "b 3 size size"]:
-    if spec.resize == "squash":
-        return torch.stack([squash(image, spec.size) for image in images])
-    if spec.resize == "crop":
-        return torch.stack([_crop(image, spec.size) for image in images])
+def _resize(images: Sequence[Image.Image], spec: ImageSpec) -> UInt8[Tensor, "b 3 h w"] | Float[Tensor, "b 3 h w"]:
+    if spec.resize == "shortest-edge":
+        resized = [_shortest_edge(image, spec.size) for image in images]
+        if len(shapes := {tuple(image.shape[1:]) for image in resized}) > 1:
+            raise InputError(
+                f"found images that become {len(shapes)} shapes in one batch, expected one: this front end keeps the "
+                "aspect ratio. Give them one by one, or choose a front end that crops or squashes."
+            )
+        return torch.stack(resized)
+    if spec.resize in _PIL_FILTERS:
+        fit = _crop if spec.resize.startswith("crop") else squash
+        return torch.stack([fit(image, spec.size, _PIL_FILTERS[spec.resize]) for image in images])
     antialias = spec.resize == "squash-tensor-antialias"
     resized = [
         F.interpolate(_to_tensor(image)[None] / 255, (spec.size, spec.size), mode="bicubic", antialias=antialias)
@@ -303,13 +322,22 @@ def _to_tensor(image: Image.Image) -> UInt8[Tensor, "3 h w"]:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
-def _crop(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
+def _short_side(size: tuple[int, int], short: int) -> tuple[int, int]:
+    """Return (width, height) scaled so that the shorter is `short`; the longer is rounded down, as in torchvision."""
+    return int(short * size[0] / min(size)), int(short * size[1] / min(size))
+
+
+def _shortest_edge(image: Image.Image, size: int) -> UInt8[Tensor, "3 h w"]:
+    width, height = _short_side(image.size, size)
+    resized = F.interpolate(_to_tensor(image)[None], (height, width), mode="bilinear", antialias=True)[0]
+    return resized[:, : height // PATCH * PATCH, : width // PATCH * PATCH]
+
+
+def _crop(image: Image.Image, size: int, resample: Image.Resampling) -> UInt8[Tensor, "3 size size"]:
     """Resize the shorter side to `size` (the longer one rounded down) and crop the middle, as torchvision does."""
-    width, height = image.size
-    short = min(width, height)
-    width, height = int(size * width / short), int(size * height / short)
+    width, height = _short_side(image.size, size)
     left, top = round((width - size) / 2), round((height - size) / 2)
-    resized = image.resize((width, height), Image.Resampling.BICUBIC)
+    resized = image.resize((width, height), resample)
     return _to_tensor(resized.crop((left, top, left + size, top + size)))
 
 
@@ -321,11 +349,13 @@ def visible_region(size: tuple[int, int], spec: ImageSpec) -> tuple[float, float
         spec: image front end.
 
     Returns:
-        x0, y0, x1, y1 as fractions of the image's width and height; (0, 0, 1, 1) unless `spec.resize` is `crop`.
+        x0, y0, x1, y1 as fractions of the image's width and height; (0, 0, 1, 1) where `spec.resize` squashes.
     """
-    if spec.resize != "crop":
+    if spec.resize.startswith("squash"):
         return (0.0, 0.0, 1.0, 1.0)
-    resized = [int(spec.size * side / min(size)) for side in size]  # as `preprocess_images` does, in its pixels
+    resized = _short_side(size, spec.size)  # as `preprocess_images` does, in its pixels
+    if spec.resize == "shortest-edge":
+        return (0.0, 0.0, *(side // PATCH * PATCH / side for side in resized))  # type: ignore[return-value]
     x0, y0 = (round((side - spec.size) / 2) for side in resized)
     x1, y1 = x0 + spec.size, y0 + spec.size
     return (x0 / resized[0], y0 / resized[1], x1 / resized[0], y1 / resized[1])

@@ -55,7 +55,8 @@ def scaled_power(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) ->
     """Compute scaled spectrograms in a form that exporters can trace: in one piece, without branches on values.
 
     Args:
-        waveforms: (b, t) float32 or float64 windows of equal length, at least `spec.n_fft` samples.
+        waveforms: (b, t) float32 or float64 windows of equal length, at least `spec.n_fft` samples; NaN is padding
+            behind the sound, which a `waveform` may have.
         spec: audio front end.
         rate: sample rate of the waveforms in Hz.
 
@@ -65,6 +66,8 @@ def scaled_power(waveforms: Float[Tensor, "b t"], spec: AudioSpec, rate: int) ->
     Raises:
         InputError: there are fewer frames than `spec.num_frames`.
     """
+    if spec.window_function == "waveform":
+        return _samples_and_mask(waveforms, spec)
     x = _min_max(waveforms) if spec.min_max_normalize else waveforms
     if spec.peak_normalize:
         x = x / (x.abs().amax(dim=-1, keepdim=True) + torch.finfo(torch.float64).eps)
@@ -125,6 +128,15 @@ def _min_max(x: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
     return 2 * (above / (above.amax(dim=-1, keepdim=True) + 1e-3) - 0.5)
 
 
+def _samples_and_mask(waveforms: Float[Tensor, "b t"], spec: AudioSpec) -> Float[Tensor, "b 2 t"]:
+    """Return the samples, with zeros for NaN, and 1 where there was a number."""
+    is_sound = ~waveforms.isnan()
+    x = torch.where(is_sound, waveforms, 0.0)
+    if spec.standardize:
+        x = (x - x.mean(-1, keepdim=True)) / (x.var(-1, correction=0, keepdim=True) + 1e-7).sqrt()
+    return torch.stack([x, is_sound.to(x.dtype)], dim=1)
+
+
 def _scale(power: Float[Tensor, "b f frames"], spec: AudioSpec) -> Float[Tensor, "b f num_frames"]:
     """Apply the logarithm, padding and shift of `spec`; overwrites `power`."""
     x = _LOGS[spec.scaling](power)
@@ -150,7 +162,7 @@ _LOGS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def silence_value(spec: AudioSpec) -> float:
-    """Return the value of a scaled spectrogram where the power is 0.
+    """Return the value of a scaled spectrogram where the power is 0; of a `waveform` 0.
 
     Args:
         spec: audio front end, with its logarithm, shift and scale.
@@ -158,7 +170,7 @@ def silence_value(spec: AudioSpec) -> float:
     Returns:
         The value.
     """
-    return float(_scale(torch.zeros(1, 1, 1), spec)[0, 0, 0])
+    return 0.0 if spec.window_function == "waveform" else float(_scale(torch.zeros(1, 1, 1), spec)[0, 0, 0])
 
 
 def _tukey_density(x: Float[Tensor, "b t"], spec: AudioSpec, rate: int) -> Float[Tensor, "b f frames"]:

@@ -34,7 +34,8 @@ def check_web_page(localizer: Localizer) -> None:
         localizer: localizer of the model to export.
 
     Raises:
-        InputError: the model takes optical flow or embeddings, or audio at a rate outside 8 to 96 kHz.
+        InputError: the model takes optical flow or embeddings, audio at a rate outside 8 to 96 kHz, short sounds with
+            silence behind them, or images resized by a bilinear filter.
     """
     spec = localizer.method.front_end
     if spec.image.flow or spec.audio.embedding_dim:
@@ -42,6 +43,11 @@ def check_web_page(localizer: Localizer) -> None:
         raise InputError(
             f"{localizer.name}: a web page has an image and audio as inputs, and this model takes {inputs}. Export it "
             "as .onnx."
+        )
+    if spec.audio.fill != "repeat" or spec.image.resize.endswith("bilinear"):
+        raise InputError(
+            f"{localizer.name}: a web page repeats short sounds and resizes images by a bicubic filter, and this model "
+            "takes others. Export it as .onnx."
         )
     if not 8000 <= (spec.audio.rate or 0) <= 96000:  # what browsers must be able to decode to
         raise InputError(

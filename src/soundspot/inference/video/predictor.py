@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from soundspot.inference.video.writer import FrameResult, FrameWriter, VideoInfo
 from soundspot.models.resnet import ResNet
 from soundspot.models.staged import StagedEncoder
 from soundspot.models.vgg import VGG16
-from soundspot.types import ImageWithFlow
+from soundspot.types import Audio, ImageWithFlow
 
 BATCH_SIZE = 8  # frames that the network encodes at once
 CPU_BATCH_SIZE = 4  # in float32 on a CPU: the memory of layers above 32 MB is new, and filled with zeros, each time
@@ -65,7 +66,8 @@ class LocatedVideo:
             15th frame, of 3840x2160 each third.
         smooth: time constant in seconds of the causal exponential average of maps; 0: none.
         audio_hop: step of the audio window in seconds; frames within a step share a window. None: a sixth of the
-            window, at most 0.8 s unless a twelfth is more.
+            window, at most 0.8 s unless a twelfth is more; half of it where the method resolves time, so that each
+            frame has the sound of its own moment.
         audio_track: number of the video's audio track, from 0; None: the default track.
         size: side of the network's input in pixels, at least 32, for convolutional image encoders: smaller is faster
             and coarser. None: that of the checkpoint for videos (`video_size`), else of the front end.
@@ -115,7 +117,8 @@ class LocatedVideo:
         if contour is not None:
             ContourTracer(contour, is_video=True)  # its mistakes come before the work
         window = localizer.front_end.audio.seconds
-        self._audio_hop = audio_hop or max(window / 12, min(MAX_HOP, window / 6))
+        default_hop = window / 2 if localizer.method.resolves_time else max(window / 12, min(MAX_HOP, window / 6))
+        self._audio_hop = audio_hop or default_hop
         self._streams: tuple[Video, AudioTrack | InMemoryAudio] | None = self._open_streams()
         video, stream = self._streams
         self.info = VideoInfo(
@@ -292,27 +295,51 @@ def _add_audio(writers: list[FrameWriter], chunks: deque[Chunk]) -> None:
             writer.add_audio(chunk)
 
 
+@dataclass(frozen=True)
+class _EncodedWindow:
+    """Encoded window of audio that begins at a second, and lasts some."""
+
+    encoded: Float[Tensor, "..."]
+    start: float
+    seconds: float
+    is_silent: bool
+
+
 class _WindowEncoder:
     """Encode the window of audio around given times; each hop of the window is encoded once."""
 
     def __init__(self, localizer: BatchLocalizer, windows: SlidingWindow, hop: float | int) -> None:
         self._localizer, self._windows, self._hop = localizer, windows, hop
-        self._encoded: dict[int, tuple[Tensor, bool]] = {}
+        self._encoded: dict[int, _EncodedWindow] = {}
         self.notes: tuple[str, ...] = ()
 
     def encode(self, times: list[float]) -> tuple[Float[Tensor, "b ..."], list[bool]]:
         """Return the encoded audio around each of b rising times, and whether it is silent."""
         hops = [round(time / self._hop) for time in times]
         if new := sorted(set(hops) - self._encoded.keys()):
+            self._encode(new)
+        windows = [self._encoded[hop] for hop in hops]
+        self._encoded = {hops[-1]: windows[-1]}
+        encoded = torch.stack([window.encoded for window in windows])
+        positions = [(time - window.start) / window.seconds for time, window in zip(times, windows, strict=True)]
+        moments = self._localizer.audio_at(encoded, torch.tensor(positions).clamp(0, 1))
+        return moments, [window.is_silent for window in windows]
+
+    def _encode(self, hops: list[int]) -> None:
+        """Encode the windows of rising hops; near the ends of the sound several of them are one."""
+        known, starts, audio = {window.start: window for window in self._encoded.values()}, [], dict[float, Audio]()
+        for hop in hops:
+            window = self._windows.window_at(hop * self._hop)
+            starts.append(self._windows.start)
+            if starts[-1] not in known:
+                audio[starts[-1]] = window
+        if audio:
             spec = self._localizer.front_end.audio
-            audio = [self._windows.window_at(hop * self._hop) for hop in new]
-            encoded = self._localizer.encode_audio([pad_to_window(window, spec) for window in audio])
-            is_silent = [window.is_silent for window in audio]
-            self._encoded |= dict(zip(new, zip(encoded, is_silent, strict=True), strict=True))
-            self.notes = self.notes or self._localizer.short_audio_notes(audio[0])
-        pairs = [self._encoded[hop] for hop in hops]
-        self._encoded = {hops[-1]: pairs[-1]}
-        return torch.stack([encoded for encoded, _ in pairs]), [is_silent for _, is_silent in pairs]
+            encoded = self._localizer.encode_audio([pad_to_window(window, spec) for window in audio.values()])
+            for row, (start, window) in zip(encoded, audio.items(), strict=True):
+                known[start] = _EncodedWindow(row, start, window.seconds, window.is_silent)
+            self.notes = self.notes or self._localizer.short_audio_notes(next(iter(audio.values())))
+        self._encoded |= {hop: known[start] for hop, start in zip(hops, starts, strict=True)}
 
 
 def iter_batches(

@@ -275,7 +275,7 @@ def _store(project: Project, candidate: AudioCandidate, seconds: float | int, ra
 
 
 def _read_used(project: Project) -> set[int]:
-    with project.journal.connect() as connection:
+    with project.journal.reading() as connection:
         return {row["audio"] for row in connection.execute("SELECT audio FROM pairings")}
 
 

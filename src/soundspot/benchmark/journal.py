@@ -75,14 +75,11 @@ class DecisionJournal(AppendJournal):
         Raises:
             DataError: there is none, or it is damaged.
         """
-        with self.connect() as connection:
+        with self.reading() as connection:
             row = connection.execute("SELECT content FROM plans ORDER BY id DESC LIMIT 1").fetchone()
-        if row is None:
-            raise DataError(f"{self.path}: found no plan. Write one: `soundspot benchmark plan`")
-        try:
+            if row is None:
+                raise DataError(f"{self.path}: found no plan. Write one: `soundspot benchmark plan`")
             return BenchmarkPlan.from_dict(json.loads(row["content"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{self.path}: found a damaged plan ({error}). Restore the journal from a copy") from error
 
     def read_images(self, where: str = "", values: Sequence[Any] = (), limit: int = -1) -> list[ImageRecord]:
         """Read images in the order in which they were added.
@@ -98,7 +95,7 @@ class DecisionJournal(AppendJournal):
         Raises:
             DataError: the file of one would lie outside the project.
         """
-        with self.connect() as connection:
+        with self.reading() as connection:
             condition = f"WHERE {where}" if where else ""
             rows = connection.execute(f"SELECT * FROM images {condition} ORDER BY id LIMIT ?", (*values, limit))
             return [_to_image(self._checked(row)) for row in rows]
@@ -130,7 +127,7 @@ class DecisionJournal(AppendJournal):
             The decisions, in the order in which they were made.
         """
         by_reason = ", reason" if step == "audio" else ""
-        with self.connect() as connection:
+        with self.reading() as connection:
             rows = connection.execute(
                 "SELECT * FROM decisions WHERE id IN (SELECT MAX(id) FROM decisions WHERE step = ? "
                 f"GROUP BY annotator, image{by_reason}) ORDER BY id",
@@ -151,7 +148,7 @@ class DecisionJournal(AppendJournal):
         Raises:
             DataError: the file of one would lie outside the project.
         """
-        with self.connect() as connection:
+        with self.reading() as connection:
             condition = f"WHERE {where}" if where else ""
             rows = connection.execute(f"SELECT * FROM audio {condition} ORDER BY id", tuple(values))
             return [_to_audio(self._checked(row)) for row in rows]
@@ -167,7 +164,7 @@ class DecisionJournal(AppendJournal):
         Returns:
             (number of the image, category) -> number of the sound.
         """
-        with self.connect() as connection:
+        with self.reading() as connection:
             rows = connection.execute("SELECT image, category, audio FROM pairings ORDER BY id").fetchall()
         return {(row["image"], row["category"]): row["audio"] for row in rows}
 
@@ -181,7 +178,7 @@ class DecisionJournal(AppendJournal):
             The annotations, in the order in which they were made.
         """
         condition, values = ("", ()) if image is None else ("WHERE image = ?", (image,))
-        with self.connect() as connection:
+        with self.reading() as connection:
             rows = connection.execute(
                 f"SELECT * FROM annotations WHERE id IN (SELECT MAX(id) FROM annotations {condition} "
                 "GROUP BY image, category, annotator) ORDER BY id",

@@ -184,7 +184,7 @@ def missing_images(project: Project) -> list[PlannedImage]:
     Returns:
         The planned images, in the order of the plan.
     """
-    with project.journal.connect() as connection:
+    with project.journal.reading() as connection:
         added = {row["number"] for row in connection.execute("SELECT number FROM images")}
     return [project.plan.image(number) for number in range(len(project.plan)) if number not in added]
 

@@ -97,7 +97,7 @@ def read_choice(project: Project, annotator: str, image: int) -> Decision | None
     Returns:
         The latest decision; None where there is none.
     """
-    with project.journal.connect() as connection:
+    with project.journal.reading() as connection:
         row = connection.execute(
             "SELECT * FROM decisions WHERE step = 'select' AND annotator = ? AND image = ? ORDER BY id DESC LIMIT 1",
             (annotator, image),
@@ -114,7 +114,7 @@ def read_progress(project: Project) -> list[AnnotatorProgress]:
     Returns:
         Progress, sorted by name.
     """
-    with project.journal.connect() as connection:
+    with project.journal.reading() as connection:
         counts = connection.execute(
             "SELECT annotator, COUNT(DISTINCT image) FROM decisions WHERE step = 'select' GROUP BY annotator"
         ).fetchall()

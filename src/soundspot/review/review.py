@@ -175,7 +175,7 @@ class Review:
             Name of each annotator -> number of the clip -> choice.
         """
         numbers = {clip.id for clip in self.clips}
-        with self.journal.connect() as connection:
+        with self.journal.reading() as connection:
             rows = connection.execute(
                 "SELECT annotator, clip, choice FROM decisions WHERE id IN (SELECT MAX(id) FROM decisions "
                 "GROUP BY annotator, clip) ORDER BY id"

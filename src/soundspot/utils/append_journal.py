@@ -14,6 +14,7 @@ from threading import RLock
 from typing import Any
 
 from soundspot.errors import DataError, OutputError
+from soundspot.utils.safe_read import convert_read_errors
 
 WAIT_SECONDS = 30.0  # for another writer
 
@@ -106,6 +107,21 @@ class AppendJournal:
             raise DataError(
                 f"{self.path}: found a damaged journal ({error}), expected SQLite. Restore it from a copy"
             ) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Use the connection for one block that reads rows and makes records of them.
+
+        Yields:
+            Connection whose rows have names.
+
+        Raises:
+            DataError: the database is damaged, or what its rows hold is.
+            OutputError: it cannot be read.
+        """
+        expected = "expected a journal of soundspot. Restore it from a copy"
+        with convert_read_errors(self.path, expected), self.connect() as connection:
+            yield connection
 
     def insert(self, table: str, **values: Any) -> int:
         """Append a row with the present time.

@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from soundspot.benchmark.load_segmenter import load_segmenter
 from soundspot.benchmark.simulate import simulate_annotator
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.media.image import read_image
+from soundspot.inference.contours.load_segmenter import load_segmenter
 from soundspot.utils.hash_rng import make_generator
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"

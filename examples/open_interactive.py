@@ -19,17 +19,17 @@ from soundspot.benchmark.attribution import read_attributions
 from soundspot.benchmark.audio import describe_audio_problem, list_unmatched, match_audio
 from soundspot.benchmark.compose import compose_images
 from soundspot.benchmark.licenses import describe_problem
-from soundspot.benchmark.load_segmenter import load_segmenter
 from soundspot.benchmark.plan import BenchmarkPlan, draw_pairs
 from soundspot.benchmark.project import COMPOSER, Project, create_project
 from soundspot.benchmark.records import Source
 from soundspot.benchmark.release import write_release
-from soundspot.benchmark.rle import decode_mask
 from soundspot.benchmark.selection import decide, selected_images
 from soundspot.benchmark.simulate import simulate_annotator
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.catalog_format import ImageEntry
 from soundspot.data.media.audio import read_audio
+from soundspot.data.media.rle import decode_mask
+from soundspot.inference.contours.load_segmenter import load_segmenter
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "src" / "soundspot" / "data" / "datasets" / "open_interactive"

@@ -1,6 +1,10 @@
 """A reader of JSON schemas that knows the words our published schemas use, and refuses others."""
 
+import json
+from functools import cache
 from typing import Any
+
+from conftest import ROOT
 
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
 WORDS = {
@@ -21,6 +25,18 @@ WORDS = {
 }
 
 
+@cache
+def read_schema(name: str) -> dict[str, Any]:
+    """Read a published schema."""
+    schema: dict[str, Any] = json.loads((ROOT / "docs" / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8"))
+    return schema
+
+
+def check_output(value: Any, name: str) -> None:
+    """Assert that what the library wrote follows a published schema."""
+    check_schema(value, read_schema(name))
+
+
 def check_schema(value: Any, schema: dict[str, Any], where: str = "$") -> None:
     """Assert that a value follows a schema; a word of the schema that is not known here is an error too."""
     assert schema.keys() <= WORDS, f"{where}: {schema.keys() - WORDS}"
@@ -32,9 +48,11 @@ def check_schema(value: Any, schema: dict[str, Any], where: str = "$") -> None:
     if isinstance(value, dict):
         known = schema.get("properties", {})
         assert set(schema.get("required", ())) <= value.keys(), f"{where}: {value.keys()}"
-        assert schema.get("additionalProperties", True) or value.keys() <= known.keys(), f"{where}: {value.keys()}"
-        for key in value.keys() & known.keys():
-            check_schema(value[key], known[key], f"{where}.{key}")
+        rest = schema.get("additionalProperties", True)
+        assert rest or value.keys() <= known.keys(), f"{where}: {value.keys() - known.keys()}"
+        for key in value:
+            of_rest = rest if isinstance(rest, dict) else {}
+            check_schema(value[key], known.get(key, of_rest), f"{where}.{key}")
     if isinstance(value, list):
         assert schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)), where
         for index, item in enumerate(value):

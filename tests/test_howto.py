@@ -15,6 +15,7 @@ from soundspot.models.encoders import ENCODERS
 
 PAGES = sorted((ROOT / "docs" / "howto").glob("*.md"))
 HOW_TO = [page for page in PAGES if "tests/test_howto.py" in page.read_text(encoding="utf-8")]
+SLOW = {"review"}  # locates forty images by the starter
 
 
 @pytest.fixture
@@ -32,7 +33,10 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow] if page.stem in SLOW else [], id=page.stem) for page in HOW_TO],
+)
 def test_a_how_to_page_works(page: Path, elsewhere: Path) -> None:
     assert Walk(elsewhere, in_process).page(page) >= 3
 

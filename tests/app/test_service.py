@@ -19,6 +19,7 @@ from soundspot.app.reports import find_reports, resolve_report
 from soundspot.app.server import PageConfig, find_free_port, open_app
 from soundspot.app.service import (
     OverlayStyle,
+    check_uploads,
     draw_figures,
     format_error,
     locate_audios,
@@ -71,6 +72,16 @@ def test_too_many_sounds_are_told(localizer: Localizer, files: Files) -> None:
     asked = locate_audios(localizer, str(files.picture), [str(files.low)] * 3, Limits(max_audios=2), Deadline(9))
     assert list(asked.maps) == ["low.wav", "low.wav (2)"]
     assert asked.errors == ("Only the first 2 of 3 sounds were used; give the others alone.",)
+
+
+def test_a_sound_of_any_length_may_be_given_first(tmp_path: Path) -> None:
+    tone = np.sin(np.arange(3 * 16000) / 9).astype(np.float32)[:, None] / 2
+    for name, codec in (("long.wav", "pcm_s16le"), ("long.m4a", "aac")):
+        write_audio(tmp_path / name, tone, 16000, codec)
+    long = [str(tmp_path / "long.wav"), str(tmp_path / "long.m4a")]
+    assert check_uploads(Limits(), Deadline(5), long) == ()
+    (message,) = check_uploads(Limits(max_audio_seconds=2), Deadline(5), long[:1])
+    assert "3" in message
 
 
 def test_the_verdict_follows_the_threshold(localizer: Localizer, files: Files) -> None:

@@ -13,10 +13,10 @@ from soundspot.benchmark.annotation import (
     render_mask,
     save_annotation,
 )
-from soundspot.benchmark.load_segmenter import load_segmenter
 from soundspot.benchmark.project import Project
-from soundspot.benchmark.segmenters import Click, GrabCutSegmenter, initialize_labels
 from soundspot.errors import DataError, RecipeError
+from soundspot.inference.contours.load_segmenter import load_segmenter
+from soundspot.inference.contours.segmenters import Click, GrabCutSegmenter, initialize_labels
 from soundspot.types import Box
 from soundspot.utils.hash_rng import make_generator
 

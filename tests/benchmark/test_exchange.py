@@ -9,13 +9,13 @@ import pytest
 from soundspot.benchmark.coco import read_coco, write_coco
 from soundspot.benchmark.cvat import read_cvat, write_cvat
 from soundspot.benchmark.exchange import AnnotatedImage, AnnotatedObject, merge_objects
-from soundspot.benchmark.load_segmenter import load_segmenter
 from soundspot.benchmark.mask_files import count_masks, export_task, import_masks
 from soundspot.benchmark.project import Project
-from soundspot.benchmark.rle import decode_mask
-from soundspot.benchmark.segmenters import Click
 from soundspot.benchmark.selection import decide
+from soundspot.data.media.rle import decode_mask
 from soundspot.errors import DataError, OutputError, SoundspotError
+from soundspot.inference.contours.load_segmenter import load_segmenter
+from soundspot.inference.contours.segmenters import Click
 from soundspot.types import Box
 
 # As CVAT writes it: job and user in meta, attributes of labels, two polygons of a group, a mask, a box, two points.

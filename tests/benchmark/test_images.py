@@ -13,7 +13,7 @@ from soundspot.benchmark.image_folder import add_image_folder
 from soundspot.benchmark.plan import make_plan
 from soundspot.benchmark.project import COMPOSER, Project, add_image, check_files, create_project
 from soundspot.benchmark.records import Source
-from soundspot.benchmark.rle import decode_mask
+from soundspot.data.media.rle import decode_mask
 from soundspot.errors import DataError
 
 

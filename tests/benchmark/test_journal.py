@@ -6,12 +6,12 @@ from contextlib import closing
 
 import pytest
 
-from soundspot.benchmark.journal import check_annotator
 from soundspot.benchmark.page.media import find_media
 from soundspot.benchmark.plan import make_plan
 from soundspot.benchmark.project import Project, create_project
 from soundspot.benchmark.records import Source
 from soundspot.errors import DataError
+from soundspot.utils.append_journal import check_annotator
 
 
 @pytest.fixture
@@ -94,3 +94,13 @@ def test_no_file_of_a_project_lies_outside_it(project: Project, file: str) -> No
     with pytest.raises(DataError, match="leads out of this folder"):
         project.journal.read_image(number)
     assert find_media(project, "images", number) is None
+
+
+@pytest.mark.parametrize(("column", "value"), [("categories", "{"), ("source", "[1]"), ("source", "{}")])
+def test_a_damaged_cell_is_our_error(project: Project, column: str, value: str) -> None:
+    with closing(sqlite3.connect(project.journal.path)) as database:
+        database.execute("DROP TRIGGER no_update_of_images")
+        database.execute(f"UPDATE images SET {column} = ?", (value,))
+        database.commit()
+    with pytest.raises(DataError, match=r"journal\.sqlite: cannot be read .*Restore it from a copy"):
+        project.journal.read_images()

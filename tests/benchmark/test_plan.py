@@ -108,6 +108,16 @@ def test_a_folder_of_something_else_is_no_project(tmp_path) -> None:
         Project(tmp_path)
 
 
+def test_a_project_that_was_stopped_before_its_journal_is_begun_again(tmp_path) -> None:
+    (tmp_path / "images").mkdir()
+    assert create_project(tmp_path, make_plan("mine", ["dog", "cat"])).plan.categories == ("dog", "cat")
+    other = tmp_path / "other"
+    (other / "images").mkdir(parents=True)
+    (other / "images" / "a.jpg").write_text("mine")
+    with pytest.raises(OutputError, match="holds something else"):
+        create_project(other, make_plan("mine", ["dog", "cat"]))
+
+
 def test_a_damaged_journal_is_named(tmp_path) -> None:
     project = create_project(tmp_path / "p", make_plan("mine", ["dog", "cat"]))
     for file in project.folder.glob("journal.sqlite*"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from schemas import check_output
 from soundspot.benchmark.coco import read_coco
 from soundspot.benchmark.duplicates import find_leaks, find_near_duplicates, hash_image
 from soundspot.benchmark.licenses import combine_licenses, describe_problem, normalize_license
@@ -53,6 +54,7 @@ def test_the_reader_of_is3_reads_it(released: Path, matched: Project) -> None:
 
 
 def test_it_is_a_catalog_too(released: Path) -> None:
+    check_output(json.loads((released / "annotations.json").read_text()), "annotations")
     catalog = Catalog(released, "test")
     assert len(catalog) == 12
     assert len({catalog.group(index) for index in range(12)}) == 6
@@ -61,6 +63,7 @@ def test_it_is_a_catalog_too(released: Path) -> None:
 
 
 def test_coco_has_the_same_masks(released: Path, matched: Project) -> None:
+    check_output(json.loads((released / "coco.json").read_text()), "coco-masks")
     images = read_coco(released / "coco.json")
     masks = [thing.mask for image in images for thing in image.objects]
     assert all((a == item.mask).all() for a, item in zip(masks, collect_items(matched), strict=True))
@@ -73,8 +76,10 @@ def test_the_card_says_what_it_is(released: Path) -> None:
     assert "0 files have an origin that is in a training list given." in card
     assert "| ceiling |" in card
     statistics = json.loads((released / "statistics.json").read_text())
+    check_output(statistics, "benchmark-statistics")
     assert (statistics["images"], statistics["classes"], statistics["instances"]) == (6, 3, 12)
     ceilings = json.loads((released / "ceilings.json").read_text())
+    check_output(ceilings, "benchmark-ceilings")
     assert ceilings["corrected"]["ceiling"]["iiou_adaptive"] == 1
     assert ceilings["corrected"]["whole image"]["ciou"] < 0.5
     notice = (released / "NOTICE").read_text()
@@ -234,7 +239,9 @@ def test_statistics_count_and_measure() -> None:
 
 
 def test_boxes_are_of_the_squashed_image(matched: Project, released: Path) -> None:
-    entry = json.loads((released / "IS3_annotation.json").read_text())[0]
+    entries = json.loads((released / "IS3_annotation.json").read_text())
+    check_output(entries, "is3")
+    entry = entries[0]
     item = collect_items(matched)[0]
     rows = np.flatnonzero(item.mask.any(1))
     assert entry["gt_box"][1] == np.floor(rows[0] * 224 / 96)

@@ -6,12 +6,9 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from soundspot.benchmark.agreement import cohen_kappa
-from soundspot.benchmark.journal import insert_row
 from soundspot.benchmark.plan import make_plan
 from soundspot.benchmark.project import Project, create_project
 from soundspot.benchmark.selection import (
-    compute_rate,
     decide,
     import_decisions,
     list_disagreements,
@@ -23,6 +20,8 @@ from soundspot.benchmark.selection import (
     selected_images,
 )
 from soundspot.errors import DataError
+from soundspot.evaluation.functional.agreement import cohen_kappa, compute_rate
+from soundspot.utils.append_journal import insert_row
 from soundspot.utils.hash_rng import make_generator
 
 
@@ -40,7 +39,7 @@ def test_two_annotators_disagree_and_somebody_resolves(project: Project) -> None
         decide(project, "ann", image, "keep")
         decide(project, "bob", image, "drop" if image in ids[:2] else "keep", "looks unnatural")
     (agreement,) = measure_agreement(project)
-    assert (agreement.first, agreement.second, agreement.num_images) == ("ann", "bob", 6)
+    assert (agreement.first, agreement.second, agreement.num_items) == ("ann", "bob", 6)
     assert agreement.agreement == pytest.approx(4 / 6)
     assert agreement.kappa == 0
     disputed = list_disagreements(project)

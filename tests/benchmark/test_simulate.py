@@ -4,8 +4,8 @@ import numpy as np
 from PIL import Image
 
 from soundspot.benchmark.annotation import Action
-from soundspot.benchmark.segmenters import Click
 from soundspot.benchmark.simulate import place_click, simulate_annotator
+from soundspot.inference.contours.segmenters import Click
 
 
 class Discs:

@@ -80,6 +80,9 @@ if __name__ == "__main__":
         "export",
         "search",
         "study.run",
+        "benchmark.release",
+        "benchmark.compose",
+        "benchmark.audio",
         "evaluation.report.html",
         "inference.localizer",
     ):

@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from conftest import ROOT
+from schemas import check_output
 
 MINE = ("neighbors", "mine", "catalog")
 DEBUG = ROOT / "recipes" / "alignment" / "debug.yaml"
@@ -246,6 +247,7 @@ def test_a_catalogue_check_in_json(soundspot, catalogue) -> None:
     answer = soundspot("data", "check", catalogue, "--json")
     assert answer.code == 2
     told = json.loads(answer.out)
+    check_output(told, "data-check")
     assert (told["errors"], told["warnings"]) == (1, 0)
     assert told["problems"][0]["location"].startswith("images[2]")
 
@@ -268,6 +270,7 @@ def test_a_check_that_reads_files_finds_what_is_broken(soundspot, catalogue, pic
         (("--train.lr", "fast"), "train.lr: Expected a float. Got value: fast"),
         (("--method.name", "algnment"), "unknown method 'algnment'. Did you mean 'alignment'?"),
         (("--method.tua", 1), "method 'alignment' has no option 'tua'. Did you mean 'tau'?"),
+        (("--method.name", "xyzzy"), "sspl, sspl_pcm. One of your own has a name after `--import FILE.py`."),
         (("--image.encoder", "resnet81"), "unknown encoder 'resnet81'. Did you mean 'resnet18'?"),
         (("--image.widht", 3), "encoder 'resnet' has no option 'widht'. Did you mean 'width'?"),
         (("--image.weights", "none.pth"), "none.pth: no such file"),
@@ -349,7 +352,7 @@ def test_a_picture_that_breaks_in_the_middle_of_a_run_is_named(soundspot, catalo
     [
         (("scnes-single",), "unknown data set 'scnes-single'. Did you mean 'scenes-single'?"),
         (("scenes-single", "--protocol", "corected"), "unknown protocol 'corected'. Did you mean 'corrected'?"),
-        (("catalog",), "needs a folder; give it as `root`"),
+        (("catalog",), "needs a folder; give it as `root` (`--root FOLDER`)"),
         (
             ("scenes-single", "--options", '{"lenght": 3}'),
             "'scenes-single' has no option 'lenght'. Did you mean 'length'?",

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from clips import write_video
+from schemas import check_output
 from soundspot.cli.main import COMMANDS, GROUPS, load_command, parse_command
 from soundspot.config.load import list_recipe_keys
 from soundspot.data.datasets.catalog import Catalog
@@ -63,7 +64,12 @@ def test_a_help_has_plain_types_and_no_second_spelling(soundspot, command) -> No
 def test_the_help_of_a_large_command_has_groups(soundspot) -> None:
     text = soundspot("locate", "--help").out
     assert "usage: soundspot locate IMAGE [AUDIO ...] [options]\n" in text
-    for title, flag in (("images:", "--boxes"), ("videos:", "--timeline PATH"), ("output:", "-o, --output PATH")):
+    for title, flag in (
+        ("images:", "--boxes"),
+        ("videos:", "--timeline PATH"),
+        ("events of videos:", "--onset TEXT"),
+        ("output:", "-o, --output PATH"),
+    ):
         assert flag in text.partition(f"\n{title}\n")[2].partition("\n\n")[0]
 
 
@@ -96,6 +102,7 @@ def test_the_help_of_a_recipe_lists_its_keys_and_values(soundspot, recipe) -> No
         ("data to-shards catalog", "`soundspot data to-shards`: OUTPUT is missing: folder of the shards"),
         ("evaluate x --batch-size few", "--batch-size: found 'few', expected a whole number."),
         ("evaluate x --options [1]", "--options: found '[1]', expected a mapping."),
+        ("evaluate catalog .", "found '.' beyond its arguments, expected an option before it. Give it as --root ."),
         ("search query x.wav", "found 'x.wav' beyond its arguments, expected an option before it. There are: --audio,"),
         ("evaluate x --sed 1", "unknown option --sed. Did you mean '--seed'?"),
     ],
@@ -129,7 +136,7 @@ def test_words_become_values_of_the_type_of_an_option(words, options) -> None:
     [
         (("lcoate", "a", "b"), "unknown command 'lcoate'. Did you mean 'locate'?"),
         (("evalaute",), "unknown command 'evalaute'. Did you mean 'evaluate'?"),
-        (("xyz",), "unknown command 'xyz'. There are: adapt, app, benchmark, calibrate, checkpoint,"),
+        (("xyz",), "unknown command 'xyz'. There are: adapt, app, benchmark, calibrate, check-results,"),
         (("data", "chekc"), "unknown command of `soundspot data` 'chekc'. Did you mean 'check'?"),
         (("models", "fecth", "aisfx"), "unknown command of `soundspot models` 'fecth'. Did you mean 'fetch'?"),
         (("models", "fetch", "aisfxx"), "no weights of 'aisfxx' can be fetched. Did you mean 'aisfx'?"),
@@ -188,6 +195,7 @@ def test_a_file_of_weights_says_what_it_is(soundspot, checkpoint, tmp_path) -> N
     assert answer.code == 0, answer.err
     assert answer.out.startswith(f"{checkpoint}: a checkpoint of soundspot")
     told = json.loads(soundspot("checkpoint", "inspect", checkpoint, "--json").out)
+    check_output(told, "inspection")
     assert (told["kind"], told["methods"], told["is_usable"]) == ("checkpoint", ["alignment"], True)
     torch.save({"state_dict": {"module.conv1.weight": torch.zeros(64, 3, 7, 7)}}, tmp_path / "part.pth")
     answer = soundspot("checkpoint", "inspect", tmp_path / "part.pth")
@@ -240,6 +248,7 @@ def test_a_check_answers_by_its_exit_code_and_in_json(soundspot, tmp_path) -> No
         assert not answer.written
         assert all(path.name in answer.out for path in lists)
         told = json.loads(soundspot("data", "check", empty, *flags, "--json").out)
+        check_output(told, "data-check")
         assert [row["file"] for row in told["tables"]["lists"]] == [path.name for path in lists]
         assert ((told["errors"] > 0) * 2 or told["warnings"] > 0) == code
     assert "Leave them out by `exclude: [vggss]`" in answer.out

@@ -35,11 +35,15 @@ TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
 SCENES = ["scenes", "--options", '{"length": 4, "size": 32, "seconds": 0.5}']
 MODEL = ["--model", "tiny.safetensors"]
 FETCHED = "aisfx.pth"
+EVENTS = ["--onset", "score:-2", "--min-duration-on", "0.1"]
+STATED = ["--license", "CC0 1.0", "--author", "soundspot"]
 WHOLE = {  # command -> words; the last one is the result, which is there whole or not at all
     "locate": ["locate", "a.png", "a.wav", *MODEL, "--output", "out.png"],
     "locate maps": ["locate", "a.png", "a.wav", *MODEL, "--output", "out.npz"],
     "locate video": ["locate", "videos/v0.mp4", *MODEL, "--output", "out.mp4"],
     "locate records": ["locate", "videos/v0.mp4", *MODEL, "--frame-records", "out.json"],
+    "locate events": ["locate", "videos/v0.mp4", *MODEL, *EVENTS, "--events", "out.csv"],
+    "locate sheet": ["locate", "videos/v0.mp4", *MODEL, "--timeline", "out.png", "--contact-sheet", "out.jpg"],
     "evaluate": ["evaluate", *SCENES, *MODEL, "--bootstraps", "10", "--output", "out"],
     "evaluate-maps": ["evaluate-maps", "maps", *SCENES, "--bootstraps", "10", "--output", "out"],
     "calibrate": ["calibrate", *SCENES, *MODEL, "--output", "out.safetensors"],
@@ -49,18 +53,24 @@ WHOLE = {  # command -> words; the last one is the result, which is there whole 
     "neighbors mine": ["neighbors", "mine", *SCENES, *MODEL, "--k", "2", "out"],
     "checkpoint import": ["checkpoint", "import", "released.pth", "ezvsl", "--output", "out.safetensors"],
     "data scenes": ["data", "scenes", "scenes", "out", "--length", "3", "--size", "32", "--seconds", "0.5"],
+    "search query": ["search", "query", "--index", "index", "--image", "a.png", "--contact-sheet", "out.png"],
     "search export": ["search", "export", "--index", "index", "out.parquet"],
     "adapt": ["adapt", "things", "--model", "base.safetensors", "--output", "out.safetensors"],
     "pseudo-label": ["pseudo-label", *SCENES, "--image-classifier", "classifier", "--output", "out.csv"],
     "models fetch": ["models", "fetch", "aisfx", "--from", FETCHED],
     "data index-shards": ["data", "index-shards", "shards"],
+    "benchmark release": ["benchmark", "release", "matched", "out"],
 }
 CONTINUED = {  # the result grows file by file, and the next run continues it
     "locate folder": ["locate", "videos", *MODEL, "--output", "out"],
+    "locate folder events": ["locate", "videos", *MODEL, *EVENTS, "--events", "out.csv", "--output", "out"],
     "locate images": ["locate", "images", "a.wav", *MODEL, "--output", "out"],
     "data extract": ["data", "extract", "videos", "--seconds", "0.3", "--workers", "0", "out"],
     "data to-shards": ["data", "to-shards", *SCENES, "--workers", "0", "out"],
     "data flow": ["data", "flow", "videos", "--workers", "0", "--output", "out"],
+    "benchmark plan": ["benchmark", "plan", "out", "--categories", "names.txt", "--images-per-pair", "2"],
+    "benchmark images": ["benchmark", "images", "planned", "--cutouts", "shapes", "--size", "64", *STATED],
+    "benchmark audio": ["benchmark", "audio", "selected", "shapes", *STATED],
     "examples": ["examples", "--output", "out"],
     "search index": ["search", "index", "images", *MODEL, "--workers", "0", "--index", "out"],
     "train": ["train", "debug.yaml", "--quiet", "--resume", "--output", "out"],
@@ -163,6 +173,7 @@ def inputs(runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> Path:
     stages = AISFX(width=None).stages.state_dict()
     torch.save(({f"embedding_net.conv_{key}": value for key, value in stages.items()}, {}), folder / FETCHED)
     (folder / "study.yaml").write_text(json.dumps(STUDY))
+    write_projects(folder, runner)
     for command in (
         ["data", "to-shards", *SCENES, "--workers", "0", "shards"],
         ["evaluate", *SCENES, *MODEL, "--bootstraps", "10", "--output", "report"],
@@ -175,11 +186,32 @@ def inputs(runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def write_projects(folder: Path, runner: Runner) -> None:
+    """Write a benchmark's project at each of its steps: planned, selected (its images are), and matched with sounds."""
+    things = open_scenes("scenes-single", length=24, size=64, seconds=0.5, categories=2, object_size=(0.5, 0.8))
+    write_catalog(things, folder / "shapes", False)
+    (folder / "names.txt").write_text("\n".join(things.categories))
+
+    def run(*words: str) -> None:
+        done = runner(folder, ["benchmark", *words])
+        assert done.code == 0, done.text
+
+    run("plan", "planned", *CONTINUED["benchmark plan"][3:])
+    shutil.copytree(folder / "planned", folder / "selected")
+    run("images", "selected", *CONTINUED["benchmark images"][3:])
+    decisions = "".join(f"{image.stem},keep\n" for image in (folder / "selected" / "images").iterdir())
+    (folder / "decisions.csv").write_text(f"image,choice\n{decisions}")
+    run("select", "selected", "--annotator", "ann", "--decisions", "decisions.csv")
+    shutil.copytree(folder / "selected", folder / "matched")
+    run("audio", "matched", *CONTINUED["benchmark audio"][3:])
+
+
 def list_results(folder: Path, inputs: Path) -> dict[str, int]:
-    """Sizes of the files that are not inputs; drafts aside, and logs, which are of one attempt each."""
+    """Sizes of the files that are not inputs; drafts, logs (of one attempt each) and SQLite's own aside."""
     known = {path.relative_to(inputs) for path in inputs.rglob("*")}
     names = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
-    others = (x for x in names if x not in known and not x.name.endswith(".part") and "logs" not in x.parts)
+    ours = (x for x in names if x not in known and not x.name.endswith((".part", "-wal", "-shm")))
+    others = (x for x in ours if "logs" not in x.parts)
     visible = (x for x in others if not any(part.startswith(".") for part in x.parts))
     return {x.as_posix(): (folder / x).stat().st_size for x in visible}
 

@@ -3,8 +3,12 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from schemas import check_output
+from soundspot.cli.locate_images import print_known
 
 
 @pytest.fixture
@@ -27,14 +31,19 @@ def test_each_image_is_located_with_one_sound(soundspot, checkpoint, folder, sou
     assert f"2 of 3 images are located, in {out}" in answer.out
     assert f"soundspot: {folder / 'broken.jpg'}: " in answer.err
     assert answer.err.splitlines()[-1] == f"not located: {folder / 'broken.jpg'}"
-    (result,) = json.loads((out / "below" / "b.json").read_text())
+    (result,) = summaries = json.loads((out / "below" / "b.json").read_text())
+    check_output(summaries, "results")
     assert (result["image"], result["sound"]) == (str(folder / "below" / "b.png"), str(sound))
     (folder / "broken.jpg").unlink()
     again = soundspot(*line)
     assert (again.code, again.written, again.out.count("done before")) == (0, frozenset(), 2)
     other = shutil.copy(sound, tmp_path / f"other{sound.suffix}")
     answer = soundspot("locate", folder, other, "--model", checkpoint, "-o", out)  # no answer to another question
-    assert (answer.code, answer.written, answer.err.count("is of another sound or model")) == (2, frozenset(), 2)
+    assert (answer.code, answer.written, answer.err.count("is of another sound, model or threshold")) == (
+        2,
+        frozenset(),
+        2,
+    )
     assert soundspot("locate", folder, other, "--model", checkpoint, "-o", out, "--overwrite").code == 0
     assert json.loads((out / "a.json").read_text())[0]["sound"] == str(other)
 
@@ -48,6 +57,18 @@ def test_each_image_is_located_with_the_sound_of_its_name(soundspot, checkpoint,
     assert result["sound"] == str(folder / "below" / f"b{sound.suffix}")
     assert "a.png: found no sound of its name beside it" in answer.err
     assert answer.err.splitlines()[-1] == f"not located: {folder / 'a.png'}"
+
+
+def test_where_there_is_no_source_it_is_said_what_the_model_knows(capsys: pytest.CaptureFixture) -> None:
+    localizer = SimpleNamespace(known_categories=("cat", "dog"), display_name="starter", model_name="starter")
+    print_known(localizer, is_absent=False)
+    assert not capsys.readouterr().out
+    print_known(localizer, is_absent=True)
+    said = "starter knows 2 things (`soundspot models show starter`); of the sound of another its answer says little\n"
+    assert capsys.readouterr().out == said
+    for other in ({"known_categories": ()}, {"model_name": ""}):
+        print_known(SimpleNamespace(**{**vars(localizer), **other}), is_absent=True)
+    assert capsys.readouterr().out == said.replace(" (`soundspot models show starter`)", "")
 
 
 @pytest.mark.parametrize(
@@ -83,3 +104,23 @@ def test_a_missing_or_exchanged_input_is_named_before_the_output(
     answer = soundspot("locate", sound, picture, "--model", checkpoint, "-o", tmp_path / "new.png")
     assert "found an image" in answer.err
     assert "The image comes first, sounds after it" in answer.err
+
+
+def test_contours_are_reported_beside_the_regions(soundspot, checkpoint, picture, sound, tmp_path) -> None:
+    pytest.importorskip("cv2", reason="OpenCV is absent: grabcut is not tested")
+    line = ("locate", picture, sound, "--model", checkpoint, "-o", tmp_path / "a.json", "--mask", tmp_path / "m.png")
+    plain = soundspot(*line)
+    region, before = (tmp_path / "m.png").read_bytes(), json.loads((tmp_path / "a.json").read_text())
+    answer = soundspot(*line, "--contour", "grabcut", "--overwrite")
+    assert (plain.code, answer.code) == (0, 0)
+    assert (tmp_path / "m.png").read_bytes() == region
+    assert (tmp_path / "m.contour.png").is_file()
+    (after,) = summaries = json.loads((tmp_path / "a.json").read_text())
+    check_output(summaries, "results")
+    (contour,) = after["contours"]
+    assert (after["contour"], after["boxes"]) == ("grabcut", before[0]["boxes"])
+    assert contour["region_box"] in after["boxes"]
+    assert "  contour: (" in answer.out
+    assert "  contour: (" not in plain.out
+    wrong = soundspot(*line, "--contour", "grabcat", "--overwrite")
+    assert (wrong.code, "Did you mean 'grabcut'?" in wrong.err) == (2, True)

@@ -42,7 +42,7 @@ def test_a_folder_is_done_but_for_what_is_no_video(soundspot, checkpoint: Path, 
     records = out / "a.frames.json"
     records.write_text(records.read_text().replace('"threshold": ', '"threshold": 9', 1))
     other = soundspot("locate", tmp_path / "in", "--model", checkpoint, "-o", out)
-    assert (other.out.count("done before"), other.err.count("is of another model. Pass --overwrite")) == (1, 1)
+    assert (other.out.count("done before"), other.err.count("another model or threshold. Pass --overwrite")) == (1, 1)
 
 
 def test_events_are_written_in_the_format_that_is_named(soundspot, checkpoint: Path, tmp_path: Path) -> None:
@@ -79,6 +79,8 @@ def test_a_folder_has_one_table_of_events(soundspot, checkpoint: Path, tmp_path:
     assert (told.code, "done before" in told.out) == (0, False)
     rows = (tmp_path / "all.csv").read_text().splitlines()
     names = {row.partition(",")[0] for row in rows[1:]}
+    assert f"written: {tmp_path / 'all.csv'}, {len(rows) - 1} events\n" in told.out
+    assert "  events, which may begin somewhat below the threshold (--onset):\n  source 1 sounds" in told.out
     assert names == {str(tmp_path / "in" / name) for name in ("a.mp4", "below/b.mkv")}
     again = soundspot(*line, *events)
     assert again.out.count("done before") == 2
@@ -97,6 +99,7 @@ def test_mistakes_are_told_in_one_message(soundspot, checkpoint: Path, tmp_path:
         ((tmp_path / "gone.mp4",), "no such file"),
         ((tmp_path, "--contact-sheet", tmp_path / "s.jpg"), "is a folder"),
         ((clip, heard, "--overwrite", "-o", heard), "is the sound itself"),
+        ((clip.parent, heard), "found videos and no images, expected images, as a sound is given with it"),
         ((clip, heard, "--boxes"), "--boxes, which applies to an image"),
         (("photo.png", "a.wav", "--smooth", "1"), "--smooth, which applies to a video"),
         (("photo.png",), "found no sound to locate"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from conftest import ROOT
+from schemas import check_output
 from soundspot.config.checkpoint import load_checkpoint, read_header
 from soundspot.evaluation.report import gallery
 from soundspot.models.encoders import build_encoder
@@ -66,6 +67,7 @@ def test_refinement_is_one_set_of_options_and_travels_with_the_threshold(
     assert "<h1>alignment + ogl (alpha 0.3) on scenes-interactive" in page
     assert "refinement.alpha" in page
     content = json.loads((tmp_path / "run" / "report.json").read_text())
+    check_output(content, "report")
     assert content["rows"][0]["name"] == "alignment + ogl (alpha 0.3)"
     assert content["source"]["threshold"] is not None
     assert "pia_silence" in content["rows"][0]["metrics"]
@@ -148,7 +150,7 @@ def test_anyones_maps_are_scored_and_compared(soundspot, checkpoint, tmp_path):
     assert page.code == 0
     assert "<table>" in (tmp_path / "table.html").read_text()
     for wrong, said in (
-        ((reports[0],), "one report is nothing to compare"),
+        ((reports[0], "--published", "ezvsl"), "one report is nothing to compare"),
         ((*reports, "-o", tmp_path / "x.pdf"), "cannot write .pdf"),
         ((reports[0], tmp_path), f"Name reports in it: {reports[0]} {reports[1]}."),
         ((reports[0], reports[1] / "report.html"), f"Name its folder: {reports[1]}."),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from schemas import check_output
 from soundspot.config import checkpoint
 from soundspot.config.checkpoint import load_checkpoint, read_header, save_checkpoint
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
@@ -79,6 +80,7 @@ def test_no_network_is_built_that_the_weights_do_not_fill(
     path, devices = tmp_path / "a.safetensors", []
     save_checkpoint(method, path)
     header = read_header(path)
+    check_output(header, "checkpoint")
     save_file(
         load_file(path), path, metadata={"soundspot": json.dumps(header | {"config": header["config"] | options})}
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas import check_output
 from soundspot.cli.evaluate import evaluate
 from soundspot.config.checkpoint import save_checkpoint
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
@@ -44,6 +45,7 @@ def test_a_report_holds_numbers_samples_maps_and_a_page(checkpoint, capsys):
     assert str(folder / "report.html") in told
     assert {"report.json", "samples.csv", "report.html", "maps"} <= {path.name for path in folder.iterdir()}
     content = json.loads((folder / "report.json").read_text())
+    check_output(content, "report")
     assert {row["kind"] for row in content["rows"]} == {"model", "sound-blind", "ceiling"}
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "train from 4 to 3" in page  # the curves beside the checkpoint were found

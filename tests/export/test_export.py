@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import soundspot
+from schemas import check_output
 from soundspot.cli.main import main
 from soundspot.config.checkpoint import save_checkpoint
 from soundspot.config.frontend import PRESETS
@@ -117,6 +118,7 @@ def test_a_model_says_what_it_is(localizer: Localizer, model: Path, tmp_path: Pa
         "map.onnx",
         "model.json",
     ]
+    check_output(json.loads((tmp_path / "parts" / "model.json").read_text()), "exported-model")
     again = OnnxLocalizer.load(tmp_path / "parts", threads=1)
     assert again.front_end == spec
     assert again.metadata == told | {"source": {}}

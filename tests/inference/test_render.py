@@ -71,6 +71,11 @@ def test_a_sheet_holds_each_picture_at_one_height_and_leaves_them_alone(photo):
         [[photo, photo.rotate(90, expand=True)], [photo]], [["a", "b"], ["long " * 90]], 120
     )
     wide = render.make_contact_sheet([[photo, photo]], height=120)
+    narrow = photo.resize((60, 120))
+    assert (
+        render.make_contact_sheet([[narrow]], [["a"]], 120).height
+        < render.make_contact_sheet([[photo]], [["a"]], 240).height - 120
+    )
     assert photo.tobytes() == before
     assert sheet.height > 2 * 120
     assert wide.height < 150

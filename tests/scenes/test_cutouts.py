@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from schemas import check_output
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.catalog_format import ImageEntry
 from soundspot.data.validation.catalog import validate_catalog
@@ -50,7 +51,9 @@ def test_a_written_catalogue_gives_the_same_items_back(kind, tmp_path):
         assert error <= 1 / 32768
     written, composed = ([d.group(i) for i in range(len(d))] for d in (read, scenes))
     assert [written.index(name) for name in written] == [composed.index(name) for name in composed]
-    told = [entry["kind"] for entry in json.loads((root / "annotations.json").read_text())["images"]]
+    annotations = json.loads((root / "annotations.json").read_text())
+    check_output(annotations, "annotations")
+    told = [entry["kind"] for entry in annotations["images"]]
     assert told == [scenes.audio_kind(index) for index in range(len(scenes))]
 
 

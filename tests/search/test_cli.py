@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from schemas import check_output
 from search_media import write_image
 from soundspot.cli.main import main
 from soundspot.data.neighbors.exact_knn import (
@@ -44,7 +45,9 @@ def test_index_query_status_remove_and_export(
     with Image.open("out.png") as drawn:
         assert drawn.width > 500
     assert main([*ask, "--json", "--file-types", "video"]) == 0
-    assert [hit["file_type"] for hit in json.loads(capsys.readouterr().out)] == ["video"]
+    hits = json.loads(capsys.readouterr().out)
+    check_output(hits, "search-hits")
+    assert [hit["file_type"] for hit in hits] == ["video"]
     assert main([*ask, "--image-weight", "1.5"]) == 2
     assert main(["search", "query"]) == 2
     assert main(["search", "query", "--audio", "media/long.wav", "--index", "nowhere"]) == 2
@@ -54,7 +57,9 @@ def test_index_query_status_remove_and_export(
     assert main(["search", "status"]) == 0
     assert "healthy: every vector" in capsys.readouterr().out
     assert main(["search", "status", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["files"] == {"image": 6, "audio": 1, "video": 1}
+    status = json.loads(capsys.readouterr().out)
+    check_output(status, "search-status")
+    assert status["files"] == {"image": 6, "audio": 1, "video": 1}
     (tmp_path / "other").mkdir()
     assert main(["search", "index", "other"]) == 2
     assert "is of the folder" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from schemas import check_output
 from soundspot.config.checkpoint import read_header
 from soundspot.config.load import find_yaml
 from soundspot.config.schema import Recipe, ViewsConfig
@@ -181,6 +182,9 @@ def test_a_full_disk_is_no_failure_of_a_method(tmp_path: Path) -> None:
 def test_numbers_are_there_for_other_programs(tmp_path: Path) -> None:
     work(planner_of(tmp_path), Worker())
     numbers = json.loads((tmp_path / "study.json").read_text(encoding="utf-8"))
+    check_output(numbers, "study")
+    journal = (tmp_path / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+    check_output([json.loads(line) for line in journal], "study-journal")
     lvs = numbers["columns"]["single/ciou_adaptive"]["lvs"]
     assert lvs["mean"] == pytest.approx(0.63)
     assert lvs["seeds"] == pytest.approx([0.62, 0.63, 0.64])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from conftest import ROOT
 from soundspot.errors import InputError, RecipeError
 from soundspot.study.tasks import perform
 from soundspot.study.workers import LocalWorker, WorkerStoppedError, open_workers
@@ -40,7 +41,7 @@ def test_a_task_that_fails_has_its_message_and_its_cost() -> None:
     assert full.is_disk_full
     assert "no room" in full.error
     bug = perform(Toy("bug"))
-    assert bug.error == "ZeroDivisionError: by zero (test_workers.py:29)"
+    assert bug.error == "ZeroDivisionError: by zero (test_workers.py:30)"
     assert bug.peak_mb > 10
 
 
@@ -58,7 +59,8 @@ def test_a_negative_number_of_workers_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_is_started_anew() -> None:
+def test_a_process_that_dies_is_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))  # for the new process, which imports this file as `tests.study...`
     worker = LocalWorker()
     try:
         died = worker.work(Toy(str(int(signal.SIGKILL))))

@@ -1,5 +1,6 @@
 """Features of frozen stages, computed once: the same learning, resumed, checked, and refused where they are not apt."""
 
+import json
 import threading
 import warnings
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import soundspot
+from schemas import check_output
 from soundspot.config.load import read_recipe
 from soundspot.config.schema import (
     DataConfig,
@@ -275,6 +277,7 @@ def test_a_fill_that_was_killed_continues(tmp_path: Path, monkeypatch: pytest.Mo
     assert feature_bytes(tmp_path / "broken") == feature_bytes(tmp_path / "undisturbed")
     cached(values)
     assert len(blocks) == 7
+    check_output(json.loads((plans(values)[0].folder / "meta.json").read_text()), "feature-cache")
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbled", "no header"])

@@ -7,7 +7,7 @@ from soundspot.config.load import read_recipe
 from soundspot.config.schema import Recipe, TrainConfig
 from soundspot.errors import RecipeError
 from soundspot.methods import Method, create
-from soundspot.training.lightning_module import OPTIMIZERS, build_param_groups
+from soundspot.training.lightning_module import OPTIMIZERS, build_param_groups, check_losses
 
 SMALL = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
 
@@ -72,3 +72,25 @@ def test_sgd_has_momentum() -> None:
         weight.grad = torch.ones(1)
         optimizer.step()
     assert weight.item() == pytest.approx(-2.9)
+
+
+@pytest.mark.parametrize(
+    ("losses", "found"),
+    [
+        (torch.zeros(()), "found Tensor."),
+        ({}, "found an empty dict."),
+        ({"nce": torch.zeros(3)}, r"found a tensor of shape \(3,\) at 'nce'."),
+        ({"nce": 0.5}, "found float at 'nce'."),
+        ({"nce": torch.zeros(())}, "found none with a gradient."),
+    ],
+)
+def test_losses_of_a_method_of_ones_own_are_checked(losses: object, found: str) -> None:
+    with pytest.raises(RecipeError, match=f"^Method.losses: expected a dict of .*, {found}"):
+        check_losses(losses, Method)
+
+
+def test_a_method_without_losses_says_so(method: Method) -> None:
+    learns = {"nce": torch.zeros((), requires_grad=True)}
+    assert check_losses(learns, Method) is learns
+    with pytest.raises(RecipeError, match="SSPLPCM has no losses, so it cannot be trained"):
+        getattr(Method.losses, "__wrapped__", Method.losses)(method, None)  # jaxtyping checks the batch otherwise

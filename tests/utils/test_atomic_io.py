@@ -1,6 +1,7 @@
 """Results on disk: whole or not at all, and never in place of somebody else's."""
 
 import errno
+import json
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas import check_output
 from soundspot.errors import OutputError
 from soundspot.utils.atomic_io import (
     DiskFullError,
@@ -111,6 +113,7 @@ def test_a_damaged_draft_is_begun_anew(tmp_path: Path, content: str) -> None:
     (draft / "new" / "old.txt").write_text("")
     (draft / "plan.json").write_text(content)
     with resumable_folder(tmp_path / "run", {"k": 1}) as folder:
+        check_output(json.loads((draft / "plan.json").read_text()), "draft-plan")
         (folder / "new.txt").write_text("")
     assert [path.name for path in tmp_path.rglob("*")] == ["run", "new.txt"]
 

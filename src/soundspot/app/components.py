@@ -5,6 +5,7 @@ Every name and number is escaped on its way into the HTML.
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -83,6 +84,27 @@ def wire_silent_event(event: Callable[..., Any], fn: Callable[..., Any], inputs:
     )
 
 
+def wire_decision(event: Callable[..., Any], fn: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
+    """Wire a click whose answer is quick and must not be lost; clicks of several people run at once.
+
+    Args:
+        event: event of a Gradio component, such as `button.click`.
+        fn: function that is called with the values of the inputs; it returns those of the outputs.
+        inputs: Gradio components.
+        outputs: Gradio components.
+    """
+    event(
+        fn,
+        inputs,
+        outputs,
+        show_progress="hidden",
+        trigger_mode="multiple",
+        api_visibility="private",
+        concurrency_limit=8,
+        concurrency_id="decisions",
+    )
+
+
 def show_on_phone(event: Any, *names: str) -> None:
     """Scroll to an answer after an event, where the screen is narrow and the answer may lie above or below it.
 
@@ -104,6 +126,15 @@ def error_card(error: SoundspotError, *files: str | None) -> Markup:
         HTML of the card.
     """
     return render_card("wrong", "That did not work", format_error(error, *(file for file in files if file)))
+
+
+def build_keys_script() -> str:
+    """Build the script by which the key `x` presses the button whose `elem_id` is `key-x`, where it is on the screen.
+
+    Returns:
+        HTML for the head of a page.
+    """
+    return f"<script>{(Path(__file__).parent / 'keys.js').read_text(encoding='utf-8')}</script>"
 
 
 def render_card(kind: str, title: str, *lines: str) -> Markup:
@@ -204,6 +235,24 @@ def render_video_summary(summary: VideoSummary) -> Markup:
     lines += [f"{run}." for run in merge_seconds(summary.presence)[:MAX_RUNS]]
     kind, title = ("in", "Mostly in the video") if share >= 0.5 else ("out", "Mostly not in the video")
     return render_card(kind, title, *lines, *summary.notes)
+
+
+def render_table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> Markup:
+    """Render a table.
+
+    Args:
+        head: names of the columns.
+        rows: cells of each row; everything is escaped.
+
+    Returns:
+        HTML of the table.
+    """
+
+    def line(cells: tuple[object, ...], tag: str) -> Markup:
+        return Markup("").join(Markup("<{0}>{1}</{0}>").format(Markup(tag), cell) for cell in cells)
+
+    body = Markup("").join(Markup("<tr>{}</tr>").format(line(row, "td")) for row in rows)
+    return Markup('<table class="listing"><tr>{}</tr>{}</table>').format(line(head, "th"), body)
 
 
 def render_errors(lines: Sequence[str]) -> Markup:

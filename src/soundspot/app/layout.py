@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 from gradio.themes import Base, Color, sizes
 
-from soundspot.app.components import render_header
+from soundspot.app.check_tab import build_check_tab
+from soundspot.app.components import build_keys_script, render_header
 from soundspot.app.examples import Example
 from soundspot.app.image_tab import build_image_tab
 from soundspot.app.reports import build_reports_tab
@@ -16,6 +17,7 @@ from soundspot.app.sessions import SessionStore
 from soundspot.app.video_tab import build_video_tab
 from soundspot.data.media.file_types import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from soundspot.inference.localizer import Localizer
+from soundspot.review.media import ClipCutter
 
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
@@ -27,7 +29,13 @@ NARROW = (
 CSS = (FOLDER / "page.css").read_text(encoding="utf-8")
 
 
-def build_page(sessions: SessionStore, examples: list[Example], index: Path | None, reports: Path | None) -> gr.Blocks:
+def build_page(
+    sessions: SessionStore,
+    examples: list[Example],
+    index: Path | None,
+    reports: Path | None,
+    cutter: ClipCutter | None = None,
+) -> gr.Blocks:
     """Build the Gradio blocks of the page.
 
     Args:
@@ -35,6 +43,7 @@ def build_page(sessions: SessionStore, examples: list[Example], index: Path | No
         examples: examples that the page offers.
         index: folder of `soundspot search index`; None: the search tab says how to make an index.
         reports: folder with reports in it; None: the reports tab says how to write reports.
+        cutter: clips of a review of results; None: the check tab says how to begin one.
 
     Returns:
         The blocks, not yet served.
@@ -54,11 +63,29 @@ def build_page(sessions: SessionStore, examples: list[Example], index: Path | No
             build_search_tab(sessions, index)
         with gr.Tab("Reports", id="reports"):
             build_reports_tab(reports)
+        with gr.Tab("Check", id="check"):
+            build_check_tab(cutter)
 
         def end_session(request: gr.Request) -> None:
             sessions.end_session(request.session_hash)
 
         blocks.unload(end_session)
+    return blocks
+
+
+def build_check_page(cutter: ClipCutter) -> gr.Blocks:
+    """Build the Gradio blocks of a page with the check tab alone.
+
+    Args:
+        cutter: clips of a review of results.
+
+    Returns:
+        The blocks, not yet served.
+    """
+    with gr.Blocks(analytics_enabled=False, title="soundspot: check") as blocks:
+        model = cutter.review.model.name
+        gr.HTML(render_header(f"{cutter.review.folder.name}, located by {model}", (), ()))
+        build_check_tab(cutter)
     return blocks
 
 
@@ -87,7 +114,7 @@ def build_head() -> str:
     """
     types = {suffix[1:]: f"{kind}/x-{suffix[1:]}" for kind, suffixes in KINDS.items() for suffix in suffixes}
     script = (FOLDER / "page.js").read_text(encoding="utf-8").replace("TYPES", json.dumps(types))
-    return f"<script>{script}</script><style>{NARROW}</style>"
+    return f"<script>{script}</script>{build_keys_script()}<style>{NARROW}</style>"
 
 
 def build_theme() -> Any:

@@ -22,8 +22,9 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 UPLOAD, JOIN, FILE = "/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/file="
 HEARTBEAT = "/gradio_api/heartbeat/"
 READABLE = (
-    "/assets/", "/static/", "/svelte/", "/reports/", "/project/", "/theme.css", "/favicon.ico", "/robots.txt",
-    "/manifest.json", "/config", FILE, HEARTBEAT, "/gradio_api/queue/data", "/gradio_api/upload_progress",
+    "/assets/", "/static/", "/svelte/", "/reports/", "/project/", "/clips/", "/theme.css", "/favicon.ico",
+    "/robots.txt", "/manifest.json", "/config", FILE, HEARTBEAT, "/gradio_api/queue/data",
+    "/gradio_api/upload_progress",
     "/gradio_api/app_id", "/gradio_api/theme.css", "/gradio_api/startup-events", "/pwa_icon",
 )  # fmt: skip
 WRITABLE = (UPLOAD, JOIN, "/gradio_api/cancel", "/gradio_api/reset")

@@ -105,7 +105,9 @@ def build_reports_tab(folder: Path | None) -> None:
     reports = find_reports(folder)
     first = next(iter(reports), None)
     with gr.Row():
-        report = pass_value(gr.Dropdown(_list_choices(reports), value=first, label="Report", scale=8, elem_id="report"))
+        report = pass_value(
+            gr.Dropdown(_list_choices(reports), value=first, label="Report", scale=8, min_width=280, elem_id="report")
+        )
         refresh = gr.Button("Refresh", scale=1, min_width=120, elem_id="refresh")
     page = gr.HTML(_render_report(folder, first), elem_id="page")
 

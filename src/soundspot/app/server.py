@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from soundspot.app.clip_route import add_clip_route
 from soundspot.app.examples import make_examples
 from soundspot.app.limits import Limits
 from soundspot.app.middleware import RequestGuard
@@ -18,6 +19,8 @@ from soundspot.app.sessions import SessionStore
 from soundspot.app.uploads import UploadStore
 from soundspot.errors import DataError, InputError
 from soundspot.inference.localizer import Localizer
+from soundspot.review.media import ClipCutter
+from soundspot.review.review import Review
 
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -31,12 +34,14 @@ class PageConfig:
         index: folder of `soundspot search index`; None: no search.
         reports: folder with reports in it; None: no reports.
         limits: limits of the page.
+        results: folder of results to check; None: none.
     """
 
     localizer: Localizer
     index: Path | None = None
     reports: Path | None = None
     limits: Limits = field(default_factory=Limits)
+    results: Path | None = None
 
 
 @contextmanager
@@ -52,24 +57,53 @@ def open_app(page: PageConfig, host: str = "127.0.0.1") -> Iterator[Any]:
 
     Raises:
         InputError: Gradio is not installed.
-        DataError: a folder does not exist, or the index is damaged.
+        DataError: a folder does not exist, or the index or the results are damaged.
         CheckpointError: the index was made by another model.
     """
     for folder, option in ((page.reports, "--reports"), (page.index, "--index")):
         if folder is not None and not folder.is_dir():
             raise DataError(f"{option}: found no folder {folder}. Name another, or leave the option out.")
     sessions = SessionStore(page.localizer, page.limits)
+    cutter = None if page.results is None else ClipCutter(Review(page.results))
 
     def build(folder: Path) -> Any:
         from soundspot.app.layout import build_head, build_page
 
         examples = make_examples(page.localizer, folder / "examples")
-        return build_page(sessions, examples, page.index, page.reports), build_head()
+        return build_page(sessions, examples, page.index, page.reports, cutter), build_head()
 
     def add_routes(app: Any) -> None:
         add_report_route(app, page.reports)
+        if cutter is not None:
+            add_clip_route(app, cutter)
 
     with open_guarded(build, page.limits, host, add_routes, sessions.end_session, sessions.close) as guard:
+        yield guard
+
+
+@contextmanager
+def open_check_page(review: Review, host: str = "127.0.0.1", limits: Limits | None = None) -> Iterator[Any]:
+    """Open a page on which the clips of a review are checked as an ASGI application.
+
+    Args:
+        review: the review.
+        host: address that the page is served at.
+        limits: limits of the page; None: the defaults.
+
+    Yields:
+        The ASGI application, a `RequestGuard`.
+
+    Raises:
+        InputError: Gradio is not installed.
+    """
+    cutter = ClipCutter(review)
+
+    def build(folder: Path) -> Any:
+        from soundspot.app.layout import build_check_page, build_head
+
+        return build_check_page(cutter), build_head()
+
+    with open_guarded(build, limits or Limits(), host, lambda app: add_clip_route(app, cutter)) as guard:
         yield guard
 
 

@@ -12,13 +12,13 @@ from jaxtyping import Bool
 from PIL import Image, ImageDraw
 
 from soundspot.benchmark.agreement import mask_iou, vote_masks
-from soundspot.benchmark.journal import check_annotator
 from soundspot.benchmark.project import Project
 from soundspot.benchmark.records import AnnotationRecord, ImageRecord
-from soundspot.benchmark.rle import decode_mask, encode_mask
-from soundspot.benchmark.segmenters import Click, Segmenter
+from soundspot.data.media.rle import decode_mask, encode_mask
 from soundspot.errors import DataError, did_you_mean
+from soundspot.inference.contours.segmenters import Click, Segmenter
 from soundspot.types import Box
+from soundspot.utils.append_journal import check_annotator
 from soundspot.utils.safe_read import has_type
 
 MAX_ACTIONS = 500  # of one mask

@@ -15,7 +15,6 @@ import numpy as np
 import soundfile
 
 from soundspot.benchmark.attribution import read_attributions
-from soundspot.benchmark.journal import check_annotator
 from soundspot.benchmark.plan import make_slug
 from soundspot.benchmark.project import AUDIO_FOLDER, Project
 from soundspot.benchmark.records import AudioRecord, ImageRecord, Source
@@ -26,8 +25,10 @@ from soundspot.data.media.audio import read_audio, resample
 from soundspot.data.media.file_types import detect_file_type, iter_files
 from soundspot.errors import DataError, InputError
 from soundspot.types import Audio
+from soundspot.utils.append_journal import check_annotator
 from soundspot.utils.atomic_io import atomic_write_bytes
 from soundspot.utils.hash_rng import Key, make_generator
+from soundspot.utils.progress import track
 from soundspot.utils.safe_read import convert_read_errors
 
 AudioLayout = Literal["catalog", "vggsound", "folder"]
@@ -126,7 +127,7 @@ def match_audio(
     known = {record.key: record for record in project.journal.read_audio()}
     used = set(project.journal.read_pairings().values()) | _read_used(project)
     count, messages, lacking = 0, [], Counter[str]()
-    for record, category in missing:
+    for record, category in track(missing, "sounds"):
         for candidate in queues[category]:
             audio = known.get(candidate.key) or _store(project, candidate, seconds, rate)
             if candidate.key not in known and audio.problem:
@@ -274,7 +275,7 @@ def _store(project: Project, candidate: AudioCandidate, seconds: float | int, ra
 
 
 def _read_used(project: Project) -> set[int]:
-    with project.journal.connect() as connection:
+    with project.journal.reading() as connection:
         return {row["audio"] for row in connection.execute("SELECT audio FROM pairings")}
 
 

@@ -117,7 +117,7 @@ def _describe_making(project: Project, items: Sequence[ReleaseItem]) -> list[str
         f"{', '.join(f'{count} {tool}' for tool, count in tools.items())}."
     ]
     lines += [
-        f"Selection by {_text(a.first)} and {_text(a.second)}: {100 * a.agreement:.0f} % of {a.num_images} decisions "
+        f"Selection by {_text(a.first)} and {_text(a.second)}: {100 * a.agreement:.0f} % of {a.num_items} decisions "
         f"equal, Cohen's kappa {a.kappa:.2f}."
         for a in measure_agreement(project)
     ]

@@ -10,7 +10,7 @@ from jaxtyping import Bool
 
 from soundspot.benchmark.exchange import AnnotatedImage, AnnotatedObject, check_category, read_text
 from soundspot.benchmark.polygons import check_polygon, rasterize_polygon, trace_polygons
-from soundspot.benchmark.rle import decode_mask, encode_mask
+from soundspot.data.media.rle import decode_mask, encode_mask
 from soundspot.errors import DataError
 from soundspot.types import Box
 from soundspot.utils.atomic_io import atomic_write_bytes

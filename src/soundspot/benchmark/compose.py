@@ -17,6 +17,7 @@ from soundspot.errors import DataError
 from soundspot.scenes.compose import Scene, compose
 from soundspot.scenes.cutouts import Cutout, CutoutSource
 from soundspot.utils.hash_rng import Key, make_generator
+from soundspot.utils.progress import track
 
 OBJECT_SIZE = (0.35, 0.6)  # least and greatest longer side of an object, as a share of the image's side
 MAX_DRAWS = 50  # compositions drawn for one image until licenses fit together
@@ -105,7 +106,7 @@ def compose_images(
     catalog.images = tuple(image for image in catalog.images if not exclude(image))
     source = TracedCutoutSource(catalog, sorted({name for planned in missing for name in planned.categories}))
     attributions = read_attributions(Path(root), license, author)
-    for planned in missing:
+    for planned in track(missing, "images"):
         scene, origin = _compose_licensed(source, planned, project.plan.seed, size, attributions)
         masks = {placed.category: placed.mask.numpy() for placed in scene.objects}
         add_image(project, planned, scene.image, origin, masks)

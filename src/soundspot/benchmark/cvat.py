@@ -15,9 +15,9 @@ import numpy as np
 from soundspot.benchmark.coco import enclosing_box
 from soundspot.benchmark.exchange import AnnotatedImage, AnnotatedObject, check_category, merge_objects, read_text
 from soundspot.benchmark.polygons import check_polygon, rasterize_polygon
-from soundspot.benchmark.rle import count_runs, expand_runs
-from soundspot.benchmark.segmenters import Click
+from soundspot.data.media.rle import count_runs, expand_runs
 from soundspot.errors import DataError
+from soundspot.inference.contours.segmenters import Click
 from soundspot.types import Box
 from soundspot.utils.atomic_io import atomic_write_bytes
 

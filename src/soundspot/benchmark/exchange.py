@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Bool
 
-from soundspot.benchmark.segmenters import Click
 from soundspot.errors import DataError, did_you_mean
+from soundspot.inference.contours.segmenters import Click
 from soundspot.types import Box
 
 

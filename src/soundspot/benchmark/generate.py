@@ -11,6 +11,7 @@ from soundspot.benchmark.plan import PlannedImage
 from soundspot.benchmark.project import Project, add_image, missing_images
 from soundspot.benchmark.records import Source
 from soundspot.errors import DataError, InputError
+from soundspot.utils.progress import track
 from soundspot.utils.safe_read import convert_read_errors
 
 MAX_TRIES = 3  # seeds tried for an image that comes out black
@@ -115,7 +116,7 @@ def generate_images(
     if missing and not missing[0].prompt:
         raise DataError("the plan has no prompts, which a text-to-image model needs. Make a plan with prompts")
     num_added, messages = 0, []
-    for start in range(0, len(missing), batch_size):
+    for start in track(range(0, len(missing), batch_size), "batches of images"):
         waiting = missing[start : start + batch_size]
         for attempt in range(MAX_TRIES):
             waiting, added = _generate_batch(project, generator, waiting, attempt, license, author)

@@ -15,6 +15,7 @@ from soundspot.data.datasets.category_folders import list_categories
 from soundspot.data.media.file_types import detect_file_type, iter_files
 from soundspot.data.media.image import read_image
 from soundspot.errors import DataError, SoundspotError, did_you_mean
+from soundspot.utils.progress import track
 from soundspot.utils.safe_read import convert_read_errors
 
 SOURCES_FILE = "sources.csv"  # file,license,author,origin of each image, relative to the folder
@@ -63,7 +64,7 @@ def add_image_folder(project: Project, folder: str | Path, license: str = "", au
     known = {frozenset(map(make_slug, group)) for group in project.plan.groups}
     added_before = {str(record.source.details.get("original")): record.file for record in project.journal.read_images()}
     num_added, messages = 0, []
-    for path, group in _iter_images(root, known):
+    for path, group in track([*_iter_images(root, known)], "images"):
         name = path.relative_to(root).as_posix()
         content = path.read_bytes() if os.access(path, os.R_OK) else b""
         digest = hashlib.sha256(content).hexdigest()

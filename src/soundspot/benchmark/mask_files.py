@@ -10,9 +10,9 @@ from soundspot.benchmark.cvat import read_cvat, write_cvat
 from soundspot.benchmark.exchange import AnnotatedImage, AnnotatedObject, match_name, merge_objects
 from soundspot.benchmark.project import Project
 from soundspot.benchmark.records import ImageRecord
-from soundspot.benchmark.segmenters import Segmenter
 from soundspot.benchmark.selection import selected_images
 from soundspot.errors import DataError, OutputError
+from soundspot.inference.contours.segmenters import Segmenter
 from soundspot.utils.atomic_io import atomic_write_folder
 
 READERS: dict[str, Callable[[Path, Sequence[str]], list[AnnotatedImage]]] = {".xml": read_cvat, ".json": read_coco}

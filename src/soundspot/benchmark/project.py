@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from soundspot.benchmark.journal import DATABASE_FILE, DecisionJournal, insert_row
+from soundspot.benchmark.journal import DATABASE_FILE, DecisionJournal
 from soundspot.benchmark.plan import BenchmarkPlan, PlannedImage
 from soundspot.benchmark.records import ImageRecord, Source
-from soundspot.benchmark.rle import encode_mask
 from soundspot.data.media.image import read_image
+from soundspot.data.media.rle import encode_mask
 from soundspot.errors import DataError, OutputError
+from soundspot.utils.append_journal import insert_row
 from soundspot.utils.atomic_io import atomic_write_bytes, convert_os_errors
 
 COMPOSER = "composition"  # the annotator of exact masks
@@ -89,7 +90,9 @@ def create_project(folder: str | Path, plan: BenchmarkPlan) -> Project:
         OutputError: the folder cannot be written, or holds something else.
     """
     folder = Path(folder)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / DATABASE_FILE).is_file():
+    begun = {folder / IMAGE_FOLDER, folder / AUDIO_FOLDER}  # empty ones, of a run that was stopped before its journal
+    is_other = any(path not in begun for path in folder.rglob("*"))
+    if is_other and not (folder / DATABASE_FILE).is_file():
         raise OutputError(f"{folder}: holds something else, expected a project or a new folder. Name another")
     with convert_os_errors(folder):
         for name in (IMAGE_FOLDER, AUDIO_FOLDER):
@@ -181,7 +184,7 @@ def missing_images(project: Project) -> list[PlannedImage]:
     Returns:
         The planned images, in the order of the plan.
     """
-    with project.journal.connect() as connection:
+    with project.journal.reading() as connection:
         added = {row["number"] for row in connection.execute("SELECT number FROM images")}
     return [project.plan.image(number) for number in range(len(project.plan)) if number not in added]
 

@@ -119,7 +119,7 @@ class AnnotationRecord:
         tool: name of the segmenter, or of the file that the mask was imported from.
         actions: clicks, boxes and strokes that made it, as JSON has them.
         attributes: attributes that a file of another tool gave it.
-        mask: run-length encoded mask (`soundspot.benchmark.rle`).
+        mask: run-length encoded mask (`soundspot.data.media.rle`).
     """
 
     id: int

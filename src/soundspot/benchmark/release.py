@@ -31,6 +31,7 @@ from soundspot.evaluation.engine.evaluate import evaluate_maps
 from soundspot.evaluation.engine.predictions import write_maps
 from soundspot.evaluation.metrics.registry import headline_keys
 from soundspot.utils.atomic_io import atomic_write_folder
+from soundspot.utils.progress import track
 
 IS3_FILE = "IS3_annotation.json"
 IMAGES, AUDIO, MASKS = "images", "audio_wav", "gt_segmentation"
@@ -98,7 +99,7 @@ def write_release(
     with atomic_write_folder(folder, overwrite, marker_file=CHECKSUM_FILE) as draft:
         for name in (IMAGES, AUDIO, MASKS):
             (draft / name).mkdir()
-        for item in items:
+        for item in track(items, "items"):
             _write_media(project, item, draft, audio_format)
         _write_json(draft / IS3_FILE, [_to_is3(item, audio_format) for item in items])
         _write_json(draft / ANNOTATIONS_FILE, _to_catalog(project, items, audio_format))

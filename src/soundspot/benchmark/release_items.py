@@ -15,8 +15,8 @@ from soundspot.benchmark.licenses import describe_problem
 from soundspot.benchmark.plan import make_slug
 from soundspot.benchmark.project import COMPOSER, Project, check_files
 from soundspot.benchmark.records import AnnotationRecord, AudioRecord, ImageRecord, Source
-from soundspot.benchmark.rle import decode_mask, encode_mask
 from soundspot.benchmark.selection import list_disagreements, selected_images
+from soundspot.data.media.rle import decode_mask, encode_mask
 from soundspot.errors import DataError
 
 MAX_NAMED = 10  # problems in one message

@@ -1,25 +1,22 @@
 """The selection of images: keep or drop, by one or more annotators, whose disagreements somebody resolves."""
 
 import csv
-import itertools
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from soundspot.benchmark.agreement import cohen_kappa
-from soundspot.benchmark.journal import check_annotator, insert_row
 from soundspot.benchmark.project import Project
 from soundspot.benchmark.records import Decision, ImageRecord
 from soundspot.errors import DataError, did_you_mean
+from soundspot.evaluation.functional.agreement import PairAgreement, compare_annotators, compute_rate
+from soundspot.utils.append_journal import check_annotator, insert_row
 from soundspot.utils.safe_read import convert_read_errors
 
 CHOICES = ("keep", "drop")
 REASONS = ("a thing is missing", "things merge or overlap", "looks unnatural", "something else sounds too")  # keys 1..4
 MAX_REASON = 300  # characters
-MAX_PAUSE = 120.0  # seconds between two decisions that count as work
 RECENT = 100  # decisions that the rate is measured on
 Status = Literal["keep", "drop", "disagree"]
 
@@ -37,24 +34,6 @@ class AnnotatorProgress:
     annotator: str
     num_decided: int
     per_hour: float
-
-
-@dataclass(frozen=True)
-class PairAgreement:
-    """Agreement of two annotators.
-
-    Attributes:
-        first, second: names of the annotators.
-        num_images: number of images that both decided on.
-        agreement: share of them with equal decisions.
-        kappa: Cohen's kappa of the decisions.
-    """
-
-    first: str
-    second: str
-    num_images: int
-    agreement: float
-    kappa: float
 
 
 def decide(
@@ -118,7 +97,7 @@ def read_choice(project: Project, annotator: str, image: int) -> Decision | None
     Returns:
         The latest decision; None where there is none.
     """
-    with project.journal.connect() as connection:
+    with project.journal.reading() as connection:
         row = connection.execute(
             "SELECT * FROM decisions WHERE step = 'select' AND annotator = ? AND image = ? ORDER BY id DESC LIMIT 1",
             (annotator, image),
@@ -135,7 +114,7 @@ def read_progress(project: Project) -> list[AnnotatorProgress]:
     Returns:
         Progress, sorted by name.
     """
-    with project.journal.connect() as connection:
+    with project.journal.reading() as connection:
         counts = connection.execute(
             "SELECT annotator, COUNT(DISTINCT image) FROM decisions WHERE step = 'select' GROUP BY annotator"
         ).fetchall()
@@ -147,21 +126,6 @@ def read_progress(project: Project) -> list[AnnotatorProgress]:
             )
             progress.append(AnnotatorProgress(name, count, compute_rate([row["time"] for row in times])))
     return sorted(progress, key=lambda item: item.annotator)
-
-
-def compute_rate(times: Iterable[str]) -> float:
-    """Compute the rate of work from the times of decisions; pauses longer than two minutes do not count.
-
-    Args:
-        times: dates and times in ISO 8601.
-
-    Returns:
-        Decisions per hour; nan of fewer than two.
-    """
-    moments = sorted(datetime.fromisoformat(time) for time in times)
-    gaps = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(moments)]
-    gaps = [gap for gap in gaps if gap <= MAX_PAUSE]
-    return 3600 * len(gaps) / sum(gaps) if sum(gaps) > 0 else float("nan")
 
 
 def measure_agreement(project: Project) -> list[PairAgreement]:
@@ -176,14 +140,7 @@ def measure_agreement(project: Project) -> list[PairAgreement]:
     choices: dict[str, dict[int, str]] = defaultdict(dict)
     for decision in project.journal.read_decisions("select"):
         choices[decision.annotator][decision.image] = decision.choice
-    agreements = []
-    for first, second in itertools.combinations(sorted(choices), 2):
-        common = sorted(choices[first].keys() & choices[second].keys())
-        if common:
-            labels = [choices[first][image] for image in common], [choices[second][image] for image in common]
-            share = sum(map(str.__eq__, *labels)) / len(common)
-            agreements.append(PairAgreement(first, second, len(common), share, cohen_kappa(*labels)))
-    return agreements
+    return compare_annotators(choices)
 
 
 def combine_decisions(decisions: Iterable[Decision], resolutions: Iterable[Decision]) -> dict[int, Status]:

@@ -9,8 +9,8 @@ from PIL import Image
 from soundspot.benchmark.agreement import mask_iou
 from soundspot.benchmark.annotation import Action
 from soundspot.benchmark.coco import enclosing_box
-from soundspot.benchmark.segmenters import Click, Segmenter
 from soundspot.inference.connected_components import label_components
+from soundspot.inference.contours.segmenters import Click, Segmenter
 from soundspot.types import Box
 
 

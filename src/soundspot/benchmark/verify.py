@@ -5,6 +5,7 @@ from pathlib import Path
 
 from soundspot.errors import DataError
 from soundspot.utils.atomic_io import atomic_write_bytes
+from soundspot.utils.progress import track
 
 CHECKSUM_FILE = "SHA256SUMS"
 
@@ -50,7 +51,8 @@ def verify_checksums(folder: str | Path, expected: str = "") -> str:
     files = _list_files(folder)
     problems = [f"{name} is missing" for name in listed if name not in files]
     problems += [f"{name} was added" for name in files if name not in listed]
-    problems += [f"{name} was changed" for name in files if name in listed and _digest(folder / name) != listed[name]]
+    digests = {name: _digest(folder / name) for name in track(files, "files") if name in listed}
+    problems += [f"{name} was changed" for name, digest in digests.items() if digest != listed[name]]
     whole_digest = hashlib.sha256(content).hexdigest()
     if expected and not whole_digest.startswith(expected.lower()):
         problems.append(f"the checksum of the whole is {whole_digest}, expected {expected}")

@@ -12,8 +12,10 @@ from soundspot.errors import InputError
 
 def app(
     model: str = DEFAULT_MODEL,
+    calibration: Path | None = None,
     index: Path | None = None,
     reports: Path | None = None,
+    results: Path | None = None,
     host: str = "127.0.0.1",
     port: int = 7860,
     max_upload: str = "200MB",
@@ -26,8 +28,11 @@ def app(
 
     Args:
         model: name of a model (`soundspot models`), a checkpoint of `soundspot train`, or `hub:OWNER/NAME`.
+        calibration: threshold and probability for your own recordings, a file that `soundspot check-results` wrote, in
+            place of the model's own.
         index: a folder that `soundspot search index` wrote, to search in.
         reports: a folder with reports in it, to read.
+        results: a folder that `soundspot locate` wrote, to check as by `soundspot check-results`.
         host: address to listen at; 0.0.0.0 opens the page to everybody on the network.
         port: number to listen at; 0 takes a free one.
         max_upload: size of one upload.
@@ -56,7 +61,7 @@ def app(
     )
     exit_on_signals()
     port = find_free_port(host, port)
-    localizer = Localizer.load(model, device=device, **refinement)
-    print(f"the page is at http://{host}:{port} (control-C ends it)")
-    with open_app(PageConfig(localizer, index, reports, limits), host) as application:
+    localizer = Localizer.load(model, device=device, calibration=calibration, **refinement)
+    with open_app(PageConfig(localizer, index, reports, limits, results), host) as application:
+        print(f"the page is at http://{host}:{port} (control-C ends it)")  # where it answers from now on
         create_server(application, host, port, limits).run()

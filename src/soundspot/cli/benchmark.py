@@ -143,10 +143,7 @@ def select(
         rate = "" if progress.per_hour != progress.per_hour else f", {progress.per_hour:.0f} an hour"
         print(f"{progress.annotator}: {progress.num_decided} of {total} images{rate}")
     for agreement in measure_agreement(opened):
-        print(
-            f"{agreement.first} and {agreement.second}: {100 * agreement.agreement:.0f} % of {agreement.num_images} "
-            f"equal, kappa {agreement.kappa:.2f}"
-        )
+        print(agreement)
     statuses = list(read_statuses(opened).values())
     print(f"{statuses.count('keep')} kept, {statuses.count('drop')} dropped, {statuses.count('disagree')} to resolve")
     for record, _ in list_disagreements(opened)[:10]:
@@ -215,9 +212,9 @@ def annotate(
     from functools import partial
 
     from soundspot.benchmark.annotation import measure_mask_agreement
-    from soundspot.benchmark.load_segmenter import load_segmenter
     from soundspot.benchmark.mask_files import count_masks, export_task, import_masks
     from soundspot.benchmark.selection import selected_images
+    from soundspot.inference.contours.load_segmenter import load_segmenter
 
     opened = _open(project)
     if masks is not None:
@@ -301,8 +298,8 @@ def app(project: Path, host: str = "127.0.0.1", port: int = 7861, segmenter: str
     """
     from soundspot.app.limits import Limits
     from soundspot.app.server import create_server, exit_on_signals, find_free_port
-    from soundspot.benchmark.load_segmenter import load_segmenter
     from soundspot.benchmark.page.server import open_project_page
+    from soundspot.inference.contours.load_segmenter import load_segmenter
 
     opened = _open(project)
     load_segmenter(segmenter)  # a missing extra is an error before the page, not on it

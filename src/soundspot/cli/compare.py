@@ -20,7 +20,7 @@ def compare(
 
     Args:
         reports: folders that `soundspot evaluate` or `soundspot evaluate-maps` wrote; the others are compared to the
-            first. One report is put beside published rows.
+            first. One report is put beside published rows, where there are any, and its rows that need no model.
         output: a page (`.html`) or a table (`.md`, `.tex`, `.csv`) to write; by default a table is printed alone.
         names: of the models, in the order of the reports.
         intersect: compare the samples that all reports of a data set have; otherwise different samples are an error.

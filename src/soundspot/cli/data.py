@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import TypedDict, Unpack
 
-from soundspot.utils.progress import progress_bar
+from soundspot.utils.progress import progress_bar, track
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -238,7 +238,7 @@ def index_shards(shards: Path) -> None:
     """
     from soundspot.data.shards.format import get_index_path, list_shards, write_shard_index
 
-    for shard in list_shards(shards):
+    for shard in track(list_shards(shards), "shards"):
         if not get_index_path(shard).exists():
             print(f"{get_index_path(shard)}: {write_shard_index(shard)} samples")
 

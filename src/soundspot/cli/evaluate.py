@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def evaluate(
     data: str,
     model: str = DEFAULT_MODEL,
+    calibration: Path | None = None,
     root: Path | None = None,
     protocol: str = "corrected",
     metrics: list[str] | None = None,
@@ -43,13 +44,15 @@ def evaluate(
     Args:
         data: name of the data set (`soundspot datasets`).
         model: name of a model (`soundspot models`), a checkpoint of `soundspot train`, or `hub:OWNER/NAME`.
+        calibration: threshold and probability for your own recordings, a file that `soundspot check-results` wrote, in
+            place of the model's own.
         root: folder of the data set; procedural scenes need none.
         protocol: rules of scoring (`soundspot protocols`); several with commas between, or `all`: the same maps are
             scored under each, the first being the report's own.
         metrics: keys of metrics; by default all.
         output: folder for the report; by default a new one beside the checkpoint, or of a named model here.
         options: of the data set, as in a recipe: `{"length": 500}`; a catalog's `split` is `test` by default.
-        threshold: peak from which a source counts as present; by default the one that `soundspot calibrate` stored.
+        threshold: peak from which a source counts as present; by default that of the calibration or the model.
         train_logs: metrics.csv files of the training run; by default those beside the checkpoint.
         title: heading of the page.
         group_by: attributes of the samples by whose values the scores are divided too: `category`, or those that the
@@ -74,7 +77,8 @@ def evaluate(
 
     shard = RankShard.from_process_group()
     protocols = resolve_protocols(protocol)
-    localizer = load(model, device=device, **refinement)
+    own_calibration = {} if calibration is None else {"calibration": None, "own_calibration": calibration.name}
+    localizer = load(model, device=device, calibration=calibration, **refinement)
     data_options = scoring_options(data, localizer.method.front_end) | (options or {})
     dataset = open_dataset(data, root, **data_options)
     parent = Path() if localizer.model_name else Path(localizer.checkpoint).parent  # not into the package
@@ -97,7 +101,12 @@ def evaluate(
             bootstraps=bootstraps,
             progress=True,
             group_by=group_by or (),
-            source={**describe_checkpoint(localizer.checkpoint), "data": data, "options": data_options},
+            source={
+                **describe_checkpoint(localizer.checkpoint),
+                **own_calibration,
+                "data": data,
+                "options": data_options,
+            },
             distributed=True,
         )
         _write_page(report, draft, folder, dataset, logs, title, seed)

@@ -17,6 +17,7 @@ from soundspot.cli.locate_images import (
     locate_image,
     locate_images,
     plan_images,
+    print_known,
     read_sounds,
     write_results,
 )
@@ -55,6 +56,7 @@ def locate(
     image: Path,
     audio: list[str],
     model: str = DEFAULT_MODEL,
+    calibration: Path | None = None,
     output: Path | None = None,
     mask_threshold: float | str = 0.5,
     boxes: bool = False,
@@ -78,6 +80,7 @@ def locate(
     min_duration_off: float | None = None,
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    contour: str | None = None,
     overwrite: bool = False,
     **refinement: Unpack[RefinementOptions],
 ) -> int:
@@ -92,6 +95,8 @@ def locate(
             without, each image has a sound of its name beside it, such as NAME.wav. Of a video, at most one sound or
             video that replaces its own sound.
         model: name of a model (`soundspot models`), a checkpoint of `soundspot train`, or `hub:OWNER/NAME`.
+        calibration: threshold and probability for your own recordings, a file that `soundspot check-results` wrote, in
+            place of the model's own.
         output: of an image `.png`, `.jpg` or `.webp`: the overlay (of several sounds side by side, and in one image by
             color), `.npz`: raw scores, `.json`: peak, boxes, confidence and notes; by default out.png. Of a video the
             overlay with its sound (`.mp4`, `.mov`, `.mkv`), by default out.mp4; of a folder a folder, by default
@@ -123,6 +128,9 @@ def locate(
         min_duration_off: of events: shortest pause in seconds, 1 by default; shorter ones are bridged.
         device: `auto`, `cpu`, `cuda`, `mps`...
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 for videos where the machine has it.
+        contour: also make each region the contour of an object: `grabcut` (extra `flow`), `sam2` (extra `hub`; in a
+            video it follows the object) or `sam2:WEIGHTS`. Regions and boxes stay as they are; `--mask NAME.png` also
+            writes NAME.contour.png, `--events` in COCO's form the masks.
         overwrite: replace files that are there.
 
     Examples:
@@ -140,6 +148,7 @@ def locate(
     of_events: dict[str, Any] = {"onset": onset, "offset": offset}
     of_events |= {"min_duration_on": min_duration_on, "min_duration_off": min_duration_off}
     of_events = {name: value for name, value in of_events.items() if value is not None}
+    of_model: dict[str, Any] = {"device": device, "calibration": calibration, "contour": contour, **refinement}
     of_images = {"boxes": boxes, "mask": mask, "per_source": per_source, "next_frame": next_frame, "json": json}
     suffix = image.suffix.lower()
     folder = output or FOLDER_OUTPUT
@@ -153,13 +162,14 @@ def locate(
         if precision == "auto":
             kind = resolve_device(device).type
             precision = "bfloat16" if kind == "cuda" or (kind == "cpu" and has_native_bf16()) else "float32"
-        localizer = Localizer.load(model, device=device, precision=precision, **refinement)
+        localizer = Localizer.load(model, precision=precision, **of_model)
         options = {"audio": audio[0] if audio else None, "maps_per_second": maps_per_second, "smooth": smooth}
         options |= {"audio_track": audio_track, "size": size}
         code = locate_videos(localizer, jobs, options, overwrite)
         if image.is_dir():
             if events is not None:
-                print(f"written: {events}, {write_table(events, format, [outputs for _, outputs in jobs])} events")
+                count = write_table(events, format, [outputs for _, outputs in jobs])
+                print(f"written: {events}, {count} event{'' if count == 1 else 's'}")
             counts = count_passed_over(list_inputs(image, folder), VIDEO_SUFFIXES)
             if note := format_passed_over(counts):
                 print(note)
@@ -168,12 +178,12 @@ def locate(
     of_videos |= {"maps_per_second": maps_per_second, "smooth": smooth, "size": size}
     check_unused(image, "a video", files | of_videos)
     parse_mask_threshold(mask_threshold)
-    options_of_images = ImageOptions(mask_threshold, boxes, per_source, next_frame, audio_track, model)
+    options_of_images = ImageOptions(mask_threshold, boxes, per_source, next_frame, audio_track, model, contour)
     precision = "float32" if precision == "auto" else precision
     if is_batch:
         check_unused(image, "one image", {"mask": mask, "next_frame": next_frame})
         images = plan_images(image, audio, folder)
-        localizer = Localizer.load(model, device=device, precision=precision, **refinement)
+        localizer = Localizer.load(model, precision=precision, **of_model)
         return locate_images(localizer, images, options_of_images, overwrite, json)
     if not audio:
         raise InputError(f"{image} is an image: found no sound to locate in it, expected one or more after it.")
@@ -183,21 +193,28 @@ def locate(
     check_output(output, overwrite, RESULT_SUFFIXES)
     if mask is not None:
         check_output(mask, overwrite, (".png",))
+        if contour is not None:
+            check_output(mask.with_suffix(".contour.png"), overwrite, (".png",))
         if len(audio) != 1 or per_source:
             raise OutputError(f"{mask}: a mask is of one map, and there may be several. Locate sounds one by one.")
-    localizer = Localizer.load(model, device=device, precision=precision, **refinement)
+    localizer = Localizer.load(model, precision=precision, **of_model)
     if next_frame is not None and not localizer.front_end.image.flow:
         raise InputError(f"--next-frame: {localizer.name} does not use optical flow; leave it out.")
     sounds = read_sounds(localizer, audio, audio_track)
     results, summaries = locate_image(localizer, image, sounds, options_of_images)
     write_results(output, results, summaries, mask_threshold if boxes else None)
     if mask is not None:
-        with atomic_write(mask) as draft:
-            Image.fromarray(results[audio[0]].mask(mask_threshold).numpy()).save(draft)
+        masks = {mask: results[audio[0]].mask(mask_threshold).numpy()}
+        if contour is not None:
+            masks[mask.with_suffix(".contour.png")] = results[audio[0]].contour_mask().numpy()
+        for path, pixels in masks.items():
+            with atomic_write(path) as draft:
+                Image.fromarray(pixels).save(draft)
     if json:
         print(to_json.dumps(summaries, indent=2))
     else:
         print("\n".join(map(format_result, results, summaries)))
+        print_known(localizer, any(summary["present"] is False for summary in summaries))
         print(f"written: {output}" + (f", {mask}" if mask else ""))
     return 0
 
@@ -285,19 +302,19 @@ def locate_videos(
     Returns:
         The exit code.
     """
-    failed = 0
+    failed, num_absent = 0, 0
     for path, outputs in jobs:
         if not overwrite and Path(outputs.overlay or "").exists():
             if not is_done_by(localizer, Path(outputs.frame_records or "")):
                 failed += 1
-                print(f"soundspot: {outputs.overlay} is of another model. {REMEDY}", file=sys.stderr)
+                print(f"soundspot: {outputs.overlay} is of another model or threshold. {REMEDY}", file=sys.stderr)
                 continue
             if outputs.events is None or Path(outputs.events).exists():
                 print(f"{path}: done before")
                 continue
         started = time.monotonic()
         try:
-            with progress_bar() as show:
+            with progress_bar(path.name) as show:
                 video = localizer.locate_video(path, **options)
                 summary = video.save(
                     **vars(outputs), progress=lambda done, total: show(int(done), max(1, round(total)))
@@ -308,6 +325,8 @@ def locate_videos(
         else:
             print(format_summary(path, summary, time.monotonic() - started))
             print("  written: " + ", ".join(map(str, outputs.paths().values())))
+            num_absent += summary.num_absent or 0
+    print_known(localizer, num_absent > 0)
     if len(jobs) > 1:
         print(f"{len(jobs) - failed} of {len(jobs)} videos are located")
     return EXIT_SOME_FAILED if failed else 0
@@ -338,12 +357,13 @@ def write_table(path: Path, name: str | None, outputs: list["VideoOutputs"]) -> 
 
 
 def is_done_by(localizer: "Localizer", records: Path) -> bool:
-    """Return True where frame records are of a model of this name and threshold."""
+    """Return True where frame records are of a model of this name and threshold, with its contours where it has any."""
     head = ""
     if records.is_file():
         with records.open(encoding="utf-8", errors="replace") as file:
             head = file.read(HEAD_LENGTH)
     facts = {"model": localizer.title, "threshold": localizer.threshold}
+    facts |= {} if localizer.contour is None else {"contour": localizer.contour}
     return all(to_json.dumps({key: fact})[1:-1] in head for key, fact in facts.items())
 
 
@@ -359,6 +379,7 @@ def format_summary(path: Path, summary: "VideoSummary", seconds: float) -> str:
     lines = [f"  {run}" for run in runs[:MAX_RUNS]]
     lines += [f"  ... and {len(runs) - MAX_RUNS} more changes: --frame-records has all"] if len(runs) > MAX_RUNS else []
     if summary.events is not None:
+        lines += ["  events, which may begin somewhat below the threshold (--onset):"] if len(summary.events) else []
         lines += [f"  {event}" for event in summary.events[:MAX_RUNS]] or ["  no event"]
         rest = len(summary.events) - MAX_RUNS
         lines += [f"  ... and {rest} more events"] if rest > 0 else []

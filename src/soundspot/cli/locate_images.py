@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soundspot.cli.folders import EXIT_SOME_FAILED, list_inputs, make_parent, plan_targets
-from soundspot.data.media.file_types import AUDIO_SUFFIXES, IMAGE_SUFFIXES
+from soundspot.data.media.file_types import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from soundspot.errors import DataError, InputError, SoundspotError
 from soundspot.utils.atomic_io import atomic_write
+from soundspot.utils.progress import track
 
 if TYPE_CHECKING:
     from soundspot.inference.localizer import Localizer
@@ -33,6 +34,7 @@ class ImageOptions:
         next_frame: path of the next frame.
         audio_track: number of the audio track.
         model: name of the model, for the summaries.
+        contour: segmenter of contours, for the summaries.
     """
 
     mask_threshold: float | str = 0.5
@@ -41,6 +43,7 @@ class ImageOptions:
     next_frame: str | None = None
     audio_track: int | None = None
     model: str = ""
+    contour: str | None = None
 
 
 def read_sounds(localizer: "Localizer", names: list[str], track: int | None) -> dict[str, Any]:
@@ -74,7 +77,14 @@ def locate_image(localizer: "Localizer", image: Path, sounds: Mapping[str, Any],
         for number, result in enumerate(sources, 1):
             results[f"{name} ({number})" if per_source else name] = result
             source = {"source": number} if per_source else {}
-            origin = {"image": str(image), "sound": name, "model": options.model}
+            origin: dict[str, Any] = {
+                "image": str(image),
+                "sound": name,
+                "model": options.model,
+                "model_id": localizer.identity,
+            }
+            origin |= {} if options.audio_track is None else {"audio_track": options.audio_track}
+            origin |= {} if options.contour is None else {"contour": options.contour}
             summaries.append({**origin, **source, **result.to_dict(options.mask_threshold)})
     if not results:
         raise InputError("found no audible source in the sounds; leave out --per-source for a map of each sound.")
@@ -101,6 +111,12 @@ def plan_images(folder: Path, audio: list[str], output: Path) -> list[tuple[Path
         if path.suffix.lower() in AUDIO_SUFFIXES:
             own.setdefault(path.with_suffix(""), []).append(str(path))
     jobs = [(image, audio or own.get(image.with_suffix(""), []), target) for image, target in targets.items()]
+    videos = [path for path in list_inputs(folder, output) if path.suffix.lower() in VIDEO_SUFFIXES]
+    if videos and not targets:
+        raise DataError(
+            f"{folder}: found videos and no images, expected images, as a sound is given with it. Leave the sound out, "
+            f"or give it with one video: `soundspot locate {videos[0]} {audio[0]}`."
+        )
     if not targets:
         raise DataError(
             f"{folder}: found no images ({', '.join(IMAGE_SUFFIXES[:4])}...), expected some. Check the path."
@@ -137,14 +153,14 @@ def locate_images(
     sounds: dict[str, Any] = {}
     if all(names == jobs[0][1] for _, names, _ in jobs):  # of all images: a mistake in it ends the command
         sounds = read_sounds(localizer, jobs[0][1], options.audio_track)
-    for image, names, target in jobs:
+    for image, names, target in track(jobs, "images"):
         overlay, summary = Path(f"{target}.png"), Path(f"{target}.json")
         if overlay.exists() and not overwrite:
-            if is_answer(summary, names, options.model):
+            if is_answer(summary, names, options, localizer.threshold):
                 print(f"{image}: done before", file=sys.stderr if json else sys.stdout)
             else:
                 failed.append(image)
-                print(f"soundspot: {overlay} is of another sound or model. {REMEDY}", file=sys.stderr)
+                print(f"soundspot: {overlay} is of another sound, model or threshold. {REMEDY}", file=sys.stderr)
             continue
         try:
             if not names:
@@ -153,7 +169,7 @@ def locate_images(
                 sounds = read_sounds(localizer, names, options.audio_track)
             results, summaries = locate_image(localizer, image, sounds, options)
             make_parent(target)
-            write_results(summary, results, summaries, None)
+            write_results(summary, results, add_masks(results, summaries, options.mask_threshold), None)
             write_results(overlay, results, summaries, options.mask_threshold if options.boxes else None)
         except SoundspotError as error:
             failed.append(image)
@@ -165,17 +181,32 @@ def locate_images(
     if json:
         print(to_json.dumps(printed, indent=2))
     else:
+        print_known(localizer, any(entry["present"] is False for entry in printed))
         print(f"{len(jobs) - len(failed)} of {len(jobs)} images are located, in {jobs[0][2].parent}")
     if failed:
         print(f"not located: {', '.join(map(str, failed))}", file=sys.stderr)
     return EXIT_SOME_FAILED if failed else 0
 
 
-def is_answer(summary: Path, names: list[str], model: str) -> bool:
-    """Return True where a file of summaries is of these sounds, located by this model."""
+def add_masks(
+    results: dict[str, "LocalizationMap"], summaries: list[dict[str, Any]], threshold: "MaskThreshold"
+) -> list[dict[str, Any]]:
+    """Return summaries with the mask of each map, run-length encoded as in frame records."""
+    from soundspot.data.media.rle import count_runs
+
+    masks = [result.mask(threshold).numpy() for result in results.values()]
+    return [
+        {**summary, "mask": {"size": list(mask.shape), "counts": count_runs(mask.T)}}
+        for summary, mask in zip(summaries, masks, strict=True)
+    ]
+
+
+def is_answer(summary: Path, names: list[str], options: ImageOptions, threshold: float | None) -> bool:
+    """Return True where a file of summaries is of these sounds, by this model, threshold and kind of contours."""
     try:
         entries = to_json.loads(summary.read_text(encoding="utf-8"))
-        return {(entry["sound"], entry["model"]) for entry in entries} == {(name, model) for name in names}
+        made = {(entry["sound"], entry["model"], entry["threshold"], entry.get("contour")) for entry in entries}
+        return made == {(name, options.model, threshold, options.contour) for name in names}
     except (OSError, ValueError, LookupError, TypeError):
         return False
 
@@ -201,6 +232,14 @@ def write_results(
             drawing.save(draft, quality=92)
 
 
+def print_known(localizer: "Localizer", is_absent: bool) -> None:
+    """Print how many things a model knows, where it found no source of a sound and its file says so."""
+    count, name = len(localizer.known_categories), localizer.display_name
+    if is_absent and count:
+        remedy = f" (`soundspot models show {name}`)" if localizer.model_name else ""
+        print(f"{name} knows {count} things{remedy}; of the sound of another its answer says little")
+
+
 def format_result(name: str, summary: dict[str, Any]) -> str:
     """Format the result of one sound as a line, with lines for its boxes and notes."""
     from soundspot.inference.result import format_probability
@@ -212,6 +251,13 @@ def format_result(name: str, summary: dict[str, Any]) -> str:
         f"{name}{category}: peak {summary['peak']:.3f} at ({x}, {y}), confidence {summary['confidence']:.3f}, "
         f"{PRESENCE[summary['present']]}{format_probability(summary['presence_probability'])}",
         *([] if summary["present"] is False else [f"  boxes: {boxes}"]),
+        *(f"  contour: {format_contour(contour)}" for contour in summary.get("contours", ())),
         *(f"  note: {note}" for note in summary["notes"]),
     ]
     return "\n".join(lines)
+
+
+def format_contour(contour: dict[str, Any]) -> str:
+    """Format a contour beside the region that it was made of."""
+    box, region = ("({}, {})-({}, {})".format(*contour[key]) for key in ("box", "region_box"))
+    return f"{box} by {contour['segmenter']}, of the region {region}"

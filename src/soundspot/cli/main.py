@@ -13,6 +13,7 @@ from typing import Any
 from soundspot._version import __version__
 from soundspot.errors import InputError, SoundspotError, did_you_mean
 from soundspot.utils import renamed
+from soundspot.utils.progress import show_progress
 
 EXIT_USER_ERROR = 2
 COMMANDS = {  # words of a command -> module.function in this package
@@ -26,6 +27,7 @@ COMMANDS = {  # words of a command -> module.function in this package
     "compare": "compare.compare",
     "study": "study.study",
     "locate": "locate.locate",
+    "check-results": "check_results.check_results",
     "app": "app.app",
     "export": "export.export",
     "neighbors mine": "mine.mine",
@@ -168,7 +170,8 @@ def _import_module(name: str) -> None:
 def run_command(name: str, arguments: Sequence[str]) -> int:
     """Call the function of a command; return its exit code, 0 where it returns none."""
     function, options = parse_command(name, arguments)
-    code = function(**options)
+    with show_progress():
+        code = function(**options)
     return code if isinstance(code, int) else 0
 
 

@@ -13,16 +13,18 @@ from typing import Any, NoReturn, Union, get_args, get_origin
 
 import yaml
 
+from soundspot.data.media.file_types import detect_file_type
 from soundspot.errors import InputError
 from soundspot.utils.signatures import Option, describe_type, format_value, has_type, read_options
 
 OPTION_GROUPS = {  # title in the help -> names of options, which mean the same in every command
     "data": "root options train_list labels frames window seconds rate length position audio_track",
-    "images": "boxes mask per_source next_frame",
+    "images": "boxes mask mask_threshold per_source next_frame",
     "videos": "contact_sheet timeline frame_records maps maps_per_second smooth",
+    "events of videos": "events onset offset min_duration_on min_duration_off",
     "scoring": "protocol metrics threshold train_logs bootstraps rule allow_missing intersect names",
-    "model and machine": "model device precision batch_size workers seed",
-    "output": "output title json overwrite quiet resume retry",
+    "model and machine": "model calibration device precision batch_size workers seed",
+    "output": "output title format intervals json overwrite quiet resume retry",
 }
 _GROUP_OF = {name: title for title, names in OPTION_GROUPS.items() for name in names.split()}
 _METAVARS = {"a whole number": "N", "a number": "NUMBER", "text": "TEXT", "a path": "PATH", "a mapping": "JSON"}
@@ -81,8 +83,12 @@ class CommandParser(ArgumentParser):
         """Raise InputError with one message, in place of printing the usage."""
         surplus = message.removeprefix("unrecognized arguments: ")
         if surplus != message:
-            names = ", ".join(sorted(name for name in self._option_string_actions if name.startswith("--")))
-            message = f"found {surplus!r} beyond its arguments, expected an option before it. There are: {names}"
+            known = self._option_string_actions
+            names = ", ".join(sorted(name for name in known if name.startswith("--")))
+            path = Path(surplus)
+            wanted = "--root" if path.is_dir() else f"--{detect_file_type(os.fsencode(path))}"
+            hint = f"Give it as {wanted} {surplus}" if path.exists() and wanted in known else f"There are: {names}"
+            message = f"found {surplus!r} beyond its arguments, expected an option before it. {hint}"
         raise InputError(f"`{self.prog}`: {message.removeprefix('argument ')}. See `{self.prog} --help`.")
 
     def format_help(self) -> str:

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from soundspot.config.frontend import InputSpec
 from soundspot.config.presence_calibration import PresenceCalibration
+from soundspot.config.recording_calibration import RecordingCalibration
 from soundspot.config.refinement import Refinement
 from soundspot.data.datasets.auxiliary import read_audio_embedding, read_image_with_flow
 from soundspot.data.media.image import fast_squash, preprocess_images, visible_region
@@ -31,6 +33,7 @@ from soundspot.inference.refinement import (
 from soundspot.inference.result import LocalizationMap
 from soundspot.methods.base import Method
 from soundspot.models.reuse import reuse_outputs
+from soundspot.models.weights import weights_digest
 from soundspot.types import Audio, AudioVisualDataset, ImageWithFlow
 from soundspot.utils.device import resolve_device
 
@@ -117,6 +120,24 @@ class BatchLocalizer:
     def title(self) -> str:
         """Name in reports: of a model of the library its own, else the method's, with the refinement."""
         return self.refinement.extend_model_name(self.model_name or self.name)
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of the weights, the front end and the refinement, on which the peaks of maps depend: 16 digits."""
+        return weights_digest(self.method, f"{self.front_end} {self.refinement.as_dict()}")
+
+    def use_calibration(self, calibration: RecordingCalibration, source: str = "this calibration") -> None:
+        """Replace threshold and probability of presence by those of a calibration for somebody's own recordings.
+
+        Args:
+            calibration: calibration of `soundspot check-results`.
+            source: name of the calibration for messages, such as its path.
+
+        Raises:
+            CheckpointError: it is of another model, or of another refinement.
+        """
+        calibration.check_model(self.title, self.identity, source)
+        self.threshold, self.calibration = calibration.threshold, calibration.presence_calibration
 
     @property
     def display_name(self) -> str:

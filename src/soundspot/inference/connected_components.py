@@ -35,6 +35,23 @@ def find_boxes(mask: Bool[Array, "h w"]) -> list[BoxXYXY]:
     return list(zip(*near.tolist(), *far.tolist(), strict=True))
 
 
+def bounding_box(mask: Bool[Array, "h w"]) -> BoxXYXY:
+    """Return the bounding box of a mask, whatever its components.
+
+    Args:
+        mask: (h, w), True in at least one pixel.
+
+    Returns:
+        Box (x0, y0, x1, y1) in pixels, the far edges exclusive.
+
+    Examples:
+        >>> bounding_box(np.array([[0, 0, 0], [1, 0, 1]], bool))
+        (0, 1, 3, 2)
+    """
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
 def label_components(mask: Bool[Array, "h w"], diagonal: bool = True) -> Int[Array, "h w"]:
     """Number the connected components of a mask.
 

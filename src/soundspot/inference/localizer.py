@@ -19,6 +19,7 @@ from soundspot.config.named_models import (
     is_named_model,
 )
 from soundspot.config.presence_calibration import PresenceCalibration
+from soundspot.config.recording_calibration import read_recording_calibration
 from soundspot.config.refinement import Refinement
 from soundspot.config.schema import describe_supervision
 from soundspot.data.media.audio import as_audio
@@ -27,6 +28,8 @@ from soundspot.data.media.optical_flow import as_flow, compute_optical_flow
 from soundspot.data.media.vectors import as_vector
 from soundspot.errors import CheckpointError, DataError
 from soundspot.inference.batch_localizer import NO_FLOW_WARNING, BatchLocalizer, Features, ImageInput, Precision
+from soundspot.inference.contours.load_segmenter import parse_segmenter
+from soundspot.inference.contours.trace import ContourTracer
 from soundspot.inference.multi_sound import MultiSoundResult, name_audios
 from soundspot.inference.result import LocalizationMap
 from soundspot.methods.base import Method
@@ -58,11 +61,22 @@ class Localizer(BatchLocalizer):
     """Locate sounds in images and videos with a trained method. Callable: `localizer(image, audio)` is `locate`.
 
     It has the arguments and attributes of `BatchLocalizer`, and takes single files in place of batches.
+
+    Attributes:
+        contour: segmenter that makes contours of the regions of maps; None: no contours.
     """
+
+    contour: str | None = None
 
     @classmethod
     def load(
-        cls, model: str | Path | None = None, device: str = "cpu", precision: Precision = "float32", **refinement: Any
+        cls,
+        model: str | Path | None = None,
+        device: str = "cpu",
+        precision: Precision = "float32",
+        calibration: str | Path | None = None,
+        contour: str | None = None,
+        **refinement: Any,
     ) -> "Localizer":
         """Load the localizer of a model, with the presence threshold that was fitted for it, if any.
 
@@ -77,6 +91,11 @@ class Localizer(BatchLocalizer):
                 which the release feeds them. None: the starter model.
             device: `cpu`, `cuda`, `cuda:1`, `mps`..., or `auto`: CUDA, else MPS, else the CPU.
             precision: `float32` or `bfloat16` of the network; maps are float32 either way.
+            calibration: path of a calibration for one's own recordings (`soundspot check-results`), whose threshold and
+                probability of presence are used in place of the model's own.
+            contour: `grabcut` (OpenCV, extra `flow`) or `sam2` (extra `hub`; `sam2:WEIGHTS` for weights of another name
+                or in a folder): each region of a map also becomes the contour of an object, `LocalizationMap.contours`,
+                which is followed through videos. None: no contours.
             refinement: keyword arguments `refine`, `alpha` and `prior` of `BatchLocalizer`.
 
         Returns:
@@ -84,12 +103,20 @@ class Localizer(BatchLocalizer):
 
         Raises:
             InputError: no model has this name, or the device or refinement cannot be used.
-            CheckpointError: the file is missing, cut short, or no checkpoint of this library.
+            RecipeError: `contour` names no segmenter.
+            CheckpointError: the file is missing, cut short, or no checkpoint of this library; or the calibration is of
+                another model.
+            DataError: the calibration cannot be read.
         """
+        own = None if calibration is None else read_recording_calibration(calibration)
+        if contour is not None:
+            parse_segmenter(contour)
         if isinstance(model, str) and model in RELEASED_MODELS:
             localizer = cls(_load_released(RELEASED_MODELS[model]), None, device, precision, **refinement)
-            localizer.checkpoint = f"hub:{RELEASED_MODELS[model].repository}"
+            localizer.checkpoint, localizer.contour = f"hub:{RELEASED_MODELS[model].repository}", contour
             localizer.model_name = model
+            if own is not None:
+                localizer.use_calibration(own, str(calibration))
             return localizer
         if str(model).startswith("hub:"):
             from soundspot.inference.mining.hub import fetch_checkpoint
@@ -100,7 +127,7 @@ class Localizer(BatchLocalizer):
         method, header = load_checkpoint(path)
         prepare_for_inference(method)
         localizer = cls(method, None, device, precision, **refinement)
-        localizer.checkpoint = os.path.abspath(path)
+        localizer.checkpoint, localizer.contour = os.path.abspath(path), contour
         localizer.model_name = str(model or DEFAULT_MODEL) if is_named_model(model) else ""
         with convert_read_errors(path, "expected a checkpoint whose header this version knows", CheckpointError):
             threshold, video_size = header.get("threshold"), header.get("video_size")
@@ -108,20 +135,22 @@ class Localizer(BatchLocalizer):
                 raise CheckpointError(
                     f"{path}: its header has the threshold {threshold!r:.60}, video size {video_size!r:.60}"
                 )
-            calibration = header.get("calibration") or {}
-            fitted_on = Refinement.from_dict(calibration.get("refinement"))
-            if threshold is not None and fitted_on != localizer.refinement:
+            fitted = header.get("calibration") or {}
+            fitted_on = Refinement.from_dict(fitted.get("refinement"))
+            if threshold is not None and fitted_on != localizer.refinement and own is None:
                 localizer.notes += (localizer.refinement.threshold_mismatch_warning(fitted_on),)
-            else:
-                localizer.threshold, localizer.codec_spread = threshold, calibration.get("codec_spread")
+            elif fitted_on == localizer.refinement:
+                localizer.threshold, localizer.codec_spread = threshold, fitted.get("codec_spread")
                 try:
-                    localizer.calibration = PresenceCalibration.from_dict(calibration.get("presence"))
+                    localizer.calibration = PresenceCalibration.from_dict(fitted.get("presence"))
                 except DataError as error:
                     raise CheckpointError(f"{path}: {error}") from error
             localizer.supervision = describe_supervision(header.get("recipe") or {})
             localizer.video_size = video_size
             localizer.classes = tuple(map(str, header.get("classes") or ()))
             localizer.known_categories = tuple(map(str, header.get("retained") or ()))
+        if own is not None:
+            localizer.use_calibration(own, str(calibration))
         return localizer
 
     def locate(self, image: Any, audio: Any, flow: Any = None, next_frame: Any = None) -> LocalizationMap:
@@ -239,7 +268,8 @@ class Localizer(BatchLocalizer):
                 or (waveform, rate in Hz); None: its own.
             options: keyword arguments of `LocatedVideo`: `maps_per_second` (maps between are interpolated), `smooth`
                 (time constant in seconds of a causal average), `audio_hop` (seconds between audio windows),
-                `audio_track` (number of the video's audio track, from 0) and `size` (side of the network's input).
+                `audio_track` (number of the video's audio track, from 0), `size` (side of the network's input) and
+                `contour` (in place of the localizer's own).
 
         Returns:
             An iterable of `FrameResult`, with `save` and `events`.
@@ -250,7 +280,7 @@ class Localizer(BatchLocalizer):
         """
         from soundspot.inference.video.predictor import LocatedVideo
 
-        return LocatedVideo(self, path, audio, **options)
+        return LocatedVideo(self, path, audio, **{"contour": self.contour, **options})
 
     def _as_input(self, audio: Any) -> Audio | Tensor:
         width = self.front_end.audio.embedding_dim
@@ -263,7 +293,8 @@ class Localizer(BatchLocalizer):
             notes += ("The sound is silent: the map shows what the model makes of the image alone.",)
         if isinstance(audio, Audio):
             notes += (*audio.notes, *self.short_audio_notes(audio))
-        return self.make_result(scores, encoded.image, is_silent, notes)
+        result = self.make_result(scores, encoded.image, is_silent, notes)
+        return result if self.contour is None else ContourTracer(self.contour).trace(result)
 
 
 def _load_released(model: ReleasedModel) -> Method:

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 Color = tuple[int, int, int]
 
 WHITE: Color = (255, 255, 255)
+PEAK_COLOR = (221, 24, 68)
 DARK: Color = (18, 18, 24)
 TRANSPARENT_BELOW, OPAQUE_ABOVE = (
     0.3,
@@ -159,6 +160,26 @@ def draw_boxes(image: Image.Image, boxes: Sequence[tuple[int, int, int, int]], c
     return canvas
 
 
+def draw_peak(image: Image.Image, x: int, y: int) -> Image.Image:
+    """Draw a red ring with a dot in it around a pixel, with white rims; its radius is 1/16 of the shorter side.
+
+    Args:
+        image: background.
+        x, y: pixel of the image.
+
+    Returns:
+        An RGB image of the same size.
+    """
+    canvas = image.convert("RGB")
+    draw = ImageDraw.Draw(canvas)
+    radius, line = max(4, min(image.size) // 16), max(1, min(image.size) // 110)
+    for color, rim in ((WHITE, max(1, line // 2)), (PEAK_COLOR, 0)):
+        for size, fill, width in ((radius + line, None, line + 2 * rim), (line, color, 1)):
+            far = size + rim
+            draw.ellipse((x - far, y - far, x + far, y + far), fill, color, width)
+    return canvas
+
+
 def draw_border(image: Image.Image, color: Color) -> Image.Image:
     """Draw a border over the outermost pixels of an image, as wide as 1/60 of its shorter side, at least 2 pixels.
 
@@ -193,10 +214,11 @@ def make_contact_sheet(
     assert all(rows), "a sheet needs at least one image in each row"
     assert not captions or [len(row) for row in rows] == [len(row) for row in captions], "one caption per image"
     gap = max(4, height // 24)
-    size = max(11, height // 17)
+    scaled = [[_resize_to_height(image, height) for image in row] for row in rows]
+    widths = sorted(image.width for row in scaled for image in row)
+    size = max(11, min(height, widths[len(widths) // 2]) // 17)
     font = ImageFont.load_default(size)
     line = round(1.7 * size) if captions else 0
-    scaled = [[_resize_to_height(image, height) for image in row] for row in rows]
     width = max(sum(image.width + gap for image in row) for row in scaled) + gap
     sheet = Image.new("RGB", (width, len(rows) * (height + line + gap) + gap), WHITE)
     draw = ImageDraw.Draw(sheet)

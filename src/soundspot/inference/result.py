@@ -17,6 +17,7 @@ from soundspot.config.upsampling import Upsampling, min_max_normalize
 from soundspot.errors import InputError
 from soundspot.inference import render
 from soundspot.inference.connected_components import BoxXYXY, find_boxes
+from soundspot.inference.contours.contour import Contour
 from soundspot.inference.supervision import make_detections
 from soundspot.utils.atomic_io import atomic_write, check_output
 from soundspot.utils.notebook import image_to_html, lines_to_html
@@ -47,6 +48,8 @@ class LocalizationMap:
         category: class of the source, for methods that separate the sources of a mixture by named classes.
         codec_spread: how far lossy codecs alone move a peak, measured when the threshold was fitted; None: not known.
         calibration: probability of presence by the peak, fitted with the threshold; None: not known.
+        contours: masks of the objects that its regions became, by falling score; empty unless they were asked for
+            (`soundspot.load(contour=...)`). The regions stay as they are.
 
     Raises:
         InputError: the scores are not (h, w) with at least one cell, or not finite.
@@ -71,6 +74,7 @@ class LocalizationMap:
     category: str | None = None
     codec_spread: float | None = None
     calibration: PresenceCalibration | None = None
+    contours: tuple[Contour, ...] = ()
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 2 or not self.scores.numel():
@@ -166,11 +170,12 @@ class LocalizationMap:
 
     @property
     def all_notes(self) -> tuple[str, ...]:
-        """The notes, and a sentence where the peak is near the threshold."""
+        """The notes, those of contours, and a sentence where the peak is near the threshold."""
+        notes = (*self.notes, *(note for contour in self.contours for note in contour.all_notes))
         if not self.is_near_threshold:
-            return self.notes
+            return notes
         return (
-            *self.notes,
+            *notes,
             f"The peak is near the threshold: {self.peak:.3f} against {self.threshold:.3f}; lossy codecs alone move it "
             f"by up to {self.codec_spread:.3f}.",
         )
@@ -208,6 +213,17 @@ class LocalizationMap:
             mask[order[: round(number * upsampled.numel())]] = True
             return mask.view_as(upsampled)
         return (min_max_normalize(upsampled[None])[0] >= number) & (not self.is_constant)
+
+    def contour_mask(self) -> Bool[Tensor, "H W"]:
+        """Return the pixels of all contours, at the size of the image.
+
+        Returns:
+            (H, W) bool; empty where there are no contours, such as where the source is absent.
+        """
+        mask = torch.zeros(self.size, dtype=torch.bool)
+        for contour in self.contours:
+            mask |= torch.from_numpy(contour.mask)
+        return mask
 
     def boxes(self, threshold: MaskThreshold = 0.5) -> list[BoxXYXY]:
         """Return the bounding boxes of the 8-connected components of `mask(threshold)`, by falling highest score.
@@ -254,7 +270,7 @@ class LocalizationMap:
         outline: MaskThreshold | None = None,
         boxes: MaskThreshold | None = None,
     ) -> Image.Image:
-        """Draw the map over the image as a heatmap, from its lowest score (clear) to its highest.
+        """Draw the map over the image as a heatmap, from its lowest score (clear) to its highest, with its contours.
 
         The heat of a constant map is not drawn, and nothing where the source is absent by the threshold, as in videos.
 
@@ -278,6 +294,8 @@ class LocalizationMap:
             drawing = render.overlay_heatmap(drawing, min_max_normalize(self.upsample()[None])[0].numpy(), opacity)
         if outline is not None:
             drawing = render.draw_outline(drawing, self.mask(outline).numpy(), render.WHITE)
+        for contour in self.contours:
+            drawing = render.draw_outline(drawing, contour.mask, render.WHITE)
         return drawing if boxes is None else render.draw_boxes(drawing, self.boxes(boxes))
 
     def __repr__(self) -> str:
@@ -309,10 +327,11 @@ class LocalizationMap:
 
         Returns:
             `size` [height, width] in pixels; `peak` and `confidence`, raw scores; `peak_at` [x, y] in pixels;
-            `threshold`; `present` (True, False or None); `presence_probability` (None where none was fitted);
+            `threshold`; `silent`; `present` (True, False or None); `presence_probability` (None where none was fitted);
             `near_threshold`, whether codecs alone could turn that;
             `mask_threshold`; `boxes`, each [x0, y0, x1, y1] in pixels,
-            the far edges exclusive; `notes`; and `class` where the source has a category.
+            the far edges exclusive; `notes`; `class` where the source has a category; and `contours`
+            (`Contour.to_dict`) where there are any.
 
         Raises:
             InputError: `mask_threshold` is not valid.
@@ -324,20 +343,22 @@ class LocalizationMap:
             "peak_at": list(self.peak_at),
             "confidence": self.confidence,
             "threshold": self.threshold,
+            "silent": self.is_silent,
             "present": self.present,
             "presence_probability": self.presence_probability,
             "mask_threshold": mask_threshold,
             "boxes": [list(box) for box in self.boxes(mask_threshold)],
             "near_threshold": self.is_near_threshold,
             "notes": list(self.all_notes),
+            **({"contours": [contour.to_dict() for contour in self.contours]} if self.contours else {}),
         }
 
     def save(self, path: str | Path, overwrite: bool = True) -> None:
         """Write the overlay, the scores or the summary, by the suffix; the file appears complete or not at all.
 
         Args:
-            path: path ending in `.png`, `.jpg`, `.jpeg` or `.webp`: the overlay; `.npz`: `scores` (h, w), `size` and
-                `region`; `.json`: the summary of `to_dict`.
+            path: path ending in `.png`, `.jpg`, `.jpeg` or `.webp`: the overlay; `.npz`: `scores` (h, w), `size`,
+                `region`, and `contour` (H, W) where there are contours; `.json`: the summary of `to_dict`.
             overwrite: whether an existing file may be replaced.
 
         Raises:
@@ -350,7 +371,9 @@ class LocalizationMap:
             if path.suffix.lower() in IMAGE_SUFFIXES:
                 self.overlay().save(draft, quality=92)
             elif path.suffix.lower() in SCORE_SUFFIXES:
-                np.savez_compressed(draft, scores=self.scores.numpy(), size=self.size, region=self.region)
+                arrays: dict[str, Any] = {"scores": self.scores.numpy(), "size": self.size, "region": self.region}
+                arrays |= {"contour": self.contour_mask().numpy()} if self.contours else {}
+                np.savez_compressed(draft, **arrays)
             else:
                 draft.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
 

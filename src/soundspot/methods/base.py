@@ -277,9 +277,11 @@ class Method(nn.Module):
             Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
 
         Raises:
-            NotImplementedError: the method defines no losses, so it cannot be trained.
+            RecipeError: the method defines no losses, so it cannot be trained.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no losses")
+        raise RecipeError(
+            f"{type(self).__name__} has no losses, so it cannot be trained. Define `losses(self, batch)`."
+        )
 
     def losses_with_negatives(
         self, batch: Batch, tau: float

@@ -5,21 +5,19 @@ Both move on one ellipse, half a turn apart, so that neither position nor motion
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from PIL import Image
 
+from soundspot.data.media.clip_writer import write_clip
 from soundspot.errors import RecipeError
 from soundspot.scenes.procedural import ProceduralSource
 from soundspot.scenes.source import ObjectSource
 from soundspot.types import Audio, Box, GroundTruth
-from soundspot.utils.atomic_io import atomic_write
 from soundspot.utils.hash_rng import Key, make_generator
 
 ORBIT_SECONDS = 12.0  # time in which an object completes the ellipse
@@ -161,26 +159,8 @@ class VideoScene:
             OutputError: the file cannot be written.
             RecipeError: FFmpeg has no encoder of H.264 here.
         """
-        from soundspot.data.media.ffmpeg import av, choose_encoder
-
-        codec, options = choose_encoder(crf=18)
-        with (
-            atomic_write(path) as draft,
-            av.open(str(draft), "w", options={"movflags": "+faststart"}) as container,
-        ):
-            video: Any = container.add_stream(codec, rate=self.fps, options=options)
-            video.width, video.height, video.pix_fmt = *self.size, "yuv420p"
-            audio: Any = container.add_stream("aac", rate=self.sample_rate, layout="mono")
-            pieces, written = self.iter_audio(), 0
-            for number in range(len(self)):
-                while written <= number / self.fps * self.sample_rate and (piece := next(pieces, None)) is not None:
-                    frame = av.AudioFrame.from_ndarray(piece.waveform[None].numpy(), format="fltp", layout="mono")
-                    frame.rate, frame.pts, frame.time_base = self.sample_rate, written, Fraction(1, self.sample_rate)
-                    container.mux(audio.encode(frame))
-                    written += len(piece.waveform)
-                container.mux(video.encode(av.VideoFrame.from_image(self.render(number / self.fps))))
-            container.mux(video.encode())
-            container.mux(audio.encode())
+        frames = (self.render(number / self.fps) for number in range(len(self)))
+        write_clip(path, frames, self.fps, self.iter_audio())
         return path
 
     def _draw_audio(self, sound: int | str | None, number: int, count: int) -> Audio:

@@ -11,6 +11,7 @@ from soundspot.data.datasets.catalog_format import ANNOTATIONS_FILE, FORMAT_VERS
 from soundspot.data.media.audio_writer import write_audio
 from soundspot.scenes.dataset import SceneDataset
 from soundspot.utils.atomic_io import atomic_write_folder
+from soundspot.utils.progress import track
 
 
 def write_catalog(scenes: SceneDataset, folder: str | Path, overwrite: bool = False) -> Path:
@@ -36,7 +37,7 @@ def write_catalog(scenes: SceneDataset, folder: str | Path, overwrite: bool = Fa
     with atomic_write_folder(folder, overwrite) as draft:
         for name in ("images", "masks", "audio"):
             (draft / name).mkdir()
-        entries = [_write_sample(scenes, index, draft) for index in range(len(scenes))]
+        entries = [_write_sample(scenes, index, draft) for index in track(range(len(scenes)), "scenes")]
         annotations = {
             "version": FORMAT_VERSION,
             "sample_rate": scenes.rate,

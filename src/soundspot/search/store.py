@@ -126,7 +126,7 @@ class IndexStore:
         if metadata is None and not self.path.is_file():
             raise DataError(
                 f"{folder}: found no index of files (no {DATABASE_FILE} in it). Make one: `soundspot search index "
-                "FOLDER --model FILE`"
+                f"FOLDER --index {folder.name}`"
             )
         with self._translate_errors():
             self._connection = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)

@@ -290,6 +290,13 @@ class Planner:
                 scores = {name: self.score(arm, training, name, test, self.keys_of(name)) for name, test in tests}
                 yield arm, seed, training, scores
 
+    def count_jobs(self) -> int:
+        """Return the number of jobs of the study, those included that are done or will not be needed."""
+        arms = self.study.trained_arms
+        of_tuning = sum(2 * len(self.tuning_jobs(arm)) for arm in arms)
+        of_seeds = len(arms) * len(self.study.seeds) * (1 + len(self.study.tests))
+        return bool(self.start_key()) + len(self.feature_jobs()) + of_tuning + of_seeds
+
     def ready(self, records: Records) -> list[Job]:
         """Return the jobs that can be done now and are not recorded: start weights first, then features, then others.
 

@@ -1,7 +1,8 @@
 """Run a study: do what its journal lacks, on workers, and write its page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from soundspot.study.schema import Study, read_study
 from soundspot.study.tasks import Outcome
 from soundspot.study.workers import Worker, WorkerStoppedError, open_workers
 from soundspot.utils.atomic_io import DiskFullError
+from soundspot.utils.progress import progress_bar
 
 
 def run_study(
@@ -71,8 +73,8 @@ def do_jobs(planner: Planner, journal: StudyJournal, workers: list[Worker], on_d
         KeyboardInterrupt: somebody ended a worker.
     """
     free, running = list(workers), dict[Future[Outcome], tuple[Job, Worker]]()
-    threads = ThreadPoolExecutor(len(workers))
-    try:
+    threads, num_jobs = ThreadPoolExecutor(len(workers)), planner.count_jobs()
+    with progress_bar("study", enabled=None) as on_progress, _cancelling(threads):
         while True:
             taken = {job.key for job, _ in running.values()}
             for job in [job for job in planner.ready(journal.records) if job.key not in taken][: len(free)]:
@@ -94,6 +96,14 @@ def do_jobs(planner: Planner, journal: StudyJournal, workers: list[Worker], on_d
                 journal.append(make_record(job, outcome))
                 state = f"failed: {outcome.error}" if outcome.error else f"{outcome.seconds:.1f} s"
                 on_done(f"{describe_job(job)}: {state}")
+                on_progress(len(journal.records), max(num_jobs, len(journal.records)))
+
+
+@contextmanager
+def _cancelling(threads: ThreadPoolExecutor) -> Iterator[None]:
+    """Cancel at the end of the block what threads have not begun."""
+    try:
+        yield
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
 

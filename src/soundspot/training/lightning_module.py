@@ -97,10 +97,10 @@ class LocalizationModule(L.LightningModule):
         torch.manual_seed(seed + number * 1_000_000_007 + rank() * 1_000_000_000_039)
         if number == 0:
             self.method.on_train_step_start(self.global_step / self.total_steps)
-        losses = self.compute_losses(raw_batch, self.labels, self.false_negatives)
+        losses = check_losses(self.compute_losses(raw_batch, self.labels, self.false_negatives), type(self.method))
         loss = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(loss):
-            detail = ", ".join(f"{name} {float(value):.4g}" for name, value in losses.items())
+            detail = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
             raise RecipeError(f"the loss is not finite at step {self.global_step} ({detail}); lower train.lr")
         size, values = len(raw_batch.index), {name: value.detach() for name, value in losses.items()}
         logged = {f"train/{name}": value for name, value in {"loss": loss.detach(), **values}.items()}
@@ -209,6 +209,33 @@ def lr_factor(step: int, total_steps: int, train: TrainConfig) -> float:
     if train.schedule == "constant":
         return warmup
     return warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total_steps)))
+
+
+def check_losses(losses: object, method: type[Method]) -> dict[str, Tensor]:
+    """Check that a method's losses are what it has to return, as methods of one's own may not.
+
+    Args:
+        losses: what the method returned.
+        method: its class, for the message.
+
+    Returns:
+        The losses.
+
+    Raises:
+        RecipeError: they are no dict of scalar tensors, or none has a gradient.
+    """
+    expected = f"{method.__name__}.losses: expected a dict of name -> scalar tensor with gradient, found"
+    if not isinstance(losses, dict) or not losses:
+        raise RecipeError(f"{expected} {'an empty dict' if losses == {} else type(losses).__name__}.")
+    for name, value in losses.items():
+        if not isinstance(value, Tensor) or value.ndim:
+            description = (
+                f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            )
+            raise RecipeError(f"{expected} {description} at {name!r}.")
+    if not any(value.requires_grad for value in losses.values()):
+        raise RecipeError(f"{expected} none with a gradient.")
+    return losses
 
 
 def resolve_precision(requested: str, device: torch.device) -> str:

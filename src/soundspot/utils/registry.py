@@ -49,7 +49,9 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         if name not in self._entries:
-            raise RecipeError(f"unknown {self.kind} {name!r}{did_you_mean(name, self._entries)}")
+            hint = did_you_mean(name, self._entries)
+            own = " One of your own has a name after `--import FILE.py`." if hint.startswith(". There are") else ""
+            raise RecipeError(f"unknown {self.kind} {name!r}{hint}{own}")
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:

@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 
 from soundspot.benchmark.annotation import Action
-from soundspot.benchmark.journal import insert_row
 from soundspot.benchmark.page.draft import MaskDraft, MaskView, draw_draft
 from soundspot.benchmark.page.media import find_media, render_image
 from soundspot.benchmark.plan import make_plan
 from soundspot.benchmark.project import Project, add_image, create_project
 from soundspot.benchmark.records import Source
 from soundspot.benchmark.selection import decide
+from soundspot.utils.append_journal import insert_row
 from visitor import loops_closed
 
 pytest.importorskip("gradio", reason="Gradio is absent: the page is not tested")

@@ -1,5 +1,6 @@
 """Folders of one's own things become a catalog: images, recordings and videos, each in its split."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from schemas import check_output
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.category_folders import write_category_catalog
 from soundspot.errors import DataError
@@ -36,6 +38,7 @@ def test_each_category_has_a_quarter_held_out(folder: Path, tmp_path: Path) -> N
     write_audio(folder / "kettle/long.flac", 75.0)
     (folder / "kettle/notes.txt").write_text("boils at 100")
     summary = write_category_catalog(folder, tmp_path / "catalog")
+    check_output(json.loads((tmp_path / "catalog" / "annotations.json").read_text()), "annotations")
     assert summary.counts == {"kettle": (4, 10)}  # the long recording has six windows
     assert summary.passed_over == "passed over 1 file: 1 .txt"
     train, val = (Catalog(tmp_path / "catalog", split) for split in ("train", "val"))

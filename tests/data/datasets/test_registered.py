@@ -31,7 +31,7 @@ def test_its_options_and_its_folder_are_asked_for() -> None:
     register_dataset("birds", "a bird")(birds)
     with pytest.raises(RecipeError, match=r"has no option 'spilt'. Did you mean 'split'?"):
         open_dataset("birds", "somewhere", spilt="val")
-    with pytest.raises(DataError, match=r"'birds' needs a folder; give it as `root`. It is a bird"):
+    with pytest.raises(DataError, match=r"'birds' needs a folder; give it as `root` .`--root FOLDER`.. birds: a bird"):
         open_dataset("birds")
 
 

@@ -1,5 +1,6 @@
 """Offline clusters are those of the vectors' directions, never empty, and kept whole."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from schemas import check_output
 from soundspot.data.neighbors import kmeans as clusters
 from soundspot.data.neighbors.kmeans import Clusters, fill_empty_clusters, fit_kmeans
 from soundspot.errors import DataError, RecipeError
@@ -79,6 +81,7 @@ def test_without_scikit_learn_it_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_saved_and_loaded_they_are_the_same_and_of_their_data_set(tmp_path: Path) -> None:
     found = fit_kmeans(blobs(), 4, "this")
     found.save(tmp_path / "c")
+    check_output(json.loads((tmp_path / "c" / "meta.json").read_text()), "clusters")
     again = Clusters.load(tmp_path / "c", "this")
     np.testing.assert_array_equal(again.assignments, found.assignments)
     np.testing.assert_array_equal(again.centers, found.centers)

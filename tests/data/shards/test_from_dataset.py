@@ -1,11 +1,13 @@
 """Any data set becomes shards: the same ids, groups, categories and truths, pictures and sounds near the same."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from schemas import check_output
 from soundspot.cli.data import index_shards
 from soundspot.cli.main import main
 from soundspot.data.datasets.registry import open_dataset
@@ -113,6 +115,7 @@ def test_the_command_makes_an_index_for_shards_of_other_tools(tmp_path: Path) ->
     write_shards_from_dataset(
         open_scenes("scenes", length=3, size=32, seconds=0.2), tmp_path / "out", ShardFormat(), ProcessExecutor(0)
     )
+    check_output(json.loads((tmp_path / "out" / "prepared.json").read_text()), "shards")
     for file in (tmp_path / "out").glob("*.index.json"):
         file.unlink()
     index_shards(tmp_path / "out")

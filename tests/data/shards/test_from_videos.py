@@ -22,6 +22,7 @@ import soundfile
 from PIL import Image
 
 from clips import Fragile, write_video
+from schemas import check_output
 from soundspot.cli.main import main
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.data.shards import executors
@@ -59,6 +60,7 @@ def test_samples_and_failures_by_cause(videos: Path, tmp_path: Path) -> None:
     assert causes == Counter({"": 9, "unreadable": 1, "empty": 1, "no sound": 1, "no frames": 1})
     assert seen == [(n, 13) for n in range(14)]
     journal = [json.loads(line) for line in (tmp_path / "out" / "journal.jsonl").read_text().splitlines()]
+    check_output(journal, "shards-journal")
     assert [line["input"] for line in journal] == sorted(line["input"] for line in journal)
     assert {line["input"]: line["cause"] for line in journal if line["cause"]} == {
         "mute.mp4": "no sound",
@@ -66,7 +68,14 @@ def test_samples_and_failures_by_cause(videos: Path, tmp_path: Path) -> None:
         "words.mp4": "unreadable",
         "empty.webm": "empty",
     }
-    assert json.loads((tmp_path / "out" / "prepared.json").read_text())["options"]["frames"] == "3"
+    prepared = json.loads((tmp_path / "out" / "prepared.json").read_text())
+    check_output(prepared, "shards")
+    assert prepared["options"]["frames"] == "3"
+    (index, *_) = sorted((tmp_path / "out").glob("*.index.json"))
+    check_output(json.loads(index.read_text()), "shards-index")
+    with tarfile.open(index.with_name(index.name.replace(".index.json", ".tar"))) as shard:
+        (member, *_) = [name for name in shard.getnames() if name.endswith(".json")]
+        check_output(json.loads(shard.extractfile(member).read()), "shards-sample")
     data = open_dataset("shards", tmp_path / "out")
     assert len(data) == 9
     assert "below/v3" in {data.id(i) for i in range(9)}

@@ -12,6 +12,7 @@ import torch
 
 from conftest import ROOT
 from fake import Batched, Squares, listener
+from schemas import check_output
 from soundspot.errors import DataError, InputError, OutputError, SoundspotError
 from soundspot.evaluation import functional as F
 from soundspot.evaluation.engine.evaluate import evaluate, evaluate_maps
@@ -177,6 +178,7 @@ def test_the_example_is_twenty_lines_of_numpy_and_scores(tmp_path: Path) -> None
     assert "soundspot" not in "".join(line for line in code.split('"""')[2].splitlines() if "import" in line)
     subprocess.run([sys.executable, example, tmp_path / "predictions"], check=True)
     meta = json.loads((tmp_path / "predictions" / "meta.json").read_text())
+    check_output(meta, "predictions")
     report = evaluate_maps(tmp_path / "predictions", _scenes(), bootstraps=0)
     assert report.model.name == meta["model"]
     assert report.n == 100

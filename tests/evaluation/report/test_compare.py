@@ -13,6 +13,7 @@ from soundspot.evaluation.engine.evaluate import evaluate
 from soundspot.evaluation.protocols.presets import PROTOCOLS
 from soundspot.evaluation.report.compare import compare, compute_scores_from_samples
 from soundspot.evaluation.report.compare_report import format_comparison, render_comparison
+from soundspot.evaluation.report.paper_table import build_paper_table
 from soundspot.evaluation.report.published import find_published_rows, list_differences
 from soundspot.evaluation.report.report import Report, load_report
 
@@ -134,9 +135,14 @@ def test_published_rows_stand_beside_and_say_in_what_they_differ(reports: list[R
         assert "rules: published under other than" in made
 
 
-def test_one_report_without_published_rows_is_refused(reports: list[Report]) -> None:
-    with pytest.raises(DataError, match=r"one report is nothing to compare.*vggss"):
-        compare(reports[:1], bootstraps=20)
+def test_one_report_without_published_rows_stands_beside_those_that_need_no_model(reports: list[Report]) -> None:
+    found = compare(reports[:1], bootstraps=20)
+    _, *rows = build_paper_table(found[0], False, "<{}>".format)[0]
+    assert [row[0] for row in rows] == [*found[0].model_free, "listener"]
+    assert "centered box" in found[0].model_free
+    assert "<" not in str(rows)  # there is no best of one
+    with pytest.raises(DataError, match=r"by ezvsl are known, and one report is nothing to compare. Leave --published"):
+        compare(reports[:1], bootstraps=20, published=["ezvsl"])
 
 
 def _without_masks(row):

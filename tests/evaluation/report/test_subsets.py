@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fake import Batched, Squares, deaf
+from schemas import check_output
 from soundspot.data.datasets.wrapper import SampleForwarder
 from soundspot.errors import RecipeError
 from soundspot.evaluation.engine.evaluate import evaluate, evaluate_maps
@@ -40,6 +41,7 @@ def test_each_subset_scores_as_it_does_alone(tmp_path: Path) -> None:
     data = Lit()
     report = evaluate(deaf, data, group_by=["light", "category"], bootstraps=20, output=tmp_path / "report")
     assert report == load_report(tmp_path / "report")
+    check_output(report.to_json(), "report")
     rows = {row.value: row for row in report.subsets if row.attribute == "light"}
     for value, row in rows.items():
         alone = Selected(data, [i for i in range(len(data)) if data.attributes(i)["light"] == value])

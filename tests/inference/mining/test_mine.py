@@ -18,6 +18,7 @@ import torch
 import embedded
 from conftest import ROOT
 from embedded import Clips, Hashing, clips
+from schemas import check_output
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
 from soundspot.data.datasets.registry import open_dataset
 from soundspot.data.neighbors import exact_knn
@@ -59,6 +60,7 @@ def test_a_table_holds_the_nearest_of_each_modality_and_says_whose_they_are(tmp_
     )
     assert [*everything(tmp_path / "t")] == ["audio.npy", "ids.txt", "images.npy", "meta.json"]
     assert [path.name for path in tmp_path.iterdir()] == ["t"], "no draft is left"
+    check_output(json.loads((tmp_path / "t" / "meta.json").read_text()), "neighbors")
     assert (tmp_path / "t" / "ids.txt").read_text().split("\n") == data.ids
     assert (NeighborTable.load(tmp_path / "t").weights_digest, table.recall) == (by.weights_digest, {})
 
@@ -269,6 +271,7 @@ def test_without_faiss_its_indexes_are_refused_before_anything_is_done(
 def test_meta_says_what_made_it(tmp_path: Path) -> None:
     mine_neighbors(Hashing(), clips(40), tmp_path / "t", MiningOptions(5))
     meta = json.loads((tmp_path / "t" / "meta.json").read_text())
+    check_output(meta, "neighbors")
     groups = fingerprint_ids([clips(40).group(i) for i in range(40)])
     assert meta == {
         "data_fingerprint": fingerprint_ids(clips(40).ids),

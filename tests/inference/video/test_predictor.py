@@ -14,17 +14,17 @@ import torch
 from PIL import Image
 
 from clips import RATE, tone, write_video
+from schemas import check_output
 from soundspot.cli.locate import format_summary
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
 from soundspot.config.presence_calibration import PresenceCalibration
 from soundspot.data.media.audio import read_audio
 from soundspot.data.media.ffmpeg import VideoError
 from soundspot.data.media.video import open_video
-from soundspot.errors import InputError, OutputError
+from soundspot.errors import InputError, OutputError, RecipeError
 from soundspot.inference.batch_localizer import Features, ImageInput, Precision
 from soundspot.inference.localizer import Localizer
 from soundspot.inference.result import LocalizationMap
-from soundspot.inference.video.frame_records import encode_rle
 from soundspot.inference.video.predictor import (
     BATCH_SIZE,
     CPU_BATCH_SIZE,
@@ -243,6 +243,7 @@ def test_presence_is_told_per_second_with_its_probability(clip: Path, tmp_path: 
     means = [np.mean([f.map.presence_probability for f in frames if int(f.time) == second]) for second in (0, 1)]
     assert [second.probability for second in summary.presence] == pytest.approx(means)
     content = json.loads((tmp_path / "f.json").read_text())
+    check_output(content, "frame-records")
     rounded = [{"second": n, "present": True, "presence_probability": round(means[n], 4)} for n in (0, 1)]
     assert content["seconds"] == rounded
     assert content["frames"][7]["presence_probability"] == round(frames[7].map.presence_probability, 4)
@@ -259,11 +260,6 @@ def test_runs_of_seconds_are_merged() -> None:
         (2, 4, False, pytest.approx(0.2)),
         (6, 1, True, None),
     ]
-
-
-def test_run_lengths_begin_with_what_is_not_set() -> None:
-    assert encode_rle(np.array([[True, False], [True, True]])) == [0, 2, 1, 1]
-    assert encode_rle(np.zeros((2, 3), bool)) == [6]
 
 
 def test_the_overlay_keeps_the_moments_of_its_pictures(localizer: Localizer, tmp_path: Path) -> None:
@@ -505,6 +501,26 @@ def test_parts_of_the_timeline() -> None:
     assert len(kept) < 1200
     assert {int(values.argmin()), int(values.argmax()), 10_006} <= set(kept.tolist())
     assert np.array_equal(decimate(values[:700], 500), np.arange(700))
+
+
+def test_contours_go_through_a_video_and_all_its_files(clip: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="OpenCV is absent: grabcut is not tested")
+    localizer = localizer_of(AudioSpec(16000, 0.5), threshold=2.0)
+    first = next(iter(localizer.locate_video(clip, maps_per_second=2, contour="grabcut")))
+    assert first.map.contours == ()  # absent
+    localizer.threshold, localizer.contour = -2.0, "grabcut"
+    video = localizer.locate_video(clip, maps_per_second=2)
+    first = next(iter(video))
+    assert [contour.segmenter for contour in first.map.contours] == ["grabcut"] * len(first.map.boxes())
+    video.save(frame_records=tmp_path / "f.json", events=tmp_path / "e.coco.json")
+    records = json.loads((tmp_path / "f.json").read_text())
+    check_output(records, "frame-records")
+    assert records["contour"] == "grabcut"
+    assert records["frames"][0]["contours"] == [contour.to_dict() for contour in first.map.contours]
+    annotations = json.loads((tmp_path / "e.coco.json").read_text())["annotations"]
+    assert annotations[0]["segmentation"] in [contour.to_dict()["mask"] for contour in first.map.contours]
+    with pytest.raises(RecipeError, match="unknown segmenter 'sam3'"):
+        localizer.locate_video(clip, contour="sam3")
 
 
 def test_maps_move_with_the_audio_tokens_of_one_window(clip: Path) -> None:

@@ -9,12 +9,12 @@ from PIL import Image
 
 from soundspot.app.components import error_card, render_card, wire_silent_event
 from soundspot.benchmark.annotation import read_masks, render_mask, save_annotation
-from soundspot.benchmark.journal import check_annotator
-from soundspot.benchmark.load_segmenter import load_segmenter
 from soundspot.benchmark.page.draft import MaskDraft, MaskView, draw_draft
 from soundspot.benchmark.project import Project
 from soundspot.benchmark.selection import selected_images
 from soundspot.errors import SoundspotError
+from soundspot.inference.contours.load_segmenter import load_segmenter
+from soundspot.utils.append_journal import check_annotator
 
 MODES = ["object", "background", "box", "brush", "eraser"]
 HINT = render_card(

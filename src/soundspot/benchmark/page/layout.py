@@ -1,11 +1,11 @@
 """The layout of a project's page: the annotator's name, a tab for each step, keys and styles."""
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from markupsafe import Markup
 
+from soundspot.app.components import build_keys_script
 from soundspot.benchmark.page.annotate_tab import build_annotate_tab
 from soundspot.benchmark.page.audio_tab import build_audio_tab
 from soundspot.benchmark.page.overview_tabs import build_images_tab, build_plan_tab, build_release_tab
@@ -17,8 +17,6 @@ STYLE = """
   height: auto; border-radius: 10px; display: block; }
 .project-image figcaption { color: var(--body-text-color-subdued); padding: .3rem .1rem; overflow-wrap: anywhere; }
 .project-grid { display: grid; gap: .6rem; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); }
-.project-table { border-collapse: collapse; margin: .5rem 0; font-size: .9rem; }
-.project-table td, .project-table th { text-align: left; padding: .2rem .9rem .2rem 0; overflow-wrap: anywhere; }
 p.sound { margin: .4rem 0; overflow-wrap: anywhere; }
 #canvas img { max-height: 68vh; width: auto; object-fit: contain; cursor: crosshair; }
 """
@@ -58,8 +56,7 @@ def build_project_head() -> str:
     Returns:
         HTML for the head of the page.
     """
-    script = (Path(__file__).parent / "keys.js").read_text(encoding="utf-8")
-    return f"<script>{script}</script><style>{STYLE}</style>"
+    return f"{build_keys_script()}<style>{STYLE}</style>"
 
 
 def render_title(project: Project) -> Any:

@@ -93,21 +93,3 @@ def render_player(number: int, label: str) -> Markup:
     return Markup('<p class="sound"><b>{}</b><br><audio controls preload="none" src="{}/audio/{}"></audio></p>').format(
         label, ROUTE, number
     )
-
-
-def render_table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> Markup:
-    """Render a table.
-
-    Args:
-        head: names of the columns.
-        rows: cells of each row; everything is escaped.
-
-    Returns:
-        HTML of the table.
-    """
-
-    def line(cells: tuple[object, ...], tag: str) -> Markup:
-        return Markup("").join(Markup("<{0}>{1}</{0}>").format(Markup(tag), cell) for cell in cells)
-
-    body = Markup("").join(Markup("<tr>{}</tr>").format(line(row, "td")) for row in rows)
-    return Markup('<table class="project-table"><tr>{}</tr>{}</table>').format(line(head, "th"), body)

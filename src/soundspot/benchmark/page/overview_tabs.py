@@ -5,10 +5,10 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from soundspot.app.components import render_card, wire_silent_event
+from soundspot.app.components import render_card, render_table, wire_silent_event
 from soundspot.benchmark.annotation import measure_mask_agreement
 from soundspot.benchmark.mask_files import count_masks
-from soundspot.benchmark.page.media import render_image, render_table
+from soundspot.benchmark.page.media import render_image
 from soundspot.benchmark.project import Project
 from soundspot.benchmark.release import write_release
 from soundspot.benchmark.selection import measure_agreement, read_statuses, selected_images
@@ -134,7 +134,7 @@ def render_status(project: Project) -> Markup:
         ("things with a mask", done, total),
     ]
     rows: list[tuple[Any, ...]] = [
-        ("selection", a.first, a.second, a.num_images, f"{100 * a.agreement:.0f} % equal, kappa {a.kappa:.2f}")
+        ("selection", a.first, a.second, a.num_items, f"{100 * a.agreement:.0f} % equal, kappa {a.kappa:.2f}")
         for a in measure_agreement(project)
     ]
     rows += [

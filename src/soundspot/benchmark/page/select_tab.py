@@ -7,8 +7,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from soundspot.app.components import error_card, render_card, wire_silent_event
-from soundspot.benchmark.journal import check_annotator
+from soundspot.app.components import error_card, render_card, wire_decision, wire_silent_event
 from soundspot.benchmark.page.media import render_image
 from soundspot.benchmark.project import Project
 from soundspot.benchmark.selection import (
@@ -21,6 +20,7 @@ from soundspot.benchmark.selection import (
     read_progress,
 )
 from soundspot.errors import DataError, SoundspotError
+from soundspot.utils.append_journal import check_annotator
 
 OTHER_REASON = "another reason"
 NO_NAME = render_card("hint", "Who are you?", "Write your name above: it is stored with each decision.")
@@ -85,11 +85,11 @@ def build_select_tab(project: Project, annotator: Any) -> None:
         (other, "drop", OTHER_REASON),
         *((button, "drop", text) for button, text in zip(drops, REASONS, strict=True)),
     ):
-        _wire(button.click, partial(record, choice, reason), [annotator, current], [*outputs, progress])
-    _wire(back.click, go_back, [annotator, current], outputs)
-    _wire(look.click, show_dispute, [], [dispute, disputed])
+        wire_decision(button.click, partial(record, choice, reason), [annotator, current], [*outputs, progress])
+    wire_decision(back.click, go_back, [annotator, current], outputs)
+    wire_decision(look.click, show_dispute, [], [dispute, disputed])
     for button, choice in ((resolve_keep, "keep"), (resolve_drop, "drop")):
-        _wire(button.click, partial(resolve_dispute, choice), [annotator, disputed], [dispute, disputed])
+        wire_decision(button.click, partial(resolve_dispute, choice), [annotator, disputed], [dispute, disputed])
 
 
 def show_next(project: Project, name: str, after: int) -> tuple[Markup, int]:
@@ -161,10 +161,7 @@ def render_dispute(project: Project) -> tuple[Markup, int]:
     Returns:
         HTML, and the number of the image; 0 where they agree.
     """
-    agreements = [
-        f"{a.first} and {a.second}: {100 * a.agreement:.0f} % of {a.num_images} equal, kappa {a.kappa:.2f}."
-        for a in measure_agreement(project)
-    ]
+    agreements = [f"{agreement}." for agreement in measure_agreement(project)]
     disputes = list_disagreements(project)
     if not disputes:
         return render_card("in", "Nothing to resolve", *agreements), 0
@@ -172,17 +169,3 @@ def render_dispute(project: Project) -> tuple[Markup, int]:
     lines = [f"{decision.annotator}: {decision.choice} {decision.reason}" for decision in decisions]
     card = render_card("unknown", f"{len(disputes)} to resolve", *lines, *agreements)
     return card + render_image(record), record.id
-
-
-def _wire(event: Any, fn: Any, inputs: list[Any], outputs: list[Any]) -> None:
-    """Wire a click whose answer is quick and must not be lost; clicks of several people run at once."""
-    event(
-        fn,
-        inputs,
-        outputs,
-        show_progress="hidden",
-        trigger_mode="multiple",
-        api_visibility="private",
-        concurrency_limit=8,
-        concurrency_id="decisions",
-    )

@@ -21,6 +21,7 @@ from soundspot.data.media.video import open_video
 from soundspot.errors import DataError, InputError
 from soundspot.types import Audio
 from soundspot.utils.atomic_io import atomic_write_folder
+from soundspot.utils.progress import track
 
 FRAMES_PER_VIDEO = 4
 MAX_WINDOWS = 6  # of a recording
@@ -96,7 +97,7 @@ def write_category_catalog(folder: str | os.PathLike[str], output: Path) -> Fold
     with atomic_write_folder(output) as draft:
         for kind in entries:
             (draft / kind).mkdir()
-        for category in names:
+        for category in track(names, "folders"):
             files = sorted(path for path in iter_files(root / category) if path.is_file())
             wanted = [path for path in files if detect_file_type(os.fsencode(path))]
             passed_over += count_passed_over(files, {path.suffix.lower() for path in wanted})

@@ -166,7 +166,9 @@ def open_dataset(name: str, root: str | Path | None = None, **options: Any) -> "
     opener = _load_opener(name, lambda module, function: getattr(import_module(module), function))
     check_dataset_options(name, options)
     if root is None and name not in ROOTLESS and not is_composed(name):  # scenes say themselves which need one
-        raise DataError(f"the data set {name!r} needs a folder; give it as `root`. It is {_DATASETS[name][0]}")
+        raise DataError(
+            f"the data set {name!r} needs a folder; give it as `root` (`--root FOLDER`). {name}: {_DATASETS[name][0]}"
+        )
     auxiliary = {option: options.pop(option) for option in AUXILIARY_OPTIONS & options.keys()}
     dataset: AudioVisualDataset = opener(root, **options)
     return AuxiliaryDataset(dataset, **auxiliary) if auxiliary else dataset

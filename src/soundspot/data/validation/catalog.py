@@ -19,6 +19,7 @@ from soundspot.data.validation.findings import (
     soft_mask_note,
 )
 from soundspot.errors import SoundspotError
+from soundspot.utils.progress import track
 
 
 def validate_catalog(root: Path, read_files: bool = False) -> Findings:
@@ -56,9 +57,9 @@ def _count_entries(annotations: Annotations) -> tuple[FindingsTable, ...]:
 
 
 def _file_problems(annotations: Annotations) -> Iterator[Problem]:
-    for image in annotations.images:
+    for image in track(annotations.images, "images"):
         yield from _image_problems(annotations.root, image)
-    for file in dict.fromkeys(entry.file for entry in annotations.audio):
+    for file in track(dict.fromkeys(entry.file for entry in annotations.audio), "sounds"):
         try:
             audio = read_audio(annotations.root / file)
         except SoundspotError as error:

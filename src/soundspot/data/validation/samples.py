@@ -1,7 +1,7 @@
 """Validation of images and audio: their number, missing and broken files, and clips of the test sets among them."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from soundspot.data.validation.leakage import find_overlaps
 from soundspot.data.validation.lists import build_leak_table, validate_list
 from soundspot.errors import DataError, SoundspotError
 from soundspot.types import GroundTruth
+from soundspot.utils.progress import track
 
 HEADER = ("data set", "samples", "images", "categories", "absent", "boxes", "empty", "skipped", "excluded")
 MEDIA_SUFFIXES = (*IMAGE_SUFFIXES, *AUDIO_SUFFIXES, *VIDEO_SUFFIXES)
@@ -146,11 +147,11 @@ def _annotated_samples(data: ClipDataset, problems: list[Problem]) -> Iterable[t
                 problems.append(Problem.from_error(error, sample.id, REMEDY))
 
 
-def _unreadable_files(samples: Iterable[SampleEntry]) -> list[Problem]:
+def _unreadable_files(samples: Sequence[SampleEntry]) -> list[Problem]:
     """Decode every file once and return the problems."""
     problems: list[Problem] = []
     decoded: set[str] = set()
-    for sample in samples:
+    for sample in track(samples, "samples"):
         files: list[tuple[Any, str]] = [(read_image, sample.image), (read_audio, sample.audio)]
         if isinstance(sample.ground_truth, GroundTruthFile) and sample.ground_truth.format == "mask":
             files.append((read_mask, sample.ground_truth.path))

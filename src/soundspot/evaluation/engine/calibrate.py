@@ -20,6 +20,7 @@ from soundspot.evaluation.engine.predict import check_counts, encode_audio, iter
 from soundspot.evaluation.functional.negatives import PeakStatistic
 from soundspot.evaluation.metrics.registry import NEGATIVES
 from soundspot.types import AudioVisualDataset
+from soundspot.utils.progress import track
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ def calibrate(
     peaks: dict[str, list[float]] = {kind: [] for kind in NEGATIVES}
     batched = as_batched(localizer, data)
     audio = encode_audio(batched, data, samples, batch_size)
-    for batch in iter_predictions(batched, data, samples, audio, batch_size):
+    predictions = iter_predictions(batched, data, samples, audio, batch_size)
+    for batch in track(predictions, "fitting", len(data), weight=lambda batch: len(batch.indices)):
         own += [float(m.max()) for i, m in zip(batch.indices, batch.maps, strict=True) if samples.present[i]]
         for kind, maps in batch.negatives.items():
             peaks[kind] += [float(m.max()) for m in maps.values()]

@@ -20,6 +20,7 @@ from soundspot.evaluation.engine.predict import (
 )
 from soundspot.evaluation.metrics.registry import NEGATIVES, NOISE, OFFSCREEN, SILENCE
 from soundspot.types import Audio, AudioVisualDataset
+from soundspot.utils.progress import track
 
 MAX_SAMPLES = 50  # whose audio is encoded by each codec
 OWN = "own"  # the audio whose source is in the image
@@ -71,10 +72,11 @@ def measure_codecs(
     codes, n = DiskTensor(), len(samples.ids)
     extra = dict(enumerate([make_silence(), *make_noises()], n))
     rows = {number: position * (1 + len(CODECS)) for position, number in enumerate([*used, *extra])}
-    for number in rows:
+    for number in track(rows, "sounds through codecs"):
         audio = extra[number] if number in extra else read_audio_input(localizer, data, number)
         codes.append(localizer.encode_audio([audio, *(pass_through_codec(audio, codec) for codec in CODECS)]))
-    for batch in iter_batches(chosen, batch_size):
+    batches = iter_batches(chosen, batch_size)
+    for batch in track(batches, "images with coded sounds", len(chosen), weight=len):
         encoded = localizer.encode_images([read_image_input(localizer, data, i) for i in batch])
         kinds = {
             OWN: batch,

@@ -34,6 +34,7 @@ from soundspot.evaluation.report.build_report import Embeddings, build_report, c
 from soundspot.evaluation.report.report import MAPS_FOLDER, REPORT_FILE, Report
 from soundspot.types import AudioVisualDataset
 from soundspot.utils.atomic_io import atomic_write_folder, check_output
+from soundspot.utils.progress import track
 
 MAPS_PER_MESSAGE = 64  # maps sent at once from one process to another
 ProtocolChoice = str | Protocol | Sequence[str | Protocol]
@@ -246,13 +247,5 @@ def _show_progress(
     batches: Iterable[PredictionBatch], n: int, progress: bool, shard: RankShard
 ) -> Iterable[PredictionBatch]:
     """Yield batches with a bar that counts samples; those of other processes are assumed to come as quickly."""
-    if not progress or not shard.is_first:
-        yield from batches
-        return
-    from rich.progress import Progress
-
-    with Progress() as bar:
-        task = bar.add_task("scoring", total=n)
-        for batch in batches:
-            yield batch
-            bar.advance(task, len(batch.indices) * shard.world_size)
+    enabled = progress and shard.is_first
+    yield from track(batches, "scoring", n, enabled, lambda batch: len(batch.indices) * shard.world_size)

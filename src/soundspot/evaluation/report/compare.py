@@ -90,8 +90,8 @@ def compare(
     """Compare reports, data set by data set.
 
     Args:
-        reports: at least two of each data set, under one protocol and of the same samples; or one of a data set that
-            published rows are known of.
+        reports: at least two of each data set, under one protocol and of the same samples; or one, beside the published
+            rows of its data set and its own rows that need no model.
         names: name of the model of each report; None: names in the reports, numbered where two of a data set are equal.
         intersect: True: score only the samples that all reports of a data set have; False: different samples are an
             error.
@@ -129,11 +129,11 @@ def compare(
         replace(comparison, published=tuple(pair for pair in comparison.published if pair[0].method in methods))
         for comparison in comparisons
     ]
-    if len(reports) == 1 and not comparisons[0].published:
-        chosen = f" by {', '.join(methods)}" if published is not None else ""
+    if len(reports) == 1 and published and not comparisons[0].published:
         raise DataError(
-            f"{reports[0].dataset}: one report is nothing to compare, as no published rows of it{chosen} are known. "
-            f"Name two or more folders, or a report of {', '.join(LIST_SIZES)}."
+            f"{reports[0].dataset}: no published rows of it by {', '.join(methods)} are known, and one report is "
+            "nothing to compare. Leave --published out, name two or more folders, or a report of "
+            f"{', '.join(LIST_SIZES)}."
         )
     return comparisons
 

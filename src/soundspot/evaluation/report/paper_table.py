@@ -86,6 +86,8 @@ def build_paper_table(
     for n, name in enumerate(comparison.names):
         rows.append((name, {key: comparison.values[key][n] for key in keys}))
     best = {key: _best_text(key, [scores.get(key) for _, scores in rows]) for key in keys}
+    if len(rows) == 1:  # a report alone stands beside its own rows that need no model
+        rows[:0] = [(name, dict(scores)) for name, scores in comparison.model_free.items() if scores.keys() & set(keys)]
     table = [["", *(escaped(get_metric_info(key).label) for key in keys)]]
     for name, scores in rows:
         cells = [escaped(name)]

@@ -43,6 +43,8 @@ class Track:
         boxes: (n, 4) box of the source's region, x0, y0, x1, y1 in pixels, the far edges exclusive.
         peaks: (n, 2) pixel (x, y) of the highest score of the region.
         confidences: (n,) probability of presence by that score, or the raw score (`VideoFacts.is_calibrated`).
+        masks: n contours of the object at the size of the frame, as the text of COCO's run-length encoding, an empty
+            text where there is none; empty where contours were not asked for.
     """
 
     frames: Int32[np.ndarray, " n"]
@@ -50,6 +52,7 @@ class Track:
     boxes: Int32[np.ndarray, "n 4"]
     peaks: Int32[np.ndarray, "n 2"]
     confidences: Float32[np.ndarray, " n"]
+    masks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -8,6 +8,7 @@ from soundspot.inference.connected_components import BoxXYXY, find_boxes
 from soundspot.inference.result import LocalizationMap
 
 GRID_SIDE = 192  # of the longer side of the grid that regions are found on: frames need not be upsampled in full
+LINK_IOU = 0.1  # of a region's box with the box of its source in the frame before
 REGION_THRESHOLD = 0.5  # of the range of a map, as of the boxes of `LocalizationMap.boxes`
 
 
@@ -86,3 +87,25 @@ def box_iou(first: BoxXYXY, second: BoxXYXY) -> float:
         return 0.0
     areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
     return width * height / (areas - width * height)
+
+
+def link_boxes(before: list[BoxXYXY], now: list[BoxXYXY]) -> dict[int, int]:
+    """Link boxes of a frame to boxes of the frame before, greedily by falling intersection over union.
+
+    Args:
+        before: boxes of the frame before.
+        now: boxes of the frame.
+
+    Returns:
+        Index in `now` -> index in `before`, for pairs whose intersection over union is at least 0.1.
+
+    Examples:
+        >>> link_boxes([(0, 0, 4, 4), (8, 0, 12, 4)], [(8, 1, 12, 5), (20, 20, 24, 24)])
+        {0: 1}
+    """
+    pairs = [(box_iou(old, new), i, j) for i, new in enumerate(now) for j, old in enumerate(before)]
+    links: dict[int, int] = {}
+    for iou, i, j in sorted(pairs, key=lambda pair: -pair[0]):
+        if iou >= LINK_IOU and i not in links and j not in links.values():
+            links[i] = j
+    return links

@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from soundspot.data.media.rle import encode_mask
 from soundspot.errors import InputError
 from soundspot.inference.connected_components import BoxXYXY
 from soundspot.inference.events.event import Event, Track, VideoFacts, default_label, make_table
 from soundspot.inference.events.identities import Appearance, Tracklet, describe_region, link_identities
-from soundspot.inference.events.regions import Region, box_iou, find_regions
+from soundspot.inference.events.regions import Region, find_regions, link_boxes
 from soundspot.inference.events.video_events import VideoEvents
 from soundspot.inference.result import LocalizationMap
 from soundspot.inference.video.writer import FrameResult, VideoInfo
-
-LINK_IOU = 0.1  # of a region's box with the box of its source in the frame before
 
 Threshold = float | int | str
 
@@ -126,27 +125,33 @@ class _Draft:
         self.box: BoxXYXY = (0, 0, 0, 0)
         self.pause: float | None = None  # begin of the current pause
         self._numbers, self._times, self._confidences = array("i"), array("d"), array("f")
+        self._masks: list[str] = []
         self._appearance = np.zeros(0)
 
-    def add(self, frame: int, time: float, region: Region, confidence: float, appearance: Appearance) -> None:
-        """Add the region of the next frame."""
+    def add(
+        self, frame: int, time: float, region: Region, confidence: float, appearance: Appearance, mask: str
+    ) -> None:
+        """Add the region of the next frame, with the contour that it became."""
         self.box, self.pause = region.box, None
         self._numbers.extend((frame, *region.box, *region.peak_at))
         self._times.append(time)
         self._confidences.append(confidence)
+        self._masks.append(mask)
         self._appearance = self._appearance + appearance if self._appearance.size else appearance
 
     def end(self, end: float) -> Tracklet:
         """Return the event that ends at a time, without an identity."""
         numbers = np.array(self._numbers, np.int32).reshape(len(self._times), 7)
         times, confidences = np.array(self._times), np.array(self._confidences, np.float32)
-        track = Track(numbers[:, 0], times, numbers[:, 1:5], numbers[:, 5:], confidences)
+        masks = (*self._masks,) if any(self._masks) else ()
+        track = Track(numbers[:, 0], times, numbers[:, 1:5], numbers[:, 5:], confidences, masks)
         return Tracklet(self.start, end, track, self._appearance / len(times))
 
 
 @dataclass
 class EventTracker:
-    """Collect the events of a video frame by frame; of each frame of an event 40 bytes are held in memory.
+    """Collect the events of a video frame by frame; of each frame of an event 40 bytes are held in memory, and
+    the encoded contour where there is one.
 
     Attributes:
         options: options of events.
@@ -180,6 +185,7 @@ class EventTracker:
                 draft.pause = frame.time
         for draft in [draft for draft in self._drafts if self._is_over(draft, frame.time)]:
             self._close(draft, frame.time)
+        masks = {(c.region_box, c.peak_at): encode_mask(c.mask)["counts"] for c in frame.map.contours}
         for index, region in enumerate(regions):
             current = continued.get(index)
             if current is None and region.score >= rule.onset:
@@ -187,7 +193,8 @@ class EventTracker:
                 self._drafts.append(current)
             if current is not None:
                 appearance = describe_region(frame.map.image, region.box)
-                current.add(self._num_frames, frame.time, region, rule.confidence(region.score), appearance)
+                mask = masks.get((region.box, region.peak_at), "")
+                current.add(self._num_frames, frame.time, region, rule.confidence(region.score), appearance, mask)
         self._num_frames += 1
 
     def finish(self, info: VideoInfo, end_time: float) -> VideoEvents:
@@ -224,25 +231,3 @@ class EventTracker:
         end = time if draft.pause is None else draft.pause
         if end > draft.start and end - draft.start >= self.options.min_duration_on:
             self._tracklets.append(draft.end(end))
-
-
-def link_boxes(before: list[BoxXYXY], now: list[BoxXYXY]) -> dict[int, int]:
-    """Link boxes of a frame to boxes of the frame before, greedily by falling intersection over union.
-
-    Args:
-        before: boxes of the frame before.
-        now: boxes of the frame.
-
-    Returns:
-        Index in `now` -> index in `before`, for pairs whose intersection over union is at least 0.1.
-
-    Examples:
-        >>> link_boxes([(0, 0, 4, 4), (8, 0, 12, 4)], [(8, 1, 12, 5), (20, 20, 24, 24)])
-        {0: 1}
-    """
-    pairs = [(box_iou(old, new), i, j) for i, new in enumerate(now) for j, old in enumerate(before)]
-    links: dict[int, int] = {}
-    for iou, i, j in sorted(pairs, key=lambda pair: -pair[0]):
-        if iou >= LINK_IOU and i not in links and j not in links.values():
-            links[i] = j
-    return links

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float
 from PIL import Image
-from rich.progress import track
 from torch import Tensor
 
 from soundspot.config.frontend import IMAGENET_MEAN, IMAGENET_STD, ImageSpec
@@ -20,6 +19,7 @@ from soundspot.data.media.audio import resample
 from soundspot.data.media.image import preprocess_images
 from soundspot.errors import DataError, InputError, RecipeError, did_you_mean
 from soundspot.types import Audio, AudioVisualDataset
+from soundspot.utils.progress import track
 
 Modality = Literal["image", "audio"]
 
@@ -185,7 +185,7 @@ def classify_dataset(
     for classifier in classifiers:
         read = data.read_image if classifier.modality == "image" else data.read_audio
         batches = torch.arange(len(data)).split(batch_size)
-        for batch in track(batches, classifier.modality, disable=not progress):
+        for batch in track(batches, classifier.modality, enabled=progress):
             inputs: dict[int, Any] = {}
             for i in batch.tolist():
                 try:

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int64
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor
 
 from soundspot.data.datasets.auxiliary import read_model_audio, read_model_image
@@ -30,6 +29,7 @@ from soundspot.inference.mining.incremental import PreviousTable
 from soundspot.types import AudioVisualDataset
 from soundspot.utils.atomic_io import resumable_folder
 from soundspot.utils.npy_writer import RowWriter, read_npy_width
+from soundspot.utils.progress import track
 
 Embeddings: TypeAlias = Float32[np.ndarray, "n d"]
 
@@ -230,7 +230,7 @@ def embed_to_file(
     width = width or first[0].shape[1]
     with RowWriter(file, width, num_rows=len(indices)) as writer:
         starts = range(writer.num_written, len(indices), batch_size)
-        for start in track(starts, file.name.partition(".")[0], disable=not options.progress):
+        for start in track(starts, file.name.partition(".")[0], enabled=options.progress):
             writer.append((first.pop() if first else encode(indices[start : start + batch_size])).numpy())
     return _open_embeddings(file)
 
@@ -275,5 +275,5 @@ def _write_table(file: Path, embeddings: Embeddings, groups: list[str], device: 
             index_file = file.parent.parent / f"{file.stem}.index"
             search = ApproximateSearch(embeddings, options.k, groups, index_file, options.num_probes)
         blocks = torch.arange(table.num_written, n).split(ROWS_PER_BLOCK)
-        for rows in track(blocks, f"neighbors of {file.stem}", disable=not options.progress):
+        for rows in track(blocks, f"neighbors of {file.stem}", enabled=options.progress):
             table.append(search(rows))

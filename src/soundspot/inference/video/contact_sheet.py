@@ -9,7 +9,8 @@ from soundspot.inference.video.overlay import draw_frame
 from soundspot.inference.video.smoothing import RunningRange
 from soundspot.inference.video.writer import FrameResult, FrameWriter, VideoInfo
 
-NUM_FRAMES, ROWS, HEIGHT = 12, 3, 150
+NUM_FRAMES, ROWS = 12, 3
+HEIGHT, UPRIGHT_HEIGHT = 150, 270  # of frames, and of those that are higher than wide
 
 
 class ContactSheetWriter(FrameWriter):
@@ -28,7 +29,7 @@ class ContactSheetWriter(FrameWriter):
         super().__init__(path, info)
         self._opacity, self._heat_range = opacity, RunningRange()
         self._frames: list[tuple[float, Image.Image, str]] = []
-        self._interval, self._due = 0.04, 0.0
+        self._interval, self._due, self._height = 0.04, 0.0, HEIGHT
 
     def add(self, frame: FrameResult) -> None:
         """Draw and keep the next frame, if its time is due; all other frames only update the range of the heat.
@@ -40,10 +41,11 @@ class ContactSheetWriter(FrameWriter):
             self._heat_range(frame.time, frame.map)
             return
         image = draw_frame(frame, self._heat_range, self._opacity)
-        width = max(1, round(image.width * HEIGHT / image.height))
+        self._height = HEIGHT if image.width >= image.height else UPRIGHT_HEIGHT
+        width = max(1, round(image.width * self._height / image.height))
         caption = f"{format_time(frame.time)}.{int(10 * frame.time) % 10}"
         caption += " · nothing here" if frame.map.present is False else ""
-        self._frames.append((frame.time, image.resize((width, HEIGHT), reducing_gap=2.0), caption))
+        self._frames.append((frame.time, image.resize((width, self._height), reducing_gap=2.0), caption))
         if len(self._frames) == 4 * NUM_FRAMES:
             self._frames, self._interval = self._frames[::2], 2 * self._interval
         self._due = self._frames[-1][0] + self._interval
@@ -61,7 +63,7 @@ class ContactSheetWriter(FrameWriter):
         rows = [chosen[i : i + columns] for i in range(0, count, columns)]
         images = [[image for _, image, _ in row] for row in rows]
         captions = [[caption for *_, caption in row] for row in rows]
-        make_contact_sheet(images, captions, HEIGHT).save(self._path, quality=85)
+        make_contact_sheet(images, captions, self._height).save(self._path, quality=85)
 
 
 def format_time(seconds: float | int) -> str:

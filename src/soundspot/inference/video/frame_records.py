@@ -5,39 +5,23 @@ import shutil
 import zipfile
 from array import array
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 
+from soundspot.data.media.rle import count_runs
 from soundspot.inference.result import MaskThreshold
 from soundspot.inference.video.presence import PresenceMeter
 from soundspot.inference.video.writer import FrameResult, FrameWriter, VideoInfo
 from soundspot.utils.npy_writer import make_npy_header
 
 
-def encode_rle(mask: Bool[np.ndarray, "h w"]) -> list[int]:
-    """Encode a mask as the counts of COCO's uncompressed run-length encoding.
-
-    With the size of the mask, [height, width], that is what pycocotools calls an uncompressed RLE.
-
-    Args:
-        mask: (h, w) bool, at least one pixel.
-
-    Returns:
-        Lengths of the alternating runs of False and of True pixels, column by column, beginning with False (0 where the
-        first pixel is True). Their sum is h * w.
-    """
-    flat = mask.ravel(order="F")
-    edges = np.flatnonzero(np.diff(flat)) + 1
-    lengths = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
-    return [0, *lengths] if flat[0] else lengths
-
-
 class FrameRecordWriter(FrameWriter):
     """Write JSON: facts of the video, `frames` with the boxes and the mask (RLE) of each, one a line, and `notes`.
 
     `seconds` has the presence of each second (`SecondPresence.to_dict`).
-    A frame without a source of the sound has no box and an empty mask.
+    A frame without a source of the sound has no box and an empty mask. Where contours are made, the header names their
+    segmenter (`contour`), and each frame has `contours` (`Contour.to_dict`).
 
     Args:
         path: path of the JSON file.
@@ -60,24 +44,32 @@ class FrameRecordWriter(FrameWriter):
         probability = result.presence_probability
         is_drawn = result.present is not False
         mask = result.mask(self._mask_threshold).numpy() if is_drawn else np.zeros(result.size, bool)
-        record = {
+        record: dict[str, Any] = {
             "time": round(frame.time, 4),
             "present": result.present,
             "presence_probability": None if probability is None else round(probability, 4),
             "peak": round(result.peak, 5),
             "confidence": round(result.confidence, 5),
             "peak_at": list(result.peak_at),
+            "silent": result.is_silent,
             "boxes": [list(box) for box in result.boxes(self._mask_threshold)] if is_drawn else [],
-            "mask": {"size": list(result.size), "counts": encode_rle(mask)},
+            "mask": {"size": list(result.size), "counts": count_runs(mask.T)},
         }
+        if self._info.contour is not None:
+            record["contours"] = [contour.to_dict() for contour in result.contours if is_drawn]
         line = json.dumps(record, separators=(", ", ":"))
         if self._file is None:
             header = {
                 "video": self._info.path.name,
+                "path": self._info.path.as_posix(),
+                "audio": self._info.audio,
+                "audio_track": self._info.audio_track,
                 "model": self._info.title,
+                "model_id": self._info.model_id,
                 "size": list(result.size),
                 "threshold": result.threshold,
                 "mask_threshold": self._mask_threshold,
+                **({} if self._info.contour is None else {"contour": self._info.contour}),
             }
             self._file = self._path.open("w", encoding="utf-8")
             self._file.write(json.dumps(header)[:-1] + ', "frames": [\n' + line)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from soundspot.data.media.ffmpeg import array_to_frame, choose_encoder
 from soundspot.errors import OutputError
-from soundspot.inference.render import overlay_heatmap
+from soundspot.inference.render import WHITE, draw_outline, overlay_heatmap
 from soundspot.inference.video.smoothing import RunningRange
 from soundspot.inference.video.writer import FrameResult, FrameWriter, VideoInfo
 
@@ -25,7 +25,7 @@ AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 1200
 
 
 def draw_frame(frame: FrameResult, heat_range: RunningRange, opacity: float) -> Image.Image:
-    """Draw a frame under its heatmap, scaled by the running range of the video.
+    """Draw a frame under its heatmap and its contours, scaled by the running range of the video.
 
     Args:
         frame: result of the frame, with its image.
@@ -40,7 +40,10 @@ def draw_frame(frame: FrameResult, heat_range: RunningRange, opacity: float) -> 
     values = heat_range(frame.time, result)
     if values is None:
         return result.image
-    return overlay_heatmap(result.image, result.upsample_values(values).clamp(0, 1).numpy(), opacity)
+    drawing = overlay_heatmap(result.image, result.upsample_values(values).clamp(0, 1).numpy(), opacity)
+    for contour in result.contours:
+        drawing = draw_outline(drawing, contour.mask, WHITE)
+    return drawing
 
 
 class OverlayWriter(FrameWriter):

@@ -27,7 +27,8 @@ from soundspot.data.media.optical_flow import compute_optical_flow
 from soundspot.data.media.video import Video, open_video
 from soundspot.errors import InputError, OutputError
 from soundspot.inference.batch_localizer import BatchLocalizer, ImageInput
-from soundspot.inference.events.tracking import EventOptions, EventTracker
+from soundspot.inference.contours.trace import ContourTracer
+from soundspot.inference.events.tracking import EventOptions, EventTracker, ScoreRule
 from soundspot.inference.events.video_events import VideoEvents
 from soundspot.inference.events.writer import EventWriter
 from soundspot.inference.video.audibility import AudibilityMeter
@@ -70,6 +71,8 @@ class LocatedVideo:
         audio_track: number of the video's audio track, from 0; None: the default track.
         size: side of the network's input in pixels, at least 32, for convolutional image encoders: smaller is faster
             and coarser. None: that of the checkpoint for videos (`video_size`), else of the front end.
+        contour: `grabcut` or `sam2` (see `Localizer.load`): each region of a frame also becomes the contour of an
+            object, which `sam2` follows from frame to frame. None: no contours.
 
     Attributes:
         info: facts of the video that are known before the first frame is read.
@@ -80,6 +83,7 @@ class LocatedVideo:
     Raises:
         InputError: an option out of range, a method that takes no waveforms, or a file that is missing, empty, or may
             not be read.
+        RecipeError: `contour` names no segmenter.
         VideoError: no video, or without sound where none is given.
     """
 
@@ -93,6 +97,7 @@ class LocatedVideo:
         audio_hop: float | int | None = None,
         audio_track: int | None = None,
         size: int | None = None,
+        contour: str | None = None,
     ) -> None:
         if not localizer.takes_waveforms:
             raise InputError(
@@ -108,7 +113,9 @@ class LocatedVideo:
         self._localizer, self._path = localizer, Path(path)
         self._audio = audio if audio is None or isinstance(audio, str | Path) else as_audio(audio)
         self._maps_per_second, self._smooth = maps_per_second, smooth
-        self._audio_track = audio_track
+        self._audio_track, self._contour = audio_track, contour
+        if contour is not None:
+            ContourTracer(contour, is_video=True)  # its mistakes come before the work
         window = localizer.front_end.audio.seconds
         default_hop = window / 2 if localizer.method.resolves_time else max(window / 12, min(MAX_HOP, window / 6))
         self._audio_hop = audio_hop or default_hop
@@ -122,6 +129,10 @@ class LocatedVideo:
             colorspace=video.colorspace,
             sample_rate=stream.rate,
             layout=stream.layout.player_layout,
+            model_id=localizer.identity,
+            audio="" if audio is None else str(audio) if isinstance(audio, str | Path) else "in memory",
+            audio_track=audio_track,
+            contour=contour,
         )
         self.seconds = video.duration if self._audio is None else video.end_time or video.duration
         self.notes, self.end_time = localizer.notes, self.seconds
@@ -175,7 +186,8 @@ class LocatedVideo:
                     raise OutputError(f"{path} is the {kind} itself. Give the result another name.")
         num_frames, presence, meter = 0, {True: 0, False: 0, None: 0}, PresenceMeter()
         chunks: deque[Chunk] = deque()
-        located = prefetch(self._iter_frames(chunks.append), PREFETCH_FRAMES)
+        event_options = None if files.events is None else files.event_options
+        located = prefetch(self._iter_frames(chunks.append, event_options), PREFETCH_FRAMES)
         with files.open_writers(self.info) as writers, closing(located) as frames:
             for frame in frames:
                 _add_audio(writers, chunks)
@@ -190,7 +202,7 @@ class LocatedVideo:
             progress(self.end_time, self.end_time)
         num_absent = None if presence[None] == num_frames else presence[False]
         events = next((writer.events for writer in writers if isinstance(writer, EventWriter)), None)
-        return VideoSummary(num_frames, self.end_time, num_absent, self.notes, meter.seconds(), events)
+        return VideoSummary(num_frames, self.end_time, num_absent, self.notes, meter.seconds(), events, files.paths())
 
     def events(self, **options: Any) -> VideoEvents:
         """Locate all frames once and return when sources sound, and where; `save(events=...)` writes them as well.
@@ -207,7 +219,7 @@ class LocatedVideo:
             VideoError: the video cannot be read.
         """
         tracker = EventTracker(EventOptions(**options))
-        with closing(prefetch(self._iter_frames(lambda chunk: None), PREFETCH_FRAMES)) as frames:
+        with closing(prefetch(self._iter_frames(lambda chunk: None, tracker.options), PREFETCH_FRAMES)) as frames:
             for frame in frames:
                 tracker.add(frame)
         return tracker.finish(self.info, self.end_time)
@@ -220,8 +232,15 @@ class LocatedVideo:
             return video, AudioTrack(self._audio, self._audio_track)
         return video, InMemoryAudio(self._audio)
 
-    def _iter_frames(self, on_audio: Callable[[Chunk], None]) -> Generator[FrameResult]:
-        """Yield the results of all frames; `on_audio` gets the audio from second 0 to the end of the last frame."""
+    def _iter_frames(
+        self, on_audio: Callable[[Chunk], None], event_options: EventOptions | None = None
+    ) -> Generator[FrameResult]:
+        """Yield the results of all frames; `on_audio` gets the audio from second 0 to the end of the last frame.
+
+        Contours are traced of the regions that continue an event by `event_options`; None: of those that are present.
+        """
+        tracer = None if self._contour is None else ContourTracer(self._contour, is_video=True)
+        lowest: float | None = None
         streams, self._streams = self._streams or self._open_streams(), None
         localizer, spec = self._localizer, self._localizer.front_end
         with streams[0] as video, streams[1] as audio:
@@ -245,6 +264,10 @@ class LocatedVideo:
                     key = max(0, bisect_right(keys, i) - 1)
                     still = image.image if isinstance(image, ImageWithFlow) else image
                     result = localizer.make_result(interpolated[i], still, is_silent[key])
+                    if tracer is not None:
+                        if lowest is None and event_options is not None:
+                            lowest = ScoreRule(event_options, result).offset
+                        result = tracer.trace(result, lowest)
                     yield FrameResult(time, result, meter.is_audible(time))
             self.end_time = self.seconds or time + 1 / video.frame_rate
             damage = _damage_notes(audio.damaged, self.end_time, video.header_duration)

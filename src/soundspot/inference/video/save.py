@@ -5,7 +5,7 @@ when all files are complete.
 """
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from soundspot.inference.events.writer import EventWriter
 from soundspot.inference.result import SCORE_SUFFIXES, SUMMARY_SUFFIXES, MaskThreshold, parse_mask_threshold
 from soundspot.inference.video.contact_sheet import ContactSheetWriter
 from soundspot.inference.video.frame_records import FrameRecordWriter, VideoMapWriter
+from soundspot.inference.video.html import video_to_html
 from soundspot.inference.video.overlay import OverlayWriter
 from soundspot.inference.video.presence import SecondPresence
 from soundspot.inference.video.timeline import TimelineWriter
@@ -133,7 +134,7 @@ class VideoOutputs:
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """Summary of a located video.
+    """Summary of a located video. It shows its player, a timeline and its events in a notebook.
 
     Attributes:
         num_frames: number of frames.
@@ -142,6 +143,7 @@ class VideoSummary:
         notes: sentences for a reader of the files.
         presence: presence of each second, with its probability.
         events: events, where these were written; None: they were not.
+        files: kind -> path of the files that were written.
     """
 
     num_frames: int
@@ -150,6 +152,10 @@ class VideoSummary:
     notes: tuple[str, ...]
     presence: tuple[SecondPresence, ...] = ()
     events: VideoEvents | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        return video_to_html(self.files, self.seconds, self.presence, self.events, self.notes)
 
 
 def prefetch(frames: Generator[FrameResult], count: int) -> Generator[FrameResult]:

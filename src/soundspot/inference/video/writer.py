@@ -38,6 +38,10 @@ class VideoInfo:
         colorspace: FFmpeg's number of the conversion between YUV and RGB.
         sample_rate: sample rate of the audio in Hz.
         layout: FFmpeg's name of the audio channels, such as `stereo`.
+        model_id: hash of the model (`Localizer.identity`).
+        audio: path of the sound that replaces the video's own, or `in memory`; empty: its own.
+        audio_track: number of the audio track; None: the file's default.
+        contour: name of the segmenter that makes contours; None: there are none.
     """
 
     path: Path
@@ -47,6 +51,10 @@ class VideoInfo:
     colorspace: int
     sample_rate: int
     layout: str
+    model_id: str = ""
+    audio: str = ""
+    audio_track: int | None = None
+    contour: str | None = None
 
 
 class FrameWriter(ABC):

@@ -1,18 +1,18 @@
 """JSON of our own form by its published schema, there and back, and COCO as its tools need it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from conftest import ROOT
 from made_events import VIDEO, event, other_video, table
-from schemas import check_schema
+from schemas import check_output
+from soundspot.data.media.rle import decode_mask, encode_mask
 from soundspot.errors import DataError
 from soundspot.inference.events.event import EventTable
 from soundspot.inference.events.exports.data import format_coco, format_json, read_json
-
-SCHEMA = json.loads((ROOT / "docs" / "schemas" / "events.schema.json").read_text(encoding="utf-8"))
 
 
 def several() -> EventTable:
@@ -21,10 +21,19 @@ def several() -> EventTable:
     return table(*events, videos=(VIDEO, other))
 
 
-@pytest.mark.parametrize("events", [several(), table()], ids=["several", "none"])
+def outlined() -> EventTable:
+    """An event of two frames, of which the first has a contour of 3 x 5 pixels."""
+    mask = np.zeros(VIDEO.size, bool)
+    mask[4:9, 10:13] = True
+    drawn = event(0.5, 0.7)
+    masks = (encode_mask(mask)["counts"], "")
+    return table(replace(drawn, track=replace(drawn.track, masks=masks)))
+
+
+@pytest.mark.parametrize("events", [several(), table(), outlined()], ids=["several", "none", "outlined"])
 def test_json_follows_its_schema_and_comes_back(events: EventTable, tmp_path: Path) -> None:
     text = format_json(events)
-    check_schema(json.loads(text), SCHEMA)
+    check_output(json.loads(text), "events")
     path = tmp_path / "events.json"
     path.write_text(text, encoding="utf-8")
     again = read_json(path)
@@ -39,6 +48,7 @@ def test_json_follows_its_schema_and_comes_back(events: EventTable, tmp_path: Pa
         ('"start": 0.5', '"start": 9.5'),
         ('"frames": [5, 6, 7, 8, 9, 10, 11, 12]', '"frames": [5]'),
         ('"video": 1', '"video": 7'),
+        ('"peaks"', '"masks": ["06"], "peaks"'),
         ('"events"', '"others"'),
         ('"size": [48, 64]', '"size": "x"'),
     ],
@@ -52,8 +62,19 @@ def test_json_that_contradicts_itself_is_refused(old: str, new: str, tmp_path: P
         read_json(path)
 
 
+def test_coco_carries_contours_beside_the_regions() -> None:
+    content = json.loads(format_coco(outlined()))
+    check_output(content, "coco-events")
+    first, second = content["annotations"]
+    assert (first["bbox"], first["area"], first["region_bbox"]) == ([10, 4, 3, 5], 15, [0, 2, 8, 10])
+    assert decode_mask(first["segmentation"]).sum() == 15
+    assert (second["bbox"], second["area"]) == ([1, 2, 8, 10], 80)
+    assert not {"segmentation", "region_bbox"} & second.keys()
+
+
 def test_coco_has_what_its_tools_need() -> None:
     content = json.loads(format_coco(several()))
+    check_output(content, "coco-events")
     images, annotations = content["images"], content["annotations"]
     assert [row["id"] for row in annotations] == [*range(1, len(annotations) + 1)]  # 0 is never matched
     assert [row["id"] for row in images] == [*range(1, len(images) + 1)]

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from soundspot.data.media.rle import decode_mask
+from soundspot.inference.connected_components import bounding_box
 from soundspot.inference.events.event import Event, EventTable, Track, VideoFacts, make_table
 from soundspot.inference.events.exports.text import name_videos
 from soundspot.utils.safe_read import check_fields, convert_read_errors, read_json_object
@@ -23,7 +25,8 @@ def format_json(table: EventTable) -> str:
     Returns:
         `version`; `videos` with `path`, `size` [height, width], `frame_rate`, `sample_rate`, `seconds`, `model` and
         `calibrated`; and `events` with `video` (index in `videos`), `identity`, `label`, `start`, `end`, `confidence`
-        and `track`: `frames`, `times`, `boxes`, `peaks` and `confidences`, as in `Track`.
+        and `track`: `frames`, `times`, `boxes`, `peaks`, `confidences` and, where there are contours, `masks`, as in
+        `Track`.
     """
     numbers = {video: index for index, video in enumerate(table.videos)}
     videos = ",\n".join(json.dumps(_video_to_dict(video)) for video in table.videos)
@@ -58,6 +61,7 @@ def _event_to_dict(event: Event, video: int) -> dict[str, Any]:
             "boxes": track.boxes.tolist(),
             "peaks": track.peaks.tolist(),
             "confidences": track.confidences.astype(np.float64).round(5).tolist(),
+            **({"masks": list(track.masks)} if track.masks else {}),
         },
     }
 
@@ -98,7 +102,10 @@ def _dict_to_event(values: dict[str, Any], videos: list[VideoFacts]) -> Event:
         np.array(arrays["boxes"], np.int32).reshape(n, 4),
         np.array(arrays["peaks"], np.int32).reshape(n, 2),
         np.array(arrays["confidences"], np.float32).reshape(n),
+        (*map(str, arrays.get("masks", ())),),
     )
+    if len(track.masks) not in (0, n):
+        raise ValueError(f"found {len(track.masks)} masks of {n} frames")
     start, end, confidence = (float(values[key]) for key in ("start", "end", "confidence"))
     if not (n and 0 <= start < end < np.inf and np.isfinite(confidence)):
         raise ValueError(f"found an event from {start} to {end} s with {n} frames")
@@ -108,8 +115,23 @@ def _dict_to_event(values: dict[str, Any], videos: list[VideoFacts]) -> Event:
     return Event(int(values["identity"]), str(values["label"]), start, end, confidence, track, videos[index])
 
 
+def _shape_to_dict(box: list[int], rle: dict[str, Any] | None) -> dict[str, Any]:
+    """Return `bbox` and `area` of a region, or of its contour with `segmentation` and `region_bbox`."""
+    x0, y0, x1, y1 = box
+    region = [float(x0), float(y0), float(x1 - x0), float(y1 - y0)]
+    if rle is None:
+        return {"bbox": region, "area": region[2] * region[3]}
+    mask = decode_mask(rle)
+    x0, y0, x1, y1 = bounding_box(mask)
+    own = [float(x0), float(y0), float(x1 - x0), float(y1 - y0)]
+    return {"bbox": own, "area": float(mask.sum()), "segmentation": rle, "region_bbox": region}
+
+
 def format_coco(table: EventTable) -> str:
     """Format events as COCO's JSON: an annotation for each frame of an event, with `track_id` and `score`.
+
+    Where contours were made, an annotation has the contour as `segmentation` with its `bbox` and `area`, and the box of
+    the region that it was made from as `region_bbox`.
 
     A category is a label; sources without a name share the category `source`. Images are the frames that have an
     annotation, named `VIDEO/000012.jpg` by frame number; `video_id` and `frame_id` say which they are.
@@ -129,7 +151,8 @@ def format_coco(table: EventTable) -> str:
         track, video = event.track, event.video
         track_id = tracks.setdefault((video, event.identity), len(tracks) + 1)
         rows = (track.frames, track.times, track.boxes, track.confidences)
-        for frame, time, box, score in zip(*(row.tolist() for row in rows), strict=True):
+        masks = track.masks or ("",) * len(track)
+        for frame, time, box, score, counts in zip(*(row.tolist() for row in rows), masks, strict=True):
             image = images.setdefault(
                 (video, frame),
                 {
@@ -142,15 +165,13 @@ def format_coco(table: EventTable) -> str:
                     "time": round(time, 4),
                 },
             )
-            x0, y0, x1, y1 = box
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": image["id"],
                     "category_id": categories[event.category],
                     "track_id": track_id,
-                    "bbox": [float(x0), float(y0), float(x1 - x0), float(y1 - y0)],
-                    "area": float((x1 - x0) * (y1 - y0)),
+                    **_shape_to_dict(box, {"size": list(video.size), "counts": counts} if counts else None),
                     "iscrowd": 0,
                     "score": round(score, 5),
                 }

@@ -7,40 +7,18 @@ import pytest
 import torch
 from PIL import Image
 
-from soundspot.benchmark.load_segmenter import load_segmenter
-from soundspot.benchmark.sam2 import Sam2Segmenter, enlarge_logits, preprocess_image
-from soundspot.benchmark.segmenters import Click, Segmenter
 from soundspot.errors import InputError, RecipeError
+from soundspot.inference.contours.load_segmenter import load_segmenter
+from soundspot.inference.contours.sam2 import Sam2Segmenter, enlarge_logits, preprocess_image
+from soundspot.inference.contours.segmenters import Click, Segmenter
 from soundspot.types import Box
 from soundspot.utils.hash_rng import make_generator
-
-SIDE = 128
+from tiny_sam2 import SIDE, make_model
 
 
 @pytest.fixture
 def sam2() -> Sam2Segmenter:
-    transformers = pytest.importorskip("transformers", reason="transformers is absent: SAM 2 is not tested")
-    backbone = transformers.Sam2HieraDetConfig(
-        hidden_size=8, num_attention_heads=1, image_size=[SIDE, SIDE], blocks_per_stage=[1, 1, 2, 1],
-        embed_dim_per_stage=[8, 16, 32, 64], num_attention_heads_per_stage=[1, 2, 4, 8], global_attention_blocks=[3],
-        window_size_per_stage=[8, 4, 4, 4],
-    )  # fmt: skip
-    vision = transformers.Sam2VisionConfig(
-        backbone_config=backbone, backbone_channel_list=[64, 32, 16, 8], fpn_hidden_size=32,
-        backbone_feature_sizes=[[SIDE // 4] * 2, [SIDE // 8] * 2, [SIDE // 16] * 2],
-    )  # fmt: skip
-    config = transformers.Sam2Config(
-        vision_config=vision,
-        prompt_encoder_config={"hidden_size": 32, "image_size": SIDE, "patch_size": 16, "mask_input_channels": 4},
-        mask_decoder_config={
-            "hidden_size": 32,
-            "mlp_dim": 32,
-            "num_attention_heads": 2,
-            "iou_head_hidden_dim": 32,
-        },
-    )
-    torch.manual_seed(0)
-    return Sam2Segmenter(model=transformers.Sam2Model(config))
+    return Sam2Segmenter(model=make_model())
 
 
 @pytest.mark.slow

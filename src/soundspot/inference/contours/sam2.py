@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
-from soundspot.benchmark.segmenters import Click
 from soundspot.errors import InputError
+from soundspot.inference.contours.segmenters import Click
 from soundspot.types import Box
 from soundspot.utils.safe_read import convert_read_errors
 

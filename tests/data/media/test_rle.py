@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from soundspot.benchmark.rle import decode_mask, encode_mask
+from soundspot.data.media.rle import count_runs, decode_mask, encode_mask
 from soundspot.errors import DataError
 from soundspot.utils.hash_rng import make_generator
 
@@ -53,3 +53,8 @@ def test_lists_of_counts_are_read() -> None:
 def test_what_is_no_mask_is_said(rle: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):
         decode_mask(rle)
+
+
+def test_runs_begin_with_what_is_not_set() -> None:
+    assert count_runs(np.array([[True, False], [True, True]]).T) == [0, 2, 1, 1]
+    assert count_runs(np.zeros((2, 3), bool)) == [6]

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from functools import cache
 
-from soundspot.benchmark.segmenters import GrabCutSegmenter, Segmenter
 from soundspot.errors import RecipeError, did_you_mean
+from soundspot.inference.contours.segmenters import GrabCutSegmenter, Segmenter
 
 
 def _load_sam2(weights: str) -> Segmenter:
-    from soundspot.benchmark.sam2 import DEFAULT_NAME, Sam2Segmenter
+    from soundspot.inference.contours.sam2 import DEFAULT_NAME, Sam2Segmenter
 
     return Sam2Segmenter(weights or DEFAULT_NAME)
 
@@ -31,7 +31,23 @@ def load_segmenter(name: str = "grabcut") -> Segmenter:
         RecipeError: there is no such segmenter.
         InputError: what it needs is not installed, or there are no such weights.
     """
+    kind, weights = parse_segmenter(name)
+    return SEGMENTERS[kind](weights)
+
+
+def parse_segmenter(name: str) -> tuple[str, str]:
+    """Parse the name of a segmenter; nothing is loaded.
+
+    Args:
+        name: `grabcut`, `sam2`, or `sam2:WEIGHTS`.
+
+    Returns:
+        Kind, and name of its weights; empty for the default ones.
+
+    Raises:
+        RecipeError: there is no such segmenter.
+    """
     kind, _, weights = name.partition(":")
     if kind not in SEGMENTERS or (weights and kind != "sam2"):
         raise RecipeError(f"unknown segmenter {name!r}{did_you_mean(name, SEGMENTERS)}")
-    return SEGMENTERS[kind](weights)
+    return kind, weights

@@ -1,0 +1,162 @@
+"""Contours of the regions of a map: traced in each image alone, or followed through the frames of a video."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool
+from PIL import Image
+
+from soundspot.inference.connected_components import BoxXYXY, label_components
+from soundspot.inference.contours.contour import Contour
+from soundspot.inference.contours.load_segmenter import load_segmenter, parse_segmenter
+from soundspot.inference.contours.segmenters import Segmenter
+from soundspot.inference.events.regions import REGION_THRESHOLD, Region, find_regions
+from soundspot.inference.result import LocalizationMap
+from soundspot.types import Box
+
+FULL_SHARE = 0.98  # of an image, from which a mask outlines nothing
+
+
+@runtime_checkable
+class RegionSegmenter(Protocol):
+    """A segmenter of the regions of an image; of a video it is called for each frame in order."""
+
+    def segment_regions(self, image: Image.Image, boxes: Sequence[BoxXYXY]) -> list[Bool[np.ndarray, "h w"]]:
+        """Segment the object in each box.
+
+        Args:
+            image: RGB image of w x h pixels.
+            boxes: n boxes x0, y0, x1, y1 in pixels.
+
+        Returns:
+            n masks (h, w); those of nothing are empty.
+        """
+        ...
+
+
+class SingleImageSegmenter:
+    """A segmenter of one object at a time, for each region of an image by itself.
+
+    The box alone is the prompt. A click at the peak as well made the contours worse on validation photographs: it is
+    certain there, and the peak is not.
+
+    Args:
+        segmenter: the segmenter.
+    """
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+
+    def segment_regions(self, image: Image.Image, boxes: Sequence[BoxXYXY]) -> list[Bool[np.ndarray, "h w"]]:
+        """Segment the object in each box.
+
+        Args:
+            image: RGB image of w x h pixels.
+            boxes: n boxes x0, y0, x1, y1 in pixels.
+
+        Returns:
+            n masks (h, w).
+        """
+        corners = ([float(side) for side in box] for box in boxes)
+        return [self._segmenter.segment(image, (), Box(x0, y0, x1, y1)) for x0, y0, x1, y1 in corners]
+
+
+def _follow_with_sam2(weights: str) -> RegionSegmenter:
+    from soundspot.inference.contours.sam2_video import Sam2Follower
+
+    return Sam2Follower(weights) if weights else Sam2Follower()
+
+
+FOLLOWERS: dict[str, Callable[[str], RegionSegmenter]] = {"sam2": _follow_with_sam2}  # of videos; others: per frame
+
+
+class ContourTracer:
+    """Trace the contours of maps; a tracer of a video has a memory, and takes the frames of that video in order.
+
+    Args:
+        name: `grabcut`, `sam2`, or `sam2:WEIGHTS` for weights of another name on the hub, or in a folder.
+        is_video: whether the maps are those of the frames of a video.
+
+    Raises:
+        RecipeError: there is no such segmenter.
+        InputError: what it needs is not installed, or there are no such weights.
+    """
+
+    def __init__(self, name: str, is_video: bool = False) -> None:
+        self.name, weights = parse_segmenter(name)
+        if is_video and self.name in FOLLOWERS:
+            self._segmenter = FOLLOWERS[self.name](weights)
+        else:
+            self._segmenter = SingleImageSegmenter(load_segmenter(name))
+
+    def trace(self, result: LocalizationMap, lowest: float | None = None) -> LocalizationMap:
+        """Add the contours of its regions to a map.
+
+        Args:
+            result: the map, with its image.
+            lowest: raw score that a region must reach; None: the threshold of presence, or where there is none the
+                highest region alone.
+
+        Returns:
+            The map with a contour for each region, by falling score; none where the source is absent.
+        """
+        assert result.image is not None, "contours are traced in an image"
+        if lowest is None:
+            lowest = result.peak if result.threshold is None else result.threshold
+        regions = find_regions(result, lowest)
+        masks = self._segmenter.segment_regions(result.image, [region.box for region in regions])
+        contours = [self._make_contour(result, *pair) for pair in zip(regions, masks, strict=True)]
+        return replace(result, contours=(*contours,))
+
+    def _make_contour(self, result: LocalizationMap, region: Region, mask: Bool[np.ndarray, "h w"]) -> Contour:
+        note = ""
+        if failure := describe_failure(mask, region.box):
+            note = f"The contour by {self.name} {failure}; that of the region is used."
+            mask = region_mask(result, region)
+        return Contour(mask, region.box, region.peak_at, self.name, note)
+
+
+def describe_failure(mask: Bool[np.ndarray, "h w"], box: BoxXYXY) -> str:
+    """Say what is wrong with a mask that outlines nothing.
+
+    Args:
+        mask: (h, w) bool.
+        box: box that it was made from.
+
+    Returns:
+        `is empty`, `fills the image` or `is the box itself`; empty for a mask that can be used.
+
+    Examples:
+        >>> describe_failure(np.zeros((4, 4), bool), (0, 0, 2, 2)), describe_failure(np.eye(4) > 0, (0, 0, 2, 2))
+        ('is empty', '')
+    """
+    if not mask.any():
+        return "is empty"
+    if mask.mean() >= FULL_SHARE:
+        return "fills the image"
+    x0, y0, x1, y1 = box
+    is_box = mask[y0:y1, x0:x1].all() and int(mask.sum()) == (x1 - x0) * (y1 - y0)
+    return "is the box itself" if is_box else ""
+
+
+def region_mask(result: LocalizationMap, region: Region) -> Bool[np.ndarray, "h w"]:
+    """Return the pixels of a region of a map.
+
+    Args:
+        result: the map.
+        region: one of its regions.
+
+    Returns:
+        (h, w) bool: the connected component of the mask that contains the region's peak; its box where rounding lost
+        that.
+    """
+    x0, y0, x1, y1 = region.box
+    x, y = region.peak_at
+    labels = label_components(result.mask(REGION_THRESHOLD).numpy())
+    if labels[y, x]:
+        return labels == labels[y, x]
+    mask = np.zeros(result.size, bool)
+    mask[y0:y1, x0:x1] = True
+    return mask

@@ -1,0 +1,56 @@
+"""Clips as files: a ring at the peak, an outline, sound and video around the moment, and sources that vanish."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clips import write_video
+from review_results import IDENTITY, make_results
+from soundspot.data.media.audio import read_audio
+from soundspot.data.media.image import read_image
+from soundspot.data.media.video import Video
+from soundspot.errors import InputError
+from soundspot.review.media import ClipCutter, draw_moment, read_mask
+from soundspot.review.review import Review
+
+
+def test_an_image_has_a_ring_an_outline_and_its_sound(tmp_path: Path) -> None:
+    review = Review(make_results(tmp_path, [0.5]))
+    (clip,), cutter = review.clips, ClipCutter(review)
+    drawing = np.asarray(draw_moment(review.folder, clip.moment))
+    assert drawing[30, 20].tolist() == [221, 24, 68]  # the dot at the peak
+    mask = read_mask(review.folder, clip.moment)
+    assert mask is not None
+    assert mask[:, 10:30].all()
+    assert mask.sum() == 20 * 48
+    assert (drawing[:, 10] == 255).all(axis=-1).mean() > 0.9  # the outline's left side
+    assert np.asarray(read_image(cutter.cut(clip, "image"))).shape == (48, 64, 3)
+    assert read_audio(cutter.cut(clip, "sound")).seconds == pytest.approx(1.0)
+    assert cutter.cut(clip, "sound").stat().st_ino == cutter.cut(clip, "sound").stat().st_ino
+
+
+@pytest.mark.parametrize("kind", ["image", "sound"])
+def test_a_source_that_vanished_is_named(tmp_path: Path, kind: str) -> None:
+    review = Review(make_results(tmp_path, [0.5]))
+    for path in (tmp_path / "recordings").iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match=r"recordings/0\.\w+: found no such file, expected what was located"):
+        ClipCutter(review).cut(review.clips[0], kind)
+
+
+def test_a_video_is_cut_around_the_moment(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", 9.0)
+    (tmp_path / "located").mkdir()
+    frames = [{"time": t / 2, "peak": 0.1 * t, "peak_at": [9, 9], "silent": False} for t in range(18)]
+    facts = {"path": "a.mp4", "audio": "", "audio_track": None, "model": "m", "model_id": IDENTITY, "threshold": None}
+    (tmp_path / "located" / "a.frames.json").write_text(json.dumps({**facts, "frames": frames}))
+    review = Review(tmp_path / "located")
+    clip = next(clip for clip in review.clips if clip.moment.time == 6.0)
+    cutter = ClipCutter(review)
+    with Video(cutter.cut(clip, "video")) as video:
+        assert video.duration == pytest.approx(5.0, abs=0.15)
+        assert video.audio.seconds == pytest.approx(5.0, abs=0.15)
+        assert max(next(video.frames())[1].size) <= 480
+    assert cutter.cut(clip, "image").is_file()

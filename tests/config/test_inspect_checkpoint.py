@@ -91,7 +91,7 @@ def test_one_name_that_does_not_fit_is_told(keys: Path, damage: str, put) -> Non
         if key.endswith(("conv2.weight", "fc2.weight", "layer2.weight"))
         and not key.removeprefix(prefix).startswith(unused)
     )
-    plain = at.removeprefix(prefix)
+    plain = at.removeprefix(prefix).replace("base_model.model.", "")  # of LoRA, which is merged
     if damage == "missing":
         del state[at]
     elif damage == "unknown":

@@ -151,7 +151,7 @@ def test_sixty_clicks_by_keys_give_a_threshold(browser: Any, tmp_path: Path) -> 
                 carol.locator("#key-i").click()
                 carol.wait_for_timeout(300)
             assert "carol: 6 of" in carol.locator("#check-progress").inner_text()
-    calibration = read_recording_calibration(folder / "mine.json")
+    calibration = read_recording_calibration(folder / "review.calibration.json")
     assert calibration.interval[0] < middle < calibration.interval[1]
     assert (folder / JOURNAL_FILE).is_file()
     assert set(review.read_choices()) >= {"ann <i>", "bob"}

@@ -74,13 +74,13 @@ def test_an_answer_is_written_beside_the_results(tmp_path: Path) -> None:
     review = Review(make_results(tmp_path, np.linspace(0, 1, 60), media=False))
     cutter = ClipCutter(review)
     assert "No threshold yet" in render_answer(cutter, None)
-    assert not (review.folder / "mine.json").exists()
+    assert not (review.folder / "review.calibration.json").exists()
     click(review)
     html = render_answer(cutter, None)
-    assert "--calibration located/mine.json" in html
+    assert "--calibration located/review.calibration.json" in html
     assert str(tmp_path) not in html
     assert html.count("<circle") == 5
-    assert 0.3 < read_recording_calibration(review.folder / "mine.json").threshold < 0.6
+    assert 0.3 < read_recording_calibration(review.folder / "review.calibration.json").threshold < 0.6
     assert Review(review.folder).clips == review.clips  # the file is no result
 
 

@@ -9,6 +9,7 @@ import pytest
 import soundspot as library
 from review_results import click, make_results
 from soundspot.config.recording_calibration import RecordingCalibration
+from soundspot.errors import CheckpointError
 from soundspot.inference.localizer import Localizer
 from soundspot.review.review import Review
 
@@ -33,7 +34,7 @@ def test_clicks_become_a_file(soundspot, tmp_path: Path) -> None:
     assert json.loads(output.read_text())["model"] == "tiny"
     assert soundspot("check-results", folder, "-o", output).code == 2  # there already
     precise = soundspot("check-results", folder, "-o", output, "--overwrite", "--precision", 0.99)
-    assert "aim: precision of at least 0.99" in precise.out
+    assert "aim: expected precision of 0.99" in precise.out
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,11 @@ def test_locate_takes_the_threshold_of_a_calibration(soundspot, checkpoint, pict
         assert summary["present"] is present
         assert summary["threshold"] == pytest.approx(result.peak + step)
         assert (summary["presence_probability"] > 0.5) is present
+    localizer = library.load(checkpoint, calibration=mine)
+    assert localizer.identify(localizer.front_end.image.size) == localizer.identity
+    localizer.check_calibration()
+    with pytest.raises(CheckpointError, match="32-smooth2"):
+        localizer.check_calibration(localizer.identify(32, 2.0))
     assert library.load(checkpoint, calibration=mine).threshold == pytest.approx(result.peak - 0.1)
     folder = tmp_path / "in"
     folder.mkdir()

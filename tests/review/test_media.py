@@ -21,7 +21,7 @@ def test_an_image_has_a_ring_an_outline_and_its_sound(tmp_path: Path) -> None:
     (clip,), cutter = review.clips, ClipCutter(review)
     drawing = np.asarray(draw_moment(review.folder, clip.moment))
     assert drawing[30, 20].tolist() == [221, 24, 68]  # the dot at the peak
-    mask = read_mask(review.folder, clip.moment)
+    mask = read_mask(review.folder, clip.moment, (64, 48))
     assert mask is not None
     assert mask[:, 10:30].all()
     assert mask.sum() == 20 * 48

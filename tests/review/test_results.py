@@ -62,7 +62,9 @@ def test_a_folder_without_results_says_what_to_do(tmp_path: Path, content: str |
         read_moments(tmp_path / "none")
 
 
-@pytest.mark.parametrize("change", [{"peak": "high"}, {"peak": float("inf")}, {"peak_at": [1]}, {"model_id": ""}])
+@pytest.mark.parametrize(
+    "change", [{"peak": "high"}, {"peak": float("inf")}, {"peak": float("nan")}, {"peak_at": [1]}, {"model_id": ""}]
+)
 def test_a_damaged_result_is_named(tmp_path: Path, change: dict) -> None:
     path = make_results(tmp_path, [0.25], media=False) / "0.json"
     path.write_text(json.dumps([json.loads(path.read_text())[0] | change]))
@@ -73,5 +75,29 @@ def test_a_damaged_result_is_named(tmp_path: Path, change: dict) -> None:
 def test_results_of_two_models_are_refused(tmp_path: Path) -> None:
     make_results(tmp_path, [0.25], "a{}", media=False)
     folder = make_results(tmp_path, [0.25], "b{}", media=False, identity="other")
-    with pytest.raises(DataError, match=r"found results of several models \(tiny in a0.json, tiny in b0.json\)"):
+    with pytest.raises(DataError, match=r"of several models .tiny 0123456789abcdef in a0.json, tiny other"):
         read_moments(folder)
+
+
+def test_images_and_videos_of_another_size_are_refused(tmp_path: Path) -> None:
+    folder = make_results(tmp_path, [0.25], media=False, identity=IDENTITY)
+    write_video(folder / "a.frames.json", np.arange(0, 4, 0.5))
+    assert len(read_moments(folder)[1]) == 2
+    (folder / "a.frames.json").write_text((folder / "a.frames.json").read_text().replace(IDENTITY, f"{IDENTITY}-224"))
+    with pytest.raises(DataError, match="images and videos into two folders"):
+        read_moments(folder)
+
+
+def test_results_of_several_thresholds_have_none(tmp_path: Path) -> None:
+    folder = make_results(tmp_path, [0.25, 0.5], media=False)
+    (folder / "1.json").write_text((folder / "1.json").read_text().replace('"threshold": 0.9', '"threshold": 0.2'))
+    assert read_moments(folder)[0].threshold is None
+
+
+def test_the_recording_beside_the_results_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        make_results(tmp_path / name, [0.25])
+    monkeypatch.chdir(tmp_path / "a")
+    located = tmp_path / "b" / "located"
+    assert find_source(located, "recordings/0.png") == tmp_path / "b" / "recordings" / "0.png"

@@ -15,7 +15,7 @@ from soundspot.review.media import ClipCutter
 from soundspot.review.review import ABSENT, ELSEWHERE, RIGHT, UNSURE, Clip
 from soundspot.utils.append_journal import check_annotator
 
-CALIBRATION_FILE = "mine.json"
+CALIBRATION_FILE = "review.calibration.json"
 NO_REVIEW = render_card(
     "hint",
     "Nothing to check yet",
@@ -158,7 +158,7 @@ def render_progress(cutter: ClipCutter) -> Markup:
 
 
 def render_answer(cutter: ClipCutter, precision: float | None) -> Markup:
-    """Fit the threshold, write it to `mine.json` in the folder of the results, and render it.
+    """Fit the threshold, write it to `review.calibration.json` in the folder of the results, and render it.
 
     Args:
         cutter: clips of the review.

@@ -23,7 +23,7 @@ def check_results(
     Args:
         folder: folder that `soundspot locate` of a folder wrote.
         output: write the calibration from the clicks so far to this file (`.json`), and open no page; it is what
-            `--calibration` takes. The page writes it to `mine.json` in the folder.
+            `--calibration` takes. The page writes it to `review.calibration.json` in the folder.
         precision: of the output: least precision wanted, such as 0.9; by default the threshold has the highest F1.
         clips: number of clips to check; more than before draws more, and those before stay.
         seed: of the draw.
@@ -54,6 +54,6 @@ def check_results(
     exit_on_signals()
     port = find_free_port(host, port)
     print(f"{folder}: {len(review.clips)} clips of {len(review.moments)} results to check")
-    print(f"the page is at http://{host}:{port} (control-C ends it)", flush=True)
     with open_check_page(review, host) as application:
+        print(f"the page is at http://{host}:{port} (control-C ends it)", flush=True)  # where it answers from now on
         create_server(application, host, port, Limits()).run()

@@ -79,6 +79,7 @@ def evaluate(
     protocols = resolve_protocols(protocol)
     own_calibration = {} if calibration is None else {"calibration": None, "own_calibration": calibration.name}
     localizer = load(model, device=device, calibration=calibration, **refinement)
+    localizer.check_calibration()
     data_options = scoring_options(data, localizer.method.front_end) | (options or {})
     dataset = open_dataset(data, root, **data_options)
     parent = Path() if localizer.model_name else Path(localizer.checkpoint).parent  # not into the package

@@ -128,9 +128,9 @@ def locate(
         min_duration_off: of events: shortest pause in seconds, 1 by default; shorter ones are bridged.
         device: `auto`, `cpu`, `cuda`, `mps`...
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 for videos where the machine has it.
-        contour: also make each region the contour of an object: `grabcut` (extra `flow`), `sam2` (extra `hub`; in a
-            video it follows the object) or `sam2:WEIGHTS`. Regions and boxes stay as they are; `--mask NAME.png` also
-            writes NAME.contour.png, `--events` in COCO's form the masks.
+        contour: also make each region the contour of an object: `grabcut` (extra `flow`), `sam2` (experimental,
+            extra `hub`; in a video it follows the object) or `sam2:WEIGHTS`. Regions and boxes stay as they are;
+            `--mask NAME.png` also writes NAME.contour.png, `--events` in COCO's form the masks.
         overwrite: replace files that are there.
 
     Examples:
@@ -215,7 +215,7 @@ def locate(
     else:
         print("\n".join(map(format_result, results, summaries)))
         print_known(localizer, any(summary["present"] is False for summary in summaries))
-        print(f"written: {output}" + (f", {mask}" if mask else ""))
+        print(f"written: {', '.join(map(str, [output, *masks]))}")
     return 0
 
 
@@ -303,9 +303,10 @@ def locate_videos(
         The exit code.
     """
     failed, num_absent = 0, 0
+    model_id = localizer.identify(options.get("size") or localizer.video_size, options.get("smooth") or 0)
     for path, outputs in jobs:
         if not overwrite and Path(outputs.overlay or "").exists():
-            if not is_done_by(localizer, Path(outputs.frame_records or "")):
+            if not is_done_by(localizer, model_id, Path(outputs.frame_records or "")):
                 failed += 1
                 print(f"soundspot: {outputs.overlay} is of another model or threshold. {REMEDY}", file=sys.stderr)
                 continue
@@ -356,13 +357,13 @@ def write_table(path: Path, name: str | None, outputs: list["VideoOutputs"]) -> 
     return len(table)
 
 
-def is_done_by(localizer: "Localizer", records: Path) -> bool:
+def is_done_by(localizer: "Localizer", model_id: str, records: Path) -> bool:
     """Return True where frame records are of a model of this name and threshold, with its contours where it has any."""
     head = ""
     if records.is_file():
         with records.open(encoding="utf-8", errors="replace") as file:
             head = file.read(HEAD_LENGTH)
-    facts = {"model": localizer.title, "threshold": localizer.threshold}
+    facts = {"model": localizer.title, "model_id": model_id, "threshold": localizer.threshold}
     facts |= {} if localizer.contour is None else {"contour": localizer.contour}
     return all(to_json.dumps({key: fact})[1:-1] in head for key, fact in facts.items())
 

@@ -156,7 +156,7 @@ def locate_images(
     for image, names, target in track(jobs, "images"):
         overlay, summary = Path(f"{target}.png"), Path(f"{target}.json")
         if overlay.exists() and not overwrite:
-            if is_answer(summary, names, options, localizer.threshold):
+            if is_answer(summary, names, options, localizer):
                 print(f"{image}: done before", file=sys.stderr if json else sys.stdout)
             else:
                 failed.append(image)
@@ -201,12 +201,12 @@ def add_masks(
     ]
 
 
-def is_answer(summary: Path, names: list[str], options: ImageOptions, threshold: float | None) -> bool:
+def is_answer(summary: Path, names: list[str], options: ImageOptions, localizer: "Localizer") -> bool:
     """Return True where a file of summaries is of these sounds, by this model, threshold and kind of contours."""
     try:
         entries = to_json.loads(summary.read_text(encoding="utf-8"))
-        made = {(entry["sound"], entry["model"], entry["threshold"], entry.get("contour")) for entry in entries}
-        return made == {(name, options.model, threshold, options.contour) for name in names}
+        made = {(entry["sound"], entry["model_id"], entry["threshold"], entry.get("contour")) for entry in entries}
+        return made == {(name, localizer.identity, localizer.threshold, options.contour) for name in names}
     except (OSError, ValueError, LookupError, TypeError):
         return False
 

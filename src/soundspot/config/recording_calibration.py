@@ -44,8 +44,8 @@ class RecordingCalibration:
 
     Attributes:
         model: name of the model, with its refinement.
-        model_id: hash of its weights, front end and refinement (`Localizer.identity`).
-        aim: aim that the threshold was chosen for: `best F1`, or `precision of at least 0.9`.
+        model_id: hash of its weights, front end and refinement, with input size and smoothing (`Localizer.identify`).
+        aim: aim that the threshold was chosen for: `best F1`, or `expected precision of 0.9`.
         threshold: least peak of a raw map at which a source counts as present.
         interval: its 95 % interval, lowest and highest.
         presence: probability that the source is in the image by the peak (`PresenceCalibration.as_dict`), where sources
@@ -81,22 +81,28 @@ class RecordingCalibration:
         assert calibration is not None, "checked when it was read"
         return calibration
 
-    def check_model(self, model: str, identity: str, source: str = "this calibration") -> None:
+    def check_model(
+        self, model: str, identity: str, source: str = "this calibration", is_size_checked: bool = True
+    ) -> None:
         """Check that the calibration is of a model.
 
         Args:
             model: name of the model, for the message.
-            identity: hash of the model (`Localizer.identity`).
+            identity: hash of the model, with input size and smoothing (`Localizer.identify`).
             source: name of the calibration, such as its path.
+            is_size_checked: whether input size and smoothing have to be the same.
 
         Raises:
-            CheckpointError: it is of other weights, another front end or another refinement.
+            CheckpointError: it is of other weights, another front end or another refinement; or of another input size
+                or smoothing.
         """
-        if identity != self.model_id:
+        own = self.model_id if is_size_checked else self.model_id.partition("-")[0]
+        if identity != own:
             raise CheckpointError(
                 f"{source}: found a calibration of {self.model} ({self.model_id}), expected one of {model} "
-                f"({identity}): a threshold holds for the model and the refinement whose results were checked. Use "
-                "that model, or locate with this one and check again: `soundspot check-results FOLDER`"
+                f"({identity}): a threshold holds for the model, the refinement, and in videos the size and smoothing, "
+                "of the results that were checked. Use those, or locate with this one and check again: `soundspot "
+                "check-results FOLDER`"
             )
 
     def as_dict(self) -> dict[str, Any]:

@@ -109,6 +109,7 @@ class BatchLocalizer:
         self.checkpoint = ""
         self.model_name = ""
         self.video_size: int | None = None
+        self._own: RecordingCalibration | None = None
         self._has_warned = False
 
     @property
@@ -126,6 +127,31 @@ class BatchLocalizer:
         """Hash of the weights, the front end and the refinement, on which the peaks of maps depend: 16 digits."""
         return weights_digest(self.method, f"{self.front_end} {self.refinement.as_dict()}")
 
+    def identify(self, size: int | None = None, smooth: float | int = 0) -> str:
+        """Return what the peaks of located images or videos depend on.
+
+        Args:
+            size: side of the network's input in pixels; None: that of the front end.
+            smooth: seconds over which maps of a video are averaged.
+
+        Returns:
+            `identity`, and behind it `-SIZE` for another size than the front end's and `-smoothSECONDS`.
+        """
+        sized = f"-{size}" if size not in (None, self.front_end.image.size) else ""
+        return self.identity + sized + (f"-smooth{smooth:g}" if smooth else "")
+
+    def check_calibration(self, model_id: str | None = None) -> None:
+        """Raise CheckpointError where a calibration for somebody's own recordings is in use, and is of other results.
+
+        Args:
+            model_id: what peaks depend on (`identify`); None: located images.
+
+        Raises:
+            CheckpointError: it was fitted to results of another input size or smoothing.
+        """
+        if self._own is not None:
+            self._own.check_model(self.title, model_id or self.identity)
+
     def use_calibration(self, calibration: RecordingCalibration, source: str = "this calibration") -> None:
         """Replace threshold and probability of presence by those of a calibration for somebody's own recordings.
 
@@ -136,7 +162,8 @@ class BatchLocalizer:
         Raises:
             CheckpointError: it is of another model, or of another refinement.
         """
-        calibration.check_model(self.title, self.identity, source)
+        calibration.check_model(self.title, self.identity, source, is_size_checked=False)
+        self._own = calibration
         self.threshold, self.calibration = calibration.threshold, calibration.presence_calibration
 
     @property

@@ -196,6 +196,7 @@ class Localizer(BatchLocalizer):
             model_input = ImageWithFlow(still, as_flow(flow))
         elif spec.flow and next_frame is not None:
             model_input = ImageWithFlow(still, compute_optical_flow(still, as_image(next_frame)))
+        self.check_calibration()
         notes = (NO_FLOW_WARNING,) if spec.flow and model_input is still else ()
         return EncodedImage(self.encode_images([model_input]), still, notes)
 

@@ -45,16 +45,16 @@ def calibrate_review(review: Review, precision: float | None = None) -> Recordin
     population = torch.tensor([moment.peak for moment in review.moments], dtype=torch.float64)
     weights = compute_weights(peaks.numpy(), population.numpy())
     fit = fit_threshold(peaks, present, weights, population, precision)
-    if fit.presence.slope <= 0:
+    if fit.lowest_slope <= 0:
         raise DataError(
-            f"{review.folder}: found peaks that are no higher where the source is in the image ({len(labels)} clips): "
-            "no threshold of this model can be told for these recordings. Check the decisions, or teach the model what "
-            "is in them: `soundspot adapt`"
+            f"{review.folder}: found peaks that are not clearly higher where the source is in the image ({len(labels)} "
+            "clips): no threshold of this model can be told for these recordings. Check the decisions and more clips, "
+            "or teach the model what is in them: `soundspot adapt`"
         )
     if precision is not None and fit.scores["precision"] < precision:
         raise DataError(
             f"{review.folder}: found a precision of at most {fit.scores['precision']:.2f} at any threshold, expected "
-            f"{precision:g}. Ask for less, or check more clips: --clips {2 * len(review.clips)}"
+            f"{precision:g}. Ask for less, or check more clips{_more_clips(review)}"
         )
     return _describe(review, labels, others, fit, precision, leave_one_out(peaks, present, weights).numpy())
 
@@ -71,19 +71,23 @@ def check_labels(review: Review, labels: list[ClipLabel]) -> None:
     """
     num_present = sum(label.present for label in labels)
     counts = f"{len(labels)} clips that are decided, {num_present} with their source in the image"
-    more = f"--clips {2 * len(review.clips)}"
     if len(labels) < MIN_CLIPS:
-        is_limited = len(review.clips) < MIN_CLIPS
-        remedy = "Locate more recordings" if is_limited else f"Go on checking, or draw more clips: {more}"
+        is_limited = len(review.moments) < MIN_CLIPS
+        remedy = "Locate more recordings" if is_limited else f"Go on checking{_more_clips(review)}"
         raise DataError(f"{review.folder}: found {counts}, expected at least {MIN_CLIPS}. {remedy}")
     if min(num_present, len(labels) - num_present) < MIN_OF_EACH:
         kind = "in" if num_present > MIN_OF_EACH else "not in"
         missing = "whose source is not in the image" if kind == "in" else "whose source is in the image"
         raise DataError(
             f"{review.folder}: found {counts}, expected at least {MIN_OF_EACH} of each kind: where (nearly) all "
-            f"sources are {kind} the image, no threshold can be told. Locate recordings {missing}, or draw more clips: "
-            f"{more}"
+            f"sources are {kind} the image, no threshold can be told. Locate recordings {missing}{_more_clips(review)}"
         )
+
+
+def _more_clips(review: Review) -> str:
+    """Return how more clips are drawn; empty where all are."""
+    total, drawn = len(review.moments), len(review.clips)
+    return f", or draw more clips: --clips {min(total, 2 * drawn)}" if drawn < total else ""
 
 
 def compute_weights(peaks: np.ndarray, population: np.ndarray) -> torch.Tensor:
@@ -143,7 +147,7 @@ def _describe(
     return RecordingCalibration(
         model=model.name,
         model_id=model.identity,
-        aim="best F1" if precision is None else f"precision of at least {precision:g}",
+        aim="best F1" if precision is None else f"expected precision of {precision:g}",
         threshold=fit.threshold,
         interval=(fit.low, fit.high),
         presence=fit.presence.as_dict(),
@@ -196,8 +200,8 @@ def format_calibration(calibration: RecordingCalibration) -> list[str]:
     if location["num_present"]:
         share = location["num_right"] / location["num_present"]
         lines.append(
-            f"The location is right in {100 * share:.0f} % of the clips whose source is in the image (95 % interval "
-            f"{100 * location['low']:.0f} to {100 * location['high']:.0f} %)."
+            f"The location is right in {100 * share:.0f} % of the checked clips whose source is in the image (95 % "
+            f"interval {100 * location['low']:.0f} to {100 * location['high']:.0f} %)."
         )
     for item in calibration.agreement:
         kappa = "" if item["kappa"] is None else f", kappa {item['kappa']:.2f}"

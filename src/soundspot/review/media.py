@@ -119,19 +119,27 @@ def draw_moment(folder: Path, moment: Moment) -> Image.Image:
         with Video(path) as video:
             image = video.frames_at([moment.time])[0][1]
     (x, y), (width, height) = moment.peak_at, image.size
+    mask = read_mask(folder, moment, image.size) if moment.time is None else None
+    if x >= width or y >= height:
+        raise InputError(
+            f"{moment.image}: found {width} x {height} pixels, expected the peak ({x}, {y}) inside: it is another file "
+            "than what was located. Put that back, or locate again with --overwrite",
+            "another file",
+        )
     scale = min(1.0, MAX_SIDE / max(image.size))
     image = image.resize((max(1, round(scale * width)), max(1, round(scale * height))), Image.Resampling.LANCZOS)
-    if moment.time is None and (mask := read_mask(folder, moment)) is not None:
+    if mask is not None:
         image = draw_outline(image, mask, WHITE)
     return draw_peak(image, round(scale * x), round(scale * y))
 
 
-def read_mask(folder: Path, moment: Moment) -> Bool[np.ndarray, "h w"] | None:
+def read_mask(folder: Path, moment: Moment, size: tuple[int, int]) -> Bool[np.ndarray, "h w"] | None:
     """Read the mask of an image from its result.
 
     Args:
         folder: folder of the results.
         moment: moment of an image.
+        size: (width, height) of the image.
 
     Returns:
         (h, w) bool; None where the result has no mask.
@@ -142,6 +150,8 @@ def read_mask(folder: Path, moment: Moment) -> Bool[np.ndarray, "h w"] | None:
     path = folder / moment.result
     with convert_read_errors(path, "expected the result that was there. Locate again"):
         mask = parse_json(path.read_text(encoding="utf-8-sig"))[moment.index].get("mask")
+        if mask is not None and mask["size"] != [size[1], size[0]]:
+            raise ValueError(f"found a mask of {mask['size']} (height, width) for an image of {size[1]} x {size[0]}")
         return None if mask is None else decode_mask(mask)
 
 
@@ -167,7 +177,7 @@ def read_sound(folder: Path, moment: Moment) -> Audio:
     if not moment.audio:
         with Video(path, moment.audio_track) as video:
             return video.read_audio(start, VIDEO_SECONDS, None)
-    audio = read_audio(path)
+    audio = read_audio(path, track=moment.audio_track)
     first = round(start * audio.rate)
     return Audio(audio.waveform[first : first + round(VIDEO_SECONDS * audio.rate)], audio.rate)
 

@@ -5,8 +5,9 @@ each other are nearly the same.
 """
 
 import json
+import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from soundspot.errors import DataError
 from soundspot.utils.safe_read import check_fields, convert_read_errors, parse_json
 
 MOMENT_SECONDS = 4.0  # between the moments of a video
-EXPECTED = "expected results of `soundspot locate FOLDER`. Locate again, or move the file elsewhere"
+EXPECTED = "expected results of `soundspot locate FOLDER`. Locate again with --overwrite, or move the file elsewhere"
 NO_RESULTS = (
     "expected what `soundspot locate FOLDER` writes: NAME.json of images, or NAME.frames.json of videos. Locate your "
     "recordings first"
@@ -81,7 +82,7 @@ class LocatedModel:
     Attributes:
         name: name of the model.
         identity: hash of the model (`Localizer.identity`).
-        threshold: threshold of presence that the results were located with; None: there was none.
+        threshold: threshold of presence that the results were located with; None: there was none, or several.
     """
 
     name: str
@@ -114,13 +115,17 @@ def read_moments(folder: Path) -> tuple[LocatedModel, list[Moment]]:
                     moments += [] if moment is None else [moment]
     if not models:
         raise DataError(f"{folder}: found no results, {NO_RESULTS}")
-    if len({model.identity for model in models}) > 1:
-        (first, here), (second, there) = list(models.items())[:2]
+    by_identity = {model.identity: (model, path) for model, path in models.items()}
+    if len(by_identity) > 1:
+        (first, here), (second, there) = list(by_identity.values())[:2]
         raise DataError(
-            f"{folder}: found results of several models ({first.name} in {here.name}, {second.name} in {there.name}), "
-            "expected those of one. Locate all by one model: `soundspot locate FOLDER --overwrite`"
+            f"{folder}: found results of several models ({first.name} {first.identity} in {here.name}, "
+            f"{second.name} {second.identity} in {there.name}), expected those of one, and of images "
+            "or of videos of one input size. Locate all by one model (`soundspot locate FOLDER --overwrite`), images "
+            "and videos into two folders"
         )
-    return next(iter(models)), moments
+    model = next(iter(models))
+    return (model if len(models) == 1 else replace(model, threshold=None)), moments
 
 
 def _read_result(path: Path, name: str) -> Iterator[tuple[LocatedModel, Moment | None]]:
@@ -166,6 +171,8 @@ def _to_moment(
         return None
     moment = Moment(name, image, audio, track, time, float(values["peak"]), (*values["peak_at"],), index)
     check_fields(moment)
+    if not math.isfinite(moment.peak):
+        raise ValueError(f"found the peak {moment.peak}")
     return moment
 
 
@@ -181,6 +188,6 @@ def find_source(folder: Path, name: str) -> Path | None:
     """
     above = folder.absolute().parents
     try:
-        return next((path for path in (Path(name), *(parent / name for parent in above)) if path.is_file()), None)
+        return next((path for path in (*(parent / name for parent in above), Path(name)) if path.is_file()), None)
     except (OSError, ValueError):  # a name that no file can have
         return None

@@ -19,7 +19,7 @@ NUM_CLIPS = 60
 RIGHT, ELSEWHERE, ABSENT, UNSURE = CHOICES = ("right", "elsewhere", "absent", "unsure")
 UNDONE = "undone"  # takes back the decision before
 _TABLES = {
-    "clips": "moment TEXT NOT NULL UNIQUE, identity TEXT NOT NULL",
+    "clips": "moment TEXT NOT NULL, identity TEXT NOT NULL, UNIQUE (moment, identity)",
     "decisions": "annotator TEXT NOT NULL, clip INTEGER NOT NULL REFERENCES clips (id), choice TEXT NOT NULL",
 }
 _INDEXES = ("CREATE INDEX decisions_of_clip ON decisions (annotator, clip)",)

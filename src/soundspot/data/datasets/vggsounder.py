@@ -71,7 +71,9 @@ def _read_text(path: Path) -> str:
     if path.is_dir():
         path = path / CSV_FILE
     if path.suffix != ".whl":
-        return path.read_text(encoding="utf-8")
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"found {path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}")
+        return path.read_text(encoding="utf-8-sig")
     with zipfile.ZipFile(path) as wheel:
         table = wheel.getinfo(f"vggsounder/data/{CSV_FILE}")
         if table.file_size > MAX_BYTES:

@@ -31,6 +31,8 @@ class ThresholdFit:
         low, high: its 95 % interval.
         presence: probability that the source is present by the peak.
         scores: `f1`, `precision` and `recall` that are expected at the threshold, over all peaks.
+        lowest_slope: slope of the logistic function in the lowest 2.5 % of the bootstrap draws; 0 or less: the peaks
+            may say nothing of presence.
     """
 
     threshold: float
@@ -38,6 +40,7 @@ class ThresholdFit:
     high: float
     presence: PresenceCalibration
     scores: dict[str, float]
+    lowest_slope: float
 
 
 def fit_logistic_map(
@@ -164,9 +167,9 @@ def fit_threshold(
     threshold = float(thresholds[0])
     low, high = thresholds[1:].quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     presence = PresenceCalibration("logistic", *logistic[0].tolist())
-    return ThresholdFit(
-        threshold, min(low, threshold), max(high, threshold), presence, scores_at(threshold, falling, logistic[0])
-    )
+    scores = scores_at(threshold, falling, logistic[0])
+    lowest_slope = float(logistic[1:, 0].quantile(0.025))
+    return ThresholdFit(threshold, min(low, threshold), max(high, threshold), presence, scores, lowest_slope)
 
 
 def scores_at(threshold: float, population: Float[Tensor, " p"], logistic: Float[Tensor, " 2"]) -> dict[str, float]:

@@ -46,6 +46,7 @@ from soundspot.evaluation.report.report import (
 from soundspot.evaluation.report.sound_sensitivity import SoundSensitivity, compute_sound_sensitivity
 from soundspot.types import AudioVisualDataset
 
+MIN_IMAGES = 10  # of a subset whose scores have intervals: draws of fewer say little of others like them
 # Rows beside the model: what they are called, and of what kind they are.
 REFERENCE_ROWS: dict[str, tuple[str, RowKind]] = {
     WHOLE_IMAGE: (WHOLE_IMAGE, "sound-blind"),
@@ -148,7 +149,7 @@ def check_attributes(names: Sequence[str], data: AudioVisualDataset) -> None:
     """
     known = {"category", *(name for i in range(len(data)) for name in data.attributes(i))} if names else set()
     for name in names:
-        check_choice("group_by", name, sorted(known))
+        check_choice("group_by (`attributes` of a catalog's images, or `vggsounder` in --options)", name, sorted(known))
 
 
 def _build_subsets(name: str, table: SampleTable, attribute: str, weights: GroupWeights) -> Iterator[SubsetRows]:
@@ -161,9 +162,11 @@ def _build_subsets(name: str, table: SampleTable, attribute: str, weights: Group
     for value in sorted(set(values)):
         mask = torch.tensor([v == value for v in values])
         if num_scored := int((table.is_scored(own) & mask).sum()):
+            is_enough = len(samples.group_index[mask].unique()) >= MIN_IMAGES
+            own_weights = weights if is_enough else GroupWeights(len(samples.group_first), 0, 0)
             scores = compute_scores(table.metric_inputs(own, MODEL, mask), MAP_NEEDS)
-            model = ReportRow(name, "model", compute_intervals(scores, weights))
-            rows = (model, *_build_reference_rows(table, own, weights, mask))
+            model = ReportRow(name, "model", compute_intervals(scores, own_weights))
+            rows = (model, *_build_reference_rows(table, own, own_weights, mask))
             yield SubsetRows(attribute, value, num_scored, rows)
 
 

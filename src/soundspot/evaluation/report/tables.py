@@ -122,21 +122,36 @@ def build_subset_tables(report: "Report") -> dict[str, list[list[str]]]:
         report: the report.
 
     Returns:
-        Attribute -> rows of text cells, the head first: value, number of scored samples, the model's first four scores
-        with intervals, and behind the first the highest of it among rows that ignore the sound.
+        Attribute -> rows of text cells, the head first: value, number of scored samples, the model's first four scores,
+        with intervals from ten images on, and behind the first that of the row without sound that is best overall.
     """
     tables: dict[str, list[list[str]]] = {}
     for subset in report.subsets:
         model, *others = subset.rows
-        keys = [key for key in headline_keys() if key in report.model.metrics and key in model.metrics]
+        keys = [key for key in headline_keys() if key in report.model.metrics and key in model.metrics][:4]
         labels = [get_metric_info(key).label for key in keys]
-        head = ["", "samples", labels[0], "without sound", *labels[1:4]]
-        blind = [row.metrics[keys[0]] for row in others if row.kind == "sound-blind" and keys[0] in row.metrics]
-        best = max(blind, key=lambda score: score.value, default=None)
-        cells = [format_cell(key, model.metrics[key], True) for key in keys[:4]]
-        cells.insert(1, format_cell(keys[0], best, False))
-        tables.setdefault(subset.attribute, [head]).append([subset.value or "unknown", f"{subset.n:,}", *cells])
+        blind = best_sound_blind(report, keys[0])
+        score = next((row.metrics.get(keys[0]) for row in others if row.name == blind), None)
+        cells = [format_cell(key, model.metrics[key], True) for key in keys]
+        head = ["", "samples", labels[0], blind or "without sound", *labels[1:]]
+        line = [subset.value or "unknown", f"{subset.n:,}", cells[0], format_cell(keys[0], score, False), *cells[1:]]
+        tables.setdefault(subset.attribute, [head]).append(line)
     return {attribute: drop_empty_columns(table) for attribute, table in tables.items()}
+
+
+def best_sound_blind(report: "Report", key: str) -> str:
+    """Return the name of the best row that ignores the sound.
+
+    Args:
+        report: the report.
+        key: report key of the score.
+
+    Returns:
+        Name of the row with the highest score; empty where there is none.
+    """
+    rows = (row for row in report.rows if row.kind == "sound-blind" and key in row.metrics)
+    scores = {row.name: row.metrics[key].value for row in rows}
+    return max(scores, key=scores.__getitem__, default="")
 
 
 def protocol_spread(report: "Report", key: str = "ciou") -> str:

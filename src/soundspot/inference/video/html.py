@@ -76,11 +76,12 @@ def timeline_to_html(seconds: float, runs: Iterable[SecondPresence], events: Ite
         An SVG element.
     """
     scale = WIDTH / max(seconds, 1e-3)
-    bars = [
-        _bar(float(run.second), float(run.second + run.num_seconds), 0, "#555", run.probability or 1.0, str(run), scale)
-        for run in runs
-        if run.present
-    ]
+    bars = []
+    for run in runs:
+        if run.present:
+            opacity = 1.0 if run.probability is None else run.probability
+            ends = float(run.second), float(run.second + run.num_seconds)
+            bars.append(_bar(*ends, 0, "#555", opacity, str(run), scale))
     rows = {identity: row for row, identity in enumerate(sorted({event.identity for event in events}), 1)}
     for event in events:
         row = rows[event.identity]

@@ -129,11 +129,12 @@ class LocatedVideo:
             colorspace=video.colorspace,
             sample_rate=stream.rate,
             layout=stream.layout.player_layout,
-            model_id=localizer.identity,
+            model_id=localizer.identify(self._size, smooth),
             audio="" if audio is None else str(audio) if isinstance(audio, str | Path) else "in memory",
             audio_track=audio_track,
             contour=contour,
         )
+        localizer.check_calibration(self.info.model_id)
         self.seconds = video.duration if self._audio is None else video.end_time or video.duration
         self.notes, self.end_time = localizer.notes, self.seconds
 

@@ -38,7 +38,7 @@ class VideoInfo:
         colorspace: FFmpeg's number of the conversion between YUV and RGB.
         sample_rate: sample rate of the audio in Hz.
         layout: FFmpeg's name of the audio channels, such as `stereo`.
-        model_id: hash of the model (`Localizer.identity`).
+        model_id: what peaks depend on (`Localizer.identify`).
         audio: path of the sound that replaces the video's own, or `in memory`; empty: its own.
         audio_track: number of the audio track; None: the file's default.
         contour: name of the segmenter that makes contours; None: there are none.

@@ -166,7 +166,7 @@ def test_pictures_of_the_page(browser: Any, served: Served) -> None:
                 return top >= 0 && bottom <= innerHeight;
             })"""
         )
-        assert visit.page.get_by_role("tab").all_inner_texts() == ["Image", "Video", "Search", "Reports"]
+        assert visit.page.get_by_role("tab").all_inner_texts() == ["Image", "Video", "Search", "Reports", "Check"]
         assert visit.page.get_by_role("tab", name="Reports").is_visible()
         label = visit.page.locator("#image [data-testid=block-label]")  # over the image, and yet to be read
         assert label.evaluate("label => getComputedStyle(label).backgroundColor") != "rgba(0, 0, 0, 0)"

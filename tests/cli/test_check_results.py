@@ -67,8 +67,8 @@ def test_locate_takes_the_threshold_of_a_calibration(soundspot, checkpoint, pict
     localizer = library.load(checkpoint, calibration=mine)
     assert localizer.identify(localizer.front_end.image.size) == localizer.identity
     localizer.check_calibration()
-    with pytest.raises(CheckpointError, match="32-smooth2"):
-        localizer.check_calibration(localizer.identify(32, 2.0))
+    with pytest.raises(CheckpointError, match="64-smooth2"):
+        localizer.check_calibration(localizer.identify(64, 2.0))
     assert library.load(checkpoint, calibration=mine).threshold == pytest.approx(result.peak - 0.1)
     folder = tmp_path / "in"
     folder.mkdir()

@@ -56,7 +56,6 @@ def locate(
     image: Path,
     audio: list[str],
     model: str = DEFAULT_MODEL,
-    calibration: Path | None = None,
     output: Path | None = None,
     mask_threshold: float | str = 0.5,
     boxes: bool = False,
@@ -78,6 +77,7 @@ def locate(
     offset: str | None = None,
     min_duration_on: float | None = None,
     min_duration_off: float | None = None,
+    calibration: Path | None = None,
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     contour: str | None = None,
@@ -203,13 +203,14 @@ def locate(
     sounds = read_sounds(localizer, audio, audio_track)
     results, summaries = locate_image(localizer, image, sounds, options_of_images)
     write_results(output, results, summaries, mask_threshold if boxes else None)
+    masks: dict[Path, Any] = {}
     if mask is not None:
-        masks = {mask: results[audio[0]].mask(mask_threshold).numpy()}
+        masks[mask] = results[audio[0]].mask(mask_threshold).numpy()
         if contour is not None:
             masks[mask.with_suffix(".contour.png")] = results[audio[0]].contour_mask().numpy()
-        for path, pixels in masks.items():
-            with atomic_write(path) as draft:
-                Image.fromarray(pixels).save(draft)
+    for path, pixels in masks.items():
+        with atomic_write(path) as draft:
+            Image.fromarray(pixels).save(draft)
     if json:
         print(to_json.dumps(summaries, indent=2))
     else:

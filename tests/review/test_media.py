@@ -12,7 +12,7 @@ from soundspot.data.media.audio import read_audio
 from soundspot.data.media.image import read_image
 from soundspot.data.media.video import Video
 from soundspot.errors import InputError
-from soundspot.review.media import ClipCutter, draw_moment, read_mask
+from soundspot.review.media import ClipCutter, draw_moment, open_source, read_mask
 from soundspot.review.review import Review
 
 
@@ -54,3 +54,17 @@ def test_a_video_is_cut_around_the_moment(tmp_path: Path) -> None:
         assert video.audio.seconds == pytest.approx(5.0, abs=0.15)
         assert max(next(video.frames())[1].size) <= 480
     assert cutter.cut(clip, "image").is_file()
+
+
+def test_no_file_is_opened_that_lies_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results may be somebody else's, and the page serves what they name."""
+    (tmp_path / "theirs").mkdir()
+    folder = make_results(tmp_path / "theirs", [0.25])
+    (tmp_path / "secret.png").write_bytes((tmp_path / "theirs" / "recordings" / "0.png").read_bytes())
+    monkeypatch.chdir(folder)
+    for name in (str(tmp_path / "secret.png"), "../../secret.png", "secret.png"):
+        with pytest.raises(InputError, match="as results of somebody else may name any file"):
+            open_source(folder, name)
+    assert open_source(folder, "recordings/0.png").is_file()
+    monkeypatch.chdir(tmp_path)
+    assert open_source(folder, str(tmp_path / "secret.png")).is_file()

@@ -1,5 +1,6 @@
 """Clips of a review as files: an image with the peak on it, and a few seconds of sound or video around the moment."""
 
+import os
 import shutil
 import tempfile
 import threading
@@ -86,7 +87,7 @@ def open_source(folder: Path, name: str) -> Path:
         Path of the file.
 
     Raises:
-        InputError: it is gone.
+        InputError: it is gone, or lies neither below the working directory nor below the parent of the folder.
     """
     path = find_source(folder, name)
     if path is None:
@@ -94,6 +95,13 @@ def open_source(folder: Path, name: str) -> Path:
             f"{name}: found no such file, expected what was located. Put it back, or start the command in the folder "
             "where `soundspot locate` was started",
             "gone",
+        )
+    roots = Path.cwd(), folder.absolute().parent
+    if not any(Path(os.path.normpath(path.absolute())).is_relative_to(root) for root in roots):
+        raise InputError(
+            f"{name}: found this file neither below {roots[0]} nor beside the results, expected one of both, as results "
+            "of somebody else may name any file. Start the command in a folder that holds the recordings",
+            "elsewhere",
         )
     return path
 

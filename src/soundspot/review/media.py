@@ -99,8 +99,8 @@ def open_source(folder: Path, name: str) -> Path:
     roots = Path.cwd(), folder.absolute().parent
     if not any(Path(os.path.normpath(path.absolute())).is_relative_to(root) for root in roots):
         raise InputError(
-            f"{name}: found this file neither below {roots[0]} nor beside the results, expected one of both, as results "
-            "of somebody else may name any file. Start the command in a folder that holds the recordings",
+            f"{name}: found this file neither below {roots[0]} nor beside the results, expected one of both, as "
+            "results of somebody else may name any file. Start the command in a folder that holds the recordings",
             "elsewhere",
         )
     return path

@@ -28,7 +28,7 @@ def test_mean_shift_is_its_formula_and_joins_what_is_alike() -> None:
 def test_without_its_terms_it_is_ezvsl(toy: Toy, clips: Clips) -> None:
     batch, same = clips(), {"tau": 0.07, "reducer": "softmax", "ground_truth_weight": 0.5}
     batch = replace(batch, ground_truth=torch.rand(len(batch.images), 4, 16, 16))
-    ours = toy("nowhere", weight=0.0, bandwidth=0.0, **same).eval().losses(batch)
+    ours = toy("nowhere", weight=0.0, bandwidth=0.0, alignment=False, **same).eval().losses(batch)
     expected = toy("ezvsl", **same).eval().losses(batch)
     assert ours.keys() == expected.keys() == {"contrast", "extent"}
     assert all(torch.equal(ours[name], value) for name, value in expected.items())
@@ -66,3 +66,18 @@ def test_negative_sounds_come_from_nowhere(toy: Toy, clips: Clips) -> None:
     terms, plain = (toy("nowhere", weight=w).eval().negative_losses(batch, 0.07) for w in (0.5, 0.0))
     assert terms.keys() - plain.keys() == {"absent"}
     assert terms["absent"] > 0
+
+
+def test_retrieval_learns_and_leaves_the_maps_alone(toy: Toy, clips: Clips) -> None:
+    batch, method = clips(), toy("nowhere").train()
+    method.losses(batch)["alignment"].backward()
+    with_gradient = {name.split(".")[0] for name, weight in method.named_parameters() if weight.grad is not None}
+    assert with_gradient == {"p_v", "p_a"}
+    optimizer = torch.optim.Adam(method.parameters(), lr=1e-2)
+    for _ in range(20):
+        optimizer.zero_grad()
+        method.losses(batch)["alignment"].backward()
+        optimizer.step()
+    method.eval()
+    similarity = method.embed_images(batch.images[0]) @ method.embed_audio(batch.audio[0]).T
+    assert (similarity.argmax(1) == torch.arange(len(similarity))).all()

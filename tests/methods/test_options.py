@@ -84,7 +84,7 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "lcbm": {"classes": 5, "tau": 0.2, "joint": "each"},
     "lvs": {**LVS_OPTIONS, "symmetric": True, "false_negatives_as_positives": True},
     "marginnce": {**EZVSL_OPTIONS, "symmetric": True},
-    "nowhere": {**EZVSL_OPTIONS, "symmetric": False, "reducer": "max", "weight": 0.5, "bandwidth": 0.0},
+    "nowhere": {**EZVSL_OPTIONS, "symmetric": False, "reducer": "max", "weight": 0.5, "bandwidth": 0.0, "alignment": False},
     "slavc": {"tau": 0.2, "width": 24, "dropout": 0.5, "momentum": 0.5, "momentum_maps": True},
     "sspl": {"width": 24},
     "sspl_pcm": {"width": 24, "cycles": 1},

@@ -12,6 +12,9 @@ With EZ-VSL's projections and a soft maximum, f of an image at x, a of a sound, 
     g(x) = sum_y softmax_y( f(x) . f(y) / bandwidth ) f(y),  map(x) = g(x) . a / |g(x)|
     L = InfoNCE(softmax-weighted mean of map) + KL(annotation || P) - log P(nowhere) of absent pairs + extents
 
+What an image shows as a whole is another question than where a sound comes from: for retrieval, projections of the mean
+of f and of a learn by InfoNCE as `alignment`'s do, and leave the maps as they are.
+
 **Supervision:** with `ground_truth_weight` 0, categories or pairs alone, as EZ-VSL; with more, masks of what
 scenes were composed of. Reports say which.
 """
@@ -23,11 +26,19 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from soundspot.losses.contrastive import Reducer, all_pair_maps, full_precision, unit_norm
+from soundspot.losses.contrastive import (
+    Reducer,
+    all_pair_maps,
+    embedding_similarity,
+    full_precision,
+    info_nce,
+    unit_norm,
+)
 from soundspot.losses.locations import location_log_probabilities, location_loss, nowhere_loss
 from soundspot.methods.base import register
 from soundspot.methods.ezvsl_base import EZVSLBase
 from soundspot.methods.option_checks import check_not_negative
+from soundspot.models.heads import build_projection, mean_pool
 from soundspot.types import Batch
 from soundspot.utils.distributed import rank
 
@@ -59,6 +70,7 @@ class Nowhere(EZVSLBase):
         reducer: reduction of a cosine map to the similarity of a pair in InfoNCE (see `EZVSLBase`).
         weight: weight of the distribution's terms; 0: contrast and extents alone.
         bandwidth: temperature of the mean of like locations; 0: features as they are.
+        alignment: learn the projections of `alignment` as well, for retrieval; the maps get no gradient of theirs.
         base_options: further keyword arguments of `EZVSLBase`, such as `width`, `ground_truth_weight` and `image`.
     """
 
@@ -70,12 +82,16 @@ class Nowhere(EZVSLBase):
         reducer: Reducer = "softmax",
         weight: float = 1.0,
         bandwidth: float = 0.1,
+        alignment: bool = True,
         **base_options: Any,
     ) -> None:
         check_not_negative(weight=weight, bandwidth=bandwidth)
         super().__init__(tau=tau, reducer=reducer, **base_options)
-        self.weight, self.bandwidth = weight, bandwidth
+        self.weight, self.bandwidth, self.alignment = weight, bandwidth, alignment
         self.absence = nn.Parameter(torch.tensor(ABSENCE))
+        if alignment:
+            width = self.space.image.out_channels
+            self.p_v, self.p_a = build_projection(width, width), build_projection(width, width)
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
         """Encode images as unit-norm features in the joint space, each the mean of those like it.
@@ -89,10 +105,35 @@ class Nowhere(EZVSLBase):
         features = super().encode_images(images)
         return mean_shift(features, self.bandwidth) if self.bandwidth else features
 
+    def embed_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
+        """Embed images for retrieval by cosine with `embed_audio`.
+
+        Args:
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
+
+        Returns:
+            (b, d) embeddings of unit L2 norm: the projection p_v of the mean of the encoded image over locations, or
+            that mean without `alignment`.
+        """
+        pooled = mean_pool(self.encode_images(images))
+        return unit_norm(self.p_v(pooled) if self.alignment else pooled)
+
+    def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
+        """Embed audio for retrieval by cosine with `embed_images`.
+
+        Args:
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
+
+        Returns:
+            (b, d) embeddings of unit L2 norm: the projection p_a of the encoded audio, or that without `alignment`.
+        """
+        encoded = self.encode_audio(audio)
+        return unit_norm(self.p_a(encoded)) if self.alignment else encoded
+
     def losses(
         self, batch: Batch, encoded: tuple[Float[Tensor, "v b c h w"], Float[Tensor, "u b c"]] | None = None
     ) -> dict[str, Float[Tensor, ""]]:
-        """Compute the terms of `EZVSLBase`, `location` of own sounds and `nowhere` of the batch's other ones.
+        """Compute the terms of `EZVSLBase`, `alignment`, `location` of own sounds and `nowhere` of the batch's other ones.
 
         Args:
             batch: v image views and u audio views of b samples. Pairs in `false_negatives` are not told absent.
@@ -101,9 +142,17 @@ class Nowhere(EZVSLBase):
 
         Returns:
             Dict of term name -> scalar tensor, already weighted; the training loss is their sum.
+
+        Raises:
+            RecipeError: the batch is a single sample in training mode, and the projections have batch norm.
         """
         features, embeddings = encoded or self.encode(batch)
         terms = super().losses(batch, (features, embeddings))
+        if self.alignment:
+            images = unit_norm(self.p_v(mean_pool(features.detach().flatten(0, 1)))).unflatten(0, features.shape[:2])
+            audio = unit_norm(self.p_a(embeddings.detach().flatten(0, 1))).unflatten(0, embeddings.shape[:2])
+            options = batch.false_negatives, self.false_negatives_as_positives, self.symmetric
+            terms["alignment"] = info_nce(embedding_similarity(images, audio), self.tau, *options)
         if not self.weight:
             return terms
         maps = all_pair_maps(features, embeddings)  # (v, u, b, m, p)

@@ -133,7 +133,7 @@ class Nowhere(EZVSLBase):
     def losses(
         self, batch: Batch, encoded: tuple[Float[Tensor, "v b c h w"], Float[Tensor, "u b c"]] | None = None
     ) -> dict[str, Float[Tensor, ""]]:
-        """Compute the terms of `EZVSLBase`, `alignment`, `location` of own sounds and `nowhere` of the batch's other ones.
+        """Compute the terms of `EZVSLBase`, `alignment`, `location` of own sounds and `nowhere` of other ones.
 
         Args:
             batch: v image views and u audio views of b samples. Pairs in `false_negatives` are not told absent.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from soundspot.cli.main import main
 from soundspot.config.checkpoint import save_checkpoint
@@ -57,6 +58,7 @@ def listing(folder: Path) -> dict[Path, tuple[int, int]]:
 @pytest.fixture(scope="session")
 def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
+    torch.manual_seed(0)
     method = create("alignment", image=TINY, audio=TINY, front_end=InputSpec(ImageSpec(32), AudioSpec(16000, 0.5)))
     save_checkpoint(method, folder / "tiny.safetensors")
     write_catalog(open_scenes("scenes", length=8, size=32, seconds=0.5, categories=3), folder / "catalogue")

@@ -115,6 +115,15 @@ def test_a_mistake_in_arguments_is_named_in_one_message(soundspot, words, messag
 
 
 @pytest.mark.parametrize(
+    "words", [("evaluate", "scenes", "x" * 300), ("train", "x" * 300), ("data", "check", "x" * 300)]
+)
+def test_a_name_that_is_too_long_for_a_file_is_named(soundspot, words) -> None:
+    answer = soundspot(*words)
+    assert (answer.code, answer.out, answer.written) == (2, "", frozenset())
+    assert re.fullmatch(r"soundspot: [/\w]*x+: File name too long; expected a path to open. Check it\n", answer.err)
+
+
+@pytest.mark.parametrize(
     ("words", "options"),
     [
         ("evaluate x --options.length 3 --options.list 4655", {"options": {"length": 3, "list": 4655}}),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from clips import write_video
+from soundspot.cli.locate import is_done_by
 
 
 def test_a_video_becomes_what_is_named(soundspot, checkpoint: Path, tmp_path: Path) -> None:
@@ -39,10 +40,17 @@ def test_a_folder_is_done_but_for_what_is_no_video(soundspot, checkpoint: Path, 
     assert files == {stem + end for stem in ("a", "below/b") for end in ends}
     again = soundspot("locate", tmp_path / "in", "--model", checkpoint, "-o", out)
     assert again.out.count("done before") == 2
-    records = out / "a.frames.json"
-    records.write_text(records.read_text().replace('"threshold": ', '"threshold": 9', 1))
-    other = soundspot("locate", tmp_path / "in", "--model", checkpoint, "-o", out)
-    assert (other.out.count("done before"), other.err.count("another model or threshold. Pass --overwrite")) == (1, 1)
+    other = soundspot("locate", tmp_path / "in", "--model", checkpoint, "-o", out, "--mask-threshold", "0.7")
+    assert (other.out.count("done before"), other.err.count("another model or option. Pass --overwrite")) == (0, 2)
+
+
+def test_records_of_other_facts_are_not_those_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.frames.json"
+    path.write_text('{"video": "a.mp4", "size": [2, 3], "threshold": 0.25, "frames": [\n{"threshold": 0.2}')
+    assert [is_done_by(path, {"threshold": value}) for value in (0.25, 0.2, None)] == [True, False, False]
+    path.write_text("{}, no records")
+    assert not is_done_by(path, {})
+    assert not is_done_by(tmp_path / "none.json", {})
 
 
 def test_events_are_written_in_the_format_that_is_named(soundspot, checkpoint: Path, tmp_path: Path) -> None:

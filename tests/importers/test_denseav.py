@@ -120,6 +120,13 @@ def setting(**values: Any) -> Callable[[State, dict[str, Any]], None]:
             ),
             r"blocks.0.attn.qkv is \[192, 8\] x \[8, 3\], expected to give \[192, 64\]",
         ),
+        (
+            lambda state, config: state.update(
+                {"x.weight": torch.zeros(4, 3), "x.lora_A.default.weight": torch.zeros(0, 3)}
+                | {"x.lora_B.default.weight": torch.zeros(4, 0)}
+            ),
+            r"the LoRA of x is \[4, 0\] x \[0, 3\], expected to give \[4, 3\]",
+        ),
     ],
 )
 def test_what_is_wrong_is_told(change: Callable[[State, dict[str, Any]], None], words: str, state: State) -> None:
@@ -127,6 +134,22 @@ def test_what_is_wrong_is_told(change: Callable[[State, dict[str, Any]], None], 
     change(state, config)
     with pytest.raises(CheckpointError, match=words):
         import_checkpoint({"state_dict": state, "hyper_parameters": config}, "denseav")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("image_model.model.pos_embed", (5,)),
+        ("image_model.model.pos_embed", (1, 0, 64)),
+        ("image_model.model.patch_embed.proj.weight", (193, 3, 8, 8)),
+        ("audio_model.model.encoder.layers.0.feed_forward.intermediate_dense.weight", (64,)),
+    ],
+)
+def test_shapes_that_no_network_has_are_compared_with_the_released_sizes(
+    name: str, shape: tuple[int, ...], state: State
+) -> None:
+    match = IMPORTERS["denseav"].match({**merge_lora(state, "a file"), name: torch.zeros(shape)})
+    assert (name, shape) in [(name, actual) for name, actual, _ in match.reshaped]
 
 
 def test_other_files_build_no_denseav() -> None:

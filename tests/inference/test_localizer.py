@@ -147,6 +147,13 @@ def test_the_crop_reaches_the_result(photo, tones):
     assert (whole[:, 106:] == whole.min()).all()
 
 
+def test_a_batch_with_what_is_no_sound_is_refused(method):
+    localizer = Localizer(method)
+    for audio in ([torch.zeros(9000)], [Audio(torch.zeros(9000), 16000), torch.zeros(9000)]):
+        with pytest.raises(InputError, match="found audio given as Tensor, expected a path, an Audio or a pair"):
+            localizer.encode_audio(audio)
+
+
 def test_separating_is_asking_with_each_sound(method, photo, tones):
     localizer = Localizer(method)
     found = localizer.locate_each(photo, {"low": tones[0], "high": tones[2]})

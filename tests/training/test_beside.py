@@ -180,8 +180,8 @@ def test_vectors_are_trained_with_and_evaluated(tmp_path: Path, one_thread: None
         InputError, match=r"found a recording, expected a vector of 6 numbers that another network made"
     ):
         localizer.locate(data.read_image(0), data.read_audio(0))
-    with pytest.raises(InputError, match=r"found recordings, expected vectors of 6 numbers"):
-        localizer.encode_audio([data.read_audio(0)])
+    with pytest.raises(InputError, match=r"found a recording, expected a vector of 6 numbers"):
+        localizer.encode_audio([data.read_audio_embedding(0), data.read_audio(0)])  # type: ignore[attr-defined]
     with pytest.raises(InputError, match=r"found numbers of shape \(5,\), expected a vector of 6"):
         localizer.locate(data.read_image(0), np.zeros(5))
     with pytest.raises(DataError, match=r"has no embeddings of audio"):

@@ -27,6 +27,7 @@ def test_methods_and_encoders_have_the_same_options_by_their_outlines(package: s
             assert outline is not entry
             assert format_options(read_options(outline)) == format_options(read_options(entry)), name
     assert sum(outline is not None for outline in outlines.values()) >= 7
+    assert recipe_help.find_outline(package, "no( name") is None
 
 
 def test_what_is_of_another_package_is_unknown() -> None:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from soundspot.inference.localizer import Localizer
     from soundspot.inference.video.save import VideoOutputs, VideoSummary
 
-HEAD_LENGTH = 4096  # characters of frame records, which begin with the model
+HEAD_LENGTH = 4096  # characters of frame records that hold their header
 FOLDER_SUFFIXES = {  # of the files of each video of a folder
     "overlay": ".mp4",
     "contact_sheet": ".sheet.jpg",
@@ -88,9 +88,9 @@ def locate(
 
     Args:
         image: an image, a video, or a folder of images or videos; each image is written as NAME.png and NAME.json, each
-            video as NAME.mp4, NAME.sheet.jpg, NAME.timeline.png, NAME.frames.json and NAME.maps.npz. What this model
-            has done already (an image: with the same sounds) is skipped, and a file that cannot be used does not stop
-            the others and is named.
+            video as NAME.mp4, NAME.sheet.jpg, NAME.timeline.png, NAME.frames.json and NAME.maps.npz. What was
+            located before is skipped, or named where it was by another model or option, and a file that cannot be used
+            does not stop the others and is named.
         audio: of an image, one or more sound files; the image is encoded once. Of a folder of images the same for all;
             without, each image has a sound of its name beside it, such as NAME.wav. Of a video, at most one sound or
             video that replaces its own sound.
@@ -305,11 +305,14 @@ def locate_videos(
     """
     failed, num_absent = 0, 0
     model_id = localizer.identify(options.get("size") or localizer.video_size, options.get("smooth") or 0)
+    facts = {"model": localizer.title, "model_id": model_id, "threshold": localizer.threshold}
+    facts |= {"audio_track": options.get("audio_track")}
+    facts |= {} if localizer.contour is None else {"contour": localizer.contour}
     for path, outputs in jobs:
         if not overwrite and Path(outputs.overlay or "").exists():
-            if not is_done_by(localizer, model_id, Path(outputs.frame_records or "")):
+            if not is_done_by(Path(outputs.frame_records or ""), facts | {"mask_threshold": outputs.mask_threshold}):
                 failed += 1
-                print(f"soundspot: {outputs.overlay} is of another model or threshold. {REMEDY}", file=sys.stderr)
+                print(f"soundspot: {outputs.overlay} is of another model or option. {REMEDY}", file=sys.stderr)
                 continue
             if outputs.events is None or Path(outputs.events).exists():
                 print(f"{path}: done before")
@@ -358,15 +361,14 @@ def write_table(path: Path, name: str | None, outputs: list["VideoOutputs"]) -> 
     return len(table)
 
 
-def is_done_by(localizer: "Localizer", model_id: str, records: Path) -> bool:
-    """Return True where frame records are of a model of this name and threshold, with its contours where it has any."""
-    head = ""
-    if records.is_file():
-        with records.open(encoding="utf-8", errors="replace") as file:
-            head = file.read(HEAD_LENGTH)
-    facts = {"model": localizer.title, "model_id": model_id, "threshold": localizer.threshold}
-    facts |= {} if localizer.contour is None else {"contour": localizer.contour}
-    return all(to_json.dumps({key: fact})[1:-1] in head for key, fact in facts.items())
+def is_done_by(records: Path, facts: dict[str, Any]) -> bool:
+    """Return True where the header of frame records, which ends before the frames, has these facts."""
+    try:
+        with records.open(encoding="utf-8") as file:
+            header = to_json.loads(file.read(HEAD_LENGTH).partition(', "frames": [')[0] + "}")
+    except (OSError, ValueError):  # of another kind, or killed while it was written
+        return False
+    return facts.items() <= header.items()
 
 
 def format_summary(path: Path, summary: "VideoSummary", seconds: float) -> str:

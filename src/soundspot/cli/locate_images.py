@@ -160,7 +160,7 @@ def locate_images(
                 print(f"{image}: done before", file=sys.stderr if json else sys.stdout)
             else:
                 failed.append(image)
-                print(f"soundspot: {overlay} is of another sound, model or threshold. {REMEDY}", file=sys.stderr)
+                print(f"soundspot: {overlay} is of another sound, model or option. {REMEDY}", file=sys.stderr)
             continue
         try:
             if not names:
@@ -202,12 +202,20 @@ def add_masks(
 
 
 def is_answer(summary: Path, names: list[str], options: ImageOptions, localizer: "Localizer") -> bool:
-    """Return True where a file of summaries is of these sounds, by this model, threshold and kind of contours."""
+    """Return True where a file of summaries is of these sounds, by this model and with these options."""
+    facts = {
+        "model_id": localizer.identity,
+        "threshold": localizer.threshold,
+        "mask_threshold": options.mask_threshold,
+        "audio_track": options.audio_track,
+        "contour": options.contour,
+    }
     try:
         entries = to_json.loads(summary.read_text(encoding="utf-8"))
-        made = {(entry["sound"], entry["model_id"], entry["threshold"], entry.get("contour")) for entry in entries}
-        return made == {(name, localizer.identity, localizer.threshold, options.contour) for name in names}
-    except (OSError, ValueError, LookupError, TypeError):
+        is_same = all(entry.get(name) == fact for entry in entries for name, fact in facts.items())
+        is_per_source = any("source" in entry for entry in entries)
+        return is_same and is_per_source == options.per_source and {entry["sound"] for entry in entries} == {*names}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
 
 

@@ -1,5 +1,6 @@
 """`soundspot COMMAND ...`: a command is a function whose signature gives the options and whose docstring the help."""
 
+import errno
 import inspect
 import os
 import re
@@ -103,6 +104,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output (a pager, `head`) went away
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.EACCES):
+            raise
+        print(
+            f"soundspot: {error.filename!s:.60}: {error.strerror}; expected a path to open. Check it", file=sys.stderr
+        )
+        return EXIT_USER_ERROR
 
 
 def _run(arguments: list[str]) -> int:

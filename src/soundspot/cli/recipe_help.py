@@ -84,7 +84,7 @@ def find_outline(package: str, name: str) -> Any:
     Returns:
         The outline of its class or function; None where no file registers that name.
     """
-    pattern = rf'register\("{name}"\)(?:\n(?:class|def) (\w+)|\((\w+)\))'
+    pattern = rf'register\("{re.escape(name)}"\)(?:\n(?:class|def) (\w+)|\((\w+)\))'
     for path in sorted((Path(__file__).parent.parent / package).glob("*.py")):
         if match := re.search(pattern, path.read_text(encoding="utf-8")):
             return read_outline(f"soundspot.{package}.{path.stem}", match[1] or match[2])

@@ -138,6 +138,8 @@ class AudioSpec:
         return self.n_mels or self.n_fft // 2 + 1, self.num_frames or frames
 
 
+OF_WAVEFORMS = ("fill", "standardize")  # attributes that spectrograms do not have, and those that only they have
+OF_SPECTROGRAMS = ("padded_seconds", "min_max_normalize", "peak_normalize", "shift", "scale")
 LIMITS = {  # of attributes that decide how much memory an input takes
     "size": (1, 4096),
     "rate": (1_000, 1_000_000),
@@ -177,8 +179,8 @@ class InputSpec:
             The front end.
 
         Raises:
-            ValueError: an attribute has a value of another type, is outside of its `LIMITS`, or does not go with
-                another.
+            ValueError: an attribute has a value of another type, is outside of its `LIMITS`, or would not be used with
+                this `window_function`.
         """
         image: dict[str, Any]
         audio: dict[str, Any]
@@ -192,8 +194,10 @@ class InputSpec:
             for name, (low, high) in LIMITS.items():
                 if not low <= (getattr(spec, name, None) or low) <= high:
                     raise ValueError(f"found {name} {getattr(spec, name)}, expected {low} to {high}")
-        if (audio_spec := front_end.audio).fill != "repeat" and audio_spec.window_function != "waveform":
-            raise ValueError(f"found fill {audio_spec.fill} of {audio_spec.window_function}, expected one of waveform")
+        kind, defaults = front_end.audio.window_function, AudioSpec()
+        for name in OF_SPECTROGRAMS if kind == "waveform" else OF_WAVEFORMS:
+            if (value := getattr(front_end.audio, name)) != (default := getattr(defaults, name)):
+                raise ValueError(f"found {name} {value} of window_function {kind}, which has none, expected {default}")
         return front_end
 
 

@@ -16,7 +16,7 @@ from soundspot.utils.atomic_io import atomic_write, check_output
 from soundspot.utils.safe_read import check_fields, convert_read_errors, read_json_object
 
 VERSION = 1
-GROUPS = ("scores", "shipped")  # of numbers by name
+LISTS = ("interval", "annotators", "agreement")  # attributes that are lists in JSON, with `reliability`
 EXPECTED = "expected a calibration that `soundspot check-results` wrote. Write it again"
 
 
@@ -113,7 +113,7 @@ class RecordingCalibration:
         """
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         reliability = [dict(vars(item)) for item in self.reliability]
-        lists = {name: list(values[name]) for name in ("interval", "annotators", "agreement")}
+        lists = {name: list(values[name]) for name in LISTS}
         return {"version": VERSION, **values, **lists, "reliability": reliability}
 
     def save(self, path: str | Path, overwrite: bool = True) -> None:
@@ -164,21 +164,6 @@ def _build(content: dict[str, Any]) -> RecordingCalibration:
 
 
 def _to_fields(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values from JSON as the fields of a calibration: tuples for lists, floats for numbers."""
-    reliability = tuple(CurvePoint(**_to_floats(item)) for item in content["reliability"])
-    return {
-        **content,
-        "threshold": float(content["threshold"]),
-        "interval": (*map(float, content["interval"]),),
-        "reliability": reliability,
-        "annotators": (*content["annotators"],),
-        "agreement": (*content["agreement"],),
-        **{
-            name: {key: float(value) for key, value in content[name].items()}
-            for name in ("scores", "shipped", "location")
-        },
-    }
-
-
-def _to_floats(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value if key == "num_clips" else float(value) for key, value in item.items()}
+    """Return values from JSON as the fields of a calibration: tuples for lists, points for objects."""
+    lists = {name: tuple(content[name]) for name in LISTS}
+    return {**content, **lists, "reliability": tuple(CurvePoint(**item) for item in content["reliability"])}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from soundspot._version import __version__
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
 from soundspot.config.upsampling import Upsampling
-from soundspot.data.media.audio import extract_window
+from soundspot.data.media.audio import as_audio, extract_window
 from soundspot.errors import CheckpointError
 from soundspot.export.convert import SUBGRAPHS, check_installed, read_metadata, split_model
 from soundspot.export.graph import ENCODINGS, MAP
@@ -305,7 +305,7 @@ class _PreparedLocalizer(Localizer):
         spec = self.method.front_end.audio
         if spec.embedding_dim:
             return super()._spectrograms(audio)
-        return stack_windows([x for x in audio if isinstance(x, Audio)], spec)[:, None, None]
+        return stack_windows([as_audio(item) for item in audio], spec)[:, None, None]
 
 
 def _read_file(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:

@@ -4,6 +4,7 @@ mhamilton723/DenseAV at 2221b8c: the hub's model.safetensors with its config.jso
 holds the same values under `state_dict` and `hyper_parameters`.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -63,14 +64,11 @@ def merge_lora(state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
             raise CheckpointError(
                 f"{source}: of the LoRA of {stem} a matrix is missing: it was cut short, fetch it again"
             )
-        if (
-            first.ndim != 2
-            or second.shape[1:] != first.shape[:1]
-            or (*second.shape[:1], *first.shape[1:]) != weight.shape
-        ):
+        rank = len(first) if first.ndim == 2 else 0
+        if not rank or second.shape[1:] != (rank,) or (*second.shape[:1], *first.shape[1:]) != weight.shape:
             shapes = f"{list(second.shape)} x {list(first.shape)}"
             raise CheckpointError(f"{source}: the LoRA of {stem} is {shapes}, expected to give {list(weight.shape)}")
-        merged[f"{stem}.weight"] = weight + LORA_ALPHA / len(first) * second @ first
+        merged[f"{stem}.weight"] = weight + LORA_ALPHA / rank * second @ first
     return merged
 
 
@@ -81,28 +79,29 @@ def infer_options(state: Mapping[str, Tensor]) -> dict[str, Any]:
         state: parameter name -> weight, as `merge_lora` returns them.
 
     Returns:
-        Options of the method; those whose weights are missing are left out.
+        Options of the method; those whose weights are missing, or have another number of axes, are left out.
     """
 
-    def shape(name: str) -> tuple[int, ...]:
-        return tuple(state[name].shape) if name in state else ()
+    def shape(name: str, num_axes: int) -> tuple[int, ...]:
+        return tuple(state[name].shape) if name in state and state[name].ndim == num_axes else ()
 
     def count(pattern: str) -> int:
         return len({match[1] for name in state if (match := re.match(pattern, name))})
 
     options: dict[str, Any] = {}
-    if layer := shape("image_aligner.layer.weight"):
+    if layer := shape("image_aligner.layer.weight", 4):
         options["width"] = layer[0]
-    if (patch := shape("image_model.model.patch_embed.proj.weight")) and (grid := shape("image_model.model.pos_embed")):
+    patch = shape("image_model.model.patch_embed.proj.weight", 4)
+    if patch and (grid := shape("image_model.model.pos_embed", 3)):
         depth = count(r"image_model\.model\.blocks\.(\d+)\.")
         sizes = {"width": patch[0], "depth": depth, "heads": max(1, patch[0] // HEAD_WIDTH), "patch_size": patch[-1]}
-        options["image"] = {**sizes, "grid": round((grid[1] - 1) ** 0.5)}
-    if feed_forward := shape(f"{_HUBERT}encoder.layers.0.feed_forward.intermediate_dense.weight"):
+        options["image"] = {**sizes, "grid": math.isqrt(max(0, grid[1] - 1))}
+    if feed_forward := shape(f"{_HUBERT}encoder.layers.0.feed_forward.intermediate_dense.weight", 2):
         wide, width = feed_forward
         layers = count(r"audio_model\.model\.encoder\.layers\.(\d+)\.")
         sizes = {"hidden_size": width, "num_hidden_layers": layers, "intermediate_size": wide}
         sizes["num_attention_heads"] = max(1, width // HEAD_WIDTH)
-        convolutions = [shape(f"{_HUBERT}feature_extractor.conv_layers.{n}.conv.weight")[:1] for n in range(7)]
+        convolutions = [shape(f"{_HUBERT}feature_extractor.conv_layers.{n}.conv.weight", 3) for n in range(7)]
         options["audio"] = {"config": {**sizes, "conv_dim": [dim[0] for dim in convolutions if dim]}}
     return options
 

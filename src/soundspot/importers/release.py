@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from soundspot.errors import RecipeError
 from soundspot.methods import create
 from soundspot.methods.base import Method
 from soundspot.models.weights import (
@@ -80,12 +81,16 @@ class Release:
         """Return names and shapes of the weights that the method has; nothing is allocated.
 
         Args:
-            state: released parameter name -> weight, which may tell options of the method; None: its defaults.
+            state: released parameter name -> weight, which may tell options of the method; None, or weights whose sizes
+                do not go together: its defaults.
 
         Returns:
             Released parameter name -> shape.
         """
-        shapes = _shapes(self.method, json.dumps(self._options(state or {})))
+        try:
+            shapes = _shapes(self.method, json.dumps(self._options(state or {})))
+        except RecipeError:  # no network has the sizes of these weights
+            shapes = _shapes(self.method, json.dumps(dict(self.options)))
         return {self.to_released_name(name): shape for name, shape in shapes}
 
     def match(self, state: Mapping[str, Tensor], file: str = "") -> WeightMatch:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,6 +18,7 @@ from soundspot.config.presence_calibration import PresenceCalibration
 from soundspot.config.recording_calibration import RecordingCalibration
 from soundspot.config.refinement import Refinement
 from soundspot.data.datasets.auxiliary import read_audio_embedding, read_image_with_flow
+from soundspot.data.media.audio import as_audio
 from soundspot.data.media.image import fast_squash, preprocess_images, visible_region
 from soundspot.data.media.optical_flow import flow_to_image
 from soundspot.data.media.vectors import as_vector
@@ -478,11 +479,10 @@ class BatchLocalizer:
 
     def _spectrograms(self, audio: Sequence[Audio | Tensor]) -> Float[Tensor, "b 1 f t"]:
         spec = self.front_end.audio
-        waveforms = [item for item in audio if isinstance(item, Audio)]
-        if waveforms or not spec.embedding_dim:
-            return preprocess_audio(waveforms, spec).to(self.device)
-        embeddings: list[Any] = [as_vector(item, spec.embedding_dim) for item in audio]
-        return torch.stack(embeddings)[:, None, :, None].to(self.device)
+        if not spec.embedding_dim:
+            return preprocess_audio([as_audio(item) for item in audio], spec).to(self.device)
+        embeddings = torch.stack([as_vector(item, spec.embedding_dim) for item in audio])
+        return embeddings[:, None, :, None].to(self.device)
 
     @contextmanager
     def inference_mode(self) -> Iterator[None]:

@@ -154,8 +154,9 @@ class LocalizationMap:
     def presence_probability(self) -> float | None:
         """Calibrated probability that the source is in the image; 0 for silence; None where none was fitted.
 
-        It supposes that the source is in the image as often as not. `present` goes by the threshold, which was chosen
-        by another rule, such as few false alarms, and need not lie at one half.
+        It supposes that the source is in the image as often as not, or by a calibration for one's own recordings as
+        often as in these. `present` goes by the threshold, which was chosen by another rule, such as few false alarms,
+        and need not lie at one half.
         """
         if self.calibration is None:
             return None

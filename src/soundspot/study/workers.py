@@ -1,12 +1,10 @@
 """Workers of a study: processes of one thread on this machine, or one on each core of a Ray cluster."""
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from threading import Thread
 from typing import Any, Literal
 
 import torch
@@ -16,6 +14,7 @@ from soundspot.data.shards.ray import connect_ray, import_ray
 from soundspot.errors import RecipeError
 from soundspot.study.tasks import Outcome, Task, perform
 from soundspot.utils.memory import limit_memory
+from soundspot.utils.worker_process import end_with_parent
 
 MAX_MEMORY = 4 * 2**30
 Worker = Callable[[Task], Outcome]
@@ -73,7 +72,7 @@ class LocalWorker:
 def _serve(connection: Connection) -> None:
     """Do the tasks of a connection until it is closed or this process' parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the study's own process ends this one
-    Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     torch.set_num_threads(1)
     limit_memory(MAX_MEMORY)
     while True:
@@ -82,12 +81,6 @@ def _serve(connection: Connection) -> None:
         except EOFError:
             return
         connection.send(perform(task))
-
-
-def _end_with_parent() -> None:
-    if parent := parent_process():
-        parent.join()
-        os._exit(1)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from torch import Tensor
 from soundspot.config.checkpoint import load_checkpoint, save_checkpoint
 from soundspot.config.named_models import DEFAULT_MODEL
 from soundspot.data.datasets.catalog import Catalog
-from soundspot.data.datasets.category_folders import list_categories, write_category_catalog
+from soundspot.data.datasets.category_folders import FolderSummary, list_categories, write_category_catalog
 from soundspot.errors import CheckpointError
 from soundspot.evaluation.functional import fit_presence, universal_threshold
 from soundspot.inference.localizer import Localizer
@@ -89,6 +89,59 @@ def adapt(
             f"{localizer.checkpoint}: found statistics of another network, expected those of its own. Copy it again, "
             "or train it anew"
         )
+    folder_summary, train, val = _encode_folder(folder, encoders, seed, on_progress)
+    names = tuple(folder_summary.counts)
+    image_change, audio_change = train_projections(method, retention, names, train, seed, on_progress)
+    present, absent = measure_peaks(method, retention, names, val)
+    images, audio = [inputs.images[0] for inputs in train], [inputs.audio for inputs in train]
+    new = measure_retention(method, images, audio, names, torch.cat(present), torch.cat(absent))
+    extended = extend_retention(retention, new)
+    rule = (header.get("calibration") or {}).get("rule", "q3")
+    threshold = float(universal_threshold(extended.absent_peaks, rule))
+    if (old_threshold := header.get("threshold")) is not None:  # it was fitted on more, such as sounds after codecs
+        threshold += old_threshold - float(universal_threshold(retention.absent_peaks, rule))
+    categories = tuple(
+        CategoryResult(
+            name,
+            train[n].images.shape[1],
+            len(train[n].audio),
+            name in retention.categories,
+            float((present[n] >= threshold).float().mean()),
+            float((absent[n] < threshold).float().mean()),
+        )
+        for n, name in enumerate(names)
+    )
+    report = AdaptReport(
+        str(model or DEFAULT_MODEL),
+        categories,
+        len(retention.categories),
+        image_change,
+        audio_change,
+        old_threshold,
+        threshold,
+        folder_summary.skipped,
+        folder_summary.passed_over,
+    )
+    kind = localizer.calibration.kind if localizer.calibration else "logistic"
+    presence = fit_presence(extended.present_peaks, extended.absent_peaks, kind).as_dict()
+    save_checkpoint(
+        method,
+        output,
+        half_precision=True,
+        statistics=extended.tensors(),
+        **_extend_header(header, report, extended.categories),
+        calibration=_extend_calibration(header, report) | {"presence": presence, "rule": rule},
+        retained=list(extended.categories),
+        threshold=threshold,
+        adapted=asdict(report),
+    )
+    return report
+
+
+def _encode_folder(
+    folder: str | Path, encoders: EZVSLBase, seed: int, on_progress: Callable[[int, int], None]
+) -> tuple[FolderSummary, tuple[ProjectionInputs, ...], tuple[ProjectionInputs, ...]]:
+    """Return what a folder holds, and the inputs of the projections for each category, to train on and held out."""
     with tempfile.TemporaryDirectory() as scratch:
         folder_summary = write_category_catalog(folder, Path(scratch) / "catalog")
         names = tuple(folder_summary.counts)
@@ -104,70 +157,25 @@ def adapt(
         train, val = (
             read_inputs(encoders, catalog, names, n, NUM_WINDOWS, seed, on_encoded) for catalog, n in catalogs
         )
-    image_change, audio_change = train_projections(method, retention, names, train, seed, on_progress)
-    present, absent = measure_peaks(method, retention, names, val)
-    extended = extend_retention(
-        retention,
-        measure_retention(
-            method,
-            [inputs.images[0] for inputs in train],
-            [inputs.audio for inputs in train],
-            names,
-            torch.cat(present),
-            torch.cat(absent),
-        ),
-    )
-    base, calibration = str(model or DEFAULT_MODEL), header.get("calibration") or {}
-    rule = calibration.get("rule", "q3")
-    threshold = float(universal_threshold(extended.absent_peaks, rule))
-    if (old_threshold := header.get("threshold")) is not None:  # it was fitted on more, such as sounds after codecs
-        threshold += old_threshold - float(universal_threshold(retention.absent_peaks, rule))
-    report = AdaptReport(
-        base,
-        tuple(
-            CategoryResult(
-                name,
-                train[n].images.shape[1],
-                len(train[n].audio),
-                name in retention.categories,
-                float((present[n] >= threshold).float().mean()),
-                float((absent[n] < threshold).float().mean()),
-            )
-            for n, name in enumerate(names)
-        ),
-        len(retention.categories),
-        image_change,
-        audio_change,
-        old_threshold,
-        threshold,
-        folder_summary.skipped,
-        folder_summary.passed_over,
-    )
+    return folder_summary, train, val
+
+
+def _extend_header(header: dict[str, Any], report: AdaptReport, categories: Sequence[str]) -> dict[str, Any]:
+    """Return what an adapted checkpoint takes over from its base, with a card that names what it was taught."""
     copied: dict[str, Any] = {key: header[key] for key in ("recipe", "step", "video_size") if key in header}
-    card = header.get("card") or {}
-    card = {key: card[key] for key in ("license",) if key in card} | {
-        "summary": f"{base}, taught {', '.join(names)}",
-        "categories": list(extended.categories),
+    license = {key: value for key, value in (header.get("card") or {}).items() if key == "license"}
+    summary = f"{report.base}, taught {', '.join(row.category for row in report.categories)}"
+    return {**copied, "card": {**license, "summary": summary, "categories": list(categories)}}
+
+
+def _extend_calibration(header: dict[str, Any], report: AdaptReport) -> dict[str, Any]:
+    """Return the calibration of an adapted checkpoint, without the probability and the rule."""
+    calibration, names = header.get("calibration") or {}, ", ".join(row.category for row in report.categories)
+    return {
+        **{key: calibration[key] for key in ("codec_spread", "refinement") if key in calibration},
+        "threshold": report.threshold,
+        "dataset": f"what {report.base} was fitted on, and held-out files of {names}",
     }
-    kind = localizer.calibration.kind if localizer.calibration else "logistic"
-    copied["calibration"] = {key: calibration[key] for key in ("codec_spread", "refinement") if key in calibration} | {
-        "presence": fit_presence(extended.present_peaks, extended.absent_peaks, kind).as_dict(),
-        "rule": rule,
-        "threshold": threshold,
-        "dataset": f"what {base} was fitted on, and held-out files of {', '.join(names)}",
-    }
-    save_checkpoint(
-        method,
-        output,
-        half_precision=True,
-        statistics=extended.tensors(),
-        **copied,
-        card=card,
-        retained=list(extended.categories),
-        threshold=threshold,
-        adapted=asdict(report),
-    )
-    return report
 
 
 def train_projections(

@@ -84,7 +84,7 @@ class NegativeSounds:
 
 
 def add_negatives(batch: Batch, epoch: int, config: NegativesConfig, sounds: NegativeSounds) -> Batch:
-    """Add negative sounds to a batch; what is drawn depends on (seed, epoch, sample) alone.
+    """Add negative sounds to a batch; what is drawn is a function of the seed, the epoch and the batch's samples.
 
     Args:
         batch: b samples of this process.

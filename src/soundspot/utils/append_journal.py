@@ -53,16 +53,17 @@ class AppendJournal:
         except sqlite3.Error as error:
             raise OutputError(f"{path}: could not be opened ({error}). Check the folder's permissions") from error
         weakref.finalize(self, self._connection.close)
-        with self.connect() as connection:
-            stored_version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if stored_version == 0 and create:
+        if create and self._read_version() == 0:
+            with self.connect() as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(_schema(tables, version, indexes))
-            elif stored_version != version:
-                raise DataError(
-                    f"{path}: found version {stored_version}, expected {version}. Use the version of soundspot that "
-                    "wrote it"
-                )
+            with self.connect(write=True) as connection:
+                if self._read_version() == 0:  # no other process was first
+                    for statement in _schema(tables, version, indexes):
+                        connection.execute(statement)
+        if (stored := self._read_version()) != version:
+            raise DataError(
+                f"{path}: found version {stored}, expected {version}. Use the version of soundspot that wrote it"
+            )
 
     @contextmanager
     def connect(self, write: bool = False) -> Iterator[sqlite3.Connection]:
@@ -87,12 +88,8 @@ class AppendJournal:
                     yield connection
                     return
                 connection.execute("BEGIN IMMEDIATE")
-                try:
+                with connection:  # commits, or rolls back
                     yield connection
-                except BaseException:
-                    connection.execute("ROLLBACK")
-                    raise
-                connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise OutputError(
                 f"{self.path}: could not be written or read ({error}). Check the disk and who else works in the "
@@ -145,6 +142,11 @@ class AppendJournal:
         with self.connect() as connection:
             return {name: connection.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] for name in self._tables}
 
+    def _read_version(self) -> int:
+        with self.connect() as connection:
+            version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        return version
+
 
 def insert_row(connection: sqlite3.Connection, table: str, **values: Any) -> int:
     """Append a row with the present time, in a transaction of the caller.
@@ -182,14 +184,14 @@ def check_annotator(name: str) -> str:
     return name
 
 
-def _schema(tables: Mapping[str, str], version: int, indexes: Sequence[str]) -> str:
-    lines = ["BEGIN IMMEDIATE;"]
+def _schema(tables: Mapping[str, str], version: int, indexes: Sequence[str]) -> Iterator[str]:
+    """Yield the statements that create the tables."""
     for name, columns in tables.items():
-        lines.append(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, {columns});")
-        lines += [
-            f"CREATE TRIGGER no_{event}_of_{name} BEFORE {event.upper()} ON {name} "
-            "BEGIN SELECT RAISE(ABORT, 'the journal only grows'); END;"
-            for event in ("update", "delete")
-        ]
-    lines += [f"{index};" for index in indexes]
-    return "\n".join([*lines, f"PRAGMA user_version = {version};", "COMMIT;"])
+        yield f"CREATE TABLE {name} (id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, {columns})"
+        for event in ("update", "delete"):
+            yield (
+                f"CREATE TRIGGER no_{event}_of_{name} BEFORE {event.upper()} ON {name} "
+                "BEGIN SELECT RAISE(ABORT, 'the journal only grows'); END"
+            )
+    yield from indexes
+    yield f"PRAGMA user_version = {version}"

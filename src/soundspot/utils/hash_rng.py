@@ -47,10 +47,7 @@ class Key:
     OBJECT = "object"
     # evaluation
     NOISE = "noise"
-    FOREIGN_AUDIO = "foreign"
-    BOOTSTRAP = "bootstrap"
     REPORT = "report"
-    STRIPS = "strips"
     # benchmarks
     BENCHMARK = "benchmark"
 

@@ -231,8 +231,13 @@ def test_a_waveform_of_the_demo_is_raw():
     assert silence_value(PRESETS["denseav@demo"].audio) == 0
 
 
-def test_silence_behind_a_sound_is_of_waveforms_alone():
-    spec = asdict(PRESETS["ezvsl"])
-    spec["audio"]["fill"] = "silence"
-    with pytest.raises(ValueError, match="found fill silence of tukey, expected one of waveform"):
+@pytest.mark.parametrize(
+    ("preset", "name", "value"),
+    [("ezvsl", "fill", "silence"), ("ezvsl", "standardize", True), ("denseav", "padded_seconds", 12.0)],
+)
+def test_what_would_not_be_used_is_refused(preset: str, name: str, value: object):
+    spec = asdict(PRESETS[preset])
+    kind = spec["audio"]["window_function"]
+    spec["audio"][name] = value
+    with pytest.raises(ValueError, match=f"found {name} {value} of window_function {kind}, which has none"):
         InputSpec.from_dict(spec)

@@ -1,6 +1,7 @@
 """Scores by attributes of the samples: each is that of the samples alone."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from schemas import check_output
 from soundspot.data.datasets.wrapper import SampleForwarder
 from soundspot.errors import RecipeError
 from soundspot.evaluation.engine.evaluate import evaluate, evaluate_maps
+from soundspot.evaluation.metrics.bootstrap import Interval
 from soundspot.evaluation.report.html import render_page
-from soundspot.evaluation.report.report import load_report
+from soundspot.evaluation.report.report import Report, ReportRow, SubsetRows, load_report
+from soundspot.evaluation.report.tables import build_subset_tables
 from soundspot.types import AudioVisualDataset
 
 
@@ -65,3 +68,20 @@ def test_each_subset_scores_as_it_does_alone(tmp_path: Path) -> None:
 def test_an_unknown_attribute_is_named_before_the_work() -> None:
     with pytest.raises(RecipeError, match=r"found 'lights', expected 'category' or 'light'.*Did you mean 'light'"):
         evaluate(Batched(), Lit(), group_by=["lights"])
+
+
+def test_a_score_that_a_subset_lacks_leaves_its_cell_empty() -> None:
+    def subset(value: str, **scores: float) -> SubsetRows:
+        row = ReportRow("model", "model", {key: Interval(score) for key, score in scores.items()})
+        return SubsetRows("light", value, 5, (row,))
+
+    model = subset("", ciou=0.5, iiou=0.25, presence_auroc=0.5).rows[0]
+    report = Report("squares", {"name": "corrected"}, 5, (model,), subsets=(subset("day", ciou=0.75),))
+    several = replace(report, subsets=(*report.subsets, subset("night", ciou=0.25, iiou=0.125), subset("dusk")))
+    table = build_subset_tables(several)["light"]
+    assert [dict(zip(table[0], line, strict=True)) for line in table[1:]] == [
+        {"": "day", "samples": "5", "cIoU": "75.0", "IIoU": "-"},
+        {"": "night", "samples": "5", "cIoU": "25.0", "IIoU": "12.5"},
+        {"": "dusk", "samples": "5", "cIoU": "-", "IIoU": "-"},
+    ]
+    assert "By light" not in report.select_metrics({"presence_auroc"}).table()

@@ -246,7 +246,7 @@ def test_what_cannot_be_extended_is_told(tmp_path: Path) -> None:
     refused("made by hashing 0123", clips(44), Hashing(name="other"))
     refused(r"2 of its 40 samples are not in the data set \(first: 'clip 0000a'\)", Clips(ids[2:]))
     refused("stand in another order", Clips([ids[1], ids[0], *ids[2:]]))
-    refused("images.embeddings.npy: cannot be read .* mine anew with --keep_embeddings", clips(44), old="bare")
+    refused("images.embeddings.npy: cannot be read .* mine anew with --keep-embeddings", clips(44), old="bare")
     regrouped = clips(44)
     regrouped.group = regrouped.id
     refused("belong to other groups", regrouped)

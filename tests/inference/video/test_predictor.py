@@ -25,19 +25,13 @@ from soundspot.errors import InputError, OutputError, RecipeError
 from soundspot.inference.batch_localizer import Features, ImageInput, Precision
 from soundspot.inference.localizer import Localizer
 from soundspot.inference.result import LocalizationMap
-from soundspot.inference.video.predictor import (
-    BATCH_SIZE,
-    CPU_BATCH_SIZE,
-    MAX_BUFFERED_BYTES,
-    LocatedVideo,
-    iter_batches,
-    iter_with_flow,
-)
+from soundspot.inference.video.frame_batches import BATCH_SIZE
+from soundspot.inference.video.predictor import CPU_BATCH_SIZE, LocatedVideo
 from soundspot.inference.video.presence import SecondPresence, merge_seconds
 from soundspot.inference.video.smoothing import MapSmoother, RunningRange, interpolate_maps
 from soundspot.inference.video.timeline import PROBABILITY, LoudnessMeter, decimate, find_true_runs, make_ticks
 from soundspot.methods import create
-from soundspot.types import Audio, ImageWithFlow
+from soundspot.types import Audio
 from soundspot.utils.atomic_io import DiskFullError
 from tiny import DENSEAV, denseav_front_end
 
@@ -160,17 +154,6 @@ def test_heat_keeps_its_range_for_a_while() -> None:
     assert heat(60.1, LocalizationMap(weak, (1, 2), threshold=0.9)) is None
 
 
-def test_pictures_wait_in_bounded_memory() -> None:
-    large = Image.new("RGB", (4000, 3000))
-    assert {len(held) for held, _ in iter_batches(((t / 25, large) for t in range(6)), 1)} == {
-        MAX_BUFFERED_BYTES // 36_000_000
-    }
-    small = Image.new("RGB", (32, 32))
-    found = list(iter_batches(((t / 25, small) for t in range(100)), None))
-    assert [len(held) for held, _ in found] == [BATCH_SIZE] * (100 // BATCH_SIZE) + [100 % BATCH_SIZE]
-    assert all(asked == list(range(len(held))) for held, asked in found)
-
-
 @pytest.mark.parametrize(("precision", "expected"), [("float32", CPU_BATCH_SIZE), ("bfloat16", BATCH_SIZE)])
 def test_batches_are_smaller_in_float32_on_a_cpu(
     localizer: Localizer, clip: Path, monkeypatch: pytest.MonkeyPatch, precision: Precision, expected: int
@@ -185,15 +168,6 @@ def test_batches_are_smaller_in_float32_on_a_cpu(
     monkeypatch.setattr(Localizer, "encode_images", spy)
     assert len([*LocatedVideo(Localizer(localizer.method, precision=precision), clip)]) == sum(sizes) > BATCH_SIZE
     assert set(sizes[:-1]) == {expected}
-
-
-def test_flow_is_of_each_picture_and_the_next() -> None:
-    pytest.importorskip("cv2")
-    one, two = Image.new("RGB", (32, 32)), Image.effect_noise((32, 32), 90).convert("RGB")
-    found = [shown for _, shown in iter_with_flow([(0.0, one), (0.1, one), (0.2, two)])]
-    assert all(isinstance(shown, ImageWithFlow) for shown in found)
-    assert not found[0].flow.any()
-    assert torch.equal(found[2].flow, found[1].flow)
 
 
 # What is written.

@@ -21,7 +21,8 @@ def write_clip(
         path: path of the file; an existing file is replaced.
         frames: RGB frames of one size, whose sides are even, in order; at least one.
         frame_rate: frames per second.
-        audio: pieces of mono audio of one rate, which follow each other; none: the video has no sound.
+        audio: pieces of mono audio of one rate, which follow each other; none: the video has no sound. A piece that
+            begins after the last frame does is left out.
         crf: constant rate factor of the encoder: quality, 0 (lossless) to 51.
 
     Raises:
@@ -39,7 +40,7 @@ def write_clip(
         sound: Any = None if piece is None else container.add_stream("aac", rate=piece.rate, layout="mono")
         written = 0
         for number, frame in enumerate(chain([first], frames)):
-            while piece is not None and written <= number / frame_rate * piece.rate:
+            while piece is not None and written * frame_rate <= number * piece.rate:
                 samples = av.AudioFrame.from_ndarray(piece.waveform[None].numpy(), format="fltp", layout="mono")
                 samples.rate, samples.pts, samples.time_base = piece.rate, written, Fraction(1, piece.rate)
                 container.mux(sound.encode(samples))

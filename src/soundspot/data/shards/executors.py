@@ -6,12 +6,12 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import get_context, parent_process
-from threading import Thread
+from multiprocessing import get_context
 
 from soundspot.data.shards.writer import SampleReader, SampleRecord
 from soundspot.errors import InputError, RecipeError, SoundspotError
 from soundspot.utils.safe_read import describe_error
+from soundspot.utils.worker_process import end_with_parent
 
 PREFETCH = 8  # inputs in flight for each process: what a result waits for, and what memory holds
 
@@ -146,12 +146,5 @@ def read_isolated(reader: SampleReader, name: str) -> SampleRecord:
 
 def _initialize(reader: SampleReader) -> None:
     global _reader
-    Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _reader = reader
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent is killed, since it would wait for work for ever."""
-    if parent := parent_process():
-        parent.join()
-        os._exit(1)

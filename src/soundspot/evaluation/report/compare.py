@@ -219,11 +219,11 @@ def _select_common_samples(
     """Return the samples of each report that all of them have, in one order, and notes on what was left out."""
     by_id = [{sample.id: sample for sample in report.samples} for report in reports]
     ids = [id for id in by_id[0] if all(id in samples for samples in by_id)]
-    notes = []
+    notes, common_ids = [], set(ids)
     for name, samples in zip(names, by_id, strict=True):
         if len(samples) == len(ids):
             continue
-        others = [id for id in samples if id not in set(ids)]
+        others = [id for id in samples if id not in common_ids]
         note = f"{name} has {len(others)} samples that not all reports have ({', '.join(others[:3])}...)"
         if not intersect:
             counts = ", ".join(f"{name} {len(samples):,}" for name, samples in zip(names, by_id, strict=True))

@@ -123,20 +123,25 @@ def build_subset_tables(report: "Report") -> dict[str, list[list[str]]]:
 
     Returns:
         Attribute -> rows of text cells, the head first: value, number of scored samples, the model's first four scores,
-        with intervals from ten images on, and behind the first that of the row without sound that is best overall.
+        with intervals from ten images on, and behind the first that of the row without sound that is best overall. `-`
+        where a subset lacks a score; attributes whose subsets have none are left out.
     """
     tables: dict[str, list[list[str]]] = {}
-    for subset in report.subsets:
-        model, *others = subset.rows
-        keys = [key for key in headline_keys() if key in report.model.metrics and key in model.metrics][:4]
-        labels = [get_metric_info(key).label for key in keys]
-        blind = best_sound_blind(report, keys[0])
-        score = next((row.metrics.get(keys[0]) for row in others if row.name == blind), None)
-        cells = [format_cell(key, model.metrics[key], True) for key in keys]
-        head = ["", "samples", labels[0], blind or "without sound", *labels[1:]]
-        line = [subset.value or "unknown", f"{subset.n:,}", cells[0], format_cell(keys[0], score, False), *cells[1:]]
-        tables.setdefault(subset.attribute, [head]).append(line)
-    return {attribute: drop_empty_columns(table) for attribute, table in tables.items()}
+    for attribute in dict.fromkeys(subset.attribute for subset in report.subsets):
+        subsets = [subset for subset in report.subsets if subset.attribute == attribute]
+        known = [key for key in report.model.metrics if any(key in subset.rows[0].metrics for subset in subsets)]
+        keys = ([key for key in headline_keys() if key in known] or known)[:4]
+        if not keys:
+            continue
+        labels, blind = [get_metric_info(key).label for key in keys], best_sound_blind(report, keys[0])
+        table = [["", "samples", labels[0], blind or "without sound", *labels[1:]]]
+        for subset in subsets:
+            scores = {row.name: row.metrics.get(keys[0]) for row in subset.rows[1:]}
+            first, *others = (format_cell(key, subset.rows[0].metrics.get(key), True) for key in keys)
+            cells = first, format_cell(keys[0], scores.get(blind), False), *others
+            table.append([subset.value or "unknown", f"{subset.n:,}", *cells])
+        tables[attribute] = drop_empty_columns(table)
+    return tables
 
 
 def best_sound_blind(report: "Report", key: str) -> str:

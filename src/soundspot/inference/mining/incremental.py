@@ -45,7 +45,7 @@ class PreviousTable:
             DataError: another encoder made it, its samples are not a part of the data set in the same order and of the
                 same groups, or it was made without `keep_embeddings`.
         """
-        with convert_read_errors(folder, "expected a table by `soundspot neighbors mine --keep_embeddings`. Mine anew"):
+        with convert_read_errors(folder, "expected a table by `soundspot neighbors mine --keep-embeddings`. Mine anew"):
             return cls._read(folder, ids, groups, encoder)
 
     @classmethod
@@ -92,7 +92,7 @@ class PreviousTable:
             embeddings: Any = load_npy(file, mmap_mode="r")
         except (OSError, ValueError) as error:
             raise DataError(
-                f"{file}: cannot be read ({error}), so the table cannot be extended; mine anew with --keep_embeddings"
+                f"{file}: cannot be read ({error}), so the table cannot be extended; mine anew with --keep-embeddings"
             ) from error
         if embeddings.ndim != 2 or len(embeddings) != len(self.indices) or embeddings.dtype != np.float32:
             raise DataError(

@@ -10,28 +10,27 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
-from PIL import Image
+from jaxtyping import Float32
 from torch import Tensor
 
-from soundspot.data.media.audio import as_audio, pad_to_window
+from soundspot.data.media.audio import as_audio
 from soundspot.data.media.audio_stream import InMemoryAudio, SlidingWindow
 from soundspot.data.media.audio_track import AudioTrack
-from soundspot.data.media.optical_flow import compute_optical_flow
 from soundspot.data.media.video import Video, open_video
 from soundspot.errors import InputError, OutputError
-from soundspot.inference.batch_localizer import BatchLocalizer, ImageInput
+from soundspot.inference.batch_localizer import BatchLocalizer
 from soundspot.inference.contours.trace import ContourTracer
 from soundspot.inference.events.tracking import EventOptions, EventTracker, ScoreRule
 from soundspot.inference.events.video_events import VideoEvents
 from soundspot.inference.events.writer import EventWriter
 from soundspot.inference.video.audibility import AudibilityMeter
+from soundspot.inference.video.audio_windows import AudioWindowEncoder
+from soundspot.inference.video.frame_batches import BATCH_SIZE, TimedInput, hold_last, iter_batches, iter_with_flow
 from soundspot.inference.video.presence import PresenceMeter
 from soundspot.inference.video.save import VideoOutputs, VideoSummary, prefetch
 from soundspot.inference.video.smoothing import MapSmoother, interpolate_maps
@@ -39,18 +38,15 @@ from soundspot.inference.video.writer import FrameResult, FrameWriter, VideoInfo
 from soundspot.models.resnet import ResNet
 from soundspot.models.staged import StagedEncoder
 from soundspot.models.vgg import VGG16
-from soundspot.types import Audio, ImageWithFlow
+from soundspot.types import ImageWithFlow
 
-BATCH_SIZE = 8  # frames that the network encodes at once
 CPU_BATCH_SIZE = 4  # in float32 on a CPU: the memory of layers above 32 MB is new, and filled with zeros, each time
-MAX_BUFFERED_BYTES = 96_000_000  # of frames that wait for a batch to be full
 MAX_HOP = 0.8  # seconds between audio windows by default, where a twelfth of the window is not more
 PREFETCH_FRAMES = 8
 MIN_SIZE = 32
 
 ProgressCallback = Callable[[float, float], None]
 Chunk = Float32[np.ndarray, "c t"]
-TimedInput = tuple[float, ImageInput]
 
 
 class LocatedVideo:
@@ -247,7 +243,7 @@ class LocatedVideo:
         with streams[0] as video, streams[1] as audio:
             meter = AudibilityMeter(audio.rate)
             windows = SlidingWindow(audio, spec.audio.rate, spec.audio.seconds, _tee(meter.add, on_audio))
-            audio_encoder = _WindowEncoder(localizer, windows, self._audio_hop)
+            audio_encoder = AudioWindowEncoder(localizer, windows, self._audio_hop)
             held = hold_last(video.frames(), self.seconds, video.frame_rate)
             frames: Iterable[TimedInput] = iter_with_flow(held) if spec.image.flow else held
             smoother, known = MapSmoother(self._smooth), list[tuple[float, Tensor]]()
@@ -294,130 +290,6 @@ def _add_audio(writers: list[FrameWriter], chunks: deque[Chunk]) -> None:
         chunk = chunks.popleft()
         for writer in writers:
             writer.add_audio(chunk)
-
-
-@dataclass(frozen=True)
-class _EncodedWindow:
-    """Encoded window of audio that begins at a second, and lasts some."""
-
-    encoded: Float[Tensor, "..."]
-    start: float
-    seconds: float
-    is_silent: bool
-
-
-class _WindowEncoder:
-    """Encode the window of audio around given times; each hop of the window is encoded once."""
-
-    def __init__(self, localizer: BatchLocalizer, windows: SlidingWindow, hop: float | int) -> None:
-        self._localizer, self._windows, self._hop = localizer, windows, hop
-        self._encoded: dict[int, _EncodedWindow] = {}
-        self.notes: tuple[str, ...] = ()
-
-    def encode(self, times: list[float]) -> tuple[Float[Tensor, "b ..."], list[bool]]:
-        """Return the encoded audio around each of b rising times, and whether it is silent."""
-        hops = [round(time / self._hop) for time in times]
-        if new := sorted(set(hops) - self._encoded.keys()):
-            self._encode(new)
-        windows = [self._encoded[hop] for hop in hops]
-        self._encoded = {hops[-1]: windows[-1]}
-        encoded = torch.stack([window.encoded for window in windows])
-        positions = [(time - window.start) / window.seconds for time, window in zip(times, windows, strict=True)]
-        moments = self._localizer.audio_at(encoded, torch.tensor(positions).clamp(0, 1))
-        return moments, [window.is_silent for window in windows]
-
-    def _encode(self, hops: list[int]) -> None:
-        """Encode the windows of rising hops; near the ends of the sound several of them are one."""
-        known, starts, audio = {window.start: window for window in self._encoded.values()}, [], dict[float, Audio]()
-        for hop in hops:
-            window = self._windows.window_at(hop * self._hop)
-            starts.append(self._windows.start)
-            if starts[-1] not in known:
-                audio[starts[-1]] = window
-        if audio:
-            spec = self._localizer.front_end.audio
-            encoded = self._localizer.encode_audio([pad_to_window(window, spec) for window in audio.values()])
-            for row, (start, window) in zip(encoded, audio.items(), strict=True):
-                known[start] = _EncodedWindow(row, start, window.seconds, window.is_silent)
-            self.notes = self.notes or self._localizer.short_audio_notes(next(iter(audio.values())))
-        self._encoded |= {hop: known[start] for hop, start in zip(hops, starts, strict=True)}
-
-
-def iter_batches(
-    frames: Iterable[TimedInput], maps_per_second: float | int | None, batch_size: int = BATCH_SIZE
-) -> Iterator[tuple[list[TimedInput], list[int]]]:
-    """Divide frames into batches, and choose the key frames of each, whose maps are computed.
-
-    A batch ends with a key frame, and has `batch_size` of them; it ends sooner where its frames fill 96 MB, or at the
-    end of the video.
-
-    Args:
-        frames: pairs of time in seconds, rising, and image of each frame.
-        maps_per_second: rate of key frames; None: each frame is a key frame.
-        batch_size: number of key frames of a batch.
-
-    Yields:
-        Frames of a batch, and the indices of the key frames among them, rising, not empty.
-    """
-    batch: list[TimedInput] = []
-    keys: list[int] = []
-    due, max_frames = -math.inf, 0
-    for time, image in frames:
-        width, height = (image.image if isinstance(image, ImageWithFlow) else image).size
-        max_frames = max_frames or max(1, MAX_BUFFERED_BYTES // (3 * width * height))
-        batch.append((time, image))
-        if maps_per_second is None or time >= due - 1e-6 or len(batch) >= max_frames:
-            keys.append(len(batch) - 1)
-            interval = 1 / (maps_per_second or 1)
-            is_late = due == -math.inf or time - due > interval
-            due = time + interval if maps_per_second and is_late else due + interval
-            if len(keys) == batch_size or len(batch) >= max_frames:
-                yield batch, keys
-                batch, keys = [], []
-    if batch:
-        yield batch, keys or [len(batch) - 1]
-
-
-def hold_last(
-    frames: Iterable[tuple[float, Image.Image]], until: float | int, frame_rate: float | int
-) -> Iterator[tuple[float, Image.Image]]:
-    """Go on showing the last frame, as players do while there is still sound.
-
-    Args:
-        frames: pairs of time in seconds and image of each frame.
-        until: second at which the last frame ends.
-        frame_rate: frames per second that are added.
-
-    Yields:
-        Time and image of each frame, and of the last again up to a frame before `until`.
-    """
-    last: tuple[float, Image.Image] | None = None
-    for frame in frames:
-        yield (last := frame)
-    if last is not None:
-        for number in range(1, round((until - last[0]) * frame_rate)):
-            yield last[0] + number / frame_rate, last[1]
-
-
-def iter_with_flow(frames: Iterable[tuple[float, Image.Image]]) -> Iterator[TimedInput]:
-    """Add to each frame its optical flow to the next frame; the last frame has the flow of the frame before it.
-
-    Args:
-        frames: pairs of time in seconds and image of each frame.
-
-    Yields:
-        Time and image with flow, in pixels to the next frame, of each frame; a single frame has zero flow.
-    """
-    last: tuple[float, Image.Image] | None = None
-    flow: Float[Tensor, "2 h w"] | None = None
-    for time, image in frames:
-        if last is not None:
-            flow = compute_optical_flow(last[1], image)
-            yield last[0], ImageWithFlow(last[1], flow)
-        last = time, image
-    if last is not None:
-        still = torch.zeros(2, last[1].height, last[1].width)
-        yield last[0], ImageWithFlow(last[1], still if flow is None else flow)
 
 
 def _check_size(localizer: BatchLocalizer, size: int) -> int:

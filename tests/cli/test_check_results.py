@@ -9,6 +9,7 @@ import pytest
 import soundspot as library
 from review_results import click, make_results
 from soundspot.config.recording_calibration import RecordingCalibration
+from soundspot.data.media.audio import find_window, read_audio
 from soundspot.errors import CheckpointError
 from soundspot.inference.localizer import Localizer
 from soundspot.review.review import Review
@@ -77,7 +78,9 @@ def test_locate_takes_the_threshold_of_a_calibration(soundspot, checkpoint, pict
     assert soundspot(*batch).code == 0
     assert "is of another sound, model or threshold" in soundspot(*batch, "--calibration", mine).err
     assert soundspot(*batch, "--calibration", mine, "--overwrite").code == 0
-    assert Review(tmp_path / "located").model.threshold == pytest.approx(result.peak - 0.1)
+    review = Review(tmp_path / "located")
+    assert review.model.threshold == pytest.approx(result.peak - 0.1)
+    assert review.moments[0].window == find_window(read_audio(sound).seconds, localizer.front_end.audio)
 
 
 def test_a_calibration_of_another_model_is_refused_before_the_work(

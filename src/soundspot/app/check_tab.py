@@ -9,7 +9,7 @@ from markupsafe import Markup
 from soundspot.app.clip_route import ROUTE
 from soundspot.app.components import error_card, render_card, render_table, wire_decision, wire_silent_event
 from soundspot.config.recording_calibration import RecordingCalibration
-from soundspot.errors import DataError, InputError, SoundspotError
+from soundspot.errors import DataError, SoundspotError
 from soundspot.review.calibrate import calibrate_review, format_calibration
 from soundspot.review.media import ClipCutter
 from soundspot.review.review import ABSENT, ELSEWHERE, RIGHT, UNSURE, Clip
@@ -29,6 +29,8 @@ BUTTONS = (
     ("k", "Wrong: not in the image", ABSENT),
     ("i", "Unsure", UNSURE),
 )
+REPLACED = "Another is drawn in its place, as far as there are any."
+MAX_LOST = 20  # clips that are tried at one click
 CURVE_SIDE = 220  # of the drawing of a reliability curve
 
 
@@ -41,7 +43,7 @@ def build_check_tab(cutter: ClipCutter | None) -> None:
     if cutter is None:
         gr.HTML(NO_REVIEW, padding=False)
         return
-    current = gr.State(0)
+    current = gr.Number(0, precision=0, visible=False)  # held by the browser: a key decides on what it shows
     with gr.Row(equal_height=False, elem_classes="columns"):
         with gr.Column(scale=6, min_width=290):
             annotator = gr.Textbox(label="Your name", max_length=60, elem_id="annotator")
@@ -99,17 +101,27 @@ def show_next(cutter: ClipCutter, name: str, after: int) -> tuple[Markup, int]:
         after: number of the clip before.
 
     Returns:
-        HTML, and the number of the clip; 0 where there is none.
+        HTML, and the number of the clip; 0 where there is none. Clips whose files are gone are named above the next,
+        and others are drawn for them.
     """
+    review, lost = cutter.review, list[str]()
     try:
         name = check_annotator(name)
     except DataError:
         return NO_NAME, 0
-    clip = cutter.review.next_clip(name, after)
+    clip = review.next_clip(name, after)
+    while clip is not None and len(lost) < MAX_LOST and (failure := cutter.find_failure(clip)):
+        if not cutter.has_sources():
+            break
+        lost.append(failure)
+        review.replace_clips([clip.id])
+        clip = review.next_clip(name, clip.id)
+    left_out = render_card("wrong", "Left out, as it cannot be shown", *lost, REPLACED) if lost else Markup("")
     if clip is None:
-        more = f"`soundspot check-results FOLDER --clips {2 * len(cutter.review.clips)}` draws more."
-        return render_card("in", "All checked", f"{name} decided on all clips. Fit the threshold below, or: {more}"), 0
-    return render_clip(cutter, clip), clip.id
+        more = f"`soundspot check-results FOLDER --clips {2 * len(review.clips)}` draws more."
+        text = f"{name} decided on all clips. Fit the threshold below, or: {more}"
+        return left_out + render_card("in", "All checked", text), 0
+    return left_out + render_clip(cutter, clip), clip.id
 
 
 def render_clip(cutter: ClipCutter, clip: Clip) -> Markup:
@@ -122,12 +134,9 @@ def render_clip(cutter: ClipCutter, clip: Clip) -> Markup:
     Returns:
         HTML of a figure; of a card where a file of the clip is gone.
     """
+    if failure := cutter.find_failure(clip):
+        return render_card("wrong", "This clip cannot be shown", failure, "Or go on: `i` (unsure) leaves it out.")
     moment = clip.moment
-    try:
-        for name in ("image", moment.kind):
-            cutter.cut(clip, name)
-    except (DataError, InputError) as error:
-        return render_card("wrong", "This clip cannot be shown", str(error), "Or go on: `i` (unsure) leaves it out.")
     tag = "audio" if moment.kind == "sound" else "video"
     time = "" if moment.time is None else f" at {moment.time:.1f} s"
     sound = f", {Path(moment.audio).name}" if moment.audio else ""

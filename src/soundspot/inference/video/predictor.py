@@ -133,6 +133,7 @@ class LocatedVideo:
             audio="" if audio is None else str(audio) if isinstance(audio, str | Path) else "in memory",
             audio_track=audio_track,
             contour=contour,
+            audio_seconds=None if localizer.method.resolves_time else window,
         )
         localizer.check_calibration(self.info.model_id)
         self.seconds = video.duration if self._audio is None else video.end_time or video.duration

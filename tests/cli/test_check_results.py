@@ -34,7 +34,7 @@ def test_clicks_become_a_file(soundspot, tmp_path: Path) -> None:
     assert "95 % interval" in answer.out
     assert json.loads(output.read_text())["model"] == "tiny"
     assert soundspot("check-results", folder, "-o", output).code == 2  # there already
-    precise = soundspot("check-results", folder, "-o", output, "--overwrite", "--precision", 0.99)
+    precise = soundspot("check-results", folder, "-o", output, "--overwrite", "--min-precision", 0.99)
     assert "aim: expected precision of 0.99" in precise.out
 
 
@@ -43,7 +43,7 @@ def test_clicks_become_a_file(soundspot, tmp_path: Path) -> None:
     [
         (("none",), "none: found no such folder"),
         (("empty",), "empty: found no results"),
-        (("empty", "--precision", 0.9), "--precision: is of the output"),
+        (("empty", "--min-precision", 0.9), "--min-precision: is of the output"),
         (("empty", "-o", "mine.txt"), "mine.txt"),
     ],
 )

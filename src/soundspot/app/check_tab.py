@@ -54,8 +54,8 @@ def build_check_tab(cutter: ClipCutter | None) -> None:
             progress = gr.HTML(render_progress(cutter), elem_id="check-progress", padding=False)
     with gr.Row(equal_height=False, elem_classes="columns"):
         with gr.Column(scale=4, min_width=260):
-            precision = gr.Slider(
-                0, 0.99, 0.0, step=0.01, label="Least precision wanted; 0 for the best F1", elem_id="precision"
+            min_precision = gr.Slider(
+                0, 0.99, 0.0, step=0.01, label="Least precision wanted; 0 for the best F1", elem_id="min-precision"
             )
             fit = gr.Button("Fit the threshold", variant="primary", elem_id="fit")
         with gr.Column(scale=6, min_width=290):
@@ -80,8 +80,8 @@ def build_check_tab(cutter: ClipCutter | None) -> None:
         view = show_next(cutter, name, number - 1) if clip is None else (render_clip(cutter, clip), clip.id)
         return *view, render_progress(cutter)
 
-    def calibrate(precision: float | int) -> Markup:
-        return render_answer(cutter, float(precision) or None)
+    def calibrate(min_precision: float | int) -> Markup:
+        return render_answer(cutter, float(min_precision) or None)
 
     outputs = [clip_view, current]
     for event in (annotator.submit, annotator.blur):
@@ -89,7 +89,7 @@ def build_check_tab(cutter: ClipCutter | None) -> None:
     for button, (_, _, choice) in zip(buttons, BUTTONS, strict=True):
         wire_decision(button.click, partial(record, choice), [annotator, current], [*outputs, progress])
     wire_decision(undo.click, take_back, [annotator, current], [*outputs, progress])
-    wire_decision(fit.click, calibrate, [precision], [answer])
+    wire_decision(fit.click, calibrate, [min_precision], [answer])
 
 
 def show_next(cutter: ClipCutter, name: str, after: int) -> tuple[Markup, int]:
@@ -166,19 +166,19 @@ def render_progress(cutter: ClipCutter) -> Markup:
     return render_card("hint", title, *lines, "Keys: `j` right, `l` elsewhere, `k` wrong, `i` unsure, `u` undo.")
 
 
-def render_answer(cutter: ClipCutter, precision: float | None) -> Markup:
+def render_answer(cutter: ClipCutter, min_precision: float | None) -> Markup:
     """Fit the threshold, write it to `review.calibration.json` in the folder of the results, and render it.
 
     Args:
         cutter: clips of the review.
-        precision: least precision wanted; None: the highest F1.
+        min_precision: least precision wanted; None: the highest F1.
 
     Returns:
         HTML of a card with the reliability curve, or of the reason why there is no threshold.
     """
     folder = cutter.review.folder
     try:
-        calibration = calibrate_review(cutter.review, precision)
+        calibration = calibrate_review(cutter.review, min_precision)
         calibration.save(folder / CALIBRATION_FILE)
     except SoundspotError as error:
         return render_card("unknown", "No threshold yet", str(error).replace(str(folder), folder.name))

@@ -43,7 +43,8 @@ def test_names_that_are_html_are_text(cutter: ClipCutter) -> None:
     ]
     for path in (cutter.review.folder.parent / "recordings").iterdir():
         path.unlink()
-    pages.append(check_tab.render_clip(cutter, cutter.review.clips[1]))
+    pages.append(check_tab.show_next(cutter, "bob", clip.id)[0])  # all are gone: none is replaced
+    assert not cutter.review.gone
     assert "This clip cannot be shown" in pages[-1]
     assert not any("<img src=x" in page for page in pages)
     assert sum("&lt;img" in page for page in pages) == 3
@@ -59,6 +60,27 @@ def test_a_visitor_without_a_name_sees_no_clip(cutter: ClipCutter) -> None:
     html, number = show_next(cutter, "ann", 0)
     assert "All checked" in html
     assert number == 0
+
+
+def test_clips_that_vanish_are_named_and_replaced(tmp_path: Path) -> None:
+    from soundspot.app.check_tab import show_next
+
+    cutter = ClipCutter(Review(make_results(tmp_path, np.linspace(0, 1, 6), HTML + " {}"), 3))
+    gone = cutter.review.clips[:2]
+    for clip, name in zip(gone, ("image", "audio"), strict=True):
+        (tmp_path / getattr(clip.moment, name)).unlink()
+    html, number = show_next(cutter, "ann", 0)
+    assert number == cutter.review.clips[0].id == 3
+    assert "Left out" in html
+    assert html.count("found no such file") == 2
+    assert 'data-clip="3"' in html
+    assert "<img src=x" not in html
+    assert [clip.id for clip in cutter.review.clips] == [3, 4, 5]
+    cutter.review.record_all("ann", dict.fromkeys((3, 4), RIGHT))
+    (tmp_path / cutter.review.clips[-1].moment.image).write_bytes(b"no image")
+    html, number = show_next(cutter, "ann", 4)
+    assert "Left out" in html
+    assert number == 6
 
 
 def test_the_height_of_a_peak_is_not_shown(cutter: ClipCutter) -> None:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import soundspot as library
+from clips import write_video
 from review_results import click, make_results
 from soundspot.config.recording_calibration import RecordingCalibration
+from soundspot.data.media.audio import find_window, read_audio
 from soundspot.errors import CheckpointError
 from soundspot.inference.localizer import Localizer
 from soundspot.review.review import Review
@@ -33,7 +35,7 @@ def test_clicks_become_a_file(soundspot, tmp_path: Path) -> None:
     assert "95 % interval" in answer.out
     assert json.loads(output.read_text())["model"] == "tiny"
     assert soundspot("check-results", folder, "-o", output).code == 2  # there already
-    precise = soundspot("check-results", folder, "-o", output, "--overwrite", "--precision", 0.99)
+    precise = soundspot("check-results", folder, "-o", output, "--overwrite", "--min-precision", 0.99)
     assert "aim: expected precision of 0.99" in precise.out
 
 
@@ -42,7 +44,7 @@ def test_clicks_become_a_file(soundspot, tmp_path: Path) -> None:
     [
         (("none",), "none: found no such folder"),
         (("empty",), "empty: found no results"),
-        (("empty", "--precision", 0.9), "--precision: is of the output"),
+        (("empty", "--min-precision", 0.9), "--min-precision: is of the output"),
         (("empty", "-o", "mine.txt"), "mine.txt"),
     ],
 )
@@ -77,7 +79,9 @@ def test_locate_takes_the_threshold_of_a_calibration(soundspot, checkpoint, pict
     assert soundspot(*batch).code == 0
     assert "is of another sound, model or threshold" in soundspot(*batch, "--calibration", mine).err
     assert soundspot(*batch, "--calibration", mine, "--overwrite").code == 0
-    assert Review(tmp_path / "located").model.threshold == pytest.approx(result.peak - 0.1)
+    review = Review(tmp_path / "located")
+    assert review.model.threshold == pytest.approx(result.peak - 0.1)
+    assert review.moments[0].window == find_window(read_audio(sound).seconds, localizer.front_end.audio)
 
 
 def test_a_calibration_of_another_model_is_refused_before_the_work(
@@ -91,6 +95,35 @@ def test_a_calibration_of_another_model_is_refused_before_the_work(
         assert (answer.code, answer.written) == (2, frozenset())
         assert "mine.json: found a calibration of tiny" in answer.err
     assert "cannot be read" in soundspot("locate", picture, sound, "--calibration", tmp_path / "none.json").err
+
+
+def test_events_of_a_video_begin_at_the_threshold_of_a_calibration(soundspot, checkpoint, tmp_path: Path) -> None:
+    clip, events = write_video(tmp_path / "a.mp4", 0.4), tmp_path / "e.json"
+    frames = [(frame.time, frame.map.peak) for frame in Localizer.load(checkpoint).locate_video(clip)]
+    line = ("locate", clip, "--model", checkpoint, "-o", tmp_path / "o.mp4", "--overwrite", "--min-duration-on", 0)
+    for threshold in (float(np.median([peak for _, peak in frames])), max(peak for _, peak in frames) + 0.01):
+        mine = write_calibration(tmp_path / "mine.json", checkpoint, threshold)
+        words = ("--precision", "float32", "--events", events, "--calibration", mine)
+        assert soundspot(*line, *words).code == 0
+        content = json.loads(events.read_text())
+        assert all(video["calibrated"] for video in content["videos"])
+        starts = [event["start"] for event in content["events"]]
+        times = [round(time, 4) for time, peak in frames if peak >= threshold]
+        assert min(starts, default=None) == min(times, default=None)
+        assert all(event["confidence"] <= 1 for event in content["events"])
+
+
+@pytest.mark.parametrize("change", ["model", "size", "smooth"])
+def test_a_calibration_of_other_videos_is_refused(soundspot, checkpoint, tmp_path: Path, change: str) -> None:
+    """By its model, and by what else moves peaks: events have the refusal of results without events."""
+    clip, mine = write_video(tmp_path / "a.mp4", 0.2), write_calibration(tmp_path / "mine.json", checkpoint, 0.5)
+    words = {"model": (), "size": ("--size", 64), "smooth": ("--smooth", 1.0)}[change]
+    if change == "model":
+        mine.write_text(json.dumps(json.loads(mine.read_text()) | {"model_id": "0" * 16}))
+    line = ("locate", clip, "--model", checkpoint, "-o", tmp_path / "o.mp4", "--events", tmp_path / "e.csv")
+    answer = soundspot(*line, "--calibration", mine, *words)
+    assert (answer.code, answer.written) == (2, frozenset())
+    assert "found a calibration of tiny" in answer.err
 
 
 def test_an_evaluation_says_whose_threshold_it_used(soundspot, checkpoint, tmp_path: Path) -> None:

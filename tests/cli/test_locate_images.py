@@ -132,5 +132,11 @@ def test_contours_are_reported_beside_the_regions(soundspot, checkpoint, picture
     assert contour["region_box"] in after["boxes"]
     assert "  contour: (" in answer.out
     assert "  contour: (" not in plain.out
+    for words in (line, ("locate", tmp_path, "-o", tmp_path / "out")):
+        other = soundspot(*words, "--contour", "grabcut", "--mask-threshold", "half", "--overwrite")
+        assert (other.code, "found half beside --contour grabcut, which outlines the regions of 0.5" in other.err) == (
+            2,
+            True,
+        )
     wrong = soundspot(*line, "--contour", "grabcat", "--overwrite")
     assert (wrong.code, "Did you mean 'grabcut'?" in wrong.err) == (2, True)

@@ -52,12 +52,12 @@ def test_sixty_clicks_find_the_threshold(located: Path, tmp_path: Path) -> None:
 def test_more_precision_is_a_higher_threshold(located: Path) -> None:
     review = Review(located)
     click(review)
-    best, precise = calibrate_review(review), calibrate_review(review, precision=0.99)
+    best, precise = calibrate_review(review), calibrate_review(review, min_precision=0.99)
     assert precise.threshold > best.threshold
     assert precise.scores["precision"] >= 0.99
     assert precise.aim == "expected precision of 0.99"
     with pytest.raises(InputError, match=r"precision: found 1.5"):
-        calibrate_review(review, precision=1.5)
+        calibrate_review(review, min_precision=1.5)
 
 
 def test_agreement_is_in_the_file(located: Path) -> None:

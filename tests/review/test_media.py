@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from clips import write_video
 from review_results import IDENTITY, make_results
@@ -12,7 +13,7 @@ from soundspot.data.media.audio import read_audio
 from soundspot.data.media.image import read_image
 from soundspot.data.media.video import Video
 from soundspot.errors import InputError
-from soundspot.review.media import ClipCutter, draw_moment, open_source, read_mask
+from soundspot.review.media import ClipCutter, draw_moment, open_source, read_mask, read_sound
 from soundspot.review.review import Review
 
 
@@ -29,6 +30,18 @@ def test_an_image_has_a_ring_an_outline_and_its_sound(tmp_path: Path) -> None:
     assert np.asarray(read_image(cutter.cut(clip, "image"))).shape == (48, 64, 3)
     assert read_audio(cutter.cut(clip, "sound")).seconds == pytest.approx(1.0)
     assert cutter.cut(clip, "sound").stat().st_ino == cutter.cut(clip, "sound").stat().st_ino
+
+
+def test_a_clip_plays_what_the_model_was_given_of_the_sound(tmp_path: Path) -> None:
+    folder = make_results(tmp_path, [0.5])
+    (tmp_path / "recordings" / "0.wav").unlink()
+    soundfile.write(tmp_path / "recordings" / "0.wav", np.repeat([0.0, 0.5, 0.0], 8000), 4000)
+    entry = json.loads((folder / "0.json").read_text())[0]
+    for window, seconds, level in (([2.0, 2.0], 2.0, 0.5), ([4.5, 1.5], 1.5, 0.0), (None, 6.0, 0.0)):
+        (folder / "0.json").write_text(json.dumps([entry | {"audio_window": window}]))
+        audio = read_sound(folder, Review(folder).moments[0])
+        assert audio.seconds == seconds
+        assert audio.waveform.min().item() == pytest.approx(level, abs=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["image", "sound"])

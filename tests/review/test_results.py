@@ -63,13 +63,31 @@ def test_a_folder_without_results_says_what_to_do(tmp_path: Path, content: str |
 
 
 @pytest.mark.parametrize(
-    "change", [{"peak": "high"}, {"peak": float("inf")}, {"peak": float("nan")}, {"peak_at": [1]}, {"model_id": ""}]
-)
+    "change",
+    [
+        {"peak": "high"}, {"peak": float("inf")}, {"peak": float("nan")}, {"peak_at": [1]}, {"model_id": ""},
+        {"audio_window": [1.0]}, {"audio_window": [-1.0, 5.0]}, {"audio_window": [0.0, 1e9]},
+    ],
+)  # fmt: skip
 def test_a_damaged_result_is_named(tmp_path: Path, change: dict) -> None:
     path = make_results(tmp_path, [0.25], media=False) / "0.json"
     path.write_text(json.dumps([json.loads(path.read_text())[0] | change]))
     with pytest.raises(DataError, match=r"0\.json: cannot be read"):
         read_moments(path.parent)
+
+
+def test_a_moment_has_the_sound_that_the_model_was_given(tmp_path: Path) -> None:
+    folder = make_results(tmp_path, [0.25, 0.5], media=False)
+    path = folder / "1.json"
+    path.write_text(json.dumps([json.loads(path.read_text())[0] | {"audio_window": [2.5, 5]}]))
+    assert [moment.window for moment in read_moments(folder)[1]] == [None, (2.5, 5.0)]
+    for seconds, windows in ((5.0, [0.0, 3.5, 6.5]), (3.0, [0.5, 4.5, 8.5]), (None, [0.0, 3.5, 6.5])):
+        write_video(folder / "a.frames.json", np.arange(0, 12, 0.5))
+        path = folder / "a.frames.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"audio_seconds": seconds}))
+        starts, lengths = zip(*(moment.window for moment in read_moments(folder)[1] if moment.time), strict=True)
+        assert [*starts] == windows  # of the moments at 2, 6 and 10 seconds
+        assert {*lengths} == {seconds or 5.0}
 
 
 def test_results_of_two_models_are_refused(tmp_path: Path) -> None:

@@ -49,6 +49,33 @@ def test_each_annotator_goes_through_all_clips(located: Path) -> None:
     assert review.next_clip("bob") == review.clips[0]
 
 
+def test_a_name_in_other_letters_is_the_same_annotator(located: Path) -> None:
+    review = Review(located, 4)
+    first, second, third, _ = (clip.id for clip in review.clips)
+    review.record("Ann", first, RIGHT)
+    review.record(" ann ", second, RIGHT)
+    review.record_all("ANN", {first: ABSENT, third: UNSURE})
+    assert review.read_choices() == {"Ann": {first: ABSENT, second: RIGHT, third: UNSURE}}
+    assert review.next_clip("aNN") == review.clips[3]
+    assert (review.undo("ann"), review.undo("ann")) == (third, first)
+    assert review.measure_agreement() == []
+
+
+def test_a_clip_that_is_gone_is_replaced_and_stays_so(located: Path) -> None:
+    review = Review(located, 5)
+    first, second = (clip.id for clip in review.clips[:2])
+    review.record("ann", second, RIGHT)
+    review.replace_clips([first, second, first, 99])
+    assert review.gone == {first, second}
+    assert [clip.id for clip in review.clips] == [2, 3, 4, 5, 6]  # what is decided counts
+    assert review.read_choices() == {"ann": {second: RIGHT}}
+    assert review.next_clip("bob").id == 3
+    again = Review(located, 5)
+    assert (again.clips, again.gone) == (review.clips, review.gone)
+    review.replace_clips([first, second])
+    assert review.journal.count_rows()["decisions"] == 3
+
+
 def test_the_majority_counts_for_presence_and_location_apart(located: Path) -> None:
     review = Review(located, 5)
     votes = [(RIGHT, ELSEWHERE, RIGHT), (RIGHT, ELSEWHERE, ABSENT), (RIGHT, ABSENT, UNSURE), (UNSURE,) * 3, (ABSENT,)]

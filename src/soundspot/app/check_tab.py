@@ -9,7 +9,7 @@ from markupsafe import Markup
 from soundspot.app.clip_route import ROUTE
 from soundspot.app.components import error_card, render_card, render_table, wire_decision, wire_silent_event
 from soundspot.config.recording_calibration import RecordingCalibration
-from soundspot.errors import DataError, InputError, SoundspotError
+from soundspot.errors import DataError, SoundspotError
 from soundspot.review.calibrate import calibrate_review, format_calibration
 from soundspot.review.media import ClipCutter
 from soundspot.review.review import ABSENT, ELSEWHERE, RIGHT, UNSURE, Clip
@@ -29,6 +29,8 @@ BUTTONS = (
     ("k", "Wrong: not in the image", ABSENT),
     ("i", "Unsure", UNSURE),
 )
+REPLACED = "Another is drawn in its place, as far as there are any."
+MAX_LOST = 20  # clips that are tried at one click
 CURVE_SIDE = 220  # of the drawing of a reliability curve
 
 
@@ -41,7 +43,7 @@ def build_check_tab(cutter: ClipCutter | None) -> None:
     if cutter is None:
         gr.HTML(NO_REVIEW, padding=False)
         return
-    current = gr.State(0)
+    current = gr.Number(0, precision=0, visible=False)  # held by the browser: a key decides on what it shows
     with gr.Row(equal_height=False, elem_classes="columns"):
         with gr.Column(scale=6, min_width=290):
             annotator = gr.Textbox(label="Your name", max_length=60, elem_id="annotator")
@@ -52,8 +54,8 @@ def build_check_tab(cutter: ClipCutter | None) -> None:
             progress = gr.HTML(render_progress(cutter), elem_id="check-progress", padding=False)
     with gr.Row(equal_height=False, elem_classes="columns"):
         with gr.Column(scale=4, min_width=260):
-            precision = gr.Slider(
-                0, 0.99, 0.0, step=0.01, label="Least precision wanted; 0 for the best F1", elem_id="precision"
+            min_precision = gr.Slider(
+                0, 0.99, 0.0, step=0.01, label="Least precision wanted; 0 for the best F1", elem_id="min-precision"
             )
             fit = gr.Button("Fit the threshold", variant="primary", elem_id="fit")
         with gr.Column(scale=6, min_width=290):
@@ -78,8 +80,8 @@ def build_check_tab(cutter: ClipCutter | None) -> None:
         view = show_next(cutter, name, number - 1) if clip is None else (render_clip(cutter, clip), clip.id)
         return *view, render_progress(cutter)
 
-    def calibrate(precision: float | int) -> Markup:
-        return render_answer(cutter, float(precision) or None)
+    def calibrate(min_precision: float | int) -> Markup:
+        return render_answer(cutter, float(min_precision) or None)
 
     outputs = [clip_view, current]
     for event in (annotator.submit, annotator.blur):
@@ -87,7 +89,7 @@ def build_check_tab(cutter: ClipCutter | None) -> None:
     for button, (_, _, choice) in zip(buttons, BUTTONS, strict=True):
         wire_decision(button.click, partial(record, choice), [annotator, current], [*outputs, progress])
     wire_decision(undo.click, take_back, [annotator, current], [*outputs, progress])
-    wire_decision(fit.click, calibrate, [precision], [answer])
+    wire_decision(fit.click, calibrate, [min_precision], [answer])
 
 
 def show_next(cutter: ClipCutter, name: str, after: int) -> tuple[Markup, int]:
@@ -99,17 +101,27 @@ def show_next(cutter: ClipCutter, name: str, after: int) -> tuple[Markup, int]:
         after: number of the clip before.
 
     Returns:
-        HTML, and the number of the clip; 0 where there is none.
+        HTML, and the number of the clip; 0 where there is none. Clips whose files are gone are named above the next,
+        and others are drawn for them.
     """
+    review, lost = cutter.review, list[str]()
     try:
         name = check_annotator(name)
     except DataError:
         return NO_NAME, 0
-    clip = cutter.review.next_clip(name, after)
+    clip = review.next_clip(name, after)
+    while clip is not None and len(lost) < MAX_LOST and (failure := cutter.find_failure(clip)):
+        if not cutter.has_sources():
+            break
+        lost.append(failure)
+        review.replace_clips([clip.id])
+        clip = review.next_clip(name, clip.id)
+    left_out = render_card("wrong", "Left out, as it cannot be shown", *lost, REPLACED) if lost else Markup("")
     if clip is None:
-        more = f"`soundspot check-results FOLDER --clips {2 * len(cutter.review.clips)}` draws more."
-        return render_card("in", "All checked", f"{name} decided on all clips. Fit the threshold below, or: {more}"), 0
-    return render_clip(cutter, clip), clip.id
+        more = f"`soundspot check-results FOLDER --clips {2 * len(review.clips)}` draws more."
+        text = f"{name} decided on all clips. Fit the threshold below, or: {more}"
+        return left_out + render_card("in", "All checked", text), 0
+    return left_out + render_clip(cutter, clip), clip.id
 
 
 def render_clip(cutter: ClipCutter, clip: Clip) -> Markup:
@@ -122,12 +134,9 @@ def render_clip(cutter: ClipCutter, clip: Clip) -> Markup:
     Returns:
         HTML of a figure; of a card where a file of the clip is gone.
     """
+    if failure := cutter.find_failure(clip):
+        return render_card("wrong", "This clip cannot be shown", failure, "Or go on: `i` (unsure) leaves it out.")
     moment = clip.moment
-    try:
-        for name in ("image", moment.kind):
-            cutter.cut(clip, name)
-    except (DataError, InputError) as error:
-        return render_card("wrong", "This clip cannot be shown", str(error), "Or go on: `i` (unsure) leaves it out.")
     tag = "audio" if moment.kind == "sound" else "video"
     time = "" if moment.time is None else f" at {moment.time:.1f} s"
     sound = f", {Path(moment.audio).name}" if moment.audio else ""
@@ -157,19 +166,19 @@ def render_progress(cutter: ClipCutter) -> Markup:
     return render_card("hint", title, *lines, "Keys: `j` right, `l` elsewhere, `k` wrong, `i` unsure, `u` undo.")
 
 
-def render_answer(cutter: ClipCutter, precision: float | None) -> Markup:
+def render_answer(cutter: ClipCutter, min_precision: float | None) -> Markup:
     """Fit the threshold, write it to `review.calibration.json` in the folder of the results, and render it.
 
     Args:
         cutter: clips of the review.
-        precision: least precision wanted; None: the highest F1.
+        min_precision: least precision wanted; None: the highest F1.
 
     Returns:
         HTML of a card with the reliability curve, or of the reason why there is no threshold.
     """
     folder = cutter.review.folder
     try:
-        calibration = calibrate_review(cutter.review, precision)
+        calibration = calibrate_review(cutter.review, min_precision)
         calibration.save(folder / CALIBRATION_FILE)
     except SoundspotError as error:
         return render_card("unknown", "No threshold yet", str(error).replace(str(folder), folder.name))

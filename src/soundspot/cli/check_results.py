@@ -8,7 +8,7 @@ from soundspot.errors import InputError
 def check_results(
     folder: Path,
     output: Path | None = None,
-    precision: float | None = None,
+    min_precision: float | None = None,
     clips: int = 60,
     seed: int = 0,
     host: str = "127.0.0.1",
@@ -24,7 +24,7 @@ def check_results(
         folder: folder that `soundspot locate` of a folder wrote.
         output: write the calibration from the clicks so far to this file (`.json`), and open no page; it is what
             `--calibration` takes. The page writes it to `review.calibration.json` in the folder.
-        precision: of the output: least precision wanted, such as 0.9; by default the threshold has the highest F1.
+        min_precision: of the output: least precision wanted, such as 0.9; by default the threshold has the highest F1.
         clips: number of clips to check; more than before draws more, and those before stay.
         seed: of the draw.
         host: address to listen at; 0.0.0.0 opens the page to everybody on the network.
@@ -40,13 +40,13 @@ def check_results(
 
     if output is not None:
         check_output(output, overwrite, (".json",))
-        calibration = calibrate_review(Review(folder, clips, seed), precision)
+        calibration = calibrate_review(Review(folder, clips, seed), min_precision)
         calibration.save(output, overwrite)
         print("\n".join(format_calibration(calibration)))
         print(f"written: {output}")
         return
-    if precision is not None:
-        raise InputError("--precision: is of the output, and --output names no file. On the page it is a slider")
+    if min_precision is not None:
+        raise InputError("--min-precision: is of the output, and --output names no file. On the page it is a slider")
     from soundspot.app.limits import Limits
     from soundspot.app.server import create_server, exit_on_signals, find_free_port, open_check_page
 

@@ -151,6 +151,12 @@ def locate(
     of_model: dict[str, Any] = {"device": device, "calibration": calibration, "contour": contour, **refinement}
     of_images = {"boxes": boxes, "mask": mask, "per_source": per_source, "next_frame": next_frame, "json": json}
     suffix = image.suffix.lower()
+    kind, number = parse_mask_threshold(mask_threshold)
+    if contour is not None and (kind, number) != ("relative", 0.5):
+        raise InputError(
+            f"--mask-threshold: found {mask_threshold} beside --contour {contour}, which outlines the regions of 0.5. "
+            "Leave one of them out, and run the command twice for both."
+        )
     folder = output or FOLDER_OUTPUT
     is_batch = image.is_dir() and (bool(audio) or is_image_folder(image, folder))
     if not is_batch and (image.is_dir() or suffix in VIDEO_SUFFIXES or not (audio or suffix in IMAGE_SUFFIXES)):
@@ -177,7 +183,6 @@ def locate(
     of_videos: dict[str, Any] = {"events": events, "format": format, **of_events}
     of_videos |= {"maps_per_second": maps_per_second, "smooth": smooth, "size": size}
     check_unused(image, "a video", files | of_videos)
-    parse_mask_threshold(mask_threshold)
     options_of_images = ImageOptions(mask_threshold, boxes, per_source, next_frame, audio_track, model, contour)
     precision = "float32" if precision == "auto" else precision
     if is_batch:

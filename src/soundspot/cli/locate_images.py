@@ -68,6 +68,8 @@ def locate_image(localizer: "Localizer", image: Path, sounds: Mapping[str, Any],
     Raises:
         InputError: the image cannot be used, or there is no audible source.
     """
+    from soundspot.data.media.audio import find_window
+
     encoded = localizer.encode_image(image, next_frame=options.next_frame)
     results: dict[str, LocalizationMap] = {}
     summaries = []
@@ -84,6 +86,9 @@ def locate_image(localizer: "Localizer", image: Path, sounds: Mapping[str, Any],
                 "model_id": localizer.identity,
             }
             origin |= {} if options.audio_track is None else {"audio_track": options.audio_track}
+            if localizer.takes_waveforms:
+                window = find_window(sound.seconds, localizer.front_end.audio)
+                origin["audio_window"] = [round(seconds, 3) for seconds in window]
             origin |= {} if options.contour is None else {"contour": options.contour}
             summaries.append({**origin, **source, **result.to_dict(options.mask_threshold)})
     if not results:

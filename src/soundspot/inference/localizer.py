@@ -295,7 +295,7 @@ class Localizer(BatchLocalizer):
         if isinstance(audio, Audio):
             notes += (*audio.notes, *self.short_audio_notes(audio))
         result = self.make_result(scores, encoded.image, is_silent, notes)
-        return result if self.contour is None else ContourTracer(self.contour).trace(result)
+        return result if self.contour is None else ContourTracer(self.contour, device=str(self.device)).trace(result)
 
 
 def _load_released(model: ReleasedModel) -> Method:

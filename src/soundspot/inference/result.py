@@ -251,19 +251,28 @@ class LocalizationMap:
     def to_supervision(self, threshold: MaskThreshold = 0.5) -> Any:
         """Return the boxes of `boxes(threshold)` as Detections of supervision (extra `supervision`).
 
+        Where there are contours, they are those of the contours: the box of each region, and the contour as its mask.
+
         Args:
-            threshold: a number in [0, 1] of the range of this map, `half`, `share:0.1` or `score:0.3` (see `mask`).
+            threshold: a number in [0, 1] of the range of this map, `half`, `share:0.1` or `score:0.3` (see `mask`);
+                where there are contours, it must be 0.5.
 
         Returns:
             `supervision.Detections`: boxes in pixels, with the highest upsampled raw score of each as confidence; none
             where the source is absent by the model's threshold.
 
         Raises:
-            InputError: `threshold` is none of these, or supervision is not installed.
+            InputError: `threshold` is none of these, or not that of contours; or supervision is not installed.
         """
-        boxes = [] if self.present is False else self.boxes(threshold)
-        upsampled = self.upsample().numpy()
-        return make_detections(boxes, [float(upsampled[y0:y1, x0:x1].max()) for x0, y0, x1, y1 in boxes])
+        if self.contours and parse_mask_threshold(threshold) != parse_mask_threshold(0.5):
+            raise InputError(
+                f"found the mask threshold {threshold!r} beside contours, which outline the regions of 0.5. Use that"
+            )
+        boxes = [contour.region_box for contour in self.contours] or self.boxes(threshold)
+        boxes = [] if self.present is False else boxes
+        upsampled, masks = self.upsample().numpy(), [contour.mask for contour in self.contours]
+        confidences = [float(upsampled[y0:y1, x0:x1].max()) for x0, y0, x1, y1 in boxes]
+        return make_detections(boxes, confidences, masks=masks)
 
     def overlay(
         self,

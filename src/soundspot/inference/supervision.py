@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
+from soundspot.data.media.rle import decode_mask
 from soundspot.errors import InputError
 
 
@@ -13,6 +15,7 @@ def make_detections(
     confidences: Sequence[float],
     identities: Sequence[int] | None = None,
     labels: Sequence[str] | None = None,
+    masks: Sequence[Bool[np.ndarray, "h w"]] | None = None,
 ) -> Any:
     """Make Detections of supervision.
 
@@ -21,6 +24,7 @@ def make_detections(
         confidences: n confidences.
         identities: n numbers of sources, as `tracker_id`; None: not known.
         labels: n texts, as `data["label"]`; None: none.
+        masks: n masks of one size; None: none.
 
     Returns:
         `supervision.Detections` of class 0.
@@ -37,7 +41,22 @@ def make_detections(
     return supervision.Detections(
         xyxy=np.array(boxes, np.float32).reshape(-1, 4),
         confidence=np.array(confidences, np.float32),
+        mask=np.array(masks, bool) if masks else None,
         class_id=np.zeros(len(boxes), int),
         tracker_id=None if identities is None else np.array(identities, int),
         data={} if labels is None else {"label": np.array(labels, dtype=str)},
     )
+
+
+def decode_masks(masks: Sequence[tuple[str, tuple[int, int]]]) -> list[Bool[np.ndarray, "h w"]] | None:
+    """Decode masks of tracks.
+
+    Args:
+        masks: n texts of COCO's run-length encoding, empty where there is no mask, each with its (height, width).
+
+    Returns:
+        n masks, empty where there is none; None where there is none at all.
+    """
+    if not any(text for text, _ in masks):
+        return None
+    return [decode_mask({"size": list(size), "counts": text}) if text else np.zeros(size, bool) for text, size in masks]

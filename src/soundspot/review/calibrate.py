@@ -22,41 +22,43 @@ MIN_CLIPS, MIN_OF_EACH = 30, 5
 NUM_BINS = 5  # of the reliability curve
 
 
-def calibrate_review(review: Review, precision: float | None = None) -> RecordingCalibration:
+def calibrate_review(review: Review, min_precision: float | None = None) -> RecordingCalibration:
     """Fit threshold, interval and probability of presence to the clips of a review that were checked so far.
 
     Args:
         review: the review.
-        precision: least precision wanted, in (0, 1); None: the highest F1.
+        min_precision: least precision wanted, in (0, 1); None: the highest F1.
 
     Returns:
         The calibration, to be written by its `save`.
 
     Raises:
-        InputError: `precision` is out of range.
+        InputError: `min_precision` is out of range.
         DataError: there are too few checked clips, all are of one kind, or the peaks do not tell them apart.
     """
-    if precision is not None and not 0 < precision < 1:
-        raise InputError(f"precision: found {precision:g}, expected a share between 0 and 1, such as 0.9. Correct it")
+    if min_precision is not None and not 0 < min_precision < 1:
+        raise InputError(
+            f"min_precision: found {min_precision:g}, expected a share between 0 and 1, such as 0.9. Correct it"
+        )
     labels, others = review.labels()
     check_labels(review, labels)
     peaks = torch.tensor([label.clip.moment.peak for label in labels], dtype=torch.float64)
     present = torch.tensor([label.present for label in labels])
     population = torch.tensor([moment.peak for moment in review.moments], dtype=torch.float64)
     weights = compute_weights(peaks.numpy(), population.numpy())
-    fit = fit_threshold(peaks, present, weights, population, precision)
+    fit = fit_threshold(peaks, present, weights, population, min_precision)
     if fit.lowest_slope <= 0:
         raise DataError(
             f"{review.folder}: found peaks that are not clearly higher where the source is in the image ({len(labels)} "
             "clips): no threshold of this model can be told for these recordings. Check the decisions and more clips, "
             "or teach the model what is in them: `soundspot adapt`"
         )
-    if precision is not None and fit.scores["precision"] < precision:
+    if min_precision is not None and fit.scores["precision"] < min_precision:
         raise DataError(
             f"{review.folder}: found a precision of at most {fit.scores['precision']:.2f} at any threshold, expected "
-            f"{precision:g}. Ask for less, or check more clips{_more_clips(review)}"
+            f"{min_precision:g}. Ask for less, or check more clips{_more_clips(review)}"
         )
-    return _describe(review, labels, others, fit, precision, leave_one_out(peaks, present, weights).numpy())
+    return _describe(review, labels, others, fit, min_precision, leave_one_out(peaks, present, weights).numpy())
 
 
 def check_labels(review: Review, labels: list[ClipLabel]) -> None:
@@ -132,7 +134,7 @@ def _describe(
     labels: list[ClipLabel],
     others: Counter[str],
     fit: ThresholdFit,
-    precision: float | None,
+    min_precision: float | None,
     probabilities: np.ndarray,
 ) -> RecordingCalibration:
     model, present = review.model, np.array([label.present for label in labels])
@@ -147,7 +149,7 @@ def _describe(
     return RecordingCalibration(
         model=model.name,
         model_id=model.identity,
-        aim="best F1" if precision is None else f"expected precision of {precision:g}",
+        aim="best F1" if min_precision is None else f"expected precision of {min_precision:g}",
         threshold=fit.threshold,
         interval=(fit.low, fit.high),
         presence=fit.presence.as_dict(),

@@ -6,6 +6,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from soundspot.data.media.clip_writer import write_clip
 from soundspot.data.media.image import read_image
 from soundspot.data.media.rle import decode_mask
 from soundspot.data.media.video import Video
-from soundspot.errors import InputError
+from soundspot.errors import DataError, InputError
 from soundspot.inference.render import WHITE, draw_outline, draw_peak
 from soundspot.review.results import Moment, find_source
 from soundspot.review.review import Clip, Review
@@ -27,8 +28,7 @@ from soundspot.types import Audio
 from soundspot.utils.atomic_io import atomic_write
 from soundspot.utils.safe_read import convert_read_errors, parse_json
 
-SOUND_SECONDS = 10.0  # of the sound of an image, from its middle
-VIDEO_SECONDS = 5.0  # around the moment of a video
+SOUND_SECONDS = 10.0  # from the middle of the sound of an image, where its result does not say what was used of it
 FRAME_RATE = 10  # of the clip of a video
 MAX_SIDE = 960  # pixels of the longer side of an image
 VIDEO_SIDE = 480  # of a video
@@ -74,6 +74,29 @@ class ClipCutter:
                 else:
                     write_video(self.review.folder, moment, path)
         return path
+
+    def find_failure(self, clip: Clip) -> str:
+        """Cut all files of a clip, and say what is in the way.
+
+        Args:
+            clip: the clip.
+
+        Returns:
+            Message of the file that is gone or cannot be read; empty where the clip can be shown.
+        """
+        try:
+            for kind in ("image", clip.moment.kind):
+                self.cut(clip, kind)
+        except (DataError, InputError) as error:
+            return str(error)
+        return ""
+
+    def has_sources(self) -> bool:
+        """Return True where any image or video of the results can be opened; else the command was started elsewhere."""
+        for name in dict.fromkeys(moment.image for moment in self.review.moments):
+            with suppress(InputError):
+                return open_source(self.review.folder, name).is_file()
+        return False
 
 
 def open_source(folder: Path, name: str) -> Path:
@@ -164,7 +187,7 @@ def read_mask(folder: Path, moment: Moment, size: tuple[int, int]) -> Bool[np.nd
 
 
 def read_sound(folder: Path, moment: Moment) -> Audio:
-    """Read the sound of a moment: ten seconds from the middle of that of an image, five around a time of a video.
+    """Read the sound of a moment: the window that the model was given, as the result has it.
 
     Args:
         folder: folder of the results.
@@ -177,21 +200,18 @@ def read_sound(folder: Path, moment: Moment) -> Audio:
         InputError: it is gone, or cannot be read.
     """
     path = open_source(folder, moment.audio or moment.image)
-    if moment.time is None:
-        audio = read_audio(path, track=moment.audio_track)
-        window = crop_or_tile(audio, SOUND_SECONDS) if audio.seconds > SOUND_SECONDS else audio.waveform
-        return Audio(window, audio.rate)
-    start = max(0.0, moment.time - VIDEO_SECONDS / 2)
-    if not moment.audio:
+    if moment.time is not None and moment.window is not None and not moment.audio:
         with Video(path, moment.audio_track) as video:
-            return video.read_audio(start, VIDEO_SECONDS, None)
+            return video.read_audio(*moment.window, None)
     audio = read_audio(path, track=moment.audio_track)
-    first = round(start * audio.rate)
-    return Audio(audio.waveform[first : first + round(VIDEO_SECONDS * audio.rate)], audio.rate)
+    if moment.window is not None:
+        first, count = (round(seconds * audio.rate) for seconds in moment.window)
+        return Audio(audio.waveform[first : first + count], audio.rate)
+    return Audio(crop_or_tile(audio, min(SOUND_SECONDS, audio.seconds)), audio.rate)
 
 
 def write_video(folder: Path, moment: Moment, path: Path) -> None:
-    """Write five seconds around the moment of a video, with their sound, as MP4.
+    """Write the seconds around the moment of a video that the model was given, with their sound, as MP4.
 
     Args:
         folder: folder of the results.
@@ -202,11 +222,10 @@ def write_video(folder: Path, moment: Moment, path: Path) -> None:
         InputError: the video is gone, or cannot be read.
         OutputError: the file cannot be written.
     """
-    assert moment.time is not None, "of a video"
-    source = open_source(folder, moment.image)
-    start, sound = max(0.0, moment.time - VIDEO_SECONDS / 2), read_sound(folder, moment)
+    assert moment.window is not None, "of a video"
+    source, sound, (start, seconds) = open_source(folder, moment.image), read_sound(folder, moment), moment.window
     with Video(source) as video:
-        seconds = min(VIDEO_SECONDS, max(1 / FRAME_RATE, video.duration - start))
+        seconds = min(seconds, max(1 / FRAME_RATE, video.duration - start))
         times = [start + number / FRAME_RATE for number in range(max(1, round(seconds * FRAME_RATE)))]
         frames = [frame for _, frame in video.frames_at(times)]
     pieces = sound.waveform.split(max(1, sound.rate // FRAME_RATE))

@@ -16,6 +16,8 @@ from soundspot.errors import DataError
 from soundspot.utils.safe_read import check_fields, convert_read_errors, parse_json
 
 MOMENT_SECONDS = 4.0  # between the moments of a video
+MAX_SECONDS = 60.0  # of a window
+VIDEO_SECONDS = 5.0  # around a moment, of a model that locates moments and not windows
 EXPECTED = "expected results of `soundspot locate FOLDER`. Locate again with --overwrite, or move the file elsewhere"
 NO_RESULTS = (
     "expected what `soundspot locate FOLDER` writes: NAME.json of images, or NAME.frames.json of videos. Locate your "
@@ -37,6 +39,7 @@ class Moment:
         peak: highest raw score of the map.
         peak_at: its pixel (x, y) in the image.
         index: index of the entry in the file, from 0.
+        window: beginning and length in seconds of what the model was given of the sound; None: not known.
     """
 
     result: str
@@ -47,6 +50,7 @@ class Moment:
     peak: float
     peak_at: tuple[int, int]
     index: int
+    window: tuple[float, float] | None
 
     @property
     def kind(self) -> str:
@@ -54,25 +58,14 @@ class Moment:
         return "sound" if self.time is None else "video"
 
     def to_json(self) -> str:
-        """Convert the moment to JSON.
+        """Convert the moment to JSON, by which a journal knows it.
 
         Returns:
-            One line of text.
+            One line of text, without the window.
         """
-        return json.dumps(asdict(self), ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Moment":
-        """Build a moment from the text of `to_json`.
-
-        Args:
-            text: the JSON.
-
-        Returns:
-            The moment.
-        """
-        values = json.loads(text)
-        return cls(**{**values, "peak_at": (*values["peak_at"],)})
+        values = asdict(self)
+        del values["window"]
+        return json.dumps(values, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -138,7 +131,7 @@ def _read_result(path: Path, name: str) -> Iterator[tuple[LocatedModel, Moment |
     ):
         for index, item in enumerate(content):
             paths = str(item["image"]), str(item["sound"]), item.get("audio_track")
-            yield _to_model(item), _to_moment(item, name, *paths, None, index)
+            yield _to_model(item), _to_moment(item, name, *paths, None, index, item.get("audio_window"))
 
 
 def _read_frames(content: dict[str, Any], name: str) -> Iterator[tuple[LocatedModel, Moment | None]]:
@@ -151,8 +144,11 @@ def _read_frames(content: dict[str, Any], name: str) -> Iterator[tuple[LocatedMo
         middle = (number + 0.5) * MOMENT_SECONDS
         if number not in middles or abs(frame["time"] - middle) < abs(frames[middles[number]]["time"] - middle):
             middles[number] = index
+    seconds, end = content.get("audio_seconds") or VIDEO_SECONDS, frames[-1]["time"] if frames else 0.0
     for index in middles.values():
-        yield model, _to_moment(frames[index], name, *paths, float(frames[index]["time"]), index)
+        time = float(frames[index]["time"])
+        window = [max(0.0, min(time - seconds / 2, end - seconds)), seconds]  # moved inward, as by the model
+        yield model, _to_moment(frames[index], name, *paths, time, index, window)
 
 
 def _to_model(values: dict[str, Any]) -> LocatedModel:
@@ -164,13 +160,23 @@ def _to_model(values: dict[str, Any]) -> LocatedModel:
 
 
 def _to_moment(
-    values: dict[str, Any], name: str, image: str, audio: str, track: int | None, time: float | None, index: int
+    values: dict[str, Any],
+    name: str,
+    image: str,
+    audio: str,
+    track: int | None,
+    time: float | None,
+    index: int,
+    window: list[float | int] | None,
 ) -> Moment | None:
     """Return the moment of an entry; None for silence."""
     if values["silent"]:
         return None
-    moment = Moment(name, image, audio, track, time, float(values["peak"]), (*values["peak_at"],), index)
+    span = None if window is None else (float(window[0]), float(window[1]))
+    moment = Moment(name, image, audio, track, time, float(values["peak"]), (*values["peak_at"],), index, span)
     check_fields(moment)
+    if span is not None and not (0 <= span[0] < math.inf and 0 < span[1] <= MAX_SECONDS):
+        raise ValueError(f"found the window of {span[1]} s from {span[0]} s")
     if not math.isfinite(moment.peak):
         raise ValueError(f"found the peak {moment.peak}")
     return moment

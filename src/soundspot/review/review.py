@@ -1,9 +1,10 @@
 """A review: the clips drawn from a folder of results, and the decisions on them, in a journal that only grows."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from sqlite3 import Connection
 
 import numpy as np
 
@@ -11,13 +12,15 @@ from soundspot.errors import DataError, did_you_mean
 from soundspot.evaluation.functional.agreement import PairAgreement, compare_annotators
 from soundspot.review.draw import draw_moments
 from soundspot.review.results import Moment, read_moments
-from soundspot.utils.append_journal import AppendJournal, check_annotator, insert_row
+from soundspot.utils.append_journal import AppendJournal, insert_row, match_annotator
 
 JOURNAL_FILE = "review.sqlite"
 SCHEMA_VERSION = 1
 NUM_CLIPS = 60
+NOBODY = ""  # writes that a clip is gone; no annotator has this name
 RIGHT, ELSEWHERE, ABSENT, UNSURE = CHOICES = ("right", "elsewhere", "absent", "unsure")
 UNDONE = "undone"  # takes back the decision before
+GONE = "gone"  # no decision: a file of the clip cannot be read any more
 _TABLES = {
     "clips": "moment TEXT NOT NULL, identity TEXT NOT NULL, UNIQUE (moment, identity)",
     "decisions": "annotator TEXT NOT NULL, clip INTEGER NOT NULL REFERENCES clips (id), choice TEXT NOT NULL",
@@ -66,7 +69,9 @@ class Review:
     Attributes:
         model: the model that located the results.
         moments: all moments of the results.
-        clips: clips to check, in the order of the draw. Clips of results that have changed since are left out.
+        clips: clips to check, in the order of the draw. Left out are clips of results that have changed since, and of
+            files that are gone where nobody has decided on them.
+        gone: numbers of the clips whose files are gone.
 
     Raises:
         DataError: there are no results in the folder, they are damaged or of several models, or the journal is damaged.
@@ -81,21 +86,37 @@ class Review:
         if not self.moments:
             raise DataError(f"{folder}: found silence in all results, expected sounds. Locate other recordings")
         self.journal = AppendJournal(folder / JOURNAL_FILE, _TABLES, SCHEMA_VERSION, _INDEXES, create=True)
-        self.clips = self._draw(num_clips, seed)
-
-    def _draw(self, num_clips: int, seed: int) -> list[Clip]:
-        """Draw clips up to a number, in one transaction, and return those whose results are as they were."""
-        indices = {moment.to_json(): index for index, moment in enumerate(self.moments)}
-        texts = [*indices]
-        identity = self.model.identity
+        self._num_clips, self._seed = num_clips, seed
+        self._indices = {moment.to_json(): index for index, moment in enumerate(self.moments)}
+        self._peaks = np.array([moment.peak for moment in self.moments])
+        self._files = np.unique([moment.image for moment in self.moments], return_inverse=True)[1]
         with self.journal.connect(write=True) as connection:
-            rows = connection.execute("SELECT id, moment FROM clips WHERE identity = ? ORDER BY id", (identity,))
-            numbers = {row["moment"]: row["id"] for row in rows if row["moment"] in indices}
-            peaks = np.array([moment.peak for moment in self.moments])
-            for index in draw_moments(peaks, num_clips, seed, [indices[text] for text in numbers]):
-                row_id = insert_row(connection, "clips", moment=texts[index], identity=identity)
-                numbers[texts[index]] = row_id
-        return [Clip(number, self.moments[indices[text]]) for text, number in numbers.items()]
+            self.clips, self.gone = self._draw(connection)
+
+    def _draw(self, connection: Connection) -> tuple[list[Clip], set[int]]:
+        """Draw clips up to their number, and return those whose results and files are as they were; and who is gone."""
+        texts, identity = [*self._indices], self.model.identity
+        rows = connection.execute("SELECT id, moment FROM clips WHERE identity = ? ORDER BY id", (identity,))
+        numbers = {row["moment"]: row["id"] for row in rows if row["moment"] in self._indices}
+        gone = {row["clip"] for row in connection.execute("SELECT clip FROM decisions WHERE choice = ?", (GONE,))}
+        lost = gone - {number for choices in _read_choices(connection).values() for number in choices}
+        count = self._num_clips + len(lost.intersection(numbers.values()))
+        drawn = [self._indices[text] for text in numbers]
+        for index in draw_moments(self._peaks, self._files, count, self._seed, drawn):
+            numbers[texts[index]] = insert_row(connection, "clips", moment=texts[index], identity=identity)
+        clips = [Clip(number, self.moments[self._indices[text]]) for text, number in numbers.items()]
+        return [clip for clip in clips if clip.id not in lost], gone
+
+    def replace_clips(self, numbers: Collection[int]) -> None:
+        """Note that clips are gone, and draw another for each that nobody has decided on.
+
+        Args:
+            numbers: numbers of clips whose files cannot be read any more.
+        """
+        with self.journal.connect(write=True) as connection:
+            for number in sorted({clip.id for clip in self.clips}.intersection(numbers) - self.gone):
+                insert_row(connection, "decisions", annotator=NOBODY, clip=number, choice=GONE)
+            self.clips, self.gone = self._draw(connection)
 
     def find_clip(self, number: int) -> Clip | None:
         """Find a clip by its number.
@@ -132,8 +153,9 @@ class Review:
         Raises:
             DataError: there is no such clip or choice, or the name is not valid.
         """
-        annotator, numbers = check_annotator(annotator), {clip.id for clip in self.clips}
+        numbers = {clip.id for clip in self.clips}
         with self.journal.connect(write=True) as connection:
+            annotator = match_annotator(connection, annotator)
             for clip, choice in choices.items():
                 if choice not in CHOICES:
                     raise DataError(f"found the choice {choice!r:.40}, expected another{did_you_mean(choice, CHOICES)}")
@@ -154,9 +176,9 @@ class Review:
         Raises:
             DataError: the name is not valid.
         """
-        annotator = check_annotator(annotator)
         numbers = [clip.id for clip in self.clips]
         with self.journal.connect(write=True) as connection:
+            annotator = match_annotator(connection, annotator)
             row = connection.execute(
                 "SELECT clip FROM decisions WHERE annotator = ? AND choice != ? AND id IN "
                 "(SELECT MAX(id) FROM decisions WHERE annotator = ? GROUP BY clip) "
@@ -176,18 +198,12 @@ class Review:
         """
         numbers = {clip.id for clip in self.clips}
         with self.journal.reading() as connection:
-            rows = connection.execute(
-                "SELECT annotator, clip, choice FROM decisions WHERE id IN (SELECT MAX(id) FROM decisions "
-                "GROUP BY annotator, clip) ORDER BY id"
-            ).fetchall()
-        choices: dict[str, dict[int, str]] = defaultdict(dict)
-        for row in rows:
-            if row["choice"] != UNDONE and row["clip"] in numbers:
-                choices[row["annotator"]][row["clip"]] = row["choice"]
-        return dict(choices)
+            choices = _read_choices(connection)
+        own = {name: {clip: of[clip] for clip in of if clip in numbers} for name, of in choices.items()}
+        return {name: of for name, of in own.items() if of}
 
     def next_clip(self, annotator: str, after: int = 0) -> Clip | None:
-        """Return the next clip that an annotator has not decided on.
+        """Return the next clip that an annotator has not decided on, and whose files are not gone.
 
         Args:
             annotator: name of the annotator.
@@ -195,9 +211,13 @@ class Review:
 
         Returns:
             The clip; None where all are decided.
+
+        Raises:
+            DataError: the name is not valid.
         """
-        decided = self.read_choices().get(annotator.strip(), {})
-        left = [clip for clip in self.clips if clip.id not in decided]
+        with self.journal.reading() as connection:
+            decided = _read_choices(connection).get(match_annotator(connection, annotator), {})
+        left = [clip for clip in self.clips if clip.id not in self.gone and clip.id not in decided]
         return next((clip for clip in left if clip.id > after), left[0] if left else None)
 
     def measure_agreement(self) -> list[PairAgreement]:
@@ -229,6 +249,19 @@ class Review:
                 at_peak = _majority(counts[RIGHT], counts[ELSEWHERE]) if present > absent else None
                 labels.append(ClipLabel(clip, present > absent, at_peak))
         return labels, others
+
+
+def _read_choices(connection: Connection) -> dict[str, dict[int, str]]:
+    """Read the latest choice of each annotator on each clip, of all clips of the journal."""
+    rows = connection.execute(
+        "SELECT annotator, clip, choice FROM decisions WHERE id IN (SELECT MAX(id) FROM decisions "
+        "GROUP BY annotator, clip) ORDER BY id"
+    ).fetchall()
+    choices: dict[str, dict[int, str]] = defaultdict(dict)
+    for row in rows:
+        if row["choice"] not in (UNDONE, GONE):
+            choices[row["annotator"]][row["clip"]] = row["choice"]
+    return dict(choices)
 
 
 def _majority(first: int, second: int) -> bool | None:

@@ -184,6 +184,24 @@ def check_annotator(name: str) -> str:
     return name
 
 
+def match_annotator(connection: sqlite3.Connection, name: str) -> str:
+    """Return the name of an annotator as it was first written: `Ann`, `ann` and ` ANN` are one person.
+
+    Args:
+        connection: connection of a journal with decisions.
+        name: name that the annotator gives.
+
+    Returns:
+        The name as it is in the earliest decision; that given, without blanks around it, where there is none.
+
+    Raises:
+        DataError: the name is not valid.
+    """
+    name = check_annotator(name)
+    rows = connection.execute("SELECT annotator FROM decisions GROUP BY annotator ORDER BY MIN(id)")
+    return next((row[0] for row in rows if row[0].casefold() == name.casefold()), name)
+
+
 def _schema(tables: Mapping[str, str], version: int, indexes: Sequence[str]) -> Iterator[str]:
     """Yield the statements that create the tables."""
     for name, columns in tables.items():

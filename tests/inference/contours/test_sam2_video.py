@@ -24,7 +24,7 @@ class CountingFollower(Sam2Follower):
         self.num_prompts += 1
         return super()._begin(box, size)
 
-    def _step(self, source, pixels, size):
+    def _step(self, source, frame):
         source.num_frames += 1
         return self.mask
 
@@ -65,7 +65,7 @@ def test_the_first_mask_is_that_of_the_model_asked_with_the_box() -> None:
     follower = Sam2Follower(model=model)
     source = follower._begin(LEFT, (90, 60))
     for image, logits in zip(images, expected, strict=True):
-        mask = follower._step(source, preprocess_image(image, 128), (90, 60))
+        mask = follower._step(source, follower._encode(image))
         assert (mask == enlarge_logits(logits, (90, 60))).all()
 
 
@@ -84,6 +84,19 @@ def test_sources_that_are_gone_are_forgotten_and_drifting_masks_prompted_anew() 
     assert follower.segment_regions(random_frame(0), []) == []
     follower.segment_regions(random_frame(0), [LEFT])
     assert follower.num_prompts == 4
+
+
+@pytest.mark.slow
+def test_a_frame_is_encoded_once_for_all_its_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model(is_video=True)
+    alone = [Sam2Follower(model=model).segment_regions(random_frame(0), [box])[0] for box in (LEFT, RIGHT)]
+    frames, encode = [], model.vision_encoder.forward
+    monkeypatch.setattr(model.vision_encoder, "forward", lambda *a, **k: frames.append(1) or encode(*a, **k))
+    follower = Sam2Follower(model=model)
+    masks = follower.segment_regions(random_frame(0), [LEFT, RIGHT])
+    assert all((a == b).all() for a, b in zip(masks, alone, strict=True))
+    follower.segment_regions(random_frame(1), [LEFT, RIGHT])
+    assert len(frames) == 2
 
 
 @pytest.mark.slow

@@ -1,8 +1,10 @@
 """Contours of regions: what segmenters make of a box, beside the region itself, and the way back to it."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,12 +13,13 @@ from PIL import Image, ImageDraw
 
 from schemas import check_output
 from soundspot.config.upsampling import Upsampling
-from soundspot.data.media.rle import decode_mask
-from soundspot.errors import RecipeError
+from soundspot.data.media.rle import decode_mask, encode_mask
+from soundspot.errors import InputError, RecipeError
 from soundspot.inference.contours import trace as module
 from soundspot.inference.contours.contour import Contour
 from soundspot.inference.contours.trace import ContourTracer
 from soundspot.inference.result import LocalizationMap
+from soundspot.inference.supervision import decode_masks
 
 
 def located(image: Image.Image, threshold: float | None = 0.5) -> LocalizationMap:
@@ -65,7 +68,7 @@ def test_masks_that_outline_nothing_fall_back_to_the_region(make, failure: str, 
             mask[round(box.y0) : round(box.y1), round(box.x0) : round(box.x1)] = True
             return make(mask)
 
-    monkeypatch.setattr(module, "load_segmenter", lambda name: Useless())
+    monkeypatch.setattr(module, "load_segmenter", lambda name, device: Useless())
     result = ContourTracer("grabcut").trace(located(disc))
     assert len(result.contours) == 2  # both regions reach the threshold
     first, second = (contour.mask for contour in result.contours)
@@ -111,3 +114,25 @@ def test_a_result_reports_its_contours(disc: Image.Image, tmp_path: Path) -> Non
     changed = (np.asarray(result.overlay()) != np.asarray(plain.overlay())).any(axis=2)
     assert changed.any()
     assert not changed[:28].any()
+
+
+def test_supervision_has_the_contours_as_masks(disc: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "supervision", SimpleNamespace(Detections=SimpleNamespace))
+    mask = np.zeros((60, 80), bool)
+    mask[30:50, 50:70] = True
+    plain = located(disc)
+    assert plain.to_supervision().mask is None
+    detections = replace(plain, contours=(Contour(mask, (10, 10, 40, 50), (20, 20), "sam2"),)).to_supervision()
+    assert (detections.mask == mask[None]).all()
+    assert detections.xyxy.tolist() == [[10, 10, 40, 50]]
+    assert detections.confidence.tolist() == pytest.approx([0.8])
+    with pytest.raises(InputError, match=r"found the mask threshold 'half' beside contours"):
+        replace(plain, contours=(Contour(mask, (10, 10, 40, 50), (20, 20), "sam2"),)).to_supervision("half")
+
+
+def test_supervision_has_the_masks_of_tracks() -> None:
+    mask = np.eye(3, 4) > 0
+    assert decode_masks([("", (3, 4)), ("", (3, 4))]) is None
+    first, second = decode_masks([(encode_mask(mask)["counts"], (3, 4)), ("", (3, 4))]) or ()
+    assert (first == mask).all()
+    assert not second.any()

@@ -34,7 +34,7 @@ def build_select_tab(project: Project, annotator: Any) -> None:
         project: the project.
         annotator: Gradio text box with the annotator's name.
     """
-    current = gr.State(0)
+    current = gr.Number(0, precision=0, visible=False)  # held by the browser: a key decides on what it shows
     with gr.Row(equal_height=False, elem_classes="columns"):
         with gr.Column(scale=6, min_width=290):
             image_view = gr.HTML(NO_NAME, elem_id="select-image", padding=False)

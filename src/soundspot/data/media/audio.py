@@ -467,6 +467,25 @@ def extract_window(audio: Audio, spec: AudioSpec) -> Float[Tensor, " t"]:
     return window.roll(len(window) // 2 - len(audio.waveform) // 2) if spec.window == "rolled" else window
 
 
+def find_window(seconds: float, spec: AudioSpec) -> tuple[float, float]:
+    """Find the span of a sound that `extract_window` takes.
+
+    Args:
+        seconds: duration of the sound in seconds.
+        spec: audio front end.
+
+    Returns:
+        Beginning and length in seconds; all of a sound that is repeated or filled up.
+
+    Examples:
+        >>> find_window(10.0, AudioSpec(seconds=3.0)), find_window(2.0, AudioSpec(seconds=3.0))
+        ((3.5, 3.0), (0.0, 2.0))
+    """
+    slack = max(0.0, (spec.clip_seconds or seconds) - spec.seconds)
+    start = slack / 2 if spec.window == "center" else 0.0
+    return (start, spec.seconds) if start + spec.seconds <= seconds else (0.0, seconds)
+
+
 def pad_to_window(audio: Audio, spec: AudioSpec) -> Audio:
     """Pad with silence so that the window that `spec` takes at test time is exactly `audio`.
 

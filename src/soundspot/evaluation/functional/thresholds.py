@@ -95,22 +95,22 @@ def expected_scores(
 
 
 def best_thresholds(
-    population: Float[Tensor, " p"], logistic: Float[Tensor, "d 2"], precision: float | None = None
+    population: Float[Tensor, " p"], logistic: Float[Tensor, "d 2"], min_precision: float | None = None
 ) -> Float[Tensor, " d"]:
     """Find the threshold that is best over all peaks, in expectation.
 
     Args:
         population: (p,) all peaks, falling.
         logistic: (d, 2) slopes and intercepts.
-        precision: least precision, for which the lowest threshold is found; None: that of the highest F1.
+        min_precision: least precision, for which the lowest threshold is found; None: that of the highest F1.
 
     Returns:
         (d,) thresholds; the highest peak where no threshold is precise enough.
     """
     f1, precisions, _ = expected_scores(population, logistic)
-    if precision is None:
+    if min_precision is None:
         return population.double()[f1.argmax(dim=1)]
-    reached = (precisions >= precision) * torch.arange(1, len(population) + 1)
+    reached = (precisions >= min_precision) * torch.arange(1, len(population) + 1)
     return population.double()[(reached.amax(dim=1) - 1).clamp(min=0)]
 
 
@@ -133,7 +133,7 @@ def fit_threshold(
     present: Bool[Tensor, " n"],
     weights: Float[Tensor, " n"],
     population: Float[Tensor, " p"],
-    precision: float | None = None,
+    min_precision: float | None = None,
     seed: int = 0,
 ) -> ThresholdFit:
     """Fit a threshold and the probability of presence to labeled peaks.
@@ -143,7 +143,7 @@ def fit_threshold(
         present: (n,) labels, of both kinds.
         weights: (n,) number of all peaks that each labeled peak stands for.
         population: (p,) all peaks, the labeled ones included.
-        precision: least precision wanted; None: the highest F1.
+        min_precision: least precision wanted; None: the highest F1.
         seed: random seed of the bootstrap.
 
     Returns:
@@ -163,7 +163,7 @@ def fit_threshold(
     counts.scatter_add_(1, rows, torch.ones_like(counts))
     counts = torch.cat([torch.ones(1, len(peaks), dtype=torch.float64), counts])
     logistic = fit_logistic_map(peaks, present, counts * normalized)
-    thresholds = best_thresholds(falling, logistic, precision)
+    thresholds = best_thresholds(falling, logistic, min_precision)
     threshold = float(thresholds[0])
     low, high = thresholds[1:].quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     presence = PresenceCalibration("logistic", *logistic[0].tolist())

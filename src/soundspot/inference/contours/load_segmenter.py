@@ -7,22 +7,26 @@ from soundspot.errors import RecipeError, did_you_mean
 from soundspot.inference.contours.segmenters import GrabCutSegmenter, Segmenter
 
 
-def _load_sam2(weights: str) -> Segmenter:
+def _load_sam2(weights: str, device: str) -> Segmenter:
     from soundspot.inference.contours.sam2 import DEFAULT_NAME, Sam2Segmenter
 
-    return Sam2Segmenter(weights or DEFAULT_NAME)
+    return Sam2Segmenter(weights or DEFAULT_NAME, device=device)
 
 
-# Name -> function that takes what follows a colon, such as the name of weights.
-SEGMENTERS: dict[str, Callable[[str], Segmenter]] = {"grabcut": lambda _: GrabCutSegmenter(), "sam2": _load_sam2}
+# Name -> function that takes what follows a colon, such as the name of weights, and the device.
+SEGMENTERS: dict[str, Callable[[str, str], Segmenter]] = {
+    "grabcut": lambda *_: GrabCutSegmenter(),
+    "sam2": _load_sam2,
+}
 
 
 @cache
-def load_segmenter(name: str = "grabcut") -> Segmenter:
+def load_segmenter(name: str = "grabcut", device: str = "cpu") -> Segmenter:
     """Load a segmenter by name, once.
 
     Args:
         name: `grabcut`, `sam2`, or `sam2:WEIGHTS` for weights of another name on the hub, or in a folder.
+        device: device of a network, such as `cuda`.
 
     Returns:
         The segmenter.
@@ -32,7 +36,7 @@ def load_segmenter(name: str = "grabcut") -> Segmenter:
         InputError: what it needs is not installed, or there are no such weights.
     """
     kind, weights = parse_segmenter(name)
-    return SEGMENTERS[kind](weights)
+    return SEGMENTERS[kind](weights, device)
 
 
 def parse_segmenter(name: str) -> tuple[str, str]:

@@ -14,11 +14,9 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
-from soundspot.errors import InputError
 from soundspot.inference.connected_components import BoxXYXY
-from soundspot.inference.contours.sam2 import DEFAULT_NAME, enlarge_logits, preprocess_image
+from soundspot.inference.contours.sam2 import DEFAULT_NAME, enlarge_logits, load_model, preprocess_image
 from soundspot.inference.events.regions import link_boxes
-from soundspot.utils.safe_read import convert_read_errors
 
 MEMORY = 16  # frames whose outputs the network looks back on
 BOX_LABELS = ((2, 3),)  # of the corners of a box, as points
@@ -33,6 +31,15 @@ class _Source:
     num_frames: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """A frame that is encoded, for all sources: input, features by name as a session caches them, (width, height)."""
+
+    pixels: Float[Tensor, "1 3 side side"]
+    features: dict[str, Any]
+    size: tuple[int, int]
+
+
 class Sam2Follower:
     """Masks of the regions of the frames of a video, which must come in order.
 
@@ -42,22 +49,15 @@ class Sam2Follower:
     Args:
         name: name of the weights on the hub, or their folder.
         model: a `Sam2VideoModel` that is loaded already; None: it is loaded by name.
+        device: device of the network, such as `cuda`.
 
     Raises:
         InputError: transformers is not installed, or there are no such weights.
     """
 
-    def __init__(self, name: str = DEFAULT_NAME, model: Any = None) -> None:
-        try:
-            from transformers import Sam2VideoInferenceSession, Sam2VideoModel
-        except ImportError as error:
-            raise InputError(
-                'sam2 needs transformers, which is not installed. Install it: pip install "soundspot[hub]"'
-            ) from error
-        if model is None:
-            with convert_read_errors(name, "expected weights of SAM 2. Check the name and the network", InputError):
-                model = Sam2VideoModel.from_pretrained(name)
-        self._model, self._session_class = model.eval(), Sam2VideoInferenceSession
+    def __init__(self, name: str = DEFAULT_NAME, model: Any = None, device: str = "cpu") -> None:
+        self._model = (load_model(name, device, is_video=True) if model is None else model.to(device)).eval()
+        self._device = device
         self._side = int(model.config.prompt_encoder_config.image_size)
         self._sources: list[_Source] = []
 
@@ -74,27 +74,38 @@ class Sam2Follower:
         if not boxes:
             self._sources = []
             return []
-        pixels = preprocess_image(image, self._side)
+        frame = self._encode(image)
         links = link_boxes([source.box for source in self._sources], [*boxes])
         sources, masks = [], []
         for index, box in enumerate(boxes):
             mask, source = None, self._sources[links[index]] if index in links else None
             if source is not None:
                 source.box = box
-                mask = self._step(source, pixels, image.size)
+                mask = self._step(source, frame)
                 x0, y0, x1, y1 = box
                 mask = mask if mask[y0:y1, x0:x1].any() else None
             if source is None or mask is None:
                 source = self._begin(box, image.size)
-                mask = self._step(source, pixels, image.size)
+                mask = self._step(source, frame)
             sources.append(source)
             masks.append(mask)
         self._sources = sources
         return masks
 
+    def _encode(self, image: Image.Image) -> _Frame:
+        """Encode a frame once for all sources."""
+        pixels = preprocess_image(image, self._side).to(self._device)
+        with torch.inference_mode():
+            output = self._model.get_image_features(pixels, return_dict=True)
+        names = {"vision_feats": output.fpn_hidden_states, "vision_pos_embeds": output.fpn_position_encoding}
+        return _Frame(pixels, names, image.size)
+
     def _begin(self, box: BoxXYXY, size: tuple[int, int]) -> _Source:
         """Prompt a source in the frame that comes next."""
-        session = self._session_class(video_height=size[1], video_width=size[0], dtype=torch.float32)
+        from transformers import Sam2VideoInferenceSession
+
+        devices = dict.fromkeys(("inference_device", "inference_state_device", "video_storage_device"), self._device)
+        session = Sam2VideoInferenceSession(video_height=size[1], video_width=size[0], dtype=torch.float32, **devices)
         scale = torch.tensor([self._side / size[0], self._side / size[1]])
         corners = torch.tensor(box, dtype=torch.float32).view(1, 1, 2, 2) * scale
         index = session.obj_id_to_idx(1)
@@ -103,15 +114,14 @@ class Sam2Follower:
         session.obj_with_new_inputs = [1]
         return _Source(session, box)
 
-    def _step(
-        self, source: _Source, pixels: Float[Tensor, "1 3 side side"], size: tuple[int, int]
-    ) -> Bool[np.ndarray, "h w"]:
+    def _step(self, source: _Source, frame: _Frame) -> Bool[np.ndarray, "h w"]:
         """Segment a source in the next frame, and forget what the network will not look back on."""
         number, session = source.num_frames, source.session
         with torch.inference_mode():
-            logits = self._model(inference_session=session, frame_idx=number, frame=pixels).pred_masks
+            session.cache.cache_vision_features(number, frame.features)
+            logits = self._model(inference_session=session, frame_idx=number, frame=frame.pixels).pred_masks
         source.num_frames += 1
         session.processed_frames[number] = torch.empty(0)  # counted by the network, not read again
         for outputs in session.output_dict_per_obj.values():
             outputs["non_cond_frame_outputs"].pop(number - MEMORY, None)
-        return enlarge_logits(logits[0, 0], size)
+        return enlarge_logits(logits[0, 0].cpu(), frame.size)

@@ -64,13 +64,16 @@ class SingleImageSegmenter:
         return [self._segmenter.segment(image, (), Box(x0, y0, x1, y1)) for x0, y0, x1, y1 in corners]
 
 
-def _follow_with_sam2(weights: str) -> RegionSegmenter:
+def _follow_with_sam2(weights: str, device: str) -> RegionSegmenter:
+    from soundspot.inference.contours.sam2 import DEFAULT_NAME
     from soundspot.inference.contours.sam2_video import Sam2Follower
 
-    return Sam2Follower(weights) if weights else Sam2Follower()
+    return Sam2Follower(weights or DEFAULT_NAME, device=device)
 
 
-FOLLOWERS: dict[str, Callable[[str], RegionSegmenter]] = {"sam2": _follow_with_sam2}  # of videos; others: per frame
+FOLLOWERS: dict[str, Callable[[str, str], RegionSegmenter]] = {
+    "sam2": _follow_with_sam2
+}  # of videos; others: per frame
 
 
 class ContourTracer:
@@ -79,18 +82,20 @@ class ContourTracer:
     Args:
         name: `grabcut`, `sam2`, or `sam2:WEIGHTS` for weights of another name on the hub, or in a folder.
         is_video: whether the maps are those of the frames of a video.
+        device: device of a segmenter that is a network, such as `cuda`.
 
     Raises:
         RecipeError: there is no such segmenter.
         InputError: what it needs is not installed, or there are no such weights.
     """
 
-    def __init__(self, name: str, is_video: bool = False) -> None:
+    def __init__(self, name: str, is_video: bool = False, device: str = "cpu") -> None:
         self.name, weights = parse_segmenter(name)
         if is_video and self.name in FOLLOWERS:
-            self._segmenter = FOLLOWERS[self.name](weights)
+            self._segmenter = FOLLOWERS[self.name](weights, device)
         else:
-            self._segmenter = SingleImageSegmenter(load_segmenter(name))
+            segmenter = load_segmenter(name, device)
+            self._segmenter = segmenter if isinstance(segmenter, RegionSegmenter) else SingleImageSegmenter(segmenter)
 
     def trace(self, result: LocalizationMap, lowest: float | None = None) -> LocalizationMap:
         """Add the contours of its regions to a map.

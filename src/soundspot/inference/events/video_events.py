@@ -8,7 +8,7 @@ import numpy as np
 
 from soundspot.inference.events.event import Event, EventTable, make_table
 from soundspot.inference.events.exports.formats import choose_format, write_events
-from soundspot.inference.supervision import make_detections
+from soundspot.inference.supervision import decode_masks, make_detections
 from soundspot.utils.atomic_io import check_output
 
 
@@ -53,7 +53,8 @@ class VideoEvents(EventTable):
             time: time in seconds from the first frame.
 
         Returns:
-            `supervision.Detections`: boxes in pixels, confidences, identities as `tracker_id`, and `data["label"]`.
+            `supervision.Detections`: boxes in pixels, confidences, identities as `tracker_id`, `data["label"]`,
+            and the masks of contours where there are any.
 
         Raises:
             InputError: supervision is not installed.
@@ -64,6 +65,7 @@ class VideoEvents(EventTable):
             [float(event.track.confidences[index]) for event, index in current],
             [event.identity for event, _ in current],
             [event.label for event, _ in current],
+            decode_masks([(e.track.masks[index] if e.track.masks else "", e.video.size) for e, index in current]),
         )
 
 

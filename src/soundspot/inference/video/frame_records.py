@@ -69,6 +69,7 @@ class FrameRecordWriter(FrameWriter):
                 "size": list(result.size),
                 "threshold": result.threshold,
                 "mask_threshold": self._mask_threshold,
+                "audio_seconds": self._info.audio_seconds,
                 **({} if self._info.contour is None else {"contour": self._info.contour}),
             }
             self._file = self._path.open("w", encoding="utf-8")

@@ -111,7 +111,7 @@ class LocatedVideo:
         self._maps_per_second, self._smooth = maps_per_second, smooth
         self._audio_track, self._contour = audio_track, contour
         if contour is not None:
-            ContourTracer(contour, is_video=True)  # its mistakes come before the work
+            ContourTracer(contour, is_video=True, device=str(localizer.device))  # its mistakes come before the work
         window = localizer.front_end.audio.seconds
         default_hop = window / 2 if localizer.method.resolves_time else max(window / 12, min(MAX_HOP, window / 6))
         self._audio_hop = audio_hop or default_hop
@@ -129,6 +129,7 @@ class LocatedVideo:
             audio="" if audio is None else str(audio) if isinstance(audio, str | Path) else "in memory",
             audio_track=audio_track,
             contour=contour,
+            audio_seconds=None if localizer.method.resolves_time else window,
         )
         localizer.check_calibration(self.info.model_id)
         self.seconds = video.duration if self._audio is None else video.end_time or video.duration
@@ -236,7 +237,7 @@ class LocatedVideo:
 
         Contours are traced of the regions that continue an event by `event_options`; None: of those that are present.
         """
-        tracer = None if self._contour is None else ContourTracer(self._contour, is_video=True)
+        tracer = None if self._contour is None else ContourTracer(self._contour, True, str(self._localizer.device))
         lowest: float | None = None
         streams, self._streams = self._streams or self._open_streams(), None
         localizer, spec = self._localizer, self._localizer.front_end

@@ -42,6 +42,7 @@ class VideoInfo:
         audio: path of the sound that replaces the video's own, or `in memory`; empty: its own.
         audio_track: number of the audio track; None: the file's default.
         contour: name of the segmenter that makes contours; None: there are none.
+        audio_seconds: seconds of sound around a frame that its map is of; None: its moment alone.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class VideoInfo:
     audio: str = ""
     audio_track: int | None = None
     contour: str | None = None
+    audio_seconds: float | int | None = None
 
 
 class FrameWriter(ABC):

@@ -175,7 +175,7 @@ def drop_audio(project: Project, annotator: str, image: int, category: str, reas
     Raises:
         DataError: the thing has no sound, or the name is not valid.
     """
-    audio = project.journal.read_pairings().get((image, category))
+    audio = project.journal.read_pairings(image).get((image, category))
     if audio is None:
         raise DataError(f"image {image}: found no sound of {category!r:.60} to drop. Reload the page")
     text = f"{audio}: {reason.strip()[:200]}"

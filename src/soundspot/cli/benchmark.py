@@ -147,7 +147,7 @@ def select(
         print(agreement)
     statuses = list(read_statuses(opened).values())
     print(f"{statuses.count('keep')} kept, {statuses.count('drop')} dropped, {statuses.count('disagree')} to resolve")
-    for record, _ in list_disagreements(opened)[:10]:
+    for record, _ in list_disagreements(opened, 10):
         print(f"  {Path(record.file).name}")
 
 

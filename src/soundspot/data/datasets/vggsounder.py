@@ -46,9 +46,9 @@ def read_vggsounder(path: str | os.PathLike[str]) -> dict[str, dict[str, dict[st
         for line in lines:
             for name, values in _VALUES.items():
                 if line[name] not in values:
-                    found = "nothing" if line[name] is None else f"{line[name]!r:.40}"
+                    value = "nothing" if line[name] is None else f"{line[name]!r:.40}"
                     line_name = f"{path}: line {lines.line_num}"
-                    raise DataError(f"{line_name}: found {found} as {name}, expected {' or '.join(values)}. {_HINT}")
+                    raise DataError(f"{line_name}: found {value} as {name}, expected {' or '.join(values)}. {_HINT}")
             flags = {name: {"True": "yes", "False": "no"}[line[name]] for name in FLAGS}
             clips.setdefault(line["video_id"], {})[line["label"]] = {MODALITY: line[MODALITY], **flags}
     return clips

@@ -32,4 +32,6 @@ def make_model(is_video: bool = False) -> Any:
         mask_downsampler_embed_dim=width, memory_fuser_embed_dim=width, memory_attention_feed_forward_hidden_size=width,
         memory_attention_rope_feat_sizes=[SIDE // 16] * 2, memory_attention_num_layers=1, memory_fuser_num_layers=1,
     )  # fmt: skip
-    return transformers.Sam2VideoModel(config).eval()
+    model = transformers.Sam2VideoModel(config).eval()
+    torch.nn.init.constant_(model.mask_decoder.pred_obj_score_head.proj_out.bias, 5)  # or the object is lost at once
+    return model

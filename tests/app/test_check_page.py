@@ -4,92 +4,37 @@ $SOUNDSPOT_SCREENSHOTS names a folder for pictures of it, $SOUNDSPOT_RESULTS res
 """
 
 import os
-import re
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from conftest import ROOT
 from review_results import make_results
 from soundspot.config.recording_calibration import read_recording_calibration
 from soundspot.review.review import JOURNAL_FILE, Review
+from visitor import KeyedView, name_annotator, opened_browser, served_by
 
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright is absent: the page is tested without a browser"
-)
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is absent: the page is tested without a browser"),
-]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The page of a folder, from where its recordings were located."""
-    words = [sys.executable, "-m", "soundspot", "check-results", str(folder), "--port", "0"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=folder.parent) as server:
-        assert server.stdout is not None
-        server.stdout.readline()
-        address = re.search(r"http://[\w.:]+", server.stdout.readline())
-        assert address is not None
-        try:
-            yield address[0]
-        finally:
-            server.kill()
+pytestmark = pytest.mark.slow
+CLIP = KeyedView("#clip", "clip")
 
 
 @pytest.fixture
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-def open_url(page: Any, url: str) -> None:
-    """Open the page as soon as the server answers."""
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            page.goto(url)
-            return
-        except sync_api.Error:
-            assert time.monotonic() < deadline
-            time.sleep(0.3)
+    with opened_browser() as browser:
+        yield browser
 
 
 def visit(browser: Any, url: str, name: str, width: int = 1280, height: int = 900) -> Any:
     page = browser.new_context(viewport={"width": width, "height": height}).new_page()
     page.set_default_timeout(60_000)
-    open_url(page, url)
-    page.locator("#annotator input, #annotator textarea").first.fill(name)
-    page.locator("#annotator input, #annotator textarea").first.press("Enter")
+    page.goto(url)
+    name_annotator(page, name)
     page.wait_for_selector("#clip figure")
     page.locator("h1").click()  # out of the text box, where keys are letters
     return page
-
-
-def number(page: Any) -> int:
-    return int(page.locator("#clip figure[data-clip]").get_attribute("data-clip") or 0)
-
-
-def press(page: Any, key: str) -> None:
-    """Press a key and wait for another clip, or for the end."""
-    before = number(page)
-    page.keyboard.press(key)
-    page.wait_for_function(
-        "n => { const f = document.querySelector('#clip figure'); return !f || f.dataset.clip != n }", arg=str(before)
-    )
 
 
 def shot(page: Any, name: str, full_page: bool = True) -> None:
@@ -111,32 +56,33 @@ def test_sixty_clicks_by_keys_give_a_threshold(browser: Any, tmp_path: Path) -> 
         clip: "k" if peak + rng.normal(0, 0.08) < middle else "jl"[rng.random() < 0.2] for clip, peak in peaks.items()
     }
 
-    with served(folder) as url:
-        page = visit(browser, url, "ann <i>")
+    ann = "ann" if "SOUNDSPOT_SCREENSHOTS" in os.environ else "ann <i>"
+    with served_by("check-results", folder, cwd=folder.parent) as url:
+        page = visit(browser, url, ann)
         page.wait_for_function("() => document.querySelector('#clip img').naturalWidth > 0")
         page.wait_for_function("() => document.querySelector('#clip audio, #clip video').readyState > 0")
         shot(page, "check")
-        first = number(page)
+        first = CLIP.number(page)
         page.keyboard.press("j")
         page.keyboard.press("k")  # quicker than the next clip comes: of the same clip
         page.wait_for_function("n => document.querySelector('#clip figure').dataset.clip != n", arg=str(first))
-        assert review.read_choices() == {"ann <i>": {first: "absent"}}
-        press(page, "u")
-        assert number(page) == first
+        assert review.read_choices() == {ann: {first: "absent"}}
+        CLIP.press(page, "u")
+        assert CLIP.number(page) == first
         page.locator("#fit").click()
         page.wait_for_selector("#calibration >> text=No threshold yet")
 
         phone = visit(browser, url, "bob", 390, 844)
         for _ in range(5):
-            press(phone, keys[number(phone)])
+            CLIP.press(phone, keys[CLIP.number(phone)])
         shot(phone, "check-phone", full_page=False)
         phone.locator("#key-i").click()
         phone.wait_for_selector("#check-progress >> text=bob: 6 of")
 
         while page.locator("#clip figure").count():
-            press(page, keys[number(page)])
+            CLIP.press(page, keys[CLIP.number(page)])
         page.wait_for_selector("#clip >> text=All checked")
-        assert "ann <i>: " in page.locator("#check-progress").inner_text()
+        assert f"{ann}: " in page.locator("#check-progress").inner_text()
         assert page.locator("#check-progress i").count() == 0
         page.locator("#fit").click()
         page.wait_for_selector("#calibration svg circle")
@@ -145,9 +91,8 @@ def test_sixty_clicks_by_keys_give_a_threshold(browser: Any, tmp_path: Path) -> 
         if not named:
             shutil.rmtree(tmp_path / "recordings")
             carol = browser.new_page()
-            open_url(carol, url)
-            carol.locator("#annotator input, #annotator textarea").first.fill("carol")
-            carol.locator("#annotator input, #annotator textarea").first.press("Enter")
+            carol.goto(url)
+            name_annotator(carol, "carol")
             carol.wait_for_selector("#clip figure, #clip .wrong")
             for _ in range(6):  # those that were cut before are there still
                 carol.locator("#key-i").click()
@@ -156,4 +101,4 @@ def test_sixty_clicks_by_keys_give_a_threshold(browser: Any, tmp_path: Path) -> 
     calibration = read_recording_calibration(folder / "review.calibration.json")
     assert calibration.interval[0] < middle < calibration.interval[1]
     assert (folder / JOURNAL_FILE).is_file()
-    assert set(review.read_choices()) >= {"ann <i>", "bob"}
+    assert set(review.read_choices()) >= {ann, "bob"}

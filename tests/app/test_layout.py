@@ -5,28 +5,19 @@ $SOUNDSPOT_SCREENSHOTS names a folder for pictures of it; $SOUNDSPOT_CHECKPOINT 
 
 import base64
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from visitor import NAUGHTY, Served
-
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright is absent: the page is tested without a browser"
-)
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is absent: the page is tested without a browser")
+from visitor import NAUGHTY, Served, opened_browser
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+    with opened_browser() as browser:
+        yield browser
 
 
 class Visit:

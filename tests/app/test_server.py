@@ -317,9 +317,12 @@ def test_nobody_was_called(served: Served) -> None:
 def test_a_signal_ends_the_blocks_that_delete_files() -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        exit_on_signals()
+        check_signals = exit_on_signals()
+        check_signals()
         with pytest.raises(SystemExit):
             signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)):  # where the first was dropped
+            check_signals()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

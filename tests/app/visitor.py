@@ -2,6 +2,11 @@
 
 import asyncio
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +17,7 @@ import httpx
 import pytest
 import torch
 
+from conftest import ROOT
 from soundspot.app.uploads import UploadStore
 from soundspot.config.frontend import AudioSpec, ImageSpec, InputSpec
 from soundspot.inference.localizer import Localizer
@@ -19,6 +25,7 @@ from soundspot.methods import create
 
 TINY = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
 NAUGHTY = "<img src=x onerror=document.title='hurt'>"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
 
 
 def fresh(seed: int) -> Localizer:
@@ -116,3 +123,54 @@ def asked(
 def words_of(message: dict[str, Any]) -> str:
     """All that an answer holds, as text."""
     return json.dumps(message.get("output", message), ensure_ascii=False)
+
+
+@contextmanager
+def opened_browser() -> Iterator[Any]:
+    """A headless Chromium; where it or Playwright is absent, the test is skipped."""
+    reason = "is absent: the page is tested without a browser"
+    sync_api = pytest.importorskip("playwright.sync_api", reason=f"Playwright {reason}")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip(f"chromium {reason}")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def served_by(*words: object, cwd: Path | None = None) -> Iterator[str]:
+    """The address of the page that `soundspot WORDS --port 0` serves; the server is killed (-9) at the end."""
+    line = [sys.executable, "-m", "soundspot", *map(str, words), "--port", "0"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=cwd) as server:
+        assert server.stdout is not None
+        try:
+            yield next(found[0] for line in server.stdout if (found := re.search(r"http://[\w.:]+", line)))
+        finally:
+            server.kill()
+
+
+def name_annotator(page: Any, name: str) -> None:
+    field = page.locator("#annotator textarea, #annotator input").first
+    field.fill(name)
+    field.press("Enter")
+
+
+@dataclass(frozen=True)
+class KeyedView:
+    """A view in which keys bring the next of many: the figure that has its number as `data-NAME`."""
+
+    view: str
+    name: str
+
+    def number(self, page: Any) -> int:
+        return int(page.locator(f"{self.view} figure[data-{self.name}]").get_attribute(f"data-{self.name}") or 0)
+
+    def press(self, page: Any, key: str) -> None:
+        """Press a key and wait for another figure, or for the end."""
+        before = self.number(page)
+        page.keyboard.press(key)
+        figure = f"document.querySelector('{self.view} figure')"
+        script = f"n => {{ const f = {figure}; return !f || f.dataset.{self.name} != n }}"
+        page.wait_for_function(script, arg=str(before))

@@ -9,11 +9,13 @@ from soundspot.benchmark.annotation import (
     Action,
     combine_masks,
     measure_mask_agreement,
+    next_thing,
     read_masks,
     render_mask,
     save_annotation,
 )
 from soundspot.benchmark.project import Project
+from soundspot.benchmark.selection import decide
 from soundspot.errors import DataError, RecipeError
 from soundspot.inference.contours.load_segmenter import load_segmenter
 from soundspot.inference.contours.segmenters import Click, GrabCutSegmenter, initialize_labels
@@ -143,3 +145,22 @@ def test_masks_that_do_not_fit_are_refused(project: Project, shape, value, categ
 def test_another_segmenter_is_unknown() -> None:
     with pytest.raises(RecipeError, match="Did you mean 'grabcut'"):
         load_segmenter("grabct")
+
+
+def test_the_next_thing_is_the_first_that_an_annotator_has_not_drawn(project: Project) -> None:
+    assert next_thing(project, "ann") is None  # nothing is kept yet
+    records = project.journal.read_images()
+    for record in records:
+        decide(project, "ann", record.id, "drop" if record.id == 2 else "keep")
+    things = [(record.id, category) for record in records if record.id != 2 for category in record.categories]
+    visited, thing = [], next_thing(project, "ann", things[4])
+    while thing is not None:
+        visited.append(thing)
+        record = project.journal.read_image(thing[0])
+        mask = np.ones((record.height, record.width), bool)
+        save_annotation(project, "ann", record, thing[1], mask)
+        thing = next_thing(project, "ann", thing)
+    assert visited == things[5:] + things[:5]
+    assert next_thing(project, "bob", (2, records[1].categories[0])) == things[2]
+    assert next_thing(project, "bob", (99, "gone")) == things[0]
+    assert next_thing(project, "bob", (3, "gone")) == next(thing for thing in things if thing[0] == 3)

@@ -1,6 +1,7 @@
 """A release is read by `is3` and `catalog`, says what it is, and is verified to the byte."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import soundfile
 
 from schemas import check_output
+from soundspot.benchmark import gallery
 from soundspot.benchmark.coco import read_coco
 from soundspot.benchmark.duplicates import find_leaks, find_near_duplicates, hash_image
 from soundspot.benchmark.licenses import combine_licenses, describe_problem, normalize_license
@@ -67,6 +69,36 @@ def test_coco_has_the_same_masks(released: Path, matched: Project) -> None:
     images = read_coco(released / "coco.json")
     masks = [thing.mask for image in images for thing in image.objects]
     assert all((a == item.mask).all() for a, item in zip(masks, collect_items(matched), strict=True))
+
+
+def test_the_gallery_shows_each_thing_with_its_outline_and_sound(released: Path, matched: Project) -> None:
+    page = (released / "gallery.html").read_text()
+    assert "All 6 images" in page
+    files = re.findall(r'src="([^"]+)"', page)
+    assert len([file for file in files if file.startswith("audio_wav/")]) == 12
+    assert all((released / file).is_file() for file in files)
+    for item in collect_items(matched):
+        assert re.search(rf'aria-label="{item.category}"', page)
+    assert len(re.findall(r'<path class="c[01]" d="M', page)) == 12
+
+
+def test_an_outline_runs_along_the_edges_of_pixels() -> None:
+    mask = np.ones((3, 4), bool)
+    mask[1, 1] = mask[0, 3] = False  # a hole, and a corner
+    data = gallery.format_outline(mask)
+    assert data.startswith("M0,0H3M1,1H2M3,1H4M1,2H2M0,3H4")
+    assert data.endswith("M0,0V3M1,1V2M2,1V2M3,0V1M4,1V3")
+
+
+def test_a_gallery_of_many_images_has_evenly_spaced_ones(matched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gallery, "MAX_IMAGES", 3)
+    items = collect_items(matched)
+    page = gallery.render_gallery("<b>", items, "flac")
+    assert "&lt;b&gt;" in page
+    assert "3 of 6 images, evenly spaced," in page
+    assert page.count("<figure>") == 3
+    assert f"images/{items[0].stem}.jpg" in page
+    assert f"images/{items[10].stem}.jpg" in page
 
 
 def test_the_card_says_what_it_is(released: Path) -> None:

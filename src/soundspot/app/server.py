@@ -172,7 +172,7 @@ def open_guarded(
             yield RequestGuard(app, limits, store, on_leave, hosts, on_shutdown)
 
 
-def create_server(app: Any, host: str, port: int, limits: Limits) -> Any:
+def create_server(app: Any, host: str, port: int, limits: Limits, on_start: Callable[[], None] = lambda: None) -> Any:
     """Create a uvicorn server of an ASGI application, not yet running.
 
     Args:
@@ -180,6 +180,7 @@ def create_server(app: Any, host: str, port: int, limits: Limits) -> Any:
         host: address to listen at.
         port: port to listen at.
         limits: limits of the page, which hold for its connections too.
+        on_start: function that is called as soon as the server answers.
 
     Returns:
         A `uvicorn.Server`.
@@ -187,6 +188,11 @@ def create_server(app: Any, host: str, port: int, limits: Limits) -> Any:
     import uvicorn
 
     from soundspot.app.connections import create_protocol
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            on_start()
 
     config = uvicorn.Config(
         app,
@@ -197,18 +203,30 @@ def create_server(app: Any, host: str, port: int, limits: Limits) -> Any:
         limit_concurrency=limits.max_connections + 1,
         http=create_protocol(limits),
     )
-    return uvicorn.Server(config)
+    return Server(config)
 
 
-def exit_on_signals() -> None:
-    """Let the signals that end a process raise SystemExit, so that the files of visitors are deleted first."""
+def exit_on_signals() -> Callable[[], None]:
+    """Let the signals that end a process raise SystemExit, so that the files of visitors are deleted first.
+
+    Returns:
+        Function that raises the SystemExit of an earlier signal again, which Python drops where it interrupts a
+        destructor, and libraries where they catch everything.
+    """
+    received: list[int] = []
 
     def leave(number: int, frame: Any) -> None:
+        received.append(number)
         raise SystemExit(128 + number)
+
+    def check() -> None:
+        if received:
+            raise SystemExit(128 + received[0])
 
     for name in ("SIGTERM", "SIGHUP"):
         if number := getattr(signal, name, None):
             signal.signal(number, leave)
+    return check
 
 
 def find_free_port(host: str, port: int) -> int:

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from soundspot.benchmark.agreement import mask_iou, vote_masks
 from soundspot.benchmark.project import Project
 from soundspot.benchmark.records import AnnotationRecord, ImageRecord
+from soundspot.benchmark.selection import STATUS
 from soundspot.data.media.rle import decode_mask, encode_mask
 from soundspot.errors import DataError, did_you_mean
 from soundspot.inference.contours.segmenters import Click, Segmenter
@@ -181,6 +182,35 @@ def read_masks(project: Project, record: ImageRecord) -> dict[str, list[Annotati
     return masks
 
 
+def next_thing(project: Project, annotator: str, after: tuple[int, str] | None = None) -> tuple[int, str] | None:
+    """Return the next thing of the images that are kept whose mask an annotator has not drawn.
+
+    Args:
+        project: the project.
+        annotator: name of the annotator.
+        after: number of an image and a category of it; things after that come first. None: from the first.
+
+    Returns:
+        Number of the image in the journal and category; None where all are drawn.
+    """
+    undrawn = (
+        "NOT EXISTS (SELECT 1 FROM annotations WHERE image = images.id AND category = thing.value AND annotator = ?)"
+    )
+    image, category = after or (0, "")
+    rank = "COALESCE((SELECT key FROM json_each(images.categories) WHERE value = ?), -1)"
+    later = f"(images.id > ? OR images.id = ? AND thing.key > {rank})"
+    with project.journal.reading() as connection:
+        for condition in (f"images.id >= ? AND {later}", f"images.id <= ? AND NOT {later}"):
+            row = connection.execute(
+                f"SELECT images.id, thing.value FROM images, json_each(images.categories) AS thing WHERE {condition} "
+                f"AND {undrawn} AND {STATUS} = 'keep' ORDER BY images.id, thing.key LIMIT 1",
+                (image, image, image, category, annotator),
+            ).fetchone()
+            if row is not None:
+                return row[0], row[1]
+    return None
+
+
 def combine_masks(annotations: Sequence[AnnotationRecord], location: str) -> Bool[np.ndarray, "h w"]:
     """Combine the masks that several annotators drew of one thing, by majority in each pixel.
 
@@ -203,15 +233,13 @@ def measure_mask_agreement(project: Project) -> list[MaskAgreement]:
     Returns:
         Agreement of each two that drew a common thing, sorted by their names.
     """
-    by_thing: dict[tuple[int, str], list[AnnotationRecord]] = defaultdict(list)
-    for annotation in project.journal.read_annotations():
-        by_thing[annotation.image, annotation.category].append(annotation)
-    files = {record.id: record.file for record in project.journal.read_images()}
+    several = "(SELECT COUNT(DISTINCT annotator) FROM annotations WHERE image = images.id) > 1"
     scores: dict[tuple[str, str], list[tuple[float, tuple[str, str]]]] = defaultdict(list)
-    for (image, category), annotations in by_thing.items():
-        for pair in itertools.combinations(sorted(annotations, key=lambda item: item.annotator), 2):
-            value = mask_iou(*(decode_mask(annotation.mask, files[image]) for annotation in pair))
-            scores[pair[0].annotator, pair[1].annotator].append((value, (files[image], category)))
+    for record in project.journal.read_images(several):
+        for category, annotations in read_masks(project, record).items():
+            for pair in itertools.combinations(sorted(annotations, key=lambda item: item.annotator), 2):
+                value = mask_iou(*(decode_mask(annotation.mask, record.file) for annotation in pair))
+                scores[pair[0].annotator, pair[1].annotator].append((value, (record.file, category)))
     return [
         MaskAgreement(
             *names,

@@ -123,12 +123,12 @@ def match_audio(
             f"{root}: found no sound of {', '.join(silent[:10])}, expected one for each thing in an image. Add some, "
             "or drop these images"
         )
-    queues = {name: _shuffle(project.plan.seed, name, sounds) for name, sounds in candidates.items()}
+    queues = {name: iter(_shuffle(project.plan.seed, name, sounds)) for name, sounds in candidates.items()}
     known = {record.key: record for record in project.journal.read_audio()}
     used = set(project.journal.read_pairings().values()) | _read_used(project)
     count, messages, lacking = 0, [], Counter[str]()
     for record, category in track(missing, "sounds"):
-        for candidate in queues[category]:
+        for candidate in queues[category]:  # goes on where the thing before it stopped
             audio = known.get(candidate.key) or _store(project, candidate, seconds, rate)
             if candidate.key not in known and audio.problem:
                 messages.append(f"{candidate.path}: {audio.problem}")
@@ -175,7 +175,7 @@ def drop_audio(project: Project, annotator: str, image: int, category: str, reas
     Raises:
         DataError: the thing has no sound, or the name is not valid.
     """
-    audio = project.journal.read_pairings().get((image, category))
+    audio = project.journal.read_pairings(image).get((image, category))
     if audio is None:
         raise DataError(f"image {image}: found no sound of {category!r:.60} to drop. Reload the page")
     text = f"{audio}: {reason.strip()[:200]}"

@@ -89,6 +89,7 @@ def render_card_page(
         format_markdown_table(counts),
         format_markdown_table(quantiles),
         "![areas](areas.svg) ![positions](positions.svg)",
+        "Images, masks and sounds: [gallery.html](gallery.html), in a browser.",
         "## How it was made",
         *_describe_making(project, items),
         "## Ceilings and rows that hear nothing",

@@ -87,18 +87,18 @@ def write_coco(images: Iterable[AnnotatedImage], path: Path, polygons: bool = Fa
     for image_id, image in enumerate(images, 1):
         entries.append({"id": image_id, "file_name": image.file, "width": image.width, "height": image.height})
         for thing in image.objects:
-            assert thing.mask is not None
-            x0, y0, x1, y1 = enclosing_box(thing.mask)
-            segmentation: Any = encode_mask(thing.mask)
+            mask = thing.mask
+            segmentation: Any = thing.rle
+            x0, y0, x1, y1 = enclosing_box(mask)
             if polygons:
-                segmentation = [[side for point in outline for side in point] for outline in trace_polygons(thing.mask)]
+                segmentation = [[side for point in outline for side in point] for outline in trace_polygons(mask)]
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": image_id,
                     "category_id": names.setdefault(thing.category, len(names) + 1),
                     "segmentation": segmentation,
-                    "area": int(thing.mask.sum()),
+                    "area": int(mask.sum()),
                     "bbox": [x0, y0, x1 - x0, y1 - y0],
                     "iscrowd": 0,
                     "attributes": thing.attributes,
@@ -139,7 +139,7 @@ def _to_object(entry: dict[str, Any], category: str, size: tuple[int, int], loca
                 f"{location}: found a mask of {mask.shape[1]} x {mask.shape[0]} pixels, expected {size[0]} x {size[1]} "
                 "as the image has. Export it again"
             )
-        return AnnotatedObject(category, mask, attributes=attributes)
+        return AnnotatedObject(category, encode_mask(mask), attributes=attributes)
     if isinstance(segmentation, list) and segmentation:
         mask = np.zeros(size[::-1], bool)
         for sides in segmentation:
@@ -150,7 +150,7 @@ def _to_object(entry: dict[str, Any], category: str, size: tuple[int, int], loca
             polygon = list(zip(sides[::2], sides[1::2], strict=True))
             check_polygon(polygon, size, location)
             mask |= rasterize_polygon(polygon, size)
-        return AnnotatedObject(category, mask, attributes=attributes)
+        return AnnotatedObject(category, encode_mask(mask), attributes=attributes)
     if has_type(tuple(box) if isinstance(box, list) else None, tuple[float, float, float, float]):
         x, y, width, height = map(float, box or ())
         return AnnotatedObject(category, box=Box(x, y, x + width, y + height), attributes=attributes)

@@ -15,7 +15,7 @@ import numpy as np
 from soundspot.benchmark.coco import enclosing_box
 from soundspot.benchmark.exchange import AnnotatedImage, AnnotatedObject, check_category, merge_objects, read_text
 from soundspot.benchmark.polygons import check_polygon, rasterize_polygon
-from soundspot.data.media.rle import count_runs, expand_runs
+from soundspot.data.media.rle import count_runs, encode_mask, expand_runs
 from soundspot.errors import DataError
 from soundspot.inference.contours.segmenters import Click
 from soundspot.types import Box
@@ -99,22 +99,22 @@ def _write_label(labels: ElementTree.Element, category: str, names: Sequence[str
 
 
 def _write_mask(element: ElementTree.Element, thing: AnnotatedObject) -> None:
-    assert thing.mask is not None
-    x0, y0, x1, y1 = enclosing_box(thing.mask)
+    mask = thing.mask
+    x0, y0, x1, y1 = enclosing_box(mask)
     facts = {
         "label": thing.category,
         "source": "manual",
         "occluded": "0",
-        "rle": ", ".join(map(str, count_runs(thing.mask[y0:y1, x0:x1]))),
+        "rle": ", ".join(map(str, count_runs(mask[y0:y1, x0:x1]))),
         "left": str(x0),
         "top": str(y0),
         "width": str(x1 - x0),
         "height": str(y1 - y0),
         "z_order": "0",
     }
-    mask = ElementTree.SubElement(element, "mask", facts)
+    shape = ElementTree.SubElement(element, "mask", facts)
     for name, value in thing.attributes.items():
-        ElementTree.SubElement(mask, "attribute", {"name": name}).text = value
+        ElementTree.SubElement(shape, "attribute", {"name": name}).text = value
 
 
 def _read_image(element: Any, path: Path, categories: Sequence[str]) -> AnnotatedImage:
@@ -155,12 +155,12 @@ def _read_shape(shape: Any, category: str, size: tuple[int, int], location: str)
         if min(counts) < 0:
             raise DataError(f"{location}: found a negative count in rle, expected numbers of pixels. Export it again")
         mask[top : top + h, left : left + w] = expand_runs(counts, h, w, location)
-        return AnnotatedObject(category, mask, attributes=attributes)
+        return AnnotatedObject(category, encode_mask(mask), attributes=attributes)
     points = list(_read_points(str(shape.get("points")), location))
     if shape.tag == "points":
         return AnnotatedObject(category, clicks=tuple(Click(x, y) for x, y in points), attributes=attributes)
     check_polygon(points, size, location)
-    return AnnotatedObject(category, rasterize_polygon(points, size), attributes=attributes)
+    return AnnotatedObject(category, encode_mask(rasterize_polygon(points, size)), attributes=attributes)
 
 
 def _read_points(text: str, location: str) -> Iterator[tuple[float, float]]:

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
+from soundspot.data.media.rle import decode_mask, encode_mask
 from soundspot.errors import DataError, did_you_mean
 from soundspot.inference.contours.segmenters import Click
 from soundspot.types import Box
@@ -18,17 +20,23 @@ class AnnotatedObject:
 
     Attributes:
         category: category of the thing.
-        mask: (h, w) bool mask at the size of the image; None where there are only clicks or a box.
+        rle: run-length encoded mask at the size of the image; None where there are only clicks or a box.
         clicks: clicks on the thing.
         box: box around the thing in pixels; None: no box.
         attributes: name -> value, both text.
     """
 
     category: str
-    mask: Bool[np.ndarray, "h w"] | None = None
+    rle: dict[str, Any] | None = None
     clicks: tuple[Click, ...] = ()
     box: Box | None = None
     attributes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "h w"]:
+        """(h, w) bool mask, decoded on each access, as those of a large file do not fit in memory; it must be there."""
+        assert self.rle is not None
+        return decode_mask(self.rle)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +67,7 @@ def merge_objects(objects: Sequence[AnnotatedObject]) -> list[AnnotatedObject]:
     merged = []
     for category in dict.fromkeys(thing.category for thing in objects):
         same = [thing for thing in objects if thing.category == category]
-        masks = [thing.mask for thing in same if thing.mask is not None]
+        masks = [thing.mask for thing in same if thing.rle is not None]
         boxes = [thing.box for thing in same if thing.box is not None]
         attributes: dict[str, str] = {}
         for thing in same:
@@ -67,7 +75,7 @@ def merge_objects(objects: Sequence[AnnotatedObject]) -> list[AnnotatedObject]:
         merged.append(
             AnnotatedObject(
                 category,
-                np.logical_or.reduce(masks) if masks else None,
+                encode_mask(np.logical_or.reduce(masks)) if masks else None,
                 tuple(click for thing in same for click in thing.clicks),
                 _enclose(boxes),
                 attributes,

@@ -81,13 +81,16 @@ class DecisionJournal(AppendJournal):
                 raise DataError(f"{self.path}: found no plan. Write one: `soundspot benchmark plan`")
             return BenchmarkPlan.from_dict(json.loads(row["content"]))
 
-    def read_images(self, where: str = "", values: Sequence[Any] = (), limit: int = -1) -> list[ImageRecord]:
+    def read_images(
+        self, where: str = "", values: Sequence[Any] = (), limit: int = -1, offset: int = 0
+    ) -> list[ImageRecord]:
         """Read images in the order in which they were added.
 
         Args:
             where: SQL condition, with `?` for values; empty: all images.
             values: values of the condition.
             limit: largest number of images; -1: all.
+            offset: number of images that are passed over before.
 
         Returns:
             The images.
@@ -97,7 +100,8 @@ class DecisionJournal(AppendJournal):
         """
         with self.reading() as connection:
             condition = f"WHERE {where}" if where else ""
-            rows = connection.execute(f"SELECT * FROM images {condition} ORDER BY id LIMIT ?", (*values, limit))
+            query = f"SELECT * FROM images {condition} ORDER BY id LIMIT ? OFFSET ?"
+            rows = connection.execute(query, (*values, limit, offset))
             return [_to_image(self._checked(row)) for row in rows]
 
     def read_image(self, image: int) -> ImageRecord:
@@ -117,21 +121,23 @@ class DecisionJournal(AppendJournal):
             raise DataError(f"{self.path}: found no image number {image}. Reload the page, or correct the number")
         return records[0]
 
-    def read_decisions(self, step: str) -> list[Decision]:
+    def read_decisions(self, step: str, image: int | None = None) -> list[Decision]:
         """Read the decisions of a step that count: the latest of each annotator on each image.
 
         Args:
             step: `select`, `resolve` or `audio`; of `audio` the latest for each reason too.
+            image: number of the image; None: all images.
 
         Returns:
             The decisions, in the order in which they were made.
         """
         by_reason = ", reason" if step == "audio" else ""
+        condition, values = ("", ()) if image is None else ("AND image = ?", (image,))
         with self.reading() as connection:
             rows = connection.execute(
-                "SELECT * FROM decisions WHERE id IN (SELECT MAX(id) FROM decisions WHERE step = ? "
+                f"SELECT * FROM decisions WHERE id IN (SELECT MAX(id) FROM decisions WHERE step = ? {condition} "
                 f"GROUP BY annotator, image{by_reason}) ORDER BY id",
-                (step,),
+                (step, *values),
             )
             return [Decision(**dict(row)) for row in rows]
 
@@ -158,14 +164,19 @@ class DecisionJournal(AppendJournal):
         check_inside(row["file"] or "", self.path.parent)
         return row
 
-    def read_pairings(self) -> dict[tuple[int, str], int]:
+    def read_pairings(self, image: int | None = None) -> dict[tuple[int, str], int]:
         """Read the sound of each image and category that counts, the latest.
+
+        Args:
+            image: number of the image; None: all images.
 
         Returns:
             (number of the image, category) -> number of the sound.
         """
+        condition, values = ("", ()) if image is None else ("WHERE image = ?", (image,))
         with self.reading() as connection:
-            rows = connection.execute("SELECT image, category, audio FROM pairings ORDER BY id").fetchall()
+            query = f"SELECT image, category, audio FROM pairings {condition} ORDER BY id"
+            rows = connection.execute(query, values).fetchall()
         return {(row["image"], row["category"]): row["audio"] for row in rows}
 
     def read_annotations(self, image: int | None = None) -> list[AnnotationRecord]:

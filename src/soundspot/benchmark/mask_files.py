@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from soundspot.benchmark.annotation import combine_masks, read_masks, save_annotation
@@ -11,6 +12,7 @@ from soundspot.benchmark.exchange import AnnotatedImage, AnnotatedObject, match_
 from soundspot.benchmark.project import Project
 from soundspot.benchmark.records import ImageRecord
 from soundspot.benchmark.selection import selected_images
+from soundspot.data.media.rle import encode_mask
 from soundspot.errors import DataError, OutputError
 from soundspot.inference.contours.segmenters import Segmenter
 from soundspot.utils.atomic_io import atomic_write_folder
@@ -64,7 +66,8 @@ def to_annotated(project: Project, record: ImageRecord, annotator: str = "") -> 
         own = [annotation for annotation in annotations if annotator in ("", annotation.annotator)]
         if own:
             attributes = own[-1].attributes
-            objects.append(AnnotatedObject(category, combine_masks(own, record.file), attributes=attributes))
+            rle = encode_mask(combine_masks(own, record.file))
+            objects.append(AnnotatedObject(category, rle, attributes=attributes))
     return AnnotatedImage(Path(record.file).name, record.width, record.height, tuple(objects))
 
 
@@ -104,12 +107,14 @@ def import_masks(project: Project, path: Path, annotator: str, segmenter: Callab
                 raise DataError(
                     f"{path}: {image.file!r:.80} is said to show {thing.category!r}, which it was not made for"
                 )
-            mask = thing.mask
-            if mask is None:
+            if thing.rle is None:
                 mask = segmenter().segment(project.read_image(record), thing.clicks, thing.box)
-            masks.append((record, thing, mask))
-    for record, thing, mask in masks:
-        save_annotation(project, annotator, record, thing.category, mask, tool=path.name, attributes=thing.attributes)
+                thing = replace(thing, rle=encode_mask(mask))
+            masks.append((record, thing))
+    for record, thing in masks:
+        save_annotation(
+            project, annotator, record, thing.category, thing.mask, tool=path.name, attributes=thing.attributes
+        )
     return len(masks)
 
 
@@ -123,6 +128,7 @@ def count_masks(project: Project, records: Sequence[ImageRecord]) -> tuple[int, 
     Returns:
         Number of things with a mask, and of all.
     """
-    drawn = {(annotation.image, annotation.category) for annotation in project.journal.read_annotations()}
+    with project.journal.reading() as connection:
+        drawn = set(map(tuple, connection.execute("SELECT DISTINCT image, category FROM annotations")))
     things = [(record.id, category) for record in records for category in record.categories]
     return sum(thing in drawn for thing in things), len(things)

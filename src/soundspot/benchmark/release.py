@@ -16,6 +16,7 @@ from soundspot.benchmark.card import render_card_page, render_notice
 from soundspot.benchmark.coco import enclosing_box, write_coco
 from soundspot.benchmark.duplicates import find_leaks, find_near_duplicates, hash_image
 from soundspot.benchmark.exchange import AnnotatedImage, AnnotatedObject
+from soundspot.benchmark.gallery import render_gallery
 from soundspot.benchmark.project import Project, read_unchanged
 from soundspot.benchmark.records import Source
 from soundspot.benchmark.release_items import ReleaseItem, collect_items
@@ -72,7 +73,7 @@ def write_release(
 
     The folder has IS3's layout and key names, an image copied for each of its sounds, so that the reader `is3` opens
     it; `annotations.json`, so that `catalog` does; `coco.json`; statistics with plots; ceilings and the scores of maps
-    that hear nothing; `NOTICE` with the license, author and origin of each file; a card; and `SHA256SUMS`.
+    that hear nothing; `NOTICE` with the license, author and origin of each file; a card; a gallery; and `SHA256SUMS`.
 
     Args:
         project: the project.
@@ -116,6 +117,8 @@ def write_release(
         (draft / "NOTICE").write_text(render_notice(project.plan.name, items, audio_format), encoding="utf-8")
         card = render_card_page(project, items, statistics, ceilings, near, leaks, notes)
         (draft / "README.md").write_text(card, encoding="utf-8")
+        gallery = render_gallery(project.plan.name, items, audio_format)
+        (draft / "gallery.html").write_text(gallery, encoding="utf-8")
         checksum = write_checksums(draft)
     return ReleaseSummary(folder, len(records), len(items), checksum, tuple(near), tuple(leaks))
 
@@ -209,7 +212,7 @@ def _state(source: Source, category: str, group: str) -> dict[str, Any]:
 def _iter_annotated(items: Sequence[ReleaseItem]) -> Iterator[AnnotatedImage]:
     for _, group in itertools.groupby(items, lambda item: item.record.id):
         own = list(group)
-        things = tuple(AnnotatedObject(item.category, item.mask) for item in own)
+        things = tuple(AnnotatedObject(item.category, item.rle) for item in own)
         yield AnnotatedImage(f"{IMAGES}/{own[0].stem}.jpg", own[0].record.width, own[0].record.height, things)
 
 

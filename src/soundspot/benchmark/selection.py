@@ -2,7 +2,6 @@
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +17,12 @@ CHOICES = ("keep", "drop")
 REASONS = ("a thing is missing", "things merge or overlap", "looks unnatural", "something else sounds too")  # keys 1..4
 MAX_REASON = 300  # characters
 RECENT = 100  # decisions that the rate is measured on
+STATUS = (  # of an image, in SQL: NULL where nobody decided; the latest resolution before what annotators decided last
+    "COALESCE((SELECT choice FROM decisions WHERE step = 'resolve' AND image = images.id ORDER BY id DESC LIMIT 1), "
+    "(SELECT CASE COUNT(DISTINCT choice) WHEN 2 THEN 'disagree' ELSE MIN(choice) END FROM decisions d "
+    "WHERE step = 'select' AND image = images.id AND NOT EXISTS (SELECT 1 FROM decisions later WHERE "
+    "later.step = 'select' AND later.image = d.image AND later.annotator = d.annotator AND later.id > d.id)))"
+)
 Status = Literal["keep", "drop", "disagree"]
 
 
@@ -138,30 +143,11 @@ def measure_agreement(project: Project) -> list[PairAgreement]:
         Agreement of each two that decided on a common image, sorted by their names.
     """
     choices: dict[str, dict[int, str]] = defaultdict(dict)
-    for decision in project.journal.read_decisions("select"):
-        choices[decision.annotator][decision.image] = decision.choice
+    with project.journal.reading() as connection:
+        query = "SELECT annotator, image, choice FROM decisions WHERE step = 'select' ORDER BY id"
+        for annotator, image, choice in connection.execute(query):
+            choices[annotator][image] = choice
     return compare_annotators(choices)
-
-
-def combine_decisions(decisions: Iterable[Decision], resolutions: Iterable[Decision]) -> dict[int, Status]:
-    """Combine decisions to the status of each image.
-
-    Args:
-        decisions: decisions that count, of all annotators.
-        resolutions: decisions on images that annotators disagree about; the latest of all counts.
-
-    Returns:
-        Number of the image -> `keep` or `drop` where all agree or it was resolved; else `disagree`.
-    """
-    choices: dict[int, set[str]] = defaultdict(set)
-    for decision in decisions:
-        choices[decision.image].add(decision.choice)
-    final = {decision.image: decision.choice for decision in sorted(resolutions, key=lambda item: item.id)}
-    statuses: dict[int, Status] = {}
-    for image in choices.keys() | final.keys():
-        single = final.get(image) or (next(iter(choices[image])) if len(choices[image]) == 1 else "")
-        statuses[image] = "keep" if single == "keep" else "drop" if single else "disagree"
-    return statuses
 
 
 def read_statuses(project: Project) -> dict[int, Status]:
@@ -171,38 +157,40 @@ def read_statuses(project: Project) -> dict[int, Status]:
         project: the project.
 
     Returns:
-        Number of the image -> status.
+        Number of the image -> `keep` or `drop` where all agree or it was resolved, by the latest resolution of all;
+        else `disagree`.
     """
-    return combine_decisions(project.journal.read_decisions("select"), project.journal.read_decisions("resolve"))
+    with project.journal.reading() as connection:
+        rows = connection.execute(f"SELECT id, {STATUS} AS status FROM images").fetchall()
+    return {row["id"]: row["status"] for row in rows if row["status"]}
 
 
-def list_disagreements(project: Project) -> list[tuple[ImageRecord, list[Decision]]]:
+def list_disagreements(project: Project, limit: int = -1) -> list[tuple[ImageRecord, list[Decision]]]:
     """List the images that annotators disagree about and nobody resolved.
 
     Args:
         project: the project.
+        limit: largest number of images; -1: all.
 
     Returns:
         Images with the decisions on each.
     """
-    by_image: dict[int, list[Decision]] = defaultdict(list)
-    for decision in project.journal.read_decisions("select"):
-        by_image[decision.image].append(decision)
-    disputed = sorted(image for image, status in read_statuses(project).items() if status == "disagree")
-    return [(project.journal.read_image(image), by_image[image]) for image in disputed]
+    records = project.journal.read_images(f"{STATUS} = 'disagree'", limit=limit)
+    return [(record, project.journal.read_decisions("select", record.id)) for record in records]
 
 
-def selected_images(project: Project) -> list[ImageRecord]:
+def selected_images(project: Project, limit: int = -1, offset: int = 0) -> list[ImageRecord]:
     """List the images that are kept.
 
     Args:
         project: the project.
+        limit: largest number of images; -1: all.
+        offset: number of these images that are passed over before.
 
     Returns:
         The images, in the order of the journal.
     """
-    statuses = read_statuses(project)
-    return [record for record in project.journal.read_images() if statuses.get(record.id) == "keep"]
+    return project.journal.read_images(f"{STATUS} = 'keep'", limit=limit, offset=offset)
 
 
 def import_decisions(project: Project, annotator: str, path: Path, step: str = "select") -> int:

@@ -1,10 +1,13 @@
 """`soundspot app`: the web page of a model on this machine."""
 
 import math
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import Unpack
 
+from soundspot.cli.serve_page import serve_page
 from soundspot.cli.shared_options import RefinementOptions
 from soundspot.config.named_models import DEFAULT_MODEL
 from soundspot.errors import InputError
@@ -44,7 +47,7 @@ def app(
         soundspot app --model runs/demo/best.safetensors --reports runs
     """
     from soundspot.app.limits import Limits, parse_size
-    from soundspot.app.server import PageConfig, create_server, exit_on_signals, find_free_port, open_app
+    from soundspot.app.server import PageConfig, open_app
     from soundspot.inference.localizer import Localizer
 
     upload = parse_size(max_upload)
@@ -59,9 +62,9 @@ def app(
         video_timeout=10 * timeout,
         max_video_seconds=max_video,
     )
-    exit_on_signals()
-    port = find_free_port(host, port)
-    localizer = Localizer.load(model, device=device, calibration=calibration, **refinement)
-    with open_app(PageConfig(localizer, index, reports, limits, results), host) as application:
-        print(f"the page is at http://{host}:{port} (control-C ends it)")  # where it answers from now on
-        create_server(application, host, port, limits).run()
+
+    def open_page() -> AbstractContextManager[Any]:
+        localizer = Localizer.load(model, device=device, calibration=calibration, **refinement)
+        return open_app(PageConfig(localizer, index, reports, limits, results), host)
+
+    serve_page(open_page, host, port, limits)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from soundspot.cli.serve_page import serve_page
 from soundspot.errors import InputError
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def select(
         print(agreement)
     statuses = list(read_statuses(opened).values())
     print(f"{statuses.count('keep')} kept, {statuses.count('drop')} dropped, {statuses.count('disagree')} to resolve")
-    for record, _ in list_disagreements(opened)[:10]:
+    for record, _ in list_disagreements(opened, 10):
         print(f"  {Path(record.file).name}")
 
 
@@ -297,17 +298,12 @@ def app(project: Path, host: str = "127.0.0.1", port: int = 7861, segmenter: str
         soundspot benchmark app MYSET
     """
     from soundspot.app.limits import Limits
-    from soundspot.app.server import create_server, exit_on_signals, find_free_port
     from soundspot.benchmark.page.server import open_project_page
     from soundspot.inference.contours.load_segmenter import load_segmenter
 
     opened = _open(project)
     load_segmenter(segmenter)  # a missing extra is an error before the page, not on it
-    exit_on_signals()
-    port = find_free_port(host, port)
-    print(f"the page is at http://{host}:{port} (control-C ends it)", flush=True)
-    with open_project_page(opened, host, segmenter) as application:
-        create_server(application, host, port, Limits()).run()
+    serve_page(lambda: open_project_page(opened, host, segmenter), host, port, Limits())
 
 
 def _open(folder: Path) -> "Project":

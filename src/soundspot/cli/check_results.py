@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from soundspot.cli.serve_page import serve_page
 from soundspot.errors import InputError
 
 
@@ -48,12 +49,8 @@ def check_results(
     if min_precision is not None:
         raise InputError("--min-precision: is of the output, and --output names no file. On the page it is a slider")
     from soundspot.app.limits import Limits
-    from soundspot.app.server import create_server, exit_on_signals, find_free_port, open_check_page
+    from soundspot.app.server import open_check_page
 
     review = Review(folder, clips, seed)
-    exit_on_signals()
-    port = find_free_port(host, port)
     print(f"{folder}: {len(review.clips)} clips of {len(review.moments)} results to check")
-    with open_check_page(review, host) as application:
-        print(f"the page is at http://{host}:{port} (control-C ends it)", flush=True)  # where it answers from now on
-        create_server(application, host, port, Limits()).run()
+    serve_page(lambda: open_check_page(review, host), host, port, Limits())

@@ -1,20 +1,16 @@
 """A set of sixty images from nothing, in a real browser, killed in each step and gone on with, released and scored."""
 
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import ROOT
 from soundspot.benchmark.project import Project
 from soundspot.benchmark.selection import list_disagreements, selected_images
 from soundspot.benchmark.verify import verify_checksums
@@ -22,17 +18,13 @@ from soundspot.data.datasets.registry import open_dataset
 from soundspot.evaluation.engine.baselines import centered_box
 from soundspot.evaluation.engine.evaluate import evaluate
 from soundspot.scenes import open_scenes, write_catalog
+from visitor import ENVIRONMENT, KeyedView, name_annotator, opened_browser, served_by
 
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright is absent: the page is tested without a browser"
-)
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is absent: the page is tested without a browser"),
     *(pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("DeprecationWarning", "ResourceWarning")),
 ]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
+SELECTION = KeyedView("#select-image", "image")
 NUM_IMAGES = 60
 
 
@@ -58,56 +50,21 @@ def killed(*words: object, until: Callable[[], bool]) -> None:
         process.send_signal(signal.SIGKILL)
 
 
-@contextmanager
-def served(project: Path) -> Iterator[str]:
-    """The page of a project, killed (-9) at the end."""
-    words = command("app", project, "--port", 0)
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as server:
-        assert server.stdout is not None
-        address = re.search(r"http://[\w.:]+", server.stdout.readline())
-        assert address is not None
-        yield address[0]
-        server.send_signal(signal.SIGKILL)
-
-
 @pytest.fixture
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+    with opened_browser() as browser:
+        yield browser
 
 
 def visit(browser: Any, url: str, name: str) -> Any:
     page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
     page.set_default_timeout(20_000)
-    for _ in range(100):
-        try:
-            page.goto(url)
-            break
-        except sync_api.Error:
-            time.sleep(0.3)
-    field = page.locator("#annotator textarea, #annotator input").first
-    field.fill(name)
-    field.press("Enter")
+    page.goto(url)
+    name_annotator(page, name)
     page.wait_for_selector("#select-image figure[data-image], #select-image .card.in")
-    field.blur()
+    page.locator("#annotator textarea, #annotator input").first.blur()
     page.wait_for_timeout(400)
     return page
-
-
-def number(page: Any) -> int:
-    return int(page.locator("#select-image figure[data-image]").get_attribute("data-image") or 0)
-
-
-def press(page: Any, key: str) -> None:
-    """Press a key and wait for the next image, or for the end."""
-    before = number(page)
-    page.keyboard.press(key)
-    page.wait_for_function(
-        "n => { const f = document.querySelector('#select-image figure'); return !f || f.dataset.image != n }",
-        arg=str(before),
-    )
 
 
 def draw(page: Any) -> None:
@@ -119,8 +76,9 @@ def draw(page: Any) -> None:
     page.wait_for_timeout(500)
     area = page.locator("#canvas img").bounding_box()
     for share in (0.05, 0.95):
+        before = page.locator("#canvas img").get_attribute("src")
         page.mouse.click(area["x"] + share * area["width"], area["y"] + share * area["height"])
-        page.wait_for_timeout(700)
+        page.wait_for_function("before => document.querySelector('#canvas img').src != before", arg=before)
     page.wait_for_selector("text=Actions so far: 1.")
     page.locator("#annotate-save").click()
     page.wait_for_selector("text=Actions so far: 0.")
@@ -141,15 +99,15 @@ def test_sixty_images_by_two_annotators_killed_in_each_step(browser: Any, tmp_pa
 
     for name, dropped in (("ann", {3, 30}), ("bob", {3, 40, 41})):
         for stop in (25, NUM_IMAGES):
-            with served(folder) as url:
+            with served_by("benchmark", "app", folder) as url:
                 page = visit(browser, url, name)
                 while (decided := count(project, name)) < stop:
-                    press(page, "1" if decided in dropped else "j")
+                    SELECTION.press(page, "1" if decided in dropped else "j")
                 page.close()
             assert count(project, name) == stop
 
     assert len(list_disagreements(project)) == 3
-    with served(folder) as url:
+    with served_by("benchmark", "app", folder) as url:
         page = visit(browser, url, "carol")
         page.locator("#disagreements button", has_text="Disagreements").first.click()
         page.locator("#dispute-next").click()
@@ -165,7 +123,7 @@ def test_sixty_images_by_two_annotators_killed_in_each_step(browser: Any, tmp_pa
     assert len(set(project.journal.read_pairings().values())) == 2 * (NUM_IMAGES - 2)
 
     for masks in (1, 2):
-        with served(folder) as url:
+        with served_by("benchmark", "app", folder) as url:
             draw(visit(browser, url, "ann"))
         assert sum(annotation.annotator == "ann" for annotation in project.journal.read_annotations()) == masks
 

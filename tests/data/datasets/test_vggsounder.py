@@ -45,6 +45,20 @@ def test_another_table_is_refused(tmp_path: Path, content: str) -> None:
         read_vggsounder(tmp_path / "other.csv")
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (f"{ELK},elk bugling", "line 5: found nothing as modality, expected A or V or AV. Fetch"),
+        (f"{ELK},elk bugling,AV,False,False", "line 5: found nothing as voice_over, expected True or False. Fetch"),
+        (f"{ELK},elk bugling,VA,False,False,True", "line 5: found 'VA' as modality"),
+    ],
+)
+def test_a_short_row_is_named(tmp_path: Path, row: str, message: str) -> None:
+    (tmp_path / "cut.csv").write_text(f"{TABLE}{row}\n")
+    with pytest.raises(DataError, match=message):
+        read_vggsounder(tmp_path / "cut.csv")
+
+
 def test_clips_are_selected_by_what_is_heard_and_visible(tmp_path: Path) -> None:
     write_json(tmp_path / "vggss.json", VGGSS)
     (tmp_path / "list.txt").write_text(f"{ELK}\n{DRUM}\n")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from soundspot.errors import InputError, RecipeError
 from soundspot.inference.contours.load_segmenter import SEGMENTERS, load_segmenter
-from soundspot.inference.contours.sam2 import Sam2Segmenter, enlarge_logits, preprocess_image
+from soundspot.inference.contours.sam2 import MEAN, STD, Sam2Segmenter, enlarge_logits, preprocess_image
 from soundspot.inference.contours.segmenters import Click, Segmenter
 from soundspot.inference.contours.trace import FOLLOWERS, ContourTracer, RegionSegmenter
 from soundspot.types import Box
@@ -118,6 +118,15 @@ def test_pixels_are_normalized_and_logits_enlarged() -> None:
     mask = enlarge_logits(torch.tensor([[-1.0, 1.0]]), (8, 4))
     assert mask.shape == (4, 8)
     assert mask[0].tolist() == [False] * 4 + [True] * 4
+
+
+def test_pixels_are_resized_as_bytes() -> None:
+    """Golden values of `Sam2ImageProcessor` (examples/compare_sam2.py); rounded floats differ in five of 12."""
+    image = Image.fromarray((np.arange(27).reshape(3, 3, 3) * 3).astype(np.uint8))
+    mean, std = (255 * torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+    levels = preprocess_image(image, 2)[0] * std + mean
+    expected = [[[13, 25], [47, 59]], [[16, 28], [50, 62]], [[19, 31], [53, 65]]]
+    assert levels.numpy() == pytest.approx(np.array(expected), abs=1e-3)
 
 
 @pytest.mark.slow

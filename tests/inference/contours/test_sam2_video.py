@@ -39,6 +39,8 @@ def test_a_source_is_prompted_once_and_followed_in_bounded_memory() -> None:
     masks = [follower.segment_regions(random_frame(n), [LEFT])[0] for n in range(MEMORY + 4)]
     assert {(mask.shape, mask.dtype) for mask in masks} == {((60, 90), np.dtype(bool))}
     (source,) = follower._sources
+    assert source.num_frames == len(masks)
+    assert all(0 < mask.mean() < 1 for mask in masks)
     assert len(source.session.processed_frames) == source.num_frames
     assert sum(frame.numel() for frame in source.session.processed_frames.values()) == 0
     assert all(len(out["non_cond_frame_outputs"]) <= MEMORY for out in source.session.output_dict_per_obj.values())
@@ -66,6 +68,7 @@ def test_the_first_mask_is_that_of_the_model_asked_with_the_box() -> None:
     source = follower._begin(LEFT, (90, 60))
     for image, logits in zip(images, expected, strict=True):
         mask = follower._step(source, follower._encode(image))
+        assert mask.any()
         assert (mask == enlarge_logits(logits, (90, 60))).all()
 
 

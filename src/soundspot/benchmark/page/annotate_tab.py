@@ -8,10 +8,9 @@ from markupsafe import Markup
 from PIL import Image
 
 from soundspot.app.components import error_card, render_card, wire_silent_event
-from soundspot.benchmark.annotation import read_masks, render_mask, save_annotation
+from soundspot.benchmark.annotation import next_thing, render_mask, save_annotation
 from soundspot.benchmark.page.draft import MaskDraft, MaskView, draw_draft
 from soundspot.benchmark.project import Project
-from soundspot.benchmark.selection import selected_images
 from soundspot.errors import SoundspotError
 from soundspot.inference.contours.load_segmenter import load_segmenter
 from soundspot.utils.append_journal import check_annotator
@@ -128,11 +127,5 @@ def find_next(project: Project, annotator: str, after: MaskDraft | None) -> Mask
     Returns:
         An empty draft; None where all are drawn.
     """
-    things = [(record, category) for record in selected_images(project) for category in record.categories]
-    keys = [(record.id, category) for record, category in things]
-    start = keys.index((after.image, after.category)) + 1 if after and (after.image, after.category) in keys else 0
-    for record, category in things[start:] + things[:start]:
-        drawn = read_masks(project, record)[category]
-        if not any(annotation.annotator == annotator for annotation in drawn):
-            return MaskDraft(record.id, category)
-    return None
+    following = next_thing(project, annotator, (after.image, after.category) if after else None)
+    return MaskDraft(*following) if following else None

@@ -69,7 +69,7 @@ def render_sounds(project: Project, number: int) -> Markup:
     record = _find(project, number)
     if record is None:
         return render_card("hint", "No such image", "Select images first.", HINT)
-    pairings, dropped = project.journal.read_pairings(), read_dropped_audio(project)
+    pairings, dropped = project.journal.read_pairings(record.id), read_dropped_audio(project)
     players = Markup("")
     for category in record.categories:
         audio = pairings.get((record.id, category))
@@ -83,5 +83,5 @@ def render_sounds(project: Project, number: int) -> Markup:
 
 
 def _find(project: Project, number: int) -> ImageRecord | None:
-    records = selected_images(project)
-    return records[number - 1] if 1 <= number <= len(records) else None
+    records = selected_images(project, 1, number - 1) if number >= 1 else []
+    return records[0] if records else None

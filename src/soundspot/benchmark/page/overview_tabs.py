@@ -93,7 +93,7 @@ def build_release_tab(project: Project, tab: gr.Tab) -> None:
         project: the project.
         tab: the tab itself, which shows what is new whenever it is opened.
     """
-    status = gr.HTML(render_status(project), elem_id="release-status", padding=False)
+    status = gr.HTML("", elem_id="release-status", padding=False)
     button = gr.Button("Release into the project's folder", variant="primary", elem_id="release")
     message = gr.HTML("", elem_id="release-message", padding=False)
 

@@ -18,6 +18,7 @@ from soundspot.benchmark.selection import (
     next_image,
     read_choice,
     read_progress,
+    read_statuses,
 )
 from soundspot.errors import DataError, SoundspotError
 from soundspot.utils.append_journal import check_annotator
@@ -162,10 +163,11 @@ def render_dispute(project: Project) -> tuple[Markup, int]:
         HTML, and the number of the image; 0 where they agree.
     """
     agreements = [f"{agreement}." for agreement in measure_agreement(project)]
-    disputes = list_disagreements(project)
+    disputes = list_disagreements(project, limit=1)
     if not disputes:
         return render_card("in", "Nothing to resolve", *agreements), 0
-    record, decisions = disputes[0]
+    ((record, decisions),) = disputes
+    count = list(read_statuses(project).values()).count("disagree")
     lines = [f"{decision.annotator}: {decision.choice} {decision.reason}" for decision in decisions]
-    card = render_card("unknown", f"{len(disputes)} to resolve", *lines, *agreements)
+    card = render_card("unknown", f"{count} to resolve", *lines, *agreements)
     return card + render_image(record), record.id

@@ -18,6 +18,7 @@ CSV_FILE = "vggsounder+background-music.csv"  # vggsounder.csv lacks every clip 
 MODALITY, UNKNOWN, UNLABELED = "modality", "unknown", "not labeled"
 FLAGS = ("background_music", "static_image", "voice_over")
 COLUMNS = ("video_id", "label", MODALITY, *FLAGS)
+_VALUES = {MODALITY: ("A", "V", "AV"), **dict.fromkeys(FLAGS, ("True", "False"))}
 MAX_BYTES = 64 * 2**20  # of the table; that of version 1.0 has 2.2 MB
 _HINT = "Fetch it by `pip download vggsounder --no-deps`, and name the wheel"
 
@@ -43,6 +44,11 @@ def read_vggsounder(path: str | os.PathLike[str]) -> dict[str, dict[str, dict[st
             raise DataError(f"{path}: found no column {' or '.join(missing)}, expected {', '.join(COLUMNS)}. {_HINT}")
         clips: dict[str, dict[str, dict[str, str]]] = {}
         for line in lines:
+            for name, values in _VALUES.items():
+                if line[name] not in values:
+                    value = "nothing" if line[name] is None else f"{line[name]!r:.40}"
+                    line_name = f"{path}: line {lines.line_num}"
+                    raise DataError(f"{line_name}: found {value} as {name}, expected {' or '.join(values)}. {_HINT}")
             flags = {name: {"True": "yes", "False": "no"}[line[name]] for name in FLAGS}
             clips.setdefault(line["video_id"], {})[line["label"]] = {MODALITY: line[MODALITY], **flags}
     return clips

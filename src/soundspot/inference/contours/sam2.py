@@ -2,7 +2,8 @@
 
 Its processors need torchvision, which does not load beside every build of torch. What they do is little: the image is
 squashed to a square (bilinear, antialiased) and normalized, positions are scaled alike, and logits are enlarged
-bilinearly to the image and cut at 0. (Ravi et al., "SAM 2: Segment Anything in Images and Videos", 2024.)
+bilinearly to the image and cut at 0; `examples/compare_sam2.py` keeps that equal to the processors. (Ravi et al., "SAM
+2: Segment Anything in Images and Videos", 2024.)
 """
 
 from collections.abc import Sequence
@@ -98,7 +99,7 @@ class Sam2Segmenter:
             labels = torch.tensor([int(click.is_object) for click in clicks])
             prompts |= {"input_points": points[None, None], "input_labels": labels[None, None]}
         if box is not None:
-            corners = torch.tensor([[box.x0, box.y0], [box.x1, box.y1]]) * scale
+            corners = torch.tensor([[box.x0, box.y0], [box.x1, box.y1]], dtype=torch.float32) * scale
             prompts["input_boxes"] = corners.flatten()[None, None]
         return self._decode(image, prompts)[0]
 
@@ -140,9 +141,10 @@ def preprocess_image(image: Image.Image, side: int) -> Float[Tensor, "1 3 side s
     Returns:
         (1, 3, side, side) normalized pixels.
     """
-    pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None].float()
-    squashed = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True).round().clamp(0, 255) / 255
-    return (squashed - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+    pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None]
+    squashed = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True)  # of bytes, as the processors do it
+    mean, std = (255 * torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+    return (squashed - mean) / std
 
 
 def enlarge_logits(logits: Float[Tensor, "y x"], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:

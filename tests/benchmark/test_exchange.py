@@ -260,6 +260,13 @@ def test_a_file_that_does_not_fit_the_project_changes_nothing(project: Project, 
         write_coco(images, tmp_path / "a.json")
         with pytest.raises(DataError, match=message):
             import_masks(project, tmp_path / "a.json", "ann", load_segmenter)
+    both = tuple(AnnotatedObject(name, thing.rle) for name in record.categories)
+    write_coco([AnnotatedImage(record.file, 96, 96, both)], tmp_path / "a.json")
+    document = json.loads((tmp_path / "a.json").read_text())
+    document["annotations"][1]["segmentation"] = encode_mask(np.zeros((96, 96), bool))
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match="found an empty mask"):
+        import_masks(project, tmp_path / "a.json", "ann", load_segmenter)
     with pytest.raises(OutputError, match=r"expected \.xml"):
         import_masks(project, tmp_path / "a.txt", "ann", load_segmenter)
     assert project.journal.count_rows() == before

@@ -124,7 +124,6 @@ def save_annotation(
     mask: Bool[np.ndarray, "h w"],
     actions: Sequence[Action] = (),
     tool: str = "grabcut",
-    attributes: Mapping[str, str] | None = None,
 ) -> None:
     """Store the mask of a thing; an earlier mask of the same annotator stays in the journal.
 
@@ -136,7 +135,35 @@ def save_annotation(
         mask: (h, w) bool mask of the image's size, not empty.
         actions: actions that made it.
         tool: name of the segmenter, or of what the mask comes from.
+
+    Raises:
+        DataError: the image has no such category, or the mask is empty or of another size.
+    """
+    project.journal.insert("annotations", **build_row(annotator, record, category, mask, actions, tool))
+
+
+def build_row(
+    annotator: str,
+    record: ImageRecord,
+    category: str,
+    mask: Bool[np.ndarray, "h w"],
+    actions: Sequence[Action],
+    tool: str,
+    attributes: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Build the journal's row of the mask of a thing.
+
+    Args:
+        annotator: name of the annotator.
+        record: image of the project.
+        category: category of the thing, one of the image's.
+        mask: (h, w) bool mask of the image's size, not empty.
+        actions: actions that made it.
+        tool: name of the segmenter, or of what the mask comes from.
         attributes: attributes that a file of another tool gave it.
+
+    Returns:
+        Value of each column.
 
     Raises:
         DataError: the image has no such category, or the mask is empty or of another size.
@@ -154,16 +181,15 @@ def save_annotation(
         )
     if len(actions) > MAX_ACTIONS:
         raise DataError(f"{record.file}: found {len(actions)} actions, expected at most {MAX_ACTIONS}. Begin again")
-    project.journal.insert(
-        "annotations",
-        annotator=check_annotator(annotator),
-        image=record.id,
-        category=category,
-        tool=tool,
-        actions=json.dumps([action.to_json() for action in actions]),
-        attributes=json.dumps(dict(attributes or {}), ensure_ascii=False),
-        mask=json.dumps(encode_mask(mask)),
-    )
+    return {
+        "annotator": check_annotator(annotator),
+        "image": record.id,
+        "category": category,
+        "tool": tool,
+        "actions": json.dumps([action.to_json() for action in actions]),
+        "attributes": json.dumps(dict(attributes or {}), ensure_ascii=False),
+        "mask": json.dumps(encode_mask(mask)),
+    }
 
 
 def read_masks(project: Project, record: ImageRecord) -> dict[str, list[AnnotationRecord]]:

@@ -2,10 +2,9 @@
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from soundspot.benchmark.annotation import combine_masks, read_masks, save_annotation
+from soundspot.benchmark.annotation import build_row, combine_masks, read_masks
 from soundspot.benchmark.coco import read_coco, write_coco
 from soundspot.benchmark.cvat import read_cvat, write_cvat
 from soundspot.benchmark.exchange import AnnotatedImage, AnnotatedObject, match_name, merge_objects
@@ -15,6 +14,7 @@ from soundspot.benchmark.selection import selected_images
 from soundspot.data.media.rle import encode_mask
 from soundspot.errors import DataError, OutputError
 from soundspot.inference.contours.segmenters import Segmenter
+from soundspot.utils.append_journal import insert_row
 from soundspot.utils.atomic_io import atomic_write_folder
 
 READERS: dict[str, Callable[[Path, Sequence[str]], list[AnnotatedImage]]] = {".xml": read_cvat, ".json": read_coco}
@@ -74,7 +74,7 @@ def to_annotated(project: Project, record: ImageRecord, annotator: str = "") -> 
 def import_masks(project: Project, path: Path, annotator: str, segmenter: Callable[[], Segmenter]) -> int:
     """Store the masks of a file of another tool; those of clicks and boxes are made by a segmenter.
 
-    Nothing is stored where anything in the file is wrong.
+    Nothing is stored where anything in the file is wrong, or where the process is killed.
 
     Args:
         project: the project.
@@ -92,7 +92,7 @@ def import_masks(project: Project, path: Path, annotator: str, segmenter: Callab
     if path.suffix.lower() not in READERS:
         raise OutputError(f"{path}: found {path.suffix or 'no suffix'}, expected .xml (CVAT) or .json (COCO)")
     records = {match_name(record.file): record for record in project.journal.read_images()}
-    masks = []
+    rows = []
     for image in READERS[path.suffix.lower()](path, project.plan.categories):
         record = records.get(match_name(image.file))
         if record is None:
@@ -109,13 +109,13 @@ def import_masks(project: Project, path: Path, annotator: str, segmenter: Callab
                 )
             if thing.rle is None:
                 mask = segmenter().segment(project.read_image(record), thing.clicks, thing.box)
-                thing = replace(thing, rle=encode_mask(mask))
-            masks.append((record, thing))
-    for record, thing in masks:
-        save_annotation(
-            project, annotator, record, thing.category, thing.mask, tool=path.name, attributes=thing.attributes
-        )
-    return len(masks)
+            else:
+                mask = thing.mask
+            rows.append(build_row(annotator, record, thing.category, mask, (), path.name, thing.attributes))
+    with project.journal.connect(write=True) as connection:
+        for row in rows:
+            insert_row(connection, "annotations", **row)
+    return len(rows)
 
 
 def count_masks(project: Project, records: Sequence[ImageRecord]) -> tuple[int, int]:

@@ -12,9 +12,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from clips import write_video
-from search_media import write_image
+from search_media import write_audio, write_image
+from soundspot.config.checkpoint import save_checkpoint
 from soundspot.data.media.audio import read_audio
 from soundspot.data.media.image import read_image
 from soundspot.errors import CheckpointError, DataError, InputError, OutputError, RecipeError
@@ -23,6 +25,7 @@ from soundspot.methods import create
 from soundspot.search import Hit, Index
 from soundspot.search.query import compose_query, default_modalities
 from soundspot.utils.atomic_io import lock_folder
+from tiny import DENSEAV, denseav_front_end
 from toys import TINY
 
 
@@ -290,6 +293,27 @@ def test_methods_that_hear_vectors_are_refused(tmp_path: Path, localizer: Locali
             Index.create(tmp_path / "index", deaf)
     finally:
         deaf.method.front_end = spec
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["denseav", "denseav@demo"])
+def test_images_of_any_shape_are_indexed_by_denseav(tmp_path: Path, preset: str) -> None:
+    pytest.importorskip("transformers", reason="the extra `hub` is not installed")
+    (media := tmp_path / "media").mkdir()
+    for seed, (name, size) in enumerate({"wide": (96, 48), "high": (48, 64), "square": (48, 48)}.items()):
+        with Image.open(write_image(media / f"{name}.png", seed)) as image:
+            image.resize(size).save(media / f"{name}.png")
+    for seed, (name, seconds) in enumerate({"short": 0.4, "long": 1.5}.items()):
+        write_audio(media / f"{name}.wav", seed, seconds)
+    model = tmp_path / "model.safetensors"
+    save_checkpoint(create("denseav", front_end=denseav_front_end(preset=preset), **DENSEAV), model)
+    localizer = Localizer.load(model)
+    with Index.create(tmp_path / "index", localizer, media) as index:
+        index.add(media)
+        assert len(index) == 5
+        for name, query in (("wide.png", "image"), ("long.wav", "audio"), ("short.wav", "audio")):
+            (hit, *_) = index.query(localizer, **{query: media / name}, modalities=[query])
+            assert (hit.path.name, hit.score) == (name, pytest.approx(1, abs=0.01))
 
 
 def test_one_writer_at_a_time(index: Index, media: Path, localizer: Localizer) -> None:

@@ -166,6 +166,11 @@ class InputSpec:
     image: ImageSpec = field(default_factory=ImageSpec)
     audio: AudioSpec = field(default_factory=AudioSpec)
 
+    @property
+    def has_fixed_shape(self) -> bool:
+        """True where the inputs of all images have one shape, and those of all sounds."""
+        return self.audio.fill != "none" and self.image.resize != "shortest-edge"
+
     @classmethod
     def from_dict(cls, values: dict[str, dict[str, Any]]) -> "InputSpec":
         """Build a front end from plain values.

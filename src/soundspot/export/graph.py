@@ -149,7 +149,7 @@ def check_exportable(localizer: Localizer) -> None:
             f"{name}: its front end keeps each file's own rate, and a graph needs one. Set `rate` of its AudioSpec "
             "(16000 is what the released front ends come to), and export again."
         )
-    if spec.fill == "none" or localizer.front_end.image.resize == "shortest-edge":
+    if not localizer.front_end.has_fixed_shape:
         raise InputError(
             f"{name}: its front end leaves the length of a sound or the shape of an image as it is, and a graph has "
             "one size. Choose a front end that fills the window and crops or squashes (`denseav`), and export again."

@@ -42,7 +42,7 @@ class FileWindows(SampleRecord):
         num_windows: number of windows of the whole file.
         is_known: whether the content is in the index already, so that nothing was read.
         times: seconds at which a frame is shown or an audio window begins, by modality; None for an image file.
-        inputs: network inputs by modality, float32: `image` (m, c, s, s) and `audio` (m, 1, f, t).
+        inputs: network inputs by modality, float32: `image` (m, c, h, w) and `audio` (m, 1, f, t).
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -185,7 +185,7 @@ class FileReader:
     def _rate(self) -> int:
         return self.front_end.audio.rate or 16000
 
-    def _preprocess_images(self, images: Sequence[Image.Image]) -> Float32[np.ndarray, "m c s s"]:
+    def _preprocess_images(self, images: Sequence[Image.Image]) -> Float32[np.ndarray, "m c h w"]:
         """Preprocess images; a method that takes optical flow gets none, as if everything stood still."""
         spec = self.front_end.image
         next_frames = [Image.new("RGB", image.size) for image in images] if spec.flow else []

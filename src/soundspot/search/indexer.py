@@ -327,11 +327,12 @@ class Indexer:
         if not inputs:
             return np.empty((0, self.rows.width), np.float32)
         embed = self.localizer.embed_pixels if modality == "image" else self.localizer.embed_spectrograms
-        batches = np.split(np.arange(len(inputs)), range(BATCH_SIZE, len(inputs), BATCH_SIZE))
+        size = BATCH_SIZE if self.localizer.front_end.has_fixed_shape else 1
+        batches = np.split(np.arange(len(inputs)), range(size, len(inputs), size))
         return quantize_unit(
             torch.cat(
                 [
-                    embed_batch(inputs.__getitem__, lambda batch: embed(torch.stack(batch)), BATCH_SIZE, batch)
+                    embed_batch(inputs.__getitem__, lambda batch: embed(torch.stack(batch)), size, batch)
                     for batch in batches
                 ]
             )

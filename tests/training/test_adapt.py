@@ -12,6 +12,7 @@ from soundspot.config.checkpoint import load_checkpoint, read_header, read_stati
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.category_folders import write_category_catalog
 from soundspot.errors import CheckpointError, DataError, OutputError
+from soundspot.inference.localizer import Localizer
 from soundspot.training.adapt import STEPS, adapt, measure_peaks
 from soundspot.training.projection_inputs import read_inputs
 from soundspot.training.retention import (
@@ -110,6 +111,15 @@ def test_a_model_that_keeps_nothing_is_refused(base: Path, tmp_path: Path) -> No
     with pytest.raises(CheckpointError, match="would forget"):
         adapt(write_things(tmp_path / "mine", NEW), tmp_path / "x.safetensors", tmp_path / "plain.safetensors")
     assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_a_released_model_of_the_hub_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = {"encoder": "resnet", "blocks": [1], "strides": [1], "width": 4}
+    localizer = Localizer(soundspot.create("alignment", image=tiny, audio=tiny))
+    localizer.checkpoint = "hub:owner/name"  # no file
+    monkeypatch.setattr(Localizer, "load", lambda model: localizer)
+    with pytest.raises(CheckpointError, match=r"hub:owner/name: keeps nothing .* would forget"):
+        adapt(write_things(tmp_path / "mine", NEW), tmp_path / "x.safetensors", "denseav-sound")
 
 
 def test_an_existing_file_is_not_replaced(base: Path, tmp_path: Path) -> None:

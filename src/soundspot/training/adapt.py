@@ -75,15 +75,11 @@ def adapt(
     output = Path(output)
     list_categories(folder)  # a wrong folder is named before the output
     check_output(output, overwrite, (".safetensors",))
-    localizer = Localizer.load(model)
-    encoders = localizer.method  # folded, so it encodes in half the time, and cannot be written
+    localizer, encoders = _load_base(model)
     method, header = load_checkpoint(localizer.checkpoint)
     retention = read_retention(localizer.checkpoint)
-    if retention is None or not isinstance(method, EZVSLBase) or not isinstance(encoders, EZVSLBase):
-        raise CheckpointError(
-            f"{localizer.checkpoint}: keeps nothing of what it learned from and would forget it, expected the starter, "
-            "or a model adapted from it. Leave the model out, or train on all data by a recipe"
-        )
+    if retention is None or not isinstance(method, EZVSLBase):
+        raise _forgetting_error(localizer)
     if not fits_method(retention, method):
         raise CheckpointError(
             f"{localizer.checkpoint}: found statistics of another network, expected those of its own. Copy it again, "
@@ -136,6 +132,21 @@ def adapt(
         adapted=asdict(report),
     )
     return report
+
+
+def _load_base(model: str | Path | None) -> tuple[Localizer, EZVSLBase]:
+    """Load a model, whose method is folded, so that it encodes in half the time, and cannot be written."""
+    localizer = Localizer.load(model)
+    if not isinstance(localizer.method, EZVSLBase):
+        raise _forgetting_error(localizer)
+    return localizer, localizer.method
+
+
+def _forgetting_error(localizer: Localizer) -> CheckpointError:
+    return CheckpointError(
+        f"{localizer.checkpoint}: keeps nothing of what it learned from and would forget it, expected the starter, or "
+        "a model adapted from it. Leave the model out, or train on all data by a recipe"
+    )
 
 
 def _encode_folder(

@@ -85,7 +85,7 @@ def expected_scores(
         logistic: (d, 2) slopes and intercepts.
 
     Returns:
-        F1, precision and recall, each (d, p).
+        F1, precision and recall, each (d, p); of equal peaks, the last is that of a threshold there.
     """
     probabilities = torch.sigmoid(logistic[:, :1] * population.double() + logistic[:, 1:])
     hits = probabilities.cumsum(dim=1)
@@ -108,9 +108,10 @@ def best_thresholds(
         (d,) thresholds; the highest peak where no threshold is precise enough.
     """
     f1, precisions, _ = expected_scores(population, logistic)
+    is_last = torch.cat([population[1:] != population[:-1], torch.ones(1, dtype=torch.bool)])  # a threshold takes ties
     if min_precision is None:
-        return population.double()[f1.argmax(dim=1)]
-    reached = (precisions >= min_precision) * torch.arange(1, len(population) + 1)
+        return population.double()[f1.masked_fill(~is_last, -1).argmax(dim=1)]
+    reached = ((precisions >= min_precision) & is_last) * torch.arange(1, len(population) + 1)
     return population.double()[(reached.amax(dim=1) - 1).clamp(min=0)]
 
 

@@ -12,6 +12,10 @@ does not depend on them. With a checkpoint the share of pictures whose peak lies
 A video of two hours is made and located, which takes minutes, by
 
     python -m benchmarks.video hours CHECKPOINT
+
+and the same with events, against maps alone, for a number of minutes, by
+
+    python -m benchmarks.video events CHECKPOINT MINUTES
 """
 
 import json
@@ -116,6 +120,33 @@ def hours(checkpoint: Path, count: int = 2) -> dict[str, float]:
     return {"seconds": time.perf_counter() - begun, "megabytes": peak_megabytes(), "megabytes_early": early}
 
 
+def events(checkpoint: Path, minutes: int = 120) -> dict[str, float]:
+    """Seconds of maps alone and of maps with events as CSV, of 160x120, two frames a second with a map each, and the
+    peak of memory; the schedule of a minute is repeated."""
+    from soundspot.inference.localizer import Localizer
+    from soundspot.scenes.video_scene import VideoScene
+
+    localizer, turns = Localizer.load(checkpoint), ((0.0, 0), (20.0, 1), (40.0, None), (45.0, 0))
+    schedule = tuple((60.0 * minute + second, sound) for minute in range(minutes) for second, sound in turns)
+    with tempfile.TemporaryDirectory() as name:
+        clip = VideoScene(CATEGORIES, schedule, 60.0 * minutes, 2, (160, 120)).write(Path(name) / "clip.mp4")
+        begun = time.process_time()
+        for _ in localizer.locate_video(clip):
+            pass
+        maps = time.process_time() - begun
+        megabytes, begun = peak_megabytes(), time.process_time()
+        summary = localizer.locate_video(clip).save(events=Path(name) / "events.csv")
+        of_events = time.process_time() - begun
+    found = 0 if summary.events is None else len(summary.events)
+    return {
+        "maps": maps,
+        "with_events": of_events,
+        "megabytes_maps": megabytes,
+        "megabytes": peak_megabytes(),
+        "events": found,
+    }
+
+
 def _slides(path: Path, seconds: int) -> None:
     """Other coloured squares each second, and noise."""
     import av
@@ -183,5 +214,5 @@ def follows(checkpoint: Path, seconds: float = 60.0) -> dict[str, float]:
 
 if __name__ == "__main__":
     what, path, *rest = sys.argv[1:]
-    measures = {"ours": ours, "memory": memory, "hours": hours, "plain": plain, "follows": follows}
+    measures = {"ours": ours, "memory": memory, "hours": hours, "plain": plain, "follows": follows, "events": events}
     print(json.dumps(measures[what](Path(path), *map(int, rest))))

@@ -22,6 +22,7 @@ import soundspot
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.inference.events.event import Event
 from soundspot.inference.events.regions import box_iou
+from soundspot.inference.video.audibility import BIN_SECONDS, AudibilityMeter
 from soundspot.scenes.cutouts import CutoutSource
 from soundspot.scenes.video_scene import VideoScene
 from soundspot.types import Audio, Box
@@ -53,8 +54,22 @@ class EventScene(VideoScene):
         for number, span in enumerate(self.spans):
             first, stop = (round(time * self.sample_rate) for time in (span.start, span.end))
             sound = self.offscreen if span.source is None else span.source
-            mixture[first:stop] += self._draw_audio(sound, number, stop - first).waveform
+            mixture[first:stop] += cut_pauses(self._draw_audio(sound, number, stop - first))
         yield Audio(mixture / max(1.0, float(mixture.abs().max())), self.sample_rate)
+
+
+def cut_pauses(audio: Audio) -> torch.Tensor:
+    """Return the waveform of a sound without its longer pauses, repeated to its length, so that it sounds all the time.
+
+    A bark in four seconds of silence is no sound of four seconds, and a span that says so is no ground truth.
+    """
+    meter = AudibilityMeter(audio.rate)
+    meter.add(audio.waveform[None].numpy())
+    sample_times = torch.arange(len(audio.waveform)) / audio.rate
+    bins = [meter.is_audible(number * BIN_SECONDS) for number in range(round(audio.seconds / BIN_SECONDS))]
+    is_audible = torch.tensor(bins)[(sample_times / BIN_SECONDS).long().clamp(max=len(bins) - 1)]
+    sounding = audio.waveform[is_audible]
+    return sounding.repeat(-(-len(audio.waveform) // len(sounding)))[: len(audio.waveform)]
 
 
 def make_scene(source: CutoutSource, seed: int) -> EventScene:

@@ -121,11 +121,11 @@ def locate(
             Large frames have more: of 1920x1080 at least each 15th has one, of 3840x2160 each third.
         smooth: of a video: seconds over which maps are averaged; they lag behind by that.
         size: of a video: side of the network's input in pixels; smaller is faster and coarser. By default the model's.
-        onset: of events: probability of presence in [0, 1] from which one begins, or `score:0.3`; by default the
-            model's threshold, less how far codecs move a peak.
+        onset: of events: mean probability of presence in [0, 1] from which a source is in the picture, or `score:0.3`;
+            by default the model's threshold, less twice as far as codecs move a peak.
         offset: of events: probability, or `score:0.3`, below which one pauses; by default the onset, less as much.
         min_duration_on: of events: shortest in seconds, 1 by default; shorter ones are left out.
-        min_duration_off: of events: shortest pause in seconds, 1 by default; shorter ones are bridged.
+        min_duration_off: of events: shortest pause in seconds, 0.9 by default; shorter ones are bridged.
         device: `auto`, `cpu`, `cuda`, `mps`...
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 for videos where the machine has it.
         contour: also make each region the contour of an object: `grabcut` (extra `flow`), `sam2` (experimental,
@@ -139,7 +139,7 @@ def locate(
     with fast_imports():
         from PIL import Image
 
-        from soundspot.inference.events.tracking import EventOptions
+        from soundspot.inference.events.options import EventOptions
         from soundspot.inference.localizer import Localizer
         from soundspot.inference.result import RESULT_SUFFIXES, parse_mask_threshold
         from soundspot.utils.device import has_native_bf16, resolve_device

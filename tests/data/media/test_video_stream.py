@@ -138,6 +138,12 @@ def test_a_moment_far_away_is_reached() -> None:
     assert torch.equal(sliding.window_at(50.0).waveform, sound.waveform[49 * 16000 + 8000 : 50 * 16000 + 8000])
 
 
+def test_a_window_hands_on_all_its_samples() -> None:
+    sound, chunks = noise(5), list[np.ndarray]()
+    SlidingWindow(InMemoryAudio(sound), None, 1.0, on_samples=chunks.append).read_to(5.0)
+    assert np.array_equal(np.concatenate(chunks), sound.waveform.numpy())
+
+
 def test_a_sound_shorter_than_the_window_is_given_whole() -> None:
     assert SlidingWindow(InMemoryAudio(noise(1)), None, 3.0).window_at(0.2).seconds == 1.0
 

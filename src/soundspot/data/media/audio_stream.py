@@ -55,6 +55,7 @@ class SlidingWindow:
         rate: sample rate in Hz to resample to; None: the stream's own.
         seconds: duration of the window in seconds.
         on_chunk: called with each chunk of the stream as it is read, (channels, t) for a player, at its own rate.
+        on_samples: called with the same, (t,) mono at the rate of the window.
 
     Attributes:
         start: second at which the window that was returned last begins.
@@ -68,11 +69,12 @@ class SlidingWindow:
         rate: int | None,
         seconds: float | int,
         on_chunk: Callable[[Float32[np.ndarray, "c t"]], None] = lambda chunk: None,
+        on_samples: Callable[[Float32[np.ndarray, " t"]], None] = lambda samples: None,
     ) -> None:
         self._name = str(stream.path)
         self.rate, self._stream_rate = rate or stream.rate, stream.rate
         self.length = max(1, round(seconds * self.rate))
-        self._chunks = self._iter_resampled(stream, on_chunk)
+        self._chunks, self._on_samples = self._iter_resampled(stream, on_chunk), on_samples
         self._buffer: deque[Float32[np.ndarray, " t"]] = deque()
         self._first = self._end = 0  # range of the samples in the buffer
         self._is_exhausted, self._num_canceled = False, 0
@@ -140,6 +142,7 @@ class SlidingWindow:
             elif len(chunk):
                 self._buffer.append(chunk)
                 self._end += len(chunk)
+                self._on_samples(chunk)
                 self._drop(start)
         self._drop(start)
 

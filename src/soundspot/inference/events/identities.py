@@ -41,7 +41,7 @@ class Tracklet:
         return float(self.track.confidences.mean(dtype=np.float64))
 
 
-def describe_region(image: Image.Image | None, box: BoxXYXY) -> Appearance:
+def describe_region(image: Image.Image | None, box: BoxXYXY | tuple[float, float, float, float]) -> Appearance:
     """Return the color histogram of a region of a frame: of the colors that it has more of than the entire frame.
 
     Args:
@@ -63,7 +63,7 @@ def describe_region(image: Image.Image | None, box: BoxXYXY) -> Appearance:
     return own / max(own.sum(), 1e-9)
 
 
-def _histogram(image: Image.Image, box: tuple[float, float, float, float]) -> Appearance:
+def _histogram(image: Image.Image, box: BoxXYXY | tuple[float, float, float, float]) -> Appearance:
     crop = image.resize((SAMPLE_SIDE, SAMPLE_SIDE), Image.Resampling.NEAREST, box).convert("HSV")
     hue, saturation, value = np.asarray(crop).reshape(-1, 3).astype(np.int64).T
     bins = (hue * HUES // 256 * LEVELS + saturation * LEVELS // 256) * LEVELS + value * LEVELS // 256

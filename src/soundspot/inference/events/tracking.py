@@ -1,201 +1,117 @@
-"""Events from frame results, one by one: hysteresis in time, boxes linked from frame to frame, identities over pauses.
+"""Events of a video: from the sound when sources begin and end, from the maps of these sounds where they are.
 
-Onset, offset and the two shortest durations are what pyannote's voice activity detection calls them.
+A map of a window of seconds begins early, ends late, and mixes neighbors. So the sound is divided at its change points,
+each segment is encoded by itself, and segments are linked to sources (`sources`). A source is located in the frames of
+its time with the sound of its purest segment, relative to the other sounds of that minute (`sound_maps`).
 """
 
 import math
-from array import array
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
+import torch
+from jaxtyping import Float32
+from PIL import Image
+from torch import Tensor
 
+from soundspot.config.upsampling import Upsampling
+from soundspot.data.media.audio import pad_to_window
 from soundspot.data.media.rle import encode_mask
-from soundspot.errors import InputError
+from soundspot.inference.batch_localizer import BatchLocalizer, Features
 from soundspot.inference.connected_components import BoxXYXY
-from soundspot.inference.events.event import Event, Track, VideoFacts, default_label, make_table
-from soundspot.inference.events.identities import Appearance, Tracklet, describe_region, link_identities
-from soundspot.inference.events.regions import Region, find_regions, link_boxes
+from soundspot.inference.events.change_points import BIN_SECONDS, band_levels, find_change_points
+from soundspot.inference.events.event import Event, VideoFacts, default_label, make_table
+from soundspot.inference.events.identities import Tracklet, describe_region, link_identities
+from soundspot.inference.events.options import EventOptions, ScoreRule
+from soundspot.inference.events.regions import LINK_IOU, Region, box_iou, find_regions
+from soundspot.inference.events.sound_maps import SoundMaps
+from soundspot.inference.events.sources import CONTEXT_BINS, Segment, SoundSource, is_silent, link_segments
 from soundspot.inference.events.video_events import VideoEvents
 from soundspot.inference.result import LocalizationMap
 from soundspot.inference.video.writer import FrameResult, VideoInfo
+from soundspot.types import Audio
 
-Threshold = float | int | str
-
-
-@dataclass(frozen=True)
-class EventOptions:
-    """Options of events, with defaults that were set on generated clips of a validation split.
-
-    Attributes:
-        onset: peak from which a region begins an event: a number in [0, 1] is a probability of presence, `score:0.3` a
-            raw score. None: the model's fitted threshold, less how far lossy codecs move a peak where that is known
-            (`LocalizationMap.codec_spread`): frames of an event stand together, and need not pass it one by one.
-        offset: peak below which an event pauses, not above `onset`; None: the onset, less as much again.
-        min_duration_on: shortest event in seconds; shorter ones are left out.
-        min_duration_off: shortest pause in seconds; shorter ones are bridged.
-
-    Raises:
-        InputError: a threshold of another form, or a duration that is negative or not finite.
-    """
-
-    onset: Threshold | None = None
-    offset: Threshold | None = None
-    min_duration_on: float | int = 1.0
-    min_duration_off: float | int = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("min_duration_on", "min_duration_off"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise InputError(f"{name}: found {value}, expected seconds, 0 or more. Correct it.")
-        for name in ("onset", "offset"):
-            if (value := getattr(self, name)) is not None:
-                _parse_threshold(name, value)
+BLOCK_SECONDS = 60.0  # that are looked at together
+MIN_BLOCK_SECONDS = 30.0  # that are done at once, where the sound changes
+MAPS_PER_SECOND = 5.0  # frames that sources are located in; those between have the region of the nearest
+THUMBNAIL_SIDE = 96  # pixels of the longer side of frames in memory, for colors
 
 
-def _parse_threshold(name: str, value: Threshold) -> tuple[bool, float]:
-    """Parse a threshold into whether it is a raw score, and its number."""
-    kind, _, text = str(value).rpartition(":")
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if kind not in ("", "score") or not math.isfinite(number) or not (kind or 0 <= number <= 1):
-        raise InputError(f"{name}: found {value!r}, expected a probability in [0, 1] or 'score:<number>'. Correct it.")
-    return kind == "score", number
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    number: int
+    time: float
+    key: int  # number of the key frame whose region it has
+    contours: tuple[tuple[BoxXYXY, str], ...]
 
 
-class ScoreRule:
-    """Decide by a region's score whether it begins or continues an event; scores are raw or probabilities.
+@dataclass(frozen=True, eq=False)
+class _KeyFrame:
+    number: int
+    time: float
+    features: Features
+    map: LocalizationMap  # without image and contours
+    thumbnail: Image.Image | None
+
+
+class EventTracker:
+    """Collect the events of a video frame by frame, in the memory of a minute.
 
     Args:
         options: options of events.
-        result: any map of the video, for the model's threshold and calibration.
-
-    Raises:
-        InputError: the model has no threshold and none is given, a probability is asked of a model without calibration,
-            or `offset` is above `onset`.
-    """
-
-    def __init__(self, options: EventOptions, result: LocalizationMap) -> None:
-        self._calibration, self.is_calibrated = result.calibration, result.calibration is not None
-        if options.onset is None and result.threshold is None:
-            raise InputError(
-                "this model has no fitted threshold, so events cannot begin by themselves: fit one by `soundspot "
-                "calibrate`, or give onset='score:<number>'"
-            )
-        spread, threshold = result.codec_spread or 0.0, result.threshold or 0.0
-        self.onset = threshold - spread if options.onset is None else self._to_raw("onset", options.onset)
-        self.offset = self.onset - spread if options.offset is None else self._to_raw("offset", options.offset)
-        if self.offset > self.onset:
-            raise InputError(f"offset: found {options.offset}, which is above the onset. Lower it.")
-
-    def _to_raw(self, name: str, value: Threshold) -> float:
-        is_raw, number = _parse_threshold(name, value)
-        if is_raw:
-            return number
-        if self._calibration is None:
-            raise InputError(
-                f"{name}: found the probability {value}, and this model has no calibrated probability of presence: fit "
-                "it by `soundspot calibrate`, or give 'score:<number>'"
-            )
-        low, high = -1e3, 1e3  # the calibration rises, and may have steps: its inverse by bisection
-        for _ in range(64):
-            middle = (low + high) / 2
-            low, high = (low, middle) if self._calibration.probability_of(middle) >= number else (middle, high)
-        return high
-
-    def confidence(self, score: float) -> float:
-        """Return the probability of presence by a raw score, or the score itself where no calibration was fitted.
-
-        Args:
-            score: raw score of a region.
-
-        Returns:
-            The confidence.
-        """
-        return score if self._calibration is None else self._calibration.probability_of(score)
-
-
-class _Draft:
-    """An event in progress: its numbers of each frame in compact arrays."""
-
-    def __init__(self, time: float) -> None:
-        self.start = time
-        self.box: BoxXYXY = (0, 0, 0, 0)
-        self.pause: float | None = None  # begin of the current pause
-        self._numbers, self._times, self._confidences = array("i"), array("d"), array("f")
-        self._masks: list[str] = []
-        self._appearance = np.zeros(0)
-
-    def add(
-        self, frame: int, time: float, region: Region, confidence: float, appearance: Appearance, mask: str
-    ) -> None:
-        """Add the region of the next frame, with the contour that it became."""
-        self.box, self.pause = region.box, None
-        self._numbers.extend((frame, *region.box, *region.peak_at))
-        self._times.append(time)
-        self._confidences.append(confidence)
-        self._masks.append(mask)
-        self._appearance = self._appearance + appearance if self._appearance.size else appearance
-
-    def end(self, end: float) -> Tracklet:
-        """Return the event that ends at a time, without an identity."""
-        numbers = np.array(self._numbers, np.int32).reshape(len(self._times), 7)
-        times, confidences = np.array(self._times), np.array(self._confidences, np.float32)
-        masks = (*self._masks,) if any(self._masks) else ()
-        track = Track(numbers[:, 0], times, numbers[:, 1:5], numbers[:, 5:], confidences, masks)
-        return Tracklet(self.start, end, track, self._appearance / len(times))
-
-
-@dataclass
-class EventTracker:
-    """Collect the events of a video frame by frame; of each frame of an event 40 bytes are held in memory, and
-    the encoded contour where there is one.
+        localizer: localizer of the frames.
+        rate: sample rate of the audio in Hz.
 
     Attributes:
         options: options of events.
     """
 
-    options: EventOptions = field(default_factory=EventOptions)
-
-    def __post_init__(self) -> None:
+    def __init__(self, options: EventOptions, localizer: BatchLocalizer, rate: int) -> None:
+        self.options, self._localizer, self._rate = options, localizer, rate
         self._rule: ScoreRule | None = None
-        self._drafts: list[_Draft] = []
+        self._audio: deque[Float32[np.ndarray, " n"]] = deque()
+        self._origin = 0  # bin at which the audio in memory begins
+        self._position = 0  # bin from which on nothing was looked at
+        self._frames: deque[_Frame] = deque()
+        self._keys: deque[_KeyFrame] = deque()
+        self._active: list[SoundSource] = []
+        self._sounds: list[Tensor] = []  # of the active sources, in their order
         self._tracklets: list[Tracklet] = []
-        self._num_frames = 0
+        self._num_frames = self._num_keys = 0
         self._size = 1, 1
 
-    def add(self, frame: FrameResult) -> None:
-        """Add the result of the next frame.
+    def add_audio(self, samples: Float32[np.ndarray, " n"]) -> None:
+        """Add the next samples of the sound, which may run ahead of the frames.
+
+        Args:
+            samples: (n,) mono samples.
+        """
+        self._audio.append(samples)
+
+    def add(self, frame: FrameResult, features: Features | None) -> None:
+        """Add the next frame.
 
         Args:
             frame: result of the frame, later than the previous frame.
+            features: the encoded image, one row; None: it was not encoded, and its map is interpolated.
 
         Raises:
             InputError: the model has no threshold and none is given, or an option needs what the model does not have.
         """
-        rule = self._rule = self._rule or ScoreRule(self.options, frame.map)
+        self._rule = self._rule or ScoreRule(self.options, frame.map)
         self._size = frame.map.size
-        regions = find_regions(frame.map, rule.offset) if frame.is_audible else []
-        drafts = link_boxes([draft.box for draft in self._drafts], [region.box for region in regions])
-        continued = {index: self._drafts[draft] for index, draft in drafts.items()}
-        for draft in self._drafts:
-            if draft not in continued.values() and draft.pause is None:
-                draft.pause = frame.time
-        for draft in [draft for draft in self._drafts if self._is_over(draft, frame.time)]:
-            self._close(draft, frame.time)
-        masks = {(c.region_box, c.peak_at): encode_mask(c.mask)["counts"] for c in frame.map.contours}
-        for index, region in enumerate(regions):
-            current = continued.get(index)
-            if current is None and region.score >= rule.onset:
-                current = _Draft(frame.time)
-                self._drafts.append(current)
-            if current is not None:
-                appearance = describe_region(frame.map.image, region.box)
-                mask = masks.get((region.box, region.peak_at), "")
-                current.add(self._num_frames, frame.time, region, rule.confidence(region.score), appearance, mask)
+        if features is not None and (not self._keys or frame.time - self._keys[-1].time > 1 / MAPS_PER_SECOND - 0.01):
+            still = replace(frame.map, image=None, contours=(), is_silent=False, upsampling=Upsampling())
+            thumbnail = _make_thumbnail(frame.map.image)
+            self._keys.append(_KeyFrame(self._num_keys, frame.time, features, still, thumbnail))
+            self._num_keys += 1
+        contours = tuple((c.region_box, encode_mask(c.mask)["counts"]) for c in frame.map.contours)
+        self._frames.append(_Frame(self._num_frames, frame.time, self._num_keys - 1, contours))
         self._num_frames += 1
+        if frame.time - self._position * BIN_SECONDS >= BLOCK_SECONDS:
+            self._analyze(frame.time)
 
     def finish(self, info: VideoInfo, end_time: float) -> VideoEvents:
         """End the events in progress, and link the events of each source.
@@ -207,8 +123,9 @@ class EventTracker:
         Returns:
             The events of the video.
         """
-        for draft in [*self._drafts]:
-            self._close(draft, end_time)
+        self._analyze(end_time, is_last=True)
+        for source in self._active:
+            self._close(source, end_time if end_time - source.end <= BIN_SECONDS else source.end)
         is_calibrated = self._rule is not None and self._rule.is_calibrated
         video = VideoFacts(
             info.path, self._size, info.frame_rate, info.sample_rate, end_time, info.title, is_calibrated
@@ -223,11 +140,116 @@ class EventTracker:
         )
         return VideoEvents(table.videos, table.events)
 
-    def _is_over(self, draft: _Draft, time: float) -> bool:
-        return draft.pause is not None and time - draft.pause >= self.options.min_duration_off
+    def _analyze(self, until: float, is_last: bool = False) -> None:
+        """Follow sources up to the last change point before a time, and locate them in the frames of that time."""
+        waveform = np.concatenate([*self._audio]) if self._audio else np.zeros(0, np.float32)
+        origin, start = self._origin, self._position - self._origin
+        levels = band_levels(waveform, self._rate)[: max(0, round(until / BIN_SECONDS) - origin)]
+        stop = len(levels)
+        if stop <= start or not self._keys:
+            return
+        points = [start + point for point in find_change_points(levels[start:])]
+        if not is_last:
+            late = [point for point in points if (point - start) * BIN_SECONDS >= MIN_BLOCK_SECONDS]
+            stop = late[-1] if late else stop
+            points = [point for point in points if point < stop]
+        edges = [start, *points, stop]
+        segments = [Segment(max(0, start - CONTEXT_BINS), start) if start else Segment(0, 1)]
+        segments += [Segment(first, last) for first, last in pairwise(edges)]
+        audible = [index for index, segment in enumerate(segments) if index and not is_silent(levels, segment)]
+        sounds = self._sounds + self._encode(waveform, [segments[index] for index in audible])
+        for row, source in enumerate(self._active):
+            source.row = row
+        ended, self._active = self._link(levels, segments, audible, sounds) if sounds else (self._active, [])
+        for source in ended:
+            self._close(source, source.end)
+        self._sounds = [sounds[source.row] for source in self._active]
+        self._drop(waveform, origin + stop)
 
-    def _close(self, draft: _Draft, time: float) -> None:
-        self._drafts.remove(draft)
-        end = time if draft.pause is None else draft.pause
-        if end > draft.start and end - draft.start >= self.options.min_duration_on:
-            self._tracklets.append(draft.end(end))
+    def _encode(self, waveform: Float32[np.ndarray, " n"], segments: list[Segment]) -> list[Tensor]:
+        """Encode segments of the sound, each by itself; of a longer one than the window its middle."""
+        scale = BIN_SECONDS * self._rate
+        samples = [waveform[round(segment.first * scale) : round(segment.stop * scale)] for segment in segments]
+        spec = self._localizer.front_end.audio
+        audio = [pad_to_window(Audio(torch.from_numpy(piece.copy()), self._rate), spec) for piece in samples]
+        return [*self._localizer.encode_audio(audio)] if audio else []
+
+    def _link(
+        self, levels: np.ndarray, segments: list[Segment], audible: list[int], sounds: list[Tensor]
+    ) -> tuple[list[SoundSource], list[SoundSource]]:
+        """Link segments to sources, and add to each source its regions in the frames of these segments."""
+        keys = [*self._keys]
+        times = torch.tensor([key.time for key in keys], dtype=torch.float64)
+        maps = SoundMaps(self._localizer, [key.features for key in keys], sounds, self._size)
+        origin = self._origin * BIN_SECONDS
+
+        def is_same_position(first: int, second: int, segment: Segment) -> bool:
+            begin = origin + segment.first * BIN_SECONDS
+            end = min(origin + segment.stop * BIN_SECONDS, begin + CONTEXT_BINS * BIN_SECONDS)
+            return maps.is_same_position(first, second, (times >= begin - CONTEXT_BINS * BIN_SECONDS) & (times < end))
+
+        rows = {index: len(self._sounds) + number for number, index in enumerate(audible)}
+        ended, active = link_segments(
+            levels,
+            segments,
+            rows,
+            self._active,
+            origin,
+            self.options.min_duration_off,
+            maps.similarity,
+            is_same_position,
+        )
+        start, end = (origin + edge * BIN_SECONDS for edge in (segments[1].first, segments[-1].stop))
+        for source in (*ended, *active):
+            self._locate(source, maps, max(start, source.start), min(end, source.end))
+        return ended, active
+
+    def _locate(self, source: SoundSource, maps: SoundMaps, start: float, end: float) -> None:
+        """Add to a source its regions in the frames from one second to another."""
+        frames = [frame for frame in self._frames if start <= frame.time < end]
+        numbers = {frame.key for frame in frames}
+        chosen = torch.tensor([key.number in numbers for key in self._keys])
+        regions: dict[int, Region] = {}
+        for index, scores in zip(chosen.nonzero()[:, 0].tolist(), maps.relative(source.row, chosen), strict=True):
+            key = self._keys[index]
+            for region in find_regions(replace(key.map, scores=scores), -math.inf)[:1]:
+                score = float(maps.maps[source.row, index].flatten()[scores.argmax()])
+                regions[key.number] = replace(region, score=score)
+                source.track.add_appearance(_describe(key, region.box, self._size))
+        for frame in frames:
+            if frame.key in regions:
+                region = regions[frame.key]
+                overlaps = [(box_iou(region.box, box), mask) for box, mask in frame.contours]
+                iou, mask = max(overlaps, default=(0.0, ""))
+                source.track.add(frame.number, frame.time, region, mask if iou >= LINK_IOU else "")
+
+    def _drop(self, waveform: Float32[np.ndarray, " n"], position: int) -> None:
+        """Drop what lies before a bin, but for the context of the levels."""
+        origin = max(self._origin, position - CONTEXT_BINS)
+        self._audio = deque([waveform[round((origin - self._origin) * BIN_SECONDS * self._rate) :].copy()])
+        self._origin, self._position = origin, position
+        while self._frames and self._frames[0].time < position * BIN_SECONDS:
+            self._frames.popleft()
+        while len(self._keys) > 1 and self._keys[1].time < origin * BIN_SECONDS:
+            self._keys.popleft()
+
+    def _close(self, source: SoundSource, end: float) -> None:
+        if self._rule is not None:
+            self._tracklets += source.track.divide(source.start, end, self.options, self._rule)
+
+
+def _make_thumbnail(image: Image.Image | None) -> Image.Image | None:
+    if image is None:
+        return None
+    scale = min(1.0, THUMBNAIL_SIDE / max(image.size))
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.NEAREST)
+
+
+def _describe(key: _KeyFrame, box: BoxXYXY, size: tuple[int, int]) -> np.ndarray:
+    """Return the colors of a region of a key frame, whose box is in pixels of a frame of (height, width)."""
+    if key.thumbnail is None:
+        return describe_region(None, box)
+    scale_x, scale_y = key.thumbnail.width / size[1], key.thumbnail.height / size[0]
+    x0, y0, x1, y1 = box
+    return describe_region(key.thumbnail, (x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y))

@@ -25,7 +25,8 @@ from soundspot.data.media.video import Video, open_video
 from soundspot.errors import InputError, OutputError
 from soundspot.inference.batch_localizer import BatchLocalizer
 from soundspot.inference.contours.trace import ContourTracer
-from soundspot.inference.events.tracking import EventOptions, EventTracker, ScoreRule
+from soundspot.inference.events.options import EventOptions, ScoreRule
+from soundspot.inference.events.tracking import EventTracker
 from soundspot.inference.events.video_events import VideoEvents
 from soundspot.inference.events.writer import EventWriter
 from soundspot.inference.video.audibility import AudibilityMeter
@@ -184,9 +185,9 @@ class LocatedVideo:
                     raise OutputError(f"{path} is the {kind} itself. Give the result another name.")
         num_frames, presence, meter = 0, {True: 0, False: 0, None: 0}, PresenceMeter()
         chunks: deque[Chunk] = deque()
-        event_options = None if files.events is None else files.event_options
-        located = prefetch(self._iter_frames(chunks.append, event_options), PREFETCH_FRAMES)
-        with files.open_writers(self.info) as writers, closing(located) as frames:
+        tracker = None if files.events is None else self._make_tracker(files.event_options)
+        located = prefetch(self._iter_frames(chunks.append, tracker), PREFETCH_FRAMES)
+        with files.open_writers(self.info, tracker) as writers, closing(located) as frames:
             for frame in frames:
                 _add_audio(writers, chunks)
                 for writer in writers:
@@ -216,11 +217,15 @@ class LocatedVideo:
             InputError: an option out of range, or a model without a fitted threshold where `onset` is not given.
             VideoError: the video cannot be read.
         """
-        tracker = EventTracker(EventOptions(**options))
-        with closing(prefetch(self._iter_frames(lambda chunk: None, tracker.options), PREFETCH_FRAMES)) as frames:
-            for frame in frames:
-                tracker.add(frame)
+        tracker = self._make_tracker(EventOptions(**options))
+        with closing(self._iter_frames(lambda chunk: None, tracker)) as frames:
+            for _ in frames:
+                pass
         return tracker.finish(self.info, self.end_time)
+
+    def _make_tracker(self, options: EventOptions) -> EventTracker:
+        rate = self._localizer.front_end.audio.rate or self.info.sample_rate
+        return EventTracker(options, self._localizer, rate)
 
     def _open_streams(self) -> tuple[Video, AudioTrack | InMemoryAudio]:
         video = open_video(self._path)
@@ -231,11 +236,12 @@ class LocatedVideo:
         return video, InMemoryAudio(self._audio)
 
     def _iter_frames(
-        self, on_audio: Callable[[Chunk], None], event_options: EventOptions | None = None
+        self, on_audio: Callable[[Chunk], None], tracker: EventTracker | None = None
     ) -> Generator[FrameResult]:
         """Yield the results of all frames; `on_audio` gets the audio from second 0 to the end of the last frame.
 
-        Contours are traced of the regions that continue an event by `event_options`; None: of those that are present.
+        A tracker gets the frames, as they were encoded, and the audio. With one, contours are traced of the regions
+        that continue an event; else of those that are present.
         """
         tracer = None if self._contour is None else ContourTracer(self._contour, True, str(self._localizer.device))
         lowest: float | None = None
@@ -243,7 +249,8 @@ class LocatedVideo:
         localizer, spec = self._localizer, self._localizer.front_end
         with streams[0] as video, streams[1] as audio:
             meter = AudibilityMeter(audio.rate)
-            windows = SlidingWindow(audio, spec.audio.rate, spec.audio.seconds, _tee(meter.add, on_audio))
+            add_samples = _ignore if tracker is None else tracker.add_audio
+            windows = SlidingWindow(audio, spec.audio.rate, spec.audio.seconds, _tee(meter.add, on_audio), add_samples)
             audio_encoder = AudioWindowEncoder(localizer, windows, self._audio_hop)
             held = hold_last(video.frames(), self.seconds, video.frame_rate)
             frames: Iterable[TimedInput] = iter_with_flow(held) if spec.image.flow else held
@@ -263,10 +270,13 @@ class LocatedVideo:
                     still = image.image if isinstance(image, ImageWithFlow) else image
                     result = localizer.make_result(interpolated[i], still, is_silent[key])
                     if tracer is not None:
-                        if lowest is None and event_options is not None:
-                            lowest = ScoreRule(event_options, result).offset
+                        if lowest is None and tracker is not None:
+                            lowest = ScoreRule(tracker.options, result).offset
                         result = tracer.trace(result, lowest)
-                    yield FrameResult(time, result, meter.is_audible(time))
+                    frame = FrameResult(time, result, meter.is_audible(time))
+                    if tracker is not None:
+                        tracker.add(frame, encoded_images[torch.tensor([key])] if keys[key] == i else None)
+                    yield frame
             self.end_time = self.seconds or time + 1 / video.frame_rate
             damage = _damage_notes(audio.damaged, self.end_time, video.header_duration)
             of_files = [*video.notes, *audio.notes] if self._audio is None else [*audio.notes]
@@ -274,6 +284,10 @@ class LocatedVideo:
             windows.read_to(self.end_time)
             if self._audio is not None and windows.goes_on_after(self.end_time):
                 self.notes += ("The given sound lasts longer than the video: its rest is left out.",)
+
+
+def _ignore(samples: Float32[np.ndarray, " t"]) -> None:
+    """Do nothing with samples."""
 
 
 def _tee(first: Callable[[Chunk], None], second: Callable[[Chunk], None]) -> Callable[[Chunk], None]:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from soundspot.errors import OutputError
 from soundspot.inference.events.exports.formats import choose_format
-from soundspot.inference.events.tracking import EventOptions
+from soundspot.inference.events.options import EventOptions
+from soundspot.inference.events.tracking import EventTracker
 from soundspot.inference.events.video_events import VideoEvents
 from soundspot.inference.events.writer import EventWriter
 from soundspot.inference.result import SCORE_SUFFIXES, SUMMARY_SUFFIXES, MaskThreshold, parse_mask_threshold
@@ -104,11 +105,12 @@ class VideoOutputs:
             raise OutputError("two results have the same name; give each a name of its own.")
 
     @contextmanager
-    def open_writers(self, info: VideoInfo) -> Iterator[list[FrameWriter]]:
+    def open_writers(self, info: VideoInfo, tracker: EventTracker | None = None) -> Iterator[list[FrameWriter]]:
         """Open a writer for each requested file; at the end of the block all files appear, or none after an error.
 
         Args:
             info: facts of the video.
+            tracker: tracker of the events, where these are requested.
 
         Yields:
             The writers, each of which the caller closes with `close`.
@@ -118,9 +120,9 @@ class VideoOutputs:
         """
         with ExitStack() as stack:
             drafts = {kind: stack.enter_context(atomic_write(path)) for kind, path in self.paths().items()}
-            yield [stack.enter_context(self._make_writer(kind, draft, info)) for kind, draft in drafts.items()]
+            yield [stack.enter_context(self._make_writer(kind, draft, info, tracker)) for kind, draft in drafts.items()]
 
-    def _make_writer(self, kind: str, path: Path, info: VideoInfo) -> FrameWriter:
+    def _make_writer(self, kind: str, path: Path, info: VideoInfo, tracker: EventTracker | None) -> FrameWriter:
         if kind == "overlay":
             return OverlayWriter(path, info, self.opacity)
         if kind == "contact_sheet":
@@ -128,7 +130,8 @@ class VideoOutputs:
         if kind == "frame_records":
             return FrameRecordWriter(path, info, self.mask_threshold)
         if kind == "events":
-            return EventWriter(path, info, self.event_options, self.event_format)
+            assert tracker is not None
+            return EventWriter(path, info, tracker, self.event_format)
         return TimelineWriter(path, info) if kind == "timeline" else VideoMapWriter(path, info)
 
 

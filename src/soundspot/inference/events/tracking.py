@@ -40,7 +40,7 @@ THUMBNAIL_SIDE = 96  # pixels of the longer side of frames in memory, for colors
 
 
 @dataclass(frozen=True, eq=False)
-class _Frame:
+class _FrameTime:
     number: int
     time: float
     key: int  # number of the key frame whose region it has
@@ -74,7 +74,7 @@ class EventTracker:
         self._audio: deque[Float32[np.ndarray, " n"]] = deque()
         self._origin = 0  # bin at which the audio in memory begins
         self._position = 0  # bin from which on nothing was looked at
-        self._frames: deque[_Frame] = deque()
+        self._frames: deque[_FrameTime] = deque()
         self._keys: deque[_KeyFrame] = deque()
         self._active: list[SoundSource] = []
         self._sounds: list[Tensor] = []  # of the active sources, in their order
@@ -108,7 +108,7 @@ class EventTracker:
             self._keys.append(_KeyFrame(self._num_keys, frame.time, features, still, thumbnail))
             self._num_keys += 1
         contours = tuple((c.region_box, encode_mask(c.mask)["counts"]) for c in frame.map.contours)
-        self._frames.append(_Frame(self._num_frames, frame.time, self._num_keys - 1, contours))
+        self._frames.append(_FrameTime(self._num_frames, frame.time, self._num_keys - 1, contours))
         self._num_frames += 1
         if frame.time - self._position * BIN_SECONDS >= BLOCK_SECONDS:
             self._analyze(frame.time)

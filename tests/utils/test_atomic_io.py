@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from soundspot.utils.atomic_io import (
     atomic_write,
     atomic_write_folder,
     convert_full_disk,
+    lock_folder,
     remove_drafts,
     resumable_folder,
 )
@@ -81,6 +83,25 @@ with atomic_write(Path({str(tmp_path)!r}) / "a.txt") as draft, atomic_write_fold
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == [".mine-12345678", "a.txt", "run"]
     assert (tmp_path / "a.txt").read_text() == "second"
+
+
+def test_a_draft_that_is_removed_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another process does that starts at the same moment, and takes it for that of a killed run."""
+    made: list[Path] = []
+
+    def lock_late(folder: Path, wait: bool = False) -> AbstractContextManager[None]:
+        made.append(folder)
+        if len(made) < 3:
+            folder.rmdir()
+        return lock_folder(folder, wait)
+
+    monkeypatch.setattr("soundspot.utils.atomic_io.lock_folder", lock_late)
+    with atomic_write(tmp_path / "a.txt") as draft:
+        draft.write_text("whole")
+    assert len({*made}) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_drafts_of_killed_runs_are_removed_and_others_are_not(tmp_path: Path) -> None:

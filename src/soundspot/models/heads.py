@@ -48,7 +48,8 @@ class Projection(nn.Sequential):
         if self.training and len(self) > 1 and len(embeddings) < 2:
             raise RecipeError(
                 "train.batch_size: found a batch of one sample, and projections normalize over the batch; expected 2 "
-                "or more in training. Raise it, or leave the batch norm out by `method.projection_depth: 1`"
+                "or more in training. Raise it, or leave these out (`nowhere`: `method.alignment: false`) or their "
+                "batch norm (others: `method.projection_depth: 1`)"
             )
         return super().forward(embeddings)
 

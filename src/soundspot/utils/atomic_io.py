@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from io import FileIO
 from pathlib import Path
@@ -331,10 +331,15 @@ def _draft_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`, locked in the block; those of killed runs are removed first."""
     parent = path.absolute().parent
     for draft in _list_drafts(parent).pop(path.name, ()):
-        if _is_abandoned(draft):
-            shutil.rmtree(draft, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.draft-", dir=parent) as name, lock_folder(Path(name), True):
-        yield Path(name)
+        _remove_if_abandoned(draft)
+    with ExitStack() as stack:
+        is_locked = False
+        while not is_locked:  # another process may take it for abandoned until it is locked, and remove it
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f".{path.name}.draft-", dir=parent)))
+            with suppress(FileNotFoundError):
+                stack.enter_context(lock_folder(folder, True))
+                is_locked = folder.exists()
+        yield folder
 
 
 @cache
@@ -353,23 +358,20 @@ def remove_drafts(folder: Path) -> None:
         folder: an existing folder.
     """
     for draft in folder.glob(".*.draft-????????"):
-        if _is_abandoned(draft):
-            shutil.rmtree(draft, ignore_errors=True)
+        _remove_if_abandoned(draft)
 
 
-def _is_abandoned(draft: Path) -> bool:
-    """Return True where no process holds the lock of a draft; False where that cannot be known."""
-    try:
+def _remove_if_abandoned(draft: Path) -> None:
+    """Remove a draft whose lock no process holds; not where that cannot be known."""
+    if fcntl is None:
+        return
+    with suppress(OSError):
         descriptor = os.open(draft, os.O_RDONLY)
         try:
-            if fcntl is None:
-                return False
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(draft, ignore_errors=True)
         finally:
             os.close(descriptor)
-    except OSError:
-        return False
-    return True
 
 
 def check_output_folder(path: Path, overwrite: bool, marker_file: str) -> None:

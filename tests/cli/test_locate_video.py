@@ -48,6 +48,9 @@ def test_records_of_other_facts_are_not_those_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "a.frames.json"
     path.write_text('{"video": "a.mp4", "size": [2, 3], "threshold": 0.25, "frames": [\n{"threshold": 0.2}')
     assert [is_done_by(path, {"threshold": value}) for value in (0.25, 0.2, None)] == [True, False, False]
+    assert [is_done_by(path, {"contour": value}) for value in (None, "grabcut")] == [True, False]
+    path.write_text('{"contour": "grabcut", "frames": [\n{}')
+    assert [is_done_by(path, {"contour": value}) for value in (None, "grabcut")] == [False, True]
     path.write_text("{}, no records")
     assert not is_done_by(path, {})
     assert not is_done_by(tmp_path / "none.json", {})

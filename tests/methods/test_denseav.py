@@ -171,3 +171,10 @@ def test_it_is_saved_and_loaded_and_not_trained(tiny: DenseAV, tmp_path: Path) -
 def test_what_does_not_fit_is_told(make: Callable[[], DenseAV], words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         make()
+
+
+def test_sounds_of_other_durations_are_alike(tiny: DenseAV) -> None:
+    token = torch.randn(4)
+    long, short = torch.zeros(2, 6, 5)
+    long[:], short[:2] = torch.cat([token, torch.tensor([1 / 6])]), torch.cat([token, torch.tensor([1 / 2])])
+    torch.testing.assert_close(tiny.pool_audio(torch.stack([long, short])), torch.stack([token, token]))

@@ -311,8 +311,7 @@ def locate_videos(
     failed, num_absent = 0, 0
     model_id = localizer.identify(options.get("size") or localizer.video_size, options.get("smooth") or 0)
     facts = {"model": localizer.title, "model_id": model_id, "threshold": localizer.threshold}
-    facts |= {"audio_track": options.get("audio_track")}
-    facts |= {} if localizer.contour is None else {"contour": localizer.contour}
+    facts |= {"audio_track": options.get("audio_track"), "contour": localizer.contour}
     for path, outputs in jobs:
         if not overwrite and Path(outputs.overlay or "").exists():
             if not is_done_by(Path(outputs.frame_records or ""), facts | {"mask_threshold": outputs.mask_threshold}):
@@ -367,13 +366,13 @@ def write_table(path: Path, name: str | None, outputs: list["VideoOutputs"]) -> 
 
 
 def is_done_by(records: Path, facts: dict[str, Any]) -> bool:
-    """Return True where the header of frame records, which ends before the frames, has these facts."""
+    """Return True where the header of frame records, which ends before the frames, has these facts; None: none."""
     try:
         with records.open(encoding="utf-8") as file:
             header = to_json.loads(file.read(HEAD_LENGTH).partition(', "frames": [')[0] + "}")
     except (OSError, ValueError):  # of another kind, or killed while it was written
         return False
-    return facts.items() <= header.items()
+    return all(header.get(name) == fact for name, fact in facts.items())  # without contours it does not name them
 
 
 def format_summary(path: Path, summary: "VideoSummary", seconds: float) -> str:

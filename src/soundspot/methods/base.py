@@ -162,6 +162,17 @@ class Method(nn.Module):
         """
         return encoded_audio
 
+    def pool_audio(self, encoded_audio: Float[Tensor, "b ..."]) -> Float[Tensor, "b d"]:
+        """Return one vector for each encoded audio clip, whose cosines tell whether clips sound alike.
+
+        Args:
+            encoded_audio: output of `encode_audio` for b audio clips.
+
+        Returns:
+            (b, d) vectors, not of unit norm: by default the encoded audio itself.
+        """
+        return encoded_audio.flatten(1)
+
     def saliency(self, encoded_images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
         """Return a map that uses no audio: 1 minus the cosine of each location with the mean of the image.
 

@@ -201,8 +201,18 @@ class DenseAV(Method):
         Returns:
             (b, e) mean tokens, brought to unit L2 norm.
         """
-        encoded = self.encode_audio(audio)
-        return unit_norm((encoded[..., :-1] * encoded[..., -1:]).sum(1))
+        return unit_norm(self.pool_audio(self.encode_audio(audio)))
+
+    def pool_audio(self, encoded_audio: Float[Tensor, "b n e1"]) -> Float[Tensor, "b e"]:
+        """Return the mean token of each clip, so that clips of different durations can be compared.
+
+        Args:
+            encoded_audio: output of `encode_audio` for b audio clips.
+
+        Returns:
+            (b, e) mean tokens, not of unit norm.
+        """
+        return (encoded_audio[..., :-1] * encoded_audio[..., -1:]).sum(1)
 
     def _count_tokens(self, samples: int) -> int:
         return self.audio_encoder.count_frames(samples) // TIME_STRIDE // TIME_STRIDE

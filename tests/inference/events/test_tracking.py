@@ -101,3 +101,14 @@ def test_frames_between_encoded_ones_have_the_region_of_the_one_before() -> None
 def test_identities_outlast_pauses() -> None:
     events = collect(12.0, (1.0, 3.0, 0), (4.5, 6.5, 1), (8.0, 10.0, 0), colors=(RED, BLUE))
     assert [event.identity for event in events] == [1, 2, 1]
+
+
+def test_blocks_end_also_where_the_sound_ended_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "BLOCK_SECONDS", 6.0)
+    monkeypatch.setattr(tracking, "MIN_BLOCK_SECONDS", 3.0)
+    tracker = EventTracker(EventOptions(), ToneLocalizer(), RATE)
+    tracker.add_audio(tones(4.0, (1.0, 4.0, 0)))
+    for number in range(300):
+        tracker.add(frame(number / 10, {}), features(LEFT, RIGHT, None))
+        assert len(tracker._keys) <= 51  # of a block and its context
+    assert is_near(tracker.finish(INFO, 30.0), (1.0, 4.0))

@@ -32,7 +32,7 @@ class SoundMaps:
         encoded = _concatenate(features)
         maps = [localizer.maps(encoded, sound[None].expand(len(features), *sound.shape)) for sound in sounds]
         self.maps: Float[Tensor, "r n h w"] = torch.stack(maps)
-        directions = F.normalize(torch.stack([*sounds]).flatten(1).float().cpu(), dim=1)
+        directions = F.normalize(localizer.method.pool_audio(torch.stack([*sounds])).float().cpu(), dim=1)
         self._cosines = directions @ directions.T
         self._size = size
 

@@ -143,6 +143,9 @@ class EventTracker:
     def _analyze(self, until: float, is_last: bool = False) -> None:
         """Follow sources up to the last change point before a time, and locate them in the frames of that time."""
         waveform = np.concatenate([*self._audio]) if self._audio else np.zeros(0, np.float32)
+        missing = round((until - self._origin * BIN_SECONDS) * self._rate) - len(waveform)
+        if missing > 0 and not is_last:  # the sound ended before: silence goes on, so that blocks end
+            waveform = np.pad(waveform, (0, missing))
         origin, start = self._origin, self._position - self._origin
         levels = band_levels(waveform, self._rate)[: max(0, round(until / BIN_SECONDS) - origin)]
         stop = len(levels)

@@ -260,6 +260,7 @@ class LocatedVideo:
             for batch, keys in iter_batches(frames, self._maps_per_second, batch_size):
                 times = [batch[i][0] for i in keys]
                 encoded_audio, is_silent = audio_encoder.encode(times)
+                windows.read_to(batch[-1][0])  # also the sound of frames after the last key frame
                 encoded_images = localizer.encode_images([batch[i][1] for i in keys], self._size)
                 maps = localizer.maps(encoded_images, encoded_audio)
                 known = known[-1:] + [(time, smoother(time, scores)) for time, scores in zip(times, maps, strict=True)]

@@ -272,7 +272,7 @@ class LocatedVideo:
                     result = localizer.make_result(interpolated[i], still, is_silent[key])
                     if tracer is not None:
                         if lowest is None and tracker is not None:
-                            lowest = ScoreRule(tracker.options, result).offset
+                            lowest = ScoreRule(tracker.options, result).onset
                         result = tracer.trace(result, lowest)
                     frame = FrameResult(time, result, meter.is_audible(time))
                     if tracker is not None:

@@ -1,6 +1,6 @@
 """Compares our front end of SAM 2 with the processors of transformers: ENVIRONMENT/bin/python examples/compare_sam2.py
 
-The processors import torchvision, which soundspot does without. Build an environment for them outside the repository:
+The processors need torchvision, which soundspot does without. Build an environment for them outside the repository:
 `python -m venv ENVIRONMENT`, `ENVIRONMENT/bin/pip install -e ".[hub]"`, and `ENVIRONMENT/bin/pip install --no-deps
 torchvision==0.28.0` (for torch 2.13). Its compiled operators need not load beside that torch: nothing here calls them,
 and an empty module stands for the one that declares their shapes.

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 
 from soundspot.benchmark.exchange import AnnotatedImage, AnnotatedObject, check_category, read_text
 from soundspot.benchmark.polygons import check_polygon, rasterize_polygon, trace_polygons
 from soundspot.data.media.rle import decode_mask, encode_mask
 from soundspot.errors import DataError
+from soundspot.inference.connected_components import bounding_box
 from soundspot.types import Box
 from soundspot.utils.atomic_io import atomic_write_bytes
 from soundspot.utils.safe_read import has_type, parse_json
@@ -89,7 +89,7 @@ def write_coco(images: Iterable[AnnotatedImage], path: Path, polygons: bool = Fa
         for thing in image.objects:
             mask = thing.mask
             segmentation: Any = thing.rle
-            x0, y0, x1, y1 = enclosing_box(mask)
+            x0, y0, x1, y1 = bounding_box(mask)
             if polygons:
                 segmentation = [[side for point in outline for side in point] for outline in trace_polygons(mask)]
             annotations.append(
@@ -111,19 +111,6 @@ def write_coco(images: Iterable[AnnotatedImage], path: Path, polygons: bool = Fa
         "annotations": annotations,
     }
     atomic_write_bytes(path, (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode())
-
-
-def enclosing_box(mask: Bool[np.ndarray, "h w"]) -> tuple[int, int, int, int]:
-    """Return the box around a mask.
-
-    Args:
-        mask: (h, w) bool, not empty.
-
-    Returns:
-        x0, y0, x1, y1 in pixels, the far edges exclusive.
-    """
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _to_object(entry: dict[str, Any], category: str, size: tuple[int, int], location: str) -> AnnotatedObject:

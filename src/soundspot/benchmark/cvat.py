@@ -12,11 +12,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from soundspot.benchmark.coco import enclosing_box
 from soundspot.benchmark.exchange import AnnotatedImage, AnnotatedObject, check_category, merge_objects, read_text
 from soundspot.benchmark.polygons import check_polygon, rasterize_polygon
 from soundspot.data.media.rle import count_runs, encode_mask, expand_runs
 from soundspot.errors import DataError
+from soundspot.inference.connected_components import bounding_box
 from soundspot.inference.contours.segmenters import Click
 from soundspot.types import Box
 from soundspot.utils.atomic_io import atomic_write_bytes
@@ -100,7 +100,7 @@ def _write_label(labels: ElementTree.Element, category: str, names: Sequence[str
 
 def _write_mask(element: ElementTree.Element, thing: AnnotatedObject) -> None:
     mask = thing.mask
-    x0, y0, x1, y1 = enclosing_box(mask)
+    x0, y0, x1, y1 = bounding_box(mask)
     facts = {
         "label": thing.category,
         "source": "manual",

@@ -17,7 +17,6 @@ from soundspot.utils.append_journal import AppendJournal
 
 DATABASE_FILE = "journal.sqlite"
 SCHEMA_VERSION = 1
-MAX_TEXT = 500  # characters of a reason
 _TABLES = {
     "plans": "content TEXT NOT NULL",
     "images": (

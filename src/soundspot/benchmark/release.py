@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from soundspot.benchmark.card import render_card_page, render_notice
-from soundspot.benchmark.coco import enclosing_box, write_coco
+from soundspot.benchmark.coco import write_coco
 from soundspot.benchmark.duplicates import find_leaks, find_near_duplicates, hash_image
 from soundspot.benchmark.exchange import AnnotatedImage, AnnotatedObject
 from soundspot.benchmark.gallery import render_gallery
@@ -31,6 +31,7 @@ from soundspot.evaluation.engine.baselines import centered_box
 from soundspot.evaluation.engine.evaluate import evaluate_maps
 from soundspot.evaluation.engine.predictions import write_maps
 from soundspot.evaluation.metrics.registry import headline_keys
+from soundspot.inference.connected_components import bounding_box
 from soundspot.utils.atomic_io import atomic_write_folder
 from soundspot.utils.progress import track
 
@@ -160,7 +161,7 @@ def _write_media(project: Project, item: ReleaseItem, folder: Path, audio_format
 
 def _to_is3(item: ReleaseItem, audio_format: str) -> dict[str, Any]:
     """Return the entry of IS3's list; boxes are whole pixels of the image squashed to 224 x 224."""
-    x0, y0, x1, y1 = enclosing_box(item.mask)
+    x0, y0, x1, y1 = bounding_box(item.mask)
     height, width = item.mask.shape
     low = [np.floor(x0 * BOX_SIZE / width), np.floor(y0 * BOX_SIZE / height)]
     high = [np.ceil(x1 * BOX_SIZE / width), np.ceil(y1 * BOX_SIZE / height)]
@@ -184,7 +185,7 @@ def _to_catalog(project: Project, items: Sequence[ReleaseItem], audio_format: st
                 "file": f"{IMAGES}/{stem}.jpg",
                 "width": item.record.width,
                 "height": item.record.height,
-                "boxes": [enclosing_box(item.mask)],
+                "boxes": [bounding_box(item.mask)],
                 "mask": f"{MASKS}/{item.stem}.png",
                 "annotation": "composed" if item.tool == "composed" else "human",
                 "sound": sound,

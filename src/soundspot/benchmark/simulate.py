@@ -8,8 +8,7 @@ from PIL import Image
 
 from soundspot.benchmark.agreement import mask_iou
 from soundspot.benchmark.annotation import Action
-from soundspot.benchmark.coco import enclosing_box
-from soundspot.inference.connected_components import label_components
+from soundspot.inference.connected_components import bounding_box, label_components
 from soundspot.inference.contours.segmenters import Click, Segmenter
 from soundspot.types import Box
 
@@ -53,7 +52,7 @@ def simulate_annotator(
     Returns:
         The masks in their order: that of the box, if any, and that after each click.
     """
-    corners = enclosing_box(target)
+    corners = bounding_box(target)
     x0, y0, x1, y1 = map(float, corners)
     box = Box(x0, y0, x1, y1) if with_box else None
     boxed = (Action("box", (corners[:2], corners[2:])),) if with_box else ()

@@ -115,6 +115,11 @@ def picture(width, height, *boxes):
     return ImageEntry(**names, width=width, height=height, boxes=tuple(Box(*map(float, box)) for box in boxes))
 
 
+def test_cut_outs_have_no_folder_of_images(cutouts):
+    with pytest.raises(RecipeError, match=r"image_folder: found cut-outs, expected procedural scenes"):
+        SceneDataset(cutouts, length=4, size=64, distractors=(0, 1), image_folder="images")
+
+
 def test_scenes_share_whole_recordings(cutouts):
     whole = SceneDataset(cutouts, "train", length=40, size=64, seconds=0.2, distractors=(0, 1), whole_recordings=True)
     windows = SceneDataset(cutouts, "train", length=40, size=64, seconds=0.2, distractors=(0, 1))

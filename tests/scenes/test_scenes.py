@@ -129,6 +129,30 @@ def test_scenes_that_are_not_fresh_stay():
     assert SceneDataset(SOURCE).at_epoch(4).at_epoch(0).id(0) == SceneDataset(SOURCE).id(0)
 
 
+def test_images_of_a_folder_are_composed_once(tmp_path, monkeypatch):
+    options = {"length": 4, "size": 32, "seed": 3}
+    plain = SceneDataset(SOURCE, **options)
+    expected = [pixels(plain.at_epoch(epoch).read_image(index)) for epoch in (0, 1) for index in range(4)]
+
+    def images(**changes):
+        scenes = SceneDataset(SOURCE, image_folder=str(tmp_path / "images"), **options | changes)
+        backwards = [pixels(scenes.at_epoch(epoch).read_image(index)) for epoch in (1, 0) for index in (3, 2, 1, 0)]
+        return backwards[::-1]
+
+    np.testing.assert_array_equal(images(), expected)
+    first, _ = files = sorted((tmp_path / "images").iterdir())
+    assert len(files) == 2
+    written = first.read_bytes()
+    first.write_bytes(written[:-1])  # killed before the last image counted as written
+    calls = []
+    monkeypatch.setattr(dataset, "compose", lambda *args: calls.append(args) or compose(*args))
+    np.testing.assert_array_equal(images(), expected)
+    assert len(calls) == 1
+    assert first.read_bytes() == written
+    assert not np.array_equal(images(distractors=(1, 1)), expected)
+    assert len(calls) == 1 + 8
+
+
 def test_the_number_of_distractors_keeps_its_bounds():
     scenes = SceneDataset(SOURCE, length=200, distractors=(1, 3))
     counts = [len(scenes.layout(index).categories) - 1 for index in range(200)]

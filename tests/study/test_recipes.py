@@ -1,6 +1,7 @@
 """The recipe of each training, and the key of what its numbers depend on."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,7 +75,7 @@ def test_a_key_is_of_what_moves_numbers_and_of_the_version(monkeypatch: pytest.M
     study = build_study(SMALL)
     recipe = build_arm_recipe(study, study.arms[0])
     key = hash_values(recipe_identity(recipe))
-    assert hash_values(recipe_identity(with_paths(recipe, "elsewhere", "features", None))) == key
+    assert hash_values(recipe_identity(with_paths(recipe, "elsewhere", Path("shared"), None))) == key
     assert hash_values(recipe_identity(with_seed(recipe, 5))) != key
     monkeypatch.setattr(recipes, "__version__", "0")
     assert hash_values(recipe_identity(recipe)) != key

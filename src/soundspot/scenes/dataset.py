@@ -1,6 +1,7 @@
 """Scenes as a data set: training pairs with silent distractors, and the single, interactive and extended tests."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -9,12 +10,14 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from soundspot._version import __version__
 from soundspot.data.media.audio import open_audio, read_audio
 from soundspot.errors import RecipeError, did_you_mean
 from soundspot.scenes.compose import Scene, compose
+from soundspot.scenes.image_file import read_or_compose
 from soundspot.scenes.source import ObjectSource
 from soundspot.types import Audio, AudioVisualDataset, GroundTruth
-from soundspot.utils.hash_rng import Key, make_generator
+from soundspot.utils.hash_rng import Key, hash_key, make_generator
 
 SceneKind = Literal["train", "single", "interactive", "extended"]
 AudioKind = Literal["sound", "silence", "noise", "offscreen"]
@@ -62,6 +65,8 @@ class SceneDataset(AudioVisualDataset):
         regenerate: whether `train` composes new scenes for each epoch; False: the same scenes for all.
         motion: largest drift of an object in pixels per frame, and four times the least; 0: all stand still. Objects
             that sound and silent objects drift alike, so that motion does not reveal which of them sounds.
+        image_folder: folder for composed images, which other trainings on these scenes then read (49 KB each of 128
+            pixels); empty: each training composes its own.
         epoch: epoch of these scenes, from 0.
 
     Raises:
@@ -81,6 +86,7 @@ class SceneDataset(AudioVisualDataset):
     whole_recordings: bool = False
     regenerate: bool = True
     motion: float | int = 0.0
+    image_folder: str = ""
     epoch: int = 0
     # The scenes composed last: the images of a batch are read first, and their ground truths after them.
     _recent: list[tuple[int, Scene]] = field(default_factory=list, init=False, repr=False)
@@ -105,6 +111,11 @@ class SceneDataset(AudioVisualDataset):
             raise RecipeError(
                 f"whole_recordings: found {self.source.name} of kind {self.kind!r}, expected cut-outs to train on: "
                 "other scenes have no recordings, or windows of them by definition. Leave it out"
+            )
+        if self.image_folder and self.source.name != "scenes":
+            raise RecipeError(
+                "image_folder: found cut-outs, expected procedural scenes, which nothing but their options decides on. "
+                "Leave it out"
             )
         required = {"single": 1, "interactive": self.num_objects, "train": 1 + most, "extended": 2 + most}[self.kind]
         if required > len(self.source.categories):
@@ -159,7 +170,11 @@ class SceneDataset(AudioVisualDataset):
             DataError: the objects do not fit into the image.
         """
         scene = self._locate(index)[0]
-        return self._scene(scene).image.copy()
+        if not self.image_folder:
+            return self._scene(scene).image.copy()
+        look = (len(self.categories), self.distractors, self.object_size, self.num_objects, self.size, __version__)
+        name = f"{self.name}-{self.seed}-{self.epoch}-{hash_key(repr(look)):08x}.rgb"
+        return read_or_compose(Path(self.image_folder, name), scene, self.size, lambda: self._scene(scene).image)
 
     def read_flow(self, index: int) -> Float[Tensor, "2 h w"]:
         """Compute the exact optical flow of a sample: the drift of the object that each pixel shows, or 0.

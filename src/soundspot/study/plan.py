@@ -98,7 +98,7 @@ class Planner:
         """
         start = self.start_key()
         weights = str(self.folder / "runs" / f"start-{start}.pt") if start else None
-        return with_paths(recipe, self.root, str(self.folder / "features"), weights)
+        return with_paths(recipe, self.root, self.folder, weights)
 
     def training(self, arm: Arm, seed: int, choice: Choice = (), is_tuning: bool = False) -> Job:
         """Return the job of one training.

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from soundspot import __version__
@@ -126,20 +127,25 @@ def with_seed(recipe: Recipe, seed: int) -> Recipe:
     return replace(recipe, train=replace(recipe.train, seed=seed))
 
 
-def with_paths(recipe: Recipe, root: str | None, features: str | None, start: str | None) -> Recipe:
+def with_paths(recipe: Recipe, root: str | None, folder: Path, start: str | None) -> Recipe:
     """Return a recipe with the paths of this machine.
 
     Args:
         recipe: recipe of a training.
         root: folder of data sets that name none.
-        features: folder of features of frozen encoders, for recipes whose `feature_cache` names one.
+        folder: folder for what trainings share: `features` of frozen encoders, for recipes whose `feature_cache` names
+            one, and composed `images` of procedural scenes.
         start: file of start weights for the image encoder; None: the recipe's own.
 
     Returns:
         The recipe.
     """
     data = replace(recipe.data, root=recipe.data.root or root)
-    cache = replace(recipe.feature_cache, folder=features) if recipe.feature_cache.folder else recipe.feature_cache
+    cache = recipe.feature_cache
+    if cache.folder:
+        cache = replace(cache, folder=str(folder / "features"))
+    elif data.name == "scenes":
+        data = replace(data, options={**data.options, "image_folder": str(folder / "images")})
     image = recipe.image if start is None else {**recipe.image, "weights": start}
     return replace(recipe, data=data, feature_cache=cache, image=image)
 
@@ -170,7 +176,7 @@ def recipe_identity(recipe: Recipe) -> dict[str, Any]:
     cache = values["feature_cache"]
     cache |= {"folder": bool(cache["folder"]), "max_gb": None}
     values["train"]["workers"] = None
-    return _without_roots(values)
+    return _without_paths(values)
 
 
 def data_identity(data: StudyData | DataConfig) -> dict[str, Any]:
@@ -182,10 +188,10 @@ def data_identity(data: StudyData | DataConfig) -> dict[str, Any]:
     Returns:
         Its fields, without the folder it lies in.
     """
-    return _without_roots(asdict(data))
+    return _without_paths(asdict(data))
 
 
-def _without_roots(values: Any) -> Any:
+def _without_paths(values: Any) -> Any:
     if isinstance(values, dict):
-        return {key: _without_roots(value) for key, value in values.items() if key != "root"}
-    return [_without_roots(value) for value in values] if isinstance(values, list | tuple) else values
+        return {key: _without_paths(value) for key, value in values.items() if key not in ("root", "image_folder")}
+    return [_without_paths(value) for value in values] if isinstance(values, list | tuple) else values

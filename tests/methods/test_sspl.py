@@ -214,6 +214,16 @@ def test_a_sound_that_is_predicted_right_corrects_nothing() -> None:
     assert (pcm(grids) - pcm(grids, predicted + 1)).abs().max() > 1e-3
 
 
+@torch.no_grad()
+def test_predictive_coding_in_mixed_precision() -> None:
+    torch.manual_seed(0)
+    pcm = PredictiveCoding(6, 5).eval()
+    grids, sounds = torch.randn(3, 6, 8, 8), torch.randn(3, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = pcm(grids, sounds)
+    near(mixed.float(), pcm(grids, sounds), 0.05)
+
+
 def test_gradients_of_predictive_coding() -> None:
     torch.manual_seed(0)
     pcm = PredictiveCoding(2, 3, cycles=1).double().eval()

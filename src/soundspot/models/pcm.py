@@ -98,7 +98,8 @@ class PredictiveCoding(nn.Module):
             else:
                 correction = F.conv_transpose2d(error, weight, stride=1 + level)
                 correction = correction[..., : size[0], : size[1]]  # one cell too many where level 1 is even
-            corrected.append(F.gelu(norms[level](levels[level] + correction)))  # type: ignore[index]
+            total = levels[level] + correction.to(weight.dtype)  # full precision under autocast
+            corrected.append(F.gelu(norms[level](total)))  # type: ignore[index]
         return corrected
 
     def _check_input(self, image_features: Tensor) -> None:

@@ -151,15 +151,16 @@ def test_the_defaults_are_frozen_and_what_is_asked_of_them_learns(name: str) -> 
 
 
 def by_hand(pcm: PredictiveCoding, grids: Tensor, sounds: Tensor) -> Tensor:
-    """The module written out, level by level, for a grid of 14 x 14: 7 x 7, then 3 x 3."""
+    """The module written out, level by level."""
     gelu, pool = F.gelu, nn.MaxPool2d(2)
     a, b = ([F.relu(gate) for gate in gates] for gates in (pcm.gates.a, pcm.gates.b))
 
     def correct(low: Tensor, middle: Tensor, high: Tensor, below: tuple[Tensor, Tensor], norms: nn.Module) -> list:
-        error = (sounds - gelu(pcm.predict_audio(low)).mean((2, 3)))[:, :, None, None].expand(-1, -1, 3, 3)
+        error = (sounds - gelu(pcm.predict_audio(low)).mean((2, 3)))[:, :, None, None].expand(-1, -1, *low.shape[2:])
         low = gelu(norms[0](low + a[0] * pcm.up[0](error)))  # type: ignore[index]
-        middle = gelu(norms[1](middle + a[1] * pcm.up[1](low - below[0])))  # type: ignore[index]
-        wide = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)(middle - below[1])
+        doubled = pcm.up[1](low - below[0])[..., : middle.shape[2], : middle.shape[3]]
+        middle = gelu(norms[1](middle + a[1] * doubled))  # type: ignore[index]
+        wide = nn.Upsample(high.shape[2:], mode="bilinear", align_corners=True)(middle - below[1])
         return [low, middle, gelu(norms[2](high + a[2] * pcm.up[2](wide)))]  # type: ignore[index]
 
     middle = gelu(pcm.down_norms[0][1](pool(pcm.down[1](grids))))  # type: ignore[index]
@@ -176,13 +177,14 @@ def by_hand(pcm: PredictiveCoding, grids: Tensor, sounds: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("size", [(14, 14), (16, 16), (5, 10), (4, 7)])
 @pytest.mark.parametrize("cycles", [0, 1, 3])
-def test_predictive_coding_is_what_is_written_out(cycles: int) -> None:
+def test_predictive_coding_is_what_is_written_out(cycles: int, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     pcm = PredictiveCoding(6, 5, cycles).double()
     for parameter in pcm.parameters():
         parameter.add_(0.2 * torch.randn_like(parameter))
-    grids, sounds = torch.randn(3, 6, 14, 14).double(), torch.randn(3, 5).double()
+    grids, sounds = torch.randn(3, 6, *size).double(), torch.randn(3, 5).double()
     torch.testing.assert_close(pcm(grids, sounds), by_hand(pcm, grids, sounds))
     assert pcm.eval()(grids, sounds).shape == grids.shape
 
@@ -210,6 +212,16 @@ def test_a_sound_that_is_predicted_right_corrects_nothing() -> None:
     predicted = mean_pool(F.gelu(pcm.predict_audio(low)))
     torch.testing.assert_close(pcm(grids), pcm(grids, predicted))
     assert (pcm(grids) - pcm(grids, predicted + 1)).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_predictive_coding_in_mixed_precision() -> None:
+    torch.manual_seed(0)
+    pcm = PredictiveCoding(6, 5).eval()
+    grids, sounds = torch.randn(3, 6, 8, 8), torch.randn(3, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = pcm(grids, sounds)
+    near(mixed.float(), pcm(grids, sounds), 0.05)
 
 
 def test_gradients_of_predictive_coding() -> None:

@@ -63,6 +63,7 @@ class PredictiveCoding(nn.Module):
                 w below 8).
         """
         self._check_input(image_features)
+        image_features = image_features.contiguous(memory_format=torch.channels_last)  # pooled sooner
         predicted = [image_features]
         for level in reversed(range(LEVELS - 1)):
             below = F.max_pool2d(self.down[level](predicted[0]), 2)
@@ -86,17 +87,18 @@ class PredictiveCoding(nn.Module):
         corrected: list[Tensor] = []
         for level in range(LEVELS):
             size = levels[level].shape[-2:]
+            weight = self.up[level].weight * self.gates.correction(level)  # type: ignore[operator]
             if level == 0:
                 prediction = F.gelu(self.predict_audio(levels[0])).mean(dim=(-2, -1))
                 error = (torch.zeros_like(prediction) if audio is None else audio - prediction)[..., None, None]
             else:
                 error = corrected[-1] - predicted[level - 1]
             if level == 2:
-                error = F.interpolate(error, size, mode="bilinear", align_corners=True)
-            correction = self.up[level](error)
-            if level == 1:
-                correction = correction[..., : size[0], : size[1]]  # one cell too many where the size is even
-            total = levels[level] + self.gates.correction(level) * correction
+                correction = _convolve_upsampled(error, weight, size)
+            else:
+                correction = F.conv_transpose2d(error, weight, stride=1 + level)
+                correction = correction[..., : size[0], : size[1]]  # one cell too many where level 1 is even
+            total = levels[level] + correction.to(weight.dtype)  # full precision under autocast
             corrected.append(F.gelu(norms[level](total)))  # type: ignore[index]
         return corrected
 
@@ -151,3 +153,25 @@ class Gates(nn.Module):
 
 def _norms(channels: int, count: int) -> nn.ModuleList:
     return nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(count))
+
+
+def _convolve_upsampled(
+    error: Float[Tensor, "b c h w"], weight: Float[Tensor, "c d 3 3"], size: Sequence[int]
+) -> Float[Tensor, "b d H W"]:
+    """Upsample to `size`, bilinear with corners aligned, and convolve as `ConvTranspose2d(c, d, 3, padding=1)` does.
+
+    Both are linear, so channels are mixed first, tap by tap, where there are a quarter of the cells.
+    """
+    (b, c, h, w), d = error.shape, weight.shape[1]
+    rows, columns = (_tap_matrix(n, m, weight) for n, m in zip((h, w), size, strict=True))
+    taps = error.permute(0, 2, 3, 1).reshape(-1, c) @ weight.permute(0, 3, 2, 1).reshape(c, -1)
+    wide = (columns @ taps.view(b * h, w * 3, 3 * d)).view(b, h, -1, 3, d)
+    high = rows @ wide.transpose(2, 3).reshape(b, h * 3, -1)
+    return high.view(b, *size, d).permute(0, 3, 1, 2)
+
+
+def _tap_matrix(n: int, m: int, like: Tensor) -> Float[Tensor, "m k"]:
+    """What each of m cells has of each of 3 taps at each of n cells: tap k is of the upsampled cell 1 - k beside it."""
+    cells = torch.eye(n, dtype=like.dtype, device=like.device)
+    upsampled = F.interpolate(cells[None], m, mode="linear", align_corners=True)[0].T
+    return F.pad(upsampled, (0, 0, 1, 1)).unfold(0, 3, 1).flip(2).flatten(1)

@@ -109,8 +109,7 @@ class LocatedVideo:
         self._size = localizer.video_size if size is None else _check_size(localizer, size)
         self._localizer, self._path = localizer, Path(path)
         self._audio = audio if audio is None or isinstance(audio, str | Path) else as_audio(audio)
-        self._maps_per_second, self._smooth = maps_per_second, smooth
-        self._audio_track, self._contour = audio_track, contour
+        self._smooth, self._audio_track, self._contour = smooth, audio_track, contour
         if contour is not None:
             ContourTracer(contour, is_video=True, device=str(localizer.device))  # its mistakes come before the work
         window = localizer.front_end.audio.seconds
@@ -131,6 +130,7 @@ class LocatedVideo:
             audio_track=audio_track,
             contour=contour,
             audio_seconds=None if localizer.method.resolves_time else window,
+            maps_per_second=maps_per_second,
         )
         localizer.check_calibration(self.info.model_id)
         self.seconds = video.duration if self._audio is None else video.end_time or video.duration
@@ -257,7 +257,7 @@ class LocatedVideo:
             smoother, known = MapSmoother(self._smooth), list[tuple[float, Tensor]]()
             is_float32_on_cpu = (localizer.device.type, localizer.precision) == ("cpu", "float32")
             batch_size = CPU_BATCH_SIZE if is_float32_on_cpu else BATCH_SIZE
-            for batch, keys in iter_batches(frames, self._maps_per_second, batch_size):
+            for batch, keys in iter_batches(frames, self.info.maps_per_second, batch_size):
                 times = [batch[i][0] for i in keys]
                 encoded_audio, is_silent = audio_encoder.encode(times)
                 windows.read_to(batch[-1][0])  # also the sound of frames after the last key frame

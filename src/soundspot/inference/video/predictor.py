@@ -24,8 +24,8 @@ from soundspot.data.media.audio_track import AudioTrack
 from soundspot.data.media.video import Video, open_video
 from soundspot.errors import InputError, OutputError
 from soundspot.inference.batch_localizer import BatchLocalizer
-from soundspot.inference.contours.trace import ContourTracer
-from soundspot.inference.events.options import EventOptions, ScoreRule
+from soundspot.inference.contours.trace import ContourTracer, FrameTracer
+from soundspot.inference.events.options import EventOptions
 from soundspot.inference.events.tracking import EventTracker
 from soundspot.inference.events.video_events import VideoEvents
 from soundspot.inference.events.writer import EventWriter
@@ -186,7 +186,8 @@ class LocatedVideo:
         num_frames, presence, meter = 0, {True: 0, False: 0, None: 0}, PresenceMeter()
         chunks: deque[Chunk] = deque()
         tracker = None if files.events is None else self._make_tracker(files.event_options)
-        located = prefetch(self._iter_frames(chunks.append, tracker), PREFETCH_FRAMES)
+        has_contours = not files.paths().keys().isdisjoint(("overlay", "contact_sheet", "frame_records"))
+        located = prefetch(self._iter_frames(chunks.append, tracker, has_contours), PREFETCH_FRAMES)
         with files.open_writers(self.info, tracker) as writers, closing(located) as frames:
             for frame in frames:
                 _add_audio(writers, chunks)
@@ -218,14 +219,14 @@ class LocatedVideo:
             VideoError: the video cannot be read.
         """
         tracker = self._make_tracker(EventOptions(**options))
-        with closing(self._iter_frames(lambda chunk: None, tracker)) as frames:
+        with closing(self._iter_frames(lambda chunk: None, tracker, has_contours=False)) as frames:
             for _ in frames:
                 pass
         return tracker.finish(self.info, self.end_time)
 
     def _make_tracker(self, options: EventOptions) -> EventTracker:
         rate = self._localizer.front_end.audio.rate or self.info.sample_rate
-        return EventTracker(options, self._localizer, rate)
+        return EventTracker(options, self._localizer, rate, self._contour)
 
     def _open_streams(self) -> tuple[Video, AudioTrack | InMemoryAudio]:
         video = open_video(self._path)
@@ -236,15 +237,15 @@ class LocatedVideo:
         return video, InMemoryAudio(self._audio)
 
     def _iter_frames(
-        self, on_audio: Callable[[Chunk], None], tracker: EventTracker | None = None
+        self, on_audio: Callable[[Chunk], None], tracker: EventTracker | None = None, has_contours: bool = True
     ) -> Generator[FrameResult]:
         """Yield the results of all frames; `on_audio` gets the audio from second 0 to the end of the last frame.
 
-        A tracker gets the frames, as they were encoded, and the audio. With one, contours are traced of the regions
-        that continue an event; else of those that are present.
+        A tracker gets the frames, as they were encoded, and the audio. `has_contours`: whether frames need contours.
         """
-        tracer = None if self._contour is None else ContourTracer(self._contour, True, str(self._localizer.device))
-        lowest: float | None = None
+        tracer = None
+        if has_contours and self._contour is not None:
+            tracer = FrameTracer(self._contour, str(self._localizer.device))
         streams, self._streams = self._streams or self._open_streams(), None
         localizer, spec = self._localizer, self._localizer.front_end
         with streams[0] as video, streams[1] as audio:
@@ -271,9 +272,7 @@ class LocatedVideo:
                     still = image.image if isinstance(image, ImageWithFlow) else image
                     result = localizer.make_result(interpolated[i], still, is_silent[key])
                     if tracer is not None:
-                        if lowest is None and tracker is not None:
-                            lowest = ScoreRule(tracker.options, result).onset
-                        result = tracer.trace(result, lowest)
+                        result = tracer.trace(time, result)
                     frame = FrameResult(time, result, meter.is_audible(time))
                     if tracker is not None:
                         tracker.add(frame, encoded_images[torch.tensor([key])] if keys[key] == i else None)

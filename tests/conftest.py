@@ -1,8 +1,10 @@
 """Where the data that does not travel with the repository is: skipped by name where it is absent."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -33,6 +35,20 @@ def realset2_root() -> Path:
 def annotations_root() -> Path:
     """$SOUNDSPOT_ANNOTATIONS, else ../shared/annotations: the authors' own lists and boxes."""
     return Path(os.environ.get("SOUNDSPOT_ANNOTATIONS") or ROOT.parent / "shared" / "annotations")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; where it or Playwright is absent, the test is skipped."""
+    reason = "is absent: pages are tested without a browser"
+    sync_api = pytest.importorskip("playwright.sync_api", reason=f"Playwright {reason}")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip(f"chromium {reason}")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(scope="session")

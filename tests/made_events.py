@@ -85,6 +85,7 @@ class ToneLocalizer(BatchLocalizer):
     """A localizer whose encoded sound is how much it has of each of three chords; encoded frames are given."""
 
     def __init__(self) -> None:
+        self.device = torch.device("cpu")
         self.method = SimpleNamespace(front_end=InputSpec(), pool_audio=lambda encoded: encoded.flatten(1))
 
     def encode_audio(self, audio: Sequence) -> Tensor:

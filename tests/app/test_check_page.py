@@ -5,7 +5,6 @@ $SOUNDSPOT_SCREENSHOTS names a folder for pictures of it, $SOUNDSPOT_RESULTS res
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,10 @@ import pytest
 from review_results import make_results
 from soundspot.config.recording_calibration import read_recording_calibration
 from soundspot.review.review import JOURNAL_FILE, Review
-from visitor import KeyedView, name_annotator, opened_browser, served_by
+from visitor import KeyedView, name_annotator, served_by
 
 pytestmark = pytest.mark.slow
 CLIP = KeyedView("#clip", "clip")
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    with opened_browser() as browser:
-        yield browser
 
 
 def visit(browser: Any, url: str, name: str, width: int = 1280, height: int = 900) -> Any:

@@ -11,13 +11,7 @@ from typing import Any
 
 import pytest
 
-from visitor import NAUGHTY, Served, opened_browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with opened_browser() as browser:
-        yield browser
+from visitor import NAUGHTY, Served
 
 
 class Visit:

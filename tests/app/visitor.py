@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -123,20 +122,6 @@ def asked(
 def words_of(message: dict[str, Any]) -> str:
     """All that an answer holds, as text."""
     return json.dumps(message.get("output", message), ensure_ascii=False)
-
-
-@contextmanager
-def opened_browser() -> Iterator[Any]:
-    """A headless Chromium; where it or Playwright is absent, the test is skipped."""
-    reason = "is absent: the page is tested without a browser"
-    sync_api = pytest.importorskip("playwright.sync_api", reason=f"Playwright {reason}")
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.skip(f"chromium {reason}")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @contextmanager

@@ -10,8 +10,9 @@ from PIL import Image
 from soundspot.benchmark.annotation import read_masks
 from soundspot.benchmark.compose import compose_images
 from soundspot.benchmark.image_folder import add_image_folder
+from soundspot.benchmark.journal import COMPOSER
 from soundspot.benchmark.plan import make_plan
-from soundspot.benchmark.project import COMPOSER, Project, add_image, check_files, create_project
+from soundspot.benchmark.project import Project, add_image, check_files, create_project
 from soundspot.benchmark.records import Source
 from soundspot.data.media.rle import decode_mask
 from soundspot.errors import DataError

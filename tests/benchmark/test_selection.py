@@ -3,10 +3,11 @@
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from soundspot.benchmark.annotation import next_thing
+from soundspot.benchmark.annotation import next_thing, save_annotation
 from soundspot.benchmark.plan import make_plan
 from soundspot.benchmark.project import Project, create_project
 from soundspot.benchmark.selection import (
@@ -101,6 +102,21 @@ def test_each_annotator_goes_through_all_images(project: Project) -> None:
     assert next_image(project, "bob") is not None
     (progress,) = read_progress(project)
     assert (progress.annotator, progress.num_decided) == ("ann", 6)
+
+
+def test_a_name_in_other_letters_is_the_same_annotator(project: Project, tmp_path: Path) -> None:
+    first, second, third, *_ = project.journal.read_images()
+    mask = np.ones((first.height, first.width), bool)
+    save_annotation(project, "Ann", first, first.categories[0], mask, (), "brush")
+    decide(project, " ann", first.id, "keep")
+    (tmp_path / "a.csv").write_text(f"image,choice,reason\n{Path(second.file).stem},keep,\n")
+    import_decisions(project, "ANN", tmp_path / "a.csv", "select")
+    assert [(progress.annotator, progress.num_decided) for progress in read_progress(project)] == [("Ann", 2)]
+    assert next_image(project, "aNN") == third
+    assert read_choice(project, "ann", first.id) is not None
+    assert next_thing(project, "ANN") == (first.id, first.categories[1])
+    with pytest.raises(DataError, match="found the annotator 'composition', which exact masks have"):
+        decide(project, "Composition", first.id, "keep")
 
 
 def test_the_rate_leaves_pauses_out() -> None:

@@ -158,7 +158,12 @@ def test_a_checkpoint_of_another_shape(ask, checkpoint) -> None:
     weights.pop("p_v.0.weight")
     save_file(weights, checkpoint, metadata=header)
     refused(
-        ask(), f"{checkpoint} does not fit", "1 missing (first: p_v.0.weight)", "1 of another shape", "expected [4, 3,"
+        ask(),
+        f"{checkpoint} does not fit",
+        "1 missing (first: p_v.0.weight)",
+        "1 of another shape",
+        "expected [4, 3,",
+        "If an older version of soundspot wrote it, load it with that one, or train it anew",
     )
 
 

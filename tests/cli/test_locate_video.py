@@ -40,8 +40,9 @@ def test_a_folder_is_done_but_for_what_is_no_video(soundspot, checkpoint: Path, 
     assert files == {stem + end for stem in ("a", "below/b") for end in ends}
     again = soundspot("locate", tmp_path / "in", "--model", checkpoint, "-o", out)
     assert again.out.count("done before") == 2
-    other = soundspot("locate", tmp_path / "in", "--model", checkpoint, "-o", out, "--mask-threshold", "0.7")
-    assert (other.out.count("done before"), other.err.count("another model or option. Pass --overwrite")) == (0, 2)
+    for words in (("--mask-threshold", "0.7"), ("--maps-per-second", "5")):
+        other = soundspot("locate", tmp_path / "in", "--model", checkpoint, "-o", out, *words)
+        assert (other.out.count("done before"), other.err.count("another model or option. Pass --overwrite")) == (0, 2)
 
 
 def test_records_of_other_facts_are_not_those_asked_for(tmp_path: Path) -> None:
@@ -96,6 +97,10 @@ def test_a_folder_has_one_table_of_events(soundspot, checkpoint: Path, tmp_path:
     again = soundspot(*line, *events)
     assert again.out.count("done before") == 2
     assert (tmp_path / "all.csv").read_text().splitlines() == rows
+    for words in (("--onset", "score:-3"), ("--min-duration-off", "0.2")):
+        other = soundspot(*line, *events, *words)  # the later of two equal options counts
+        assert (other.out.count("done before"), other.err.count("another model or option. Pass --overwrite")) == (0, 2)
+    assert soundspot(*line).out.count("done before") == 2  # of maps alone, which these options do not change
     told = soundspot(*line, "--events", tmp_path / "all.srt", "--onset", "score:-2")
     assert (told.code, "describes one video" in told.err) == (2, True)
 

@@ -207,6 +207,14 @@ def test_a_front_end_is_a_preset_and_what_differs() -> None:
             FrontEndConfig(wrong).build()
 
 
+def test_a_hop_of_waveforms_is_refused() -> None:
+    assert FrontEndConfig(preset="ezvsl", hop=80).build().audio.hop == 80
+    with pytest.raises(
+        RecipeError, match=r"front_end\.hop: found 80 for 'denseav', which takes waveforms .* Leave it out"
+    ):
+        FrontEndConfig(preset="ezvsl+denseav", hop=80).build()
+
+
 def test_a_front_end_takes_the_picture_of_one_preset_and_the_sound_of_another() -> None:
     spec = FrontEndConfig("clip+ast").build()
     assert (spec.image, spec.audio) == (PRESETS["clip"].image, PRESETS["ast"].audio)

@@ -85,7 +85,7 @@ def test_a_file_without_suffix_is_a_file(starter: Path) -> None:
 def test_a_released_model_has_a_name_and_no_checkpoint_here() -> None:
     assert is_named_model("denseav-language@demo")
     with pytest.raises(
-        CheckpointError, match=r"denseav-sound: found no checkpoint.*hub \(mhamilton723/DenseAV-sound\)"
+        CheckpointError, match=r"denseav-sound: found no checkpoint.*hub \(mhamilton723/DenseAV-sound\).*, or starter$"
     ):
         find_checkpoint("denseav-sound")
     with pytest.raises(InputError, match=r"Did you mean 'denseav-sound'\?"):

@@ -1,7 +1,6 @@
-"""A small model that is exported once, and what browser tests need: the runtime from npm and a Chromium."""
+"""A small model that is exported once, and what browser tests need: the runtime from npm."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -58,16 +57,3 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, content in found.items():
         (folder / name).write_bytes(content)
     return folder
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """The system's Chromium, headless."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_api.sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield opened
-        opened.close()

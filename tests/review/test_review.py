@@ -61,6 +61,17 @@ def test_a_name_in_other_letters_is_the_same_annotator(located: Path) -> None:
     assert review.measure_agreement() == []
 
 
+def test_a_clip_that_another_process_drew_is_seen(located: Path) -> None:
+    page, other = Review(located, 4), Review(located, 4)
+    first, *rest = page.clips
+    other.replace_clips([first.id])
+    drawn = other.clips[-1]
+    assert drawn not in page.clips
+    assert [page.next_clip("ann", number) for number in (0, rest[-1].id)] == [rest[0], drawn]
+    page.record("ann", drawn.id, RIGHT)
+    assert other.read_choices() == page.read_choices() == {"ann": {drawn.id: RIGHT}}
+
+
 def test_a_clip_that_is_gone_is_replaced_and_stays_so(located: Path) -> None:
     review = Review(located, 5)
     first, second = (clip.id for clip in review.clips[:2])

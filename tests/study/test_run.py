@@ -136,8 +136,11 @@ def test_a_training_that_fails_is_named_and_not_averaged(tmp_path: Path) -> None
 def test_results_of_another_version_are_named_and_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (recipes, run):
         monkeypatch.setattr(module, "__version__", "0.0.1")
-    work(planner_of(tmp_path), Worker())
+    work(old := planner_of(tmp_path), Worker())
+    records = StudyJournal(tmp_path).records
+    assert old.count_done(records) == old.count_jobs() == len(records)
     monkeypatch.undo()
+    assert planner_of(tmp_path).count_done(records) == 0
     planner = planner_of(tmp_path)
     text = write_page(planner, StudyJournal(tmp_path).records).read_text(encoding="utf-8")
     assert "26 results of soundspot 0.0.1** in the journal are not used" in text

@@ -19,7 +19,6 @@ from soundspot.data.media.rle import decode_mask, encode_mask
 from soundspot.errors import DataError, did_you_mean
 from soundspot.inference.contours.segmenters import Click, Segmenter
 from soundspot.types import Box
-from soundspot.utils.append_journal import check_annotator
 from soundspot.utils.safe_read import has_type
 
 MAX_ACTIONS = 500  # of one mask
@@ -139,6 +138,7 @@ def save_annotation(
     Raises:
         DataError: the image has no such category, or the mask is empty or of another size.
     """
+    annotator = project.journal.match_annotator(annotator)
     project.journal.insert("annotations", **build_row(annotator, record, category, mask, actions, tool))
 
 
@@ -154,7 +154,7 @@ def build_row(
     """Build the journal's row of the mask of a thing.
 
     Args:
-        annotator: name of the annotator.
+        annotator: name of the annotator, as the journal has it (`DecisionJournal.match_annotator`).
         record: image of the project.
         category: category of the thing, one of the image's.
         mask: (h, w) bool mask of the image's size, not empty.
@@ -182,7 +182,7 @@ def build_row(
     if len(actions) > MAX_ACTIONS:
         raise DataError(f"{record.file}: found {len(actions)} actions, expected at most {MAX_ACTIONS}. Begin again")
     return {
-        "annotator": check_annotator(annotator),
+        "annotator": annotator,
         "image": record.id,
         "category": category,
         "tool": tool,
@@ -222,7 +222,7 @@ def next_thing(project: Project, annotator: str, after: tuple[int, str] | None =
     undrawn = (
         "NOT EXISTS (SELECT 1 FROM annotations WHERE image = images.id AND category = thing.value AND annotator = ?)"
     )
-    image, category = after or (0, "")
+    (image, category), annotator = after or (0, ""), project.journal.match_annotator(annotator)
     rank = "COALESCE((SELECT key FROM json_each(images.categories) WHERE value = ?), -1)"
     later = f"(images.id > ? OR images.id = ? AND thing.key > {rank})"
     with project.journal.reading() as connection:

@@ -25,7 +25,6 @@ from soundspot.data.media.audio import read_audio, resample
 from soundspot.data.media.file_types import detect_file_type, iter_files
 from soundspot.errors import DataError, InputError
 from soundspot.types import Audio
-from soundspot.utils.append_journal import check_annotator
 from soundspot.utils.atomic_io import atomic_write_bytes
 from soundspot.utils.hash_rng import Key, make_generator
 from soundspot.utils.progress import track
@@ -179,9 +178,8 @@ def drop_audio(project: Project, annotator: str, image: int, category: str, reas
     if audio is None:
         raise DataError(f"image {image}: found no sound of {category!r:.60} to drop. Reload the page")
     text = f"{audio}: {reason.strip()[:200]}"
-    project.journal.insert(
-        "decisions", annotator=check_annotator(annotator), image=image, step="audio", choice="drop", reason=text
-    )
+    annotator = project.journal.match_annotator(annotator)
+    project.journal.insert("decisions", annotator=annotator, image=image, step="audio", choice="drop", reason=text)
 
 
 def read_dropped_audio(project: Project) -> set[int]:

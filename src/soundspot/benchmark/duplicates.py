@@ -11,7 +11,6 @@ from soundspot.benchmark.records import Source
 from soundspot.data.datasets.annotation_files import read_unique_ids
 
 NEAR_BITS = 3  # of 64, in which the hashes of near duplicates differ at most
-_BYTE_COUNTS = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 BLOCK = 512  # images compared at once
 
 
@@ -42,8 +41,7 @@ def find_near_duplicates(hashes: Mapping[str, int], max_bits: int = NEAR_BITS) -
     values: UInt64[np.ndarray, " n"] = np.array([hashes[name] for name in names], np.uint64)
     pairs = []
     for start in range(0, len(names), BLOCK):
-        differing = (values[start : start + BLOCK, None] ^ values[None, :]).view(np.uint8)
-        counts = _BYTE_COUNTS[differing].reshape(-1, len(names), 8).sum(axis=2)
+        counts = np.bitwise_count(values[start : start + BLOCK, None] ^ values[None, :])
         rows, columns = np.nonzero(counts <= max_bits)
         pairs += [
             (names[start + r], names[c]) for r, c in zip(rows.tolist(), columns.tolist(), strict=True) if start + r < c

@@ -13,10 +13,11 @@ from soundspot.benchmark.plan import BenchmarkPlan
 from soundspot.benchmark.records import AnnotationRecord, AudioRecord, Decision, ImageRecord, Source
 from soundspot.data.media.file_types import check_inside
 from soundspot.errors import DataError
-from soundspot.utils.append_journal import AppendJournal
+from soundspot.utils.append_journal import AppendJournal, match_annotator
 
 DATABASE_FILE = "journal.sqlite"
 SCHEMA_VERSION = 1
+COMPOSER = "composition"  # the annotator of exact masks
 _TABLES = {
     "plans": "content TEXT NOT NULL",
     "images": (
@@ -64,6 +65,25 @@ class DecisionJournal(AppendJournal):
     def __init__(self, folder: Path, create: bool = False) -> None:
         remedy = f"expected a project. Begin one by `soundspot benchmark plan {folder}`"
         super().__init__(folder / DATABASE_FILE, _TABLES, SCHEMA_VERSION, _INDEXES, create, remedy)
+
+    def match_annotator(self, name: str) -> str:
+        """Return the name of an annotator as it was first written: `Ann`, `ann` and ` ANN` are one person.
+
+        Args:
+            name: name that the annotator gives.
+
+        Returns:
+            The name as it is in the earliest decision or mask; that given, without blanks around it, where there is
+            none.
+
+        Raises:
+            DataError: the name is not valid, or stands for the composition of images.
+        """
+        with self.connect() as connection:
+            name = match_annotator(connection, name, ("decisions", "annotations"))
+        if name.casefold() == COMPOSER:
+            raise DataError(f"found the annotator {name!r}, which exact masks have. Give another name")
+        return name
 
     def read_plan(self) -> BenchmarkPlan:
         """Read the plan that counts.

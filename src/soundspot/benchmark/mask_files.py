@@ -39,6 +39,7 @@ def export_task(project: Project, folder: Path, annotator: str = "", polygons: b
     records = selected_images(project)
     if not records:
         raise DataError(f"{project.folder}: found no image that is kept. Select some: `soundspot benchmark select`")
+    annotator = annotator and project.journal.match_annotator(annotator)
     images = [to_annotated(project, record, annotator) for record in records]
     with atomic_write_folder(folder) as draft:
         (draft / "images").mkdir()
@@ -91,6 +92,7 @@ def import_masks(project: Project, path: Path, annotator: str, segmenter: Callab
     """
     if path.suffix.lower() not in READERS:
         raise OutputError(f"{path}: found {path.suffix or 'no suffix'}, expected .xml (CVAT) or .json (COCO)")
+    annotator = project.journal.match_annotator(annotator)
     records = {match_name(record.file): record for record in project.journal.read_images()}
     rows = []
     for image in READERS[path.suffix.lower()](path, project.plan.categories):

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from soundspot.benchmark.journal import DATABASE_FILE, DecisionJournal
+from soundspot.benchmark.journal import COMPOSER, DATABASE_FILE, DecisionJournal
 from soundspot.benchmark.plan import BenchmarkPlan, PlannedImage
 from soundspot.benchmark.records import ImageRecord, Source
 from soundspot.data.media.image import read_image
@@ -19,7 +19,6 @@ from soundspot.errors import DataError, OutputError
 from soundspot.utils.append_journal import insert_row
 from soundspot.utils.atomic_io import atomic_write_bytes, convert_os_errors
 
-COMPOSER = "composition"  # the annotator of exact masks
 IMAGE_FOLDER, AUDIO_FOLDER = "images", "audio"
 JPEG_QUALITY = 95
 BLACK = 8  # highest value of a channel in an image that counts as black

@@ -11,9 +11,10 @@ from jaxtyping import Bool
 
 from soundspot.benchmark.annotation import combine_masks, read_masks
 from soundspot.benchmark.audio import read_dropped_audio
+from soundspot.benchmark.journal import COMPOSER
 from soundspot.benchmark.licenses import describe_problem
 from soundspot.benchmark.plan import make_slug
-from soundspot.benchmark.project import COMPOSER, Project, check_files
+from soundspot.benchmark.project import Project, check_files
 from soundspot.benchmark.records import AnnotationRecord, AudioRecord, ImageRecord, Source
 from soundspot.benchmark.selection import list_disagreements, selected_images
 from soundspot.data.media.rle import decode_mask, encode_mask

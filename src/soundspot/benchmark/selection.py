@@ -10,7 +10,7 @@ from soundspot.benchmark.project import Project
 from soundspot.benchmark.records import Decision, ImageRecord
 from soundspot.errors import DataError, did_you_mean
 from soundspot.evaluation.functional.agreement import PairAgreement, compare_annotators, compute_rate
-from soundspot.utils.append_journal import check_annotator, insert_row
+from soundspot.utils.append_journal import insert_row
 from soundspot.utils.safe_read import convert_read_errors
 
 CHOICES = ("keep", "drop")
@@ -64,7 +64,7 @@ def decide(
         raise DataError(f"found the choice {choice!r:.40}, expected keep or drop{did_you_mean(choice, CHOICES)}")
     if len(reason) > MAX_REASON:
         raise DataError(f"found a reason of {len(reason)} characters, expected at most {MAX_REASON}. Shorten it")
-    annotator, record = check_annotator(annotator), project.journal.read_image(image)
+    annotator, record = project.journal.match_annotator(annotator), project.journal.read_image(image)
     project.journal.insert(
         "decisions", annotator=annotator, image=record.id, step=step, choice=choice, reason=reason.strip()
     )
@@ -85,6 +85,7 @@ def next_image(project: Project, annotator: str, after: int = 0) -> ImageRecord 
     undecided = (
         "NOT EXISTS (SELECT 1 FROM decisions d WHERE d.step = 'select' AND d.annotator = ? AND d.image = images.id)"
     )
+    annotator = project.journal.match_annotator(annotator)
     for condition in ("id > ?", "id <= ?"):
         if records := project.journal.read_images(f"{condition} AND {undecided}", (after, annotator), 1):
             return records[0]
@@ -102,6 +103,7 @@ def read_choice(project: Project, annotator: str, image: int) -> Decision | None
     Returns:
         The latest decision; None where there is none.
     """
+    annotator = project.journal.match_annotator(annotator)
     with project.journal.reading() as connection:
         row = connection.execute(
             "SELECT * FROM decisions WHERE step = 'select' AND annotator = ? AND image = ? ORDER BY id DESC LIMIT 1",
@@ -220,7 +222,7 @@ def import_decisions(project: Project, annotator: str, path: Path, step: str = "
                     "and keep or drop. Correct the row: nothing was recorded"
                 )
             rows.append((stems[name], choice, (row.get("reason") or "").strip()))
-    annotator = check_annotator(annotator)
+    annotator = project.journal.match_annotator(annotator)
     with project.journal.connect(write=True) as connection:
         for image, choice, reason in rows:
             values = {"annotator": annotator, "image": image, "choice": choice, "reason": reason[:MAX_REASON]}

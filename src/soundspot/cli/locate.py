@@ -3,6 +3,7 @@
 import json as to_json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -312,13 +313,18 @@ def locate_videos(
     model_id = localizer.identify(options.get("size") or localizer.video_size, options.get("smooth") or 0)
     facts = {"model": localizer.title, "model_id": model_id, "threshold": localizer.threshold}
     facts |= {"audio_track": options.get("audio_track"), "contour": localizer.contour}
+    facts |= {"maps_per_second": options.get("maps_per_second")}
     for path, outputs in jobs:
         if not overwrite and Path(outputs.overlay or "").exists():
-            if not is_done_by(Path(outputs.frame_records or ""), facts | {"mask_threshold": outputs.mask_threshold}):
+            has_events = outputs.events is None or Path(outputs.events).exists()
+            of_outputs: dict[str, Any] = {"mask_threshold": outputs.mask_threshold}
+            if outputs.events is not None and has_events:
+                of_outputs["event_options"] = asdict(outputs.event_options)
+            if not is_done_by(Path(outputs.frame_records or ""), facts | of_outputs):
                 failed += 1
                 print(f"soundspot: {outputs.overlay} is of another model or option. {REMEDY}", file=sys.stderr)
                 continue
-            if outputs.events is None or Path(outputs.events).exists():
+            if has_events:
                 print(f"{path}: done before")
                 continue
         started = time.monotonic()

@@ -42,6 +42,7 @@ from soundspot.utils.safe_read import check_fields, convert_read_errors, parse_j
 
 MAX_LIST, MAX_OPTION = 10_000, 1_000_000  # entries of a list of options, and sum of the numbers in it
 MAX_OMITTED = 2_000  # weights that a checkpoint may leave to the library's file of encoders
+_REMEDY = "If an older version of soundspot wrote it, load it with that one, or train it anew"
 _EXPECTED = "expected a checkpoint of `soundspot train`. If it was damaged, copy it again"
 STATISTICS = "statistics/"  # beginning of the names of tensors that are no weights of the method
 
@@ -206,7 +207,7 @@ def _load(path: str | Path, header: dict[str, Any]) -> Method:
     with suppress(NotImplementedError):  # a method of one's own that has no shapes before it runs
         with _limit_parameters(10 * len(shapes) + MAX_OMITTED):
             expected = _build_shapes(header)
-        check_match(match_weights(expected, shapes), str(path))
+        check_match(match_weights(expected, shapes), str(path), _REMEDY)
     with without_initialization():
         method = method_from_header(header)
     weights = {name: value for name, value in _read_tensors(path).items() if not name.startswith(STATISTICS)}

@@ -148,7 +148,8 @@ def find_checkpoint(model: str | Path | None) -> Path:
     if isinstance(model, str) and model in RELEASED_MODELS:
         raise CheckpointError(
             f"{model}: found no checkpoint, expected one of this package: it is fetched from the Hugging Face hub "
-            f"({RELEASED_MODELS[model].repository}) when it is loaded"
+            f"({RELEASED_MODELS[model].repository}) when it is loaded, and has no file to change. Use a checkpoint of "
+            f"`soundspot train`, or {DEFAULT_MODEL}"
         )
     if not is_named_model(model):
         if isinstance(model, str) and not _looks_like_path(model):

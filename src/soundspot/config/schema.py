@@ -38,7 +38,7 @@ class FrontEndConfig:
             The preset with the values that are given here; `resize` always replaces the preset's.
 
         Raises:
-            RecipeError: no preset has that name.
+            RecipeError: no preset has that name, or a value is given that the preset does not use.
         """
         image_preset, _, audio_preset = self.preset.partition("+")
         audio_preset = audio_preset or image_preset
@@ -48,6 +48,11 @@ class FrontEndConfig:
         image, audio = PRESETS[image_preset].image, PRESETS[audio_preset].audio
         image = replace(image, size=self.size or image.size, resize=self.resize)
         audio = audio if self.seconds is None else replace(audio, seconds=self.seconds, clip_seconds=None)
+        if self.hop is not None and audio.window_function == "waveform":
+            raise RecipeError(
+                f"front_end.hop: found {self.hop} for {audio_preset!r}, which takes waveforms and has no spectrogram. "
+                "Leave it out"
+            )
         return InputSpec(image, audio if self.hop is None else replace(audio, hop=self.hop))
 
 

@@ -188,18 +188,20 @@ def load_strict(
     module.load_state_dict({name: weights[rename(name)] for name in module.state_dict()})
 
 
-def check_match(match: WeightMatch, source: str) -> None:
+def check_match(match: WeightMatch, source: str, remedy: str = "") -> None:
     """Raise CheckpointError where names or shapes do not match, with their number and the first of them.
 
     Args:
         match: comparison of the file with the expected weights.
         source: name of the file for the message.
+        remedy: sentence that ends the message.
 
     Raises:
         CheckpointError: a name is missing, unknown or of another shape.
     """
     if match.num_mismatched:
-        raise CheckpointError(f"{source} does not fit: of its weights {match.format_mismatches()}")
+        end = f". {remedy}" if remedy else ""
+        raise CheckpointError(f"{source} does not fit: of its weights {match.format_mismatches()}{end}")
 
 
 def read_state_dict(path: Path) -> dict[str, Any]:

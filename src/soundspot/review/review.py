@@ -90,8 +90,18 @@ class Review:
         self._indices = {moment.to_json(): index for index, moment in enumerate(self.moments)}
         self._peaks = np.array([moment.peak for moment in self.moments])
         self._files = np.unique([moment.image for moment in self.moments], return_inverse=True)[1]
-        with self.journal.connect(write=True) as connection:
-            self.clips, self.gone = self._draw(connection)
+        self._state = 0, 0
+        self._update()
+
+    def _update(self) -> None:
+        """Read the clips anew where another process has drawn some, or noted that one is gone."""
+        query = "SELECT (SELECT MAX(id) FROM clips), (SELECT COUNT(*) FROM decisions WHERE choice = ?)"
+        with self.journal.reading() as connection:
+            state = tuple(connection.execute(query, (GONE,)).fetchone())
+        if state != self._state:
+            with self.journal.connect(write=True) as connection:
+                self.clips, self.gone = self._draw(connection)
+                self._state = tuple(connection.execute(query, (GONE,)).fetchone())
 
     def _draw(self, connection: Connection) -> tuple[list[Clip], set[int]]:
         """Draw clips up to their number, and return those whose results and files are as they were; and who is gone."""
@@ -116,7 +126,7 @@ class Review:
         with self.journal.connect(write=True) as connection:
             for number in sorted({clip.id for clip in self.clips}.intersection(numbers) - self.gone):
                 insert_row(connection, "decisions", annotator=NOBODY, clip=number, choice=GONE)
-            self.clips, self.gone = self._draw(connection)
+        self._update()
 
     def find_clip(self, number: int) -> Clip | None:
         """Find a clip by its number.
@@ -196,6 +206,7 @@ class Review:
         Returns:
             Name of each annotator -> number of the clip -> choice.
         """
+        self._update()
         numbers = {clip.id for clip in self.clips}
         with self.journal.reading() as connection:
             choices = _read_choices(connection)
@@ -215,6 +226,7 @@ class Review:
         Raises:
             DataError: the name is not valid.
         """
+        self._update()
         with self.journal.reading() as connection:
             decided = _read_choices(connection).get(match_annotator(connection, annotator), {})
         left = [clip for clip in self.clips if clip.id not in self.gone and clip.id not in decided]

@@ -297,6 +297,20 @@ class Planner:
         of_seeds = len(arms) * len(self.study.seeds) * (1 + len(self.study.tests))
         return bool(self.start_key()) + len(self.feature_jobs()) + of_tuning + of_seeds
 
+    def count_done(self, records: Records) -> int:
+        """Return the number of jobs of the study that are recorded; a journal may hold those of other recipes too.
+
+        Args:
+            records: records of the journal.
+
+        Returns:
+            Number of jobs, at most `count_jobs`.
+        """
+        of_tuning = [job.key for arm in self.study.trained_arms for _, *jobs in self.tuning_jobs(arm) for job in jobs]
+        of_seeds = [job.key for *_, training, scores in self.results(records) for job in (training, *scores.values())]
+        keys = {self.start_key(), *(job.key for job in self.feature_jobs()), *of_tuning, *of_seeds}
+        return len(keys & records.keys())
+
     def ready(self, records: Records) -> list[Job]:
         """Return the jobs that can be done now and are not recorded: start weights first, then features, then others.
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from soundspot import __version__
+from soundspot.evaluation.metrics.bootstrap import bootstrap_p_value
 from soundspot.evaluation.metrics.registry import get_metric_info
 from soundspot.study.journal import Record
 from soundspot.study.plan import Planner
@@ -20,7 +21,6 @@ from soundspot.study.statistics import (
     estimate,
     holm,
     mean_and_spread,
-    p_value,
     rank_arms,
     seed_means,
 )
@@ -204,7 +204,7 @@ def summarize(column: Column) -> Summary:
     drawn = seed_means(column.draws, draw_seeds(column.values.shape[1], num_draws))
     best = int(np.nanargmax(sign * means)) if np.isfinite(means).any() else -1
     gaps = drawn[best] - drawn if best >= 0 else drawn
-    p_values = np.array([np.nan if i == best else p_value(gap) for i, gap in enumerate(gaps)])
+    p_values = np.array([np.nan if i == best else bootstrap_p_value(gap) for i, gap in enumerate(gaps)])
     ranked = np.flatnonzero(np.isfinite(means))
     return Summary(
         column,

@@ -96,7 +96,7 @@ def do_jobs(planner: Planner, journal: StudyJournal, workers: list[Worker], on_d
                 journal.append(make_record(job, outcome))
                 state = f"failed: {outcome.error}" if outcome.error else f"{outcome.seconds:.1f} s"
                 on_done(f"{describe_job(job)}: {state}")
-                on_progress(len(journal.records), max(num_jobs, len(journal.records)))
+                on_progress(planner.count_done(journal.records), num_jobs)
 
 
 @contextmanager

@@ -92,22 +92,6 @@ def estimate(value: float, draws: Float[np.ndarray, " d"]) -> Estimate:
     return Estimate(float(value), float(low), float(high))
 
 
-def p_value(draws: Float[np.ndarray, " d"]) -> float:
-    """Compute the two-sided bootstrap p-value of a difference being 0.
-
-    Args:
-        draws: (d,) differences; those that are not finite are left out.
-
-    Returns:
-        Twice the smaller share of draws on one side of 0, at least 2 / (d + 1) and at most 1; nan without draws.
-    """
-    finite = draws[np.isfinite(draws)]
-    if not len(finite):
-        return float("nan")
-    fewer = min(int((finite <= 0).sum()), int((finite >= 0).sum()))
-    return min(1.0, 2 * (1 + fewer) / (1 + len(finite)))
-
-
 def holm(p_values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Correct p-values for their number by Holm's method.
 

@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 
@@ -13,6 +13,9 @@ from soundspot.inference.localizer import Localizer
 from soundspot.methods.base import Method
 from soundspot.types import AudioVisualDataset
 from soundspot.utils.distributed import on_rank_zero
+
+if TYPE_CHECKING:
+    from soundspot.training.feature_embedder import FeatureEmbedder
 
 
 class ScheduledCallback(L.Callback, ABC):
@@ -28,7 +31,7 @@ class ScheduledCallback(L.Callback, ABC):
     Attributes:
         table_name: name of a table's folder, which is NAME-STEP.
         make_embedder: function of the method in training that returns what embeds the training set for a table: a
-            localizer, unless features are stored.
+            localizer, or where features are stored what embeds these.
         due_steps: the steps, in order.
     """
 
@@ -36,7 +39,7 @@ class ScheduledCallback(L.Callback, ABC):
 
     def __init__(self, data: AudioVisualDataset, folder: Path, due_steps: list[int]) -> None:
         self.data, self.folder, self.due_steps = data, folder, due_steps
-        self.make_embedder: Callable[[Any], Any] = make_localizer
+        self.make_embedder: Callable[[Method], Localizer | FeatureEmbedder] = make_localizer
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: Any) -> None:
         """Refresh the table before the batches of the next checkpoint interval are drawn.

@@ -52,6 +52,7 @@ class AppendJournal:
             self._connection = sqlite3.connect(path, WAIT_SECONDS, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise OutputError(f"{path}: could not be opened ({error}). Check the folder's permissions") from error
+        self._connection.create_function("casefold", 1, str.casefold, deterministic=True)
         weakref.finalize(self, self._connection.close)
         if create and self._read_version() == 0:
             with self.connect() as connection:
@@ -184,22 +185,24 @@ def check_annotator(name: str) -> str:
     return name
 
 
-def match_annotator(connection: sqlite3.Connection, name: str) -> str:
+def match_annotator(connection: sqlite3.Connection, name: str, tables: Sequence[str] = ("decisions",)) -> str:
     """Return the name of an annotator as it was first written: `Ann`, `ann` and ` ANN` are one person.
 
     Args:
-        connection: connection of a journal with decisions.
+        connection: connection of a journal.
         name: name that the annotator gives.
+        tables: tables of the journal with a column `annotator`.
 
     Returns:
-        The name as it is in the earliest decision; that given, without blanks around it, where there is none.
+        The name as it is in the earliest row; that given, without blanks around it, where there is none.
 
     Raises:
         DataError: the name is not valid.
     """
     name = check_annotator(name)
-    rows = connection.execute("SELECT annotator FROM decisions GROUP BY annotator ORDER BY MIN(id)")
-    return next((row[0] for row in rows if row[0].casefold() == name.casefold()), name)
+    query = "SELECT time, annotator FROM {} WHERE casefold(annotator) = ? ORDER BY id LIMIT 1"
+    rows = [connection.execute(query.format(table), (name.casefold(),)).fetchone() for table in tables]
+    return min((tuple(row) for row in rows if row is not None), default=("", name))[1]
 
 
 def _schema(tables: Mapping[str, str], version: int, indexes: Sequence[str]) -> Iterator[str]:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from soundspot.data.datasets.registry import open_dataset
 from soundspot.evaluation.engine.baselines import centered_box
 from soundspot.evaluation.engine.evaluate import evaluate
 from soundspot.scenes import open_scenes, write_catalog
-from visitor import ENVIRONMENT, KeyedView, name_annotator, opened_browser, served_by
+from visitor import ENVIRONMENT, KeyedView, name_annotator, served_by
 
 pytestmark = [
     pytest.mark.slow,
@@ -48,12 +48,6 @@ def killed(*words: object, until: Callable[[], bool]) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    with opened_browser() as browser:
-        yield browser
 
 
 def visit(browser: Any, url: str, name: str) -> Any:

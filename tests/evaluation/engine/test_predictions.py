@@ -54,6 +54,18 @@ def test_an_evaluation_on_a_full_disk_ends_in_our_error(size: int, monkeypatch: 
     assert isinstance(info.value, DiskFullError) or not size  # without any room there is no folder for temporary files
 
 
+def test_pixels_are_sorted_only_for_scores_that_are_wanted(
+    tmp_path: Path, maps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "maps", maps)
+    every = evaluate_maps(folder, DATA, bootstraps=0).model.metrics
+    assert evaluate_maps(folder, DATA, bootstraps=0, metrics=["cap"]).model.metrics == {"cap": every["cap"]}
+    calls = []
+    monkeypatch.setattr(F, "source_ap", lambda *arguments: calls.append(arguments))
+    assert evaluate_maps(folder, DATA, bootstraps=0, metrics=["auc"]).model.metrics["auc"] == every["auc"]
+    assert not calls
+
+
 def test_a_folder_scores_as_the_model_that_wrote_it(tmp_path: Path) -> None:
     report = evaluate(Batched(), DATA, protocol="all", output=tmp_path / "run", bootstraps=50)
     again = evaluate_maps(tmp_path / "run" / "maps", DATA, protocol="all", bootstraps=50)

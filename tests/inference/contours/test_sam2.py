@@ -8,11 +8,13 @@ import torch
 from PIL import Image
 
 from soundspot.errors import InputError, RecipeError
+from soundspot.inference.contours import sam2 as sam2_module
 from soundspot.inference.contours.load_segmenter import SEGMENTERS, load_segmenter
 from soundspot.inference.contours.sam2 import MEAN, STD, Sam2Segmenter, enlarge_logits, preprocess_image
 from soundspot.inference.contours.segmenters import Click, Segmenter
 from soundspot.inference.contours.trace import FOLLOWERS, ContourTracer, RegionSegmenter
 from soundspot.types import Box
+from soundspot.utils import device as device_module
 from soundspot.utils.hash_rng import make_generator
 from tiny_sam2 import SIDE, make_model
 
@@ -108,6 +110,18 @@ def test_the_network_lies_on_the_device_that_is_named(monkeypatch: pytest.Monkey
     model = FakeModel()
     Sam2Segmenter(model=model, device="cpu")
     assert model.device == "cpu"
+
+
+def test_a_page_takes_the_best_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = []
+    segmenter = Sam2Segmenter(model=FakeModel())
+    monkeypatch.setattr(sam2_module, "Sam2Segmenter", lambda _, device: devices.append(device) or segmenter)
+    monkeypatch.setattr(device_module, "select_best_device", lambda: torch.device("meta"))
+    load_segmenter.cache_clear()
+    for name in ({}, {"device": "cpu"}):
+        load_segmenter("sam2", **name)
+    assert devices == ["meta", "cpu"]
+    load_segmenter.cache_clear()
 
 
 def test_pixels_are_normalized_and_logits_enlarged() -> None:

@@ -1,8 +1,10 @@
 """Maps of several sounds in the same frames."""
 
+import pytest
 import torch
 
 from made_events import ToneLocalizer, features
+from soundspot.inference.events import sound_maps
 from soundspot.inference.events.sound_maps import SoundMaps
 
 
@@ -16,6 +18,21 @@ def test_a_relative_map_leaves_out_what_scores_high_whatever_sounds() -> None:
     assert maps.relative(0, torch.tensor([True, False]))[0].argmax() == 4 * 8 + 6
     assert maps.similarity(0, 0) == 1
     assert maps.similarity(0, 1) == 0
+
+
+def test_maps_of_blocks_of_frames_are_those_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [features((n % 6, n % 5), (1, 2), (6, 4)) for n in range(7)]
+    maps = SoundMaps(ToneLocalizer(), frames, [*torch.eye(3)], (48, 64)).maps
+    sizes = []
+
+    class Counting(ToneLocalizer):
+        def maps(self, encoded_images, encoded_audio):
+            sizes.append(len(encoded_images))
+            return super().maps(encoded_images, encoded_audio)
+
+    monkeypatch.setattr(sound_maps, "BLOCK", 3)
+    assert torch.equal(SoundMaps(Counting(), frames, [*torch.eye(3)], (48, 64)).maps, maps)
+    assert set(sizes) == {3, 1}
 
 
 def test_positions_are_compared_in_the_chosen_frames() -> None:

@@ -43,12 +43,23 @@ def test_sources_go_on_end_and_join(sounds: tuple, spans: list[tuple[float, floa
 
 def test_a_short_silence_is_bridged() -> None:
     assert link(A, None, A, min_pause=2.0) == [(5, 8)]
+    assert link(A, None, None, A, min_pause=2.0) == [(5, 6), (8, 9)]  # two silent segments are one pause
+    assert link(A, None, None, A, min_pause=2.1) == [(5, 9)]
+
+
+def test_a_pause_goes_on_from_the_block_before() -> None:
+    source, levels = SoundSource(0.0, 4.5, 0, 4.5), np.full((20, 2), QUIET)
+    segments = [Segment(0, 10), Segment(10, 15), Segment(15, 20)]
+    for min_pause, is_over in ((1.0, True), (1.6, False)):
+        ended, _ = link_segments(levels, segments, {}, [source], 4.0, min_pause, lambda a, b: 1.0, lambda a, b, s: True)
+        assert (ended == [source]) == is_over
 
 
 def test_a_silent_segment_is_so_beside_the_loudest() -> None:
     levels = np.repeat([[-20.0], [-65.0], [-50.0]], 10, axis=0)
-    assert [is_silent(levels, Segment(n, n + 10)) for n in (0, 10, 20)] == [False, True, False]
-    assert is_silent(np.full((10, 2), -80.0), Segment(0, 10))
+    assert [is_silent(levels, Segment(n, n + 10), -20.0) for n in (0, 10, 20)] == [False, True, False]
+    assert is_silent(levels, Segment(20, 30), -5.0)  # beside a louder moment of another block
+    assert is_silent(np.full((10, 2), -80.0), Segment(0, 10), -80.0)
 
 
 def test_a_source_has_the_sound_of_its_longest_pure_segment() -> None:

@@ -5,6 +5,9 @@ import pytest
 from PIL import Image
 
 from made_events import INFO, RATE, ToneLocalizer, features, frame, tones
+from soundspot.data.media.rle import decode_mask
+from soundspot.inference.connected_components import bounding_box
+from soundspot.inference.contours.trace import FOLLOWERS
 from soundspot.inference.events import tracking
 from soundspot.inference.events.options import EventOptions
 from soundspot.inference.events.tracking import EventTracker
@@ -20,10 +23,11 @@ def collect(
     cells: tuple = (LEFT, RIGHT, None),
     colors: tuple = (),
     every: int = 2,
+    contour: str | None = None,
     **options: object,
 ) -> VideoEvents:
     """Events of frames a tenth of a second apart; each `every`th is encoded. Chord k has its source at cells[k]."""
-    tracker = EventTracker(EventOptions(**options), ToneLocalizer(), RATE)
+    tracker = EventTracker(EventOptions(**options), ToneLocalizer(), RATE, contour)
     tracker.add_audio(tones(seconds, *spans))
     pixels = np.full((48, 64, 3), 128, np.uint8)
     for color, (x, y) in zip(colors, cells, strict=False):
@@ -92,10 +96,52 @@ def test_events_need_not_end_with_a_block(monkeypatch: pytest.MonkeyPatch) -> No
     assert [len(event.track) for event in events] == pytest.approx([len(event.track) for event in expected], abs=3)
 
 
-def test_frames_between_encoded_ones_have_the_region_of_the_one_before() -> None:
+def test_a_quiet_sound_is_silence_beside_a_loud_one_of_the_block_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "BLOCK_SECONDS", 5.0)
+    monkeypatch.setattr(tracking, "MIN_BLOCK_SECONDS", 2.0)
+    waveform = tones(19.0, (1.0, 4.0, 0), (12.0, 15.0, 1))
+    for gain, count in ((1, 2), (200, 1)):  # 46 dB
+        tracker = EventTracker(EventOptions(), ToneLocalizer(), RATE)
+        tracker.add_audio(np.concatenate([waveform[: 11 * RATE] * np.float32(gain), waveform[11 * RATE :]]))
+        for number in range(190):
+            tracker.add(frame(number / 10, {}), features(LEFT, RIGHT, None))
+        assert len(tracker.finish(INFO, 19.0)) == count
+
+
+def test_frames_between_encoded_ones_have_the_region_of_the_nearest() -> None:
     events = collect(6.0, (1.5, 4.0, 0), every=8)
     assert is_near(events, (1.5, 4.0))
     assert len(events[0].track) == pytest.approx(25, abs=2)
+    tracker = EventTracker(EventOptions(), ToneLocalizer(), RATE)
+    tracker.add_audio(tones(6.0, (1.0, 5.0, 0)))
+    for number in range(60):  # the source moves after 2.4 s; frames are encoded each 0.8 s
+        cells = (LEFT if number <= 24 else LOW, RIGHT, None)
+        tracker.add(frame(number / 10, {}), None if number % 8 else features(*cells))
+    (event,) = tracker.finish(INFO, 6.0)
+    rows = dict(zip(event.track.frames.tolist(), (event.track.peaks[:, 1] // 8).tolist(), strict=True))
+    assert [rows[number] for number in (24, 27, 29, 32)] == [LEFT[1], LEFT[1], LOW[1], LOW[1]]
+
+
+def test_a_contour_is_made_of_the_event_s_own_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its left half here; two sources sound at once, and frames have contours of others."""
+    images = []
+
+    class LeftHalves:
+        def segment_regions(self, image, boxes):
+            images.append(image)
+            masks = np.zeros((len(boxes), image.height, image.width), bool)
+            for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
+                mask[y0:y1, x0 : (x0 + x1) // 2] = True
+            return [*masks]
+
+    monkeypatch.setitem(FOLLOWERS, "grabcut", lambda *_: LeftHalves())
+    events = collect(9.0, (1.0, 7.0, 0), (4.0, 7.0, 1), (4.0, 7.0, 1), colors=(RED, BLUE), contour="grabcut")
+    assert is_near(events, (1.0, 7.0), (4.0, 7.0))
+    for event in events:
+        for (x0, y0, x1, y1), text in zip(event.track.boxes.tolist(), event.track.masks, strict=True):
+            mask = decode_mask({"size": [48, 64], "counts": text}, "mask")
+            assert bounding_box(mask) == (x0, y0, (x0 + x1) // 2, y1)
+    assert len(images) < 60  # key frames alone: 30 of the first, 15 of the second
 
 
 def test_identities_outlast_pauses() -> None:

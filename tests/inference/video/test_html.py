@@ -45,6 +45,9 @@ def test_a_result_has_player_timeline_and_events(tmp_path: Path) -> None:
     bars = [attributes for tag, attributes in tags if tag == "rect"]
     assert [bar["x"] for bar in bars] == ["0.0", "750.0", "125.0", "750.0"]  # two runs of presence, two events
     assert bars[0]["fill-opacity"] == "0.8"
+    (timeline,) = [attributes for tag, attributes in tags if tag == "svg"]
+    assert (timeline["height"], timeline["preserveaspectratio"]) == ("54", "none")  # three rows, on a phone too
+    assert "0 to 4.0 s, from above: presence, &lt;b&gt;dog&lt;/b&gt; &amp; &#39;co&#39;, source 2" in page
     assert [tag for tag, _ in tags].count("tr") == 3
     assert {tag for tag, _ in tags} <= {
         "video",

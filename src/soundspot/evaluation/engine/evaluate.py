@@ -27,7 +27,7 @@ from soundspot.evaluation.engine.predict import (
     iter_predictions,
 )
 from soundspot.evaluation.engine.predictions import MapWriter, Predictions, StoredMaps, TemporaryMapFolder
-from soundspot.evaluation.engine.sample_table import SampleTable
+from soundspot.evaluation.engine.sample_table import SOURCE_AP, SampleTable
 from soundspot.evaluation.metrics.registry import NEGATIVES, expand_metric_keys
 from soundspot.evaluation.protocols.presets import Protocol, resolve_protocols
 from soundspot.evaluation.report.build_report import Embeddings, build_report, check_attributes
@@ -213,7 +213,9 @@ def evaluate_maps(
     predictions.check_complete(samples, allow_missing)
     meta = predictions.meta
     threshold = _check_threshold(meta.get("threshold") if threshold is None else threshold)
-    table = SampleTable(protocols, data, samples, threshold, PresenceCalibration.from_dict(meta.get("presence")))
+    calibration = PresenceCalibration.from_dict(meta.get("presence"))
+    has_source_ap = keys is None or not keys.isdisjoint(SOURCE_AP)
+    table = SampleTable(protocols, data, samples, threshold, calibration, has_source_ap)
     for batch in _show_progress(predictions.iter_predictions(samples, batch_size, shard), len(data), progress, shard):
         table.update(batch)
     table.all_gather(shard)

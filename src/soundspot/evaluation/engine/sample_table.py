@@ -28,11 +28,14 @@ from soundspot.types import AudioVisualDataset, GroundTruth
 MODEL, WHOLE_IMAGE, CENTERED_BOX, OBJECT_SALIENCY, CEILING = (
     *("model", "whole image", "centered box", "object saliency", "ceiling"),
 )
+SOURCE_AP = "cap", "piap"  # average precision over pixels, of each source and of each image
 MapList: TypeAlias = list[Tensor]  # each (h, w); of any sizes
 
 
 class SampleTable:
     """Numbers of each sample, collected as predictions come in; maps are not stored.
+
+    `has_source_ap` says whether `SOURCE_AP` is computed, which sorts all pixels and takes more than half of the time.
 
     Attributes:
         protocols: scoring rules, those of the report first.
@@ -57,8 +60,9 @@ class SampleTable:
         samples: SampleIndex,
         threshold: float | None,
         calibration: PresenceCalibration | None = None,
+        has_source_ap: bool = True,
     ) -> None:
-        self.protocols, self.data, self.samples = protocols, data, samples
+        self.protocols, self.data, self.samples, self._has_source_ap = protocols, data, samples, has_source_ap
         self.threshold, self.calibration = threshold, calibration
         self.added_indices: list[int] = []
         self.protocol_columns: dict[tuple[Protocol, str], Columns] = {}
@@ -247,7 +251,7 @@ class SampleTable:
         columns = {"confidence": F.confidence(maps), "peak_own": _peaks(batch.maps)}
         for name in columns:
             columns[name][~is_known] = math.nan
-        if target.dtype == torch.bool:
+        if target.dtype == torch.bool and self._has_source_ap:
             is_source = self._present[rows] & (area > 0)
             columns |= _source_columns(maps, target, self.samples.group_index[rows], is_source, is_known)
         if self.threshold is not None:
@@ -369,7 +373,7 @@ def _source_columns(
     members = [rows for rows in members if len(rows) > 1]
     if not members:
         return {}
-    columns = {name: torch.full((len(maps),), math.nan, dtype=torch.float64) for name in ("cap", "piap")}
+    columns = {name: torch.full((len(maps),), math.nan, dtype=torch.float64) for name in SOURCE_AP}
     padded, has_source = F.pad_groups([maps[rows] for rows in members])
     targets, has_map = (F.pad_groups([values[rows] for rows in members])[0] for values in (target, is_known))
     ap = F.source_ap(padded, targets, has_source, has_map)

@@ -239,3 +239,19 @@ def quantile_interval(value: float, draws: Float[Tensor, " d"]) -> Interval:
         return Interval(value)
     low, high = np.quantile(draws.double().numpy(), [0.025, 0.975]).tolist()
     return Interval(value, low, high)
+
+
+def bootstrap_p_value(draws: Float[np.ndarray, " d"]) -> float:
+    """Compute the two-sided bootstrap p-value of a difference being 0.
+
+    Args:
+        draws: (d,) differences; those that are not finite are left out.
+
+    Returns:
+        Twice the smaller share of draws on one side of 0, at least 2 / (d + 1) and at most 1; nan without draws.
+    """
+    finite = draws[np.isfinite(draws)]
+    if not len(finite):
+        return float("nan")
+    fewer = min(int((finite <= 0).sum()), int((finite >= 0).sum()))
+    return min(1.0, 2 * (1 + fewer) / (1 + len(finite)))

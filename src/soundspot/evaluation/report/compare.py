@@ -16,6 +16,7 @@ from soundspot.evaluation.metrics.bootstrap import (
     GroupWeights,
     Interval,
     Scores,
+    bootstrap_p_value,
     quantile_interval,
     resample_scores,
 )
@@ -205,12 +206,7 @@ def _compare_reports(
 
 
 def _paired_difference(value: float, draws: Float[Tensor, " d"]) -> PairedDifference:
-    draws = draws[draws.isfinite()]
-    if not len(draws):
-        return PairedDifference(Interval(value), float("nan"))
-    below, above = (int(side.sum()) for side in (draws <= 0, draws >= 0))
-    p_value = min(1.0, 2 * (1 + min(below, above)) / (1 + len(draws)))
-    return PairedDifference(quantile_interval(value, draws), p_value)
+    return PairedDifference(quantile_interval(value, draws), bootstrap_p_value(draws.numpy()))
 
 
 def _select_common_samples(

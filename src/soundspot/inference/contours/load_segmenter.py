@@ -5,12 +5,13 @@ from functools import cache
 
 from soundspot.errors import RecipeError, did_you_mean
 from soundspot.inference.contours.segmenters import GrabCutSegmenter, Segmenter
+from soundspot.utils.device import resolve_device
 
 
 def _load_sam2(weights: str, device: str) -> Segmenter:
     from soundspot.inference.contours.sam2 import DEFAULT_NAME, Sam2Segmenter
 
-    return Sam2Segmenter(weights or DEFAULT_NAME, device=device)
+    return Sam2Segmenter(weights or DEFAULT_NAME, device=str(resolve_device(device)))
 
 
 # Name -> function that takes what follows a colon, such as the name of weights, and the device.
@@ -21,12 +22,12 @@ SEGMENTERS: dict[str, Callable[[str, str], Segmenter]] = {
 
 
 @cache
-def load_segmenter(name: str = "grabcut", device: str = "cpu") -> Segmenter:
+def load_segmenter(name: str = "grabcut", device: str = "auto") -> Segmenter:
     """Load a segmenter by name, once.
 
     Args:
         name: `grabcut`, `sam2`, or `sam2:WEIGHTS` for weights of another name on the hub, or in a folder.
-        device: device of a network, such as `cuda`.
+        device: device of a network, such as `cuda`; `auto`: the best of this machine.
 
     Returns:
         The segmenter.

@@ -1,5 +1,6 @@
 """Contours of the regions of a map: traced in each image alone, or followed through the frames of a video."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
@@ -11,11 +12,12 @@ from PIL import Image
 from soundspot.inference.connected_components import BoxXYXY, label_components
 from soundspot.inference.contours.contour import Contour
 from soundspot.inference.contours.load_segmenter import load_segmenter, parse_segmenter
-from soundspot.inference.contours.segmenters import Segmenter
+from soundspot.inference.contours.segmenters import VIDEO_SIDE, GrabCutSegmenter, Segmenter
 from soundspot.inference.events.regions import REGION_THRESHOLD, Region, find_regions
 from soundspot.inference.result import LocalizationMap
 from soundspot.types import Box
 
+CONTOURS_PER_SECOND = 5.0  # of videos
 FULL_SHARE = 0.98  # of an image, from which a mask outlines nothing
 BOX_SHARE = 0.97  # intersection over union with the box from which it is the box, as resizing moves edges
 
@@ -71,9 +73,11 @@ def _follow_with_sam2(weights: str, device: str) -> RegionSegmenter:
     return Sam2Follower(weights or DEFAULT_NAME, device=device)
 
 
+# Of videos: name -> function that takes the name of weights and the device.
 FOLLOWERS: dict[str, Callable[[str, str], RegionSegmenter]] = {
-    "sam2": _follow_with_sam2
-}  # of videos; others: per frame
+    "grabcut": lambda *_: SingleImageSegmenter(GrabCutSegmenter(VIDEO_SIDE)),
+    "sam2": _follow_with_sam2,
+}
 
 
 class ContourTracer:
@@ -108,13 +112,23 @@ class ContourTracer:
         Returns:
             The map with a contour for each region, by falling score; none where the source is absent.
         """
-        assert result.image is not None, "contours are traced in an image"
         if lowest is None:
             lowest = result.peak if result.threshold is None else result.threshold
-        regions = find_regions(result, lowest)
+        return replace(result, contours=self.trace_regions(result, find_regions(result, lowest)))
+
+    def trace_regions(self, result: LocalizationMap, regions: Sequence[Region]) -> tuple[Contour, ...]:
+        """Trace the contours of some regions of a map.
+
+        Args:
+            result: the map, with its image.
+            regions: regions of the map (`find_regions`).
+
+        Returns:
+            A contour for each region, in order.
+        """
+        assert result.image is not None, "contours are traced in an image"
         masks = self._segmenter.segment_regions(result.image, [region.box for region in regions])
-        contours = [self._make_contour(result, *pair) for pair in zip(regions, masks, strict=True)]
-        return replace(result, contours=(*contours,))
+        return tuple(self._make_contour(result, *pair) for pair in zip(regions, masks, strict=True))
 
     def _make_contour(self, result: LocalizationMap, region: Region, mask: Bool[np.ndarray, "h w"]) -> Contour:
         note = ""
@@ -122,6 +136,33 @@ class ContourTracer:
             note = f"The contour by {self.name} {failure}; that of the region is used."
             mask = region_mask(result, region)
         return Contour(mask, region.box, region.peak_at, self.name, note)
+
+
+class FrameTracer:
+    """Trace the contours of the frames of a video, in order, five times a second; frames between have the last ones.
+
+    Args:
+        name: as of `ContourTracer`.
+        device: device of a segmenter that is a network.
+    """
+
+    def __init__(self, name: str, device: str) -> None:
+        self._tracer = ContourTracer(name, is_video=True, device=device)
+        self._time, self._contours = -math.inf, tuple[Contour, ...]()
+
+    def trace(self, time: float, result: LocalizationMap) -> LocalizationMap:
+        """Add contours to the map of the next frame.
+
+        Args:
+            time: time of the frame in seconds.
+            result: its map, with its image.
+
+        Returns:
+            The map with its contours; none where the source is absent.
+        """
+        if result.present is False or not self._contours or time - self._time > 1 / CONTOURS_PER_SECOND - 0.01:
+            self._time, self._contours = time, self._tracer.trace(result).contours
+        return replace(result, contours=self._contours)
 
 
 def describe_failure(mask: Bool[np.ndarray, "h w"], box: BoxXYXY) -> str:

@@ -13,6 +13,7 @@ from soundspot.inference.refinement import FeaturesWithPrior
 
 DIFFERENT_COSINE = 0.5  # of encoded sounds, below which they are of different things
 NEAR = 0.27  # of the longer side of the frame: peaks within it are of one object
+BLOCK = 32  # frames whose maps are computed at once: all of a minute together would be held twice
 NEAR_SHARE = 0.3  # of frames in which peaks of two sounds are near each other
 
 
@@ -29,9 +30,8 @@ class SoundMaps:
     def __init__(
         self, localizer: BatchLocalizer, features: Sequence[Features], sounds: Sequence[Tensor], size: tuple[int, int]
     ) -> None:
-        encoded = _concatenate(features)
-        maps = [localizer.maps(encoded, sound[None].expand(len(features), *sound.shape)) for sound in sounds]
-        self.maps: Float[Tensor, "r n h w"] = torch.stack(maps)
+        blocks = [features[start : start + BLOCK] for start in range(0, len(features), BLOCK)]
+        self.maps: Float[Tensor, "r n h w"] = torch.cat([_locate(localizer, rows, sounds) for rows in blocks], dim=1)
         directions = F.normalize(localizer.method.pool_audio(torch.stack([*sounds])).float().cpu(), dim=1)
         self._cosines = directions @ directions.T
         self._size = size
@@ -81,6 +81,13 @@ class SoundMaps:
         y, x = np.unravel_index(maps.flatten(1).argmax(dim=1).numpy(), (height, width))
         cells = torch.tensor(np.stack([y / height * self._size[0], x / width * self._size[1]], axis=1))
         return cells.float()
+
+
+def _locate(
+    localizer: BatchLocalizer, features: Sequence[Features], sounds: Sequence[Tensor]
+) -> Float[Tensor, "r n h w"]:
+    encoded = _concatenate(features)
+    return torch.stack([localizer.maps(encoded, sound[None].expand(len(features), *sound.shape)) for sound in sounds])
 
 
 def _concatenate(features: Sequence[Features]) -> Features:

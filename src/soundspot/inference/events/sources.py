@@ -13,7 +13,7 @@ CHANGED = 2.0, 3.0  # mean dB over bands from which something ended, and from wh
 SAME_COSINE = 0.7  # of two encoded sounds, from which they are of one source wherever it is
 SAME_POSITION_COSINE = 0.1  # likewise where both are located at one object
 SILENT_LEVEL = -60.0  # dB of full scale in the loudest band, below which a segment is silent
-SILENT_RANGE = -40.0  # dB of the loudest segment, likewise
+SILENT_RANGE = -40.0  # dB of the loudest moment so far, likewise
 
 
 @dataclass(eq=False)
@@ -47,19 +47,19 @@ class Segment:
         return (self.stop - self.first) * BIN_SECONDS
 
 
-def is_silent(levels: Levels, segment: Segment) -> bool:
-    """Return whether a segment is silent beside the loudest moments of the sound.
+def is_silent(levels: Levels, segment: Segment, loudest: float) -> bool:
+    """Return whether a segment is silent beside the loudest moment of the sound.
 
     Args:
         levels: (t, f) levels of the sound.
         segment: the segment.
+        loudest: highest level of the sound so far, of which these levels may be a later excerpt.
 
     Returns:
         True below -60 dB of full scale, or 40 dB below the loudest moment.
     """
-    loudest = levels.max(axis=1)
-    level = float(np.percentile(loudest[segment.first : segment.stop], 80))
-    return level < max(SILENT_LEVEL, float(loudest.max()) + SILENT_RANGE)
+    level = float(np.percentile(levels[segment.first : segment.stop].max(axis=1), 80))
+    return level < max(SILENT_LEVEL, loudest + SILENT_RANGE)
 
 
 def link_segments(
@@ -83,7 +83,7 @@ def link_segments(
         rows: row of the encoded sound of each audible segment, by its index.
         active: sources that sound in the first segment.
         origin: second at which the first bin begins.
-        min_pause: seconds of silence that end all sources.
+        min_pause: seconds of silence that end a source, be they of one segment or of several.
         similarity: cosine of two rows.
         is_same_position: whether two rows are located at one object around the beginning of a segment.
 
@@ -95,8 +95,8 @@ def link_segments(
     for index, segment in enumerate(segments[1:], 1):
         start, end = (origin + edge * BIN_SECONDS for edge in (segment.first, segment.stop))
         if index not in rows:
-            if segment.seconds >= min_pause:
-                ended, active = ended + active, []
+            paused = [source for source in active if end - source.end >= min_pause - BIN_SECONDS / 2]
+            ended, active = ended + paused, [source for source in active if source not in paused]
             continue
         row = rows[index]
         alike = {source: similarity(source.row, row) for source in active}

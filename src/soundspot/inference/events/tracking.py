@@ -8,6 +8,7 @@ its time with the sound of its purest segment, relative to the other sounds of t
 import math
 from collections import deque
 from dataclasses import dataclass, replace
+from io import BytesIO
 from itertools import pairwise
 
 import numpy as np
@@ -21,11 +22,12 @@ from soundspot.data.media.audio import pad_to_window
 from soundspot.data.media.rle import encode_mask
 from soundspot.inference.batch_localizer import BatchLocalizer, Features
 from soundspot.inference.connected_components import BoxXYXY
+from soundspot.inference.contours.trace import ContourTracer
 from soundspot.inference.events.change_points import BIN_SECONDS, band_levels, find_change_points
 from soundspot.inference.events.event import Event, VideoFacts, default_label, make_table
 from soundspot.inference.events.identities import Tracklet, describe_region, link_identities
 from soundspot.inference.events.options import EventOptions, ScoreRule
-from soundspot.inference.events.regions import LINK_IOU, Region, box_iou, find_regions
+from soundspot.inference.events.regions import Region, find_regions
 from soundspot.inference.events.sound_maps import SoundMaps
 from soundspot.inference.events.sources import CONTEXT_BINS, Segment, SoundSource, is_silent, link_segments
 from soundspot.inference.events.video_events import VideoEvents
@@ -35,7 +37,7 @@ from soundspot.types import Audio
 
 BLOCK_SECONDS = 60.0  # that are looked at together
 MIN_BLOCK_SECONDS = 30.0  # that are done at once, where the sound changes
-MAPS_PER_SECOND = 5.0  # frames that sources are located in; those between have the region of the nearest
+MAPS_PER_SECOND = 5.0  # key frames, which sources are located in; others have the region of the nearest
 THUMBNAIL_SIDE = 96  # pixels of the longer side of frames in memory, for colors
 
 
@@ -43,17 +45,15 @@ THUMBNAIL_SIDE = 96  # pixels of the longer side of frames in memory, for colors
 class _FrameTime:
     number: int
     time: float
-    key: int  # number of the key frame whose region it has
-    contours: tuple[tuple[BoxXYXY, str], ...]
 
 
 @dataclass(frozen=True, eq=False)
 class _KeyFrame:
-    number: int
     time: float
     features: Features
     map: LocalizationMap  # without image and contours
     thumbnail: Image.Image | None
+    jpeg: bytes  # the frame, where contours are made
 
 
 class EventTracker:
@@ -63,23 +63,25 @@ class EventTracker:
         options: options of events.
         localizer: localizer of the frames.
         rate: sample rate of the audio in Hz.
+        contour: segmenter of the contours of events (see `Localizer.load`); None: no contours.
 
     Attributes:
         options: options of events.
     """
 
-    def __init__(self, options: EventOptions, localizer: BatchLocalizer, rate: int) -> None:
-        self.options, self._localizer, self._rate = options, localizer, rate
+    def __init__(self, options: EventOptions, localizer: BatchLocalizer, rate: int, contour: str | None = None) -> None:
+        self.options, self._localizer, self._rate, self._contour = options, localizer, rate, contour
         self._rule: ScoreRule | None = None
         self._audio: deque[Float32[np.ndarray, " n"]] = deque()
         self._origin = 0  # bin at which the audio in memory begins
         self._position = 0  # bin from which on nothing was looked at
+        self._loudest = -math.inf  # level of the sound so far
         self._frames: deque[_FrameTime] = deque()
         self._keys: deque[_KeyFrame] = deque()
         self._active: list[SoundSource] = []
         self._sounds: list[Tensor] = []  # of the active sources, in their order
         self._tracklets: list[Tracklet] = []
-        self._num_frames = self._num_keys = 0
+        self._num_frames = 0
         self._size = 1, 1
 
     def add_audio(self, samples: Float32[np.ndarray, " n"]) -> None:
@@ -105,10 +107,9 @@ class EventTracker:
         if features is not None and (not self._keys or frame.time - self._keys[-1].time > 1 / MAPS_PER_SECOND - 0.01):
             still = replace(frame.map, image=None, contours=(), is_silent=False, upsampling=Upsampling())
             thumbnail = _make_thumbnail(frame.map.image)
-            self._keys.append(_KeyFrame(self._num_keys, frame.time, features, still, thumbnail))
-            self._num_keys += 1
-        contours = tuple((c.region_box, encode_mask(c.mask)["counts"]) for c in frame.map.contours)
-        self._frames.append(_FrameTime(self._num_frames, frame.time, self._num_keys - 1, contours))
+            jpeg = b"" if self._contour is None else _to_jpeg(frame.map.image)
+            self._keys.append(_KeyFrame(frame.time, features, still, thumbnail, jpeg))
+        self._frames.append(_FrameTime(self._num_frames, frame.time))
         self._num_frames += 1
         if frame.time - self._position * BIN_SECONDS >= BLOCK_SECONDS:
             self._analyze(frame.time)
@@ -159,7 +160,8 @@ class EventTracker:
         edges = [start, *points, stop]
         segments = [Segment(max(0, start - CONTEXT_BINS), start) if start else Segment(0, 1)]
         segments += [Segment(first, last) for first, last in pairwise(edges)]
-        audible = [index for index, segment in enumerate(segments) if index and not is_silent(levels, segment)]
+        self._loudest = max(self._loudest, float(levels.max()))
+        audible = [n for n, segment in enumerate(segments) if n and not is_silent(levels, segment, self._loudest)]
         sounds = self._sounds + self._encode(waveform, [segments[index] for index in audible])
         for row, source in enumerate(self._active):
             source.row = row
@@ -208,23 +210,31 @@ class EventTracker:
         return ended, active
 
     def _locate(self, source: SoundSource, maps: SoundMaps, start: float, end: float) -> None:
-        """Add to a source its regions in the frames from one second to another."""
+        """Add to a source its regions, and their contours, in the frames from one second to another."""
         frames = [frame for frame in self._frames if start <= frame.time < end]
-        numbers = {frame.key for frame in frames}
-        chosen = torch.tensor([key.number in numbers for key in self._keys])
-        regions: dict[int, Region] = {}
+        if not frames:
+            return
+        key_times, times = (np.array([frame.time for frame in group]) for group in (self._keys, frames))
+        nearest = np.abs(times[:, None] - key_times).argmin(axis=1)
+        chosen = torch.zeros(len(key_times), dtype=torch.bool)
+        chosen[nearest] = True
+        tracer = self._contour and ContourTracer(self._contour, True, str(self._localizer.device))
+        regions: dict[int, tuple[Region, str]] = {}
         for index, scores in zip(chosen.nonzero()[:, 0].tolist(), maps.relative(source.row, chosen), strict=True):
             key = self._keys[index]
-            for region in find_regions(replace(key.map, scores=scores), -math.inf)[:1]:
+            result = replace(key.map, scores=scores)
+            for region in find_regions(result, -math.inf)[:1]:
+                mask = ""
+                if tracer and key.jpeg:
+                    image = Image.open(BytesIO(key.jpeg))
+                    (contour,) = tracer.trace_regions(replace(result, image=image), [region])
+                    mask = encode_mask(contour.mask)["counts"]
                 score = float(maps.maps[source.row, index].flatten()[scores.argmax()])
-                regions[key.number] = replace(region, score=score)
+                regions[index] = replace(region, score=score), mask
                 source.track.add_appearance(_describe(key, region.box, self._size))
-        for frame in frames:
-            if frame.key in regions:
-                region = regions[frame.key]
-                overlaps = [(box_iou(region.box, box), mask) for box, mask in frame.contours]
-                iou, mask = max(overlaps, default=(0.0, ""))
-                source.track.add(frame.number, frame.time, region, mask if iou >= LINK_IOU else "")
+        for frame, index in zip(frames, nearest.tolist(), strict=True):
+            if index in regions:
+                source.track.add(frame.number, frame.time, *regions[index])
 
     def _drop(self, waveform: Float32[np.ndarray, " n"], position: int) -> None:
         """Drop what lies before a bin, but for the context of the levels."""
@@ -239,6 +249,13 @@ class EventTracker:
     def _close(self, source: SoundSource, end: float) -> None:
         if self._rule is not None:
             self._tracklets += source.track.divide(source.start, end, self.options, self._rule)
+
+
+def _to_jpeg(image: Image.Image | None) -> bytes:
+    buffer = BytesIO()
+    if image is not None:
+        image.save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
 
 
 def _make_thumbnail(image: Image.Image | None) -> Image.Image | None:

@@ -4,12 +4,14 @@ import json
 import shutil
 import zipfile
 from array import array
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from soundspot.data.media.rle import count_runs
+from soundspot.inference.events.options import EventOptions
 from soundspot.inference.result import MaskThreshold
 from soundspot.inference.video.presence import PresenceMeter
 from soundspot.inference.video.writer import FrameResult, FrameWriter, VideoInfo
@@ -27,11 +29,14 @@ class FrameRecordWriter(FrameWriter):
         path: path of the JSON file.
         info: facts of the video.
         mask_threshold: threshold of the masks and their boxes (see `LocalizationMap.mask`).
+        event_options: options of the events that are written beside the records; None: there are none.
     """
 
-    def __init__(self, path: Path, info: VideoInfo, mask_threshold: MaskThreshold) -> None:
+    def __init__(
+        self, path: Path, info: VideoInfo, mask_threshold: MaskThreshold, event_options: EventOptions | None = None
+    ) -> None:
         super().__init__(path, info)
-        self._mask_threshold, self._meter = mask_threshold, PresenceMeter()
+        self._mask_threshold, self._meter, self._event_options = mask_threshold, PresenceMeter(), event_options
 
     def add(self, frame: FrameResult) -> None:
         """Write the record of the next frame; the first frame opens the file and writes its header.
@@ -70,6 +75,8 @@ class FrameRecordWriter(FrameWriter):
                 "threshold": result.threshold,
                 "mask_threshold": self._mask_threshold,
                 "audio_seconds": self._info.audio_seconds,
+                "maps_per_second": self._info.maps_per_second,
+                **({} if self._event_options is None else {"event_options": asdict(self._event_options)}),
                 **({} if self._info.contour is None else {"contour": self._info.contour}),
             }
             self._file = self._path.open("w", encoding="utf-8")

@@ -14,6 +14,7 @@ from soundspot.utils.notebook import lines_to_html, table_to_html
 
 MAX_EMBEDDED_BYTES = 32_000_000  # of a player that holds its video; a larger one is read from the file
 MAX_EVENTS = 100  # rows of the table
+PLAYER_WIDTH = 640  # pixels, of the timeline as well; less where the notebook is narrower
 WIDTH, ROW = 1000, 18  # of the timeline, in units of the drawing
 MEDIA_TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime", ".mkv": "video/x-matroska"}
 EVENT_COLUMNS = ["source", "start, s", "end, s", "confidence", "peak"]
@@ -61,7 +62,7 @@ def player_to_html(path: Path) -> Markup:
     if path.stat().st_size <= MAX_EMBEDDED_BYTES:
         media_type = MEDIA_TYPES.get(path.suffix.lower(), "video/mp4")
         source = f"data:{media_type};base64,{base64.b64encode(path.read_bytes()).decode()}"
-    return Markup('<video controls width="640" src="{}"></video>').format(source)
+    return Markup('<video controls width="{}" style="max-width: 100%" src="{}"></video>').format(PLAYER_WIDTH, source)
 
 
 def timeline_to_html(seconds: float, runs: Iterable[SecondPresence], events: Iterable[Event]) -> Markup:
@@ -73,7 +74,7 @@ def timeline_to_html(seconds: float, runs: Iterable[SecondPresence], events: Ite
         events: events, whose identities have colors.
 
     Returns:
-        An SVG element.
+        An SVG element, whose rows are equally high at any width, and a line that says what they are.
     """
     scale = WIDTH / max(seconds, 1e-3)
     bars = []
@@ -82,13 +83,21 @@ def timeline_to_html(seconds: float, runs: Iterable[SecondPresence], events: Ite
             opacity = 1.0 if run.probability is None else run.probability
             ends = float(run.second), float(run.second + run.num_seconds)
             bars.append(_bar(*ends, 0, "#555", opacity, str(run), scale))
-    rows = {identity: row for row, identity in enumerate(sorted({event.identity for event in events}), 1)}
+    events = [*events]
+    labels = {event.identity: event.label for event in reversed(events)}
+    rows = {identity: row for row, identity in enumerate(sorted(labels), 1)}
     for event in events:
         row = rows[event.identity]
         color = "#{:02x}{:02x}{:02x}".format(*SOURCE_COLORS[(row - 1) % len(SOURCE_COLORS)])
         bars.append(_bar(event.start, event.end, row, color, 1.0, str(event), scale))
-    box = Markup('<svg viewBox="0 0 {} {}" width="100%" role="img">{}</svg>')
-    return box.format(WIDTH, ROW * (1 + len(rows)), Markup("").join(bars))
+    box = Markup(
+        '<svg viewBox="0 0 {} {}" width="100%" height="{}" preserveAspectRatio="none" role="img" '
+        'style="display: block; max-width: {}px">{}</svg>'
+    )
+    height = ROW * (1 + len(rows))
+    names = "".join(f", {labels[identity]}" for identity in rows)
+    caption = lines_to_html([f"0 to {seconds:.1f} s, from above: presence{names}"])
+    return box.format(WIDTH, height, height, PLAYER_WIDTH, Markup("").join(bars)) + caption
 
 
 def _bar(start: float, end: float, row: int, color: str, opacity: float, title: str, scale: float) -> Markup:

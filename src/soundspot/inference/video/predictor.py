@@ -24,8 +24,8 @@ from soundspot.data.media.audio_track import AudioTrack
 from soundspot.data.media.video import Video, open_video
 from soundspot.errors import InputError, OutputError
 from soundspot.inference.batch_localizer import BatchLocalizer
-from soundspot.inference.contours.trace import ContourTracer
-from soundspot.inference.events.options import EventOptions, ScoreRule
+from soundspot.inference.contours.trace import ContourTracer, FrameTracer
+from soundspot.inference.events.options import EventOptions
 from soundspot.inference.events.tracking import EventTracker
 from soundspot.inference.events.video_events import VideoEvents
 from soundspot.inference.events.writer import EventWriter
@@ -109,8 +109,7 @@ class LocatedVideo:
         self._size = localizer.video_size if size is None else _check_size(localizer, size)
         self._localizer, self._path = localizer, Path(path)
         self._audio = audio if audio is None or isinstance(audio, str | Path) else as_audio(audio)
-        self._maps_per_second, self._smooth = maps_per_second, smooth
-        self._audio_track, self._contour = audio_track, contour
+        self._smooth, self._audio_track, self._contour = smooth, audio_track, contour
         if contour is not None:
             ContourTracer(contour, is_video=True, device=str(localizer.device))  # its mistakes come before the work
         window = localizer.front_end.audio.seconds
@@ -131,6 +130,7 @@ class LocatedVideo:
             audio_track=audio_track,
             contour=contour,
             audio_seconds=None if localizer.method.resolves_time else window,
+            maps_per_second=maps_per_second,
         )
         localizer.check_calibration(self.info.model_id)
         self.seconds = video.duration if self._audio is None else video.end_time or video.duration
@@ -186,7 +186,8 @@ class LocatedVideo:
         num_frames, presence, meter = 0, {True: 0, False: 0, None: 0}, PresenceMeter()
         chunks: deque[Chunk] = deque()
         tracker = None if files.events is None else self._make_tracker(files.event_options)
-        located = prefetch(self._iter_frames(chunks.append, tracker), PREFETCH_FRAMES)
+        has_contours = not files.paths().keys().isdisjoint(("overlay", "contact_sheet", "frame_records"))
+        located = prefetch(self._iter_frames(chunks.append, tracker, has_contours), PREFETCH_FRAMES)
         with files.open_writers(self.info, tracker) as writers, closing(located) as frames:
             for frame in frames:
                 _add_audio(writers, chunks)
@@ -218,14 +219,14 @@ class LocatedVideo:
             VideoError: the video cannot be read.
         """
         tracker = self._make_tracker(EventOptions(**options))
-        with closing(self._iter_frames(lambda chunk: None, tracker)) as frames:
+        with closing(self._iter_frames(lambda chunk: None, tracker, has_contours=False)) as frames:
             for _ in frames:
                 pass
         return tracker.finish(self.info, self.end_time)
 
     def _make_tracker(self, options: EventOptions) -> EventTracker:
         rate = self._localizer.front_end.audio.rate or self.info.sample_rate
-        return EventTracker(options, self._localizer, rate)
+        return EventTracker(options, self._localizer, rate, self._contour)
 
     def _open_streams(self) -> tuple[Video, AudioTrack | InMemoryAudio]:
         video = open_video(self._path)
@@ -236,15 +237,15 @@ class LocatedVideo:
         return video, InMemoryAudio(self._audio)
 
     def _iter_frames(
-        self, on_audio: Callable[[Chunk], None], tracker: EventTracker | None = None
+        self, on_audio: Callable[[Chunk], None], tracker: EventTracker | None = None, has_contours: bool = True
     ) -> Generator[FrameResult]:
         """Yield the results of all frames; `on_audio` gets the audio from second 0 to the end of the last frame.
 
-        A tracker gets the frames, as they were encoded, and the audio. With one, contours are traced of the regions
-        that continue an event; else of those that are present.
+        A tracker gets the frames, as they were encoded, and the audio. `has_contours`: whether frames need contours.
         """
-        tracer = None if self._contour is None else ContourTracer(self._contour, True, str(self._localizer.device))
-        lowest: float | None = None
+        tracer = None
+        if has_contours and self._contour is not None:
+            tracer = FrameTracer(self._contour, str(self._localizer.device))
         streams, self._streams = self._streams or self._open_streams(), None
         localizer, spec = self._localizer, self._localizer.front_end
         with streams[0] as video, streams[1] as audio:
@@ -257,7 +258,7 @@ class LocatedVideo:
             smoother, known = MapSmoother(self._smooth), list[tuple[float, Tensor]]()
             is_float32_on_cpu = (localizer.device.type, localizer.precision) == ("cpu", "float32")
             batch_size = CPU_BATCH_SIZE if is_float32_on_cpu else BATCH_SIZE
-            for batch, keys in iter_batches(frames, self._maps_per_second, batch_size):
+            for batch, keys in iter_batches(frames, self.info.maps_per_second, batch_size):
                 times = [batch[i][0] for i in keys]
                 encoded_audio, is_silent = audio_encoder.encode(times)
                 windows.read_to(batch[-1][0])  # also the sound of frames after the last key frame
@@ -271,9 +272,7 @@ class LocatedVideo:
                     still = image.image if isinstance(image, ImageWithFlow) else image
                     result = localizer.make_result(interpolated[i], still, is_silent[key])
                     if tracer is not None:
-                        if lowest is None and tracker is not None:
-                            lowest = ScoreRule(tracker.options, result).onset
-                        result = tracer.trace(result, lowest)
+                        result = tracer.trace(time, result)
                     frame = FrameResult(time, result, meter.is_audible(time))
                     if tracker is not None:
                         tracker.add(frame, encoded_images[torch.tensor([key])] if keys[key] == i else None)

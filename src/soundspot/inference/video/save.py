@@ -128,7 +128,8 @@ class VideoOutputs:
         if kind == "contact_sheet":
             return ContactSheetWriter(path, info, self.opacity)
         if kind == "frame_records":
-            return FrameRecordWriter(path, info, self.mask_threshold)
+            options = None if self.events is None else self.event_options
+            return FrameRecordWriter(path, info, self.mask_threshold, options)
         if kind == "events":
             assert tracker is not None
             return EventWriter(path, info, tracker, self.event_format)

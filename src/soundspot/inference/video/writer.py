@@ -43,6 +43,7 @@ class VideoInfo:
         audio_track: number of the audio track; None: the file's default.
         contour: name of the segmenter that makes contours; None: there are none.
         audio_seconds: seconds of sound around a frame that its map is of; None: its moment alone.
+        maps_per_second: rate of maps, which are interpolated between; None: each frame has its own.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class VideoInfo:
     audio_track: int | None = None
     contour: str | None = None
     audio_seconds: float | int | None = None
+    maps_per_second: float | int | None = None
 
 
 class FrameWriter(ABC):

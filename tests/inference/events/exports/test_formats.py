@@ -1,7 +1,11 @@
 """Formats by name and ending, and what a file of theirs is to readers that are not ours, where these are installed."""
 
+import csv
+import html
+import io
 import json
 import time
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,8 +102,6 @@ def test_pympi_reads_the_eaf(written: Path) -> None:
 
 
 def test_webvtt_py_reads_the_cues(written: Path) -> None:
-    import html
-
     captions = pytest.importorskip("webvtt").read(str(written / "clip.vtt")).captions
     times = [(row.start_time.in_milliseconds(), row.end_time.in_milliseconds()) for row in captions]
     assert times == [(500, 1250), (1000, 3000), (1001, 2000)]
@@ -142,6 +144,29 @@ def test_pyannote_reads_the_rttm(written: Path) -> None:
     rows = [(round(s.start, 3), round(s.end, 3), label) for s, _, label in annotation.itertracks(yield_label=True)]
     assert rows[0] == (0.5, 1.25, "dog")
     assert len(rows) == 3
+
+
+def test_names_of_files_and_labels_stay_in_their_fields() -> None:
+    """Commas, quotes and HTML, read by parsers of Python's own library where there are any."""
+    video = other_video(f"{NASTY.replace('/', '')}.mp4")
+    made = table(event(0.5, 1.25, NASTY, video=video), event(2.0, 3.0, "dog", video=video), videos=(video,))
+    text = {name: chosen.to_text(made) for name, chosen in FORMATS.items()}
+    rows = [*csv.DictReader(io.StringIO(text["csv"], newline=""))]
+    assert [(row["video"], row["label"]) for row in rows] == [(video.path.name, NASTY), (video.path.name, "dog")]
+    assert [row["label"] for row in json.loads(text["json"])["events"]] == [NASTY, "dog"]
+    coco = json.loads(text["coco"])
+    assert {row["name"] for row in coco["categories"]} == {NASTY, "dog"}
+    assert all(row["file_name"].startswith(video.path.stem) for row in coco["images"])
+    assert [line.split("\t")[2] for line in text["audacity"].splitlines()] == [NASTY, "dog"]
+    raven = [*csv.DictReader(io.StringIO(text["raven"], newline=""), delimiter="\t")]
+    assert [row["Annotation"] for row in raven] == [NASTY.replace('"', "'"), "dog"]
+    assert {row["Begin File"] for row in raven} == {video.path.name.replace('"', "'")}
+    elan = ET.fromstring(text["elan"].encode())
+    assert {tier.get("TIER_ID") for tier in elan.iter("TIER")} == {NASTY, "dog"}
+    assert [len(cue.splitlines()) for cue in text["srt"].strip().split("\n\n")] == [3, 3]
+    assert NASTY in html.unescape(text["webvtt"])
+    assert "<i>" not in text["webvtt"] + text["srt"]
+    assert {len(line.split(" ")) for line in text["rttm"].splitlines()} == {10}
 
 
 def test_supervision_takes_the_boxes_of_a_moment() -> None:

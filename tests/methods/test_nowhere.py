@@ -6,8 +6,11 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 
-from soundspot.methods import Method
+from soundspot.config.schema import FrontEndConfig
+from soundspot.methods import Method, create
 from soundspot.methods.nowhere import Nowhere, mean_shift
+from soundspot.models.reuse import reuse_outputs
+from soundspot.models.staged import StagedEncoder
 from soundspot.types import Batch
 
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
@@ -81,3 +84,31 @@ def test_retrieval_learns_and_leaves_the_maps_alone(toy: Toy, clips: Clips) -> N
     method.eval()
     similarity = method.embed_images(batch.images[0]) @ method.embed_audio(batch.audio[0]).T
     assert (similarity.argmax(1) == torch.arange(len(similarity))).all()
+
+
+@torch.no_grad()
+def test_retrieval_reads_what_frozen_encoders_give_once_and_before_the_neck() -> None:
+    torch.manual_seed(0)
+    image = {"encoder": "efficientnet_lite0", "layers": ["block10", "head"], "trained": 0, "width": 8}
+    audio = {"encoder": "aisfx", "trained": 0, "width": 8}
+    front_end = FrontEndConfig("efficientnet_lite0+aisfx", size=64, seconds=4.0).build()
+    method = create("nowhere", image=image, audio=audio, front_end=front_end, width=8).eval()
+    assert isinstance(method, Nowhere)
+    image_encoder, audio_encoder = method.image_encoder, method.audio_encoder
+    assert isinstance(image_encoder, StagedEncoder)
+    assert isinstance(audio_encoder, StagedEncoder)
+    assert image_encoder.neck is not None
+    images, sounds = torch.randn(2, 3, 64, 64), torch.rand(2, 1, *front_end.audio.shape)
+    block, head = image_encoder.read_frozen(images)
+    expected = torch.cat([block.mean((-2, -1)), head.mean((-2, -1))], dim=1)
+    torch.testing.assert_close(method.pool_images(images), expected)
+    (blocks,) = audio_encoder.read_frozen(sounds)  # (b, p, c, 1, s), p of them in time
+    assert blocks.shape[1] > 1
+    torch.testing.assert_close(method.pool_sounds(sounds), blocks.amax((1, 3, 4)))
+    before, runs = method.embed_images(images), list[int]()
+    image_encoder.stages["stem"].register_forward_pre_hook(lambda layer, _: runs.append(1))
+    image_encoder.neck.weight.normal_()
+    with reuse_outputs(method):
+        method.encode_images(images)
+        torch.testing.assert_close(method.embed_images(images), before)
+    assert len(runs) == 1

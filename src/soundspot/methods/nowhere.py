@@ -12,8 +12,9 @@ With EZ-VSL's projections and a soft maximum, f of an image at x, a of a sound, 
     g(x) = sum_y softmax_y( f(x) . f(y) / bandwidth ) f(y),  map(x) = g(x) . a / |g(x)|
     L = InfoNCE(softmax-weighted mean of map) + KL(annotation || P) - log P(nowhere) of absent pairs + extents
 
-What an image shows as a whole is another question than where a sound comes from: for retrieval, projections of the mean
-of f and of a learn by InfoNCE as `alignment`'s do, and leave the maps as they are.
+What an image shows as a whole is another question than where a sound comes from: for retrieval, projections learn by
+InfoNCE as `alignment`'s do, of what frozen encoders give before anything that the maps change (where encoders learn,
+of the means of g and of a), and leave the maps as they are.
 
 **Supervision:** with `ground_truth_weight` 0, categories or pairs alone, as EZ-VSL; with more, masks of what
 scenes were composed of. Reports say which.
@@ -38,7 +39,7 @@ from soundspot.losses.locations import location_log_probabilities, location_loss
 from soundspot.methods.base import register
 from soundspot.methods.ezvsl_base import EZVSLBase
 from soundspot.methods.option_checks import check_not_negative
-from soundspot.models.heads import build_projection, mean_pool
+from soundspot.models.heads import build_projection, max_pool, mean_pool, pool_frozen
 from soundspot.types import Batch
 from soundspot.utils.distributed import rank
 
@@ -91,7 +92,10 @@ class Nowhere(EZVSLBase):
         self.absence = nn.Parameter(torch.tensor(ABSENCE))
         if alignment:
             width = self.space.image.out_channels
-            self.p_v, self.p_a = build_projection(width, width), build_projection(width, width)
+            self.p_v, self.p_a = (
+                build_projection(encoder.frozen_channels or width, width)
+                for encoder in (self.image_encoder, self.audio_encoder)
+            )
 
     def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
         """Encode images as unit-norm features in the joint space, each the mean of those like it.
@@ -112,11 +116,10 @@ class Nowhere(EZVSLBase):
             images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) embeddings of unit L2 norm: the projection p_v of the mean of the encoded image over locations, or
-            that mean without `alignment`.
+            (b, d) embeddings of unit L2 norm: the projection p_v of `pool_images`, or without `alignment` the mean of
+            the encoded image over locations.
         """
-        pooled = mean_pool(self.encode_images(images))
-        return unit_norm(self.p_v(pooled) if self.alignment else pooled)
+        return unit_norm(self.p_v(self.pool_images(images))) if self.alignment else super().embed_images(images)
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
         """Embed audio for retrieval by cosine with `embed_images`.
@@ -125,10 +128,42 @@ class Nowhere(EZVSLBase):
             audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) embeddings of unit L2 norm: the projection p_a of the encoded audio, or that without `alignment`.
+            (b, d) embeddings of unit L2 norm: the projection p_a of `pool_sounds`, or the encoded audio without
+            `alignment`.
         """
-        encoded = self.encode_audio(audio)
-        return unit_norm(self.p_a(encoded)) if self.alignment else encoded
+        return unit_norm(self.p_a(self.pool_sounds(audio))) if self.alignment else super().embed_audio(audio)
+
+    def pool_images(
+        self, images: Float[Tensor, "b 3 H W"], encoded: Float[Tensor, "b c h w"] | None = None
+    ) -> Float[Tensor, "b d"]:
+        """Return what p_v reads of images, without gradient.
+
+        Args:
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
+            encoded: result of `encode_images`, where they are encoded already.
+
+        Returns:
+            (b, d) means over locations of the outputs of a frozen encoder; of another one, of the encoded images.
+        """
+        if self.image_encoder.frozen_channels:
+            return pool_frozen(self.image_encoder, images, mean_pool)
+        return mean_pool(self.encode_images(images) if encoded is None else encoded).detach()
+
+    def pool_sounds(
+        self, audio: Float[Tensor, "b 1 f t"], encoded: Float[Tensor, "b c"] | None = None
+    ) -> Float[Tensor, "b d"]:
+        """Return what p_a reads of audio, without gradient.
+
+        Args:
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
+            encoded: result of `encode_audio`, where it is encoded already.
+
+        Returns:
+            (b, d) maxima of the outputs of a frozen encoder; of another one, the encoded audio.
+        """
+        if self.audio_encoder.frozen_channels:
+            return pool_frozen(self.audio_encoder, audio, max_pool)
+        return (self.encode_audio(audio) if encoded is None else encoded).detach()
 
     def losses(
         self, batch: Batch, encoded: tuple[Float[Tensor, "v b c h w"], Float[Tensor, "u b c"]] | None = None
@@ -149,8 +184,10 @@ class Nowhere(EZVSLBase):
         features, embeddings = encoded or self.encode(batch)
         terms = super().losses(batch, (features, embeddings))
         if self.alignment:
-            images = unit_norm(self.p_v(mean_pool(features.detach().flatten(0, 1)))).unflatten(0, features.shape[:2])
-            audio = unit_norm(self.p_a(embeddings.detach().flatten(0, 1))).unflatten(0, embeddings.shape[:2])
+            images = self.pool_images(batch.images.flatten(0, 1), features.flatten(0, 1))
+            audio = self.pool_sounds(batch.audio.flatten(0, 1), embeddings.flatten(0, 1))
+            images = unit_norm(self.p_v(images)).unflatten(0, features.shape[:2])
+            audio = unit_norm(self.p_a(audio)).unflatten(0, embeddings.shape[:2])
             options = batch.false_negatives, self.false_negatives_as_positives, self.symmetric
             terms["alignment"] = info_nce(embedding_similarity(images, audio), self.tau, *options)
         if not self.weight:

@@ -16,11 +16,14 @@ class Encoder(nn.Module):
     Attributes:
         channels: number of channels c of the feature map.
         public: public file of pretrained weights of this network; None: there is none.
+        frozen_channels: number of channels of the outputs of `StagedEncoder.read_frozen`, where nothing before the neck
+            learns; else 0.
         build_options: encoder options that build the same network again without downloads; its weights are then loaded
             from a checkpoint.
     """
 
     channels: int
+    frozen_channels: int = 0
     public: ClassVar[PublicWeights | PackagedWeights | None] = None
     build_options: Mapping[str, Any] = {}
 

@@ -1,9 +1,14 @@
 """Projection heads and poolings of feature maps."""
 
+from collections.abc import Callable
+
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from soundspot.errors import RecipeError
+from soundspot.models.base import Encoder
+from soundspot.models.staged import StagedEncoder
 
 
 def max_pool(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
@@ -52,6 +57,24 @@ class Projection(nn.Sequential):
                 "batch norm (others: `method.projection_depth: 1`)"
             )
         return super().forward(embeddings)
+
+
+def pool_frozen(
+    encoder: Encoder, x: Float[Tensor, "b i H W"], pool: Callable[[Tensor], Tensor]
+) -> Float[Tensor, "b d"]:
+    """Pool what the frozen stages of an encoder give, each output over its locations.
+
+    Args:
+        encoder: encoder whose stages are frozen.
+        x: (b, i, H, W) inputs of it, or their stored features.
+        pool: `mean_pool` or `max_pool`.
+
+    Returns:
+        (b, d) pooled outputs side by side, with d = `encoder.frozen_channels`.
+    """
+    assert isinstance(encoder, StagedEncoder)
+    maps = [y.movedim(-3, 1).flatten(2)[..., None] for y in encoder.read_frozen(x)]  # (b, c, n, 1), of blocks too
+    return torch.cat([pool(y) for y in maps], dim=1)
 
 
 def build_projection(channels: int, width: int, depth: int = 2) -> Projection:

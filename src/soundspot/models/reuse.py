@@ -13,19 +13,22 @@ from soundspot.models.base import Encoder
 def reuse_outputs(network: nn.Module) -> Iterator[None]:
     """Within the block, an encoder of a network that is given the same tensor again returns what it returned before.
 
-    Same means the same memory, which a slice of the same tensor is too. For inference alone: outputs are shared.
+    Same means the same memory, which a slice of the same tensor is too. For inference alone: outputs are shared. The
+    frozen stages of a `StagedEncoder` (`read_frozen`) run once as well.
 
     Args:
         network: network with encoders, such as a method.
     """
     encoders = [module for module in network.modules() if isinstance(module, Encoder)]
-    for encoder in encoders:
-        encoder.forward = _remember_last(encoder.forward)  # type: ignore[method-assign]
+    names = "forward", "read_frozen"
+    functions = [(encoder, name) for encoder in encoders for name in names if hasattr(encoder, name)]
+    for encoder, name in functions:
+        setattr(encoder, name, _remember_last(getattr(encoder, name)))
     try:
         yield
     finally:
-        for encoder in encoders:
-            del encoder.forward
+        for encoder, name in functions:
+            delattr(encoder, name)
 
 
 def _remember_last(forward: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:

@@ -125,6 +125,7 @@ class StagedEncoder(Encoder):
             stage.requires_grad_(False)
         widths = [outputs[names[index]] for index in self._outputs]
         channels = sum(widths)
+        self.frozen_channels = channels if self._num_frozen == len(self.stages) else 0
         self.neck_norms = nn.ModuleList(Standardization(n) for n in widths if neck_depth)
         self.neck = nn.Conv2d(channels, width, 1) if width else None
         self.neck_convolutions = nn.ModuleList(
@@ -142,10 +143,20 @@ class StagedEncoder(Encoder):
         Returns:
             (b, c, h, w) features, with c = `channels`.
         """
+        return self.forward_trained(self.read_frozen(x))
+
+    def read_frozen(self, x: Float[Tensor, "b i H W"]) -> tuple[Float[Tensor, "b ..."], ...]:
+        """Return what `forward_frozen` gives: unpacked or read where it is stored, else computed.
+
+        Args:
+            x: (b, i, H, W) normalized images or scaled spectrograms; or their stored features, packed to (b, i, 1, k).
+
+        Returns:
+            Tensors (b, ...) that `forward_trained` continues from.
+        """
         if self.stored_shapes and x.shape[2:] == (1, packed_length(self.stored_shapes, x.shape[1])):
-            return self.forward_trained(unpack_features(x, self.stored_shapes))
-        read = self.frozen_outputs
-        return self.forward_trained(read(x, self.forward_frozen) if read else self.forward_frozen(x))
+            return unpack_features(x, self.stored_shapes)
+        return self.frozen_outputs(x, self.forward_frozen) if self.frozen_outputs else self.forward_frozen(x)
 
     def forward_frozen(self, x: Float[Tensor, "b i H W"]) -> tuple[Float[Tensor, "b ..."], ...]:
         """Compute what lies before the stages that learn, without gradients; it is the same in every training step.

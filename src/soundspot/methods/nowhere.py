@@ -43,6 +43,7 @@ from soundspot.models.heads import build_projection, max_pool, mean_pool, pool_f
 from soundspot.types import Batch
 from soundspot.utils.distributed import rank
 
+HIDDEN_WIDTH = 512  # of projections of frozen features
 ABSENCE = 0.3  # of cosines, where presence begins to be learned
 
 
@@ -93,7 +94,9 @@ class Nowhere(EZVSLBase):
         if alignment:
             width = self.space.image.out_channels
             self.p_v, self.p_a = (
-                build_projection(encoder.frozen_channels or width, width)
+                build_projection(encoder.frozen_channels, width, hidden_width=HIDDEN_WIDTH, standardize=True)
+                if encoder.frozen_channels
+                else build_projection(width, width)
                 for encoder in (self.image_encoder, self.audio_encoder)
             )
 

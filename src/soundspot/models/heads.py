@@ -77,23 +77,28 @@ def pool_frozen(
     return torch.cat([pool(y) for y in maps], dim=1)
 
 
-def build_projection(channels: int, width: int, depth: int = 2) -> Projection:
+def build_projection(
+    channels: int, width: int, depth: int = 2, hidden_width: int | None = None, standardize: bool = False
+) -> Projection:
     """Build a projection head as in SimCLR: linear layers with batch norm and relu between them.
 
     Args:
         channels: dimension of the input.
-        width: dimension of all layers and of the output.
-        depth: number of linear layers; with 1 there is no batch norm.
+        width: dimension of the output.
+        depth: number of linear layers; with 1 there is no batch norm between them.
+        hidden_width: dimension of the layers before the last; None: `width`.
+        standardize: bring each channel of the input to zero mean and unit variance first, by a batch norm.
 
     Returns:
         The head, with random weights.
     """
-    layers: list[nn.Module] = []
+    widths = [channels, *[hidden_width or width] * (depth - 1), width]
+    layers: list[nn.Module] = [nn.BatchNorm1d(channels, affine=False)] if standardize else []
     for n in range(depth):
         is_last = n == depth - 1
-        layers.append(nn.Linear(channels if n == 0 else width, width, bias=is_last))
+        layers.append(nn.Linear(widths[n], widths[n + 1], bias=is_last))
         if not is_last:
-            layers += [nn.BatchNorm1d(width), nn.ReLU(inplace=True)]
+            layers += [nn.BatchNorm1d(widths[n + 1]), nn.ReLU(inplace=True)]
     return Projection(*layers)
 
 

@@ -171,7 +171,7 @@ def _convolve_upsampled(
 
 
 def _tap_matrix(n: int, m: int, like: Tensor) -> Float[Tensor, "m k"]:
-    """What each of m cells has of each of 3 taps at each of n cells: tap k is of the upsampled cell 1 - k beside it."""
+    """Return what each of m cells has of 3 taps at each of n cells: tap k is of the upsampled cell 1 - k beside it."""
     cells = torch.eye(n, dtype=like.dtype, device=like.device)
     upsampled = F.interpolate(cells[None], m, mode="linear", align_corners=True)[0].T
     return F.pad(upsampled, (0, 0, 1, 1)).unfold(0, 3, 1).flip(2).flatten(1)

@@ -155,6 +155,9 @@ def test_start_weights_come_first_then_features_each_once(tmp_path: Path) -> Non
     (start,) = planner.ready(records)
     assert isinstance(start.task, StartTask)
     records[start.key] = {"error": ""}
+    assert planner.ready(records) == [start]  # the journal was copied without them
+    start.task.output.parent.mkdir()
+    start.task.output.touch()
     features, *of_tests = planner.ready(records)  # of both methods and all seeds
     assert isinstance(features.task, FeatureTask)
     assert features.task.recipe.image["weights"] == str(start.task.output)
@@ -163,6 +166,7 @@ def test_start_weights_come_first_then_features_each_once(tmp_path: Path) -> Non
     trainings = planner.ready(records)
     assert [job.kind for job in trainings] == ["training"] * 6
     records |= {job.key: {"error": ""} for job in trainings}
+    start.task.output.unlink()  # nothing is left to train
     scores = [job.task for job in planner.ready(records)]
     folders = {task.features for task in scores if isinstance(task, ScoreTask)}
     assert folders == {job.task.folder for job in of_tests if isinstance(job.task, ScoringFeatureTask)}

@@ -320,20 +320,20 @@ class Planner:
         Returns:
             Jobs, those first that make others ready.
         """
-        start = self.start_key()
-        if start and start not in records:
-            assert self.study.start is not None
-            recipe = self.recipe(self.study.trained_arms[0])
-            output = self.folder / "runs" / f"start-{start}.pt"
-            return [Job(start, "start", {}, StartTask(self.study.start, recipe, output))]
-        if missing := [job for job in self.feature_jobs() if job.key not in records]:
-            return missing
         jobs = []
         for arm in self.study.trained_arms:
             for _, training, score in self.tuning_jobs(arm):
                 jobs += _next_of(records, training, [score])
         for _, _, training, scores in self.results(records):
             jobs += _next_of(records, training, list(scores.values()))
+        if start := self.study.start:
+            key = self.start_key()
+            output = self.folder / "runs" / f"start-{key}.pt"
+            is_missing = not output.exists() and any(job.kind == "training" for job in jobs)  # in a copy of the journal
+            if key not in records or is_missing:
+                return [Job(key, "start", {}, StartTask(start, self.recipe(self.study.trained_arms[0]), output))]
+        if missing := [job for job in self.feature_jobs() if job.key not in records]:
+            return missing
         unique = {job.key: job for job in jobs}.values()
         return sorted(unique, key=lambda job: ("tuning" not in job.labels, job.kind == "training"))
 

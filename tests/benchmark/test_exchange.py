@@ -220,6 +220,8 @@ def test_a_task_goes_out_and_comes_back(project: Project, tmp_path: Path) -> Non
     for record in records:
         decide(project, "ann", record.id, "keep")
     assert export_task(project, tmp_path / "task") == 6
+    assert export_task(project, tmp_path / "exact", annotator="composition") == 6
+    assert sum(len(image.objects) for image in read_coco(tmp_path / "exact" / "coco.json", ())) == 12
     assert count_masks(project, records) == (12, 12)
     for annotator, file in (("cvat", "annotations.xml"), ("coco", "coco.json")):
         assert import_masks(project, tmp_path / "task" / file, annotator, load_segmenter) == 12

@@ -112,3 +112,5 @@ def test_retrieval_reads_what_frozen_encoders_give_once_and_before_the_neck() ->
         method.encode_images(images)
         torch.testing.assert_close(method.embed_images(images), before)
     assert len(runs) == 1
+    method.losses(Batch(images[None], sounds[None], torch.arange(2)))
+    assert len(runs) == 2

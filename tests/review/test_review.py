@@ -12,6 +12,7 @@ import pytest
 from review_results import click, make_results
 from soundspot.errors import DataError
 from soundspot.review.review import ABSENT, ELSEWHERE, JOURNAL_FILE, RIGHT, UNSURE, Review
+from soundspot.utils.append_journal import insert_row
 
 
 def test_the_draw_lasts_and_grows(located: Path) -> None:
@@ -70,6 +71,20 @@ def test_a_clip_that_another_process_drew_is_seen(located: Path) -> None:
     assert [page.next_clip("ann", number) for number in (0, rest[-1].id)] == [rest[0], drawn]
     page.record("ann", drawn.id, RIGHT)
     assert other.read_choices() == page.read_choices() == {"ann": {drawn.id: RIGHT}}
+
+
+def test_a_clip_that_another_process_lost_and_decided_on_is_seen(located: Path) -> None:
+    page, other = Review(located, 4), Review(located, 4)
+    clip = page.clips[0]
+    page.replace_clips([clip.id])
+    assert other.find_clip(page.clips[-1].id) == page.clips[-1]  # without another call before
+    assert other.find_clip(clip.id) is None
+    early = Review(located, 4)
+    with early.journal.connect(write=True) as connection:  # decided on at the moment in which it was noted as gone
+        insert_row(connection, "decisions", annotator="ann", clip=clip.id, choice=RIGHT)
+    for review in (page, other):
+        assert review.read_choices() == {"ann": {clip.id: RIGHT}}
+        assert clip in review.clips
 
 
 def test_a_clip_that_is_gone_is_replaced_and_stays_so(located: Path) -> None:

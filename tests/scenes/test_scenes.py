@@ -151,6 +151,9 @@ def test_images_of_a_folder_are_composed_once(tmp_path, monkeypatch):
     assert first.read_bytes() == written
     assert not np.array_equal(images(distractors=(1, 1)), expected)
     assert len(calls) == 1 + 8
+    scenes = SceneDataset(SOURCE, image_folder=str(tmp_path / "others"), **options)
+    scenes.read_image(0).paste(0, (0, 0, 32, 32))  # what a caller does to its image is its own affair
+    assert pixels(scenes._scene(0).image).any()
 
 
 def test_the_number_of_distractors_keeps_its_bounds():

@@ -71,6 +71,14 @@ def test_every_method_has_the_same_budget_and_varies_what_it_has() -> None:
         list_choices(replace(tuning, budget=3), "ezvsl")
 
 
+def test_trainings_share_the_images_of_scenes_whose_masks_they_do_not_read() -> None:
+    data = {"name": "scenes", "options": {"length": 8}}
+    recipe = build_arm_recipe(build_study({**SMALL, "overrides": {"data": data}}), build_study(SMALL).arms[0])
+    assert with_paths(recipe, None, Path("out"), None).data.options["image_folder"] == str(Path("out", "images"))
+    masked = replace(recipe.data, options={"length": 8, "train_ground_truth": "own"})
+    assert "image_folder" not in with_paths(replace(recipe, data=masked), None, Path("out"), None).data.options
+
+
 def test_a_key_is_of_what_moves_numbers_and_of_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
     study = build_study(SMALL)
     recipe = build_arm_recipe(study, study.arms[0])

@@ -155,9 +155,6 @@ def test_start_weights_come_first_then_features_each_once(tmp_path: Path) -> Non
     (start,) = planner.ready(records)
     assert isinstance(start.task, StartTask)
     records[start.key] = {"error": ""}
-    assert planner.ready(records) == [start]  # the journal was copied without them
-    start.task.output.parent.mkdir()
-    start.task.output.touch()
     features, *of_tests = planner.ready(records)  # of both methods and all seeds
     assert isinstance(features.task, FeatureTask)
     assert features.task.recipe.image["weights"] == str(start.task.output)
@@ -166,10 +163,30 @@ def test_start_weights_come_first_then_features_each_once(tmp_path: Path) -> Non
     trainings = planner.ready(records)
     assert [job.kind for job in trainings] == ["training"] * 6
     records |= {job.key: {"error": ""} for job in trainings}
-    start.task.output.unlink()  # nothing is left to train
     scores = [job.task for job in planner.ready(records)]
     folders = {task.features for task in scores if isinstance(task, ScoreTask)}
     assert folders == {job.task.folder for job in of_tests if isinstance(job.task, ScoringFeatureTask)}
+
+
+def test_what_is_needed_and_gone_is_done_again(tmp_path: Path) -> None:
+    """Of a journal that was copied without `runs`."""
+    planner, records = planner_of(tmp_path, {"start": {"options": {"length": 4}}, "tuning": None}), dict[str, Any]()
+    (start,) = planner.ready(records)
+    assert planner.find_lost(records) == {start.key}
+    records[start.key] = {"error": ""}
+    first, *others = trainings = planner.ready(records)
+    records |= {job.key: {"error": ""} for job in trainings}
+    assert planner.find_lost(records) == {start.key, *(job.key for job in trainings)}
+    records |= {job.key: {"error": "the loss is no longer finite"} for job in others}
+    assert planner.find_lost(records) == {start.key, first.key}
+    for path in (tmp_path / "runs" / first.key / BEST, planner.start_path()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert not planner.find_lost(records)
+    (tmp_path / "runs" / first.key / BEST).unlink()
+    assert planner.find_lost(records) == {first.key}
+    records |= {job.key: {"error": ""} for job in planner.ready(records)}
+    assert not planner.find_lost(records)  # scored, it is not needed any more
 
 
 def test_without_start_weights_nothing_is_trained(tmp_path: Path) -> None:

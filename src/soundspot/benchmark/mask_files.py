@@ -8,6 +8,7 @@ from soundspot.benchmark.annotation import build_row, combine_masks, read_masks
 from soundspot.benchmark.coco import read_coco, write_coco
 from soundspot.benchmark.cvat import read_cvat, write_cvat
 from soundspot.benchmark.exchange import AnnotatedImage, AnnotatedObject, match_name, merge_objects
+from soundspot.benchmark.journal import COMPOSER
 from soundspot.benchmark.project import Project
 from soundspot.benchmark.records import ImageRecord
 from soundspot.benchmark.selection import selected_images
@@ -39,7 +40,8 @@ def export_task(project: Project, folder: Path, annotator: str = "", polygons: b
     records = selected_images(project)
     if not records:
         raise DataError(f"{project.folder}: found no image that is kept. Select some: `soundspot benchmark select`")
-    annotator = annotator and project.journal.match_annotator(annotator)
+    if annotator and annotator != COMPOSER:
+        annotator = project.journal.match_annotator(annotator)
     images = [to_annotated(project, record, annotator) for record in records]
     with atomic_write_folder(folder) as draft:
         (draft / "images").mkdir()

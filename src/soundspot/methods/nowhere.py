@@ -40,9 +40,11 @@ from soundspot.methods.base import register
 from soundspot.methods.ezvsl_base import EZVSLBase
 from soundspot.methods.option_checks import check_not_negative
 from soundspot.models.heads import build_projection, max_pool, mean_pool, pool_frozen
+from soundspot.models.reuse import reuse_outputs
 from soundspot.types import Batch
 from soundspot.utils.distributed import rank
 
+FROZEN = ("read_frozen",)
 HIDDEN_WIDTH = 512  # of projections of frozen features
 ABSENCE = 0.3  # of cosines, where presence begins to be learned
 
@@ -184,11 +186,13 @@ class Nowhere(EZVSLBase):
         Raises:
             RecipeError: the batch is a single sample in training mode, and the projections have batch norm.
         """
-        features, embeddings = encoded or self.encode(batch)
+        with reuse_outputs(self, FROZEN):
+            features, embeddings = encoded or self.encode(batch)
+            if self.alignment:
+                images = self.pool_images(batch.images.flatten(0, 1), features.flatten(0, 1))
+                audio = self.pool_sounds(batch.audio.flatten(0, 1), embeddings.flatten(0, 1))
         terms = super().losses(batch, (features, embeddings))
         if self.alignment:
-            images = self.pool_images(batch.images.flatten(0, 1), features.flatten(0, 1))
-            audio = self.pool_sounds(batch.audio.flatten(0, 1), embeddings.flatten(0, 1))
             images = unit_norm(self.p_v(images)).unflatten(0, features.shape[:2])
             audio = unit_norm(self.p_a(audio)).unflatten(0, embeddings.shape[:2])
             options = batch.false_negatives, self.false_negatives_as_positives, self.symmetric
@@ -208,6 +212,21 @@ class Nowhere(EZVSLBase):
         terms["location"] = self.weight * location_loss(own, target)
         terms["nowhere"] = self.weight * nowhere_loss(log_nowhere, ~is_present[first : first + b])
         return terms
+
+    def losses_with_negatives(
+        self, batch: Batch, tau: float
+    ) -> tuple[dict[str, Float[Tensor, ""]], dict[str, Float[Tensor, ""]]]:
+        """Compute `losses` and `negative_losses`; frozen stages run once.
+
+        Args:
+            batch: b samples with negatives.
+            tau: temperature of the negatives, in units of the maps.
+
+        Returns:
+            The terms of each, name -> scalar tensor.
+        """
+        with reuse_outputs(self, FROZEN):
+            return super().losses_with_negatives(batch, tau)
 
     def negative_terms(
         self,

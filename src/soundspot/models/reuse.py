@@ -1,6 +1,6 @@
 """Reuse of an encoder's output by functions that are given the same inputs one after the other."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,25 +10,34 @@ from soundspot.models.base import Encoder
 
 
 @contextmanager
-def reuse_outputs(network: nn.Module) -> Iterator[None]:
+def reuse_outputs(network: nn.Module, functions: Sequence[str] = ("forward", "read_frozen")) -> Iterator[None]:
     """Within the block, an encoder of a network that is given the same tensor again returns what it returned before.
 
-    Same means the same memory, which a slice of the same tensor is too. For inference alone: outputs are shared. The
-    frozen stages of a `StagedEncoder` (`read_frozen`) run once as well.
+    Same means the same memory, which a slice of the same tensor is too. Outputs are shared: in training, those of
+    frozen stages alone may be.
 
     Args:
         network: network with encoders, such as a method.
+        functions: names of the functions that remember: `forward`, and `read_frozen` of encoders that have frozen
+            stages.
     """
     encoders = [module for module in network.modules() if isinstance(module, Encoder)]
-    names = "forward", "read_frozen"
-    functions = [(encoder, name) for encoder in encoders for name in names if hasattr(encoder, name)]
-    for encoder, name in functions:
+    replaced = [
+        (encoder, name, vars(encoder).get(name))
+        for encoder in encoders
+        for name in functions
+        # What a compiled `forward` calls stays as it is, or it would be compiled anew.
+        if name == "forward" or (hasattr(encoder, name) and "forward" not in vars(encoder))
+    ]
+    for encoder, name, _ in replaced:
         setattr(encoder, name, _remember_last(getattr(encoder, name)))
     try:
         yield
     finally:
-        for encoder, name in functions:
+        for encoder, name, own in replaced:
             delattr(encoder, name)
+            if own is not None:  # such as a compiled function
+                setattr(encoder, name, own)
 
 
 def _remember_last(forward: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:

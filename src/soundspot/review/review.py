@@ -90,18 +90,18 @@ class Review:
         self._indices = {moment.to_json(): index for index, moment in enumerate(self.moments)}
         self._peaks = np.array([moment.peak for moment in self.moments])
         self._files = np.unique([moment.image for moment in self.moments], return_inverse=True)[1]
-        self._state = 0, 0
+        self._state: tuple[int | None, ...] = ()
         self._update()
 
     def _update(self) -> None:
-        """Read the clips anew where another process has drawn some, or noted that one is gone."""
-        query = "SELECT (SELECT MAX(id) FROM clips), (SELECT COUNT(*) FROM decisions WHERE choice = ?)"
+        """Read the clips anew where another process has drawn some, or decided on one, which may be gone."""
+        query = "SELECT (SELECT MAX(id) FROM clips), (SELECT MAX(id) FROM decisions)"
         with self.journal.reading() as connection:
-            state = tuple(connection.execute(query, (GONE,)).fetchone())
+            state = tuple(connection.execute(query).fetchone())
         if state != self._state:
             with self.journal.connect(write=True) as connection:
                 self.clips, self.gone = self._draw(connection)
-                self._state = tuple(connection.execute(query, (GONE,)).fetchone())
+                self._state = tuple(connection.execute(query).fetchone())
 
     def _draw(self, connection: Connection) -> tuple[list[Clip], set[int]]:
         """Draw clips up to their number, and return those whose results and files are as they were; and who is gone."""
@@ -137,6 +137,7 @@ class Review:
         Returns:
             The clip; None where there is none.
         """
+        self._update()
         return next((clip for clip in self.clips if clip.id == number), None)
 
     def record(self, annotator: str, clip: int, choice: str) -> None:
@@ -163,6 +164,7 @@ class Review:
         Raises:
             DataError: there is no such clip or choice, or the name is not valid.
         """
+        self._update()
         numbers = {clip.id for clip in self.clips}
         with self.journal.connect(write=True) as connection:
             annotator = match_annotator(connection, annotator)
@@ -186,6 +188,7 @@ class Review:
         Raises:
             DataError: the name is not valid.
         """
+        self._update()
         numbers = [clip.id for clip in self.clips]
         with self.journal.connect(write=True) as connection:
             annotator = match_annotator(connection, annotator)

@@ -172,9 +172,10 @@ class SceneDataset(AudioVisualDataset):
         scene = self._locate(index)[0]
         if not self.image_folder:
             return self._scene(scene).image.copy()
-        look = (len(self.categories), self.distractors, self.object_size, self.num_objects, self.size, __version__)
+        sizes = tuple(self.distractors), tuple(self.object_size), self.size, self._samples_per_scene
+        look = len(self.categories), *sizes, __version__
         name = f"{self.name}-{self.seed}-{self.epoch}-{hash_key(repr(look)):08x}.rgb"
-        return read_or_compose(Path(self.image_folder, name), scene, self.size, lambda: self._scene(scene).image)
+        return read_or_compose(Path(self.image_folder, name), scene, self.size, lambda: self._scene(scene).image.copy())
 
     def read_flow(self, index: int) -> Float[Tensor, "2 h w"]:
         """Compute the exact optical flow of a sample: the drift of the object that each pixel shows, or 0.

@@ -96,9 +96,12 @@ class Planner:
         Returns:
             The recipe that is trained by.
         """
-        start = self.start_key()
-        weights = str(self.folder / "runs" / f"start-{start}.pt") if start else None
+        weights = str(self.start_path()) if self.study.start else None
         return with_paths(recipe, self.root, self.folder, weights)
+
+    def start_path(self) -> Path:
+        """Return the path of the start weights."""
+        return self.folder / "runs" / f"start-{self.start_key()}.pt"
 
     def training(self, arm: Arm, seed: int, choice: Choice = (), is_tuning: bool = False) -> Job:
         """Return the job of one training.
@@ -320,22 +323,42 @@ class Planner:
         Returns:
             Jobs, those first that make others ready.
         """
-        jobs = []
-        for arm in self.study.trained_arms:
-            for _, training, score in self.tuning_jobs(arm):
-                jobs += _next_of(records, training, [score])
-        for _, _, training, scores in self.results(records):
-            jobs += _next_of(records, training, list(scores.values()))
-        if start := self.study.start:
-            key = self.start_key()
-            output = self.folder / "runs" / f"start-{key}.pt"
-            is_missing = not output.exists() and any(job.kind == "training" for job in jobs)  # in a copy of the journal
-            if key not in records or is_missing:
-                return [Job(key, "start", {}, StartTask(start, self.recipe(self.study.trained_arms[0]), output))]
+        if (start := self.study.start) and self.start_key() not in records:
+            recipe = self.recipe(self.study.trained_arms[0])
+            return [Job(self.start_key(), "start", {}, StartTask(start, recipe, self.start_path()))]
         if missing := [job for job in self.feature_jobs() if job.key not in records]:
             return missing
+        jobs = [job for training, scores in self._trainings(records) for job in _next_of(records, training, scores)]
         unique = {job.key: job for job in jobs}.values()
         return sorted(unique, key=lambda job: ("tuning" not in job.labels, job.kind == "training"))
+
+    def find_lost(self, records: Records) -> set[str]:
+        """Find what is recorded, and has to be done again, as its file is needed and not there: in a copy of a journal.
+
+        Args:
+            records: records of the journal.
+
+        Returns:
+            Keys of trainings that are not scored on all tests, and of start weights that something needs.
+        """
+        trainings = list(self._trainings(records))
+        lost = {
+            training.key
+            for training, scores in trainings
+            if any(score.key not in records for score in scores)
+            and not records.get(training.key, {"error": "not done"})["error"]
+            and not (self.folder / "runs" / training.key / BEST).exists()
+        }
+        before = {job.key for job in (*self.feature_jobs(), *(training for training, _ in trainings))}
+        if self.study.start and (lost or before - records.keys()) and not self.start_path().exists():
+            lost.add(self.start_key())
+        return lost
+
+    def _trainings(self, records: Records) -> Iterator[tuple[Job, list[Job]]]:
+        """Yield the trainings of tuning, and those whose values are chosen, with their scores."""
+        for arm in self.study.trained_arms:
+            yield from ((training, [score]) for _, training, score in self.tuning_jobs(arm))
+        yield from ((training, list(scores.values())) for _, _, training, scores in self.results(records))
 
 
 def _next_of(records: Records, training: Job, scores: list[Job]) -> list[Job]:

@@ -21,6 +21,8 @@ CHOICES = {"method": "name", "image": "encoder", "audio": "encoder", "data": "na
 Choice = tuple[tuple[str, Any], ...]
 """Dotted keys with the values that tuning gives them."""
 
+IMAGE_FOLDER = "images"  # of composed scenes, while a study runs
+
 
 def merge_values(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Merge keys of a recipe into others.
@@ -144,8 +146,8 @@ def with_paths(recipe: Recipe, root: str | None, folder: Path, start: str | None
     cache = recipe.feature_cache
     if cache.folder:
         cache = replace(cache, folder=str(folder / "features"))
-    elif data.name == "scenes":
-        data = replace(data, options={**data.options, "image_folder": str(folder / "images")})
+    elif data.name == "scenes" and not data.options.get("train_ground_truth"):  # whose masks are composed anew
+        data = replace(data, options={**data.options, "image_folder": str(folder / IMAGE_FOLDER)})
     image = recipe.image if start is None else {**recipe.image, "weights": start}
     return replace(recipe, data=data, feature_cache=cache, image=image)
 

@@ -1,5 +1,6 @@
 """Run a study: do what its journal lacks, on workers, and write its page."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from soundspot.study.checks import check_study
 from soundspot.study.journal import Record, StudyJournal, open_journal
 from soundspot.study.page import write_page
 from soundspot.study.plan import Job, Planner, describe_job
+from soundspot.study.recipes import IMAGE_FOLDER
 from soundspot.study.schema import Study, read_study
 from soundspot.study.tasks import Outcome
 from soundspot.study.workers import Worker, WorkerStoppedError, open_workers
@@ -52,9 +54,12 @@ def run_study(
     planner = Planner(study, Path(output), None if root is None else str(root))
     check_study(planner)
     with open_journal(planner.folder) as journal:
+        for key in planner.find_lost(journal.records):
+            del journal.records[key]
         if planner.ready(journal.records):
             with open_workers(executor, workers) as pool:
                 do_jobs(planner, journal, pool, on_done)
+        shutil.rmtree(planner.folder / IMAGE_FOLDER, ignore_errors=True)
         return write_page(planner, journal.records)
 
 

@@ -96,6 +96,16 @@ def test_events_need_not_end_with_a_block(monkeypatch: pytest.MonkeyPatch) -> No
     assert [len(event.track) for event in events] == pytest.approx([len(event.track) for event in expected], abs=3)
 
 
+def test_a_track_has_the_frames_of_a_pause_in_which_a_block_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = (1.0, 4.0, 0), (7.0, 10.0, 0), (16.0, 18.0, 0)
+    expected = collect(19.0, *spans, min_duration_off=4)
+    assert is_near(expected, (1.0, 10.0), (16.0, 18.0))
+    monkeypatch.setattr(tracking, "BLOCK_SECONDS", 5.0)
+    monkeypatch.setattr(tracking, "MIN_BLOCK_SECONDS", 2.0)
+    events = collect(19.0, *spans, min_duration_off=4)
+    assert [event.track.frames.tolist() for event in events] == [event.track.frames.tolist() for event in expected]
+
+
 def test_a_quiet_sound_is_silence_beside_a_loud_one_of_the_block_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking, "BLOCK_SECONDS", 5.0)
     monkeypatch.setattr(tracking, "MIN_BLOCK_SECONDS", 2.0)

@@ -53,8 +53,9 @@ class TrackDraft:
         Returns:
             Events without identity, by rising start. Those that reach a bound of the sound begin or end there.
         """
-        times, scores = np.array(self._times), np.array(self._scores, np.float32)
-        numbers = np.array(self._numbers, np.int32).reshape(len(times), 7)
+        numbers = np.array(self._numbers, np.int32).reshape(-1, 7)
+        count = int(np.searchsorted(self._times, end))  # those of a pause that it did not outlast are left out
+        times, scores = np.array(self._times)[:count], np.array(self._scores, np.float32)[:count]
         tracklets = []
         for first, stop in find_runs(times, scores >= rule.offset, start, end, options.min_duration_off):
             begins = start if first == 0 else float(times[first])

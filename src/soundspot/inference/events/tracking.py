@@ -205,8 +205,10 @@ class EventTracker:
             is_same_position,
         )
         start, end = (origin + edge * BIN_SECONDS for edge in (segments[1].first, segments[-1].stop))
-        for source in (*ended, *active):
+        for source in ended:
             self._locate(source, maps, max(start, source.start), min(end, source.end))
+        for source in active:  # in a pause too, which it may outlast
+            self._locate(source, maps, max(start, source.start), end)
         return ended, active
 
     def _locate(self, source: SoundSource, maps: SoundMaps, start: float, end: float) -> None:

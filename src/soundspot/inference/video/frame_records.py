@@ -23,7 +23,8 @@ class FrameRecordWriter(FrameWriter):
 
     `seconds` has the presence of each second (`SecondPresence.to_dict`).
     A frame without a source of the sound has no box and an empty mask. Where contours are made, the header names their
-    segmenter (`contour`), and each frame has `contours` (`Contour.to_dict`).
+    segmenter (`contour`), and each frame has `contours` (`Contour.to_dict`): those of the last frame that was traced,
+    up to a fifth of a second before.
 
     Args:
         path: path of the JSON file.

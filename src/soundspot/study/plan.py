@@ -309,9 +309,8 @@ class Planner:
         Returns:
             Number of jobs, at most `count_jobs`.
         """
-        of_tuning = [job.key for arm in self.study.trained_arms for _, *jobs in self.tuning_jobs(arm) for job in jobs]
-        of_seeds = [job.key for *_, training, scores in self.results(records) for job in (training, *scores.values())]
-        keys = {self.start_key(), *(job.key for job in self.feature_jobs()), *of_tuning, *of_seeds}
+        of_trainings = [job.key for training, scores in self._trainings(records) for job in (training, *scores)]
+        keys = {self.start_key(), *(job.key for job in self.feature_jobs()), *of_trainings}
         return len(keys & records.keys())
 
     def ready(self, records: Records) -> list[Job]:
@@ -345,8 +344,9 @@ class Planner:
         lost = {
             training.key
             for training, scores in trainings
-            if any(score.key not in records for score in scores)
-            and not records.get(training.key, {"error": "not done"})["error"]
+            if training.key in records
+            and not records[training.key]["error"]
+            and any(score.key not in records for score in scores)
             and not (self.folder / "runs" / training.key / BEST).exists()
         }
         before = {job.key for job in (*self.feature_jobs(), *(training for training, _ in trainings))}

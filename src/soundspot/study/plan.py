@@ -350,7 +350,7 @@ class Planner:
             and not (self.folder / "runs" / training.key / BEST).exists()
         }
         before = {job.key for job in (*self.feature_jobs(), *(training for training, _ in trainings))}
-        if self.study.start and (lost or before - records.keys()) and not self.start_path().exists():
+        if self.start_key() in records and (lost or before - records.keys()) and not self.start_path().exists():
             lost.add(self.start_key())
         return lost
 

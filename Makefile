@@ -9,7 +9,7 @@ demo: .venv/ready        ## train on built-in scenes, score, and write runs/demo
 starter: .venv/ready     ## train, package and score the model that comes with the library (SOUNDSPOT_REALSET, SOUNDSPOT_REALSET2; over an hour)
 	$(BIN)/python examples/starter.py
 
-table: .venv/ready       ## the study `scenes`: every method alike on scenes, with seeds, into docs/table (somewhat over an hour on two cores)
+table: .venv/ready       ## the study `scenes`: every method alike on scenes, with seeds, into docs/table (an hour on two cores)
 	$(BIN)/soundspot study scenes -o docs/table
 
 test: .venv/ready        ## the test suite, on as many cores as there are

@@ -102,17 +102,17 @@ class Nowhere(EZVSLBase):
                 for encoder in (self.image_encoder, self.audio_encoder)
             )
 
-    def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
-        """Encode images as unit-norm features in the joint space, each the mean of those like it.
+    def project_images(self, features: Float[Tensor, "b e h w"]) -> Float[Tensor, "b c h w"]:
+        """Project outputs of the image encoder to the joint space, each the mean of those like it.
 
         Args:
-            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
+            features: (b, e, h, w) outputs of the encoder.
 
         Returns:
             (b, c, h, w) features of unit L2 norm over c = `width`.
         """
-        features = super().encode_images(images)
-        return mean_shift(features, self.bandwidth) if self.bandwidth else features
+        projected = super().project_images(features)
+        return mean_shift(projected, self.bandwidth) if self.bandwidth else projected
 
     def embed_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         """Embed images for retrieval by cosine with `embed_audio`.
@@ -169,6 +169,35 @@ class Nowhere(EZVSLBase):
         if self.audio_encoder.frozen_channels:
             return pool_frozen(self.audio_encoder, audio, max_pool)
         return (self.encode_audio(audio) if encoded is None else encoded).detach()
+
+    @property
+    def retrieval_layers(self) -> tuple[nn.Linear, nn.Linear] | None:
+        """Last layers of p_v and p_a; None without `alignment`, and where encoders learn."""
+        if not (self.alignment and self.image_encoder.frozen_channels and self.audio_encoder.frozen_channels):
+            return None
+        return self.p_v.last_layer, self.p_a.last_layer
+
+    def hidden_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"] | None:
+        """Return what the last layer of p_v reads of images.
+
+        Args:
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
+
+        Returns:
+            (b, d) hidden values; None where there are no `retrieval_layers`.
+        """
+        return self.p_v.compute_hidden(self.pool_images(images)) if self.retrieval_layers else None
+
+    def hidden_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"] | None:
+        """Return what the last layer of p_a reads of audio.
+
+        Args:
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
+
+        Returns:
+            (b, d) hidden values; None where there are no `retrieval_layers`.
+        """
+        return self.p_a.compute_hidden(self.pool_sounds(audio)) if self.retrieval_layers else None
 
     def losses(
         self, batch: Batch, encoded: tuple[Float[Tensor, "v b c h w"], Float[Tensor, "u b c"]] | None = None

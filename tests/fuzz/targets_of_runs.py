@@ -81,8 +81,10 @@ def make_release(folder: Path) -> None:
 
 def write_adapted(folder: Path, method: Any) -> None:
     """Write a checkpoint with the statistics of its data."""
-    space = SpaceStatistics(torch.ones(2, 8), torch.ones(2, 8), torch.eye(5), torch.eye(5))
-    statistics = Retention(("cat", "dog"), space, space, torch.ones(3), torch.ones(3)).tensors()
+    maps, retrieval = (
+        SpaceStatistics(torch.ones(2, 8), torch.ones(2, 8), torch.eye(5), torch.eye(5)) for _ in range(2)
+    )
+    statistics = Retention(("cat", "dog"), maps, retrieval, torch.ones(3), torch.ones(3)).tensors()
     save_checkpoint(method, folder / "adapted.safetensors", statistics=statistics, retained=["cat", "dog"])
 
 

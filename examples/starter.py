@@ -123,8 +123,7 @@ def retention(localizer: Localizer, learned: Catalog, names: tuple[str, ...], he
     inputs = read_inputs(encoders, learned, names)
     peaks = starter_scores.peaks(localizer, held_out)
     absent = peaks["silence"] + peaks["noise"] + peaks["offscreen"]
-    images, audio = [x.images[0] for x in inputs], [x.audio for x in inputs]
-    return measure_retention(encoders, images, audio, names, torch.tensor(peaks["own"]), torch.tensor(absent))
+    return measure_retention(encoders, inputs, names, torch.tensor(peaks["own"]), torch.tensor(absent))
 
 
 def strip_paths(recipe: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from media_files import Right, write_cases
+from soundspot.models.encoders import ENCODERS
+from toys import TinyStaged
 
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
@@ -96,3 +98,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def tiny_staged() -> Iterator[None]:
+    """An encoder of two frozen stages by the name `tiny_staged`."""
+    ENCODERS.register("tiny_staged")(TinyStaged)
+    yield
+    del ENCODERS._entries["tiny_staged"]

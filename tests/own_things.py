@@ -1,6 +1,8 @@
 """Things of one's own, of one color and pitch each, and a model that can be taught them."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -34,19 +36,19 @@ def write_things(folder: Path, things: dict[str, tuple[str, int]]) -> Path:
     return folder
 
 
-def write_base(folder: Path) -> Path:
+def write_base(folder: Path, name: str = "ezvsl", encoder: Mapping[str, Any] = TINY) -> Path:
     """Write a model that keeps what it knows of red bricks and blue lakes; return the path of its checkpoint."""
     torch.manual_seed(0)
     spec = PRESETS["alignment"]
     front_end = InputSpec.from_dict(
         {"image": vars(spec.image) | {"size": 48}, "audio": vars(spec.audio) | {"seconds": 0.5}}
     )
-    method = soundspot.create("ezvsl", image=TINY, audio=TINY, width=16, front_end=front_end, reducer="softmax").eval()
+    method = soundspot.create(
+        name, image=encoder, audio=encoder, width=16, front_end=front_end, reducer="softmax"
+    ).eval()
     write_category_catalog(write_things(folder / "old", OLD), folder / "catalog")
     inputs = read_inputs(method, Catalog(folder / "catalog", "train"), tuple(OLD))
-    retention = measure_retention(
-        method, [x.images[0] for x in inputs], [x.audio for x in inputs], tuple(OLD), torch.rand(9), torch.rand(9) / 2
-    )
+    retention = measure_retention(method, inputs, tuple(OLD), torch.rand(9), torch.rand(9) / 2)
     path = folder / "base.safetensors"
     save_checkpoint(method, path, statistics=retention.tensors(), retained=list(OLD), threshold=0.4, video_size=48)
     return path

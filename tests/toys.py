@@ -11,6 +11,7 @@ from soundspot.models.staged import StagedEncoder
 from soundspot.types import Batch
 
 TINY = {"encoder": "resnet", "blocks": [1, 1], "strides": [1, 2], "width": 4}
+STAGED = {"encoder": "tiny_staged", "width": 8}  # while the fixture `tiny_staged` is used
 CLASSES = 3
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from conftest import ROOT
 from media_writers import AudioTrack, number_image, sine, write_video
@@ -29,7 +28,7 @@ from soundspot.training.feature_fill import FEATURES, fill_features
 from soundspot.training.feature_plan import FeaturePlan, RepeatedEpochs, list_items
 from soundspot.training.feature_reader import FeatureStore, _open_array
 from soundspot.training.fit import build_method, open_recipe_dataset
-from soundspot.training.retention import Retention
+from soundspot.training.retention import Retention, SpaceStatistics
 from soundspot.training.run_folder import check_run_dir, prepare_run_dir
 from soundspot.utils.atomic_io import resumable_folder
 from toys import TinyStaged
@@ -82,15 +81,10 @@ def make_release(folder: Path) -> None:
 
 def write_adapted(folder: Path, method: Any) -> None:
     """Write a checkpoint with the statistics of its data."""
-    sizes: dict[str, Tensor] = {
-        "image_prototypes": torch.ones(2, 8),
-        "audio_prototypes": torch.ones(2, 8),
-        "image_moments": torch.eye(5),
-        "audio_moments": torch.eye(5),
-        "present_peaks": torch.ones(3),
-        "absent_peaks": torch.ones(3),
-    }
-    statistics = Retention(("cat", "dog"), **sizes).tensors()
+    maps, retrieval = (
+        SpaceStatistics(torch.ones(2, 8), torch.ones(2, 8), torch.eye(5), torch.eye(5)) for _ in range(2)
+    )
+    statistics = Retention(("cat", "dog"), maps, retrieval, torch.ones(3), torch.ones(3)).tensors()
     save_checkpoint(method, folder / "adapted.safetensors", statistics=statistics, retained=["cat", "dog"])
 
 

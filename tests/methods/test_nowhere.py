@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from soundspot.config.schema import FrontEndConfig
 from soundspot.methods import Method, create
@@ -12,6 +15,7 @@ from soundspot.methods.nowhere import Nowhere, mean_shift
 from soundspot.models.reuse import reuse_outputs
 from soundspot.models.staged import StagedEncoder
 from soundspot.types import Batch
+from toys import STAGED, TINY
 
 Toy, Clips = Callable[..., Method], Callable[..., Batch]
 
@@ -50,7 +54,7 @@ def test_it_learns_where_and_whether(toy: Toy, clips: Clips) -> None:
     ground_truth = torch.zeros(len(batch.images), 4, 16, 16)
     ground_truth[:, :, :8, :8] = 1.0
     batch = replace(batch, ground_truth=ground_truth)
-    method = toy("nowhere", ground_truth_weight=1.0, bandwidth=0.0).train()
+    method = toy("nowhere", ground_truth_weight=1.0, bandwidth=0.0, alignment=False).train()
     assert isinstance(method, Nowhere)
     before = method.losses(batch)["location"].item()
     optimizer = torch.optim.Adam(method.parameters(), lr=2e-2)
@@ -71,11 +75,22 @@ def test_negative_sounds_come_from_nowhere(toy: Toy, clips: Clips) -> None:
     assert terms["absent"] > 0
 
 
-def test_retrieval_learns_and_leaves_the_maps_alone(toy: Toy, clips: Clips) -> None:
-    batch, method = clips(), toy("nowhere").train()
+@pytest.mark.parametrize(
+    ("encoder", "learning"), [(TINY, {"p_v", "p_a", "image_encoder", "audio_encoder"}), (STAGED, {"p_v", "p_a"})]
+)
+@pytest.mark.usefixtures("tiny_staged")
+def test_retrieval_learns_and_leaves_what_maps_are_made_of_alone(
+    clips: Clips, encoder: dict[str, Any], learning: set[str]
+) -> None:
+    torch.manual_seed(0)
+    batch, method = clips(), create("nowhere", image=encoder, audio=encoder).train()
+    runs = list[int]()
+    first = next(layer for layer in method.image_encoder.modules() if isinstance(layer, nn.Conv2d))
+    first.register_forward_pre_hook(lambda *_: runs.append(1))
     method.losses(batch)["alignment"].backward()
+    assert len(runs) == 1  # for maps and retrieval together
     with_gradient = {name.split(".")[0] for name, weight in method.named_parameters() if weight.grad is not None}
-    assert with_gradient == {"p_v", "p_a"}
+    assert with_gradient == learning
     optimizer = torch.optim.Adam(method.parameters(), lr=1e-2)
     for _ in range(20):
         optimizer.zero_grad()
@@ -104,7 +119,7 @@ def test_retrieval_reads_what_frozen_encoders_give_once_and_before_the_neck() ->
     torch.testing.assert_close(method.pool_images(images), expected)
     (blocks,) = audio_encoder.read_frozen(sounds)  # (b, p, c, 1, s), p of them in time
     assert blocks.shape[1] > 1
-    torch.testing.assert_close(method.pool_sounds(sounds), blocks.amax((1, 3, 4)))
+    torch.testing.assert_close(method.pool_audio(sounds), blocks.amax((1, 3, 4)))
     before, runs = method.embed_images(images), list[int]()
     image_encoder.stages["stem"].register_forward_pre_hook(lambda layer, _: runs.append(1))
     image_encoder.neck.weight.normal_()

@@ -11,6 +11,8 @@ from own_things import NEW, OLD, write_base, write_things
 from soundspot.config.checkpoint import load_checkpoint, read_header, read_statistics, save_checkpoint
 from soundspot.data.datasets.catalog import Catalog
 from soundspot.data.datasets.category_folders import write_category_catalog
+from soundspot.data.media.audio import read_audio
+from soundspot.data.media.image import read_image
 from soundspot.errors import CheckpointError, DataError, OutputError
 from soundspot.inference.localizer import Localizer
 from soundspot.training.adapt import STEPS, adapt, measure_peaks
@@ -21,6 +23,7 @@ from soundspot.training.retention import (
     read_retention,
     stack_weights,
 )
+from toys import STAGED
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +84,37 @@ def test_new_things_are_told_apart_and_the_old_ones_stay(base: Path, tmp_path: P
     maps = sorted((after.locate(picture, audio) for audio in (sound, other)), key=lambda found: found.peak)
     assert maps[0].presence_probability < maps[1].presence_probability
     assert "leaf: 3 images, 3 sounds; of those held out" in report.format_summary()
+
+
+@pytest.mark.usefixtures("tiny_staged")
+def test_what_retrieves_apart_from_maps_learns_too(tmp_path: Path) -> None:
+    """`nowhere` on frozen encoders retrieves by projections of its own."""
+    base = write_base(tmp_path / "base", "nowhere", STAGED)
+    things = write_things(tmp_path / "mine", NEW)
+    adapt(things, tmp_path / "mine.safetensors", base)
+    retention = read_retention(tmp_path / "mine.safetensors")
+    assert retention is not None
+    assert retention.retrieval is not None
+    assert len(retention.retrieval.image_prototypes) == len(retention.categories) == 4
+    before, after = (
+        [compute_margin(soundspot.load(path), folder) for folder in (tmp_path / "base/old", things)]
+        for path in (base, tmp_path / "mine.safetensors")
+    )
+    assert after[1] > before[1] + 0.05
+    assert after[0] > before[0] - 0.01
+    tensors = {name: x for name, x in read_statistics(base).items() if not name.startswith("retrieval")}
+    save_checkpoint(load_checkpoint(base)[0], tmp_path / "x.safetensors", statistics=tensors, retained=list(OLD))
+    with pytest.raises(CheckpointError, match="statistics of another network"):
+        adapt(things, tmp_path / "y.safetensors", tmp_path / "x.safetensors")
+
+
+def compute_margin(localizer: Localizer, folder: Path) -> float:
+    """By how much images of two things are nearer to their own sounds than to those of the other, in cosines."""
+    files = [(name, number) for name in sorted(path.name for path in folder.iterdir()) for number in range(4)]
+    images = localizer.embed_images([read_image(folder / name / f"{number}.png") for name, number in files])
+    audio = localizer.embed_audio([read_audio(folder / name / f"{number}.wav") for name, number in files])
+    cosines = (images @ audio.T).unflatten(0, (2, 4)).unflatten(2, (2, 4)).mean((1, 3))
+    return float((cosines.diag() - cosines.fliplr().diag()).mean())
 
 
 def test_an_adapted_model_can_be_taught_again_and_known_things_are_named(base: Path, tmp_path: Path) -> None:
@@ -160,4 +194,4 @@ def test_categories_of_one_name_are_kept_once(base: Path) -> None:
     assert retention is not None
     twice = extend_retention(retention, retention)
     assert twice.categories == retention.categories
-    assert torch.allclose(twice.image_moments, retention.image_moments)
+    assert torch.allclose(twice.maps.image_moments, retention.maps.image_moments)

@@ -3,7 +3,6 @@
 import json
 import threading
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,6 @@ from soundspot.config.schema import (
 from soundspot.data.transforms.augment import NUM_DRAWS, augment
 from soundspot.errors import DataError, OutputError, RecipeError
 from soundspot.methods import METHODS, Method, method_options
-from soundspot.models.encoders import ENCODERS
 from soundspot.models.staged import StagedEncoder
 from soundspot.training import feature_cache, feature_fill
 from soundspot.training.clip_reader import ClipReader, SampleRequest
@@ -51,20 +49,12 @@ from soundspot.training.schedule import make_localizer
 from soundspot.types import Batch
 from soundspot.utils.atomic_io import DiskFullError
 from soundspot.utils.hash_rng import hash_key, uniform
-from toys import TINY, TinyStaged
+from toys import STAGED, TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread", "tiny_staged")
 
-STAGED = {"encoder": "tiny_staged", "width": 8}
 PLAIN = ViewsConfig(multi_view=False, semantic=False, base_view="unaugmented")
 NUM_CLASSES = 3
-
-
-@pytest.fixture
-def tiny_staged() -> Iterator[None]:
-    ENCODERS.register("tiny_staged")(TinyStaged)
-    yield
-    del ENCODERS._entries["tiny_staged"]
 
 
 def recipe(folder: Path | str | None, **changes: Any) -> Recipe:

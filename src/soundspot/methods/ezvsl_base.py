@@ -86,8 +86,7 @@ class EZVSLBase(Method):
         Returns:
             (b, c, h, w) features of unit L2 norm over c = `width`.
         """
-        features = F.dropout(self.image_encoder(images), self.dropout, self.training)
-        return unit_norm(self.space.image(features), dim=1)
+        return self.project_images(F.dropout(self.image_encoder(images), self.dropout, self.training))
 
     def encode_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b c"]:
         """Encode audio as unit-norm embeddings in the joint space.
@@ -98,8 +97,59 @@ class EZVSLBase(Method):
         Returns:
             (b, c) embeddings of unit L2 norm, with c = `width`.
         """
-        features = F.dropout(max_pool(self.audio_encoder(audio)), self.audio_dropout, self.training)
+        return self.project_audio(F.dropout(max_pool(self.audio_encoder(audio)), self.audio_dropout, self.training))
+
+    def project_images(self, features: Float[Tensor, "b e h w"]) -> Float[Tensor, "b c h w"]:
+        """Project outputs of the image encoder to the joint space.
+
+        Args:
+            features: (b, e, h, w) outputs of the encoder.
+
+        Returns:
+            (b, c, h, w) features of unit L2 norm over c = `width`.
+        """
+        return unit_norm(self.space.image(features), dim=1)
+
+    def project_audio(self, features: Float[Tensor, "b e"]) -> Float[Tensor, "b c"]:
+        """Project outputs of the audio encoder to the joint space.
+
+        Args:
+            features: (b, e) maxima of the encoder's outputs over time and frequency.
+
+        Returns:
+            (b, c) embeddings of unit L2 norm, with c = `width`.
+        """
         return unit_norm(self.space.audio(features))
+
+    @property
+    def retrieval_layers(self) -> tuple[nn.Linear, nn.Linear] | None:
+        """Last layers, for images and audio, of projections for retrieval alone that read frozen features.
+
+        None where there are none: the joint space is that of retrieval too.
+        """
+        return None
+
+    def hidden_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"] | None:
+        """Return the inputs of the first of `retrieval_layers`.
+
+        Args:
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
+
+        Returns:
+            (b, d) inputs; None where there are no such layers.
+        """
+        return None
+
+    def hidden_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"] | None:
+        """Return the inputs of the second of `retrieval_layers`.
+
+        Args:
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
+
+        Returns:
+            (b, d) inputs; None where there are no such layers.
+        """
+        return None
 
     def losses(
         self, batch: Batch, encoded: tuple[Float[Tensor, "v b c h w"], Float[Tensor, "u b c"]] | None = None

@@ -13,8 +13,8 @@ With EZ-VSL's projections and a soft maximum, f of an image at x, a of a sound, 
     L = InfoNCE(softmax-weighted mean of map) + KL(annotation || P) - log P(nowhere) of absent pairs + extents
 
 What an image shows as a whole is another question than where a sound comes from: for retrieval, projections learn by
-InfoNCE as `alignment`'s do, of what frozen encoders give before anything that the maps change (where encoders learn,
-of the means of g and of a), and leave the maps as they are.
+InfoNCE as `alignment`'s do, of what encoders give: frozen ones before their neck, so that the maps stay as they are;
+others learn from both.
 
 **Supervision:** with `ground_truth_weight` 0, categories or pairs alone, as EZ-VSL; with more, masks of what
 scenes were composed of. Reports say which.
@@ -44,8 +44,7 @@ from soundspot.models.reuse import reuse_outputs
 from soundspot.types import Batch
 from soundspot.utils.distributed import rank
 
-FROZEN = ("read_frozen",)
-HIDDEN_WIDTH = 512  # of projections of frozen features
+HIDDEN_WIDTH = 512  # of projections for retrieval
 ABSENCE = 0.3  # of cosines, where presence begins to be learned
 
 
@@ -74,7 +73,7 @@ class Nowhere(EZVSLBase):
         reducer: reduction of a cosine map to the similarity of a pair in InfoNCE (see `EZVSLBase`).
         weight: weight of the distribution's terms; 0: contrast and extents alone.
         bandwidth: temperature of the mean of like locations; 0: features as they are.
-        alignment: learn the projections of `alignment` as well, for retrieval; the maps get no gradient of theirs.
+        alignment: learn the projections of `alignment` as well, for retrieval.
         base_options: further keyword arguments of `EZVSLBase`, such as `width`, `ground_truth_weight` and `image`.
     """
 
@@ -96,23 +95,21 @@ class Nowhere(EZVSLBase):
         if alignment:
             width = self.space.image.out_channels
             self.p_v, self.p_a = (
-                build_projection(encoder.frozen_channels, width, hidden_width=HIDDEN_WIDTH, standardize=True)
-                if encoder.frozen_channels
-                else build_projection(width, width)
-                for encoder in (self.image_encoder, self.audio_encoder)
+                build_projection(x.frozen_channels or x.channels, width, hidden_width=HIDDEN_WIDTH, standardize=True)
+                for x in (self.image_encoder, self.audio_encoder)
             )
 
-    def encode_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
-        """Encode images as unit-norm features in the joint space, each the mean of those like it.
+    def project_images(self, features: Float[Tensor, "b e h w"]) -> Float[Tensor, "b c h w"]:
+        """Project outputs of the image encoder to the joint space, each the mean of those like it.
 
         Args:
-            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
+            features: (b, e, h, w) outputs of the encoder.
 
         Returns:
             (b, c, h, w) features of unit L2 norm over c = `width`.
         """
-        features = super().encode_images(images)
-        return mean_shift(features, self.bandwidth) if self.bandwidth else features
+        projected = super().project_images(features)
+        return mean_shift(projected, self.bandwidth) if self.bandwidth else projected
 
     def embed_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         """Embed images for retrieval by cosine with `embed_audio`.
@@ -133,42 +130,61 @@ class Nowhere(EZVSLBase):
             audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) embeddings of unit L2 norm: the projection p_a of `pool_sounds`, or the encoded audio without
+            (b, d) embeddings of unit L2 norm: the projection p_a of `pool_audio`, or the encoded audio without
             `alignment`.
         """
-        return unit_norm(self.p_a(self.pool_sounds(audio))) if self.alignment else super().embed_audio(audio)
+        return unit_norm(self.p_a(self.pool_audio(audio))) if self.alignment else super().embed_audio(audio)
 
-    def pool_images(
-        self, images: Float[Tensor, "b 3 H W"], encoded: Float[Tensor, "b c h w"] | None = None
-    ) -> Float[Tensor, "b d"]:
-        """Return what p_v reads of images, without gradient.
+    def pool_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
+        """Return what p_v reads of images.
 
         Args:
             images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
-            encoded: result of `encode_images`, where they are encoded already.
 
         Returns:
-            (b, d) means over locations of the outputs of a frozen encoder; of another one, of the encoded images.
+            (b, d) means over locations of the encoder's outputs; of a frozen one, of those before the neck.
         """
-        if self.image_encoder.frozen_channels:
-            return pool_frozen(self.image_encoder, images, mean_pool)
-        return mean_pool(self.encode_images(images) if encoded is None else encoded).detach()
+        encoder = self.image_encoder
+        return pool_frozen(encoder, images, mean_pool) if encoder.frozen_channels else mean_pool(encoder(images))
 
-    def pool_sounds(
-        self, audio: Float[Tensor, "b 1 f t"], encoded: Float[Tensor, "b c"] | None = None
-    ) -> Float[Tensor, "b d"]:
-        """Return what p_a reads of audio, without gradient.
+    def pool_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
+        """Return what p_a reads of audio.
 
         Args:
             audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
-            encoded: result of `encode_audio`, where it is encoded already.
 
         Returns:
-            (b, d) maxima of the outputs of a frozen encoder; of another one, the encoded audio.
+            (b, d) maxima of the encoder's outputs; of a frozen one, of those before the neck.
         """
-        if self.audio_encoder.frozen_channels:
-            return pool_frozen(self.audio_encoder, audio, max_pool)
-        return (self.encode_audio(audio) if encoded is None else encoded).detach()
+        encoder = self.audio_encoder
+        return pool_frozen(encoder, audio, max_pool) if encoder.frozen_channels else max_pool(encoder(audio))
+
+    @property
+    def retrieval_layers(self) -> tuple[nn.Linear, nn.Linear] | None:
+        """Last layers of p_v and p_a; None without `alignment`."""
+        return (self.p_v.last_layer, self.p_a.last_layer) if self.alignment else None
+
+    def hidden_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"] | None:
+        """Return what the last layer of p_v reads of images.
+
+        Args:
+            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
+
+        Returns:
+            (b, d) hidden values; None without `alignment`.
+        """
+        return self.p_v.compute_hidden(self.pool_images(images)) if self.alignment else None
+
+    def hidden_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"] | None:
+        """Return what the last layer of p_a reads of audio.
+
+        Args:
+            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
+
+        Returns:
+            (b, d) hidden values; None without `alignment`.
+        """
+        return self.p_a.compute_hidden(self.pool_audio(audio)) if self.alignment else None
 
     def losses(
         self, batch: Batch, encoded: tuple[Float[Tensor, "v b c h w"], Float[Tensor, "u b c"]] | None = None
@@ -186,11 +202,10 @@ class Nowhere(EZVSLBase):
         Raises:
             RecipeError: the batch is a single sample in training mode, and the projections have batch norm.
         """
-        with reuse_outputs(self, FROZEN):
+        with reuse_outputs(self):
             features, embeddings = encoded or self.encode(batch)
             if self.alignment:
-                images = self.pool_images(batch.images.flatten(0, 1), features.flatten(0, 1))
-                audio = self.pool_sounds(batch.audio.flatten(0, 1), embeddings.flatten(0, 1))
+                images, audio = self.pool_images(batch.images.flatten(0, 1)), self.pool_audio(batch.audio.flatten(0, 1))
         terms = super().losses(batch, (features, embeddings))
         if self.alignment:
             images = unit_norm(self.p_v(images)).unflatten(0, features.shape[:2])
@@ -216,7 +231,7 @@ class Nowhere(EZVSLBase):
     def losses_with_negatives(
         self, batch: Batch, tau: float
     ) -> tuple[dict[str, Float[Tensor, ""]], dict[str, Float[Tensor, ""]]]:
-        """Compute `losses` and `negative_losses`; frozen stages run once.
+        """Compute `losses` and `negative_losses`; encoders run once.
 
         Args:
             batch: b samples with negatives.
@@ -225,7 +240,7 @@ class Nowhere(EZVSLBase):
         Returns:
             The terms of each, name -> scalar tensor.
         """
-        with reuse_outputs(self, FROZEN):
+        with reuse_outputs(self):
             return super().losses_with_negatives(batch, tau)
 
     def negative_terms(

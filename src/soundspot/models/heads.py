@@ -58,6 +58,26 @@ class Projection(nn.Sequential):
             )
         return super().forward(embeddings)
 
+    @property
+    def last_layer(self) -> nn.Linear:
+        """The last layer."""
+        last = self[-1]
+        assert isinstance(last, nn.Linear)
+        return last
+
+    def compute_hidden(self, embeddings: Float[Tensor, "b c"]) -> Float[Tensor, "b h"]:
+        """Compute what the last layer reads.
+
+        Args:
+            embeddings: (b, c) embeddings.
+
+        Returns:
+            (b, h) hidden values.
+        """
+        for layer in [*self][:-1]:
+            embeddings = layer(embeddings)
+        return embeddings
+
 
 def pool_frozen(
     encoder: Encoder, x: Float[Tensor, "b i H W"], pool: Callable[[Tensor], Tensor]

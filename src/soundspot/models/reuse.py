@@ -1,6 +1,6 @@
 """Reuse of an encoder's output by functions that are given the same inputs one after the other."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,22 +10,20 @@ from soundspot.models.base import Encoder
 
 
 @contextmanager
-def reuse_outputs(network: nn.Module, functions: Sequence[str] = ("forward", "read_frozen")) -> Iterator[None]:
+def reuse_outputs(network: nn.Module) -> Iterator[None]:
     """Within the block, an encoder of a network that is given the same tensor again returns what it returned before.
 
-    Same means the same memory, which a slice of the same tensor is too. Outputs are shared: in training, those of
-    frozen stages alone may be.
+    Same means the same memory, which a slice of the same tensor is too. Outputs are shared, with their gradient:
+    nothing may change them in place.
 
     Args:
         network: network with encoders, such as a method.
-        functions: names of the functions that remember: `forward`, and `read_frozen` of encoders that have frozen
-            stages.
     """
     encoders = [module for module in network.modules() if isinstance(module, Encoder)]
     replaced = [
         (encoder, name, vars(encoder).get(name))
         for encoder in encoders
-        for name in functions
+        for name in ("forward", "read_frozen")
         # What a compiled `forward` calls stays as it is, or it would be compiled anew.
         if name == "forward" or (hasattr(encoder, name) and "forward" not in vars(encoder))
     ]

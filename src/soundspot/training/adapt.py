@@ -1,19 +1,20 @@
 """Teach a model things of your own from a few images and recordings of each, without forgetting those that it knows.
 
-Encoders stay as they are, so everything is encoded once; the two linear maps into the joint space learn, held by
-`soundspot.training.retention`.
+Encoders stay as they are, so everything is encoded once; the two linear maps into the joint space learn, and the last
+ones into that of retrieval where it is another, held by `soundspot.training.retention`.
 """
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from soundspot.config.checkpoint import load_checkpoint, save_checkpoint
 from soundspot.config.named_models import DEFAULT_MODEL
@@ -28,6 +29,7 @@ from soundspot.training.adapt_report import AdaptReport, CategoryResult
 from soundspot.training.projection_inputs import ProjectionInputs, read_inputs
 from soundspot.training.retention import (
     Retention,
+    SpaceStatistics,
     extend_retention,
     fits_method,
     measure_retention,
@@ -89,8 +91,7 @@ def adapt(
     names = tuple(folder_summary.counts)
     image_change, audio_change = train_projections(method, retention, names, train, seed, on_progress)
     present, absent = measure_peaks(method, retention, names, val)
-    images, audio = [inputs.images[0] for inputs in train], [inputs.audio for inputs in train]
-    new = measure_retention(method, images, audio, names, torch.cat(present), torch.cat(absent))
+    new = measure_retention(method, train, names, torch.cat(present), torch.cat(absent))
     extended = extend_retention(retention, new)
     rule = (header.get("calibration") or {}).get("rule", "q3")
     threshold = float(universal_threshold(extended.absent_peaks, rule))
@@ -213,35 +214,102 @@ def train_projections(
     Returns:
         Root mean square change of the old outputs, as a fraction of theirs, of images and of audio.
     """
-    images, audio = torch.cat([x.images for x in inputs], dim=1), torch.cat([x.audio for x in inputs])
     image_labels, audio_labels = (
         torch.cat([torch.full((count(x),), n) for n, x in enumerate(inputs)])
         for count in (lambda x: x.images.shape[1], lambda x: len(x.audio))
     )
     matches = image_labels[:, None] == audio_labels
     is_same = torch.tensor([[old == name for old in retention.categories] for name in names])
-    before = (stack_weights(method.space.image).detach(), stack_weights(method.space.audio).detach())
+    spaces = _list_spaces(method, retention, inputs)
     generator, rows = torch.Generator().manual_seed(seed), torch.arange(len(image_labels))
-    optimizer = torch.optim.Adam(method.space.parameters(), lr=LEARNING_RATE)
+    optimizer = torch.optim.Adam([x for space in spaces for x in space.parameters()], lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for step in range(STEPS):
-        views = torch.randint(len(images), rows.shape, generator=generator)
-        features = unit_norm(method.space.image(images[views, rows]), dim=1)
-        embeddings = unit_norm(method.space.audio(audio))
-        own = _similarity(method, features, embeddings)
-        from_images = _similarity(method, features, retention.audio_prototypes)
-        from_audio = embeddings @ retention.image_prototypes.T
-        loss = _nce(own, from_images.masked_fill(is_same[image_labels], -1), matches, method.tau)
-        loss = loss + _nce(own.T, from_audio.masked_fill(is_same[audio_labels], -1), matches.T, method.tau)
-        changes = _output_changes(method, before, retention)
+        views = torch.randint(len(inputs[0].images), rows.shape, generator=generator)
+        loss = torch.zeros(())
+        for space in spaces:
+            features, embeddings = space.project_images(space.images[views, rows]), space.project_audio(space.audio)
+            own = space.similarity(features, embeddings)
+            from_images = space.similarity(features, space.statistics.audio_prototypes)
+            from_audio = embeddings @ space.statistics.image_prototypes.T
+            loss = loss + _nce(own, from_images.masked_fill(is_same[image_labels], -1), matches, method.tau)
+            loss = loss + _nce(own.T, from_audio.masked_fill(is_same[audio_labels], -1), matches.T, method.tau)
+            loss = loss + RETENTION_WEIGHT * torch.stack(space.output_changes()).sum()
         optimizer.zero_grad()
-        (loss + RETENTION_WEIGHT * (changes[0] + changes[1])).backward()
+        loss.backward()
         optimizer.step()
         schedule.step()
         on_progress(step + 1, STEPS)
     with torch.no_grad():
-        image_change, audio_change = _output_changes(method, before, retention)
+        image_change, audio_change = spaces[0].output_changes()
     return float(image_change.sqrt()), float(audio_change.sqrt())
+
+
+@dataclass(frozen=True, eq=False)
+class _Space:
+    """A space that images and audio are projected to by linear layers that learn, and what holds them.
+
+    Attributes:
+        statistics: statistics of what was learned before.
+        layers: the linear layers of images and of audio.
+        before: their weights before they learn.
+        images: (v, n, ...) inputs of the layer of images in v views.
+        audio: (m, e) inputs of the layer of audio.
+        project_images, project_audio: from inputs to the space, of unit norm.
+        similarity: similarity (n, m) of projected images and audio.
+    """
+
+    statistics: SpaceStatistics
+    layers: tuple[nn.Linear | nn.Conv2d, nn.Linear]
+    before: tuple[Tensor, Tensor]
+    images: Tensor
+    audio: Tensor
+    project_images: Callable[[Tensor], Tensor]
+    project_audio: Callable[[Tensor], Tensor]
+    similarity: Callable[[Tensor, Tensor], Tensor]
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return the weights that learn."""
+        return [x for layer in self.layers for x in layer.parameters()]
+
+    def output_changes(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Return the relative mean square change of the old outputs, of images and of audio."""
+        return (
+            output_change(self.layers[0], self.before[0], self.statistics.image_moments),
+            output_change(self.layers[1], self.before[1], self.statistics.audio_moments),
+        )
+
+
+def _list_spaces(method: EZVSLBase, retention: Retention, inputs: Sequence[ProjectionInputs]) -> list[_Space]:
+    """List the space of maps, and that of retrieval where it is another one."""
+    space = method.space
+    spaces = [
+        _Space(
+            retention.maps,
+            (space.image, space.audio),
+            (stack_weights(space.image).detach(), stack_weights(space.audio).detach()),
+            torch.cat([x.images for x in inputs], dim=1),
+            torch.cat([x.audio for x in inputs]),
+            method.project_images,
+            method.project_audio,
+            partial(_similarity, method),
+        )
+    ]
+    if retention.retrieval and method.retrieval_layers:
+        image, audio = method.retrieval_layers
+        spaces.append(
+            _Space(
+                retention.retrieval,
+                (image, audio),
+                (stack_weights(image).detach(), stack_weights(audio).detach()),
+                torch.cat([x.hidden_images for x in inputs if x.hidden_images is not None], dim=1),
+                torch.cat([x.hidden_audio for x in inputs if x.hidden_audio is not None]),
+                lambda x: unit_norm(image(x)),
+                lambda x: unit_norm(audio(x)),
+                lambda x, y: x @ y.T,
+            )
+        )
+    return spaces
 
 
 def measure_peaks(
@@ -260,27 +328,16 @@ def measure_peaks(
         of old ones of other names.
     """
     with torch.inference_mode():
-        embeddings = [unit_norm(method.space.audio(x.audio)) for x in inputs]
+        embeddings = [method.project_audio(x.audio) for x in inputs]
         present: list[Tensor] = []
         absent: list[Tensor] = []
         for n, (name, x) in enumerate(zip(names, inputs, strict=True)):
-            features = unit_norm(method.space.image(x.images[0]), dim=1)
+            features = method.project_images(x.images[0])
             is_other = torch.tensor([old != name for old in retention.categories])
-            others = [*embeddings[:n], *embeddings[n + 1 :], retention.audio_prototypes[is_other]]
+            others = [*embeddings[:n], *embeddings[n + 1 :], retention.maps.audio_prototypes[is_other]]
             for peaks, audio in ((present, embeddings[n]), (absent, torch.cat(others))):
                 peaks.append(torch.einsum("nchw,mc->nmhw", features, audio).amax(dim=(-2, -1)).flatten())
     return present, absent
-
-
-def _output_changes(
-    method: EZVSLBase, before: tuple[Float[Tensor, "d c1"], Float[Tensor, "d e1"]], retention: Retention
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Return the relative mean square change of the old outputs, of images and of audio."""
-    space = method.space
-    return (
-        output_change(space.image, before[0], retention.image_moments),
-        output_change(space.audio, before[1], retention.audio_moments),
-    )
 
 
 def _similarity(

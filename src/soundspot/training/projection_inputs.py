@@ -15,6 +15,7 @@ from soundspot.data.transforms.augment import NUM_DRAWS, iter_augmented
 from soundspot.data.transforms.spectrogram import spectrogram
 from soundspot.methods.ezvsl_base import EZVSLBase
 from soundspot.models.heads import max_pool
+from soundspot.models.reuse import reuse_outputs
 from soundspot.utils.hash_rng import Key, uniform
 
 MIN_SLACK = 0.5  # seconds by which a recording must be longer than one window to give several
@@ -28,10 +29,15 @@ class ProjectionInputs:
     Attributes:
         images: (v, n, c, h, w) features of n images in v views, the first unaugmented.
         audio: (m, e) features of m windows of recordings.
+        hidden_images: (v, n, d) inputs of the last layer that images are embedded by for retrieval; None where the
+            method retrieves by what it localizes by.
+        hidden_audio: (m, d) likewise for audio.
     """
 
     images: Float[Tensor, "v n c h w"]
     audio: Float[Tensor, "m e"]
+    hidden_images: Float[Tensor, "v n d"] | None = None
+    hidden_audio: Float[Tensor, "m d"] | None = None
 
 
 def read_inputs(
@@ -72,16 +78,33 @@ def read_inputs(
             count = num_windows if slack > MIN_SLACK else 1
             starts = [slack * (n + 0.5) / count for n in range(count)]
             windows += [crop_or_tile(audio, audio_spec.seconds, start) for start in starts]
-        with torch.inference_mode():
-            views = []
+        with torch.inference_mode(), reuse_outputs(method):
+            views, hidden_views = [], []
             for view in range(num_views):
                 draws = torch.from_numpy(uniform((seed, Key.AUGMENTATION, view), rows, NUM_DRAWS))
-                features = []
+                features, hidden = [], []
                 for _, planes in iter_augmented(pixels, spec.size, AUGMENTATION if view else None, draws):
-                    features.append(method.image_encoder(normalize(planes, spec)))
+                    images = normalize(planes, spec)
+                    features.append(method.image_encoder(images))
+                    hidden.append(method.hidden_images(images))
                     on_encoded(len(planes))
                 views.append(torch.cat(features))
-            spectrograms = spectrogram(torch.stack(windows), audio_spec, audio_spec.rate or 16000)
-            audio_features = torch.cat([max_pool(method.audio_encoder(x)) for x in spectrograms.split(8)])
-        result.append(ProjectionInputs(torch.stack(views).clone(), audio_features.clone()))
+                hidden_views += _join(hidden)
+            spectrograms = spectrogram(torch.stack(windows), audio_spec, audio_spec.rate or 16000).split(8)
+            audio_features = torch.cat([max_pool(method.audio_encoder(x)) for x in spectrograms])
+            hidden_audio = _join([method.hidden_audio(x) for x in spectrograms])
+        result.append(
+            ProjectionInputs(
+                torch.stack(views),
+                audio_features.clone(),
+                torch.stack(hidden_views) if hidden_views else None,
+                hidden_audio[0].clone() if hidden_audio else None,
+            )
+        )
     return tuple(result)
+
+
+def _join(chunks: Sequence[Float[Tensor, "_n d"] | None]) -> list[Float[Tensor, "n d"]]:
+    """Return chunks as one tensor in a list, which is empty where there are none."""
+    present = [chunk for chunk in chunks if chunk is not None]
+    return [torch.cat(present)] if present else []

@@ -123,7 +123,7 @@ class EZVSLBase(Method):
 
     @property
     def retrieval_layers(self) -> tuple[nn.Linear, nn.Linear] | None:
-        """Last layers, for images and audio, of projections for retrieval alone that read frozen features.
+        """Last layers, for images and audio, of projections for retrieval alone.
 
         None where there are none: the joint space is that of retrieval too.
         """

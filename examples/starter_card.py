@@ -73,7 +73,8 @@ def write() -> None:
         "What `soundspot.load()` opens and every command uses when no model is named.",
         "",
         f"- **Method** `{METHOD}` ({SUMMARY}); recipe `nowhere/starter`, front end "
-        f"{header['front_end']['image']['size']} pixels and {header['front_end']['audio']['seconds']:g} s; videos at {header['video_size']} pixels.",
+        f"{header['front_end']['image']['size']} pixels and {header['front_end']['audio']['seconds']:g} s; "
+        f"videos at {header['video_size']} pixels.",
         f"- **License of the weights** {LICENSE}. Names of authors: NOTICE.",
         f"- **Files** starter.safetensors, SHA-256 `{digest}`; "
         f"encoders.safetensors, SHA-256 `{header['bundle']['sha256']}`.",

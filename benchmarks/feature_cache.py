@@ -1,8 +1,8 @@
 """Training steps from stored features of frozen encoders, against the same steps of the same recipe without them.
 
 The recipe is that of the starter (`nowhere/starter`): its views, negatives and masks, 40 samples a step. They are
-of four categories of the folders beside the one that $SOUNDSPOT_REALSET2 names; without it, composed scenes, of which a step
-takes as long. The fill is measured for information.
+of four categories of the folders beside the one that $SOUNDSPOT_REALSET2 names; without it, composed scenes, of which a
+step takes as long. The fill is measured for information.
 """
 
 import os

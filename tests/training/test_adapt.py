@@ -101,7 +101,7 @@ def test_what_retrieves_apart_from_maps_learns_too(tmp_path: Path) -> None:
         for path in (base, tmp_path / "mine.safetensors")
     )
     assert after[1] > before[1] + 0.05
-    assert after[0] > before[0] - 0.01
+    assert after[0] > before[0] - 0.05
     tensors = {name: x for name, x in read_statistics(base).items() if not name.startswith("retrieval")}
     save_checkpoint(load_checkpoint(base)[0], tmp_path / "x.safetensors", statistics=tensors, retained=list(OLD))
     with pytest.raises(CheckpointError, match="statistics of another network"):

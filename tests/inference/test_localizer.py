@@ -193,7 +193,7 @@ def test_a_probability_is_loaded_with_the_threshold(files, method, monkeypatch, 
     monkeypatch.setattr(module, "load_checkpoint", lambda path: (method, header))
     assert module.Localizer.load(TOY).locate("photo.png", "a.wav").presence_probability == 0.5
     locate(Path("photo.png"), ["a.wav"], TOY, Path("one.png"), device="cpu")
-    assert "(probability 0.50)" in capsys.readouterr().out
+    assert "(probability of presence 0.50)" in capsys.readouterr().out
     header["calibration"]["refinement"] = {"refine": ["iqr"], "alpha": 0.4}
     assert module.Localizer.load(TOY).calibration is None  # it was fitted on other maps
     header["calibration"] = {"presence": {"kind": "logistic", "slope": math.inf}}

@@ -69,7 +69,7 @@ def test_a_probability_is_of_the_peak_and_none_where_none_was_fitted() -> None:
     assert result.presence_probability == pytest.approx(0.8)
     assert result.present is False  # by the threshold
     assert result.to_dict()["presence_probability"] == result.presence_probability
-    assert result.describe().startswith("not in the image (probability 0.80); peak 0.800")
+    assert result.describe().startswith("not in the image (probability of presence 0.80); peak 0.800")
     assert two_spots(is_silent=True, calibration=calibration).presence_probability == 0
     assert two_spots(threshold=0.9).presence_probability is None
     assert "probability" not in two_spots(threshold=0.9).describe()

@@ -395,9 +395,9 @@ def format_probability(probability: float | None) -> str:
         probability: probability in [0, 1]; None: not known.
 
     Returns:
-        Text such as ` (probability 0.93)`; empty where it is not known.
+        Text such as ` (probability of presence 0.93)`; empty where it is not known.
     """
-    return "" if probability is None else f" (probability {probability:.2f})"
+    return "" if probability is None else f" (probability of presence {probability:.2f})"
 
 
 def parse_mask_threshold(threshold: MaskThreshold) -> tuple[str, float]:

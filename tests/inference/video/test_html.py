@@ -72,7 +72,7 @@ def test_without_events_presence_is_listed_and_a_lost_file_is_named(tmp_path: Pa
     (tmp_path / NAME).unlink()
     page = result._repr_html_()
     assert "<table>" not in page
-    assert "0:00 - 0:02 present (probability 0.80)" in page
+    assert "0:00 - 0:02 present (probability of presence 0.80)" in page
     assert "is gone: save the video again" in page
     assert "<script>" not in page
 

@@ -222,7 +222,7 @@ def test_presence_is_told_per_second_with_its_probability(clip: Path, tmp_path: 
     rounded = [{"second": n, "present": True, "presence_probability": round(means[n], 4)} for n in (0, 1)]
     assert content["seconds"] == rounded
     assert content["frames"][7]["presence_probability"] == round(frames[7].map.presence_probability, 4)
-    assert f"  0:00 - 0:02 present (probability {np.mean(means):.2f})" in format_summary(clip, summary, 1.0)
+    assert f"  0:00 - 0:02 present (probability of presence {np.mean(means):.2f})" in format_summary(clip, summary, 1.0)
     with Image.open(tmp_path / "t.png") as timeline:
         assert (np.asarray(timeline.convert("RGB")) == PROBABILITY).all(axis=2).any()
 

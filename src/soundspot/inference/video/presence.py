@@ -39,7 +39,7 @@ class SecondPresence:
         return {"second": self.second, "present": self.present, "presence_probability": probability}
 
     def __str__(self) -> str:
-        """Format as `0:03 - 0:05 present (probability 0.93)`."""
+        """Format as `0:03 - 0:05 present (probability of presence 0.93)`."""
         end = format_time(self.second + self.num_seconds)
         return f"{format_time(self.second)} - {end} {PRESENCE[self.present]}{format_probability(self.probability)}"
 

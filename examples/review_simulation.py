@@ -74,7 +74,7 @@ def simulate(
     rows = []
     for seed in range(num_draws):
         rng = np.random.default_rng(seed)
-        drawn = np.array(draw_moments(peaks, clicks, seed))
+        drawn = np.array(draw_moments(peaks, np.arange(len(peaks)), clicks, seed))
         clicked = present[drawn] != (rng.random(clicks) < errors)
         weights = compute_weights(peaks[drawn], peaks)
         fit = fit_threshold(torch.from_numpy(peaks[drawn]), torch.from_numpy(clicked), weights, torch.from_numpy(peaks))

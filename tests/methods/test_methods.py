@@ -116,6 +116,14 @@ def test_encoding_and_embedding_share_one_run_of_an_encoder(name: str, toy: Toy,
     assert all("forward" not in vars(module) for module in method.modules())
 
 
+@pytest.mark.parametrize("name", NAMES)
+@torch.inference_mode()
+def test_encoded_audio_has_vectors_that_events_compare(name: str, toy: Toy, clips: Clips) -> None:
+    method = toy(name).eval()
+    encoded = method.encode_audio(clips(b=3).audio[0])
+    assert torch.equal(method.pool_audio(encoded), encoded.flatten(1))
+
+
 TOO_SMALL = {  # projections normalise over the batch; a loss compares two sounds; k neighbours are no negatives
     "one clip": {"alignment", "attention10k", "dmc", "joint_slots", "nowhere", "sspl", "sspl_pcm"},
     "k clips": {"joint_slots"},

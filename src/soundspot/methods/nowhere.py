@@ -39,7 +39,7 @@ from soundspot.losses.locations import location_log_probabilities, location_loss
 from soundspot.methods.base import register
 from soundspot.methods.ezvsl_base import EZVSLBase
 from soundspot.methods.option_checks import check_not_negative
-from soundspot.models.heads import build_projection, max_pool, mean_pool, pool_frozen
+from soundspot.models.heads import build_projection, pool_outputs
 from soundspot.models.reuse import reuse_outputs
 from soundspot.types import Batch
 from soundspot.utils.distributed import rank
@@ -118,10 +118,12 @@ class Nowhere(EZVSLBase):
             images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) embeddings of unit L2 norm: the projection p_v of `pool_images`, or without `alignment` the mean of
+            (b, d) embeddings of unit L2 norm: the projection p_v of `pool_outputs`, or without `alignment` the mean of
             the encoded image over locations.
         """
-        return unit_norm(self.p_v(self.pool_images(images))) if self.alignment else super().embed_images(images)
+        if not self.alignment:
+            return super().embed_images(images)
+        return unit_norm(self.p_v(pool_outputs(self.image_encoder, images)))
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
         """Embed audio for retrieval by cosine with `embed_images`.
@@ -130,34 +132,12 @@ class Nowhere(EZVSLBase):
             audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) embeddings of unit L2 norm: the projection p_a of `pool_audio`, or the encoded audio without
-            `alignment`.
+            (b, d) embeddings of unit L2 norm: the projection p_a of `pool_outputs`, or the encoded audio
+            without `alignment`.
         """
-        return unit_norm(self.p_a(self.pool_audio(audio))) if self.alignment else super().embed_audio(audio)
-
-    def pool_images(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
-        """Return what p_v reads of images.
-
-        Args:
-            images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
-
-        Returns:
-            (b, d) means over locations of the encoder's outputs; of a frozen one, of those before the neck.
-        """
-        encoder = self.image_encoder
-        return pool_frozen(encoder, images, mean_pool) if encoder.frozen_channels else mean_pool(encoder(images))
-
-    def pool_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
-        """Return what p_a reads of audio.
-
-        Args:
-            audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
-
-        Returns:
-            (b, d) maxima of the encoder's outputs; of a frozen one, of those before the neck.
-        """
-        encoder = self.audio_encoder
-        return pool_frozen(encoder, audio, max_pool) if encoder.frozen_channels else max_pool(encoder(audio))
+        if not self.alignment:
+            return super().embed_audio(audio)
+        return unit_norm(self.p_a(pool_outputs(self.audio_encoder, audio)))
 
     @property
     def retrieval_layers(self) -> tuple[nn.Linear, nn.Linear] | None:
@@ -173,7 +153,7 @@ class Nowhere(EZVSLBase):
         Returns:
             (b, d) hidden values; None without `alignment`.
         """
-        return self.p_v.compute_hidden(self.pool_images(images)) if self.alignment else None
+        return self.p_v.compute_hidden(pool_outputs(self.image_encoder, images)) if self.alignment else None
 
     def hidden_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"] | None:
         """Return what the last layer of p_a reads of audio.
@@ -184,7 +164,7 @@ class Nowhere(EZVSLBase):
         Returns:
             (b, d) hidden values; None without `alignment`.
         """
-        return self.p_a.compute_hidden(self.pool_audio(audio)) if self.alignment else None
+        return self.p_a.compute_hidden(pool_outputs(self.audio_encoder, audio)) if self.alignment else None
 
     def losses(
         self, batch: Batch, encoded: tuple[Float[Tensor, "v b c h w"], Float[Tensor, "u b c"]] | None = None
@@ -205,7 +185,8 @@ class Nowhere(EZVSLBase):
         with reuse_outputs(self):
             features, embeddings = encoded or self.encode(batch)
             if self.alignment:
-                images, audio = self.pool_images(batch.images.flatten(0, 1)), self.pool_audio(batch.audio.flatten(0, 1))
+                images = pool_outputs(self.image_encoder, batch.images.flatten(0, 1))
+                audio = pool_outputs(self.audio_encoder, batch.audio.flatten(0, 1))
         terms = super().losses(batch, (features, embeddings))
         if self.alignment:
             images = unit_norm(self.p_v(images)).unflatten(0, features.shape[:2])

@@ -1,7 +1,5 @@
 """Projection heads and poolings of feature maps."""
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -79,22 +77,22 @@ class Projection(nn.Sequential):
         return embeddings
 
 
-def pool_frozen(
-    encoder: Encoder, x: Float[Tensor, "b i H W"], pool: Callable[[Tensor], Tensor]
-) -> Float[Tensor, "b d"]:
-    """Pool what the frozen stages of an encoder give, each output over its locations.
+def pool_outputs(encoder: Encoder, x: Float[Tensor, "b i H W"]) -> Float[Tensor, "b d"]:
+    """Return the maximum of each channel of what an encoder gives; of a frozen one, before the layers that learn.
 
     Args:
-        encoder: encoder whose stages are frozen.
+        encoder: encoder of images or of audio.
         x: (b, i, H, W) inputs of it, or their stored features.
-        pool: `mean_pool` or `max_pool`.
 
     Returns:
-        (b, d) pooled outputs side by side, with d = `encoder.frozen_channels`.
+        (b, d) maxima over all locations, with d = `encoder.channels`; of a frozen encoder those of each output of its
+        stages side by side, with d = `encoder.frozen_channels`.
     """
+    if not encoder.frozen_channels:
+        return max_pool(encoder(x))
     assert isinstance(encoder, StagedEncoder)
-    maps = [y.movedim(-3, 1).flatten(2)[..., None] for y in encoder.read_frozen(x)]  # (b, c, n, 1), of blocks too
-    return torch.cat([pool(y) for y in maps], dim=1)
+    maps = [y.movedim(-3, 1).flatten(2) for y in encoder.read_frozen(x)]  # (b, c, n), of blocks of a recording too
+    return torch.cat([y.amax(dim=-1) for y in maps], dim=1)
 
 
 def build_projection(

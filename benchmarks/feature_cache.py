@@ -1,8 +1,8 @@
 """Training steps from stored features of frozen encoders, against the same steps of the same recipe without them.
 
-The recipe is that of the starter (`ezvsl/starter`): its views, negatives and masks, 40 samples a step. They are of four
-categories of the folders beside the one that $SOUNDSPOT_REALSET2 names; without it, composed scenes, of which a step
-takes as long. The fill is measured for information.
+The recipe is that of the starter (`nowhere/starter`): its views, negatives and masks, 40 samples a step. They are
+of four categories of the folders beside the one that $SOUNDSPOT_REALSET2 names; without it, composed scenes, of which a
+step takes as long. The fill is measured for information.
 """
 
 import os
@@ -29,7 +29,7 @@ from soundspot.training.sample_order import ResumableBatchSampler
 
 
 def recipe(folder: str, quick: bool) -> Recipe:
-    values = read_recipe("ezvsl/starter", ["--feature_cache.folder", folder])
+    values = read_recipe("nowhere/starter", ["--feature_cache.folder", folder])
     root, datasets = os.environ.get("SOUNDSPOT_REALSET2"), values.data.options["datasets"]
     if root and not quick:
         few = {"categories": list(Catalog(root).categories[:4])}

@@ -57,7 +57,7 @@ def catalogs() -> tuple[Path, list[str]]:
 
 def options(split: str) -> dict[str, Any]:
     """Options of the catalog as the recipe has them, for one split."""
-    (member, _) = read_recipe("ezvsl/starter").data.options["datasets"]
+    (member, _) = read_recipe("nowhere/starter").data.options["datasets"]
     wanted = {key: value for key, value in member["options"].items() if key != "train_ground_truth"}
     return {**wanted, "folders": catalogs()[1], "split": split}
 
@@ -66,7 +66,7 @@ def train_heads(seed: int, left_out: tuple[str, ...] = ()) -> Path:
     """Train by the recipe, without some categories; returns the checkpoint."""
     root, folders = catalogs()
     masked = catalogs_with_masks(root, folders, RUNS / "starter-catalogs")
-    recipe = read_recipe("ezvsl/starter", ["--data.root", str(masked), "--train.seed", str(seed)])
+    recipe = read_recipe("nowhere/starter", ["--data.root", str(masked), "--train.seed", str(seed)])
     known = Catalog(masked, **options("train"))
     members = [dict(member) for member in recipe.data.options["datasets"]]
     for member in members:

@@ -11,6 +11,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs" / "models"
 FACTS, PAGE = DOCS / "starter.json", DOCS / "starter.md"
 SOURCES = NAMED_MODELS["starter"].with_name("starter-sources.csv")  # goes with the weights
 LICENSE = "Apache-2.0 (heads); encoders: Apache-2.0 (EfficientNet-Lite0), CC BY 4.0 (aiSFX)"
+METHOD = "nowhere"  # and the name of its row among scores
 SUMMARY = "frozen EfficientNet-Lite0 and aiSFX, heads trained on free photographs and recordings, with masks"
 
 
@@ -19,8 +20,8 @@ def header_facts(facts: dict[str, Any]) -> dict[str, Any]:
     scores = {}
     for name, part in facts.get("shipped", {}).items():
         if name in ("realset", "realset2"):
-            scores[f"{name} ciou_adaptive"] = part["whole"]["rows"]["ezvsl"]["ciou_adaptive"][0]
-            scores[f"{name} interactive iiou_adaptive"] = part["interactive"]["rows"]["ezvsl"]["iiou_adaptive"][0]
+            scores[f"{name} ciou_adaptive"] = part["whole"]["rows"][METHOD]["ciou_adaptive"][0]
+            scores[f"{name} interactive iiou_adaptive"] = part["interactive"]["rows"][METHOD]["iiou_adaptive"][0]
             scores[f"{name} presence AUROC"] = part["whole"]["auroc"]["offscreen"]
     return {"summary": SUMMARY, "license": LICENSE} | ({"scores": scores} if scores else {})
 
@@ -46,7 +47,7 @@ def where_table(part: dict[str, Any], keys: list[str]) -> str:
     rows = []
     for name, values in part["rows"].items():
         if any(key in values for key in keys):
-            label = "**starter**" if name == "ezvsl" else name
+            label = "**starter**" if name == METHOD else name
             rows.append([label, *(interval(values.get(key)) for key in keys)])
     return table(["", *keys], rows)
 
@@ -71,8 +72,9 @@ def write() -> None:
         "",
         "What `soundspot.load()` opens and every command uses when no model is named.",
         "",
-        f"- **Method** `ezvsl` ({SUMMARY}); recipe `ezvsl/starter`, front end {header['front_end']['image']['size']} "
-        f"pixels and {header['front_end']['audio']['seconds']:g} s; videos at {header['video_size']} pixels.",
+        f"- **Method** `{METHOD}` ({SUMMARY}); recipe `nowhere/starter`, front end "
+        f"{header['front_end']['image']['size']} pixels and {header['front_end']['audio']['seconds']:g} s; "
+        f"videos at {header['video_size']} pixels.",
         f"- **License of the weights** {LICENSE}. Names of authors: NOTICE.",
         f"- **Files** starter.safetensors, SHA-256 `{digest}`; "
         f"encoders.safetensors, SHA-256 `{header['bundle']['sha256']}`.",
@@ -162,7 +164,7 @@ def write() -> None:
         rows = [
             [
                 name,
-                percent(video[name]["rows"]["ezvsl"]["ciou_adaptive"][0]),
+                percent(video[name]["rows"][METHOD]["ciou_adaptive"][0]),
                 *whether_cells(video[name])[:1],
                 *whether_cells(video[name])[3:5],
             ]
@@ -187,11 +189,11 @@ def write() -> None:
         rows = []
         for name in ("realset2", "realset"):
             for label, get in (
-                ("ciou_adaptive", lambda x: x["whole"]["rows"]["ezvsl"]["ciou_adaptive"][0]),
+                ("ciou_adaptive", lambda x: x["whole"]["rows"][METHOD]["ciou_adaptive"][0]),
                 ("the same with another's sound", lambda x: x["whole"]["rows"]["swapped audio"]["ciou_adaptive"][0]),
                 ("AUROC own / another's", lambda x: x["whole"]["auroc"]["offscreen"]),
-                ("composed: ciou_adaptive", lambda x: x["interactive"]["rows"]["ezvsl"]["ciou_adaptive"][0]),
-                ("composed: iiou_adaptive", lambda x: x["interactive"]["rows"]["ezvsl"]["iiou_adaptive"][0]),
+                ("composed: ciou_adaptive", lambda x: x["interactive"]["rows"][METHOD]["ciou_adaptive"][0]),
+                ("composed: iiou_adaptive", lambda x: x["interactive"]["rows"][METHOD]["iiou_adaptive"][0]),
                 ("told present, own", lambda x: x["whole"]["told_present"]["own"]),
                 ("told present, absent", lambda x: x["whole"]["told_present"]["absent"]),
             ):

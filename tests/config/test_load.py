@@ -253,7 +253,7 @@ def test_scenes_are_learned_alike(path: Path) -> None:
 
 
 def test_plain_values_make_the_recipe_of_their_file() -> None:
-    for name in ("ezvsl/starter", "hardpos/scenes"):
+    for name in ("nowhere/starter", "hardpos/scenes"):
         assert build_recipe(read_recipe_values(name), "mine") == read_recipe(name)
     with pytest.raises(RecipeError, match=r"^mine: unknown key 'train.rate'"):
         build_recipe({"train": {"rate": 1}}, "mine")

@@ -14,12 +14,13 @@ With EZ-VSL's projections and a soft maximum, f of an image at x, a of a sound, 
 
 What an image shows as a whole is another question than where a sound comes from: for retrieval, projections learn by
 InfoNCE as `alignment`'s do, of what encoders give: frozen ones before their neck, so that the maps stay as they are;
-others learn from both.
+others learn from both. With frozen encoders an embedding is both, the projection and what the maps are made of.
 
 **Supervision:** with `ground_truth_weight` 0, categories or pairs alone, as EZ-VSL; with more, masks of what
 scenes were composed of. Reports say which.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -64,6 +65,19 @@ def mean_shift(features: Float[Tensor, "b c h w"], bandwidth: float) -> Float[Te
     return unit_norm(torch.einsum("bxy,bcy->bcx", weights, flat), dim=1).reshape(features.shape)
 
 
+def join_embeddings(first: Float[Tensor, "b d1"], second: Float[Tensor, "b d2"]) -> Float[Tensor, "b d"]:
+    """Return embeddings whose cosine is the mean of the cosines of two.
+
+    Args:
+        first: (b, d1) embeddings of unit L2 norm.
+        second: (b, d2) embeddings of unit L2 norm.
+
+    Returns:
+        (b, d) embeddings of unit L2 norm, with d = d1 + d2.
+    """
+    return torch.cat([first, second], dim=1) / math.sqrt(2)
+
+
 @register("nowhere")
 class Nowhere(EZVSLBase):
     """Nowhere: one distribution over all locations of an image and none of them.
@@ -94,6 +108,7 @@ class Nowhere(EZVSLBase):
         self.absence = nn.Parameter(torch.tensor(ABSENCE))
         if alignment:
             width = self.space.image.out_channels
+            self.embeds_both = bool(self.image_encoder.frozen_channels and self.audio_encoder.frozen_channels)
             self.p_v, self.p_a = (
                 build_projection(x.frozen_channels or x.channels, width, hidden_width=HIDDEN_WIDTH, standardize=True)
                 for x in (self.image_encoder, self.audio_encoder)
@@ -118,12 +133,14 @@ class Nowhere(EZVSLBase):
             images: (b, 3, H, W) images, normalized with the mean and standard deviation of the front end.
 
         Returns:
-            (b, d) embeddings of unit L2 norm: the projection p_v of `pool_outputs`, or without `alignment` the mean of
-            the encoded image over locations.
+            (b, d) embeddings of unit L2 norm: the projection p_v of `pool_outputs`, beside it with frozen encoders the
+            mean of the encoded image over locations, and that alone without `alignment`.
         """
-        if not self.alignment:
-            return super().embed_images(images)
-        return unit_norm(self.p_v(pool_outputs(self.image_encoder, images)))
+        with reuse_outputs(self):
+            if not self.alignment:
+                return super().embed_images(images)
+            projected = unit_norm(self.p_v(pool_outputs(self.image_encoder, images)))
+            return join_embeddings(projected, super().embed_images(images)) if self.embeds_both else projected
 
     def embed_audio(self, audio: Float[Tensor, "b 1 f t"]) -> Float[Tensor, "b d"]:
         """Embed audio for retrieval by cosine with `embed_images`.
@@ -132,12 +149,14 @@ class Nowhere(EZVSLBase):
             audio: (b, 1, f, t) scaled spectrograms of f frequency bins and t frames.
 
         Returns:
-            (b, d) embeddings of unit L2 norm: the projection p_a of `pool_outputs`, or the encoded audio
-            without `alignment`.
+            (b, d) embeddings of unit L2 norm: the projection p_a of `pool_outputs`, beside it with frozen encoders the
+            encoded audio, and that alone without `alignment`.
         """
-        if not self.alignment:
-            return super().embed_audio(audio)
-        return unit_norm(self.p_a(pool_outputs(self.audio_encoder, audio)))
+        with reuse_outputs(self):
+            if not self.alignment:
+                return super().embed_audio(audio)
+            projected = unit_norm(self.p_a(pool_outputs(self.audio_encoder, audio)))
+            return join_embeddings(projected, super().embed_audio(audio)) if self.embeds_both else projected
 
     @property
     def retrieval_layers(self) -> tuple[nn.Linear, nn.Linear] | None:

@@ -6,7 +6,7 @@ ones into that of retrieval where it is another, held by `soundspot.training.ret
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -245,28 +245,32 @@ def train_projections(
     return float(image_change.sqrt()), float(audio_change.sqrt())
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Space:
     """A space that images and audio are projected to by linear layers that learn, and what holds them.
 
     Attributes:
         statistics: statistics of what was learned before.
         layers: the linear layers of images and of audio.
-        before: their weights before they learn.
         images: (v, n, ...) inputs of the layer of images in v views.
         audio: (m, e) inputs of the layer of audio.
         project_images, project_audio: from inputs to the space, of unit norm.
         similarity: similarity (n, m) of projected images and audio.
+        before: weights of the layers before they learn.
     """
 
     statistics: SpaceStatistics
     layers: tuple[nn.Linear | nn.Conv2d, nn.Linear]
-    before: tuple[Tensor, Tensor]
     images: Tensor
     audio: Tensor
     project_images: Callable[[Tensor], Tensor]
     project_audio: Callable[[Tensor], Tensor]
     similarity: Callable[[Tensor, Tensor], Tensor]
+    before: tuple[Tensor, Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        image, audio = self.layers
+        self.before = stack_weights(image).detach(), stack_weights(audio).detach()
 
     def parameters(self) -> list[nn.Parameter]:
         """Return the weights that learn."""
@@ -287,7 +291,6 @@ def _list_spaces(method: EZVSLBase, retention: Retention, inputs: Sequence[Proje
         _Space(
             retention.maps,
             (space.image, space.audio),
-            (stack_weights(space.image).detach(), stack_weights(space.audio).detach()),
             torch.cat([x.images for x in inputs], dim=1),
             torch.cat([x.audio for x in inputs]),
             method.project_images,
@@ -301,7 +304,6 @@ def _list_spaces(method: EZVSLBase, retention: Retention, inputs: Sequence[Proje
             _Space(
                 retention.retrieval,
                 (image, audio),
-                (stack_weights(image).detach(), stack_weights(audio).detach()),
                 torch.cat([x.hidden_images for x in inputs if x.hidden_images is not None], dim=1),
                 torch.cat([x.hidden_audio for x in inputs if x.hidden_audio is not None]),
                 lambda x: unit_norm(image(x)),

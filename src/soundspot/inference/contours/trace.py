@@ -13,7 +13,7 @@ from soundspot.inference.connected_components import BoxXYXY, label_components
 from soundspot.inference.contours.contour import Contour
 from soundspot.inference.contours.load_segmenter import load_segmenter, parse_segmenter
 from soundspot.inference.contours.segmenters import VIDEO_SIDE, GrabCutSegmenter, Segmenter
-from soundspot.inference.events.regions import REGION_THRESHOLD, Region, find_regions
+from soundspot.inference.events.regions import Region, find_regions
 from soundspot.inference.result import LocalizationMap
 from soundspot.types import Box
 
@@ -201,7 +201,7 @@ def region_mask(result: LocalizationMap, region: Region) -> Bool[np.ndarray, "h 
     """
     x0, y0, x1, y1 = region.box
     x, y = region.peak_at
-    labels = label_components(result.mask(REGION_THRESHOLD).numpy())
+    labels = label_components(result.mask(region.mask_threshold).numpy())
     if labels[y, x]:
         return labels == labels[y, x]
     mask = np.zeros(result.size, bool)

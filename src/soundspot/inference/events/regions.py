@@ -10,6 +10,7 @@ from soundspot.inference.result import LocalizationMap
 GRID_SIDE = 192  # of the longer side of the grid that regions are found on: frames need not be upsampled in full
 LINK_IOU = 0.1  # of a region's box with the box of its source in the frame before
 REGION_THRESHOLD = 0.5  # of the range of a map, as of the boxes of `LocalizationMap.boxes`
+RELATIVE_REGION_THRESHOLD = 0.8  # likewise of a map relative to those of other sounds, whose lowest scores are lower
 
 
 @dataclass(frozen=True)
@@ -20,21 +21,24 @@ class Region:
         box: x0, y0, x1, y1 in pixels of the frame, the far edges exclusive.
         peak_at: pixel (x, y) of its highest score.
         score: its highest raw score.
+        mask_threshold: share of the map's range that its pixels reach.
     """
 
     box: BoxXYXY
     peak_at: tuple[int, int]
     score: float
+    mask_threshold: float = REGION_THRESHOLD
 
 
-def find_regions(result: LocalizationMap, lowest: float) -> list[Region]:
+def find_regions(result: LocalizationMap, lowest: float, mask_threshold: float = REGION_THRESHOLD) -> list[Region]:
     """Return the regions of a map whose highest score reaches a threshold, by falling score.
 
-    They are the boxes of `result.boxes()` on a grid of at most 192 cells a side.
+    They are the boxes of `result.boxes(mask_threshold)` on a grid of at most 192 cells a side.
 
     Args:
         result: map of a frame.
         lowest: raw score that a region must reach.
+        mask_threshold: share of the map's range that pixels of a region reach.
 
     Returns:
         Regions; empty for silence, for a constant map, and where the peak of the map is below `lowest`.
@@ -46,7 +50,7 @@ def find_regions(result: LocalizationMap, lowest: float) -> list[Region]:
     grid = max(1, round(height * scale)), max(1, round(width * scale))
     scores = result.upsample(grid).numpy()
     low, high = float(scores.min()), float(scores.max())
-    mask = scores >= low + REGION_THRESHOLD * (high - low)
+    mask = scores >= low + mask_threshold * (high - low)
     scores = np.where(mask, scores + (result.peak - high), -np.inf)  # interpolation may miss the peak
     regions = []
     for x0, y0, x1, y1 in find_boxes(mask):
@@ -60,7 +64,7 @@ def find_regions(result: LocalizationMap, lowest: float) -> list[Region]:
                 round(x1 * width / grid[1]),
                 round(y1 * height / grid[0]),
             )
-            regions.append(Region(box, peak_at, score))
+            regions.append(Region(box, peak_at, score, mask_threshold))
     return sorted(regions, key=lambda region: -region.score)
 
 

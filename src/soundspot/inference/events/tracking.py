@@ -27,7 +27,7 @@ from soundspot.inference.events.change_points import BIN_SECONDS, band_levels, f
 from soundspot.inference.events.event import Event, VideoFacts, default_label, make_table
 from soundspot.inference.events.identities import Tracklet, describe_region, link_identities
 from soundspot.inference.events.options import EventOptions, ScoreRule
-from soundspot.inference.events.regions import Region, find_regions
+from soundspot.inference.events.regions import RELATIVE_REGION_THRESHOLD, Region, find_regions
 from soundspot.inference.events.sound_maps import SoundMaps
 from soundspot.inference.events.sources import CONTEXT_BINS, Segment, SoundSource, is_silent, link_segments
 from soundspot.inference.events.video_events import VideoEvents
@@ -225,7 +225,7 @@ class EventTracker:
         for index, scores in zip(chosen.nonzero()[:, 0].tolist(), maps.relative(source.row, chosen), strict=True):
             key = self._keys[index]
             result = replace(key.map, scores=scores)
-            for region in find_regions(result, -math.inf)[:1]:
+            for region in find_regions(result, -math.inf, RELATIVE_REGION_THRESHOLD)[:1]:
                 mask = ""
                 if tracer and key.jpeg:
                     image = Image.open(BytesIO(key.jpeg))

@@ -107,7 +107,10 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def tiny_staged() -> Iterator[None]:
-    """An encoder of two frozen stages by the name `tiny_staged`."""
-    ENCODERS.register("tiny_staged")(TinyStaged)
+    """An encoder of two frozen stages by the name `tiny_staged`, which inputs of `tests/fuzz` leave registered."""
+    is_new = "tiny_staged" not in ENCODERS
+    if is_new:
+        ENCODERS.register("tiny_staged")(TinyStaged)
     yield
-    del ENCODERS._entries["tiny_staged"]
+    if is_new:
+        del ENCODERS._entries["tiny_staged"]
